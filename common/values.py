@@ -1,0 +1,265 @@
+"""What the daemons tell each other about hosts and guests. Frozen, keyword-only, checked where they are made.
+
+These values travel over RPC (`common/wire.py` turns them into maps and back), so they only grow: a new field has a
+default. Bytes and MiB are in the names; architectures are Debian's (`amd64`, `arm64`, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import field, frozen
+from attrs.validators import ge, max_len, min_len
+
+
+class DriverType(StrEnum):
+    """How a host is spoken to. The API calls libvirt `virsh`, as MAAS did; this is that word."""
+
+    LIBVIRT = "virsh"
+    LXD = "lxd"
+    SIMULATED = "simulated"
+
+
+class PowerState(StrEnum):
+    ON = "on"
+    OFF = "off"
+    PAUSED = "paused"  # holds its memory and is not off
+    UNKNOWN = "unknown"
+
+
+class PowerAction(StrEnum):
+    ON = "on"
+    OFF = "off"  # asks the guest, and pulls the plug when the grace time is over
+    FORCE_OFF = "force_off"
+    CYCLE = "cycle"  # OFF if it is on, then ON
+
+
+class NicKind(StrEnum):
+    """What a guest's card is attached to; `source` of the card names it."""
+
+    NETWORK = "network"  # a network the hypervisor manages
+    BRIDGE = "bridge"
+    MACVLAN = "macvlan"
+    USER = "user"  # QEMU's user-mode network: reaches out, cannot be reached; needs nothing from the host
+
+
+@frozen(kw_only=True)
+class Mark:
+    """What makes a guest ours: written into it when it is made, read at each discovery."""
+
+    installation_id: UUID
+    machine_id: UUID
+
+
+@frozen(kw_only=True)
+class HugePages:
+    size_kib: int = field(validator=ge(1))
+    total: int = field(validator=ge(0))
+    free: int | None = None
+
+
+@frozen(kw_only=True)
+class NumaNode:
+    node_id: int
+    core_ids: tuple[int, ...]
+    memory_mib: int = field(validator=ge(0))
+    huge_pages: tuple[HugePages, ...] = ()
+
+
+@frozen(kw_only=True)
+class StoragePool:
+    """`pool_id` is the driver's own: a UUID for libvirt, the name for LXD and simulated hosts.
+
+    `used_elsewhere_bytes` is room taken by something other than the disks of guests (files beside the pool on the same
+    file system, ISO images, volumes attached to nothing). It is rounded up to a whole GiB, so that a log file
+    that grows does not make the host look changed at every refresh.
+    """
+
+    pool_id: str = field(validator=min_len(1))
+    name: str
+    type: str
+    path: str
+    total_bytes: int = field(validator=ge(0))
+    used_elsewhere_bytes: int = field(default=0, validator=ge(0))
+
+
+@frozen(kw_only=True)
+class HostNetwork:
+    """Something a guest's card can be attached to."""
+
+    kind: NicKind
+    name: str
+    active: bool = True
+    bridge: str | None = None
+    dhcp: bool = False
+    cidrs: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class HostFacts:
+    """What one discovery found out about a server.
+
+    `server_identity` is equal for two addresses exactly when they lead to the same hypervisor: hosts with the same
+    identity share capacity in the ledger. `emulated` says that guests run without hardware virtualization.
+    """
+
+    server_identity: str = field(validator=min_len(1))
+    hypervisor_version: str
+    architecture: str
+    cores: int = field(validator=ge(1))
+    memory_mib: int = field(validator=ge(1))
+    cpu_speed_mhz: int | None = None
+    emulated: bool = False
+    numa_nodes: tuple[NumaNode, ...] = ()
+    storage_pools: tuple[StoragePool, ...] = ()
+    networks: tuple[HostNetwork, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class GuestDisk:
+    """A block device as found. `pool_id` is None when no storage pool of the host holds it."""
+
+    device: str
+    size_bytes: int = field(validator=ge(0))
+    pool_id: str | None = None
+    volume: str | None = None
+    serial: str | None = None
+
+
+@frozen(kw_only=True)
+class GuestNic:
+    mac_address: str
+    kind: NicKind
+    source: str = ""
+
+
+@frozen(kw_only=True)
+class Guest:
+    """Any instance or domain, ours or not, as a driver sees it. `mark` is None on a foreign guest."""
+
+    name: str
+    guest_id: str  # the hypervisor's own, stable while the guest lives: libvirt's UUID
+    power: PowerState
+    cores: int = field(validator=ge(0))
+    memory_mib: int = field(validator=ge(0))
+    mark: Mark | None = None
+    project: str = ""
+    architecture: str = ""
+    pinned_core_ids: tuple[int, ...] = ()
+    huge_pages_backed: bool = False
+    disks: tuple[GuestDisk, ...] = ()
+    nics: tuple[GuestNic, ...] = ()
+
+
+@frozen(kw_only=True)
+class GuestRef:
+    """Which guest is meant. The mark decides; the name only helps to find it."""
+
+    name: str
+    mark: Mark
+
+
+@frozen(kw_only=True)
+class DiskSpec:
+    """A disk to make. `volume` is chosen by the region, so that a repeat finds its own work."""
+
+    volume: str = field(validator=min_len(1))
+    pool_id: str = field(validator=min_len(1))
+    size_bytes: int = field(validator=ge(1))
+    serial: str = field(validator=[min_len(1), max_len(20)])  # virtio-blk serials hold 20 characters
+    tags: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class NicSpec:
+    name: str
+    mac_address: str
+    kind: NicKind
+    source: str = ""
+    boot: bool = False
+
+
+@frozen(kw_only=True)
+class GuestSpec:
+    """A guest to make: everything that has to be chosen was chosen before."""
+
+    name: str = field(validator=min_len(1))
+    mark: Mark
+    architecture: str
+    cores: int = field(validator=ge(1))
+    memory_mib: int = field(validator=ge(1))
+    disks: tuple[DiskSpec, ...]
+    nics: tuple[NicSpec, ...] = ()
+    description: str = ""
+
+    @property
+    def ref(self) -> GuestRef:
+        return GuestRef(name=self.name, mark=self.mark)
+
+
+@frozen(kw_only=True)
+class Problem:
+    """Something of a host that could not be read; the rest of the discovery stands."""
+
+    subject: str
+    message: str
+
+
+@frozen(kw_only=True)
+class Discovery:
+    facts: HostFacts
+    guests: tuple[Guest, ...]
+    problems: tuple[Problem, ...] = ()
+    calls: int = 0  # round trips to the hypervisor; must not grow with the guests
+
+
+@frozen(kw_only=True)
+class PeerIdentity:
+    """What a hypervisor's end of the line proved to be: an SSH host key or a TLS certificate.
+
+    `material` is the text that is pinned (a known-hosts key `ssh-ed25519 AAAA…`, or PEM); `fingerprint` is what people
+    compare.
+    """
+
+    kind: str
+    fingerprint: str
+    material: str
+
+
+@frozen(kw_only=True)
+class HostAccess:
+    """Everything a rack needs to speak to one host, for as long as it does; kept in memory only.
+
+    `credentials`: for libvirt over SSH `ssh_private_key` (OpenSSH PEM) or `power_pass`; secrets, so never printed.
+    `pinned` is the `PeerIdentity.material` first trusted; None means that this host has no identity to check (a local
+    socket) or that it is not trusted yet.
+    """
+
+    host_id: int
+    driver: DriverType
+    address: str
+    project: str = ""
+    installation_id: UUID
+    credentials: Mapping[str, str] = field(factory=dict, repr=False)
+    pinned: str | None = None
+
+
+class GuestEvent(StrEnum):
+    POWER = "power"  # `power` says the new state
+    APPEARED = "appeared"
+    CHANGED = "changed"
+    GONE = "gone"
+    RESYNC = "resync"  # events may have been lost: refresh the host
+
+
+@frozen(kw_only=True)
+class GuestChange:
+    """One event of a hypervisor. A hint: the truth is the next look at the host."""
+
+    event: GuestEvent
+    guest_name: str = ""
+    guest_id: str = ""
+    power: PowerState | None = None

@@ -1,0 +1,35 @@
+"""Values to plain maps and back, for msgpack frames and JSON columns. The one place that knows cattrs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from cattrs import Converter, transform_error
+from cattrs.errors import BaseValidationError
+
+from common.errors import InvalidRequest
+
+T = TypeVar("T")
+
+_converter = Converter(forbid_extra_keys=False)  # a newer peer may send more than we know
+_converter.register_unstructure_hook(UUID, str)
+_converter.register_structure_hook(UUID, lambda value, _: UUID(value))
+_converter.register_unstructure_hook(datetime, lambda value: value.isoformat())
+_converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+
+
+def to_plain(value: Any) -> Any:
+    """Maps, lists, text, numbers, None: what msgpack and JSON can hold."""
+    return _converter.unstructure(value)
+
+
+def from_plain(plain: Any, kind: type[T]) -> T:
+    """The value of type `kind`. Raises InvalidRequest that names each part that does not fit."""
+    try:
+        return _converter.structure(plain, kind)
+    except BaseValidationError as error:
+        raise InvalidRequest(f"not a {kind.__name__}: {'; '.join(transform_error(error))}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidRequest(f"not a {kind.__name__}: {error}") from error

@@ -1,0 +1,77 @@
+"""What every driver promises. One contract suite (tests/contract/) holds all of them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from common.values import (
+    Discovery,
+    Guest,
+    GuestChange,
+    GuestRef,
+    GuestSpec,
+    HostAccess,
+    PeerIdentity,
+    PowerAction,
+    PowerState,
+)
+
+
+class Driver(Protocol):
+    """One host, called from the threads of its lane, one call at a time.
+
+    Any method may raise HostUnreachable (try again later), NotTrusted or PeerChanged (a person must act), or
+    DriverFailed (the hypervisor said no; its words are in the message). Nothing but our marked guests is ever changed.
+    """
+
+    def reach(self) -> str:
+        """The hypervisor's version, in one cheap call."""
+
+    def discover(self) -> Discovery:
+        """Facts of the host and of all its guests. Reads only; the number of calls does not grow with the guests.
+
+        A guest that cannot be read becomes a Problem, and the rest is returned.
+        """
+
+    def compose(self, spec: GuestSpec) -> Guest:
+        """The guest that carries `spec.mark`, made or finished, switched off. Calling again is harmless.
+
+        Raises NameTaken when a guest without that mark has the name, OutOfCapacity when a pool has no room. On failure
+        everything it made is removed again, as far as the host lets it.
+        """
+
+    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+        """Return once the guest and the volumes made for it are gone. A guest that is gone already is success.
+
+        `volumes` are (pool_id, volume) pairs given at compose. Removes nothing that was not made by `compose`: disks
+        attached later, shared volumes and ISO images stay.
+        """
+
+    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+        """Return the new state once the hypervisor reports it. NotFound when the guest is gone.
+
+        OFF asks the guest first and pulls the plug after `grace_s`. Already being in that state is success.
+        """
+
+    def find(self, guest: GuestRef) -> Guest | None:
+        """The guest that carries the mark, whatever its name is now, or None when the host has none."""
+
+    def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
+        """Call `notify`, from any thread, at each change of a guest until the returned function is called.
+
+        After a gap (a reconnect) it sends one RESYNC.
+        """
+
+    def close(self) -> None:
+        """Let go of connections, files in memory and threads. Harmless to repeat."""
+
+
+class Opening(Protocol):
+    """How a driver type comes to life; `rackd/drivers/registry.py` holds one for each type."""
+
+    def identify(self, access: HostAccess) -> PeerIdentity | None:
+        """What the host's end of the line presents, without logging in; None where there is nothing to pin."""
+
+    def open(self, access: HostAccess) -> Driver:
+        """A driver for this host. May block for as long as the host does; the executor gives up on it."""

@@ -1,0 +1,47 @@
+"""Async tests run as asyncio tasks under the Twisted reactor, as the daemons do, and may leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from tests.waiting import settle
+
+TEST_DEADLINE_S = 120.0
+
+
+def _in_task(test: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> Deferred[None]:
+    async def bounded() -> None:
+        async with asyncio.timeout(TEST_DEADLINE_S):
+            await test(*args, **kwargs)
+
+    return Deferred.fromFuture(asyncio.ensure_future(bounded()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        test = getattr(item, "obj", None)
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
+            item.obj = functools.wraps(test)(functools.partial(_in_task, test))
+
+
+@pytest.fixture(autouse=True)
+def no_task_left() -> Iterator[None]:
+    """Fails the test that leaves a task running: nothing in the daemons may outlive its owner."""
+    yield
+
+    async def leftovers() -> list[str]:
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return [repr(task.get_coro()) for task in left]
+
+    left = settle(leftovers())
+    assert not left, f"tasks left running: {left}"
