@@ -1,0 +1,143 @@
+"""Hosts as people see them, and what people may say of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from attrs import field, frozen
+
+from common.values import DriverType, HostNetwork, NumaNode, Problem
+from regiond.groups.model import ResourcePool, Zone
+
+CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
+MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
+
+
+class HostState(StrEnum):
+    PENDING = "pending"  # never discovered: its capacity is unknown
+    READY = "ready"
+    UNREACHABLE = "unreachable"
+    REMOVING = "removing"
+
+
+@frozen(kw_only=True)
+class Amounts:
+    """Compute and storage. Zero is an amount; unknown is `None` in place of the whole value."""
+
+    cores: int = 0
+    memory_mib: int = 0
+    storage_bytes: int = 0
+
+
+@frozen(kw_only=True)
+class StoragePoolView:
+    """`used_bytes`: sizes of the disks of guests in the host's project. `claimed_bytes`: of all guests of the server."""
+
+    id: int
+    pool_key: str
+    name: str
+    type: str
+    path: str
+    total_bytes: int
+    used_bytes: int
+    claimed_bytes: int
+    used_elsewhere_bytes: int
+    is_default: bool
+    missing_since: datetime | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        return max(0, self.total_bytes - self.used_elsewhere_bytes - self.claimed_bytes)
+
+
+@frozen(kw_only=True)
+class HostView:
+    """`total` is None until the first good discovery; `used` counts guests of the host's project, `claimed` all."""
+
+    id: int
+    name: str
+    driver: DriverType
+    address: str
+    project: str
+    state: HostState
+    zone: Zone
+    pool: ResourcePool
+    tags: tuple[str, ...]
+    cpu_over_commit_ratio: float
+    memory_over_commit_ratio: float
+    default_macvlan_mode: str | None
+    system_id: str
+    server_id: int | None = None
+    architecture: str | None = None
+    hypervisor_version: str | None = None
+    emulated: bool | None = None
+    cpu_speed_mhz: int | None = None
+    total: Amounts | None = None
+    used: Amounts = field(factory=Amounts)
+    claimed: Amounts = field(factory=Amounts)
+    storage_pools: tuple[StoragePoolView, ...] = ()
+    networks: tuple[HostNetwork, ...] = ()
+    numa_nodes: tuple[NumaNode, ...] = ()
+    public_key: str | None = None
+    pinned_fingerprint: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    problems: tuple[Problem, ...] = ()
+    refreshed_at: datetime | None = None
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class GuestView:
+    """A guest of a host, ours or not: what the API calls a virtual machine. `machine_id` is the machine's row id."""
+
+    id: int
+    host_id: int
+    name: str
+    project: str
+    machine_id: int | None
+    power_state: str
+    cores: int
+    memory_mib: int
+    pinned_core_ids: tuple[int, ...]
+    huge_pages_backed: bool
+
+
+@frozen(kw_only=True)
+class NewHost:
+    """A host as a person adds it. `zone` and `pool` are names; None takes the defaults."""
+
+    driver: DriverType
+    address: str
+    name: str | None = None
+    project: str = ""
+    zone: str | None = None
+    pool: str | None = None
+    tags: tuple[str, ...] = ()
+    cpu_over_commit_ratio: float = 1.0
+    memory_over_commit_ratio: float = 1.0
+    default_macvlan_mode: str | None = None
+    power_pass: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class HostChange:
+    """What an update says; None keeps what is there."""
+
+    driver: DriverType | None = None
+    address: str | None = None
+    name: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+    tags: tuple[str, ...] | None = None
+    cpu_over_commit_ratio: float | None = None
+    memory_over_commit_ratio: float | None = None
+    default_storage_pool: str | None = None  # the pool's key, or its name
+    default_macvlan_mode: str | None = None
+    power_pass: str | None = field(default=None, repr=False)
+
+
+ParametersView = dict[str, str]
+Explanation = dict[str, Any]

@@ -1,0 +1,103 @@
+"""Machines as people see them, and the table of their lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import field, frozen
+
+from regiond.groups.model import ResourcePool, Zone
+
+
+class MachineState(StrEnum):
+    COMPOSING = "composing"
+    READY = "ready"
+    DELETING = "deleting"
+    MISSING = "missing"  # its guest was not in the last listing of its host
+    FAILED = "failed"  # an operation could neither finish nor be undone yet
+
+
+@frozen(kw_only=True)
+class DiskView:
+    id: int
+    index: int
+    volume: str
+    storage_pool_name: str
+    storage_pool_key: str
+    size_bytes: int
+    serial: str
+    tags: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class NicView:
+    id: int
+    index: int
+    name: str
+    mac_address: str
+    kind: str
+    source: str
+
+
+@frozen(kw_only=True)
+class MachineView:
+    id: int
+    uuid: UUID
+    system_id: str
+    hostname: str
+    state: MachineState
+    power_state: str
+    architecture: str
+    cores: int
+    memory_mib: int
+    tags: tuple[str, ...]
+    pool: ResourcePool
+    zone: Zone
+    owner: str | None
+    description: str
+    host_id: int | None
+    host_name: str | None
+    host_system_id: str | None
+    driver: str | None
+    guest_id: int | None
+    disks: tuple[DiskView, ...] = ()
+    nics: tuple[NicView, ...] = ()
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class ComposeRequest:
+    """What a person asks for. `zone` and `pool` are an id or a name, as text; sizes as their names say.
+
+    `storage` and `interfaces` are the constraint texts of the API, already checked for their grammar by whoever
+    made this. `host_id` None lets placement choose.
+    """
+
+    host_id: int | None = None
+    cores: int = 1
+    memory_mib: int = 2048
+    architecture: str | None = None
+    storage: str = ""
+    interfaces: str = ""
+    hostname: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+    pinned_cores: tuple[int, ...] = ()
+    huge_pages_backed: bool = False
+    power_on: bool = False
+
+
+@frozen(kw_only=True)
+class MachineFilter:
+    """All given must hold; several values of one field are alternatives."""
+
+    system_ids: tuple[str, ...] = ()
+    hostnames: tuple[str, ...] = ()
+    mac_addresses: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # `pod`: host names
+    extra: Mapping[str, str] = field(factory=dict)
