@@ -33,7 +33,7 @@ class Amounts:
 
 @frozen(kw_only=True)
 class StoragePoolView:
-    """`used_bytes`: sizes of the disks of guests in the host's project. `claimed_bytes`: of all guests of the server."""
+    """`used_bytes`: disks of the guests of the host's project. `claimed_bytes`: of all guests of the server."""
 
     id: int
     pool_key: str
