@@ -1,0 +1,172 @@
+"""The addresses of libvirt hosts, as fields. What a person typed is parsed and rebuilt, never handed through.
+
+A libvirt URI can name a command to run, a socket to open or a key to trust in its query, and can carry a password; so
+only the forms below are known, and everything else is refused with the reason. The region validates with this module
+and the rack connects with it; neither needs libvirt for that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+
+SSH_PORT = 22
+TLS_PORT = 16514
+FORMS = "qemu:///system, qemu:///session, qemu+ssh://user@host[:port]/system, qemu+tls://host[:port]/system, test:///default"
+
+_URI = re.compile(r"(?P<scheme>[A-Za-z0-9+.-]+)://(?P<authority>[^/]*)(?P<path>/.*)?", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", re.ASCII)
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+
+
+class Transport(StrEnum):
+    LOCAL = "local"  # the socket of this machine's own libvirt
+    SSH = "ssh"
+    TLS = "tls"
+    TEST = "test"  # libvirt's own pretended hypervisor, inside the process that opens it
+
+
+@frozen(kw_only=True)
+class LibvirtAddress:
+    """A place where libvirt answers. `path` is `/system`, `/session` or `/default`; `port` is never None over a net."""
+
+    transport: Transport
+    path: str
+    user: str | None = None
+    host: str | None = None  # lower case; an IPv6 address without its brackets
+    port: int | None = None
+
+    @property
+    def normalised(self) -> str:
+        """One text for one place: parsing it gives this value again."""
+        if self.transport is Transport.LOCAL:
+            return f"qemu://{self.path}"
+        if self.transport is Transport.TEST:
+            return f"test://{self.path}"
+        user = "" if self.user is None else f"{self.user}@"
+        port = "" if self.port == _DEFAULT_PORT[self.transport] else f":{self.port}"
+        return f"qemu+{self.transport}://{user}{self.bracketed_host}{port}{self.path}"
+
+    @property
+    def bracketed_host(self) -> str:
+        host = self.host or ""
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def needs_ssh_key(self) -> bool:
+        return self.transport is Transport.SSH
+
+    @property
+    def is_local(self) -> bool:
+        """Only a rack on that very machine reaches it."""
+        return self.transport in {Transport.LOCAL, Transport.TEST}
+
+
+_DEFAULT_PORT = {Transport.SSH: SSH_PORT, Transport.TLS: TLS_PORT}
+_LOCAL = {
+    "qemu:///system": LibvirtAddress(transport=Transport.LOCAL, path="/system"),
+    "qemu:///session": LibvirtAddress(transport=Transport.LOCAL, path="/session"),
+    "test:///default": LibvirtAddress(transport=Transport.TEST, path="/default"),
+}
+_REMOTE = {"qemu+ssh": Transport.SSH, "qemu+tls": Transport.TLS}
+
+
+def parse(text: str) -> LibvirtAddress:
+    """The place that `text` names. Raises InvalidRequest, whose message says what is wrong and what would be right."""
+    if _UNPRINTABLE.search(text):
+        raise InvalidRequest("A libvirt address is plain ASCII without blanks or control characters.")
+    if "?" in text:
+        raise InvalidRequest(
+            "Query parameters ('?') are not allowed in a libvirt address: they can name commands to run."
+        )
+    if "#" in text:
+        raise InvalidRequest("A fragment ('#') is not allowed in a libvirt address.")
+    found = _URI.fullmatch(text)
+    if found is None:
+        raise InvalidRequest(f"This is not a libvirt address. Known forms: {FORMS}.")
+    scheme, authority, path = found["scheme"].lower(), found["authority"], found["path"] or ""
+    if scheme in _REMOTE:
+        return _parse_remote(_REMOTE[scheme], authority, path)
+    known = _LOCAL.get(f"{scheme}://{authority}{path}")
+    if known is None:
+        raise InvalidRequest(_why_not_local(scheme, authority))
+    return known
+
+
+def _why_not_local(scheme: str, authority: str) -> str:
+    if scheme == "qemu+tcp":
+        return "qemu+tcp:// is neither encrypted nor authenticated: use qemu+ssh:// or qemu+tls://."
+    if scheme == "qemu" and authority:
+        return (
+            "qemu:// names this machine and takes no host: use qemu+ssh://user@host/system or qemu+tls://host/system."
+        )
+    if scheme in {"qemu", "test"}:
+        return f"The part after {scheme}:// is not known. Known forms: {FORMS}."
+    return f"The scheme {scheme!r} is not known. Known forms: {FORMS}."
+
+
+def _parse_remote(transport: Transport, authority: str, path: str) -> LibvirtAddress:
+    if path != "/system":
+        raise InvalidRequest(f"A qemu+{transport}:// address ends in /system, the host's system-wide libvirt.")
+    login, at, place = authority.rpartition("@")
+    user = _parse_user(transport, login if at else None)
+    host, port = _split_port(place)
+    return LibvirtAddress(
+        transport=transport, path=path, user=user, host=_parse_host(host), port=port or _DEFAULT_PORT[transport]
+    )
+
+
+def _parse_user(transport: Transport, login: str | None) -> str | None:
+    if transport is Transport.TLS:
+        if login is not None:
+            raise InvalidRequest("qemu+tls:// takes no user: the rack is known by its certificate.")
+        return None
+    if not login:
+        raise InvalidRequest("A qemu+ssh:// address names the user to log in as: qemu+ssh://user@host/system.")
+    if ":" in login:
+        raise InvalidRequest("A password is not allowed in a libvirt address: Innkeeper logs in with a key of its own.")
+    if _USER.fullmatch(login) is None:
+        raise InvalidRequest(
+            "The user in a libvirt address is up to 32 letters, digits, '.', '_' or '-', not starting with '.' or '-'."
+        )
+    return login
+
+
+def _split_port(place: str) -> tuple[str, int | None]:
+    if place.startswith("["):
+        host, bracket, rest = place.partition("]")
+        host = host + bracket
+    else:
+        host, colon, port_text = place.partition(":")
+        rest = colon + port_text
+    if not rest:
+        return host, None
+    digits = rest.removeprefix(":")
+    if not rest.startswith(":") or _PORT.fullmatch(digits) is None or not 1 <= int(digits) <= 65535:
+        raise InvalidRequest(
+            "The port of a libvirt address is a number from 1 to 65535 (IPv6 addresses go in brackets)."
+        )
+    return host, int(digits)
+
+
+def _parse_host(host: str) -> str:
+    if not host:
+        raise InvalidRequest("The address names no host.")
+    try:
+        if host.startswith("["):
+            return str(ipaddress.IPv6Address(host[1:-1] if host.endswith("]") and "%" not in host else ""))
+        if re.fullmatch(r"[0-9.]+", host, re.ASCII):
+            return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        raise InvalidRequest("The host of the address is not a valid IP address.") from None
+    if len(host) > 253 or _NAME.fullmatch(host) is None:
+        raise InvalidRequest("The host of the address is not a valid host name.")
+    return host.lower()
