@@ -1,0 +1,49 @@
+"""How long a simulated hypervisor takes for each call, and which calls it fails."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from common.errors import DriverFailed, HostUnreachable
+from common.simulated_address import SimulatedAddress
+
+
+class Chances:
+    """The luck of each host: a seed makes the same sequence of faults, which goes on when the host is opened again."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, int], random.Random] = {}
+
+    def of(self, address: SimulatedAddress) -> random.Random:
+        # Repeatable on purpose; nothing secret depends on it.
+        return self._of.setdefault((address.name, address.fault_seed), random.Random(address.fault_seed))  # noqa: S311
+
+
+class Pace:
+    """Stands before every call to the host."""
+
+    def __init__(self, address: SimulatedAddress, chance: random.Random) -> None:
+        self._address = address
+        self._chance = chance
+        self._closed = threading.Event()
+
+    def call(self, what: str) -> None:
+        """Take the host's time.
+
+        Raises HostUnreachable or DriverFailed when this call is one that fails, HostUnreachable after `close`.
+        """
+        self._wait(self._address.delay_ms, what)
+        if self._chance.random() >= self._address.fault_rate:
+            return
+        self._wait(self._address.hang_ms, what)
+        if self._chance.random() < 0.5:
+            raise HostUnreachable(f"{self._address.identity}: simulated loss of the connection during {what}")
+        raise DriverFailed(f"{self._address.identity}: simulated failure of {what}")
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _wait(self, time_ms: int, what: str) -> None:
+        if self._closed.wait(time_ms / 1000) if time_ms else self._closed.is_set():
+            raise HostUnreachable(f"{self._address.identity}: the connection was closed during {what}")

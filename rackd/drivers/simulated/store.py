@@ -1,0 +1,136 @@
+"""What a simulated host remembers: its guests, disks and changes, in one SQLite file, as a hypervisor would.
+
+Several processes may have the same file open. Writes take SQLite's write lock from their first statement, so that
+what they read stays true until they commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common.errors import HostUnreachable
+
+_BUSY_S = 10.0
+_CHANGES_KEPT = 1000
+
+_SCHEMA = """
+create table if not exists guest (
+    guest_id        text primary key,
+    name            text not null unique,
+    installation_id text,
+    machine_id      text,
+    power           text not null,
+    cores           integer not null,
+    memory_mib      integer not null,
+    unique (installation_id, machine_id)
+) strict;
+create table if not exists volume (
+    pool            text not null,
+    name            text not null,
+    size_bytes      integer not null,
+    installation_id text,
+    machine_id      text,
+    primary key (pool, name)
+) strict;
+create table if not exists disk (
+    guest_id text not null references guest on delete cascade,
+    position integer not null,
+    pool     text not null,
+    volume   text not null,
+    serial   text,
+    primary key (guest_id, position),
+    foreign key (pool, volume) references volume (pool, name)
+) strict;
+create table if not exists nic (
+    guest_id    text not null references guest on delete cascade,
+    position    integer not null,
+    mac_address text not null,
+    kind        text not null,
+    source      text not null,
+    primary key (guest_id, position)
+) strict;
+create table if not exists change (
+    number     integer primary key autoincrement,
+    event      text not null,
+    guest_name text not null,
+    guest_id   text not null,
+    power      text
+) strict;
+create table if not exists seeded (at text not null) strict;
+"""
+
+
+class Store:
+    """One connection to the file of one host. Used by one thread at a time, not always the same."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the file and its tables when they are not there. Raises HostUnreachable when that cannot be done."""
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise HostUnreachable(f"the simulated host's file {path.name} cannot be opened: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that alone may write; it commits when the block ends well."""
+        with self._translated():
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+                self._trim()
+                self._db.execute("commit")
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several reads that see the same moment."""
+        with self._translated():
+            self._db.execute("begin")
+            try:
+                yield self._db
+            finally:
+                self._db.execute("rollback")
+
+    def version(self) -> int:
+        """A number that is another one after somebody else's commit."""
+        with self._translated():
+            version: int = self._db.execute("pragma data_version").fetchone()[0]
+            return version
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _prepare(self) -> None:
+        """Two processes may do this at once: switching to WAL does not wait for the other, so try again."""
+        self._db.execute("pragma foreign_keys = on")
+        self._db.execute("pragma synchronous = normal")
+        ends_at = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                break
+            except sqlite3.OperationalError:
+                if time.monotonic() > ends_at:
+                    raise
+                time.sleep(0.02)
+        self._db.executescript(f"begin immediate;{_SCHEMA}commit;")
+
+    def _trim(self) -> None:
+        self._db.execute("delete from change where number <= (select max(number) from change) - ?", (_CHANGES_KEPT,))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise HostUnreachable(f"the simulated host's file {self._path.name} failed: {error}") from error

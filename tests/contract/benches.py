@@ -1,0 +1,133 @@
+"""The hosts that the contract suite runs on. A driver joins by adding a `pytest.param(make_bench, id=…)` to BENCHES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import pytest
+
+from common.marks import volume_name
+from common.values import (
+    DiskSpec,
+    DriverType,
+    GuestRef,
+    GuestSpec,
+    HostAccess,
+    Mark,
+    NicKind,
+    NicSpec,
+    PowerState,
+)
+from rackd.drivers.contract import Driver
+from rackd.drivers.simulated import guests
+from rackd.drivers.simulated.driver import SimulatedHosts
+from rackd.drivers.simulated.store import Store
+
+INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
+DISK_BYTES = 64 * 1024 * 1024
+
+
+class Bench(Protocol):
+    """One host, and what a test does to it behind the driver's back: as an administrator of that hypervisor would."""
+
+    driver: Driver  # opened; the bench closes it
+    prefix: str  # every guest's name starts with it, so that a shared host can be cleaned up
+    pool_id: str  # a pool with room for twenty disks of DISK_BYTES
+    architecture: str
+    nics: tuple[NicSpec, ...]  # cards that a guest of this host can have
+
+    def volumes(self) -> set[tuple[str, str]]:
+        """All (pool_id, volume) of the host."""
+
+    def make_foreign(self, name: str) -> None:
+        """A guest that somebody else made: no mark, switched off."""
+
+    def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
+        """The volume of `disk` as `compose(spec)` makes it, without the guest: a rack that was killed in between."""
+
+    def attach_later(self, guest: GuestRef) -> tuple[str, str]:
+        """Make a volume and attach it to a guest that is there; its (pool_id, volume)."""
+
+    def rename(self, guest: GuestRef, new_name: str) -> None:
+        """The guest is switched off."""
+
+    def close(self) -> None:
+        """Close the driver and remove every guest and volume that the test or the driver made."""
+
+
+def spec_for(bench: Bench, name: str, *, disks: int = 1, size_bytes: int = DISK_BYTES, pool_id: str = "") -> GuestSpec:
+    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    return GuestSpec(
+        name=f"{bench.prefix}{name}",
+        mark=mark,
+        architecture=bench.architecture,
+        cores=1,
+        memory_mib=128,
+        disks=tuple(
+            DiskSpec(
+                volume=volume_name(mark, index),
+                pool_id=pool_id or bench.pool_id,
+                size_bytes=size_bytes,
+                serial=f"{mark.machine_id.hex[:17]}-{index}",
+            )
+            for index in range(disks)
+        ),
+        nics=bench.nics,
+    )
+
+
+class SimulatedBench:
+    """A simulated host in a folder of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.prefix = ""
+        self.pool_id = "default"
+        self.architecture = "amd64"
+        self.nics = (
+            NicSpec(name="eth0", mac_address="52:54:00:00:00:01", kind=NicKind.NETWORK, source="default", boot=True),
+        )
+        access = HostAccess(
+            host_id=1,
+            driver=DriverType.SIMULATED,
+            address="simulated:bench?storage_gb=4",
+            installation_id=INSTALLATION,
+        )
+        self.driver = SimulatedHosts(folder).open(access)
+        self._store = Store(folder / "bench.sqlite")
+
+    def volumes(self) -> set[tuple[str, str]]:
+        with self._store.reading() as db:
+            return {(row["pool"], row["name"]) for row in db.execute("select * from volume")}
+
+    def make_foreign(self, name: str) -> None:
+        with self._store.writing() as db:
+            disk = DiskSpec(volume=f"{name}-disk", pool_id="default", size_bytes=DISK_BYTES, serial="foreign")
+            guests.add_foreign_guest(db, name, cores=1, memory_mib=128, disk=disk, power=PowerState.OFF)
+
+    def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
+        with self._store.writing() as db:
+            guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=spec.mark)
+
+    def attach_later(self, guest: GuestRef) -> tuple[str, str]:
+        with self._store.writing() as db:
+            found = guests.by_mark(db, guest.mark)
+            assert found is not None
+            guests.add_volume(db, pool="default", name="later", size_bytes=DISK_BYTES, mark=None)
+            guests.attach(db, found.guest_id, pool="default", volume="later", serial=None)
+        return "default", "later"
+
+    def rename(self, guest: GuestRef, new_name: str) -> None:
+        with self._store.writing() as db:
+            guests.rename(db, guest.name, new_name)
+
+    def close(self) -> None:
+        self._store.close()
+        self.driver.close()
+
+
+MakeBench = Callable[[Path], Bench]
+
+BENCHES = [pytest.param(SimulatedBench, id="simulated")]
