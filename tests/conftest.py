@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 
 from tests.waiting import settle
 
+pytest_plugins = ["tests.database"]
+
 TEST_DEADLINE_S = 120.0
 
 

@@ -1,7 +1,7 @@
 -- The ledger and everything around it. Applied once, never edited: a change is a new file.
 
 create table installation (
-    only boolean primary key default true check (only),
+    single boolean primary key default true check (single),
     id uuid not null default gen_random_uuid(),
     created_at timestamptz not null default now()
 );

@@ -1,0 +1,57 @@
+"""What a failing database looks like to everybody else: the one translation of asyncpg's and the system's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from common.errors import BadSettings, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_SETTINGS = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password is one of these
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+)
+GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, a statement over its time
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary has moved
+    asyncpg.InternalClientError,  # the stream broke in the middle of a message
+    ConnectionError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def while_connecting(to: str) -> Iterator[None]:
+    """BadSettings when the server refuses who or what we ask for, DatabaseUnavailable when it cannot be reached."""
+    try:
+        yield
+    except _SETTINGS as error:
+        raise BadSettings(f"PostgreSQL refused the connection to {to}: {error}", setting="database") from error
+    except (*GONE, asyncpg.InterfaceError, OSError) as error:
+        raise DatabaseUnavailable(f"The database {to} cannot be reached: {_text(error)}") from error
+
+
+@contextmanager
+def while_using(connection: Db) -> Iterator[None]:
+    """DatabaseUnavailable when the connection or its server fails. Errors of a statement's own pass as they are."""
+    try:
+        yield
+    except GONE as error:
+        raise DatabaseUnavailable(f"The database failed in the middle of a request: {_text(error)}") from error
+    except asyncpg.InterfaceError as error:
+        if not connection.is_closed():
+            raise  # a wrong use of the library: a bug
+        raise DatabaseUnavailable(f"The connection to the database was lost: {_text(error)}") from error
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

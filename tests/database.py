@@ -1,0 +1,93 @@
+"""PostgreSQL for tests: always a real one, one server per test process, a database of its own for each test.
+
+The server comes from the wheel, in a temporary folder, without fsync. `INNKEEPER_TEST_DATABASE` names another server
+instead (a DSN whose user may create databases), such as Debian's own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import pytest
+
+from development import postgres
+from regiond.db.migrate import migrate
+from regiond.db.pool import Database, connect
+from tests.waiting import settle
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The DSN of a server, to make databases on. Stopped at the end, even when the test process is killed."""
+    named = os.environ.get("INNKEEPER_TEST_DATABASE")
+    if named:
+        yield named
+        return
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", ignore_cleanup_errors=True) as made:
+        folder = Path(made) / "server"
+        folder.mkdir()
+        with subprocess.Popen(
+            [sys.executable, postgres.__file__, "guard", str(folder)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        ) as guardian:
+            yield postgres.start(folder, settings=postgres.FAST)
+            assert guardian.stdin is not None
+            guardian.stdin.close()  # it stops the server and removes the folder
+            guardian.wait(60)
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with every migration applied, to copy from."""
+    name = f"innkeeper_template_{uuid4().hex[:12]}"
+    settle(_execute(postgres_server, f'create database "{name}"'))
+    settle(migrate(named(postgres_server, name)))
+    yield name
+    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+def database_url(postgres_server: str, template: str) -> Iterator[str]:
+    """The DSN of a fresh database with every migration applied; dropped after the test."""
+    name = f"innkeeper_test_{uuid4().hex[:12]}"
+    settle(_execute(postgres_server, f'create database "{name}" template "{template}"'))
+    yield named(postgres_server, name)
+    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """The DSN of a fresh database with nothing in it."""
+    name = f"innkeeper_empty_{uuid4().hex[:12]}"
+    settle(_execute(postgres_server, f'create database "{name}"'))
+    yield named(postgres_server, name)
+    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open pool on a fresh database."""
+    opened = settle(Database.open(database_url, application_name="innkeeper-test", min_size=1))
+    yield opened
+    settle(opened.close())
+
+
+def named(dsn: str, database: str) -> str:
+    """`dsn` with another database of the same server."""
+    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await connect(dsn, application_name="innkeeper-test")
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
