@@ -209,6 +209,10 @@ SimulatedHosts(Path(folder)).open(access).compose(
 """
 
 
+def start_slow_compose(folder: Path, machine: UUID) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _COMPOSE_SLOWLY, str(folder), str(machine)])
+
+
 @pytest.mark.fault
 async def test_a_compose_killed_between_its_steps_is_finished_by_the_next_rack(host: Open, tmp_path: Path) -> None:
     machine = UUID("0a1b2c3d-0000-4000-8000-0000000000ff")
@@ -219,15 +223,7 @@ async def test_a_compose_killed_between_its_steps_is_finished_by_the_next_rack(h
         with store.reading() as db:
             return guests.volume_owner(db, "default", "v0") is not None
 
-    rack = subprocess.Popen(
-        [  # noqa: ASYNC220  # returns at once; the test kills it itself
-            sys.executable,
-            "-c",
-            _COMPOSE_SLOWLY,
-            str(tmp_path),
-            str(machine),
-        ]
-    )
+    rack = start_slow_compose(tmp_path, machine)
     try:
         await eventually(half_made)
     finally:
