@@ -1,0 +1,228 @@
+"""Settings of a daemon: defaults, then a TOML file, then the environment (`INNKEEPER_<KEY>`).
+
+A daemon declares its keys as an attrs class; the field's type and `setting(...)` say what is allowed:
+
+    @frozen(kw_only=True)
+    class RackSettings:
+        log_level: str = setting("info", "How much is logged.", choices=("debug", "info"))
+
+    settings = load(RackSettings, file=None, environment=os.environ)
+
+Whatever is wrong, all of it, is one BadSettings: an unknown key or a bad value never starts a daemon.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from attrs import Attribute, field, fields, frozen
+
+from common.errors import BadSettings
+
+T = TypeVar("T")
+
+PREFIX = "INNKEEPER_"
+
+# Every key of every program of ours: one environment serves them all, and a key that no program knows is a mistake.
+KNOWN_KEYS = frozenset(
+    {
+        # both daemons
+        "config",
+        "log_format",
+        "log_level",
+        "simulated_hosts",
+        "state",
+        # region
+        "database",
+        "database_pool",
+        "http_host",
+        "http_port",
+        "rpc_address",
+        "rpc_host",
+        "rpc_port",
+        "refresh_every_s",
+        # rack
+        "hung_after",
+        "max_calls",
+        "name",
+        # the command line
+        "profile",
+        "profiles",
+    }
+)
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+@frozen(kw_only=True)
+class _Declared:
+    doc: str
+    at_least: float | None
+    at_most: float | None
+    choices: tuple[str, ...]
+    secret: bool
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: Iterable[str] = (),
+    secret: bool = False,
+) -> Any:
+    """One key. Its type is the field's: str, int, float, bool or Path, each also `| None`, which an empty text means.
+
+    The value of a `secret` is never repeated in an error.
+    """
+    declared = _Declared(doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret)
+    return field(default=default, repr=not secret, metadata={"setting": declared})
+
+
+def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) -> T:
+    """The settings of one daemon. Raises BadSettings that names each bad key, where it stands, and what is allowed."""
+    keys = _keys(kind)
+    wrong: list[str] = []
+    values: dict[str, Any] = {}
+    for source, given in (_from_file(file, keys, wrong), _from_environment(environment, keys, wrong)):
+        for name, raw in given.items():
+            try:
+                values[name] = keys[name].read(raw)
+            except ValueError as error:
+                wrong.append(f"{source}: {_shown(source, name)} {error}.")
+    if wrong:
+        raise BadSettings(" ".join(wrong))
+    return kind(**values)
+
+
+def described(kind: type[Any]) -> dict[str, str]:
+    """The keys and what they are for: the commented settings file is made from it."""
+    return {name: key.declared.doc for name, key in _keys(kind).items()}
+
+
+@frozen(kw_only=True)
+class _Key:
+    type: type[Any]
+    optional: bool
+    declared: _Declared
+
+    def read(self, raw: object) -> Any:
+        """The value; ValueError finishes the sentence that starts with the key."""
+        if self.optional and raw == "":
+            return None
+        value = _typed(self.type, raw)
+        if value is None:
+            raise ValueError(f"must be {_NAMES[self.type]}{self._not(raw)}")
+        self._check(value, raw)
+        return value
+
+    def _check(self, value: Any, raw: object) -> None:
+        declared = self.declared
+        if declared.choices and value not in declared.choices:
+            raise ValueError(f"must be one of {', '.join(declared.choices)}{self._not(raw)}")
+        low, high = declared.at_least, declared.at_most
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise ValueError(f"must be {_range(low, high)}{self._not(raw)}")
+
+    def _not(self, raw: object) -> str:
+        return "" if self.declared.secret else f", not {raw!r}"
+
+
+_NAMES: Mapping[type[Any], str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Path: "a path",
+}
+
+
+def _keys(kind: type[Any]) -> dict[str, _Key]:
+    hints = get_type_hints(kind)
+    declared: Iterable[Attribute[Any]] = fields(kind)
+    keys = {one.name: _key(hints[one.name], one.metadata["setting"]) for one in declared}
+    unlisted = keys.keys() - KNOWN_KEYS
+    if unlisted:
+        raise TypeError(f"{kind.__name__}: add {', '.join(sorted(unlisted))} to common.settings.KNOWN_KEYS")
+    return keys
+
+
+def _key(hint: Any, declared: _Declared) -> _Key:
+    arms = get_args(hint) or (hint,)
+    (of,) = [arm for arm in arms if arm is not NoneType]
+    return _Key(type=of, optional=NoneType in arms, declared=declared)
+
+
+def _typed(of: type[Any], raw: object) -> Any:
+    """`raw` (text, or what TOML made of it) as `of`; None when it is none."""
+    if of is bool:
+        return _flag(raw)
+    if isinstance(raw, bool):
+        return None  # which Python would take for a number
+    if of in {int, float}:
+        return _number(of, raw)
+    if not isinstance(raw, str) or (of is Path and not raw):
+        return None
+    return Path(raw).expanduser() if of is Path else raw
+
+
+def _flag(raw: object) -> bool | None:
+    if isinstance(raw, str):
+        return True if raw.lower() in _TRUE else False if raw.lower() in _FALSE else None
+    return raw if isinstance(raw, bool) else None
+
+
+def _number(of: type[Any], raw: object) -> Any:
+    if not isinstance(raw, str | int | float) or (of is int and isinstance(raw, float)):
+        return None
+    try:
+        value = of(raw)
+    except (ValueError, OverflowError):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"between {low} and {high}"
+    return f"at least {low}" if high is None else f"at most {high}"
+
+
+def _from_file(file: Path | None, keys: Collection[str], wrong: list[str]) -> tuple[str, dict[str, Any]]:
+    if file is None:
+        return "", {}
+    try:
+        given = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{file} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{file} is not TOML: {error}.") from error
+    known = ", ".join(sorted(keys))
+    wrong.extend(f"{file}: unknown key '{name}'; known are {known}." for name in sorted(given.keys() - set(keys)))
+    return str(file), {name: value for name, value in given.items() if name in keys}
+
+
+def _from_environment(
+    environment: Mapping[str, str], keys: Collection[str], wrong: list[str]
+) -> tuple[str, dict[str, Any]]:
+    ours = {name: name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)}
+    for name, key in sorted(ours.items()):
+        if key not in KNOWN_KEYS or name != _variable(key):
+            known = ", ".join(sorted(_variable(one) for one in keys))
+            wrong.append(f"environment: unknown variable {name}; known here are {known}.")
+    given = {key: environment[name] for name, key in ours.items() if key in keys and name == _variable(key)}
+    return "environment", given
+
+
+def _variable(key: str) -> str:
+    return f"{PREFIX}{key.upper()}"
+
+
+def _shown(source: str, name: str) -> str:
+    return _variable(name) if source == "environment" else name

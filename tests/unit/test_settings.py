@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from common.errors import BadSettings
+from common.settings import described, load, setting
+
+
+@frozen(kw_only=True)
+class Sample:
+    http_port: int = setting(5240, "Where it listens.", at_least=1, at_most=65535)
+    refresh_every_s: float = setting(60.0, "How often.", at_least=0.5)
+    log_level: str = setting("info", "How much.", choices=("debug", "info"))
+    state: Path | None = setting(None, "Where things are kept.")
+    database: str | None = setting(None, "Where the database is.", secret=True)
+    log_format: bool = setting(False, "A flag.")
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "sample.toml"
+    file.write_text(text)
+    return file
+
+
+def test_nothing_given_means_the_defaults() -> None:
+    assert load(Sample, file=None, environment={"HOME": "/root"}) == Sample()
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    file = written(tmp_path, 'http_port = 1000\nlog_level = "debug"\nstate = "/var/x"\nrefresh_every_s = 3\n')
+    made = load(Sample, file=file, environment={"INNKEEPER_HTTP_PORT": "2000"})
+    assert made == Sample(http_port=2000, log_level="debug", state=Path("/var/x"), refresh_every_s=3.0)
+
+
+@pytest.mark.parametrize(("text", "flag"), [("true", True), ("ON", True), ("1", True), ("no", False), ("0", False)])
+def test_a_flag_of_the_environment_is_a_word(text: str, *, flag: bool) -> None:
+    assert load(Sample, file=None, environment={"INNKEEPER_LOG_FORMAT": text}).log_format is flag
+
+
+def test_an_empty_variable_unsets_an_optional_key(tmp_path: Path) -> None:
+    file = written(tmp_path, 'state = "/var/x"\n')
+    assert load(Sample, file=file, environment={"INNKEEPER_STATE": ""}).state is None
+
+
+def test_keys_of_other_programs_are_accepted_in_the_environment() -> None:
+    assert load(Sample, file=None, environment={"INNKEEPER_RPC_PORT": "5250"}) == Sample()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "because"),
+    [
+        ("INNKEEPER_HTTP_PORT", "eighty", "INNKEEPER_HTTP_PORT must be a whole number, not 'eighty'"),
+        ("INNKEEPER_HTTP_PORT", "", "must be a whole number"),
+        ("INNKEEPER_HTTP_PORT", "80.5", "must be a whole number"),
+        ("INNKEEPER_HTTP_PORT", "0", "must be between 1 and 65535, not '0'"),
+        ("INNKEEPER_REFRESH_EVERY_S", "0.1", "must be at least 0.5"),
+        ("INNKEEPER_REFRESH_EVERY_S", "nan", "must be a number"),
+        ("INNKEEPER_REFRESH_EVERY_S", "inf", "must be a number"),
+        ("INNKEEPER_LOG_LEVEL", "loud", "must be one of debug, info, not 'loud'"),
+        ("INNKEEPER_LOG_FORMAT", "maybe", "must be true or false"),
+        ("INNKEEPER_HTPP_PORT", "80", "unknown variable INNKEEPER_HTPP_PORT; known here are INNKEEPER_DATABASE"),
+        ("INNKEEPER_http_port", "80", "unknown variable INNKEEPER_http_port"),
+    ],
+)
+def test_a_bad_variable_is_named_with_what_is_allowed(variable: str, value: str, because: str) -> None:
+    with pytest.raises(BadSettings, match=because) as refused:
+        load(Sample, file=None, environment={variable: value})
+    assert "environment" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("htpp_port = 1", "unknown key 'htpp_port'; known are database, http_port"),
+        ('http_port = "many"', "http_port must be a whole number, not 'many'"),
+        ("http_port = 1.5", "must be a whole number"),
+        ("http_port = true", "must be a whole number"),
+        ("log_format = 1", "must be true or false"),
+        ("state = 1", "state must be a path"),
+        ("log_level = []", "log_level must be text"),
+        ("http_port = ", "is not TOML"),
+        ("[http]\nport = 1", "unknown key 'http'"),
+    ],
+)
+def test_a_bad_file_is_named_with_the_key(tmp_path: Path, text: str, because: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(BadSettings, match=because) as refused:
+        load(Sample, file=file, environment={})
+    assert str(file) in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_an_error_not_the_defaults(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="cannot be read"):
+        load(Sample, file=tmp_path / "none.toml", environment={})
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    file = written(tmp_path, "colour = 1\nhttp_port = 0")
+    with pytest.raises(BadSettings) as refused:
+        load(Sample, file=file, environment={"INNKEEPER_LOG_LEVEL": "loud"})
+    assert all(word in str(refused.value) for word in ("colour", "http_port", "INNKEEPER_LOG_LEVEL"))
+
+
+def test_a_secret_is_in_no_error_and_no_representation(tmp_path: Path) -> None:
+    assert "hunter2" not in repr(load(Sample, file=None, environment={"INNKEEPER_DATABASE": "hunter2"}))
+    with pytest.raises(BadSettings) as refused:
+        load(Sample, file=written(tmp_path, 'database = ["hunter2"]'), environment={})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_every_key_says_what_it_is_for() -> None:
+    assert described(Sample)["http_port"] == "Where it listens."
+    assert all(described(Sample).values())
+
+
+def test_a_key_that_the_other_programs_would_refuse_is_a_mistake_of_ours() -> None:
+    @frozen(kw_only=True)
+    class Unlisted:
+        colour: str = setting("red", "A colour.")
+
+    with pytest.raises(TypeError, match="add colour"):
+        load(Unlisted, file=None, environment={})
