@@ -1,0 +1,83 @@
+"""`login`, `logout`, `profiles`, `refresh`: which regions this user knows, and with which key."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import InvalidRequest, NotAuthenticated
+from innkeeper.arguments import Usage
+from innkeeper.calls import fetched
+from innkeeper.describe import read_description
+from innkeeper.http import Api, api_url
+from innkeeper.profiles import Profile, Profiles, check_name
+from innkeeper.terminal import Terminal
+
+LOGIN_USAGE = "usage: innkeeper login PROFILE URL KEY    (KEY is the key, @FILE, or - to read it from standard input)"
+
+
+async def login(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> None:
+    """Keep URL and key under the name once the region has taken the key. An older profile of that name is replaced."""
+    if len(words) not in (2, 3):
+        raise Usage(LOGIN_USAGE)
+    name, url = words[0], api_url(words[1])
+    check_name(name)
+    key = key_from(words[2] if len(words) == 3 else "-", terminal)
+    api = Api(url, key)
+    try:
+        who = (await api.get("users/", op="whoami", deadline_s=30.0)).json()
+    except NotAuthenticated as error:
+        raise NotAuthenticated(f"{url} does not accept this API key: {error.message}") from error
+    profile = await fetched(api, Profile(name=name, url=url, key=key))
+    profiles.put(profile)
+    username = who.get("username") if isinstance(who, dict) else None
+    terminal.note(f"Logged in to {url} as {username or 'an unnamed user'}, profile '{name}'.")
+    terminal.note(f"Try: innkeeper {name} vm-hosts read    All commands: innkeeper {name} --help")
+
+
+async def logout(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> None:
+    """Forget the profile and its key; the key itself stays valid."""
+    profiles.remove(_one(words, "usage: innkeeper logout PROFILE"))
+    terminal.note(f"Profile '{words[0]}' is forgotten here. Its API key stays valid until it is deleted in the region.")
+
+
+async def list_profiles(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> None:
+    if words:
+        raise Usage("usage: innkeeper profiles")
+    terminal.show([{"name": each.name, "url": each.url} for each in profiles.all().values()], "profiles")
+
+
+async def refresh(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> None:
+    """Fetch the descriptions anew: of one profile, or of all."""
+    if len(words) > 1:
+        raise Usage("usage: innkeeper refresh [PROFILE]")
+    known = profiles.all()
+    wanted = [profiles.get(words[0])] if words else list(known.values())
+    for profile in wanted:
+        fresh = await fetched(Api(profile.url, profile.key), profile)
+        profiles.put(fresh)
+        number = len(read_description(fresh.description).resources)
+        terminal.note(f"{profile.name}: {number} resources.")
+
+
+def key_from(word: str, terminal: Terminal) -> str:
+    """The key that was typed, or read from `@FILE` or standard input; a terminal does not show it."""
+    if word.startswith("@"):
+        try:
+            key = Path(word[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"The API key cannot be read from {word[1:]}: {error}.") from error
+    elif word == "-":
+        key = (getpass.getpass("API key: ") if terminal.stdin.isatty() else terminal.stdin.readline()).strip()
+    else:
+        key = word.strip()
+    if not key:
+        raise InvalidRequest(f"No API key was given.\n{LOGIN_USAGE}")
+    return key
+
+
+def _one(words: Sequence[str], usage: str) -> str:
+    if len(words) != 1:
+        raise Usage(usage)
+    return words[0]
