@@ -1,0 +1,44 @@
+"""Who is at the other end of a link, and how one finds the way there."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.certificates import Role
+from common.errors import InvalidRequest
+
+__all__ = ["Address", "Peer", "Role"]
+
+
+@frozen(kw_only=True)
+class Peer:
+    """As its certificate says; an anonymous peer has neither id nor fingerprint, and chose its name itself."""
+
+    role: Role
+    name: str
+    fingerprint: str = ""
+    id: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.name or self.id}"
+
+
+@frozen(kw_only=True)
+class Address:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`host:port`, an IPv6 address in brackets. Raises InvalidRequest."""
+        host, colon, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        host = host[1:-1] if bracketed else host
+        if not colon or not host or (":" in host) != bracketed or not (port.isascii() and port.isdigit()):
+            raise InvalidRequest(f"{text!r} is not an address such as region.example:5250 or [2001:db8::1]:5250")
+        if not 1 <= int(port) <= 65535:
+            raise InvalidRequest(f"{text!r}: a port is a number from 1 to 65535")
+        return cls(host=host, port=int(port))
