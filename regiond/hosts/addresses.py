@@ -1,0 +1,44 @@
+"""The address of a host, parsed by its driver's rules and rebuilt. Two spellings of one place become one text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from common import libvirt_address
+from common.errors import InvalidRequest, Unsupported
+from common.simulated_address import SimulatedAddress
+from common.values import DriverType
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Address:
+    normalised: str
+    needs_ssh_key: bool = False
+    has_identity: bool = False  # the other end proves who it is, and that is pinned at first trust
+
+
+def parse(driver: DriverType, text: str, *, simulated_allowed: bool) -> Address:
+    """Raises InvalidRequest with the field `power_address` or `type`."""
+    if driver is DriverType.SIMULATED:
+        if not simulated_allowed:
+            raise InvalidRequest.of(
+                {"type": ["Simulated hosts are off here; the setting simulated_hosts turns them on."]}
+            )
+        return Address(normalised=_by_field(SimulatedAddress.parse, text).normalised)
+    if driver is DriverType.LIBVIRT:
+        found = _by_field(libvirt_address.parse, text)
+        return Address(normalised=found.normalised, needs_ssh_key=found.needs_ssh_key, has_identity=found.needs_ssh_key)
+    raise Unsupported("LXD hosts cannot be added yet.", driver=driver.value)
+
+
+def _by_field(parse_text: Callable[[str], T], text: str) -> T:
+    try:
+        return parse_text(text)
+    except InvalidRequest as error:
+        messages = [message for found in error.fields.values() for message in found] or [error.message]
+        raise InvalidRequest.of({"power_address": messages}) from error

@@ -1,0 +1,194 @@
+"""What a discovery changes: compares what was found with what is known. Pure; nothing found anew means no change.
+
+Foreign guests become rows with claims of their own. Guests that carry our mark belong to their machine, which holds
+the claims. Machines that an operation acts on, or that changed after the discovery began, are left to that operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+
+from common.values import Discovery, Guest, HostFacts, StoragePool
+from common.wire import to_plain
+
+Key = tuple[str, str]  # (project, the hypervisor's own id)
+
+
+@frozen(kw_only=True)
+class KnownMachine:
+    id: int
+    uuid: UUID
+    hostname: str
+    state: str
+    power_state: str
+    cores: int
+    memory_mib: int
+    on_this_host: bool
+    settled: bool  # no operation acts on it, and nothing changed since the discovery began
+
+
+@frozen(kw_only=True)
+class GuestRow:
+    """What is kept of a guest, in the shape of its row, so that rows and findings compare as values."""
+
+    project: str
+    guest_key: str
+    name: str
+    marked_installation: UUID | None
+    marked_machine: UUID | None
+    machine_id: int | None
+    power_state: str
+    cores: int
+    memory_mib: int
+    architecture: str
+    pinned_core_ids: tuple[int, ...]
+    huge_pages_backed: bool
+    disks: tuple[Mapping[str, Any], ...]
+    nics: tuple[Mapping[str, Any], ...]
+
+    @property
+    def key(self) -> Key:
+        return self.project, self.guest_key
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by storage pool (its key); a disk in no pool of the host takes no room of any."""
+        held: dict[str, int] = {}
+        for disk in self.disks:
+            if disk["pool_id"] is not None:
+                held[disk["pool_id"]] = held.get(disk["pool_id"], 0) + int(disk["size_bytes"])
+        return held
+
+
+@frozen(kw_only=True)
+class Known:
+    """What the database holds about a server, read under its lock."""
+
+    installation_id: UUID
+    facts: HostFacts | None
+    storage_pools: Mapping[str, StoragePool]
+    guests: Mapping[Key, GuestRow]
+    machines: Mapping[UUID, KnownMachine]
+    given_up: frozenset[UUID] = frozenset()  # tombstones
+    given_up_since: frozenset[UUID] = frozenset()  # those written after the discovery began
+
+
+class Finding(StrEnum):
+    MISSING = "machine_missing"
+    RETURNED = "machine_returned"
+    POWER = "machine_power_changed"
+    RESIZED = "machine_resized"
+    LEFTOVER = "leftover_found"
+    UNKNOWN_MARK = "unknown_marked_guest_found"
+
+
+@frozen(kw_only=True)
+class MachineFinding:
+    finding: Finding
+    machine_id: int
+    hostname: str
+    guest: GuestRow | None = None
+
+
+@frozen(kw_only=True)
+class Leftover:
+    """A guest of ours whose machine was given up (it may be removed), or was never heard of (it may not)."""
+
+    finding: Finding
+    machine_uuid: UUID
+    guest_name: str
+
+
+@frozen(kw_only=True)
+class Changes:
+    facts: HostFacts | None = None
+    pools_written: tuple[StoragePool, ...] = ()
+    pools_missing: tuple[str, ...] = ()
+    guests_written: tuple[GuestRow, ...] = ()
+    guests_gone: tuple[Key, ...] = ()
+    machines: tuple[MachineFinding, ...] = ()
+    leftovers: tuple[Leftover, ...] = field(default=())
+
+    @property
+    def none(self) -> bool:
+        return self == Changes()
+
+
+def compare(found: Discovery, known: Known) -> Changes:
+    """What has to be written. Pools that are missing already, and machines known to be missing, are no news."""
+    pools = {pool.pool_id: pool for pool in found.facts.storage_pools}
+    rows = [row for guest in found.guests for row in [_row(guest, known)] if row is not None]
+    seen = {row.key: row for row in rows}
+    written = tuple(row for row in rows if known.guests.get(row.key) != row)
+    return Changes(
+        facts=_without_pools(found.facts) if _without_pools(found.facts) != known.facts else None,
+        pools_written=tuple(pool for key, pool in pools.items() if known.storage_pools.get(key) != pool),
+        pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
+        guests_written=written,
+        guests_gone=tuple(sorted(set(known.guests) - set(seen))),
+        machines=tuple(_machine_findings(rows, known)),
+        leftovers=tuple(_leftovers(written, rows, known)),
+    )
+
+
+def _without_pools(facts: HostFacts) -> HostFacts:
+    return evolve(facts, storage_pools=(), tags=())
+
+
+def _row(guest: Guest, known: Known) -> GuestRow | None:
+    mark = guest.mark if guest.mark and guest.mark.installation_id == known.installation_id else None
+    if mark is not None and mark.machine_id in known.given_up_since:
+        return None  # it went while we were looking
+    machine = known.machines.get(mark.machine_id) if mark is not None else None
+    return GuestRow(
+        project=guest.project,
+        guest_key=guest.guest_id,
+        name=guest.name,
+        marked_installation=guest.mark.installation_id if guest.mark else None,
+        marked_machine=guest.mark.machine_id if guest.mark else None,
+        machine_id=machine.id if machine else None,
+        power_state=guest.power.value,
+        cores=guest.cores,
+        memory_mib=guest.memory_mib,
+        architecture=guest.architecture,
+        pinned_core_ids=guest.pinned_core_ids,
+        huge_pages_backed=guest.huge_pages_backed,
+        disks=tuple(to_plain(disk) for disk in guest.disks),
+        nics=tuple(to_plain(nic) for nic in guest.nics),
+    )
+
+
+def _machine_findings(rows: Iterable[GuestRow], known: Known) -> Iterable[MachineFinding]:
+    by_machine = {row.machine_id: row for row in rows if row.machine_id is not None}
+    for machine in known.machines.values():
+        if not machine.settled:
+            continue
+        row = by_machine.get(machine.id)
+        if row is None:
+            if machine.on_this_host and machine.state == "ready":
+                yield MachineFinding(finding=Finding.MISSING, machine_id=machine.id, hostname=machine.hostname)
+            continue
+        if machine.state == "missing":
+            yield MachineFinding(finding=Finding.RETURNED, machine_id=machine.id, hostname=machine.hostname, guest=row)
+        if (row.cores, row.memory_mib) != (machine.cores, machine.memory_mib) and row.cores and row.memory_mib:
+            yield MachineFinding(finding=Finding.RESIZED, machine_id=machine.id, hostname=machine.hostname, guest=row)
+        if row.power_state != machine.power_state:
+            yield MachineFinding(finding=Finding.POWER, machine_id=machine.id, hostname=machine.hostname, guest=row)
+
+
+def _leftovers(written: Iterable[GuestRow], rows: Iterable[GuestRow], known: Known) -> Iterable[Leftover]:
+    """A given-up guest is told at every look until it is gone; an unknown one when it is first seen."""
+    news = {row.key for row in written}
+    for row in rows:
+        if row.marked_installation != known.installation_id or row.marked_machine is None:
+            continue
+        if row.marked_machine in known.machines:
+            continue
+        if row.marked_machine in known.given_up:
+            yield Leftover(finding=Finding.LEFTOVER, machine_uuid=row.marked_machine, guest_name=row.name)
+        elif row.key in news:
+            yield Leftover(finding=Finding.UNKNOWN_MARK, machine_uuid=row.marked_machine, guest_name=row.name)

@@ -1,0 +1,254 @@
+"""Reads what is known of a server under its lock, and writes what a discovery changed. Unchanged: no row is written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from common.values import Discovery, HostFacts, HostNetwork, NumaNode, StoragePool
+from common.wire import from_plain, to_plain
+from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare
+from regiond.ledger import store as ledger
+from regiond.ledger.store import GuestClaim
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from regiond.db.pool import Db
+
+_FIND_SERVER = "select id from server where identity = $1"
+_ADD_SERVER = """
+    insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
+                        numa_nodes, networks)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    on conflict (identity) do nothing
+"""
+_WRITE_SERVER = """
+    update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
+                      emulated = $7, numa_nodes = $8, networks = $9
+     where id = $1
+"""
+_SERVER = "select * from server where id = $1"
+_POOLS = """
+    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, missing_since
+      from storage_pool where server_id = $1
+"""
+_GUESTS = "select * from guest where server_id = $1"
+_MACHINES = """
+    select m.id, m.uuid, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.host_id = $2 as on_this_host,
+           m.settled_at < $3 and not exists (
+               select 1 from operation o
+                where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing')) as settled
+      from machine m join vm_host h on h.id = m.host_id
+     where h.server_id = $1
+"""
+_TOMBSTONES = """
+    select machine_uuid, given_up_at >= $2 as since from tombstone where machine_uuid = any($1::uuid[])
+"""
+_INSTALLATION = "select id from installation"
+
+_WRITE_POOL = """
+    insert into storage_pool (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (server_id, pool_key) do update
+       set name = excluded.name, type = excluded.type, path = excluded.path, total_bytes = excluded.total_bytes,
+           used_elsewhere_bytes = excluded.used_elsewhere_bytes, missing_since = null
+"""
+_LOSE_POOLS = """
+    update storage_pool set missing_since = now()
+     where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
+"""
+_WRITE_GUEST = """
+    insert into guest (server_id, project, guest_key, name, marked_installation, marked_machine, machine_id,
+                       power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    on conflict (server_id, project, guest_key) do update
+       set name = excluded.name, marked_installation = excluded.marked_installation,
+           marked_machine = excluded.marked_machine, machine_id = excluded.machine_id,
+           power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
+           architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
+           huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics
+    returning id
+"""
+_FREE_MACHINE_GUESTS = """
+    update guest set machine_id = null where machine_id = any($2::integer[]) and server_id = $1
+"""
+_DROP_GUESTS = (
+    "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
+)
+_GUEST_IDS = """
+    select id from guest
+     where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))
+"""
+_HOST_SERVER = "update vm_host set server_id = $2 where id = $1 and server_id is distinct from $2"
+_HOST_READY = """
+    update vm_host set state = 'ready', error_code = null, error_message = null, problems = $2
+     where id = $1 and state <> 'removing'
+       and (state <> 'ready' or error_code is not null or problems <> $2)
+"""
+_DEFAULT_POOL = """
+    update vm_host h set default_storage_pool_id = (
+        select p.id from storage_pool p where p.server_id = h.server_id and p.missing_since is null
+         order by p.name <> 'default', p.id limit 1)
+     where h.id = $1
+       and not exists (select 1 from storage_pool p where p.id = h.default_storage_pool_id and p.missing_since is null)
+       and (h.default_storage_pool_id is not null or exists (
+            select 1 from storage_pool p where p.server_id = h.server_id and p.missing_since is null))
+"""
+_MACHINE_STATE = "update machine set state = $2 where id = $1"
+_MACHINE_POWER = "update machine set power_state = $2 where id = $1"
+_MACHINE_SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
+
+
+async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at: datetime) -> Changes:
+    """Compare and write, inside the caller's transaction; returns what was new. `began_at` is the database's time."""
+    server_id = await _server(db, host_id, f"{driver}/{found.facts.server_identity}", found.facts)
+    await ledger.lock_server(db, server_id)
+    known = await _known(db, server_id, host_id, found, began_at)
+    changes = compare(found, known)
+    if not changes.none:
+        await _write(db, server_id, changes, known)
+        await ledger.retotal(db, server_id)
+    await db.execute(_HOST_READY, host_id, to_plain(found.problems))
+    await db.execute(_DEFAULT_POOL, host_id)
+    return changes
+
+
+async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:
+    server_id: int | None = await db.fetchval(_FIND_SERVER, identity)
+    if server_id is None:
+        await db.execute(_ADD_SERVER, identity, *_server_columns(facts))
+        server_id = await db.fetchval(_FIND_SERVER, identity)
+    if server_id is None:
+        raise RuntimeError(f"server {identity} was neither added nor found")
+    await db.execute(_HOST_SERVER, host_id, server_id)
+    return server_id
+
+
+def _server_columns(facts: HostFacts) -> tuple[object, ...]:
+    return (
+        facts.architecture,
+        facts.hypervisor_version,
+        facts.cores,
+        facts.memory_mib,
+        facts.cpu_speed_mhz,
+        facts.emulated,
+        to_plain(list(facts.numa_nodes)),
+        to_plain(list(facts.networks)),
+    )
+
+
+async def _known(db: Db, server_id: int, host_id: int, found: Discovery, began_at: datetime) -> Known:
+    marked = [guest.mark.machine_id for guest in found.guests if guest.mark]
+    tombstones = await db.fetch(_TOMBSTONES, marked, began_at) if marked else []
+    server = await db.fetchrow(_SERVER, server_id)
+    guests = [_guest_row(row) for row in await db.fetch(_GUESTS, server_id)]
+    machines = [KnownMachine(**dict(row)) for row in await db.fetch(_MACHINES, server_id, host_id, began_at)]
+    pools = [row for row in await db.fetch(_POOLS, server_id) if row["missing_since"] is None]
+    installation_id: UUID = await db.fetchval(_INSTALLATION)
+    return Known(
+        installation_id=installation_id,
+        facts=_facts(server, found.facts.server_identity) if server is not None else None,
+        storage_pools={row["pool_key"]: _pool(row) for row in pools},
+        guests={row.key: row for row in guests},
+        machines={machine.uuid: machine for machine in machines},
+        given_up=frozenset(row["machine_uuid"] for row in tombstones),
+        given_up_since=frozenset(row["machine_uuid"] for row in tombstones if row["since"]),
+    )
+
+
+def _facts(row: asyncpg.Record, identity: str) -> HostFacts:
+    return HostFacts(
+        server_identity=identity,
+        hypervisor_version=row["hypervisor_version"],
+        architecture=row["architecture"],
+        cores=row["cores"],
+        memory_mib=row["memory_mib"],
+        cpu_speed_mhz=row["cpu_speed_mhz"],
+        emulated=row["emulated"],
+        numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"]),
+        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
+    )
+
+
+def _pool(row: asyncpg.Record) -> StoragePool:
+    return StoragePool(
+        pool_id=row["pool_key"],
+        name=row["name"],
+        type=row["type"],
+        path=row["path"],
+        total_bytes=row["total_bytes"],
+        used_elsewhere_bytes=row["used_elsewhere_bytes"],
+    )
+
+
+def _guest_row(row: asyncpg.Record) -> GuestRow:
+    fields = {name: value for name, value in row.items() if name not in ("id", "server_id")}
+    for name in ("pinned_core_ids", "disks", "nics"):
+        fields[name] = tuple(fields[name])
+    return GuestRow(**fields)
+
+
+async def _write(db: Db, server_id: int, changes: Changes, known: Known) -> None:
+    if changes.facts is not None and known.facts is not None:
+        await db.execute(_WRITE_SERVER, server_id, *_server_columns(changes.facts))
+    for pool in changes.pools_written:
+        await db.execute(
+            _WRITE_POOL, server_id, pool.pool_id, pool.name, pool.type, pool.path, pool.total_bytes,
+            pool.used_elsewhere_bytes,
+        )  # fmt: skip
+    if changes.pools_missing:
+        await db.execute(_LOSE_POOLS, server_id, list(changes.pools_missing))
+    await _drop_gone(db, server_id, changes.guests_gone)
+    await _write_guests(db, server_id, changes.guests_written)
+    await _write_machines(db, changes)
+
+
+async def _drop_gone(db: Db, server_id: int, gone: tuple[Key, ...]) -> None:
+    if not gone:
+        return
+    projects, keys = [key[0] for key in gone], [key[1] for key in gone]
+    ids = [row["id"] for row in await db.fetch(_GUEST_IDS, server_id, projects, keys)]
+    await ledger.drop_guests(db, ids)
+    await db.execute(_DROP_GUESTS, server_id, projects, keys)
+
+
+async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> None:
+    if not rows:
+        return
+    pool_ids = {row["pool_key"]: row["id"] for row in await db.fetch(_POOLS, server_id)}
+    machine_ids = [row.machine_id for row in rows if row.machine_id is not None]
+    if machine_ids:  # a machine whose guest has a new id of the hypervisor's must not be held by the old row
+        await db.execute(_FREE_MACHINE_GUESTS, server_id, machine_ids)
+    claims: list[GuestClaim] = []
+    no_longer_foreign: list[int] = []
+    for row in rows:
+        guest_id: int = await db.fetchval(
+            _WRITE_GUEST, server_id, row.project, row.guest_key, row.name, row.marked_installation, row.marked_machine,
+            row.machine_id, row.power_state, row.cores, row.memory_mib, row.architecture, list(row.pinned_core_ids),
+            row.huge_pages_backed, list(row.disks), list(row.nics),
+        )  # fmt: skip
+        if row.machine_id is not None:
+            no_longer_foreign.append(guest_id)  # its machine holds the claims
+            continue
+        held = {pool_ids[key]: size for key, size in row.disk_bytes().items() if key in pool_ids}
+        claims.append(GuestClaim(guest_id=guest_id, cores=row.cores, memory_mib=row.memory_mib, storage_bytes=held))
+    await ledger.drop_guests(db, no_longer_foreign)
+    await ledger.write_guests(db, server_id, claims)
+
+
+async def _write_machines(db: Db, changes: Changes) -> None:
+    for found in changes.machines:
+        match found.finding:
+            case Finding.MISSING:
+                await db.execute(_MACHINE_STATE, found.machine_id, "missing")
+            case Finding.RETURNED:
+                await db.execute(_MACHINE_STATE, found.machine_id, "ready")
+            case Finding.POWER if found.guest is not None:
+                await db.execute(_MACHINE_POWER, found.machine_id, found.guest.power_state)
+            case Finding.RESIZED if found.guest is not None:
+                await db.execute(_MACHINE_SIZE, found.machine_id, found.guest.cores, found.guest.memory_mib)
+                await ledger.resize_machine(
+                    db, found.machine_id, cores=found.guest.cores, memory_mib=found.guest.memory_mib
+                )

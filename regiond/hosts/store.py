@@ -1,0 +1,328 @@
+"""The rows of hosts and what is derived from them for people: totals, used, storage pools, guests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from attrs import frozen
+
+from common.errors import InvalidRequest, NotFound
+from common.values import DriverType, HostNetwork, NumaNode, Problem
+from common.wire import from_plain
+from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_HOSTS = """
+    select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
+           p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
+           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.networks, s.numa_nodes, v.refreshed_at
+      from vm_host h
+      join zone z on z.id = h.zone_id
+      join resource_pool p on p.id = h.pool_id
+      left join server s on s.id = h.server_id
+      left join vm_host_schedule v on v.host_id = h.id
+     where $1::integer is null or h.id = $1
+     order by h.id
+"""
+
+_STORAGE_POOLS = """
+    select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
+      from vm_host h join storage_pool p on p.server_id = h.server_id
+     where ($1::integer is null or h.id = $1) and p.missing_since is null
+     order by h.id, p.id
+"""
+
+# What the guests of the host's own project hold: MAAS's "used".
+_USED = """
+    select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
+      from vm_host h
+      join claim c on c.server_id = h.server_id
+      left join machine m on m.id = c.machine_id
+      left join guest g on g.id = c.guest_id
+     where ($1::integer is null or h.id = $1) and (m.host_id = h.id or g.project = h.project)
+     group by h.id, c.resource, c.storage_pool_id
+"""
+
+_INSERT = """
+    insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
+                         memory_over_commit_ratio, default_macvlan_mode, system_id, public_key)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    returning id
+"""
+_SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
+
+_UPDATE = """
+    update vm_host
+       set name = coalesce($2, name), address = coalesce($3, address), zone_id = coalesce($4, zone_id),
+           pool_id = coalesce($5, pool_id), tags = coalesce($6, tags),
+           cpu_over_commit_ratio = coalesce($7, cpu_over_commit_ratio),
+           memory_over_commit_ratio = coalesce($8, memory_over_commit_ratio),
+           default_storage_pool_id = coalesce($9, default_storage_pool_id),
+           default_macvlan_mode = coalesce($10, default_macvlan_mode)
+     where id = $1
+"""
+_POOL_OF_HOST = """
+    select p.id from storage_pool p join vm_host h on h.server_id = p.server_id
+     where h.id = $1 and p.missing_since is null and (p.pool_key = $2 or p.name = $2)
+     order by p.pool_key <> $2 limit 1
+"""
+_TAGS = "update vm_host set tags = $2 where id = $1"
+_PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
+_UNPIN = "update vm_host set pinned = null, pinned_fingerprint = null where id = $1"
+_UNREACHABLE = """
+    update vm_host set state = case when state = 'ready' then 'unreachable' else state end, error_code = $2,
+                       error_message = $3
+     where id = $1 and (error_code is distinct from $2 or error_message is distinct from $3 or state = 'ready')
+"""
+_REMOVING = "update vm_host set state = 'removing' where id = $1"
+_DELETE = "delete from vm_host where id = $1 returning server_id"
+_DROP_SERVER = """
+    delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
+"""
+_DROP_CLAIMS = """
+    delete from claim where server_id = $1 and not exists (select 1 from vm_host h where h.server_id = $1)
+"""
+_LINKED = "select driver, address, project, pinned, system_id, name, state from vm_host where id = $1"
+
+_GUESTS = """
+    select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
+           g.huge_pages_backed,
+           coalesce(m.host_id, (select min(h.id) from vm_host h where h.server_id = g.server_id and h.project = g.project),
+                    (select min(h.id) from vm_host h where h.server_id = g.server_id)) as host_id
+      from guest g left join machine m on m.id = g.machine_id
+     where $1::integer is null or g.id = $1
+     order by g.id
+"""
+
+# A host is due when its time has come; taking it sets the next time, so that one region refreshes it.
+_DUE = """
+    update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $1 * (0.75 + random() / 2))
+     where host_id in (select host_id from vm_host_schedule s join vm_host h on h.id = s.host_id
+                        where s.next_refresh_at <= now() and h.state <> 'removing'
+                        order by s.next_refresh_at limit $2 for update of s skip locked)
+    returning host_id
+"""
+_REFRESHED = "update vm_host_schedule set refreshed_at = now() where host_id = $1"
+_SOON = "update vm_host_schedule set next_refresh_at = now() + make_interval(secs => $2) where host_id = $1 and next_refresh_at > now() + make_interval(secs => $2)"
+
+
+@frozen(kw_only=True)
+class Link:
+    """What it takes to speak to a host, without its secrets."""
+
+    driver: DriverType
+    address: str
+    project: str
+    pinned: str | None
+    system_id: str
+    name: str
+    state: str
+
+
+async def list_hosts(db: Db, host_id: int | None = None) -> tuple[HostView, ...]:
+    """All hosts by id, or the one; three queries however many there are."""
+    pools, used = defaultdict(list), defaultdict(list)
+    for row in await db.fetch(_USED, host_id):
+        used[row["host_id"]].append(row)
+    for row in await db.fetch(_STORAGE_POOLS, host_id):
+        pools[row["host_id"]].append(row)
+    return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_HOSTS, host_id))
+
+
+async def read(db: Db, host_id: int) -> HostView:
+    found = await list_hosts(db, host_id)
+    if not found:
+        raise NotFound("Not Found", host=host_id)
+    return found[0]
+
+
+async def link(db: Db, host_id: int) -> Link:
+    row = await db.fetchrow(_LINKED, host_id)
+    if row is None:
+        raise NotFound(f"There is no VM host {host_id}.", host=host_id)
+    return Link(**{**dict(row), "driver": DriverType(row["driver"])})
+
+
+async def insert(
+    db: Db,
+    *,
+    name: str,
+    driver: DriverType,
+    address: str,
+    project: str,
+    zone_id: int,
+    pool_id: int,
+    tags: Sequence[str],
+    cpu_over_commit_ratio: float,
+    memory_over_commit_ratio: float,
+    default_macvlan_mode: str | None,
+    system_id: str,
+    public_key: str | None,
+) -> int:
+    """Raises InvalidRequest when a host with this driver, address and project is there already."""
+    try:
+        async with db.transaction():
+            host_id: int = await db.fetchval(
+                _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
+                memory_over_commit_ratio, default_macvlan_mode, system_id, public_key,
+            )  # fmt: skip
+            await db.execute(_SCHEDULE, host_id)
+    except asyncpg.UniqueViolationError as error:
+        raise _twice(name) from error
+    return host_id
+
+
+def _twice(name: str) -> InvalidRequest:
+    return InvalidRequest(f"Pod {name} with type and parameters already exist.")
+
+
+async def update(
+    db: Db,
+    host_id: int,
+    *,
+    name: str | None,
+    address: str | None,
+    zone_id: int | None,
+    pool_id: int | None,
+    tags: Sequence[str] | None,
+    cpu_over_commit_ratio: float | None,
+    memory_over_commit_ratio: float | None,
+    default_storage_pool_id: int | None,
+    default_macvlan_mode: str | None,
+) -> None:
+    """None keeps what is there."""
+    try:
+        async with db.transaction():
+            await db.execute(
+                _UPDATE, host_id, name, address, zone_id, pool_id, None if tags is None else list(tags),
+                cpu_over_commit_ratio, memory_over_commit_ratio, default_storage_pool_id, default_macvlan_mode,
+            )  # fmt: skip
+    except asyncpg.UniqueViolationError as error:
+        raise _twice(name or str(host_id)) from error
+
+
+async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
+    found: int | None = await db.fetchval(_POOL_OF_HOST, host_id, key_or_name)
+    return found
+
+
+async def set_tags(db: Db, host_id: int, tags: Sequence[str]) -> None:
+    await db.execute(_TAGS, host_id, list(tags))
+
+
+async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
+    await db.execute(_PIN, host_id, material, fingerprint)
+
+
+async def unpin(db: Db, host_id: int) -> None:
+    await db.execute(_UNPIN, host_id)
+
+
+async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None:
+    """No row is written when the host was known to be so."""
+    await db.execute(_UNREACHABLE, host_id, code, message)
+
+
+async def set_removing(db: Db, host_id: int) -> None:
+    await db.execute(_REMOVING, host_id)
+
+
+async def delete(db: Db, host_id: int) -> None:
+    """The host's row goes; its server too, with all claims of foreign guests, when no other host shares it."""
+    server_id = await db.fetchval(_DELETE, host_id)
+    if server_id is not None:
+        await db.execute(_DROP_CLAIMS, server_id)
+        await db.execute(_DROP_SERVER, server_id)
+
+
+async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, ...]:
+    return tuple(
+        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
+        for row in await db.fetch(_GUESTS, guest_id)
+        if row["host_id"] is not None
+    )
+
+
+async def take_due(db: Db, every_s: float, limit: int) -> list[int]:
+    """Hosts whose periodic refresh is due, taken by the caller: the next is `every_s` away, give or take a quarter."""
+    return [row["host_id"] for row in await db.fetch(_DUE, every_s, limit)]
+
+
+async def set_refreshed(db: Db, host_id: int) -> None:
+    await db.execute(_REFRESHED, host_id)
+
+
+async def refresh_soon(db: Db, host_id: int, within_s: float) -> None:
+    await db.execute(_SOON, host_id, within_s)
+
+
+def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record]) -> HostView:
+    by_pool = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
+    compute: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
+    views = tuple(_storage_pool(pool, by_pool.get(pool["id"], 0)) for pool in pools)
+    known = row["server_id"] is not None
+    return HostView(
+        id=row["id"],
+        name=row["name"],
+        driver=DriverType(row["driver"]),
+        address=row["address"],
+        project=row["project"],
+        state=HostState(row["state"]),
+        zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
+        pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
+        tags=tuple(row["tags"]),
+        cpu_over_commit_ratio=row["cpu_over_commit_ratio"],
+        memory_over_commit_ratio=row["memory_over_commit_ratio"],
+        default_macvlan_mode=row["default_macvlan_mode"],
+        system_id=row["system_id"],
+        server_id=row["server_id"],
+        architecture=row["architecture"],
+        hypervisor_version=row["hypervisor_version"],
+        emulated=row["emulated"],
+        cpu_speed_mhz=row["cpu_speed_mhz"],
+        total=Amounts(
+            cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=sum(pool.total_bytes for pool in views)
+        )
+        if known
+        else None,
+        used=Amounts(
+            cores=compute.get("cores", 0), memory_mib=compute.get("memory_mib", 0), storage_bytes=sum(by_pool.values())
+        ),
+        claimed=Amounts(
+            cores=row["cores_claimed"] or 0,
+            memory_mib=row["memory_mib_claimed"] or 0,
+            storage_bytes=sum(pool.claimed_bytes for pool in views),
+        ),
+        storage_pools=views,
+        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"] or ()),
+        numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"] or ()),
+        public_key=row["public_key"],
+        pinned_fingerprint=row["pinned_fingerprint"],
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        problems=tuple(from_plain(problem, Problem) for problem in row["problems"]),
+        refreshed_at=row["refreshed_at"],
+        created_at=row["created_at"],
+    )
+
+
+def _storage_pool(row: asyncpg.Record, used_bytes: int) -> StoragePoolView:
+    return StoragePoolView(
+        id=row["id"],
+        pool_key=row["pool_key"],
+        name=row["name"],
+        type=row["type"],
+        path=row["path"],
+        total_bytes=row["total_bytes"],
+        used_bytes=used_bytes,
+        claimed_bytes=row["claimed_bytes"],
+        used_elsewhere_bytes=row["used_elsewhere_bytes"],
+        is_default=bool(row["is_default"]),
+        missing_since=row["missing_since"],
+    )

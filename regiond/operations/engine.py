@@ -1,0 +1,122 @@
+"""The durable engine of one region process: takes operations that are due, holds them by lease, runs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+import structlog
+
+from common.errors import DatabaseUnavailable
+from regiond.db.pool import Database
+from regiond.operations import store
+from regiond.operations.attempt import Attempt
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.work import LeaseLost, Work
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+MAX_RUNNING = 64
+MAX_RUNNING_PER_HOST = 8
+POLL_S = 2.0  # the fallback when a notification was lost
+
+
+class Engine:
+    """Every region process has one; the leases in the database keep them apart."""
+
+    def __init__(self, database: Database, owner: UUID, works: Iterable[Work]) -> None:
+        self._database = database
+        self._owner = owner
+        self._works: Mapping[OperationKind, Work] = {work.kind: work for work in works}
+        self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
+        self._wake = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._loops = [asyncio.create_task(self._take_loop()), asyncio.create_task(self._renew_loop())]
+
+    async def stop(self) -> None:
+        """Take nothing more, stop what runs (another process goes on with it) and hand back every lease."""
+        tasks = [*self._loops, *(task for _, task in self._running.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with self._database.connection() as db:
+                await store.hand_back(db, self._owner)
+        except DatabaseUnavailable:
+            log.warning("leases_not_handed_back", lapse_in_s=store.LEASE_S)
+
+    def wake(self) -> None:
+        """Look for work now: something was queued, or may be tried again."""
+        self._wake.set()
+
+    def cancel_asked(self, operation_id: int) -> None:
+        """Stop the attempt that runs here; the next one undoes it."""
+        held = self._running.get(operation_id)
+        if held is not None:
+            held[1].cancel()
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    async def _take_loop(self) -> None:
+        while True:
+            self._wake.clear()
+            pause_s = POLL_S
+            try:
+                pause_s = await self._take()
+            except DatabaseUnavailable:
+                log.warning("operations_not_taken", because="database unavailable")
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _take(self) -> float:
+        """Start what is due; the seconds until it is worth looking again."""
+        room = MAX_RUNNING - len(self._running)
+        async with self._database.connection() as db:
+            await store.hand_back(db, self._owner, but=self._running)  # what ended here without a word
+            if room > 0:
+                for operation in await store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()):
+                    self._begin(operation)
+            due_s = await store.next_due_s(db)
+        return POLL_S if due_s is None else min(POLL_S, max(0.02, due_s))
+
+    def _full_hosts(self) -> list[int]:
+        per_host = Counter(operation.host_id or 0 for operation, _ in self._running.values())
+        return [host_id for host_id, count in per_host.items() if count >= MAX_RUNNING_PER_HOST]
+
+    def _begin(self, operation: Operation) -> None:
+        task = asyncio.create_task(self._attempt(operation))
+        self._running[operation.id] = (operation, task)
+
+    async def _attempt(self, operation: Operation) -> None:
+        with structlog.contextvars.bound_contextvars(operation=operation.id, attempt=operation.attempt):
+            try:
+                await Attempt(self._database, self._owner, self._works[operation.kind], operation).go()
+            except LeaseLost:
+                log.warning("lease_lost", kind=operation.kind.value)
+            except DatabaseUnavailable:
+                log.warning("attempt_left_to_its_lease", kind=operation.kind.value, because="database unavailable")
+            finally:
+                self._running.pop(operation.id, None)
+                self.wake()
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await asyncio.sleep(store.LEASE_S / 3)
+            if not self._running:
+                continue
+            try:
+                async with self._database.connection() as db:
+                    kept = await store.renew(db, self._owner, self._running)
+            except DatabaseUnavailable:
+                continue  # the lease outlives two missed renewals; after that the fence keeps us from writing
+            for operation_id in set(self._running) - kept:
+                self._running[operation_id][1].cancel()
