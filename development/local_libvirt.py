@@ -1,0 +1,169 @@
+"""This machine's own libvirt, made ready to be a host: a daemon that answers, a storage pool, a network if there can be.
+
+What is there already is used as it is. Nothing is configured that an administrator may have configured otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from development.places import CannotRun, Places
+from development.supervisor import Program, Supervisor
+
+POOL = "innkeeper"
+NETWORK = "default"
+_SERVICE_MANAGER = Path("/run/systemd/system")  # exists exactly when systemd is the service manager
+_DAEMONS = ("virtlogd", "libvirtd")
+
+
+@frozen(kw_only=True)
+class LocalLibvirt:
+    """`network_problem` says why VMs get QEMU's user-mode network instead of libvirt's own; None when they do not."""
+
+    address: str
+    version: str
+    pools: tuple[str, ...]
+    network_problem: str | None = None
+
+
+def address_for(user_id: int) -> str:
+    """Root has the machine's libvirt; anybody else has one of their own, and needs no permission for it."""
+    return "qemu:///system" if user_id == 0 else "qemu:///session"
+
+
+async def ensure(places: Places, supervisor: Supervisor, tell: Callable[[str], None]) -> LocalLibvirt:
+    """The machine's libvirt, answering, with at least one active storage pool. Calling again is harmless.
+
+    Starts the daemons under `supervisor` where no service manager runs. Raises CannotRun, with what libvirt said.
+    """
+    address = address_for(os.geteuid())
+    await _ensure_daemon(address, places, supervisor, tell)
+    version = await _virsh(address, "version", "--daemon")
+    return LocalLibvirt(
+        address=address,
+        version=version.strip().rpartition(" ")[2],
+        pools=await _ensure_pool(address, tell),
+        network_problem=await _ensure_network(address),
+    )
+
+
+async def domain_type(address: str, name: str) -> str:
+    """What runs the domain `name`: `kvm`, or `qemu` for emulation. Raises CannotRun when there is none."""
+    return ET.fromstring(await _virsh(address, "dumpxml", name)).get("type", "")  # noqa: S314 - from our own libvirtd
+
+
+async def _ensure_daemon(address: str, places: Places, supervisor: Supervisor, tell: Callable[[str], None]) -> None:
+    if await answers(address):
+        return
+    if address != "qemu:///system":
+        await _virsh(address, "version")  # starts the session's own daemon, or says why it cannot
+        return
+    if _SERVICE_MANAGER.is_dir():
+        tell("Starting libvirtd by the service manager.")
+        await _done("systemctl", "start", "libvirtd.service")
+        await _virsh(address, "version")
+        return
+    tell("Starting libvirtd: no service manager runs here.")
+    for program in _programs(places, os.environ):
+        supervisor.start(program)
+    await supervisor.ready("libvirtd", lambda: answers(address), deadline_s=30)
+
+
+def _programs(places: Places, environment: Mapping[str, str]) -> list[Program]:
+    # QEMU hands its log to virtlogd, so that one comes first and goes last.
+    return [
+        Program(
+            name=name,
+            argv=(f"/usr/sbin/{name}",),
+            log_path=places.logs / f"{name}.log",
+            pid_path=places.pids / f"{name}.pid",
+            environment=environment,
+        )
+        for name in _DAEMONS
+    ]
+
+
+async def answers(address: str) -> bool:
+    """Whether a libvirt daemon answers at `address` now."""
+    code, _, _ = await _run("virsh", "--connect", address, "version", "--daemon")
+    return code == 0
+
+
+async def _ensure_pool(address: str, tell: Callable[[str], None]) -> tuple[str, ...]:
+    active = await _names(address, "pool-list", "--name")
+    if active:
+        return active
+    there = await _names(address, "pool-list", "--all", "--name")
+    name = there[0] if there else POOL
+    if not there:
+        folder = pool_folder(os.geteuid(), os.environ)
+        tell(f"Making the storage pool {name} in {folder}.")
+        await _virsh(address, "pool-define-as", name, "dir", "--target", str(folder))
+        await _virsh(address, "pool-build", name)
+        await _virsh(address, "pool-autostart", name)
+    await _virsh(address, "pool-start", name)
+    return (name,)
+
+
+def pool_folder(user_id: int, environment: Mapping[str, str]) -> Path:
+    """Where libvirt keeps disks by its own custom: QEMU's user may read there."""
+    if user_id == 0:
+        return Path("/var/lib/libvirt/images")
+    data = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME") or Path.home()) / ".local/share")
+    return Path(data) / "libvirt/images"
+
+
+async def _ensure_network(address: str) -> str | None:
+    """None when the network is active at the end, else why it is not: VMs do without."""
+    if NETWORK in await _names(address, "net-list", "--name"):
+        return None
+    if NETWORK not in await _names(address, "net-list", "--all", "--name"):
+        return f"libvirt has no network '{NETWORK}' here"
+    code, _, said = await _run("virsh", "--connect", address, "net-start", NETWORK)
+    return None if code == 0 else f"network '{NETWORK}' does not start: {_sentence(said)}"
+
+
+async def _names(address: str, *command: str) -> tuple[str, ...]:
+    return tuple((await _virsh(address, *command)).split())
+
+
+async def _virsh(address: str, *command: str) -> str:
+    return await _done("virsh", "--connect", address, *command)
+
+
+async def _done(*argv: str) -> str:
+    code, output, said = await _run(*argv)
+    if code != 0:
+        raise CannotRun(f"{' '.join(argv)} failed: {_sentence(said)}")
+    return output
+
+
+async def _run(*argv: str, deadline_s: float = 60.0) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(deadline_s):
+            output, said = await process.communicate()
+    except TimeoutError:
+        raise CannotRun(f"{' '.join(argv)} gave no answer within {deadline_s:.0f} s.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, output.decode(errors="replace"), said.decode(errors="replace")
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()) or "it did not say why."
