@@ -1,4 +1,4 @@
-"""This machine's own libvirt, made ready to be a host: a daemon that answers, a storage pool, a network if there can be.
+"""This machine's own libvirt, made ready to be a host: a daemon, a storage pool, a network if there can be.
 
 What is there already is used as it is. Nothing is configured that an administrator may have configured otherwise.
 """
@@ -18,7 +18,6 @@ from development.supervisor import Program, Supervisor
 
 POOL = "innkeeper"
 NETWORK = "default"
-_SERVICE_MANAGER = Path("/run/systemd/system")  # exists exactly when systemd is the service manager
 _DAEMONS = ("virtlogd", "libvirtd")
 
 
@@ -64,7 +63,7 @@ async def _ensure_daemon(address: str, places: Places, supervisor: Supervisor, t
     if address != "qemu:///system":
         await _virsh(address, "version")  # starts the session's own daemon, or says why it cannot
         return
-    if _SERVICE_MANAGER.is_dir():
+    if systemd_runs():
         tell("Starting libvirtd by the service manager.")
         await _done("systemctl", "start", "libvirtd.service")
         await _virsh(address, "version")
@@ -73,6 +72,11 @@ async def _ensure_daemon(address: str, places: Places, supervisor: Supervisor, t
     for program in _programs(places, os.environ):
         supervisor.start(program)
     await supervisor.ready("libvirtd", lambda: answers(address), deadline_s=30)
+
+
+def systemd_runs() -> bool:
+    """Whether systemd is the service manager: exactly then this folder exists."""
+    return Path("/run/systemd/system").is_dir()
 
 
 def _programs(places: Places, environment: Mapping[str, str]) -> list[Program]:
