@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from attrs import frozen
+
+from common.errors import InvalidRequest
+
+DEFAULT_ZONE_ID = 1
+DEFAULT_POOL_ID = 0
+LONGEST_NAME = 256
+_NAME = re.compile(r"\w[\w -]*")
 
 
 @frozen(kw_only=True)
@@ -17,3 +26,27 @@ class ResourcePool:
     id: int
     name: str
     description: str
+
+
+def check_group(name: str | None, description: str | None) -> None:
+    """Raises InvalidRequest that says everything wrong; None is a field that was not given.
+
+    A name has 1 to 256 characters: a letter, digit or underscore first, then also blanks and hyphens.
+    """
+    wrong: dict[str, list[str]] = {}
+    if name is not None and (message := _wrong_name(name)):
+        wrong["name"] = [message]
+    if description is not None and "\0" in description:
+        wrong["description"] = ["The NUL character is not allowed."]
+    if wrong:
+        raise InvalidRequest.of(wrong)
+
+
+def _wrong_name(name: str) -> str | None:
+    if not name:
+        return "This field is required."
+    if len(name) > LONGEST_NAME:
+        return f"At most {LONGEST_NAME} characters are allowed, not {len(name)}."
+    if not _NAME.fullmatch(name):
+        return "Start with a letter, digit or underscore; then also blanks and hyphens are allowed, and nothing else."
+    return None

@@ -1,0 +1,91 @@
+"""The rows of accounts and their API keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from regiond.accounts.model import ApiKey, ApiKeyView, Caller, secret_hash
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db, Row
+
+_HOLDER = """
+    select k.token_secret_hash, a.id, a.username, a.email, a.is_admin, a.is_active
+      from api_key k join account a on a.id = k.account_id
+     where k.consumer_key = $1 and k.token_key = $2
+"""
+
+# Nothing is made when there is any account already, or when another process made this one in the same moment.
+_INSERT_FIRST_ADMIN = """
+    insert into account (username, is_admin)
+    select $1, true where not exists (select from account)
+    on conflict (username) do nothing
+    returning id
+"""
+
+_INSERT_KEY = """
+    insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash) values ($1, $2, $3, $4, $5)
+"""
+
+_DELETE_KEY = "delete from api_key where account_id = $1 and token_key = $2"
+
+_LIST_KEYS = "select name, consumer_key, token_key, created_at from api_key where account_id = $1 order by id"
+
+_LIST_USERS = "select id, username, email, is_admin from account order by username"
+
+_USER = "select id, username, email, is_admin from account where username = $1"
+
+_SET_ACTIVE = "update account set is_active = $2 where username = $1"
+
+
+@frozen(kw_only=True)
+class Holder:
+    """The account behind a key, and the hash that the key's secret has to have."""
+
+    caller: Caller
+    is_active: bool
+    token_secret_hash: bytes
+
+
+async def holder(db: Db, consumer_key: str, token_key: str) -> Holder | None:
+    row = await db.fetchrow(_HOLDER, consumer_key, token_key)
+    if row is None:
+        return None
+    return Holder(caller=_caller(row), is_active=row["is_active"], token_secret_hash=row["token_secret_hash"])
+
+
+async def insert_first_admin(db: Db, username: str) -> int | None:
+    """The new account's id; None when there are accounts already."""
+    account_id: int | None = await db.fetchval(_INSERT_FIRST_ADMIN, username)
+    return account_id
+
+
+async def insert_key(db: Db, account_id: int, name: str, key: ApiKey) -> None:
+    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, secret_hash(key.token_secret))
+
+
+async def delete_key(db: Db, account_id: int, token_key: str) -> bool:
+    return await db.execute(_DELETE_KEY, account_id, token_key) == "DELETE 1"
+
+
+async def list_keys(db: Db, account_id: int) -> tuple[ApiKeyView, ...]:
+    return tuple(ApiKeyView(**row) for row in await db.fetch(_LIST_KEYS, account_id))
+
+
+async def list_users(db: Db) -> tuple[Caller, ...]:
+    return tuple(_caller(row) for row in await db.fetch(_LIST_USERS))
+
+
+async def user(db: Db, username: str) -> Caller | None:
+    row = await db.fetchrow(_USER, username)
+    return None if row is None else _caller(row)
+
+
+async def set_active(db: Db, username: str, *, active: bool) -> bool:
+    return await db.execute(_SET_ACTIVE, username, active) == "UPDATE 1"
+
+
+def _caller(row: Row) -> Caller:
+    return Caller(account_id=row["id"], username=row["username"], email=row["email"], is_admin=row["is_admin"])

@@ -1,0 +1,141 @@
+"""Zones and resource pools: read by everybody, changed by admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+from common.errors import InvalidRequest, NotFound
+from regiond.accounts.model import Caller
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.groups import store
+from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+G = TypeVar("G", Zone, ResourcePool)
+
+
+class Groups:
+    """Names are unique within zones and within pools; a bad or taken one is InvalidRequest under `name`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def zones(self) -> tuple[Zone, ...]:
+        """By name."""
+        async with self._database.connection() as db:
+            return await store.zones(db)
+
+    async def zone(self, name: str) -> Zone:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return _found(await store.zone(db, _askable(name)), "zone", name)
+
+    async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
+        caller.require_admin()
+        check_group(name, description)
+        async with self._database.transaction() as db:
+            with _unique_name(f"There is a zone {name!r} already."):
+                made = await store.insert_zone(db, name, description)
+            await Events.record(db, "zone_created", f"The zone {name!r} was created.", caller=caller)
+            return made
+
+    async def update_zone(
+        self, caller: Caller, name: str, *, new_name: str | None = None, description: str | None = None
+    ) -> Zone:
+        """None keeps what is there. Raises NotFound."""
+        caller.require_admin()
+        check_group(new_name, description)
+        async with self._database.transaction() as db:
+            with _unique_name(f"There is a zone {new_name!r} already."):
+                changed = _found(await store.update_zone(db, _askable(name), new_name, description), "zone", name)
+            await Events.record(db, "zone_changed", f"The zone {name!r} was changed.", caller=caller)
+            return changed
+
+    async def delete_zone(self, caller: Caller, name: str) -> None:
+        """Its hosts and machines move to the default zone, which itself cannot go. A zone that is none is success."""
+        caller.require_admin()
+        async with self._database.transaction() as db:
+            zone = await store.lock_zone(db, _askable(name))
+            if zone is None:
+                return
+            if zone.id == DEFAULT_ZONE_ID:
+                raise InvalidRequest("This zone is the default zone, it cannot be deleted.")
+            await store.delete_zone(db, zone.id)
+            await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted.", caller=caller)
+
+    async def pools(self) -> tuple[ResourcePool, ...]:
+        """By name."""
+        async with self._database.connection() as db:
+            return await store.pools(db)
+
+    async def pool(self, id_or_name: str) -> ResourcePool:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await _pool(db, id_or_name)
+
+    async def create_pool(self, caller: Caller, name: str, description: str = "") -> ResourcePool:
+        caller.require_admin()
+        check_group(name, description)
+        async with self._database.transaction() as db:
+            with _unique_name(f"There is a pool {name!r} already."):
+                made = await store.insert_pool(db, name, description)
+            await Events.record(db, "pool_created", f"The pool {name!r} was created.", caller=caller)
+            return made
+
+    async def update_pool(
+        self, caller: Caller, id_or_name: str, *, new_name: str | None = None, description: str | None = None
+    ) -> ResourcePool:
+        """None keeps what is there. Raises NotFound."""
+        caller.require_admin()
+        check_group(new_name, description)
+        async with self._database.transaction() as db:
+            pool = await _pool(db, id_or_name)
+            with _unique_name(f"There is a pool {new_name!r} already."):
+                changed = _found(await store.update_pool(db, pool.id, new_name, description), "pool", id_or_name)
+            await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
+            return changed
+
+    async def delete_pool(self, caller: Caller, id_or_name: str) -> None:
+        """Only an empty one goes, and never the default one: InvalidRequest. Raises NotFound."""
+        caller.require_admin()
+        async with self._database.transaction() as db:
+            pool = await _pool(db, id_or_name)
+            if pool.id == DEFAULT_POOL_ID:
+                raise InvalidRequest("This pool is the default pool, it cannot be deleted.")
+            machines, hosts = await store.users_of_pool(db, pool.id)
+            if machines:
+                raise InvalidRequest("Pool has machines in it, it cannot be deleted.", machines=machines, hosts=hosts)
+            if hosts:
+                raise InvalidRequest(f"Pool has {hosts} VM hosts in it, it cannot be deleted.", hosts=hosts)
+            await store.delete_pool(db, pool.id)
+            await Events.record(db, "pool_deleted", f"The pool {pool.name!r} was deleted.", caller=caller)
+
+
+async def _pool(db: Db, id_or_name: str) -> ResourcePool:
+    return _found(await store.pool(db, _askable(id_or_name)), "pool", id_or_name)
+
+
+def _found(group: G | None, kind: str, name: str) -> G:
+    if group is None:
+        raise NotFound(f"There is no {kind} {name!r}.")
+    return group
+
+
+def _askable(name: str) -> str:
+    """PostgreSQL's text cannot hold NUL; no group has such a name, so any name that is none will do."""
+    return name.replace("\0", "\ufffd")
+
+
+@contextmanager
+def _unique_name(message: str) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise InvalidRequest.of({"name": [message]}) from error

@@ -1,0 +1,109 @@
+"""The rows of zones and resource pools. What a duplicate name raises is asyncpg's UniqueViolationError."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.groups.model import DEFAULT_ZONE_ID, ResourcePool, Zone
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_ZONES = "select id, name, description from zone order by name"
+_ZONE = "select id, name, description from zone where name = $1"
+_INSERT_ZONE = "insert into zone (name, description) values ($1, $2) returning id, name, description"
+_UPDATE_ZONE = """
+    update zone set name = coalesce($2, name), description = coalesce($3, description)
+     where name = $1
+    returning id, name, description
+"""
+# Locked, nothing new can point at it until it is gone.
+_LOCK_ZONE = "select id, name, description from zone where name = $1 for update"
+_MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
+_MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
+_DELETE_ZONE = "delete from zone where id = $1"
+
+_POOLS = "select id, name, description from resource_pool order by name"
+_POOL = """
+    select id, name, description from resource_pool
+     where name = $1 or id::text = $1
+     order by (id::text = $1) desc
+     limit 1
+"""
+_INSERT_POOL = "insert into resource_pool (name, description) values ($1, $2) returning id, name, description"
+_UPDATE_POOL = """
+    update resource_pool set name = coalesce($2, name), description = coalesce($3, description)
+     where id = $1
+    returning id, name, description
+"""
+_LOCK_POOL = "select from resource_pool where id = $1 for update"
+_POOL_USED = """
+    select (select count(*) from machine where pool_id = $1) as machines,
+           (select count(*) from vm_host where pool_id = $1) as hosts
+"""
+_DELETE_POOL = "delete from resource_pool where id = $1"
+
+
+async def zones(db: Db) -> tuple[Zone, ...]:
+    return tuple(Zone(**row) for row in await db.fetch(_ZONES))
+
+
+async def zone(db: Db, name: str) -> Zone | None:
+    row = await db.fetchrow(_ZONE, name)
+    return None if row is None else Zone(**row)
+
+
+async def insert_zone(db: Db, name: str, description: str) -> Zone:
+    row = await db.fetchrow(_INSERT_ZONE, name, description)
+    assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
+    return Zone(**row)
+
+
+async def update_zone(db: Db, name: str, new_name: str | None, description: str | None) -> Zone | None:
+    row = await db.fetchrow(_UPDATE_ZONE, name, new_name, description)
+    return None if row is None else Zone(**row)
+
+
+async def lock_zone(db: Db, name: str) -> Zone | None:
+    row = await db.fetchrow(_LOCK_ZONE, name)
+    return None if row is None else Zone(**row)
+
+
+async def delete_zone(db: Db, zone_id: int) -> None:
+    """After `lock_zone`: its hosts and machines move to the default zone."""
+    await db.execute(_MOVE_HOSTS, zone_id, DEFAULT_ZONE_ID)
+    await db.execute(_MOVE_MACHINES, zone_id, DEFAULT_ZONE_ID)
+    await db.execute(_DELETE_ZONE, zone_id)
+
+
+async def pools(db: Db) -> tuple[ResourcePool, ...]:
+    return tuple(ResourcePool(**row) for row in await db.fetch(_POOLS))
+
+
+async def pool(db: Db, id_or_name: str) -> ResourcePool | None:
+    """By id, or else by name: a pool named like another's id is found by its own id only."""
+    row = await db.fetchrow(_POOL, id_or_name)
+    return None if row is None else ResourcePool(**row)
+
+
+async def insert_pool(db: Db, name: str, description: str) -> ResourcePool:
+    row = await db.fetchrow(_INSERT_POOL, name, description)
+    assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
+    return ResourcePool(**row)
+
+
+async def update_pool(db: Db, pool_id: int, new_name: str | None, description: str | None) -> ResourcePool | None:
+    row = await db.fetchrow(_UPDATE_POOL, pool_id, new_name, description)
+    return None if row is None else ResourcePool(**row)
+
+
+async def users_of_pool(db: Db, pool_id: int) -> tuple[int, int]:
+    """How many machines and hosts are in it; until the transaction ends, nothing new can be."""
+    await db.execute(_LOCK_POOL, pool_id)
+    row = await db.fetchrow(_POOL_USED, pool_id)
+    assert row is not None  # noqa: S101 - two counts are always a row
+    return row["machines"], row["hosts"]
+
+
+async def delete_pool(db: Db, pool_id: int) -> None:
+    await db.execute(_DELETE_POOL, pool_id)
