@@ -72,7 +72,7 @@ def make_key() -> str:
 def make_signing_request(key_pem: str, name: str) -> str:
     """A request for the key's certificate as PEM. Whose it becomes is for the authority to say."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_common_name(name))
-    return builder.sign(_private(key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return builder.sign(load_key(key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def load_certificate(pem: str) -> x509.Certificate:
@@ -83,13 +83,24 @@ def load_certificate(pem: str) -> x509.Certificate:
         raise InvalidRequest("not a certificate in PEM form") from error
 
 
+def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    """Raises InvalidRequest for anything but a private key of ours."""
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest("not a private key in PEM form") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise InvalidRequest("not a P-256 private key in PEM form")
+    return key
+
+
 # Signing -------------------------------------------------------------------------------------------------------------
 
 
 def make_authority(name: str, now: datetime, lifetime: timedelta = AUTHORITY_LIFETIME) -> tuple[str, str]:
     """A new authority as (key PEM, certificate PEM). It signs end certificates only, no further authority."""
     key_pem = make_key()
-    key = _private(key_pem)
+    key = load_key(key_pem)
     public = key.public_key()
     usage = _usage(signs_certificates=True)
     certificate = (
@@ -115,7 +126,7 @@ def issue(
 
     Raises InvalidRequest for a request that is none, is not signed by its own key, or holds another kind of key.
     """
-    authority, authority_key = load_certificate(authority_pem), _private(authority_key_pem)
+    authority, authority_key = load_certificate(authority_pem), load_key(authority_key_pem)
     public = _requested_key(signing_request_pem)
     usage = ExtendedKeyUsageOID.SERVER_AUTH if subject.role is Role.REGION else ExtendedKeyUsageOID.CLIENT_AUTH
     certificate = (
@@ -178,7 +189,7 @@ def check_issued_by(certificate: x509.Certificate, authority: x509.Certificate, 
 
 def check_key(certificate: x509.Certificate, key_pem: str) -> None:
     """Raises NotTrusted unless the certificate is for that key."""
-    if certificate.public_key() != _private(key_pem).public_key():
+    if certificate.public_key() != load_key(key_pem).public_key():
         raise NotTrusted("the certificate is not for our key")
 
 
@@ -251,13 +262,6 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _common_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_MAX_COMMON_NAME] or "unnamed")])
-
-
-def _private(pem: str) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(pem.encode(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise InvalidRequest("not a P-256 private key in PEM form")
-    return key
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "Handlers",
     "Limits",
     "Link",
+    "LinkFactory",
     "LinkProtocol",
     "Peer",
     "Role",
@@ -62,6 +63,7 @@ class LinkProtocol(Int32StringReceiver):
         self._timer: asyncio.TimerHandle | None = None
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
         self.gone = asyncio.Event()
+        self.is_ending = False
 
     @property
     def _wire(self) -> TLSMemoryBIOProtocol:
@@ -130,6 +132,7 @@ class LinkProtocol(Int32StringReceiver):
             self.abort()
 
     def lose(self) -> None:
+        self.is_ending = True
         if self.gone.is_set():
             return
         if self.paused:

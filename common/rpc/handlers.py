@@ -12,7 +12,8 @@ from attrs import field, frozen
 from common.certificates import Role
 from common.errors import InnkeeperError, InternalError, NotAllowed
 from common.rpc.commands import Command
-from common.rpc.session import Limits
+from common.rpc.frames import Hello
+from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION, Limits
 
 if TYPE_CHECKING:
     from common.rpc.link import Link
@@ -33,9 +34,21 @@ class Side:
     role: Role
     name: str
     capabilities: tuple[str, ...] = ()
+    versions: tuple[int, int] = (LOWEST_VERSION, HIGHEST_VERSION)  # of the protocol, both included
     handlers: Handlers = field(factory=dict)
     on_event: EventHandler | None = None
     limits: Limits = field(factory=Limits)
+
+    @property
+    def hello(self) -> Hello:
+        return Hello(
+            lowest_version=self.versions[0],
+            highest_version=self.versions[1],
+            role=self.role,
+            name=self.name[:200],
+            capabilities=self.capabilities,
+            max_calls=self.limits.max_calls,
+        )
 
 
 def refusing(commands: Iterable[Command[Any, Any]]) -> dict[Command[Any, Any], Handler]:

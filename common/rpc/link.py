@@ -28,7 +28,7 @@ from common.rpc.outputs import (
     Output,
 )
 from common.rpc.peers import Peer
-from common.rpc.session import Session, make_hello
+from common.rpc.session import Session
 from common.wire import from_plain, to_plain
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -57,11 +57,8 @@ class Link:
         self._side = side
         self._carrier = carrier
         self._by_name = {command.name: (command, handler) for command, handler in side.handlers.items()}
-        hello = make_hello(
-            role=side.role, name=side.name, capabilities=side.capabilities, max_calls=side.limits.max_calls
-        )
         self._session = Session(
-            hello=hello,
+            hello=side.hello,
             methods={command.name: command.streams for command in side.handlers},
             limits=side.limits,
             now=self._loop.time(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import frozen
 
 from common.certificates import Role
@@ -18,6 +20,7 @@ class Peer:
     name: str
     fingerprint: str = ""
     id: str = ""
+    expires_at: datetime | None = None  # its certificate's end; an anonymous peer has none
 
     def __str__(self) -> str:
         return f"{self.role} {self.name or self.id}"

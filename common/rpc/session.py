@@ -34,7 +34,6 @@ from common.rpc.frames import (
     Ping,
     Pong,
     ProtocolError,
-    Unsendable,
     clipped,
     decode,
     encode,
@@ -271,19 +270,6 @@ class Session:
             self._frames.append(encode(frame))
 
 
-def make_hello(
-    *, role: str, name: str, capabilities: tuple[str, ...] = (), max_calls: int = Limits().max_calls
-) -> Hello:
-    return Hello(
-        lowest_version=LOWEST_VERSION,
-        highest_version=HIGHEST_VERSION,
-        role=role,
-        name=name[:200],
-        capabilities=capabilities,
-        max_calls=max_calls,
-    )
-
-
 def _mismatch(ours: Hello, theirs: Hello) -> VersionMismatch:
     return VersionMismatch(
         f"this end ({ours.role} {ours.name}) speaks protocol versions {ours.lowest_version} to {ours.highest_version}, "
@@ -292,6 +278,3 @@ def _mismatch(ours: Hello, theirs: Hello) -> VersionMismatch:
         ours=[ours.lowest_version, ours.highest_version],
         theirs=[theirs.lowest_version, theirs.highest_version],
     )
-
-
-__all__ = ["HIGHEST_VERSION", "LOWEST_VERSION", "Limits", "Session", "Unsendable", "make_hello"]

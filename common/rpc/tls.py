@@ -12,7 +12,6 @@ from typing import Protocol
 
 from attrs import frozen
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from OpenSSL import crypto as openssl
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
@@ -25,6 +24,7 @@ from common.certificates import (
     check_issued_by,
     fingerprint,
     load_certificate,
+    load_key,
     renew_at,
     subject_of,
     utc_now,
@@ -68,7 +68,7 @@ class RegionTls:
         if self._made is None or self._clock() >= self._made.renew_at:
             credentials = self._issue()
             context = _context_with(credentials)
-            context.add_extra_chain_cert(_openssl(load_certificate(credentials.authority_pem)))
+            context.add_extra_chain_cert(load_certificate(credentials.authority_pem))
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _as_openssl_found)
             self._made = _Made(context=context, renew_at=renew_at(load_certificate(credentials.certificate_pem)))
         return self._made
@@ -132,7 +132,13 @@ def _region(shown: x509.Certificate | None) -> Peer:
 
 def _peer_of(certificate: x509.Certificate) -> Peer:
     subject = subject_of(certificate)
-    return Peer(role=subject.role, name=subject.name, id=subject.id, fingerprint=fingerprint(certificate))
+    return Peer(
+        role=subject.role,
+        name=subject.name,
+        id=subject.id,
+        fingerprint=fingerprint(certificate),
+        expires_at=certificate.not_valid_after_utc,
+    )
 
 
 def _context() -> SSL.Context:
@@ -147,22 +153,14 @@ def _context() -> SSL.Context:
 
 def _context_with(credentials: Credentials) -> SSL.Context:
     context = _context()
-    context.use_certificate(_openssl(load_certificate(credentials.certificate_pem)))
-    context.use_privatekey(
-        openssl.PKey.from_cryptography_key(
-            serialization.load_pem_private_key(credentials.key_pem.encode(), password=None)  # type: ignore[arg-type]  # any kind, checked next
-        )
-    )
+    context.use_certificate(load_certificate(credentials.certificate_pem))
+    context.use_privatekey(load_key(credentials.key_pem))
     context.check_privatekey()
     store = context.get_cert_store()
     if store is None:
         raise RuntimeError("OpenSSL made a context without a certificate store")
-    store.add_cert(_openssl(load_certificate(credentials.authority_pem)))
+    store.add_cert(openssl.X509.from_cryptography(load_certificate(credentials.authority_pem)))
     return context
-
-
-def _openssl(certificate: x509.Certificate) -> openssl.X509:
-    return openssl.X509.from_cryptography(certificate)
 
 
 def _as_openssl_found(_: SSL.Connection, __: openssl.X509, ___: int, ____: int, ok: int) -> bool:

@@ -1,0 +1,412 @@
+"""Links over real TLS on loopback, as region, racks, clients and newcomers use them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import define, field, frozen
+from structlog.testing import capture_logs
+
+from common.certificates import Credentials, Role, Subject
+from common.errors import (
+    DeadlineExceeded,
+    DriverFailed,
+    InternalError,
+    InvalidRequest,
+    LinkLost,
+    NotAllowed,
+    NotTrusted,
+    Unsupported,
+    VersionMismatch,
+)
+from common.rpc.commands import Command
+from common.rpc.connection import Address, Handlers, Limits, Link, Peer, Side, connect
+from common.rpc.tls import JoiningTls, MemberTls
+from regiond.racks.authority import Authority
+from regiond.racks.listener import Listener, Reception
+from tests.waiting import eventually, settle
+
+
+@frozen(kw_only=True)
+class Text:
+    text: str
+
+
+ECHO = Command("test.echo", Text, Text)
+STUCK = Command("test.stuck", Text, Text)
+FAIL = Command("test.fail", Text, Text)
+BUG = Command("test.bug", Text, Text)
+HUGE = Command("test.huge", Text, Text)
+COUNT = Command("test.count", Text, Text, streams=True)
+RACKS_ONLY = Command("test.racks_only", Text, Text)
+UNKNOWN = Command("test.unknown", Text, Text)
+JOIN = Command("test.join", Text, Text)
+
+
+@define
+class Behaviour:
+    """Handlers of either end, and what was seen of them."""
+
+    started: list[str] = field(factory=list)
+    stopped: list[str] = field(factory=list)
+    sent: int = 0
+    events: list[tuple[str, Any]] = field(factory=list)
+
+    async def echo(self, _: Link, request: Text) -> Text:
+        return request
+
+    async def stuck(self, _: Link, request: Text) -> Text:
+        self.started.append(request.text)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.append(request.text)
+        return request
+
+    async def fail(self, _: Link, request: Text) -> Text:
+        raise DriverFailed(f"the host said: {request.text}", host="h1")
+
+    async def bug(self, _: Link, request: Text) -> Text:
+        raise ValueError(f"secret {request.text}")
+
+    async def huge(self, _: Link, request: Text) -> Text:
+        return Text(text="x" * 2_000_000)
+
+    async def count(self, _: Link, request: Text) -> AsyncGenerator[Text, None]:
+        """`request` is "items size"."""
+        items, size = map(int, request.text.split())
+        try:
+            for number in range(items):
+                self.sent = number + 1
+                yield Text(text=f"{number} ".ljust(size, "x"))
+        finally:
+            self.stopped.append("count")
+
+    def event(self, _: Link, name: str, body: Any) -> None:
+        self.events.append((name, body))
+
+    def handlers(self) -> Handlers:
+        return {
+            ECHO: self.echo,
+            STUCK: self.stuck,
+            FAIL: self.fail,
+            BUG: self.bug,
+            HUGE: self.huge,
+            COUNT: self.count,
+        }
+
+
+@define
+class Region:
+    authority: Authority
+    listener: Listener
+    behaviour: Behaviour = field(factory=Behaviour)
+    removed: set[str] = field(factory=set)
+    links: list[Link] = field(factory=list)
+    lost: list[Link] = field(factory=list)
+
+    @property
+    def address(self) -> Address:
+        return Address(host="127.0.0.1", port=self.listener.port)
+
+    def member(self, role: Role = Role.RACK, name: str = "r1") -> Credentials:
+        subject = Subject(role=role, id=str(uuid4()), name=name)
+        return self.authority.credentials_for(subject, timedelta(days=7))
+
+
+def make_region(folder: Path, port: int = 0) -> Region:
+    authority = Authority.open(folder)
+    behaviour, removed, links, lost = Behaviour(), set[str](), list[Link](), list[Link]()
+
+    async def admit(peer: Peer) -> None:
+        if peer.id in removed:
+            raise NotAllowed(f"{peer} was removed")
+
+    async def on_link(link: Link) -> None:
+        links.append(link)
+
+    async def on_lost(link: Link) -> None:
+        lost.append(link)
+
+    everybody = behaviour.handlers()
+    reception = Reception(
+        handlers={
+            Role.RACK: {**everybody, RACKS_ONLY: behaviour.echo},
+            Role.CLIENT: everybody,
+            Role.ANONYMOUS: {JOIN: behaviour.echo},
+        },
+        admit=admit,
+        on_link=on_link,
+        on_lost=on_lost,
+        on_event=behaviour.event,
+    )
+    tls = authority.region_tls("region-one", "region")
+    listener = Listener(host="127.0.0.1", port=port, tls=tls, name="region", reception=reception)
+    listener.start()
+    return Region(authority=authority, listener=listener, behaviour=behaviour, removed=removed, links=links, lost=lost)
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[Region]:
+    made = make_region(tmp_path / "authority")
+    yield made
+    settle(made.listener.stop())
+
+
+@define
+class Dialled:
+    """A rack's or client's end."""
+
+    link: Link
+    behaviour: Behaviour
+
+    async def end(self) -> None:
+        self.link.close("the test is over")
+        await self.link.closed()
+
+
+async def dial(region: Region, credentials: Credentials | None = None, role: Role = Role.RACK) -> Dialled:
+    behaviour = Behaviour()
+    side = Side(role=role, name="r1", handlers=behaviour.handlers(), on_event=behaviour.event)
+    link = await connect(region.address, MemberTls(credentials or region.member(role)), side)
+    return Dialled(link=link, behaviour=behaviour)
+
+
+async def test_calls_go_both_ways_over_one_link(region: Region) -> None:
+    rack = await dial(region)
+    assert await rack.link.call(ECHO, Text(text="up"), deadline_s=5) == Text(text="up")
+    [link] = await eventually(lambda: region.links)
+    assert await link.call(ECHO, Text(text="down"), deadline_s=5) == Text(text="down")
+    assert (link.peer.role, link.peer.name, rack.link.peer.role) == (Role.RACK, "r1", Role.REGION)
+    await rack.end()
+    assert await eventually(lambda: region.lost) == [link]
+
+
+async def test_a_handlers_error_reaches_the_caller_with_its_details_and_the_link_lives(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(DriverFailed, match="the host said: no") as failed:
+        await rack.link.call(FAIL, Text(text="no"), deadline_s=5)
+    assert failed.value.details == {"host": "h1"}
+    assert await rack.link.call(ECHO, Text(text="still here"), deadline_s=5)
+    await rack.end()
+
+
+async def test_a_bug_in_a_handler_is_told_by_reference_only(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(InternalError, match="reference") as failed:
+        await rack.link.call(BUG, Text(text="hunter2"), deadline_s=5)
+    assert "hunter2" not in str(failed.value)
+    await rack.end()
+
+
+async def test_an_unknown_command_is_unsupported(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(Unsupported, match=r"test\.unknown"):
+        await rack.link.call(UNKNOWN, Text(text=""), deadline_s=5)
+    await rack.end()
+
+
+async def test_what_fits_no_frame_fails_its_call_only(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(InvalidRequest, match="a frame holds"):
+        await rack.link.call(ECHO, Text(text="x" * 2_000_000), deadline_s=5)
+    with pytest.raises(InternalError, match="a frame holds"):
+        await rack.link.call(HUGE, Text(text=""), deadline_s=5)
+    assert await rack.link.call(ECHO, Text(text="fits"), deadline_s=5)
+    await rack.end()
+
+
+async def test_cancelling_the_caller_cancels_the_handler_at_the_other_end(region: Region) -> None:
+    rack = await dial(region)
+    call = asyncio.create_task(rack.link.call(STUCK, Text(text="a"), deadline_s=60))
+    await eventually(lambda: region.behaviour.started)
+    call.cancel()
+    assert await eventually(lambda: region.behaviour.stopped) == ["a"]
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await eventually(lambda: rack.link.is_quiet)
+    await rack.end()
+
+
+async def test_the_deadline_ends_the_call_on_both_ends(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(DeadlineExceeded):
+        await rack.link.call(STUCK, Text(text="late"), deadline_s=0.05)
+    assert await eventually(lambda: region.behaviour.stopped) == ["late"]
+    assert await eventually(lambda: rack.link.is_quiet)
+    await rack.end()
+
+
+async def test_a_link_lost_in_the_middle_of_a_call_fails_it_and_stops_its_handler(region: Region) -> None:
+    rack = await dial(region)
+    call = asyncio.create_task(rack.link.call(STUCK, Text(text="cut"), deadline_s=60))
+    await eventually(lambda: region.behaviour.started)
+    region.links[0].close("the cable was cut")
+    with pytest.raises(LinkLost, match="the cable was cut"):
+        await call
+    await region.links[0].closed()
+    assert region.behaviour.stopped == ["cut"]
+    with pytest.raises(LinkLost):
+        await rack.link.call(ECHO, Text(text="too late"), deadline_s=5)
+    await rack.link.closed()
+
+
+async def test_a_large_stream_arrives_in_order_while_other_calls_are_answered(region: Region) -> None:
+    rack = await dial(region)
+    [link] = await eventually(lambda: region.links)
+    answered = 0
+
+    async def others(stop: asyncio.Event) -> None:
+        nonlocal answered
+        while not stop.is_set():
+            await link.call(ECHO, Text(text="quick"), deadline_s=5)
+            answered += 1
+
+    stop = asyncio.Event()
+    beside = asyncio.create_task(others(stop))
+    numbers = [int(item.text.split()[0]) async for item in link.stream(COUNT, Text(text="300 10000"), deadline_s=30)]
+    stop.set()
+    await beside
+    assert numbers == list(range(300))
+    assert answered >= 30
+    await rack.end()
+
+
+async def test_a_stream_waits_for_its_reader_and_ends_with_it(region: Region) -> None:
+    rack = await dial(region)
+    async with aclosing(rack.link.stream(COUNT, Text(text="1000 10"), deadline_s=30)) as items:
+        assert (await anext(items)).text.strip("x ") == "0"
+        assert await rack.link.call(ECHO, Text(text="meanwhile"), deadline_s=5)
+        assert region.behaviour.sent <= 10
+    assert await eventually(lambda: region.behaviour.stopped) == ["count"]
+    assert await eventually(lambda: rack.link.is_quiet)
+    await rack.end()
+
+
+async def test_events_cross_both_ways(region: Region) -> None:
+    rack = await dial(region)
+    [link] = await eventually(lambda: region.links)
+    rack.link.send_event("host.event", Text(text="up"))
+    link.send_event("host.event", Text(text="down"))
+    assert await eventually(lambda: region.behaviour.events) == [("host.event", {"text": "up"})]
+    assert await eventually(lambda: rack.behaviour.events) == [("host.event", {"text": "down"})]
+    await rack.end()
+
+
+async def test_a_client_may_not_call_what_is_for_racks(region: Region) -> None:
+    client = await dial(region, role=Role.CLIENT)
+    with pytest.raises(NotAllowed, match="client"):
+        await client.link.call(RACKS_ONLY, Text(text=""), deadline_s=5)
+    assert await client.link.call(ECHO, Text(text="allowed"), deadline_s=5)
+    await client.end()
+
+
+async def newcomer(region: Region, fingerprint: str | None = None) -> Link:
+    tls = JoiningTls(fingerprint or region.authority.fingerprint)
+    return await connect(region.address, tls, Side(role=Role.ANONYMOUS, name="new"))
+
+
+async def test_a_newcomer_gets_its_one_call_and_no_second(region: Region) -> None:
+    link = await newcomer(region)
+    assert await link.call(JOIN, Text(text="let me in"), deadline_s=5)
+    with pytest.raises(NotAllowed):
+        await link.call(JOIN, Text(text="again"), deadline_s=5)
+    link.close("done")
+    await link.closed()
+    assert region.links == []
+
+
+async def test_a_newcomer_may_call_nothing_else(region: Region) -> None:
+    link = await newcomer(region)
+    with pytest.raises(NotAllowed, match="anonymous"):
+        await link.call(ECHO, Text(text=""), deadline_s=5)
+    link.close("done")
+    await link.closed()
+
+
+async def test_a_newcomer_leaves_a_region_with_another_authority(region: Region) -> None:
+    with pytest.raises(NotTrusted, match="not the region of the token"):
+        await newcomer(region, fingerprint="ab" * 32)
+
+
+async def test_a_member_of_another_authority_is_refused_and_refuses(region: Region, tmp_path: Path) -> None:
+    other = Authority.open(tmp_path / "other")
+    stranger = other.credentials_for(Subject(role=Role.RACK, id="r9", name="r9"), timedelta(days=1))
+    with pytest.raises(NotTrusted, match="certificate verify failed"):
+        await dial(region, stranger)
+    member = region.member()
+    mixed = Credentials(
+        key_pem=stranger.key_pem, certificate_pem=stranger.certificate_pem, authority_pem=member.authority_pem
+    )
+    with pytest.raises(NotTrusted):
+        await dial(region, mixed)
+    assert region.links == []
+
+
+async def test_a_removed_rack_is_refused_when_it_comes_and_at_its_next_frame(region: Region) -> None:
+    credentials = region.member()
+    rack = await dial(region, credentials)
+    [link] = await eventually(lambda: region.links)
+    region.removed.add(link.peer.id)
+    assert region.listener.drop(lambda peer: peer.id == link.peer.id, "this rack was removed") == 1
+    with pytest.raises(LinkLost, match="removed"):
+        await rack.link.call(ECHO, Text(text="let me stay"), deadline_s=5)
+    assert isinstance(await rack.link.closed(), NotAllowed)
+    with pytest.raises(NotAllowed, match="was removed"):
+        await dial(region, credentials)
+
+
+async def test_asking_again_drops_a_rack_whose_removal_was_missed(region: Region) -> None:
+    rack = await dial(region)
+    [link] = await eventually(lambda: region.links)
+    await region.listener.admit_again()
+    assert link.is_open
+    region.removed.add(link.peer.id)
+    await region.listener.admit_again()
+    assert isinstance(await rack.link.closed(), NotAllowed)
+
+
+async def test_a_version_mismatch_is_told_on_both_ends(region: Region) -> None:
+    newer = Side(role=Role.RACK, name="newer", versions=(7, 9))
+    with capture_logs() as logs, pytest.raises(VersionMismatch, match="7 to 9"):
+        await connect(region.address, MemberTls(region.member()), newer)
+    refused = await eventually(lambda: [entry for entry in logs if entry["event"] == "link_refused"])
+    assert refused[0]["code"] == "version_mismatch"
+    assert "rack newer" in refused[0]["reason"]
+
+
+async def test_garbage_after_the_handshake_ends_that_link_only(region: Region) -> None:
+    rack, other = await dial(region), await dial(region)
+    rack.link._carrier.send([b"\xc1garbage"])
+    assert "broke the protocol" in (await rack.link.closed()).message
+    assert await other.link.call(ECHO, Text(text="fine"), deadline_s=5)
+    await other.end()
+
+
+async def test_a_stopped_listener_ends_every_link_and_says_why(tmp_path: Path) -> None:
+    region = make_region(tmp_path / "authority")
+    rack = await dial(region)
+    await region.listener.stop()
+    assert "the region is stopping" in (await rack.link.closed()).message
+    assert region.lost == region.links
+    with pytest.raises(LinkLost, match="not reached"):
+        await dial(region)
+
+
+async def test_nobody_listening_is_a_lost_link(region: Region) -> None:
+    side = Side(role=Role.RACK, name="r1")
+    with pytest.raises(LinkLost, match="not reached"):
+        await connect(Address(host="127.0.0.1", port=1), MemberTls(region.member()), side)
+
+
+async def test_a_frame_over_the_limit_breaks_the_link(region: Region) -> None:
+    link = await newcomer(region)
+    link._carrier.send([b"x" * (Limits().max_frame_bytes - 1)])  # a newcomer may send far less
+    assert "broke the protocol" in (await link.closed()).message
