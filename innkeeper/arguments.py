@@ -70,6 +70,8 @@ def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
     plain: list[str] = []
     options = Options()
     rest = list(words)
+    if not all(word.isprintable() or word.encode("utf-8", "ignore").decode() == word for word in words):
+        raise Usage("What was typed is not valid UTF-8.")
     while rest:
         word = rest.pop(0)
         if word == "--":

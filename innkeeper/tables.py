@@ -20,9 +20,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "users": ("username", "email", "is_superuser"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
-_AMOUNTS = ("cores", "memory", "local_storage")  # of a host: used of total
+_UNIT = {"cores": "", "memory": " GiB", "local_storage": " GB"}
+_AMOUNTS = tuple(_UNIT)  # of a host: used of total
 _OTHER_COLUMNS = 8
 _LONGEST_CELL = 200
+_WIDE = 10_000
 
 
 def rendered(plain: Any, resource: str) -> RenderableType:
@@ -35,8 +37,10 @@ def rendered(plain: Any, resource: str) -> RenderableType:
 
 
 def shown(plain: Any, resource: str, stream: TextIO) -> None:
-    """Write it to the stream, as wide as its terminal is."""
-    Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False).print(rendered(plain, resource))
+    """Write it to the stream, as wide as its terminal is, or as the table where there is no terminal."""
+    width = None if stream.isatty() else _WIDE
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    console.print(rendered(plain, resource))
 
 
 def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
@@ -109,17 +113,17 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
 def _cell_of(row: Mapping[str, Any], name: str) -> str:
     if name in _AMOUNTS and name not in row:
         used, total = ((row.get(part) or {}).get(name) for part in ("used", "total"))
-        return f"{amount(used, name)} of {amount(total, name)}"
+        return f"{amount(used, name)}/{amount(total, name)}{_UNIT[name]}"
     return cell(row.get(name))
 
 
 def amount(value: Any, name: str) -> str:
-    """Cores as they are, memory from MiB, storage from bytes, in the unit people say."""
+    """Cores as they are, memory from MiB in GiB, storage from bytes in GB; `-` where it is not known."""
     if not isinstance(value, int | float):
         return "-"
     if name == "memory":
-        return f"{value / 1024:.1f} GiB"
-    return f"{value / 1000**3:.1f} GB" if name == "local_storage" else str(value)
+        return f"{value / 1024:.1f}"
+    return f"{value / 1000**3:.0f}" if name == "local_storage" else str(value)
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:

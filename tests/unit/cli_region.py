@@ -1,0 +1,170 @@
+"""A region's API as far as the command line needs it: a real HTTP server in the documented shape, over a few facts.
+
+It stands in for the region where a test is about the client alone; the end-to-end tests use the region itself.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from attrs import define, field, frozen
+from oauthlib.common import urldecode
+from oauthlib.oauth1.rfc5849.utils import parse_authorization_header
+from twisted.internet import reactor
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+KEY = "consumer:token:secret"
+BASE = "/MAAS/api/2.0/"
+POOLS = [
+    {"id": "a1", "name": "default", "type": "dir", "path": "/var/pool", "total": 100, "used": 40, "available": 60},
+    {"id": "b2", "name": "fast", "type": "zfs", "path": "/tank", "total": 10, "used": 0, "available": 10},
+]
+HOST: dict[str, Any] = {
+    "id": 1,
+    "name": "local",
+    "type": "virsh",
+    "tags": ["virtual"],
+    "total": {"cores": 4, "memory": 8192, "local_storage": 100_000_000_000},
+    "used": {"cores": 1, "memory": 1024, "local_storage": 40_000_000_000},
+    "zone": {"id": 1, "name": "default"},
+    "pool": {"id": 0, "name": "default"},
+    "storage_pools": POOLS,
+    "version": "9.0.0",
+    "resource_uri": f"{BASE}vm-hosts/1/",
+}
+MACHINE = {"system_id": "abc123", "hostname": "kind-fox", "status_name": "Ready", "power_state": "off", "memory": 2048}
+COMPOSE_DOC = "Compose a machine.\n\n:param cores: int: how many cores.\n:param memory: MiB.\n:param hostname: name."
+
+
+def action(name: str, method: str, *, op: str | None = None, doc: str = "") -> dict[str, Any]:
+    return {"name": name, "method": method, "op": op, "restful": op is None, "doc": doc or name}
+
+
+def handler(name: str, path: str, *actions: dict[str, Any], params: tuple[str, ...] = ()) -> dict[str, Any]:
+    made = {"name": name, "doc": f"About {name}.", "path": BASE + path, "params": list(params)}
+    made |= {"uri": f"http://region.example{BASE}{path}", "actions": list(actions)}
+    return {"name": name, "anon": None, "auth": made}
+
+
+def description(*, extra: tuple[dict[str, Any], ...] = (), stamp: str = "1" * 40) -> dict[str, Any]:
+    resources = [
+        handler(
+            "VmHostsHandler", "vm-hosts/", action("read", "GET"), action("create", "POST", doc="Add.\n\n:param type: x")
+        ),
+        handler(
+            "VmHostHandler",
+            "vm-hosts/{id}/",
+            action("read", "GET"),
+            action("delete", "DELETE", doc="Delete.\n\n:param decompose: bool"),
+            action("compose", "POST", op="compose", doc=COMPOSE_DOC),
+            action("refresh", "POST", op="refresh"),
+            action("add_tag", "POST", op="add_tag", doc="Tag.\n\n:param tag: the tag"),
+            params=("id",),
+        ),
+        handler("ZoneHandler", "zones/{name}/", action("read", "GET"), params=("name",)),
+        handler("MachinesHandler", "machines/", action("read", "GET", doc="List.\n\n:param hostname: name")),
+        handler("OperationHandler", "operations/{id}/", action("read", "GET"), params=("id",)),
+        handler("FilesHandler", "files/", action("create", "POST", doc="Add.\n\n:param file: bytes")),
+        *extra,
+    ]
+    return {"doc": "MAAS API", "hash": stamp, "handlers": [], "resources": resources}
+
+
+@frozen
+class Seen:
+    method: str
+    path: str  # below the base, with its query
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> list[tuple[str, str]]:
+        return parse_qsl(self.body.decode(), keep_blank_values=True)
+
+
+@frozen
+class Reply:
+    status: int
+    plain: Any = None
+    text: str | None = None
+    headers: dict[str, str] = field(factory=dict)
+
+
+@define
+class Region:
+    """`answers` by `METHOD path?query`: a reply, or several that are given one after the other, the last for good."""
+
+    described: dict[str, Any] = field(factory=description)
+    answers: dict[str, list[Reply]] = field(factory=dict)
+    seen: list[Seen] = field(factory=list)
+    port: Any = None
+
+    def start(self) -> None:
+        self.port = reactor.listenTCP(0, Site(_Root(self)), interface="127.0.0.1")  # type: ignore[attr-defined]  # the module stands for the reactor
+        self.give("GET users/?op=whoami", Reply(200, {"username": "admin"}))
+        self.give("GET vm-hosts/", Reply(200, [HOST]))
+        self.give("GET vm-hosts/1/", Reply(200, HOST))
+        self.give("GET machines/", Reply(200, [MACHINE]))
+        self.give("GET machines/abc123/", Reply(200, MACHINE))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port.getHost().port}"
+
+    def give(self, what: str, *replies: Reply) -> None:
+        self.answers[what] = list(replies)
+
+    def asked(self, what: str) -> list[Seen]:
+        return [each for each in self.seen if f"{each.method} {each.path}" == what]
+
+    def reply(self, seen: Seen) -> Reply:
+        if seen.path == "describe/":
+            return Reply(200, self.described)
+        if not _signed(seen.headers.get("authorization", "")):
+            return Reply(401, text="Authorization Error: Invalid API key.")
+        replies = self.answers.get(f"{seen.method} {seen.path}")
+        if not replies:
+            return Reply(404, text="Not Found")
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+
+class _Root(Resource):
+    isLeaf = True  # noqa: N815  # Twisted's
+
+    def __init__(self, region: Region) -> None:
+        super().__init__()
+        self._region = region
+
+    def render(self, request: Request) -> bytes:
+        headers = {k.decode().lower(): v[0].decode() for k, v in request.requestHeaders.getAllRawHeaders()}
+        path = request.uri.decode().removeprefix(BASE)
+        seen = Seen(request.method.decode(), path, headers, request.content.read())
+        self._region.seen.append(seen)
+        reply = self._region.reply(seen)
+        request.setResponseCode(reply.status)
+        request.setHeader("X-MAAS-API-Hash", self._region.described["hash"])
+        for name, value in reply.headers.items():
+            request.setHeader(name, value)
+        kind = "application/json" if reply.text is None else "text/plain; charset=utf-8"
+        request.setHeader("Content-Type", kind)
+        if reply.status == 204:
+            return b""
+        return (json.dumps(reply.plain, indent=4) if reply.text is None else reply.text).encode()
+
+
+def _signed(authorization: str) -> bool:
+    if not authorization:
+        return False
+    given = dict(parse_authorization_header(authorization))
+    consumer, token, secret = KEY.split(":")
+    signature = dict(urldecode(f"s={given['oauth_signature']}"))["s"] if "oauth_signature" in given else ""
+    return (
+        given.get("oauth_consumer_key") == consumer
+        and given.get("oauth_token") == token
+        and unquote(signature) == f"&{secret}"
+        and given.get("oauth_signature_method") == "PLAINTEXT"
+    )
