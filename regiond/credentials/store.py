@@ -1,0 +1,34 @@
+"""The rows of sealed secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_PUT = """
+    insert into secret (host_id, name, sealed) values ($1, $2, $3)
+    on conflict (host_id, name) do update set sealed = excluded.sealed
+"""
+_OF_HOST = "select name, sealed from secret where host_id = $1"
+_DELETE = "delete from secret where host_id = $1 and ($2::text[] is null or name = any($2))"
+# One of each master key that was ever used here.
+_SAMPLES = "select distinct on (substring(sealed for 9)) sealed from secret order by substring(sealed for 9)"
+
+
+async def put(db: Db, host_id: int, name: str, sealed: bytes) -> None:
+    await db.execute(_PUT, host_id, name, sealed)
+
+
+async def of_host(db: Db, host_id: int) -> Mapping[str, bytes]:
+    return {row["name"]: row["sealed"] for row in await db.fetch(_OF_HOST, host_id)}
+
+
+async def delete(db: Db, host_id: int, names: Iterable[str] | None) -> None:
+    await db.execute(_DELETE, host_id, None if names is None else list(names))
+
+
+async def samples(db: Db) -> tuple[bytes, ...]:
+    return tuple(row["sealed"] for row in await db.fetch(_SAMPLES))

@@ -1,0 +1,88 @@
+"""Racks as people see them, and in which order they are tried for a host."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+@frozen(kw_only=True)
+class RackView:
+    """`connected`: to any living region process. `hosts_reached` counts hosts it reached when it last tried."""
+
+    id: UUID
+    name: str
+    connected: bool
+    joined_at: datetime
+    seen_at: datetime | None
+    certificate_fingerprint: str
+    certificate_expires_at: datetime
+    hosts_reached: int
+    removed_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class RpcClientView:
+    id: UUID
+    name: str
+    username: str
+    certificate_fingerprint: str
+    certificate_expires_at: datetime
+    issued_at: datetime
+
+
+@frozen(kw_only=True)
+class RackCandidate:
+    """A connected rack, and how it fared with one host: `reaches` is None when it has not tried yet.
+
+    `here` says that this region process has a link to it. `since` is when `reaches` came to be so.
+    """
+
+    rack_id: UUID
+    name: str
+    here: bool
+    reaches: bool | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    since: datetime | None = None
+
+
+def in_order(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
+    """Those that reach the host, then those that have not tried, then those that failed, the oldest failure first.
+
+    Within each of these, the ones linked to this process first; ties go to the lower id.
+    """
+    return tuple(sorted(candidates, key=_place))
+
+
+def _place(candidate: RackCandidate) -> tuple[int, bool, float, str]:
+    rank = {True: 0, None: 1, False: 2}[candidate.reaches]
+    failed_at = candidate.since.timestamp() if rank == 2 and candidate.since else 0.0
+    return rank, not candidate.here, failed_at, str(candidate.rack_id)
+
+
+def check_name(name: str) -> str:
+    """A rack's or RPC client's name: 1 to 63 of letters, digits, dots, hyphens, underscores. Raises InvalidRequest."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest.of(
+            {
+                "name": [
+                    "Use 1 to 63 letters, digits, dots, hyphens and underscores, with a letter or digit at each end."
+                ]
+            }
+        )
+    return name
+
+
+def token_hash(secret: str) -> bytes:
+    """SHA-256: the 256 random bits of a token's secret need neither salt nor stretching."""
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

@@ -1,0 +1,222 @@
+"""The rows of racks, their tokens and RPC clients, and of what each rack reaches."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InnkeeperError
+from regiond.accounts.model import Caller
+from regiond.racks.model import RackCandidate, RackView, RpcClientView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+REMOVED_CHANNEL = "rack_removed"
+REVOKED_CHANNEL = "rpc_client_revoked"
+
+# A region process that was not heard of for 30 s has no links, whatever its rows say.
+_SELECT = """
+    select r.id, r.name, r.joined_at, r.seen_at, r.removed_at, r.certificate_fingerprint, r.certificate_expires_at,
+           exists (select from rack_link l join region_process p on p.id = l.region_id
+                    where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds') as connected,
+           (select count(*) from rack_reach x where x.rack_id = r.id and x.reaches) as hosts_reached
+      from rack r
+"""
+_LIST = _SELECT + " where r.removed_at is null order by r.name"
+_READ = _SELECT + " where r.id = $1"
+
+_INSTALLATION = "select id from installation"
+
+_INSERT_INVITATION = """
+    insert into rack_token (secret_hash, created_by, expires_at) values ($1, $2, now() + $3) returning expires_at
+"""
+_USE_INVITATION = """
+    update rack_token set used_at = now(), used_by = $2
+     where secret_hash = $1 and used_at is null and expires_at > now()
+"""
+_INVITATION = "select used_at, expires_at from rack_token where secret_hash = $1"
+_FORGET_INVITATIONS = "delete from rack_token where greatest(used_at, expires_at) < now() - interval '30 days'"
+
+# A rack that joined and never came back with its certificate does not keep its name.
+_REPLACE_UNSEEN = "update rack set removed_at = now() where name = $1 and removed_at is null and seen_at is null"
+_INSERT = """
+    insert into rack (id, name, certificate_fingerprint, certificate_expires_at) values ($1, $2, $3, $4)
+"""
+_RENEW = """
+    update rack set certificate_fingerprint = $2, certificate_expires_at = $3 where id = $1 and removed_at is null
+    returning name
+"""
+_STANDING = "select name, removed_at from rack where id = $1"
+_REMOVE = "update rack set removed_at = now() where id = $1 and removed_at is null returning name"
+_REMOVE_REACH = "delete from rack_reach where rack_id = $1"
+_TELL = "select pg_notify($1, $2)"
+
+# Says nothing, and writes nothing, when it is as it was.
+_RECORD_REACH = """
+    insert into rack_reach (rack_id, host_id, reaches, error_code, error_message)
+    select $1, $2, $3, $4, $5
+     where exists (select from rack where id = $1 and removed_at is null)
+       and exists (select from vm_host where id = $2)
+       and not exists (
+            select from rack_reach
+             where rack_id = $1 and host_id = $2 and reaches = $3
+               and error_code is not distinct from $4 and error_message is not distinct from $5)
+    on conflict (rack_id, host_id) do update
+       set reaches = excluded.reaches, error_code = excluded.error_code, error_message = excluded.error_message,
+           at = now()
+"""
+
+_CANDIDATES = """
+    select r.id as rack_id, r.name, bool_or(l.region_id = $2) as here,
+           x.reaches, x.error_code, x.error_message, x.at as since
+      from rack r
+      join rack_link l on l.rack_id = r.id
+      join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+      left join rack_reach x on x.rack_id = r.id and x.host_id = $1
+     where r.removed_at is null
+     group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at
+"""
+
+_INSERT_CLIENT = """
+    insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at)
+    values ($1, $2, $3, $4, $5)
+"""
+_CLIENT = """
+    select c.revoked_at, c.certificate_fingerprint, a.id, a.username, a.email, a.is_admin, a.is_active
+      from rpc_client c join account a on a.id = c.account_id
+     where c.id = $1
+"""
+_CLIENTS = """
+    select c.id, c.name, a.username, c.certificate_fingerprint, c.certificate_expires_at, c.issued_at
+      from rpc_client c join account a on a.id = c.account_id
+     where c.revoked_at is null
+     order by c.name
+"""
+_REVOKE_CLIENT = """
+    update rpc_client set revoked_at = now()
+     where name = $1 and revoked_at is null and ($2 or account_id = $3)
+    returning id
+"""
+
+
+@frozen(kw_only=True)
+class TokenState:
+    used_at: datetime | None
+    expires_at: datetime
+
+
+@frozen(kw_only=True)
+class Standing:
+    """What is known of a rack that asks to come in."""
+
+    name: str
+    removed_at: datetime | None
+
+
+@frozen(kw_only=True)
+class ClientStanding:
+    caller: Caller
+    is_active: bool
+    revoked_at: datetime | None
+    certificate_fingerprint: str
+
+
+async def installation_id(db: Db) -> UUID:
+    found: UUID = await db.fetchval(_INSTALLATION)
+    return found
+
+
+async def list_racks(db: Db) -> tuple[RackView, ...]:
+    return tuple(RackView(**row) for row in await db.fetch(_LIST))
+
+
+async def read(db: Db, rack_id: UUID) -> RackView | None:
+    row = await db.fetchrow(_READ, rack_id)
+    return None if row is None else RackView(**row)
+
+
+async def insert_token(db: Db, secret_hash: bytes, created_by: int | None, lifetime: timedelta) -> datetime:
+    await db.execute(_FORGET_INVITATIONS)
+    expires_at: datetime = await db.fetchval(_INSERT_INVITATION, secret_hash, created_by, lifetime)
+    return expires_at
+
+
+async def use_token(db: Db, secret_hash: bytes, rack_id: UUID) -> bool:
+    """Whether it was good; from now on it is not. Waits for another transaction that is using it."""
+    return await db.execute(_USE_INVITATION, secret_hash, rack_id) == "UPDATE 1"
+
+
+async def token(db: Db, secret_hash: bytes) -> TokenState | None:
+    row = await db.fetchrow(_INVITATION, secret_hash)
+    return None if row is None else TokenState(**row)
+
+
+async def insert(db: Db, rack_id: UUID, name: str, fingerprint: str, expires_at: datetime) -> None:
+    """Raises asyncpg's UniqueViolationError when a rack of that name is in use."""
+    await db.execute(_REPLACE_UNSEEN, name)
+    await db.execute(_INSERT, rack_id, name, fingerprint, expires_at)
+
+
+async def renew(db: Db, rack_id: UUID, fingerprint: str, expires_at: datetime) -> str | None:
+    """The rack's name; None when there is no such rack any more."""
+    name: str | None = await db.fetchval(_RENEW, rack_id, fingerprint, expires_at)
+    return name
+
+
+async def standing(db: Db, rack_id: UUID) -> Standing | None:
+    row = await db.fetchrow(_STANDING, rack_id)
+    return None if row is None else Standing(**row)
+
+
+async def remove(db: Db, rack_id: UUID) -> str | None:
+    """The name of the rack removed just now, which every region process is told; None when there was none."""
+    name: str | None = await db.fetchval(_REMOVE, rack_id)
+    if name is not None:
+        await db.execute(_REMOVE_REACH, rack_id)
+        await db.execute(_TELL, REMOVED_CHANNEL, str(rack_id))
+    return name
+
+
+async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> bool:
+    """Whether something had changed and was written."""
+    code, message = (error.code, error.message.replace("\0", "")) if error else (None, None)
+    return await db.execute(_RECORD_REACH, rack_id, host_id, error is None, code, message) == "INSERT 0 1"
+
+
+async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandidate, ...]:
+    return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
+
+
+async def insert_client(
+    db: Db, client_id: UUID, name: str, account_id: int, fingerprint: str, expires_at: datetime
+) -> None:
+    """Raises asyncpg's UniqueViolationError when a client of that name is in use."""
+    await db.execute(_INSERT_CLIENT, client_id, name, account_id, fingerprint, expires_at)
+
+
+async def client(db: Db, client_id: UUID) -> ClientStanding | None:
+    row = await db.fetchrow(_CLIENT, client_id)
+    if row is None:
+        return None
+    return ClientStanding(
+        caller=Caller(account_id=row["id"], username=row["username"], email=row["email"], is_admin=row["is_admin"]),
+        is_active=row["is_active"],
+        revoked_at=row["revoked_at"],
+        certificate_fingerprint=row["certificate_fingerprint"],
+    )
+
+
+async def list_clients(db: Db) -> tuple[RpcClientView, ...]:
+    return tuple(RpcClientView(**row) for row in await db.fetch(_CLIENTS))
+
+
+async def revoke_client(db: Db, name: str, account_id: int, *, whoever_holds_it: bool) -> UUID | None:
+    """The id of the client revoked just now, which every region process is told."""
+    client_id: UUID | None = await db.fetchval(_REVOKE_CLIENT, name, whoever_holds_it, account_id)
+    if client_id is not None:
+        await db.execute(_TELL, REVOKED_CHANNEL, str(client_id))
+    return client_id
