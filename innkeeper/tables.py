@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from rich.box import SIMPLE_HEAD
+from attrs import frozen
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,22 +18,38 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),
     "users": ("username", "email", "is_superuser"),
+    "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
-_UNIT = {"cores": "", "memory": " GiB", "local_storage": " GB"}
-_AMOUNTS = tuple(_UNIT)  # of a host: used of total
 _OTHER_COLUMNS = 8
 _LONGEST_CELL = 200
 _WIDE = 10_000
 
 
-def rendered(plain: Any, resource: str) -> RenderableType:
-    """What an answer of `resource` looks like; `resource` is a command such as `vm-hosts`."""
-    if isinstance(plain, list):
-        return table_of(plain, resource) if plain else Text("Nothing.")
-    if isinstance(plain, dict):
-        return record_of(plain)
-    return Text(cell(plain))
+@frozen
+class Measure:
+    """A number shown in the unit that its title names. `of_total`: a host's `used` and `total`, as `1/4`."""
+
+    title: str
+    divisor: int = 1
+    digits: int = 0
+    of_total: bool = False
+
+    def text(self, value: Any) -> str:
+        return f"{value / self.divisor:.{self.digits}f}" if isinstance(value, int | float) else "-"
+
+
+_MEMORY, _GB = 1024, 1000**3  # the API's MiB and bytes
+_MEASURES: Mapping[tuple[str, str], Measure] = {
+    ("vm-hosts", "cores"): Measure("cores", of_total=True),
+    ("vm-hosts", "memory"): Measure("memory GiB", _MEMORY, 1, of_total=True),
+    ("vm-hosts", "local_storage"): Measure("storage GB", _GB, 0, of_total=True),
+    ("machines", "cpu_count"): Measure("cores"),
+    ("machines", "memory"): Measure("memory GiB", _MEMORY, 1),
+    ("storage_pools", "total"): Measure("total GB", _GB, 1),
+    ("storage_pools", "used"): Measure("used GB", _GB, 1),
+    ("storage_pools", "available"): Measure("available GB", _GB, 1),
+}
 
 
 def shown(plain: Any, resource: str, stream: TextIO) -> None:
@@ -43,33 +59,46 @@ def shown(plain: Any, resource: str, stream: TextIO) -> None:
     console.print(rendered(plain, resource))
 
 
+def rendered(plain: Any, resource: str) -> RenderableType:
+    """What an answer of `resource` looks like; `resource` is a command such as `vm-hosts`."""
+    if plain in ([], {}):
+        return Text("None.")
+    if isinstance(plain, list):
+        return table_of(plain, _SAME.get(resource, resource))
+    return record_of(plain) if isinstance(plain, dict) else Text(cell(plain))
+
+
 def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
     """One row each. Columns that no row has are left out."""
     if not all(isinstance(row, dict) for row in rows):
         return Group(*(Text(cell(row)) for row in rows))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     columns = columns_of(rows, resource)
     for name in columns:
-        numbers = all(isinstance(_value(row, name), int | float | None) for row in rows) or name in _AMOUNTS
-        table.add_column(Text(title(name)), justify="right" if numbers else "left", overflow="fold")
+        measure = _MEASURES.get((resource, name))
+        numbers = measure or all(type(row.get(name)) in (int, float, type(None)) for row in rows)
+        heading = Text(measure.title if measure else title(name))
+        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=bool(measure))
     for row in rows:
-        table.add_row(*(Text(_cell_of(row, name)) for name in columns))
+        table.add_row(*(Text(_cell_of(row, resource, name)) for name in columns))
     return table
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], resource: str) -> list[str]:
-    wanted = COLUMNS.get(_SAME.get(resource, resource))
-    if wanted is None:
-        simple = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "resource_uri"]
-        return (simple or list(rows[0]))[:_OTHER_COLUMNS]
-    found = [name for name in wanted if any(_value(row, name) is not None for row in rows)]
-    return found or list(rows[0])[:_OTHER_COLUMNS]
+    """The keys worth a column: those chosen for the resource, or else the first simple ones."""
+    wanted = COLUMNS.get(resource)
+    if wanted is not None:
+        found = [name for name in wanted if any(_present(row, resource, name) for row in rows)]
+        if found:
+            return found
+    simple = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "resource_uri"]
+    return (simple or list(rows[0]))[:_OTHER_COLUMNS]
 
 
 def record_of(plain: Mapping[str, Any]) -> RenderableType:
     """Name and value of each key; lists of objects follow as tables of their own."""
     lists = {key: value for key, value in plain.items() if _is_objects(value)}
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in plain.items():
@@ -84,7 +113,7 @@ def title(key: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """One value on one line: `yes` for true, a name for an object that has one."""
+    """One value as text: `yes` for true, its name for an object that has one."""
     match value:
         case None:
             return "-"
@@ -110,26 +139,24 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__")) or "-"
 
 
-def _cell_of(row: Mapping[str, Any], name: str) -> str:
-    if name in _AMOUNTS and name not in row:
-        used, total = ((row.get(part) or {}).get(name) for part in ("used", "total"))
-        return f"{amount(used, name)}/{amount(total, name)}{_UNIT[name]}"
-    return cell(row.get(name))
+def _cell_of(row: Mapping[str, Any], resource: str, name: str) -> str:
+    measure = _MEASURES.get((resource, name))
+    if measure is None:
+        return cell(row.get(name))
+    if measure.of_total:
+        used, total = (_part(row, part, name) for part in ("used", "total"))
+        return f"{measure.text(used)}/{measure.text(total)}"
+    return measure.text(row.get(name))
 
 
-def amount(value: Any, name: str) -> str:
-    """Cores as they are, memory from MiB in GiB, storage from bytes in GB; `-` where it is not known."""
-    if not isinstance(value, int | float):
-        return "-"
-    if name == "memory":
-        return f"{value / 1024:.1f}"
-    return f"{value / 1000**3:.0f}" if name == "local_storage" else str(value)
+def _present(row: Mapping[str, Any], resource: str, name: str) -> bool:
+    measure = _MEASURES.get((resource, name))
+    return (_part(row, "total", name) if measure and measure.of_total else row.get(name)) is not None
 
 
-def _value(row: Mapping[str, Any], name: str) -> Any:
-    if name in _AMOUNTS and name not in row:
-        return (row.get("total") or {}).get(name)
-    return row.get(name)
+def _part(row: Mapping[str, Any], part: str, name: str) -> Any:
+    amounts = row.get(part)
+    return amounts.get(name) if isinstance(amounts, dict) else None
 
 
 def _is_objects(value: Any) -> bool:

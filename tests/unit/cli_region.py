@@ -45,7 +45,7 @@ def action(name: str, method: str, *, op: str | None = None, doc: str = "") -> d
 
 
 def handler(name: str, path: str, *actions: dict[str, Any], params: tuple[str, ...] = ()) -> dict[str, Any]:
-    made = {"name": name, "doc": f"About {name}.", "path": BASE + path, "params": list(params)}
+    made: dict[str, Any] = {"name": name, "doc": f"About {name}.", "path": BASE + path, "params": list(params)}
     made |= {"uri": f"http://region.example{BASE}{path}", "actions": list(actions)}
     return {"name": name, "anon": None, "auth": made}
 
@@ -104,7 +104,8 @@ class Region:
     port: Any = None
 
     def start(self) -> None:
-        self.port = reactor.listenTCP(0, Site(_Root(self)), interface="127.0.0.1")  # type: ignore[attr-defined]  # the module stands for the reactor
+        site: Any = Site(_Root(self))  # zope's word for what it implements says too little
+        self.port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.give("GET users/?op=whoami", Reply(200, {"username": "admin"}))
         self.give("GET vm-hosts/", Reply(200, [HOST]))
         self.give("GET vm-hosts/1/", Reply(200, HOST))
@@ -136,13 +137,14 @@ class _Root(Resource):
     isLeaf = True  # noqa: N815  # Twisted's
 
     def __init__(self, region: Region) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's, without annotations
         self._region = region
 
     def render(self, request: Request) -> bytes:
         headers = {k.decode().lower(): v[0].decode() for k, v in request.requestHeaders.getAllRawHeaders()}
         path = request.uri.decode().removeprefix(BASE)
-        seen = Seen(request.method.decode(), path, headers, request.content.read())
+        body = request.content.read() if request.content else b""
+        seen = Seen(request.method.decode(), path, headers, body)
         self._region.seen.append(seen)
         reply = self._region.reply(seen)
         request.setResponseCode(reply.status)

@@ -1,0 +1,69 @@
+"""What a terminal shows."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from innkeeper.tables import cell, columns_of, shown
+from tests.unit.cli_region import HOST, MACHINE
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def text_of(plain: Any, resource: str) -> str:
+    stream = io.StringIO()
+    shown(plain, resource, stream)
+    return stream.getvalue()
+
+
+def rows_of(plain: Any, resource: str) -> list[list[str]]:
+    return [line.split() for line in text_of(plain, resource).splitlines() if line.strip()]
+
+
+def test_hosts_show_what_is_used_of_what_there_is() -> None:
+    head, row = rows_of([HOST], "vm-hosts")
+    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone", "version"]
+    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default", "9.0.0"]
+
+
+def test_a_host_whose_capacity_is_unknown_shows_a_dash() -> None:
+    fresh = {**HOST, "total": {"cores": None, "memory": None, "local_storage": None}, "id": 2}
+    assert rows_of([HOST, fresh], "pods")[2][3:6] == ["1/-", "1.0/-", "40/-"]
+
+
+def test_one_host_shows_its_storage_pools_below() -> None:
+    rows = rows_of(HOST, "vm-host")
+    assert ["name", "local"] in rows
+    assert ["zone", "default"] in rows
+    assert ["name", "type", "total", "GB", "used", "GB", "available", "GB", "path"] in rows
+
+
+def test_columns_that_no_row_has_are_left_out() -> None:
+    assert columns_of([MACHINE], "machines") == ["system_id", "hostname", "status_name", "power_state", "memory"]
+
+
+def test_a_list_of_something_unknown_shows_its_simple_keys() -> None:
+    assert columns_of([{"a": 1, "b": {"x": 1}, "resource_uri": "/x", "c": None}], "things") == ["a", "c"]
+
+
+def test_an_empty_list_says_so() -> None:
+    assert text_of([], "vm-hosts") == "None.\n"
+
+
+def test_names_cannot_move_the_cursor_or_be_read_as_markup() -> None:
+    assert cell("a\x1b[31mb\r") == "a?[31mb?"
+    assert "[red]x[/red]" in text_of({"name": "[red]x[/red]"}, "zone")
+
+
+@given(JSON_VALUES, st.sampled_from(["vm-hosts", "machines", "things"]))
+def test_any_json_can_be_shown(plain: Any, resource: str) -> None:
+    assert text_of(json.loads(json.dumps(plain)), resource)
