@@ -31,7 +31,8 @@ class Driver(Protocol):
     def discover(self) -> Discovery:
         """Facts of the host and of all its guests. Reads only; the number of calls does not grow with the guests.
 
-        A guest that cannot be read becomes a Problem, and the rest is returned.
+        A guest that cannot be read becomes a Problem, and the rest is returned. What a hypervisor tells only one guest
+        at a time may be left out of guests here (cards, serials of disks, architecture, pins); `find` has it all.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:

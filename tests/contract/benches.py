@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.drivers.simulated.store import Store
+from tests.contract.libvirt_benches import pretended_bench, qemu_bench
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
 DISK_BYTES = 64 * 1024 * 1024
@@ -130,4 +132,8 @@ class SimulatedBench:
 
 MakeBench = Callable[[Path], Bench]
 
-BENCHES = [pytest.param(SimulatedBench, id="simulated")]
+BENCHES = [
+    pytest.param(SimulatedBench, id="simulated"),
+    pytest.param(partial(pretended_bench, INSTALLATION), id="libvirt-test"),
+    pytest.param(partial(qemu_bench, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
+]

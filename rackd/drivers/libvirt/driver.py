@@ -1,0 +1,158 @@
+"""The libvirt driver: the contract of `rackd/drivers/contract.py`, kept with libvirt's calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+
+from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
+from common.values import Discovery, Guest, GuestChange, GuestRef, GuestSpec, PowerAction, PowerState
+from rackd.drivers.libvirt import definition, facts, guests, power, volumes
+from rackd.drivers.libvirt.client import Client
+from rackd.drivers.libvirt.handles import Domain, Volume
+from rackd.drivers.libvirt.session import Session
+from rackd.drivers.libvirt.trees import parse
+from rackd.drivers.libvirt.watching import Watch
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+class LibvirtDriver:
+    """One libvirt host. A domain of ours has the machine's id as its UUID and the mark in its metadata; the metadata
+    is read from the one domain that is meant before anything is done to it."""
+
+    def __init__(self, connect: Callable[[], Client], installation_id: UUID) -> None:
+        """`connect` opens a connection; nothing is opened before the first call."""
+        self._installation_id = installation_id
+        self._session = Session(connect)
+        self._watches: list[Watch] = []
+        self._offered: tuple[Client, facts.HostTraits, definition.Offer] | None = None
+
+    def reach(self) -> str:
+        return facts.version_text(self._session.client().lib_version())
+
+    def discover(self) -> Discovery:
+        client = self._session.client()
+        before = client.calls
+        answers = client.host()
+        pools, problems = facts.pools_of(answers)
+        found = guests.listing(client.all_domains(), guests.PoolPaths.of(pools), self._installation_id)
+        return Discovery(
+            facts=facts.facts_of(answers, pools, found.used_bytes),
+            guests=found.guests,
+            problems=(*problems, *found.problems),
+            calls=client.calls - before,
+        )
+
+    def find(self, guest: GuestRef) -> Guest | None:
+        client = self._session.client()
+        domain = self._marked(client, guest)
+        return None if domain is None else self._guest(client, domain)
+
+    def compose(self, spec: GuestSpec) -> Guest:
+        client = self._session.client()
+        traits, offer = self._offer(client)
+        definition.check(spec, traits)
+        there = client.domain(str(spec.mark.machine_id))
+        if there is not None:  # it is defined last, so it is whole
+            return self._our_own(client, there, spec)
+        if client.domain_named(spec.name) is not None:
+            raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name)
+        wanted = volumes.places(client, spec)
+        made: list[Volume] = []
+        try:
+            disks = volumes.make(wanted, made)
+            domain = self._define(client, spec, definition.domain_xml(spec, disks, traits, offer))
+        except InnkeeperError:
+            volumes.undo(made)
+            raise
+        log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(disks))
+        return self._guest(client, domain)
+
+    def decompose(self, guest: GuestRef, volumes_made: tuple[tuple[str, str], ...] = ()) -> None:
+        client = self._session.client()
+        named = set(volumes_made)
+        domain = client.domain(str(guest.mark.machine_id))
+        if domain is not None:
+            tree = parse(domain.xml(), f"the guest {domain.name}")
+            if guests.mark_of_definition(tree) != guest.mark:
+                log.warning("guest_without_our_mark_left", guest=domain.name)
+                return
+            paths = self._pool_paths(client)
+            named |= {made for made in map(paths.place_of, guests.disk_paths(tree).values()) if made is not None}
+            self._remove(domain)
+        in_use = {path for other in client.all_domains() for path in guests.paths_of(other.stats)}
+        volumes.remove(client, guest.mark, named, in_use)
+
+    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+        domain = self._marked(self._session.client(), guest)
+        if domain is None:
+            raise NotFound(f"The host has no guest {guest.name} of ours (id {guest.mark.machine_id}).", name=guest.name)
+        return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
+
+    def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
+        watch = Watch(self._session, notify)
+        self._watches.append(watch)
+        return watch.stop
+
+    def close(self) -> None:
+        self._session.closing.set()
+        for watch in self._watches:
+            watch.stop()
+        self._watches.clear()
+        self._session.close()
+
+    def _offer(self, client: Client) -> tuple[facts.HostTraits, definition.Offer]:
+        """Read once per connection: it changes only with the host's software."""
+        if self._offered is None or self._offered[0] is not client:
+            traits = facts.traits_of(client.host())
+            described = client.domain_capabilities(traits.kernel_architecture, traits.domain_type)
+            self._offered = client, traits, definition.Offer.of(described, traits)
+        return self._offered[1:]
+
+    def _marked(self, client: Client, guest: GuestRef) -> Domain | None:
+        domain = client.domain(str(guest.mark.machine_id))
+        if domain is None:
+            return None
+        mark = guests.mark_of_definition(parse(domain.xml(), f"the guest {domain.name}"))
+        return domain if mark == guest.mark else None
+
+    def _our_own(self, client: Client, domain: Domain, spec: GuestSpec) -> Guest:
+        guest = self._guest(client, domain)
+        if guest.mark != spec.mark:
+            raise NameTaken(
+                f"The host has a guest {guest.name} with the id {guest.guest_id} that was meant for {spec.name}, "
+                "but not our mark.",
+                name=spec.name,
+            )
+        return guest
+
+    def _guest(self, client: Client, domain: Domain) -> Guest:
+        return guests.guest_of_definition(domain.xml(), domain.stats(), self._pool_paths(client))
+
+    def _pool_paths(self, client: Client) -> guests.PoolPaths:
+        return guests.PoolPaths.of(parse(xml, "a storage pool") for xml in client.pools())
+
+    def _define(self, client: Client, spec: GuestSpec, xml: str) -> Domain:
+        try:
+            domain = client.define(xml, spec.name)
+        except DriverFailed as error:
+            taken = client.domain_named(spec.name)
+            if taken is not None and taken.uuid != str(spec.mark.machine_id):
+                raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name) from error
+            raise
+        try:
+            domain.set_autostart()
+        except InnkeeperError:
+            domain.undefine()
+            raise
+        return domain
+
+    def _remove(self, domain: Domain) -> None:
+        try:
+            power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=self._session.closing)
+            domain.undefine()
+        except NotFound:
+            log.info("guest_was_gone", guest=domain.name)

@@ -1,0 +1,115 @@
+"""A domain, a storage pool and a volume, as far as the driver uses them: each method is one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import libvirt
+
+from common.errors import NotFound
+from rackd.drivers.libvirt.pretended import Stats
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """The connection that handles belong to."""
+
+    is_test: bool
+
+    def call(self, what: str, function: Callable[..., T], *arguments: object) -> T: ...
+
+    def stats_of(self, domain: Any) -> Stats: ...
+
+
+class Domain:
+    """One domain. Any method raises NotFound when it is gone."""
+
+    def __init__(self, client: Caller, handle: Any) -> None:
+        self._client, self._handle = client, handle
+        self.name: str = handle.name()
+        self.uuid: str = handle.UUIDString()
+
+    def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
+        return self._client.call(f"{what} {self.name}", function, *arguments)
+
+    def xml(self) -> str:
+        return str(self._call("reading", self._handle.XMLDesc))
+
+    def state(self) -> int:
+        return int(self._call("asking for the state of", self._handle.state)[0])
+
+    def stats(self) -> Stats:
+        return self._client.stats_of(self._handle)
+
+    def set_autostart(self) -> None:
+        self._call("setting autostart of", self._handle.setAutostart, 1)
+
+    def start(self) -> None:
+        self._call("starting", self._handle.create)
+
+    def resume(self) -> None:
+        self._call("resuming", self._handle.resume)
+
+    def wake_up(self) -> None:
+        self._call("waking up", self._handle.pMWakeup)
+
+    def shut_down(self) -> None:
+        self._call("shutting down", self._handle.shutdown)
+
+    def destroy(self) -> None:
+        self._call("switching off", self._handle.destroy)
+
+    def undefine(self) -> None:
+        """With its firmware's variables, saved memory, snapshots and checkpoints, which belong to nothing else."""
+        everything = (
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        )
+        if self._client.is_test:  # knows no other flags
+            flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        else:
+            flags = everything | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        self._call("removing", self._handle.undefineFlags, flags)
+
+
+class Pool:
+    def __init__(self, client: Caller, handle: Any) -> None:
+        self._client, self._handle = client, handle
+        self.name: str = handle.name()
+
+    def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
+        return self._client.call(f"{what} in the storage pool {self.name}", function, *arguments)
+
+    def xml(self) -> str:
+        return str(self._call("looking", self._handle.XMLDesc))
+
+    def refresh(self) -> None:
+        self._call("looking again", self._handle.refresh)
+
+    def volume(self, name: str) -> Volume | None:
+        try:
+            return Volume(self._client, self._call(f"finding {name}", self._handle.storageVolLookupByName, name))
+        except NotFound:
+            return None
+
+    def make(self, xml: str, name: str) -> Volume:
+        return Volume(self._client, self._call(f"making the disk {name}", self._handle.createXML, xml))
+
+
+class Volume:
+    def __init__(self, client: Caller, handle: Any) -> None:
+        self._client, self._handle = client, handle
+        self.name: str = handle.name()
+
+    def path(self) -> str:
+        return str(self._client.call(f"finding the path of {self.name}", self._handle.path))
+
+    def capacity_bytes(self) -> int:
+        return int(self._client.call(f"measuring {self.name}", self._handle.info)[1])
+
+    def delete(self) -> None:
+        """NotFound when it is gone."""
+        self._client.call(f"removing the disk {self.name}", self._handle.delete)

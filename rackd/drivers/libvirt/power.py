@@ -1,0 +1,70 @@
+"""Switching one domain, step by step, until libvirt reports the state that was asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from common.errors import DriverFailed, HostUnreachable
+from common.values import PowerAction, PowerState
+from rackd.drivers.libvirt.guests import power_of
+from rackd.drivers.libvirt.handles import Domain
+
+POLL_EVERY_S = 0.2
+_SUSPENDED_TO_MEMORY = 7
+
+
+def switch(domain: Domain, action: PowerAction, *, grace_s: float, closing: threading.Event) -> PowerState:
+    """The state after `action`. `closing` interrupts the wait for a guest that shuts down: then HostUnreachable."""
+    if action is PowerAction.FORCE_OFF:
+        _pull_the_plug(domain)
+    elif action in {PowerAction.OFF, PowerAction.CYCLE}:
+        _shut_down(domain, grace_s, closing)
+    if action in {PowerAction.ON, PowerAction.CYCLE}:
+        _start(domain)
+    return power_of(domain.state())
+
+
+def _start(domain: Domain) -> None:
+    state = domain.state()
+    try:
+        match power_of(state):
+            case PowerState.ON:
+                return
+            case PowerState.PAUSED if state == _SUSPENDED_TO_MEMORY:
+                domain.wake_up()
+            case PowerState.PAUSED:
+                domain.resume()
+            case _:
+                domain.start()
+    except DriverFailed:
+        if power_of(domain.state()) is not PowerState.ON:  # somebody else was faster
+            raise
+
+
+def _pull_the_plug(domain: Domain) -> None:
+    if power_of(domain.state()) is PowerState.OFF:
+        return
+    try:
+        domain.destroy()
+    except DriverFailed:
+        if power_of(domain.state()) is not PowerState.OFF:
+            raise
+
+
+def _shut_down(domain: Domain, grace_s: float, closing: threading.Event) -> None:
+    if power_of(domain.state()) is PowerState.ON:
+        ends_at = time.monotonic() + grace_s
+        _ask_to_shut_down(domain)
+        while power_of(domain.state()) is PowerState.ON and time.monotonic() < ends_at:
+            if closing.wait(min(POLL_EVERY_S, grace_s)):
+                raise HostUnreachable(f"The connection was closed while the guest {domain.name} was shutting down.")
+    _pull_the_plug(domain)  # a paused guest cannot hear
+
+
+def _ask_to_shut_down(domain: Domain) -> None:
+    try:
+        domain.shut_down()
+    except DriverFailed:
+        if power_of(domain.state()) is PowerState.ON:
+            raise
