@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
-from attrs import define, field, frozen
 from structlog.testing import capture_logs
 
 from common.certificates import Credentials, Role, Subject
@@ -26,131 +23,26 @@ from common.errors import (
     Unsupported,
     VersionMismatch,
 )
-from common.rpc.commands import Command
-from common.rpc.connection import Address, Handlers, Limits, Link, Peer, Side, connect
-from common.rpc.tls import JoiningTls, MemberTls
+from common.rpc.connection import Address, Limits, Side, connect
+from common.rpc.tls import MemberTls
 from regiond.racks.authority import Authority
-from regiond.racks.listener import Listener, Reception
+from tests.integration.linked import (
+    BUG,
+    COUNT,
+    ECHO,
+    FAIL,
+    HUGE,
+    JOIN,
+    RACKS_ONLY,
+    STUCK,
+    UNKNOWN,
+    Region,
+    Text,
+    dial,
+    make_region,
+    newcomer,
+)
 from tests.waiting import eventually, settle
-
-
-@frozen(kw_only=True)
-class Text:
-    text: str
-
-
-ECHO = Command("test.echo", Text, Text)
-STUCK = Command("test.stuck", Text, Text)
-FAIL = Command("test.fail", Text, Text)
-BUG = Command("test.bug", Text, Text)
-HUGE = Command("test.huge", Text, Text)
-COUNT = Command("test.count", Text, Text, streams=True)
-RACKS_ONLY = Command("test.racks_only", Text, Text)
-UNKNOWN = Command("test.unknown", Text, Text)
-JOIN = Command("test.join", Text, Text)
-
-
-@define
-class Behaviour:
-    """Handlers of either end, and what was seen of them."""
-
-    started: list[str] = field(factory=list)
-    stopped: list[str] = field(factory=list)
-    sent: int = 0
-    events: list[tuple[str, Any]] = field(factory=list)
-
-    async def echo(self, _: Link, request: Text) -> Text:
-        return request
-
-    async def stuck(self, _: Link, request: Text) -> Text:
-        self.started.append(request.text)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.stopped.append(request.text)
-        return request
-
-    async def fail(self, _: Link, request: Text) -> Text:
-        raise DriverFailed(f"the host said: {request.text}", host="h1")
-
-    async def bug(self, _: Link, request: Text) -> Text:
-        raise ValueError(f"secret {request.text}")
-
-    async def huge(self, _: Link, request: Text) -> Text:
-        return Text(text="x" * 2_000_000)
-
-    async def count(self, _: Link, request: Text) -> AsyncGenerator[Text, None]:
-        """`request` is "items size"."""
-        items, size = map(int, request.text.split())
-        try:
-            for number in range(items):
-                self.sent = number + 1
-                yield Text(text=f"{number} ".ljust(size, "x"))
-        finally:
-            self.stopped.append("count")
-
-    def event(self, _: Link, name: str, body: Any) -> None:
-        self.events.append((name, body))
-
-    def handlers(self) -> Handlers:
-        return {
-            ECHO: self.echo,
-            STUCK: self.stuck,
-            FAIL: self.fail,
-            BUG: self.bug,
-            HUGE: self.huge,
-            COUNT: self.count,
-        }
-
-
-@define
-class Region:
-    authority: Authority
-    listener: Listener
-    behaviour: Behaviour = field(factory=Behaviour)
-    removed: set[str] = field(factory=set)
-    links: list[Link] = field(factory=list)
-    lost: list[Link] = field(factory=list)
-
-    @property
-    def address(self) -> Address:
-        return Address(host="127.0.0.1", port=self.listener.port)
-
-    def member(self, role: Role = Role.RACK, name: str = "r1") -> Credentials:
-        subject = Subject(role=role, id=str(uuid4()), name=name)
-        return self.authority.credentials_for(subject, timedelta(days=7))
-
-
-def make_region(folder: Path, port: int = 0) -> Region:
-    authority = Authority.open(folder)
-    behaviour, removed, links, lost = Behaviour(), set[str](), list[Link](), list[Link]()
-
-    async def admit(peer: Peer) -> None:
-        if peer.id in removed:
-            raise NotAllowed(f"{peer} was removed")
-
-    async def on_link(link: Link) -> None:
-        links.append(link)
-
-    async def on_lost(link: Link) -> None:
-        lost.append(link)
-
-    everybody = behaviour.handlers()
-    reception = Reception(
-        handlers={
-            Role.RACK: {**everybody, RACKS_ONLY: behaviour.echo},
-            Role.CLIENT: everybody,
-            Role.ANONYMOUS: {JOIN: behaviour.echo},
-        },
-        admit=admit,
-        on_link=on_link,
-        on_lost=on_lost,
-        on_event=behaviour.event,
-    )
-    tls = authority.region_tls("region-one", "region")
-    listener = Listener(host="127.0.0.1", port=port, tls=tls, name="region", reception=reception)
-    listener.start()
-    return Region(authority=authority, listener=listener, behaviour=behaviour, removed=removed, links=links, lost=lost)
 
 
 @pytest.fixture
@@ -158,25 +50,6 @@ def region(tmp_path: Path) -> Iterator[Region]:
     made = make_region(tmp_path / "authority")
     yield made
     settle(made.listener.stop())
-
-
-@define
-class Dialled:
-    """A rack's or client's end."""
-
-    link: Link
-    behaviour: Behaviour
-
-    async def end(self) -> None:
-        self.link.close("the test is over")
-        await self.link.closed()
-
-
-async def dial(region: Region, credentials: Credentials | None = None, role: Role = Role.RACK) -> Dialled:
-    behaviour = Behaviour()
-    side = Side(role=role, name="r1", handlers=behaviour.handlers(), on_event=behaviour.event)
-    link = await connect(region.address, MemberTls(credentials or region.member(role)), side)
-    return Dialled(link=link, behaviour=behaviour)
 
 
 async def test_calls_go_both_ways_over_one_link(region: Region) -> None:
@@ -306,11 +179,6 @@ async def test_a_client_may_not_call_what_is_for_racks(region: Region) -> None:
         await client.link.call(RACKS_ONLY, Text(text=""), deadline_s=5)
     assert await client.link.call(ECHO, Text(text="allowed"), deadline_s=5)
     await client.end()
-
-
-async def newcomer(region: Region, fingerprint: str | None = None) -> Link:
-    tls = JoiningTls(fingerprint or region.authority.fingerprint)
-    return await connect(region.address, tls, Side(role=Role.ANONYMOUS, name="new"))
 
 
 async def test_a_newcomer_gets_its_one_call_and_no_second(region: Region) -> None:

@@ -1,0 +1,216 @@
+"""A region's end of links over real TLS on loopback, and the ends that dial it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from attrs import define, field, frozen
+
+from common.certificates import RACK_LIFETIME, Credentials, Role, Subject
+from common.errors import DriverFailed, NotAllowed, TokenRefused
+from common.rpc.commands import RACK_JOIN, RACK_RENEW, Command, JoinCall, Joined, RenewCall, Renewed
+from common.rpc.connection import Address, Handlers, Link, Peer, Side, connect
+from common.rpc.tls import JoiningTls, MemberTls, RegionTls
+from common.rpc.tokens import JoinToken, encode_token
+from regiond.racks.authority import Authority
+from regiond.racks.listener import Listener, Reception
+
+INSTALLATION = UUID("8a4f1d8e-0000-4000-8000-000000000001")
+
+
+@frozen(kw_only=True)
+class Text:
+    text: str
+
+
+ECHO = Command("test.echo", Text, Text)
+STUCK = Command("test.stuck", Text, Text)
+FAIL = Command("test.fail", Text, Text)
+BUG = Command("test.bug", Text, Text)
+HUGE = Command("test.huge", Text, Text)
+COUNT = Command("test.count", Text, Text, streams=True)
+RACKS_ONLY = Command("test.racks_only", Text, Text)
+UNKNOWN = Command("test.unknown", Text, Text)
+JOIN = Command("test.join", Text, Text)
+
+
+@define
+class Behaviour:
+    """Handlers of either end, and what was seen of them."""
+
+    started: list[str] = field(factory=list)
+    stopped: list[str] = field(factory=list)
+    sent: int = 0
+    events: list[tuple[str, Any]] = field(factory=list)
+
+    async def echo(self, _: Link, request: Text) -> Text:
+        return request
+
+    async def stuck(self, _: Link, request: Text) -> Text:
+        self.started.append(request.text)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.stopped.append(request.text)
+        return request
+
+    async def fail(self, _: Link, request: Text) -> Text:
+        raise DriverFailed(f"the host said: {request.text}", host="h1")
+
+    async def bug(self, _: Link, request: Text) -> Text:
+        raise ValueError(f"secret {request.text}")
+
+    async def huge(self, _: Link, request: Text) -> Text:
+        return Text(text="x" * 2_000_000)
+
+    async def count(self, _: Link, request: Text) -> AsyncGenerator[Text, None]:
+        """`request` is "items size"."""
+        items, size = map(int, request.text.split())
+        try:
+            for number in range(items):
+                self.sent = number + 1
+                yield Text(text=f"{number} ".ljust(size, "x"))
+        finally:
+            self.stopped.append("count")
+
+    def event(self, _: Link, name: str, body: Any) -> None:
+        self.events.append((name, body))
+
+    def handlers(self) -> Handlers:
+        return {
+            ECHO: self.echo,
+            STUCK: self.stuck,
+            FAIL: self.fail,
+            BUG: self.bug,
+            HUGE: self.huge,
+            COUNT: self.count,
+        }
+
+
+@define
+class Region:
+    """A listener with the handlers above, tokens in memory, and a list of who was removed."""
+
+    authority: Authority
+    tls: Callable[[Authority], RegionTls]
+    port: int = 0
+    behaviour: Behaviour = field(factory=Behaviour)
+    tokens: set[str] = field(factory=set)
+    removed: set[str] = field(factory=set)
+    links: list[Link] = field(factory=list)
+    lost: list[Link] = field(factory=list)
+    rack_lifetime: timedelta = RACK_LIFETIME
+    _listener: Listener | None = None
+
+    @property
+    def listener(self) -> Listener:
+        assert self._listener is not None
+        return self._listener
+
+    @property
+    def address(self) -> Address:
+        return Address(host="127.0.0.1", port=self.port)
+
+    def start(self) -> None:
+        everybody = self.behaviour.handlers()
+        reception = Reception(
+            handlers={
+                Role.RACK: {**everybody, RACKS_ONLY: self.behaviour.echo, RACK_RENEW: self.renew},
+                Role.CLIENT: everybody,
+                Role.ANONYMOUS: {JOIN: self.behaviour.echo, RACK_JOIN: self.join},
+            },
+            admit=self.admit,
+            on_link=self.on_link,
+            on_lost=self.on_lost,
+            on_event=self.behaviour.event,
+        )
+        tls = self.tls(self.authority)
+        self._listener = Listener(host="127.0.0.1", port=self.port, tls=tls, name="region", reception=reception)
+        self._listener.start()
+        self.port = self._listener.port
+
+    async def admit(self, peer: Peer) -> None:
+        if peer.id in self.removed:
+            raise NotAllowed(f"{peer} was removed")
+
+    async def on_link(self, link: Link) -> None:
+        self.links.append(link)
+
+    async def on_lost(self, link: Link) -> None:
+        self.lost.append(link)
+
+    async def join(self, _: Link, call: JoinCall) -> Joined:
+        if call.token_secret not in self.tokens:
+            raise TokenRefused("this join token was used already")
+        self.tokens.remove(call.token_secret)
+        rack_id = str(uuid4())
+        return Joined(
+            rack_id=rack_id,
+            name=call.name,
+            installation_id=str(INSTALLATION),
+            certificate_pem=self._sign(rack_id, call.name, call.signing_request_pem),
+            authority_pem=self.authority.certificate_pem,
+        )
+
+    async def renew(self, link: Link, call: RenewCall) -> Renewed:
+        return Renewed(
+            certificate_pem=self._sign(link.peer.id, link.peer.name, call.signing_request_pem),
+            authority_pem=self.authority.certificate_pem,
+        )
+
+    def token(self, secret: str = "s3cret", fingerprint: str | None = None) -> str:  # noqa: S107  # a test's
+        self.tokens.add(secret)
+        return encode_token(
+            JoinToken(
+                addresses=(str(self.address),),
+                authority_fingerprint=fingerprint or self.authority.fingerprint,
+                secret=secret,
+            )
+        )
+
+    def member(self, role: Role = Role.RACK, name: str = "r1") -> Credentials:
+        subject = Subject(role=role, id=str(uuid4()), name=name)
+        return self.authority.credentials_for(subject, timedelta(days=7))
+
+    def _sign(self, rack_id: str, name: str, signing_request_pem: str) -> str:
+        subject = Subject(role=Role.RACK, id=rack_id, name=name)
+        return self.authority.sign(signing_request_pem, subject, self.rack_lifetime)
+
+
+def region_one(authority: Authority) -> RegionTls:
+    return authority.region_tls("region-one", "region")
+
+
+def make_region(folder: Path, tls: Callable[[Authority], RegionTls] = region_one) -> Region:
+    region = Region(authority=Authority.open(folder), tls=tls)
+    region.start()
+    return region
+
+
+@define
+class Dialled:
+    """A rack's or client's end."""
+
+    link: Link
+    behaviour: Behaviour
+
+    async def end(self) -> None:
+        self.link.close("the test is over")
+        await self.link.closed()
+
+
+async def dial(region: Region, credentials: Credentials | None = None, role: Role = Role.RACK) -> Dialled:
+    behaviour = Behaviour()
+    side = Side(role=role, name="r1", handlers=behaviour.handlers(), on_event=behaviour.event)
+    link = await connect(region.address, MemberTls(credentials or region.member(role)), side)
+    return Dialled(link=link, behaviour=behaviour)
+
+
+async def newcomer(region: Region, fingerprint: str | None = None) -> Link:
+    tls = JoiningTls(fingerprint or region.authority.fingerprint)
+    return await connect(region.address, tls, Side(role=Role.ANONYMOUS, name="new"))
