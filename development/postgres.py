@@ -8,6 +8,7 @@ server whose starter was killed. Here a folder is a server: whoever names the fo
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,19 +46,27 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     owner = _owner()
-    data, sockets = folder / "data", _socket_folder(folder)
-    for path in (folder, sockets):
-        _give(path, owner)
-    if not is_running(folder):
-        if not (data / "PG_VERSION").exists():
-            _initialise(folder, owner)
-        _launch(folder, sockets, settings, owner)
+    sockets = _socket_folder(folder)
+    with _alone(folder):
+        for path in (folder, sockets):
+            _give(path, owner)
+        if running_pid(folder) is None:
+            if not (folder / "data" / "PG_VERSION").exists():
+                _initialise(folder, owner)
+            _launch(folder, sockets, settings, owner)
+    _until_ready(folder)
     return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='/')}"
 
 
 def stop(folder: Path) -> None:
     """Stop the server of `folder` and no other, whoever started it. Harmless when none runs. Raises PostgresFailed."""
     folder = folder.resolve()
+    if running_pid(folder) is not None:
+        with _alone(folder):
+            _stop(folder)
+
+
+def _stop(folder: Path) -> None:
     pid = running_pid(folder)
     if pid is None:
         return
@@ -74,7 +84,7 @@ def is_running(folder: Path) -> bool:
     if running_pid(folder) is None:
         return False
     sockets = _socket_folder(folder.resolve())
-    return _run(folder, None, "pg_isready", "-q", "-t", "3", "-h", str(sockets)).returncode == 0
+    return _run(folder, None, "pg_isready", "-q", "-t", "3", "-U", "postgres", "-h", str(sockets)).returncode == 0
 
 
 def running_pid(folder: Path) -> int | None:
@@ -82,11 +92,9 @@ def running_pid(folder: Path) -> int | None:
     data = folder.resolve() / "data"
     try:
         pid = int((data / "postmaster.pid").read_text("ascii").split("\n", 1)[0])
-        at_home = Path(f"/proc/{pid}/cwd").samefile(data)  # PostgreSQL works in its data folder
-        state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
-    return pid if at_home and state != "Z" else None
+    return pid if _lives_in(pid, data) else None
 
 
 def guard(folder: Path) -> None:
@@ -123,19 +131,55 @@ def _launch(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd
     }
     text = " ".join(f"-c {name}='{value}'" for name, value in options.items())
     log, data = folder / "log", folder / "data"
-    until = time.monotonic() + DEADLINE_S
-    while True:
-        started = _run(
-            folder, owner, "pg_ctl", "start", "-w", "-t", str(DEADLINE_S), "-o", text, "-l", str(log), "-D", str(data)
-        )
-        if started.returncode == 0:
-            return
+    _clear_after_death(data, sockets)
+    started = _run(
+        folder, owner, "pg_ctl", "start", "-w", "-t", str(DEADLINE_S), "-o", text, "-l", str(log), "-D", str(data)
+    )
+    if started.returncode:
         told = log.read_text("utf-8", "replace")[-2000:] if log.exists() else started.stdout
-        # The last children of a server that was killed take a moment to notice.
-        if "pre-existing shared memory block" not in told or time.monotonic() > until:
-            raise PostgresFailed(f"PostgreSQL did not start in {folder}: {told.strip()}")
-        log.unlink()
-        time.sleep(0.2)
+        raise PostgresFailed(f"PostgreSQL did not start in {folder}: {told.strip()}")
+
+
+def _clear_after_death(data: Path, sockets: Path) -> None:
+    """Wait for the last children of a server that was killed, then remove its lock files.
+
+    PostgreSQL does the same, but takes a dead process that nobody has collected (in a container without a real init)
+    or another one with the same number for the living server.
+    """
+    until = time.monotonic() + 20
+    while alive := [pid for pid in (int(entry.name) for entry in Path("/proc").glob("[0-9]*")) if _lives_in(pid, data)]:
+        if time.monotonic() > until:
+            raise PostgresFailed(f"Processes of a server that was killed still work in {data}: {alive}.")
+        time.sleep(0.05)
+    for left in (data / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
+        left.unlink(missing_ok=True)
+
+
+def _lives_in(pid: int, data: Path) -> bool:
+    """Whether the process works in that folder, as every process of its PostgreSQL does, and is not a dead one."""
+    try:
+        at_home = Path(f"/proc/{pid}/cwd").samefile(data)
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return at_home and state != "Z"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Only one process at a time starts or stops the server of `folder`."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _until_ready(folder: Path) -> None:
+    """An adopted server may be recovering from a crash just now."""
+    until = time.monotonic() + DEADLINE_S
+    while not is_running(folder):
+        if running_pid(folder) is None or time.monotonic() > until:
+            raise PostgresFailed(f"PostgreSQL in {folder} does not take connections; see {folder / 'log'}.")
+        time.sleep(0.05)
 
 
 def _until_gone(folder: Path) -> None:

@@ -51,7 +51,7 @@ def seal(key: MasterKey, host_id: int, name: str, text: str) -> bytes:
 
 
 def unseal(key: MasterKey, host_id: int, name: str, sealed: bytes) -> str:
-    """The text. Raises BadSettings for another master key, and for bytes that are not what `seal` made for this name."""
+    """The text. Raises BadSettings for another master key, and for bytes that `seal` did not make for this name."""
     check(key, sealed)
     damaged = BadSettings(f"The sealed secret {name!r} of host {host_id} is damaged, or belongs to another host.")
     if len(sealed) < _HEAD + _WRAPPED + _NONCE + _TAG:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from common.errors import BadSettings, DatabaseUnavailable
+from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -27,6 +27,11 @@ GONE = (
     ConnectionError,
     TimeoutError,
 )
+_UNSTORABLE = (
+    asyncpg.CharacterNotInRepertoireError,  # NUL in a text
+    asyncpg.UntranslatableCharacterError,  # NUL in JSON
+    asyncpg.NumericValueOutOfRangeError,
+)
 
 
 @contextmanager
@@ -36,15 +41,28 @@ def while_connecting(to: str) -> Iterator[None]:
         yield
     except _SETTINGS as error:
         raise BadSettings(f"PostgreSQL refused the connection to {to}: {error}", setting="database") from error
+    except ValueError as error:  # without its words, which quote the DSN
+        raise BadSettings(
+            "The database's DSN is not postgresql://user@host:port/database.", setting="database"
+        ) from error
     except (*GONE, asyncpg.InterfaceError, OSError) as error:
         raise DatabaseUnavailable(f"The database {to} cannot be reached: {_text(error)}") from error
 
 
 @contextmanager
 def while_using(connection: Db) -> Iterator[None]:
-    """DatabaseUnavailable when the connection or its server fails. Errors of a statement's own pass as they are."""
+    """DatabaseUnavailable when the connection or its server fails; InvalidRequest for a value no column can hold.
+
+    Other errors of a statement pass as they are.
+    """
     try:
         yield
+    except _UNSTORABLE as error:
+        raise InvalidRequest(f"A value cannot be stored: {error}.") from error
+    except asyncpg.DataError as error:
+        if "value out of int" not in str(error):
+            raise  # a wrong type: a bug
+        raise InvalidRequest("A number is too large to be one of ours.") from error
     except GONE as error:
         raise DatabaseUnavailable(f"The database failed in the middle of a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:

@@ -139,7 +139,7 @@ async def connect(dsn: str, *, application_name: str) -> asyncpg.Connection[Row]
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)  # ids and moments as text
 
 
 async def _check_server(dsn: str) -> str:

@@ -1,0 +1,91 @@
+"""Migrations: applied once whoever starts first, and refused when the files and the database disagree."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import asyncpg
+import pytest
+
+from common.errors import BadSettings
+from regiond.db.migrate import Migration, migrate, migration, packaged
+from regiond.db.pool import connect
+
+FIRST = migration("0001_inns.sql", "create table inn (name text); insert into inn values ('Prancing Pony');")
+SECOND = migration("0002_beds.sql", "alter table inn add column beds integer not null default 1;")
+BROKEN = migration("0003_broken.sql", "create table cellar (id integer); insert into cellar values ('no number');")
+OUTSIDE = migration(
+    "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on inn (name);"
+)
+AFTER = migration("0004_after.sql", "alter table inn add column stars integer;")
+
+
+async def test_missing_files_are_applied_in_order_and_once(empty_database_url: str) -> None:
+    assert await migrate(empty_database_url, [FIRST]) == ("0001_inns.sql",)
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_beds.sql",)
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ()
+    assert await _value(empty_database_url, "select sum(beds) from inn") == 1
+
+
+async def test_many_at_once_apply_each_file_once(empty_database_url: str) -> None:
+    files = [FIRST, SECOND, OUTSIDE, AFTER]
+    applied = await asyncio.gather(*(migrate(empty_database_url, files) for _ in range(6)))
+    assert sorted(name for names in applied for name in names) == [one.name for one in files]
+    assert await _value(empty_database_url, "select count(*) from inn") == 1
+
+
+async def test_four_processes_at_once_apply_the_release_once(empty_database_url: str) -> None:
+    program = "import asyncio, sys; from regiond.db.migrate import migrate; print(asyncio.run(migrate(sys.argv[1])))"
+    started = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, empty_database_url, stdout=asyncio.subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    answers = [(await process.communicate())[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    assert sum(packaged()[0].name in answer for answer in answers) == 1
+    assert await _value(empty_database_url, "select count(*) from schema_migration") == len(packaged())
+
+
+async def test_a_broken_file_changes_nothing_and_is_named(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST])
+    with pytest.raises(asyncpg.PostgresError) as failed:
+        await migrate(empty_database_url, [FIRST, SECOND, BROKEN])
+    assert failed.value.__notes__ == ["in the migration 0003_broken.sql"]
+    assert await _value(empty_database_url, "select max(number) from schema_migration") == 1
+    assert await _value(empty_database_url, "select to_regclass('cellar')::text") is None
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_beds.sql",)
+
+
+async def test_a_file_edited_after_it_was_applied_is_refused_by_name(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST, SECOND])
+    edited = Migration(number=1, name=FIRST.name, sql=FIRST.sql + " -- a harmless comment")
+    with pytest.raises(BadSettings, match=r"0001_inns\.sql was edited"):
+        await migrate(empty_database_url, [edited, SECOND])
+
+
+async def test_a_database_newer_than_the_release_is_refused(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [FIRST, SECOND])
+    with pytest.raises(BadSettings, match=r"newer than this release: 0002_beds\.sql"):
+        await migrate(empty_database_url, [FIRST])
+
+
+async def test_a_marked_file_runs_outside_a_transaction(empty_database_url: str) -> None:
+    assert await migrate(empty_database_url, [FIRST, SECOND, OUTSIDE, AFTER]) == tuple(
+        one.name for one in (FIRST, SECOND, OUTSIDE, AFTER)
+    )
+    assert await _value(empty_database_url, "select indisvalid from pg_index where indexrelid = 'by_name'::regclass")
+
+
+def test_the_files_of_the_release_are_numbered_without_gaps() -> None:
+    assert [one.number for one in packaged()] == list(range(1, len(packaged()) + 1))
+
+
+async def _value(dsn: str, query: str) -> object:
+    connection = await connect(dsn, application_name="test")
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
