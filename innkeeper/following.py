@@ -84,10 +84,10 @@ def subject_of(operation: Mapping[str, Any]) -> tuple[str | None, str]:
 
 def error_of(operation: Mapping[str, Any]) -> InnkeeperError:
     """Its error with everything that was undone, as one text."""
-    said = operation.get("error_message") or f"Operation {operation.get('id')} was {operation['state']}."
-    undone = operation.get("undone") or []
-    text = "\n".join([str(said), *(f"  undone: {each}" for each in undone)])
-    return rebuild(str(operation.get("error_code") or "error"), text, {"operation_id": operation.get("id")})
+    told = operation.get("error") or {}
+    said = told.get("message") or f"Operation {operation.get('id')} was {operation['state']}."
+    text = "\n".join([str(said), *(f"  undone: {each}" for each in operation.get("undone") or [])])
+    return rebuild(str(told.get("code") or "error"), text, told.get("details") or {})
 
 
 def _may_pass(error: InnkeeperError) -> bool:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InnkeeperError, InvalidRequest
+from common.private_files import make_private_folder, write_private
 from innkeeper.arguments import Given, Options, Usage
 from innkeeper.calls import value_of
-from innkeeper.files import AUTHORITY, CERTIFICATE, KEY, write_private
 from innkeeper.http import Api, Body
+from innkeeper.identity import AUTHORITY, CERTIFICATE, KEY
 from innkeeper.profiles import Profiles
 from innkeeper.terminal import Terminal
 
@@ -53,9 +54,9 @@ def write_identity(folder: Path, plain: Any) -> None:
     files = {CERTIFICATE: "certificate", KEY: "key", AUTHORITY: "authority"}
     texts = {file: _text_of(plain, key) for file, key in files.items()}
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(folder)
         for file, text in texts.items():
-            write_private(folder / file, text.encode())
+            write_private(folder / file, text)
     except OSError as error:
         raise InnkeeperError(f"{folder} cannot be written: {error.strerror}.") from error
 

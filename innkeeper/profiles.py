@@ -17,8 +17,8 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import BadSettings, InvalidRequest, NotFound
+from common.private_files import make_private_folder, write_private
 from common.wire import from_plain, to_plain
-from innkeeper.files import write_private
 
 RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "help")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
@@ -95,13 +95,13 @@ class Profiles:
             with self._locked():
                 known = change(self.all())
                 plain = {name: _without_name(to_plain(each)) for name, each in sorted(known.items())}
-                write_private(self.path, json.dumps({"profiles": plain}, indent=1).encode() + b"\n")
+                write_private(self.path, json.dumps({"profiles": plain}, indent=1) + "\n")
         except OSError as error:
             raise BadSettings(f"{self.path} cannot be written: {error.strerror}.") from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self.path.parent)
         with open(self.path.with_suffix(".lock"), "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

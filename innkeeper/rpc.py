@@ -16,8 +16,7 @@ from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
-from common.certificates import Credentials, load_certificate, subject_of
-from common.errors import BadSettings, DeadlineExceeded, InnkeeperError, OperationPending, rebuild
+from common.errors import DeadlineExceeded, OperationPending, rebuild
 from common.rpc.commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
@@ -41,8 +40,8 @@ from common.rpc.link import Link
 from common.rpc.peers import Address, Role
 from common.rpc.tls import MemberTls
 from common.values import PowerAction
-from innkeeper.files import AUTHORITY, CERTIFICATE, KEY
 from innkeeper.following import ENDED
+from innkeeper.identity import read_identity
 from innkeeper.running import run
 
 __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]
@@ -140,31 +139,6 @@ async def connect(address: str, *, folder: str | PathLike[str], deadline_s: floa
         link.close("the client is done")
         async with asyncio.timeout(CLOSE_S):
             await link.closed()
-
-
-def read_identity(folder: Path) -> tuple[Credentials, str]:
-    """What `innkeeper client issue` wrote, and the client's name. Raises BadSettings that names the file."""
-    credentials = Credentials(
-        key_pem=_read(folder / KEY),
-        certificate_pem=_read(folder / CERTIFICATE),
-        authority_pem=_read(folder / AUTHORITY),
-    )
-    try:
-        subject = subject_of(load_certificate(credentials.certificate_pem))
-        load_certificate(credentials.authority_pem)
-    except InnkeeperError as error:
-        raise BadSettings(f"{folder} does not hold an RPC client's certificate: {error.message}.") from error
-    if subject.role is not Role.CLIENT:
-        raise BadSettings(f"{folder / CERTIFICATE} is the certificate of a {subject.role}, not of an RPC client.")
-    return credentials, subject.name
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not PEM"
-        raise BadSettings(f"{path} cannot be read ({reason}); innkeeper client issue NAME makes it.") from error
 
 
 def _succeeded(found: OperationSummary) -> OperationSummary:

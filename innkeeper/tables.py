@@ -13,7 +13,7 @@ from rich.text import Text
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone", "version"),
     "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
-    "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error_message"),
+    "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
     "racks": ("id", "name", "connected", "hosts_reached", "seen_at", "certificate_expires_at"),
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),
@@ -123,8 +123,7 @@ def cell(value: Any) -> str:
             return _cell_of_object(value)
         case list():
             return ", ".join(cell(each) for each in value) or "-"
-    text = plain_text(str(value))
-    return text if len(text) <= _LONGEST_CELL or "\n" in text else f"{text[:_LONGEST_CELL]}…"
+    return _clipped(plain_text(str(value)))
 
 
 def plain_text(text: str) -> str:
@@ -133,10 +132,15 @@ def plain_text(text: str) -> str:
 
 
 def _cell_of_object(value: Mapping[str, Any]) -> str:
-    for key in ("name", "hostname", "username", "system_id"):
+    for key in ("name", "hostname", "username", "system_id", "message"):
         if key in value:
             return cell(value[key])
-    return ", ".join(f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__")) or "-"
+    parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
+    return _clipped(", ".join(parts)) or "-"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL or "\n" in text else f"{text[:_LONGEST_CELL]}…"
 
 
 def _cell_of(row: Mapping[str, Any], resource: str, name: str) -> str:

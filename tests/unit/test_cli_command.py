@@ -295,7 +295,8 @@ async def test_no_wait_prints_the_operation(logged_in: Cli, region: Region) -> N
 
 
 async def test_wait_ends_with_the_operations_own_error(logged_in: Cli, region: Region) -> None:
-    failed = operation("failed", error_code="driver_failed", error_message="no space left", undone=["volume a"])
+    error = {"code": "driver_failed", "message": "no space left", "details": {"fields": 3}}
+    failed = operation("failed", error=error, undone=["volume a"])
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     region.give("GET operations/7/", failed)
     ran = await logged_in("admin", "vm-host", "compose", "1", "--wait")

@@ -1,0 +1,168 @@
+"""Addresses, answers and profiles, as the HTTP client takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import BadSettings, DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, NotFound
+from innkeeper.http import Answer, Api, Body, api_url, refuse, relative_path
+from innkeeper.profiles import Profile, Profiles, check_name, default_path
+
+KEY = "consumer:token:secret"
+
+
+@pytest.mark.parametrize(
+    ("typed", "base"),
+    [
+        ("http://host:5240", "http://host:5240/MAAS/api/2.0/"),
+        ("http://host:5240/", "http://host:5240/MAAS/api/2.0/"),
+        ("http://host:5240/MAAS", "http://host:5240/MAAS/api/2.0/"),
+        ("https://host/MAAS/api/2.0/", "https://host/MAAS/api/2.0/"),
+        ("http://[::1]:5240/MAAS/", "http://[::1]:5240/MAAS/api/2.0/"),
+        ("https://proxy/inn/MAAS/", "https://proxy/inn/MAAS/api/2.0/"),
+    ],
+)
+def test_an_address_may_be_given_in_several_ways(typed: str, base: str) -> None:
+    assert api_url(typed) == base
+    assert api_url(base) == base
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "host", "host:5240", "ftp://host", "http://", "http://h:x", "http://h:0", "http://[::1", "http://u@h"]
+)
+def test_what_is_no_address_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidRequest, match="no address of a region"):
+        api_url(typed)
+
+
+def test_a_location_is_read_relative_to_the_base() -> None:
+    for url in ("/MAAS/api/2.0/operations/7/", "http://elsewhere/x/MAAS/api/2.0/operations/7/", "operations/7/"):
+        assert relative_path(url) == "operations/7/"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=60)), max_size=4))
+def test_a_multipart_body_gives_back_every_byte(fields: list[tuple[str, bytes]]) -> None:
+    data, kind = Body(fields=[*fields, ("end", b"\xff")]).encoded()
+    message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + data)
+    names = [part.get_param("name", header="content-disposition") for part in message.walk()][1:]
+    assert names == [*(name for name, _ in fields), "end"]
+    assert all(value in data for _, value in fields)
+
+
+def test_a_body_of_text_is_urlencoded() -> None:
+    assert Body(fields=[("a", "1"), ("a", "ä &")]).encoded() == (
+        b"a=1&a=%C3%A4+%26",
+        "application/x-www-form-urlencoded",
+    )
+
+
+def test_a_refusal_has_its_class_its_status_and_its_fields() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        refuse(Answer(status=400, body=b'{"cores": ["Bad."]}', content_type="application/json; charset=utf-8"))
+    assert caught.value.fields == {"cores": ["Bad."]}
+    assert caught.value.details["status"] == 400
+    with pytest.raises(NotFound, match=r"^Not Found$"):
+        refuse(Answer(status=404, body=b"Not Found\n", content_type="text/plain"))
+    with pytest.raises(InnkeeperError, match="status 502 and a web page"):
+        refuse(Answer(status=502, body=b"<html>", content_type="text/html"))
+    with pytest.raises(InnkeeperError, match="status 500 and gave no reason"):
+        refuse(Answer(status=500, body=b""))
+    with pytest.raises(InnkeeperError, match="sends us on to http://b/"):
+        refuse(Answer(status=301, body=b"", location="http://b/"))
+
+
+@pytest.mark.parametrize("key", ["a", "a:b", "a:b:c:d", "a::c"])
+def test_a_key_has_three_parts(key: str) -> None:
+    with pytest.raises(InvalidRequest, match="three parts"):
+        Api("http://h/MAAS/api/2.0/", key)
+
+
+async def test_a_server_that_says_nothing_is_given_up_on_and_one_that_hangs_up_is_told() -> None:
+    hang_up = asyncio.Event()
+    connected = asyncio.Event()
+
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await hang_up.wait()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    api = Api(api_url(f"http://127.0.0.1:{port}"), KEY)
+    with pytest.raises(DeadlineExceeded, match=f"127.0.0.1:{port}"):
+        await api.get("version/", deadline_s=0.2)
+    connected.clear()
+    waiting = asyncio.ensure_future(api.get("version/"))
+    await connected.wait()
+    hang_up.set()
+    with pytest.raises(LinkLost, match="may have happened"):
+        await waiting
+    server.close()
+    await server.wait_closed()
+
+
+# Profiles ------------------------------------------------------------------------------------------------------------
+
+
+def profile(name: str) -> Profile:
+    return Profile(name=name, url="http://h/MAAS/api/2.0/", key=KEY, description={"hash": "x"})
+
+
+def test_profiles_are_kept_and_removed(tmp_path: Path) -> None:
+    profiles = Profiles(tmp_path / "deep" / "profiles.json")
+    assert profiles.all() == {}
+    profiles.put(profile("a"))
+    profiles.put(profile("b"))
+    assert profiles.get("a") == profile("a")
+    profiles.remove("a")
+    assert set(profiles.all()) == {"b"}
+    assert profiles.path.stat().st_mode & 0o777 == 0o600
+    assert profiles.path.parent.stat().st_mode & 0o777 == 0o700
+    assert KEY not in repr(profile("a"))
+
+
+def test_logins_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    names = [f"p{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: Profiles(tmp_path / "profiles.json").put(profile(name)), names))
+    assert set(Profiles(tmp_path / "profiles.json").all()) == set(names)
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_only_profile_is_meant_or_admin_or_none(tmp_path: Path) -> None:
+    profiles = Profiles(tmp_path / "profiles.json")
+    profiles.put(profile("site"))
+    assert profiles.chosen(None).name == "site"
+    profiles.put(profile("other"))
+    with pytest.raises(NotFound, match="--profile; there are: other, site"):
+        profiles.chosen(None)
+    profiles.put(profile("admin"))
+    assert profiles.chosen(None).name == "admin"
+    assert profiles.chosen("other").name == "other"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"profiles": {"a": {}}}', '{"profiles": 3}'])
+def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "profiles.json"
+    path.write_text(content)
+    with pytest.raises(BadSettings, match="is damaged"):
+        Profiles(path).put(profile("a"))
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("name", ["", "login", "rack", "-x", "a b", "a/b", "ä", "help"])
+def test_a_profile_name_is_one_plain_word_that_is_no_command(name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        check_name(name)
+
+
+def test_the_file_is_where_the_desktop_says() -> None:
+    assert default_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path("/x/innkeeper/profiles.json")
+    assert default_path({"HOME": "/h"}) == Path("/h/.config/innkeeper/profiles.json")
