@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from attrs import frozen
@@ -19,6 +21,11 @@ from development.supervisor import Program, Supervisor
 POOL = "innkeeper"
 NETWORK = "default"
 _DAEMONS = ("virtlogd", "libvirtd")
+_QEMU_SETTINGS = Path("/etc/libvirt/qemu.conf")
+_WITHOUT_NAMESPACES = """
+# Added by Innkeeper's ./dev run: no mount namespaces can be made on this machine.
+namespaces = []
+"""
 
 
 @frozen(kw_only=True)
@@ -36,10 +43,13 @@ def address_for(user_id: int) -> str:
     return "qemu:///system" if user_id == 0 else "qemu:///session"
 
 
-async def ensure(places: Places, supervisor: Supervisor, tell: Callable[[str], None]) -> LocalLibvirt:
+async def ensure(
+    places: Places, supervisor: Supervisor, started: AsyncExitStack, tell: Callable[[str], None]
+) -> LocalLibvirt:
     """The machine's libvirt, answering, with at least one active storage pool. Calling again is harmless.
 
-    Starts the daemons under `supervisor` where no service manager runs. Raises CannotRun, with what libvirt said.
+    Starts the daemons under `supervisor` where no service manager runs; `started` learns how to undo the rest. Raises
+    CannotRun, with what libvirt said.
     """
     address = address_for(os.geteuid())
     await _ensure_daemon(address, places, supervisor, tell)
@@ -48,7 +58,7 @@ async def ensure(places: Places, supervisor: Supervisor, tell: Callable[[str], N
         address=address,
         version=version.strip().rpartition(" ")[2],
         pools=await _ensure_pool(address, tell),
-        network_problem=await _ensure_network(address),
+        network_problem=await _ensure_network(address, started),
     )
 
 
@@ -69,6 +79,8 @@ async def _ensure_daemon(address: str, places: Places, supervisor: Supervisor, t
         await _virsh(address, "version")
         return
     tell("Starting libvirtd: no service manager runs here.")
+    if not await _mount_namespaces_work() and add_setting(_QEMU_SETTINGS):
+        tell(f"No mount namespaces can be made here, so libvirt is told to do without: {_QEMU_SETTINGS}.")
     for program in _programs(places, os.environ):
         supervisor.start(program)
     await supervisor.ready("libvirtd", lambda: answers(address), deadline_s=30)
@@ -123,14 +135,46 @@ def pool_folder(user_id: int, environment: Mapping[str, str]) -> Path:
     return Path(data) / "libvirt/images"
 
 
-async def _ensure_network(address: str) -> str | None:
+async def _mount_namespaces_work() -> bool:
+    # The same step that libvirt takes before QEMU; it fails where the root folder is no mount point, as in a chroot.
+    code, _, _ = await _run("unshare", "--mount", "--propagation", "slave", "true")
+    return code == 0
+
+
+def add_setting(path: Path) -> bool:
+    """Tell libvirt to start QEMU without mount namespaces, unless `path` says something about them; whether it did."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if re.search(r"^\s*namespaces\s*=", text, re.MULTILINE):
+        return False
+    ending = "" if text.endswith("\n") or not text else "\n"
+    path.write_text(f"{text}{ending}{_WITHOUT_NAMESPACES}", encoding="utf-8")
+    return True
+
+
+async def _ensure_network(address: str, started: AsyncExitStack) -> str | None:
     """None when the network is active at the end, else why it is not: VMs do without."""
     if NETWORK in await _names(address, "net-list", "--name"):
         return None
     if NETWORK not in await _names(address, "net-list", "--all", "--name"):
         return f"libvirt has no network '{NETWORK}' here"
     code, _, said = await _run("virsh", "--connect", address, "net-start", NETWORK)
-    return None if code == 0 else f"network '{NETWORK}' does not start: {_sentence(said)}"
+    if code != 0:
+        return f"network '{NETWORK}' does not start: {_sentence(said)}"
+    started.push_async_callback(_stop_network_without_guests, address)
+    return None
+
+
+async def _stop_network_without_guests(address: str) -> None:
+    """Stop the network that was started here, unless a VM that runs on is attached to it."""
+    if not attached(await _virsh(address, "net-dumpxml", NETWORK), Path("/sys/class/net")):
+        await _virsh(address, "net-destroy", NETWORK)
+
+
+def attached(network_xml: str, devices: Path) -> tuple[str, ...]:
+    """The network devices on the bridge of the network that libvirt describes so."""
+    bridge = ET.fromstring(network_xml).find("bridge")  # noqa: S314 - from our own libvirtd
+    ports = devices / (bridge.get("name", "") if bridge is not None else "") / "brif"
+    return tuple(sorted(port.name for port in ports.iterdir())) if ports.is_dir() else ()
 
 
 async def _names(address: str, *command: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ async def _start(where: Places, started: AsyncExitStack) -> Outcome:
     supervisor = Supervisor(tell)
     database = where.database or await _own_database(where, started)
     started.push_async_callback(supervisor.stop)
-    libvirt = await local_libvirt.ensure(where, supervisor, tell)
+    libvirt = await local_libvirt.ensure(where, supervisor, started, tell)
     environment = where.daemon_environment(os.environ, database=database)
     api = await _region(where, supervisor, environment)
     await _rack(where, supervisor, environment, api)

@@ -1,0 +1,151 @@
+"""./dev on machines that are not this one: its programs are stood in for, the script itself is the real one.
+
+The stand-ins only write down how they were called; what the real ones do is seen by `tests/lab/fresh-machine`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COPIED = ("dev", "pyproject.toml", "setup.cfg", "requirements.lock")
+
+
+class Machine:
+    """A folder with a copy of the script, a virtual environment of stand-ins, and a PATH that comes first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = folder / "checkout"
+        self.programs = folder / "programs"
+        self.calls_file = folder / "calls"
+        (self.checkout / ".venv/bin").mkdir(parents=True)
+        self.programs.mkdir()
+        for name in COPIED:
+            shutil.copy(CHECKOUT / name, self.checkout)
+        for name in ("ruff", "mypy", "lint-imports", "python"):
+            self.stand_in(self.checkout / ".venv/bin" / name)
+        self.stand_in(self.programs / "apt-get")
+        self.stand_in(self.programs / "sudo", 'exec "$@"')
+        self.has(everything=True)
+        self.user(0)
+
+    def stand_in(self, path: Path, body: str = "") -> None:
+        path.write_text(f'#!/bin/sh\necho "{path.name} $*" >>{self.calls_file}\n{body}\n')
+        path.chmod(0o755)
+
+    def has(self, *, everything: bool) -> None:
+        body = 'shift 3; for name; do echo "installed $name"; done' if everything else "exit 1"
+        self.stand_in(self.programs / "dpkg-query", body)
+
+    def user(self, number: int) -> None:
+        self.stand_in(self.programs / "id", f"echo {number}")
+
+    def dev(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        self.calls_file.write_text("")
+        return subprocess.run(
+            [str(self.checkout / "dev"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            cwd="/",
+            env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", **environment},
+        )
+
+    def calls(self, program: str) -> list[str]:
+        lines = self.calls_file.read_text().splitlines()
+        return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] == program]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_nothing_is_installed_where_nothing_is_missing(machine: Machine) -> None:
+    first, second = machine.dev("check"), machine.dev("check")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert machine.calls("apt-get") == []
+    assert [call for call in machine.calls("python") if "pip install" in call] == []
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "requirements.lock"])
+def test_changed_requirements_are_installed_once(machine: Machine, name: str) -> None:
+    machine.dev("check")
+    with (machine.checkout / name).open("a") as file:
+        file.write("# a change\n")
+    machine.dev("check")
+    (call,) = [call for call in machine.calls("python") if "pip install" in call]
+    assert "--constraint requirements.lock --editable .[dev]" in call
+    machine.dev("check")
+    assert [call for call in machine.calls("python") if "pip install" in call] == []
+
+
+def test_root_installs_what_is_missing(machine: Machine) -> None:
+    machine.has(everything=False)
+    assert machine.dev("check").returncode == 0
+    update, install = machine.calls("apt-get")
+    assert update.endswith("update")
+    assert install.endswith("--no-install-recommends python3 python3-venv python3-dev gcc pkg-config libvirt-dev")
+    assert machine.calls("sudo") == []
+
+
+def test_another_user_installs_with_sudo(machine: Machine) -> None:
+    machine.has(everything=False)
+    machine.user(1000)
+    assert machine.dev("check").returncode == 0
+    assert len(machine.calls("sudo")) == len(machine.calls("apt-get")) == 2
+
+
+def test_a_user_without_sudo_is_told_which_packages_are_missing(machine: Machine, tmp_path: Path) -> None:
+    machine.has(everything=False)
+    machine.user(1000)
+    (machine.programs / "sudo").unlink()
+    for name in ("bash", "env", "dirname", "readlink", "grep", "realpath", "sed"):
+        (machine.programs / name).symlink_to(shutil.which(name) or name)
+    done = machine.dev("check", PATH=str(machine.programs))
+    assert done.returncode == 1
+    assert "As root: apt-get install python3 python3-venv python3-dev gcc pkg-config libvirt-dev" in done.stderr
+
+
+def test_a_failing_installation_shows_what_it_said(machine: Machine) -> None:
+    machine.has(everything=False)
+    machine.stand_in(machine.programs / "apt-get", "echo E: no space left on device >&2; exit 100")
+    done = machine.dev("check")
+    assert done.returncode == 1
+    assert "E: no space left on device" in done.stderr
+
+
+def test_check_runs_all_four_and_fails_when_one_does(machine: Machine) -> None:
+    machine.stand_in(machine.checkout / ".venv/bin/ruff", 'test "$1" = check')
+    assert machine.dev("check").returncode == 1
+    assert machine.calls("ruff") == ["format --quiet --check --diff .", "check --quiet ."]
+    assert machine.calls("mypy") == machine.calls("lint-imports") == [""]
+
+
+def test_state_is_in_the_checkout_unless_the_environment_says_otherwise(machine: Machine, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    machine.stand_in(machine.checkout / ".venv/bin/python", f'echo "$INNKEEPER_STATE" >{seen}')
+    assert machine.dev("run", INNKEEPER_STATE="").returncode == 0
+    assert seen.read_text().strip() == str(machine.checkout / "var")
+    assert machine.dev("run", INNKEEPER_STATE="elsewhere/state").returncode == 0
+    assert seen.read_text().strip() == "/elsewhere/state"
+    assert machine.calls("python")[-1] == "-P -m development.run"
+
+
+@pytest.mark.parametrize(("argument", "status"), [("help", 0), ("", 2), ("walk", 2)])
+def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str, status: int) -> None:
+    done = machine.dev(*([argument] if argument else []))
+    assert done.returncode == status
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  ./dev")] == [
+        "run",
+        "check",
+        "test",
+        "lab",
+        "bench",
+    ]
