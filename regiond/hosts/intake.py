@@ -144,13 +144,18 @@ def _row(guest: Guest, known: Known) -> GuestRow | None:
     if mark is not None and mark.machine_id in known.given_up_since:
         return None  # it went while we were looking
     machine = known.machines.get(mark.machine_id) if mark is not None else None
+    return row_of(guest, machine.id if machine else None)
+
+
+def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
+    """The guest as it is kept."""
     return GuestRow(
         project=guest.project,
         guest_key=guest.guest_id,
         name=guest.name,
         marked_installation=guest.mark.installation_id if guest.mark else None,
         marked_machine=guest.mark.machine_id if guest.mark else None,
-        machine_id=machine.id if machine else None,
+        machine_id=machine_id,
         power_state=guest.power.value,
         cores=guest.cores,
         memory_mib=guest.memory_mib,

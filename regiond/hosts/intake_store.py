@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from common.values import Discovery, HostFacts, HostNetwork, NumaNode, StoragePool
+from common.values import Discovery, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
 from common.wire import from_plain, to_plain
-from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare
+from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare, row_of
 from regiond.ledger import store as ledger
 from regiond.ledger.store import GuestClaim
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from regiond.db.pool import Db
 
+_SERVER_OF_HOST = "select server_id from vm_host where id = $1"
 _FIND_SERVER = "select id from server where identity = $1"
 _ADD_SERVER = """
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
@@ -113,6 +114,13 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
     await db.execute(_HOST_READY, host_id, to_plain(found.problems))
     await db.execute(_DEFAULT_POOL, host_id)
     return changes
+
+
+async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> None:
+    """Keep the guest that was just made for a machine: the next discovery finds nothing new about it."""
+    server_id: int = await db.fetchval(_SERVER_OF_HOST, host_id)
+    await ledger.lock_server(db, server_id)
+    await _write_guests(db, server_id, (row_of(guest, machine_id),))
 
 
 async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:

@@ -81,6 +81,10 @@ _UNREACHABLE = """
      where id = $1 and (error_code is distinct from $2 or error_message is distinct from $3 or state = 'ready')
 """
 _REMOVING = "update vm_host set state = 'removing' where id = $1"
+_OFFERED = """
+    update vm_host set state = case when server_id is null then 'pending' else 'unreachable' end
+     where id = $1 and state = 'removing'
+"""
 _DELETE = "delete from vm_host where id = $1 returning server_id"
 _DROP_SERVER = """
     delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
@@ -93,9 +97,11 @@ _LINKED = "select driver, address, project, pinned, system_id, name, state from 
 _GUESTS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
            g.huge_pages_backed,
-           coalesce(m.host_id, (select min(h.id) from vm_host h where h.server_id = g.server_id and h.project = g.project),
-                    (select min(h.id) from vm_host h where h.server_id = g.server_id)) as host_id
-      from guest g left join machine m on m.id = g.machine_id
+           coalesce(m.host_id, h.id) as host_id
+      from guest g
+      left join machine m on m.id = g.machine_id
+      left join lateral (select id from vm_host where server_id = g.server_id
+                          order by project <> g.project, id limit 1) h on true
      where $1::integer is null or g.id = $1
      order by g.id
 """
@@ -109,7 +115,10 @@ _DUE = """
     returning host_id
 """
 _REFRESHED = "update vm_host_schedule set refreshed_at = now() where host_id = $1"
-_SOON = "update vm_host_schedule set next_refresh_at = now() + make_interval(secs => $2) where host_id = $1 and next_refresh_at > now() + make_interval(secs => $2)"
+_SOON = """
+    update vm_host_schedule set next_refresh_at = now() + make_interval(secs => $2)
+     where host_id = $1 and next_refresh_at > now() + make_interval(secs => $2)
+"""
 
 
 @frozen(kw_only=True)
@@ -231,6 +240,11 @@ async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None
 
 async def set_removing(db: Db, host_id: int) -> None:
     await db.execute(_REMOVING, host_id)
+
+
+async def set_offered(db: Db, host_id: int) -> None:
+    """Back from `removing`; the next refresh says how it is."""
+    await db.execute(_OFFERED, host_id)
 
 
 async def delete(db: Db, host_id: int) -> None:

@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     DELETE = "delete"  # of a machine: its guest is decomposed, then the row goes
     REFRESH = "refresh"
     REMOVE_HOST = "remove_host"
+    CLEAN_UP = "clean_up"  # of a guest whose machine was given up
 
 
 class OperationState(StrEnum):

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
+from common.errors import Busy, InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.operations import store
@@ -114,15 +114,27 @@ class Operations:
     ) -> Operation:
         """Open an operation, or return the one opened before with the same idempotency key and request.
 
-        `open_` commits the intent itself and returns the operation's id; the key is looked up before and must be added
-        by it, in the same transaction, with `store.add_key` (see `request_hash`). Raises IdempotencyMismatch.
+        `open_` commits the intent and returns the operation's id; in the same transaction it ties the key to it with
+        `store.keep_key`. Two callers with one key at once: one opens, the other gets that operation. Raises
+        IdempotencyMismatch.
         """
-        if key is not None:
-            async with self._database.connection() as db:
-                known = await store.operation_of_key(db, caller.account_id, key, request_hash(request))
-            if known is not None:
-                return await self.read(known)
-        return await self.read(await open_())
+        if key is None:
+            return await self.read(await open_())
+        known = await self._of_key(caller, key, request)
+        if known is not None:
+            return known
+        try:
+            return await self.read(await open_())
+        except Busy:
+            known = await self._of_key(caller, key, request)
+            if known is None:
+                raise
+            return known
+
+    async def _of_key(self, caller: Caller, key: str, request: Mapping[str, Any]) -> Operation | None:
+        async with self._database.connection() as db:
+            known = await store.operation_of_key(db, caller.account_id, key, request_hash(request))
+        return await self.read(known) if known is not None else None
 
 
 def request_hash(request: Mapping[str, Any]) -> bytes:

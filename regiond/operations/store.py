@@ -303,11 +303,12 @@ async def operation_of_key(db: Db, account_id: int, key: str, request_hash: byte
     return int(row["operation_id"])
 
 
-async def add_key(db: Db, account_id: int, key: str, request_hash: bytes, operation_id: int) -> bool:
-    """False when another caller used the key first: roll back and look it up."""
+async def keep_key(db: Db, account_id: int, key: str, request_hash: bytes, operation_id: int) -> None:
+    """Tie the key to the operation, in the transaction that opens it.
+
+    Raises Busy when another caller used the key a moment ago; the caller's transaction must then roll back.
+    """
     try:
-        async with db.transaction():
-            await db.execute(_ADD_KEY, account_id, key, request_hash, operation_id)
-    except asyncpg.UniqueViolationError:
-        return False
-    return True
+        await db.execute(_ADD_KEY, account_id, key, request_hash, operation_id)
+    except asyncpg.UniqueViolationError as error:
+        raise Busy(f"A request with the idempotency key {key!r} is just being opened; ask again.") from error

@@ -1,0 +1,138 @@
+"""One look at a host and what follows. Reads only on the host; the same for asked-for and periodic refreshes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from attrs import frozen
+
+from common.errors import DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
+from common.rpc.commands import HOST_IDENTIFY, HostCall
+from common.values import Discovery, Mark
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import addresses, store
+from regiond.hosts.intake import Changes, Finding, Leftover
+from regiond.hosts.intake_store import take_in
+from regiond.racks.calls import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+DISCOVER_DEADLINE_S = 100.0
+IDENTIFY_DEADLINE_S = 15.0
+
+
+@frozen(kw_only=True)
+class Look:
+    """A discovery, and the database's time just before it began."""
+
+    began_at: datetime
+    found: Discovery
+
+
+class CleanUp(Protocol):
+    """Opens the operation that removes a guest whose machine was given up."""
+
+    async def __call__(self, db: Db, host_id: int, host_name: str, guest_name: str, mark: Mark) -> None: ...
+
+
+class Refresher:
+    def __init__(
+        self,
+        database: Database,
+        calls: HostCalls,
+        clean_up: CleanUp,
+        on_back: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._calls = calls
+        self._clean_up = clean_up
+        self._on_back = on_back
+
+    async def refresh(self, host_id: int) -> None:
+        """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
+        look = await self.look(host_id)
+        async with self._database.transaction() as db:
+            await self.take_in(db, host_id, look)
+
+    async def look(self, host_id: int) -> Look:
+        """Pins the host's identity at first trust. An error is kept on the host, and told once as an event."""
+        try:
+            await self._pin(host_id)
+            async with self._database.connection() as db:
+                began_at: datetime = await db.fetchval("select clock_timestamp()")
+            return Look(began_at=began_at, found=await self._calls.discover(host_id, deadline_s=DISCOVER_DEADLINE_S))
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            await self._keep(host_id, error)
+            raise
+
+    async def take_in(self, db: Db, host_id: int, look: Look) -> Changes:
+        """Write what is new, and say so; inside the caller's transaction."""
+        link = await store.link(db, host_id)
+        changes = await take_in(db, host_id, link.driver.value, look.found, look.began_at)
+        await store.set_refreshed(db, host_id)
+        for machine in changes.machines:
+            level = Level.WARNING if machine.finding in (Finding.MISSING, Finding.RESIZED) else Level.INFO
+            message = f"{machine.hostname}: {_SAYS[machine.finding]} on {link.name}"
+            await Events.record(db, machine.finding.value, message, level=level, host_id=host_id)
+        for leftover in changes.leftovers:
+            await self._leftover(db, host_id, link, leftover)
+        if link.state == "unreachable":
+            await Events.record(db, "host_back", f"{link.name} answers again", host_id=host_id)
+            await self._on_back(host_id)
+        return changes
+
+    async def _pin(self, host_id: int) -> None:
+        async with self._database.connection() as db:
+            link = await store.link(db, host_id)
+        if link.pinned is not None:
+            return
+        if not addresses.parse(link.driver, link.address, simulated_allowed=True).has_identity:
+            return
+        identity = await self._calls.call(
+            host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
+        )
+        async with self._database.transaction() as db:
+            await store.pin(db, host_id, identity.material, identity.fingerprint)
+            message = f"{link.name} is trusted by its {identity.kind} {identity.fingerprint}, seen for the first time"
+            details = {"fingerprint": identity.fingerprint}
+            await Events.record(db, "host_pinned", message, host_id=host_id, details=details)
+
+    async def _leftover(self, db: Db, host_id: int, link: store.Link, found: Leftover) -> None:
+        mark = Mark(installation_id=await db.fetchval("select id from installation"), machine_id=found.machine_uuid)
+        if found.finding is Finding.LEFTOVER:
+            await self._clean_up(db, host_id, link.name, found.guest_name, mark)
+            message = f"{found.guest_name} on {link.name} belongs to a machine that was given up; it is removed"
+        else:
+            message = (
+                f"{found.guest_name} on {link.name} carries our mark, but no such machine is known; it is left alone"
+            )
+        await Events.record(db, found.finding.value, message, level=Level.WARNING, host_id=host_id)
+
+    async def _keep(self, host_id: int, error: InnkeeperError) -> None:
+        """Say on the host why it cannot be refreshed; an event tells when that is news."""
+        async with self._database.transaction() as db:
+            link = await store.link(db, host_id)
+            known = (await store.read(db, host_id)).error_code
+            await store.set_unreachable(db, host_id, error.code, error.message)
+            if known != error.code and not isinstance(error, RackUnreachable):
+                level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
+                kind, message = f"host_{error.code}", f"{link.name}: {error.message}"
+                await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+
+
+_SAYS = {
+    Finding.MISSING: "its guest is missing",
+    Finding.RETURNED: "its guest is back",
+    Finding.POWER: "its power state has changed",
+    Finding.RESIZED: "its cores or memory were changed",
+}

@@ -1,0 +1,284 @@
+"""What can be done with hosts: add, look, change, refresh, trust, remove. Others import only this module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from attrs import evolve
+
+from common.errors import Busy, InnkeeperError, InvalidRequest, NotFound, OperationPending
+from common.rpc.commands import HOST_IDENTIFY, HostCall
+from common.values import Guest, HostAccess, PowerState
+from regiond.accounts.model import Caller
+from regiond.credentials.service import Credentials
+from regiond.credentials.ssh_keys import make_ssh_key_pair
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.hosts import addresses, intake_store, store
+from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
+from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
+from regiond.names import new_hostname, new_system_id
+from regiond.operations import store as operation_store
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Operations, outcome
+from regiond.racks.calls import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+FIRST_REFRESH_WAIT_S = 50.0  # clients give up on adding a host after 60
+CONSOLE_TAG = "pod-console-logging"
+REMOVE_MAX_FAILURES = 200
+
+
+async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, power: PowerState) -> None:
+    """Keep the guest of a machine as it was made, inside the caller's transaction."""
+    await intake_store.record_guest(db, host_id, evolve(guest, power=power), machine_id)
+
+
+class Hosts:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        groups: Groups,
+        credentials: Credentials,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+        simulated_allowed: bool,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._groups = groups
+        self._credentials = credentials
+        self._calls = calls
+        self._installation_id = installation_id
+        self._simulated_allowed = simulated_allowed
+
+    async def list(self) -> tuple[HostView, ...]:
+        """By id."""
+        async with self._database.connection() as db:
+            return await store.list_hosts(db)
+
+    async def read(self, host_id: int) -> HostView:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await store.read(db, host_id)
+
+    async def create(self, caller: Caller, new: NewHost) -> HostView:
+        """Add a host and look at it once. Answers also when it cannot be reached: then its error says why."""
+        caller.require_admin()
+        address = addresses.parse(new.driver, new.address, simulated_allowed=self._simulated_allowed)
+        zone_id = await self._zone_id(new.zone) or 1
+        pool_id = await self._pool_id(new.pool) or 0
+        name = new.name or new_hostname()
+        pair = make_ssh_key_pair(name) if address.needs_ssh_key else None
+        secrets = {"power_pass": new.power_pass} if new.power_pass else {}
+        async with self._database.transaction() as db:
+            host_id = await store.insert(
+                db, name=name, driver=new.driver, address=address.normalised, project=new.project, zone_id=zone_id,
+                pool_id=pool_id, tags=_with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
+                memory_over_commit_ratio=new.memory_over_commit_ratio, default_macvlan_mode=new.default_macvlan_mode,
+                system_id=new_system_id(), public_key=pair.public_line if pair else None,
+            )  # fmt: skip
+            if pair is not None:
+                secrets["ssh_private_key"] = pair.private_pem
+            if secrets:
+                await self._credentials.store(db, host_id, secrets)
+            await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
+        await self._refresh_quietly(caller, host_id)
+        return await self.read(host_id)
+
+    async def update(self, caller: Caller, host_id: int, change: HostChange) -> HostView:
+        """Change what is given and look at the host again. Repeating values that are there is no error."""
+        caller.require_admin()
+        before = await self.read(host_id)
+        if change.driver is not None and change.driver is not before.driver:
+            raise InvalidRequest.of({"type": [_TYPE_FIXED]})
+        address = None
+        if change.address is not None:
+            parsed = addresses.parse(before.driver, change.address, simulated_allowed=self._simulated_allowed)
+            address = parsed.normalised if parsed.normalised != before.address else None
+        zone_id, pool_id = await self._zone_id(change.zone), await self._pool_id(change.pool)
+        async with self._database.transaction() as db:
+            storage_pool_id = await self._storage_pool_id(db, host_id, change.default_storage_pool)
+            await store.update(
+                db, host_id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
+                tags=None if change.tags is None else _with_console_tag(change.tags),
+                cpu_over_commit_ratio=change.cpu_over_commit_ratio,
+                memory_over_commit_ratio=change.memory_over_commit_ratio, default_storage_pool_id=storage_pool_id,
+                default_macvlan_mode=change.default_macvlan_mode,
+            )  # fmt: skip
+            if address is not None:
+                await store.unpin(db, host_id)  # another place proves itself anew
+            if change.power_pass:
+                await self._credentials.store(db, host_id, {"power_pass": change.power_pass})
+            await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=host_id)
+        await self._refresh_quietly(caller, host_id)
+        return await self.read(host_id)
+
+    async def start_refresh(self, caller: Caller, host_id: int) -> Operation:
+        """Open a refresh, or join the one under way."""
+        caller.require_admin()
+        host = await self.read(host_id)
+        async with self._database.transaction() as db:
+            active = await operation_store.active(db, OperationKind.REFRESH, host_id=host_id)
+            if active is not None:
+                return active
+            try:
+                operation_id = await operation_store.insert(
+                    db, OperationKind.REFRESH, host_id=host_id, host_name=host.name, account_id=caller.account_id,
+                    request={}, max_failures=1,
+                )  # fmt: skip
+            except Busy:
+                active = await operation_store.active(db, OperationKind.REFRESH, host_id=host_id)
+                if active is None:
+                    raise
+                return active
+        return await self._operations.read(operation_id)
+
+    async def start_remove(self, caller: Caller, host_id: int, *, decompose: bool) -> Operation:
+        """Open the removal: nothing is composed there any more; with `decompose` our machines are destroyed first."""
+        caller.require_admin()
+        host = await self.read(host_id)
+        async with self._database.transaction() as db:
+            active = await operation_store.active(db, OperationKind.REMOVE_HOST, host_id=host_id)
+            if active is not None:
+                return active
+            await store.set_removing(db, host_id)
+            operation_id = await operation_store.insert(
+                db, OperationKind.REMOVE_HOST, host_id=host_id, host_name=host.name, account_id=caller.account_id,
+                request={"decompose": decompose}, max_failures=REMOVE_MAX_FAILURES,
+            )  # fmt: skip
+            await Events.record(
+                db, "host_removal_asked", f"{host.name} is to be removed", caller=caller, host_id=host_id
+            )
+        return await self._operations.read(operation_id)
+
+    async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
+        """How the host is reached, every value a text. Secrets that we made are never among them."""
+        caller.require_admin()
+        host = await self.read(host_id)
+        async with self._database.connection() as db:
+            secrets = await self._credentials.load(db, host_id)
+        found = {"power_address": host.address, "power_pass": secrets.get("power_pass", "")}
+        if host.public_key:
+            found["ssh_public_key"] = host.public_key
+        if host.pinned_fingerprint:
+            found["host_key_fingerprint"] = host.pinned_fingerprint
+        if host.project:
+            found["project"] = host.project
+        return found
+
+    async def add_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
+        caller.require_admin()
+        host = await self.read(host_id)
+        if tag not in host.tags:
+            async with self._database.transaction() as db:
+                await store.set_tags(db, host_id, [*host.tags, tag])
+        return await self.read(host_id)
+
+    async def remove_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
+        """Harmless when the tag is not there."""
+        caller.require_admin()
+        host = await self.read(host_id)
+        if tag in host.tags:
+            async with self._database.transaction() as db:
+                await store.set_tags(db, host_id, [other for other in host.tags if other != tag])
+        return await self.read(host_id)
+
+    async def trust(self, caller: Caller, host_id: int, fingerprint: str) -> HostView:
+        """Pin the identity that the host shows now, if it is the one the caller was shown."""
+        caller.require_admin()
+        host = await self.read(host_id)
+        found = await self._calls.call(
+            host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
+        )
+        if found.fingerprint != fingerprint:
+            raise InvalidRequest.of(
+                {"fingerprint": [f"{host.name} shows {found.fingerprint} now; trust that one if it is right."]}
+            )
+        async with self._database.transaction() as db:
+            await store.pin(db, host_id, found.material, found.fingerprint)
+            message = (
+                f"{host.name}: {found.kind} {found.fingerprint} was accepted in place of {host.pinned_fingerprint}"
+            )
+            await Events.record(db, "host_identity_accepted", message, caller=caller, host_id=host_id)
+        await self._refresh_quietly(caller, host_id)
+        return await self.read(host_id)
+
+    async def guests(self) -> tuple[GuestView, ...]:
+        async with self._database.connection() as db:
+            return await store.list_guests(db)
+
+    async def guest(self, guest_id: int) -> GuestView:
+        async with self._database.connection() as db:
+            found = await store.list_guests(db, guest_id)
+        if not found:
+            raise NotFound("No VirtualMachine matches the given query.")
+        return found[0]
+
+    async def access(self, host_id: int) -> HostAccess:
+        """How to speak to the host, its secrets included: for a call that is about to be made, never kept."""
+        async with self._database.connection() as db:
+            link = await store.link(db, host_id)
+            secrets = await self._credentials.load(db, host_id)
+        return HostAccess(
+            host_id=host_id,
+            driver=link.driver,
+            address=link.address,
+            project=link.project,
+            installation_id=self._installation_id,
+            credentials=secrets,
+            pinned=link.pinned,
+        )
+
+    async def _refresh_quietly(self, caller: Caller, host_id: int) -> None:
+        """A refresh whose failure is kept on the host and not raised: adding and changing answer all the same."""
+        operation = await self.start_refresh(caller, host_id)
+        try:
+            outcome(await self._operations.wait(operation.id, timeout_s=FIRST_REFRESH_WAIT_S))
+        except OperationPending:
+            log.info("first_refresh_goes_on", host=host_id, operation=operation.id)
+        except InnkeeperError as error:
+            log.info("host_not_refreshed", host=host_id, code=error.code, because=error.message)
+
+    async def _zone_id(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        try:
+            return (await self._groups.zone(name)).id
+        except NotFound:
+            raise InvalidRequest.of({"zone": [_NO_CHOICE]}) from None
+
+    async def _pool_id(self, name: str | None) -> int | None:
+        if name is None:
+            return None
+        try:
+            return (await self._groups.pool(name)).id
+        except NotFound:
+            raise InvalidRequest.of({"pool": [_NO_CHOICE]}) from None
+
+    @staticmethod
+    async def _storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
+        if key_or_name is None:
+            return None
+        found = await store.storage_pool_id(db, host_id, key_or_name)
+        if found is None:
+            message = f"Select a valid choice. {key_or_name} is not one of the available choices."
+            raise InvalidRequest.of({"default_storage_pool": [message]})
+        return found
+
+
+def _with_console_tag(tags: tuple[str, ...]) -> tuple[str, ...]:
+    return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)
+
+
+_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+_TYPE_FIXED = "Cannot change the type of a pod. Delete and re-create the pod with a different type."

@@ -1,0 +1,133 @@
+"""Calls to a host, through whichever connected rack reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from common.errors import (
+    HostUnreachable,
+    InnkeeperError,
+    InternalError,
+    RackUnreachable,
+    Unsupported,
+)
+from common.rpc.commands import HOST_DISCOVER, HOST_REACH, Command, HostCall, Reached
+from common.rpc.link import Link
+from common.values import Discovery, Guest, HostAccess, Problem
+from regiond.racks.links import LiveLinks
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+_NEXT_RACK = (HostUnreachable, Unsupported)  # this rack cannot get there; another one may
+
+
+class Reach(Protocol):
+    """Which racks reach which hosts, as far as was seen."""
+
+    async def racks_for(self, host_id: int) -> Sequence[UUID]:
+        """Best first: those that reached it lately, those that never tried, those that failed longest ago."""
+
+    async def record_reach(self, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> None:
+        """Writes only what is news."""
+
+
+class HostCalls:
+    """Made once a region. `access_of` reads how to speak to a host, its secrets included, for this one call."""
+
+    def __init__(self, links: LiveLinks, reach: Reach, access_of: Callable[[int], Awaitable[HostAccess]]) -> None:
+        self._links = links
+        self._reach = reach
+        self._access_of = access_of
+
+    async def require(self, host_id: int) -> None:
+        """Raises RackUnreachable when no rack that may reach the host is connected to this process."""
+        await self._candidates(host_id)
+
+    async def call(
+        self, host_id: int, command: Command[Q, R], request_of: Callable[[HostAccess], Q], *, deadline_s: float
+    ) -> R:
+        """The host's answer, through the first rack that gets there.
+
+        Raises RackUnreachable without having asked anybody; HostUnreachable when no rack got through; any other error
+        of the driver or the link as it is. After LinkLost or DeadlineExceeded the outcome is unknown.
+        """
+
+        async def ask(link: Link, access: HostAccess) -> R:
+            return await link.call(command, request_of(access), deadline_s=deadline_s)
+
+        return await self._through_racks(host_id, ask)
+
+    async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
+        """The whole of one discovery, put together from its parts."""
+
+        async def ask(link: Link, access: HostAccess) -> Discovery:
+            return await _gather(link, access, deadline_s)
+
+        return await self._through_racks(host_id, ask)
+
+    async def try_from(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
+        """Have this rack try the host, and record whether it gets there."""
+        link = self._links.get(rack_id)
+        if link is None:
+            return
+
+        async def ask(used: Link, access: HostAccess) -> Reached:
+            return await used.call(HOST_REACH, HostCall(access=access), deadline_s=deadline_s)
+
+        await self._ask(rack_id, link, host_id, ask)
+
+    async def _through_racks(self, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
+        failed: InnkeeperError | None = None
+        for rack_id, link in await self._candidates(host_id):
+            try:
+                return await self._ask(rack_id, link, host_id, ask)
+            except _NEXT_RACK as error:
+                failed = error if failed is None or isinstance(error, HostUnreachable) else failed
+        raise failed or self._nobody(host_id)
+
+    async def _ask(self, rack_id: UUID, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
+        access = await self._access_of(host_id)
+        try:
+            answer = await ask(link, access)
+        except _NEXT_RACK as error:
+            await self._reach.record_reach(rack_id, host_id, error)
+            raise
+        await self._reach.record_reach(rack_id, host_id, None)
+        return answer
+
+    async def _candidates(self, host_id: int) -> list[tuple[UUID, Link]]:
+        found = [
+            (rack_id, link)
+            for rack_id in await self._reach.racks_for(host_id)
+            for link in [self._links.get(rack_id)]
+            if link is not None
+        ]
+        if not found:
+            raise self._nobody(host_id)
+        return found
+
+    def _nobody(self, host_id: int) -> RackUnreachable:
+        return RackUnreachable(
+            f"No connected rack can reach VM host {host_id}; "
+            f"{len(self._links.rack_ids)} racks are connected to this region. Start a rack, or join one.",
+            host=host_id,
+        )
+
+
+async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
+    facts, calls, last = None, 0, False
+    guests: list[Guest] = []
+    problems: list[Problem] = []
+    async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
+        async for part in parts:
+            facts = part.facts or facts
+            guests += part.guests
+            problems += part.problems
+            calls, last = calls + part.calls, last or part.last
+    if facts is None or not last:
+        raise InternalError(f"rack {link.peer.name} ended its discovery of host {access.host_id} before the last part")
+    return Discovery(facts=facts, guests=tuple(guests), problems=tuple(problems), calls=calls)
