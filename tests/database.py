@@ -44,6 +44,16 @@ def postgres_server() -> Iterator[str]:
             guardian.wait(60)
 
 
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """An empty folder for a server of the test's own, stopped after it. Not below `tmp_path`, where, as root, another
+    user may not go: each start of pytest closes that folder again."""
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", ignore_cleanup_errors=True) as made:
+        folder = Path(made) / "server"
+        yield folder
+        postgres.stop(folder)
+
+
 @pytest.fixture(scope="session")
 def template(postgres_server: str) -> Iterator[str]:
     """The name of a database with every migration applied, to copy from."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -21,12 +20,10 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a server that the test may stop."""
-    folder = tmp_path / "postgres"
-    postgres.start(folder, settings=postgres.FAST)
-    yield folder
-    postgres.stop(folder)
+def own_server(server_folder: Path) -> Path:
+    """The folder of a running server that the test may stop."""
+    postgres.start(server_folder, settings=postgres.FAST)
+    return server_folder
 
 
 async def test_what_a_transaction_wrote_is_there_after_it(database: Database) -> None:
@@ -189,15 +186,15 @@ async def test_the_embedded_server_is_adopted_restarted_after_a_kill_and_stopped
     await asyncio.to_thread(postgres.stop, own_server)
 
 
-async def test_stopping_one_embedded_server_leaves_another_alone(own_server: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
+async def test_stopping_one_embedded_server_leaves_another_alone(own_server: Path) -> None:
+    other = own_server.parent / "other"
     await asyncio.to_thread(postgres.start, other, settings=postgres.FAST)
     await asyncio.to_thread(postgres.stop, other)
     assert postgres.is_running(own_server)
 
 
-async def test_a_guarded_server_ends_with_its_owner(tmp_path: Path) -> None:
-    folder = tmp_path / "guarded"
+async def test_a_guarded_server_ends_with_its_owner(server_folder: Path) -> None:
+    folder = server_folder
     await asyncio.to_thread(postgres.start, folder, settings=postgres.FAST)
     guardian = await asyncio.create_subprocess_exec(
         sys.executable, postgres.__file__, "guard", str(folder), stdin=asyncio.subprocess.PIPE
