@@ -26,8 +26,11 @@ def _in_task(test: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwarg
     return Deferred.fromFuture(asyncio.ensure_future(bounded()))
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if "postgres_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.database)
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
             item.obj = functools.wraps(test)(functools.partial(_in_task, test))
