@@ -53,7 +53,7 @@ async def _start(where: Places, started: AsyncExitStack) -> Outcome:
     left = await processes.end_leftovers(where.pids, grace_s=GRACE_S)
     if left:
         tell(f"Ended what an earlier run had left behind: {', '.join(left)}.")
-    _ports_are_free(where)
+    ports_are_free(where)
     supervisor = Supervisor(tell)
     database = where.database or await _own_database(where, started)
     started.push_async_callback(supervisor.stop)
@@ -146,7 +146,8 @@ def only_run(lock_file: Path) -> Iterator[None]:
         yield
 
 
-def _ports_are_free(where: Places) -> None:
+def ports_are_free(where: Places) -> None:
+    """Raise CannotRun when somebody listens on a port of ours."""
     for name, port in (("INNKEEPER_HTTP_PORT", where.http_port), ("INNKEEPER_RPC_PORT", where.rpc_port)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,182 @@
+"""What ./dev run decides before and after it acts: settings, libvirt's own words, and the page it prints."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from development import local_libvirt, report
+from development.first_vm import FirstVm
+from development.local_libvirt import LocalLibvirt
+from development.places import CannotRun, places
+from development.report import Outcome
+from development.run import only_run, ports_are_free
+
+HOST: dict[str, Any] = {
+    "id": 1,
+    "name": "local",
+    "total": {"cores": 4, "memory": 16000, "local_storage": 50_000_000_000},
+    "available": {"cores": 3, "memory": 14976, "local_storage": 46_000_000_000},
+    "storage_pools": [
+        {"name": "innkeeper", "path": "/var/lib/libvirt/images", "total": 50_000_000_000, "available": 46_000_000_000}
+    ],
+}
+MACHINE: dict[str, Any] = {
+    "hostname": "first-ab12",
+    "system_id": "k3xq7a",
+    "cpu_count": 1,
+    "memory": 1024,
+    "power_state": "on",
+}
+
+
+def outcome(tmp_path: Path, **change: Any) -> Outcome:
+    libvirt = LocalLibvirt(address="qemu:///system", version="9.0.0", pools=("innkeeper",))
+    given: dict[str, Any] = {
+        "places": places({"INNKEEPER_STATE": str(tmp_path)}, checkout=tmp_path),
+        "libvirt": libvirt,
+        "vm": FirstVm(host=HOST, machine=MACHINE, made_now=True),
+        "domain_type": "qemu",
+        "programs": Path(".venv/bin"),
+    }
+    return Outcome(**{**given, **change})
+
+
+def test_the_defaults_are_var_in_the_checkout_and_the_documented_ports(tmp_path: Path) -> None:
+    found = places({}, checkout=tmp_path)
+    assert (found.state, found.http_port, found.rpc_port, found.database) == (tmp_path / "var", 5240, 5250, None)
+    assert found.key_file == tmp_path / "var/admin.apikey"
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "5240.0", "\u0665"])
+def test_a_port_that_is_none_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CannotRun, match=r"INNKEEPER_RPC_PORT is .*a number from 1 to 65535"):
+        places({"INNKEEPER_RPC_PORT": text}, checkout=tmp_path)
+
+
+def test_one_port_cannot_serve_both(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match="are both 5250"):
+        places({"INNKEEPER_HTTP_PORT": "5250"}, checkout=tmp_path)
+
+
+def test_the_daemons_get_their_settings_and_keep_what_the_caller_set(tmp_path: Path) -> None:
+    found = places({"INNKEEPER_STATE": str(tmp_path), "INNKEEPER_RPC_PORT": "6000"}, checkout=tmp_path)
+    given = found.daemon_environment({"INNKEEPER_LOG_LEVEL": "debug", "PYTHONPATH": "/x"}, database="postgresql:///a")
+    assert given == {
+        "INNKEEPER_LOG_LEVEL": "debug",
+        "INNKEEPER_STATE": str(tmp_path),
+        "INNKEEPER_DATABASE": "postgresql:///a",
+        "INNKEEPER_HTTP_PORT": "5240",
+        "INNKEEPER_RPC_PORT": "6000",
+        "INNKEEPER_SIMULATED_HOSTS": str(tmp_path / "simulated-hosts"),
+    }
+
+
+def test_a_state_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotRun, match=r"cannot make the folder .*file/state"):
+        places({"INNKEEPER_STATE": str(tmp_path / "file/state")}, checkout=tmp_path).make()
+
+
+def test_a_second_run_on_the_same_state_is_refused_until_the_first_ends(tmp_path: Path) -> None:
+    lock = tmp_path / "dev-run.lock"
+    refusal = pytest.raises(CannotRun, match=rf"another \./dev run \(process {os.getpid()}\)")
+    with only_run(lock), refusal, only_run(lock):
+        pass
+    with only_run(lock):
+        pass
+
+
+def test_a_killed_run_does_not_keep_its_state(tmp_path: Path) -> None:
+    lock = tmp_path / "dev-run.lock"
+    script = f"""if True:
+        import os
+        from pathlib import Path
+        from development.run import only_run
+        with only_run(Path({str(lock)!r})):
+            os.kill(os.getpid(), 9)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    killed = subprocess.run([sys.executable, "-c", script], check=False, env=environment)
+    assert killed.returncode == -9
+    with only_run(lock):
+        pass
+
+
+def test_a_port_in_use_is_one_sentence_that_names_the_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = places({"INNKEEPER_HTTP_PORT": str(port)}, checkout=tmp_path)
+        with pytest.raises(CannotRun, match=rf"port {port} is not free .*set INNKEEPER_HTTP_PORT to another one\.$"):
+            ports_are_free(found)
+
+
+def test_root_uses_the_machines_libvirt_and_others_their_own() -> None:
+    assert local_libvirt.address_for(0) == "qemu:///system"
+    assert local_libvirt.address_for(1000) == "qemu:///session"
+
+
+def test_disks_go_where_libvirt_keeps_them() -> None:
+    assert local_libvirt.pool_folder(0, {"HOME": "/root"}) == Path("/var/lib/libvirt/images")
+    assert local_libvirt.pool_folder(1000, {"HOME": "/home/ada"}) == Path("/home/ada/.local/share/libvirt/images")
+    assert local_libvirt.pool_folder(1000, {"XDG_DATA_HOME": "/data"}) == Path("/data/libvirt/images")
+
+
+def test_what_an_administrator_said_about_namespaces_stands(tmp_path: Path) -> None:
+    settings = tmp_path / "qemu.conf"
+    settings.write_text('namespaces = [ "mount" ]\n')
+    assert local_libvirt.add_setting(settings) is False
+    assert settings.read_text() == 'namespaces = [ "mount" ]\n'
+
+
+def test_a_commented_setting_says_nothing_and_ours_is_added_once(tmp_path: Path) -> None:
+    settings = tmp_path / "qemu.conf"
+    settings.write_text('#namespaces = [ "mount" ]')
+    assert local_libvirt.add_setting(settings) is True
+    assert local_libvirt.add_setting(settings) is False
+    assert settings.read_text().splitlines()[0] == '#namespaces = [ "mount" ]'
+    assert settings.read_text().splitlines()[-1] == "namespaces = []"
+
+
+def test_a_network_knows_who_is_attached_to_its_bridge(tmp_path: Path) -> None:
+    xml = "<network><name>default</name><bridge name='virbr0'/></network>"
+    assert local_libvirt.attached(xml, tmp_path) == ()
+    (tmp_path / "virbr0/brif/vnet3").mkdir(parents=True)
+    assert local_libvirt.attached(xml, tmp_path) == ("vnet3",)
+
+
+def test_the_page_names_capacity_vm_address_key_and_the_next_commands(tmp_path: Path) -> None:
+    page = report.report(outcome(tmp_path))
+    for expected in (
+        "local (id 1): qemu:///system, libvirt 9.0.0",
+        "4 cores, 3 left; 16000 MiB of memory, 14976 MiB left",
+        "storage pool innkeeper: 50.0 GB, 46.0 GB left (/var/lib/libvirt/images)",
+        "first-ab12 (k3xq7a): composed and started, power on",
+        "domain type 'qemu', emulated by QEMU: this machine offers no KVM",
+        "http://127.0.0.1:5240/MAAS/api/2.0/",
+        f"{tmp_path}/admin.apikey",
+        "virsh -c qemu:///system list",
+        f'.venv/bin/innkeeper login admin http://127.0.0.1:5240/MAAS "$(cat {tmp_path}/admin.apikey)"',
+        ".venv/bin/innkeeper admin vm-host read 1",
+    ):
+        assert expected in page
+
+
+def test_the_page_says_when_the_vm_was_there_already_and_when_kvm_runs_it(tmp_path: Path) -> None:
+    again = FirstVm(host=HOST, machine=MACHINE, made_now=False)
+    page = report.report(outcome(tmp_path, vm=again, domain_type="kvm"))
+    assert "found again" in page
+    assert "runs on KVM" in page
+    assert "emulated" not in page
+    assert "The VM first-ab12 belongs to libvirt and runs on" in report.farewell(outcome(tmp_path))
+
+
+def test_the_page_says_why_vms_have_no_network_of_libvirt(tmp_path: Path) -> None:
+    libvirt = LocalLibvirt(address="qemu:///session", version="9.0.0", pools=("a",), network_problem="none here")
+    assert "VMs use QEMU's user-mode network: none here" in report.report(outcome(tmp_path, libvirt=libvirt))
