@@ -39,9 +39,7 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
         terminal = Terminal(out=terminal.out, err=terminal.err, stdin=terminal.stdin, table=options.table)
         profiles = Profiles(default_path(environment))
         if not _answered_at_once(words, options, profiles, terminal):
-            from innkeeper.running import run  # noqa: PLC0415 - help should not wait for Twisted to load
-
-            run(lambda: _dispatch(words, options, profiles, terminal))
+            _work(words, options, profiles, terminal)
     except Usage as error:
         terminal.note(str(error))
         return NOT_UNDERSTOOD
@@ -68,12 +66,21 @@ def _answered_at_once(words: Sequence[str], options: Options, profiles: Profiles
     return True
 
 
+def _work(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> None:
+    from innkeeper import sessions  # noqa: PLC0415 - help should not wait for Twisted to load
+    from innkeeper.running import run  # noqa: PLC0415
+
+    if words[0] == "login":
+        wanted = sessions.wanted_profile(words[1:], terminal)
+        run(lambda: sessions.login(wanted, profiles, terminal))
+    else:
+        run(lambda: _dispatch(words, options, profiles, terminal))
+
+
 async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> None:
     from innkeeper import calls, membership, sessions  # noqa: PLC0415 - they load Twisted's HTTP client
 
     match words[0]:
-        case "login":
-            await sessions.login(words[1:], profiles, terminal)
         case "logout":
             await sessions.logout(words[1:], profiles, terminal)
         case "profiles":

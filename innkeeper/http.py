@@ -9,16 +9,18 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-import treq
 from attrs import field, frozen
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
-from treq.client import HTTPClient
+from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionLost, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import Agent, ResponseFailed, ResponseNeverReceived
+from twisted.web._newclient import ParseError
+from twisted.web.client import Agent, FileBodyProducer, ResponseFailed, ResponseNeverReceived, readBody
+from twisted.web.http_headers import Headers
 
 from common.bridge import from_deferred
 from common.errors import (
@@ -86,7 +88,7 @@ class Body:
 
 
 class Api:
-    """One region's API as one user. `close` it when done."""
+    """One region's API as one user. Each request has a connection of its own, so there is nothing to close."""
 
     def __init__(self, url: str, key: str | None, *, reactor: IReactorTime | None = None) -> None:
         """`url` as `api_url` gives it; without `key` requests are anonymous. Raises InvalidRequest for a bad key."""
@@ -97,7 +99,7 @@ class Api:
             reactor = installed
         self.url = url
         self._sign = _signer(key) if key else None
-        self._client = HTTPClient(Agent(reactor, connectTimeout=CONNECT_S))
+        self._agent = Agent(reactor, connectTimeout=CONNECT_S)
 
     async def get(self, path: str, *, op: str | None = None, deadline_s: float = 60.0) -> Answer:
         return await self.send("GET", path, query=[("op", op)] if op else [], deadline_s=deadline_s)
@@ -120,16 +122,16 @@ class Api:
         """
         url = self.url + path + (f"?{urlencode(list(query))}" if query else "")
         data, content_type = body.encoded() if body is not None else (b"", "")
-        sent: dict[bytes | str, bytes | str] = dict((headers or {}).items())
+        sent = Headers({name: [value] for name, value in (headers or {}).items()})
         if content_type:
-            sent["Content-Type"] = content_type
+            sent.setRawHeaders("Content-Type", [content_type])
         if self._sign:
-            sent["Authorization"] = self._sign.sign(url, http_method=method)[1]["Authorization"]
+            sent.setRawHeaders("Authorization", [self._sign.sign(url, http_method=method)[1]["Authorization"]])
         try:
             async with asyncio.timeout(deadline_s):
-                request = self._client.request(method, url, headers=sent, data=data or None, allow_redirects=False)
-                response = await from_deferred(request)
-                content = await from_deferred(treq.content(response))
+                producer = FileBodyProducer(BytesIO(data)) if data else None
+                response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
+                content = await from_deferred(readBody(response))
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} gave no answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
@@ -159,15 +161,16 @@ def api_url(text: str) -> str:
     """The API's base for what people give: `http://host:5240`, `…/MAAS`, `…/MAAS/api/2.0/`. Raises InvalidRequest."""
     try:
         parts = urlsplit(text.strip())
+        place = parts.netloc.encode("idna").decode("ascii")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number, brackets that do not match
+    except ValueError:  # a port that is no number, brackets that do not match, a name that no domain can have
         usable = False
     if not usable or parts.query or parts.username is not None:
         raise InvalidRequest(f"'{text}' is no address of a region; it looks like http://127.0.0.1:5240/MAAS")
     path = parts.path.rstrip("/")
     for ending in ("/api/2.0", "/MAAS"):
         path = path.removesuffix(ending)
-    return urlunsplit((parts.scheme, parts.netloc, path + API_PATH, "", ""))
+    return urlunsplit((parts.scheme, place, quote(path, safe="/%") + API_PATH, "", ""))
 
 
 def relative_path(url: str) -> str:
@@ -235,9 +238,12 @@ def _header(response: Any, name: str) -> str | None:
 
 def _broken(url: str, error: Exception) -> str:
     reasons = getattr(error, "reasons", None)
-    cause = reasons[0].value if reasons else error
-    if type(cause).__module__.startswith("OpenSSL"):
-        return f"No secure connection to {url}: {_why(cause)}. Check the server's certificate and https or http."
+    cause: BaseException = reasons[0].value if reasons else error
+    if isinstance(cause, SSL.Error):
+        told = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "no reason given"
+        return f"No secure connection to {url} ({told}): check the server's certificate, and https or http."
+    if isinstance(cause, ParseError):
+        return f"What answers at {url} does not speak HTTP: check the port, and https or http."
     return f"The connection to {url} broke before the answer ({_why(cause)}); what was asked may have happened."
 
 

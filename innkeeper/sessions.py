@@ -17,20 +17,27 @@ from innkeeper.terminal import Terminal
 LOGIN_USAGE = "usage: innkeeper login PROFILE URL KEY    (KEY is the key, @FILE, or - to read it from standard input)"
 
 
-async def login(words: Sequence[str], profiles: Profiles, terminal: Terminal) -> None:
-    """Keep URL and key under the name once the region has taken the key. An older profile of that name is replaced."""
+def wanted_profile(words: Sequence[str], terminal: Terminal) -> Profile:
+    """What `login` is to keep, checked as far as that goes without the region.
+
+    May ask for the key, and so runs before the event loop does: Ctrl-C would not end the asking there.
+    """
     if len(words) not in (2, 3):
         raise Usage(LOGIN_USAGE)
     name, url = words[0], api_url(words[1])
     check_name(name)
-    key = key_from(words[2] if len(words) == 3 else "-", terminal)
-    api = Api(url, key)
+    return Profile(name=name, url=url, key=key_from(words[2] if len(words) == 3 else "-", terminal))
+
+
+async def login(wanted: Profile, profiles: Profiles, terminal: Terminal) -> None:
+    """Keep the profile once the region has taken its key. An older one of that name is replaced."""
+    name, url = wanted.name, wanted.url
+    api = Api(url, wanted.key)
     try:
         who = (await api.get("users/", op="whoami", deadline_s=30.0)).json()
     except NotAuthenticated as error:
         raise NotAuthenticated(f"{url} does not accept this API key: {error.message}") from error
-    profile = await fetched(api, Profile(name=name, url=url, key=key))
-    profiles.put(profile)
+    profiles.put(await fetched(api, wanted))
     username = who.get("username") if isinstance(who, dict) else None
     terminal.note(f"Logged in to {url} as {username or 'an unnamed user'}, profile '{name}'.")
     terminal.note(f"Try: innkeeper {name} vm-hosts read    All commands: innkeeper {name} --help")
@@ -69,12 +76,19 @@ def key_from(word: str, terminal: Terminal) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"The API key cannot be read from {word[1:]}: {error}.") from error
     elif word == "-":
-        key = (getpass.getpass("API key: ") if terminal.stdin.isatty() else terminal.stdin.readline()).strip()
+        key = _asked() if terminal.stdin.isatty() else terminal.stdin.readline().strip()
     else:
         key = word.strip()
     if not key:
         raise InvalidRequest(f"No API key was given.\n{LOGIN_USAGE}")
     return key
+
+
+def _asked() -> str:
+    try:
+        return getpass.getpass("API key: ").strip()
+    except EOFError:  # Ctrl-D
+        return ""
 
 
 def _one(words: Sequence[str], usage: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from tests.unit.cli_region import BASE, KEY, Region, Reply, action, description,
 from tests.waiting import eventually, settle
 
 RUN_S = 30.0
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @frozen
@@ -385,21 +387,43 @@ async def test_a_terminal_gets_a_table_and_json_when_asked(logged_in: Cli, home:
     assert json.loads(await _on_terminal(home, "admin", "machines", "read", "--json"))[0]["hostname"] == "kind-fox"
 
 
-async def _on_terminal(home: Path, *words: str) -> str:
-    """What the command writes to a terminal of 80 columns, which `script` makes."""
+async def test_a_terminal_sees_how_the_operation_goes(logged_in: Cli, region: Region, home: Path) -> None:
+    region.give("POST vm-hosts/1/?op=compose", operation("queued"))
+    region.give("GET operations/7/", *[operation("running")] * 3, operation("succeeded"))
+    seen = await _on_terminal(home, "admin", "vm-host", "compose", "1", "--wait", "--json")
+    assert "running: create_volumes, 0 s" in seen
+    assert '"hostname": "kind-fox"' in seen
+
+
+async def test_a_key_asked_for_on_a_terminal_is_not_shown(region: Region, home: Path) -> None:
+    seen = await _on_terminal(home, "login", "admin", region.url, given={"API key: ": KEY + "\n"})
+    assert "Logged in to" in seen
+    assert KEY not in seen
+
+
+async def _on_terminal(home: Path, *words: str, given: Mapping[str, str] | None = None) -> str:
+    """What the command writes to a terminal of 80 columns, which `script` makes; `given` is typed after each prompt."""
     command = " ".join([sys.executable, "-m", "innkeeper", *words])
     process = await asyncio.create_subprocess_exec(
         "script",
         "-qec",
         command,
         "/dev/null",
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb", "COLUMNS": "80"},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm", "COLUMNS": "80"},
     )
     async with asyncio.timeout(RUN_S):
-        out, _ = await process.communicate()
-    return out.decode().replace("\r\n", "\n")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        out = b""
+        for prompt, typed in (given or {}).items():
+            out += await process.stdout.readuntil(prompt.encode())
+            process.stdin.write(typed.encode())
+        out += await process.stdout.read()
+        process.stdin.close()
+        await process.wait()
+    return _CONTROL.sub("", out.decode().replace("\r\n", "\n"))
 
 
 async def test_a_reader_that_has_had_enough_is_no_error(logged_in: Cli, region: Region, home: Path) -> None:

@@ -26,6 +26,8 @@ KEY = "consumer:token:secret"
         ("http://host:5240/MAAS", "http://host:5240/MAAS/api/2.0/"),
         ("https://host/MAAS/api/2.0/", "https://host/MAAS/api/2.0/"),
         ("http://[::1]:5240/MAAS/", "http://[::1]:5240/MAAS/api/2.0/"),
+        ("http://a_b", "http://a_b/MAAS/api/2.0/"),
+        ("http://höhle/ü", "http://xn--hhle-5qa/%C3%BC/MAAS/api/2.0/"),
         ("https://proxy/inn/MAAS/", "https://proxy/inn/MAAS/api/2.0/"),
     ],
 )
@@ -35,7 +37,20 @@ def test_an_address_may_be_given_in_several_ways(typed: str, base: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "host", "host:5240", "ftp://host", "http://", "http://h:x", "http://h:0", "http://[::1", "http://u@h"]
+    "typed",
+    [
+        "",
+        "host",
+        "host:5240",
+        "ftp://host",
+        "http://",
+        "http://h:x",
+        "http://h:0",
+        "http://[::1",
+        "http://u@h",
+        "http://a..b",
+        "http://a_b",
+    ],
 )
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(InvalidRequest, match="no address of a region"):
@@ -104,6 +119,22 @@ async def test_a_server_that_says_nothing_is_given_up_on_and_one_that_hangs_up_i
     hang_up.set()
     with pytest.raises(LinkLost, match="may have happened"):
         await waiting
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_server_of_another_kind_is_told() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(b"SSH-2.0-x\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(LinkLost, match="does not speak HTTP"):
+        await Api(api_url(f"http://{place}"), KEY).get("version/")
+    with pytest.raises(LinkLost, match=r"No secure connection .*wrong version number"):
+        await Api(api_url(f"https://{place}"), KEY).get("version/")
     server.close()
     await server.wait_closed()
 

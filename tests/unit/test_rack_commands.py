@@ -95,7 +95,7 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
         for end in made.ends:
             end.close("the test is over")
             await end.closed()
-        await executor.stop()
+        await executor.stop(grace_s=0.1)
 
     yield made
     settle(finish())
@@ -224,7 +224,7 @@ async def test_an_attempt_that_became_old_while_it_waited_for_its_turn_does_noth
 
 async def test_a_slow_host_is_given_up_at_the_callers_deadline_and_others_answer_meanwhile(rack: Rack) -> None:
     link = await rack.link()
-    slow = HostCall(access=access("delay_ms=20000"))
+    slow = HostCall(access=access("delay_ms=5000"))
     stuck = asyncio.ensure_future(link.call(HOST_REACH, slow, deadline_s=0.3))
     other = HostCall(access=access(host_id=2))
     reached = await link.call(HOST_REACH, other, deadline_s=DEADLINE_S)
@@ -272,7 +272,7 @@ async def test_a_changed_access_starts_the_watch_anew(rack: Rack) -> None:
 async def test_a_watch_that_cannot_begin_says_so_and_can_be_asked_again(rack: Rack) -> None:
     link = await rack.link()
     with pytest.raises(DeadlineExceeded):
-        await link.call(HOST_WATCH, HostCall(access=access("delay_ms=20000")), deadline_s=0.2)
+        await link.call(HOST_WATCH, HostCall(access=access("delay_ms=5000")), deadline_s=0.2)
     await link.call(HOST_WATCH, HostCall(access=access()), deadline_s=DEADLINE_S)
     await compose(link, spec("vm"))
     await eventually(lambda: len(rack.events) == 1)
