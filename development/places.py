@@ -53,8 +53,8 @@ class Places:
         return self.state / "postgresql"
 
     @property
-    def rack_state(self) -> Path:
-        return self.state / "rackd"
+    def rack_identity(self) -> Path:
+        return self.state / "rackd" / "identity.json"
 
     def make(self) -> None:
         """Make the folders that are missing, readable by this user alone. Raises CannotRun when one cannot be made."""

@@ -91,7 +91,7 @@ async def _region(where: Places, supervisor: Supervisor, environment: dict[str, 
 
 
 async def _rack(where: Places, supervisor: Supervisor, environment: dict[str, str], api: Api) -> None:
-    if not where.rack_state.exists():
+    if not where.rack_identity.exists():
         tell("Joining a rack to the region.")
         await _join(await first_vm.join_token(api), environment)
     tell("Starting the rack.")

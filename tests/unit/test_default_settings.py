@@ -1,0 +1,47 @@
+"""The commented settings files say what the daemons know: every key, with its default, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.settings import described, load
+from rackd.settings import RackSettings
+from regiond.settings import RegionSettings
+
+FOLDER = Path(__file__).resolve().parents[2] / "etc"
+DAEMONS = pytest.mark.parametrize(("name", "kind"), [("regiond", RegionSettings), ("rackd", RackSettings)])
+WITHOUT_DEFAULT = {"database"}  # the file shows an example
+
+
+def uncommented(name: str, folder: Path) -> Path:
+    text = (FOLDER / f"{name}.toml").read_text()
+    path = folder / f"{name}.toml"
+    path.write_text(re.sub(r"^#(?=[a-z_]+ = )", "", text, flags=re.MULTILINE))
+    return path
+
+
+@DAEMONS
+def test_the_file_as_it_is_changes_nothing(name: str, kind: type[Any]) -> None:
+    assert load(kind, file=FOLDER / f"{name}.toml", environment={}) == kind()
+
+
+@DAEMONS
+def test_every_line_uncommented_is_the_default(name: str, kind: type[Any], tmp_path: Path) -> None:
+    loaded = load(kind, file=uncommented(name, tmp_path), environment={})
+    keys = described(kind).keys() - WITHOUT_DEFAULT
+    assert {key: getattr(loaded, key) for key in keys} == {key: getattr(kind(), key) for key in keys}
+
+
+@DAEMONS
+def test_every_key_is_in_the_file(name: str, kind: type[Any], tmp_path: Path) -> None:
+    shown = re.findall(r"^([a-z_]+) = ", uncommented(name, tmp_path).read_text(), flags=re.MULTILINE)
+    assert shown == list(described(kind))
+
+
+def test_the_example_of_a_database_is_one(tmp_path: Path) -> None:
+    loaded = load(RegionSettings, file=uncommented("regiond", tmp_path), environment={})
+    assert loaded.database == "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"
