@@ -1,0 +1,29 @@
+"""All resources of the API, in the order in which they are described."""
+
+from __future__ import annotations
+
+from regiond.api.endpoint import Resource
+from regiond.api.resources import (
+    accounts,
+    groups,
+    machines,
+    nodes,
+    operations,
+    racks,
+    version,
+    virtual_machines,
+    vm_hosts,
+)
+
+RESOURCES: tuple[Resource, ...] = (
+    version.VERSION,
+    *vm_hosts.RESOURCES,
+    *virtual_machines.RESOURCES,
+    *machines.RESOURCES,
+    *nodes.RESOURCES,
+    *operations.RESOURCES,
+    *groups.RESOURCES,
+    *racks.RESOURCES,
+    *accounts.RESOURCES,
+)
+SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES))

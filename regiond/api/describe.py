@@ -1,0 +1,64 @@
+"""`describe/`: the map from which the maas CLI, libmaas and our own command line make their commands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from regiond.api.endpoint import Endpoint, Permission, Resource
+
+
+def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:
+    """The description; `origin` (scheme, host and port that the request came to) makes its `uri`s absolute."""
+    found = [resource for resource in resources if resource.described]
+    entries = [_resource(resource, origin) for resource in found]
+    return {
+        "doc": "MAAS API",
+        "hash": description_hash(found),
+        "resources": entries,
+        "handlers": [entry["anon"] or entry["auth"] for entry in entries],
+    }
+
+
+def description_hash(resources: Iterable[Resource]) -> str:
+    """SHA-1 hex over what is described, without the address it is asked under: CLIs compare it, nothing trusts it."""
+    entries = [_resource(resource, "") for resource in resources if resource.described]
+    canonical = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha1(canonical, usedforsecurity=False).hexdigest()
+
+
+def _resource(resource: Resource, origin: str) -> dict[str, Any]:
+    handler = _handler(resource, origin)
+    open_to_anyone = resource.open_to_anyone
+    return {
+        "name": resource.handler,
+        "anon": handler if open_to_anyone else None,
+        "auth": None if open_to_anyone else handler,
+    }
+
+
+def _handler(resource: Resource, origin: str) -> dict[str, Any]:
+    prefix = "Anon" if resource.open_to_anyone else ""
+    return {
+        "name": f"{prefix}{resource.handler}",
+        "doc": resource.doc,
+        "path": resource.full_path,
+        "params": resource.params,
+        "uri": origin + resource.full_path,
+        "actions": [_action(endpoint) for endpoint in resource.endpoints],
+    }
+
+
+def _action(endpoint: Endpoint) -> dict[str, Any]:
+    doc = endpoint.help
+    if endpoint.permission is Permission.ADMIN:
+        doc = f"{doc}\nFor administrators only.\n"
+    return {
+        "name": endpoint.name,
+        "method": endpoint.method,
+        "op": endpoint.op,
+        "restful": endpoint.op is None,
+        "doc": doc,
+    }

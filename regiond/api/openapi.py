@@ -1,0 +1,126 @@
+"""The OpenAPI 3.1 document, made from the declarations. An op is shown as the path suffix `op-NAME`, which answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from regiond.api.endpoint import Endpoint, Permission, Resource
+from regiond.api.fields import Field, IntegerList, TextList
+
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+
+
+def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
+    """The whole document; `origin` is where the request for it came to."""
+    components: dict[str, Any] = {}
+    paths: dict[str, dict[str, Any]] = {}
+    for resource in resources:
+        for endpoint in resource.endpoints:
+            item = paths.setdefault(_path(resource, endpoint), _path_item(resource))
+            item[endpoint.method.lower()] = _operation(resource, endpoint, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Innkeeper", "description": "The MAAS 2.0 API of VM hosts.", "version": version},
+        "servers": [{"url": origin}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "oauth": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "OAuth 1.0, signature method PLAINTEXT, empty consumer secret.",
+                }
+            },
+        },
+    }
+
+
+def _path(resource: Resource, endpoint: Endpoint) -> str:
+    path = resource.full_path
+    if endpoint.op is None:
+        return path
+    return f"{path if path.endswith('/') else path + '/'}op-{endpoint.op}"
+
+
+def _path_item(resource: Resource) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in resource.params
+    ]
+    return {"parameters": parameters} if parameters else {}
+
+
+def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": f"{resource.handler.removesuffix('Handler')}.{endpoint.name}",
+        "tags": [resource.handler.removesuffix("Handler")],
+        "summary": endpoint.title,
+        "description": endpoint.doc,
+        "responses": _responses(endpoint, components),
+        "security": [] if endpoint.permission is Permission.ANYONE else [{"oauth": []}],
+        "x-permission": endpoint.permission.value,
+    }
+    if endpoint.fields and endpoint.method in {"POST", "PUT"}:
+        schema = _body_schema(endpoint.fields)
+        types = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
+        operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in types}}
+    elif endpoint.fields:
+        operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
+    return operation
+
+
+def _body_schema(fields: Iterable[Field]) -> dict[str, Any]:
+    fields = tuple(fields)
+    schema: dict[str, Any] = {"type": "object", "properties": {one.name: _field_schema(one) for one in fields}}
+    required = [one.name for one in fields if one.required]
+    return {**schema, "required": required} if required else schema
+
+
+def _field_schema(one: Field) -> dict[str, Any]:
+    schema = {**one.kind.schema, "description": one.doc}
+    if one.default is not None:
+        schema["default"] = list(one.default) if isinstance(one.default, tuple) else one.default
+    return schema
+
+
+def _query_parameter(one: Field) -> dict[str, Any]:
+    parameter = {"name": one.name, "in": "query", "required": one.required, "description": one.doc}
+    schema = {key: value for key, value in _field_schema(one).items() if key != "description"}
+    if isinstance(one.kind, TextList | IntegerList):
+        parameter["explode"] = True
+    return {**parameter, "schema": schema}
+
+
+def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": endpoint.result.doc}
+    if endpoint.result.schema is not None:
+        success["content"] = {"application/json": {"schema": _hoisted(endpoint.result.schema, components)}}
+    responses: dict[str, Any] = {str(endpoint.success): success}
+    if endpoint.fields:
+        refused = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
+        responses["400"] = {"description": "What is wrong, by field.", "content": refused}
+    if endpoint.permission is not Permission.ANYONE:
+        responses["401"] = {"description": "No valid signature.", "content": _TEXT}
+    if endpoint.permission in {Permission.ADMIN, Permission.OWNER}:
+        responses["403"] = {"description": "Not allowed.", "content": _TEXT}
+    if endpoint.find is not None:
+        responses["404"] = {"description": "There is no such thing.", "content": _TEXT}
+    responses["default"] = {"description": "What went wrong, as a sentence.", "content": _TEXT}
+    return responses
+
+
+def _hoisted(schema: Any, components: dict[str, Any]) -> Any:
+    """`schema` with every titled part moved to the components."""
+    if isinstance(schema, Mapping):
+        found = {key: _hoisted(value, components) for key, value in schema.items()}
+        title = found.get("title")
+        if isinstance(title, str) and found.get("type") == "object":
+            components[title] = found
+            return {"$ref": f"#/components/schemas/{title}"}
+        return found
+    if isinstance(schema, list | tuple):
+        return [_hoisted(value, components) for value in schema]
+    return schema

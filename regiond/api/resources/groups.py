@@ -1,0 +1,260 @@
+"""`zones/`, `zones/{name}/`, `resourcepools/` (and `pools/`), `resourcepool/{id}/`, `domains/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import NotFound
+from regiond.api import shapes
+from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME, encode_domain, encode_pool, encode_zone
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.fields import Field, Text
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.services import Services
+from regiond.groups.model import LONGEST_NAME, ResourcePool, Zone
+
+_NAME = Text(
+    longest=LONGEST_NAME,
+    pattern=r"\w[\w -]*",
+    advice="Start with a letter, digit or underscore; then blanks and hyphens are allowed too, and nothing else.",
+)
+_NEW = (
+    Field(name="name", kind=_NAME, required=True, doc="Unique name: letters, digits, blanks, hyphens, underscores."),
+    Field(name="description", kind=Text(longest=4096), default="", doc="What it is for."),
+)
+_CHANGE = (
+    Field(name="name", kind=_NAME, doc="A new name. Left out, it stays."),
+    Field(name="description", kind=Text(longest=4096), doc="A new description. Left out, it stays."),
+)
+_ZONE_RESULT = Result(doc="The zone.", schema=shapes.ZONE)
+_POOL_RESULT = Result(doc="The resource pool.", schema=shapes.POOL)
+
+
+async def find_zone(services: Services, path: Mapping[str, str]) -> Zone:
+    return await services.groups.zone(path["name"])
+
+
+async def find_pool(services: Services, path: Mapping[str, str]) -> ResourcePool:
+    return await services.groups.pool(path["id"])
+
+
+async def _list_zones(call: Call) -> Reply:
+    return json_reply([encode_zone(zone) for zone in await call.services.groups.zones()])
+
+
+async def _create_zone(call: Call) -> Reply:
+    made = await call.services.groups.create_zone(call.caller, call.values["name"], call.values["description"])
+    return json_reply(encode_zone(made))
+
+
+async def _read_zone(call: Call) -> Reply:
+    return json_reply(encode_zone(call.target))
+
+
+async def _update_zone(call: Call) -> Reply:
+    changed = await call.services.groups.update_zone(
+        call.caller,
+        call.path["name"],
+        new_name=call.values["name"] or None,
+        description=call.values["description"],
+    )
+    return json_reply(encode_zone(changed))
+
+
+async def _delete_zone(call: Call) -> Reply:
+    await call.services.groups.delete_zone(call.caller, call.path["name"])
+    return empty_reply()
+
+
+async def _list_pools(call: Call) -> Reply:
+    return json_reply([encode_pool(pool) for pool in await call.services.groups.pools()])
+
+
+async def _create_pool(call: Call) -> Reply:
+    made = await call.services.groups.create_pool(call.caller, call.values["name"], call.values["description"])
+    return json_reply(encode_pool(made))
+
+
+async def _read_pool(call: Call) -> Reply:
+    return json_reply(encode_pool(call.target))
+
+
+async def _update_pool(call: Call) -> Reply:
+    changed = await call.services.groups.update_pool(
+        call.caller,
+        call.path["id"],
+        new_name=call.values["name"] or None,
+        description=call.values["description"],
+    )
+    return json_reply(encode_pool(changed))
+
+
+async def _delete_pool(call: Call) -> Reply:
+    await call.services.groups.delete_pool(call.caller, call.path["id"])
+    return empty_reply()
+
+
+async def _list_domains(_: Call) -> Reply:
+    return json_reply([encode_domain()])
+
+
+async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
+    if path["id"] not in {str(DOMAIN_ID), DOMAIN_NAME}:
+        raise NotFound("No Domain matches the given query.")
+
+
+async def _read_domain(_: Call) -> Reply:
+    return json_reply(encode_domain())
+
+
+ZONES = Resource(
+    handler="ZonesHandler",
+    path="zones/",
+    doc="Zones: where hosts and machines stand.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="List zones",
+            doc="All zones, by name.",
+            result=Result(doc="The zones.", schema=shapes.array(shapes.ZONE)),
+            run=_list_zones,
+        ),
+        Endpoint(
+            method="POST",
+            permission=Permission.ADMIN,
+            fields=_NEW,
+            title="Create a zone",
+            result=_ZONE_RESULT,
+            run=_create_zone,
+        ),
+    ),
+)
+ZONE = Resource(
+    handler="ZoneHandler",
+    path="zones/{name}/",
+    doc="One zone, by its name.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="Read a zone",
+            result=_ZONE_RESULT,
+            find=find_zone,
+            run=_read_zone,
+        ),
+        Endpoint(
+            method="PUT",
+            permission=Permission.ADMIN,
+            fields=_CHANGE,
+            title="Update a zone",
+            result=_ZONE_RESULT,
+            find=find_zone,
+            run=_update_zone,
+        ),
+        Endpoint(
+            method="DELETE",
+            permission=Permission.ADMIN,
+            title="Delete a zone",
+            doc="Its hosts and machines move to the default zone. A zone that does not exist is no error.",
+            result=Result(doc="Nothing."),
+            success=204,
+            run=_delete_zone,
+        ),
+    ),
+)
+POOLS = Resource(
+    handler="ResourcePoolsHandler",
+    path="resourcepools/",
+    doc="Resource pools: who may use which hosts and machines for what.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="List resource pools",
+            doc="All resource pools, by name.",
+            result=Result(doc="The resource pools.", schema=shapes.array(shapes.POOL)),
+            run=_list_pools,
+        ),
+        Endpoint(
+            method="POST",
+            permission=Permission.ADMIN,
+            fields=_NEW,
+            title="Create a resource pool",
+            result=_POOL_RESULT,
+            run=_create_pool,
+        ),
+    ),
+)
+POOL = Resource(
+    handler="ResourcePoolHandler",
+    path="resourcepool/{id}/",
+    doc="One resource pool, by its id or name.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="Read a resource pool",
+            result=_POOL_RESULT,
+            find=find_pool,
+            run=_read_pool,
+        ),
+        Endpoint(
+            method="PUT",
+            permission=Permission.ADMIN,
+            fields=_CHANGE,
+            title="Update a resource pool",
+            result=_POOL_RESULT,
+            find=find_pool,
+            run=_update_pool,
+        ),
+        Endpoint(
+            method="DELETE",
+            permission=Permission.ADMIN,
+            title="Delete a resource pool",
+            doc="Only an empty one, and not the default one.",
+            result=Result(doc="Nothing."),
+            success=204,
+            find=find_pool,
+            run=_delete_pool,
+        ),
+    ),
+)
+DOMAINS = Resource(
+    handler="DomainsHandler",
+    path="domains/",
+    doc="DNS domains. Innkeeper serves no DNS: there is one, for the names of machines.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="List domains",
+            result=Result(doc="The domains.", schema=shapes.array(shapes.DOMAIN)),
+            run=_list_domains,
+        ),
+    ),
+)
+DOMAIN = Resource(
+    handler="DomainHandler",
+    path="domains/{id}/",
+    doc="One domain, by its id or name.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="Read a domain",
+            result=Result(doc="The domain.", schema=shapes.DOMAIN),
+            find=_find_domain,
+            run=_read_domain,
+        ),
+    ),
+)
+RESOURCES = (
+    ZONES,
+    ZONE,
+    POOLS,
+    POOLS.also(handler="PoolsHandler", path="pools/", described=False),
+    POOL,
+    DOMAINS,
+    DOMAIN,
+)

@@ -1,0 +1,162 @@
+"""The parameters of VM hosts, and what can only be checked against the host at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import InvalidRequest
+from common.values import DriverType
+from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME
+from regiond.api.encoding.hosts import full_architecture
+from regiond.api.fields import (
+    Boolean,
+    Choice,
+    CommaList,
+    Field,
+    Float,
+    Integer,
+    IntegerList,
+    Text,
+    Values,
+    at_most,
+    no_choice,
+)
+from regiond.hosts.model import MACVLAN_MODES, HostView
+from regiond.placement.storage_text import parse_storage
+
+_NO_OBJECT = "Select a valid choice. That choice is not one of the available choices."
+_LATER = "LXD hosts cannot be added yet; types that work now: {types}."
+_RATIO = Float(least=0.0, most=10.0)
+_GROUP = Text(longest=256, blank=None)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = Text(
+    longest=253,
+    pattern=rf"{_LABEL}(?:\.{_LABEL})*",
+    advice="Enter a host name: letters, digits and hyphens, at most 63 in a row, dots between.",
+    blank=None,
+)
+
+TAG = Field(name="tag", kind=Text(pattern="[^,]+", advice='Tag may not contain a ",".'), doc="The tag.", required=True)
+
+_COMMON = (
+    Field(name="name", kind=Text(blank=None), doc="Any name; made up when there is none."),
+    Field(name="tags", kind=CommaList(), doc="Tags separated by commas; replaces those there are."),
+    Field(name="zone", kind=_GROUP, doc="Name of a zone."),
+    Field(name="pool", kind=_GROUP, doc="Name of the resource pool for machines composed here."),
+    Field(name="cpu_over_commit_ratio", kind=_RATIO, doc="0 to 10: how often each core may be claimed; 1.0."),
+    Field(name="memory_over_commit_ratio", kind=_RATIO, doc="0 to 10: how often memory may be claimed; 1.0."),
+    Field(name="default_macvlan_mode", kind=Choice(choices=MACVLAN_MODES), doc=f"One of {', '.join(MACVLAN_MODES)}."),
+    Field(
+        name="power_pass",
+        kind=Text(longest=1024, stripped=False),
+        doc="libvirt over SSH: a password, where Innkeeper's own key is not accepted.",
+    ),
+)
+_TYPE = Text(longest=32, blank=None)
+CREATE = (
+    Field(name="type", kind=_TYPE, required=True, doc="virsh for libvirt; simulated where the region allows it."),
+    Field(
+        name="power_address",
+        kind=Text(longest=1024),
+        required=True,
+        doc="Where the host answers, such as qemu+ssh://user@host/system.",
+    ),
+    *_COMMON,
+)
+UPDATE = (
+    Field(name="type", kind=_TYPE, doc="Cannot be changed; the same value is no error."),
+    Field(name="power_address", kind=Text(longest=1024, blank=None), doc="A new address."),
+    *_COMMON,
+    Field(
+        name="default_storage_pool",
+        kind=Text(blank=None),
+        doc="Id or name of the storage pool for disks that ask for none.",
+    ),
+)
+COMPOSE = (
+    Field(name="cores", kind=Integer(least=1), default=1, doc="Number of cores; 1."),
+    Field(name="memory", kind=Integer(least=1024), default=2048, doc="Memory in MiB, at least 1024; 2048."),
+    Field(name="architecture", kind=Text(longest=64, blank=None), doc="Such as amd64/generic; the host's own."),
+    Field(name="cpu_speed", kind=Integer(least=300), doc="MHz that the host's CPUs must have."),
+    Field(
+        name="storage",
+        kind=Text(longest=8192),
+        default="",
+        doc="Disks as [label:]GB[(storage pool or tag,...)], separated by commas; root:8(local).",
+    ),
+    Field(name="interfaces", kind=Text(longest=8192), default="", doc="Not supported yet: one card on the default."),
+    Field(name="hostname", kind=_HOSTNAME, doc="Unique name; made up when there is none."),
+    Field(name="domain", kind=Text(longest=256, blank=None), doc="Id or name of a domain."),
+    Field(name="zone", kind=_GROUP, doc="Id or name of a zone; the default one."),
+    Field(name="pool", kind=_GROUP, doc="Id or name of a resource pool; the host's."),
+    Field(name="pinned_cores", kind=IntegerList(most=65535), default=(), doc="Not supported yet."),
+    Field(name="hugepages_backed", kind=Boolean(), default=False, doc="Not supported yet."),
+    Field(name="skip_commissioning", kind=Boolean(), default=False, doc="Accepted; nothing is commissioned here."),
+    Field(name="power_on", kind=Boolean(), default=False, doc="Also switch the machine on."),
+)
+
+
+def driver_named(name: str, *, simulated_hosts: bool) -> DriverType:
+    """The driver of a new host. Raises InvalidRequest with the field `type`."""
+    usable = [DriverType.LIBVIRT, *([DriverType.SIMULATED] if simulated_hosts else [])]
+    if name not in {driver.value for driver in usable}:
+        types = ", ".join(driver.value for driver in usable)
+        message = _LATER.format(types=types) if name == DriverType.LXD else f"{no_choice(name)} There are: {types}."
+        raise InvalidRequest.of({"type": [message]})
+    return DriverType(name)
+
+
+def check_same_type(host: HostView, name: str | None) -> None:
+    if name is not None and name != host.driver.value:
+        raise InvalidRequest.of(
+            {"type": ["Cannot change the type of a pod. Delete and re-create the pod with a different type."]}
+        )
+
+
+def check_compose(host: HostView, values: Values) -> None:
+    """What the fields alone cannot tell. Raises InvalidRequest with every field that cannot be met.
+
+    A host whose capacity is unknown has no bounds here; that it takes no machines is for the service to say.
+    """
+    wrong = {**_out_of_bounds(host, values), **_not_yet(values)}
+    if values["domain"] not in {None, str(DOMAIN_ID), DOMAIN_NAME}:
+        wrong["domain"] = [_NO_OBJECT]
+    try:
+        parse_storage(values["storage"])
+    except InvalidRequest as refused:
+        wrong |= refused.fields
+    if wrong:
+        raise InvalidRequest.of(wrong)
+
+
+def _out_of_bounds(host: HostView, values: Values) -> dict[str, list[str]]:
+    wrong: dict[str, list[str]] = {}
+    if host.total is not None:
+        limits: Mapping[str, int] = {"cores": host.total.cores, "memory": host.total.memory_mib}
+        wrong |= {name: [at_most(limit)] for name, limit in limits.items() if values[name] > limit}
+    speed = values["cpu_speed"]
+    if speed is not None and host.cpu_speed_mhz is not None and speed > host.cpu_speed_mhz:
+        wrong["cpu_speed"] = [at_most(host.cpu_speed_mhz)]
+    wanted = values["architecture"]
+    if wanted is not None and host.architecture is not None and wanted != full_architecture(host.architecture):
+        wrong["architecture"] = [no_choice(wanted)]
+    return wrong
+
+
+def _not_yet(values: Values) -> dict[str, list[str]]:
+    """Refused rather than ignored: a machine without what was asked for is worse than none."""
+    wrong: dict[str, list[str]] = {}
+    if len(values["interfaces"]) > 1:  # one character counts as absent
+        wrong["interfaces"] = [
+            "Interface constraints are not supported yet: leave this out for one card on the host's default network."
+        ]
+    if values["pinned_cores"]:
+        wrong["pinned_cores"] = ["Pinned cores are not supported yet: leave this out and give cores."]
+    if values["hugepages_backed"]:
+        wrong["hugepages_backed"] = ["Huge pages are not supported yet: leave this out or false."]
+    return wrong
+
+
+def own_architecture(name: str | None) -> str | None:
+    """`amd64/generic` as the services call it: `amd64`."""
+    return None if name is None else name.partition("/")[0]

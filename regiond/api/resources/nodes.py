@@ -1,0 +1,114 @@
+"""Network cards and disks of machines, where their `resource_uri` points: `nodes/{system_id}/interfaces/` and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import NotFound
+from regiond.api import shapes
+from regiond.api.encoding.machines import encode_block_device, encode_interface
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.paths import id_in
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.machines import find_machine
+from regiond.api.services import Services
+from regiond.machines.model import DiskView, MachineView, NicView
+
+
+async def _interfaces(call: Call) -> Reply:
+    machine: MachineView = call.target
+    return json_reply([encode_interface(machine, nic) for nic in machine.nics])
+
+
+async def _find_interface(services: Services, path: Mapping[str, str]) -> tuple[MachineView, NicView]:
+    machine = await find_machine(services, path)
+    wanted = id_in(path["id"], "Interface")
+    for nic in machine.nics:
+        if nic.id == wanted:
+            return machine, nic
+    raise NotFound("No Interface matches the given query.")
+
+
+async def _interface(call: Call) -> Reply:
+    return json_reply(encode_interface(*call.target))
+
+
+async def _disks(call: Call) -> Reply:
+    machine: MachineView = call.target
+    return json_reply([encode_block_device(machine, disk) for disk in machine.disks])
+
+
+async def _find_disk(services: Services, path: Mapping[str, str]) -> tuple[MachineView, DiskView]:
+    machine = await find_machine(services, path)
+    wanted = id_in(path["id"], "BlockDevice")
+    for disk in machine.disks:
+        if disk.id == wanted:
+            return machine, disk
+    raise NotFound("No BlockDevice matches the given query.")
+
+
+async def _disk(call: Call) -> Reply:
+    return json_reply(encode_block_device(*call.target))
+
+
+INTERFACES = Resource(
+    handler="InterfacesHandler",
+    path="nodes/{system_id}/interfaces/",
+    doc="The network cards of a machine.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="List the interfaces of a machine",
+            result=Result(doc="The interfaces.", schema=shapes.array(shapes.INTERFACE)),
+            find=find_machine,
+            run=_interfaces,
+        ),
+    ),
+)
+INTERFACE = Resource(
+    handler="InterfaceHandler",
+    path="nodes/{system_id}/interfaces/{id}/",
+    doc="One network card of a machine.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="Read an interface",
+            result=Result(doc="The interface.", schema=shapes.INTERFACE),
+            find=_find_interface,
+            run=_interface,
+        ),
+    ),
+)
+BLOCK_DEVICES = Resource(
+    handler="BlockDevicesHandler",
+    path="nodes/{system_id}/blockdevices/",
+    doc="The disks of a machine.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="List the block devices of a machine",
+            result=Result(doc="The block devices.", schema=shapes.array(shapes.BLOCK_DEVICE)),
+            find=find_machine,
+            run=_disks,
+        ),
+    ),
+)
+BLOCK_DEVICE = Resource(
+    handler="BlockDeviceHandler",
+    path="nodes/{system_id}/blockdevices/{id}/",
+    doc="One disk of a machine.",
+    endpoints=(
+        Endpoint(
+            method="GET",
+            permission=Permission.USER,
+            title="Read a block device",
+            result=Result(doc="The block device.", schema=shapes.BLOCK_DEVICE),
+            find=_find_disk,
+            run=_disk,
+        ),
+    ),
+)
+RESOURCES = (INTERFACES, INTERFACE, BLOCK_DEVICES, BLOCK_DEVICE)

@@ -1,0 +1,267 @@
+"""What answers look like, as JSON schemas: key sets and types that clients decode strictly. OpenAPI shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+INT: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+STR: Schema = {"type": "string"}
+BOOL: Schema = {"type": "boolean"}
+NULL: Schema = {"type": "null"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+ANYTHING: Schema = {"type": "object", "additionalProperties": True}
+
+
+def maybe(schema: Schema) -> Schema:
+    return {"anyOf": [schema, NULL]}
+
+
+def array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def mapping(values: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": values}
+
+
+def record(title: str, /, **properties: Schema) -> Schema:
+    """An object with exactly these keys, every time. Titled ones become components of the OpenAPI document."""
+    return {
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+ZONE = record("Zone", id=INT, name=STR, description=STR, resource_uri=STR)
+POOL = record("ResourcePool", id=INT, name=STR, description=STR, resource_uri=STR)
+USER = record("User", username=STR, email=STR, is_superuser=BOOL, is_local=BOOL, resource_uri=STR)
+API_KEY = record("ApiKey", name=STR, consumer_key=STR, token_key=STR)
+NEW_API_KEY = record("NewApiKey", name=STR, consumer_key=STR, token_key=STR, token_secret=STR)
+AMOUNTS = record("Amounts", cores=INT, memory=INT, local_storage=INT)
+STORAGE_POOL = record(
+    "StoragePool", id=STR, name=STR, type=STR, path=STR, total=INT, used=INT, available=INT, default=BOOL
+)
+HOST_MACHINE = record("HostMachine", system_id=maybe(STR), __incomplete__=BOOL)
+VM_HOST = record(
+    "VmHost",
+    id=INT,
+    name=STR,
+    tags=array(STR),
+    type=STR,
+    architectures=array(STR),
+    capabilities=array(STR),
+    total=AMOUNTS,
+    used=AMOUNTS,
+    available=AMOUNTS,
+    zone=ZONE,
+    cpu_over_commit_ratio=NUMBER,
+    memory_over_commit_ratio=NUMBER,
+    storage_pools=array(STORAGE_POOL),
+    pool=POOL,
+    host=HOST_MACHINE,
+    default_macvlan_mode=maybe(STR),
+    version=STR,
+    resource_uri=STR,
+)
+VIRTUAL_MACHINE = record(
+    "VirtualMachine",
+    id=INT,
+    identifier=STR,
+    project=STR,
+    pinned_cores=array(INT),
+    unpinned_cores=INT,
+    memory=INT,
+    hugepages_backed=BOOL,
+    machine_id=maybe(INT),
+    bmc_id=INT,
+    resource_uri=STR,
+)
+COMPOSED = record("Composed", system_id=STR, resource_uri=STR)
+
+INTERFACE = record(
+    "Interface",
+    resource_uri=STR,
+    id=INT,
+    name=STR,
+    type=STR,
+    enabled=BOOL,
+    tags=array(STR),
+    vlan=NULL,
+    links=array(ANYTHING),
+    mac_address=STR,
+    effective_mtu=INT,
+    parents=array(STR),
+    children=array(STR),
+    system_id=STR,
+    discovered=array(ANYTHING),
+    params=STR,
+    link_connected=BOOL,
+    interface_speed=INT,
+    link_speed=INT,
+    numa_node=maybe(INT),
+    sriov_max_vf=INT,
+    vendor=maybe(STR),
+    product=maybe(STR),
+    firmware_version=maybe(STR),
+)
+BLOCK_DEVICE = record(
+    "BlockDevice",
+    resource_uri=STR,
+    id=INT,
+    name=STR,
+    path=STR,
+    used_for=STR,
+    uuid=maybe(STR),
+    model=maybe(STR),
+    id_path=maybe(STR),
+    serial=maybe(STR),
+    tags=array(STR),
+    block_size=INT,
+    used_size=INT,
+    size=INT,
+    available_size=INT,
+    filesystem=NULL,
+    partitions=array(ANYTHING),
+    system_id=STR,
+    type=STR,
+    partition_table_type=maybe(STR),
+    storage_pool=maybe(STR),
+    firmware_version=maybe(STR),
+    numa_node=maybe(INT),
+)
+DOMAIN = record(
+    "Domain",
+    id=INT,
+    name=STR,
+    authoritative=BOOL,
+    ttl=maybe(INT),
+    is_default=BOOL,
+    resource_record_count=INT,
+    resource_uri=STR,
+)
+GATEWAY = record("Gateway", gateway_ip=maybe(STR), link_id=maybe(INT))
+POD_REF = record("PodReference", id=INT, name=STR, resource_uri=STR)
+PARENT_REF = record("MachineReference", system_id=STR, resource_uri=STR, __incomplete__=BOOL)
+
+MACHINE_TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
+
+MACHINE = record(
+    "Machine",
+    resource_uri=STR,
+    system_id=STR,
+    hostname=STR,
+    fqdn=STR,
+    tag_names=array(STR),
+    owner_data=mapping(STR),
+    workload_annotations=mapping(STR),
+    osystem=STR,
+    distro_series=STR,
+    architecture=STR,
+    memory=INT,
+    cpu_count=INT,
+    cpu_speed=maybe(INT),
+    hardware_info=mapping(STR),
+    hardware_uuid=maybe(STR),
+    ip_addresses=array(STR),
+    power_state=STR,
+    power_type=STR,
+    status=INT,
+    status_name=STR,
+    status_message=maybe(STR),
+    status_action=maybe(STR),
+    node_type=INT,
+    node_type_name=STR,
+    interface_set=array(INTERFACE),
+    boot_interface=maybe(INTERFACE),
+    blockdevice_set=array(BLOCK_DEVICE),
+    physicalblockdevice_set=array(BLOCK_DEVICE),
+    virtualblockdevice_set=array(BLOCK_DEVICE),
+    boot_disk=maybe(BLOCK_DEVICE),
+    storage=NUMBER,
+    zone=ZONE,
+    pool=POOL,
+    domain=DOMAIN,
+    owner=maybe(STR),
+    description=STR,
+    hwe_kernel=maybe(STR),
+    min_hwe_kernel=maybe(STR),
+    locked=BOOL,
+    netboot=BOOL,
+    disable_ipv4=BOOL,
+    ephemeral_deploy=BOOL,
+    enable_hw_sync=BOOL,
+    is_sync_healthy=BOOL,
+    bios_boot_method=maybe(STR),
+    swap_size=maybe(INT),
+    address_ttl=maybe(INT),
+    sync_interval=maybe(INT),
+    last_sync=maybe(STR),
+    next_sync=maybe(STR),
+    current_commissioning_result_id=maybe(INT),
+    current_installation_result_id=maybe(INT),
+    current_testing_result_id=maybe(INT),
+    **{f"{test}_status": maybe(INT) for test in MACHINE_TESTS},
+    **{f"{test}_status_name": maybe(STR) for test in MACHINE_TESTS},
+    pod=maybe(POD_REF),
+    virtualmachine_id=maybe(INT),
+    parent=maybe(PARENT_REF),
+    default_gateways=record("DefaultGateways", ipv4=GATEWAY, ipv6=GATEWAY),
+    bcaches=array(ANYTHING),
+    cache_sets=array(ANYTHING),
+    raids=array(ANYTHING),
+    volume_groups=array(ANYTHING),
+    special_filesystems=array(ANYTHING),
+    numanode_set=array(ANYTHING),
+)
+POWER_STATE = record("PowerState", state={"type": "string", "enum": ["on", "off", "unknown", "error"]})
+
+OPERATION_KEYS: Mapping[str, Schema] = {
+    "id": INT,
+    "kind": STR,
+    "state": STR,
+    "host_id": maybe(INT),
+    "host_name": maybe(STR),
+    "system_id": maybe(STR),
+    "hostname": maybe(STR),
+    "parent_id": maybe(INT),
+    "username": maybe(STR),
+    "request": ANYTHING,
+    "result": ANYTHING,
+    "explanation": maybe(ANYTHING),
+    "step": maybe(STR),
+    "attempt": INT,
+    "failures": INT,
+    "max_failures": INT,
+    "cancel_requested": BOOL,
+    "error": maybe(record("OperationError", code=STR, message=STR, details=ANYTHING)),
+    "undone": array(STR),
+    "created_at": MOMENT,
+    "started_at": maybe(MOMENT),
+    "finished_at": maybe(MOMENT),
+    "not_before": maybe(MOMENT),
+    "resource_uri": STR,
+}
+OPERATION = record("Operation", **OPERATION_KEYS)
+LOG_LINE = record("LogLine", at=MOMENT, attempt=INT, step=maybe(STR), message=STR, details=ANYTHING)
+OPERATION_WITH_LOG = record("OperationWithLog", **OPERATION_KEYS, log=array(LOG_LINE))
+
+RACK = record(
+    "Rack",
+    id=STR,
+    name=STR,
+    connected=BOOL,
+    hosts_reached=INT,
+    joined_at=MOMENT,
+    seen_at=maybe(MOMENT),
+    certificate_expires_at=MOMENT,
+    removed_at=maybe(MOMENT),
+    resource_uri=STR,
+)
+VERSION = record("Version", capabilities=array(STR), version=STR, subversion=STR)

@@ -1,0 +1,342 @@
+"""Services that remember what they were asked and answer with samples; and ways to ask the API without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+
+from common.errors import NotAuthenticated, NotFound
+from common.values import DriverType, PowerState
+from regiond.accounts.model import ApiKey, ApiKeyView, Caller
+from regiond.api.answering import Api
+from regiond.api.catalogue import SERVED
+from regiond.api.endpoint import Resource, SiteInfo
+from regiond.api.incoming import Incoming
+from regiond.api.replies import Reply
+from regiond.api.services import Services
+from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.machines.model import DiskView, MachineState, MachineView, NicView
+from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
+from regiond.racks.model import RackView
+
+AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+NOW_S = 1_800_000_000.0
+ZONE = Zone(id=1, name="default", description="")
+POOL = ResourcePool(id=0, name="default", description="Default pool")
+ADMIN = Caller(account_id=1, username="admin", is_admin=True)
+USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
+ADMIN_KEY = ApiKey.parse("adminconsumer:admintoken:adminsecret")
+USER_KEY = ApiKey.parse("userconsumer:usertoken:usersecret")
+RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
+
+HOST = HostView(
+    id=4,
+    name="hv-01",
+    driver=DriverType.LIBVIRT,
+    address="qemu:///system",
+    project="",
+    state=HostState.READY,
+    zone=ZONE,
+    pool=POOL,
+    tags=("pod-console-logging", "virtual"),
+    cpu_over_commit_ratio=1,
+    memory_over_commit_ratio=2.5,
+    default_macvlan_mode=None,
+    system_id="k3xq7a",
+    architecture="amd64",
+    hypervisor_version="9.0.0",
+    cpu_speed_mhz=2400,
+    total=Amounts(cores=4, memory_mib=12288, storage_bytes=10**11),
+    used=Amounts(cores=6, memory_mib=4096, storage_bytes=8 * 10**9),
+    storage_pools=(
+        StoragePoolView(
+            id=1,
+            pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
+            name="images",
+            type="dir",
+            path="/srv/images",
+            total_bytes=10**11,
+            used_bytes=8 * 10**9,
+            claimed_bytes=9 * 10**9,
+            used_elsewhere_bytes=0,
+            is_default=True,
+        ),
+        StoragePoolView(
+            id=2,
+            pool_key="gone",
+            name="gone",
+            type="dir",
+            path="/gone",
+            total_bytes=1,
+            used_bytes=0,
+            claimed_bytes=0,
+            used_elsewhere_bytes=0,
+            is_default=False,
+            missing_since=AT,
+        ),
+    ),
+    created_at=AT,
+)
+UNKNOWN_HOST = evolve(
+    HOST, id=5, state=HostState.PENDING, total=None, architecture=None, hypervisor_version=None, storage_pools=()
+)
+MACHINE = MachineView(
+    id=9,
+    uuid=UUID("11111111-2222-4333-8444-555555555555"),
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    state=MachineState.READY,
+    power_state="paused",
+    architecture="amd64",
+    cores=2,
+    memory_mib=4096,
+    tags=("virtual",),
+    pool=POOL,
+    zone=ZONE,
+    owner="ann",
+    description="",
+    host_id=4,
+    host_name="hv-01",
+    host_system_id="k3xq7a",
+    driver="virsh",
+    guest_id=17,
+    disks=(
+        DiskView(
+            id=31,
+            index=0,
+            volume="v0",
+            storage_pool_name="images",
+            storage_pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
+            size_bytes=5 * 10**9,
+            serial="abc0",
+            tags=(),
+        ),
+    ),
+    nics=(NicView(id=41, index=0, name="eth0", mac_address="52:54:00:00:00:01", kind="network", source="default"),),
+    created_at=AT,
+)
+GUEST = GuestView(
+    id=17,
+    host_id=4,
+    name="quick-fox",
+    project="",
+    machine_id=9,
+    power_state="on",
+    cores=2,
+    memory_mib=4096,
+    pinned_core_ids=(),
+    huge_pages_backed=False,
+)
+OPERATION = Operation(
+    id=77,
+    kind=OperationKind.COMPOSE,
+    state=OperationState.SUCCEEDED,
+    host_id=4,
+    host_name="hv-01",
+    machine_id=9,
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    parent_id=None,
+    account_id=1,
+    username="admin",
+    created_at=AT,
+)
+RUNNING = evolve(OPERATION, state=OperationState.RUNNING)
+FAILED = evolve(
+    OPERATION,
+    state=OperationState.FAILED,
+    error_code="out_of_capacity",
+    error_message="cores: 4 asked, 1 of 4 left.",
+    error_details={"asked": 4},
+)
+RACK = RackView(
+    id=UUID(RACK_ID),
+    name="rack-1",
+    connected=True,
+    joined_at=AT,
+    seen_at=AT,
+    certificate_fingerprint="sha256:aa",
+    certificate_expires_at=AT,
+    hosts_reached=1,
+)
+LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)
+
+
+@frozen
+class Asked:
+    """One call of a service: `hosts.create` with what it was given."""
+
+    name: str
+    args: tuple[Any, ...]
+    named: Mapping[str, Any]
+
+
+class Recorder:
+    """Any method of one service: remembers the call, then answers with the canned answer, or raises it."""
+
+    def __init__(self, service: str, asked: list[Asked], answers: Mapping[str, Any]) -> None:
+        self._service = service
+        self._asked = asked
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*args: Any, **named: Any) -> Any:
+            key = f"{self._service}.{name}"
+            self._asked.append(Asked(key, args, named))
+            answer = self._answers[key]
+            if callable(answer):
+                answer = answer(*args)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+        return call
+
+
+def _host(host_id: int) -> HostView | NotFound:
+    return {4: HOST, 5: UNKNOWN_HOST}.get(host_id) or NotFound("Not Found")
+
+
+def _named(known: Mapping[str, Any]) -> Callable[[str], Any]:
+    return lambda name: known.get(name) or NotFound("Not Found")
+
+
+def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Caller | NotAuthenticated:
+    given = ApiKey(consumer_key=consumer_key, token_key=token_key, token_secret=token_secret)
+    return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
+
+
+ANSWERS: Mapping[str, Any] = {
+    "hosts.list": (HOST, UNKNOWN_HOST),
+    "hosts.read": _host,
+    "hosts.create": HOST,
+    "hosts.update": HOST,
+    "hosts.start_refresh": OPERATION,
+    "hosts.start_remove": OPERATION,
+    "hosts.parameters": {"power_address": "qemu:///system", "power_pass": ""},
+    "hosts.add_tag": HOST,
+    "hosts.remove_tag": HOST,
+    "hosts.trust": HOST,
+    "hosts.guests": (GUEST,),
+    "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
+    "machines.list": (MACHINE,),
+    "machines.read": _named({"wdpx3n": MACHINE}),
+    "machines.start_compose": OPERATION,
+    "machines.start_power": OPERATION,
+    "machines.start_delete": OPERATION,
+    "machines.query_power": PowerState.PAUSED,
+    "operations.list": (OPERATION,),
+    "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
+    "operations.log": LOG,
+    "operations.wait": OPERATION,
+    "operations.cancel": OPERATION,
+    "accounts.authenticate": _authenticated,
+    "accounts.create_key": "newconsumer:newtoken:newsecret",
+    "accounts.delete_key": None,
+    "accounts.list_keys": (ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT),),
+    "accounts.users": (ADMIN, USER),
+    "accounts.user": _named({"admin": ADMIN, "ann": USER}),
+    "groups.zones": (ZONE,),
+    "groups.zone": _named({"default": ZONE}),
+    "groups.create_zone": ZONE,
+    "groups.update_zone": ZONE,
+    "groups.delete_zone": None,
+    "groups.pools": (POOL,),
+    "groups.pool": _named({"default": POOL, "0": POOL}),
+    "groups.create_pool": POOL,
+    "groups.update_pool": POOL,
+    "groups.delete_pool": None,
+    "racks.list": (RACK,),
+    "racks.read": _named({RACK_ID: RACK}),
+    "racks.remove": None,
+    "racks.make_token": "innkeeper-token",
+}
+
+_LOOKING = {"accounts.authenticate", "hosts.read", "machines.read", "groups.zone", "groups.pool"}
+
+
+@frozen(kw_only=True)
+class World:
+    """An API over recorders. `answers` may be changed by a test."""
+
+    answers: dict[str, Any] = field(factory=lambda: dict(ANSWERS))
+    asked: list[Asked] = field(factory=list)
+    info: SiteInfo = field(factory=lambda: SiteInfo(simulated_hosts=True))
+    nonces: list[int] = field(factory=lambda: [0])
+
+    def services(self) -> Services:
+        return Services(
+            hosts=cast(Any, Recorder("hosts", self.asked, self.answers)),
+            machines=cast(Any, Recorder("machines", self.asked, self.answers)),
+            operations=cast(Any, Recorder("operations", self.asked, self.answers)),
+            accounts=cast(Any, Recorder("accounts", self.asked, self.answers)),
+            groups=cast(Any, Recorder("groups", self.asked, self.answers)),
+            racks=cast(Any, Recorder("racks", self.asked, self.answers)),
+        )
+
+    def done(self) -> list[Asked]:
+        """What was asked beyond looking things up."""
+        return [one for one in self.asked if one.name not in _LOOKING]
+
+    def signed(self, key: ApiKey = ADMIN_KEY) -> str:
+        self.nonces[0] += 1
+        return authorization(key, nonce=f"n{self.nonces[0]}")
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        op: str | None = None,
+        form: Mapping[str, Any] | None = None,
+        body: Any = None,
+        key: ApiKey | None = ADMIN_KEY,
+        **incoming: Any,
+    ) -> Reply:
+        """The answer to `path` below the API's base. `form` goes where the method takes it; `body` is sent as JSON."""
+        resource, parts = resource_at(path)
+        pairs = [("op", op)] if op is not None else []
+        content: dict[str, Any] = {}
+        if body is not None:
+            content = {"body": json.dumps(body).encode(), "content_type": "application/json"}
+        elif form is not None and method in {"POST", "PUT"}:
+            kind = "application/x-www-form-urlencoded"
+            content = {"body": urlencode(form, doseq=True).encode(), "content_type": kind}
+        query = urlencode(pairs)
+        if form is not None and method not in {"POST", "PUT"}:
+            query = urlencode([*pairs, *form.items()], doseq=True)
+        given = {"query": query, **content, "authorization": self.signed(key) if key else None, **incoming}
+        api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)
+        return await api.answer(resource, parts, Incoming(method=method, **given), "reference-1")
+
+
+def resource_at(path: str) -> tuple[Resource, dict[str, str]]:
+    """The resource served at `path`, and the parts of the path that its parameters stand for."""
+    segments = path.split("/")
+    for resource in SERVED:
+        wanted = resource.path.split("/")
+        if len(wanted) == len(segments):
+            parts = {name[1:-1]: part for name, part in zip(wanted, segments, strict=True) if name.startswith("{")}
+            if all(name.startswith("{") or name == part for name, part in zip(wanted, segments, strict=True)):
+                return resource, parts
+    raise AssertionError(f"nothing is served at {path}")
+
+
+def authorization(key: ApiKey, *, nonce: str, timestamp_s: float = NOW_S) -> str:
+    return (
+        'OAuth oauth_version="1.0", oauth_signature_method="PLAINTEXT", '
+        f'oauth_consumer_key="{key.consumer_key}", oauth_token="{key.token_key}", '
+        f'oauth_signature="%26{key.token_secret}", oauth_nonce="{nonce}", oauth_timestamp="{int(timestamp_s)}"'
+    )
+
+
+def json_of(reply: Reply) -> Any:
+    assert reply.content_type.startswith("application/json"), reply
+    return json.loads(reply.body)
