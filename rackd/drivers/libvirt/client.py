@@ -45,6 +45,7 @@ class HostAnswers:
     hostname: str
     lib_version: int
     node_info: tuple[str, int, int, int, int, int, int, int]
+    memory_kib: int | None
     capabilities: str
     has_smbios: bool
     nwfilter_uuid: str | None
@@ -98,10 +99,11 @@ class Client:
         live = self.call("listing networks", connection.listAllNetworks, libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
         live_ids = {network.UUIDString() for network in live}
         return HostAnswers(
-            uri=connection.getURI(),
+            uri=connection.getURI().partition("?")[0],
             hostname=self.call("asking for the host name", connection.getHostname),
             lib_version=self.lib_version(),
             node_info=tuple(self.call("asking for the capacity", connection.getInfo)),
+            memory_kib=self._memory_kib(),
             capabilities=capabilities,
             has_smbios=self._has_smbios(),
             nwfilter_uuid=self._nwfilter_uuid(),
@@ -125,6 +127,14 @@ class Client:
             with suppress(NotFound):
                 found.append((self.call("reading a network", network.XMLDesc), network.UUIDString() in live_ids))
         return found
+
+    def _memory_kib(self) -> int | None:
+        """The kernel's own total; the sum over NUMA cells in the node's info may lag behind it on young machines."""
+        every_cell = libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS
+        try:
+            return int(self.call("asking for the memory", self._connection.getMemoryStats, every_cell)["total"])
+        except (Unsupported, DriverFailed, KeyError):
+            return None
 
     def _has_smbios(self) -> bool:
         try:

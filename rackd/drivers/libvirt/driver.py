@@ -9,7 +9,7 @@ import structlog
 
 from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
 from common.values import Discovery, Guest, GuestChange, GuestRef, GuestSpec, PowerAction, PowerState
-from rackd.drivers.libvirt import definition, facts, guests, power, volumes
+from rackd.drivers.libvirt import definition, facts, guests, power, storage
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.handles import Domain, Volume
 from rackd.drivers.libvirt.session import Session
@@ -60,20 +60,20 @@ class LibvirtDriver:
             return self._our_own(client, there, spec)
         if client.domain_named(spec.name) is not None:
             raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name)
-        wanted = volumes.places(client, spec)
+        wanted = storage.places(client, spec)
         made: list[Volume] = []
         try:
-            disks = volumes.make(wanted, made)
+            disks = storage.make(wanted, made)
             domain = self._define(client, spec, definition.domain_xml(spec, disks, traits, offer))
         except InnkeeperError:
-            volumes.undo(made)
+            storage.undo(made)
             raise
         log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(disks))
         return self._guest(client, domain)
 
-    def decompose(self, guest: GuestRef, volumes_made: tuple[tuple[str, str], ...] = ()) -> None:
+    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
         client = self._session.client()
-        named = set(volumes_made)
+        named = set(volumes)
         domain = client.domain(str(guest.mark.machine_id))
         if domain is not None:
             tree = parse(domain.xml(), f"the guest {domain.name}")
@@ -84,7 +84,7 @@ class LibvirtDriver:
             named |= {made for made in map(paths.place_of, guests.disk_paths(tree).values()) if made is not None}
             self._remove(domain)
         in_use = {path for other in client.all_domains() for path in guests.paths_of(other.stats)}
-        volumes.remove(client, guest.mark, named, in_use)
+        storage.remove(client, guest.mark, named, in_use)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = self._marked(self._session.client(), guest)

@@ -136,17 +136,22 @@ def storage_pool(pool: Element, used_by_guests_bytes: int) -> StoragePool:
     )
 
 
-def numa_nodes(capabilities: str) -> tuple[NumaNode, ...]:
-    cells = parse(capabilities, "its capabilities").iterfind("host/topology/cells/cell")
+def numa_nodes(capabilities: str, memory_mib: int) -> tuple[NumaNode, ...]:
+    """A single cell has all of the host's memory, `memory_mib`."""
+    cells = parse(capabilities, "its capabilities").findall("host/topology/cells/cell")
     return tuple(
         NumaNode(
             node_id=int(cell.get("id", "0")),
             core_ids=tuple(sorted(int(cpu.get("id", "0")) for cpu in cell.iterfind("cpus/cpu"))),
-            memory_mib=mib_from_kib((bytes_at(cell, "memory", unit="KiB") or 0) // 1024),
+            memory_mib=memory_mib if len(cells) == 1 else _mib_at(cell, "memory"),
             huge_pages=_huge_pages(cell),
         )
         for cell in cells
     )
+
+
+def _mib_at(tree: Element, path: str) -> int:
+    return mib_from_kib((bytes_at(tree, path, unit="KiB") or 0) // 1024)
 
 
 def _huge_pages(cell: Element) -> tuple[HugePages, ...]:
@@ -194,7 +199,8 @@ def _cidr(address: Element) -> str | None:
 def facts_of(answers: HostAnswers, pools: Iterable[Element], used_bytes: Mapping[str, int]) -> HostFacts:
     """`used_bytes` maps a pool's id to what guests' disks really take in it."""
     traits = traits_of(answers)
-    _, memory_mib, cores, mhz, *_ = answers.node_info
+    _, node_memory_mib, cores, mhz, *_ = answers.node_info
+    memory_mib = node_memory_mib if answers.memory_kib is None else mib_from_kib(answers.memory_kib)
     return HostFacts(
         server_identity=server_identity(answers),
         hypervisor_version=version_text(answers.lib_version),
@@ -203,7 +209,7 @@ def facts_of(answers: HostAnswers, pools: Iterable[Element], used_bytes: Mapping
         memory_mib=memory_mib,
         cpu_speed_mhz=mhz or None,
         emulated=traits.emulated,
-        numa_nodes=numa_nodes(answers.capabilities) if traits.domain_type != "test" else (),
+        numa_nodes=() if traits.domain_type == "test" else numa_nodes(answers.capabilities, memory_mib),
         storage_pools=tuple(
             sorted(
                 (storage_pool(pool, used_bytes.get(text_at(pool, "uuid"), 0)) for pool in pools),

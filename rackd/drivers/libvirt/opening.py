@@ -31,7 +31,11 @@ class LibvirtOpening:
         """A driver that is connected. NotTrusted before anything is contacted when the host's SSH key is not pinned
         yet or there is no key of ours; InvalidRequest for an address that is none."""
         driver = LibvirtDriver(connector(access), access.installation_id)
-        driver.reach()
+        try:
+            driver.reach()
+        except BaseException:
+            driver.close()
+            raise
         return driver
 
 

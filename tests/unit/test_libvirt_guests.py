@@ -1,0 +1,211 @@
+"""Domains become guests: from recorded statistics of libvirt 9.0 (QEMU 7.2), and from definitions."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.marks import volume_name
+from common.values import GuestDisk, GuestNic, Mark, NicKind, PowerState
+from rackd.drivers.libvirt.client import BulkDomain
+from rackd.drivers.libvirt.guests import PoolPaths, guest_of_definition, listing, paths_of, power_of
+from rackd.drivers.libvirt.pretended import Stats, completed
+from rackd.drivers.libvirt.watching import change_of
+
+INSTALLATION = UUID("00000000-0000-4000-8000-00000000000a")
+MACHINE = UUID("be92b969-8fab-405d-a684-c53778925c45")
+MARK = Mark(installation_id=INSTALLATION, machine_id=MACHINE)
+OURS = f"/var/lib/libvirt/images/{volume_name(MARK, 0)}"
+PATHS = PoolPaths(
+    paths=(
+        ("/var/lib/libvirt/images", "images"),
+        ("/var/lib/libvirt/images/fast", "fast"),
+        ("/dev/vg0", "vg"),
+        ("", "x"),
+    )
+)
+OFF: Stats = {
+    "state.state": 5,
+    "state.reason": 0,
+    "balloon.current": 65536,
+    "balloon.maximum": 131072,
+    "vcpu.current": 2,
+    "vcpu.maximum": 4,
+    "block.count": 5,
+    "block.0.name": "vda",
+    "block.0.path": OURS,
+    "block.0.allocation": 10002432,
+    "block.0.capacity": 1000000000,
+    "block.0.physical": 1000000000,
+    "block.1.name": "vdb",  # of type volume, or an empty drive: at rest nothing more is told
+    "block.2.name": "vdc",
+    "block.2.path": "/var/lib/libvirt/images/missing",
+    "block.3.name": "hda",
+    "block.3.path": "/var/lib/libvirt/images/debian.ISO",
+    "block.3.allocation": 5001216,
+    "block.3.capacity": 5000000,
+    "block.3.physical": 5000000,
+    "block.4.name": "hdb",
+}
+ON: Stats = {
+    **OFF,
+    "state.state": 1,
+    "block.count": 1,
+    "block.0.rd.reqs": 0,
+    "block.0.allocation": 0,
+    "block.0.physical": 10006528,
+}
+
+
+def bulk(stats: Stats, *, uuid: UUID = MACHINE, name: str = "one") -> BulkDomain:
+    return BulkDomain(name=name, uuid=str(uuid), stats=stats)
+
+
+def test_a_guest_is_told_from_the_statistics_alone() -> None:
+    found = listing([bulk(OFF)], PATHS, INSTALLATION)
+    guest = found.guests[0]
+    assert (guest.name, guest.guest_id, guest.power) == ("one", str(MACHINE), PowerState.OFF)
+    assert (guest.cores, guest.memory_mib) == (2, 128)
+    assert guest.disks == (
+        GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARK, 0)),
+    )
+
+
+def test_a_disk_that_is_missing_is_a_problem_and_no_more() -> None:
+    found = listing([bulk(OFF)], PATHS, INSTALLATION)
+    assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
+
+
+def test_what_a_disk_takes_is_the_same_at_rest_and_running() -> None:
+    at_rest = listing([bulk(OFF)], PATHS, INSTALLATION).used_bytes["images"]
+    running = listing([bulk(ON)], PATHS, INSTALLATION).used_bytes["images"]
+    assert (at_rest, running) == (10002432, 10006528)
+
+
+def test_a_shared_disk_counts_once() -> None:
+    both = listing([bulk(ON), bulk(ON, uuid=INSTALLATION, name="two")], PATHS, INSTALLATION)
+    assert both.used_bytes == {"images": 10006528}
+
+
+def test_an_odd_sized_image_has_one_size() -> None:
+    at_rest = {**ON, "block.0.capacity": 5_000_000}
+    running = {**ON, "block.0.capacity": 5_000_192}
+    assert [listing([bulk(stats)], PATHS, INSTALLATION).guests[0].disks for stats in (at_rest, running)] == [
+        listing([bulk(running)], PATHS, INSTALLATION).guests[0].disks
+    ] * 2
+
+
+def test_a_guest_is_ours_when_its_id_and_its_disks_say_so() -> None:
+    assert listing([bulk(OFF)], PATHS, INSTALLATION).guests[0].mark == MARK
+
+
+def test_a_guest_is_foreign_when_id_disk_pool_or_installation_differ() -> None:
+    elsewhere = {**OFF, "block.0.path": f"/home/me/{volume_name(MARK, 0)}"}
+    for domain, installation in (
+        (bulk(OFF, uuid=INSTALLATION), INSTALLATION),
+        (bulk({**OFF, "block.count": 0}), INSTALLATION),
+        (bulk(elsewhere), INSTALLATION),
+        (bulk(OFF), MACHINE),
+    ):
+        assert listing([domain], PATHS, installation).guests[0].mark is None
+
+
+def test_a_guest_that_tells_too_little_is_left_out_with_a_problem() -> None:
+    found = listing([bulk({"state.state": 1}, name="busy"), bulk(ON)], PATHS, INSTALLATION)
+    assert [guest.name for guest in found.guests] == ["one"]
+    assert [problem.subject for problem in found.problems] == ["busy"]
+
+
+def test_the_innermost_pool_holds_a_volume() -> None:
+    assert PATHS.pool_of("/var/lib/libvirt/images/a") == "images"
+    assert PATHS.pool_of("/var/lib/libvirt/images/fast/a") == "fast"
+    assert PATHS.pool_of("/var/lib/libvirt/images-old/a") is None
+    assert PATHS.place_of("/dev/vg0/lv") == ("vg", "lv")
+
+
+@given(st.integers())
+def test_every_state_has_a_power(state: int) -> None:
+    assert power_of(state) in PowerState
+
+
+def test_only_disks_with_something_behind_them_are_in_use() -> None:
+    assert paths_of(OFF) == {OURS, "/var/lib/libvirt/images/missing"}
+
+
+DEFINITION = f"""
+<domain type='kvm'>
+  <name>odd</name><uuid>{MACHINE}</uuid>
+  <metadata>
+    <other xmlns='http://example.org/other'/>
+    <m:mark xmlns:m='urn:innkeeper:mark:1' installation='{INSTALLATION}' machine='{MACHINE}'/>
+  </metadata>
+  <memory unit='GiB'>2</memory><memoryBacking><hugepages/></memoryBacking>
+  <vcpu current='2'>4</vcpu>
+  <cputune>
+    <vcpupin vcpu='0' cpuset='3'/><vcpupin vcpu='1' cpuset='1'/><vcpupin vcpu='2' cpuset='4-7'/>
+    <emulatorpin cpuset='0'/>
+  </cputune>
+  <os><type arch='aarch64' machine='virt'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'><source file='{OURS}'/><target dev='vda'/><serial>abc</serial></disk>
+    <disk type='block'><source dev='/dev/vg0/lv'/><target dev='vdb'/></disk>
+    <disk type='file' device='cdrom'><source file='/x.img'/><target dev='sda'/></disk>
+    <disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vdc'/></disk>
+    <interface type='direct'><mac address='52:54:00:00:00:01'/><source dev='eth0' mode='bridge'/></interface>
+    <interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/></interface>
+    <interface type='user'><mac address='52:54:00:00:00:03'/></interface>
+    <interface type='network'><mac address='52:54:00:00:00:04'/><source network='default'/></interface>
+    <interface type='hostdev'><mac address='52:54:00:00:00:05'/></interface>
+  </devices>
+</domain>
+"""
+
+
+def test_a_definition_tells_everything() -> None:
+    guest = guest_of_definition(DEFINITION, ON, PATHS)
+    assert (guest.name, guest.mark, guest.power, guest.architecture) == ("odd", MARK, PowerState.ON, "arm64")
+    assert (guest.cores, guest.memory_mib, guest.huge_pages_backed, guest.pinned_core_ids) == (2, 2048, True, (1, 3))
+    assert guest.disks == (
+        GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARK, 0), serial="abc"),
+        GuestDisk(device="vdb", size_bytes=0, pool_id="vg", volume="lv"),
+    )
+    assert guest.nics == (
+        GuestNic(mac_address="52:54:00:00:00:01", kind=NicKind.MACVLAN, source="eth0"),
+        GuestNic(mac_address="52:54:00:00:00:02", kind=NicKind.BRIDGE, source="br0"),
+        GuestNic(mac_address="52:54:00:00:00:03", kind=NicKind.USER),
+        GuestNic(mac_address="52:54:00:00:00:04", kind=NicKind.NETWORK, source="default"),
+    )
+
+
+def test_a_spoiled_or_missing_mark_is_no_mark() -> None:
+    spoiled = DEFINITION.replace(f"installation='{INSTALLATION}'", "installation='x'")
+    missing = DEFINITION.replace("urn:innkeeper:mark:1", "urn:innkeeper:mark:9")
+    halved = DEFINITION.replace(f"machine='{MACHINE}'", "")
+    assert [guest_of_definition(xml, ON, PATHS).mark for xml in (spoiled, missing, halved)] == [None] * 3
+
+
+def test_the_test_drivers_statistics_are_completed_from_the_definition() -> None:
+    full = completed({"state.state": 5}, DEFINITION, {OURS: 7}.get)
+    assert (full["vcpu.current"], full["balloon.maximum"]) == (2, 2 * 1024 * 1024)
+    assert (full["block.0.path"], full["block.0.capacity"]) == (OURS, 7)
+    assert "block.1.capacity" not in full
+
+
+def test_lifecycle_events_become_changes() -> None:
+    told = [change_of("one", "id", event, 0) for event in range(9)]
+    assert [(change.event.value, change.power) if change else None for change in told] == [
+        ("appeared", None),
+        ("gone", None),
+        ("power", PowerState.ON),
+        ("power", PowerState.PAUSED),
+        ("power", PowerState.ON),
+        ("power", PowerState.OFF),
+        None,
+        ("power", PowerState.PAUSED),
+        ("changed", None),
+    ]
+    renamed = change_of("one", "id", 0, 2)
+    assert renamed is not None
+    assert renamed.event.value == "changed"
