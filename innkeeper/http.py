@@ -162,7 +162,8 @@ def api_url(text: str) -> str:
     try:
         parts = urlsplit(text.strip())
         place = parts.netloc.encode("idna").decode("ascii")
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        named = bool(parts.hostname) and "_" not in (parts.hostname or "")  # Twisted looks up no name with a "_"
+        usable = named and parts.scheme in ("http", "https") and (parts.port is None or parts.port > 0)
     except ValueError:  # a port that is no number, brackets that do not match, a name that no domain can have
         usable = False
     if not usable or parts.query or parts.username is not None:
