@@ -18,9 +18,8 @@ from regiond.hosts.service import Hosts
 from regiond.ledger import store as ledger
 from regiond.machines import store
 from regiond.machines.model import ComposeRequest
-from regiond.machines.service import MAX_FAILURES
 from regiond.machines.spec import guest_spec, offer_of
-from regiond.machines.steps import request_of
+from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.names import check_hostname, new_hostname, new_mac_address, new_system_id, numbered
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind
@@ -216,7 +215,7 @@ class _Commit:
             db, OperationKind.COMPOSE, host_id=self._host.id, host_name=self._host.name, machine_id=machine_id,
             system_id=system_id, hostname=spec.name, account_id=self._caller.account_id,
             request=request_of(spec, power_on=self._request.power_on),
-            explanation=self._placement.as_explanation(), max_failures=MAX_FAILURES,
+            explanation={**self._placement.as_explanation(), "chosen": self._host.name}, max_failures=MAX_FAILURES,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from common.errors import Busy, WrongState
+from common.errors import Busy, NotAllowed, WrongState
 from common.rpc.commands import HOST_FIND, GuestCall
 from common.values import DiskSpec, GuestChange, GuestEvent, GuestRef, GuestSpec, Mark, PowerAction, PowerState
 from common.wire import to_plain
@@ -16,8 +16,9 @@ from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.ledger import store as ledger
 from regiond.machines import store
-from regiond.machines.model import MachineFilter, MachineState, MachineView
-from regiond.machines.steps import request_of
+from regiond.machines.composing import Composer
+from regiond.machines.model import ComposeRequest, MachineFilter, MachineState, MachineView
+from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.service import Operations, request_hash
@@ -28,15 +29,23 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-MAX_FAILURES = 120  # with the longest pause of half a minute, an hour of trying
 FIND_DEADLINE_S = 20.0
 
 
 class Machines:
-    def __init__(self, database: Database, operations: Operations, calls: HostCalls, *, installation_id: UUID) -> None:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        calls: HostCalls,
+        composer: Composer,
+        *,
+        installation_id: UUID,
+    ) -> None:
         self._database = database
         self._operations = operations
         self._calls = calls
+        self._composer = composer
         self._installation_id = installation_id
 
     async def list(self, wanted: MachineFilter) -> tuple[MachineView, ...]:
@@ -47,6 +56,17 @@ class Machines:
         """Raises NotFound."""
         async with self._database.connection() as db:
             return await store.read(db, system_id)
+
+    async def start_compose(
+        self,
+        caller: Caller,
+        request: ComposeRequest,
+        *,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """See `Composer.start_compose`."""
+        return await self._composer.start_compose(caller, request, idempotency_key=idempotency_key, need_rack=need_rack)
 
     async def start_power(
         self,
@@ -152,11 +172,12 @@ class Machines:
         *,
         need_rack: bool,
     ) -> Operation:
-        caller.require_admin()
         asked = {"kind": kind.value, "system_id": system_id, **request}
 
         async def open_() -> int:
             machine = await self.read(system_id)
+            if not caller.is_admin and machine.owner != caller.username:
+                raise NotAllowed(f"{machine.hostname} is not yours.")
             if need_rack and machine.host_id is not None:
                 await self._calls.require(machine.host_id)
             async with self._database.transaction() as db:

@@ -29,6 +29,7 @@ from regiond.racks.calls import HostCalls
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+MAX_FAILURES = 120  # with the longest pause of half a minute, an hour of trying
 COMPOSE_DEADLINE_S = 110.0
 DECOMPOSE_DEADLINE_S = 60.0
 POWER_GRACE_S = 30.0

@@ -13,7 +13,7 @@ from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database
 from regiond.operations import store
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import Operation, OperationKind
+from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.work import LeaseLost, Work
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -54,9 +54,9 @@ class Engine:
         self._wake.set()
 
     def cancel_asked(self, operation_id: int) -> None:
-        """Stop the attempt that runs here; the next one undoes it."""
+        """Stop the attempt that runs here, unless it knows of it already; the next one undoes it."""
         held = self._running.get(operation_id)
-        if held is not None:
+        if held is not None and not held[0].cancel_requested and held[0].state is not OperationState.UNDOING:
             held[1].cancel()
 
     @property

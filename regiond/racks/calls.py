@@ -18,6 +18,7 @@ from common.rpc.commands import HOST_DISCOVER, HOST_REACH, Command, HostCall, Re
 from common.rpc.link import Link
 from common.values import Discovery, Guest, HostAccess, Problem
 from regiond.racks.links import LiveLinks
+from regiond.racks.model import RackCandidate
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -28,10 +29,10 @@ _NEXT_RACK = (HostUnreachable, Unsupported)  # this rack cannot get there; anoth
 class Reach(Protocol):
     """Which racks reach which hosts, as far as was seen."""
 
-    async def racks_for(self, host_id: int) -> Sequence[UUID]:
+    async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
         """Best first: those that reached it lately, those that never tried, those that failed longest ago."""
 
-    async def record_reach(self, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> None:
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         """Writes only what is news."""
 
 
@@ -94,16 +95,16 @@ class HostCalls:
         try:
             answer = await ask(link, access)
         except _NEXT_RACK as error:
-            await self._reach.record_reach(rack_id, host_id, error)
+            await self._reach.record_reach(str(rack_id), host_id, error)
             raise
-        await self._reach.record_reach(rack_id, host_id, None)
+        await self._reach.record_reach(str(rack_id), host_id)
         return answer
 
     async def _candidates(self, host_id: int) -> list[tuple[UUID, Link]]:
         found = [
-            (rack_id, link)
-            for rack_id in await self._reach.racks_for(host_id)
-            for link in [self._links.get(rack_id)]
+            (rack.rack_id, link)
+            for rack in await self._reach.racks_for(host_id)
+            for link in [self._links.get(rack.rack_id)]
             if link is not None
         ]
         if not found:

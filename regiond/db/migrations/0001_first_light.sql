@@ -281,7 +281,7 @@ create table idempotency_key (
 
 create function tell_operation() returns trigger language plpgsql as $$
 begin
-    perform pg_notify('operation', new.id || ' ' || new.state);
+    perform pg_notify('operation', new.id || ' ' || new.state || case when new.cancel_requested then ' cancel' else '' end);
     return null;
 end $$;
 create trigger operation_told after insert or update of state, cancel_requested on operation

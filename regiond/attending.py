@@ -1,0 +1,155 @@
+"""What happens when a rack comes, goes, or tells of a host: hosts are watched and tried, waiting work goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from common.certificates import Role
+from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost
+from common.rpc.commands import HOST_EVENT, HOST_WATCH, HostCall, HostEvent
+from common.rpc.link import Link
+from common.wire import from_plain
+from regiond.db.pool import Database
+from regiond.hosts.model import HostState
+from regiond.hosts.schedule import RefreshSchedule
+from regiond.hosts.service import Hosts
+from regiond.machines.service import Machines
+from regiond.operations import store as operation_store
+from regiond.racks.calls import HostCalls
+from regiond.racks.links import LiveLinks
+from regiond.racks.service import Racks
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+TRY_DEADLINE_S = 20.0
+TRIED_AT_ONCE = 8
+WATCH_EVERY_S = 5.0
+
+
+class Attendance:
+    """Keeps, for this region process: which hosts each linked rack reaches, and one watch a host."""
+
+    def __init__(
+        self,
+        database: Database,
+        links: LiveLinks,
+        racks: Racks,
+        hosts: Hosts,
+        machines: Machines,
+        calls: HostCalls,
+        schedule: RefreshSchedule,
+    ) -> None:
+        self._database = database
+        self._links = links
+        self._racks = racks
+        self._hosts = hosts
+        self._machines = machines
+        self._calls = calls
+        self._schedule = schedule
+        self._watched: dict[int, Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._spawn(self._watch_loop())
+
+    async def stop(self) -> None:
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def arrived(self, link: Link) -> None:
+        """A link was admitted. A rack is tried with every host, so that a new one is of use at once."""
+        if link.peer.role is not Role.RACK:
+            return
+        rack_id = UUID(link.peer.id)
+        self._links.up(rack_id, link)
+        await self._racks.link_up(link.peer.id)
+        self._spawn(self._try_hosts(rack_id))
+
+    async def left(self, link: Link) -> None:
+        if link.peer.role is not Role.RACK:
+            return
+        self._links.down(UUID(link.peer.id), link)
+        try:
+            await self._racks.link_down(link.peer.id)
+        except DatabaseUnavailable:
+            log.warning("link_down_not_recorded", rack=link.peer.name)  # its rows age by themselves
+
+    def told(self, link: Link, name: str, body: Any) -> None:
+        """An event of a rack."""
+        if name == HOST_EVENT and link.peer.role is Role.RACK:
+            self._spawn(self._host_event(from_plain(body, HostEvent)))
+
+    async def wake_waiting(self) -> None:
+        """What waits for a rack or a host is tried now."""
+        async with self._database.connection() as db:
+            await operation_store.wake_waiting(db)
+
+    async def _host_event(self, told: HostEvent) -> None:
+        if await self._machines.guest_changed(told.host_id, told.change):
+            await self._schedule.soon(told.host_id)
+
+    async def _try_hosts(self, rack_id: UUID) -> None:
+        await self.wake_waiting()
+        gate = asyncio.Semaphore(TRIED_AT_ONCE)
+
+        async def try_one(host_id: int) -> None:
+            async with gate:
+                try:
+                    await self._calls.try_from(rack_id, host_id, deadline_s=TRY_DEADLINE_S)
+                except InnkeeperError as error:
+                    log.info("rack_tried_host", host=host_id, code=error.code, because=error.message)
+
+        hosts = [host.id for host in await self._hosts.list() if host.state is not HostState.REMOVING]
+        await asyncio.gather(*(try_one(host_id) for host_id in hosts))
+        await self.wake_waiting()
+
+    async def _watch_loop(self) -> None:
+        """Every host is watched through one of our racks; a lost link or a new host is found at the next round."""
+        while True:
+            try:
+                for host in await self._hosts.list():
+                    if host.state is HostState.READY and not self._is_watched(host.id):
+                        await self._watch(host.id)
+            except DatabaseUnavailable:
+                log.info("watches_not_checked", because="database unavailable")
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    def _is_watched(self, host_id: int) -> bool:
+        link = self._watched.get(host_id)
+        return link is not None and link.is_open
+
+    async def _watch(self, host_id: int) -> None:
+        for rack in await self._racks.racks_for(host_id):
+            link = self._links.get(rack.rack_id)
+            if link is None or rack.reaches is False:
+                continue
+            access = await self._hosts.access(host_id)
+            try:
+                await link.call(HOST_WATCH, HostCall(access=access), deadline_s=TRY_DEADLINE_S)
+            except InnkeeperError as error:
+                log.info("host_not_watched", host=host_id, rack=rack.name, code=error.code, because=error.message)
+                continue
+            self._watched[host_id] = link
+            return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, DatabaseUnavailable | LinkLost):
+            log.warning("attendance_interrupted", because=str(error))
+        elif error is not None:
+            log.error("attendance_hit_a_bug", exc_info=error)

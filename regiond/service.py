@@ -1,0 +1,285 @@
+"""The only place where the parts of the region are put together: made in order, started in order, stopped backwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from uuid import UUID
+
+import structlog
+from attrs import frozen
+from twisted.internet.error import CannotListenError
+from twisted.web.server import Site
+
+from common.bridge import from_deferred
+from common.errors import BadSettings, DatabaseUnavailable
+from common.private_files import make_private_folder, write_private
+from common.rpc.peers import Peer, Role
+from common.rpc.tokens import JoinToken, encode_token
+from common.systemd_notify import ServiceManager
+from common.values import HostAccess
+from regiond.accounts.service import Accounts
+from regiond.api.endpoint import SiteInfo
+from regiond.api.services import Services
+from regiond.api.site import make_site
+from regiond.attending import Attendance
+from regiond.credentials.master_key import open_master_key
+from regiond.credentials.service import Credentials
+from regiond.db.listener import Notifications
+from regiond.db.migrate import migrate
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.hosts.refresh import Refresher
+from regiond.hosts.schedule import RefreshSchedule
+from regiond.hosts.service import Hosts
+from regiond.hosts.steps import RefreshHost, RemoveHost
+from regiond.machines.composing import Composer
+from regiond.machines.service import Machines
+from regiond.machines.steps import CleanUpGuest, ComposeMachine, DeleteMachine, PowerMachine
+from regiond.operations.engine import Engine
+from regiond.operations.service import Operations
+from regiond.racks import store as rack_store
+from regiond.racks.authority import Authority
+from regiond.racks.calls import HostCalls
+from regiond.racks.links import LiveLinks
+from regiond.racks.listener import Listener, Reception
+from regiond.racks.presence import Presence
+from regiond.racks.service import Racks
+from regiond.rpc import RpcCommands
+from regiond.settings import RegionSettings
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+API_KEY_FILE = "admin.apikey"
+PRUNE_EVERY_S = 6 * 3600.0
+CLOSE_DEADLINE_S = 10.0
+
+
+@frozen(kw_only=True)
+class Parts:
+    """Everything that lives as long as the region, made but not started."""
+
+    database: Database
+    notifications: Notifications
+    presence: Presence
+    accounts: Accounts
+    events: Events
+    operations: Operations
+    engine: Engine
+    schedule: RefreshSchedule
+    attendance: Attendance
+    listener: Listener
+    services: Services
+
+
+class RegionService:
+    """One region process."""
+
+    def __init__(self, settings: RegionSettings, manager: ServiceManager) -> None:
+        self._settings = settings
+        self._manager = manager
+
+    async def serve(self) -> None:
+        """Until cancelled: then it takes no more work and hands back its leases. Raises what kept it from starting."""
+        async with AsyncExitStack() as running:
+            parts = await self._make(running)
+            port = await self._start(parts, running)
+            watchdog = asyncio.create_task(self._manager.keep_alive())
+            running.callback(watchdog.cancel)
+            address = f"http://{self._settings.http_host}:{port}/MAAS/"
+            log.info("region_started", api=address, rpc_port=parts.listener.port, version=version("innkeeper"))
+            self._manager.ready(f"Serving {address}, racks on port {parts.listener.port}.")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._manager.stopping()
+                log.info("region_stopping", operations=parts.engine.running)
+
+    async def _make(self, running: AsyncExitStack) -> Parts:
+        settings = self._settings
+        if settings.database is None:
+            raise BadSettings("The setting 'database' is not set: a region keeps its state in PostgreSQL.")
+        make_private_folder(settings.state)
+        credentials = Credentials(open_master_key(settings.state, os.environ))
+        authority = Authority.open(settings.state / "authority")
+        await migrate(settings.database)
+        database = await Database.open(settings.database)
+        running.push_async_callback(database.close)
+        async with database.connection() as db:
+            await credentials.check(db)
+            installation_id: UUID = await rack_store.installation_id(db)
+        return self._put_together(settings.database, database, credentials, authority, installation_id)
+
+    def _put_together(
+        self, dsn: str, database: Database, credentials: Credentials, authority: Authority, installation_id: UUID
+    ) -> Parts:
+        settings = self._settings
+        hostname = socket.gethostname()
+        presence = Presence(database, hostname=hostname, pid=os.getpid())
+        links, operations, groups = LiveLinks(), Operations(database), Groups(database)
+        racks = Racks(database, authority, presence, token_text=self._token_text(authority))
+
+        async def access_of(host_id: int) -> HostAccess:
+            return await hosts.access(host_id)
+
+        calls = HostCalls(links, racks, access_of)
+        hosts = Hosts(
+            database, operations, groups, credentials, calls,
+            installation_id=installation_id, simulated_allowed=settings.simulated_hosts is not None,
+        )  # fmt: skip
+        composer = Composer(
+            database, operations, hosts, groups, calls, installation_id=installation_id, strategy="spread"
+        )
+        machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+
+        async def host_is_back(_: int) -> None:
+            await attendance.wake_waiting()
+
+        refresher = Refresher(database, calls, machines.clean_up, host_is_back)
+        schedule = RefreshSchedule(database, refresher, every_s=settings.refresh_every_s)
+        attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
+        works = (
+            ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
+            RefreshHost(refresher), RemoveHost(machines),
+        )  # fmt: skip
+        listener = Listener(
+            host=settings.rpc_host,
+            port=settings.rpc_port,
+            tls=authority.region_tls(str(presence.region_id), hostname),
+            name=hostname,
+            reception=Reception(
+                handlers=RpcCommands(racks, hosts, machines, operations).handlers(),
+                admit=racks.admit,
+                on_link=attendance.arrived,
+                on_lost=attendance.left,
+                on_event=attendance.told,
+            ),
+        )
+        accounts = Accounts(database)
+        return Parts(
+            database=database,
+            notifications=Notifications(dsn),
+            presence=presence,
+            accounts=accounts,
+            events=Events(database),
+            operations=operations,
+            engine=Engine(database, presence.region_id, works),
+            schedule=schedule,
+            attendance=attendance,
+            listener=listener,
+            services=Services(
+                hosts=hosts, machines=machines, operations=operations, accounts=accounts, groups=groups, racks=racks
+            ),
+        )
+
+    async def _start(self, parts: Parts, running: AsyncExitStack) -> int:
+        """Start in order; the port of the API. What was started is stopped backwards, also when a later part fails."""
+        await self._keep_first_key(parts.accounts)
+        _listen_to_database(parts)
+        await parts.notifications.start()
+        running.push_async_callback(parts.notifications.stop)
+        await parts.presence.start()
+        running.push_async_callback(parts.presence.stop)
+        try:
+            parts.listener.start()
+            running.push_async_callback(parts.listener.stop)
+            port = self._serve_api(parts, running)
+        except CannotListenError as error:
+            raise BadSettings(f"{error.interface}:{error.port} cannot be listened on: {error.socketError}") from error
+        parts.attendance.start()
+        running.push_async_callback(parts.attendance.stop)
+        parts.schedule.start()
+        running.push_async_callback(parts.schedule.stop)
+        parts.engine.start()
+        running.push_async_callback(parts.engine.stop)
+        pruning = asyncio.create_task(_prune(parts.events))
+        running.callback(pruning.cancel)
+        return port
+
+    def _serve_api(self, parts: Parts, running: AsyncExitStack) -> int:
+        from twisted.internet import reactor  # noqa: PLC0415  # the entry module installs the reactor before
+
+        async def not_ready() -> str | None:
+            try:
+                async with asyncio.timeout(5.0):
+                    await parts.database.ping()
+            except (DatabaseUnavailable, TimeoutError) as error:
+                return str(error) or "The database does not answer."
+            return None
+
+        info = SiteInfo(simulated_hosts=self._settings.simulated_hosts is not None, not_ready=not_ready)
+        site: Site = make_site(parts.services, info)
+        port = reactor.listenTCP(self._settings.http_port, site, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # Klein's site is a factory in all but its type
+
+        async def stop() -> None:
+            stopped = port.stopListening()
+            if stopped is not None:
+                async with asyncio.timeout(CLOSE_DEADLINE_S):
+                    await from_deferred(stopped)
+
+        running.push_async_callback(stop)
+        number: int = getattr(port.getHost(), "port", 0)
+        return number
+
+    def _token_text(self, authority: Authority) -> Callable[[str], str]:
+        address = self._settings.rpc_address or f"{self._settings.rpc_host}:{self._settings.rpc_port}"
+
+        def text(secret: str) -> str:
+            return encode_token(
+                JoinToken(addresses=(address,), authority_fingerprint=authority.fingerprint, secret=secret)
+            )
+
+        return text
+
+    async def _keep_first_key(self, accounts: Accounts) -> None:
+        """At the very first start: an account `admin`, its key in a file that only we may read."""
+        key = await accounts.ensure_admin()
+        if key is not None:
+            path = self._settings.state / API_KEY_FILE
+            write_private(path, key + "\n")
+            log.info("admin_made", key_file=str(path))
+
+
+def _listen_to_database(parts: Parts) -> None:
+    def operation_told(payload: str) -> None:
+        number, state, *cancel = payload.split()
+        parts.operations.told(int(number), state)
+        if cancel:
+            parts.engine.cancel_asked(int(number))
+        parts.engine.wake()
+
+    def drop(peer_id: str, role: Role, reason: str) -> None:
+        parts.listener.drop(lambda peer: _is(peer, role, peer_id), reason)
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def resync() -> None:
+        parts.operations.look_again()
+        parts.engine.wake()
+        task = asyncio.ensure_future(parts.listener.admit_again())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    heard = parts.notifications
+    heard.on("operation", operation_told)
+    heard.on(rack_store.REMOVED_CHANNEL, lambda rack: drop(rack, Role.RACK, "The rack was removed from this region."))
+    heard.on(rack_store.REVOKED_CHANNEL, lambda client: drop(client, Role.CLIENT, "The RPC client was revoked."))
+    heard.on_resync(resync)
+
+
+def _is(peer: Peer, role: Role, peer_id: str) -> bool:
+    return peer.role is role and peer.id == peer_id
+
+
+async def _prune(events: Events) -> None:
+    while True:
+        try:
+            await events.prune()
+        except DatabaseUnavailable:
+            log.info("events_not_pruned", because="database unavailable")
+        await asyncio.sleep(PRUNE_EVERY_S)

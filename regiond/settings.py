@@ -1,0 +1,37 @@
+"""The settings of a region."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from common.logging import LEVELS
+from common.settings import setting
+
+CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
+
+
+@frozen(kw_only=True)
+class RegionSettings:
+    database: str | None = setting(
+        None, "The PostgreSQL database: postgresql://user:password@host/name. 15 or newer.", secret=True
+    )
+    state: Path = setting(
+        Path("/var/lib/innkeeper-regiond"),
+        "The folder of what is not in the database: the authority's key, the key of the secrets, the first API key.",
+    )
+    http_host: str = setting("127.0.0.1", "The address on which the API is served.")
+    http_port: int = setting(5240, "The port on which the API is served.", at_least=0, at_most=65535)
+    rpc_host: str = setting("127.0.0.1", "The address on which racks and RPC clients are awaited; empty for all.")
+    rpc_port: int = setting(5250, "The port on which racks and RPC clients are awaited.", at_least=0, at_most=65535)
+    rpc_address: str | None = setting(
+        None, "What join tokens say: the host:port under which racks reach this region. Default: rpc_host:rpc_port."
+    )
+    simulated_hosts: Path | None = setting(
+        None, "Where simulated hosts live. Set, such hosts may be added; the racks need the same setting."
+    )
+    refresh_every_s: float = setting(
+        300.0, "Seconds between two looks at each host, give or take a quarter.", at_least=5, at_most=86400
+    )
+    log_level: str = setting("info", "How much is logged.", choices=LEVELS)
