@@ -1,0 +1,170 @@
+"""Frames: what is encoded comes back, and nothing else is taken."""
+
+from __future__ import annotations
+
+import datetime
+from contextlib import suppress
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.rpc.frames import (
+    MAX_CALL_ID,
+    MAX_CREDIT,
+    MAX_DEADLINE_MS,
+    MAX_FRAME_BYTES,
+    Call,
+    Cancel,
+    Credit,
+    Done,
+    Error,
+    Event,
+    Frame,
+    Hello,
+    Item,
+    Ping,
+    Pong,
+    ProtocolError,
+    Unsendable,
+    clipped,
+    decode,
+    encode,
+)
+
+ids = st.integers(1, MAX_CALL_ID)
+names = st.text(max_size=50)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+hellos = st.builds(
+    Hello,
+    lowest_version=st.integers(0, 9),
+    highest_version=st.integers(0, 9),
+    role=names,
+    name=names,
+    capabilities=st.lists(names, max_size=3).map(tuple),
+    max_calls=st.integers(1, 1000),
+)
+frames: st.SearchStrategy[Frame] = st.one_of(
+    hellos,
+    st.builds(
+        Call,
+        id=ids,
+        method=names,
+        left_ms=st.integers(0, MAX_DEADLINE_MS),
+        credit=st.integers(0, MAX_CREDIT),
+        body=plain,
+    ),
+    st.builds(Item, id=ids, body=plain),
+    st.builds(Done, id=ids, body=plain),
+    st.builds(
+        Error,
+        id=st.integers(0, MAX_CALL_ID),
+        code=names,
+        message=names,
+        details=st.dictionaries(st.text(max_size=8), plain, max_size=3),
+    ),
+    st.builds(Cancel, id=ids),
+    st.builds(Credit, id=ids, amount=st.integers(1, MAX_CREDIT)),
+    st.builds(Event, name=names, body=plain),
+    st.just(Ping()),
+    st.just(Pong()),
+)
+
+
+@given(frames)
+def test_every_frame_survives_the_wire(frame: Frame) -> None:
+    assert decode(encode(frame)) == frame
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_break_the_protocol_and_nothing_else(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode(data)
+
+
+@given(st.dictionaries(st.sampled_from(["kind", "id", "body", "method", "left_ms", "details", "amount"]), plain))
+def test_random_maps_are_frames_or_break_the_protocol(found: dict[str, object]) -> None:
+    data = msgpack.packb(found)
+    try:
+        frame = decode(data)
+    except ProtocolError:
+        return
+    assert decode(encode(frame)) == frame
+
+
+@given(frames, st.integers(min_value=0), st.integers(0, 255))
+def test_a_flipped_byte_is_another_frame_or_breaks_the_protocol(frame: Frame, at: int, byte: int) -> None:
+    data = bytearray(encode(frame))
+    data[at % len(data)] = byte
+    with suppress(ProtocolError):
+        decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        [],
+        {"kind": "shout"},
+        {"kind": ["call"]},
+        {"kind": "cancel", "id": 0},
+        {"kind": "cancel", "id": True},
+        {"kind": "cancel", "id": "1"},
+        {"kind": "call", "id": 1, "method": "m", "left_ms": -1, "credit": 0},
+        {"kind": "call", "id": 1, "method": "m" * 201, "left_ms": 1, "credit": 0},
+        {"kind": "credit", "id": 1, "amount": MAX_CREDIT + 1},
+        {"kind": "error", "id": 1, "code": "x", "message": "y", "details": [1]},
+        {"kind": "hello", "lowest_version": 1, "highest_version": 1, "role": "r", "name": "n", "capabilities": [1]},
+    ],
+)
+def test_a_map_that_is_no_frame_is_refused(found: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb(found))
+
+
+def test_a_key_from_a_newer_peer_is_ignored() -> None:
+    assert decode(msgpack.packb({"kind": "cancel", "id": 7, "mood": "fine"})) == Cancel(id=7)
+
+
+def test_a_frame_over_the_limit_is_neither_sent_nor_taken() -> None:
+    with pytest.raises(Unsendable, match="a frame holds"):
+        encode(Event(name="big", body=b"x" * MAX_FRAME_BYTES))
+    with pytest.raises(ProtocolError, match="over the limit"):
+        decode(b"x" * (MAX_FRAME_BYTES + 1))
+
+
+@pytest.mark.parametrize("body", [object(), {1, 2}, 2**64, datetime.date(2026, 1, 1)])
+def test_a_body_that_msgpack_cannot_hold_is_unsendable(body: object) -> None:
+    with pytest.raises(Unsendable):
+        encode(Event(name="odd", body=body))
+
+
+def test_a_body_nested_too_deep_is_unsendable() -> None:
+    body: list[object] = []
+    for _ in range(5000):
+        body = [body]
+    with pytest.raises(Unsendable):
+        encode(Event(name="deep", body=body))
+
+
+def test_nested_headers_that_promise_long_arrays_are_refused() -> None:
+    bomb = b"\xdd\x00\x0f\xff\xff" * 1000
+    with pytest.raises(ProtocolError):
+        decode(bomb)
+
+
+def test_extension_types_are_refused() -> None:
+    with pytest.raises(ProtocolError):
+        decode(msgpack.packb({"kind": "event", "name": "x", "body": msgpack.ExtType(5, b"data")}))
+
+
+def test_a_long_message_is_clipped_to_what_an_error_frame_carries() -> None:
+    message = clipped("x" * 100_000)
+    assert decode(encode(Error(id=1, code="internal", message=message))) == Error(
+        id=1, code="internal", message=message
+    )
