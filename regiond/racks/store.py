@@ -32,7 +32,8 @@ _READ = _SELECT + " where r.id = $1"
 _INSTALLATION = "select id from installation"
 
 _INSERT_INVITATION = """
-    insert into rack_token (secret_hash, created_by, expires_at) values ($1, $2, now() + $3::interval) returning expires_at
+    insert into rack_token (secret_hash, created_by, expires_at) values ($1, $2, now() + $3::interval)
+    returning expires_at
 """
 _USE_INVITATION = """
     update rack_token set used_at = now(), used_by = $2

@@ -1,0 +1,76 @@
+"""The audit trail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from regiond.accounts.model import Caller
+from regiond.db.pool import Database
+from regiond.events.model import EventFilter, Level
+from regiond.events.service import Events
+
+ADMIN = Caller(account_id=1, username="admin", is_admin=True)
+
+
+async def test_what_is_recorded_is_read_newest_first_with_all_it_says(database: Database) -> None:
+    rack_id = uuid4()
+    async with database.transaction() as db:
+        first = await Events.record(db, "host_added", "local was added", caller=ADMIN, host_id=7)
+        second = await Events.record(
+            db,
+            "operation_failed",
+            "it failed",
+            level=Level.ERROR,
+            system_id="abc",
+            operation_id=9,
+            rack_id=rack_id,
+            details={"asked_mib": 4096, "rack": rack_id},
+        )
+    events = await Events(database).list()
+    assert [event.id for event in events] == [second, first]
+    assert (events[1].kind, events[1].level, events[1].username, events[1].host_id) == (
+        "host_added",
+        Level.INFO,
+        "admin",
+        7,
+    )
+    assert events[0].details == {"asked_mib": 4096, "rack": str(rack_id)}
+    assert (events[0].rack_id, events[0].operation_id, events[0].system_id) == (rack_id, 9, "abc")
+
+
+async def test_an_event_of_a_transaction_that_failed_never_happened(database: Database) -> None:
+    async def fails() -> None:
+        async with database.transaction() as db:
+            await Events.record(db, "host_added", "local was added")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fails()
+    assert await Events(database).list() == ()
+
+
+async def test_filters_hold_together_and_pages_follow_each_other(database: Database) -> None:
+    async with database.transaction() as db:
+        for number in range(10):
+            level = Level.WARNING if number % 2 else Level.INFO
+            await Events.record(db, "counted", str(number), level=level, host_id=number // 5)
+    events = Events(database)
+    wanted = EventFilter(levels=(Level.WARNING,), host_id=1, limit=2)
+    page = await events.list(wanted)
+    assert [event.message for event in page] == ["9", "7"]
+    rest = await events.list(EventFilter(levels=(Level.WARNING,), host_id=1, limit=2, before_id=page[-1].id))
+    assert [event.message for event in rest] == ["5"]
+    assert len(await events.list(EventFilter(limit=10**9))) == 10
+
+
+async def test_only_what_is_older_than_the_time_to_keep_is_pruned(database: Database) -> None:
+    async with database.transaction() as db:
+        for days in (0, 89, 91, 400):
+            event_id = await Events.record(db, "aged", str(days))
+            await db.execute("update event set at = now() - $2::interval where id = $1", event_id, timedelta(days=days))
+    assert await Events(database).prune() == 2
+    assert [event.message for event in await Events(database).list()] == ["89", "0"]
+    assert await Events(database, keep=timedelta(days=1)).prune() == 1
