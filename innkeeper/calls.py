@@ -47,7 +47,7 @@ async def understood(api: Api, profile: Profile, words: Sequence[str], profiles:
     """
     try:
         return parse_call(read_description(profile.description), words), profile
-    except Usage:
+    except (Usage, InvalidRequest):
         try:
             fresh = await fetched(api, profile)
         except InnkeeperError:

@@ -89,7 +89,7 @@ def first_line(doc: str) -> str:
 def similar(word: str, known: Iterable[str]) -> list[str]:
     """At most three known words that look like `word`, the most alike first; `machine` for `machines` counts."""
     candidates = list(known)
-    return get_close_matches(word.replace("_", "-"), candidates, n=3, cutoff=0.6)
+    return get_close_matches(word.replace("_", "-"), candidates, n=3, cutoff=0.7)
 
 
 def _resource(name: str, handler: Mapping[str, Any]) -> Resource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -14,7 +15,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone", "version"),
     "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
-    "racks": ("id", "name", "connected", "hosts_reached", "seen_at", "certificate_expires_at"),
+    "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),
     "users": ("username", "email", "is_superuser"),
@@ -50,6 +51,10 @@ _MEASURES: Mapping[tuple[str, str], Measure] = {
     ("storage_pools", "used"): Measure("used GB", _GB, 1),
     ("storage_pools", "available"): Measure("available GB", _GB, 1),
 }
+_TITLES = {"status_name": "status", "power_state": "power", "host_name": "host", "certificate_expires_at": "expires at"}
+_UNBROKEN = ("system_id", "created_at", "state")
+_AMOUNTS = {"cores", "memory", "local_storage"}
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
 
 
 def shown(plain: Any, resource: str, stream: TextIO) -> None:
@@ -77,8 +82,9 @@ def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
     for name in columns:
         measure = _MEASURES.get((resource, name))
         numbers = measure or all(type(row.get(name)) in (int, float, type(None)) for row in rows)
-        heading = Text(measure.title if measure else title(name))
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=bool(measure))
+        heading = Text(measure.title if measure else _TITLES.get(name) or title(name))
+        fixed = bool(measure) or name in _UNBROKEN
+        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=fixed)
     for row in rows:
         table.add_row(*(Text(_cell_of(row, resource, name)) for name in columns))
     return table
@@ -113,7 +119,7 @@ def title(key: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """One value as text: `yes` for true, its name for an object that has one."""
+    """One value as text: `yes` for true, its name for an object that has one, seconds of moments and their Z."""
     match value:
         case None:
             return "-"
@@ -123,7 +129,7 @@ def cell(value: Any) -> str:
             return _cell_of_object(value)
         case list():
             return ", ".join(cell(each) for each in value) or "-"
-    return _clipped(plain_text(str(value)))
+    return _clipped(plain_text(_MOMENT.sub(r"\1 \2Z", str(value))))
 
 
 def plain_text(text: str) -> str:
@@ -135,6 +141,9 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
     for key in ("name", "hostname", "username", "system_id", "message"):
         if key in value:
             return cell(value[key])
+    if set(value) == _AMOUNTS:
+        memory, storage = (_MEASURES["vm-hosts", name].text(value[name]) for name in ("memory", "local_storage"))
+        return f"{cell(value['cores'])} cores, {memory} GiB memory, {storage} GB storage"
     parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
     return _clipped(", ".join(parts)) or "-"
 

@@ -47,6 +47,12 @@ def test_one_host_shows_its_storage_pools_below() -> None:
     assert ["name", "type", "total", "GB", "used", "GB", "available", "GB", "path"] in rows
 
 
+def test_amounts_and_moments_are_written_for_people() -> None:
+    assert cell(HOST["total"]) == "4 cores, 8.0 GiB memory, 100 GB storage"
+    assert cell("2026-11-20T08:30:00.123456+00:00") == "2026-11-20 08:30:00Z"
+    assert cell("2026-11-20T08:30:00+02:00") == "2026-11-20T08:30:00+02:00"
+
+
 def test_columns_that_no_row_has_are_left_out() -> None:
     assert columns_of([MACHINE], "machines") == ["system_id", "hostname", "status_name", "power_state", "memory"]
 
