@@ -29,7 +29,13 @@ USER = "pgserver"  # PostgreSQL refuses to run as root
 DEADLINE_S = 60
 LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
 DURABLE: Mapping[str, str] = {"max_connections": "200"}
-FAST: Mapping[str, str] = {**DURABLE, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST: Mapping[str, str] = {
+    **DURABLE,
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "256MB",
+}
 
 
 class PostgresFailed(Exception):
