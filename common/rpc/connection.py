@@ -24,7 +24,7 @@ from common.rpc.handlers import EventHandler, Handler, Handlers, Side, refusing
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer, Role
 from common.rpc.session import Limits
-from common.rpc.tls import Identifying, JoiningTls, MemberTls
+from common.rpc.tls import Identifying, JoiningTls, MemberTls, handshake_problem
 
 __all__ = [
     "Address",
@@ -103,7 +103,7 @@ class LinkProtocol(Int32StringReceiver):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008, N802  # Twisted's
         self._stop_timer()
-        error = _as_error(reason.value)
+        error = _as_error(reason.value, handshake_problem(self._wire.getHandle()))
         self._fail(error)
         if self._link is not None:
             self._link.carrier_lost(error)
@@ -249,9 +249,9 @@ async def _drop(protocols: Iterable[LinkProtocol]) -> None:
             await protocol.gone.wait()
 
 
-def _as_error(reason: BaseException | None) -> InnkeeperError:
+def _as_error(reason: BaseException | None, problem: str) -> InnkeeperError:
     if isinstance(reason, SSL.Error):
-        return NotTrusted(f"the TLS handshake failed: {_ssl_text(reason)}")
+        return NotTrusted(f"the TLS handshake failed: {problem or _ssl_text(reason)}")
     if isinstance(reason, ConnectionDone):
         return LinkLost("the other end closed the connection")
     if isinstance(reason, ConnectionClosed):

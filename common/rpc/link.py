@@ -155,7 +155,7 @@ class Link:
         self.refuse(LinkLost(reason))
 
     def refuse(self, error: InnkeeperError) -> None:
-        """End the link with an error that the other end gets as it is, when it is NotAllowed or VersionMismatch."""
+        """End the link with an error. NotAllowed, NotTrusted, VersionMismatch reach the other end as they are."""
         self._session.close(error)
         self._pump()
 

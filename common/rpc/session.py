@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError, LinkLost, NotAllowed, VersionMismatch
+from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, VersionMismatch
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     LINK_ID,
@@ -257,7 +257,7 @@ class Session:
 
     def _ended_by_peer(self, frame: Error) -> None:
         error = told_error(frame)
-        keeps_its_kind = isinstance(error, NotAllowed | VersionMismatch)
+        keeps_its_kind = isinstance(error, NotAllowed | NotTrusted | VersionMismatch)
         self.end(error if keeps_its_kind else LinkLost(f"ended by the other end: {frame.message}"))
 
     def _lost(self) -> LinkLost:

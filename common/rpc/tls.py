@@ -6,7 +6,7 @@ the handshake is complete (`identify`): a certificate from our authority without
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -163,5 +163,27 @@ def _context_with(credentials: Credentials) -> SSL.Context:
     return context
 
 
-def _as_openssl_found(_: SSL.Connection, __: openssl.X509, ___: int, ____: int, ok: int) -> bool:
+def _as_openssl_found(connection: SSL.Connection, _: openssl.X509, problem: int, __: int, ok: int) -> bool:
+    if not ok:
+        connection.set_app_data(problem)
     return bool(ok)
+
+
+def handshake_problem(connection: SSL.Connection | None) -> str:
+    """What was wrong with the other end's certificate, in words; empty when OpenSSL found nothing wrong."""
+    problem = None if connection is None else connection.get_app_data()
+    if not isinstance(problem, int):
+        return ""
+    return _PROBLEMS.get(problem, f"the certificate was refused (OpenSSL verification error {problem})")
+
+
+# OpenSSL's X509_V_ERR_… numbers, which pyOpenSSL does not name.
+_PROBLEMS: Mapping[int, str] = {
+    9: "the certificate is not valid yet; is the clock right?",
+    10: "the certificate has expired; is the clock right?",
+    18: "the certificate is signed by itself, not by our authority",
+    19: "the certificate is not signed by our authority",
+    20: "the certificate is not signed by our authority",
+    21: "the certificate is not signed by our authority",
+    26: "the certificate is for another use",
+}

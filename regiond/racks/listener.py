@@ -13,7 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from common.bridge import from_deferred
 from common.certificates import utc_now
-from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed, NotTrusted
+from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed
 from common.rpc.commands import Command
 from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFactory, LinkProtocol, Peer, Role, Side
 from common.rpc.handlers import refusing, told_of
@@ -64,6 +64,8 @@ class _Guest:
     link: Link | None = None
 
     def refuse(self, error: InnkeeperError) -> None:
+        if self.protocol.is_ending:
+            return  # refused by itself, and was told why
         if self.link is not None:
             self.link.refuse(error)
         elif self.peer is not None:
@@ -231,7 +233,7 @@ def _lifetime_s(peer: Peer) -> float:
 
 
 def _expire(link: Link) -> None:
-    link.refuse(NotTrusted("the certificate of this link has expired; come again with a new one"))
+    link.close("the certificate of this link has expired; come again with the new one")
 
 
 def _deferred(port: IListeningPort) -> Any:

@@ -128,9 +128,10 @@ class Conversation(RuleBasedStateMachine):
         self.ends[side].session.tick(self.now)
         self.ends[side].pump()
 
-    @rule(side=sides)
-    def deliver(self, side: int) -> None:
-        self._deliver(side)
+    @rule(side=sides, frames=st.sampled_from([1, 2, 100]))
+    def deliver(self, side: int, frames: int) -> None:
+        for _ in range(min(frames, len(self.ends[side].under_way))):
+            self._deliver(side)
 
     @precondition(lambda self: self.faults)
     @rule(side=sides, kind=st.sampled_from(["drop", "twice", "swap"]))
