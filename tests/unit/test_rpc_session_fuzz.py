@@ -218,6 +218,13 @@ class HonestConversation(Conversation):
             end.pump()
 
     @invariant()
+    def never_more_than_a_window_is_granted_and_unread(self) -> None:
+        for side, end in enumerate(self.ends):
+            for call_id in end.open_calls:
+                granted = self.ends[1 - side].session.credit(call_id)
+                assert granted + end.unread.get(call_id, 0) <= WINDOW
+
+    @invariant()
     def the_link_stays_open(self) -> None:
         assert all(end.session.error is None for end in self.ends)
 
