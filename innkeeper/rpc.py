@@ -48,7 +48,8 @@ __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "
 
 CALL_S = 30.0
 CLOSE_S = 5.0
-WAIT_PIECE_S = 60.0  # one call's wait; `wait` asks again until its own time is over
+WAIT_PIECE_S = 75.0  # the region answers a wait within 60 s; `wait` asks again until its own time is over
+PAUSE_S = 0.1  # between two of these, should a region answer at once
 
 
 class Region:
@@ -118,6 +119,7 @@ class Region:
                 continue
             if found.state in ENDED:
                 return _succeeded(found)
+            await asyncio.sleep(PAUSE_S)
         raise OperationPending(
             f"Operation {operation_id} has not ended within {deadline_s:g} s; it goes on.", operation_id=operation_id
         )
