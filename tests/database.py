@@ -34,8 +34,7 @@ def postgres_server() -> Iterator[str]:
         yield named
         return
     with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=_memory(), ignore_cleanup_errors=True) as made:
-        folder = Path(made) / "server"
-        folder.mkdir()
+        folder = Path(made)
         with subprocess.Popen(
             [sys.executable, postgres.__file__, "guard", str(folder)],
             stdin=subprocess.PIPE,
