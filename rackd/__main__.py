@@ -1,0 +1,77 @@
+"""The rack daemon's command: `rackd join TOKEN` once, then `rackd run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+from common import daemon
+from common.errors import BadSettings
+from common.logging import configure_logging
+from common.settings import load
+from common.systemd_notify import ServiceManager
+from rackd.settings import CONFIG_FILE, RackSettings
+
+
+def main() -> NoReturn:
+    """Ends with status 0, 1 when it failed, 2 when the command line or the settings are wrong."""
+    daemon.leave(_status(sys.argv[1:]))
+
+
+def _status(arguments: Sequence[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    try:
+        daemon.check_installation()
+        settings = load(RackSettings, file=_config_file(asked.config, os.environ), environment=os.environ)
+    except BadSettings as error:
+        print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
+        return daemon.MISCONFIGURED
+    configure_logging(level=settings.log_level)
+    daemon.install_reactor()
+    if asked.command == "join":
+        return daemon.run(_join(settings, asked.token, asked.name), when_interrupted=daemon.FAILED)
+    return daemon.run(_run(settings))
+
+
+async def _join(settings: RackSettings, token: str, name: str) -> None:
+    from rackd.joining import join  # noqa: PLC0415  # after the reactor
+
+    identity = await join(token, settings.identity_folder, name)
+    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's answer
+
+
+async def _run(settings: RackSettings) -> None:
+    from rackd.identity import load as load_identity  # noqa: PLC0415  # after the reactor
+    from rackd.service import RackService  # noqa: PLC0415  # after the reactor
+
+    identity = load_identity(settings.identity_folder)
+    await RackService(settings, identity, ServiceManager()).serve()
+
+
+def _config_file(named: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """A file that is named has to be there; the usual one need not."""
+    if named is None and environment.get("INNKEEPER_CONFIG"):
+        return Path(environment["INNKEEPER_CONFIG"])
+    return named or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rackd", description="The Innkeeper rack daemon.")
+    parser.add_argument("--version", action="version", version=f"rackd {version('innkeeper')}")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    join = commands.add_parser("join", help="make this machine a rack of a region")
+    join.add_argument("token", metavar="TOKEN", help="one-time token, made with: innkeeper rack token")
+    join.add_argument("--name", default=socket.gethostname(), help="the rack's name (default: this machine's)")
+    commands.add_parser("run", help="run the rack, until SIGTERM")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
