@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 
-from common.errors import DatabaseUnavailable
+from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.errors import while_using
 from regiond.db.pool import connect
 
@@ -58,7 +58,8 @@ class Notifications:
         return self._connected
 
     async def start(self) -> None:
-        """Return when every channel is listened to. Raises DatabaseUnavailable, with nothing started."""
+        """Return when every channel is listened to. Raises DatabaseUnavailable or BadSettings, with nothing
+        started."""
         self._before_start()
         first = await self._listen()
         self._task = asyncio.create_task(self._stay(first), name="notifications")
@@ -92,7 +93,8 @@ class Notifications:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads regions, guards nothing
             try:
                 return await self._listen()
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, BadSettings) as error:  # a database being restored has no name for a while
+                log.info("notifications_not_back_yet", reason=error.message)
                 delay_s = min(delay_s * 2, self._longest_delay_s)
 
     async def _listen(self) -> asyncpg.Connection[Row]:

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import BadSettings
+from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.errors import GONE, while_connecting, while_using
 
 if TYPE_CHECKING:
@@ -42,13 +42,22 @@ class Database:
     itself when the server is back.
     """
 
-    def __init__(self, pool: asyncpg.Pool[Row], described: str) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Row], described: str, *, acquire_deadline_s: float = CONNECT_DEADLINE_S
+    ) -> None:
         self._pool = pool
+        self._acquire_deadline_s = acquire_deadline_s
         self.described = described  # host and database, for people; never the password
 
     @classmethod
     async def open(
-        cls, dsn: str, *, application_name: str = "innkeeper-regiond", min_size: int = 4, max_size: int = 8
+        cls,
+        dsn: str,
+        *,
+        application_name: str = "innkeeper-regiond",
+        min_size: int = 4,
+        max_size: int = 8,
+        acquire_deadline_s: float = CONNECT_DEADLINE_S,
     ) -> Database:
         """Connect. Raises DatabaseUnavailable, or BadSettings for a bad DSN, login or a PostgreSQL before 15."""
         described = await _check_server(dsn)
@@ -68,13 +77,12 @@ class Database:
                     "jit": "off",
                 },
             )
-        return cls(pool, described)
+        return cls(pool, described, acquire_deadline_s=acquire_deadline_s)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Db]:
         """A connection outside a transaction: each statement commits by itself."""
-        with while_connecting(self.described):
-            connection = await self._pool.acquire(timeout=CONNECT_DEADLINE_S)
+        connection = await self._acquire()
         try:
             with while_using(connection):
                 yield connection
@@ -113,6 +121,17 @@ class Database:
                 await self._pool.close()
         except (*GONE, OSError):
             self._pool.terminate()  # a server that does not answer cannot be said goodbye to
+
+    async def _acquire(self) -> PoolConnectionProxy[Row]:
+        with while_connecting(self.described):
+            try:
+                return await self._pool.acquire(timeout=self._acquire_deadline_s)
+            except TimeoutError as error:
+                busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
+                raise DatabaseUnavailable(
+                    f"No connection to the database {self.described} came free within {self._acquire_deadline_s:g} s; "
+                    f"{busy} of {most} are in use."
+                ) from error
 
     async def _give_back(self, connection: PoolConnectionProxy[Row]) -> None:
         """Never raises: the work is done or has failed already, and the pool replaces what it cannot take back."""

@@ -61,7 +61,8 @@ class Groups:
     async def delete_zone(self, caller: Caller, name: str) -> None:
         """Its hosts and machines move to the default zone, which itself cannot go. A zone that is none is success."""
         caller.require_admin()
-        async with self._database.transaction() as db:
+
+        async def delete(db: Db) -> None:
             zone = await store.lock_zone(db, _askable(name))
             if zone is None:
                 return
@@ -69,6 +70,8 @@ class Groups:
                 raise InvalidRequest("This zone is the default zone, it cannot be deleted.")
             await store.delete_zone(db, zone.id)
             await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted.", caller=caller)
+
+        await self._database.in_transaction(delete)  # it locks hosts and machines that others work on
 
     async def pools(self) -> tuple[ResourcePool, ...]:
         """By name."""

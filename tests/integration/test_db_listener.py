@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from common.errors import DatabaseUnavailable
 from regiond.db.listener import Notifications
-from regiond.db.pool import Database
+from regiond.db.pool import Database, connect
 from tests.waiting import eventually
 
 
@@ -49,6 +50,23 @@ async def test_after_a_lost_connection_everything_is_read_afresh_and_listening_g
     await eventually(lambda: heard == ["after"])
     await notifications.stop()
     assert not notifications.connected
+
+
+async def test_a_database_that_has_no_name_for_a_while_is_found_again(
+    empty_database_url: str, postgres_server: str
+) -> None:
+    resyncs: list[int] = []
+    notifications = Notifications(empty_database_url, first_delay_s=0.01, longest_delay_s=0.02)
+    notifications.on_resync(lambda: resyncs.append(1))
+    await notifications.start()
+    name = urlsplit(empty_database_url).path.strip("/")
+    server = await connect(postgres_server, application_name="innkeeper-test")
+    await server.execute(f'drop database "{name}" with (force)')
+    await eventually(lambda: not notifications.connected)
+    await server.execute(f'create database "{name}"')
+    await eventually(lambda: len(resyncs) == 2)
+    await notifications.stop()
+    await server.close()
 
 
 async def test_a_callback_that_raises_hurts_nobody_else(database: Database, database_url: str) -> None:

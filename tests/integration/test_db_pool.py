@@ -102,6 +102,15 @@ async def test_a_statement_over_its_time_is_unavailable(database: Database) -> N
             await db.execute("set statement_timeout = '20ms'; select pg_sleep(60)")
 
 
+async def test_a_pool_with_nothing_free_is_unavailable_in_time_and_says_why(database_url: str) -> None:
+    database = await Database.open(database_url, min_size=1, max_size=1, acquire_deadline_s=0.05)
+    async with database.connection():
+        with pytest.raises(DatabaseUnavailable, match="1 of 1 are in use"):
+            await database.ping()
+    await database.ping()
+    await database.close()
+
+
 async def test_losing_a_deadlock_is_tried_again(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute("insert into zone (name) values ('a'), ('b')")
