@@ -46,6 +46,7 @@ class End:
             case CallDone(call_id=call_id) | CallFailed(call_id=call_id):
                 assert call_id not in self.cancelled, "heard of a call that was cancelled"
                 self.open_calls.remove(call_id)
+                self.unread.pop(call_id, None)
             case ItemArrived(call_id=call_id):
                 assert call_id in self.open_calls
                 self.unread[call_id] = self.unread.get(call_id, 0) + 1
@@ -78,7 +79,7 @@ class Conversation(RuleBasedStateMachine):
         for side in (0, 1):
             self._deliver(side)
 
-    @rule(side=sides, streams=st.booleans(), deadline_s=st.sampled_from([0.0, 1.0, 50.0, 500.0]))
+    @rule(side=sides, streams=st.booleans(), deadline_s=st.sampled_from([500.0, 50.0, 5000.0, 1.0, 0.0]))
     def call(self, side: int, streams: bool, deadline_s: float) -> None:  # drawn by Hypothesis
         end = self.ends[side]
         method, window = ("list", WINDOW) if streams else ("echo", 0)
@@ -97,6 +98,7 @@ class Conversation(RuleBasedStateMachine):
             call_id = sorted(end.open_calls)[pick % len(end.open_calls)]
             end.open_calls.remove(call_id)
             end.cancelled.add(call_id)
+            end.unread.pop(call_id, None)
             end.session.cancel(call_id)
             end.pump()
 
@@ -109,18 +111,29 @@ class Conversation(RuleBasedStateMachine):
             end.session.consumed(call_id)
             end.pump()
 
-    @rule(side=sides, pick=picks, way=st.sampled_from(["item", "done", "fail"]))
-    def answer(self, side: int, pick: int, way: str) -> None:
+    @rule()
+    def deliver_everything(self) -> None:
+        while any(end.under_way for end in self.ends):
+            for side in (0, 1):
+                self._deliver(side)
+
+    @rule(side=sides, pick=picks, fails=st.booleans())
+    def answer(self, side: int, pick: int, fails: bool) -> None:  # drawn by Hypothesis
         end = self.ends[side]
-        if not end.handlers:
-            return
-        call_id = sorted(end.handlers)[pick % len(end.handlers)]
-        if way == "item":
+        if end.handlers:
+            call_id = sorted(end.handlers)[pick % len(end.handlers)]
+            self._finish(end, call_id, DriverFailed("no") if fails else None)
+            end.pump()
+
+    @rule(side=sides, pick=picks)
+    def send_items(self, side: int, pick: int) -> None:
+        """As many as one stream may."""
+        end = self.ends[side]
+        if able := [call_id for call_id in sorted(end.handlers) if end.session.credit(call_id)]:
+            call_id = able[pick % len(able)]
             while end.session.credit(call_id):
                 end.session.item(call_id, b"item")
-        else:
-            self._finish(end, call_id, DriverFailed("no") if way == "fail" else None)
-        end.pump()
+            end.pump()
 
     @rule(side=sides, seconds=st.sampled_from([0.1, 1.0, 14.0, 16.0]))
     def pass_time(self, side: int, seconds: float) -> None:
