@@ -79,4 +79,4 @@ def _blanked(key: str, value: Any, depth: int) -> Any:
 
 def _name_the_library(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     record: logging.LogRecord = event["_record"]
-    return {**event, "event": "library_logged", "library": record.name, "text": record.getMessage()}
+    return {**event, "event": "library_logged", "library": record.name, "text": event["event"]}

@@ -1,0 +1,106 @@
+"""What ends up in the log, and what does not."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from common.certificates import make_key
+from common.logging import REDACTED, configure_logging
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    before = structlog.get_config()
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield io.StringIO()
+    structlog.configure(**before)
+    structlog.contextvars.clear_contextvars()
+    logging.captureWarnings(False)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_json_line_with_its_facts_level_time_and_context(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    structlog.contextvars.bind_contextvars(operation=7)
+    structlog.get_logger("x").info("guest_composed", guest="vm-ä", memory_mib=512)
+    [line] = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "guest_composed", "guest": "vm-ä", "memory_mib": 512, "level": "info", "operation": 7}
+
+
+def test_what_is_below_the_level_is_not_written(stream: io.StringIO) -> None:
+    configure_logging(level="warning", stream=stream)
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud")
+    assert [line["event"] for line in lines(stream)] == ["loud"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "secret",
+        "token_secret",
+        "password",
+        "power_pass",
+        "key_pem",
+        "ssh_private_key",
+        "token",
+        "credentials",
+        "api_key",
+        "Passwd",
+    ],
+)
+def test_a_value_whose_key_names_a_secret_is_blanked_at_any_depth(stream: io.StringIO, key: str) -> None:
+    configure_logging(stream=stream)
+    structlog.get_logger().info("happened", **{key: "hunter2"}, nested={"list": [{key: {"deep": "hunter2"}}]})
+    assert "hunter2" not in stream.getvalue()
+    assert lines(stream)[0][key] == REDACTED
+
+
+def test_a_private_key_in_any_text_is_blanked(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    pem = make_key()
+    answer = [f"before {pem} after", pem[: len(pem) // 2]]
+    structlog.get_logger().error("failed", answer=answer, exc_info=ValueError(f"cannot use {pem}"))
+    [line] = lines(stream)
+    assert "BEGIN PRIVATE KEY" not in stream.getvalue()
+    assert line["answer"][0] == f"before {REDACTED}\n after"
+    assert "ValueError" in line["exception"]
+
+
+def test_counts_are_told_whatever_their_key_says(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    structlog.get_logger().info("swept", tokens=3, password_changed=True)
+    assert lines(stream)[0]["tokens"] == 3
+    assert lines(stream)[0]["password_changed"] is True
+
+
+def test_libraries_warnings_come_in_the_same_form(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("some.library").warning("cannot do %s", "that")
+    [line] = lines(stream)
+    assert (line["event"], line["library"], line["text"]) == ("library_logged", "some.library", "cannot do that")
+
+
+def test_what_json_cannot_hold_is_written_as_text(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    structlog.get_logger().info("odd", thing=object, ring={"a": {"b"}})
+    assert lines(stream)[0]["ring"] == {"a": ["b"]}
+
+
+def test_a_level_that_is_none_is_refused(stream: io.StringIO) -> None:
+    with pytest.raises(ValueError, match="debug, info, warning, error"):
+        configure_logging(level="loud", stream=stream)
