@@ -32,13 +32,11 @@ KNOWN_KEYS = frozenset(
     {
         # both daemons
         "config",
-        "log_format",
         "log_level",
         "simulated_hosts",
         "state",
         # region
         "database",
-        "database_pool",
         "http_host",
         "http_port",
         "rpc_address",
@@ -48,10 +46,8 @@ KNOWN_KEYS = frozenset(
         # rack
         "hung_after",
         "max_calls",
-        "name",
-        # the command line
-        "profile",
-        "profiles",
+        # the tests
+        "test_database",
     }
 )
 

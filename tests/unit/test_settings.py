@@ -16,7 +16,7 @@ class Sample:
     log_level: str = setting("info", "How much.", choices=("debug", "info"))
     state: Path | None = setting(None, "Where things are kept.")
     database: str | None = setting(None, "Where the database is.", secret=True)
-    log_format: bool = setting(False, "A flag.")
+    max_calls: bool = setting(False, "A flag.")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -37,7 +37,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
 
 @pytest.mark.parametrize(("text", "flag"), [("true", True), ("ON", True), ("1", True), ("no", False), ("0", False)])
 def test_a_flag_of_the_environment_is_a_word(text: str, *, flag: bool) -> None:
-    assert load(Sample, file=None, environment={"INNKEEPER_LOG_FORMAT": text}).log_format is flag
+    assert load(Sample, file=None, environment={"INNKEEPER_MAX_CALLS": text}).max_calls is flag
 
 
 def test_an_empty_variable_unsets_an_optional_key(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_keys_of_other_programs_are_accepted_in_the_environment() -> None:
         ("INNKEEPER_REFRESH_EVERY_S", "nan", "must be a number"),
         ("INNKEEPER_REFRESH_EVERY_S", "inf", "must be a number"),
         ("INNKEEPER_LOG_LEVEL", "loud", "must be one of debug, info, not 'loud'"),
-        ("INNKEEPER_LOG_FORMAT", "maybe", "must be true or false"),
+        ("INNKEEPER_MAX_CALLS", "maybe", "must be true or false"),
         ("INNKEEPER_HTPP_PORT", "80", "unknown variable INNKEEPER_HTPP_PORT; known here are INNKEEPER_DATABASE"),
         ("INNKEEPER_http_port", "80", "unknown variable INNKEEPER_http_port"),
     ],
@@ -78,7 +78,7 @@ def test_a_bad_variable_is_named_with_what_is_allowed(variable: str, value: str,
         ('http_port = "many"', "http_port must be a whole number, not 'many'"),
         ("http_port = 1.5", "must be a whole number"),
         ("http_port = true", "must be a whole number"),
-        ("log_format = 1", "must be true or false"),
+        ("max_calls = 1", "must be true or false"),
         ("state = 1", "state must be a path"),
         ("log_level = []", "log_level must be text"),
         ("http_port = ", "is not TOML"),
