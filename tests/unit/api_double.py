@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -25,6 +25,8 @@ from regiond.hosts.model import Amounts, GuestView, HostState, HostView, Storage
 from regiond.machines.model import DiskView, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.racks.model import RackView
+
+T = TypeVar("T")
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 NOW_S = 1_800_000_000.0
@@ -296,16 +298,16 @@ class World:
         *,
         op: str | None = None,
         form: Mapping[str, Any] | None = None,
-        body: Any = None,
+        document: Any = None,
         key: ApiKey | None = ADMIN_KEY,
         **incoming: Any,
     ) -> Reply:
-        """The answer to `path` below the API's base. `form` goes where the method takes it; `body` is sent as JSON."""
+        """The answer to `path` below the API's base. `form` goes where the method takes it; `document` as JSON."""
         resource, parts = resource_at(path)
         pairs = [("op", op)] if op is not None else []
         content: dict[str, Any] = {}
-        if body is not None:
-            content = {"body": json.dumps(body).encode(), "content_type": "application/json"}
+        if document is not None:
+            content = {"body": json.dumps(document).encode(), "content_type": "application/json"}
         elif form is not None and method in {"POST", "PUT"}:
             kind = "application/x-www-form-urlencoded"
             content = {"body": urlencode(form, doseq=True).encode(), "content_type": kind}
@@ -340,3 +342,13 @@ def authorization(key: ApiKey, *, nonce: str, timestamp_s: float = NOW_S) -> str
 def json_of(reply: Reply) -> Any:
     assert reply.content_type.startswith("application/json"), reply
     return json.loads(reply.body)
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing outside: with these doubles none does."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        found: T = ended.value
+        return found
+    raise AssertionError("the coroutine waits for something")

@@ -1,0 +1,166 @@
+"""The description from which four clients make their commands, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Any
+
+import pytest
+
+from regiond.api.catalogue import RESOURCES, SERVED
+from regiond.api.describe import describe, description_hash
+from regiond.api.endpoint import Permission
+from regiond.api.openapi import openapi
+from tests.unit.api_double import World, at_once, json_of
+
+ORIGIN = "http://region:5240"
+DESCRIPTION = describe(SERVED, origin=ORIGIN)
+HANDLERS: list[dict[str, Any]] = DESCRIPTION["handlers"]
+ACTIONS = [(handler, action) for handler in HANDLERS for action in handler["actions"]]
+EXPECTED = {
+    "VersionHandler": ("version/", []),
+    "UsersHandler": ("users/", []),
+    "UserHandler": ("users/{username}/", ["username"]),
+    "AccountHandler": ("account/", []),
+    "ZonesHandler": ("zones/", []),
+    "ZoneHandler": ("zones/{name}/", ["name"]),
+    "ResourcePoolsHandler": ("resourcepools/", []),
+    "ResourcePoolHandler": ("resourcepool/{id}/", ["id"]),
+    "VmHostsHandler": ("vm-hosts/", []),
+    "VmHostHandler": ("vm-hosts/{id}/", ["id"]),
+    "PodsHandler": ("pods/", []),
+    "PodHandler": ("pods/{id}/", ["id"]),
+    "VmClustersHandler": ("vm-clusters/", []),
+    "VmClusterHandler": ("vm-clusters/{id}", ["id"]),
+    "MachinesHandler": ("machines/", []),
+    "MachineHandler": ("machines/{system_id}/", ["system_id"]),
+    "InterfacesHandler": ("nodes/{system_id}/interfaces/", ["system_id"]),
+    "InterfaceHandler": ("nodes/{system_id}/interfaces/{id}/", ["system_id", "id"]),
+    "BlockDevicesHandler": ("nodes/{system_id}/blockdevices/", ["system_id"]),
+    "BlockDeviceHandler": ("nodes/{system_id}/blockdevices/{id}/", ["system_id", "id"]),
+    "DomainsHandler": ("domains/", []),
+    "DomainHandler": ("domains/{id}/", ["id"]),
+    "OperationsHandler": ("operations/", []),
+    "OperationHandler": ("operations/{id}/", ["id"]),
+    "RacksHandler": ("racks/", []),
+    "RackHandler": ("racks/{id}/", ["id"]),
+}
+
+
+def test_names_paths_and_parameters_are_those_that_clients_expect() -> None:
+    found = {
+        entry["name"]: (handler["path"].removeprefix("/MAAS/api/2.0/"), handler["params"])
+        for entry in DESCRIPTION["resources"]
+        for handler in [entry["anon"] or entry["auth"]]
+    }
+    assert found == EXPECTED
+
+
+def test_a_resource_is_for_anyone_or_for_those_with_a_key() -> None:
+    for entry in DESCRIPTION["resources"]:
+        assert set(entry) == {"name", "anon", "auth"}
+        assert (entry["anon"] is None) != (entry["auth"] is None)
+        handler = entry["anon"] or entry["auth"]
+        assert handler["name"].removeprefix("Anon") == entry["name"]
+    assert [entry["name"] for entry in DESCRIPTION["resources"] if entry["anon"]] == ["VersionHandler"]
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=[handler["name"] for handler in HANDLERS])
+def test_the_braces_of_path_and_uri_are_the_parameters(handler: dict[str, Any]) -> None:
+    for template in (handler["path"], handler["uri"]):
+        braces = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        assert braces == handler["params"]
+    assert handler["uri"] == ORIGIN + handler["path"]
+    assert set(handler) == {"name", "doc", "path", "params", "uri", "actions"}
+
+
+@pytest.mark.parametrize(("handler", "action"), ACTIONS, ids=[f"{h['name']}.{a['name']}" for h, a in ACTIONS])
+def test_actions_have_what_the_command_lines_need(handler: dict[str, Any], action: dict[str, Any]) -> None:
+    assert set(action) == {"name", "method", "op", "restful", "doc"}
+    assert action["restful"] == (action["op"] is None)
+    plain = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
+    assert action["name"] == (action["op"] or plain[action["method"]])
+    assert len({(one["method"], one["op"]) for one in handler["actions"]}) == len(handler["actions"])
+
+
+def test_every_field_has_its_line_after_the_first_paragraph() -> None:
+    for resource in RESOURCES:
+        for endpoint in resource.endpoints:
+            title, _, rest = endpoint.help.partition("\n\n")
+            assert ":param" not in title
+            assert re.findall(r"^:param (\w+): ", rest, re.MULTILINE) == [one.name for one in endpoint.fields]
+
+
+def test_virtual_machines_have_no_commands_but_answer() -> None:
+    assert not [name for name in EXPECTED if name.startswith("VirtualMachine")]
+    assert at_once(World().ask("GET", "virtual-machines/")).status == 200
+
+
+def test_the_hash_is_that_of_what_is_described_wherever_it_is_asked() -> None:
+    assert DESCRIPTION["hash"] == describe(SERVED, origin="https://other")["hash"] == description_hash(SERVED)
+    assert re.fullmatch(r"[0-9a-f]{40}", DESCRIPTION["hash"])
+    assert description_hash(SERVED[1:]) != DESCRIPTION["hash"]
+
+
+def test_version_says_what_clients_parse() -> None:
+    found = json_of(at_once(World().ask("GET", "version/", key=None)))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
+    assert "networks-management" in found["capabilities"]
+    assert "authenticate-api" not in found["capabilities"]  # there is no login by password
+    assert isinstance(found["subversion"], str)
+
+
+def test_descriptions_are_plain_json_for_anyone() -> None:
+    for path in ("describe/", "openapi.json"):
+        assert at_once(World().ask("GET", path, key=None)).content_type == "application/json"
+
+
+DOCUMENT = openapi(RESOURCES, origin=ORIGIN, version="3.7.3")
+
+
+def test_openapi_has_every_endpoint_once() -> None:
+    operations = [item[method] for item in DOCUMENT["paths"].values() for method in item if method != "parameters"]
+    assert len(operations) == sum(len(resource.endpoints) for resource in RESOURCES)
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    assert DOCUMENT["openapi"] == "3.1.0"
+    assert {"title", "version"} <= set(DOCUMENT["info"])
+
+
+def test_openapi_paths_declare_their_parameters() -> None:
+    for path, item in DOCUMENT["paths"].items():
+        assert path.startswith("/")
+        assert re.findall(r"{(\w+)}", path) == [one["name"] for one in item.get("parameters", [])]
+        assert all(one["required"] and one["in"] == "path" for one in item.get("parameters", []))
+
+
+def test_openapi_references_resolve_and_operations_are_whole() -> None:
+    for item in DOCUMENT["paths"].values():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            assert method in {"get", "post", "put", "delete"}
+            assert operation["summary"]
+            assert operation["responses"]
+            assert all(answer["description"] for answer in operation["responses"].values())
+            assert ("requestBody" in operation) <= (method in {"post", "put"})
+    for reference in _references(DOCUMENT):
+        assert reference.removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"]
+
+
+def test_openapi_asks_for_a_signature_where_the_api_does() -> None:
+    for resource in RESOURCES:
+        for endpoint in resource.endpoints:
+            path = resource.full_path if endpoint.op is None else f"{resource.full_path}op-{endpoint.op}"
+            operation = DOCUMENT["paths"][path][endpoint.method.lower()]
+            assert (operation["security"] == []) == (endpoint.permission is Permission.ANYONE)
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [found for inner in value.values() for found in _references(inner)]
+    if isinstance(value, list):
+        return [found for inner in value for found in _references(inner)]
+    return []

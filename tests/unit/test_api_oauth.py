@@ -1,0 +1,126 @@
+"""Signatures as five clients write them."""
+
+from __future__ import annotations
+
+import oauthlib.oauth1
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import NotAuthenticated
+from regiond.api.oauth import NonceWindow, Signature, read_signature
+
+GOMAASAPI = (
+    'OAuth realm="MAAS+API", oauth_token="tk", oauth_nonce="a1", oauth_timestamp="1800000000", '
+    'oauth_signature_method="PLAINTEXT", oauth_signature="%26ts", oauth_consumer_key="ck", oauth_version="1.0"'
+)
+ANSIBLE = (
+    "OAuth oauth_version=1.0, oauth_signature_method=PLAINTEXT, oauth_consumer_key=ck, oauth_token=tk, "
+    "oauth_signature=%26ts, oauth_nonce=a1, oauth_timestamp=1800000000"
+)
+EXPECTED = Signature(consumer_key="ck", token_key="tk", token_secret="ts", timestamp_s=1_800_000_000, nonce="a1")  # noqa: S106  # a sample
+PLAIN = [
+    ("oauth_consumer_key", "ck"),
+    ("oauth_token", "tk"),
+    ("oauth_signature", "&ts"),
+    ("oauth_signature_method", "PLAINTEXT"),
+    ("oauth_timestamp", "1800000000"),
+    ("oauth_nonce", "a1"),
+]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        GOMAASAPI,
+        ANSIBLE,
+        GOMAASAPI.replace(", ", ","),
+        GOMAASAPI.replace("OAuth realm", "oauth   realm"),
+        ANSIBLE.replace("%26", "&"),
+    ],
+)
+def test_every_client_is_understood(header: str) -> None:
+    assert read_signature(header, []) == EXPECTED
+
+
+def test_what_oauthlib_signs_is_understood() -> None:
+    client = oauthlib.oauth1.Client(
+        "ck", resource_owner_key="tk", resource_owner_secret="t/s", client_secret="", signature_method="PLAINTEXT",  # noqa: S106  # a sample
+        nonce="a1", timestamp="1800000000",
+    )  # fmt: skip
+    _, headers, _ = client.sign("http://region/MAAS/api/2.0/version/")
+    found = read_signature(headers["Authorization"], [])
+    assert found is not None
+    assert (found.consumer_key, found.token_key, found.token_secret) == ("ck", "tk", "t/s")
+
+
+def test_query_and_form_may_carry_the_signature() -> None:
+    assert read_signature(None, PLAIN) == EXPECTED
+    assert read_signature("Basic abc", PLAIN) == EXPECTED
+
+
+@pytest.mark.parametrize("left_out", range(len(PLAIN)))
+def test_a_request_that_lacks_a_parameter_is_unsigned(left_out: int) -> None:
+    assert read_signature(None, PLAIN[:left_out] + PLAIN[left_out + 1 :]) is None
+
+
+@pytest.mark.parametrize("header", [None, "", "OAuth", "OAuth ", "Bearer x", 'OAuth realm="x"'])
+def test_no_signature_is_none(header: str | None) -> None:
+    assert read_signature(header, []) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("oauth_signature_method", "HMAC-SHA1", "HMAC-SHA1"),
+        ("oauth_timestamp", "yesterday", "Invalid timestamp"),
+        ("oauth_timestamp", "-5", "Invalid timestamp"),
+        ("oauth_signature", "ts", "Invalid API key"),
+        ("oauth_signature", "secret&ts", "Invalid API key"),
+    ],
+)
+def test_signatures_that_no_key_of_ours_can_have_made_are_refused(name: str, value: str, said: str) -> None:
+    with pytest.raises(NotAuthenticated, match=said) as caught:
+        read_signature(None, [*PLAIN, (name, value)])
+    assert caught.value.message.startswith("Authorization Error: ")
+
+
+@given(st.text())
+def test_any_header_is_read_or_refused(header: str) -> None:
+    try:
+        read_signature(header, [])
+        read_signature("OAuth " + header, [])
+    except NotAuthenticated:
+        pass
+
+
+def signature(nonce: str = "n", timestamp_s: int = 1000, of: str = "tk") -> Signature:
+    return Signature(consumer_key="ck", token_key=of, token_secret="", timestamp_s=timestamp_s, nonce=nonce)
+
+
+def test_old_timestamps_are_refused_and_future_ones_are_not() -> None:
+    window = NonceWindow()
+    window.check_age(signature(timestamp_s=1000), 1300)
+    window.check_age(signature(timestamp_s=9000), 1300)
+    with pytest.raises(NotAuthenticated, match="Expired timestamp"):
+        window.check_age(signature(timestamp_s=1000), 1301)
+
+
+def test_a_nonce_is_good_once_per_key() -> None:
+    window = NonceWindow()
+    window.use(signature(), 1000)
+    window.use(signature(nonce="other"), 1000)
+    window.use(signature(of="other"), 1000)
+    with pytest.raises(NotAuthenticated, match="Nonce already used: n"):
+        window.use(signature(), 1001)
+
+
+def test_nonces_are_forgotten_when_their_time_is_over_and_memory_is_bounded() -> None:
+    window = NonceWindow(remembers=10)
+    window.use(signature(), 1000)
+    window.use(signature(), 1301)  # its timestamp would be refused by now
+    for number in range(100):
+        window.use(signature(nonce=str(number)), 1301)
+    assert len(window._used) <= 10
+    with pytest.raises(NotAuthenticated):
+        window.use(signature(nonce="99"), 1301)
