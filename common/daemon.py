@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from importlib.metadata import packages_distributions
 from typing import Any, NoReturn, cast
 
@@ -24,9 +25,12 @@ LAST_SECONDS_S = 5.0
 _OURS = ("common", "regiond", "rackd", "innkeeper")
 
 
-def check_installation() -> None:
-    """Raises BadSettings when another distribution has put files where ours are: imports could be of its code."""
-    found = packages_distributions()
+def check_installation(providers: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Raises BadSettings when another distribution has put files where ours are: imports could be of its code.
+
+    `providers` are the distributions of each package; None looks at what is installed.
+    """
+    found = packages_distributions() if providers is None else providers
     for name in _OURS:
         others = set(found.get(name, ())) - {"innkeeper"}
         if others:
@@ -34,6 +38,18 @@ def check_installation() -> None:
                 f"The Python package '{name}' is also installed by {', '.join(sorted(others))}: "
                 f"install innkeeper in a virtual environment of its own."
             )
+
+
+def allow_open_files(wanted: int) -> None:
+    """Lift this process's own limit towards `wanted` open files: each connection to a host is one, at least."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= possible:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    except (OSError, ValueError) as error:
+        log.warning("open_files_limited", limit=soft, wanted=wanted, error=str(error))
 
 
 def install_reactor() -> None:

@@ -18,6 +18,8 @@ from common.settings import load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
 
+OPEN_FILES = 65536  # a simulated host takes up to nine: three connections to a file, its log and its index
+
 
 def main() -> NoReturn:
     """Ends with status 0, 1 when it failed, 2 when the command line or the settings are wrong."""
@@ -33,6 +35,7 @@ def _status(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
+    daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     if asked.command == "join":
         return daemon.run(_join(settings, asked.token, asked.name), when_interrupted=daemon.FAILED)
