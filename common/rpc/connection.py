@@ -74,6 +74,9 @@ class LinkProtocol(Int32StringReceiver):
     # Twisted's side ---------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's
+        # Otherwise a small frame behind a large one waits up to 40 ms for the other end's acknowledgement.
+        self._wire.setTcpNoDelay(True)
+        self._wire.setTcpKeepAlive(True)
         self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort)
 
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's
