@@ -36,7 +36,7 @@ from common.rpc.commands import (
     Reached,
 )
 from common.rpc.handlers import Handler
-from common.values import Discovery, Guest, HostAccess, PeerIdentity
+from common.values import Discovery, Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import Drivers
 from rackd.executor import Executor
@@ -47,6 +47,7 @@ from rackd.watching import EventLink, Watching
 T = TypeVar("T")
 
 GUESTS_PER_PART = 25  # larger frames hold up the other calls of the link
+_MAY_WAIT = {PowerAction.OFF, PowerAction.CYCLE}  # for the guest's own shutdown, which may take minutes
 LONGEST_S = 1800.0  # the link's own deadline comes first; this is for a region that gives none
 
 
@@ -109,6 +110,7 @@ class HostCommands:
             call.fence,
             call.guest.mark.machine_id,
             what=f"power {call.action}",
+            track=Track.PATIENT if call.action in _MAY_WAIT else Track.ORDERED,
         )
         return PowerReply(power=state)
 
@@ -129,7 +131,14 @@ class HostCommands:
         return await self._executor.run(access, work, what=what, deadline_s=LONGEST_S, track=Track.QUICK)
 
     async def _act(
-        self, access: HostAccess, work: Callable[[Driver], T], fence: Fence, machine_id: UUID, *, what: str
+        self,
+        access: HostAccess,
+        work: Callable[[Driver], T],
+        fence: Fence,
+        machine_id: UUID,
+        *,
+        what: str,
+        track: Track = Track.ORDERED,
     ) -> T:
         self._fences.admit(fence)
 
@@ -137,7 +146,9 @@ class HostCommands:
             self._fences.check(fence)  # a newer attempt may have come while this one waited for its turn
             return work(driver)
 
-        return await self._executor.run(access, fenced, what=what, deadline_s=LONGEST_S, machine_id=machine_id)
+        return await self._executor.run(
+            access, fenced, what=what, deadline_s=LONGEST_S, track=track, machine_id=machine_id
+        )
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:

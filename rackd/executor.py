@@ -3,7 +3,7 @@
 Each host has a lane (`rackd/lanes.py`). A call that is not back at its deadline is given up: its caller hears
 DeadlineExceeded, its thread and connection are left to themselves, and the lane goes on with a new connection. A host
 with `hung_after` such threads is hung: calls fail at once until one of the threads comes back. So a host costs at most
-`hung_after` threads for nothing, and three for work.
+`hung_after` threads for nothing, and seven for work.
 """
 
 from __future__ import annotations
@@ -82,14 +82,15 @@ class Executor:
         lane = self._lanes.get(host_id)
         if lane is not None:
             lane.forgotten = True
-            for line in lane.lines.values():
+            for line in lane.lines():
                 line.retire()
             self._tidy(lane)
 
     def drop(self, host_id: int, track: Track) -> None:
-        """Drop one connection of a host, and with it what was watched on it."""
+        """Drop the connections of one track, and with them what was watched on them."""
         if lane := self._lanes.get(host_id):
-            lane.lines[track].retire()
+            for line in lane.lines(track):
+                line.retire()
 
     def given_up(self, host_id: int) -> int:
         """How many threads of this host have not come back."""
@@ -107,7 +108,7 @@ class Executor:
             if not outcome.done():
                 outcome.set_exception(Cancelled(f"{call.what}: the rack is stopping"))
                 outcome.exception()  # seen, even when its caller is gone
-        retired = [line.retire() for lane in self._lanes.values() for line in lane.lines.values()]
+        retired = [line.retire() for lane in self._lanes.values() for line in lane.lines()]
         self._lanes.clear()
         closing = [thread for thread in retired if thread is not None]
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(call.finished.wait()) for call in self._under_way]
@@ -165,7 +166,7 @@ class Executor:
         """The line, held, with room for one more call in `_room`."""
         while True:
             self._refuse_hung(lane, access)
-            if earlier := lane.given_up_on(machine_id):
+            if earlier := lane.acting_on(machine_id):
                 await earlier.finished.wait()
                 continue
             line = lane.line_for(track)
@@ -175,7 +176,7 @@ class Executor:
             except BaseException:
                 line.leave()
                 raise
-            if not self._stopped and not lane.given_up_on(machine_id) and len(lane.given_up) < self._hung_after:
+            if not self._stopped and not lane.acting_on(machine_id) and len(lane.given_up) < self._hung_after:
                 return line
             self._room.release()
             line.leave()

@@ -24,11 +24,15 @@ OpenDriver = Callable[[HostAccess], Driver]
 
 
 class Track(StrEnum):
-    """The kinds of call to a host. On each track one call at a time, in the order asked, on a connection of its own."""
+    """The kinds of call to a host, each with connections of its own: one, unless said otherwise, used in turn."""
 
     ORDERED = "ordered"  # everything that changes the host, and discovery
     QUICK = "quick"  # short looks: on the ordered connection when that is idle, beside it when it is not
+    PATIENT = "patient"  # waits for a guest to shut itself down: several beside each other, beside everything else
     WATCH = "watch"  # events: giving up a call must not end the watch
+
+
+PATIENT_LINES = 4
 
 
 class Connection:
@@ -92,25 +96,25 @@ class Line:
     open_driver: OpenDriver
     connection: Connection
     _turn: asyncio.Lock = field(factory=asyncio.Lock)
-    _wanted: int = 0
+    wanted: int = 0
     running: Call | None = None
 
     @property
     def is_idle(self) -> bool:
         """Nobody holds it or waits for it."""
-        return not self._wanted
+        return not self.wanted
 
     async def enter(self) -> None:
-        self._wanted += 1
+        self.wanted += 1
         try:
             await self._turn.acquire()
         except BaseException:
-            self._wanted -= 1
+            self.wanted -= 1
             raise
 
     def leave(self) -> None:
         self.running = None
-        self._wanted -= 1
+        self.wanted -= 1
         self._turn.release()
 
     def replace_connection(self) -> None:
@@ -130,18 +134,29 @@ class Lane:
     """Everything of one host."""
 
     def __init__(self, open_driver: OpenDriver) -> None:
-        self.lines = {track: Line(open_driver, Connection(open_driver)) for track in Track}
+        def lines(number: int) -> tuple[Line, ...]:
+            return tuple(Line(open_driver, Connection(open_driver)) for _ in range(number))
+
+        self._lines = {track: lines(PATIENT_LINES if track is Track.PATIENT else 1) for track in Track}
         self.given_up: set[Call] = set()
         self.forgotten = False
 
     @property
     def is_idle(self) -> bool:
-        return not self.given_up and all(line.is_idle for line in self.lines.values())
+        return not self.given_up and all(line.is_idle for line in self.lines())
+
+    def lines(self, of: Track | None = None) -> tuple[Line, ...]:
+        return tuple(line for track, lines in self._lines.items() if of in {None, track} for line in lines)
 
     def line_for(self, track: Track) -> Line:
-        ordered = self.lines[Track.ORDERED]
-        return ordered if track is Track.QUICK and ordered.is_idle else self.lines[track]
+        """The one to stand in: the shortest of its track."""
+        (ordered,) = self._lines[Track.ORDERED]
+        if track is Track.QUICK and ordered.is_idle:
+            return ordered
+        return min(self._lines[track], key=lambda line: line.wanted)
 
-    def given_up_on(self, machine_id: UUID | None) -> Call | None:
-        """A call that acts on this machine still, though nobody waits for it any more."""
-        return next((call for call in self.given_up if machine_id and call.machine_id == machine_id), None)
+    def acting_on(self, machine_id: UUID | None) -> Call | None:
+        """The call that acts on this machine, perhaps one that nobody waits for any more."""
+        running = (line.running for line in self.lines())
+        calls = [*self.given_up, *(call for call in running if call)]
+        return next((call for call in calls if machine_id and call.machine_id == machine_id), None)

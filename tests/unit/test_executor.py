@@ -319,6 +319,28 @@ async def test_two_calls_at_one_machine_never_run_at_once_even_when_the_first_wa
     assert await following == "1.0"
 
 
+async def test_two_tracks_never_act_on_one_machine_at_once(rig: Rig) -> None:
+    machine = uuid4()
+    gate = rig.gate()
+    first = asyncio.ensure_future(rig.run(gate, machine_id=machine, track=Track.PATIENT))
+    await eventually(gate.entered.is_set)
+    with pytest.raises(DeadlineExceeded, match="did not get its turn"):
+        await rig.run(reach, machine_id=machine, deadline_s=0.05)
+    waiting = [asyncio.ensure_future(rig.run(reach, machine_id=machine, track=track)) for track in Track]
+    gate.open.set()
+    assert await asyncio.gather(first, *waiting) == ["1.0"] * 5
+
+
+async def test_guests_that_are_slow_to_shut_down_hold_up_neither_each_other_nor_other_work(rig: Rig) -> None:
+    gates = [rig.gate() for _ in range(4)]
+    slow = [asyncio.ensure_future(rig.run(gate, machine_id=uuid4(), track=Track.PATIENT)) for gate in gates]
+    await eventually(lambda: all(gate.entered.is_set() for gate in gates))
+    assert await rig.run(reach, machine_id=uuid4()) == "1.0"
+    for gate in gates:
+        gate.open.set()
+    await asyncio.gather(*slow)
+
+
 async def test_all_hosts_together_have_so_many_calls_at_once_and_no_more(rig: Rig) -> None:
     rig.executor = rig.make(max_calls=2)
     gates = [rig.gate() for _ in range(2)]

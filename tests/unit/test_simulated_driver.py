@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -123,6 +124,18 @@ async def test_a_watcher_hears_what_another_rack_did(host: Open) -> None:
     acting.compose(made)
     acting.decompose(made.ref)
     await eventually(lambda: [one.event for one in seen] == [GuestEvent.APPEARED, GuestEvent.GONE])
+    stop()
+
+
+async def test_a_watch_that_lost_its_file_comes_back_with_one_resync(host: Open, tmp_path: Path) -> None:
+    seen: list[GuestChange] = []
+    stop = host("simulated:a").watch(seen.append)
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
+        db.execute("drop table change")
+        db.commit()
+    await eventually(lambda: [one.event for one in seen] == [GuestEvent.RESYNC])
+    host("simulated:a").compose(spec("after"))
+    await eventually(lambda: [one.event for one in seen] == [GuestEvent.RESYNC, GuestEvent.APPEARED])
     stop()
 
 
