@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
+from common.errors import DeadlineExceeded, InnkeeperError
 from development.places import CannotRun
 from innkeeper.http import Api, Body
 
@@ -16,28 +17,36 @@ HOST = "local"
 CORES = 1
 MEMORY_MIB = 1024  # the least that the API takes
 DISK_GB = 4
+SETTLE_S = 60.0
 
 
 @frozen(kw_only=True)
 class FirstVm:
-    """`host` and `machine` as the API shows them."""
+    """`host` and `machine` as the API shows them. `refusal` says why there is no machine, or why it does not run."""
 
     host: dict[str, Any]
-    machine: dict[str, Any]
-    made_now: bool
+    machine: dict[str, Any] | None
+    made_now: bool = False
+    refusal: str | None = None
 
 
 async def ensure(api: Api, address: str, tell: Callable[[str], None]) -> FirstVm:
-    """The host `local` at `address` and a machine on it, running. What is there already is used, not made again.
+    """The host `local` at `address` and a machine on it, running if it can. What is there already is used.
 
     Raises CannotRun with what the region said.
     """
     try:
         host = await _host(api, address, tell)
-        found = await _machine_on(api, host["id"])
-        system_id = found or await _compose(api, host, tell)
-        machine = await _running(api, system_id)
-        return FirstVm(host=await _get(api, f"vm-hosts/{host['id']}/"), machine=machine, made_now=found is None)
+        system_id = await _machine_on(api, host["id"])
+        made_now, refusal = system_id is None, None
+        try:
+            system_id = system_id or await _compose(api, host, tell)
+            await _power_on(api, system_id)
+        except InnkeeperError as error:  # no room, say: the rest runs all the same
+            refusal = str(error)
+        machine = await _get(api, f"machines/{system_id}/") if system_id else None
+        host = await _get(api, f"vm-hosts/{host['id']}/")
+        return FirstVm(host=host, machine=machine, made_now=made_now, refusal=refusal)
     except InnkeeperError as error:
         raise CannotRun(f"The region refused: {error}") from error
 
@@ -96,12 +105,24 @@ async def _compose(api: Api, host: dict[str, Any], tell: Callable[[str], None]) 
     return str(answer.json()["system_id"])
 
 
-async def _running(api: Api, system_id: str) -> dict[str, Any]:
+async def _power_on(api: Api, system_id: str) -> None:
     path = f"machines/{system_id}/"
-    power = await _get(api, path, op="query_power_state")
-    if power["state"] != "on":
+    await _settled(api, system_id)
+    if (await _get(api, path, op="query_power_state"))["state"] != "on":
         await api.send("POST", path, query=[("op", "power_on")], body=Body())
-    return dict(await _get(api, path))
+
+
+async def _settled(api: Api, system_id: str) -> None:
+    """Return once no operation of the machine is under way: a run that was killed may have left one."""
+    states = "".join(f"&state={state}" for state in ("queued", "running", "waiting", "undoing"))
+    try:
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                if not await _get(api, f"operations/?machine={system_id}{states}"):
+                    return
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise DeadlineExceeded(f"an operation on the machine was still under way after {SETTLE_S:.0f} s.") from None
 
 
 async def _get(api: Api, path: str, *, op: str | None = None, deadline_s: float = 120.0) -> Any:

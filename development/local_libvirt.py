@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from development.supervisor import Program, Supervisor
 POOL = "innkeeper"
 NETWORK = "default"
 _DAEMONS = ("virtlogd", "libvirtd")
+_DEVICES = Path("/sys/class/net")
 _QEMU_SETTINGS = Path("/etc/libvirt/qemu.conf")
 _WITHOUT_NAMESPACES = """
 # Added by Innkeeper's ./dev run: no mount namespaces can be made on this machine.
@@ -157,23 +159,50 @@ async def _ensure_network(address: str, started: AsyncExitStack) -> str | None:
         return None
     if NETWORK not in await _names(address, "net-list", "--all", "--name"):
         return f"libvirt has no network '{NETWORK}' here"
+    bridge, bridge_address = bridge_of(await _virsh(address, "net-dumpxml", NETWORK))
+    if is_leftover(bridge, bridge_address, _DEVICES):
+        await _run("ip", "link", "delete", bridge, "type", "bridge")
     code, _, said = await _run("virsh", "--connect", address, "net-start", NETWORK)
     if code != 0:
         return f"network '{NETWORK}' does not start: {_sentence(said)}"
-    started.push_async_callback(_stop_network_without_guests, address)
+    started.push_async_callback(_stop_network_without_guests, address, bridge)
     return None
 
 
-async def _stop_network_without_guests(address: str) -> None:
+async def _stop_network_without_guests(address: str, bridge: str) -> None:
     """Stop the network that was started here, unless a VM that runs on is attached to it."""
-    if not attached(await _virsh(address, "net-dumpxml", NETWORK), Path("/sys/class/net")):
+    if not attached(bridge, _DEVICES):
         await _virsh(address, "net-destroy", NETWORK)
 
 
-def attached(network_xml: str, devices: Path) -> tuple[str, ...]:
-    """The network devices on the bridge of the network that libvirt describes so."""
-    bridge = ET.fromstring(network_xml).find("bridge")  # noqa: S314 - from our own libvirtd
-    ports = devices / (bridge.get("name", "") if bridge is not None else "") / "brif"
+def is_leftover(bridge: str, address: str, devices: Path) -> bool:
+    """Whether the bridge of a network that does not run is there all the same, with nobody attached or serving it.
+
+    A libvirt whose container was ended leaves it so, and it keeps the network from starting.
+    """
+    if not (devices / bridge / "bridge").is_dir() or attached(bridge, devices):
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 53))  # where a libvirt that is alive has its name server
+        except OSError:
+            return False
+    return True
+
+
+def bridge_of(network_xml: str) -> tuple[str, str]:
+    """The bridge of the network that libvirt describes so, and the address that the host has on it."""
+    network = ET.fromstring(network_xml)  # noqa: S314 - from our own libvirtd
+    bridge, address = network.find("bridge"), network.find("ip")
+    return (
+        bridge.get("name", "") if bridge is not None else "",
+        address.get("address", "") if address is not None else "",
+    )
+
+
+def attached(bridge: str, devices: Path) -> tuple[str, ...]:
+    """The network devices on the bridge."""
+    ports = devices / bridge / "brif"
     return tuple(sorted(port.name for port in ports.iterdir())) if ports.is_dir() else ()
 
 

@@ -53,15 +53,26 @@ def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     owner = _owner()
     sockets = _socket_folder(folder)
+    for path in (folder, sockets):
+        _give(path, owner)
+    if not _bring_up(folder, sockets, settings, owner):
+        _bring_up(folder, sockets, settings, owner)  # it was dying when it was adopted
+    _until_ready(folder)
+    return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='/')}"
+
+
+def _bring_up(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> bool:
+    """Whether a server lives in `folder` and takes connections, or just lives; False when it died meanwhile."""
     with _alone(folder):
-        for path in (folder, sockets):
-            _give(path, owner)
         if running_pid(folder) is None:
             if not (folder / "data" / "PG_VERSION").exists():
                 _initialise(folder, owner)
             _launch(folder, sockets, settings, owner)
-    _until_ready(folder)
-    return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='/')}"
+    try:
+        _until_ready(folder)
+    except PostgresFailed:
+        return running_pid(folder) is not None
+    return True
 
 
 def stop(folder: Path) -> None:

@@ -18,17 +18,13 @@ _WIDTH = 9
 
 @frozen(kw_only=True)
 class Outcome:
-    """`domain_type` is what runs the VM: `kvm`, or `qemu` for emulation. `programs` is the virtual environment's."""
+    """`domain_type` is what runs the VM: `kvm`, or `qemu` for emulation; None without a VM. `programs` is a folder."""
 
     places: Places
     libvirt: LocalLibvirt
     vm: FirstVm
-    domain_type: str
+    domain_type: str | None
     programs: Path
-
-    @property
-    def emulated(self) -> bool:
-        return self.domain_type != "kvm"
 
 
 def report(outcome: Outcome) -> str:
@@ -46,8 +42,10 @@ def report(outcome: Outcome) -> str:
 
 def farewell(outcome: Outcome) -> str:
     """What is left when the run has stopped all that it started."""
-    name, address = outcome.vm.machine["hostname"], outcome.libvirt.address
-    return f"Stopped. The VM {name} belongs to libvirt and runs on; ./dev run finds it again ({address})."
+    machine, address = outcome.vm.machine, outcome.libvirt.address
+    if machine is None:
+        return "Stopped."
+    return f"Stopped. The VM {machine['hostname']} belongs to libvirt ({address}); ./dev run finds it again."
 
 
 def _host_lines(outcome: Outcome) -> list[str]:
@@ -68,17 +66,21 @@ def _room(pool: dict[str, Any]) -> str:
 
 
 def _vm_lines(outcome: Outcome) -> list[str]:
-    machine = outcome.vm.machine
+    machine, refusal = outcome.vm.machine, outcome.vm.refusal
+    if machine is None:
+        return [f"none: {refusal}"]
     made = "composed and started" if outcome.vm.made_now else "found again"
-    kind = (
-        "emulated by QEMU: this machine offers no KVM, so it is slow, and real in every other way"
-        if outcome.emulated
-        else "runs on KVM"
-    )
-    return [
+    lines = [
         f"{machine['hostname']} ({machine['system_id']}): {made}, power {machine['power_state']}",
-        f"{machine['cpu_count']} core, {machine['memory']} MiB of memory; domain type '{outcome.domain_type}', {kind}",
+        f"{machine['cpu_count']} core, {machine['memory']} MiB of memory; {_kind(outcome.domain_type)}",
     ]
+    return [*lines, f"does not run: {refusal}"] if refusal else lines
+
+
+def _kind(domain_type: str | None) -> str:
+    if domain_type == "kvm":
+        return "domain type 'kvm'"
+    return f"domain type '{domain_type}': emulated, since there is no KVM here; slow, and real in every other way"
 
 
 def _next_commands(outcome: Outcome) -> Iterable[str]:
@@ -86,9 +88,9 @@ def _next_commands(outcome: Outcome) -> Iterable[str]:
     innkeeper = outcome.programs / "innkeeper"
     yield "Try, in another terminal:"
     yield f"  virsh -c {outcome.libvirt.address} list"
-    yield f'  {innkeeper} login admin {places.api_url} "$(cat {places.key_file})"'
+    yield f"  {innkeeper} login admin {places.api_url} @{places.key_file}"
     yield f"  {innkeeper} admin vm-host read {host_id}"
-    yield f"  {innkeeper} admin vm-host compose {host_id} hostname=second cores=1 memory=1024 storage=root:4"
+    yield f"  {innkeeper} admin vm-host compose {host_id} cores=1 memory=1024 storage=root:4"
     yield ""
     yield "Ctrl-C stops all that was started here; VMs run on."
 

@@ -62,7 +62,7 @@ async def _start(where: Places, started: AsyncExitStack) -> Outcome:
     api = await _region(where, supervisor, environment)
     await _rack(where, supervisor, environment, api)
     vm = await first_vm.ensure(api, libvirt.address, tell)
-    kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"])
+    kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"]) if vm.machine else None
     return Outcome(places=where, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS)
 
 

@@ -144,11 +144,25 @@ def test_a_commented_setting_says_nothing_and_ours_is_added_once(tmp_path: Path)
     assert settings.read_text().splitlines()[-1] == "namespaces = []"
 
 
-def test_a_network_knows_who_is_attached_to_its_bridge(tmp_path: Path) -> None:
-    xml = "<network><name>default</name><bridge name='virbr0'/></network>"
-    assert local_libvirt.attached(xml, tmp_path) == ()
+def test_a_network_knows_its_bridge_and_who_is_attached_to_it(tmp_path: Path) -> None:
+    xml = "<network><name>default</name><bridge name='virbr0'/><ip address='192.168.122.1'/></network>"
+    assert local_libvirt.bridge_of(xml) == ("virbr0", "192.168.122.1")
+    assert local_libvirt.attached("virbr0", tmp_path) == ()
     (tmp_path / "virbr0/brif/vnet3").mkdir(parents=True)
-    assert local_libvirt.attached(xml, tmp_path) == ("vnet3",)
+    assert local_libvirt.attached("virbr0", tmp_path) == ("vnet3",)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take port 53")
+def test_only_a_bridge_that_nobody_uses_is_a_leftover(tmp_path: Path) -> None:
+    address = "127.0.0.53"
+    assert not local_libvirt.is_leftover("virbr0", address, tmp_path), "there is none"
+    (tmp_path / "virbr0/bridge").mkdir(parents=True)
+    assert local_libvirt.is_leftover("virbr0", address, tmp_path)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as served:
+        served.bind((address, 53))
+        assert not local_libvirt.is_leftover("virbr0", address, tmp_path), "somebody serves it"
+    (tmp_path / "virbr0/brif/vnet3").mkdir(parents=True)
+    assert not local_libvirt.is_leftover("virbr0", address, tmp_path), "a guest is attached"
 
 
 def test_the_page_names_capacity_vm_address_key_and_the_next_commands(tmp_path: Path) -> None:
@@ -158,11 +172,11 @@ def test_the_page_names_capacity_vm_address_key_and_the_next_commands(tmp_path: 
         "4 cores, 3 left; 16000 MiB of memory, 14976 MiB left",
         "storage pool innkeeper: 50.0 GB, 46.0 GB left (/var/lib/libvirt/images)",
         "first-ab12 (k3xq7a): composed and started, power on",
-        "domain type 'qemu', emulated by QEMU: this machine offers no KVM",
+        "domain type 'qemu': emulated, since there is no KVM here",
         "http://127.0.0.1:5240/MAAS/api/2.0/",
         f"{tmp_path}/admin.apikey",
         "virsh -c qemu:///system list",
-        f'.venv/bin/innkeeper login admin http://127.0.0.1:5240/MAAS "$(cat {tmp_path}/admin.apikey)"',
+        f".venv/bin/innkeeper login admin http://127.0.0.1:5240/MAAS @{tmp_path}/admin.apikey",
         ".venv/bin/innkeeper admin vm-host read 1",
     ):
         assert expected in page
@@ -172,9 +186,18 @@ def test_the_page_says_when_the_vm_was_there_already_and_when_kvm_runs_it(tmp_pa
     again = FirstVm(host=HOST, machine=MACHINE, made_now=False)
     page = report.report(outcome(tmp_path, vm=again, domain_type="kvm"))
     assert "found again" in page
-    assert "runs on KVM" in page
+    assert "domain type 'kvm'" in page
     assert "emulated" not in page
-    assert "The VM first-ab12 belongs to libvirt and runs on" in report.farewell(outcome(tmp_path))
+    assert "The VM first-ab12 belongs to libvirt (qemu:///system)" in report.farewell(outcome(tmp_path))
+
+
+def test_the_page_says_why_there_is_no_vm_or_why_it_does_not_run(tmp_path: Path) -> None:
+    none = outcome(tmp_path, vm=FirstVm(host=HOST, machine=None, refusal="cores: 1 asked, 0 left"), domain_type=None)
+    assert "VM       none: cores: 1 asked, 0 left" in report.report(none)
+    assert report.farewell(none) == "Stopped."
+    off = outcome(tmp_path, vm=FirstVm(host=HOST, machine={**MACHINE, "power_state": "off"}, refusal="no network"))
+    assert "found again, power off" in report.report(off)
+    assert "does not run: no network" in report.report(off)
 
 
 def test_the_page_says_why_vms_have_no_network_of_libvirt(tmp_path: Path) -> None:
