@@ -181,10 +181,10 @@ def incoming_of(request: Request, *, op_suffix: str | None) -> Incoming:
         method="GET" if method == "HEAD" else method,
         query=request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"),
         body=b"" if request.content is None else request.content.read(),
-        content_type=request.getHeader("Content-Type"),
-        authorization=request.getHeader("Authorization"),
-        prefer=request.getHeader("Prefer") or "",
-        idempotency_key=request.getHeader("Idempotency-Key"),
+        content_type=header(request, "Content-Type"),
+        authorization=header(request, "Authorization"),
+        prefer=header(request, "Prefer") or "",
+        idempotency_key=header(request, "Idempotency-Key"),
         op_suffix=op_suffix,
         origin=_origin(request),
     )
@@ -192,9 +192,15 @@ def incoming_of(request: Request, *, op_suffix: str | None) -> Incoming:
 
 def _origin(request: Request) -> str:
     """Scheme (a proxy in front may say another), host and port, as the client wrote them."""
-    forwarded = (request.getHeader("X-Forwarded-Proto") or "").strip().lower()
+    forwarded = (header(request, "X-Forwarded-Proto") or "").strip().lower()
     scheme = forwarded if forwarded in {"http", "https"} else ("https" if request.isSecure() else "http")
-    return f"{scheme}://{request.getHeader('Host') or 'localhost'}"
+    return f"{scheme}://{header(request, 'Host') or 'localhost'}"
+
+
+def header(request: Request, name: str) -> str | None:
+    """A header as text, whatever its bytes: Twisted's own decoding fails on what is not UTF-8."""
+    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    return found[-1].decode("utf-8", "replace") if found else None
 
 
 def request_id(request: Any) -> str:

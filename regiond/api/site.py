@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 from twisted.web.server import Request, Site
 
-from regiond.api.adapter import Adapter
+from regiond.api.adapter import Adapter, header
 from regiond.api.answering import Api
 from regiond.api.bodies import MAX_BODY_BYTES
 from regiond.api.catalogue import SERVED
@@ -51,7 +51,7 @@ class ApiRequest(Request):
             self.channel.loseConnection()
 
     def process(self) -> None:
-        given = self.getHeader("X-Request-Id") or ""
+        given = header(self, "X-Request-Id") or ""
         if _REQUEST_ID.fullmatch(given):
             self.request_id = given
         Request.setHeader(self, "X-Request-Id", self.request_id)
@@ -70,7 +70,7 @@ class ApiRequest(Request):
     def _refusal(self) -> tuple[int, str] | None:
         if self._body_bytes > MAX_BODY_BYTES:
             return 413, f"The body is larger than {MAX_BODY_BYTES} bytes."
-        host = self.getHeader("Host")
+        host = header(self, "Host")
         if host is not None and _HOST.fullmatch(host) is None:
             return 400, "Bad Request: the Host header names no host."
         try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
 from attrs import evolve, frozen
 from twisted.internet import reactor
 
@@ -167,6 +168,31 @@ async def test_hosts_and_paths_that_are_no_text_are_bad_requests() -> None:
         assert (await client.ask("GET", f"{BASE}version/", host="a" * 70)).status == 400
         assert (await client.ask("GET", f"{BASE}zones/%ff%fe/")).status == 400
         assert (await client.ask("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\xff\r\n",
+        b"GET /MAAS/api/2.0/zones/ HTTP/1.0\r\n",
+        b"GET /MAAS/api/2.0/zones/?a=%ff&\xff HTTP/1.1\r\nHost: a\r\n",
+        b"GET /MAAS/api/2.0/zones/\xff/ HTTP/1.1\r\nHost: a\r\n",
+        b"GET /MAAS/api/2.0/zones/%00/ HTTP/1.1\r\nHost: a\r\n",
+        b"GET /MAAS//api/2.0/../zones HTTP/1.1\r\nHost: a\r\n",
+        b"GET http://a/MAAS/ HTTP/1.1\r\nHost: a\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n",
+        b"\xff\xfe /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: \xff\r\nPrefer: \xff\r\n",
+        b'POST /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\nContent-Type: \xff\r\nAuthorization: OAuth \xff="\xff"\r\n',
+        b"GET /MAAS/api/2.0/describe/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: \xff\r\n",
+        b"POST /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n",
+    ],
+)
+async def test_no_bytes_break_the_server(raw: bytes) -> None:
+    async with serving() as client:
+        heard = await client.send(raw + b"Connection: close\r\n\r\n")
+    assert heard.status < 500
+    assert b"Traceback" not in heard.body
 
 
 async def test_names_in_paths_are_decoded_once() -> None:
