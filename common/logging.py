@@ -6,9 +6,11 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 from typing import Any, TextIO
 
 import structlog
+from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 LEVELS = ("debug", "info", "warning", "error")
 REDACTED = "[redacted]"
@@ -54,6 +56,13 @@ def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> N
     libraries = logging.DEBUG if level == "debug" else logging.WARNING
     logging.basicConfig(handlers=[handler], level=libraries, force=True)
     logging.captureWarnings(True)
+    _hear_twisted()
+
+
+@cache
+def _hear_twisted() -> None:
+    """Once in a process: what Twisted reports, errors nobody caught among it, goes the way of every library's logs."""
+    globalLogBeginner.beginLoggingTo([STDLibLogObserver("twisted")], discardBuffer=True, redirectStandardIO=False)
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

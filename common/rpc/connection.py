@@ -108,9 +108,9 @@ class LinkProtocol(Int32StringReceiver):
         self._stop_timer()
         error = _as_error(reason.value, handshake_problem(self._wire.getHandle()))
         self._fail(error)
+        self.gone.set()
         if self._link is not None:
             self._link.carrier_lost(error)
-        self.gone.set()
 
     # Ours -------------------------------------------------------------------------------------------------------
 

@@ -161,7 +161,8 @@ class Listener:
             guest.peer = await guest.protocol.identified
             await self._admit(guest.peer)
         except InnkeeperError as error:
-            log.warning("peer_refused", peer=str(guest.peer or "unidentified"), code=error.code, reason=error.message)
+            tell = log.info if isinstance(error, LinkLost) else log.warning  # a look at the port is no news
+            tell("peer_refused", peer=str(guest.peer or "unidentified"), code=error.code, reason=error.message)
             guest.refuse(error)
             await guest.protocol.gone.wait()
             return

@@ -23,7 +23,7 @@ from common.errors import (
     Unsupported,
     VersionMismatch,
 )
-from common.rpc.connection import Address, Limits, Side, connect
+from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, LinkProtocol, Side, connect
 from common.rpc.tls import MemberTls
 from regiond.racks.authority import Authority
 from tests.integration.linked import (
@@ -278,3 +278,54 @@ async def test_a_frame_over_the_limit_breaks_the_link(region: Region) -> None:
     link = await newcomer(region)
     link._carrier.send([b"x" * (Limits().max_frame_bytes - 1)])  # a newcomer may send far less
     assert "broke the protocol" in (await link.closed()).message
+
+
+async def test_a_peer_that_stops_reading_holds_up_streams_and_is_left_when_too_much_is_unsent(region: Region) -> None:
+    rack = await dial(region)
+    [link] = await eventually(lambda: region.links)
+    assert isinstance(rack.link._carrier, LinkProtocol)
+    rack.link._carrier.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's own has no types
+    sent = 0
+    while link.is_open and sent < 200:
+        link.send_event("host.event", "x" * 1_000_000)
+        sent += 1
+        await asyncio.sleep(0)  # the loop writes what the socket takes
+    assert MAX_UNSENT_BYTES < sent * 1_000_000 < 3 * MAX_UNSENT_BYTES
+    await link.closed()
+    rack.link._carrier.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's own has no types
+    await rack.link.closed()
+
+
+async def test_a_caller_that_never_shakes_hands_is_left_alone_by_the_rest(region: Region) -> None:
+    _, writer = await asyncio.open_connection(region.address.host, region.address.port)
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    rack = await dial(region)
+    assert await rack.link.call(ECHO, Text(text="fine"), deadline_s=5)
+    await rack.end()
+    writer.close()
+
+
+async def test_many_calls_at_once_are_all_answered_in_spite_of_the_limit(region: Region) -> None:
+    rack = await dial(region)
+    answers = await asyncio.gather(
+        *(rack.link.call(ECHO, Text(text=str(number)), deadline_s=30) for number in range(1000))
+    )
+    assert [answer.text for answer in answers] == [str(number) for number in range(1000)]
+    assert await eventually(lambda: rack.link.is_quiet)
+    await rack.end()
+
+
+async def test_a_handler_that_was_cancelled_before_it_began_still_ends_its_call(region: Region) -> None:
+    rack = await dial(region)
+    with pytest.raises(DeadlineExceeded):
+        await rack.link.call(STUCK, Text(text="no time at all"), deadline_s=0.0)
+    assert await eventually(lambda: rack.link.is_quiet)
+    assert await eventually(lambda: region.links[0].is_quiet)
+    await rack.end()
+
+
+async def test_a_newcomer_may_not_send_events(region: Region) -> None:
+    link = await newcomer(region)
+    link.send_event("host.event", None)
+    assert "broke the protocol" in (await link.closed()).message
+    assert region.behaviour.events == []

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import structlog
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from common.certificates import make_key
 from common.logging import REDACTED, configure_logging
@@ -93,6 +95,14 @@ def test_libraries_warnings_come_in_the_same_form(stream: io.StringIO) -> None:
     logging.getLogger("some.library").warning("cannot do %s", "that")
     [line] = lines(stream)
     assert (line["event"], line["library"], line["text"]) == ("library_logged", "some.library", "cannot do that")
+
+
+def test_an_error_that_twisted_caught_is_logged_like_any_other(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    Logger("twisted.thing").failure("Unhandled error", Failure(ValueError("nobody caught this")))
+    [line] = lines(stream)
+    assert (line["event"], line["library"], line["level"]) == ("library_logged", "twisted", "critical")
+    assert "nobody caught this" in line["exception"]
 
 
 def test_what_json_cannot_hold_is_written_as_text(stream: io.StringIO) -> None:
