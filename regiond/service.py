@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from uuid import UUID
 
@@ -41,6 +41,7 @@ from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.machines.composing import Composer
 from regiond.machines.service import Machines
 from regiond.machines.steps import CleanUpGuest, ComposeMachine, DeleteMachine, PowerMachine
+from regiond.operations import store as operation_store
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
 from regiond.racks import store as rack_store
@@ -48,7 +49,7 @@ from regiond.racks.authority import Authority
 from regiond.racks.calls import HostCalls
 from regiond.racks.links import LiveLinks
 from regiond.racks.listener import Listener, Reception
-from regiond.racks.presence import Presence
+from regiond.racks.presence import Presence, this_machine
 from regiond.racks.service import Racks
 from regiond.rpc import RpcCommands
 from regiond.settings import RegionSettings
@@ -77,6 +78,15 @@ class Parts:
     services: Services
 
 
+@frozen(kw_only=True)
+class Region:
+    """A region that has started, and where it can be reached."""
+
+    parts: Parts
+    api_url: str
+    rpc_port: int
+
+
 class RegionService:
     """One region process."""
 
@@ -86,19 +96,25 @@ class RegionService:
 
     async def serve(self) -> None:
         """Until cancelled: then it takes no more work and hands back its leases. Raises what kept it from starting."""
-        async with AsyncExitStack() as running:
-            parts = await self._make(running)
-            port = await self._start(parts, running)
+        async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
-            running.callback(watchdog.cancel)
-            address = f"http://{self._settings.http_host}:{port}/MAAS/"
-            log.info("region_started", api=address, rpc_port=parts.listener.port, version=version("innkeeper"))
-            self._manager.ready(f"Serving {address}, racks on port {parts.listener.port}.")
+            log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=version("innkeeper"))
+            self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
             try:
                 await asyncio.Event().wait()
             finally:
+                watchdog.cancel()
                 self._manager.stopping()
-                log.info("region_stopping", operations=parts.engine.running)
+                log.info("region_stopping", operations=region.parts.engine.running)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Region]:
+        """Everything started, for as long as the block lasts."""
+        async with AsyncExitStack() as started:
+            parts = await self._make(started)
+            port = await self._start(parts, started)
+            api_url = f"http://{self._settings.http_host}:{port}/MAAS/"
+            yield Region(parts=parts, api_url=api_url, rpc_port=parts.listener.port)
 
     async def _make(self, running: AsyncExitStack) -> Parts:
         settings = self._settings
@@ -120,9 +136,15 @@ class RegionService:
     ) -> Parts:
         settings = self._settings
         hostname = socket.gethostname()
-        presence = Presence(database, hostname=hostname, pid=os.getpid())
+        presence = Presence(database, hostname=this_machine(), pid=os.getpid())
         links, operations, groups = LiveLinks(), Operations(database), Groups(database)
-        racks = Racks(database, authority, presence, token_text=self._token_text(authority))
+
+        def token_text(secret: str) -> str:
+            address = settings.rpc_address or f"{settings.rpc_host}:{listener.port or settings.rpc_port}"
+            token = JoinToken(addresses=(address,), authority_fingerprint=authority.fingerprint, secret=secret)
+            return encode_token(token)
+
+        racks = Racks(database, authority, presence, token_text=token_text)
 
         async def access_of(host_id: int) -> HostAccess:
             return await hosts.access(host_id)
@@ -185,6 +207,9 @@ class RegionService:
         running.push_async_callback(parts.notifications.stop)
         await parts.presence.start()
         running.push_async_callback(parts.presence.stop)
+        for dead in await parts.presence.dead_neighbours():
+            async with parts.database.connection() as db:
+                await operation_store.hand_back(db, dead)
         try:
             parts.listener.start()
             running.push_async_callback(parts.listener.stop)
@@ -225,16 +250,6 @@ class RegionService:
         running.push_async_callback(stop)
         number: int = getattr(port.getHost(), "port", 0)
         return number
-
-    def _token_text(self, authority: Authority) -> Callable[[str], str]:
-        address = self._settings.rpc_address or f"{self._settings.rpc_host}:{self._settings.rpc_port}"
-
-        def text(secret: str) -> str:
-            return encode_token(
-                JoinToken(addresses=(address,), authority_fingerprint=authority.fingerprint, secret=secret)
-            )
-
-        return text
 
     async def _keep_first_key(self, accounts: Accounts) -> None:
         """At the very first start: an account `admin`, its key in a file that only we may read."""

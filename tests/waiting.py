@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest_twisted
@@ -18,8 +18,8 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-async def eventually(check: Callable[[], Awaitable[T] | T], *, deadline_s: float = 20.0, every_s: float = 0.02) -> T:
-    """The first truthy answer of `check`; fails with the last answer when `deadline_s` is over."""
+async def eventually(check: Callable[[], Any], *, deadline_s: float = 20.0, every_s: float = 0.02) -> Any:
+    """The first truthy answer of `check`, which may be async; fails with the last answer when `deadline_s` is over."""
     answer: Any = None
     try:
         async with asyncio.timeout(deadline_s):
@@ -28,7 +28,7 @@ async def eventually(check: Callable[[], Awaitable[T] | T], *, deadline_s: float
                 if inspect_awaitable(answer):
                     answer = await answer
                 if answer:
-                    return answer  # type: ignore[no-any-return]  # the check's own type, truthy
+                    return answer
                 await asyncio.sleep(every_s)
     except TimeoutError:
         raise AssertionError(f"not so within {deadline_s} s; last answer: {answer!r}") from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -25,6 +28,7 @@ _SEEN = """
     insert into region_process (id, hostname, pid) values ($1, $2, $3)
     on conflict (id) do update set seen_at = now()
 """
+_NEIGHBOURS = "select id, pid from region_process where hostname = $1 and id <> $2"
 _FORGET_DEAD = "delete from region_process where seen_at < now() - interval '10 minutes'"
 _LEAVE = "delete from region_process where id = $1"
 _ADD_LINKS = """
@@ -80,6 +84,15 @@ class Presence:
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("region_left_without_a_word", error=str(error))
 
+    async def dead_neighbours(self) -> tuple[UUID, ...]:
+        """Region processes of this machine that ended without a word: what they held need not wait for its lease.
+
+        A process number that is in use again hides a dead one; then the lease decides, as it does between machines.
+        """
+        async with self._database.connection() as db:
+            found = await db.fetch(_NEIGHBOURS, self._hostname, self.region_id)
+        return tuple(row["id"] for row in found if not _lives(row["pid"]))
+
     async def link_up(self, rack_id: UUID) -> None:
         """A link to the rack has come up. Several at once (an old one not yet gone) count as long as one is left."""
         self._links[rack_id] = self._links.get(rack_id, 0) + 1
@@ -113,3 +126,19 @@ class Presence:
                 await self.beat()
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 log.warning("region_beat_missed", error=str(error))
+
+
+def this_machine() -> str:
+    """A name that two processes share exactly when each can see the other's process number."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text("ascii").strip() if boot.exists() else "unknown"
+    return f"{socket.gethostname()} {boot_id} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _lives(pid: int) -> bool:
+    """False for one that ended, also while nobody has collected it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

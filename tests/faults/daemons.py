@@ -1,0 +1,163 @@
+"""Region, rack and PostgreSQL as processes of their own, to be killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from common.errors import InnkeeperError, LinkLost
+from development import postgres
+from innkeeper.http import Api, Body, api_url
+from regiond.db.pool import connect
+from regiond.ledger import store as ledger
+from regiond.service import API_KEY_FILE
+from tests.waiting import eventually
+
+NO_PREFIX: tuple[str, ...] = ()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@define(kw_only=True)
+class Daemons:
+    """`rack_prefix` is put before the rack's command: a namespace to enter, say."""
+
+    folder: Path
+    server_folder: Path
+    rack_prefix: tuple[str, ...] = NO_PREFIX
+    http_port: int = field(factory=free_port)
+    rpc_port: int = field(factory=free_port)
+    dsn: str = ""
+    running: dict[str, subprocess.Popen[bytes]] = field(factory=dict)
+
+    @property
+    def api(self) -> Api:
+        key = (self.folder / "state" / API_KEY_FILE).read_text().strip()
+        return Api(api_url(f"http://127.0.0.1:{self.http_port}/MAAS/"), key)
+
+    async def start(self) -> None:
+        """PostgreSQL, a region, and a rack that has joined and is linked."""
+        (self.folder / "simulated").mkdir()
+        self.start_postgres()
+        await self.start_region()
+        token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
+        joining = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rackd", "join", token, env=self._environment()
+        )
+        assert await joining.wait() == 0
+        await self.start_rack()
+
+    def start_postgres(self) -> None:
+        self.dsn = postgres.start(self.server_folder, settings=postgres.DURABLE)
+
+    async def start_region(self) -> None:
+        self._spawn("region", (sys.executable, "-m", "regiond", "run"))
+        await eventually(self.region_is_ready)
+
+    async def start_rack(self) -> None:
+        self._spawn("rack", (*self.rack_prefix, sys.executable, "-m", "rackd", "run"))
+        await eventually(self.rack_is_linked)
+
+    def kill(self, name: str) -> None:
+        """-9: it gets no chance to say goodbye."""
+        if name == "postgres":
+            pid = postgres.running_pid(self.server_folder)
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            return
+        process = self.running.pop(name)
+        process.kill()
+        process.wait(10)
+
+    async def start_again(self, name: str) -> None:
+        if name == "postgres":
+            self.start_postgres()
+        elif name == "region":
+            await self.start_region()
+        else:
+            await self.start_rack()
+
+    def stop(self) -> None:
+        for name in tuple(self.running):
+            self.kill(name)
+
+    async def region_is_ready(self) -> bool:
+        process = self.running["region"]
+        assert process.poll() is None, (self.folder / "region.log").read_text()[-4000:]
+        try:
+            await Api(f"http://127.0.0.1:{self.http_port}/", None).get("healthz/ready")
+        except InnkeeperError:
+            return False
+        return True
+
+    async def rack_is_linked(self) -> bool:
+        racks = (await self.api.get("racks/")).json()
+        return bool(racks and racks[0]["connected"])
+
+    async def add_host(self, **fields: str) -> int:
+        answer = await self.api.send("POST", "vm-hosts/", body=Body(fields=list(fields.items())))
+        return int(answer.json()["id"])
+
+    async def begin_compose(self, host_id: int, **fields: Any) -> int:
+        """The id of an operation that goes on by itself."""
+        answer = await self.api.send(
+            "POST",
+            f"vm-hosts/{host_id}/",
+            query=[("op", "compose")],
+            body=Body(fields=[(name, str(value)) for name, value in fields.items()]),
+            headers={"Prefer": "respond-async"},
+        )
+        return int(answer.json()["id"])
+
+    async def get(self, path: str) -> Any:
+        """None while nobody answers: something has just been killed."""
+        try:
+            return (await self.api.get(path)).json()
+        except (LinkLost, InnkeeperError):
+            return None
+
+    async def ended(self, operation_id: int, *, deadline_s: float = 90.0) -> str:
+        """The state in which the operation ended."""
+
+        async def state() -> str | None:
+            operation = await self.get(f"operations/{operation_id}/")
+            found = operation["state"] if operation else None
+            return found if found in ("succeeded", "failed", "cancelled") else None
+
+        return str(await eventually(state, deadline_s=deadline_s))
+
+    async def ledger_faults(self) -> list[str]:
+        db = await connect(self.dsn, application_name="test")
+        try:
+            return await ledger.check(db)
+        finally:
+            await db.close()
+
+    def _spawn(self, name: str, argv: tuple[str, ...]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                argv, env=self._environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
+        return kept | {
+            "INNKEEPER_DATABASE": self.dsn,
+            "INNKEEPER_STATE": str(self.folder / "state"),
+            "INNKEEPER_HTTP_PORT": str(self.http_port),
+            "INNKEEPER_RPC_PORT": str(self.rpc_port),
+            "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
+        }
