@@ -22,6 +22,7 @@ from common.rpc.tls import RegionTls
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 ADMIT_DEADLINE_S = 10.0
+ADMIT_RETRY_S = 2.0
 STOP_DEADLINE_S = 10.0
 MAX_ANONYMOUS = 32
 ANONYMOUS_LIFETIME_S = 15.0
@@ -136,12 +137,25 @@ class Listener:
         return len(found)
 
     async def admit_again(self) -> None:
-        """Ask `admit` about every open link and drop those refused: for when a removal may have been missed."""
-        for link in self.links:
-            try:
-                await self._reception.admit(link.peer)
-            except NotAllowed as error:
-                link.refuse(error)
+        """Ask `admit` about every open link and drop those refused: for when a removal may have been missed.
+
+        Goes on until each was answered for or has ended, whatever the database does meanwhile.
+        """
+        waiting = list(self.links)
+        while waiting := [link for link in waiting if not await self._answered_for(link)]:
+            log.warning("admission_unchecked", links=len(waiting), again_in_s=ADMIT_RETRY_S)
+            await asyncio.sleep(ADMIT_RETRY_S)
+
+    async def _answered_for(self, link: Link) -> bool:
+        if not link.is_open:
+            return True
+        try:
+            await self._admit(link.peer)
+        except NotAllowed as error:
+            link.refuse(error)
+        except InnkeeperError:
+            return False
+        return True
 
     # One connection ---------------------------------------------------------------------------------------------
 

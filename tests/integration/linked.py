@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from attrs import define, field, frozen
 
 from common.certificates import RACK_LIFETIME, Credentials, Role, Subject
-from common.errors import DriverFailed, NotAllowed, TokenRefused
+from common.errors import DatabaseUnavailable, DriverFailed, NotAllowed, TokenRefused
 from common.rpc.commands import RACK_JOIN, RACK_RENEW, Command, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.connection import Address, Handlers, Link, Peer, Side, connect
 from common.rpc.tls import JoiningTls, MemberTls, RegionTls
@@ -102,6 +102,7 @@ class Region:
     behaviour: Behaviour = field(factory=Behaviour)
     tokens: set[str] = field(factory=set)
     removed: set[str] = field(factory=set)
+    troubles: list[str] = field(factory=list)
     links: list[Link] = field(factory=list)
     lost: list[Link] = field(factory=list)
     rack_lifetime: timedelta = RACK_LIFETIME
@@ -135,6 +136,8 @@ class Region:
         self.port = self._listener.port
 
     async def admit(self, peer: Peer) -> None:
+        if self.troubles:
+            raise DatabaseUnavailable(self.troubles.pop())
         if peer.id in self.removed:
             raise NotAllowed(f"{peer} was removed")
 

@@ -236,6 +236,7 @@ async def test_asking_again_drops_a_rack_whose_removal_was_missed(region: Region
     [link] = await eventually(lambda: region.links)
     await region.listener.admit_again()
     assert link.is_open
+    region.troubles.append("the database is away for a moment")
     region.removed.add(link.peer.id)
     await region.listener.admit_again()
     assert isinstance(await rack.link.closed(), NotAllowed)
