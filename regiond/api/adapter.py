@@ -29,7 +29,7 @@ _READY_WITHIN_S = 5.0
 
 
 class Adapter:
-    """Serves `resources` and the health pages. `close` ends what is under way; then requests get 503."""
+    """Serves `resources` and the health pages."""
 
     def __init__(self, api: Api, resources: Iterable[Resource]) -> None:
         self._api = api
@@ -116,11 +116,15 @@ class Adapter:
             request.setHeader(name, value)
         return reply.body
 
-    async def close(self) -> None:
-        """Cancel changes under way and wait until they have ended. What is committed as an operation goes on."""
-        tasks = tuple(self._changing)
-        for task in tasks:
+    def stop(self) -> None:
+        """Cancel changes under way; their clients get 503. What is committed as an operation goes on."""
+        for task in tuple(self._changing):
             task.cancel()
+
+    async def close(self) -> None:
+        """`stop`, and wait until all have ended."""
+        tasks = tuple(self._changing)
+        self.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _old_version(self) -> Reply:

@@ -83,7 +83,7 @@ class ApiRequest(Request):
 
 
 class ApiSite(Site):
-    """Give it to `listenTCP`; at the end `await close()`."""
+    """Give it to `listenTCP`. When the port stops, what is under way ends too; `close` waits for that."""
 
     def __init__(self, adapter: Adapter) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=ApiRequest, parsePOSTFormSubmission=False)
@@ -101,6 +101,10 @@ class ApiSite(Site):
             took_ms=round((time.monotonic() - request.began_s) * 1000, 1),
             request_id=request.request_id,
         )
+
+    def stopFactory(self) -> None:  # noqa: N802  # Twisted's name
+        self.adapter.stop()
+        Site.stopFactory(self)
 
     async def close(self) -> None:
         """End what is under way. Stop the port first, so that nothing new arrives."""

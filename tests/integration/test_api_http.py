@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from regiond.api.catalogue import SERVED
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.services import Services
-from regiond.api.site import ApiSite, make_site
+from regiond.api.site import make_site
 from tests.unit.api_double import ADMIN_KEY, HOST, NOW_S, OPERATION, RUNNING, World, authorization
 from tests.waiting import eventually
 
@@ -37,7 +37,7 @@ class Heard:
 class Client:
     world: World
     port: int
-    site: ApiSite
+    stop: Callable[[], Awaitable[None]]
 
     async def send(self, raw: bytes) -> Heard:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -78,13 +78,17 @@ async def serving(
     world = world or World()
     site = make_site(services or world.services(), info or world.info, now_s=lambda: NOW_S)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
-    try:
-        yield Client(world, port.getHost().port, site)
-    finally:
+
+    async def stop() -> None:
         stopped = port.stopListening()
         if stopped is not None:
             await from_deferred(stopped)
         await site.close()
+
+    try:
+        yield Client(world, port.getHost().port, stop)
+    finally:
+        await stop()
 
 
 async def test_every_answer_says_what_it_is_even_an_empty_one() -> None:
@@ -289,7 +293,7 @@ async def test_closing_ends_what_still_waits_and_tells_the_client() -> None:
     async with serving(world, services=services) as client:
         asking = asyncio.ensure_future(client.ask("POST", f"{BASE}vm-hosts/4/?op=refresh"))
         await held.began.wait()
-        await client.site.close()
+        await client.stop()
         heard = await asking
     assert heard.status == 503
     assert held.ended == "cancelled"
