@@ -119,6 +119,10 @@ class Place:
         return done.stdout
 
 
+def _readme() -> str:
+    return (CHECKOUT / "README.md").read_text()
+
+
 def virsh(*command: str) -> str:
     return subprocess.run(
         ["virsh", "-c", ADDRESS, *command], capture_output=True, text=True, check=True, timeout=60
@@ -216,6 +220,25 @@ def test_the_command_line_prints_the_hosts_storage_pools(running: Place) -> None
     head, line, *pools = [row.split() for row in table.splitlines()]
     assert (head, line[0]) == (["NAME", "TYPE", "PATH", "TOTAL", "USED", "AVAIL"], "----")
     assert {pool[0] for pool in pools} >= set(virsh("pool-list", "--name").split())
+
+
+def test_the_readmes_program_composes_a_vm_and_waits_for_it(running: Place) -> None:
+    url = f"http://127.0.0.1:{running.ports[0]}/MAAS"
+    running.innkeeper(f"innkeeper login admin {url} @{running.state}/admin.apikey")
+    running.innkeeper(f"cd {running.state} && innkeeper client issue robot")
+    (program,) = re.findall(r"```python\n(.*?)```", _readme(), flags=re.DOTALL)
+    (running.state / "robot.py").write_text(program.replace("127.0.0.1:5250", f"127.0.0.1:{running.ports[1]}"))
+    said = running.innkeeper(f"cd {running.state} && python -P robot.py")
+    made = re.fullmatch(r"Composed (\w+)\.\n", said)
+    assert made, said
+    running.innkeeper(f"innkeeper admin machine delete {made[1]}")
+
+
+def test_the_readmes_simulated_host_is_added(running: Place) -> None:
+    (command,) = re.findall(r"innkeeper (admin vm-hosts create type=simulated .*?)```", _readme(), flags=re.DOTALL)
+    running.innkeeper(f"innkeeper login admin http://127.0.0.1:{running.ports[0]}/MAAS @{running.state}/admin.apikey")
+    host = json.loads(running.innkeeper(f"innkeeper {command}"))
+    assert host["total"] == {"cores": 4, "memory": 12288, "local_storage": 100_000_000_000}
 
 
 async def test_a_daemon_that_is_killed_is_started_again(running: Place) -> None:
