@@ -6,6 +6,7 @@ A pid alone may have gone to a stranger since; with the moment when the process 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -53,12 +54,16 @@ async def end_group(process: ProcessId, *, grace_s: float) -> None:
     for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
         if not process.alive():
             return
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
+        _signal_group(process, number)
         if await _ended(process, patience_s):
+            # What it had started goes too. Numbers are given out in turn, so this one is not used again yet.
+            _signal_group(process, signal.SIGKILL)
             return
+
+
+def _signal_group(process: ProcessId, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 async def end_leftovers(folder: Path, *, grace_s: float) -> tuple[str, ...]:

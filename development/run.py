@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
+from common import daemon
 from common.errors import InnkeeperError
 from development import first_vm, local_libvirt, processes
 from development.database import OwnDatabase
@@ -19,7 +20,6 @@ from development.places import CannotRun, Places, places
 from development.report import Outcome, farewell, report
 from development.supervisor import GRACE_S, Program, Supervisor
 from innkeeper.http import Api, api_url
-from innkeeper.running import run
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PROGRAMS = Path(sys.prefix) / "bin"
@@ -30,20 +30,23 @@ def main() -> None:
     os.umask(0o077)
     # The end of the terminal is a request to stop like the others.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    daemon.install_reactor()
     try:
         where = places(os.environ, checkout=CHECKOUT)
         where.make()
         with only_run(where.lock_file):
-            run(lambda: _whole(where))
+            status = daemon.run(_whole(where))
     except CannotRun as error:
         raise SystemExit(f"./dev run: {error}") from None
-    except (KeyboardInterrupt, SystemExit):
-        return  # asked to stop, and all has been stopped
+    sys.exit(status)
 
 
 async def _whole(where: Places) -> None:
     async with AsyncExitStack() as started:
-        outcome = await _start(where, started)
+        try:
+            outcome = await _start(where, started)
+        except CannotRun as error:
+            raise InnkeeperError(f"./dev run: {error}") from error
         print(report(outcome), flush=True)
         started.callback(lambda: tell(farewell(outcome)))
         await asyncio.Event().wait()  # until a signal cancels this task

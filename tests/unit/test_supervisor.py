@@ -69,6 +69,18 @@ async def test_stopping_ends_the_programs_and_what_they_started(bench: Bench) ->
     assert bench.told == []
 
 
+async def test_what_a_program_started_and_does_not_end_itself_is_killed(bench: Bench) -> None:
+    child_file = bench.folder / "child"
+    script = (
+        f"(trap '' TERM; echo started >{child_file}.ready; while :; do sleep 0.01; done) & echo $! >{child_file}; wait"
+    )
+    await bench.started("parent", "/bin/sh", "-c", script)
+    await eventually((bench.folder / "child.ready").exists)
+    child = int(child_file.read_text())
+    await bench.supervisor.stop()
+    await eventually(lambda: not alive(child))
+
+
 async def test_a_program_that_ignores_the_request_is_killed(bench: Bench) -> None:
     ready = bench.folder / "ready"
     pid = await bench.started("deaf", "/bin/sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 1000; done")
