@@ -97,6 +97,13 @@ def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) ->
     return kind(**values)
 
 
+def config_file(named: Path | None, environment: Mapping[str, str], usual: Path) -> Path | None:
+    """The file to read. A named one (argument or INNKEEPER_CONFIG) has to be there; the usual one need not."""
+    if named is None and environment.get(f"{PREFIX}CONFIG"):
+        return Path(environment[f"{PREFIX}CONFIG"])
+    return named or (usual if usual.exists() else None)
+
+
 def described(kind: type[Any]) -> dict[str, str]:
     """The keys and what they are for: the commented settings file is made from it."""
     return {name: key.declared.doc for name, key in _keys(kind).items()}

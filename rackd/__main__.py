@@ -6,7 +6,7 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +14,7 @@ from typing import NoReturn
 from common import daemon
 from common.errors import BadSettings
 from common.logging import configure_logging
-from common.settings import load
+from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
 
@@ -30,7 +30,7 @@ def _status(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     try:
         daemon.check_installation()
-        settings = load(RackSettings, file=_config_file(asked.config, os.environ), environment=os.environ)
+        settings = load(RackSettings, file=config_file(asked.config, os.environ, CONFIG_FILE), environment=os.environ)
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
         return daemon.MISCONFIGURED
@@ -55,13 +55,6 @@ async def _run(settings: RackSettings) -> None:
 
     identity = load_identity(settings.identity_folder)
     await RackService(settings, identity, ServiceManager()).serve()
-
-
-def _config_file(named: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """A file that is named has to be there; the usual one need not."""
-    if named is None and environment.get("INNKEEPER_CONFIG"):
-        return Path(environment["INNKEEPER_CONFIG"])
-    return named or (CONFIG_FILE if CONFIG_FILE.exists() else None)
 
 
 def _parser() -> argparse.ArgumentParser:

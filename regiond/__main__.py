@@ -1,33 +1,43 @@
-"""The region daemon's command: `regiond run`."""
+"""The region daemon's command: `regiond run`, and what an administrator does on its machine."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from common import daemon
-from common.errors import BadSettings
+from common.errors import BadSettings, InnkeeperError
 from common.logging import configure_logging
-from common.settings import load
+from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from regiond.settings import CONFIG_FILE, RegionSettings
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0, 1 when it failed, 2 when the command line or the settings are wrong."""
+def main() -> NoReturn:
+    """Ends with status 0, 1 when it failed, 2 when the command line or the settings are wrong."""
+    daemon.leave(_status(sys.argv[1:]))
+
+
+def _status(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     try:
         daemon.check_installation()
-        settings = load(RegionSettings, file=_config_file(asked.config, os.environ), environment=os.environ)
+        file = config_file(asked.config, os.environ, CONFIG_FILE)
+        settings = load(RegionSettings, file=file, environment=os.environ)
     except BadSettings as error:
         print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
     daemon.install_reactor()
+    if asked.command == "apikey":
+        return daemon.run(_make_key(settings, asked.username), when_interrupted=daemon.FAILED)
+    if asked.command == "check":
+        return daemon.run(_check(settings), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
 
 
@@ -37,11 +47,19 @@ async def _run(settings: RegionSettings) -> None:
     await RegionService(settings, ServiceManager()).serve()
 
 
-def _config_file(named: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """A file that is named has to be there; the usual one need not."""
-    if named is None and environment.get("INNKEEPER_CONFIG"):
-        return Path(environment["INNKEEPER_CONFIG"])
-    return named or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+async def _make_key(settings: RegionSettings, username: str) -> None:
+    from regiond.maintenance import make_key  # noqa: PLC0415  # after the reactor
+
+    print(await make_key(settings, username, "made on the region's machine"))  # noqa: T201  # the command's answer
+
+
+async def _check(settings: RegionSettings) -> None:
+    from regiond.maintenance import check  # noqa: PLC0415  # after the reactor
+
+    wrong = await check(settings)
+    if wrong:
+        raise InnkeeperError("\n".join(wrong))
+    print("The ledger is right: every total is the sum of its claims.")  # noqa: T201  # the command's answer
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="run the region, until SIGTERM")
+    key = commands.add_parser("apikey", help="make a further API key for an account and print it")
+    key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
+    commands.add_parser("check", help="hold the ledger's totals against its claims")
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

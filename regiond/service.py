@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from uuid import UUID
@@ -13,7 +13,6 @@ from uuid import UUID
 import structlog
 from attrs import frozen
 from twisted.internet.error import CannotListenError
-from twisted.web.server import Site
 
 from common.bridge import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
@@ -75,6 +74,7 @@ class Parts:
     schedule: RefreshSchedule
     attendance: Attendance
     listener: Listener
+    rpc_address: Callable[[], str]
     services: Services
 
 
@@ -118,18 +118,17 @@ class RegionService:
 
     async def _make(self, running: AsyncExitStack) -> Parts:
         settings = self._settings
-        if settings.database is None:
-            raise BadSettings("The setting 'database' is not set: a region keeps its state in PostgreSQL.")
+        dsn = settings.required_database
         make_private_folder(settings.state)
         credentials = Credentials(open_master_key(settings.state, os.environ))
         authority = Authority.open(settings.state / "authority")
-        await migrate(settings.database)
-        database = await Database.open(settings.database)
+        await migrate(dsn)
+        database = await Database.open(dsn)
         running.push_async_callback(database.close)
         async with database.connection() as db:
             await credentials.check(db)
             installation_id: UUID = await rack_store.installation_id(db)
-        return self._put_together(settings.database, database, credentials, authority, installation_id)
+        return self._put_together(dsn, database, credentials, authority, installation_id)
 
     def _put_together(
         self, dsn: str, database: Database, credentials: Credentials, authority: Authority, installation_id: UUID
@@ -139,9 +138,11 @@ class RegionService:
         presence = Presence(database, hostname=this_machine(), pid=os.getpid())
         links, operations, groups = LiveLinks(), Operations(database), Groups(database)
 
+        def rpc_address() -> str:
+            return settings.rpc_address or f"{settings.rpc_host}:{listener.port or settings.rpc_port}"
+
         def token_text(secret: str) -> str:
-            address = settings.rpc_address or f"{settings.rpc_host}:{listener.port or settings.rpc_port}"
-            token = JoinToken(addresses=(address,), authority_fingerprint=authority.fingerprint, secret=secret)
+            token = JoinToken(addresses=(rpc_address(),), authority_fingerprint=authority.fingerprint, secret=secret)
             return encode_token(token)
 
         racks = Racks(database, authority, presence, token_text=token_text)
@@ -194,6 +195,7 @@ class RegionService:
             schedule=schedule,
             attendance=attendance,
             listener=listener,
+            rpc_address=rpc_address,
             services=Services(
                 hosts=hosts, machines=machines, operations=operations, accounts=accounts, groups=groups, racks=racks
             ),
@@ -237,8 +239,12 @@ class RegionService:
                 return str(error) or "The database does not answer."
             return None
 
-        info = SiteInfo(simulated_hosts=self._settings.simulated_hosts is not None, not_ready=not_ready)
-        site: Site = make_site(parts.services, info)
+        info = SiteInfo(
+            simulated_hosts=self._settings.simulated_hosts is not None,
+            not_ready=not_ready,
+            rpc_address=parts.rpc_address,
+        )
+        site = make_site(parts.services, info)
         port = reactor.listenTCP(self._settings.http_port, site, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # Klein's site is a factory in all but its type
 
         async def stop() -> None:
@@ -246,6 +252,7 @@ class RegionService:
             if stopped is not None:
                 async with asyncio.timeout(CLOSE_DEADLINE_S):
                     await from_deferred(stopped)
+                    await site.close()
 
         running.push_async_callback(stop)
         number: int = getattr(port.getHost(), "port", 0)

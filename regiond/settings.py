@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from common.errors import BadSettings
 from common.logging import LEVELS
 from common.settings import setting
 
@@ -35,3 +36,10 @@ class RegionSettings:
         300.0, "Seconds between two looks at each host, give or take a quarter.", at_least=5, at_most=86400
     )
     log_level: str = setting("info", "How much is logged.", choices=LEVELS)
+
+    @property
+    def required_database(self) -> str:
+        """Raises BadSettings when none is set."""
+        if self.database is None:
+            raise BadSettings("The setting 'database' is not set: a region keeps its state in PostgreSQL.")
+        return self.database

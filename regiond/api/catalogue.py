@@ -10,6 +10,7 @@ from regiond.api.resources import (
     nodes,
     operations,
     racks,
+    rpc_clients,
     version,
     virtual_machines,
     vm_hosts,
@@ -24,6 +25,7 @@ RESOURCES: tuple[Resource, ...] = (
     *operations.RESOURCES,
     *groups.RESOURCES,
     *racks.RESOURCES,
+    *rpc_clients.RESOURCES,
     *accounts.RESOURCES,
 )
 SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES))

@@ -39,6 +39,7 @@ class SiteInfo:
     software: str = "innkeeper"
     simulated_hosts: bool = False
     not_ready: Callable[[], Awaitable[str | None]] = _always_ready
+    rpc_address: Callable[[], str] = str  # where RPC clients connect, as they are told
     wait_s: float = 120.0  # how long a request waits for its operation
 
 

@@ -252,6 +252,15 @@ OPERATION = record("Operation", **OPERATION_KEYS)
 LOG_LINE = record("LogLine", at=MOMENT, attempt=INT, step=maybe(STR), message=STR, details=ANYTHING)
 OPERATION_WITH_LOG = record("OperationWithLog", **OPERATION_KEYS, log=array(LOG_LINE))
 
+RPC_CLIENT = record(
+    "RpcClient",
+    name=STR,
+    username=STR,
+    certificate_fingerprint=STR,
+    certificate_expires_at=STR,
+    issued_at=STR,
+    resource_uri=STR,
+)
 RACK = record(
     "Rack",
     id=STR,

@@ -24,7 +24,7 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.machines.model import DiskView, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
-from regiond.racks.model import RackView
+from regiond.racks.model import RackView, RpcClientView
 
 T = TypeVar("T")
 
@@ -158,6 +158,14 @@ FAILED = evolve(
     error_message="cores: 4 asked, 1 of 4 left.",
     error_details={"asked": 4},
 )
+RPC_CLIENT = RpcClientView(
+    id=UUID("0b7b1c64-0000-4000-8000-000000000009"),
+    name="east",
+    username="admin",
+    certificate_fingerprint="ab" * 32,
+    certificate_expires_at=AT,
+    issued_at=AT,
+)
 RACK = RackView(
     id=UUID(RACK_ID),
     name="rack-1",
@@ -259,6 +267,9 @@ ANSWERS: Mapping[str, Any] = {
     "racks.read": _named({RACK_ID: RACK}),
     "racks.remove": None,
     "racks.make_token": "innkeeper-token",
+    "racks.issue_client": ("certificate", "key", "authority"),
+    "racks.clients": (RPC_CLIENT,),
+    "racks.revoke_client": None,
 }
 
 _LOOKING = {"accounts.authenticate", "hosts.read", "machines.read", "groups.zone", "groups.pool"}

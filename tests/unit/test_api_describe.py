@@ -44,6 +44,8 @@ EXPECTED = {
     "OperationsHandler": ("operations/", []),
     "OperationHandler": ("operations/{id}/", ["id"]),
     "RacksHandler": ("racks/", []),
+    "RpcClientsHandler": ("rpc-clients/", []),
+    "RpcClientHandler": ("rpc-clients/{name}/", ["name"]),
     "RackHandler": ("racks/{id}/", ["id"]),
 }
 

@@ -44,6 +44,7 @@ KNOWN = {
     "resourcepool": {"id": "0"},
     "domains": {"id": "0"},
     "racks": {"id": RACK_ID},
+    "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
 }
 GOOD = {

@@ -7,7 +7,7 @@ from typing import Any
 from regiond.accounts.model import ApiKey, ApiKeyView, Caller
 from regiond.api.encoding.operations import moment
 from regiond.api.paths import uri
-from regiond.racks.model import RackView
+from regiond.racks.model import RackView, RpcClientView
 
 
 def encode_rack(rack: RackView) -> dict[str, Any]:
@@ -22,6 +22,23 @@ def encode_rack(rack: RackView) -> dict[str, Any]:
         "removed_at": moment(rack.removed_at),
         "resource_uri": uri("racks", str(rack.id)),
     }
+
+
+def encode_rpc_client(client: RpcClientView) -> dict[str, Any]:
+    return {
+        "name": client.name,
+        "username": client.username,
+        "certificate_fingerprint": client.certificate_fingerprint,
+        "certificate_expires_at": moment(client.certificate_expires_at),
+        "issued_at": moment(client.issued_at),
+        "resource_uri": uri("rpc-clients", client.name),
+    }
+
+
+def encode_new_rpc_client(name: str, issued: tuple[str, str, str], address: str) -> dict[str, Any]:
+    """The one time that the key is shown."""
+    certificate, key, authority = issued
+    return {"name": name, "certificate": certificate, "key": key, "authority": authority, "address": address}
 
 
 def encode_user(user: Caller) -> dict[str, Any]:
