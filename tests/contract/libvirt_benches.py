@@ -38,12 +38,12 @@ class LibvirtBench:
     """A libvirt host with one storage pool to use, and the library itself as an administrator's hands."""
 
     def __init__(self, driver: LibvirtDriver, connection: Any, pool: Any, *, prefix: str, nic: NicSpec) -> None:
-        self.driver, self._connection, self._pool = driver, connection, pool
+        self.driver, self.administrator, self._pool = driver, connection, pool
         self.prefix, self.pool_id, self.architecture, self.nics = prefix, pool.UUIDString(), "amd64", (nic,)
 
     @property
     def domain_type(self) -> str:
-        return "test" if self._connection.getType() == "TEST" else "qemu"
+        return "test" if self.administrator.getType() == "TEST" else "qemu"
 
     def volumes(self) -> set[tuple[str, str]]:
         return {(self.pool_id, name) for name in self._pool.listVolumes()}
@@ -54,24 +54,30 @@ class LibvirtBench:
         ET.SubElement(domain, "memory", unit="MiB").text = "128"
         ET.SubElement(domain, "vcpu").text = "1"
         ET.SubElement(ET.SubElement(domain, "os"), "type").text = "hvm"
-        ET.SubElement(domain, "devices").append(_disk("vda", self._new_volume(f"{name}-disk")))
-        self._connection.defineXML(ET.tostring(domain, encoding="unicode"))
+        ET.SubElement(domain, "devices").append(disk_element("vda", self._new_volume(f"{name}-disk")))
+        self.administrator.defineXML(ET.tostring(domain, encoding="unicode"))
 
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
         self._pool.createXML(volume_xml(disk, "dir"))
 
     def attach_later(self, guest: GuestRef) -> tuple[str, str]:
         name = f"{self.prefix}later"
-        domain = self._connection.lookupByUUIDString(str(guest.mark.machine_id))
+        self.attach(self._domain(guest), disk_element("vdz", self._new_volume(name)))
+        return self.pool_id, name
+
+    def attach(self, domain: Any, device: ET.Element) -> None:
+        """Add a device to the definition of a domain."""
         tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  our own domain
         devices = tree.find("devices")
         assert devices is not None
-        devices.append(_disk("vdz", self._new_volume(name)))
-        self._connection.defineXML(ET.tostring(tree, encoding="unicode"))
-        return self.pool_id, name
+        devices.append(device)
+        self.administrator.defineXML(ET.tostring(tree, encoding="unicode"))
 
     def rename(self, guest: GuestRef, new_name: str) -> None:
-        self._connection.lookupByUUIDString(str(guest.mark.machine_id)).rename(new_name)
+        self._domain(guest).rename(new_name)
+
+    def _domain(self, guest: GuestRef) -> Any:
+        return self.administrator.lookupByUUIDString(str(guest.mark.machine_id))
 
     def _new_volume(self, name: str) -> str:
         spec = DiskSpec(volume=name, pool_id=self.pool_id, size_bytes=DISK_BYTES, serial="foreign")
@@ -86,7 +92,7 @@ class QemuBench(LibvirtBench):
 
     def close(self) -> None:
         super().close()
-        for domain in self._connection.listAllDomains():
+        for domain in self.administrator.listAllDomains():
             if domain.name().startswith(self.prefix):
                 if domain.isActive():
                     domain.destroy()
@@ -94,14 +100,14 @@ class QemuBench(LibvirtBench):
         for volume in self._pool.listAllVolumes():
             volume.delete()
         self._pool.destroy()
-        self._connection.close()
+        self.administrator.close()
 
 
-def _disk(device: str, path: str) -> ET.Element:
-    disk = ET.Element("disk", type="file", device="disk")
+def disk_element(target: str, path: str, *, device: str = "disk", bus: str = "virtio") -> ET.Element:
+    disk = ET.Element("disk", type="file", device=device)
     ET.SubElement(disk, "driver", name="qemu", type="raw")
     ET.SubElement(disk, "source", file=path)
-    ET.SubElement(disk, "target", dev=device, bus="virtio")
+    ET.SubElement(disk, "target", dev=target, bus=bus)
     return disk
 
 

@@ -27,7 +27,7 @@ class LibvirtDriver:
         """`connect` opens a connection; nothing is opened before the first call."""
         self._installation_id = installation_id
         self._session = Session(connect)
-        self._watches: list[Watch] = []
+        self._watches: set[Watch] = set()
         self._offered: tuple[Client, facts.HostTraits, definition.Offer] | None = None
 
     def reach(self) -> str:
@@ -62,14 +62,17 @@ class LibvirtDriver:
             raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name)
         wanted = storage.places(client, spec)
         made: list[Volume] = []
+        domain = None
         try:
             disks = storage.make(wanted, made)
             domain = self._define(client, spec, definition.domain_xml(spec, disks, traits, offer))
-        except InnkeeperError:
-            storage.undo(made)
+            domain.set_autostart()
+            guest = self._guest(client, domain)
+        except BaseException:
+            _undo(domain, made)
             raise
         log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(disks))
-        return self._guest(client, domain)
+        return guest
 
     def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
         client = self._session.client()
@@ -94,12 +97,17 @@ class LibvirtDriver:
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._session, notify)
-        self._watches.append(watch)
-        return watch.stop
+        self._watches.add(watch)
+
+        def stop() -> None:
+            watch.stop()
+            self._watches.discard(watch)
+
+        return stop
 
     def close(self) -> None:
         self._session.closing.set()
-        for watch in self._watches:
+        for watch in tuple(self._watches):
             watch.stop()
         self._watches.clear()
         self._session.close()
@@ -137,18 +145,12 @@ class LibvirtDriver:
 
     def _define(self, client: Client, spec: GuestSpec, xml: str) -> Domain:
         try:
-            domain = client.define(xml, spec.name)
+            return client.define(xml, spec.name)
         except DriverFailed as error:
             taken = client.domain_named(spec.name)
-            if taken is not None and taken.uuid != str(spec.mark.machine_id):
+            if taken is not None and taken.uuid != str(spec.mark.machine_id):  # it came since we looked
                 raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name) from error
             raise
-        try:
-            domain.set_autostart()
-        except InnkeeperError:
-            domain.undefine()
-            raise
-        return domain
 
     def _remove(self, domain: Domain) -> None:
         try:
@@ -156,3 +158,16 @@ class LibvirtDriver:
             domain.undefine()
         except NotFound:
             log.info("guest_was_gone", guest=domain.name)
+
+
+def _undo(domain: Domain | None, made: list[Volume]) -> None:
+    """As far as the host lets us. A domain that stays keeps its volumes."""
+    try:
+        if domain is not None:
+            domain.undefine()
+    except NotFound:
+        storage.undo(made)
+    except InnkeeperError as error:
+        log.warning("guest_left_behind", guest=domain.name if domain else "", reason=str(error))
+    else:
+        storage.undo(made)

@@ -12,7 +12,6 @@ from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 
 SSH_KEY = "ssh_private_key"
-SSH_TRANSPORTS = ("libssh", "libssh2")  # distributions build libvirt with one or both
 
 
 class LibvirtOpening:
@@ -53,13 +52,12 @@ def connector(access: HostAccess) -> Callable[[], Client]:
 
 
 def _open_over_ssh(address: LibvirtAddress, private_key: str, pinned: str) -> Client:
-    refused: Unsupported | None = None
-    for transport in SSH_TRANSPORTS:
-        try:
-            with ssh.connection_uri(address, private_key, pinned, transport) as uri:
-                return Client.open(uri)
-        except Unsupported as error:
-            refused = error
-        except NotTrusted as error:
-            raise ssh.explain(address, private_key, pinned, str(error)) from error
-    raise Unsupported("libvirt on this rack is built without libssh and libssh2.") from refused
+    try:
+        with ssh.connection_uri(address, private_key, pinned) as uri:
+            return Client.open(uri)
+    except Unsupported as error:
+        raise Unsupported(
+            f"The libvirt library of this rack is built without {ssh.TRANSPORT}, which qemu+ssh:// addresses need."
+        ) from error
+    except NotTrusted as error:
+        raise ssh.explain(address, private_key, pinned, str(error)) from error

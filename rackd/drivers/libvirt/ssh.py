@@ -18,7 +18,9 @@ from common.libvirt_address import SSH_PORT, LibvirtAddress
 from common.values import PeerIdentity
 
 SCAN_S = 10
-_PREFERRED = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+TRANSPORT = "libssh2"  # docs/decisions/0004: libssh hangs on long answers
+# libssh2's own order: of the keys that a host has, this is the one that it will show us at a login.
+_NEGOTIATED = ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-ed25519", "ssh-rsa")
 
 
 def fingerprint(material: str) -> str:
@@ -30,7 +32,7 @@ def fingerprint(material: str) -> str:
 def offered_key(address: LibvirtAddress) -> PeerIdentity:
     """The host key that the SSH server shows, without logging in. HostUnreachable when none comes within 10 s."""
     keys = _scan(address)
-    for kind in _PREFERRED:
+    for kind in _NEGOTIATED:
         if kind in keys:
             material = f"{kind} {keys[kind]}"
             return PeerIdentity(kind="ssh-host-key", fingerprint=fingerprint(material), material=material)
@@ -66,18 +68,16 @@ def public_key(private_key: str) -> str:
 
 
 @contextmanager
-def connection_uri(address: LibvirtAddress, private_key: str, pinned: str, transport: str) -> Iterator[str]:
+def connection_uri(address: LibvirtAddress, private_key: str, pinned: str) -> Iterator[str]:
     """A URI for libvirt that logs in with that key and accepts that host key only; valid inside the `with`.
 
-    Both are files in memory, which vanish when it ends: libvirt reads them while it opens the connection.
-    `transport` is `libssh` or `libssh2`, which need no ssh program and read no user's files.
+    Both are files in memory, which vanish when it ends: libvirt reads them while it opens the connection. No ssh
+    program is run and no file of the user is read.
     """
     place = address.host if address.port == SSH_PORT else f"[{address.host}]:{address.port}"
     with _in_memory("key", private_key) as key, _in_memory("known-hosts", f"{place} {pinned}\n") as known_hosts:
         options = {"keyfile": key, "known_hosts": known_hosts, "known_hosts_verify": "normal", "sshauth": "privkey"}
-        yield (
-            f"qemu+{transport}://{address.user}@{address.bracketed_host}:{address.port}{address.path}?{urlencode(options)}"
-        )
+        yield (f"qemu+{TRANSPORT}://{address.user}@{_place(address)}{address.path}?{urlencode(options)}")
 
 
 @contextmanager

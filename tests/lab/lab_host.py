@@ -1,0 +1,115 @@
+"""A libvirt host as its administrator sees it, beside what Innkeeper does there: a storage pool of the test's own,
+domains that are nobody's, and the names by which all of it goes again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from common.values import DiskSpec
+from rackd.drivers.libvirt.definition import volume_xml
+from rackd.drivers.libvirt.guests import MARK_NAMESPACE
+from rackd.drivers.libvirt.library import ensure_event_loop
+from tests.contract.libvirt_benches import disk_element
+
+MIB = 1024 * 1024
+FOREIGN_DISK_BYTES = 16 * MIB
+_LOGS = Path("/var/log/libvirt/qemu")
+
+
+class LabHost:
+    """Everything made here, or by others under a name that starts with `prefix`, is gone after `close`."""
+
+    def __init__(self, folder: Path, *, uri: str = "qemu:///system", prefix: str = "iklab") -> None:
+        ensure_event_loop()
+        self.prefix = f"{prefix}-{uuid4().hex[:6]}-"
+        self._folder = folder / "pool"
+        self._folder.mkdir()
+        self._uri = uri
+        self.connect()
+        self._make_pool()
+        self.pool_id: str = self.pool.UUIDString()
+
+    def connect(self) -> None:
+        """Again, after its libvirtd was killed."""
+        self.connection: Any = libvirt.open(self._uri)
+
+    def _make_pool(self) -> None:
+        pool = ET.Element("pool", type="dir")
+        ET.SubElement(pool, "name").text = f"{self.prefix}pool"
+        ET.SubElement(ET.SubElement(pool, "target"), "path").text = str(self._folder)
+        defined = self.connection.storagePoolDefineXML(ET.tostring(pool, encoding="unicode"))
+        defined.create()
+        defined.setAutostart(1)
+
+    @property
+    def pool(self) -> Any:
+        return self.connection.storagePoolLookupByName(f"{self.prefix}pool")
+
+    def volumes(self) -> set[str]:
+        """What is in the folder of the pool, libvirt's own idea of it left aside."""
+        return {path.name for path in self._folder.iterdir()}
+
+    def names(self) -> set[str]:
+        """The domains of this test."""
+        return {domain.name() for domain in self.connection.listAllDomains() if self._is_ours(domain)}
+
+    def _is_ours(self, domain: Any) -> bool:
+        return bool(domain.name().startswith(self.prefix))
+
+    def domain(self, name: str) -> Any:
+        return self.connection.lookupByName(name)
+
+    def tree(self, name: str) -> ET.Element:
+        return ET.fromstring(self.domain(name).XMLDesc())  # noqa: S314  libvirt's own answer
+
+    def mark(self, name: str) -> dict[str, str] | None:
+        """What is written in the domain's metadata: `installation` and `machine`."""
+        found = self.tree(name).find(f"metadata/{{{MARK_NAMESPACE}}}mark")
+        return None if found is None else dict(found.attrib)
+
+    def is_running(self, name: str) -> bool:
+        return bool(self.domain(name).isActive())
+
+    def make_foreign(self, name: str, *, cores: int = 1, memory_mib: int = 64, disk: bool = True) -> Any:
+        """A domain as somebody else would define it, switched off."""
+        domain = ET.Element("domain", type="qemu")
+        ET.SubElement(domain, "name").text = f"{self.prefix}{name}"
+        ET.SubElement(domain, "title").text = "Somebody else's"
+        ET.SubElement(domain, "memory", unit="MiB").text = str(memory_mib)
+        ET.SubElement(domain, "vcpu").text = str(cores)
+        ET.SubElement(ET.SubElement(domain, "os"), "type").text = "hvm"
+        devices = ET.SubElement(domain, "devices")
+        if disk:
+            spec = DiskSpec(volume=f"{name}.img", pool_id=self.pool_id, size_bytes=FOREIGN_DISK_BYTES, serial="foreign")
+            devices.append(disk_element("vda", self.pool.createXML(volume_xml(spec, "dir")).path()))
+        return self.connection.defineXML(ET.tostring(domain, encoding="unicode"))
+
+    def compute(self) -> tuple[int, int]:
+        """Cores and MiB of memory of all domains on this host, asked one by one."""
+        infos = [domain.info() for domain in self.connection.listAllDomains()]
+        return sum(info[3] for info in infos), sum(info[1] // 1024 for info in infos)
+
+    def close(self) -> None:
+        if not self.connection.isAlive():
+            self.connect()
+        for domain in self.connection.listAllDomains():
+            if self._is_ours(domain):
+                if domain.isActive():
+                    domain.destroy()
+                domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+        pool = self.pool
+        pool.destroy()
+        pool.undefine()
+        self.connection.close()
+        for log in _LOGS.glob(f"{self.prefix}*"):
+            log.unlink()
+
+
+def definition(domain: Any) -> str:
+    """All that its owner wrote and libvirt completed, to the byte; not what changes while it runs."""
+    return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))

@@ -1,0 +1,73 @@
+"""A libvirtd of its own for one test, in its own mount namespace: it sees none of the machine's domains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import libvirt
+
+from rackd.drivers.libvirt.library import ensure_event_loop
+from tests.lab.needs import why_no_libvirt
+
+START_S = 30.0
+_START = """
+set -e
+mount --make-rprivate /
+mount --bind etc /etc/libvirt
+mount --bind var /var/lib/libvirt
+mount --bind cache /var/cache/libvirt
+mount --bind run /run/libvirt
+exec libvirtd --pid-file "$PWD/libvirtd.pid"
+"""
+
+
+def why_no_own_libvirtd() -> str | None:
+    if shutil.which("libvirtd") is None or shutil.which("unshare") is None:
+        return "needs libvirtd and unshare: tests/lab/lab install"
+    return why_no_libvirt()
+
+
+class OwnLibvirtd:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "libvirtd"
+        for name in ("var", "cache", "run"):
+            (self._folder / name).mkdir(parents=True)
+        shutil.copytree("/etc/libvirt", self._folder / "etc")
+        self.uri = f"qemu+unix:///system?socket={self._folder}/run/libvirt-sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        command = ["unshare", "--mount", "bash", "-c", _START]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log, start_new_session=True)
+        ensure_event_loop()
+        ends_at = time.monotonic() + START_S
+        while True:
+            try:
+                libvirt.open(self.uri).close()
+            except libvirt.libvirtError:
+                if time.monotonic() > ends_at or self._process.poll() is not None:
+                    raise AssertionError((self._folder / "log").read_text()) from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.kill()

@@ -1,0 +1,183 @@
+"""API, region, rack and the real QEMU: a machine's whole life on a real host, and the lives beside it untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiond.machines.steps import POWER_GRACE_S
+from tests.installation import Installation, installed
+from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost, definition
+from tests.lab.needs import why_no_libvirt
+from tests.waiting import eventually
+
+ROOT_BYTES = 2 * 10**9
+SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "2"}
+
+
+@pytest.fixture
+def lab_host(tmp_path: Path) -> Iterator[LabHost]:
+    if (why := why_no_libvirt()) is not None:
+        pytest.skip(why)
+    made = LabHost(tmp_path)
+    yield made
+    made.close()
+
+
+async def add(innkeeper: Installation, lab_host: LabHost) -> Any:
+    """The system's libvirt as a VM host whose machines go into the test's own storage pool; overcommitted, since
+    others may have domains here too."""
+    await innkeeper.start_rack()
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
+    changes = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    return await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool=lab_host.pool_id, **changes)
+
+
+async def compose(innkeeper: Installation, lab_host: LabHost, host: Any, name: str, **more: Any) -> str:
+    """The system id of a small machine."""
+    made = await innkeeper.compose(host["id"], hostname=f"{lab_host.prefix}{name}", **SMALL | more)
+    return str(made["system_id"])
+
+
+async def power(innkeeper: Installation, system_id: str, op: str, **fields: str) -> str:
+    """The power state in the answer."""
+    return str((await innkeeper.post(f"machines/{system_id}/", op=op, **fields))["power_state"])
+
+
+async def says(innkeeper: Installation, system_id: str) -> str:
+    return str((await innkeeper.get(f"machines/{system_id}/", op="query_power_state"))["state"])
+
+
+def memory_of_this_machine_mib() -> int:
+    (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal:")]
+    return int(line.split()[1]) // 1024
+
+
+async def pool_used(innkeeper: Installation, lab_host: LabHost, host: Any) -> int:
+    found = await innkeeper.get(f"vm-hosts/{host['id']}/")
+    return int(next(pool["used"] for pool in found["storage_pools"] if pool["id"] == lab_host.pool_id))
+
+
+async def test_a_machine_is_composed_switched_on_and_off_and_deleted(
+    tmp_path: Path, database_url: str, lab_host: LabHost
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await add(innkeeper, lab_host)
+        name = f"{lab_host.prefix}first"
+        system_id = await compose(innkeeper, lab_host, host, "first", storage="root:2,data:1")
+        async with innkeeper.region.parts.database.connection() as db:
+            installation = await db.fetchval("select id::text from installation")
+            machine = await db.fetchval("select uuid::text from machine")
+        assert lab_host.mark(name) == {"installation": installation, "machine": machine}
+        assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
+        assert len(lab_host.volumes()) == 2
+        assert lab_host.domain(name).autostart() == 1
+        assert not lab_host.is_running(name)
+
+        assert await power(innkeeper, system_id, "power_on") == "on"
+        assert lab_host.is_running(name)
+        assert await says(innkeeper, system_id) == "on"
+        assert await power(innkeeper, system_id, "power_on") == "on"
+        assert await power(innkeeper, system_id, "power_off", stop_mode="hard") == "off"
+        assert not lab_host.is_running(name)
+        assert await says(innkeeper, system_id) == "off"
+        assert await power(innkeeper, system_id, "power_cycle") == "on"
+        assert lab_host.is_running(name)
+
+        assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
+        assert lab_host.names() == lab_host.volumes() == set()
+        assert await innkeeper.get("machines/") == []
+
+
+async def test_a_guest_that_does_not_hear_is_switched_off_after_its_time_and_holds_nobody_up(
+    tmp_path: Path, database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await add(innkeeper, lab_host)
+        deaf, cycled = [await compose(innkeeper, lab_host, host, name, power_on="true") for name in ("deaf", "cycled")]
+        first_run = lab_host.domain(f"{lab_host.prefix}cycled").ID()
+        started = time.monotonic()
+        switching = [
+            asyncio.create_task(power(innkeeper, deaf, "power_off")),
+            asyncio.create_task(power(innkeeper, cycled, "power_cycle")),
+        ]
+        other = await compose(innkeeper, lab_host, host, "meanwhile", power_on="true")
+        meanwhile_s = time.monotonic() - started
+        assert await says(innkeeper, other) == await says(innkeeper, deaf) == "on"
+        assert await asyncio.gather(*switching) == ["off", "on"]
+        took_s = time.monotonic() - started
+        assert meanwhile_s < POWER_GRACE_S <= took_s < POWER_GRACE_S + 10
+        assert not lab_host.is_running(f"{lab_host.prefix}deaf")
+        assert lab_host.domain(f"{lab_host.prefix}cycled").ID() != first_run
+        with capsys.disabled():
+            print(f"\npower off and cycle of deaf guests: {took_s:.1f} s; a compose meanwhile: {meanwhile_s:.2f} s")  # noqa: T201
+
+
+async def test_what_is_not_ours_is_counted_and_never_touched(
+    tmp_path: Path, database_url: str, lab_host: LabHost
+) -> None:
+    still, running = lab_host.make_foreign("still", cores=3, memory_mib=96), lab_host.make_foreign("running")
+    running.create()
+    before = [definition(still), definition(running)]
+    run = running.ID()
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await add(innkeeper, lab_host)
+        assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES
+        await compose(innkeeper, lab_host, host, "ours", power_on="true")
+        assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES + ROOT_BYTES
+
+        async def counted() -> bool:  # others may come and go on this libvirt
+            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+            now = await innkeeper.get(f"vm-hosts/{host['id']}/")
+            used, total, left = now["used"], now["total"], now["available"]
+            assert {key: total[key] - used[key] for key in used} == left
+            return bool((used["cores"], used["memory"]) == lab_host.compute())
+
+        await eventually(counted)
+        total = (await innkeeper.get(f"vm-hosts/{host['id']}/"))["total"]
+        assert total["cores"] == lab_host.connection.getInfo()[2]
+        assert total["memory"] == memory_of_this_machine_mib()
+        listed = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
+        assert listed[still.name()]["machine_id"] is None
+        assert (listed[still.name()]["unpinned_cores"], listed[still.name()]["memory"]) == (3, 96)
+        assert listed[f"{lab_host.prefix}ours"]["machine_id"] is not None
+
+        assert (await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")).status == 204
+        assert lab_host.names() == {still.name(), running.name()}
+        assert lab_host.volumes() == {"still.img", "running.img"}
+        assert [definition(still), definition(running)] == before
+        assert (still.isActive(), running.isActive(), running.ID()) == (0, 1, run)
+
+
+async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await add(innkeeper, lab_host)
+        system_id = await compose(innkeeper, lab_host, host, "ours", power_on="true")
+
+        async def knows(name: str) -> bool:
+            return name in {guest["identifier"] for guest in await innkeeper.get("virtual-machines/")}
+
+        foreign = lab_host.make_foreign("visitor")
+        name = foreign.name()
+        await eventually(lambda: knows(name))
+
+        async def power_state() -> str:
+            return str((await innkeeper.get(f"machines/{system_id}/"))["power_state"])
+
+        lab_host.domain(f"{lab_host.prefix}ours").destroy()
+
+        async def is_off() -> bool:
+            return await power_state() == "off"
+
+        await eventually(is_off)
+        foreign.undefine()
+
+        async def forgotten() -> bool:
+            return not await knows(name)
+
+        await eventually(forgotten)

@@ -1,0 +1,174 @@
+"""The driver on real QEMU, in what the contract suite does not ask of every driver."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from uuid import uuid4
+from xml.etree import ElementTree as ET
+
+import pytest
+from attrs import evolve
+
+from common.errors import DriverFailed, NameTaken
+from common.marks import volume_name
+from common.values import Discovery, DiskSpec, GuestSpec, Mark, PowerAction, PowerState
+from rackd.drivers.libvirt.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
+from tests.contract.libvirt_benches import QemuBench, disk_element
+from tests.lab.conftest import INSTALLATION
+from tests.waiting import eventually
+
+MIB = 1024 * 1024
+MANY = 300
+GREETING = b"Innkeeper!\n"
+
+
+def spec_for(qemu: QemuBench, name: str) -> GuestSpec:
+    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    disk = DiskSpec(volume=volume_name(mark, 0), pool_id=qemu.pool_id, size_bytes=4 * MIB, serial="first")
+    return GuestSpec(
+        name=f"{qemu.prefix}{name}", mark=mark, architecture="amd64", cores=1, memory_mib=64, disks=(disk,)
+    )
+
+
+def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
+    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
+
+
+def boot_sector(greeting: bytes) -> bytes:
+    """A program for a PC's first sector that writes `greeting` to the first serial port and halts."""
+    code = b"".join(bytes([0xBA, 0xF8, 0x03, 0xB0, letter, 0xEE]) for letter in greeting) + b"\xf4\xeb\xfd"
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def install(disk: Path) -> None:
+    with disk.open("r+b") as written:
+        written.write(boot_sector(GREETING))
+
+
+def read(console: Path) -> bytes:
+    return console.read_bytes() if console.exists() else b""
+
+
+async def test_a_composed_guest_boots_from_its_disk_and_speaks_on_its_console(qemu: QemuBench, tmp_path: Path) -> None:
+    spec = spec_for(qemu, "boots")
+    await asyncio.to_thread(qemu.driver.compose, spec)
+    install(tmp_path / spec.disks[0].volume)
+    assert await asyncio.to_thread(qemu.driver.power, spec.ref, PowerAction.ON, grace_s=1.0) is PowerState.ON
+    console = Path(f"/var/log/libvirt/qemu/{spec.name}-serial0.log")
+    try:
+        await eventually(lambda: GREETING.strip() in read(console))
+    finally:
+        await asyncio.to_thread(qemu.driver.decompose, spec.ref, volumes_of(spec))
+        await asyncio.to_thread(console.unlink, missing_ok=True)
+    assert qemu.volumes() == set()
+
+
+def test_a_paused_guest_is_resumed_and_switched_off(qemu: QemuBench) -> None:
+    spec = spec_for(qemu, "paused")
+    qemu.driver.compose(spec)
+    qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    domain = qemu.administrator.lookupByName(spec.name)
+    domain.suspend()
+    found = qemu.driver.find(spec.ref)
+    assert found is not None
+    assert found.power is PowerState.PAUSED
+    assert qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    domain.suspend()
+    assert qemu.driver.power(spec.ref, PowerAction.OFF, grace_s=60.0) is PowerState.OFF
+
+
+def test_a_half_made_volume_of_another_size_is_made_again(qemu: QemuBench) -> None:
+    spec = spec_for(qemu, "half")
+    qemu.make_volume(spec, evolve(spec.disks[0], size_bytes=MIB))
+    assert qemu.driver.compose(spec).disks[0].size_bytes == 4 * MIB
+
+
+def test_an_image_and_a_shared_disk_attached_later_stay(qemu: QemuBench, tmp_path: Path) -> None:
+    spec = spec_for(qemu, "shared")
+    qemu.driver.compose(spec)
+    image = tmp_path / "debian.iso"
+    image.write_bytes(b"\0" * MIB)
+    administrator = qemu.administrator
+    qemu.attach(administrator.lookupByName(spec.name), disk_element("hda", str(image), device="cdrom", bus="ide"))
+    qemu.make_foreign(f"{qemu.prefix}other")
+    ours = tmp_path / spec.disks[0].volume
+    qemu.attach(administrator.lookupByName(f"{qemu.prefix}other"), disk_element("vdb", str(ours)))
+    listed = {guest.name: guest for guest in qemu.driver.discover().guests}[spec.name]
+    assert [disk.device for disk in listed.disks] == ["vda"]
+    qemu.driver.decompose(spec.ref, volumes_of(spec))
+    assert image.exists()
+    assert ours.exists()
+    assert qemu.driver.find(spec.ref) is None
+
+
+def test_a_guest_with_our_id_but_not_our_mark_is_left_alone(qemu: QemuBench) -> None:
+    spec = spec_for(qemu, "unmarked")
+    qemu.driver.compose(spec)
+    domain = qemu.administrator.lookupByName(spec.name)
+    tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  our own domain
+    metadata = tree.find("metadata")
+    assert metadata is not None
+    tree.remove(metadata)
+    qemu.administrator.defineXML(ET.tostring(tree, encoding="unicode"))
+    qemu.driver.decompose(spec.ref, volumes_of(spec))
+    assert domain.isPersistent()
+    assert qemu.volumes() == set(volumes_of(spec))
+    with pytest.raises(NameTaken, match=spec.name):
+        qemu.driver.compose(spec)
+
+
+def test_a_definition_that_libvirt_refuses_leaves_no_volume(qemu: QemuBench) -> None:
+    spec = spec_for(qemu, "refused")
+    twice = (qemu.nics[0], evolve(qemu.nics[0], mac_address="53:54:00:00:00:01"))  # a multicast address
+    with pytest.raises(DriverFailed, match="unicast"):
+        qemu.driver.compose(evolve(spec, nics=twice))
+    assert qemu.volumes() == set()
+    assert qemu.driver.find(spec.ref) is None
+
+
+def test_a_pool_that_is_not_active_is_named(qemu: QemuBench, tmp_path: Path) -> None:
+    name = f"{qemu.prefix}idle"
+    folder = tmp_path / "idle"
+    folder.mkdir()
+    pool = qemu.administrator.storagePoolDefineXML(
+        f"<pool type='dir'><name>{name}</name><target><path>{folder}</path></target></pool>"
+    )
+    try:
+        spec = spec_for(qemu, "idle")
+        idle = evolve(spec.disks[0], pool_id=pool.UUIDString())
+        with pytest.raises(DriverFailed, match=f"{name} is not active"):
+            qemu.driver.compose(evolve(spec, disks=(idle,)))
+    finally:
+        pool.undefine()
+
+
+def test_a_refresh_of_three_hundred_guests_makes_as_many_calls_as_of_one(
+    qemu: QemuBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qemu.driver.compose(spec_for(qemu, "first"))
+    one = fresh_discovery()
+    for number in range(MANY - 1):
+        qemu.driver.compose(spec_for(qemu, f"n{number}"))
+    started = time.monotonic()
+    all_of_them = fresh_discovery()
+    took_ms = (time.monotonic() - started) * 1000
+    ours = [guest for guest in all_of_them.guests if guest.name.startswith(qemu.prefix)]
+    assert len(ours) == MANY
+    assert all(guest.mark is not None and guest.disks for guest in ours)
+    assert all_of_them.calls == one.calls
+    again = fresh_discovery()
+    assert (again.facts, again.guests) == (all_of_them.facts, all_of_them.guests)
+    with capsys.disabled():
+        print(f"\n{MANY} domains: connected and discovered in {took_ms:.0f} ms, {all_of_them.calls} calls")  # noqa: T201
+
+
+def fresh_discovery() -> Discovery:
+    """What a rack that was started just now finds."""
+    driver = LibvirtDriver(lambda: Client.open("qemu:///system"), INSTALLATION)
+    try:
+        return driver.discover()
+    finally:
+        driver.close()

@@ -1,0 +1,119 @@
+"""libvirt's errors and SSH's keys in our words."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import libvirt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from common.errors import (
+    Busy,
+    DriverFailed,
+    HostUnreachable,
+    InnkeeperError,
+    NotFound,
+    NotTrusted,
+    OutOfCapacity,
+    Unsupported,
+)
+from common.libvirt_address import parse
+from rackd.drivers.libvirt.library import translate, translate_opening
+from rackd.drivers.libvirt.ssh import connection_uri, fingerprint, public_key
+
+
+def error_of(code: int, words: str, number: int = -1) -> libvirt.libvirtError:
+    error = libvirt.libvirtError(words)
+    error.err = (code, libvirt.VIR_FROM_NONE, words, libvirt.VIR_ERR_ERROR, None, None, None, number, -1)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (error_of(libvirt.VIR_ERR_NO_DOMAIN, "Domain not found"), NotFound),
+        (error_of(libvirt.VIR_ERR_NO_STORAGE_VOL, "no storage vol"), NotFound),
+        (error_of(libvirt.VIR_ERR_SYSTEM_ERROR, "cannot extend file", errno.ENOSPC), OutOfCapacity),
+        (error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "lvcreate: insufficient free space: 3 extents"), OutOfCapacity),
+        (error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "Not enough free space in pool"), OutOfCapacity),
+        (error_of(libvirt.VIR_ERR_OPERATION_TIMEOUT, "cannot acquire state change lock"), Busy),
+        (error_of(libvirt.VIR_ERR_NO_SUPPORT, "not supported"), Unsupported),
+        (error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "qemu unexpectedly closed the monitor"), DriverFailed),
+    ],
+)
+def test_an_error_keeps_its_words_and_gets_our_kind(error: libvirt.libvirtError, kind: type[InnkeeperError]) -> None:
+    translated = translate(error, "starting web-1", connected=True)
+    assert type(translated) is kind
+    assert str(translated) == f"starting web-1: {error}"
+
+
+def test_an_error_on_a_lost_connection_means_that_the_host_is_away() -> None:
+    lost = error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
+    assert type(translate(lost, "starting web-1", connected=False)) is HostUnreachable
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (
+            error_of(libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket: No such file or directory"),
+            HostUnreachable,
+        ),
+        (error_of(libvirt.VIR_ERR_AUTH_FAILED, "authentication failed"), NotTrusted),
+        (error_of(libvirt.VIR_ERR_AUTH_UNAVAILABLE, "no polkit agent available"), NotTrusted),
+        (error_of(libvirt.VIR_ERR_SSH, "Can't verify the session host key"), NotTrusted),
+        (error_of(libvirt.VIR_ERR_SSH, "failed to open channel"), HostUnreachable),
+        (error_of(libvirt.VIR_ERR_INVALID_ARG, "transport in URL not recognised"), Unsupported),
+    ],
+)
+def test_why_a_host_cannot_be_opened(error: libvirt.libvirtError, kind: type[InnkeeperError]) -> None:
+    assert type(translate_opening(error, "qemu:///system")) is kind
+
+
+def test_the_libraries_constants_are_in_the_words_of_this_libvirt() -> None:
+    assert libvirt.VIR_DOMAIN_EVENT_STARTED == 2
+    assert libvirt.VIR_DOMAIN_EVENT_STOPPED == 5
+    assert libvirt.VIR_DOMAIN_EVENT_CRASHED == 8
+    assert libvirt.VIR_DOMAIN_PMSUSPENDED == 7
+
+
+def private_key() -> str:
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    return Ed25519PrivateKey.generate().private_bytes(*form).decode()
+
+
+def test_a_fingerprint_is_the_one_that_ssh_prints() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"  # github.com's, well known
+    assert fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
+
+
+def test_a_key_that_cannot_be_read_is_refused_without_showing_it() -> None:
+    with pytest.raises(DriverFailed) as refused:
+        public_key("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n-----END OPENSSH PRIVATE KEY-----")
+    assert "secret" not in str(refused.value)
+
+
+def test_keys_are_files_in_memory_for_as_long_as_the_connection_is_opened() -> None:
+    key = private_key()
+    address = parse("qemu+ssh://me@[2001:db8::1]:2222/system")
+    with connection_uri(address, key, "ssh-ed25519 AAAA") as uri:
+        assert key.splitlines()[1] not in uri
+        assert in_memory() == {key, "[2001:db8::1]:2222 ssh-ed25519 AAAA\n"}
+    assert in_memory() == set()
+
+
+def test_a_key_on_the_usual_port_is_looked_up_by_the_plain_host_name() -> None:
+    with connection_uri(parse("qemu+ssh://me@kvm1/system"), private_key(), "ssh-ed25519 AAAA"):
+        assert "kvm1 ssh-ed25519 AAAA\n" in in_memory()
+
+
+def in_memory() -> set[str]:
+    """What the files in memory of this process hold."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        if link.is_symlink() and str(link.readlink()).startswith("/memfd:"):
+            found.add(link.read_text())
+    return found
