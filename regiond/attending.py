@@ -15,7 +15,7 @@ from common.rpc.commands import HOST_EVENT, HOST_WATCH, HostCall, HostEvent
 from common.rpc.link import Link
 from common.wire import from_plain
 from regiond.db.pool import Database
-from regiond.hosts.model import HostState
+from regiond.hosts.model import HostState, HostView
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
 from regiond.machines.service import Machines
@@ -99,15 +99,18 @@ class Attendance:
         await self.wake_waiting()
         gate = asyncio.Semaphore(TRIED_AT_ONCE)
 
-        async def try_one(host_id: int) -> None:
+        async def try_one(host: HostView) -> None:
             async with gate:
                 try:
-                    await self._calls.try_from(rack_id, host_id, deadline_s=TRY_DEADLINE_S)
+                    await self._calls.try_from(rack_id, host.id, deadline_s=TRY_DEADLINE_S)
                 except InnkeeperError as error:
-                    log.info("rack_tried_host", host=host_id, code=error.code, because=error.message)
+                    log.info("rack_tried_host", host=host.id, code=error.code, because=error.message)
+                else:
+                    if host.state is not HostState.READY:  # nobody got there before: look at it now
+                        await self._schedule.soon(host.id)
 
-        hosts = [host.id for host in await self._hosts.list() if host.state is not HostState.REMOVING]
-        await asyncio.gather(*(try_one(host_id) for host_id in hosts))
+        hosts = [host for host in await self._hosts.list() if host.state is not HostState.REMOVING]
+        await asyncio.gather(*(try_one(host) for host in hosts))
         await self.wake_waiting()
 
     async def _watch_loop(self) -> None:

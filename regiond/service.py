@@ -168,7 +168,7 @@ class RegionService:
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         works = (
             ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
-            RefreshHost(refresher), RemoveHost(machines),
+            RefreshHost(refresher), RemoveHost(machines, calls),
         )  # fmt: skip
         listener = Listener(
             host=settings.rpc_host,

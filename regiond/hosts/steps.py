@@ -12,6 +12,7 @@ from regiond.hosts import store
 from regiond.hosts.refresh import Refresher
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.work import Journal, Outcome
+from regiond.racks.calls import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -60,8 +61,9 @@ class RemoveHost:
 
     kind = OperationKind.REMOVE_HOST
 
-    def __init__(self, machines: HostMachines) -> None:
+    def __init__(self, machines: HostMachines, calls: HostCalls) -> None:
         self._machines = machines
+        self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         host_id = operation.host_id
@@ -75,6 +77,9 @@ class RemoveHost:
                     f"{len(failures)} machines could not be destroyed, so the host is kept: {'; '.join(failures)}",
                     failures=list(failures),
                 )
+
+        await journal.step("forget_credentials")
+        await self._calls.forget(host_id)
 
         async def record(db: Db) -> None:
             forgotten = await self._machines.forget_all(db, host_id)

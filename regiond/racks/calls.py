@@ -7,6 +7,8 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+import structlog
+
 from common.errors import (
     HostUnreachable,
     InnkeeperError,
@@ -14,11 +16,15 @@ from common.errors import (
     RackUnreachable,
     Unsupported,
 )
-from common.rpc.commands import HOST_DISCOVER, HOST_REACH, Command, HostCall, Reached
+from common.rpc.commands import HOST_DISCOVER, HOST_FORGET, HOST_REACH, Command, HostCall, HostIdCall, Reached
 from common.rpc.link import Link
 from common.values import Discovery, Guest, HostAccess, Problem
 from regiond.racks.links import LiveLinks
 from regiond.racks.model import RackCandidate
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+FORGET_DEADLINE_S = 5.0
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -69,6 +75,18 @@ class HostCalls:
             return await _gather(link, access, deadline_s)
 
         return await self._through_racks(host_id, ask)
+
+    async def forget(self, host_id: int) -> None:
+        """Have every linked rack drop its connection to the host and the credentials. Those that do not answer restart
+        or lose their link sooner or later, and then know nothing either."""
+        for rack_id in self._links.rack_ids:
+            link = self._links.get(rack_id)
+            if link is None:
+                continue
+            try:
+                await link.call(HOST_FORGET, HostIdCall(host_id=host_id), deadline_s=FORGET_DEADLINE_S)
+            except InnkeeperError as error:
+                log.warning("host_not_forgotten", host=host_id, rack=link.peer.name, code=error.code)
 
     async def try_from(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
         """Have this rack try the host, and record whether it gets there."""
