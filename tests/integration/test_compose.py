@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ async def test_bad_values_are_refused_by_field_and_nothing_is_written(tmp_path: 
         await innkeeper.start_rack()
         host = await innkeeper.add_simulated(cores=4, memory_mib=8192)
         await innkeeper.compose(host["id"], hostname="taken")
-        for fields, field in [
+        wrong: list[tuple[dict[str, Any], str]] = [
             ({"cores": 5}, "cores"),
             ({"cores": "two"}, "cores"),
             ({"memory": 1023}, "memory"),
@@ -82,7 +83,8 @@ async def test_bad_values_are_refused_by_field_and_nothing_is_written(tmp_path: 
             ({"pool": "nope"}, "pool"),
             ({"interfaces": "eth0:space=dmz"}, "interfaces"),
             ({"hugepages_backed": "true"}, "hugepages_backed"),
-        ]:
+        ]
+        for fields, field in wrong:
             with pytest.raises(InvalidRequest) as refused:
                 await innkeeper.compose(host["id"], **fields)
             assert list(refused.value.fields) == [field], fields

@@ -88,8 +88,7 @@ async def joined(rack: Rack, region: Region) -> Rack:
 
 
 async def linked(region: Region) -> Link:
-    link = await eventually(lambda: next((one for one in region.links if one.is_open), None))
-    assert link is not None
+    link: Link = await eventually(lambda: next((one for one in region.links if one.is_open), None))
     return link
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -75,7 +76,7 @@ def test_every_lack_is_named_in_numbers() -> None:
         ({"storage_pools": ()}, "no storage pool"),
     ],
 )
-def test_an_unusable_host_says_why(change: dict[str, object], reason: str) -> None:
+def test_an_unusable_host_says_why(change: dict[str, Any], reason: str) -> None:
     (verdict,) = place(evolve(SMALL, architecture="amd64"), [evolve(HOST, **change)]).refused
     assert reason in verdict.reasons[0]
 

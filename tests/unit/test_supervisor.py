@@ -35,7 +35,8 @@ class Bench:
 
     async def started(self, name: str, *argv: str) -> int:
         self.supervisor.start(self.program(name, *argv))
-        return await eventually(lambda: self.supervisor.pid(name) or 0)
+        pid: int = await eventually(lambda: self.supervisor.pid(name) or 0)
+        return pid
 
 
 @pytest.fixture
