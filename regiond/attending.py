@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from attrs import frozen
 
 from common.certificates import Role
 from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost
@@ -31,6 +32,18 @@ TRIED_AT_ONCE = 8
 WATCH_EVERY_S = 5.0
 
 
+@frozen(kw_only=True)
+class _Watched:
+    """Through which link, and where: a host that moved, or whose new key was accepted, is watched anew."""
+
+    link: Link
+    place: tuple[str, str | None]
+
+
+def _place(host: HostView) -> tuple[str, str | None]:
+    return host.address, host.pinned_fingerprint
+
+
 class Attendance:
     """Keeps, for this region process: which hosts each linked rack reaches, and one watch a host."""
 
@@ -51,7 +64,7 @@ class Attendance:
         self._machines = machines
         self._calls = calls
         self._schedule = schedule
-        self._watched: dict[int, Link] = {}
+        self._watched: dict[int, _Watched] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -118,28 +131,31 @@ class Attendance:
         while True:
             try:
                 for host in await self._hosts.list():
-                    if host.state is HostState.READY and not self._is_watched(host.id):
-                        await self._watch(host.id)
+                    if host.state is HostState.READY and not self._is_watched(host):
+                        await self._watch(host)
             except DatabaseUnavailable:
                 log.info("watches_not_checked", because="database unavailable")
             await asyncio.sleep(WATCH_EVERY_S)
 
-    def _is_watched(self, host_id: int) -> bool:
-        link = self._watched.get(host_id)
-        return link is not None and link.is_open
+    def _is_watched(self, host: HostView) -> bool:
+        found = self._watched.get(host.id)
+        return found is not None and found.link.is_open and found.place == _place(host)
 
-    async def _watch(self, host_id: int) -> None:
-        for rack in await self._racks.racks_for(host_id):
+    async def _watch(self, host: HostView) -> None:
+        for rack in await self._racks.racks_for(host.id):
             link = self._links.get(rack.rack_id)
             if link is None or rack.reaches is False:
                 continue
-            access = await self._hosts.access(host_id)
             try:
+                access = await self._hosts.access(host.id)
                 await link.call(HOST_WATCH, HostCall(access=access), deadline_s=TRY_DEADLINE_S)
+            except DatabaseUnavailable:
+                raise
             except InnkeeperError as error:
-                log.info("host_not_watched", host=host_id, rack=rack.name, code=error.code, because=error.message)
+                log.info("host_not_watched", host=host.id, rack=rack.name, code=error.code, because=error.message)
                 continue
-            self._watched[host_id] = link
+            self._watched[host.id] = _Watched(link=link, place=_place(host))
+            await self._schedule.soon(host.id)  # what happened since the last look was told to nobody
             return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

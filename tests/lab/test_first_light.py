@@ -34,17 +34,22 @@ async def add(innkeeper: Installation, lab_host: LabHost) -> Any:
     others may have domains here too."""
     await innkeeper.start_rack()
     host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-    changes = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-    return await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool=lab_host.pool_id, **changes)
+    return await innkeeper.put(
+        f"vm-hosts/{host['id']}/",
+        default_storage_pool=lab_host.pool_id,
+        cpu_over_commit_ratio=10,
+        memory_over_commit_ratio=10,
+    )
 
 
 async def compose(innkeeper: Installation, lab_host: LabHost, host: Any, name: str, **more: Any) -> str:
     """The system id of a small machine."""
-    made = await innkeeper.compose(host["id"], hostname=f"{lab_host.prefix}{name}", **SMALL | more)
+    fields = {**SMALL, "hostname": f"{lab_host.prefix}{name}", **more}
+    made = await innkeeper.compose(host["id"], **fields)
     return str(made["system_id"])
 
 
-async def power(innkeeper: Installation, system_id: str, op: str, **fields: str) -> str:
+async def power(innkeeper: Installation, system_id: str, op: str, **fields: Any) -> str:
     """The power state in the answer."""
     return str((await innkeeper.post(f"machines/{system_id}/", op=op, **fields))["power_state"])
 
