@@ -16,6 +16,7 @@ from rackd.drivers.libvirt.definition import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.lab.needs import why_no_libvirt
 
+SYSTEM = "qemu:///system"
 DISK_BYTES = 64 * 1024 * 1024
 NODE = """<node>
   <cpu>
@@ -126,13 +127,13 @@ def pretended_bench(installation_id: UUID, folder: Path) -> LibvirtBench:
     )
 
 
-def qemu_bench(installation_id: UUID, folder: Path) -> QemuBench:
-    """The system's libvirt, with a storage pool in `folder`. Skips where there is none."""
+def qemu_bench(installation_id: UUID, folder: Path, *, uri: str = SYSTEM) -> QemuBench:
+    """The system's libvirt, or that at `uri`, with a storage pool in `folder`. Skips where there is none."""
     if (why := why_no_libvirt()) is not None:
         pytest.skip(why)
-    driver = LibvirtDriver(lambda: Client.open("qemu:///system"), installation_id)
+    driver = LibvirtDriver(lambda: Client.open(uri), installation_id)
     driver.reach()  # starts libvirt's event loop before the other connection
-    connection = libvirt.open("qemu:///system")
+    connection = libvirt.open(uri)
     prefix = f"ikdrv-{uuid4().hex[:6]}-"
     pool = ET.Element("pool", type="dir")
     ET.SubElement(pool, "name").text = f"{prefix}pool"

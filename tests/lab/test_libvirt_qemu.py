@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree as ET
@@ -15,14 +16,25 @@ from common.errors import DriverFailed, NameTaken
 from common.marks import volume_name
 from common.values import Discovery, DiskSpec, GuestSpec, Mark, PowerAction, PowerState
 from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.driver import LibvirtDriver
-from tests.contract.libvirt_benches import QemuBench, disk_element
+from rackd.drivers.libvirt.driver import LibvirtDriver, undo
+from tests.contract.libvirt_benches import QemuBench, disk_element, qemu_bench
 from tests.lab.conftest import INSTALLATION
+from tests.lab.own_libvirtd import OwnLibvirtd
 from tests.waiting import eventually
 
 MIB = 1024 * 1024
 MANY = 300
 GREETING = b"Innkeeper!\n"
+
+
+@pytest.fixture
+def quiet(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[QemuBench]:
+    """A real libvirt that nobody else uses, so that its calls can be counted."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    bench = qemu_bench(INSTALLATION, pool, uri=own_libvirtd.uri)
+    yield bench
+    bench.close()
 
 
 def spec_for(qemu: QemuBench, name: str) -> GuestSpec:
@@ -129,6 +141,17 @@ def test_a_definition_that_libvirt_refuses_leaves_no_volume(qemu: QemuBench) -> 
     assert qemu.driver.find(spec.ref) is None
 
 
+def test_a_guest_that_another_rack_defined_meanwhile_keeps_its_disks(qemu: QemuBench) -> None:
+    spec = spec_for(qemu, "race")
+    qemu.driver.compose(spec)
+    client = Client.open("qemu:///system")
+    volume = client.pool(qemu.pool_id).volume(spec.disks[0].volume)
+    assert volume is not None
+    undo(client, spec, None, [volume])
+    client.close()
+    assert qemu.volumes() == set(volumes_of(spec))
+
+
 def test_a_pool_that_is_not_active_is_named(qemu: QemuBench, tmp_path: Path) -> None:
     name = f"{qemu.prefix}idle"
     folder = tmp_path / "idle"
@@ -146,28 +169,27 @@ def test_a_pool_that_is_not_active_is_named(qemu: QemuBench, tmp_path: Path) -> 
 
 
 def test_a_refresh_of_three_hundred_guests_makes_as_many_calls_as_of_one(
-    qemu: QemuBench, capsys: pytest.CaptureFixture[str]
+    quiet: QemuBench, own_libvirtd: OwnLibvirtd, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    qemu.driver.compose(spec_for(qemu, "first"))
-    one = fresh_discovery()
+    quiet.driver.compose(spec_for(quiet, "first"))
+    one = fresh_discovery(own_libvirtd.uri)
     for number in range(MANY - 1):
-        qemu.driver.compose(spec_for(qemu, f"n{number}"))
+        quiet.driver.compose(spec_for(quiet, f"n{number}"))
     started = time.monotonic()
-    all_of_them = fresh_discovery()
+    all_of_them = fresh_discovery(own_libvirtd.uri)
     took_ms = (time.monotonic() - started) * 1000
-    ours = [guest for guest in all_of_them.guests if guest.name.startswith(qemu.prefix)]
-    assert len(ours) == MANY
-    assert all(guest.mark is not None and guest.disks for guest in ours)
+    assert len(all_of_them.guests) == MANY
+    assert all(guest.mark is not None and guest.disks for guest in all_of_them.guests)
     assert all_of_them.calls == one.calls
-    again = fresh_discovery()
+    again = fresh_discovery(own_libvirtd.uri)
     assert (again.facts, again.guests) == (all_of_them.facts, all_of_them.guests)
     with capsys.disabled():
         print(f"\n{MANY} domains: connected and discovered in {took_ms:.0f} ms, {all_of_them.calls} calls")  # noqa: T201
 
 
-def fresh_discovery() -> Discovery:
+def fresh_discovery(uri: str) -> Discovery:
     """What a rack that was started just now finds."""
-    driver = LibvirtDriver(lambda: Client.open("qemu:///system"), INSTALLATION)
+    driver = LibvirtDriver(lambda: Client.open(uri), INSTALLATION)
     try:
         return driver.discover()
     finally:

@@ -69,7 +69,7 @@ class LibvirtDriver:
             domain.set_autostart()
             guest = self._guest(client, domain)
         except BaseException:
-            _undo(domain, made)
+            undo(client, spec, domain, made)
             raise
         log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(disks))
         return guest
@@ -160,14 +160,12 @@ class LibvirtDriver:
             log.info("guest_was_gone", guest=domain.name)
 
 
-def _undo(domain: Domain | None, made: list[Volume]) -> None:
-    """As far as the host lets us. A domain that stays keeps its volumes."""
+def undo(client: Client, spec: GuestSpec, domain: Domain | None, made: list[Volume]) -> None:
+    """As far as the host lets us. Volumes stay when the guest does, also one that another rack defined meanwhile."""
     try:
         if domain is not None:
             domain.undefine()
-    except NotFound:
-        storage.undo(made)
+        if client.domain(str(spec.mark.machine_id)) is None:
+            storage.undo(made)
     except InnkeeperError as error:
-        log.warning("guest_left_behind", guest=domain.name if domain else "", reason=str(error))
-    else:
-        storage.undo(made)
+        log.warning("guest_left_behind", guest=spec.name, volumes=len(made), reason=str(error))
