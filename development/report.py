@@ -41,11 +41,11 @@ def report(outcome: Outcome) -> str:
 
 
 def farewell(outcome: Outcome) -> str:
-    """What is left when the run has stopped all that it started."""
+    """What is said when the run begins to stop: what it leaves."""
     machine, address = outcome.vm.machine, outcome.libvirt.address
     if machine is None:
-        return "Stopped."
-    return f"Stopped. The VM {machine['hostname']} belongs to libvirt ({address}); ./dev run finds it again."
+        return "Stopping."
+    return f"Stopping. The VM {machine['hostname']} belongs to libvirt ({address}); ./dev run finds it again."
 
 
 def _host_lines(outcome: Outcome) -> list[str]:

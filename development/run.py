@@ -36,6 +36,8 @@ def main() -> None:
         where.make()
         with only_run(where.lock_file):
             status = daemon.run(_whole(where))
+            for late in (signal.SIGINT, signal.SIGTERM):  # all is stopped: the status should say so
+                signal.signal(late, signal.SIG_IGN)
     except CannotRun as error:
         raise SystemExit(f"./dev run: {error}") from None
     sys.exit(status)
@@ -43,13 +45,16 @@ def main() -> None:
 
 async def _whole(where: Places) -> None:
     async with AsyncExitStack() as started:
+        started.callback(lambda: tell("Stopped."))
         try:
             outcome = await _start(where, started)
         except CannotRun as error:
             raise InnkeeperError(f"./dev run: {error}") from error
         print(report(outcome), flush=True)
-        started.callback(lambda: tell(farewell(outcome)))
-        await asyncio.Event().wait()  # until a signal cancels this task
+        try:
+            await asyncio.Event().wait()  # until a signal cancels this task
+        finally:
+            tell(farewell(outcome))
 
 
 async def _start(where: Places, started: AsyncExitStack) -> Outcome:

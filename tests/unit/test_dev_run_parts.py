@@ -194,7 +194,7 @@ def test_the_page_says_when_the_vm_was_there_already_and_when_kvm_runs_it(tmp_pa
 def test_the_page_says_why_there_is_no_vm_or_why_it_does_not_run(tmp_path: Path) -> None:
     none = outcome(tmp_path, vm=FirstVm(host=HOST, machine=None, refusal="cores: 1 asked, 0 left"), domain_type=None)
     assert "VM       none: cores: 1 asked, 0 left" in report.report(none)
-    assert report.farewell(none) == "Stopped."
+    assert report.farewell(none) == "Stopping."
     off = outcome(tmp_path, vm=FirstVm(host=HOST, machine={**MACHINE, "power_state": "off"}, refusal="no network"))
     assert "found again, power off" in report.report(off)
     assert "does not run: no network" in report.report(off)
