@@ -102,6 +102,8 @@ class QemuBench(LibvirtBench):
             volume.delete()
         self._pool.destroy()
         self.administrator.close()
+        for log in Path("/var/log/libvirt/qemu").glob(f"{self.prefix}*"):
+            log.unlink()
 
 
 def disk_element(target: str, path: str, *, device: str = "disk", bus: str = "virtio") -> ET.Element:
