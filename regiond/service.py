@@ -160,10 +160,7 @@ class RegionService:
         )
         machines = Machines(database, operations, calls, composer, installation_id=installation_id)
 
-        async def host_is_back(_: int) -> None:
-            await attendance.wake_waiting()
-
-        refresher = Refresher(database, calls, machines.clean_up, host_is_back)
+        refresher = Refresher(database, calls, machines.clean_up, operation_store.wake_waiting)
         schedule = RefreshSchedule(database, refresher, every_s=settings.refresh_every_s)
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         works = (

@@ -84,6 +84,7 @@ class Finding(StrEnum):
     RESIZED = "machine_resized"
     LEFTOVER = "leftover_found"
     UNKNOWN_MARK = "unknown_marked_guest_found"
+    SECOND_MARK = "second_marked_guest_found"  # a copy of a machine's guest took the mark along
 
 
 @frozen(kw_only=True)
@@ -96,7 +97,7 @@ class MachineFinding:
 
 @frozen(kw_only=True)
 class Leftover:
-    """A guest of ours whose machine was given up (it may be removed), or was never heard of (it may not)."""
+    """A guest with our mark that is no machine's: given up (it may be removed), or unknown or a copy (it may not)."""
 
     finding: Finding
     machine_uuid: UUID
@@ -121,15 +122,17 @@ class Changes:
 def compare(found: Discovery, known: Known) -> Changes:
     """What has to be written. Pools that are missing already, and machines known to be missing, are no news."""
     pools = {pool.pool_id: pool for pool in found.facts.storage_pools}
-    rows = [row for guest in found.guests for row in [_row(guest, known)] if row is not None]
+    rows = _once_each([row for guest in found.guests for row in [_row(guest, known)] if row is not None], known)
     seen = {row.key: row for row in rows}
-    written = tuple(row for row in rows if known.guests.get(row.key) != row)
+    left_alone = {machine.id for machine in known.machines.values() if not machine.settled}
+    written = tuple(row for row in rows if row.machine_id not in left_alone and known.guests.get(row.key) != row)
+    gone = [key for key, row in known.guests.items() if key not in seen and row.machine_id not in left_alone]
     return Changes(
         facts=_without_pools(found.facts) if _without_pools(found.facts) != known.facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if known.storage_pools.get(key) != pool),
         pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
         guests_written=written,
-        guests_gone=tuple(sorted(set(known.guests) - set(seen))),
+        guests_gone=tuple(sorted(gone)),
         machines=tuple(_machine_findings(rows, known)),
         leftovers=tuple(_leftovers(written, rows, known)),
     )
@@ -145,6 +148,25 @@ def _row(guest: Guest, known: Known) -> GuestRow | None:
         return None  # it went while we were looking
     machine = known.machines.get(mark.machine_id) if mark is not None else None
     return row_of(guest, machine.id if machine else None)
+
+
+def _once_each(rows: Iterable[GuestRow], known: Known) -> list[GuestRow]:
+    """One guest is a machine: the one known as it, else the one of its name. Others with its mark are foreign."""
+    hostnames = {machine.id: machine.hostname for machine in known.machines.values()}
+
+    def rank(row: GuestRow) -> tuple[bool, bool, Key]:
+        before = known.guests.get(row.key)
+        known_as_it = before is not None and before.machine_id == row.machine_id
+        return not known_as_it, row.name != hostnames.get(row.machine_id or 0), row.key
+
+    rows = list(rows)
+    chosen: dict[int, Key] = {}
+    for row in sorted((row for row in rows if row.machine_id is not None), key=rank):
+        chosen.setdefault(row.machine_id or 0, row.key)
+    return [
+        row if row.machine_id is None or chosen[row.machine_id] == row.key else evolve(row, machine_id=None)
+        for row in rows
+    ]
 
 
 def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
@@ -192,6 +214,8 @@ def _leftovers(written: Iterable[GuestRow], rows: Iterable[GuestRow], known: Kno
         if row.marked_installation != known.installation_id or row.marked_machine is None:
             continue
         if row.marked_machine in known.machines:
+            if row.machine_id is None and row.key in news:
+                yield Leftover(finding=Finding.SECOND_MARK, machine_uuid=row.marked_machine, guest_name=row.name)
             continue
         if row.marked_machine in known.given_up:
             yield Leftover(finding=Finding.LEFTOVER, machine_uuid=row.marked_machine, guest_name=row.name)

@@ -49,7 +49,7 @@ class Refresher:
         database: Database,
         calls: HostCalls,
         clean_up: CleanUp,
-        on_back: Callable[[int], Awaitable[None]],
+        on_back: Callable[[Db], Awaitable[None]],
     ) -> None:
         self._database = database
         self._calls = calls
@@ -59,8 +59,7 @@ class Refresher:
     async def refresh(self, host_id: int) -> None:
         """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
         look = await self.look(host_id)
-        async with self._database.transaction() as db:
-            await self.take_in(db, host_id, look)
+        await self._database.in_transaction(lambda db: self.take_in(db, host_id, look))
 
     async def look(self, host_id: int) -> Look:
         """Pins the host's identity at first trust. An error is kept on the host, and told once as an event."""
@@ -77,6 +76,7 @@ class Refresher:
 
     async def take_in(self, db: Db, host_id: int, look: Look) -> Changes:
         """Write what is new, and say so; inside the caller's transaction."""
+        await store.keep(db, host_id)
         link = await store.link(db, host_id)
         changes = await take_in(db, host_id, link.driver.value, look.found, look.began_at)
         await store.set_refreshed(db, host_id)
@@ -88,7 +88,7 @@ class Refresher:
             await self._leftover(db, host_id, link, leftover)
         if link.state == "unreachable":
             await Events.record(db, "host_back", f"{link.name} answers again", host_id=host_id)
-            await self._on_back(host_id)
+            await self._on_back(db)  # on this connection: a second one for each of many could use up the pool
         return changes
 
     async def _pin(self, host_id: int) -> None:
@@ -113,9 +113,8 @@ class Refresher:
             await self._clean_up(db, host_id, link.name, found.guest_name, mark)
             message = f"{found.guest_name} on {link.name} belongs to a machine that was given up; it is removed"
         else:
-            message = (
-                f"{found.guest_name} on {link.name} carries our mark, but no such machine is known; it is left alone"
-            )
+            why = _LEFT_ALONE[found.finding]
+            message = f"{found.guest_name} on {link.name} carries our mark, but {why}; it is left alone"
         await Events.record(db, found.finding.value, message, level=Level.WARNING, host_id=host_id)
 
     async def _keep(self, host_id: int, error: InnkeeperError) -> None:
@@ -130,6 +129,10 @@ class Refresher:
                 await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
 
 
+_LEFT_ALONE = {
+    Finding.UNKNOWN_MARK: "no such machine is known",
+    Finding.SECOND_MARK: "another guest is that machine (a copy?)",
+}
 _SAYS = {
     Finding.MISSING: "its guest is missing",
     Finding.RETURNED: "its guest is back",

@@ -144,14 +144,20 @@ class Hosts:
         return await self._operations.read(operation_id)
 
     async def start_remove(self, caller: Caller, host_id: int, *, decompose: bool) -> Operation:
-        """Open the removal: nothing is composed there any more; with `decompose` our machines are destroyed first."""
+        """Open the removal: nothing is composed there any more; with `decompose` our machines are destroyed first.
+
+        Asked again it joins the one under way, and raises Busy when that one does otherwise with the machines.
+        """
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.transaction() as db:
+            await store.set_removing(db, host_id)  # two who ask at once are here in turn
             active = await operation_store.active(db, OperationKind.REMOVE_HOST, host_id=host_id)
-            if active is not None:
+            if active is not None and active.request["decompose"] == decompose:
                 return active
-            await store.set_removing(db, host_id)
+            if active is not None:
+                kept = "with its machines" if active.request["decompose"] else "without its machines"
+                raise Busy(f"{host.name} is being removed {kept} already (operation {active.id}).", operation=active.id)
             operation_id = await operation_store.insert(
                 db, OperationKind.REMOVE_HOST, host_id=host_id, host_name=host.name, account_id=caller.account_id,
                 request={"decompose": decompose}, max_failures=REMOVE_MAX_FAILURES,
@@ -181,7 +187,7 @@ class Hosts:
         host = await self.read(host_id)
         if tag not in host.tags:
             async with self._database.transaction() as db:
-                await store.set_tags(db, host_id, [*host.tags, tag])
+                await store.add_tag(db, host_id, tag)
         return await self.read(host_id)
 
     async def remove_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
@@ -190,7 +196,7 @@ class Hosts:
         host = await self.read(host_id)
         if tag in host.tags:
             async with self._database.transaction() as db:
-                await store.set_tags(db, host_id, [other for other in host.tags if other != tag])
+                await store.remove_tag(db, host_id, tag)
         return await self.read(host_id)
 
     async def trust(self, caller: Caller, host_id: int, fingerprint: str) -> HostView:

@@ -82,6 +82,7 @@ class RemoveHost:
         await self._calls.forget(host_id)
 
         async def record(db: Db) -> None:
+            await store.lock(db, host_id)  # a compose that chose the host just before it was closed has committed now
             forgotten = await self._machines.forget_all(db, host_id)
             await store.delete(db, host_id)
             message = f"{operation.host_name} was removed; {forgotten} guests of ours were left running there"

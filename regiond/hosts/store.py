@@ -72,7 +72,8 @@ _POOL_OF_HOST = """
      where h.id = $1 and p.missing_since is null and (p.pool_key = $2 or p.name = $2)
      order by p.pool_key <> $2 limit 1
 """
-_TAGS = "update vm_host set tags = $2 where id = $1"
+_ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and not ($2 = any(tags))"
+_REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
 _PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
 _UNPIN = "update vm_host set pinned = null, pinned_fingerprint = null where id = $1"
 _UNREACHABLE = """
@@ -85,7 +86,14 @@ _OFFERED = """
     update vm_host set state = case when server_id is null then 'pending' else 'unreachable' end
      where id = $1 and state = 'removing'
 """
-_DELETE = "delete from vm_host where id = $1 returning server_id"
+_KEEP = "select 1 from vm_host where id = $1 for key share"
+_LOCK = "select server_id from vm_host where id = $1 for update"
+_LOCK_SERVER = "select 1 from server where id = $1 for update"
+_LOOK_AGAIN = """
+    update vm_host_schedule set next_refresh_at = now()
+     where host_id in (select id from vm_host where server_id = $1)
+"""
+_DELETE = "delete from vm_host where id = $1"
 _DROP_SERVER = """
     delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
 """
@@ -184,7 +192,13 @@ async def insert(
             await db.execute(_SCHEDULE, host_id)
     except asyncpg.UniqueViolationError as error:
         raise _twice(name) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _just_gone(error) from error
     return host_id
+
+
+def _just_gone(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
+    return InvalidRequest(f"The zone or pool has just been removed: {error.detail}")
 
 
 def _twice(name: str) -> InvalidRequest:
@@ -214,6 +228,8 @@ async def update(
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         raise _twice(name or str(host_id)) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _just_gone(error) from error
 
 
 async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
@@ -221,8 +237,12 @@ async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
     return found
 
 
-async def set_tags(db: Db, host_id: int, tags: Sequence[str]) -> None:
-    await db.execute(_TAGS, host_id, list(tags))
+async def add_tag(db: Db, host_id: int, tag: str) -> None:
+    await db.execute(_ADD_TAG, host_id, tag)
+
+
+async def remove_tag(db: Db, host_id: int, tag: str) -> None:
+    await db.execute(_REMOVE_TAG, host_id, tag)
 
 
 async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
@@ -247,12 +267,29 @@ async def set_offered(db: Db, host_id: int) -> None:
     await db.execute(_OFFERED, host_id)
 
 
+async def keep(db: Db, host_id: int) -> None:
+    """The host is not removed before the transaction ends."""
+    await db.execute(_KEEP, host_id)
+
+
+async def lock(db: Db, host_id: int) -> None:
+    """Nobody else adds a machine to the host, or takes in a discovery of it, until the transaction ends."""
+    await db.execute(_LOCK, host_id)
+
+
 async def delete(db: Db, host_id: int) -> None:
-    """The host's row goes; its server too, with all claims of foreign guests, when no other host shares it."""
-    server_id = await db.fetchval(_DELETE, host_id)
+    """The host's row goes; its server too, with all claims of foreign guests, when no other host shares it.
+
+    When one does, that one is looked at anew: guests of ours that stay on the server are foreign from now on.
+    """
+    server_id = await db.fetchval(_LOCK, host_id)
+    if server_id is not None:
+        await db.execute(_LOCK_SERVER, server_id)  # whoever is about to share it has done so, or waits
+    await db.execute(_DELETE, host_id)
     if server_id is not None:
         await db.execute(_DROP_CLAIMS, server_id)
         await db.execute(_DROP_SERVER, server_id)
+        await db.execute(_LOOK_AGAIN, server_id)
 
 
 async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, ...]:

@@ -16,14 +16,15 @@ from common.errors import OutOfCapacity
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# A claim is checked against the ratios of the host that makes it; numeric, so that 100 x 0.29 is 29.
+# A claim is checked against the ratios of the host that makes it; numeric, so that 100 x 0.29 is 29,
+# and by way of text, since a cast alone keeps 15 of a double's 17 digits and placement sees them all.
 _CLAIM_COMPUTE = """
     update server s
        set cores_claimed = s.cores_claimed + $2, memory_mib_claimed = s.memory_mib_claimed + $3
       from vm_host h
      where h.id = $1 and s.id = h.server_id and h.state <> 'removing'
-       and s.cores_claimed + $2 <= floor(s.cores * h.cpu_over_commit_ratio::numeric)
-       and s.memory_mib_claimed + $3 <= floor(s.memory_mib * h.memory_over_commit_ratio::numeric)
+       and s.cores_claimed + $2 <= floor(s.cores * h.cpu_over_commit_ratio::text::numeric)
+       and s.memory_mib_claimed + $3 <= floor(s.memory_mib * h.memory_over_commit_ratio::text::numeric)
     returning s.id
 """
 

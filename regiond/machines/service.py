@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from common.errors import Busy, NotAllowed, WrongState
+from common.errors import Busy, NotAllowed, NotFound, WrongState
 from common.rpc.commands import HOST_FIND, GuestCall
 from common.values import DiskSpec, GuestChange, GuestEvent, GuestRef, GuestSpec, Mark, PowerAction, PowerState
 from common.wire import to_plain
@@ -22,6 +22,7 @@ from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.service import Operations, request_hash
+from regiond.placement.model import Placement
 from regiond.racks.calls import HostCalls
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class Machines:
     ) -> Operation:
         """See `Composer.start_compose`."""
         return await self._composer.start_compose(caller, request, idempotency_key=idempotency_key, need_rack=need_rack)
+
+    async def dry_run(self, request: ComposeRequest) -> Placement:
+        """See `Composer.dry_run`."""
+        return await self._composer.dry_run(request)
 
     async def start_power(
         self,
@@ -159,8 +164,12 @@ class Machines:
         )  # fmt: skip
 
     async def _open_child(self, parent: Operation, machine: MachineView) -> None:
-        async with self._database.transaction() as db:
-            await self._open(db, OperationKind.DELETE, machine, {}, parent.account_id, parent_id=parent.id)
+        """Another operation may act on the machine, or have ended it: the next round sees what came of that."""
+        try:
+            async with self._database.transaction() as db:
+                await self._open(db, OperationKind.DELETE, machine, {}, parent.account_id, parent_id=parent.id)
+        except (Busy, NotFound) as error:
+            log.info("machine_not_destroyed_yet", system_id=machine.system_id, because=error.message)
 
     async def _start(
         self,

@@ -49,10 +49,9 @@ def default_nic(host: HostView) -> tuple[NicKind, str]:
     The network `maas`, then `default`, then any active network of the hypervisor; a libvirt host without one
     gets QEMU's user-mode network, which reaches out and needs nothing of the host.
     """
-    active = {network.name: network for network in host.networks if network.active}
-    managed = [network for network in active.values() if network.kind is NicKind.NETWORK]
-    preferred = [active[name] for name in _PREFERRED_NETWORKS if name in active]
-    chosen: Sequence[HostNetwork] = [*preferred, *managed, *active.values()]
+    active = sorted((one for one in host.networks if one.active), key=lambda one: one.kind is not NicKind.NETWORK)
+    preferred = [network for name in _PREFERRED_NETWORKS for network in active if network.name == name]
+    chosen: Sequence[HostNetwork] = [*preferred, *active]
     if chosen:
         return chosen[0].kind, chosen[0].name
     return (NicKind.USER, "") if host.driver is DriverType.LIBVIRT else (NicKind.NETWORK, "default")

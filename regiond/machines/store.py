@@ -79,7 +79,7 @@ _TOMBSTONE = """
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
 _GUEST_POWER = """
-    update machine m set power_state = $4
+    update machine m set power_state = $4, settled_at = clock_timestamp()
       from vm_host h
      where h.id = $1 and m.host_id = h.id and (m.uuid::text = $2 or m.hostname = $3) and m.power_state <> $4
        and not exists (select 1 from operation o

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
 from attrs import evolve
 
-from common.errors import DatabaseUnavailable, InnkeeperError, InternalError
+from common.errors import Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database
 from regiond.operations import store
 from regiond.operations.model import Operation, OperationState, Turn, advance, retry_delay_s
 from regiond.operations.work import LeaseLost, Outcome, Work
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -49,7 +52,7 @@ class Attempt:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the operation ends with a reason
             told = _told(error, self._held)
-            if getattr(error, "retryable", False) and self._held.failures + 1 < self._held.max_failures:
+            if _passes(error) and self._held.failures + 1 < self._held.max_failures:
                 await self._wait(told)
                 return
             await self._turn(Turn.REFUSED, told)
@@ -58,7 +61,7 @@ class Attempt:
     async def _undo(self) -> None:
         try:
             outcome = await self._work.undo(self._held, self)
-            cancelled = self._held.error_code == _CANCELLED[0]
+            cancelled = self._held.cancel_requested and self._held.error_code == _CANCELLED[0]
             await self._end(Turn.UNDONE_AFTER_CANCEL if cancelled else Turn.UNDONE, outcome)
         except (DatabaseUnavailable, LeaseLost):
             raise
@@ -100,13 +103,16 @@ class Attempt:
 
     async def _end(self, turn: Turn, outcome: Outcome) -> None:
         state = advance(self._held.state, turn)
-        async with self._database.transaction() as db:
+
+        async def write(db: Db) -> None:
             ended = await store.end(db, self._held, self._owner, state, result=outcome.result, undone=outcome.undone)
             if not ended:
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
             await store.log(db, self._held.id, self._held.attempt, None, state.value, {"undone": list(outcome.undone)})
+
+        await self._database.in_transaction(write)  # a host that is removed meets all operations that end on it
         log.info(
             "operation_ended",
             operation=self._held.id,
@@ -117,13 +123,29 @@ class Attempt:
         )
 
 
+def _passes(error: Exception) -> bool:
+    """Whether a later try may go well. A call that the other end cancelled (a rack that stops) was not refused."""
+    return isinstance(error, InnkeeperError) and (error.retryable or isinstance(error, Cancelled))
+
+
 def _told(error: Exception, held: Operation) -> Told:
     """The error as it is stored and shown. A bug of ours is logged whole and told by its reference."""
     if isinstance(error, InnkeeperError):
-        return error.code, error.message, error.details
+        return error.code, _storable(error.message), _storable(error.details)
     reference = uuid4().hex[:12]
     log.exception("operation_hit_a_bug", operation=held.id, kind=held.kind.value, reference=reference)
     told = InternalError(
         f"Something went wrong inside Innkeeper; the region's log has it under {reference}.", reference=reference
     )
     return told.code, told.message, told.details
+
+
+def _storable(value: Any) -> Any:
+    """`value` without what no text of the database can hold: hypervisors quote whatever bytes they met."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_storable(str(key)): _storable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_storable(inner) for inner in value]
+    return value

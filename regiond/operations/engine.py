@@ -21,6 +21,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 MAX_RUNNING = 64
 MAX_RUNNING_PER_HOST = 8
 POLL_S = 2.0  # the fallback when a notification was lost
+BUG_PAUSE_S = 5.0  # what hit a bug outside its own steps would hit it again at once
 
 
 class Engine:
@@ -32,6 +33,7 @@ class Engine:
         self._works: Mapping[OperationKind, Work] = {work.kind: work for work in works}
         self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._attempts: set[asyncio.Task[None]] = set()  # those that are being replaced too
         self._loops: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -39,10 +41,13 @@ class Engine:
 
     async def stop(self) -> None:
         """Take nothing more, stop what runs (another process goes on with it) and hand back every lease."""
-        tasks = [*self._loops, *(task for _, task in self._running.values())]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        attempts = tuple(self._attempts)
+        for attempt in attempts:
+            attempt.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
         try:
             async with self._database.connection() as db:
                 await store.hand_back(db, self._owner)
@@ -71,6 +76,8 @@ class Engine:
                 pause_s = await self._take()
             except DatabaseUnavailable:
                 log.warning("operations_not_taken", because="database unavailable")
+            except Exception:
+                log.exception("taking_operations_hit_a_bug")  # the next round may do better; none would be worse
             try:
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
@@ -85,7 +92,9 @@ class Engine:
             if room > 0:
                 for operation in await store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()):
                     self._begin(operation)
-            due_s = await store.next_due_s(db)
+            if len(self._running) >= MAX_RUNNING:
+                return POLL_S  # whatever ends here wakes us
+            due_s = await store.next_due_s(db, full_hosts=self._full_hosts())
         return POLL_S if due_s is None else min(POLL_S, max(0.02, due_s))
 
     def _full_hosts(self) -> list[int]:
@@ -93,8 +102,21 @@ class Engine:
         return [host_id for host_id, count in per_host.items() if count >= MAX_RUNNING_PER_HOST]
 
     def _begin(self, operation: Operation) -> None:
+        """An older attempt of this process, whose lease lapsed while it could not renew, is stopped."""
+        held = self._running.get(operation.id)
+        if held is not None:
+            held[1].cancel()
         task = asyncio.create_task(self._attempt(operation))
         self._running[operation.id] = (operation, task)
+        self._attempts.add(task)
+        task.add_done_callback(lambda ended: self._ended(operation, ended))
+
+    def _ended(self, operation: Operation, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        held = self._running.get(operation.id)
+        if held is not None and held[1] is task:
+            del self._running[operation.id]
+        self.wake()
 
     async def _attempt(self, operation: Operation) -> None:
         with structlog.contextvars.bound_contextvars(operation=operation.id, attempt=operation.attempt):
@@ -104,19 +126,23 @@ class Engine:
                 log.warning("lease_lost", kind=operation.kind.value)
             except DatabaseUnavailable:
                 log.warning("attempt_left_to_its_lease", kind=operation.kind.value, because="database unavailable")
-            finally:
-                self._running.pop(operation.id, None)
-                self.wake()
+            except Exception:
+                log.exception("attempt_hit_a_bug", kind=operation.kind.value, again_in_s=BUG_PAUSE_S)
+                await asyncio.sleep(BUG_PAUSE_S)
 
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(store.LEASE_S / 3)
-            if not self._running:
+            held = {operation_id: task for operation_id, (_, task) in self._running.items()}
+            if not held:
                 continue
             try:
                 async with self._database.connection() as db:
-                    kept = await store.renew(db, self._owner, self._running)
+                    kept = await store.renew(db, self._owner, held)
             except DatabaseUnavailable:
                 continue  # the lease outlives two missed renewals; after that the fence keeps us from writing
-            for operation_id in set(self._running) - kept:
-                self._running[operation_id][1].cancel()
+            except Exception:
+                log.exception("renewing_leases_hit_a_bug")
+                continue
+            for operation_id in held.keys() - kept:
+                held[operation_id].cancel()  # only those asked about: others were begun meanwhile

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from common.errors import Busy, InnkeeperError, OperationPending, WrongState, rebuild
+from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.operations import store
@@ -125,7 +125,7 @@ class Operations:
             return known
         try:
             return await self.read(await open_())
-        except Busy:
+        except InnkeeperError:  # the other one took the name or the room that this one asked for too
             known = await self._of_key(caller, key, request)
             if known is None:
                 raise

@@ -88,7 +88,8 @@ _TAKE = """
 
 _NEXT_DUE = """
     select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
-      from operation where state in ('queued', 'running', 'waiting', 'undoing')
+      from operation
+     where state in ('queued', 'running', 'waiting', 'undoing') and not (coalesce(host_id, 0) = any($1::integer[]))
 """
 
 _RENEW = """
@@ -137,8 +138,10 @@ _CANCEL = """
 
 _WAKE_HOST = """
     update operation set not_before = now()
-     where state in ('waiting', 'undoing') and lease_owner is null and not_before > now()
-       and error_code in ('rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded')
+     where lease_owner is null and not_before > now()
+       and (state = 'undoing' -- its error says why it is undone, not what it waits for
+            or (state = 'waiting' and error_code in (
+                'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded', 'cancelled')))
 """
 
 _FIND_KEY = "select request_hash, operation_id from idempotency_key where account_id = $1 and key = $2"
@@ -203,7 +206,9 @@ async def insert(
     explanation: Mapping[str, Any] | None = None,
     max_failures: int,
 ) -> int:
-    """The id of the committed intent (once the caller's transaction ends). Raises Busy when another one acts on it."""
+    """The id of the committed intent (once the caller's transaction ends). Raises Busy when another one acts on it,
+    NotFound when its host or machine went in this very moment.
+    """
     try:
         async with db.transaction():  # a savepoint, so that the caller may go on after Busy
             made: int = await db.fetchval(
@@ -213,6 +218,8 @@ async def insert(
     except asyncpg.UniqueViolationError as error:
         subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
         raise Busy(f"Another operation acts on {subject} right now; try again when it has ended.") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound(f"{hostname or host_name} has just been removed.") from error
     return made
 
 
@@ -232,9 +239,9 @@ async def take(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) ->
     return [await read(db, operation_id) for operation_id in sorted(ids)]
 
 
-async def next_due_s(db: Db) -> float | None:
+async def next_due_s(db: Db, *, full_hosts: Iterable[int] = ()) -> float | None:
     """Seconds until something may be taken; None when nothing is open."""
-    due: float | None = await db.fetchval(_NEXT_DUE)
+    due: float | None = await db.fetchval(_NEXT_DUE, list(full_hosts))
     return due
 
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Outcome:
-    """What came of it. `record` runs inside the transaction that ends the operation, so both happen or neither."""
+    """What came of it. `record` runs inside the transaction that ends the operation, so both happen or neither.
+
+    It may run again in a new transaction, when the first one lost a deadlock.
+    """
 
     result: Mapping[str, Any] = field(factory=dict)
     undone: tuple[str, ...] = ()
