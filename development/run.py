@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import daemon
 from common.errors import InnkeeperError
-from development import first_vm, local_libvirt, processes
+from development import first_process, first_vm, local_libvirt, processes
 from development.database import OwnDatabase
 from development.places import CannotRun, Places, places
 from development.report import Outcome, farewell, report
@@ -27,6 +27,7 @@ START_S = 90.0
 
 
 def main() -> None:
+    first_process.hand_over()
     os.umask(0o077)
     # The end of the terminal is a request to stop like the others.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
