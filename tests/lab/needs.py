@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 LAB_DIR = Path(os.environ.get("LAB_DIR", "/tmp/hypervisor-lab"))  # noqa: S108  the lab script's own default
-SSH_PORT = 2222
+SSH_PORT = int(os.environ.get("LAB_SSH_PORT", "2222"))
 _LIBVIRT_SOCKET = Path("/run/libvirt/libvirt-sock")
 
 
