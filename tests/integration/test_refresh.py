@@ -9,30 +9,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InnkeeperError
-from tests.installation import Installation, installed
+from tests.installation import installed
+from tests.rows import versions
 from tests.waiting import eventually
-
-_WRITTEN = """
-    select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int from pg_stat_user_tables
-     where relname in ('server', 'storage_pool', 'vm_host', 'guest', 'machine', 'claim', 'event', 'rack_reach')
-"""
-
-
-async def rows_written(innkeeper: Installation) -> int:
-    async with innkeeper.region.parts.database.connection() as db:
-        await db.execute("select pg_stat_force_next_flush()")
-        await db.execute("select pg_stat_clear_snapshot()")
-        found: int = await db.fetchval(_WRITTEN)
-        return found
-
-
-async def flush_statistics(innkeeper: Installation) -> None:
-    """Every pooled connection reports what it has written so far."""
-    pool = innkeeper.region.parts.database._pool
-    for holder in [await pool.acquire() for _ in range(pool.get_max_size())]:
-        await holder.execute("select pg_stat_force_next_flush()")
-        await holder.execute("select 1")
-        await pool.release(holder)
 
 
 async def test_an_unchanged_refresh_writes_no_row_and_costs_the_same_calls(tmp_path: Path, database_url: str) -> None:
@@ -42,12 +21,10 @@ async def test_an_unchanged_refresh_writes_no_row_and_costs_the_same_calls(tmp_p
         few = await innkeeper.add_simulated("few", guests=1)
         for one in (host, few):
             await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
-        await flush_statistics(innkeeper)
-        before = await rows_written(innkeeper)
+        before = await versions(database_url)
         for one in (host, few):
             await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
-        await flush_statistics(innkeeper)
-        assert await rows_written(innkeeper) == before
+        assert await versions(database_url) == before
         newest = await innkeeper.get("operations/")
         assert newest[0]["result"]["calls"] == newest[1]["result"]["calls"]
         assert newest[1]["result"]["guests"] == 200

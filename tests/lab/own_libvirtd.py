@@ -24,6 +24,7 @@ mount --bind cache /var/cache/libvirt
 mount --bind run /run/libvirt
 exec libvirtd --pid-file "$PWD/libvirtd.pid"
 """
+_ENTER = 'mount --make-rprivate / && mount --bind "$0" /run/libvirt && exec "$@"'
 
 
 def why_no_own_libvirtd() -> str | None:
@@ -37,9 +38,17 @@ class OwnLibvirtd:
         self._folder = folder / "libvirtd"
         for name in ("var", "cache", "run"):
             (self._folder / name).mkdir(parents=True)
-        shutil.copytree("/etc/libvirt", self._folder / "etc")
+        # The settings, but none of the domains, networks and storage pools: two libvirts would start the same guest.
+        shutil.copytree("/etc/libvirt", self._folder / "etc", ignore=shutil.ignore_patterns("qemu", "storage"))
+        with (self._folder / "etc" / "qemu.conf").open("a") as settings:
+            settings.write('\nstdio_handler = "file"\n')  # the machine's virtlogd is out of sight
         self.uri = f"qemu+unix:///system?socket={self._folder}/run/libvirt-sock"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def entering(self) -> tuple[str, ...]:
+        """Put before a command: there `qemu:///system` is this libvirtd, also after it was started again."""
+        return ("unshare", "--mount", "bash", "-c", _ENTER, str(self._folder / "run"))
 
     def start(self) -> None:
         """Returns once it answers."""
@@ -67,7 +76,19 @@ class OwnLibvirtd:
         self._process.kill()
         self._process.wait(10)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def definitions(self) -> set[str]:
+        """The domains that are written down."""
+        return {path.stem for path in (self._folder / "etc" / "qemu").glob("*.xml")}
+
+    def process_of(self, name: str) -> int:
+        """The QEMU of a running domain."""
+        return int((self._folder / "run" / "qemu" / f"{name}.pid").read_text())
+
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             self.send(signal.SIGCONT)
             self.kill()

@@ -56,8 +56,10 @@ class LibvirtDriver:
         traits, offer = self._offer(client)
         definition.check(spec, traits)
         there = client.domain(str(spec.mark.machine_id))
-        if there is not None:  # it is defined last, so it is whole
-            return self._our_own(client, there, spec)
+        if there is not None:  # its disks were made before it, so only what follows may be missing
+            guest = self._our_own(client, there, spec)
+            there.set_autostart()
+            return guest
         if client.domain_named(spec.name) is not None:
             raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name)
         wanted = storage.places(client, spec)
