@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -78,6 +78,15 @@ class Composer:
 
         return await self._operations.once(caller, idempotency_key, asked, open_)
 
+    async def dry_run(self, request: ComposeRequest) -> Placement:
+        """Where the machine would go, and why not elsewhere; nothing is claimed. Raises InvalidRequest, NotFound."""
+        wish = _wish(request)
+        return self._judge(wish, await self._candidates(request, need_rack=False))
+
+    def _judge(self, wish: Wish, hosts: Iterable[tuple[HostView, bool]]) -> Placement:
+        offers = [offer_of(host, reachable=reachable) for host, reachable in hosts]
+        return place(wish, offers, strategy=self._strategy)
+
     async def _open(
         self, caller: Caller, request: ComposeRequest, key: str | None, asked: dict[str, object], *, need_rack: bool
     ) -> int:
@@ -88,9 +97,7 @@ class Composer:
             await self._refuse_taken(hostname)
         for _ in range(PLACE_TRIES):
             hosts = await self._candidates(request, need_rack=need_rack)
-            placement = place(
-                wish, [offer_of(host, reachable=reachable) for host, reachable in hosts], strategy=self._strategy
-            )
+            placement = self._judge(wish, hosts)
             if placement.chosen is None:
                 raise _no_room(placement, named=request.host_id is not None)
             by_id = {host.id: host for host, _ in hosts}

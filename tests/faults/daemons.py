@@ -50,8 +50,12 @@ class Daemons:
 
     async def start(self) -> None:
         """PostgreSQL, a region, and a rack that has joined and is linked."""
-        (self.folder / "simulated").mkdir()
         self.start_postgres()
+        await self.start_daemons()
+
+    async def start_daemons(self) -> None:
+        """A region on the database `dsn`, and a rack that has joined and is linked."""
+        (self.folder / "simulated").mkdir()
         await self.start_region()
         token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
         joining = await asyncio.create_subprocess_exec(
@@ -121,6 +125,11 @@ class Daemons:
             headers={"Prefer": "respond-async"},
         )
         return int(answer.json()["id"])
+
+    async def compose(self, host_id: int, **fields: Any) -> Any:
+        """As clients do it: the answer comes when the machine is there."""
+        body = Body(fields=[(name, str(value)) for name, value in fields.items()])
+        return (await self.api.send("POST", f"vm-hosts/{host_id}/", query=[("op", "compose")], body=body)).json()
 
     async def get(self, path: str) -> Any:
         """None while nobody answers: something has just been killed."""
