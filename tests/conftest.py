@@ -18,12 +18,18 @@ pytest_plugins = ["tests.database"]
 TEST_DEADLINE_S = 120.0
 
 
-def _in_task(test: Callable[..., Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> Deferred[None]:
+def _in_task(
+    test: Callable[..., Coroutine[Any, Any, None]], deadline_s: float, *args: Any, **kwargs: Any
+) -> Deferred[None]:
     async def bounded() -> None:
-        async with asyncio.timeout(TEST_DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             await test(*args, **kwargs)
 
     return Deferred.fromFuture(asyncio.ensure_future(bounded()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "deadline(seconds): this async test may take longer than others")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
@@ -33,7 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.database)
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
-            item.obj = functools.wraps(test)(functools.partial(_in_task, test))
+            longer = item.get_closest_marker("deadline")
+            deadline_s = longer.args[0] if longer else TEST_DEADLINE_S
+            item.obj = functools.wraps(test)(functools.partial(_in_task, test, deadline_s))
 
 
 @pytest.fixture(autouse=True)

@@ -66,9 +66,17 @@ def while_using(connection: Db) -> Iterator[None]:
     except GONE as error:
         raise DatabaseUnavailable(f"The database failed in the middle of a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:
-        if not connection.is_closed():
+        if not _is_lost(connection):
             raise  # a wrong use of the library: a bug
         raise DatabaseUnavailable(f"The connection to the database was lost: {_text(error)}") from error
+
+
+def _is_lost(connection: Db) -> bool:
+    """The pool takes a lost connection back at once; from then on it cannot even be asked."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def _text(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import pytest
 from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db import pool as pool_module
-from regiond.db.pool import Database, connect
+from regiond.db.pool import Database, Db, connect
 from tests.database import named
 from tests.waiting import eventually
 
@@ -94,6 +94,28 @@ async def test_a_connection_ended_by_the_server_is_unavailable_and_the_next_one_
             await db.execute("select pg_terminate_backend(pg_backend_pid())")
     assert told.value.retryable
     await database.ping()
+
+
+async def test_a_connection_lost_between_two_statements_of_a_transaction_is_unavailable(database: Database) -> None:
+    async def lose_it() -> None:
+        async with database.transaction() as db:
+            backend = await db.fetchval("select pg_backend_pid()")
+            async with database.connection() as other:
+                await other.execute("select pg_terminate_backend($1)", backend)
+            await eventually(lambda: back_in_the_pool(db))
+            await db.execute("select 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await lose_it()
+    await database.ping()
+
+
+def back_in_the_pool(db: Db) -> bool:
+    try:
+        db.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+    return False
 
 
 async def test_a_statement_over_its_time_is_unavailable(database: Database) -> None:

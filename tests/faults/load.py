@@ -1,0 +1,102 @@
+"""Impatient people: clients that compose, power, cancel and delete at once, through whatever is being killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+from attrs import define, field
+
+from common.errors import InnkeeperError
+from innkeeper.http import Body
+from tests.faults.daemons import Daemons
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+@define(kw_only=True)
+class Load:
+    """`clients` tasks that ask for one thing after the other until cancelled. `done` counts what was done.
+
+    Refusals and broken connections are part of it; an answer that says that something inside went wrong is not, and
+    is kept in `bugs`.
+    """
+
+    daemons: Daemons
+    host_ids: list[int]
+    clients: int = 20
+    done: int = 0
+    answers: Counter[str] = field(factory=Counter)
+    bugs: list[str] = field(factory=list)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(self.clients):
+                group.create_task(self._client(random.Random(number)))  # noqa: S311  # repeatable, no secret
+
+    def has_done(self, number: int) -> bool:
+        return self.done >= number
+
+    async def _client(self, chance: random.Random) -> None:
+        while True:
+            asks = chance.choices(
+                (self._compose, self._delete, self._power, self._cancel, self._refresh), weights=(8, 5, 3, 2, 1)
+            )[0]
+            try:
+                await asks(chance)
+            except InnkeeperError as error:
+                status = error.details.get("status")
+                self.answers[f"{asks.__name__} {status or error.code}"] += 1
+                if status == 500:
+                    self.bugs.append(f"{asks.__name__}: {error}")
+                if status is None or status == 503:
+                    await asyncio.sleep(0.2)  # nobody is there; people look away for a moment, too
+            else:
+                self.answers[f"{asks.__name__} done"] += 1
+                self.done += 1
+
+    async def _compose(self, chance: random.Random) -> None:
+        fields = {
+            "cores": str(chance.randint(1, 4)),
+            "memory": str(1024 * chance.randint(1, 4)),
+            "storage": chance.choice(("root:4", "root:4,data:8")),
+        }
+        await self._ask("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="compose", **fields)
+
+    async def _delete(self, chance: random.Random) -> None:
+        if system_id := await self._some_machine(chance):
+            await self._ask("DELETE", f"machines/{system_id}/", chance)
+
+    async def _power(self, chance: random.Random) -> None:
+        if system_id := await self._some_machine(chance):
+            op = chance.choice(("power_on", "power_off"))
+            await self._ask("POST", f"machines/{system_id}/", chance, op=op)
+
+    async def _cancel(self, chance: random.Random) -> None:
+        operations = (await self.daemons.api.get("operations/", deadline_s=20.0)).json()
+        under_way = [one["id"] for one in operations if one["state"] in ("queued", "running", "waiting")]
+        if under_way:
+            await self._ask("POST", f"operations/{chance.choice(under_way)}/", chance, op="cancel")
+
+    async def _refresh(self, chance: random.Random) -> None:
+        await self._ask("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="refresh")
+
+    async def _some_machine(self, chance: random.Random) -> str | None:
+        machines = (await self.daemons.api.get("machines/", deadline_s=20.0)).json()
+        return str(chance.choice(machines)["system_id"]) if machines else None
+
+    async def _ask(
+        self, method: Any, path: str, chance: random.Random, *, op: str | None = None, **fields: str
+    ) -> None:
+        """Half of them wait for the answer, and give up early."""
+        waits = chance.random() < 0.5
+        await self.daemons.api.send(
+            method,
+            path,
+            query=[("op", op)] if op else [],
+            body=Body(fields=list(fields.items())) if fields else None,
+            headers={} if waits else ASYNC,
+            deadline_s=chance.uniform(0.2, 8.0) if waits else 20.0,
+        )
