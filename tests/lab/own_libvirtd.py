@@ -15,16 +15,18 @@ from rackd.drivers.libvirt.library import ensure_event_loop
 from tests.lab.needs import why_no_libvirt
 
 START_S = 30.0
+# In a chroot / is no mount point: its propagation cannot be changed, and who made the chroot has cut it off.
+_UNSHARE = ("unshare", "--mount", "--propagation", "unchanged")
 _START = """
 set -e
-mount --make-rprivate /
+mount --make-rprivate / 2>/dev/null || true
 mount --bind etc /etc/libvirt
 mount --bind var /var/lib/libvirt
 mount --bind cache /var/cache/libvirt
 mount --bind run /run/libvirt
 exec libvirtd --pid-file "$PWD/libvirtd.pid"
 """
-_ENTER = 'mount --make-rprivate / && mount --bind "$0" /run/libvirt && exec "$@"'
+_ENTER = '{ mount --make-rprivate / 2>/dev/null || true; } && mount --bind "$0" /run/libvirt && exec "$@"'
 
 
 def why_no_own_libvirtd() -> str | None:
@@ -48,11 +50,11 @@ class OwnLibvirtd:
     @property
     def entering(self) -> tuple[str, ...]:
         """Put before a command: there `qemu:///system` is this libvirtd, also after it was started again."""
-        return ("unshare", "--mount", "bash", "-c", _ENTER, str(self._folder / "run"))
+        return (*_UNSHARE, "bash", "-c", _ENTER, str(self._folder / "run"))
 
     def start(self) -> None:
         """Returns once it answers."""
-        command = ["unshare", "--mount", "bash", "-c", _START]
+        command = [*_UNSHARE, "bash", "-c", _START]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log, start_new_session=True)
         ensure_event_loop()
@@ -83,6 +85,10 @@ class OwnLibvirtd:
     def definitions(self) -> set[str]:
         """The domains that are written down."""
         return {path.stem for path in (self._folder / "etc" / "qemu").glob("*.xml")}
+
+    def processes(self) -> set[str]:
+        """The domains that have a QEMU, or had one when libvirtd was killed."""
+        return {path.stem for path in (self._folder / "run" / "qemu").glob("*.pid")}
 
     def process_of(self, name: str) -> int:
         """The QEMU of a running domain."""
