@@ -11,7 +11,7 @@ import structlog
 from attrs import frozen
 
 from common.certificates import Role
-from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, LinkLost
 from common.rpc.commands import HOST_EVENT, HOST_WATCH, HostCall, HostEvent
 from common.rpc.link import Link
 from common.wire import from_plain
@@ -97,16 +97,19 @@ class Attendance:
     def told(self, link: Link, name: str, body: Any) -> None:
         """An event of a rack."""
         if name == HOST_EVENT and link.peer.role is Role.RACK:
-            self._spawn(self._host_event(from_plain(body, HostEvent)))
+            self._spawn(self._host_event(link, from_plain(body, HostEvent)))
 
     async def wake_waiting(self) -> None:
         """What waits for a rack or a host is tried now."""
         async with self._database.connection() as db:
             await operation_store.wake_waiting(db)
 
-    async def _host_event(self, told: HostEvent) -> None:
-        if await self._machines.guest_changed(told.host_id, told.change):
-            await self._schedule.soon(told.host_id)
+    async def _host_event(self, link: Link, told: HostEvent) -> None:
+        try:
+            if await self._machines.guest_changed(told.host_id, told.change):
+                await self._schedule.soon(told.host_id)
+        except InvalidRequest as error:  # a number or a text that no column holds
+            log.warning("host_event_refused", rack=link.peer.name, because=error.message)
 
     async def _try_hosts(self, rack_id: UUID) -> None:
         await self.wake_waiting()

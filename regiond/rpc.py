@@ -43,6 +43,7 @@ from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.racks.service import Racks
 
+LONGEST_KEY = 255
 WAIT_S = 60.0  # a client asks again; no handler waits for ever
 
 Q = TypeVar("Q")
@@ -102,7 +103,8 @@ class RpcCommands:
             hostname=wish.hostname,
             power_on=wish.power_on,
         )
-        operation = await self._machines.start_compose(caller, request, idempotency_key=wish.idempotency_key)
+        key = _checked_key(wish.idempotency_key)
+        operation = await self._machines.start_compose(caller, request, idempotency_key=key)
         return _summary(operation)
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
@@ -128,6 +130,13 @@ class RpcCommands:
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} VM hosts are called {id_or_name!r}; give the id.")
         return found[0].id
+
+
+def _checked_key(key: str | None) -> str | None:
+    """Refused rather than cut or ignored: who gave a key relies on it."""
+    if key is not None and not (1 <= len(key) <= LONGEST_KEY and key.isprintable()):
+        raise InvalidRequest.of({"idempotency_key": [f"Use 1 to {LONGEST_KEY} printable characters."]})
+    return key
 
 
 def _host(host: HostView) -> HostSummary:

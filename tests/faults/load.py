@@ -28,16 +28,21 @@ class Load:
     host_ids: list[int]
     clients: int = 20
     done: int = 0
+    broken: bool = False
     answers: Counter[str] = field(factory=Counter)
     bugs: list[str] = field(factory=list)
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(self.clients):
-                group.create_task(self._client(random.Random(number)))  # noqa: S311  # repeatable, no secret
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self.clients):
+                    group.create_task(self._client(random.Random(number)))  # noqa: S311  # repeatable, no secret
+        finally:
+            self.broken = True
 
     def has_done(self, number: int) -> bool:
-        return self.done >= number
+        """Also when nobody asks for anything any more."""
+        return self.done >= number or self.broken
 
     async def _client(self, chance: random.Random) -> None:
         while True:

@@ -141,6 +141,7 @@ async def test_after_many_deaths_every_guest_has_its_machine_and_every_machine_i
             for victim in ("rack", "region", "postgres"):
                 enough = load.done + DONE_BETWEEN_KILLS
                 await eventually(partial(load.has_done, enough), deadline_s=60.0)
+                assert not people.done(), people.exception()
                 daemons.kill(victim)
                 await daemons.start_again(victim)
     finally:
