@@ -183,6 +183,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     place = Place(state=tmp_path_factory.mktemp("dev-run") / "state")
     run = settle(place.start())
     try:
+        place.innkeeper(f"innkeeper login admin http://127.0.0.1:{place.ports[0]}/MAAS @{place.state}/admin.apikey")
+        place.innkeeper("innkeeper admin vm-host update 1 cpu_over_commit_ratio=10")  # the first VM may fill the cores
         yield place
         place.remove_guests()
     finally:
@@ -211,7 +213,6 @@ def test_the_next_commands_work_as_they_are_printed(running: Place) -> None:
 
 
 def test_the_command_line_prints_the_hosts_storage_pools(running: Place) -> None:
-    running.innkeeper(f"innkeeper login admin http://127.0.0.1:{running.ports[0]}/MAAS @{running.state}/admin.apikey")
     table = running.innkeeper(
         """innkeeper admin vm-host read 1 | jq -r '(["NAME","TYPE","PATH","TOTAL","USED","AVAIL"] """
         """| (., map(length*"-"))), (.storage_pools[] """
@@ -223,8 +224,6 @@ def test_the_command_line_prints_the_hosts_storage_pools(running: Place) -> None
 
 
 def test_the_readmes_program_composes_a_vm_and_waits_for_it(running: Place) -> None:
-    url = f"http://127.0.0.1:{running.ports[0]}/MAAS"
-    running.innkeeper(f"innkeeper login admin {url} @{running.state}/admin.apikey")
     running.innkeeper(f"cd {running.state} && innkeeper client issue robot")
     (program,) = re.findall(r"```python\n(.*?)```", _readme(), flags=re.DOTALL)
     (running.state / "robot.py").write_text(program.replace("127.0.0.1:5250", f"127.0.0.1:{running.ports[1]}"))
@@ -236,7 +235,6 @@ def test_the_readmes_program_composes_a_vm_and_waits_for_it(running: Place) -> N
 
 def test_the_readmes_simulated_host_is_added(running: Place) -> None:
     (command,) = re.findall(r"innkeeper (admin vm-hosts create type=simulated .*?)```", _readme(), flags=re.DOTALL)
-    running.innkeeper(f"innkeeper login admin http://127.0.0.1:{running.ports[0]}/MAAS @{running.state}/admin.apikey")
     host = json.loads(running.innkeeper(f"innkeeper {command}"))
     assert host["total"] == {"cores": 4, "memory": 12288, "local_storage": 100_000_000_000}
 
