@@ -21,6 +21,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 MAX_RUNNING = 64
 MAX_RUNNING_PER_HOST = 8
 POLL_S = 2.0  # the fallback when a notification was lost
+IDLE_S = 0.5
 BUG_PAUSE_S = 5.0  # what hit a bug outside its own steps would hit it again at once
 
 
@@ -89,13 +90,13 @@ class Engine:
         room = MAX_RUNNING - len(self._running)
         async with self._database.connection() as db:
             await store.hand_back(db, self._owner, but=self._running)  # what ended here without a word
-            if room > 0:
-                for operation in await store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()):
-                    self._begin(operation)
-            if len(self._running) >= MAX_RUNNING:
-                return POLL_S  # whatever ends here wakes us
-            due_s = await store.next_due_s(db, full_hosts=self._full_hosts())
-        return POLL_S if due_s is None else min(POLL_S, max(0.02, due_s))
+            taken = await store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()) if room > 0 else []
+            for operation in taken:
+                self._begin(operation)
+            due_s = await store.next_due_s(db)
+        # What is due and was not taken is another's, or waits for room: whatever ends here wakes us.
+        soonest_s = IDLE_S if due_s is not None and due_s <= 0 and not taken else 0.02
+        return POLL_S if due_s is None else min(POLL_S, max(soonest_s, due_s))
 
     def _full_hosts(self) -> list[int]:
         per_host = Counter(operation.host_id or 0 for operation, _ in self._running.values())

@@ -62,7 +62,7 @@ _READ_LOG = """
 """
 
 # Takes what is due and not held by a living lease. A host gets a few at a time, so that a hung one cannot
-# fill every place of this process.
+# fill every place of this process. What another living process has a rack for, and this one has not, is left to it.
 _TAKE = """
     with ranked as (
         select id, row_number() over (partition by host_id order by not_before, id) as turn
@@ -70,6 +70,14 @@ _TAKE = """
          where state in ('queued', 'running', 'waiting', 'undoing') and not_before <= now()
            and (lease_until is null or lease_until < now())
            and not (coalesce(host_id, 0) = any($4::integer[]))
+           and (exists (select from rack_link l
+                          left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
+                         where l.region_id = $1 and x.reaches is distinct from false)
+                or not exists (select from rack_link l
+                                 join region_process p on p.id = l.region_id
+                                      and p.seen_at > now() - interval '30 seconds'
+                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
+                                where l.region_id <> $1 and x.reaches is distinct from false))
     ), due as (
         select o.id from operation o join ranked r on r.id = o.id
          where r.turn <= 4 and o.state in ('queued', 'running', 'waiting', 'undoing') and o.not_before <= now()
@@ -89,7 +97,7 @@ _TAKE = """
 _NEXT_DUE = """
     select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
       from operation
-     where state in ('queued', 'running', 'waiting', 'undoing') and not (coalesce(host_id, 0) = any($1::integer[]))
+     where state in ('queued', 'running', 'waiting', 'undoing')
 """
 
 _RENEW = """
@@ -239,9 +247,9 @@ async def take(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) ->
     return [await read(db, operation_id) for operation_id in sorted(ids)]
 
 
-async def next_due_s(db: Db, *, full_hosts: Iterable[int] = ()) -> float | None:
+async def next_due_s(db: Db) -> float | None:
     """Seconds until something may be taken; None when nothing is open."""
-    due: float | None = await db.fetchval(_NEXT_DUE, list(full_hosts))
+    due: float | None = await db.fetchval(_NEXT_DUE)
     return due
 
 
