@@ -10,8 +10,10 @@ from common.rpc.commands import (
     HOST_COMPOSE,
     HOST_DECOMPOSE,
     HOST_POWER,
+    HOST_REACH,
     ComposeCall,
     DecomposeCall,
+    HostCall,
     PowerCall,
 )
 from common.values import GuestRef, GuestSpec, PowerAction, PowerState
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 MAX_FAILURES = 120  # with the longest pause of half a minute, an hour of trying
+REACH_DEADLINE_S = 30.0
 COMPOSE_DEADLINE_S = 110.0
 DECOMPOSE_DEADLINE_S = 60.0
 POWER_GRACE_S = 30.0
@@ -91,7 +94,10 @@ class ComposeMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        await self._calls.require(target.host_id)  # nothing is written down as tried when nobody can try
+        if not operation.reached_host:  # a host that cannot be had is found out before anything there may have begun
+            await self._calls.call(
+                target.host_id, HOST_REACH, lambda access: HostCall(access=access), deadline_s=REACH_DEADLINE_S
+            )
         await journal.step("compose_on_host", reaches_host=True, hostname=target.spec.name)
         fence = fence_of(operation, str(target.spec.mark.machine_id))
         guest = await self._calls.call(
