@@ -116,16 +116,19 @@ def faulty(tmp_path: Path, server_folder: Path, libvirtd: OwnLibvirtd) -> Iterat
     lab_host.close()
 
 
+def is_written(folder: Callable[[], Sized]) -> Callable[[float], bool]:
+    """Whether there is more in the folder than now."""
+    before = len(folder())
+    return lambda _: len(folder()) > before
+
+
 async def test_a_compose_that_got_stuck_in_a_stopped_libvirtd_is_finished_by_the_next(faulty: Faulty) -> None:
     host_id = await faulty.start()
-    faulty.libvirtd.send(signal.SIGSTOP)
+    has_begun = is_written(faulty.lab_host.volumes)
     operation_id = await faulty.begin(host_id, "stuck")
-
-    async def is_at_the_host() -> bool:
-        operation = await faulty.daemons.get(f"operations/{operation_id}/")
-        return bool(operation and operation["step"] == "compose_on_host")
-
-    await eventually(is_at_the_host)
+    await eventually(lambda: has_begun(0), every_s=0.0)
+    faulty.libvirtd.send(signal.SIGSTOP)
+    await eventually(lambda: faulty.libvirtd.is_stopped)
     faulty.kill()
     await faulty.start_again()
     assert await faulty.daemons.ended(operation_id) == "succeeded"
@@ -149,7 +152,7 @@ async def test_a_libvirtd_that_is_stopped_for_long_is_unreachable_and_then_finis
     await faulty.holds_just("patient")
 
 
-async def killed_when(faulty: Faulty, host_id: int, name: str, is_time: Callable[[float], bool]) -> str:
+async def killed_when(faulty: Faulty, host_id: int, name: str, is_time: Callable[[float], bool], **more: Any) -> str:
     """How the compose ended whose libvirtd was killed once `is_time`, given the milliseconds since it was accepted;
     and what stood by then."""
     operation_id = await faulty.begin(host_id, name)
@@ -168,10 +171,6 @@ async def test_a_libvirtd_killed_shortly_after_a_compose_began_leaves_one_whole_
 ) -> None:
     host_id = await faulty.start()
     outcomes: dict[str, str] = {}
-
-    def is_written(folder: Callable[[], Sized]) -> Callable[[float], bool]:
-        before = len(folder())
-        return lambda _: len(folder()) > before
 
     for delay_ms in DELAYS_MS:
         outcomes[f"ms{delay_ms}"] = await killed_when(faulty, host_id, f"ms{delay_ms}", partial(le, delay_ms))

@@ -54,6 +54,11 @@ class LabHost:
         """What is in the folder of the pool, libvirt's own idea of it left aside."""
         return {path.name for path in self._folder.iterdir()}
 
+    def lose_volumes(self) -> None:
+        """As a broken disk would, behind libvirt's back."""
+        for path in self._folder.iterdir():
+            path.unlink()
+
     def names(self) -> set[str]:
         """The domains of this test."""
         return {domain.name() for domain in self.connection.listAllDomains() if self._is_ours(domain)}

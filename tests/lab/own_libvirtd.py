@@ -82,13 +82,14 @@ class OwnLibvirtd:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_stopped(self) -> bool:
+        assert self._process is not None
+        return " T " in Path(f"/proc/{self._process.pid}/stat").read_text()
+
     def definitions(self) -> set[str]:
         """The domains that are written down."""
         return {path.stem for path in (self._folder / "etc" / "qemu").glob("*.xml")}
-
-    def processes(self) -> set[str]:
-        """The domains that have a QEMU, or had one when libvirtd was killed."""
-        return {path.stem for path in (self._folder / "run" / "qemu").glob("*.pid")}
 
     def process_of(self, name: str) -> int:
         """The QEMU of a running domain."""

@@ -186,3 +186,25 @@ async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_ur
             return not await knows(name)
 
         await eventually(forgotten)
+
+
+async def test_a_machine_whose_storage_pool_or_disk_is_away_stays_ours(
+    tmp_path: Path, database_url: str, lab_host: LabHost
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await add(innkeeper, lab_host)
+        system_id = await compose(innkeeper, lab_host, host, "ours")
+
+        async def is_ours() -> bool:
+            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+            machine = await innkeeper.get(f"machines/{system_id}/")
+            guests = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
+            return bool(machine["status_name"] == "Ready" and guests[f"{lab_host.prefix}ours"]["machine_id"])
+
+        lab_host.pool.destroy()
+        assert await is_ours()
+        lab_host.pool.create()
+        lab_host.lose_volumes()
+        assert await is_ours()
+        assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
+        assert lab_host.names() == set()

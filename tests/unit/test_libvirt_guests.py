@@ -101,15 +101,19 @@ def test_a_guest_is_ours_when_its_id_and_its_disks_say_so() -> None:
     assert listing([bulk(OFF)], PATHS, INSTALLATION).guests[0].mark == MARK
 
 
-def test_a_guest_is_foreign_when_id_disk_pool_or_installation_differ() -> None:
-    elsewhere = {**OFF, "block.0.path": f"/home/me/{volume_name(MARK, 0)}"}
+def test_a_guest_is_foreign_when_id_disk_or_installation_differ() -> None:
     for domain, installation in (
         (bulk(OFF, uuid=INSTALLATION), INSTALLATION),
         (bulk({**OFF, "block.count": 0}), INSTALLATION),
-        (bulk(elsewhere), INSTALLATION),
         (bulk(OFF), MACHINE),
     ):
         assert listing([domain], PATHS, installation).guests[0].mark is None
+
+
+def test_a_guest_stays_ours_when_its_disk_is_lost_or_its_pool_is_switched_off() -> None:
+    lost = {key: value for key, value in OFF.items() if key != "block.0.capacity"}
+    for stats, paths in ((lost, PATHS), (OFF, PoolPaths(paths=()))):
+        assert listing([bulk(stats)], paths, INSTALLATION).guests[0].mark == MARK
 
 
 def test_a_guest_that_tells_too_little_is_left_out_with_a_problem() -> None:

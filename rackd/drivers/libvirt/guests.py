@@ -113,7 +113,8 @@ def listing(domains: Iterable[BulkDomain], paths: PoolPaths, installation_id: UU
 
 def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, found: _Found) -> Guest:
     disks = []
-    for disk in _bulk_disks(domain.stats):
+    told = tuple(_bulk_disks(domain.stats))
+    for disk in told:
         found.used_by_path[disk.path] = disk.used_bytes
         if disk.size_bytes is None:
             found.problems.append(
@@ -127,7 +128,7 @@ def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, found: _
         power=power_of(_number(domain.stats, "state.state")),
         cores=_number(domain.stats, "vcpu.current"),
         memory_mib=mib_from_kib(_number(domain.stats, "balloon.maximum")),
-        mark=_mark_of_disks(domain.uuid, disks, installation_id),
+        mark=_mark_of_paths(domain.uuid, (disk.path for disk in told), installation_id),
         disks=tuple(disks),
     )
 
@@ -169,9 +170,10 @@ def _disk(device: str, path: str, size_bytes: int, serial: str | None, paths: Po
     return GuestDisk(device=device, size_bytes=size_bytes, pool_id=pool_id, volume=volume, serial=serial)
 
 
-def _mark_of_disks(uuid: str, disks: Iterable[GuestDisk], installation_id: UUID) -> Mark | None:
+def _mark_of_paths(uuid: str, paths: Iterable[str], installation_id: UUID) -> Mark | None:
+    """By the names alone: a guest stays ours when its disk is lost, or the storage pool is switched off."""
     own = Mark(installation_id=installation_id, machine_id=UUID(uuid))
-    return own if any(disk.volume is not None and mark_of_volume(disk.volume) == own for disk in disks) else None
+    return own if any(mark_of_volume(PurePosixPath(path).name) == own for path in paths) else None
 
 
 def mark_of_definition(tree: Element) -> Mark | None:
