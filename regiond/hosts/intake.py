@@ -6,7 +6,7 @@ the claims. Machines that an operation acts on, or that changed after the discov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -126,14 +126,17 @@ def compare(found: Discovery, known: Known) -> Changes:
     seen = {row.key: row for row in rows}
     left_alone = {machine.id for machine in known.machines.values() if not machine.settled}
     written = tuple(row for row in rows if row.machine_id not in left_alone and known.guests.get(row.key) != row)
-    gone = [key for key, row in known.guests.items() if key not in seen and row.machine_id not in left_alone]
+    unread = {problem.subject for problem in found.problems}  # it is there, and says too little of itself right now
+    not_found = {key: row for key, row in known.guests.items() if key not in seen and row.name not in unread}
+    kept = {row.machine_id for key, row in known.guests.items() if key not in seen and key not in not_found}
+    gone = [key for key, row in not_found.items() if row.machine_id not in left_alone]
     return Changes(
         facts=_without_pools(found.facts) if _without_pools(found.facts) != known.facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if known.storage_pools.get(key) != pool),
         pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
         guests_written=written,
         guests_gone=tuple(sorted(gone)),
-        machines=tuple(_machine_findings(rows, known)),
+        machines=tuple(_machine_findings(rows, known, kept)),
         leftovers=tuple(_leftovers(written, rows, known)),
     )
 
@@ -189,14 +192,14 @@ def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
     )
 
 
-def _machine_findings(rows: Iterable[GuestRow], known: Known) -> Iterable[MachineFinding]:
+def _machine_findings(rows: Iterable[GuestRow], known: Known, kept: Container[int | None]) -> Iterable[MachineFinding]:
     by_machine = {row.machine_id: row for row in rows if row.machine_id is not None}
     for machine in known.machines.values():
         if not machine.settled:
             continue
         row = by_machine.get(machine.id)
         if row is None:
-            if machine.on_this_host and machine.state == "ready":
+            if machine.on_this_host and machine.state == "ready" and machine.id not in kept:
                 yield MachineFinding(finding=Finding.MISSING, machine_id=machine.id, hostname=machine.hostname)
             continue
         if machine.state == "missing":

@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.values import Discovery, Guest, PowerState
+from common.values import Discovery, Guest, PowerState, Problem
 from regiond.hosts.intake import Changes, Finding, Known, compare
 from tests.unit.intake_findings import (
     GIB,
@@ -32,6 +32,15 @@ def findings(changes: Changes) -> list[tuple[Finding, int]]:
 
 def told(changes: Changes) -> list[tuple[Finding, str]]:
     return [(one.finding, one.guest_name) for one in changes.leftovers]
+
+
+def test_a_guest_that_could_not_be_read_is_neither_gone_nor_is_its_machine_missing() -> None:
+    ours, foreign = guest("1", machine=1), guest("2")
+    before = known(machine(1), guests=[row(ours, 1), row(foreign)])
+    problems = tuple(Problem(subject=one.name, message="It is busy.") for one in (ours, foreign))
+    assert compare(evolve(discovery(), problems=problems), before).none
+    changes = compare(evolve(discovery(), problems=problems[1:]), before)
+    assert (changes.guests_gone, findings(changes)) == ((("", "1"),), [(Finding.MISSING, 1)])
 
 
 # Facts and storage pools
