@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from attrs import asdict
 
-from common.errors import InvalidRequest, NotFound, OutOfCapacity, RackUnreachable
+from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from common.values import GuestSpec
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
@@ -17,6 +17,7 @@ from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
 from regiond.ledger import store as ledger
 from regiond.machines import store
+from regiond.machines.candidates import choose
 from regiond.machines.model import ComposeRequest
 from regiond.machines.spec import guest_spec, offer_of
 from regiond.machines.steps import MAX_FAILURES, request_of
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MIN_MEMORY_MIB = 1024  # clients know this bound
 PLACE_TRIES = 5  # how often a lost race is run again with fresh numbers
 NAME_TRIES = 8
+COMPOSE_NAMED = 100  # hosts in the explanation kept with each operation; of more, most are counted only
+DRY_NAMED = 1000
 
 
 class Composer:
@@ -81,11 +84,21 @@ class Composer:
     async def dry_run(self, request: ComposeRequest) -> Placement:
         """Where the machine would go, and why not elsewhere; nothing is claimed. Raises InvalidRequest, NotFound."""
         wish = _wish(request)
-        return self._judge(wish, await self._candidates(request, need_rack=False))
+        placement, _ = await self._place(request, wish, need_rack=False, named=DRY_NAMED)
+        return placement
 
-    def _judge(self, wish: Wish, hosts: Iterable[tuple[HostView, bool]]) -> Placement:
-        offers = [offer_of(host, reachable=reachable) for host, reachable in hosts]
-        return place(wish, offers, strategy=self._strategy)
+    async def _place(
+        self, request: ComposeRequest, wish: Wish, *, need_rack: bool, named: int
+    ) -> tuple[Placement, dict[int, HostView]]:
+        """The hosts that were read whole for it come along."""
+        if request.host_id is None:
+            async with self._database.connection() as db:
+                return await choose(db, wish, self._calls.racks, strategy=self._strategy, named=named), {}
+        host = await self._hosts.read(request.host_id)
+        _check_bounds(request, host)
+        if need_rack:
+            await self._calls.require(host.id)
+        return place(wish, [offer_of(host, reachable=True)], strategy=self._strategy), {host.id: host}
 
     async def _open(
         self, caller: Caller, request: ComposeRequest, key: str | None, asked: dict[str, object], *, need_rack: bool
@@ -96,34 +109,24 @@ class Composer:
         if hostname is not None:
             await self._refuse_taken(hostname)
         for _ in range(PLACE_TRIES):
-            hosts = await self._candidates(request, need_rack=need_rack)
-            placement = self._judge(wish, hosts)
+            placement, known = await self._place(request, wish, need_rack=need_rack, named=COMPOSE_NAMED)
             if placement.chosen is None:
                 raise _no_room(placement, named=request.host_id is not None)
-            by_id = {host.id: host for host, _ in hosts}
             for verdict in placement.order:
-                host = by_id[verdict.host_id]
+                host = known.get(verdict.host_id) or await self._still_there(verdict.host_id)
+                if host is None:
+                    continue
                 commit = _Commit(self, caller, request, wish, placement, verdict, host)
                 made = await commit.go(hostname, zone_id, host.pool.id if pool_id is None else pool_id, key, asked)
                 if made is not None:
                     return made
         raise OutOfCapacity("Other requests took the room first, again and again; try once more.")
 
-    async def _candidates(self, request: ComposeRequest, *, need_rack: bool) -> list[tuple[HostView, bool]]:
-        if request.host_id is not None:
-            host = await self._hosts.read(request.host_id)
-            _check_bounds(request, host)
-            if need_rack:
-                await self._calls.require(host.id)
-            return [(host, True)]
-        return [(host, await self._reachable(host.id)) for host in await self._hosts.list()]
-
-    async def _reachable(self, host_id: int) -> bool:
+    async def _still_there(self, host_id: int) -> HostView | None:
         try:
-            await self._calls.require(host_id)
-        except RackUnreachable:
-            return False
-        return True
+            return await self._hosts.read(host_id)
+        except NotFound:
+            return None  # it was removed in this very moment
 
     async def _refuse_taken(self, hostname: str) -> None:
         async with self._database.connection() as db:
@@ -264,6 +267,7 @@ def _check_bounds(request: ComposeRequest, host: HostView) -> None:
 
 def _no_room(placement: Placement, *, named: bool) -> OutOfCapacity:
     lacks = [f"{verdict.host_name}: {'; '.join(verdict.reasons)}" for verdict in placement.refused]
+    lacks += [f"{hosts} more: {reason}" for reason, hosts in placement.left_out.items()]
     what = "Unable to compose a machine on this host" if named else "No host can take the machine"
     return OutOfCapacity(f"{what}. {' | '.join(lacks) or 'There is no VM host.'}", placement=placement.as_explanation())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -11,6 +12,7 @@ from attrs.validators import ge
 from regiond.placement.storage_text import DiskWish
 
 
+@lru_cache(maxsize=10_000)  # the same few sizes and ratios for every machine placed
 def claimable(total: int, ratio: float) -> int:
     """`floor(total × ratio)`, exactly: 100 × 0.29 is 29, not 28."""
     return int((Decimal(str(ratio)) * total).to_integral_value(rounding=ROUND_FLOOR))
@@ -82,10 +84,14 @@ class Verdict:
 
 @frozen(kw_only=True)
 class Placement:
-    """`order` holds the hosts that fit, best first; `refused` the others, each with at least one reason."""
+    """`order` holds the hosts that fit, best first; `refused` the others, each with at least one reason.
+
+    `left_out` counts hosts that were not looked at by name, since there are too many, by what was found of them.
+    """
 
     order: tuple[Verdict, ...]
     refused: tuple[Verdict, ...]
+    left_out: Mapping[str, int] = field(factory=dict)
 
     @property
     def chosen(self) -> Verdict | None:
@@ -97,4 +103,5 @@ class Placement:
             "chosen": self.chosen.host_name if self.chosen else None,
             "fitting": [{"host": verdict.host_name, "score": verdict.score} for verdict in self.order],
             "refused": [{"host": verdict.host_name, "reasons": list(verdict.reasons)} for verdict in self.refused],
+            "left_out": [{"hosts": hosts, "reason": reason} for reason, hosts in self.left_out.items()],
         }

@@ -50,6 +50,11 @@ class HostCalls:
         self._reach = reach
         self._access_of = access_of
 
+    @property
+    def racks(self) -> tuple[UUID, ...]:
+        """The racks that are connected to this process."""
+        return tuple(rack_id for rack_id in self._links.rack_ids if self._links.get(rack_id) is not None)
+
     async def require(self, host_id: int) -> None:
         """Raises RackUnreachable when no rack that may reach the host is connected to this process."""
         await self._candidates(host_id)
