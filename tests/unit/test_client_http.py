@@ -138,6 +138,45 @@ async def test_a_server_of_another_kind_is_told() -> None:
     await server.wait_closed()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"x" * 3_000_000], ids=["no body", "a large body"])
+async def test_a_connection_that_breaks_at_any_moment_is_told(said: bytes, body: bytes) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(said)
+        await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(break_off, "127.0.0.1", 0)
+    api = Api(api_url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), KEY)
+    with pytest.raises(LinkLost):
+        await api.send("POST", "vm-hosts/", body=Body(fields=[("a", body)]), deadline_s=20.0)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_an_answer_without_a_length_ends_with_the_connection() -> None:
+    async def old_fashioned(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nwhole")
+        writer.close()
+
+    server = await asyncio.start_server(old_fashioned, "127.0.0.1", 0)
+    api = Api(api_url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), KEY)
+    assert (await api.get("version/")).text == "whole"
+    server.close()
+    await server.wait_closed()
+
+
 # Profiles ------------------------------------------------------------------------------------------------------------
 
 
