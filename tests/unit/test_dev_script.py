@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COPIED = ("dev", "pyproject.toml", "setup.cfg", "requirements.lock")
@@ -149,3 +152,14 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "lab",
         "bench",
     ]
+
+
+def test_every_requirement_is_pinned() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    required = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
+    names = {canonicalize_name(Requirement(one).name) for one in required} - {"innkeeper"}
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in (CHECKOUT / "requirements.lock").open()}
+    assert names <= pinned
