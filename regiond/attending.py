@@ -133,12 +133,28 @@ class Attendance:
         """Every host is watched through one of our racks; a lost link or a new host is found at the next round."""
         while True:
             try:
-                for host in await self._hosts.list():
-                    if host.state is HostState.READY and not self._is_watched(host):
-                        await self._watch(host)
+                await self._watch_all()
             except DatabaseUnavailable:
                 log.info("watches_not_checked", because="database unavailable")
+            except Exception:
+                log.exception("watching_hit_a_bug")
             await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _watch_all(self) -> None:
+        """Several at once: a host that does not answer keeps no other one from being watched."""
+        hosts = await self._hosts.list()
+        for host_id in self._watched.keys() - {host.id for host in hosts}:
+            del self._watched[host_id]
+        gate = asyncio.Semaphore(TRIED_AT_ONCE)
+
+        async def watch(host: HostView) -> None:
+            async with gate:
+                await self._watch(host)
+
+        wanted = [host for host in hosts if host.state is HostState.READY and not self._is_watched(host)]
+        for failed in await asyncio.gather(*map(watch, wanted), return_exceptions=True):
+            if failed is not None:
+                raise failed
 
     def _is_watched(self, host: HostView) -> bool:
         found = self._watched.get(host.id)

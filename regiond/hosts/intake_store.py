@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from common.errors import WrongState
 from common.values import Discovery, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
 from common.wire import from_plain, to_plain
 from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare, row_of
@@ -82,6 +83,7 @@ _GUEST_IDS = """
     select id from guest
      where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))
 """
+_COUNT_MACHINES = "select count(*) from machine where host_id = $1"
 _HOST_SERVER = "update vm_host set server_id = $2 where id = $1 and server_id is distinct from $2"
 _HOST_READY = """
     update vm_host set state = 'ready', error_code = null, error_message = null, problems = $2
@@ -93,7 +95,9 @@ _DEFAULT_POOL = """
         select p.id from storage_pool p where p.server_id = h.server_id and p.missing_since is null
          order by p.name <> 'default', p.id limit 1)
      where h.id = $1
-       and not exists (select 1 from storage_pool p where p.id = h.default_storage_pool_id and p.missing_since is null)
+       and not exists (select 1 from storage_pool p
+                        where p.id = h.default_storage_pool_id and p.server_id = h.server_id
+                          and p.missing_since is null)
        and (h.default_storage_pool_id is not null or exists (
             select 1 from storage_pool p where p.server_id = h.server_id and p.missing_since is null))
 """
@@ -124,13 +128,23 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> N
 
 
 async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:
+    """The server's row. Raises WrongState when the host was another server, and machines of ours are still on that."""
     server_id: int | None = await db.fetchval(_FIND_SERVER, identity)
     if server_id is None:
         await db.execute(_ADD_SERVER, identity, *_server_columns(facts))
         server_id = await db.fetchval(_FIND_SERVER, identity)
     if server_id is None:
         raise RuntimeError(f"server {identity} was neither added nor found")
+    left_id: int | None = await db.fetchval(_SERVER_OF_HOST, host_id)
+    if left_id not in (None, server_id) and (machines := await db.fetchval(_COUNT_MACHINES, host_id)):
+        raise WrongState(
+            f"The address leads to another server now ({identity}), while {machines} machines of this host are on "
+            "the one before. Set the address back, or remove the host and add both.",
+            machines=machines,
+        )
     await db.execute(_HOST_SERVER, host_id, server_id)
+    if left_id is not None and left_id != server_id:
+        await ledger.drop_server(db, left_id)
     return server_id
 
 

@@ -59,7 +59,13 @@ class Refresher:
     async def refresh(self, host_id: int) -> None:
         """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
         look = await self.look(host_id)
-        await self._database.in_transaction(lambda db: self.take_in(db, host_id, look))
+        try:
+            await self._database.in_transaction(lambda db: self.take_in(db, host_id, look))
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            await self._keep(host_id, error)
+            raise
 
     async def look(self, host_id: int) -> Look:
         """Pins the host's identity at first trust. An error is kept on the host, and told once as an event."""

@@ -57,6 +57,9 @@ class RefreshSchedule:
                     due = await store.take_due(db, self._every_s, room)
             except DatabaseUnavailable:
                 continue  # said by whoever asked the database for something
+            except Exception:
+                log.exception("taking_due_hosts_hit_a_bug")  # the next round may do better; none would be worse
+                continue
             for host_id in due:
                 task = asyncio.create_task(self._refresh(host_id))
                 self._running.add(task)

@@ -40,7 +40,15 @@ class RefreshHost:
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        return Outcome()
+        """Nothing was changed; the host says why it could not be taken in."""
+        host_id, code = operation.host_id, operation.error_code
+        if host_id is None or code is None or operation.cancel_requested:
+            return Outcome()
+
+        async def record(db: Db) -> None:
+            await store.set_unreachable(db, host_id, code, operation.error_message or "")
+
+        return Outcome(record=record)
 
 
 class HostMachines(Protocol):

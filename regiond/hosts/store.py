@@ -14,6 +14,7 @@ from common.values import DriverType, HostNetwork, NumaNode, Problem
 from common.wire import from_plain
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.ledger import store as ledger
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -88,18 +89,11 @@ _OFFERED = """
 """
 _KEEP = "select 1 from vm_host where id = $1 for key share"
 _LOCK = "select server_id from vm_host where id = $1 for update"
-_LOCK_SERVER = "select 1 from server where id = $1 for update"
 _LOOK_AGAIN = """
     update vm_host_schedule set next_refresh_at = now()
      where host_id in (select id from vm_host where server_id = $1)
 """
 _DELETE = "delete from vm_host where id = $1"
-_DROP_SERVER = """
-    delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
-"""
-_DROP_CLAIMS = """
-    delete from claim where server_id = $1 and not exists (select 1 from vm_host h where h.server_id = $1)
-"""
 _LINKED = "select driver, address, project, pinned, system_id, name, state from vm_host where id = $1"
 
 _GUESTS = """
@@ -283,12 +277,9 @@ async def delete(db: Db, host_id: int) -> None:
     When one does, that one is looked at anew: guests of ours that stay on the server are foreign from now on.
     """
     server_id = await db.fetchval(_LOCK, host_id)
-    if server_id is not None:
-        await db.execute(_LOCK_SERVER, server_id)  # whoever is about to share it has done so, or waits
     await db.execute(_DELETE, host_id)
     if server_id is not None:
-        await db.execute(_DROP_CLAIMS, server_id)
-        await db.execute(_DROP_SERVER, server_id)
+        await ledger.drop_server(db, server_id)
         await db.execute(_LOOK_AGAIN, server_id)
 
 

@@ -74,6 +74,13 @@ _TOTAL_POOLS = """
      where p.id = t.id and p.claimed_bytes is distinct from t.claimed
 """
 
+_DROP_CLAIMS = """
+    delete from claim where server_id = $1 and not exists (select 1 from vm_host h where h.server_id = $1)
+"""
+_DROP_SERVER = """
+    delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
+"""
+
 _CHECK_SERVERS = """
     select s.identity, s.cores_claimed, s.memory_mib_claimed,
            coalesce(sum(c.amount) filter (where c.resource = 'cores'), 0)::bigint as cores,
@@ -171,6 +178,13 @@ async def retotal(db: Db, server_id: int) -> None:
     """Set the running totals to the sums of the claims. The caller holds the server's lock."""
     await db.execute(_TOTAL_SERVER, server_id)
     await db.execute(_TOTAL_POOLS, server_id)
+
+
+async def drop_server(db: Db, server_id: int) -> None:
+    """A host has left it: it goes with all claims of foreign guests, unless another host is there."""
+    await lock_server(db, server_id)  # whoever is about to share it has done so, or waits
+    await db.execute(_DROP_CLAIMS, server_id)
+    await db.execute(_DROP_SERVER, server_id)
 
 
 async def check(db: Db) -> list[str]:

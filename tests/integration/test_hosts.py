@@ -194,6 +194,39 @@ async def test_more_hardware_is_seen_at_the_update_that_names_it(tmp_path: Path,
         assert grown["total"]["cores"] == 16
 
 
+async def test_a_host_without_machines_may_move_to_another_server(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated("old", guests=2)
+        stays = await innkeeper.add_simulated("old", delay_ms=1)
+        for left in (1, 2, 2):  # to where another host is, to a new server, and there again
+            path = f"vm-hosts/{host['id']}/"
+            moved = await innkeeper.put(path, power_address=f"simulated:new{left}?cores=9&guests={left}")
+            assert (moved["total"]["cores"], moved["used"]["cores"]) == (9, left)
+            assert [pool["default"] for pool in moved["storage_pools"]] == [True]
+            assert await count(innkeeper, "server") == 2
+            assert await count(innkeeper, "guest") == 2 + left
+        assert (await innkeeper.get(f"vm-hosts/{stays['id']}/"))["used"]["cores"] == 2
+
+
+async def test_a_host_with_machines_does_not_become_another_server(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated("old")
+        made = await innkeeper.compose(host["id"])
+        path = f"vm-hosts/{host['id']}/"
+        before = await innkeeper.get(path)
+        address = (await innkeeper.get(path, op="parameters"))["power_address"]
+        await innkeeper.put(path, power_address="simulated:new?cores=9")
+        with pytest.raises(InnkeeperError, match="leads to another server now"):
+            await innkeeper.post(path, op="refresh")
+        known = await innkeeper.region.parts.services.hosts.read(host["id"])
+        assert (known.error_code, known.total and known.total.cores) == ("wrong_state", 4)
+        assert await count(innkeeper, "server") == 1
+        assert await innkeeper.put(path, power_address=address) == before
+        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
+
+
 async def test_the_default_storage_pool_is_where_disks_go(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
