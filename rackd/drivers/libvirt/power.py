@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 import time
 
+import structlog
+
 from common.errors import DriverFailed, HostUnreachable
 from common.values import PowerAction, PowerState
 from rackd.drivers.libvirt.guests import power_of
 from rackd.drivers.libvirt.handles import Domain
 
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
 POLL_EVERY_S = 0.2
+START_TRIES = 5
 _SUSPENDED_TO_MEMORY = 7
 
 
@@ -36,10 +41,23 @@ def _start(domain: Domain) -> None:
             case PowerState.PAUSED:
                 domain.resume()
             case _:
-                domain.start()
+                _start_from_off(domain)
     except DriverFailed:
         if power_of(domain.state()) is not PowerState.ON:  # somebody else was faster
             raise
+
+
+def _start_from_off(domain: Domain) -> None:
+    """libvirt finds the screen a free port, and somebody else may take it before QEMU does: then it finds another."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            domain.start()
+        except DriverFailed as error:
+            if not left or "address already in use" not in str(error).lower():
+                raise
+            log.info("screen_port_was_taken", guest=domain.name, reason=str(error), tries_left=left)
+        else:
+            return
 
 
 def _pull_the_plug(domain: Domain) -> None:
