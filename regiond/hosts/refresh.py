@@ -49,7 +49,7 @@ class Refresher:
         database: Database,
         calls: HostCalls,
         clean_up: CleanUp,
-        on_back: Callable[[Db], Awaitable[None]],
+        on_back: Callable[[Db, int], Awaitable[None]],
     ) -> None:
         self._database = database
         self._calls = calls
@@ -94,7 +94,7 @@ class Refresher:
             await self._leftover(db, host_id, link, leftover)
         if link.state == "unreachable":
             await Events.record(db, "host_back", f"{link.name} answers again", host_id=host_id)
-            await self._on_back(db)  # on this connection: a second one for each of many could use up the pool
+            await self._on_back(db, host_id)  # on this connection: a second one for each of many could use up the pool
         return changes
 
     async def _pin(self, host_id: int) -> None:

@@ -25,6 +25,7 @@ _SELECT = """
 """
 
 _READ = _SELECT + " where o.id = $1"
+_READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 
 _LIST = (
     _SELECT
@@ -52,6 +53,7 @@ _INSERT = """
     insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
                            explanation, max_failures)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict do nothing
     returning id
 """
 
@@ -146,7 +148,7 @@ _CANCEL = """
 
 _WAKE_HOST = """
     update operation set not_before = now()
-     where lease_owner is null and not_before > now()
+     where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
        and (state = 'undoing' -- its error says why it is undone, not what it waits for
             or (state = 'waiting' and error_code in (
                 'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded', 'cancelled')))
@@ -214,20 +216,21 @@ async def insert(
     explanation: Mapping[str, Any] | None = None,
     max_failures: int,
 ) -> int:
-    """The id of the committed intent (once the caller's transaction ends). Raises Busy when another one acts on it,
-    NotFound when its host or machine went in this very moment.
+    """The id of the committed intent (once the caller's transaction ends).
+
+    Raises Busy when another one acts on it, and then the caller's transaction may go on; NotFound when its host or
+    machine went in this very moment, and then it may not.
     """
     try:
-        async with db.transaction():  # a savepoint, so that the caller may go on after Busy
-            made: int = await db.fetchval(
-                _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,
-                dict(request), None if explanation is None else dict(explanation), max_failures,
-            )  # fmt: skip
-    except asyncpg.UniqueViolationError as error:
-        subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
-        raise Busy(f"Another operation acts on {subject} right now; try again when it has ended.") from error
+        made: int | None = await db.fetchval(
+            _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,
+            dict(request), None if explanation is None else dict(explanation), max_failures,
+        )  # fmt: skip
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
+    if made is None:
+        subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
+        raise Busy(f"Another operation acts on {subject} right now; try again when it has ended.")
     return made
 
 
@@ -244,7 +247,7 @@ async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
 async def take(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> list[Operation]:
     """Up to `limit` due operations, now held by `owner` for LEASE_S under a new attempt number."""
     ids = [row["id"] for row in await db.fetch(_TAKE, owner, limit, LEASE_S, list(full_hosts))]
-    return [await read(db, operation_id) for operation_id in sorted(ids)]
+    return [_operation(row) for row in await db.fetch(_READ_ALL, ids)] if ids else []
 
 
 async def next_due_s(db: Db) -> float | None:
@@ -299,9 +302,9 @@ async def ask_cancel(db: Db, operation_id: int) -> bool:
     return bool(await db.execute(_CANCEL, operation_id) == "UPDATE 1")
 
 
-async def wake_waiting(db: Db) -> None:
-    """A rack came (back): what waited for one, or for a host behind it, is tried at once."""
-    await db.execute(_WAKE_HOST)
+async def wake_waiting(db: Db, host_id: int | None = None) -> None:
+    """A host is back, or a rack came and any host may be: what waited for that is tried at once."""
+    await db.execute(_WAKE_HOST, host_id)
 
 
 async def operation_of_key(db: Db, account_id: int, key: str, request_hash: bytes) -> int | None:

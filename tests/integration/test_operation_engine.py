@@ -14,9 +14,10 @@ from regiond.accounts.model import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import store
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import Operation, OperationState
+from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.service import Operations
 from regiond.operations.work import Journal, LeaseLost, Outcome
+from tests.integration.ledger_ground import prepare
 from tests.integration.works import Paused, Scripted, ended, lapse, opened, read, read_log, running
 from tests.waiting import eventually
 
@@ -209,6 +210,27 @@ async def test_a_rack_that_comes_back_wakes_what_is_being_undone(database: Datab
         engine.wake()
         await eventually(lambda: len(work.undone) > 1)
         assert (await read(database, operation_id)).state is OperationState.UNDOING
+
+
+async def test_a_host_that_is_back_wakes_its_own_operations_and_no_others(database: Database) -> None:
+    ground = await prepare(database)
+    ids = []
+    for host_id in ground.hosts:
+        async with database.transaction() as db:
+            ids.append(
+                await store.insert(
+                    db, OperationKind.CLEAN_UP, host_id=host_id, host_name="h", request={}, max_failures=9
+                )
+            )
+    async with database.connection() as db:
+        await db.execute(
+            "update operation set state = 'waiting', error_code = 'host_unreachable', "
+            "not_before = now() + interval '1 hour'"
+        )
+        await store.wake_waiting(db, ground.hosts[1])
+        assert [one.id for one in await store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[1]]
+        await store.wake_waiting(db)
+        assert [one.id for one in await store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[0]]
 
 
 # Leases

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,26 @@ async def test_a_region_that_stops_in_the_middle_of_a_compose_hands_it_to_the_ot
         assert operation["state"] == "succeeded"
         assert (await two.region.parts.services.operations.read(operation_id)).attempt == 2
         assert two.simulated_guests() == ["moved"]
+
+
+async def test_a_region_that_froze_in_the_middle_of_a_compose_comes_too_late(tmp_path: Path, database_url: str) -> None:
+    """Its lease lapsed while the host was at work: the other region has gone on, and one VM comes of it."""
+    async with installed(tmp_path, database_url) as one, second_region(one) as two:
+        await start_rack_of("rack", one, two)
+        host = await one.add_simulated(delay_ms=300)
+        await two.region.parts.engine.stop()
+        operation_id = await compose_later(one, host["id"], hostname="once")
+        await at_host(one, operation_id)
+        one.region.parts.engine.wake = lambda: None  # type: ignore[method-assign]  # frozen: it does not look for work
+        async with two.region.parts.database.connection() as db:
+            await db.execute("update operation set lease_until = now() - interval '1 second'")
+        two.region.parts.engine.start()
+        await in_state(two, operation_id, "succeeded", "failed")
+        operation = await two.region.parts.services.operations.read(operation_id)
+        assert (operation.state, operation.attempt) == ("succeeded", 2)
+        assert one.simulated_guests() == ["once"]
+        assert [machine["status_name"] for machine in await two.get("machines/")] == ["Ready"]
+        await one.stop_rack("rack")
 
 
 # Cancelling
@@ -246,3 +267,34 @@ async def test_a_rack_that_stops_in_the_middle_of_a_compose_only_delays_it(tmp_p
         operation = await in_state(innkeeper, operation_id, "succeeded", "failed", "cancelled")
         assert operation["state"] == "succeeded"
         assert innkeeper.simulated_guests() == ["web"]
+
+
+# A host that fails
+
+
+def volumes(innkeeper: Installation) -> set[str]:
+    """What fills the storage pools of the simulated hypervisor."""
+    with closing(sqlite3.connect(innkeeper.folder / "simulated" / "sim.sqlite")) as store:
+        return {row[0] for row in store.execute("select name from volume")}
+
+
+async def test_on_a_host_that_fails_often_each_compose_ends_in_one_machine_or_in_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(cores=32, memory_mib=65536, storage_gb=1000)
+        path = f"vm-hosts/{host['id']}/"
+        address = (await innkeeper.get(path, op="parameters"))["power_address"]
+        flaky = address.replace("fault_rate=0", "fault_rate=0.15").replace("fault_seed=0", "fault_seed=11")
+        await innkeeper.put(path, power_address=flaky)
+        begun = [await compose_later(innkeeper, host["id"], hostname=f"vm-{number}") for number in range(12)]
+        ended = [await in_state(innkeeper, one, "succeeded", "failed") for one in begun]
+        made = [operation["result"]["hostname"] for operation in ended if operation["state"] == "succeeded"]
+        assert {operation["error"]["code"] for operation in ended if operation["error"]} <= {"driver_failed"}
+        assert made
+        assert innkeeper.simulated_guests() == sorted(made)
+        assert sorted(machine["hostname"] for machine in await innkeeper.get("machines/")) == sorted(made)
+        assert len(volumes(innkeeper)) == len(made)
+        await innkeeper.put(path, power_address=address)
+        assert (await innkeeper.get(path))["used"]["cores"] == len(made)
