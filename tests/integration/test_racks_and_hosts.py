@@ -152,6 +152,27 @@ async def test_a_host_that_is_removed_is_watched_no_more_and_others_still_are(
         await eventually(lambda: {hosts[1]["id"], late["id"]} == set(watched))
 
 
+async def test_many_hosts_that_come_back_at_once_are_taken_in_at_once(tmp_path: Path, database_url: str) -> None:
+    """More than the database has connections for: none of them may need a second one while it holds the first."""
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await asyncio.gather(*(innkeeper.add_simulated(f"h{number}") for number in range(16)))
+        await innkeeper.stop_rack("rack")
+        service = innkeeper.region.parts.services.hosts
+        begun = [await service.start_refresh(innkeeper.admin, host["id"]) for host in hosts]
+
+        async def states() -> set[str]:
+            return {host.state.value for host in await service.list()}
+
+        async def are(state: str) -> bool:
+            return await states() == {state}
+
+        assert len({operation.id for operation in begun}) == 16
+        await eventually(lambda: are("unreachable"))
+        await innkeeper.run_rack("rack")
+        await eventually(lambda: are("ready"), deadline_s=9)
+
+
 # Programs
 
 
