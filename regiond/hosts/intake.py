@@ -122,11 +122,12 @@ class Changes:
 def compare(found: Discovery, known: Known) -> Changes:
     """What has to be written. Pools that are missing already, and machines known to be missing, are no news."""
     pools = {pool.pool_id: pool for pool in found.facts.storage_pools}
+    unread = {problem.subject for problem in found.problems}  # it is there, and says too little of itself right now
     rows = _once_each([row for guest in found.guests for row in [_row(guest, known)] if row is not None], known)
+    rows = [_with_known_disks(row, known) if row.name in unread else row for row in rows]
     seen = {row.key: row for row in rows}
     left_alone = {machine.id for machine in known.machines.values() if not machine.settled}
     written = tuple(row for row in rows if row.machine_id not in left_alone and known.guests.get(row.key) != row)
-    unread = {problem.subject for problem in found.problems}  # it is there, and says too little of itself right now
     not_found = {key: row for key, row in known.guests.items() if key not in seen and row.name not in unread}
     kept = {row.machine_id for key, row in known.guests.items() if key not in seen and key not in not_found}
     gone = [key for key, row in not_found.items() if row.machine_id not in left_alone]
@@ -151,6 +152,12 @@ def _row(guest: Guest, known: Known) -> GuestRow | None:
         return None  # it went while we were looking
     machine = known.machines.get(mark.machine_id) if mark is not None else None
     return row_of(guest, machine.id if machine else None)
+
+
+def _with_known_disks(row: GuestRow, known: Known) -> GuestRow:
+    """Disks that cannot be measured right now are as large as they were."""
+    before = known.guests.get(row.key)
+    return row if before is None else evolve(row, disks=before.disks)
 
 
 def _once_each(rows: Iterable[GuestRow], known: Known) -> list[GuestRow]:

@@ -43,6 +43,15 @@ def test_a_guest_that_could_not_be_read_is_neither_gone_nor_is_its_machine_missi
     assert (changes.guests_gone, findings(changes)) == ((("", "1"),), [(Finding.MISSING, 1)])
 
 
+def test_disks_that_could_not_be_measured_are_as_large_as_before() -> None:
+    found = guest("2")
+    problem = Problem(subject=found.name, message="Its disk vda cannot be read.")
+    busy = evolve(discovery(evolve(found, disks=())), problems=(problem,))
+    assert compare(busy, known(guests=[row(found)])).none
+    (new,) = compare(busy, known()).guests_written
+    assert new.disks == ()
+
+
 # Facts and storage pools
 
 

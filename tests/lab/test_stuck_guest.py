@@ -1,0 +1,53 @@
+"""A guest whose QEMU does not answer holds up the look that met it, and none after that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.values import PowerState
+from rackd.drivers.libvirt.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
+from tests.lab.conftest import INSTALLATION
+from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost
+from tests.lab.own_libvirtd import OwnLibvirtd
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def lab_host(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[LabHost]:
+    made = LabHost(tmp_path, uri=own_libvirtd.uri)
+    yield made
+    made.close()
+
+
+async def test_only_the_first_look_waits_for_a_guest_that_does_not_answer(
+    own_libvirtd: OwnLibvirtd, lab_host: LabHost
+) -> None:
+    stuck = lab_host.make_foreign("stuck")
+    stuck.create()
+    process = own_libvirtd.process_of(stuck.name())
+    first, second = (LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION) for _ in range(2))
+    before = await asyncio.to_thread(first.discover)
+    assert [disk.size_bytes for disk in before.guests[0].disks] == [FOREIGN_DISK_BYTES]
+    os.kill(process, signal.SIGSTOP)
+    try:
+        waiting = asyncio.create_task(asyncio.to_thread(first.discover))
+        await eventually(lambda: stuck.controlInfo()[0] != 0)  # the first look holds the guest's lock
+        started = time.monotonic()
+        found = await asyncio.to_thread(second.discover)
+        assert time.monotonic() - started < 5
+        assert [(guest.name, guest.power) for guest in found.guests] == [(stuck.name(), PowerState.ON)]
+        assert [(problem.subject, "vda" in problem.message) for problem in found.problems] == [(stuck.name(), True)]
+        assert not waiting.done()
+    finally:
+        os.kill(process, signal.SIGCONT)
+    assert (await waiting).guests == before.guests
+    for driver in (first, second):
+        await asyncio.to_thread(driver.close)
