@@ -7,10 +7,22 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from common.errors import BadSettings
+
 
 def make_private_folder(folder: Path) -> None:
     """The folder exists, mode 0700 if it was made now. Harmless to repeat."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_usable_folder(folder: Path) -> None:
+    """As `make_private_folder`, and tried out. Raises BadSettings, in words, when nothing can be written there."""
+    try:
+        make_private_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadSettings(f"The folder {folder} cannot be used: {error.strerror}.", path=str(folder)) from error
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import TextIO
 
 from common.errors import InnkeeperError
 from innkeeper.arguments import Options, Usage, split_fields, split_options
@@ -15,22 +17,39 @@ from innkeeper.profiles import Profiles, default_path
 from innkeeper.terminal import Terminal
 
 DONE, REFUSED, NOT_UNDERSTOOD, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client")
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Do what was typed; the exit status. Everything that is to be read has been written."""
-    terminal = Terminal(out=sys.stdout, err=sys.stderr, stdin=sys.stdin)
+    terminal = Terminal(out=sys.stdout or _nowhere(), err=sys.stderr or _nowhere(), stdin=sys.stdin or _nowhere())
     try:
         status = _run(argv, environment, terminal)
-        sys.stdout.flush()
+        terminal.out.flush()
     except BrokenPipeError:
         # Whoever read our output has had enough, as `head` does; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output(terminal)
         return READER_GONE
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _give_up_output(terminal)
+        terminal.note(f"The output cannot be written: {error.strerror}.")
+        return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _nowhere() -> TextIO:
+    """In place of a stream that whoever started us has closed."""
+    return open(os.devnull, "r+", encoding="utf-8")  # for as long as the process lasts
+
+
+def _give_up_output(terminal: Terminal) -> None:
+    """Python would try once more at the end, and say so."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), terminal.out.fileno())
 
 
 def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal) -> int:

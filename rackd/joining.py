@@ -9,6 +9,7 @@ import structlog
 
 from common.certificates import make_key, make_signing_request
 from common.errors import LinkLost
+from common.private_files import make_usable_folder
 from common.rpc.commands import RACK_JOIN, JoinCall, Joined
 from common.rpc.connection import Address, Role, Side, connect
 from common.rpc.tls import JoiningTls
@@ -25,10 +26,12 @@ async def join(token_text: str, state_dir: Path, name: str) -> Identity:
     """The rack's identity, saved in `state_dir`; an older one there is replaced.
 
     The token's addresses are tried in their order until one is reached. Raises TokenRefused (the text is none; used,
-    expired or unknown), NotTrusted (whoever answered is not the region of the token) or LinkLost (none reached), with
-    nothing saved. LinkLost after the region took the token: it is used up, ask for another.
+    expired or unknown), NotTrusted (whoever answered is not the region of the token), LinkLost (none reached) or
+    BadSettings (nothing can be saved there), with nothing saved. LinkLost after the region took the token: it is used
+    up, ask for another.
     """
     token = decode_token(token_text)
+    await asyncio.to_thread(make_usable_folder, state_dir)  # before the token is used up
     key_pem = await asyncio.to_thread(make_key)
     joined = await _ask(
         token, JoinCall(token_secret=token.secret, name=name, signing_request_pem=make_signing_request(key_pem, name))

@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 
 from common.bridge import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
-from common.private_files import make_private_folder, write_private
+from common.private_files import make_usable_folder, write_private
 from common.rpc.peers import Peer, Role
 from common.rpc.tokens import JoinToken, encode_token
 from common.systemd_notify import ServiceManager
@@ -119,7 +119,7 @@ class RegionService:
     async def _make(self, running: AsyncExitStack) -> Parts:
         settings = self._settings
         dsn = settings.required_database
-        make_private_folder(settings.state)
+        make_usable_folder(settings.state)
         credentials = Credentials(open_master_key(settings.state, os.environ))
         authority = Authority.open(settings.state / "authority")
         await migrate(dsn)

@@ -104,7 +104,7 @@ class Accounts:
     async def user(self, username: str) -> Caller:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = None if "\0" in username else await store.user(db, username)
+            found = None if not username.isprintable() else await store.user(db, username)
         if found is None:
             raise NotFound(f"There is no user {username!r}.")
         return found
