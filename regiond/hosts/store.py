@@ -28,16 +28,17 @@ _HOSTS = """
       join resource_pool p on p.id = h.pool_id
       left join server s on s.id = h.server_id
       left join vm_host_schedule v on v.host_id = h.id
-     where $1::integer is null or h.id = $1
-     order by h.id
 """
+_ALL_HOSTS = _HOSTS + " order by h.id"
+_ONE_HOST = _HOSTS + " where h.id = $1"
 
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
       from vm_host h join storage_pool p on p.server_id = h.server_id
-     where ($1::integer is null or h.id = $1) and p.missing_since is null
-     order by h.id, p.id
+     where p.missing_since is null
 """
+_ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
+_STORAGE_POOLS_OF_ONE = _STORAGE_POOLS + " and h.id = $1 order by p.id"
 
 # What the guests of the host's own project hold: MAAS's "used".
 _USED = """
@@ -46,9 +47,10 @@ _USED = """
       join claim c on c.server_id = h.server_id
       left join machine m on m.id = c.machine_id
       left join guest g on g.id = c.guest_id
-     where ($1::integer is null or h.id = $1) and (m.host_id = h.id or g.project = h.project)
-     group by h.id, c.resource, c.storage_pool_id
+     where (m.host_id = h.id or g.project = h.project)
 """
+_ALL_USED = _USED + " group by h.id, c.resource, c.storage_pool_id"
+_USED_OF_ONE = _USED + " and h.id = $1 group by h.id, c.resource, c.storage_pool_id"
 
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
@@ -136,21 +138,22 @@ class Link:
     state: str
 
 
-async def list_hosts(db: Db, host_id: int | None = None) -> tuple[HostView, ...]:
-    """All hosts by id, or the one; three queries however many there are."""
+async def list_hosts(db: Db) -> tuple[HostView, ...]:
+    """All hosts by id; three queries however many there are."""
     pools, used = defaultdict(list), defaultdict(list)
-    for row in await db.fetch(_USED, host_id):
+    for row in await db.fetch(_ALL_USED):
         used[row["host_id"]].append(row)
-    for row in await db.fetch(_STORAGE_POOLS, host_id):
+    for row in await db.fetch(_ALL_STORAGE_POOLS):
         pools[row["host_id"]].append(row)
-    return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_HOSTS, host_id))
+    return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_ALL_HOSTS))
 
 
 async def read(db: Db, host_id: int) -> HostView:
-    found = await list_hosts(db, host_id)
-    if not found:
+    used, pools = await db.fetch(_USED_OF_ONE, host_id), await db.fetch(_STORAGE_POOLS_OF_ONE, host_id)
+    row = await db.fetchrow(_ONE_HOST, host_id)
+    if row is None:
         raise NotFound("Not Found", host=host_id)
-    return found[0]
+    return _host(row, pools, used)
 
 
 async def link(db: Db, host_id: int) -> Link:

@@ -18,26 +18,29 @@ if TYPE_CHECKING:
 
 # A claim is checked against the ratios of the host that makes it; numeric, so that 100 x 0.29 is 29,
 # and by way of text, since a cast alone keeps 15 of a double's 17 digits and placement sees them all.
-_CLAIM_COMPUTE = """
-    update server s
-       set cores_claimed = s.cores_claimed + $2, memory_mib_claimed = s.memory_mib_claimed + $3
-      from vm_host h
-     where h.id = $1 and s.id = h.server_id and h.state <> 'removing'
-       and s.cores_claimed + $2 <= floor(s.cores * h.cpu_over_commit_ratio::text::numeric)
-       and s.memory_mib_claimed + $3 <= floor(s.memory_mib * h.memory_over_commit_ratio::text::numeric)
-    returning s.id
-"""
-
-_CLAIM_STORAGE = """
-    update storage_pool set claimed_bytes = claimed_bytes + $3
-     where id = $1 and server_id = $2 and missing_since is null
-       and claimed_bytes + used_elsewhere_bytes + $3 <= total_bytes
-"""
-
-_WRITE_CLAIMS = """
-    insert into claim (server_id, machine_id, resource, storage_pool_id, amount)
-    select $1, $2, resource, storage_pool_id, amount
-      from unnest($3::text[], $4::integer[], $5::bigint[]) as held (resource, storage_pool_id, amount)
+# One statement: the server's row is locked first, and a pool's guard is asked again of what its row has become.
+_CLAIM = """
+    with compute as (
+        update server s
+           set cores_claimed = s.cores_claimed + $3, memory_mib_claimed = s.memory_mib_claimed + $4
+          from vm_host h
+         where h.id = $1 and s.id = h.server_id and h.state <> 'removing'
+           and s.cores_claimed + $3 <= floor(s.cores * h.cpu_over_commit_ratio::text::numeric)
+           and s.memory_mib_claimed + $4 <= floor(s.memory_mib * h.memory_over_commit_ratio::text::numeric)
+        returning s.id
+    ), storage as (
+        update storage_pool p set claimed_bytes = p.claimed_bytes + asked.amount
+          from compute, unnest($5::integer[], $6::bigint[]) asked (id, amount)
+         where p.id = asked.id and p.server_id = compute.id and p.missing_since is null
+           and p.claimed_bytes + p.used_elsewhere_bytes + asked.amount <= p.total_bytes
+        returning p.id, asked.amount
+    ), written as (
+        insert into claim (server_id, machine_id, resource, storage_pool_id, amount)
+        select compute.id, $2, held.*
+          from compute, (values ('cores', null::integer, $3::bigint), ('memory_mib', null, $4)
+                         union all select 'storage_bytes', id, amount from storage) held
+    )
+    select (select id from compute) as server_id, (select count(*) from storage) as pools
 """
 
 _LOCK_SERVER = "select 1 from server where id = $1 for update"
@@ -117,16 +120,14 @@ async def claim(
 
     Raises OutOfCapacity when it no longer fits; the caller's transaction must then roll back.
     """
-    server_id = await db.fetchval(_CLAIM_COMPUTE, host_id, cores, memory_mib)
-    if server_id is None:
+    claimed = await db.fetchrow(
+        _CLAIM, host_id, machine_id, cores, memory_mib, list(storage_bytes), list(storage_bytes.values())
+    )
+    if claimed is None or claimed["server_id"] is None:
         raise OutOfCapacity(f"The host has no room any more for {cores} cores and {memory_mib} MiB of memory.")
-    for pool_id, amount in sorted(storage_bytes.items()):
-        if await db.execute(_CLAIM_STORAGE, pool_id, server_id, amount) != "UPDATE 1":
-            raise OutOfCapacity(f"The storage pool has no room any more for {amount} bytes.")
-    held: list[tuple[str, int | None, int]] = [("cores", None, cores), ("memory_mib", None, memory_mib)]
-    held += [("storage_bytes", pool_id, amount) for pool_id, amount in storage_bytes.items()]
-    resources, pools, amounts = zip(*held, strict=True)
-    await db.execute(_WRITE_CLAIMS, server_id, machine_id, list(resources), list(pools), list(amounts))
+    if claimed["pools"] != len(storage_bytes):
+        asked = " and ".join(f"{amount} bytes" for amount in storage_bytes.values())
+        raise OutOfCapacity(f"The host's storage pools have no room any more for {asked}.")
 
 
 async def lock_server(db: Db, server_id: int) -> None:

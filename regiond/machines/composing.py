@@ -188,14 +188,14 @@ class _Commit:
             try:
                 async with self._composer.database.transaction() as db:
                     made = await self._write(db, spec, zone_id, pool_id)
-                    if isinstance(made, int) and key is not None:
+                    if key is not None:
                         await operation_store.keep_key(db, self._caller.account_id, key, request_hash(asked), made)
-                    if isinstance(made, int):
-                        return made
+                    return made
             except OutOfCapacity:
                 return None
-            if hostname is not None and "hostname" in made.constraint:
-                raise _taken(hostname)
+            except store.Taken as taken:
+                if hostname is not None and "hostname" in taken.constraint:
+                    raise _taken(hostname) from taken
         raise OutOfCapacity("No free name was found for the machine; give it a hostname.")
 
     def _spec(self, hostname: str) -> GuestSpec:
@@ -209,14 +209,12 @@ class _Commit:
             new_mac_address=new_mac_address,
         )
 
-    async def _write(self, db: Db, spec: GuestSpec, zone_id: int, pool_id: int) -> int | store.Taken:
+    async def _write(self, db: Db, spec: GuestSpec, zone_id: int, pool_id: int) -> int:
         system_id = new_system_id()
         machine_id = await store.insert(
             db, spec, system_id=system_id, host_id=self._host.id, pool_id=pool_id, zone_id=zone_id,
             tags=self._host.tags, storage_pool_ids=self._verdict.storage_pool_ids,
         )  # fmt: skip
-        if isinstance(machine_id, store.Taken):
-            return machine_id
         await ledger.claim(
             db, host_id=self._host.id, machine_id=machine_id, cores=spec.cores, memory_mib=spec.memory_mib,
             storage_bytes=_bytes_by_pool(spec, self._verdict.storage_pool_ids),

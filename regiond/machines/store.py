@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
 from common.values import GuestSpec
@@ -57,17 +56,23 @@ _NICS = """
 """
 
 _INSERT = """
-    insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores, memory_mib,
-                         tags, description)
-    values ($1, $2, $3, $4, $5, $6, 'composing', $7, $8, $9, $10, $11)
-    returning id
-"""
-_INSERT_DISK = """
-    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
-    values ($1, $2, $3, $4, $5, $6, $7)
-"""
-_INSERT_NIC = """
-    insert into machine_nic (machine_id, index, name, mac_address, kind, source) values ($1, $2, $3, $4, $5, $6)
+    with made as (
+        insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
+                             memory_mib, tags, description)
+        values ($1, $2, $3, $4, $5, $6, 'composing', $7, $8, $9, $10, $11)
+        returning id
+    ), disks as (
+        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
+        select made.id, d.*
+          from made, jsonb_to_recordset($12::jsonb) d (index integer, volume text, storage_pool_id integer,
+                                                       size_bytes bigint, serial text, tags text[])
+    ), nics as (
+        insert into machine_nic (machine_id, index, name, mac_address, kind, source)
+        select made.id, n.*
+          from made, jsonb_to_recordset($13::jsonb) n (index integer, name text, mac_address text, kind text,
+                                                       source text)
+    )
+    select id from made
 """
 _HOSTNAME_TAKEN = "select 1 from machine where hostname = $1"
 _STATE = "update machine set state = $2, settled_at = clock_timestamp() where id = $1"
@@ -88,11 +93,12 @@ _GUEST_POWER = """
 """
 
 
-@frozen(kw_only=True)
-class Taken:
-    """What of a new machine's own choices is in use already, so that they are chosen again."""
+class Taken(Exception):
+    """One of a new machine's own choices is in use already: they are chosen again, in a new transaction."""
 
-    constraint: str
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
 
 
 async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
@@ -133,26 +139,27 @@ async def insert(
     zone_id: int,
     tags: Sequence[str],
     storage_pool_ids: Sequence[int],
-) -> int | Taken:
-    """The machine's row with its disks and cards, or what was taken; then the caller's transaction goes on unharmed."""
+) -> int:
+    """The id of the machine's row, with its disks and cards.
+
+    Raises Taken, and InvalidRequest when host, zone or pool went; the caller's transaction must then roll back.
+    """
+    disks = [
+        {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
+         "serial": disk.serial, "tags": list(disk.tags)}
+        for index, (disk, pool) in enumerate(zip(spec.disks, storage_pool_ids, strict=True))
+    ]  # fmt: skip
+    nics = [
+        {"index": index, "name": nic.name, "mac_address": nic.mac_address, "kind": nic.kind.value, "source": nic.source}
+        for index, nic in enumerate(spec.nics)
+    ]
     try:
-        async with db.transaction():
-            machine_id: int = await db.fetchval(
-                _INSERT, spec.mark.machine_id, system_id, spec.name, host_id, pool_id, zone_id, spec.architecture,
-                spec.cores, spec.memory_mib, list(tags), spec.description,
-            )  # fmt: skip
-            disks: list[tuple[Any, ...]] = [
-                (machine_id, index, disk.volume, pool, disk.size_bytes, disk.serial, list(disk.tags))
-                for index, (disk, pool) in enumerate(zip(spec.disks, storage_pool_ids, strict=True))
-            ]
-            await db.executemany(_INSERT_DISK, disks)
-            nics = [
-                (machine_id, index, nic.name, nic.mac_address, nic.kind.value, nic.source)
-                for index, nic in enumerate(spec.nics)
-            ]
-            await db.executemany(_INSERT_NIC, nics)
+        machine_id: int = await db.fetchval(
+            _INSERT, spec.mark.machine_id, system_id, spec.name, host_id, pool_id, zone_id, spec.architecture,
+            spec.cores, spec.memory_mib, list(tags), spec.description, disks, nics,
+        )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        return Taken(constraint=error.constraint_name or "")
+        raise Taken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise InvalidRequest(f"The host, zone or pool has just been removed: {error.detail}") from error
     return machine_id

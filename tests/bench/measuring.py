@@ -66,10 +66,11 @@ class Bench:
 
 @frozen(kw_only=True)
 class Times:
-    """Milliseconds of each try, in order, and the seconds that all took together."""
+    """Milliseconds of each try, in order; the seconds that all took together, and this process's of a core."""
 
     each_ms: tuple[float, ...]
     whole_s: float
+    busy_s: float
 
     def percentile_ms(self, share: float) -> float:
         """The nearest rank: the smallest time that `share` of the tries did not exceed."""
@@ -82,6 +83,11 @@ class Times:
     @property
     def p99_ms(self) -> float:
         return self.percentile_ms(0.99)
+
+    @property
+    def busy_ms(self) -> float:
+        """What one try costs this process: much the same whatever else the machine does."""
+        return self.busy_s * 1000 / len(self.each_ms)
 
     @property
     def rate(self) -> float:
@@ -107,9 +113,10 @@ async def timed(work: Callable[[int], Awaitable[object]], times: int, *, callers
             await work(number)
             each.append((time.perf_counter() - began) * 1000)
 
-    whole_began = time.perf_counter()
+    whole_began, busy_began = time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(callers)))
-    return Times(each_ms=tuple(sorted(each)), whole_s=time.perf_counter() - whole_began)
+    whole_s, busy_s = time.perf_counter() - whole_began, time.process_time() - busy_began
+    return Times(each_ms=tuple(sorted(each)), whole_s=whole_s, busy_s=busy_s)
 
 
 @contextmanager
