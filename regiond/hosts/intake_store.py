@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from attrs import asdict
+
 from common.errors import WrongState
 from common.values import Discovery, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
 from common.wire import from_plain, to_plain
@@ -61,17 +63,21 @@ _LOSE_POOLS = """
     update storage_pool set missing_since = now()
      where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
 """
-_WRITE_GUEST = """
+_WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marked_installation, marked_machine, machine_id,
                        power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    select $1, found.*
+      from jsonb_to_recordset($2::jsonb) found (
+           project text, guest_key text, name text, marked_installation uuid, marked_machine uuid, machine_id integer,
+           power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
+           huge_pages_backed boolean, disks jsonb, nics jsonb)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marked_installation = excluded.marked_installation,
            marked_machine = excluded.marked_machine, machine_id = excluded.machine_id,
            power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
            huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics
-    returning id
+    returning id, project, guest_key
 """
 _FREE_MACHINE_GUESTS = """
     update guest set machine_id = null where machine_id = any($2::integer[]) and server_id = $1
@@ -245,12 +251,10 @@ async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> N
         await db.execute(_FREE_MACHINE_GUESTS, server_id, machine_ids)
     claims: list[GuestClaim] = []
     no_longer_foreign: list[int] = []
-    for row in rows:
-        guest_id: int = await db.fetchval(
-            _WRITE_GUEST, server_id, row.project, row.guest_key, row.name, row.marked_installation, row.marked_machine,
-            row.machine_id, row.power_state, row.cores, row.memory_mib, row.architecture, list(row.pinned_core_ids),
-            row.huge_pages_backed, list(row.disks), list(row.nics),
-        )  # fmt: skip
+    by_key = {row.key: row for row in rows}
+    plain = [asdict(row, recurse=False) for row in by_key.values()]
+    for written in await db.fetch(_WRITE_GUESTS, server_id, plain):
+        row, guest_id = by_key[written["project"], written["guest_key"]], written["id"]
         if row.machine_id is not None:
             no_longer_foreign.append(guest_id)  # its machine holds the claims
             continue
