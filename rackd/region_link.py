@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random as random_module
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
-from common.rpc.commands import RACK_RENEW, RenewCall
+from common.rpc.commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.connection import Address, Handlers, Link, Role, Side, connect
 from common.rpc.handlers import told_of
 from common.rpc.tls import MemberTls
+from common.wire import from_plain
 from rackd.identity import Identity
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -69,14 +71,15 @@ class RegionLinks:
     ) -> None:
         self._identity = identity
         self._tls = MemberTls(identity.credentials)
-        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers)
+        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._told)
         self._save = save
         self._on_link = on_link
         self._on_lost = on_lost
         self._around = surroundings or Surroundings()
         self._links: dict[Address, Link] = {}
         self._replaced: set[Link] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._dialling: dict[Address, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def identity(self) -> Identity:
@@ -93,17 +96,49 @@ class RegionLinks:
         return len(self.links)
 
     def start(self) -> None:
-        addresses = [Address.parse(text) for text in self._identity.addresses]
-        works = [(f"link to {address}", self._keep(address)) for address in addresses]
-        works.append(("certificate renewal", self._renew_forever()))
-        self._tasks = [asyncio.create_task(work, name=name) for name, work in works]
+        for text in self._identity.addresses:
+            self._dial(Address.parse(text))
+        self._spawn("certificate renewal", self._renew_forever())
 
     async def stop(self) -> None:
         """Every link is closed and every handler has stopped. Harmless to repeat."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+
+    def _dial(self, address: Address) -> None:
+        self._dialling[address] = self._spawn(f"link to {address}", self._keep(address))
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # Regions that come and go -----------------------------------------------------------------------------------
+
+    def _told(self, _: Link, name: str, body: Any) -> None:
+        """An event of a region: it says where all of them are."""
+        if name == REGION_ADDRESSES:
+            self._spawn("addresses", self._take_addresses(from_plain(body, RegionAddresses).addresses))
+
+    async def _take_addresses(self, texts: tuple[str, ...]) -> None:
+        """Dial the regions that are new, leave those that are gone for good, and remember it."""
+        wanted = {Address.parse(text) for text in texts}
+        if not wanted or set(texts) == set(self._identity.addresses):
+            return
+        identity = evolve(self._identity, addresses=tuple(sorted(texts)))
+        self._identity = identity
+        for address in wanted - set(self._dialling):
+            log.info("region_found", region=str(address))
+            self._dial(address)
+        for address in set(self._dialling) - wanted - set(self._links):
+            log.info("region_given_up", region=str(address))
+            self._dialling.pop(address).cancel()
+        try:
+            await asyncio.to_thread(self._save, identity)
+        except OSError as error:
+            log.warning("region_addresses_not_saved", reason=str(error))
 
     # Links ------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.certificates import Role
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, LinkLost
-from common.rpc.commands import HOST_EVENT, HOST_WATCH, HostCall, HostEvent
+from common.rpc.commands import HOST_EVENT, HOST_WATCH, REGION_ADDRESSES, HostCall, HostEvent, RegionAddresses
 from common.rpc.link import Link
 from common.wire import from_plain
 from regiond.db.pool import Database
@@ -30,6 +30,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 TRY_DEADLINE_S = 20.0
 TRIED_AT_ONCE = 8
 WATCH_EVERY_S = 5.0
+ADDRESSES_EVERY_S = 5.0
 
 
 @frozen(kw_only=True)
@@ -69,6 +70,7 @@ class Attendance:
 
     def start(self) -> None:
         self._spawn(self._watch_loop())
+        self._spawn(self._tell_addresses())
 
     async def stop(self) -> None:
         tasks = tuple(self._tasks)
@@ -83,6 +85,7 @@ class Attendance:
         rack_id = UUID(link.peer.id)
         self._links.up(rack_id, link)
         await self._racks.link_up(link.peer.id)
+        link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._racks.region_addresses()))
         self._spawn(self._try_hosts(rack_id))
 
     async def left(self, link: Link) -> None:
@@ -103,6 +106,21 @@ class Attendance:
         """What waits for a rack or a host is tried now."""
         async with self._database.connection() as db:
             await operation_store.wake_waiting(db)
+
+    async def _tell_addresses(self) -> None:
+        """A region that was added is told to every rack, so that each dials each."""
+        told: tuple[str, ...] | None = None
+        while True:
+            try:
+                addresses = await self._racks.region_addresses()
+                if told is not None and addresses != told:
+                    for rack_id in self._links.rack_ids:
+                        if (link := self._links.get(rack_id)) is not None:
+                            link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
+                told = addresses
+            except (DatabaseUnavailable, LinkLost) as error:
+                log.info("region_addresses_not_told", because=str(error))
+            await asyncio.sleep(ADDRESSES_EVERY_S)
 
     async def _host_event(self, link: Link, told: HostEvent) -> None:
         try:

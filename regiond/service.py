@@ -118,6 +118,7 @@ class RegionService:
 
     async def _make(self, running: AsyncExitStack) -> Parts:
         settings = self._settings
+        settings.check()
         dsn = settings.required_database
         make_usable_folder(settings.state)
         credentials = Credentials(open_master_key(settings.state, os.environ))
@@ -135,11 +136,15 @@ class RegionService:
     ) -> Parts:
         settings = self._settings
         hostname = socket.gethostname()
-        presence = Presence(database, hostname=this_machine(), pid=os.getpid())
         links, operations, groups = LiveLinks(), Operations(database), Groups(database)
 
         def rpc_address() -> str:
             return settings.rpc_address or f"{settings.rpc_host}:{listener.port or settings.rpc_port}"
+
+        def told_address() -> str | None:
+            return rpc_address() if listener.port else None
+
+        presence = Presence(database, hostname=this_machine(), pid=os.getpid(), rpc_address=told_address)
 
         def token_text(secret: str) -> str:
             token = JoinToken(addresses=(rpc_address(),), authority_fingerprint=authority.fingerprint, secret=secret)
@@ -212,6 +217,7 @@ class RegionService:
         try:
             parts.listener.start()
             running.push_async_callback(parts.listener.stop)
+            await parts.presence.beat()  # now with the address
             port = self._serve_api(parts, running)
         except CannotListenError as error:
             raise BadSettings(f"{error.interface}:{error.port} cannot be listened on: {error.socketError}") from error

@@ -37,6 +37,14 @@ class RegionSettings:
     )
     log_level: str = setting("info", "How much is logged.", choices=LEVELS)
 
+    def check(self) -> None:
+        """What no single key can say. Raises BadSettings."""
+        if self.rpc_address is None and self.rpc_host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            raise BadSettings(
+                f"rpc_host is {self.rpc_host!r}, all addresses: set rpc_address to the host:port at which racks reach "
+                "this region."
+            )
+
     @property
     def required_database(self) -> str:
         """Raises BadSettings when none is set."""

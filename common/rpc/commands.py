@@ -177,6 +177,16 @@ class Renewed:
 RACK_JOIN = Command("rack.join", JoinCall, Joined)
 RACK_RENEW = Command("rack.renew", RenewCall, Renewed)
 
+
+@frozen(kw_only=True)
+class RegionAddresses:
+    """Body of the link event `region.addresses`, region to rack: where all regions of the installation are."""
+
+    addresses: tuple[str, ...]
+
+
+REGION_ADDRESSES = "region.addresses"
+
 # RPC client to region ------------------------------------------------------------------------------------------------
 
 

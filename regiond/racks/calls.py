@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import (
+    HostHung,
     HostUnreachable,
     InnkeeperError,
     InternalError,
@@ -29,7 +30,7 @@ FORGET_DEADLINE_S = 5.0
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-_NEXT_RACK = (HostUnreachable, Unsupported)  # this rack cannot get there; another one may
+_NEXT_RACK = (HostUnreachable, HostHung, Unsupported)  # this rack did not get there; another one may
 
 
 class Reach(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,11 @@ _SEEN = """
     insert into region_process (id, hostname, pid) values ($1, $2, $3)
     on conflict (id) do update set seen_at = now()
 """
+_SEEN_AT = """
+    insert into region_address (address) values ($1) on conflict (address) do update set seen_at = now()
+"""
+_ADDRESSES = "select address from region_address where seen_at > now() - interval '7 days' order by address"
+_FORGET_ADDRESSES = "delete from region_address where seen_at < now() - interval '7 days'"
 _NEIGHBOURS = "select id, pid from region_process where hostname = $1 and id <> $2"
 _FORGET_DEAD = "delete from region_process where seen_at < now() - interval '10 minutes'"
 _LEAVE = "delete from region_process where id = $1"
@@ -50,10 +56,19 @@ class Presence:
     They are made again from memory when they are gone (this process was suspended, the database restored).
     """
 
-    def __init__(self, database: Database, *, hostname: str, pid: int, region_id: UUID | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hostname: str,
+        pid: int,
+        rpc_address: Callable[[], str | None] = lambda: None,
+        region_id: UUID | None = None,
+    ) -> None:
         self.region_id = region_id or uuid4()
         self._database = database
         self._hostname = hostname
+        self._rpc_address = rpc_address
         self._pid = pid
         self._links: dict[UUID, int] = {}
         self._beating = asyncio.Lock()
@@ -83,6 +98,11 @@ class Presence:
                 await db.execute(_LEAVE, self.region_id)
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("region_left_without_a_word", error=str(error))
+
+    async def addresses(self) -> tuple[str, ...]:
+        """Where the regions are, this one and the others, those seen within a week."""
+        async with self._database.connection() as db:
+            return tuple(row["address"] for row in await db.fetch(_ADDRESSES))
 
     async def dead_neighbours(self) -> tuple[UUID, ...]:
         """Region processes of this machine that ended without a word: what they held need not wait for its lease.
@@ -114,10 +134,14 @@ class Presence:
     async def _write(self, db: Db) -> None:
         linked = sorted(self._links)
         await db.execute(_SEEN, self.region_id, self._hostname, self._pid)
+        address = self._rpc_address()
+        if address is not None:
+            await db.execute(_SEEN_AT, address)
         await db.execute(_ADD_LINKS, self.region_id, linked)
         await db.execute(_DROP_LINKS, self.region_id, linked)
         await db.execute(_SEE_RACKS, linked)
         await db.execute(_FORGET_DEAD)
+        await db.execute(_FORGET_ADDRESSES)
 
     async def _keep_beating(self) -> None:
         while True:

@@ -201,6 +201,10 @@ class Racks:
             raise NotAllowed(f"The account {known.caller.username!r} of the RPC client {peer.name!r} is switched off.")
         return known.caller
 
+    async def region_addresses(self) -> tuple[str, ...]:
+        """Where racks find the regions of this installation."""
+        return await self._presence.addresses()
+
     async def link_up(self, rack_id: str) -> None:
         """This process has a link to the rack."""
         await self._presence.link_up(_id(rack_id))
