@@ -53,12 +53,14 @@ def while_connecting(to: str) -> Iterator[None]:
 def while_using(connection: Db) -> Iterator[None]:
     """DatabaseUnavailable when the connection or its server fails; InvalidRequest for a value no column can hold.
 
-    Other errors of a statement pass as they are.
+    BadSettings for a user who may not do what we need. Other errors of a statement pass as they are.
     """
     try:
         yield
     except _UNSTORABLE as error:
         raise InvalidRequest(f"A value cannot be stored: {error}.") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise BadSettings(f"The database refused its user: {error}.", setting="database") from error
     except asyncpg.DataError as error:
         if "value out of int" not in str(error):
             raise  # a wrong type: a bug

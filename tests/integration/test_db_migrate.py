@@ -28,6 +28,12 @@ async def test_missing_files_are_applied_in_order_and_once(empty_database_url: s
     assert await _value(empty_database_url, "select sum(beds) from inn") == 1
 
 
+async def test_a_user_who_may_make_no_tables_is_told_so(empty_database_url: str) -> None:
+    separator = "&" if "?" in empty_database_url else "?"
+    with pytest.raises(BadSettings, match="refused its user: permission denied for schema public"):
+        await migrate(f"{empty_database_url}{separator}role=pg_monitor", [FIRST])
+
+
 async def test_many_at_once_apply_each_file_once(empty_database_url: str) -> None:
     files = [FIRST, SECOND, OUTSIDE, AFTER]
     applied = await asyncio.gather(*(migrate(empty_database_url, files) for _ in range(6)))
