@@ -96,6 +96,10 @@ _HOST_READY = """
      where id = $1 and state <> 'removing'
        and (state <> 'ready' or error_code is not null or problems <> $2)
 """
+_TAGS_FOUND = """
+    update vm_host set tags = tags || array(select tag from unnest($2::text[]) as tag where tag <> all(tags))
+     where id = $1 and not tags @> $2::text[]
+"""
 _DEFAULT_POOL = """
     update vm_host h set default_storage_pool_id = (
         select p.id from storage_pool p where p.server_id = h.server_id and p.missing_since is null
@@ -122,6 +126,7 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
         await _write(db, server_id, changes, known)
         await ledger.retotal(db, server_id)
     await db.execute(_HOST_READY, host_id, to_plain(found.problems))
+    await db.execute(_TAGS_FOUND, host_id, list(found.facts.tags))
     await db.execute(_DEFAULT_POOL, host_id)
     return changes
 

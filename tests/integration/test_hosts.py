@@ -107,7 +107,7 @@ async def test_a_host_without_a_name_gets_one_and_the_console_tag(tmp_path: Path
         await innkeeper.start_rack()
         host = await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, tags="a,b,a")
         assert host["name"].count("-") == 1
-        assert host["tags"] == ["a", "b", "pod-console-logging"]
+        assert host["tags"] == ["a", "b", "pod-console-logging", "simulated"]
 
 
 async def test_a_host_that_nobody_reaches_is_added_with_zero_totals_and_refresh_says_why(
@@ -152,7 +152,7 @@ async def test_an_update_keeps_what_it_does_not_name(tmp_path: Path, database_ur
             "web",
             2.5,
         )
-        assert changed["tags"] == ["x", "y", "pod-console-logging"]
+        assert changed["tags"] == ["x", "y", "pod-console-logging", "simulated"]
         again = await innkeeper.put(path, name="renamed")
         assert again == {**changed, "name": "renamed"}
         assert await innkeeper.put(path, name="renamed", type="simulated") == again
@@ -246,9 +246,13 @@ async def test_tags_that_are_added_at_once_are_all_kept(tmp_path: Path, database
         await innkeeper.start_rack()
         path = f"vm-hosts/{(await innkeeper.add_simulated())['id']}/"
         await asyncio.gather(*(innkeeper.post(path, op="add_tag", tag=f"t{number % 6}") for number in range(12)))
-        assert sorted((await innkeeper.get(path))["tags"]) == ["pod-console-logging", *(f"t{n}" for n in range(6))]
+        assert sorted((await innkeeper.get(path))["tags"]) == [
+            "pod-console-logging",
+            "simulated",
+            *(f"t{n}" for n in range(6)),
+        ]
         await asyncio.gather(*(innkeeper.post(path, op="remove_tag", tag=f"t{number}") for number in range(4)))
-        assert sorted((await innkeeper.get(path))["tags"]) == ["pod-console-logging", "t4", "t5"]
+        assert sorted((await innkeeper.get(path))["tags"]) == ["pod-console-logging", "simulated", "t4", "t5"]
         assert sorted((await innkeeper.post(path, op="remove_tag", tag="absent"))["tags"])[1:] == ["t4", "t5"]
 
 
