@@ -176,7 +176,8 @@ def _lacks_slash(resource: Resource, request: IRequest) -> bool:
 
 async def _moved(request: Request) -> Reply:
     path, mark, query = request.uri.partition(b"?")
-    return text_reply("Moved.", status=301, headers={"Location": (path + b"/" + mark + query).decode("latin-1")})
+    place = b"/" + path.lstrip(b"/") + b"/"  # two slashes at the beginning would name another host
+    return text_reply("Moved.", status=301, headers={"Location": (place + mark + query).decode("latin-1")})
 
 
 def incoming_of(request: Request, *, op_suffix: str | None) -> Incoming:

@@ -119,6 +119,12 @@ async def test_only_a_get_is_redirected_to_the_final_slash() -> None:
         assert heard.status == 200
 
 
+async def test_nobody_is_redirected_to_another_host() -> None:
+    async with serving() as client:
+        heard = await client.ask("GET", f"/{BASE}vm-hosts")
+        assert (heard.status, heard.headers["location"]) == (301, f"{BASE}vm-hosts/")
+
+
 async def test_single_virtual_machines_are_found_with_and_without_a_final_slash() -> None:
     async with serving() as client:
         for path in ("virtual-machines/17", "virtual-machines/17/"):
