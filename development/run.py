@@ -110,16 +110,16 @@ async def _rack(where: Places, supervisor: Supervisor, environment: dict[str, st
 
 async def _join(token: str, environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "rackd", "join", token),
+        *(PROGRAMS / "rackd", "join", "-"),  # the token on standard input: an argument is there for all to see
         env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
     try:
         async with asyncio.timeout(START_S):
-            said, _ = await process.communicate()
+            said, _ = await process.communicate(token.encode() + b"\n")
     finally:
         if process.returncode is None:
             process.kill()

@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
+import treq
 from attrs import field, frozen
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
 from OpenSSL import SSL
@@ -22,13 +23,10 @@ from twisted.web._newclient import ParseError, RequestTransmissionFailed
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
-    PartialDownloadError,
     ResponseFailed,
     ResponseNeverReceived,
-    readBody,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
 
 from common.bridge import from_deferred
 from common.errors import (
@@ -139,7 +137,7 @@ class Api:
             async with asyncio.timeout(deadline_s):
                 producer = FileBodyProducer(BytesIO(data)) if data else None
                 response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
-                content = await _whole_body(response)
+                content = await from_deferred(treq.content(response))
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} gave no answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
@@ -216,14 +214,6 @@ def _fields(answer: Answer) -> dict[str, list[str]]:
     if not isinstance(plain, dict):
         return {}
     return {str(key): [str(each) for each in (v if isinstance(v, list) else [v])] for key, v in plain.items()}
-
-
-async def _whole_body(response: IResponse) -> bytes:
-    try:
-        content: bytes = await from_deferred(readBody(response))
-    except PartialDownloadError as error:  # no length was announced: it ended with the connection, as in HTTP/1.0
-        content = error.response or b""
-    return content
 
 
 def _signer(key: str) -> Client:

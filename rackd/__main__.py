@@ -38,7 +38,8 @@ def _status(arguments: Sequence[str]) -> int:
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     if asked.command == "join":
-        return daemon.run(_join(settings, asked.token, asked.name), when_interrupted=daemon.FAILED)
+        token = sys.stdin.readline().strip() if asked.token == "-" else asked.token  # noqa: S105  # a dash, no token
+        return daemon.run(_join(settings, token, asked.name), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
 
 
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     join = commands.add_parser("join", help="make this machine a rack of a region")
-    join.add_argument("token", metavar="TOKEN", help="one-time token, made with: innkeeper rack token")
+    join.add_argument("token", metavar="TOKEN", help="one-time token, made with: innkeeper rack token; - reads it")
     join.add_argument("--name", default=socket.gethostname(), help="the rack's name (default: this machine's)")
     commands.add_parser("run", help="run the rack, until SIGTERM")
     return parser
