@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from regiond.service import API_KEY_FILE
 from tests.waiting import eventually
 
 NO_PREFIX: tuple[str, ...] = ()
+NOTHING: Mapping[str, str] = {}
 
 
 def free_port() -> int:
@@ -74,6 +76,28 @@ class Daemons:
     async def start_rack(self) -> None:
         self._spawn("rack", (*self.rack_prefix, sys.executable, "-m", "rackd", "run"))
         await eventually(self.rack_is_linked)
+
+    async def start_second_region(self) -> None:
+        """Equal to the first, on ports of its own; from now on it is the one that is asked."""
+        self.http_port, self.rpc_port = free_port(), free_port()
+        self._spawn("region-2", (sys.executable, "-m", "regiond", "run"))
+        await eventually(self.region_is_ready)
+
+    async def start_second_rack(self) -> None:
+        """With an identity of its own, linked to the region that is asked."""
+        own = {"INNKEEPER_STATE": str(self.folder / "rack-2")}
+        token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
+        joining = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rackd", "join", "--name", "second", token, env=self._environment() | own
+        )
+        assert await joining.wait() == 0
+        self._spawn("rack-2", (sys.executable, "-m", "rackd", "run"), own)
+
+        async def is_linked() -> bool:
+            racks = (await self.api.get("racks/")).json()
+            return any(rack["name"] == "second" and rack["connected"] for rack in racks)
+
+        await eventually(is_linked)
 
     def kill(self, name: str) -> None:
         """-9: it gets no chance to say goodbye."""
@@ -155,10 +179,10 @@ class Daemons:
         finally:
             await db.close()
 
-    def _spawn(self, name: str, argv: tuple[str, ...]) -> None:
+    def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str] = NOTHING) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                argv, env=self._environment(), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                argv, env=self._environment() | dict(own), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _environment(self) -> dict[str, str]:
