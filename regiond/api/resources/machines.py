@@ -10,7 +10,7 @@ from regiond.api import shapes
 from regiond.api.encoding.machines import encode_machine, encode_power
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Choice, Field, Text
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
 from regiond.api.resources.machine_filters import FILTERS, keeps, wanted
 from regiond.api.services import Services
 from regiond.api.waiting import when_done
@@ -31,7 +31,7 @@ async def find_machine(services: Services, path: Mapping[str, str]) -> MachineVi
 
 async def _list(call: Call) -> Reply:
     found = await call.services.machines.list(wanted(call.values))
-    return json_reply([encode_machine(machine) for machine in found if keeps(machine, call.values)])
+    return list_reply(encode_machine(machine) for machine in found if keeps(machine, call.values))
 
 
 async def _read(call: Call) -> Reply:

@@ -1,0 +1,14 @@
+"""Bodies of answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regiond.api.replies import json_reply, list_reply
+
+
+@pytest.mark.parametrize("items", [[], [{}], [{"a": [1, {"b": None}], "é": "\n"}, {"c": []}], [1, "x", [2, 3]]])
+def test_a_list_made_item_by_item_is_the_same_to_the_byte(items: list[Any]) -> None:
+    assert list_reply(iter(items)) == json_reply(items)
