@@ -98,6 +98,27 @@ class HostNetwork:
 
 
 @frozen(kw_only=True)
+class ClusterMember:
+    """A server of a cluster, as the cluster says: `address` is where it is reached (`host:port`)."""
+
+    name: str
+    address: str
+    online: bool = True
+
+
+@frozen(kw_only=True)
+class Project:
+    """A project of a host, with what its guests were given."""
+
+    name: str
+    description: str = ""
+    guests: int = 0
+    cores: int = 0
+    memory_mib: int = 0
+    storage_bytes: int = 0
+
+
+@frozen(kw_only=True)
 class HostFacts:
     """What one discovery found out about a server.
 
@@ -116,6 +137,9 @@ class HostFacts:
     storage_pools: tuple[StoragePool, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
     tags: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()  # of the hypervisor's API, where it says so
+    cluster_member: str | None = None  # the name of this server in its cluster; None outside a cluster
+    cluster_members: tuple[ClusterMember, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -152,6 +176,8 @@ class Guest:
     huge_pages_backed: bool = False
     disks: tuple[GuestDisk, ...] = ()
     nics: tuple[GuestNic, ...] = ()
+    member: str | None = None  # of the cluster, where the guest is now
+    kind: str = "vm"  # or "container", which takes room like any guest and is never ours
 
 
 @frozen(kw_only=True)
@@ -233,7 +259,8 @@ class PeerIdentity:
 class HostAccess:
     """Everything a rack needs to speak to one host, for as long as it does; kept in memory only.
 
-    `credentials`: for libvirt over SSH `ssh_private_key` (OpenSSH PEM) or `power_pass`; secrets, so never printed.
+    `credentials`: for libvirt over SSH `ssh_private_key` (OpenSSH PEM) or `power_pass`; for LXD `certificate` and `key`
+    (PEM); secrets, so never printed.
     `pinned` is the `PeerIdentity.material` first trusted; None means that this host has no identity to check (a local
     socket) or that it is not trusted yet.
     """
@@ -242,6 +269,7 @@ class HostAccess:
     driver: DriverType
     address: str
     project: str = ""
+    member: str | None = None  # of the cluster behind the address: where guests are made, whose capacity counts
     installation_id: UUID
     credentials: Mapping[str, str] = field(factory=dict, repr=False)
     pinned: str | None = None

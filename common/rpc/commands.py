@@ -16,10 +16,12 @@ from common.values import (
     GuestSpec,
     HostAccess,
     HostFacts,
+    Mark,
     PeerIdentity,
     PowerAction,
     PowerState,
     Problem,
+    Project,
 )
 
 Q = TypeVar("Q")
@@ -121,6 +123,60 @@ class HostIdCall:
     host_id: int
 
 
+@frozen(kw_only=True)
+class TrustCall:
+    """Make the host trust `certificate_pem`, which is that of `access` unless another is to be added with its help.
+
+    `secret` is a trust token or a trust password; None asks only whether it is trusted already.
+    """
+
+    access: HostAccess
+    certificate_pem: str
+    name: str
+    secret: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class UntrustCall:
+    """Take a certificate (its SHA-256, plain hex) off the host's trust list; harmless when it is not there."""
+
+    access: HostAccess
+    fingerprint: str
+
+
+@frozen(kw_only=True)
+class ProjectCall:
+    """Make the project of `access` if the host has none of that name."""
+
+    access: HostAccess
+    description: str
+
+
+@frozen(kw_only=True)
+class ProjectList:
+    projects: tuple[Project, ...]
+
+
+@frozen(kw_only=True)
+class MarkCall:
+    """Put the mark on a foreign guest (`adopt`), or take ours off (`disown`): nothing else of the guest changes.
+
+    `guest_id` is the hypervisor's own, as a discovery told it.
+    """
+
+    access: HostAccess
+    guest_id: str
+    guest_name: str
+    mark: Mark
+    fence: Fence
+
+
+HOST_TRUST = Command("host.trust", TrustCall, Done)
+HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
+HOST_PROJECTS = Command("host.projects", HostCall, ProjectList)
+HOST_MAKE_PROJECT = Command("host.make_project", ProjectCall, Done)
+HOST_ADOPT = Command("host.adopt", MarkCall, Guest)
+HOST_DISOWN = Command("host.disown", MarkCall, Done)
 HOST_IDENTIFY = Command("host.identify", HostCall, PeerIdentity)  # what the host presents, without logging in
 HOST_REACH = Command("host.reach", HostCall, Reached)
 HOST_DISCOVER = Command("host.discover", HostCall, DiscoveryPart, streams=True)
