@@ -36,6 +36,8 @@ def _status(arguments: Sequence[str]) -> int:
     daemon.install_reactor()
     if asked.command == "apikey":
         return daemon.run(_make_key(settings, asked.username), when_interrupted=daemon.FAILED)
+    if asked.command == "replace-authority":
+        return daemon.run(_replace_authority(settings), when_interrupted=daemon.FAILED)
     if asked.command == "check":
         return daemon.run(_check(settings), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
@@ -51,6 +53,13 @@ async def _make_key(settings: RegionSettings, username: str) -> None:
     from regiond.maintenance import make_key  # noqa: PLC0415  # after the reactor
 
     print(await make_key(settings, username, "made on the region's machine"))  # noqa: T201  # the command's answer
+
+
+async def _replace_authority(settings: RegionSettings) -> None:
+    from regiond.maintenance import use_own_authority  # noqa: PLC0415  # after the reactor
+
+    fingerprint = await use_own_authority(settings)
+    print(f"The authority is {fingerprint} now: every rack and RPC client has to join again.")  # noqa: T201
 
 
 async def _check(settings: RegionSettings) -> None:
@@ -70,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the region, until SIGTERM")
     key = commands.add_parser("apikey", help="make a further API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
+    commands.add_parser("replace-authority", help="use the authority of this region's folder; all racks join again")
     commands.add_parser("check", help="hold the ledger's totals against its claims")
     return parser
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from common.private_files import make_usable_folder
 from regiond.accounts.service import Accounts
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
+from regiond.installation import replace_authority
 from regiond.ledger import store as ledger
 from regiond.settings import RegionSettings
 
@@ -25,6 +27,17 @@ async def check(settings: RegionSettings) -> list[str]:
     try:
         async with database.connection() as db:
             return await ledger.check(db)
+    finally:
+        await database.close()
+
+
+async def use_own_authority(settings: RegionSettings) -> str:
+    """The authority in this region's folder becomes the installation's; its fingerprint. Racks have to join again."""
+    make_usable_folder(settings.state)
+    database = await _open(settings)
+    try:
+        async with database.transaction() as db:
+            return await replace_authority(db, settings.state)
     finally:
         await database.close()
 

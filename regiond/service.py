@@ -37,6 +37,7 @@ from regiond.hosts.refresh import Refresher
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
+from regiond.installation import open_authority
 from regiond.machines.composing import Composer
 from regiond.machines.service import Machines
 from regiond.machines.steps import CleanUpGuest, ComposeMachine, DeleteMachine, PowerMachine
@@ -122,12 +123,12 @@ class RegionService:
         dsn = settings.required_database
         make_usable_folder(settings.state)
         credentials = Credentials(open_master_key(settings.state, os.environ))
-        authority = Authority.open(settings.state / "authority")
         await migrate(dsn)
         database = await Database.open(dsn)
         running.push_async_callback(database.close)
-        async with database.connection() as db:
+        async with database.transaction() as db:
             await credentials.check(db)
+            authority = await open_authority(db, settings.state)
             installation_id: UUID = await rack_store.installation_id(db)
         return self._put_together(dsn, database, credentials, authority, installation_id)
 

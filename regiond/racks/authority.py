@@ -44,6 +44,11 @@ class Authority:
     _key_pem: str = field(repr=False, alias="key_pem")
     _clock: Callable[[], datetime] = field(default=utc_now, alias="clock", eq=False, repr=False)
 
+    @staticmethod
+    def is_kept_in(folder: Path) -> bool:
+        """Whether `open` would find one there."""
+        return (folder / _FILE).exists()
+
     @classmethod
     def open(cls, folder: Path, clock: Callable[[], datetime] = utc_now) -> Authority:
         """The authority kept in `folder`, made at first. Several processes may do this at once and get the same one.

@@ -30,6 +30,8 @@ _LIST = _SELECT + " where r.removed_at is null order by r.name"
 _READ = _SELECT + " where r.id = $1"
 
 _INSTALLATION = "select id from installation"
+_AUTHORITY = "select authority_fingerprint from installation for update"
+_SET_AUTHORITY = "update installation set authority_fingerprint = $1"
 
 _INSERT_INVITATION = """
     insert into rack_token (secret_hash, created_by, expires_at) values ($1, $2, now() + $3::interval)
@@ -129,6 +131,16 @@ class ClientStanding:
 async def installation_id(db: Db) -> UUID:
     found: UUID = await db.fetchval(_INSTALLATION)
     return found
+
+
+async def authority_fingerprint(db: Db) -> str | None:
+    """Of the authority that signed for this installation so far; None before the first start. Locked: two first starts at once agree on one."""
+    found: str | None = await db.fetchval(_AUTHORITY)
+    return found
+
+
+async def set_authority_fingerprint(db: Db, fingerprint: str) -> None:
+    await db.execute(_SET_AUTHORITY, fingerprint)
 
 
 async def list_racks(db: Db) -> tuple[RackView, ...]:

@@ -4,3 +4,6 @@ create table region_address (
     address text primary key,
     seen_at timestamptz not null default now()
 );
+
+-- Which authority the racks of this installation trust: a region without it must not quietly begin with another.
+alter table installation add column authority_fingerprint text;
