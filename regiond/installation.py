@@ -27,8 +27,8 @@ async def open_authority(db: Db, state: Path) -> Authority:
     if known is not None and not Authority.is_kept_in(folder):
         raise BadSettings(
             f"{folder} does not hold this installation's authority (SHA-256 {known}). Is `state` the right folder? If "
-            "so, bring it back from a backup; if it is lost, `regiond replace-authority` makes a new one, and every rack "
-            "and RPC client has to join again."
+            "so, bring it back from a backup; if it is lost, `regiond replace-authority` makes a new one, and every "
+            "rack and RPC client has to join again."
         )
     authority = await asyncio.to_thread(Authority.open, folder)
     if known is None:

@@ -134,7 +134,10 @@ async def installation_id(db: Db) -> UUID:
 
 
 async def authority_fingerprint(db: Db) -> str | None:
-    """Of the authority that signed for this installation so far; None before the first start. Locked: two first starts at once agree on one."""
+    """Of the authority that signed for this installation so far; None before the first start.
+
+    The row is locked: two first starts at once agree on one.
+    """
     found: str | None = await db.fetchval(_AUTHORITY)
     return found
 
