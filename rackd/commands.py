@@ -12,9 +12,11 @@ from uuid import UUID
 
 from common.errors import Unsupported
 from common.rpc.commands import (
+    HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
     HOST_DISCOVER,
+    HOST_DISOWN,
     HOST_FIND,
     HOST_FORGET,
     HOST_IDENTIFY,
@@ -31,6 +33,7 @@ from common.rpc.commands import (
     GuestCall,
     HostCall,
     HostIdCall,
+    MarkCall,
     PowerCall,
     PowerReply,
     Reached,
@@ -67,6 +70,8 @@ class HostCommands:
             HOST_DECOMPOSE: self.decompose,
             HOST_POWER: self.power,
             HOST_FIND: self.find,
+            HOST_ADOPT: self.adopt,
+            HOST_DISOWN: self.disown,
             HOST_WATCH: self.watch,
             HOST_FORGET: self.forget,
         }
@@ -117,6 +122,22 @@ class HostCommands:
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
         found = await self._look(call.access, lambda driver: driver.find(call.guest), what="find")
         return FoundGuest(guest=found)
+
+    async def adopt(self, _: EventLink, call: MarkCall) -> Guest:
+        return await self._act(
+            call.access,
+            lambda driver: driver.adopt(call.guest_id, call.guest_name, call.mark),
+            call.fence,
+            call.mark.machine_id,
+            what="adopt",
+        )
+
+    async def disown(self, _: EventLink, call: MarkCall) -> Done:
+        def work(driver: Driver) -> None:
+            driver.disown(call.guest_id, call.guest_name, call.mark)
+
+        await self._act(call.access, work, call.fence, call.mark.machine_id, what="disown")
+        return Done()
 
     async def watch(self, link: EventLink, call: HostCall) -> Done:
         await self._watching.watch(link, call.access, deadline_s=LONGEST_S)

@@ -12,6 +12,7 @@ from common.values import (
     GuestRef,
     GuestSpec,
     HostAccess,
+    Mark,
     PeerIdentity,
     PowerAction,
     PowerState,
@@ -46,7 +47,8 @@ class Driver(Protocol):
         """Return once the guest and the volumes made for it are gone. A guest that is gone already is success.
 
         `volumes` are (pool_id, volume) pairs given at compose. Removes nothing that was not made by `compose`: disks
-        attached later, shared volumes and ISO images stay.
+        attached later, shared volumes and ISO images stay, and so do the disks of a guest that was adopted, as far as
+        the hypervisor can keep a disk without its guest.
         """
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
@@ -57,6 +59,19 @@ class Driver(Protocol):
 
     def find(self, guest: GuestRef) -> Guest | None:
         """The guest that carries the mark, whatever its name is now, or None when the host has none."""
+
+    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
+        """Put the mark on a foreign guest and change nothing else of it, running or not. Calling again is harmless.
+
+        `guest_id` says which guest, `name` only helps to find it. On libvirt `mark.machine_id` is the domain's own
+        UUID. Raises NotFound, and NameTaken when the guest carries another mark, or another guest carries this one.
+        """
+
+    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+        """Take this mark off the guest that carries it and change nothing else.
+
+        A guest that is gone, or that does not carry this mark, is success.
+        """
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         """Call `notify`, from any thread, at each change of a guest until the returned function is called.

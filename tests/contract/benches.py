@@ -47,6 +47,9 @@ class Bench(Protocol):
     def make_foreign(self, name: str) -> None:
         """A guest that somebody else made: no mark, switched off."""
 
+    def start(self, name: str) -> None:
+        """Switch on a guest that somebody else made."""
+
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
         """The volume of `disk` as `compose(spec)` makes it, without the guest: a rack that was killed in between."""
 
@@ -108,6 +111,11 @@ class SimulatedBench:
         with self._store.writing() as db:
             disk = DiskSpec(volume=f"{name}-disk", pool_id="default", size_bytes=DISK_BYTES, serial="foreign")
             guests.add_foreign_guest(db, name, cores=1, memory_mib=128, disk=disk, power=PowerState.OFF)
+
+    def start(self, name: str) -> None:
+        with self._store.writing() as db:
+            (found,) = [guest for guest in guests.all_guests(db) if guest.name == name]
+            guests.set_power(db, found, PowerState.ON)
 
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
         with self._store.writing() as db:

@@ -58,6 +58,9 @@ class LibvirtBench:
         ET.SubElement(domain, "devices").append(disk_element("vda", self._new_volume(f"{name}-disk")))
         self.administrator.defineXML(ET.tostring(domain, encoding="unicode"))
 
+    def start(self, name: str) -> None:
+        self.administrator.lookupByName(name).create()
+
     def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
         self._pool.createXML(volume_xml(disk, "dir"))
 

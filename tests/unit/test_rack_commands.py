@@ -13,9 +13,11 @@ from attrs import define, evolve, field
 
 from common.errors import DeadlineExceeded, InvalidRequest, NameTaken, NotFound, StaleAttempt, Unsupported
 from common.rpc.commands import (
+    HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
     HOST_DISCOVER,
+    HOST_DISOWN,
     HOST_EVENT,
     HOST_FIND,
     HOST_FORGET,
@@ -31,6 +33,7 @@ from common.rpc.commands import (
     HostCall,
     HostEvent,
     HostIdCall,
+    MarkCall,
     PowerCall,
 )
 from common.rpc.connection import Link, Role, Side
@@ -156,6 +159,27 @@ async def test_every_discovery_ends_in_one_last_part(rack: Rack, guests: int, pa
     assert len(found) == parts
     assert [part.last for part in found].count(True) == 1
     assert found[-1].last
+
+
+async def test_a_guest_is_adopted_and_let_go_again(rack: Rack) -> None:
+    link = await rack.link()
+    (part,) = await discover(link, "guests=1")
+    (found,) = part.guests
+    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+
+    def call(attempt: int) -> MarkCall:
+        fence = Fence(machine_id=str(mark.machine_id), operation_id=1, attempt=attempt)
+        return MarkCall(
+            access=access("guests=1"), guest_id=found.guest_id, guest_name=found.name, mark=mark, fence=fence
+        )
+
+    adopted = await link.call(HOST_ADOPT, call(2), deadline_s=DEADLINE_S)
+    assert adopted == evolve(found, mark=mark)
+    with pytest.raises(StaleAttempt):
+        await link.call(HOST_DISOWN, call(1), deadline_s=DEADLINE_S)
+    await link.call(HOST_DISOWN, call(2), deadline_s=DEADLINE_S)
+    (part,) = await discover(link, "guests=1")
+    assert part.guests == (found,)
 
 
 async def test_a_machine_lives_from_compose_to_decompose(rack: Rack) -> None:

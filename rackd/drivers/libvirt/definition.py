@@ -128,13 +128,17 @@ def domain_xml(spec: GuestSpec, disks: Iterable[MadeDisk], traits: HostTraits, o
 
 def _metadata(mark: Mark) -> Element:
     metadata = ET.Element("metadata")
-    ET.SubElement(
-        metadata,
-        f"{{{MARK_NAMESPACE}}}mark",
-        installation=str(mark.installation_id),
-        machine=str(mark.machine_id),
-    )
+    ET.SubElement(metadata, f"{{{MARK_NAMESPACE}}}mark", _mark_attributes(mark))
     return metadata
+
+
+def _mark_attributes(mark: Mark) -> dict[str, str]:
+    return {"installation": str(mark.installation_id), "machine": str(mark.machine_id)}
+
+
+def mark_element(mark: Mark) -> str:
+    """What setMetadata takes: libvirt itself puts it into the namespace."""
+    return ET.tostring(ET.Element("mark", _mark_attributes(mark)), encoding="unicode")
 
 
 def _os(traits: HostTraits, offer: Offer) -> Element:

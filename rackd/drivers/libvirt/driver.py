@@ -7,8 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound
-from common.values import Discovery, Guest, GuestChange, GuestRef, GuestSpec, PowerAction, PowerState
+from common.errors import DriverFailed, InnkeeperError, InvalidRequest, NameTaken, NotFound, Unsupported
+from common.values import Discovery, Guest, GuestChange, GuestRef, GuestSpec, Mark, PowerAction, PowerState
 from rackd.drivers.libvirt import definition, facts, guests, power, storage
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.handles import Domain, Volume
@@ -97,6 +97,30 @@ class LibvirtDriver:
             raise NotFound(f"The host has no guest {guest.name} of ours (id {guest.mark.machine_id}).", name=guest.name)
         return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
 
+    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
+        """Raises Unsupported for a domain without a definition of its own: it could never be started again."""
+        client = self._session.client()
+        domain = client.domain(guest_id)
+        if domain is None:
+            raise NotFound(f"The host has no guest {name} (id {guest_id}).", name=name)
+        if domain.uuid != str(mark.machine_id):
+            raise InvalidRequest(f"{domain.name} has the id {domain.uuid}, so it cannot be machine {mark.machine_id}.")
+        if not domain.is_persistent():
+            raise Unsupported(f"{domain.name} is transient: it is gone once it is switched off. Define it first.")
+        marks = marks_of(domain)
+        if marks - {mark, None}:
+            raise NameTaken(f"{domain.name} carries another mark already.", name=name)
+        if None in marks:
+            domain.set_mark(definition.mark_element(mark), guests.MARK_NAMESPACE)
+            log.info("guest_marked", guest=domain.name)
+        return self._guest(client, domain)
+
+    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+        domain = self._session.client().domain(str(mark.machine_id))
+        if domain is not None and mark in marks_of(domain):
+            domain.set_mark(None, guests.MARK_NAMESPACE)
+            log.info("guest_unmarked", guest=domain.name)
+
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         watch = Watch(self._session, notify)
         self._watches.add(watch)
@@ -160,6 +184,12 @@ class LibvirtDriver:
             domain.undefine()
         except NotFound:
             log.info("guest_was_gone", guest=domain.name)
+
+
+def marks_of(domain: Domain) -> set[Mark | None]:
+    """What the definition carries, and what the domain carries as it runs."""
+    what = f"the guest {domain.name}"
+    return {guests.mark_of_definition(parse(xml, what)) for xml in (domain.xml(), domain.definition())}
 
 
 def undo(client: Client, spec: GuestSpec, domain: Domain | None, made: list[Volume]) -> None:

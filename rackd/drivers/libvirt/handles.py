@@ -37,6 +37,21 @@ class Domain:
     def xml(self) -> str:
         return str(self._call("reading", self._handle.XMLDesc))
 
+    def definition(self) -> str:
+        """As it will be at its next start; of a transient domain, which has no other, as it is now."""
+        return str(self._call("reading", self._handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+    def is_persistent(self) -> bool:
+        return bool(self._call("asking after the definition of", self._handle.isPersistent))
+
+    def set_mark(self, element: str | None, namespace: str) -> None:
+        """Write the metadata element of `namespace`, or remove it (None): in the definition, and as it runs."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        if self._call("asking whether it runs:", self._handle.isActive):
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        arguments = (libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "innkeeper", namespace, flags)
+        self._call("marking", self._handle.setMetadata, *arguments)
+
     def state(self) -> int:
         return int(self._call("asking for the state of", self._handle.state)[0])
 

@@ -19,6 +19,7 @@ from common.values import (
     GuestRef,
     GuestSpec,
     HostAccess,
+    Mark,
     PeerIdentity,
     PowerAction,
     PowerState,
@@ -114,6 +115,30 @@ class SimulatedDriver:
         self._pace.call("find guest")
         with self._store.reading() as db:
             return guests.by_mark(db, guest.mark)
+
+    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
+        self._pace.call("mark guest")
+        with self._store.writing() as db:
+            found = guests.by_id(db, guest_id)
+            if found is None:
+                raise NotFound(f"{self._address.identity} has no guest '{name}' (id {guest_id}).", name=name)
+            if found.mark == mark:
+                return found
+            other = guests.by_mark(db, mark)
+            if found.mark is not None or other is not None:
+                held = found if other is None else other
+                raise NameTaken(
+                    f"'{name}' cannot be adopted: '{held.name}' on {self._address.identity} carries a mark already.",
+                    name=name,
+                )
+            return guests.set_mark(db, found, mark)
+
+    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+        self._pace.call("unmark guest")
+        with self._store.writing() as db:
+            found = guests.by_mark(db, mark)
+            if found is not None:
+                guests.set_mark(db, found, None)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         self._pace.call("watch")

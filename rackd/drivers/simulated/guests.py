@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID, uuid4
 
+from attrs import evolve
+
 from common.values import (
     DiskSpec,
     Guest,
@@ -54,6 +56,19 @@ def all_guests(db: sqlite3.Connection) -> tuple[Guest, ...]:
 def by_mark(db: sqlite3.Connection, mark: Mark) -> Guest | None:
     row = db.execute("select * from guest where installation_id = ? and machine_id = ?", _mark_texts(mark)).fetchone()
     return _with_devices(db, [row], row["guest_id"])[0] if row else None
+
+
+def by_id(db: sqlite3.Connection, guest_id: str) -> Guest | None:
+    row = db.execute("select * from guest where guest_id = ?", (guest_id,)).fetchone()
+    return _with_devices(db, [row], guest_id)[0] if row else None
+
+
+def set_mark(db: sqlite3.Connection, guest: Guest, mark: Mark | None) -> Guest:
+    """The guest with that mark, or without one. Its volumes stay those of whoever they were made for."""
+    texts = _mark_texts(mark)
+    db.execute("update guest set installation_id = ?, machine_id = ? where guest_id = ?", (*texts, guest.guest_id))
+    record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
+    return evolve(guest, mark=mark)
 
 
 def name_exists(db: sqlite3.Connection, name: str) -> bool:
