@@ -39,6 +39,7 @@ KNOWN_KEYS = frozenset(
         "database",
         "http_host",
         "http_port",
+        "public_url",
         "rpc_address",
         "rpc_host",
         "rpc_port",

@@ -26,6 +26,7 @@ from regiond.api.endpoint import SiteInfo
 from regiond.api.services import Services
 from regiond.api.site import make_site
 from regiond.attending import Attendance
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.service import Credentials
 from regiond.db.listener import Notifications
@@ -37,6 +38,8 @@ from regiond.hosts.refresh import Refresher
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
+from regiond.hosts.trust import Trust
+from regiond.hosts.trust_text import certificate_url
 from regiond.installation import open_authority
 from regiond.machines.composing import Composer
 from regiond.machines.service import Machines
@@ -94,6 +97,7 @@ class RegionService:
     def __init__(self, settings: RegionSettings, manager: ServiceManager) -> None:
         self._settings = settings
         self._manager = manager
+        self._http_port = settings.http_port
 
     async def serve(self) -> None:
         """Until cancelled: then it takes no more work and hands back its leases. Raises what kept it from starting."""
@@ -122,7 +126,8 @@ class RegionService:
         settings.check()
         dsn = settings.required_database
         make_usable_folder(settings.state)
-        credentials = Credentials(open_master_key(settings.state, os.environ))
+        master_key = open_master_key(settings.state, os.environ)
+        credentials = Credentials(master_key)
         await migrate(dsn)
         database = await Database.open(dsn)
         running.push_async_callback(database.close)
@@ -130,10 +135,17 @@ class RegionService:
             await credentials.check(db)
             authority = await open_authority(db, settings.state)
             installation_id: UUID = await rack_store.installation_id(db)
-        return self._put_together(dsn, database, credentials, authority, installation_id)
+        key_pairs = KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname())
+        return self._put_together(dsn, database, credentials, key_pairs, authority, installation_id)
 
     def _put_together(
-        self, dsn: str, database: Database, credentials: Credentials, authority: Authority, installation_id: UUID
+        self,
+        dsn: str,
+        database: Database,
+        credentials: Credentials,
+        key_pairs: KeyPairs,
+        authority: Authority,
+        installation_id: UUID,
     ) -> Parts:
         settings = self._settings
         hostname = socket.gethostname()
@@ -157,16 +169,22 @@ class RegionService:
             return await hosts.access(host_id)
 
         calls = HostCalls(links, racks, access_of)
+
+        def host_certificate_url(host_name: str) -> str:
+            return certificate_url(self._public_url(), host_name)
+
         hosts = Hosts(
-            database, operations, groups, credentials, calls,
+            database, operations, groups, credentials, calls, key_pairs,
             installation_id=installation_id, simulated_allowed=settings.simulated_hosts is not None,
+            certificate_url=host_certificate_url,
         )  # fmt: skip
         composer = Composer(
             database, operations, hosts, groups, calls, installation_id=installation_id, strategy="spread"
         )
         machines = Machines(database, operations, calls, composer, installation_id=installation_id)
 
-        refresher = Refresher(database, calls, machines.clean_up, operation_store.wake_waiting)
+        trust = Trust(database, calls, credentials, key_pairs, certificate_url=host_certificate_url)
+        refresher = Refresher(database, calls, machines.clean_up, operation_store.wake_waiting, trust)
         schedule = RefreshSchedule(database, refresher, every_s=settings.refresh_every_s)
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         works = (
@@ -259,8 +277,16 @@ class RegionService:
                     await site.close()
 
         running.push_async_callback(stop)
-        number: int = getattr(port.getHost(), "port", 0)
-        return number
+        self._http_port = getattr(port.getHost(), "port", 0)
+        return self._http_port
+
+    def _public_url(self) -> str:
+        """Scheme, host and port, as people are told them."""
+        host = self._settings.http_host
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            host = socket.gethostname()
+        given = self._settings.public_url
+        return given.rstrip("/") if given else f"http://{f'[{host}]' if ':' in host else host}:{self._http_port}"
 
     async def _keep_first_key(self, accounts: Accounts) -> None:
         """At the very first start: an account `admin`, its key in a file that only we may read."""

@@ -24,6 +24,9 @@ class RegionSettings:
     )
     http_host: str = setting("127.0.0.1", "The address on which the API is served.")
     http_port: int = setting(5240, "The port on which the API is served.", at_least=0, at_most=65535)
+    public_url: str | None = setting(
+        None, "Where people and servers reach the API, as instructions say it. Default: http://http_host:http_port."
+    )
     rpc_host: str = setting("127.0.0.1", "The address on which racks and RPC clients are awaited; empty for all.")
     rpc_port: int = setting(5250, "The port on which racks and RPC clients are awaited.", at_least=0, at_most=65535)
     rpc_address: str | None = setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from regiond.api.endpoint import Resource
 from regiond.api.resources import (
     accounts,
+    certificates,
     groups,
     machines,
     nodes,
@@ -28,4 +29,4 @@ RESOURCES: tuple[Resource, ...] = (
     *rpc_clients.RESOURCES,
     *accounts.RESOURCES,
 )
-SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES))
+SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE)

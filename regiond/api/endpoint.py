@@ -116,12 +116,13 @@ def _param(one: Field) -> str:
 class Resource:
     """A path and what can be asked there. `described` is off for what has no command of the CLI.
 
-    `handler` is part of the contract: command names are made from it. `path` is below `/MAAS/api/2.0/`; names in braces
-    are its parameters.
+    `handler` is part of the contract: command names are made from it. `path` is below `base`; names in braces are its
+    parameters.
     """
 
     handler: str
     path: str
+    base: str = BASE
     doc: str
     described: bool = True
     endpoints: tuple[Endpoint, ...] = field()
@@ -134,7 +135,7 @@ class Resource:
 
     @property
     def full_path(self) -> str:
-        return BASE + self.path
+        return self.base + self.path
 
     @property
     def params(self) -> list[str]:

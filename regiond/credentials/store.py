@@ -15,7 +15,11 @@ _PUT = """
 _OF_HOST = "select name, sealed from secret where host_id = $1"
 _DELETE = "delete from secret where host_id = $1 and ($2::text[] is null or name = any($2))"
 # One of each master key that was ever used here.
-_SAMPLES = "select distinct on (substring(sealed for 9)) sealed from secret order by substring(sealed for 9)"
+_SAMPLES = """
+    select distinct on (substring(sealed for 9)) sealed
+      from (select sealed from secret union all select sealed_key from key_pair) everything
+     order by substring(sealed for 9)
+"""
 
 
 async def put(db: Db, host_id: int, name: str, sealed: bytes) -> None:

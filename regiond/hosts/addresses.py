@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from common import libvirt_address
-from common.errors import InvalidRequest, Unsupported
+from common import libvirt_address, lxd_address
+from common.errors import InvalidRequest
 from common.simulated_address import SimulatedAddress
 from common.values import DriverType
 
@@ -33,7 +33,7 @@ def parse(driver: DriverType, text: str, *, simulated_allowed: bool) -> Address:
     if driver is DriverType.LIBVIRT:
         found = _by_field(libvirt_address.parse, text)
         return Address(normalised=found.normalised, needs_ssh_key=found.needs_ssh_key, has_identity=found.needs_ssh_key)
-    raise Unsupported("LXD hosts cannot be added yet.", driver=driver.value)
+    return Address(normalised=_by_field(lxd_address.parse, text).normalised, has_identity=True)
 
 
 def _by_field(parse_text: Callable[[str], T], text: str) -> T:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from common.values import DriverType, HostNetwork, NumaNode, Problem
 from regiond.groups.model import ResourcePool, Zone
 
+MASK = "********"  # stands for a secret that is not shown; sent back, it changes nothing
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
 MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
 
@@ -81,6 +82,8 @@ class HostView:
     networks: tuple[HostNetwork, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
     public_key: str | None = None
+    certificate_fingerprint: str | None = None  # of our own certificate, on LXD
+    certificate_expires_at: datetime | None = None
     pinned_fingerprint: str | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -120,6 +123,9 @@ class NewHost:
     memory_over_commit_ratio: float = 1.0
     default_macvlan_mode: str | None = None
     power_pass: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
+    certificate: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
@@ -134,9 +140,13 @@ class HostChange:
     tags: tuple[str, ...] | None = None
     cpu_over_commit_ratio: float | None = None
     memory_over_commit_ratio: float | None = None
+    project: str | None = None
     default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
     power_pass: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
+    certificate: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 ParametersView = dict[str, str]

@@ -11,13 +11,14 @@ from attrs import frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
 from common.rpc.commands import HOST_IDENTIFY, HostCall
-from common.values import Discovery, Mark
+from common.values import Discovery, DriverType, Mark
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import addresses, store
 from regiond.hosts.intake import Changes, Finding, Leftover
 from regiond.hosts.intake_store import take_in
+from regiond.hosts.trust import Trust
 from regiond.racks.calls import HostCalls
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ class Refresher:
         calls: HostCalls,
         clean_up: CleanUp,
         on_back: Callable[[Db, int], Awaitable[None]],
+        trust: Trust,
     ) -> None:
         self._database = database
         self._calls = calls
         self._clean_up = clean_up
         self._on_back = on_back
+        self._trust = trust
 
     async def refresh(self, host_id: int) -> None:
         """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
@@ -69,16 +72,26 @@ class Refresher:
 
     async def look(self, host_id: int) -> Look:
         """Pins the host's identity at first trust. An error is kept on the host, and told once as an event."""
+        async with self._database.connection() as db:
+            link = await store.link(db, host_id)
         try:
-            await self._pin(host_id)
+            await self._pin(host_id, link)
+            if link.driver is DriverType.LXD:
+                await self._trust.admit(host_id)
             async with self._database.connection() as db:
                 began_at: datetime = await db.fetchval("select clock_timestamp()")
-            return Look(began_at=began_at, found=await self._calls.discover(host_id, deadline_s=DISCOVER_DEADLINE_S))
+            found = await self._trust.discover(host_id, link, deadline_s=DISCOVER_DEADLINE_S)
+            return Look(began_at=began_at, found=found)
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
-            await self._keep(host_id, error)
-            raise
+            explained = self._trust.explained(await self._link(host_id), error)
+            await self._keep(host_id, explained)
+            raise explained from error
+
+    async def _link(self, host_id: int) -> store.Link:
+        async with self._database.connection() as db:
+            return await store.link(db, host_id)
 
     async def take_in(self, db: Db, host_id: int, look: Look) -> Changes:
         """Write what is new, and say so; inside the caller's transaction."""
@@ -97,9 +110,7 @@ class Refresher:
             await self._on_back(db, host_id)  # on this connection: a second one for each of many could use up the pool
         return changes
 
-    async def _pin(self, host_id: int) -> None:
-        async with self._database.connection() as db:
-            link = await store.link(db, host_id)
+    async def _pin(self, host_id: int, link: store.Link) -> None:
         if link.pinned is not None:
             return
         if not addresses.parse(link.driver, link.address, simulated_allowed=True).has_identity:
@@ -107,8 +118,10 @@ class Refresher:
         identity = await self._calls.call(
             host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
         )
+        await self._trust.check_token(host_id, link, identity.material)
         async with self._database.transaction() as db:
             await store.pin(db, host_id, identity.material, identity.fingerprint)
+            await self._trust.pinned(db, host_id, link, identity)
             message = f"{link.name} is trusted by its {identity.kind} {identity.fingerprint}, seen for the first time"
             details = {"fingerprint": identity.fingerprint}
             await Events.record(db, "host_pinned", message, host_id=host_id, details=details)
@@ -129,6 +142,7 @@ class Refresher:
             link = await store.link(db, host_id)
             known = (await store.read(db, host_id)).error_code
             await store.set_unreachable(db, host_id, error.code, error.message)
+            await self._trust.keep_looking(db, host_id, link, error)
             if known != error.code and not isinstance(error, RackUnreachable):
                 level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
                 kind, message = f"host_{error.code}", f"{link.name}: {error.message}"

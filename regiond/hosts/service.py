@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,15 +11,17 @@ from attrs import evolve
 
 from common.errors import Busy, InnkeeperError, InvalidRequest, NotFound, OperationPending
 from common.rpc.commands import HOST_IDENTIFY, HostCall
-from common.values import Guest, HostAccess, PowerState
+from common.values import DriverType, Guest, HostAccess, PowerState
 from regiond.accounts.model import Caller
+from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.service import Credentials
-from regiond.credentials.ssh_keys import make_ssh_key_pair
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts import addresses, intake_store, store
+from regiond.hosts.credentialing import Credentialing
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
+from regiond.hosts.parameters import parameters_of
 from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
 from regiond.names import new_hostname, new_system_id
 from regiond.operations import store as operation_store
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 FIRST_REFRESH_WAIT_S = 50.0  # clients give up on adding a host after 60
+DEFAULT_PROJECT = "default"
 CONSOLE_TAG = "pod-console-logging"
 REMOVE_MAX_FAILURES = 200
 
@@ -49,17 +53,22 @@ class Hosts:
         groups: Groups,
         credentials: Credentials,
         calls: HostCalls,
+        key_pairs: KeyPairs,
         *,
         installation_id: UUID,
         simulated_allowed: bool,
+        certificate_url: Callable[[str], str],
     ) -> None:
         self._database = database
         self._operations = operations
         self._groups = groups
         self._credentials = credentials
         self._calls = calls
+        self._key_pairs = key_pairs
+        self._credentialing = Credentialing(database, credentials, key_pairs)
         self._installation_id = installation_id
         self._simulated_allowed = simulated_allowed
+        self._certificate_url = certificate_url
 
     async def list(self) -> tuple[HostView, ...]:
         """By id."""
@@ -78,19 +87,16 @@ class Hosts:
         zone_id = await self._zone_id(new.zone) or 1
         pool_id = await self._pool_id(new.pool) or 0
         name = new.name or new_hostname()
-        pair = make_ssh_key_pair(name) if address.needs_ssh_key else None
-        secrets = {"power_pass": new.power_pass} if new.power_pass else {}
+        prepared = await self._credentialing.prepare(new, name, address)
+        project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
         async with self._database.transaction() as db:
             host_id = await store.insert(
-                db, name=name, driver=new.driver, address=address.normalised, project=new.project, zone_id=zone_id,
+                db, name=name, driver=new.driver, address=address.normalised, project=project, zone_id=zone_id,
                 pool_id=pool_id, tags=_with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
                 memory_over_commit_ratio=new.memory_over_commit_ratio, default_macvlan_mode=new.default_macvlan_mode,
-                system_id=new_system_id(), public_key=pair.public_line if pair else None,
+                system_id=new_system_id(), public_key=prepared.public_key,
             )  # fmt: skip
-            if pair is not None:
-                secrets["ssh_private_key"] = pair.private_pem
-            if secrets:
-                await self._credentials.store(db, host_id, secrets)
+            await self._credentialing.keep(db, host_id, address, prepared, new.driver)
             await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
         await self._refresh_quietly(caller, host_id)
         return await self.read(host_id)
@@ -101,11 +107,14 @@ class Hosts:
         before = await self.read(host_id)
         if change.driver is not None and change.driver is not before.driver:
             raise InvalidRequest.of({"type": [_TYPE_FIXED]})
+        if change.project is not None and change.project != before.project:
+            raise InvalidRequest.of({"project": [_PROJECT_FIXED]})
         address = None
         if change.address is not None:
             parsed = addresses.parse(before.driver, change.address, simulated_allowed=self._simulated_allowed)
             address = parsed.normalised if parsed.normalised != before.address else None
         zone_id, pool_id = await self._zone_id(change.zone), await self._pool_id(change.pool)
+        prepared = await self._credentialing.prepare_change(change, before, address)
         async with self._database.transaction() as db:
             storage_pool_id = await self._storage_pool_id(db, host_id, change.default_storage_pool)
             await store.update(
@@ -117,8 +126,7 @@ class Hosts:
             )  # fmt: skip
             if address is not None:
                 await store.unpin(db, host_id)  # another place proves itself anew
-            if change.power_pass:
-                await self._credentials.store(db, host_id, {"power_pass": change.power_pass})
+            await self._credentialing.keep_change(db, before, prepared, address)
             await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=host_id)
         await self._refresh_quietly(caller, host_id)
         return await self.read(host_id)
@@ -173,14 +181,13 @@ class Hosts:
         host = await self.read(host_id)
         async with self._database.connection() as db:
             secrets = await self._credentials.load(db, host_id)
-        found = {"power_address": host.address, "power_pass": secrets.get("power_pass", "")}
-        if host.public_key:
-            found["ssh_public_key"] = host.public_key
-        if host.pinned_fingerprint:
-            found["host_key_fingerprint"] = host.pinned_fingerprint
-        if host.project:
-            found["project"] = host.project
-        return found
+            pair = await self._key_pairs.of_host(db, host_id)
+        return parameters_of(host, secrets, pair, self._certificate_url(host.name))
+
+    async def certificate(self, name: str) -> str:
+        """The certificate of the LXD host of that name, as PEM: for anyone. Raises NotFound, WrongState."""
+        async with self._database.connection() as db:
+            return await self._key_pairs.certificate_named(db, name)
 
     async def add_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
         caller.require_admin()
@@ -234,7 +241,12 @@ class Hosts:
         """How to speak to the host, its secrets included: for a call that is about to be made, never kept."""
         async with self._database.connection() as db:
             link = await store.link(db, host_id)
-            secrets = await self._credentials.load(db, host_id)
+            secrets: Mapping[str, str]
+            if link.driver is DriverType.LXD:
+                pair = await self._key_pairs.of_host(db, host_id)
+                secrets = pair.credentials if pair is not None else {}
+            else:
+                secrets = await self._credentials.load(db, host_id)
         return HostAccess(
             host_id=host_id,
             driver=link.driver,
@@ -287,4 +299,5 @@ def _with_console_tag(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+_PROJECT_FIXED = "A host keeps its project. Add another host for the other project: both share the server."
 _TYPE_FIXED = "Cannot change the type of a pod. Delete and re-create the pod with a different type."

@@ -12,6 +12,7 @@ from attrs import frozen
 from common.errors import InvalidRequest, NotFound
 from common.values import DriverType, HostNetwork, NumaNode, Problem
 from common.wire import from_plain
+from regiond.credentials import key_pair_store as key_pairs
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.ledger import store as ledger
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 _HOSTS = """
     select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
-           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.networks, s.numa_nodes, v.refreshed_at
+           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.networks, s.numa_nodes, v.refreshed_at,
+           k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
       from vm_host h
       join zone z on z.id = h.zone_id
       join resource_pool p on p.id = h.pool_id
       left join server s on s.id = h.server_id
       left join vm_host_schedule v on v.host_id = h.id
+      left join key_pair k on k.id = h.key_pair_id
 """
 _ALL_HOSTS = _HOSTS + " order by h.id"
 _ONE_HOST = _HOSTS + " where h.id = $1"
@@ -96,7 +99,12 @@ _LOOK_AGAIN = """
      where host_id in (select id from vm_host where server_id = $1)
 """
 _DELETE = "delete from vm_host where id = $1"
-_LINKED = "select driver, address, project, pinned, system_id, name, state from vm_host where id = $1"
+_LINKED = """
+    select driver, address, project, pinned, pinned_fingerprint, system_id, name, state, trust_refusal,
+           server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new
+      from vm_host where id = $1
+"""
+_TRUST_REFUSAL = "update vm_host set trust_refusal = $2 where id = $1 and trust_refusal is distinct from $2"
 
 _GUESTS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
@@ -133,9 +141,13 @@ class Link:
     address: str
     project: str
     pinned: str | None
+    pinned_fingerprint: str | None
     system_id: str
     name: str
     state: str
+    trust_refusal: str | None
+    discovered: bool  # ever
+    is_new: bool  # added within the last hour
 
 
 async def list_hosts(db: Db) -> tuple[HostView, ...]:
@@ -250,6 +262,11 @@ async def unpin(db: Db, host_id: int) -> None:
     await db.execute(_UNPIN, host_id)
 
 
+async def set_trust_refusal(db: Db, host_id: int, reason: str | None) -> None:
+    """Why the host did not take the token or password that was given."""
+    await db.execute(_TRUST_REFUSAL, host_id, reason)
+
+
 async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None:
     """No row is written when the host was known to be so."""
     await db.execute(_UNREACHABLE, host_id, code, message)
@@ -280,7 +297,10 @@ async def delete(db: Db, host_id: int) -> None:
     When one does, that one is looked at anew: guests of ours that stay on the server are foreign from now on.
     """
     server_id = await db.fetchval(_LOCK, host_id)
+    pair_id = await key_pairs.of_host(db, host_id)
     await db.execute(_DELETE, host_id)
+    if pair_id is not None:
+        await key_pairs.drop_unused(db, pair_id)
     if server_id is not None:
         await ledger.drop_server(db, server_id)
         await db.execute(_LOOK_AGAIN, server_id)
@@ -348,6 +368,8 @@ def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.R
         networks=tuple(from_plain(network, HostNetwork) for network in row["networks"] or ()),
         numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"] or ()),
         public_key=row["public_key"],
+        certificate_fingerprint=row["certificate_fingerprint"],
+        certificate_expires_at=row["certificate_expires_at"],
         pinned_fingerprint=row["pinned_fingerprint"],
         error_code=row["error_code"],
         error_message=row["error_message"],

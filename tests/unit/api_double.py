@@ -234,6 +234,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.add_tag": HOST,
     "hosts.remove_tag": HOST,
     "hosts.trust": HOST,
+    "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
     "hosts.guests": (GUEST,),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
     "machines.list": (MACHINE,),

@@ -67,7 +67,9 @@ def test_answers_are_what_is_declared(resource: Resource, endpoint: Endpoint) ->
         return  # there is none to answer with
     form = with_op(endpoint, good_fields(resource, endpoint))
     reply = at_once(World().ask(endpoint.method, path_of(resource), op=endpoint.op, form=form))
-    if endpoint.result.schema is None:
+    if resource.handler == "VmHostCertificateHandler":
+        assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"-----BEGIN CERTIFICATE-----")
+    elif endpoint.result.schema is None:
         assert reply.body == b""
     else:
         assert list(misfits(json_of(reply), endpoint.result.schema)) == []

@@ -46,6 +46,7 @@ KNOWN = {
     "racks": {"id": RACK_ID},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
+    "vmhost-certificate": {"name": "hv-01"},
 }
 GOOD = {
     "type": "simulated",
@@ -306,7 +307,8 @@ def test_a_host_is_created_with_what_was_given() -> None:
 @pytest.mark.parametrize(
     ("form", "field", "said"),
     [
-        ({"type": "lxd", "power_address": "10.0.0.5"}, "type", "LXD hosts cannot be added yet"),
+        ({"type": "lxd", "power_address": "http://10.0.0.5"}, "power_address", "HTTPS"),
+        ({"type": "lxd", "power_address": "10.0.0.5", "project": "a/b"}, "project", "no blanks, slashes"),
         ({"type": "vmware", "power_address": "x"}, "type", "vmware is not one of the available choices"),
         ({"type": "virsh", "power_address": "qemu:///system?command=rm"}, "power_address", "Query parameters"),
         ({"type": "virsh", "power_address": "http://x"}, "power_address", "not known"),

@@ -25,7 +25,7 @@ from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.placement.storage_text import parse_storage
 
 _NO_OBJECT = "Select a valid choice. That choice is not one of the available choices."
-_LATER = "LXD hosts cannot be added yet; types that work now: {types}."
+_PEM = Text(longest=64 * 1024, blank=None)
 _RATIO = Float(least=0.0, most=10.0)
 _GROUP = Text(longest=256, blank=None)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -51,15 +51,32 @@ _COMMON = (
         kind=Text(longest=1024, stripped=False),
         doc="libvirt over SSH: a password, where Innkeeper's own key is not accepted.",
     ),
+    Field(
+        name="project",
+        kind=Text(
+            longest=63,
+            pattern=r"(?!\.{1,2}$)[^\s/_'\"*]+",
+            advice="Enter the name of an LXD project: no blanks, slashes, underscores, quotes or asterisks.",
+            blank=None,
+        ),
+        doc="LXD: the project whose VMs are managed, made when it is missing; default.",
+    ),
+    Field(
+        name="password",
+        kind=Text(longest=64 * 1024, blank=None),
+        doc="LXD: a trust token, or a trust password where the server still has one; used once and forgotten.",
+    ),
+    Field(name="certificate", kind=_PEM, doc="LXD: a certificate of your own, PEM; with key. One is made otherwise."),
+    Field(name="key", kind=_PEM, doc="LXD: the key of that certificate, PEM, without a pass phrase."),
 )
 _TYPE = Text(longest=32, blank=None)
 CREATE = (
-    Field(name="type", kind=_TYPE, required=True, doc="virsh for libvirt; simulated where the region allows it."),
+    Field(name="type", kind=_TYPE, required=True, doc="lxd; virsh for libvirt; simulated where the region allows it."),
     Field(
         name="power_address",
         kind=Text(longest=1024),
         required=True,
-        doc="Where the host answers, such as qemu+ssh://user@host/system.",
+        doc="Where the host answers, such as host:8443 (LXD) or qemu+ssh://user@host/system (libvirt).",
     ),
     *_COMMON,
 )
@@ -98,11 +115,10 @@ COMPOSE = (
 
 def driver_named(name: str, *, simulated_hosts: bool) -> DriverType:
     """The driver of a new host. Raises InvalidRequest with the field `type`."""
-    usable = [DriverType.LIBVIRT, *([DriverType.SIMULATED] if simulated_hosts else [])]
+    usable = [DriverType.LXD, DriverType.LIBVIRT, *([DriverType.SIMULATED] if simulated_hosts else [])]
     if name not in {driver.value for driver in usable}:
         types = ", ".join(driver.value for driver in usable)
-        message = _LATER.format(types=types) if name == DriverType.LXD else f"{no_choice(name)} There are: {types}."
-        raise InvalidRequest.of({"type": [message]})
+        raise InvalidRequest.of({"type": [f"{no_choice(name)} There are: {types}."]})
     return DriverType(name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from regiond.api import shapes
 from regiond.api.encoding.hosts import encode_host
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Boolean, Field, Text
+from regiond.api.fields import Boolean, Field, Text, Values
 from regiond.api.paths import id_in, machine_uri
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources import host_fields
@@ -45,8 +45,14 @@ async def _create(call: Call) -> Reply:
         memory_over_commit_ratio=_or_one(values["memory_over_commit_ratio"]),
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
+        project=values["project"] or "",
+        **_lxd_credentials(values),
     )
     return json_reply(encode_host(await call.services.hosts.create(call.caller, new)))
+
+
+def _lxd_credentials(values: Values) -> dict[str, str | None]:
+    return {name: values[name] for name in ("password", "certificate", "key")}
 
 
 def _or_one(ratio: float | None) -> float:
@@ -75,6 +81,8 @@ async def _update(call: Call) -> Reply:
         default_storage_pool=values["default_storage_pool"],
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
+        project=values["project"],
+        **_lxd_credentials(values),
     )
     return json_reply(encode_host(await call.services.hosts.update(call.caller, host.id, change)))
 
