@@ -33,16 +33,19 @@ WATCH_EVERY_S = 5.0
 ADDRESSES_EVERY_S = 5.0
 
 
+_Place = tuple[str, str | None, str | None]
+
+
 @frozen(kw_only=True)
 class _Watched:
-    """Through which link, and where: a host that moved, or whose new key was accepted, is watched anew."""
+    """Through which link, and where: a host that moved, or where a key was changed on either side, is watched anew."""
 
     link: Link
-    place: tuple[str, str | None]
+    place: _Place
 
 
-def _place(host: HostView) -> tuple[str, str | None]:
-    return host.address, host.pinned_fingerprint
+def _place(host: HostView) -> _Place:
+    return host.address, host.pinned_fingerprint, host.certificate_fingerprint
 
 
 class Attendance:

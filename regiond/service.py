@@ -34,7 +34,9 @@ from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
+from regiond.hosts.expiry import LOOK_EVERY_S, tell_expiring
 from regiond.hosts.refresh import Refresher
+from regiond.hosts.rotation import RotateCredentials
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
@@ -190,6 +192,7 @@ class RegionService:
         works = (
             ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
             RefreshHost(refresher), RemoveHost(machines, calls),
+            RotateCredentials(database, calls, credentials, key_pairs),
         )  # fmt: skip
         listener = Listener(
             host=settings.rpc_host,
@@ -246,8 +249,8 @@ class RegionService:
         running.push_async_callback(parts.schedule.stop)
         parts.engine.start()
         running.push_async_callback(parts.engine.stop)
-        pruning = asyncio.create_task(_prune(parts.events))
-        running.callback(pruning.cancel)
+        for work in (_prune(parts.events), _watch_expiry(parts.database)):
+            running.callback(asyncio.create_task(work).cancel)
         return port
 
     def _serve_api(self, parts: Parts, running: AsyncExitStack) -> int:
@@ -335,3 +338,12 @@ async def _prune(events: Events) -> None:
         except DatabaseUnavailable:
             log.info("events_not_pruned", because="database unavailable")
         await asyncio.sleep(PRUNE_EVERY_S)
+
+
+async def _watch_expiry(database: Database) -> None:
+    while True:
+        try:
+            await tell_expiring(database)
+        except DatabaseUnavailable:
+            log.info("expiry_not_watched", because="database unavailable")
+        await asyncio.sleep(LOOK_EVERY_S)

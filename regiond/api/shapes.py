@@ -48,6 +48,7 @@ AMOUNTS = record("Amounts", cores=INT, memory=INT, local_storage=INT)
 STORAGE_POOL = record(
     "StoragePool", id=STR, name=STR, type=STR, path=STR, total=INT, used=INT, available=INT, default=BOOL
 )
+PROJECT = record("Project", name=STR, description=STR, guests=INT, used=AMOUNTS)
 HOST_MACHINE = record("HostMachine", system_id=maybe(STR), __incomplete__=BOOL)
 VM_HOST = record(
     "VmHost",

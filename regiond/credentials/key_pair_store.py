@@ -33,6 +33,7 @@ _OF_HOST = "select key_pair_id from vm_host where id = $1"
 _USE = "update vm_host set key_pair_id = $2 where id = $1 and key_pair_id is distinct from $2"
 _SWITCH = "update vm_host set key_pair_id = $2 where key_pair_id = $1"
 _REPLACED = "update key_pair set replaces_id = null where id = $1"
+_ADDRESSES = "select distinct address from vm_host where key_pair_id = $1"
 _HOSTS = "select id, name from vm_host where key_pair_id = $1 order by id"
 # A pair that no host uses goes, unless a rotation needs it.
 _DROP_UNUSED = """
@@ -57,7 +58,7 @@ _OF_SAME_SERVER = """
 _NEARING = """
     update key_pair k set told_days = due.days
       from (select p.id, (select min(days) from unnest($2::integer[]) as days
-                           where p.expires_at <= $1 + make_interval(days => days)) as days
+                           where p.expires_at <= $1::timestamptz + make_interval(days => days)) as days
               from key_pair p) due
      where due.id = k.id and due.days is not null and (k.told_days is null or k.told_days > due.days)
     returning k.id, k.fingerprint, k.expires_at, k.told_days
@@ -160,6 +161,10 @@ async def set_replaced(db: Db, pair_id: int) -> None:
 async def hosts(db: Db, pair_id: int) -> Mapping[int, str]:
     """The names of the hosts that use the pair, by id."""
     return {row["id"]: row["name"] for row in await db.fetch(_HOSTS, pair_id)}
+
+
+async def addresses(db: Db, pair_id: int) -> tuple[str, ...]:
+    return tuple(row["address"] for row in await db.fetch(_ADDRESSES, pair_id))
 
 
 async def drop_unused(db: Db, pair_id: int) -> None:

@@ -10,8 +10,8 @@ import structlog
 from attrs import evolve
 
 from common.errors import Busy, InnkeeperError, InvalidRequest, NotFound, OperationPending
-from common.rpc.commands import HOST_IDENTIFY, HostCall
-from common.values import DriverType, Guest, HostAccess, PowerState
+from common.rpc.commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
+from common.values import DriverType, Guest, HostAccess, PowerState, Project
 from regiond.accounts.model import Caller
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.service import Credentials
@@ -23,6 +23,7 @@ from regiond.hosts.credentialing import Credentialing
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.hosts.parameters import parameters_of
 from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
+from regiond.hosts.rotating import open_rotation
 from regiond.names import new_hostname, new_system_id
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+PROJECTS_DEADLINE_S = 30.0
 FIRST_REFRESH_WAIT_S = 50.0  # clients give up on adding a host after 60
 DEFAULT_PROJECT = "default"
 CONSOLE_TAG = "pod-console-logging"
@@ -174,6 +176,26 @@ class Hosts:
                 db, "host_removal_asked", f"{host.name} is to be removed", caller=caller, host_id=host_id
             )
         return await self._operations.read(operation_id)
+
+    async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation:
+        """Open the rotation of the server's key pair, or join the one under way. `password`: a token for the new one.
+
+        Raises Unsupported, WrongState.
+        """
+        caller.require_admin()
+        host = await self.read(host_id)
+        async with self._database.transaction() as db:
+            operation_id = await open_rotation(db, caller, host, self._credentials, password)
+        return await self._operations.read(operation_id)
+
+    async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]:
+        """The projects of the server as it says now; empty where there is no such thing."""
+        caller.require_admin()
+        await self.read(host_id)
+        found = await self._calls.call(
+            host_id, HOST_PROJECTS, lambda access: HostCall(access=access), deadline_s=PROJECTS_DEADLINE_S
+        )
+        return found.projects
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
         """How the host is reached, every value a text. Secrets that we made are never among them."""

@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     DELETE = "delete"  # of a machine: its guest is decomposed, then the row goes
     REFRESH = "refresh"
     REMOVE_HOST = "remove_host"
+    ROTATE = "rotate_credentials"  # of an LXD server: a new key pair in place of the old one
     CLEAN_UP = "clean_up"  # of a guest whose machine was given up
 
 

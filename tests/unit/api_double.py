@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from common.errors import NotAuthenticated, NotFound
-from common.values import DriverType, PowerState
+from common.values import DriverType, PowerState, Project
 from regiond.accounts.model import ApiKey, ApiKeyView, Caller
 from regiond.api.answering import Api
 from regiond.api.catalogue import SERVED
@@ -234,6 +234,8 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.add_tag": HOST,
     "hosts.remove_tag": HOST,
     "hosts.trust": HOST,
+    "hosts.start_rotate": evolve(OPERATION, kind=OperationKind.ROTATE),
+    "hosts.projects": (Project(name="default", guests=1, cores=2),),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
     "hosts.guests": (GUEST,),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),

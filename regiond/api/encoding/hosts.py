@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.values import Project
 from regiond.api.encoding.groups import encode_pool, encode_zone
 from regiond.api.paths import host_uri, uri
 from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostView, StoragePoolView
@@ -62,6 +63,19 @@ def _storage_pool(pool: StoragePoolView) -> dict[str, Any]:
         "used": pool.used_bytes,
         "available": pool.total_bytes - pool.used_bytes,
         "default": pool.is_default,
+    }
+
+
+def encode_project(project: Project) -> dict[str, Any]:
+    return {
+        "name": project.name,
+        "description": project.description,
+        "guests": project.guests,
+        "used": {
+            "cores": project.cores,
+            "memory": project.memory_mib,
+            "local_storage": project.storage_bytes,
+        },
     }
 
 

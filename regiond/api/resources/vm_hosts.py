@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import shapes
-from regiond.api.encoding.hosts import encode_host
+from regiond.api.encoding.hosts import encode_host, encode_project
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Boolean, Field, Text, Values
 from regiond.api.paths import id_in, machine_uri
@@ -109,6 +109,22 @@ async def _refresh(call: Call) -> Reply:
 async def _parameters(call: Call) -> Reply:
     host: HostView = call.target
     return json_reply(await call.services.hosts.parameters(call.caller, host.id))
+
+
+async def _rotate(call: Call) -> Reply:
+    host: HostView = call.target
+
+    async def rotated(_: Operation) -> Reply:
+        return json_reply(encode_host(await call.services.hosts.read(host.id)))
+
+    operation = await call.services.hosts.start_rotate(call.caller, host.id, password=call.values["password"])
+    return await when_done(call, operation, rotated)
+
+
+async def _projects(call: Call) -> Reply:
+    host: HostView = call.target
+    found = await call.services.hosts.projects(call.caller, host.id)
+    return json_reply([encode_project(project) for project in found])
 
 
 async def _compose(call: Call) -> Reply:
@@ -245,6 +261,36 @@ HOST = Resource(
             result=Result(doc="The parameters, all of them text.", schema=shapes.mapping(shapes.STR)),
             find=find_host,
             run=_parameters,
+        ),
+        Endpoint(
+            method="POST",
+            op="rotate",
+            permission=Permission.ADMIN,
+            fields=(
+                Field(
+                    name="password",
+                    kind=Text(longest=64 * 1024, blank=None),
+                    doc="A trust token for the new certificate; needed where ours is restricted to projects.",
+                ),
+            ),
+            title="Rotate the credentials of an LXD server",
+            doc=(
+                "Makes a new key pair, has the server trust it, switches every rack to it and takes the old one off "
+                "the server's trust list. Nothing is interrupted."
+            ),
+            result=_HOST_RESULT,
+            find=find_host,
+            run=_rotate,
+        ),
+        Endpoint(
+            method="GET",
+            op="projects",
+            permission=Permission.ADMIN,
+            title="List the projects of a VM host's server",
+            doc="With what their guests were given. Empty on hosts that know no projects.",
+            result=Result(doc="The projects.", schema=shapes.array(shapes.PROJECT)),
+            find=find_host,
+            run=_projects,
         ),
         Endpoint(
             method="POST",
