@@ -40,6 +40,8 @@ def _status(arguments: Sequence[str]) -> int:
         return daemon.run(_replace_authority(settings), when_interrupted=daemon.FAILED)
     if asked.command == "check":
         return daemon.run(_check(settings), when_interrupted=daemon.FAILED)
+    if asked.command == "rewrap":
+        return daemon.run(_rewrap(settings, asked.new_key), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
 
 
@@ -71,6 +73,12 @@ async def _check(settings: RegionSettings) -> None:
     print("The ledger is right: every total is the sum of its claims.")  # noqa: T201  # the command's answer
 
 
+async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
+    from regiond.maintenance import rewrap_secrets  # noqa: PLC0415  # after the reactor
+
+    print(await rewrap_secrets(settings, new_key_file, os.environ))  # noqa: T201  # the command's answer
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="regiond", description="The Innkeeper region daemon.")
     parser.add_argument("--version", action="version", version=f"regiond {version('innkeeper')}")
@@ -81,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
     commands.add_parser("replace-authority", help="use the authority of this region's folder; all racks join again")
     commands.add_parser("check", help="hold the ledger's totals against its claims")
+    rewrap = commands.add_parser("rewrap", help="seal every secret with another master key; stop the regions first")
+    rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="made when it is not there")
     return parser
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from common.private_files import make_usable_folder
 from regiond.accounts.service import Accounts
+from regiond.credentials.master_key import CREDENTIAL, install_key, is_handed_over, open_key_file, open_master_key
+from regiond.credentials.rewrap import rewrap
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.installation import replace_authority
@@ -40,6 +45,28 @@ async def use_own_authority(settings: RegionSettings) -> str:
             return await replace_authority(db, settings.state)
     finally:
         await database.close()
+
+
+async def rewrap_secrets(settings: RegionSettings, new_key_file: Path, environment: Mapping[str, str]) -> str:
+    """Seal every secret with the key in `new_key_file`, which is made when it is not there; what was done, in words.
+
+    The region's own key file is replaced after that; stopped in between, the same command goes on.
+    """
+    old, new = open_master_key(settings.state, environment), open_key_file(new_key_file)
+    database = await _open(settings)
+    try:
+        async with database.transaction() as db:
+            found = await rewrap(db, old, new)
+    finally:
+        await database.close()
+    told = f"{found.done} secrets were sealed with the key {new.id.hex()}; {found.before} were already."
+    if is_handed_over(environment):
+        return f"{told} Give systemd the key in {new_key_file} as {CREDENTIAL}, on every machine of a region."
+    kept = install_key(settings.state, new)
+    return (
+        f"{told} It is this region's key now; give it to every other region. {kept} opens backups of the database "
+        "made before."
+    )
 
 
 async def _open(settings: RegionSettings) -> Database:

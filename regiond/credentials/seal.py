@@ -65,6 +65,11 @@ def unseal(key: MasterKey, host_id: int, name: str, sealed: bytes) -> str:
         raise damaged from None
 
 
+def key_id_of(sealed: bytes) -> bytes:
+    """The `MasterKey.id` of the key that this was sealed with."""
+    return sealed[1:_HEAD]
+
+
 def check(key: MasterKey, sealed: bytes) -> None:
     """Raises BadSettings when this was sealed with another master key, or by a release we do not know."""
     if sealed[:1] != bytes([_VERSION]):

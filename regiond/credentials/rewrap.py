@@ -1,0 +1,62 @@
+"""Another master key: every secret is sealed anew, in one transaction, while no region runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.errors import WrongState
+from regiond.credentials.key_pairs import KEY_NAME
+from regiond.credentials.seal import MasterKey, key_id_of, seal, unseal
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# A region that runs would go on sealing with the key that it read at its start.
+_RUNNING = """
+    select hostname || ' (process ' || pid || ')' as process from region_process
+     where seen_at > now() - interval '30 seconds' order by seen_at
+"""
+_LOCK = "lock table secret, key_pair in exclusive mode"
+_SECRETS = "select host_id, name, sealed from secret order by host_id, name"
+_PAIRS = "select id, sealed_key from key_pair order by id"
+_WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
+_PUT_PAIR = "update key_pair set sealed_key = $2 where id = $1"
+
+
+@frozen(kw_only=True)
+class Rewrapped:
+    """`done` were sealed anew; `before` were sealed with the new key already."""
+
+    done: int
+    before: int
+
+
+async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
+    """Seal all with `new`, inside the caller's transaction. What is sealed with it already stays: a repeat is harmless.
+
+    Raises WrongState while a region runs, and BadSettings when something was sealed with neither key.
+    """
+    running = [row["process"] for row in await db.fetch(_RUNNING)]
+    if running:
+        raise WrongState(
+            f"Stop every region first; running, or ended without a word within 30 s: {', '.join(running)}."
+        )
+    await db.execute(_LOCK)
+    done = before = 0
+    for row in await db.fetch(_SECRETS):
+        if key_id_of(row["sealed"]) == new.id:
+            before += 1
+            continue
+        text = unseal(old, row["host_id"], row["name"], row["sealed"])
+        await db.execute(_WRITE_SEALED, row["host_id"], row["name"], seal(new, row["host_id"], row["name"], text))
+        done += 1
+    for row in await db.fetch(_PAIRS):
+        if key_id_of(row["sealed_key"]) == new.id:
+            before += 1
+            continue
+        text = unseal(old, row["id"], KEY_NAME, row["sealed_key"])
+        await db.execute(_PUT_PAIR, row["id"], seal(new, row["id"], KEY_NAME, text))
+        done += 1
+    return Rewrapped(done=done, before=before)
