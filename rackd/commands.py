@@ -20,8 +20,12 @@ from common.rpc.commands import (
     HOST_FIND,
     HOST_FORGET,
     HOST_IDENTIFY,
+    HOST_MAKE_PROJECT,
     HOST_POWER,
+    HOST_PROJECTS,
     HOST_REACH,
+    HOST_TRUST,
+    HOST_UNTRUST,
     HOST_WATCH,
     Command,
     ComposeCall,
@@ -36,7 +40,11 @@ from common.rpc.commands import (
     MarkCall,
     PowerCall,
     PowerReply,
+    ProjectCall,
+    ProjectList,
     Reached,
+    TrustCall,
+    UntrustCall,
 )
 from common.rpc.handlers import Handler
 from common.values import Discovery, Guest, HostAccess, PeerIdentity, PowerAction
@@ -72,6 +80,10 @@ class HostCommands:
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
             HOST_DISOWN: self.disown,
+            HOST_PROJECTS: self.projects,
+            HOST_MAKE_PROJECT: self.make_project,
+            HOST_TRUST: self.trust,
+            HOST_UNTRUST: self.untrust,
             HOST_WATCH: self.watch,
             HOST_FORGET: self.forget,
         }
@@ -137,6 +149,26 @@ class HostCommands:
             driver.disown(call.guest_id, call.guest_name, call.mark)
 
         await self._act(call.access, work, call.fence, call.mark.machine_id, what="disown")
+        return Done()
+
+    async def projects(self, _: EventLink, call: HostCall) -> ProjectList:
+        found = await self._executor.run(
+            call.access, lambda driver: driver.projects(), what="projects", deadline_s=LONGEST_S
+        )
+        return ProjectList(projects=found)
+
+    async def make_project(self, _: EventLink, call: ProjectCall) -> Done:
+        await self._look(call.access, lambda driver: driver.make_project(call.description), what="make project")
+        return Done()
+
+    async def trust(self, _: EventLink, call: TrustCall) -> Done:
+        await self._look(
+            call.access, lambda driver: driver.trust(call.certificate_pem, call.name, call.secret), what="trust"
+        )
+        return Done()
+
+    async def untrust(self, _: EventLink, call: UntrustCall) -> Done:
+        await self._look(call.access, lambda driver: driver.untrust(call.fingerprint), what="untrust")
         return Done()
 
     async def watch(self, link: EventLink, call: HostCall) -> Done:

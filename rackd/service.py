@@ -14,6 +14,7 @@ from rackd import identity as identities
 from rackd.commands import HostCommands
 from rackd.drivers.contract import Opening
 from rackd.drivers.libvirt.opening import LibvirtOpening
+from rackd.drivers.lxd.opening import LxdOpening
 from rackd.drivers.registry import Drivers
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.executor import Executor
@@ -29,7 +30,7 @@ STOP_GRACE_S = 3.0
 
 
 def make_drivers(settings: RackSettings) -> Drivers:
-    openings: dict[DriverType, Opening] = {DriverType.LIBVIRT: LibvirtOpening()}
+    openings: dict[DriverType, Opening] = {DriverType.LIBVIRT: LibvirtOpening(), DriverType.LXD: LxdOpening()}
     absent: dict[DriverType, str] = {}
     if settings.simulated_hosts is None:
         absent[DriverType.SIMULATED] = "the setting simulated_hosts names no folder"

@@ -16,6 +16,7 @@ from common.values import (
     PeerIdentity,
     PowerAction,
     PowerState,
+    Project,
 )
 
 
@@ -72,6 +73,23 @@ class Driver(Protocol):
 
         A guest that is gone, or that does not carry this mark, is success.
         """
+
+    def projects(self) -> tuple[Project, ...]:
+        """The projects of the host with what their guests were given; empty where there is no such thing."""
+
+    def make_project(self, description: str) -> None:
+        """The project of this host exists afterwards. Raises Unsupported where there is no such thing."""
+
+    def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
+        """The host trusts this certificate afterwards. Raises NotTrusted with the reason; Unsupported elsewhere.
+
+        With a trust token, the server's certificate is held against the token's fingerprint before it is sent.
+        Another certificate than our own is added with the help of our own. One that is restricted to projects can add
+        none: it is exchanged for the other, and is not trusted itself any more.
+        """
+
+    def untrust(self, fingerprint: str) -> None:
+        """The host does not trust that certificate (SHA-256, hex) any more; harmless when it never did."""
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
         """Call `notify`, from any thread, at each change of a guest until the returned function is called.

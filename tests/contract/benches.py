@@ -26,7 +26,8 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.drivers.simulated.store import Store
-from tests.contract.libvirt_benches import pretended_bench, qemu_bench
+from tests.contract.libvirt_benches import free_serial, pretended_bench, qemu_bench
+from tests.contract.lxd_benches import lxd_bench, lxd_cluster_bench
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
 DISK_BYTES = 64 * 1024 * 1024
@@ -40,6 +41,9 @@ class Bench(Protocol):
     pool_id: str  # a pool with room for twenty disks of DISK_BYTES
     architecture: str
     nics: tuple[NicSpec, ...]  # cards that a guest of this host can have
+
+    def serial(self, mark: Mark, index: int) -> str:
+        """What a guest of this host can have as the serial number of a disk."""
 
     def volumes(self) -> set[tuple[str, str]]:
         """All (pool_id, volume) of the host."""
@@ -76,7 +80,7 @@ def spec_for(bench: Bench, name: str, *, disks: int = 1, size_bytes: int = DISK_
                 volume=volume_name(mark, index),
                 pool_id=pool_id or bench.pool_id,
                 size_bytes=size_bytes,
-                serial=f"{mark.machine_id.hex[:17]}-{index}",
+                serial=bench.serial(mark, index),
             )
             for index in range(disks)
         ),
@@ -102,6 +106,9 @@ class SimulatedBench:
         )
         self.driver = SimulatedHosts(folder).open(access)
         self._store = Store(folder / "bench.sqlite")
+
+    def serial(self, mark: Mark, index: int) -> str:
+        return free_serial(mark, index)
 
     def volumes(self) -> set[tuple[str, str]]:
         with self._store.reading() as db:
@@ -144,4 +151,6 @@ BENCHES = [
     pytest.param(SimulatedBench, id="simulated"),
     pytest.param(partial(pretended_bench, INSTALLATION), id="libvirt-test"),
     pytest.param(partial(qemu_bench, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
+    pytest.param(partial(lxd_bench, INSTALLATION), id="lxd", marks=pytest.mark.lab),
+    pytest.param(partial(lxd_cluster_bench, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
 ]

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 import pytest
 
-from common.values import DiskSpec, GuestRef, GuestSpec, NicKind, NicSpec
+from common.values import DiskSpec, GuestRef, GuestSpec, Mark, NicKind, NicSpec
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.definition import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
@@ -35,6 +35,11 @@ NODE = """<node>
 """
 
 
+def free_serial(mark: Mark, index: int) -> str:
+    """Where a disk has whatever serial number is asked for, of up to 20 characters."""
+    return f"{mark.machine_id.hex[:17]}-{index}"
+
+
 class LibvirtBench:
     """A libvirt host with one storage pool to use, and the library itself as an administrator's hands."""
 
@@ -45,6 +50,9 @@ class LibvirtBench:
     @property
     def domain_type(self) -> str:
         return "test" if self.administrator.getType() == "TEST" else "qemu"
+
+    def serial(self, mark: Mark, index: int) -> str:
+        return free_serial(mark, index)
 
     def volumes(self) -> set[tuple[str, str]]:
         return {(self.pool_id, name) for name in self._pool.listVolumes()}

@@ -15,13 +15,16 @@ from rackd.drivers.libvirt.handles import Domain, Volume
 from rackd.drivers.libvirt.session import Session
 from rackd.drivers.libvirt.trees import parse
 from rackd.drivers.libvirt.watching import Watch
+from rackd.drivers.plain import Plain
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-class LibvirtDriver:
+class LibvirtDriver(Plain):
     """One libvirt host. A domain of ours has the machine's id as its UUID and the mark in its metadata; the metadata
     is read from the one domain that is meant before anything is done to it."""
+
+    kind = "libvirt"
 
     def __init__(self, connect: Callable[[], Client], installation_id: UUID) -> None:
         """`connect` opens a connection; nothing is opened before the first call."""

@@ -25,6 +25,7 @@ from common.values import (
     PowerState,
 )
 from rackd.drivers.contract import Driver
+from rackd.drivers.plain import Plain
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names, pool_total_bytes
 from rackd.drivers.simulated.pace import Chances, Pace
@@ -54,8 +55,10 @@ class SimulatedHosts:
         return SimulatedDriver(address, self._folder, Pace(address, self._chances.of(address)))
 
 
-class SimulatedDriver:
+class SimulatedDriver(Plain):
     """Keeps `rackd.drivers.contract.Driver`. Each call to the host is one `Pace.call`, then one transaction."""
+
+    kind = "simulated servers"
 
     def __init__(self, address: SimulatedAddress, folder: Path, pace: Pace) -> None:
         self._address = address

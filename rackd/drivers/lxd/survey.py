@@ -1,0 +1,110 @@
+"""Reading a whole server in a number of requests that does not grow with its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from common.errors import DriverFailed, NotFound
+from common.values import Guest, Problem
+from rackd.drivers.lxd.client import Client, Json, NotAuthorized, path
+from rackd.drivers.lxd.facts import Answers, check_member, check_usable, member_of
+from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, volume_of
+
+
+@frozen(kw_only=True)
+class Place:
+    """Which part of a server a host is: one project, and in a cluster one member."""
+
+    project: str
+    member: str | None = None
+
+
+def survey(client: Client, place: Place) -> Answers:
+    """Six requests, one more in a cluster, two for each storage pool.
+
+    A certificate that is restricted to projects may not ask for all at once: then one for each of its projects.
+    """
+    server = client.server()
+    check_usable(server, client.address.normalised)
+    member = member_of(server, place.member)
+    members: Sequence[Json] = () if member is None else client.get(path("cluster", "members"), recursion="1")
+    if member is not None:
+        check_member(members, member)
+    target = member or ""
+    projects = visible_projects(client, place.project)
+    names = [str(project["name"]) for project in projects]
+    pools = client.get("storage-pools", recursion="1")
+    problems: list[Problem] = []
+    pool_space = {}
+    volumes: list[Volume] = []
+    for pool in pools:
+        name = str(pool["name"])
+        try:
+            pool_space[name] = client.get(path("storage-pools", name, "resources"), target=target)
+            volumes += volumes_of_pool(client, name, names, problems)
+        except (DriverFailed, NotFound) as error:
+            problems.append(Problem(subject=name, message=f"The storage pool cannot be read: {error}"))
+    return Answers(
+        server=server,
+        resources=client.get("resources", target=target),
+        pools=pools,
+        pool_space=pool_space,
+        networks=client.get("networks", recursion="1", project=place.project, target=target),
+        projects=projects,
+        members=members,
+        member=member,
+        instances=everywhere(client, "instances", names),
+        volumes=volumes,
+        problems=problems,
+    )
+
+
+def visible_projects(client: Client, needed: str) -> list[Json]:
+    """The projects that our certificate may see. NotFound when `needed` is not among them."""
+    found: list[Json] = client.get("projects", recursion="1")
+    names = sorted(str(project["name"]) for project in found)
+    if needed not in names:
+        raise NotFound(
+            f"LXD at {client.address.normalised} has no project '{needed}' that our certificate may use; it shows "
+            f"{', '.join(names) or 'none'}.",
+            project=needed,
+        )
+    return found
+
+
+def everywhere(client: Client, where: str, projects: Iterable[str]) -> list[Json]:
+    """A listing over all projects."""
+    query = {"recursion": "1"}
+    try:
+        found: list[Json] = client.get(where, **query, **{"all-projects": "true"})
+    except NotAuthorized:
+        found = [one for project in projects for one in client.get(where, **query, project=project)]
+    return found
+
+
+def volumes_of_pool(client: Client, pool: str, projects: Iterable[str], problems: list[Problem]) -> list[Volume]:
+    found: dict[tuple[Any, ...], Volume] = {}  # projects may share their volumes
+    for told in everywhere(client, path("storage-pools", pool, "volumes"), projects):
+        try:
+            volume = volume_of(told, pool)
+        except ValueError as error:
+            problems.append(Problem(subject=f"{pool}/{told['name']}", message=f"The volume's size: {error}."))
+            continue
+        found[volume.project, volume.type, volume.name, volume.location] = volume
+    return list(found.values())
+
+
+def guests_of(answers: Answers) -> tuple[list[Guest], list[Problem]]:
+    """All instances of this server; in a cluster those of this member."""
+    volumes = Volumes.of(answers.volumes, homes_of(answers.projects))
+    guests, problems = [], list(answers.problems)
+    for instance in answers.instances:
+        if answers.member is not None and instance.get("location") != answers.member:
+            continue
+        guest, found = guest_of(instance, volumes)
+        guests.append(guest)
+        problems += found
+    return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
