@@ -75,20 +75,26 @@ class RotateCredentials:
         )
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Before the switch: the new pair is forgotten again. After it the new one stays, and the old one goes."""
+        """Before the switch: the new pair is forgotten again. After it the new one stays, and the old one goes.
+
+        A restricted certificate was exchanged for the new one by the server: then there is no way back either.
+        """
         old_id: int = operation.request["key_pair"]
         stand = await self._stand(old_id, operation.host_id)
         if stand is None or stand.next is None:
             return Outcome(record=self._forget_password(operation.host_id))
-        going, staying = (stand.old, stand.next) if stand.switched else (stand.next, stand.old)
+        new, switched = stand.next, stand.switched
+        if not switched and await self._was_exchanged(stand, new):
+            await self._database.in_transaction(lambda db: _switch(db, old_id, new.view.id))
+            switched = True
+        going, staying = (stand.old, new) if switched else (new, stand.old)
         try:
             await self._untrust(stand, with_pair=staying, fingerprint=going.view.fingerprint)
         except _SAID_NO as error:
             await journal.note("the certificate may still be trusted", because=error.message)
-        if stand.switched:
-            kind, level = "credentials_rotated", Level.WARNING
-            return Outcome(record=self._rotated(stand, stand.next, operation, kind, level))
-        return Outcome(undone=("the new key pair was removed",), record=self._given_up(stand, stand.next, operation))
+        if switched:
+            return Outcome(record=self._rotated(stand, new, operation, "credentials_rotated", Level.WARNING))
+        return Outcome(undone=("the new key pair was removed",), record=self._given_up(stand, new, operation))
 
     async def _stand(self, old_id: int, host_id: int | None) -> _Stand | None:
         """None when the old pair is gone, or no host uses it or its successor."""
@@ -145,6 +151,9 @@ class RotateCredentials:
                     "stays in use. A restricted certificate cannot add another: rotate again with a trust token as "
                     "password."
                 ) from error
+
+    async def _was_exchanged(self, stand: _Stand, new: OpenPair) -> bool:
+        return not await self._is_trusted(stand, stand.old) and await self._is_trusted(stand, new)
 
     async def _is_trusted(self, stand: _Stand, pair: OpenPair) -> bool:
         try:

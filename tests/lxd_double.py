@@ -1,0 +1,193 @@
+"""LXD servers that are not there: trust lists, tokens and projects as LXD keeps them, over the simulated driver.
+
+It keeps the part of the contract that trust is about; tests/lab/test_lxd_hosts.py runs the same against real LXD.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import define, evolve, field
+
+from common.certificates import fingerprint, load_certificate, make_authority, utc_now
+from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
+from common.lxd_address import parse
+from common.values import (
+    Discovery,
+    DriverType,
+    Guest,
+    GuestChange,
+    GuestRef,
+    GuestSpec,
+    HostAccess,
+    Mark,
+    PeerIdentity,
+    PowerAction,
+    PowerState,
+    Project,
+)
+from rackd.drivers.contract import Driver
+from rackd.drivers.simulated.driver import SimulatedHosts
+
+
+@define(kw_only=True)
+class FakeLxd:
+    """One server. `trusted` maps fingerprints to the names under which they are listed."""
+
+    name: str
+    certificate_pem: str = field(init=False)
+    trusted: dict[str, str] = field(factory=dict)
+    restricted: set[str] = field(factory=set)
+    secrets: set[str] = field(factory=set)  # tokens and passwords that work once
+    projects: dict[str, str] = field(factory=lambda: {"default": "Default LXD project"})
+    seen_secrets: list[str] = field(factory=list)
+    used: list[str] = field(factory=list)  # fingerprints of ours, by call
+    lost: list[str] = field(factory=list)  # calls that fail once: `trust` before, `trust!` after it was done
+
+    def __attrs_post_init__(self) -> None:
+        self.certificate_pem = make_authority(self.name, utc_now())[1]
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(load_certificate(self.certificate_pem))
+
+    def token(self, *, fingerprint: str | None = None) -> str:
+        whole = {
+            "client_name": "innkeeper",
+            "fingerprint": fingerprint or self.fingerprint,
+            "addresses": ["127.0.0.1:8443"],
+            "secret": secrets.token_hex(16),
+            "expires_at": "0001-01-01T00:00:00Z",
+        }
+        text = base64.b64encode(json.dumps(whole).encode()).decode()
+        self.secrets.add(text)
+        return text
+
+    def lose(self, call: str) -> None:
+        if call in self.lost:
+            self.lost.remove(call)
+            raise HostUnreachable(f"the connection was lost at {call}")
+
+    def trust(self, certificate_pem: str, name: str = "by hand") -> None:
+        """`lxc config trust add`."""
+        self.trusted[fingerprint(load_certificate(certificate_pem))] = name
+
+
+class FakeLxds:
+    """Opens the servers it was given, by the host of the address."""
+
+    def __init__(self, folder: Path, *servers: FakeLxd) -> None:
+        self._simulated = SimulatedHosts(folder)
+        self.servers = {server.name: server for server in servers}
+        self.moved: dict[str, str] = {}  # further names of a server
+
+    def identify(self, access: HostAccess) -> PeerIdentity:
+        server = self.server(access)
+        return PeerIdentity(kind="TLS certificate", fingerprint=server.fingerprint, material=server.certificate_pem)
+
+    def open(self, access: HostAccess) -> Driver:
+        server = self.server(access)
+        address = f"simulated:{server.name}?cores=8&memory_mib=16384"
+        inner = self._simulated.open(evolve(access, driver=DriverType.SIMULATED, address=address))
+        return FakeLxdDriver(server, access, inner)
+
+    def server(self, access: HostAccess) -> FakeLxd:
+        name = parse(access.address).host
+        return self.servers[self.moved.get(name, name)]
+
+
+class FakeLxdDriver:
+    def __init__(self, server: FakeLxd, access: HostAccess, inner: Driver) -> None:
+        self._server = server
+        self._access = access
+        self._inner = inner
+
+    def reach(self) -> str:
+        self._server.lose("reach")
+        self._enter()
+        return self._inner.reach()
+
+    def discover(self) -> Discovery:
+        self._enter()
+        if self._access.project not in self._server.projects:
+            raise NotFound(f"LXD: Project not found: {self._access.project}.")
+        return self._inner.discover()
+
+    def compose(self, spec: GuestSpec) -> Guest:
+        self._enter()
+        return self._inner.compose(spec)
+
+    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+        self._enter()
+        self._inner.decompose(guest, volumes)
+
+    def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
+        self._enter()
+        return self._inner.power(guest, action, grace_s=grace_s)
+
+    def find(self, guest: GuestRef) -> Guest | None:
+        self._enter()
+        return self._inner.find(guest)
+
+    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
+        self._enter()
+        return self._inner.adopt(guest_id, name, mark)
+
+    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+        self._enter()
+        self._inner.disown(guest_id, name, mark)
+
+    def projects(self) -> tuple[Project, ...]:
+        self._enter()
+        return tuple(Project(name=name, description=text) for name, text in self._server.projects.items())
+
+    def make_project(self, description: str) -> None:
+        self._enter()
+        self._server.projects.setdefault(self._access.project, description)
+
+    def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
+        self._check_peer()
+        self._server.lose("trust")
+        wanted = fingerprint(load_certificate(certificate_pem))
+        if wanted in self._server.trusted:
+            return
+        if secret is not None:
+            self._server.seen_secrets.append(secret)
+            if secret not in self._server.secrets:
+                raise NotTrusted("LXD: not authorized.")
+            self._server.secrets.remove(secret)
+        elif self._own() not in self._server.trusted or self._own() in self._server.restricted:
+            raise NotTrusted("LXD: Certificate is restricted.")
+        self._server.trusted[wanted] = name
+        self._server.lose("trust!")
+
+    def untrust(self, fingerprint: str) -> None:
+        self._server.lose("untrust")
+        self._enter()
+        self._server.trusted.pop(fingerprint, None)
+        self._server.lose("untrust!")
+
+    def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
+        self._enter()
+        return self._inner.watch(notify)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _own(self) -> str:
+        return fingerprint(load_certificate(self._access.credentials["certificate"]))
+
+    def _check_peer(self) -> None:
+        assert "PRIVATE KEY" in self._access.credentials["key"]
+        if self._access.pinned != self._server.certificate_pem:
+            raise PeerChanged(f"{self._access.address} presents the certificate {self._server.fingerprint}.")
+
+    def _enter(self) -> None:
+        self._check_peer()
+        if self._own() not in self._server.trusted:
+            raise NotTrusted(f"LXD at {self._access.address} does not trust our certificate yet.")
+        self._server.used.append(self._own())
