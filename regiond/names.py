@@ -165,3 +165,13 @@ def check_hostname(hostname: str) -> str:
             {"hostname": [f"{hostname!r} is no host name: 1 to 63 letters, digits and inner hyphens."]}
         )
     return hostname.lower()
+
+
+def legal_hostname(name: str) -> str:
+    """A guest's name as a host name: kept where it is one, otherwise with hyphens for what may not be there.
+
+    A name of which nothing is left gets a new one.
+    """
+    if _LABEL.fullmatch(name) is not None:
+        return name.lower()
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or new_hostname()

@@ -43,7 +43,10 @@ from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust import Trust
 from regiond.hosts.trust_text import certificate_url
 from regiond.installation import open_authority
+from regiond.machines.adopting import Adoption
+from regiond.machines.adoption_steps import AdoptGuest, ForgetMachine
 from regiond.machines.composing import Composer
+from regiond.machines.forgotten import restore as restore_forgotten
 from regiond.machines.service import Machines
 from regiond.machines.steps import CleanUpGuest, ComposeMachine, DeleteMachine, PowerMachine
 from regiond.operations import store as operation_store
@@ -184,15 +187,18 @@ class RegionService:
             database, operations, hosts, groups, calls, installation_id=installation_id, strategy="spread"
         )
         machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+        adoption = Adoption(database, operations, hosts, calls, installation_id=installation_id)
 
         trust = Trust(database, calls, credentials, key_pairs, certificate_url=host_certificate_url)
-        refresher = Refresher(database, calls, machines.clean_up, operation_store.wake_waiting, trust)
+        refresher = Refresher(
+            database, calls, machines.clean_up, operation_store.wake_waiting, trust, restore=restore_forgotten
+        )
         schedule = RefreshSchedule(database, refresher, every_s=settings.refresh_every_s)
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         works = (
             ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
             RefreshHost(refresher), RemoveHost(machines, calls),
-            RotateCredentials(database, calls, credentials, key_pairs),
+            RotateCredentials(database, calls, credentials, key_pairs), AdoptGuest(calls), ForgetMachine(calls),
         )  # fmt: skip
         listener = Listener(
             host=settings.rpc_host,
@@ -221,7 +227,13 @@ class RegionService:
             listener=listener,
             rpc_address=rpc_address,
             services=Services(
-                hosts=hosts, machines=machines, operations=operations, accounts=accounts, groups=groups, racks=racks
+                hosts=hosts,
+                machines=machines,
+                adoption=adoption,
+                operations=operations,
+                accounts=accounts,
+                groups=groups,
+                racks=racks,
             ),
         )
 

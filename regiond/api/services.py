@@ -10,7 +10,14 @@ from common.values import PowerAction, PowerState, Project
 from regiond.accounts.model import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
-from regiond.machines.model import ComposeRequest, MachineFilter, MachineView
+from regiond.machines.model import (
+    Adopted,
+    AdoptRequest,
+    ComposeRequest,
+    ForgottenMachine,
+    MachineFilter,
+    MachineView,
+)
 from regiond.operations.model import LogLine, Operation
 
 if TYPE_CHECKING:
@@ -60,6 +67,14 @@ class Machines(Protocol):
         self, caller: Caller, system_id: str, *, idempotency_key: str | None = None, need_rack: bool = False
     ) -> Operation: ...
     async def query_power(self, caller: Caller, system_id: str) -> PowerState: ...
+
+
+class Adoption(Protocol):
+    async def start_adopt(
+        self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
+    ) -> tuple[Adopted, ...]: ...
+    async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation: ...
+    async def forgotten(self) -> tuple[ForgottenMachine, ...]: ...
 
 
 class Operations(Protocol):
@@ -118,6 +133,7 @@ class Racks(Protocol):
 class Services:
     hosts: Hosts
     machines: Machines
+    adoption: Adoption
     operations: Operations
     accounts: Accounts
     groups: Groups

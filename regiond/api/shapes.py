@@ -250,6 +250,36 @@ OPERATION_KEYS: Mapping[str, Schema] = {
     "resource_uri": STR,
 }
 OPERATION = record("Operation", **OPERATION_KEYS)
+ADOPTED = record(
+    "Adopted",
+    guest=STR,
+    system_id=maybe(STR),
+    hostname=maybe(STR),
+    resource_uri=maybe(STR),
+    operation=maybe(OPERATION),
+    refused=maybe(STR),
+)
+FORGOTTEN_MACHINE = record(
+    "ForgottenMachine",
+    system_id=STR,
+    hostname=STR,
+    hardware_uuid=STR,
+    host=STR,
+    host_type=STR,
+    host_address=STR,
+    host_project=STR,
+    adopted=BOOL,
+    pool=maybe(STR),
+    zone=maybe(STR),
+    owner=maybe(STR),
+    architecture=STR,
+    cpu_count=INT,
+    memory=INT,
+    tag_names=array(STR),
+    disks=array(record("ForgottenDisk", volume=STR, storage_pool=STR, size=INT)),
+    interfaces=array(record("ForgottenInterface", name=STR, mac_address=STR)),
+    forgotten_at=MOMENT,
+)
 LOG_LINE = record("LogLine", at=MOMENT, attempt=INT, step=maybe(STR), message=STR, details=ANYTHING)
 OPERATION_WITH_LOG = record("OperationWithLog", **OPERATION_KEYS, log=array(LOG_LINE))
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from common.values import Discovery, Guest, HostFacts, StoragePool
+from common.values import Discovery, Guest, HostFacts, Mark, StoragePool
 from common.wire import to_plain
 
 Key = tuple[str, str]  # (project, the hypervisor's own id)
@@ -30,6 +30,7 @@ class KnownMachine:
     memory_mib: int
     on_this_host: bool
     settled: bool  # no operation acts on it, and nothing changed since the discovery began
+    adopted: bool = False
 
 
 @frozen(kw_only=True)
@@ -50,6 +51,7 @@ class GuestRow:
     huge_pages_backed: bool
     disks: tuple[Mapping[str, Any], ...]
     nics: tuple[Mapping[str, Any], ...]
+    kind: str = "vm"
 
     @property
     def key(self) -> Key:
@@ -73,6 +75,7 @@ class Known:
     storage_pools: Mapping[str, StoragePool]
     guests: Mapping[Key, GuestRow]
     machines: Mapping[UUID, KnownMachine]
+    marks_told: bool = True  # False where a listing shows our mark only in the names of volumes that we made
     given_up: frozenset[UUID] = frozenset()  # tombstones
     given_up_since: frozenset[UUID] = frozenset()  # those written after the discovery began
 
@@ -127,7 +130,7 @@ def compare(found: Discovery, known: Known) -> Changes:
     rows = [_with_known_disks(row, known) if row.name in unread else row for row in rows]
     seen = {row.key: row for row in rows}
     left_alone = {machine.id for machine in known.machines.values() if not machine.settled}
-    written = tuple(row for row in rows if row.machine_id not in left_alone and known.guests.get(row.key) != row)
+    written = tuple(row for row in rows if _is_news(row, known, left_alone))
     not_found = {key: row for key, row in known.guests.items() if key not in seen and row.name not in unread}
     kept = {row.machine_id for key, row in known.guests.items() if key not in seen and key not in not_found}
     gone = [key for key, row in not_found.items() if row.machine_id not in left_alone]
@@ -146,12 +149,34 @@ def _without_pools(facts: HostFacts) -> HostFacts:
     return evolve(facts, storage_pools=(), tags=())
 
 
+def _is_news(row: GuestRow, known: Known, left_alone: Container[int | None]) -> bool:
+    """A guest that is just becoming a machine, or just was one, is left to the operation that sees to it."""
+    before = known.guests.get(row.key)
+    if row.machine_id in left_alone or (before is not None and before.machine_id in left_alone):
+        return False
+    return before != row
+
+
 def _row(guest: Guest, known: Known) -> GuestRow | None:
+    guest = evolve(guest, mark=_mark(guest, known))
     mark = guest.mark if guest.mark and guest.mark.installation_id == known.installation_id else None
     if mark is not None and mark.machine_id in known.given_up_since:
         return None  # it went while we were looking
     machine = known.machines.get(mark.machine_id) if mark is not None else None
     return row_of(guest, machine.id if machine else None)
+
+
+def _mark(guest: Guest, known: Known) -> Mark | None:
+    """Where listings do not tell the mark of an adopted guest, it is known by its id, which is the machine's."""
+    if guest.mark is not None or known.marks_told:
+        return guest.mark
+    try:
+        machine = known.machines.get(UUID(guest.guest_id))
+    except ValueError:
+        return None
+    if machine is None or not machine.adopted:
+        return None
+    return Mark(installation_id=known.installation_id, machine_id=machine.uuid)
 
 
 def _with_known_disks(row: GuestRow, known: Known) -> GuestRow:
@@ -196,6 +221,7 @@ def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
         huge_pages_backed=guest.huge_pages_backed,
         disks=tuple(to_plain(disk) for disk in guest.disks),
         nics=tuple(to_plain(nic) for nic in guest.nics),
+        kind=guest.kind,
     )
 
 
@@ -229,5 +255,10 @@ def _leftovers(written: Iterable[GuestRow], rows: Iterable[GuestRow], known: Kno
             continue
         if row.marked_machine in known.given_up:
             yield Leftover(finding=Finding.LEFTOVER, machine_uuid=row.marked_machine, guest_name=row.name)
-        elif row.key in news:
+        elif row.key in news and _is_newly_marked(row, known):
             yield Leftover(finding=Finding.UNKNOWN_MARK, machine_uuid=row.marked_machine, guest_name=row.name)
+
+
+def _is_newly_marked(row: GuestRow, known: Known) -> bool:
+    before = known.guests.get(row.key)
+    return before is None or before.marked_machine != row.marked_machine

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from common.errors import WrongState
-from common.values import Discovery, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
+from common.values import Discovery, DriverType, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
 from common.wire import from_plain, to_plain
 from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare, row_of
 from regiond.ledger import store as ledger
@@ -39,8 +39,11 @@ _POOLS = """
       from storage_pool where server_id = $1
 """
 _GUESTS = "select * from guest where server_id = $1"
+_GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
+_GUEST_OF_MACHINE = "select * from guest where machine_id = $1"
 _MACHINES = """
-    select m.id, m.uuid, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.host_id = $2 as on_this_host,
+    select m.id, m.uuid, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.adopted,
+           m.host_id = $2 as on_this_host,
            m.settled_at < $3 and not exists (
                select 1 from operation o
                 where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing')) as settled
@@ -65,18 +68,20 @@ _LOSE_POOLS = """
 """
 _WRITE_GUESTS = """
     insert into guest (server_id, project, guest_key, name, marked_installation, marked_machine, machine_id,
-                       power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics)
+                       power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
+                       kind)
     select $1, found.*
       from jsonb_to_recordset($2::jsonb) found (
            project text, guest_key text, name text, marked_installation uuid, marked_machine uuid, machine_id integer,
            power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
-           huge_pages_backed boolean, disks jsonb, nics jsonb)
+           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text)
     on conflict (server_id, project, guest_key) do update
        set name = excluded.name, marked_installation = excluded.marked_installation,
            marked_machine = excluded.marked_machine, machine_id = excluded.machine_id,
            power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
            architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
-           huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics
+           huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
+           kind = excluded.kind
     returning id, project, guest_key
 """
 _FREE_MACHINE_GUESTS = """
@@ -121,6 +126,7 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
     server_id = await _server(db, host_id, f"{driver}/{found.facts.server_identity}", found.facts)
     await ledger.lock_server(db, server_id)
     known = await _known(db, server_id, host_id, found, began_at)
+    known = evolve(known, marks_told=driver != DriverType.LIBVIRT)
     changes = compare(found, known)
     if not changes.none:
         await _write(db, server_id, changes, known)
@@ -136,6 +142,40 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> N
     server_id: int = await db.fetchval(_SERVER_OF_HOST, host_id)
     await ledger.lock_server(db, server_id)
     await _write_guests(db, server_id, (row_of(guest, machine_id),))
+
+
+async def rows_of(db: Db, guest_ids: list[int]) -> dict[int, GuestRow]:
+    """What is kept of these guests, in the order of their ids."""
+    return {row["id"]: _guest_row(row) for row in await db.fetch(_GUESTS_BY_ID, guest_ids)}
+
+
+async def take_over(db: Db, server_id: int, row: GuestRow, machine_id: int) -> None:
+    """The guest is that machine from now on, and the machine holds what the guest held: a fact, never refused."""
+    await ledger.lock_server(db, server_id)
+    await _write_guests(db, server_id, (evolve(row, machine_id=machine_id),))
+    held = await _held(db, server_id, row)
+    await ledger.hold(
+        db, server_id=server_id, machine_id=machine_id, cores=row.cores, memory_mib=row.memory_mib, storage_bytes=held
+    )
+    await ledger.retotal(db, server_id)
+
+
+async def let_go(db: Db, machine_id: int) -> None:
+    """The guest of the machine, if it has one, is foreign from now on and holds for itself what it takes."""
+    found = await db.fetchrow(_GUEST_OF_MACHINE, machine_id)
+    await ledger.release_machine(db, machine_id)
+    if found is None:
+        return
+    server_id = found["server_id"]
+    await ledger.lock_server(db, server_id)
+    await _write_guests(db, server_id, (evolve(_guest_row(found), machine_id=None),))
+    await ledger.retotal(db, server_id)
+
+
+async def _held(db: Db, server_id: int, row: GuestRow) -> dict[int, int]:
+    """Bytes by storage pool, by the pools' row ids."""
+    pool_ids = {pool["pool_key"]: pool["id"] for pool in await db.fetch(_POOLS, server_id)}
+    return {pool_ids[key]: size for key, size in row.disk_bytes().items() if key in pool_ids and size > 0}
 
 
 async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 import structlog
 from attrs import frozen
@@ -52,12 +53,15 @@ class Refresher:
         clean_up: CleanUp,
         on_back: Callable[[Db, int], Awaitable[None]],
         trust: Trust,
+        *,
+        restore: Callable[[Db, int], Awaitable[frozenset[UUID]]],
     ) -> None:
         self._database = database
         self._calls = calls
         self._clean_up = clean_up
         self._on_back = on_back
         self._trust = trust
+        self._restore = restore
 
     async def refresh(self, host_id: int) -> None:
         """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
@@ -98,13 +102,15 @@ class Refresher:
         await store.keep(db, host_id)
         link = await store.link(db, host_id)
         changes = await take_in(db, host_id, link.driver.value, look.found, look.began_at)
+        restored = await self._restore(db, host_id)
         await store.set_refreshed(db, host_id)
         for machine in changes.machines:
             level = Level.WARNING if machine.finding in (Finding.MISSING, Finding.RESIZED) else Level.INFO
             message = f"{machine.hostname}: {_SAYS[machine.finding]} on {link.name}"
             await Events.record(db, machine.finding.value, message, level=level, host_id=host_id)
         for leftover in changes.leftovers:
-            await self._leftover(db, host_id, link, leftover)
+            if leftover.machine_uuid not in restored:
+                await self._leftover(db, host_id, link, leftover)
         if link.state == "unreachable":
             await Events.record(db, "host_back", f"{link.name} answers again", host_id=host_id)
             await self._on_back(db, host_id)  # on this connection: a second one for each of many could use up the pool

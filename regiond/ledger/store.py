@@ -43,6 +43,14 @@ _CLAIM = """
     select (select id from compute) as server_id, (select count(*) from storage) as pools
 """
 
+_HOLD = """
+    insert into claim (server_id, machine_id, resource, storage_pool_id, amount)
+    select $1, $2, held.*
+      from (values ('cores', null::integer, $3::bigint), ('memory_mib', null, $4)
+            union all select 'storage_bytes', id, amount
+                        from unnest($5::integer[], $6::bigint[]) asked (id, amount)) held
+"""
+
 _LOCK_SERVER = "select 1 from server where id = $1 for update"
 _SERVERS_OF_MACHINE = "select distinct server_id from claim where machine_id = $1"
 _DROP_MACHINE = "delete from claim where machine_id = $1"
@@ -128,6 +136,17 @@ async def claim(
     if claimed["pools"] != len(storage_bytes):
         asked = " and ".join(f"{amount} bytes" for amount in storage_bytes.values())
         raise OutOfCapacity(f"The host's storage pools have no room any more for {asked}.")
+
+
+async def hold(
+    db: Db, *, server_id: int, machine_id: int, cores: int, memory_mib: int, storage_bytes: Mapping[int, int]
+) -> None:
+    """What the guest of a machine takes already, in place of what the machine held: a fact, so it is never refused.
+
+    The caller holds the server's lock and totals afterwards.
+    """
+    await db.execute(_DROP_MACHINE, machine_id)
+    await db.execute(_HOLD, server_id, machine_id, cores, memory_mib, list(storage_bytes), list(storage_bytes.values()))
 
 
 async def lock_server(db: Db, server_id: int) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from attrs import field, frozen
 
 from regiond.groups.model import ResourcePool, Zone
+from regiond.operations.model import Operation
 
 
 class MachineState(StrEnum):
     COMPOSING = "composing"
+    ADOPTING = "adopting"  # a guest that was there before is being marked as this machine
     READY = "ready"
     DELETING = "deleting"
     MISSING = "missing"  # its guest was not in the last listing of its host
@@ -66,6 +69,7 @@ class MachineView:
     disks: tuple[DiskView, ...] = ()
     nics: tuple[NicView, ...] = ()
     created_at: datetime
+    adopted: bool = False  # its guest was there before us
 
 
 @frozen(kw_only=True)
@@ -101,3 +105,48 @@ class MachineFilter:
     pools: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()  # `pod`: host names
     extra: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class AdoptRequest:
+    """Which guests of a host: by name, by the id of the virtual machine, or by the hypervisor's own id; or all that are
+    foreign. `hostname` is for a single one; otherwise machines are named after their guests."""
+
+    guests: tuple[str, ...] = ()
+    everything: bool = False
+    hostname: str | None = None
+
+
+@frozen(kw_only=True)
+class Adopted:
+    """What becomes of one guest. Without an operation it is a machine already, or `refused` says why it cannot be."""
+
+    guest_name: str
+    system_id: str | None = None
+    hostname: str | None = None
+    operation: Operation | None = None
+    refused: str | None = None
+
+
+@frozen(kw_only=True)
+class ForgottenMachine:
+    """What is kept of it. `pool`, `zone` and `owner` are names, None when they are gone."""
+
+    uuid: UUID
+    system_id: str
+    hostname: str
+    adopted: bool
+    host_name: str
+    driver: str
+    address: str
+    project: str
+    pool: str | None
+    zone: str | None
+    owner: str | None
+    architecture: str
+    cores: int
+    memory_mib: int
+    tags: tuple[str, ...]
+    disks: tuple[dict[str, Any], ...]
+    nics: tuple[dict[str, Any], ...]
+    forgotten_at: datetime

@@ -10,14 +10,15 @@ import structlog
 
 from common.errors import Busy, NotAllowed, NotFound, WrongState
 from common.rpc.commands import HOST_FIND, GuestCall
-from common.values import DiskSpec, GuestChange, GuestEvent, GuestRef, GuestSpec, Mark, PowerAction, PowerState
+from common.values import GuestChange, GuestEvent, GuestRef, Mark, PowerAction, PowerState
 from common.wire import to_plain
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.ledger import store as ledger
-from regiond.machines import store
+from regiond.machines import forgotten, store
 from regiond.machines.composing import Composer
 from regiond.machines.model import ComposeRequest, MachineFilter, MachineState, MachineView
+from regiond.machines.spec import known_spec
 from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind, OperationState
@@ -98,7 +99,7 @@ class Machines:
         machine = await self.read(system_id)
         if machine.host_id is None:
             return PowerState.UNKNOWN
-        ref = self._spec(machine).ref
+        ref = known_spec(machine, self._installation_id).ref
         found = await self._calls.call(
             machine.host_id, HOST_FIND, lambda access: GuestCall(access=access, guest=ref), deadline_s=FIND_DEADLINE_S
         )
@@ -143,6 +144,7 @@ class Machines:
     async def forget_all(self, db: Db, host_id: int) -> int:
         """See `regiond.hosts.steps.HostMachines`."""
         machines = await store.of_host(db, host_id)
+        await forgotten.remember(db, host_id)
         for machine in machines:
             active = await operation_store.active(db, OperationKind.POWER, machine_id=machine.id)
             if active is not None:
@@ -207,35 +209,21 @@ class Machines:
         *,
         parent_id: int | None = None,
     ) -> int:
-        if machine.state is MachineState.COMPOSING:
-            raise Busy(f"{machine.hostname} is still being composed.")
-        if machine.host_id is None:
-            raise WrongState(f"{machine.hostname} is on no host.")
+        check_settled(machine)
         operation_id = await operation_store.insert(
             db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
             system_id=machine.system_id, hostname=machine.hostname, parent_id=parent_id, account_id=account_id,
-            request=request_of(self._spec(machine), **request), max_failures=MAX_FAILURES,
+            request=request_of(known_spec(machine, self._installation_id), **request), max_failures=MAX_FAILURES,
         )  # fmt: skip
         if kind is OperationKind.DELETE:
             await store.set_state(db, machine.id, MachineState.DELETING)
         return operation_id
 
-    def _spec(self, machine: MachineView) -> GuestSpec:
-        """What was asked for when it was composed, from its rows: enough to find, power and remove the guest."""
-        return GuestSpec(
-            name=machine.hostname,
-            mark=Mark(installation_id=self._installation_id, machine_id=machine.uuid),
-            architecture=machine.architecture,
-            cores=machine.cores,
-            memory_mib=machine.memory_mib,
-            disks=tuple(
-                DiskSpec(
-                    volume=disk.volume,
-                    pool_id=disk.storage_pool_key,
-                    size_bytes=disk.size_bytes,
-                    serial=disk.serial,
-                    tags=disk.tags,
-                )
-                for disk in machine.disks
-            ),
-        )
+
+def check_settled(machine: MachineView) -> None:
+    """Raises Busy before it is a whole machine, WrongState when it is on no host."""
+    if machine.state in (MachineState.COMPOSING, MachineState.ADOPTING):
+        done = "composed" if machine.state is MachineState.COMPOSING else "adopted"
+        raise Busy(f"{machine.hostname} is still being {done}.")
+    if machine.host_id is None:
+        raise WrongState(f"{machine.hostname} is on no host.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from common.marks import volume_name
+from common.marks import mark_of_volume, volume_name
 from common.values import DiskSpec, DriverType, GuestSpec, HostNetwork, Mark, NicKind, NicSpec
 from regiond.hosts.model import HostView
+from regiond.machines.model import MachineView
 from regiond.names import serial
 from regiond.placement.model import HostOffer, PoolOffer, Verdict, Wish
 from regiond.placement.place import DEFAULT_ROOT_BYTES
@@ -90,4 +91,30 @@ def guest_spec(
         memory_mib=wish.memory_mib,
         disks=disks,
         nics=(nic,),
+    )
+
+
+def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
+    """What was asked for when it was composed, from its rows: enough to find, power and remove the guest.
+
+    Disks that we did not make are no part of it, so nothing is ever told to remove them.
+    """
+    mark = Mark(installation_id=installation_id, machine_id=machine.uuid)
+    return GuestSpec(
+        name=machine.hostname,
+        mark=mark,
+        architecture=machine.architecture,
+        cores=machine.cores,
+        memory_mib=machine.memory_mib,
+        disks=tuple(
+            DiskSpec(
+                volume=disk.volume,
+                pool_id=disk.storage_pool_key,
+                size_bytes=disk.size_bytes,
+                serial=disk.serial or serial(machine.uuid, disk.index),
+                tags=disk.tags,
+            )
+            for disk in machine.disks
+            if mark_of_volume(disk.volume) == mark
+        ),
     )

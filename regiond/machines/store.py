@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SELECT = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.tags, m.description, m.host_id, m.created_at, a.username as owner, h.name as host_name,
+           m.adopted, m.tags, m.description, m.host_id, m.created_at, a.username as owner, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, z.id as zone_id, z.name as zone_name,
            z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
@@ -225,4 +225,5 @@ def _machine(row: asyncpg.Record, disks: list[DiskView], nics: list[NicView]) ->
         disks=tuple(disks),
         nics=tuple(nics),
         created_at=row["created_at"],
+        adopted=row["adopted"],
     )

@@ -19,6 +19,8 @@ class OperationKind(StrEnum):
     REFRESH = "refresh"
     REMOVE_HOST = "remove_host"
     ROTATE = "rotate_credentials"  # of an LXD server: a new key pair in place of the old one
+    ADOPT = "adopt"  # a foreign guest becomes a machine: it is marked, and nothing else of it changes
+    FORGET = "forget"  # the inverse: the mark goes, then the machine's row; the guest stays as it is
     CLEAN_UP = "clean_up"  # of a guest whose machine was given up
 
 

@@ -22,7 +22,7 @@ from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
-from regiond.machines.model import DiskView, MachineState, MachineView, NicView
+from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.racks.model import RackView, RpcClientView
 
@@ -158,6 +158,26 @@ FAILED = evolve(
     error_message="cores: 4 asked, 1 of 4 left.",
     error_details={"asked": 4},
 )
+FORGOTTEN = ForgottenMachine(
+    uuid=MACHINE.uuid,
+    system_id="wdpx3n",
+    hostname="quick-fox",
+    adopted=True,
+    host_name="hv-01",
+    driver="virsh",
+    address="qemu:///system",
+    project="",
+    pool="default",
+    zone="default",
+    owner=None,
+    architecture="amd64",
+    cores=2,
+    memory_mib=4096,
+    tags=("virtual",),
+    disks=({"volume": "v0", "pool_name": "images", "size_bytes": 5 * 10**9},),
+    nics=({"name": "eth0", "mac_address": "52:54:00:00:00:01"},),
+    forgotten_at=AT,
+)
 RPC_CLIENT = RpcClientView(
     id=UUID("0b7b1c64-0000-4000-8000-000000000009"),
     name="east",
@@ -245,6 +265,13 @@ ANSWERS: Mapping[str, Any] = {
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.query_power": PowerState.PAUSED,
+    "adoption.start_adopt": (
+        Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
+        Adopted(guest_name="ours", system_id="wdpx3n", hostname="ours"),
+        Adopted(guest_name="box", refused="it is a container, and only virtual machines can be machines"),
+    ),
+    "adoption.start_forget": OPERATION,
+    "adoption.forgotten": (FORGOTTEN,),
     "operations.list": (OPERATION,),
     "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
     "operations.log": LOG,
@@ -275,7 +302,7 @@ ANSWERS: Mapping[str, Any] = {
     "racks.revoke_client": None,
 }
 
-_LOOKING = {"accounts.authenticate", "hosts.read", "machines.read", "groups.zone", "groups.pool"}
+_LOOKING = {"accounts.authenticate", "hosts.read", "hosts.guest", "machines.read", "groups.zone", "groups.pool"}
 
 
 @frozen(kw_only=True)
@@ -291,6 +318,7 @@ class World:
         return Services(
             hosts=cast(Any, Recorder("hosts", self.asked, self.answers)),
             machines=cast(Any, Recorder("machines", self.asked, self.answers)),
+            adoption=cast(Any, Recorder("adoption", self.asked, self.answers)),
             operations=cast(Any, Recorder("operations", self.asked, self.answers)),
             accounts=cast(Any, Recorder("accounts", self.asked, self.answers)),
             groups=cast(Any, Recorder("groups", self.asked, self.answers)),

@@ -154,7 +154,7 @@ def test_openapi_references_resolve_and_operations_are_whole() -> None:
 def test_openapi_asks_for_a_signature_where_the_api_does() -> None:
     for resource in RESOURCES:
         for endpoint in resource.endpoints:
-            path = resource.full_path if endpoint.op is None else f"{resource.full_path}op-{endpoint.op}"
+            path = resource.full_path if endpoint.op is None else f"{resource.full_path.rstrip('/')}/op-{endpoint.op}"
             operation = DOCUMENT["paths"][path][endpoint.method.lower()]
             assert (operation["security"] == []) == (endpoint.permission is Permission.ANYONE)
 

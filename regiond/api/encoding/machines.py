@@ -14,6 +14,7 @@ from regiond.machines.model import DiskView, MachineState, MachineView, NicView
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {
     MachineState.COMPOSING: (1, "Commissioning"),
+    MachineState.ADOPTING: (1, "Commissioning"),
     MachineState.FAILED: (2, "Failed commissioning"),
     MachineState.MISSING: (3, "Missing"),
     MachineState.READY: (4, "Ready"),
@@ -21,6 +22,7 @@ STATUS: Mapping[MachineState, tuple[int, str]] = {
 }
 _MESSAGE: Mapping[MachineState, str] = {
     MachineState.COMPOSING: "The virtual machine is being made.",
+    MachineState.ADOPTING: "The virtual machine is being taken over as it is.",
     MachineState.FAILED: "An operation could neither finish nor be undone; see operations/.",
     MachineState.MISSING: "The host did not list the virtual machine at its last refresh.",
     MachineState.READY: "",
@@ -204,5 +206,6 @@ def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
 
 
 def _id_path(machine: MachineView, disk: DiskView) -> str | None:
-    """Where the guest's own udev shows the disk; only known for virtio disks, which libvirt guests have."""
-    return f"/dev/disk/by-id/virtio-{disk.serial}" if machine.driver == DriverType.LIBVIRT else None
+    """Where the guest's own udev shows the disk; only known for the virtio disks of guests that we made on libvirt."""
+    known = machine.driver == DriverType.LIBVIRT and not machine.adopted
+    return f"/dev/disk/by-id/virtio-{disk.serial}" if known else None

@@ -29,7 +29,7 @@ _PEM = Text(longest=64 * 1024, blank=None)
 _RATIO = Float(least=0.0, most=10.0)
 _GROUP = Text(longest=256, blank=None)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = Text(
+HOSTNAME = Text(
     longest=253,
     pattern=rf"{_LABEL}(?:\.{_LABEL})*",
     advice="Enter a host name: letters, digits and hyphens, at most 63 in a row, dots between.",
@@ -102,7 +102,7 @@ COMPOSE = (
         doc="Disks as [label:]GB[(storage pool or tag,...)], separated by commas; root:8(local).",
     ),
     Field(name="interfaces", kind=Text(longest=8192), default="", doc="Not supported yet: one card on the default."),
-    Field(name="hostname", kind=_HOSTNAME, doc="Unique name; made up when there is none."),
+    Field(name="hostname", kind=HOSTNAME, doc="Unique name; made up when there is none."),
     Field(name="domain", kind=Text(longest=256, blank=None), doc="Id or name of a domain."),
     Field(name="zone", kind=_GROUP, doc="Id or name of a zone; the default one."),
     Field(name="pool", kind=_GROUP, doc="Id or name of a resource pool; the host's."),

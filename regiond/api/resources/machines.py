@@ -11,6 +11,7 @@ from regiond.api.encoding.machines import encode_machine, encode_power
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Choice, Field, Text
 from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
+from regiond.api.resources import adoption
 from regiond.api.resources.machine_filters import FILTERS, keeps, wanted
 from regiond.api.services import Services
 from regiond.api.waiting import when_done
@@ -101,6 +102,7 @@ MACHINES = Resource(
             result=Result(doc="The machines.", schema=shapes.array(shapes.MACHINE)),
             run=_list,
         ),
+        adoption.FORGOTTEN,
     ),
 )
 MACHINE = Resource(
@@ -173,6 +175,7 @@ MACHINE = Resource(
             find=find_machine,
             run=_query_power,
         ),
+        adoption.forget(find_machine),
     ),
 )
 RESOURCES = (MACHINES, MACHINE)

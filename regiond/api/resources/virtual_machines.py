@@ -10,6 +10,7 @@ from regiond.api.encoding.hosts import encode_guest
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.paths import id_in
 from regiond.api.replies import Reply, json_reply
+from regiond.api.resources import adoption
 from regiond.api.services import Services
 from regiond.hosts.model import GuestView
 
@@ -66,6 +67,7 @@ VIRTUAL_MACHINE = Resource(
             find=_find,
             run=_read,
         ),
+        adoption.adopt_guest(_find),
     ),
 )
 CLUSTERS = Resource(

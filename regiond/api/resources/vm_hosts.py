@@ -10,7 +10,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Boolean, Field, Text, Values
 from regiond.api.paths import id_in, machine_uri
 from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources import host_fields
+from regiond.api.resources import adoption, host_fields
 from regiond.api.services import Services
 from regiond.api.waiting import when_done
 from regiond.hosts import addresses
@@ -306,6 +306,7 @@ HOST = Resource(
             find=find_host,
             run=_compose,
         ),
+        adoption.adopt(find_host),
         Endpoint(
             method="POST",
             op="add_tag",

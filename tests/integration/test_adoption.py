@@ -1,0 +1,390 @@
+"""Adopting and forgetting in a whole installation, on simulated hosts: guests stay as they are, claims change hands."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from common.errors import InvalidRequest, NotFound
+from tests.installation import Installation, installed
+from tests.waiting import eventually
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def rows(innkeeper: Installation, statement: str, *values: object, name: str = "sim") -> list[Any]:
+    """Asked of the simulated hypervisor itself, or done there as its administrator would."""
+    with closing(sqlite3.connect(innkeeper.folder / "simulated" / f"{name}.sqlite")) as store, store:
+        return store.execute(statement, values).fetchall()
+
+
+def guests(innkeeper: Installation) -> list[Any]:
+    """All that the hypervisor keeps of its guests but the mark."""
+    return rows(innkeeper, "select guest_id, name, power, cores, memory_mib from guest order by name")
+
+
+def marks(innkeeper: Installation) -> dict[str, str | None]:
+    return dict(rows(innkeeper, "select name, machine_id from guest"))
+
+
+def volumes(innkeeper: Installation) -> list[Any]:
+    return rows(innkeeper, "select pool, name, size_bytes from volume order by name")
+
+
+def rename(innkeeper: Installation, old: str, new: str) -> None:
+    rows(innkeeper, "update guest set name = ? where name = ?", new, old)
+
+
+async def claims(innkeeper: Installation) -> list[tuple[bool, str, int]]:
+    async with innkeeper.region.parts.database.connection() as db:
+        found = await db.fetch(
+            "select machine_id is not null as of_machine, resource, sum(amount)::bigint as amount from claim"
+            " group by 1, 2 order by 1, 2"
+        )
+    return [tuple(row.values()) for row in found]
+
+
+async def refresh(innkeeper: Installation, host: Any) -> Any:
+    return await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+
+
+async def adopt(innkeeper: Installation, host: Any, *, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    return await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", headers=headers, **fields)
+
+
+async def forgotten(innkeeper: Installation) -> Any:
+    return await innkeeper.get("machines/", op="forgotten")
+
+
+async def kinds_of_events(innkeeper: Installation) -> list[str]:
+    return [event.kind for event in await innkeeper.region.parts.events.list()]
+
+
+async def test_a_guest_becomes_a_machine_as_it_is(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        await innkeeper.post("zones/", name="dmz")
+        await innkeeper.post("resourcepools/", name="web")
+        host = await innkeeper.add_simulated(guests=2)
+        host = await innkeeper.put(f"vm-hosts/{host['id']}/", zone="dmz", pool="web")
+        before = guests(innkeeper), volumes(innkeeper), host["used"]
+        (adopted,) = await adopt(innkeeper, host, guests="foreign-0001")
+        assert (adopted["guest"], adopted["operation"]["state"], adopted["refused"]) == (
+            "foreign-0001",
+            "succeeded",
+            None,
+        )
+        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+        assert (machine["hostname"], machine["status_name"], machine["power_state"]) == ("foreign-0001", "Ready", "on")
+        assert (machine["zone"]["name"], machine["pool"]["name"]) == ("dmz", "web")
+        assert (machine["cpu_count"], machine["memory"], machine["pod"]["id"]) == (1, 1024, host["id"])
+        (disk,) = machine["blockdevice_set"]
+        assert (disk["size"], disk["storage_pool"], disk["id_path"]) == (10**9, "default", None)
+        assert marks(innkeeper) == {"foreign-0001": machine["hardware_uuid"], "foreign-0002": None}
+        for _ in range(2):
+            host = await refresh(innkeeper, host)
+            assert (guests(innkeeper), volumes(innkeeper), host["used"]) == before
+            assert await claims(innkeeper) == [
+                (of_machine, resource, amount)
+                for of_machine in (False, True)
+                for resource, amount in (("cores", 1), ("memory_mib", 1024), ("storage_bytes", 10**9))
+            ]
+        assert "machine_adopted" in await kinds_of_events(innkeeper)
+
+
+async def test_all_guests_of_a_host_are_adopted_each_by_an_operation_and_again_is_no_error(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=5, cores=2)
+        adopted = await adopt(innkeeper, host, all="true")
+        assert len({one["operation"]["id"] for one in adopted}) == 5
+        assert {one["operation"]["state"] for one in adopted} == {"succeeded"}
+        assert len(await innkeeper.get("machines/")) == 5
+        assert (await refresh(innkeeper, host))["used"]["cores"] == 5, "five cores of two were there already"
+        assert await adopt(innkeeper, host, all="true") == []
+        (again,) = await adopt(innkeeper, host, guests="foreign-0003")
+        assert (again["operation"], again["system_id"]) == (None, adopted[2]["system_id"])
+
+
+async def test_names_are_made_legal_and_those_that_are_taken_are_refused(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=3)
+        for number, name in enumerate(("My VM_1.example", "taken", "my-vm-1-example"), start=1):
+            rename(innkeeper, f"foreign-000{number}", name)
+        await innkeeper.compose(host["id"], hostname="taken-by-us", cores=1)
+        rename(innkeeper, "taken", "Taken-By-Us")
+        await refresh(innkeeper, host)
+        with pytest.raises(InvalidRequest) as refused:
+            await adopt(innkeeper, host, guests="Taken-By-Us")
+        (message,) = refused.value.fields["guests"]
+        assert "a machine named taken-by-us is there already" in message
+        with pytest.raises(InvalidRequest) as refused:
+            await adopt(innkeeper, host, guests="Taken-By-Us", hostname="taken-by-us")
+        assert list(refused.value.fields) == ["hostname"]
+        found = {one["guest"]: one for one in await adopt(innkeeper, host, all="true")}
+        assert found["My VM_1.example"]["hostname"] == "my-vm-1-example"
+        for name in ("Taken-By-Us", "my-vm-1-example"):
+            assert "is there already" in found[name]["refused"]
+            assert found[name]["operation"] is None
+        (adopted,) = await adopt(innkeeper, host, guests="Taken-By-Us", hostname="Other")
+        assert adopted["hostname"] == "other"
+        assert "Taken-By-Us" in innkeeper.simulated_guests(), "the guest keeps its own name"
+        await innkeeper.post(f"machines/{adopted['system_id']}/", op="power_off")
+        await refresh(innkeeper, host)
+        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+        assert (machine["power_state"], machine["status_name"]) == ("off", "Ready")
+
+
+async def test_bad_requests_adopt_nothing(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=2)
+        for fields, field in [
+            ({}, "guests"),
+            ({"guests": "foreign-0001", "all": "true"}, "guests"),
+            ({"guests": "nobody"}, "guests"),
+            ({"all": "true", "hostname": "web"}, "hostname"),
+            ({"guests": "foreign-0001", "hostname": "-bad-"}, "hostname"),
+            ({"guests": "foreign-0001", "hostname": "two.labels"}, "hostname"),
+        ]:
+            with pytest.raises(InvalidRequest) as refused:
+                await adopt(innkeeper, host, **dict[str, Any](fields))
+            assert list(refused.value.fields) == [field], fields
+        assert await innkeeper.get("machines/") == []
+        assert set(marks(innkeeper).values()) == {None}
+
+
+async def test_a_guest_of_another_installation_is_left_to_it(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        theirs = str(uuid4()), str(uuid4())
+        rows(innkeeper, "update guest set installation_id = ?, machine_id = ?", *theirs)
+        await refresh(innkeeper, host)
+        with pytest.raises(InvalidRequest) as refused:
+            await adopt(innkeeper, host, guests="foreign-0001")
+        (message,) = refused.value.fields["guests"]
+        assert f"mark of another installation, {theirs[0]}" in message
+        assert marks(innkeeper) == {"foreign-0001": theirs[1]}
+
+
+async def test_a_mark_that_the_ledger_never_heard_of_is_kept(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        async with innkeeper.region.parts.database.connection() as db:
+            installation_id = await db.fetchval("select id from installation")
+        lost = str(uuid4())
+        rows(innkeeper, "update guest set installation_id = ?, machine_id = ?", str(installation_id), lost)
+        await refresh(innkeeper, host)
+        assert "unknown_marked_guest_found" in await kinds_of_events(innkeeper)
+        (adopted,) = await adopt(innkeeper, host, guests="foreign-0001")
+        assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["hardware_uuid"] == lost
+
+
+async def test_a_virtual_machine_is_adopted_by_its_own_address(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        await innkeeper.add_simulated(guests=1)
+        (guest,) = await innkeeper.get("virtual-machines/")
+        machine = await innkeeper.post(f"virtual-machines/{guest['id']}", op="adopt", hostname="mine")
+        assert (machine["hostname"], machine["virtualmachine_id"]) == ("mine", guest["id"])
+        again = await innkeeper.post(f"virtual-machines/{guest['id']}", op="adopt")
+        assert again["system_id"] == machine["system_id"]
+
+
+async def test_many_who_adopt_one_guest_at_once_make_one_machine(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1, delay_ms=30)
+        answers = await asyncio.gather(*(adopt(innkeeper, host, guests="foreign-0001") for _ in range(6)))
+        assert len({one["system_id"] for (one,) in answers}) == 1
+        assert len(await innkeeper.get("machines/")) == 1
+
+
+async def test_adopting_while_the_host_is_refreshed_again_and_again_never_counts_twice(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=6, cores=8, delay_ms=5)
+        looks = [asyncio.create_task(refresh(innkeeper, host)) for _ in range(4)]
+        adopted = await adopt(innkeeper, host, all="true")
+        forgets = [innkeeper.post(f"machines/{one['system_id']}/", op="forget", headers=ASYNC) for one in adopted[:3]]
+        await asyncio.gather(*looks, *forgets, *(refresh(innkeeper, host) for _ in range(3)))
+
+        async def three_are_left() -> bool:
+            return len(await innkeeper.get("machines/")) == 3
+
+        await eventually(three_are_left)
+        assert (await refresh(innkeeper, host))["used"]["cores"] == 6
+        assert [amount for _, resource, amount in await claims(innkeeper) if resource == "cores"] == [3, 3]
+        assert sum(mark is not None for mark in marks(innkeeper).values()) == 3
+
+
+async def test_an_adoption_that_fails_leaves_the_guest_foreign(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        rows(innkeeper, "delete from guest")
+        with pytest.raises(NotFound, match="foreign-0001"):
+            await adopt(innkeeper, host, guests="foreign-0001")
+        assert await innkeeper.get("machines/") == []
+        assert "adopt_failed" in await kinds_of_events(innkeeper)
+        assert (await refresh(innkeeper, host))["used"]["cores"] == 0
+
+
+async def test_a_cancelled_adoption_takes_the_mark_off_again(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1, delay_ms=300)
+        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+
+        async def state(wanted: str) -> Any:
+            found = await innkeeper.get(f"operations/{operation['id']}/")
+            return found if wanted in (found["step"], found["state"]) else None
+
+        await eventually(lambda: state("put_mark"))
+        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        ended = await eventually(lambda: state("cancelled"))
+        assert ended["undone"] == ["mark taken off the guest", "machine record removed"]
+        assert marks(innkeeper) == {"foreign-0001": None}
+        assert (await refresh(innkeeper, host))["used"]["cores"] == 1
+        assert await innkeeper.get("machines/") == []
+
+
+# Forgetting ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_forgotten_machine_is_a_foreign_guest_that_runs_on(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        made = await innkeeper.compose(host["id"], hostname="made", cores=2, power_on="true")
+        (adopted,) = await adopt(innkeeper, host, guests="foreign-0001")
+        before = guests(innkeeper), volumes(innkeeper), (await refresh(innkeeper, host))["used"]
+        for system_id in (made["system_id"], adopted["system_id"]):
+            await innkeeper.post(f"machines/{system_id}/", op="forget", headers=ASYNC)
+
+        async def none_is_left() -> bool:
+            return bool(await innkeeper.get("machines/") == [])
+
+        await eventually(none_is_left)
+        assert (guests(innkeeper), volumes(innkeeper), (await refresh(innkeeper, host))["used"]) == before
+        assert marks(innkeeper) == {"foreign-0001": None, "made": None}
+        assert {of_machine for of_machine, *_ in await claims(innkeeper)} == {False}
+        assert await forgotten(innkeeper) == []
+        assert "unknown_marked_guest_found" not in await kinds_of_events(innkeeper)
+        assert len(await adopt(innkeeper, host, all="true")) == 2
+
+
+async def test_a_missing_machine_can_be_forgotten(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        (adopted,) = await adopt(innkeeper, host, guests="foreign-0001")
+        rows(innkeeper, "delete from guest")
+        await refresh(innkeeper, host)
+        path = f"machines/{adopted['system_id']}/"
+        assert (await innkeeper.get(path))["status_name"] == "Missing"
+        assert (await innkeeper.api.send("POST", path, query=[("op", "forget")])).status == 204
+        with pytest.raises(NotFound):
+            await innkeeper.get(path)
+        assert await claims(innkeeper) == []
+
+
+async def test_what_is_not_there_is_neither_adopted_nor_forgotten(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        for path, op in (("machines/absent/", "forget"), ("vm-hosts/7/", "adopt"), ("virtual-machines/7", "adopt")):
+            with pytest.raises(NotFound):
+                await innkeeper.post(path, op=op)
+
+
+# Deleting ------------------------------------------------------------------------------------------------------------
+
+
+async def test_an_adopted_machine_is_deleted_without_its_disks(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1)
+        (adopted,) = await adopt(innkeeper, host, guests="foreign-0001")
+        before = volumes(innkeeper)
+        await innkeeper.delete(f"machines/{adopted['system_id']}/")
+        assert (innkeeper.simulated_guests(), volumes(innkeeper)) == ([], before)
+
+
+# Hosts that are removed and added again ------------------------------------------------------------------------------
+
+
+async def test_machines_come_back_with_their_host(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        await innkeeper.post("resourcepools/", name="web")
+        host = await innkeeper.add_simulated(guests=2, pools=2)
+        await innkeeper.compose(host["id"], hostname="made", pool="web", storage="root:5,data:3(fast)", power_on="true")
+        await adopt(innkeeper, host, guests="foreign-0001")
+        before = {machine["system_id"]: machine for machine in await innkeeper.get("machines/")}
+        really, used = guests(innkeeper), (await refresh(innkeeper, host))["used"]
+        await innkeeper.delete(f"vm-hosts/{host['id']}/")
+        kept = {machine["system_id"]: machine for machine in await forgotten(innkeeper)}
+        assert kept.keys() == before.keys()
+        made = next(machine for machine in kept.values() if machine["hostname"] == "made")
+        assert (made["host"], made["pool"], made["adopted"], len(made["disks"])) == ("sim", "web", False, 2)
+        again = await innkeeper.add_simulated(guests=2, pools=2)
+        after = {machine["system_id"]: machine for machine in await innkeeper.get("machines/")}
+        assert after.keys() == before.keys()
+        for system_id, machine in after.items():
+            same = ("hostname", "hardware_uuid", "status_name", "power_state", "pool", "tag_names", "storage", "memory")
+            assert {name: machine[name] for name in same} == {name: before[system_id][name] for name in same}
+            assert machine["pod"]["id"] == again["id"]
+            assert [nic["mac_address"] for nic in machine["interface_set"]] == [
+                nic["mac_address"] for nic in before[system_id]["interface_set"]
+            ]
+        assert guests(innkeeper) == really
+        assert (await refresh(innkeeper, again))["used"] == used
+        assert await forgotten(innkeeper) == []
+        told = await kinds_of_events(innkeeper)
+        assert told.count("machine_restored") == 2
+        assert "unknown_marked_guest_found" not in told
+
+
+async def test_a_machine_whose_name_was_taken_meanwhile_comes_back_under_another(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated()
+        machine = await innkeeper.compose(host["id"], hostname="wanted")
+        await innkeeper.delete(f"vm-hosts/{host['id']}/")
+        other = await innkeeper.add_simulated("other")
+        await innkeeper.compose(other["id"], hostname="wanted")
+        await innkeeper.add_simulated()
+        back = await innkeeper.get(f"machines/{machine['system_id']}/")
+        assert back["hostname"] == f"wanted-{machine['system_id']}"
+        await innkeeper.post(f"machines/{machine['system_id']}/", op="power_on")
+
+
+async def test_a_host_that_shared_the_server_does_not_take_over_what_was_forgotten(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated()
+        stays = await innkeeper.add_simulated(delay_ms=1)
+        machine = await innkeeper.compose(host["id"], hostname="mine")
+        await innkeeper.delete(f"vm-hosts/{host['id']}/")
+        await refresh(innkeeper, stays)
+        assert await innkeeper.get("machines/") == []
+        assert [one["hostname"] for one in await forgotten(innkeeper)] == ["mine"]
+        (adopted,) = await adopt(innkeeper, stays, guests="mine")
+        assert adopted["system_id"] == machine["system_id"], "asked for, it comes back as what it was"
+        assert await forgotten(innkeeper) == []
