@@ -54,7 +54,7 @@ class Adapter:
         self.app.handle_errors(Exception)(self._broke)
 
     def _mount_resource(self, resource: Resource) -> None:
-        path = resource.full_path.replace("{", "<").replace("}", ">")
+        path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
 
         def handle(request: Request, **parts: str) -> Deferred[bytes]:
             return self._serve(resource, request, parts)

@@ -117,7 +117,7 @@ class Resource:
     """A path and what can be asked there. `described` is off for what has no command of the CLI.
 
     `handler` is part of the contract: command names are made from it. `path` is below `base`; names in braces are its
-    parameters.
+    parameters, the last of which holds slashes too with `takes_slashes`.
     """
 
     handler: str
@@ -125,6 +125,7 @@ class Resource:
     base: str = BASE
     doc: str
     described: bool = True
+    takes_slashes: bool = False
     endpoints: tuple[Endpoint, ...] = field()
 
     @endpoints.validator

@@ -31,6 +31,12 @@ _NEXT = "select id from key_pair where replaces_id = $1"
 _LOCK = "select id from key_pair where id = $1 for update"
 _OF_HOST = "select key_pair_id from vm_host where id = $1"
 _USE = "update vm_host set key_pair_id = $2 where id = $1 and key_pair_id is distinct from $2"
+_RETIRE = "update key_pair set retired_fingerprint = $2 where id = $1"
+_RETIRED = """
+    select k.retired_fingerprint from key_pair k join vm_host h on h.key_pair_id = k.id
+     where h.id = $1 and k.retired_fingerprint is not null
+"""
+_FORGET_RETIRED = "update key_pair set retired_fingerprint = null where retired_fingerprint = $1"
 _SWITCH = "update vm_host set key_pair_id = $2 where key_pair_id = $1"
 _REPLACED = "update key_pair set replaces_id = null where id = $1"
 _ADDRESSES = "select distinct address from vm_host where key_pair_id = $1"
@@ -146,6 +152,21 @@ async def of_host(db: Db, host_id: int) -> int | None:
 
 async def use(db: Db, host_id: int, pair_id: int) -> None:
     await db.execute(_USE, host_id, pair_id)
+
+
+async def retire(db: Db, pair_id: int, fingerprint: str) -> None:
+    """The certificate that this pair took the place of is to go from the server's trust list."""
+    await db.execute(_RETIRE, pair_id, fingerprint)
+
+
+async def retired(db: Db, host_id: int) -> str | None:
+    """What the host's server need not trust any more."""
+    found: str | None = await db.fetchval(_RETIRED, host_id)
+    return found
+
+
+async def forget_retired(db: Db, fingerprint: str) -> None:
+    await db.execute(_FORGET_RETIRED, fingerprint)
 
 
 async def switch(db: Db, old_id: int, new_id: int) -> None:

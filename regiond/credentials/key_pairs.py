@@ -103,6 +103,8 @@ class KeyPairs:
         if old.replaces_id is not None or await store.next_of(db, found) is not None:
             raise WrongState("The credentials of this server are being rotated: wait until that has ended.")
         new_id = await self.insert(db, pair)
+        if not old.imported:  # a certificate that a person brought may be in use elsewhere
+            await store.retire(db, new_id, old.fingerprint)
         await store.switch(db, found, new_id)
         await store.drop_unused(db, found)
         return new_id

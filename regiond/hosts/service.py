@@ -240,7 +240,7 @@ class Hosts:
                 {"fingerprint": [f"{host.name} shows {found.fingerprint} now; trust that one if it is right."]}
             )
         async with self._database.transaction() as db:
-            await store.pin(db, host_id, found.material, found.fingerprint)
+            await store.pin_shared(db, host_id, found.material, found.fingerprint)
             message = (
                 f"{host.name}: {found.kind} {found.fingerprint} was accepted in place of {host.pinned_fingerprint}"
             )

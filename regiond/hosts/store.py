@@ -81,6 +81,12 @@ _POOL_OF_HOST = """
 _ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and not ($2 = any(tags))"
 _REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
 _PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
+# All hosts of the server show the same certificate: who has accepted it for one has accepted it.
+_PIN_SHARED = """
+    update vm_host set pinned = $2, pinned_fingerprint = $3
+     where key_pair_id = (select key_pair_id from vm_host where id = $1)
+       and pinned_fingerprint = (select pinned_fingerprint from vm_host where id = $1)
+"""
 _UNPIN = "update vm_host set pinned = null, pinned_fingerprint = null where id = $1"
 _UNREACHABLE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end, error_code = $2,
@@ -255,6 +261,12 @@ async def remove_tag(db: Db, host_id: int, tag: str) -> None:
 
 
 async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
+    await db.execute(_PIN, host_id, material, fingerprint)
+
+
+async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:
+    """As `pin`, and for every host that uses the same key pair and had the same identity pinned."""
+    await db.execute(_PIN_SHARED, host_id, material, fingerprint)
     await db.execute(_PIN, host_id, material, fingerprint)
 
 

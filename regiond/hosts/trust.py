@@ -12,7 +12,7 @@ import structlog
 
 from common.certificates import fingerprint, load_certificate, utc_now
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
-from common.rpc.commands import HOST_MAKE_PROJECT, HOST_TRUST, ProjectCall, TrustCall
+from common.rpc.commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
 from common.values import Discovery, DriverType, HostAccess, PeerIdentity
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs
@@ -36,6 +36,7 @@ PROJECT_DEADLINE_S = 30.0
 PROJECT_TEXT = "Project managed by Innkeeper"
 POLL_S = 3.0  # a person who has just typed the command is waiting
 SLOW_POLL_S = 30.0
+_ADVICE = " On that server:"
 _REFUSED = (NotTrusted, DriverFailed, Unsupported)
 
 
@@ -112,25 +113,30 @@ class Trust:
     async def discover(self, host_id: int, link: store.Link, *, deadline_s: float) -> Discovery:
         """A look; the project is made first where a new host was added with one that is not there."""
         try:
-            return await self._calls.discover(host_id, deadline_s=deadline_s)
+            found = await self._calls.discover(host_id, deadline_s=deadline_s)
         except NotFound:
             if link.driver is not DriverType.LXD or link.discovered:
                 raise
-        await self._make_project(host_id, link)
-        return await self._calls.discover(host_id, deadline_s=deadline_s)
+            await self._make_project(host_id, link)
+            found = await self._calls.discover(host_id, deadline_s=deadline_s)
+        if link.driver is DriverType.LXD:
+            await self._untrust_retired(host_id)
+        return found
 
     def explained(self, link: store.Link, error: InnkeeperError) -> InnkeeperError:
         """An LXD host that does not trust us says what to do about it; other errors stay as they are."""
-        if link.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or link.discovered:
+        if link.driver is not DriverType.LXD or not isinstance(error, NotTrusted):
             return error
-        reason = error.message if link.trust_refusal is None else f"{link.trust_refusal.rstrip('. ')}. {error.message}"
+        reason = error.message.partition(_ADVICE)[0]  # a rack does not know where the certificate can be fetched
+        if link.trust_refusal is not None:
+            reason = f"{link.trust_refusal.rstrip('. ')}. {reason}"
         url = self._certificate_url(link.name)
         return NotTrusted(waiting_text(link.name, reason, url), **{**error.details, "certificate_url": url})
 
     @staticmethod
     async def keep_looking(db: Db, host_id: int, link: store.Link, error: InnkeeperError) -> None:
         """A host that waits for trust is looked at every few seconds, later less often."""
-        if link.driver is DriverType.LXD and isinstance(error, NotTrusted) and not link.discovered:
+        if link.driver is DriverType.LXD and isinstance(error, NotTrusted):
             await store.refresh_soon(db, host_id, POLL_S if link.is_new else SLOW_POLL_S)
 
     async def _token(self, host_id: int) -> TrustToken | None:
@@ -147,6 +153,30 @@ class Trust:
             await store.set_trust_refusal(db, host_id, refusal)
             if refusal is not None:
                 await Events.record(db, "host_trust_refused", refusal, level=Level.WARNING, host_id=host_id)
+
+    async def _untrust_retired(self, host_id: int) -> None:
+        """Tidying up: a server that does not let us (a restricted certificate) keeps it, and the event says so."""
+        async with self._database.connection() as db:
+            retired = await key_pair_store.retired(db, host_id)
+        if retired is None:
+            return
+        said, level = "is not trusted there any more", Level.INFO
+        try:
+            await self._calls.call(
+                host_id,
+                HOST_UNTRUST,
+                lambda access: UntrustCall(access=access, fingerprint=retired),
+                deadline_s=TRUST_DEADLINE_S,
+            )
+        except _REFUSED as error:
+            said, level = f"may still be trusted there: {error.message}", Level.WARNING
+        except InnkeeperError as error:
+            log.info("retired_certificate_not_removed", host=host_id, code=error.code, because=error.message)
+            return  # the next look tries again
+        async with self._database.transaction() as db:
+            await key_pair_store.forget_retired(db, retired)
+            message = f"Our certificate {retired}, which another took the place of, {said}"
+            await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
 
     async def _make_project(self, host_id: int, link: store.Link) -> None:
         await self._calls.call(

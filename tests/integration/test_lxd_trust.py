@@ -240,6 +240,9 @@ async def test_hosts_of_one_name_with_different_certificates_are_told_apart(
         await add(innkeeper, "lxd2")
         base = f"{innkeeper.region.api_url}vmhost-certificate/"
         assert "use different certificates" in await fetched(innkeeper, base + "hv")
+        await add(innkeeper, "lxd2", name="a/b %", project="third")
+        shown = (await innkeeper.get("vm-hosts/"))[-1]
+        assert "BEGIN CERTIFICATE" in await fetched(innkeeper, (await parameters(innkeeper, shown))["certificate_url"])
         assert "There is no VM host named nobody" in await fetched(innkeeper, base + "nobody")
 
 
@@ -266,6 +269,7 @@ async def test_a_pair_of_ones_own_is_shown_whole_and_replaced_for_every_host_of_
         await innkeeper.put(f"vm-hosts/{one['id']}/", certificate=newer.certificate_pem, key=newer.key_pem)
         assert (await parameters(innkeeper, two))["certificate"] == newer.certificate_pem
         assert len(await rows(innkeeper, "select id from key_pair")) == 1
+        assert set(server.trusted) == {mine.fingerprint, newer.fingerprint}
         with pytest.raises(InvalidRequest) as refused:
             await innkeeper.put(f"vm-hosts/{one['id']}/", certificate=mine.certificate_pem, key=newer.key_pem)
         assert refused.value.fields == {"key": ["The key does not fit the certificate."]}
@@ -287,6 +291,35 @@ async def test_a_host_that_moves_takes_its_pair_along_or_leaves_a_shared_one(
         await innkeeper.put(f"vm-hosts/{two['id']}/", power_address="lxd1")
         assert (await parameters(innkeeper, two))["certificate"] == first
         assert len(await rows(innkeeper, "select id from key_pair")) == 1
+
+
+async def test_our_certificate_leaves_the_server_when_a_person_brings_another(
+    tmp_path: Path, database_url: str, lxds: Lxds
+) -> None:
+    server, mine = FakeLxd(name="lxd1"), small_pair()
+    lxds(server)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await add(innkeeper, password=server.token())
+        await innkeeper.put(f"vm-hosts/{host['id']}/", certificate=mine.certificate_pem, key=mine.key_pem)
+        assert len(server.trusted) == 1, "not before the new one works"
+        assert (await state(innkeeper, host))[1] == "not_trusted"
+        server.trust(mine.certificate_pem)
+        await eventually(partial(is_ready, innkeeper, host))
+        assert set(server.trusted) == {mine.fingerprint}
+
+
+async def test_a_changed_certificate_is_accepted_for_every_host_of_the_server(
+    tmp_path: Path, database_url: str, lxds: Lxds
+) -> None:
+    server = FakeLxd(name="lxd1")
+    lxds(server)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        one, two = await add(innkeeper, password=server.token()), await add(innkeeper, project="web")
+        server.certificate_pem = FakeLxd(name="replaced").certificate_pem
+        await innkeeper.post(f"vm-hosts/{one['id']}/", op="trust", fingerprint=server.fingerprint)
+        await innkeeper.post(f"vm-hosts/{two['id']}/", op="refresh")
 
 
 # Rotation ------------------------------------------------------------------------------------------------------------
@@ -313,6 +346,35 @@ async def test_a_rotation_ends_with_one_new_certificate_wherever_it_is_interrupt
         assert server.used[-1] == new
         assert await rows(innkeeper, "select fingerprint, replaces_id from key_pair") == [(new, None)]
         assert server.lost == []
+
+
+@pytest.mark.parametrize("at", ["trust", "trust!", "reach", "untrust", "untrust!"])
+async def test_another_region_goes_on_with_a_rotation(tmp_path: Path, database_url: str, lxds: Lxds, at: str) -> None:
+    server = FakeLxd(name="lxd1")
+    lxds(server)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await add(innkeeper, password=server.token())
+        (old,) = server.trusted
+        server.lost += [at] * 50
+        operation = (
+            await innkeeper.api.send(
+                "POST", f"vm-hosts/{host['id']}/", query=[("op", "rotate")], headers={"Prefer": "respond-async"}
+            )
+        ).json()
+        await eventually(lambda: len(server.lost) < 50)
+    server.lost.clear()
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack("another")
+
+        async def ended() -> bool:
+            return bool((await innkeeper.get(f"operations/{operation['id']}/"))["state"] == "succeeded")
+
+        await eventually(ended)
+        (new,) = server.trusted
+        assert new != old
+        assert await rows(innkeeper, "select fingerprint, replaces_id from key_pair") == [(new, None)]
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
 
 
 async def test_a_rotation_that_the_server_refuses_leaves_everything_as_it_was(

@@ -16,6 +16,7 @@ CERTIFICATE = Resource(
     path="vmhost-certificate/{name}",
     doc="The certificate with which Innkeeper speaks to an LXD host.",
     described=False,
+    takes_slashes=True,  # names of hosts may hold anything
     endpoints=(
         Endpoint(
             method="GET",
