@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from tests.contract.libvirt_benches import QemuBench, qemu_bench
+from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
 from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
@@ -47,3 +49,43 @@ def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
     daemon.start()
     yield daemon
     daemon.close()
+
+
+@pytest.fixture(scope="session")
+def lxd() -> LxdServer:
+    """A real LXD server, started for the first test that wants it."""
+    if (why := why_no_lxd()) is not None:
+        pytest.skip(why)
+    return lab_server()
+
+
+@pytest.fixture(scope="session")
+def lxd_cluster() -> tuple[LxdServer, ...]:
+    """The members of a real LXD cluster."""
+    if (why := why_no_lxd()) is not None:
+        pytest.skip(why)
+    return lab_cluster()
+
+
+@pytest.fixture
+def trusted(lxd: LxdServer) -> Iterator[KeyPair]:
+    """A pair that the server trusts during this test."""
+    made = make_key_pair("ik-trusted")
+    with lxd.trusting(made):
+        yield made
+
+
+@pytest.fixture
+def cluster_pair(lxd_cluster: tuple[LxdServer, ...]) -> Iterator[KeyPair]:
+    """A pair that the cluster trusts during this test."""
+    made = make_key_pair("ik-trusted")
+    with lxd_cluster[0].trusting(made):
+        yield made
+
+
+@pytest.fixture
+def prefix(lxd: LxdServer) -> Iterator[str]:
+    """For the names of this test's instances and volumes, which are removed after it."""
+    name = f"iklab-{uuid4().hex[:6]}-"
+    yield name
+    lxd.sweep(name)

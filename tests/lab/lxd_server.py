@@ -6,24 +6,30 @@ import atexit
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zlib import crc32
 
 from attrs import evolve
 
 from common.values import DriverType, HostAccess
+from rackd.drivers.lxd.guests import STOPPED
 from rackd.drivers.lxd.opening import LxdOpening
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 
 LAB = Path(__file__).parent / "lab"
-SERVER, SERVER_PORT = "iksrv", 18461
-CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18471, 2
+_SLOT = crc32(str(LAB_DIR).encode()) % 100  # labs of one machine each have ports of their own
+SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
+CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 2
 START_S = 120.0
 
 
@@ -33,6 +39,17 @@ def why_no_lxd() -> str | None:
     if shutil.which("lxd") is None:
         return "needs LXD: tests/lab/lab install-lxd"
     return None
+
+
+class _SocketConnection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("lxd", timeout=120)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 class LxdServer:
@@ -50,9 +67,19 @@ class LxdServer:
 
     def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
         """The metadata of an answer; changes are waited for."""
-        data = () if body is None else ("-d", json.dumps(body))
-        said = self.lxc("query", "--wait", "-X", method, *data, path).strip()
-        return json.loads(said) if said else None
+        line = _SocketConnection(LAB_DIR / f"lxd-{self.name}" / "unix.socket")
+        try:
+            line.request(method, path, body=None if body is None else json.dumps(body))
+            answer = json.loads(line.getresponse().read())
+        finally:
+            line.close()
+        if answer["type"] == "error":
+            raise AssertionError(f"{method} {path}: {answer['error']}")
+        if answer["type"] == "async":
+            operation = str(answer["operation"]).partition("?")[0]
+            done = self.ask(f"{operation}/wait")
+            assert done["status_code"] == 200, f"{method} {path}: {done['err']}"
+        return answer["metadata"]
 
     def access(
         self, pair: KeyPair, *, project: str = "default", pinned: str | None = None, installation: UUID | None = None
@@ -97,30 +124,87 @@ class LxdServer:
     def token(self, name: str) -> str:
         return self.lxc("config", "trust", "add", "--name", name, "-q").strip().splitlines()[-1]
 
+    @property
+    def _pid(self) -> int:
+        return int((LAB_DIR / f"lxd-{self.name}.pid").read_text())
+
+    def kill(self) -> None:
+        """kill -9; its VMs run on. Returns when it is gone."""
+        os.kill(self._pid, signal.SIGKILL)
+        stat = Path(f"/proc/{self._pid}/stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            os.sched_yield()
+
+    def start(self) -> None:
+        """After `kill`. Returns when it answers."""
+        _lab("start-lxd", self.name)
+
     def restart(self) -> None:
-        """kill -9, and started again; its VMs run on."""
-        subprocess.run([str(LAB), "restart-lxd", self.name], check=True, capture_output=True, timeout=START_S)
+        self.kill()
+        self.start()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It takes connections and answers nothing."""
+        os.kill(self._pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._pid, signal.SIGCONT)
+
+    @contextmanager
+    def project(self, prefix: str) -> Iterator[str]:
+        """A project of its own, removed with all in it."""
+        name = f"{prefix}-{uuid4().hex[:6]}"
+        self.lxc("project", "create", name)
+        try:
+            yield name
+        finally:
+            self.sweep("", project=name)
+            self.lxc("project", "delete", name)
+
+    def make_many(self, prefix: str, project: str, numbers: Iterable[int]) -> None:
+        """Small machines that are nobody's, named `prefix` and a number."""
+        for number in numbers:
+            body = {
+                "name": f"{prefix}{number}",
+                "type": "virtual-machine",
+                "source": {"type": "none"},
+                "profiles": [],
+                "config": {"limits.cpu": "1", "limits.memory": "64MiB"},
+                "devices": {"root": {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}},
+            }
+            self.ask(f"/1.0/instances?project={project}", method="POST", body=body)
+
+    def volumes(self) -> set[tuple[str, str]]:
+        """(pool, name) of all custom volumes, in all projects."""
+        return {(pool, told["name"]) for pool, told in self._custom_volumes()}
+
+    def _custom_volumes(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for pool in self.ask("/1.0/storage-pools?recursion=1"):
+            for told in self.ask(f"/1.0/storage-pools/{pool['name']}/volumes?recursion=1&all-projects=true"):
+                if told["type"] == "custom":
+                    yield pool["name"], told
 
     def instances(self, prefix: str) -> set[tuple[str, str]]:
         """(project, name) of all whose name starts with `prefix`."""
         found = self.ask("/1.0/instances?recursion=1&all-projects=true")
         return {(one["project"], one["name"]) for one in found if one["name"].startswith(prefix)}
 
-    def sweep(self, prefix: str, *, volumes: str = "ik-") -> None:
-        """Remove instances whose name starts with `prefix`, and volumes that start with it or are a machine's."""
-        for project, name in self.instances(prefix):
-            self.lxc("delete", "--force", "--project", project, name)
-        for pool in self.ask("/1.0/storage-pools?recursion=1"):
-            where = f"/1.0/storage-pools/{pool['name']}/volumes"
-            for volume in self.ask(f"{where}?recursion=1&all-projects=true"):
-                if (
-                    volume["type"] == "custom"
-                    and volume["name"].startswith((prefix, volumes))
-                    and not volume["used_by"]
-                ):
-                    target = "" if volume["location"] in {"", "none"} else f"&target={volume['location']}"
-                    url = f"{where}/custom/{volume['name']}?project={volume['project']}{target}"
-                    self.ask(url, method="DELETE")
+    def sweep(self, prefix: str, *, project: str | None = None) -> None:
+        """Remove instances and volumes whose name starts with `prefix`, and volumes of machines that are gone."""
+        for its_project, name in self.instances(prefix):
+            if project in {None, its_project}:
+                where = f"/1.0/instances/{name}"
+                if self.ask(f"{where}?project={its_project}")["status_code"] != STOPPED:
+                    stop = {"action": "stop", "force": True, "timeout": -1}
+                    self.ask(f"{where}/state?project={its_project}", method="PUT", body=stop)
+                self.ask(f"{where}?project={its_project}", method="DELETE")
+        for pool, told in self._custom_volumes():
+            if told["name"].startswith((prefix, "ik-")) and not told["used_by"] and project in {None, told["project"]}:
+                target = "" if told["location"] in {"", "none"} else f"&target={told['location']}"
+                url = f"/1.0/storage-pools/{pool}/volumes/custom/{told['name']}?project={told['project']}{target}"
+                self.ask(url, method="DELETE")
 
 
 @cache
@@ -141,9 +225,12 @@ def lab_cluster() -> tuple[LxdServer, ...]:
 
 
 def _up(command: tuple[str, ...], names: tuple[str, ...]) -> None:
-    there = (LAB_DIR / f"lxd-{names[0]}.pid").exists()
-    done = subprocess.run([str(LAB), *command], capture_output=True, text=True, check=False, timeout=START_S)
-    if not there:
-        atexit.register(subprocess.run, [str(LAB), "stop-lxd", *names], capture_output=True, timeout=START_S)
+    if not (LAB_DIR / f"lxd-{names[0]}.pid").exists():
+        atexit.register(_lab, "stop-lxd", *names)
+    _lab(*command)
+
+
+def _lab(*arguments: str) -> None:
+    done = subprocess.run([str(LAB), *arguments], capture_output=True, text=True, check=False, timeout=START_S)
     if done.returncode != 0:
-        raise AssertionError(f"lab {' '.join(command)}: {done.stdout}{done.stderr}")
+        raise AssertionError(f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}")

@@ -76,9 +76,16 @@ class Client:
     """One server. Every method may raise HostUnreachable, PeerChanged, NotTrusted, NotFound or DriverFailed."""
 
     def __init__(
-        self, address: LxdAddress, context: ssl.SSLContext, pinned_pem: str, *, closing: threading.Event
+        self,
+        address: LxdAddress,
+        context: ssl.SSLContext,
+        pinned_pem: str,
+        *,
+        closing: threading.Event,
+        read_s: float = READ_S,
     ) -> None:
-        """Contacts nothing yet. `closing` interrupts the wait for an operation."""
+        """Contacts nothing yet. `closing` interrupts the wait for an operation; `read_s` is the time for one answer."""
+        self._read_s = read_s
         self.address = address
         self.context = context
         self._pinned_pem = pinned_pem
@@ -145,7 +152,7 @@ class Client:
         self._session.close()
 
     def _connect(self) -> Any:
-        endpoint, timeout = self.address.normalised, (CONNECT_S, READ_S)
+        endpoint, timeout = self.address.normalised, (CONNECT_S, self._read_s)
         return pylxd.Client(endpoint=endpoint, session=self._session, timeout=timeout)
 
     def _change(self, method: str, where: str, params: Mapping[str, str], wait_s: float, **options: Any) -> None:

@@ -187,8 +187,8 @@ class _Reading:
 
     @property
     def expanded(self) -> Mapping[str, str]:
-        found: Mapping[str, str] = self.instance.get("expanded_config") or config_of(self.instance)
-        return found
+        found: Mapping[str, str] | None = self.instance.get("expanded_config")
+        return config_of(self.instance) if found is None else found
 
     def devices(self, kind: str) -> list[tuple[str, Mapping[str, str]]]:
         devices = self.instance.get("expanded_devices") or self.instance.get("devices") or {}

@@ -1,0 +1,258 @@
+"""The LXD driver on a real server: what the contract suite cannot ask of every hypervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import evolve
+
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
+from common.lxd_address import parse
+from common.marks import volume_name
+from common.values import (
+    DiskSpec,
+    Guest,
+    GuestChange,
+    GuestEvent,
+    GuestRef,
+    GuestSpec,
+    Mark,
+    PowerAction,
+    PowerState,
+)
+from rackd.drivers.lxd import tls
+from rackd.drivers.lxd.client import Client
+from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.survey import Place
+from tests.lab.conftest import INSTALLATION
+from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.lxd_server import LxdServer
+from tests.waiting import eventually
+
+MIB = 1024 * 1024
+POOL = "default"
+
+
+def spec(prefix: str, name: str = "vm", *, disks: int = 1) -> GuestSpec:
+    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    return GuestSpec(
+        name=f"{prefix}{name}",
+        mark=mark,
+        architecture="amd64",
+        cores=1,
+        memory_mib=128,
+        disks=tuple(
+            DiskSpec(volume=volume_name(mark, index), pool_id=POOL, size_bytes=64 * MIB, serial="lxd_root")
+            for index in range(disks)
+        ),
+    )
+
+
+def named(driver: LxdDriver, name: str) -> Guest:
+    (found,) = [guest for guest in driver.discover().guests if guest.name == name]
+    return found
+
+
+def opened(lxd: LxdServer, pair: KeyPair, project: str = "default") -> LxdDriver:
+    return LxdOpening().open(lxd.access(pair, project=project))
+
+
+class Fatal(Client):
+    """Kills the server before its request of that number."""
+
+    def __init__(self, lxd: LxdServer, pair: KeyPair, *, at_call: int) -> None:
+        access = lxd.access(pair)
+        assert access.pinned is not None
+        context = tls.context(pinned_pem=access.pinned, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
+        super().__init__(parse(access.address), context, access.pinned, closing=threading.Event())
+        self._lxd_server, self._left = lxd, at_call
+
+    def _request(self, *arguments: Any, **options: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            self._lxd_server.kill()
+        return super()._request(*arguments, **options)
+
+
+@pytest.mark.parametrize("at_call", [8, 10, 11, 12, 13])
+def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_and_nothing_else(
+    lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
+) -> None:
+    wanted = spec(prefix, disks=2)
+    before = lxd.volumes()
+    client = Fatal(lxd, trusted, at_call=at_call)
+    access = lxd.access(trusted)
+    dying = LxdDriver(
+        client,
+        Place(project="default"),
+        own_pem=trusted.certificate_pem,
+        pinned_pem=access.pinned or "",
+        closing=threading.Event(),
+    )
+    with pytest.raises(HostUnreachable):
+        dying.compose(wanted)
+    dying.close()
+    lxd.start()
+    driver = opened(lxd, trusted)
+    guest = driver.compose(wanted)
+    assert [disk.volume for disk in guest.disks] == [disk.volume for disk in wanted.disks]
+    assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
+    assert len(lxd.instances(prefix)) == 1
+    driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+    assert lxd.instances(prefix) == set()
+    assert lxd.volumes() == before
+    driver.close()
+
+
+def test_refreshing_300_machines_in_two_projects_takes_as_many_requests_as_3(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    with lxd.project("ikmany") as project:
+        driver = opened(lxd, trusted)
+        lxd.make_many(prefix, "default", range(2))
+        lxd.make_many(prefix, project, range(1))
+        few = driver.discover()
+        lxd.make_many(prefix, "default", range(2, 150))
+        lxd.make_many(prefix, project, range(1, 150))
+        try:
+            many = driver.discover()
+        finally:
+            lxd.sweep(prefix)
+            driver.close()
+    ours = [guest for guest in many.guests if guest.name.startswith(prefix)]
+    assert len(ours) == 300
+    assert {guest.project for guest in ours} == {"default", project}
+    assert {len(guest.disks) for guest in ours} == {1}
+    assert many.calls == few.calls <= 6 + 2 * len(many.facts.storage_pools)
+    assert not many.problems
+
+
+def test_a_pair_that_is_restricted_to_a_project_is_enough_for_a_whole_life(lxd: LxdServer, prefix: str) -> None:
+    pair = make_key_pair("ik-restricted")
+    with lxd.project("ikres") as project, lxd.trusting(pair, "--restricted", "--projects", project):
+        driver = opened(lxd, pair, project)
+        assert [one.name for one in driver.projects()] == [project]
+        wanted = spec(prefix, disks=2)
+        composed = driver.compose(wanted)
+        assert composed.project == project
+        assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
+        (listed,) = driver.discover().guests
+        assert listed == evolve(composed, power=PowerState.ON)
+        assert driver.discover().facts.storage_pools[0].path == "Unknown"
+        seen: list[GuestChange] = []
+        driver.watch(seen.append)()
+        driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+        assert driver.discover().guests == ()
+        driver.close()
+
+
+def test_two_addresses_and_two_projects_of_a_server_are_one_server(lxd: LxdServer, trusted: KeyPair) -> None:
+    with lxd.project("iktwo") as project:
+        one, other = opened(lxd, trusted), opened(lxd, trusted, project)
+        assert one.discover().facts == other.discover().facts
+        one.close()
+        other.close()
+
+
+def test_a_copy_of_a_machine_is_foreign_and_stays_when_the_machine_goes(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    driver = opened(lxd, trusted)
+    wanted = spec(prefix)
+    driver.compose(wanted)
+    lxd.lxc("copy", wanted.name, f"{prefix}copy")
+    assert named(driver, f"{prefix}copy").mark is None
+    driver.decompose(wanted.ref)
+    driver.decompose(wanted.ref)
+    assert lxd.instances(prefix) == {("default", f"{prefix}copy")}
+    driver.close()
+
+
+def test_an_adopted_machine_leaves_the_volumes_that_were_there_before(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    driver = opened(lxd, trusted)
+    lxd.make_many(prefix, "default", range(1))
+    lxd.lxc("storage", "volume", "create", POOL, f"{prefix}data", "--type=block", "size=64MiB")
+    disk = ("disk", f"pool={POOL}", f"source={prefix}data")
+    lxd.lxc("config", "device", "add", f"{prefix}0", "data", *disk)
+    found = named(driver, f"{prefix}0")
+    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    adopted = driver.adopt(found.guest_id, found.name, mark)
+    assert [disk.volume for disk in adopted.disks] == [None, f"{prefix}data"]
+    driver.decompose(GuestRef(name=found.name, mark=mark), ((POOL, f"{prefix}data"),))
+    assert lxd.instances(prefix) == set()
+    assert (POOL, f"{prefix}data") in lxd.volumes()
+    driver.close()
+
+
+def test_a_container_is_counted_and_never_adopted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+    driver = opened(lxd, trusted)
+    lxd.lxc("init", f"{prefix}box", "--empty", "-c", "limits.cpu=2", "-c", "limits.memory=256MiB")
+    found = named(driver, f"{prefix}box")
+    assert (found.kind, found.cores, found.memory_mib, found.mark) == ("container", 2, 256, None)
+    with pytest.raises(Unsupported, match="container"):
+        driver.adopt(found.guest_id, found.name, Mark(installation_id=INSTALLATION, machine_id=uuid4()))
+    driver.close()
+
+
+def test_a_frozen_machine_is_paused_and_goes_on_or_off(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+    driver = opened(lxd, trusted)
+    wanted = spec(prefix)
+    driver.compose(wanted)
+    driver.power(wanted.ref, PowerAction.ON, grace_s=1)
+    lxd.lxc("pause", wanted.name)
+    assert named(driver, wanted.name).power is PowerState.PAUSED
+    assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
+    lxd.lxc("pause", wanted.name)
+    assert driver.power(wanted.ref, PowerAction.OFF, grace_s=1) is PowerState.OFF
+    driver.close()
+
+
+def test_lxd_says_in_its_own_words_why_it_refuses(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+    driver = opened(lxd, trusted)
+    wanted = evolve(spec(prefix, disks=2), name="not_a_name")
+    before = lxd.volumes()
+    with pytest.raises(DriverFailed, match="name"):
+        driver.compose(wanted)
+    assert lxd.volumes() == before
+    driver.close()
+
+
+def test_a_project_that_is_not_there_takes_no_machine(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+    driver = opened(lxd, trusted, "ikt-nowhere")
+    with pytest.raises(NotFound, match="ikt-nowhere"):
+        driver.compose(spec(prefix))
+    driver.close()
+
+
+async def test_a_watch_outlives_the_server_and_says_that_something_may_be_lost(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    driver = opened(lxd, trusted)
+    seen: list[GuestChange] = []
+    stop = await asyncio.to_thread(driver.watch, seen.append)
+    await asyncio.to_thread(lxd.restart)
+    await eventually(lambda: any(one.event is GuestEvent.RESYNC for one in seen), deadline_s=60)
+    await asyncio.to_thread(lxd.make_many, prefix, "default", range(1))
+    await eventually(lambda: any(one.guest_name == f"{prefix}0" for one in seen))
+    await asyncio.to_thread(stop)
+    await asyncio.to_thread(driver.close)
+
+
+def test_a_server_that_does_not_answer_is_unreachable_in_time(lxd: LxdServer, trusted: KeyPair) -> None:
+    access = lxd.access(trusted)
+    assert access.pinned is not None
+    context = tls.context(pinned_pem=access.pinned, certificate_pem=trusted.certificate_pem, key_pem=trusted.key_pem)
+    client = Client(parse(access.address), context, access.pinned, closing=threading.Event(), read_s=1.0)
+    assert client.server()["auth"] == "trusted"
+    with lxd.hanging(), pytest.raises(InnkeeperError, match="did not answer in time") as slow:
+        client.server()
+    assert isinstance(slow.value, HostUnreachable)
+    assert client.server()["auth"] == "trusted"
+    client.close()

@@ -1,0 +1,69 @@
+"""The LXD driver on a real cluster: members are servers of their own, and one credential is for all."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from attrs import evolve
+
+from common.values import PowerAction, PowerState
+from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.opening import LxdOpening
+from tests.lab.key_pair import KeyPair
+from tests.lab.lxd_server import LxdServer
+from tests.lab.test_lxd import spec
+
+Members = tuple[LxdServer, ...]
+
+
+def opened(through: LxdServer, pair: KeyPair, member: str | None) -> LxdDriver:
+    return LxdOpening().open(evolve(through.access(pair), member=member))
+
+
+def test_each_member_is_a_server_whatever_address_leads_to_it(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
+    first, second = lxd_cluster[:2]
+    direct = opened(second, cluster_pair, None)
+    through = opened(first, cluster_pair, second.name)
+    other = opened(first, cluster_pair, first.name)
+    facts = direct.discover().facts
+    assert facts == through.discover().facts
+    assert facts.cluster_member == second.name
+    assert other.discover().facts.server_identity != facts.server_identity
+    assert [(one.name, one.address, one.online) for one in facts.cluster_members] == [
+        (one.name, one.address, True) for one in lxd_cluster
+    ]
+    for driver in (direct, through, other):
+        driver.close()
+
+
+def test_a_machine_that_was_moved_to_another_member_is_found_and_still_obeys(
+    lxd_cluster: Members, cluster_pair: KeyPair
+) -> None:
+    first, second = lxd_cluster[:2]
+    prefix = f"ikmv-{uuid4().hex[:6]}-"
+    here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
+    wanted = spec(prefix)
+    composed = here.compose(wanted)
+    assert composed.member == first.name
+    first.lxc("move", wanted.name, "--target", second.name)
+    try:
+        assert wanted.name not in {guest.name for guest in here.discover().guests}
+        (listed,) = [guest for guest in there.discover().guests if guest.name == wanted.name]
+        assert listed == evolve(composed, member=second.name)
+        assert here.find(wanted.ref) == listed
+        assert here.compose(wanted) == listed
+        assert here.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
+        here.decompose(wanted.ref)
+        assert there.find(wanted.ref) is None
+    finally:
+        first.sweep(prefix)
+        here.close()
+        there.close()
+
+
+def test_one_pair_is_for_all_members(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
+    for member in lxd_cluster:
+        driver = opened(member, cluster_pair, None)
+        assert driver.reach()
+        assert cluster_pair.fingerprint in member.trusted()
+        driver.close()

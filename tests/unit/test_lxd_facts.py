@@ -1,0 +1,236 @@
+"""What an LXD server says of itself, as facts of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
+from common.values import Guest, GuestDisk, GuestEvent, NicKind, PowerState
+from rackd.drivers.lxd import facts
+from rackd.drivers.lxd.guests import volume_of
+from rackd.drivers.lxd.survey import Place
+from rackd.drivers.lxd.watching import change_of
+
+GIB = 1024**3
+SERVER: dict[str, Any] = {
+    "api_extensions": [*facts.REQUIRED, "resources"],
+    "auth": "trusted",
+    "environment": {
+        "driver": "lxc | qemu",
+        "kernel_architecture": "aarch64",
+        "server_version": "5.21.3",
+        "server_clustered": False,
+        "server_name": "vm",
+        "certificate_fingerprint": "ab" * 32,
+    },
+}
+
+
+def threads(node: int, *ids: int) -> list[dict[str, Any]]:
+    return [{"threads": [{"id": one, "numa_node": node, "online": True}]} for one in ids]
+
+
+RESOURCES: dict[str, Any] = {
+    "cpu": {
+        "total": 4,
+        "sockets": [
+            {"name": "Some CPU", "frequency_turbo": 3900, "cores": threads(0, 0, 2)},
+            {"name": "Some CPU", "frequency_turbo": 3900, "cores": threads(1, 1, 3)},
+        ],
+    },
+    "memory": {
+        "total": 24 * GIB,
+        "hugepages_size": 2 * 1024**2,
+        "nodes": [
+            {"numa_node": 0, "total": 16 * GIB, "hugepages_total": 1 * GIB},
+            {"numa_node": 1, "total": 8 * GIB, "hugepages_total": 0},
+        ],
+    },
+}
+ANSWERS = facts.Answers(
+    server=SERVER,
+    resources=RESOURCES,
+    pools=[{"name": "main", "driver": "zfs", "config": {"source": "tank"}}, {"name": "bare", "driver": "dir"}],
+    pool_space={
+        "main": {"space": {"total": 100 * GIB, "used": 10 * GIB}},
+        "bare": {"space": {"total": 50 * GIB, "used": 7 * GIB + 1}},
+    },
+    networks=[],
+    projects=[{"name": "default"}],
+)
+
+
+def guest(name: str, size_gib: int, *, project: str = "default", pool: str = "main") -> Guest:
+    disk = GuestDisk(device="root", size_bytes=size_gib * GIB, pool_id=pool)
+    return Guest(
+        name=name, guest_id=name, power=PowerState.OFF, cores=2, memory_mib=512, project=project, disks=(disk,)
+    )
+
+
+def clustered(member: str) -> dict[str, Any]:
+    environment = {**SERVER["environment"], "server_clustered": True, "server_name": member}
+    return {**SERVER, "environment": environment}
+
+
+def test_cores_are_threads_and_belong_to_numa_nodes_with_their_memory_and_huge_pages() -> None:
+    found = facts.facts_of(ANSWERS, ())
+    assert (found.cores, found.memory_mib, found.architecture) == (4, 24 * 1024, "arm64")
+    first, second = found.numa_nodes
+    assert (first.core_ids, first.memory_mib) == ((0, 2), 16 * 1024)
+    assert [(pages.size_kib, pages.total) for pages in first.huge_pages] == [(2048, 512)]
+    assert (second.core_ids, second.memory_mib, second.huge_pages[0].total) == ((1, 3), 8 * 1024, 0)
+
+
+def test_a_server_that_tells_no_nodes_has_one_with_everything() -> None:
+    memory = {"total": 4 * GIB, "hugepages_size": 0}
+    cpu = {"total": 1, "sockets": [{"name": "X", "cores": threads(0, 0)}]}
+    (node,) = facts.numa_nodes({"cpu": cpu, "memory": memory})
+    assert (node.core_ids, node.memory_mib, node.huge_pages) == ((0,), 4096, ())
+
+
+@pytest.mark.parametrize(
+    ("socket", "mhz"),
+    [
+        ({"name": "Intel(R) Xeon(R) CPU @ 2.40GHz", "frequency_turbo": 3900}, 2400),
+        ({"name": "AMD EPYC", "frequency_turbo": 3900}, 3900),
+        ({"name": "AMD EPYC", "cores": [{"frequency": 2210}, {"frequency": 2250}]}, 2200),
+        ({"name": "AMD EPYC"}, None),
+    ],
+)
+def test_the_speed_is_what_is_known_best(socket: Mapping[str, Any], mhz: int | None) -> None:
+    assert facts.cpu_speed_mhz({"cpu": {"sockets": [socket]}}) == mhz
+
+
+def test_storage_pools_tell_their_size_and_what_is_full_beyond_the_guests() -> None:
+    bare, main = facts.facts_of(ANSWERS, [guest("a", 4), guest("b", 2)]).storage_pools
+    assert (main.pool_id, main.type, main.path, main.total_bytes) == ("main", "zfs", "tank", 100 * GIB)
+    assert main.used_elsewhere_bytes == 4 * GIB
+    assert (bare.path, bare.used_elsewhere_bytes) == ("Unknown", 8 * GIB)
+
+
+def test_volumes_attached_to_nothing_take_room_whether_full_or_not() -> None:
+    loose = {"name": "x", "type": "custom", "content_type": "block", "config": {"size": "30GiB"}, "used_by": []}
+    answers = evolve(ANSWERS, volumes=[volume_of(loose, "main")])
+    main = facts.facts_of(answers, [guest("a", 50)]).storage_pools[1]
+    assert main.used_elsewhere_bytes == 30 * GIB
+
+
+def test_a_pool_that_cannot_be_read_is_left_out() -> None:
+    answers = evolve(ANSWERS, pool_space={"main": ANSWERS.pool_space["main"]})
+    assert [pool.name for pool in facts.facts_of(answers, ()).storage_pools] == ["main"]
+
+
+def test_networks_of_lxd_come_first_then_bridges_and_cards_of_the_server() -> None:
+    told = [
+        {"name": "eth0", "type": "physical", "managed": False},
+        {"name": "br0", "type": "bridge", "managed": False},
+        {"name": "lo", "type": "loopback", "managed": False},
+        {
+            "name": "lan",
+            "type": "bridge",
+            "managed": True,
+            "status": "Created",
+            "config": {"ipv4.address": "10.1.0.1/24", "ipv6.address": "none"},
+        },
+        {"name": "broken", "type": "macvlan", "managed": True, "status": "Errored", "config": None},
+    ]
+    found = facts.networks_of(told)
+    assert [(one.kind, one.name, one.active) for one in found] == [
+        (NicKind.NETWORK, "broken", False),
+        (NicKind.NETWORK, "lan", True),
+        (NicKind.BRIDGE, "br0", True),
+        (NicKind.MACVLAN, "eth0", True),
+    ]
+    assert (found[1].bridge, found[1].dhcp, found[1].cidrs) == ("lan", True, ("10.1.0.0/24",))
+
+
+def test_servers_are_told_apart_by_certificate_and_members_by_name() -> None:
+    alone = facts.server_identity(SERVER, None)
+    first, second = (facts.server_identity(clustered("m1"), name) for name in ("m1", "m2"))
+    assert len({alone, first, second}) == 3
+    assert facts.server_identity(clustered("m2"), "m1") == first
+
+
+def test_the_member_is_the_one_wanted_or_else_the_one_that_answers() -> None:
+    assert facts.member_of(SERVER, None) is None
+    assert facts.member_of(clustered("m1"), None) == "m1"
+    assert facts.member_of(clustered("m1"), "m2") == "m2"
+    with pytest.raises(NotFound, match="no cluster"):
+        facts.member_of(SERVER, "m2")
+
+
+def test_a_member_that_is_offline_or_unknown_is_said_so() -> None:
+    members = [
+        {"server_name": "m1", "status": "Online", "url": "https://10.0.0.1:8443"},
+        {"server_name": "m2", "status": "Offline", "message": "No heartbeat", "url": "https://10.0.0.2:8443"},
+    ]
+    facts.check_member(members, "m1")
+    with pytest.raises(HostUnreachable, match="m2 is offline: No heartbeat"):
+        facts.check_member(members, "m2")
+    with pytest.raises(NotFound, match="m3"):
+        facts.check_member(members, "m3")
+    found = facts.facts_of(evolve(ANSWERS, members=members, member="m1"), ()).cluster_members
+    assert [(one.name, one.address, one.online) for one in found] == [
+        ("m1", "10.0.0.1:8443", True),
+        ("m2", "10.0.0.2:8443", False),
+    ]
+
+
+def test_an_old_server_is_told_which_extensions_it_lacks() -> None:
+    with pytest.raises(Unsupported, match=r"virtual-machines, custom_block_volumes.*4\.16"):
+        facts.check_usable({**SERVER, "api_extensions": ["projects"]}, "https://lxd1:8443")
+
+
+def test_a_server_that_does_not_trust_us_is_told_with_what_to_run() -> None:
+    with pytest.raises(NotTrusted, match="lxc config trust add"):
+        facts.check_usable({**SERVER, "auth": "untrusted", "environment": None}, "https://lxd1:8443")
+
+
+def test_a_server_without_virtual_machines_is_told() -> None:
+    with pytest.raises(Unsupported, match="virtual machines"):
+        facts.check_usable({**SERVER, "environment": {"driver": "lxc"}}, "https://lxd1:8443")
+
+
+def test_projects_have_the_sums_of_their_guests() -> None:
+    told = [{"name": "default", "description": "The first"}, {"name": "empty"}]
+    first, empty = facts.projects_of(told, [guest("a", 4), guest("b", 2), guest("c", 9, project="hidden")])
+    assert (first.description, first.guests, first.cores, first.memory_mib) == ("The first", 2, 4, 1024)
+    assert first.storage_bytes == 6 * GIB
+    assert (empty.name, empty.guests, empty.storage_bytes) == ("empty", 0, 0)
+
+
+def event(action: str, name: str = "vm1", **more: Any) -> dict[str, Any]:
+    source = f"/1.0/instances/{name}"
+    return {"type": "lifecycle", "metadata": {"action": action, "source": source}, "project": "p", **more}
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "power"),
+    [
+        ("instance-started", GuestEvent.POWER, PowerState.ON),
+        ("instance-stopped", GuestEvent.POWER, PowerState.OFF),
+        ("instance-shutdown", GuestEvent.POWER, PowerState.OFF),
+        ("instance-paused", GuestEvent.POWER, PowerState.PAUSED),
+        ("instance-created", GuestEvent.APPEARED, None),
+        ("instance-deleted", GuestEvent.GONE, None),
+        ("instance-updated", GuestEvent.CHANGED, None),
+    ],
+)
+def test_each_event_of_an_instance_is_a_change(action: str, kind: GuestEvent, power: PowerState | None) -> None:
+    change = change_of(event(action), Place(project="p"))
+    assert change is not None
+    assert (change.event, change.guest_name, change.power) == (kind, "vm1", power)
+
+
+def test_events_of_other_things_projects_and_members_are_left_out() -> None:
+    place = Place(project="p", member="m1")
+    assert change_of(event("instance-started", location="m1"), place) is not None
+    assert change_of(event("instance-started", location="m2"), place) is None
+    assert change_of(event("instance-started", project="q"), place) is None
+    assert change_of(event("instance-snapshot-created", "vm1/snapshots/s"), place) is None
+    assert change_of(event("network-updated"), place) is None
+    assert change_of({"type": "lifecycle"}, place) is None
