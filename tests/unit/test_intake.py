@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.values import Discovery, Guest, PowerState, Problem
+from common.values import Discovery, Guest, Mark, PowerState, Problem
 from regiond.hosts.intake import Changes, Finding, Known, compare
 from tests.unit.intake_findings import (
     GIB,
@@ -24,6 +24,8 @@ from tests.unit.intake_findings import (
     row,
     written,
 )
+
+MARK = Mark(installation_id=OURS, machine_id=machine_uuid(1))
 
 
 def findings(changes: Changes) -> list[tuple[Finding, int]]:
@@ -192,6 +194,45 @@ def test_when_the_machine_goes_its_copy_takes_its_place() -> None:
     changes = compare(discovery(copy), known(machine(1), guests=[row(real, 1), row(copy)]))
     assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("2", 1)]
     assert findings(changes) == []
+
+
+# Adopted guests
+
+
+def test_where_listings_tell_no_marks_an_adopted_guest_is_known_by_its_id() -> None:
+    adopted = machine(1, adopted=True)
+    listed = guest(str(machine_uuid(1)))
+    before = known(adopted, guests=[row(evolve(listed, mark=MARK), 1)], marks_told=False)
+    assert compare(discovery(listed), before).none
+    assert findings(compare(discovery(), before)) == [(Finding.MISSING, 1)]
+    lost = written(before, compare(discovery(), before))
+    back = compare(discovery(listed), lost)
+    assert findings(back) == [(Finding.RETURNED, 1)]
+    assert [(one.machine_id, one.marked_machine) for one in back.guests_written] == [(1, machine_uuid(1))]
+
+
+def test_a_composed_guest_is_known_by_its_mark_alone() -> None:
+    before = known(machine(1), marks_told=False)
+    (one,) = compare(discovery(guest(str(machine_uuid(1)))), before).guests_written
+    assert one.machine_id is None
+
+
+def test_where_listings_tell_marks_an_adopted_guest_without_one_is_foreign() -> None:
+    listed = guest(str(machine_uuid(1)))
+    before = known(machine(1, adopted=True), guests=[row(evolve(listed, mark=MARK), 1)])
+    (one,) = compare(discovery(listed), before).guests_written
+    assert one.machine_id is None
+
+
+def test_a_guest_that_was_just_adopted_is_left_to_that_by_an_older_look() -> None:
+    before = known(machine(1, settled=False), guests=[row(guest("1", machine=1), 1)])
+    assert compare(discovery(guest("1")), before).none
+
+
+def test_a_marked_guest_that_changes_is_not_told_again_as_unknown() -> None:
+    before = known(guests=[row(guest("1", machine=1))])
+    changes = compare(discovery(guest("1", machine=1, cores=5)), before)
+    assert ([one.cores for one in changes.guests_written], told(changes)) == ([5], [])
 
 
 # Machines that were given up

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.names import check_hostname, new_hostname, new_mac_address, new_system_id, numbered, serial
+from regiond.names import check_hostname, legal_hostname, new_hostname, new_mac_address, new_system_id, numbered, serial
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -86,3 +86,23 @@ def test_what_passes_is_one_dns_label(name: str) -> None:
     except InvalidRequest:
         return
     assert LABEL.fullmatch(checked)
+
+
+@pytest.mark.parametrize(
+    ("name", "hostname"),
+    [
+        ("web-1", "web-1"),
+        ("Web-1", "web-1"),
+        ("My VM_1.example", "my-vm-1-example"),
+        ("_x_", "x"),
+        ("a" * 70, "a" * 63),
+    ],
+)
+def test_a_guests_name_is_kept_where_it_is_a_host_name_and_mended_where_not(name: str, hostname: str) -> None:
+    assert legal_hostname(name) == hostname
+
+
+@given(st.text(max_size=100))
+def test_every_guests_name_becomes_a_host_name(name: str) -> None:
+    assert check_hostname(legal_hostname(name)) == legal_hostname(name) or not re.search("[a-z0-9]", name.lower())
+    assert LABEL.fullmatch(legal_hostname(name))
