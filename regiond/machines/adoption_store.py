@@ -114,14 +114,14 @@ async def insert(
 
 async def complete(db: Db, machine_id: int, guest: Guest) -> None:
     """Size, disks and cards as the host tells them. Disks in no storage pool of the host have no row, and neither have
-    cards whose address another machine has."""
+    cards whose address another machine has. A disk that is no volume of its own (LXD's root) goes by its device."""
     await db.execute(_COMPLETE, machine_id, guest.cores, guest.memory_mib, guest.architecture)
     await db.execute(_DROP_PARTS, machine_id)
     disks = [
-        {"index": index, "volume": disk.volume, "pool_key": disk.pool_id, "size_bytes": disk.size_bytes,
-         "serial": disk.serial or ""}
+        {"index": index, "volume": disk.volume or disk.device, "pool_key": disk.pool_id,
+         "size_bytes": disk.size_bytes, "serial": disk.serial or ""}
         for index, disk in enumerate(guest.disks)
-        if disk.pool_id and disk.volume and disk.size_bytes
+        if disk.pool_id and disk.size_bytes
     ]  # fmt: skip
     nics = [
         {"index": index, "name": f"eth{index}", "mac_address": nic.mac_address.lower(), "kind": nic.kind.value,

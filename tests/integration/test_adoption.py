@@ -262,6 +262,31 @@ async def test_a_cancelled_adoption_takes_the_mark_off_again(tmp_path: Path, dat
         assert await innkeeper.get("machines/") == []
 
 
+async def test_an_adoption_goes_on_through_a_rack_that_comes_back(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=1, delay_ms=300)
+        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+
+        async def found() -> Any:
+            return await innkeeper.get(f"operations/{operation['id']}/")
+
+        async def is_marking() -> bool:
+            return bool((await found())["step"] == "put_mark")
+
+        async def has_ended() -> bool:
+            return bool((await found())["state"] == "succeeded")
+
+        await eventually(is_marking)
+        await innkeeper.stop_rack("rack")
+        assert (await innkeeper.get("machines/"))[0]["status_name"] == "Commissioning"
+        await innkeeper.start_rack()
+        await eventually(has_ended)
+        (machine,) = await innkeeper.get("machines/")
+        assert (machine["status_name"], machine["power_state"]) == ("Ready", "on")
+        assert (await refresh(innkeeper, host))["used"]["cores"] == 1
+
+
 # Forgetting ----------------------------------------------------------------------------------------------------------
 
 
