@@ -189,5 +189,6 @@ class FakeLxdDriver:
     def _enter(self) -> None:
         self._check_peer()
         if self._own() not in self._server.trusted:
-            raise NotTrusted(f"LXD at {self._access.address} does not trust our certificate yet.")
+            address = self._access.address
+            raise NotTrusted(f"LXD at {address} does not trust our certificate. On that server: lxc config trust add.")
         self._server.used.append(self._own())

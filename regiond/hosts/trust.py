@@ -36,7 +36,7 @@ PROJECT_DEADLINE_S = 30.0
 PROJECT_TEXT = "Project managed by Innkeeper"
 POLL_S = 3.0  # a person who has just typed the command is waiting
 SLOW_POLL_S = 30.0
-_ADVICE = " On that server:"
+_ADVICE = " On that server:"  # how the driver goes on; it does not know where the certificate can be fetched
 _REFUSED = (NotTrusted, DriverFailed, Unsupported)
 
 
@@ -125,9 +125,9 @@ class Trust:
 
     def explained(self, link: store.Link, error: InnkeeperError) -> InnkeeperError:
         """An LXD host that does not trust us says what to do about it; other errors stay as they are."""
-        if link.driver is not DriverType.LXD or not isinstance(error, NotTrusted):
+        reason, advice, _ = error.message.partition(_ADVICE)
+        if link.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or not advice:
             return error
-        reason = error.message.partition(_ADVICE)[0]  # a rack does not know where the certificate can be fetched
         if link.trust_refusal is not None:
             reason = f"{link.trust_refusal.rstrip('. ')}. {reason}"
         url = self._certificate_url(link.name)

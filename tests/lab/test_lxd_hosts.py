@@ -7,17 +7,20 @@ import atexit
 import os
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.errors import InvalidRequest
+from common.certificates import utc_now
+from common.errors import InnkeeperError, InvalidRequest
 from regiond.hosts.model import MASK, HostState
 from tests.installation import Installation, installed
 from tests.lab.lxd_server import LAB, START_S, LxdServer, why_no_lxd
 from tests.lab.needs import LAB_DIR
+from tests.unit.test_host_certificates import small_pair
 from tests.waiting import eventually
 
 NAMES = {"iktrust1": 18491, "iktrust2": 18492}
@@ -233,3 +236,29 @@ async def test_credentials_rotate_on_a_real_server_for_every_project_at_once(
         with pytest.raises(InvalidRequest) as refused:
             await innkeeper.put(f"vm-hosts/{two['id']}/", project="other")
         assert list(refused.value.fields) == ["project"]
+
+
+async def test_a_server_that_shows_another_certificate_is_refused_until_a_person_accepts_it(
+    tmp_path: Path, database_url: str, server: LxdServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = LAB_DIR / f"lxd-{server.name}"
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await add(innkeeper, server, password=await token_of(server))
+        path = f"vm-hosts/{host['id']}/"
+        before = (await parameters(innkeeper, host))["host_key_fingerprint"]
+        another = small_pair(ends=utc_now() + timedelta(days=30))
+        (folder / "server.key").write_text(another.key_pem)
+        (folder / "server.crt").write_text(another.certificate_pem)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "server.crt"))
+        await asyncio.to_thread(server.restart)
+        now = another.fingerprint
+        with pytest.raises(InnkeeperError, match=f"(?s){now}.*{before}") as refused:
+            await innkeeper.post(path, op="refresh")
+        assert refused.value.details["status"] == 503
+        assert (await error_of(innkeeper, host))[0] == "peer_changed"
+        with pytest.raises(InvalidRequest):
+            await innkeeper.post(path, op="trust", fingerprint=before)
+        await innkeeper.post(path, op="trust", fingerprint=now)
+        await innkeeper.post(path, op="refresh")
+        assert (await parameters(innkeeper, host))["host_key_fingerprint"] == now
