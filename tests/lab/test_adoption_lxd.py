@@ -34,7 +34,7 @@ async def test_a_running_instance_is_adopted_forgotten_and_comes_back_with_its_h
     lxd.make_many(prefix, "default", range(1))
     lxd.lxc("start", name)
     before = told(lxd, name), process(lxd, name)
-    access = {
+    access: dict[str, Any] = {
         "type": "lxd",
         "power_address": lxd.address,
         "certificate": trusted.certificate_pem,
