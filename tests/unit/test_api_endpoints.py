@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import OperationPending, OutOfCapacity, RackUnreachable, WrongState
@@ -191,6 +191,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # in a fresh checkout the first text takes a second or two
 @given(st.data())
 def test_no_json_body_breaks_any_endpoint(data: st.DataObject) -> None:
     writing = [one for one in ENDPOINTS if one[1].method in {"POST", "PUT"}]
