@@ -14,6 +14,7 @@ from common.errors import (
     HostUnreachable,
     InnkeeperError,
     InternalError,
+    NotTrusted,
     RackUnreachable,
     Unsupported,
 )
@@ -115,14 +116,24 @@ class HostCalls:
         raise failed or self._nobody(host_id)
 
     async def _ask(self, rack_id: UUID, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
-        access = await self._access_of(host_id)
         try:
-            answer = await ask(link, access)
+            answer = await self._answer(link, host_id, ask)
         except _NEXT_RACK as error:
             await self._reach.record_reach(str(rack_id), host_id, error)
             raise
         await self._reach.record_reach(str(rack_id), host_id)
         return answer
+
+    async def _answer(self, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
+        """Asked once more when the credentials were rotated after they were read: a call may wait long for its turn."""
+        access = await self._access_of(host_id)
+        try:
+            return await ask(link, access)
+        except NotTrusted:
+            fresh = await self._access_of(host_id)
+            if fresh.credentials == access.credentials:
+                raise
+            return await ask(link, fresh)
 
     async def _candidates(self, host_id: int) -> list[tuple[UUID, Link]]:
         found = [

@@ -1,0 +1,69 @@
+"""Calls to a host whose credentials change while they are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from common.errors import InnkeeperError, NotTrusted
+from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
+from common.values import DriverType, HostAccess
+from regiond.racks.calls import HostCalls
+from regiond.racks.model import RackCandidate
+
+RACK = uuid4()
+
+
+def access(key: str) -> HostAccess:
+    return HostAccess(
+        host_id=1, driver=DriverType.LXD, address="https://h:8443", installation_id=uuid4(), credentials={"key": key}
+    )
+
+
+class OneRack:
+    """Reach and links of one rack; the host at its other end trusts `trusted` alone."""
+
+    def __init__(self, *keys: str, trusted: str) -> None:
+        self._keys = list(keys)
+        self._trusted = trusted
+        self.asked: list[str] = []
+        self.rack_ids = (RACK,)
+
+    async def access_of(self, _: int) -> HostAccess:
+        return access(self._keys.pop(0) if len(self._keys) > 1 else self._keys[0])
+
+    async def racks_for(self, _: int) -> Sequence[RackCandidate]:
+        return (RackCandidate(rack_id=RACK, name="rack", here=True, reaches=True),)
+
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+        return False
+
+    def get(self, _: UUID) -> OneRack:
+        return self
+
+    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+        self.asked.append(request.access.credentials["key"])
+        if self.asked[-1] != self._trusted:
+            raise NotTrusted("not this one")
+        return Reached(hypervisor_version="5.0")
+
+
+async def reach(rack: OneRack) -> Reached:
+    calls = HostCalls(cast(Any, rack), rack, rack.access_of)
+    return await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+
+
+async def test_a_call_that_was_overtaken_by_a_rotation_is_asked_again_with_the_new_pair() -> None:
+    rack = OneRack("old", "new", trusted="new")
+    await reach(rack)
+    assert rack.asked == ["old", "new"]
+
+
+async def test_a_host_that_does_not_trust_us_is_asked_once() -> None:
+    rack = OneRack("old", trusted="new")
+    with pytest.raises(NotTrusted):
+        await reach(rack)
+    assert rack.asked == ["old"]
