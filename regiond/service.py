@@ -26,6 +26,8 @@ from regiond.api.endpoint import SiteInfo
 from regiond.api.services import Services
 from regiond.api.site import make_site
 from regiond.attending import Attendance
+from regiond.clusters.service import Clusters
+from regiond.clusters.service import take_in as take_in_member
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.service import Credentials
@@ -191,13 +193,15 @@ class RegionService:
 
         trust = Trust(database, calls, credentials, key_pairs, certificate_url=host_certificate_url)
         refresher = Refresher(
-            database, calls, machines.clean_up, operation_store.wake_waiting, trust, restore=restore_forgotten
-        )
+            database, calls, machines.clean_up, operation_store.wake_waiting, take_in_member, trust,
+            restore=restore_forgotten,
+        )  # fmt: skip
         schedule = RefreshSchedule(database, refresher, every_s=settings.refresh_every_s)
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
+        clusters = Clusters(database, hosts, groups)
         works = (
             ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
-            RefreshHost(refresher), RemoveHost(machines, calls),
+            RefreshHost(refresher), RemoveHost(machines, clusters, calls),
             RotateCredentials(database, calls, credentials, key_pairs), AdoptGuest(calls), ForgetMachine(calls),
         )  # fmt: skip
         listener = Listener(
@@ -228,6 +232,7 @@ class RegionService:
             rpc_address=rpc_address,
             services=Services(
                 hosts=hosts,
+                clusters=clusters,
                 machines=machines,
                 adoption=adoption,
                 operations=operations,

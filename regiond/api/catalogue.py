@@ -14,6 +14,7 @@ from regiond.api.resources import (
     rpc_clients,
     version,
     virtual_machines,
+    vm_clusters,
     vm_hosts,
 )
 
@@ -21,6 +22,7 @@ RESOURCES: tuple[Resource, ...] = (
     version.VERSION,
     *vm_hosts.RESOURCES,
     *virtual_machines.RESOURCES,
+    *vm_clusters.RESOURCES,
     *machines.RESOURCES,
     *nodes.RESOURCES,
     *operations.RESOURCES,

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.values import PowerAction, PowerState, Project
 from regiond.accounts.model import Caller
+from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.machines.model import (
@@ -129,9 +130,17 @@ class Racks(Protocol):
     async def revoke_client(self, caller: Caller, name: str) -> None: ...
 
 
+class Clusters(Protocol):
+    async def list(self) -> tuple[ClusterView, ...]: ...
+    async def read(self, cluster_id: int) -> ClusterView: ...
+    async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView: ...
+    async def start_remove(self, caller: Caller, cluster_id: int, *, decompose: bool) -> tuple[Operation, ...]: ...
+
+
 @frozen(kw_only=True)
 class Services:
     hosts: Hosts
+    clusters: Clusters
     machines: Machines
     adoption: Adoption
     operations: Operations

@@ -50,6 +50,31 @@ STORAGE_POOL = record(
 )
 PROJECT = record("Project", name=STR, description=STR, guests=INT, used=AMOUNTS)
 HOST_MACHINE = record("HostMachine", system_id=maybe(STR), __incomplete__=BOOL)
+_CLUSTER_AMOUNTS = record("ClusterAmounts", cores=INT, memory=INT, local_storage=INT)
+VM_CLUSTER = record(
+    "VmCluster",
+    id=INT,
+    name=STR,
+    project=STR,
+    vmhost_count=INT,
+    vm_count=INT,
+    version=STR,
+    total=_CLUSTER_AMOUNTS,
+    used=_CLUSTER_AMOUNTS,
+    available=_CLUSTER_AMOUNTS,
+    storage_pools=mapping(
+        record(
+            "ClusterStoragePool",
+            free=INT,
+            total=INT,
+            allocated_tracked=INT,
+            allocated_other=INT,
+            path=STR,
+            backend=STR,
+        )
+    ),
+    resource_uri=STR,
+)
 VM_HOST = record(
     "VmHost",
     id=INT,

@@ -135,7 +135,7 @@ def compare(found: Discovery, known: Known) -> Changes:
     kept = {row.machine_id for key, row in known.guests.items() if key not in seen and key not in not_found}
     gone = [key for key, row in not_found.items() if row.machine_id not in left_alone]
     return Changes(
-        facts=_without_pools(found.facts) if _without_pools(found.facts) != known.facts else None,
+        facts=_kept_facts(found.facts) if _kept_facts(found.facts) != known.facts else None,
         pools_written=tuple(pool for key, pool in pools.items() if known.storage_pools.get(key) != pool),
         pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
         guests_written=written,
@@ -145,8 +145,8 @@ def compare(found: Discovery, known: Known) -> Changes:
     )
 
 
-def _without_pools(facts: HostFacts) -> HostFacts:
-    return evolve(facts, storage_pools=(), tags=())
+def _kept_facts(facts: HostFacts) -> HostFacts:
+    return evolve(facts, storage_pools=(), tags=(), extensions=(), cluster_member=None, cluster_members=())
 
 
 def _is_news(row: GuestRow, known: Known, left_alone: Container[int | None]) -> bool:

@@ -71,6 +71,8 @@ class HostView:
     default_macvlan_mode: str | None
     system_id: str
     server_id: int | None = None
+    cluster_id: int | None = None
+    member: str | None = None  # its name in the cluster
     architecture: str | None = None
     hypervisor_version: str | None = None
     emulated: bool | None = None

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
 from common.rpc.commands import HOST_IDENTIFY, HostCall
-from common.values import Discovery, DriverType, Mark
+from common.values import Discovery, DriverType, HostFacts, Mark
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -52,14 +52,17 @@ class Refresher:
         calls: HostCalls,
         clean_up: CleanUp,
         on_back: Callable[[Db, int], Awaitable[None]],
+        on_facts: Callable[[Db, int, HostFacts], Awaitable[None]],
         trust: Trust,
         *,
         restore: Callable[[Db, int], Awaitable[frozenset[UUID]]],
     ) -> None:
+        """`on_facts` hears of every discovery, `on_back` of a host that answers again; each in the transaction."""
         self._database = database
         self._calls = calls
         self._clean_up = clean_up
         self._on_back = on_back
+        self._on_facts = on_facts
         self._trust = trust
         self._restore = restore
 
@@ -102,6 +105,7 @@ class Refresher:
         await store.keep(db, host_id)
         link = await store.link(db, host_id)
         changes = await take_in(db, host_id, link.driver.value, look.found, look.began_at)
+        await self._on_facts(db, host_id, look.found.facts)
         restored = await self._restore(db, host_id)
         await store.set_refreshed(db, host_id)
         for machine in changes.machines:

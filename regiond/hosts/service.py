@@ -274,6 +274,7 @@ class Hosts:
             driver=link.driver,
             address=link.address,
             project=link.project,
+            member=link.member,
             installation_id=self._installation_id,
             credentials=secrets,
             pinned=link.pinned,

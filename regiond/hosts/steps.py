@@ -64,13 +64,24 @@ class HostMachines(Protocol):
         """Records and claims go, guests stay; how many. Raises Busy when an operation acts on one of them."""
 
 
+class HostClusters(Protocol):
+    """What the removal of a cluster member's host means for its cluster."""
+
+    async def leave(self, db: Db, host_id: int) -> None:
+        """Before the host goes: its siblings do not bring it back."""
+
+    async def drop_empty(self, db: Db) -> None:
+        """After it: a cluster without hosts is forgotten."""
+
+
 class RemoveHost:
     """Its guests stay unless asked otherwise; then each machine is destroyed by an operation of its own first."""
 
     kind = OperationKind.REMOVE_HOST
 
-    def __init__(self, machines: HostMachines, calls: HostCalls) -> None:
+    def __init__(self, machines: HostMachines, clusters: HostClusters, calls: HostCalls) -> None:
         self._machines = machines
+        self._clusters = clusters
         self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
@@ -92,7 +103,9 @@ class RemoveHost:
         async def record(db: Db) -> None:
             await store.lock(db, host_id)  # a compose that chose the host just before it was closed has committed now
             forgotten = await self._machines.forget_all(db, host_id)
+            await self._clusters.leave(db, host_id)
             await store.delete(db, host_id)
+            await self._clusters.drop_empty(db)
             message = f"{operation.host_name} was removed; {forgotten} guests of ours were left running there"
             await Events.record(db, "host_removed", message, host_id=host_id, operation_id=operation.id)
 

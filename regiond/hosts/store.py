@@ -106,7 +106,7 @@ _LOOK_AGAIN = """
 """
 _DELETE = "delete from vm_host where id = $1"
 _LINKED = """
-    select driver, address, project, pinned, pinned_fingerprint, system_id, name, state, trust_refusal,
+    select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, trust_refusal,
            server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new
       from vm_host where id = $1
 """
@@ -146,6 +146,7 @@ class Link:
     driver: DriverType
     address: str
     project: str
+    member: str | None
     pinned: str | None
     pinned_fingerprint: str | None
     system_id: str
@@ -359,6 +360,8 @@ def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.R
         default_macvlan_mode=row["default_macvlan_mode"],
         system_id=row["system_id"],
         server_id=row["server_id"],
+        cluster_id=row["cluster_id"],
+        member=row["member"],
         architecture=row["architecture"],
         hypervisor_version=row["hypervisor_version"],
         emulated=row["emulated"],

@@ -20,6 +20,7 @@ from regiond.api.endpoint import Resource, SiteInfo
 from regiond.api.incoming import Incoming
 from regiond.api.replies import Reply
 from regiond.api.services import Services
+from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
@@ -158,6 +159,19 @@ FAILED = evolve(
     error_message="cores: 4 asked, 1 of 4 left.",
     error_details={"asked": 4},
 )
+CLUSTER = ClusterView(
+    id=1,
+    name="cloud",
+    project="default",
+    zone=ZONE,
+    pool=POOL,
+    version="5.0.2",
+    host_ids=(4, 5, 6),
+    vm_count=2,
+    total=Amounts(cores=96, memory_mib=386219, storage_bytes=3000),
+    used=Amounts(cores=18, memory_mib=36864, storage_bytes=1500),
+    storage_pools={"default": ClusterPool(total_bytes=3000, tracked_bytes=1000, other_bytes=500, backend="zfs")},
+)
 FORGOTTEN = ForgottenMachine(
     uuid=MACHINE.uuid,
     system_id="wdpx3n",
@@ -293,6 +307,10 @@ ANSWERS: Mapping[str, Any] = {
     "groups.create_pool": POOL,
     "groups.update_pool": POOL,
     "groups.delete_pool": None,
+    "clusters.list": (CLUSTER,),
+    "clusters.read": lambda cluster_id: CLUSTER if cluster_id == 1 else NotFound("Not Found"),
+    "clusters.update": CLUSTER,
+    "clusters.start_remove": (OPERATION,),
     "racks.list": (RACK,),
     "racks.read": _named({RACK_ID: RACK}),
     "racks.remove": None,
@@ -302,7 +320,15 @@ ANSWERS: Mapping[str, Any] = {
     "racks.revoke_client": None,
 }
 
-_LOOKING = {"accounts.authenticate", "hosts.read", "hosts.guest", "machines.read", "groups.zone", "groups.pool"}
+_LOOKING = {
+    "accounts.authenticate",
+    "hosts.read",
+    "hosts.guest",
+    "clusters.read",
+    "machines.read",
+    "groups.zone",
+    "groups.pool",
+}
 
 
 @frozen(kw_only=True)
@@ -317,6 +343,7 @@ class World:
     def services(self) -> Services:
         return Services(
             hosts=cast(Any, Recorder("hosts", self.asked, self.answers)),
+            clusters=cast(Any, Recorder("clusters", self.asked, self.answers)),
             machines=cast(Any, Recorder("machines", self.asked, self.answers)),
             adoption=cast(Any, Recorder("adoption", self.asked, self.answers)),
             operations=cast(Any, Recorder("operations", self.asked, self.answers)),

@@ -1,10 +1,9 @@
-"""`virtual-machines/` (all guests of all hosts) and `vm-clusters/`, of which there are none before LXD."""
+"""`virtual-machines/`: all guests of all hosts, ours or not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import NotFound
 from regiond.api import shapes
 from regiond.api.encoding.hosts import encode_guest
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
@@ -13,8 +12,6 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption
 from regiond.api.services import Services
 from regiond.hosts.model import GuestView
-
-_CLUSTER_RESULT = Result(doc="The cluster.", schema=shapes.ANYTHING)
 
 
 async def _list(call: Call) -> Reply:
@@ -27,15 +24,6 @@ async def _find(services: Services, path: Mapping[str, str]) -> GuestView:
 
 async def _read(call: Call) -> Reply:
     return json_reply(encode_guest(call.target))
-
-
-async def _no_clusters(_: Call) -> Reply:
-    return json_reply([])
-
-
-async def _no_cluster(_: Call) -> Reply:
-    """Clusters come with LXD hosts; none can exist yet, so every id is unknown."""
-    raise NotFound("Not Found")
 
 
 VIRTUAL_MACHINES = Resource(
@@ -70,47 +58,4 @@ VIRTUAL_MACHINE = Resource(
         adoption.adopt_guest(_find),
     ),
 )
-CLUSTERS = Resource(
-    handler="VmClustersHandler",
-    path="vm-clusters/",
-    doc="LXD clusters.",
-    endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List VM clusters",
-            result=Result(doc="The clusters.", schema=shapes.array(shapes.ANYTHING)),
-            run=_no_clusters,
-        ),
-    ),
-)
-CLUSTER = Resource(
-    handler="VmClusterHandler",
-    path="vm-clusters/{id}",
-    doc="One LXD cluster.",
-    endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a VM cluster",
-            result=_CLUSTER_RESULT,
-            run=_no_cluster,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            title="Update a VM cluster",
-            result=_CLUSTER_RESULT,
-            run=_no_cluster,
-        ),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
-            title="Delete a VM cluster",
-            result=Result(doc="Nothing."),
-            success=204,
-            run=_no_cluster,
-        ),
-    ),
-)
-RESOURCES = (VIRTUAL_MACHINES, VIRTUAL_MACHINE, CLUSTERS, CLUSTER)
+RESOURCES = (VIRTUAL_MACHINES, VIRTUAL_MACHINE)

@@ -1,0 +1,110 @@
+"""A cluster as people see it: the sum of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.model import Amounts, HostView
+
+SHARED_BACKENDS = frozenset({"ceph", "cephfs"})  # one pool for all members, whose size counts once
+
+
+@frozen(kw_only=True)
+class ClusterRow:
+    id: int
+    name: str
+    project: str
+    zone: Zone
+    pool: ResourcePool
+    host_ids: tuple[int, ...]
+    vm_count: int  # guests in the cluster's project
+
+
+@frozen(kw_only=True)
+class ClusterPool:
+    """Bytes. `tracked` is held by guests of the cluster's project, `other` by those of all other projects."""
+
+    total_bytes: int = 0
+    tracked_bytes: int = 0
+    other_bytes: int = 0
+    path: str = ""
+    backend: str = ""
+
+    @property
+    def free_bytes(self) -> int:
+        return self.total_bytes - self.tracked_bytes - self.other_bytes
+
+
+@frozen(kw_only=True)
+class ClusterView:
+    """`used` counts guests of all projects."""
+
+    id: int
+    name: str
+    project: str
+    zone: Zone
+    pool: ResourcePool
+    version: str
+    host_ids: tuple[int, ...]
+    vm_count: int
+    total: Amounts
+    used: Amounts
+    storage_pools: Mapping[str, ClusterPool]
+
+
+@frozen(kw_only=True)
+class ClusterChange:
+    """None keeps what is there; `zone` and `pool` are names, and are copied to every member's host."""
+
+    name: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+
+
+def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
+    """The row with what its hosts add up to."""
+    members = [host for host in hosts if host.id in row.host_ids]
+    known = [host for host in members if host.total is not None]
+    pools = _storage_pools(known)
+    used_storage = sum(pool.tracked_bytes + pool.other_bytes for pool in pools.values())
+    return ClusterView(
+        id=row.id,
+        name=row.name,
+        project=row.project,
+        zone=row.zone,
+        pool=row.pool,
+        version=next((host.hypervisor_version or "" for host in known), ""),
+        host_ids=row.host_ids,
+        vm_count=row.vm_count,
+        total=Amounts(
+            cores=sum(host.total.cores for host in known if host.total),
+            memory_mib=sum(host.total.memory_mib for host in known if host.total),
+            storage_bytes=sum(pool.total_bytes for pool in pools.values()),
+        ),
+        used=Amounts(
+            cores=sum(host.claimed.cores for host in known),
+            memory_mib=sum(host.claimed.memory_mib for host in known),
+            storage_bytes=used_storage,
+        ),
+        storage_pools=pools,
+    )
+
+
+def _storage_pools(hosts: Iterable[HostView]) -> dict[str, ClusterPool]:
+    """By name, members added together."""
+    found: dict[str, ClusterPool] = {}
+    for host in hosts:
+        for pool in host.storage_pools:
+            so_far = found.get(pool.name, ClusterPool())
+            shared = pool.type in SHARED_BACKENDS and pool.name in found
+            found[pool.name] = ClusterPool(
+                total_bytes=so_far.total_bytes + (0 if shared else pool.total_bytes),
+                tracked_bytes=so_far.tracked_bytes + pool.used_bytes,
+                other_bytes=so_far.other_bytes + max(0, pool.claimed_bytes - pool.used_bytes),
+                path=so_far.path or pool.path,
+                backend=pool.type,
+            )
+    return found

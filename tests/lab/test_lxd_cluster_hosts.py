@@ -1,0 +1,129 @@
+"""A real LXD cluster as VM hosts: adding one member adds all, each with its own capacity, one key pair for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiond.hosts.model import HostState
+from tests.installation import Installation, installed
+from tests.lab.lxd_server import LxdServer
+from tests.waiting import eventually
+
+Members = tuple[LxdServer, ...]
+PREFIX = "ikclh-"
+SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
+
+
+@pytest.fixture
+def cluster(lxd_cluster: Members) -> Iterator[Members]:
+    before = lxd_cluster[0].trusted()
+    yield lxd_cluster
+    lxd_cluster[0].sweep(PREFIX)
+    for found in lxd_cluster[0].trusted() - before:
+        lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
+
+
+async def added(innkeeper: Installation, cluster: Members) -> dict[str, int]:
+    """Host ids by member, once each was looked at."""
+    first = cluster[0]
+    token = await asyncio.to_thread(first.token, "innkeeper")
+    await innkeeper.post("vm-hosts/", type="lxd", power_address=first.address, password=token, name="cloud")
+    await eventually(partial(all_ready, innkeeper, len(cluster)), deadline_s=60)
+    return {host["name"]: host["id"] for host in await innkeeper.get("vm-hosts/")}
+
+
+async def all_ready(innkeeper: Installation, count: int) -> bool:
+    hosts = await innkeeper.region.parts.services.hosts.list()
+    return len(hosts) == count and all(host.state is HostState.READY for host in hosts)
+
+
+def location(cluster: Members, name: str) -> str:
+    found: str = cluster[0].ask(f"/1.0/instances/{name}")["location"]
+    return found
+
+
+async def test_adding_one_member_adds_all_with_one_key_pair(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        before = await asyncio.to_thread(cluster[0].trusted)
+        hosts = await added(innkeeper, cluster)
+        assert set(hosts) == {member.name for member in cluster}
+        assert len(await asyncio.to_thread(cluster[0].trusted) - before) == 1
+        (known,) = await innkeeper.get("vm-clusters/")
+        assert (known["name"], known["vmhost_count"], known["project"]) == ("cloud", len(cluster), "default")
+        each = [await innkeeper.get(f"vm-hosts/{host_id}/") for host_id in hosts.values()]
+        assert known["total"]["cores"] == sum(host["total"]["cores"] for host in each)
+        assert known["total"]["memory"] == sum(host["total"]["memory"] for host in each) * 2**20
+        pairs = [await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters") for host_id in hosts.values()]
+        assert len({pair["certificate"] for pair in pairs}) == 1
+
+
+async def test_compose_names_its_member_and_every_member_counts_for_itself(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        other = cluster[1].name
+        made = await innkeeper.compose(hosts[other], hostname=f"{PREFIX}a", **SMALL)
+        assert await asyncio.to_thread(location, cluster, f"{PREFIX}a") == other
+        used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
+        assert used[other] - used[cluster[0].name] == 1
+        await innkeeper.delete(f"machines/{made['system_id']}/")
+        assert f"{PREFIX}a" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
+
+
+async def test_removing_one_member_keeps_the_others_and_it_does_not_come_back(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        await innkeeper.delete(f"vm-hosts/{hosts[cluster[1].name]}/")
+        await innkeeper.post(f"vm-hosts/{hosts[cluster[0].name]}/", op="refresh")
+        assert [host["name"] for host in await innkeeper.get("vm-hosts/")] == [
+            member.name for member in cluster if member is not cluster[1]
+        ]
+        (known,) = await innkeeper.get("vm-clusters/")
+        assert known["vmhost_count"] == len(cluster) - 1
+        assert (await innkeeper.delete(f"vm-clusters/{known['id']}")).status == 204
+        assert await innkeeper.get("vm-hosts/") == []
+        assert await innkeeper.get("vm-clusters/") == []
+
+
+async def test_an_unchanged_look_at_a_member_writes_nothing(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    from tests.rows import versions
+
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        for host_id in hosts.values():
+            await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
+        before = await versions(database_url)
+        for host_id in hosts.values():
+            await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
+        assert await versions(database_url) == before
+
+
+async def test_zone_and_pool_of_a_cluster_are_copied_to_its_members(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        await innkeeper.post("zones/", name="east")
+        (known,) = await innkeeper.get("vm-clusters/")
+        changed = await innkeeper.put(f"vm-clusters/{known['id']}", name="sky", zone="east")
+        assert changed["name"] == "sky"
+        zones = {(await innkeeper.get(f"vm-hosts/{host_id}/"))["zone"]["name"] for host_id in hosts.values()}
+        assert zones == {"east"}
