@@ -31,6 +31,7 @@ class KnownMachine:
     on_this_host: bool
     settled: bool  # no operation acts on it, and nothing changed since the discovery began
     adopted: bool = False
+    on_this_server: bool = True  # False: on another member of the same cluster, as far as we knew
 
 
 @frozen(kw_only=True)
@@ -83,6 +84,7 @@ class Known:
 class Finding(StrEnum):
     MISSING = "machine_missing"
     RETURNED = "machine_returned"
+    MOVED = "machine_moved"  # by its cluster, to another member
     POWER = "machine_power_changed"
     RESIZED = "machine_resized"
     LEFTOVER = "leftover_found"
@@ -235,6 +237,8 @@ def _machine_findings(rows: Iterable[GuestRow], known: Known, kept: Container[in
             if machine.on_this_host and machine.state == "ready" and machine.id not in kept:
                 yield MachineFinding(finding=Finding.MISSING, machine_id=machine.id, hostname=machine.hostname)
             continue
+        if not machine.on_this_server:
+            yield MachineFinding(finding=Finding.MOVED, machine_id=machine.id, hostname=machine.hostname, guest=row)
         if machine.state == "missing":
             yield MachineFinding(finding=Finding.RETURNED, machine_id=machine.id, hostname=machine.hostname, guest=row)
         if (row.cores, row.memory_mib) != (machine.cores, machine.memory_mib) and row.cores and row.memory_mib:

@@ -43,12 +43,12 @@ _GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
 _GUEST_OF_MACHINE = "select * from guest where machine_id = $1"
 _MACHINES = """
     select m.id, m.uuid, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.adopted,
-           m.host_id = $2 as on_this_host,
+           m.host_id = $2 as on_this_host, h.server_id = $1 as on_this_server,
            m.settled_at < $3 and not exists (
                select 1 from operation o
                 where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing')) as settled
       from machine m join vm_host h on h.id = m.host_id
-     where h.server_id = $1
+     where h.server_id = $1 or h.cluster_id = (select cluster_id from vm_host where id = $2)
 """
 _TOMBSTONES = """
     select machine_uuid, given_up_at >= $2 as since from tombstone where machine_uuid = any($1::uuid[])
@@ -85,7 +85,7 @@ _WRITE_GUESTS = """
     returning id, project, guest_key
 """
 _FREE_MACHINE_GUESTS = """
-    update guest set machine_id = null where machine_id = any($2::integer[]) and server_id = $1
+    update guest set machine_id = null where machine_id = any($1::integer[])
 """
 _DROP_GUESTS = (
     "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
@@ -93,6 +93,12 @@ _DROP_GUESTS = (
 _GUEST_IDS = """
     select id from guest
      where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))
+"""
+_MOVE_MACHINE = "update machine set host_id = $2 where id = $1"
+_MOVE_DISKS = """
+    update machine_disk d set storage_pool_id = there.id
+      from storage_pool was, storage_pool there
+     where d.machine_id = $1 and was.id = d.storage_pool_id and there.server_id = $2 and there.pool_key = was.pool_key
 """
 _COUNT_MACHINES = "select count(*) from machine where host_id = $1"
 _HOST_SERVER = "update vm_host set server_id = $2 where id = $1 and server_id is distinct from $2"
@@ -129,7 +135,7 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
     known = evolve(known, marks_told=driver != DriverType.LIBVIRT)
     changes = compare(found, known)
     if not changes.none:
-        await _write(db, server_id, changes, known)
+        await _write(db, host_id, server_id, changes, known)
         await ledger.retotal(db, server_id)
     await db.execute(_HOST_READY, host_id, to_plain(found.problems))
     await db.execute(_TAGS_FOUND, host_id, list(found.facts.tags))
@@ -263,7 +269,7 @@ def _guest_row(row: asyncpg.Record) -> GuestRow:
     return GuestRow(**fields)
 
 
-async def _write(db: Db, server_id: int, changes: Changes, known: Known) -> None:
+async def _write(db: Db, host_id: int, server_id: int, changes: Changes, known: Known) -> None:
     if changes.facts is not None and known.facts is not None:
         await db.execute(_WRITE_SERVER, server_id, *_server_columns(changes.facts))
     for pool in changes.pools_written:
@@ -275,7 +281,7 @@ async def _write(db: Db, server_id: int, changes: Changes, known: Known) -> None
         await db.execute(_LOSE_POOLS, server_id, list(changes.pools_missing))
     await _drop_gone(db, server_id, changes.guests_gone)
     await _write_guests(db, server_id, changes.guests_written)
-    await _write_machines(db, changes)
+    await _write_machines(db, host_id, server_id, changes)
 
 
 async def _drop_gone(db: Db, server_id: int, gone: tuple[Key, ...]) -> None:
@@ -293,7 +299,7 @@ async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> N
     pool_ids = {row["pool_key"]: row["id"] for row in await db.fetch(_POOLS, server_id)}
     machine_ids = [row.machine_id for row in rows if row.machine_id is not None]
     if machine_ids:  # a machine whose guest has a new id of the hypervisor's must not be held by the old row
-        await db.execute(_FREE_MACHINE_GUESTS, server_id, machine_ids)
+        await db.execute(_FREE_MACHINE_GUESTS, machine_ids)
     claims: list[GuestClaim] = []
     no_longer_foreign: list[int] = []
     by_key = {row.key: row for row in rows}
@@ -309,11 +315,15 @@ async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> N
     await ledger.write_guests(db, server_id, claims)
 
 
-async def _write_machines(db: Db, changes: Changes) -> None:
+async def _write_machines(db: Db, host_id: int, server_id: int, changes: Changes) -> None:
     for found in changes.machines:
         match found.finding:
             case Finding.MISSING:
                 await db.execute(_MACHINE_STATE, found.machine_id, "missing")
+            case Finding.MOVED:
+                await db.execute(_MOVE_MACHINE, found.machine_id, host_id)
+                await db.execute(_MOVE_DISKS, found.machine_id, server_id)
+                await ledger.move_machine(db, found.machine_id, server_id)
             case Finding.RETURNED:
                 await db.execute(_MACHINE_STATE, found.machine_id, "ready")
             case Finding.POWER if found.guest is not None:

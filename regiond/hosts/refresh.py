@@ -165,6 +165,7 @@ _LEFT_ALONE = {
 }
 _SAYS = {
     Finding.MISSING: "its guest is missing",
+    Finding.MOVED: "its guest was moved by its cluster and is now",
     Finding.RETURNED: "its guest is back",
     Finding.POWER: "its power state has changed",
     Finding.RESIZED: "its cores or memory were changed",

@@ -53,6 +53,13 @@ _HOLD = """
 
 _LOCK_SERVER = "select 1 from server where id = $1 for update"
 _SERVERS_OF_MACHINE = "select distinct server_id from claim where machine_id = $1"
+_MOVE_CLAIMS = """
+    update claim c set server_id = $2,
+           storage_pool_id = coalesce((select there.id from storage_pool was, storage_pool there
+                                        where was.id = c.storage_pool_id and there.server_id = $2
+                                          and there.pool_key = was.pool_key), c.storage_pool_id)
+     where c.machine_id = $1
+"""
 _DROP_MACHINE = "delete from claim where machine_id = $1"
 _DROP_GUESTS = "delete from claim where guest_id = any($1::integer[])"
 
@@ -159,6 +166,20 @@ async def release_machine(db: Db, machine_id: int) -> None:
     for row in await db.fetch(_SERVERS_OF_MACHINE, machine_id):
         await lock_server(db, row["server_id"])
         await db.execute(_DROP_MACHINE, machine_id)
+        await retotal(db, row["server_id"])
+
+
+async def move_machine(db: Db, machine_id: int, server_id: int) -> None:
+    """The guest is on another server of its cluster: a fact, so it is never refused. Pools of the same name take over.
+
+    The caller holds the lock of the new server and totals it afterwards; the old one is locked and totalled here. Two
+    moves in opposite directions at one moment may deadlock: the loser's transaction is run again.
+    """
+    for row in await db.fetch(_SERVERS_OF_MACHINE, machine_id):
+        if row["server_id"] == server_id:
+            continue
+        await lock_server(db, row["server_id"])
+        await db.execute(_MOVE_CLAIMS, machine_id, server_id)
         await retotal(db, row["server_id"])
 
 
