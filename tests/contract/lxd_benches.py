@@ -63,7 +63,7 @@ class LxdBench:
         if disk == spec.disks[0]:
             for other in spec.disks[1:]:
                 self.make_volume(spec, other)
-            body = definition.instance_of(spec, has_profile=False)
+            body = definition.instance_of(spec, has_profile=False, attempt="killed")
             self.administrator.ask(f"/1.0/instances?{self._target}", method="POST", body=body)
         else:
             where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom?{self._target}"

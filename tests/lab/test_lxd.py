@@ -109,6 +109,36 @@ def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_
     driver.close()
 
 
+def test_two_racks_that_compose_the_same_machine_at_once_end_with_one_guest(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    wanted = spec(prefix, disks=2)
+    before = lxd.volumes()
+    drivers = [opened(lxd, trusted) for _ in range(2)]
+    outcomes: list[Guest | InnkeeperError] = []
+
+    def compose(driver: LxdDriver) -> None:
+        try:
+            outcomes.append(driver.compose(wanted))
+        except InnkeeperError as error:
+            outcomes.append(error)
+
+    racks = [threading.Thread(target=compose, args=(driver,)) for driver in drivers]
+    for rack in racks:
+        rack.start()
+    for rack in racks:
+        rack.join()
+    assert len(outcomes) == 2
+    guest = drivers[0].compose(wanted)
+    assert guest == drivers[1].compose(wanted)
+    assert len(lxd.instances(prefix)) == 1
+    assert lxd.volumes() - before == {(disk.pool_id, disk.volume) for disk in wanted.disks[1:]}
+    for driver in drivers:
+        driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+        driver.close()
+    assert lxd.volumes() == before
+
+
 def test_refreshing_300_machines_in_two_projects_takes_as_many_requests_as_3(
     lxd: LxdServer, trusted: KeyPair, prefix: str
 ) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from attrs import evolve
 
+from common.errors import HostUnreachable
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.opening import LxdOpening
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd import spec
+from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
 
@@ -59,6 +64,48 @@ def test_a_machine_that_was_moved_to_another_member_is_found_and_still_obeys(
         first.sweep(prefix)
         here.close()
         there.close()
+
+
+async def test_what_is_on_a_member_that_does_not_answer_is_never_taken_for_gone(
+    lxd_cluster: Members, cluster_pair: KeyPair
+) -> None:
+    first, second = lxd_cluster[:2]
+    prefix = f"ikoff-{uuid4().hex[:6]}-"
+    here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
+    wanted = spec(prefix, "there")
+    there.compose(wanted)
+    second.kill()
+    try:
+        unknown: list[Callable[[], object]] = [
+            there.discover,
+            lambda: there.find(wanted.ref),
+            lambda: here.find(wanted.ref),
+            lambda: there.decompose(wanted.ref),
+            lambda: there.power(wanted.ref, PowerAction.ON, grace_s=1),
+            lambda: there.disown("", wanted.name, wanted.mark),
+        ]
+        for ask in unknown:
+            with pytest.raises(HostUnreachable, match=second.name):
+                ask()
+        assert here.discover().facts.cluster_member == first.name
+        assert here.compose(spec(prefix, "here")).member == first.name
+    finally:
+        second.start()
+    await eventually(lambda: asyncio.to_thread(is_back, there), deadline_s=60)
+    found = there.find(wanted.ref)
+    assert found is not None
+    assert found.mark == wanted.mark
+    first.sweep(prefix)
+    here.close()
+    there.close()
+
+
+def is_back(driver: LxdDriver) -> bool:
+    try:
+        driver.discover()
+    except HostUnreachable:
+        return False
+    return True
 
 
 def test_one_pair_is_for_all_members(lxd_cluster: Members, cluster_pair: KeyPair) -> None:

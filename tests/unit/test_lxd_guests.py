@@ -11,7 +11,6 @@ from common.marks import volume_name
 from common.values import DiskSpec, Guest, GuestSpec, Mark, NicKind, NicSpec, PowerState
 from rackd.drivers.lxd import definition
 from rackd.drivers.lxd.guests import (
-    HALF,
     INSTALLATION,
     MACHINE,
     MADE,
@@ -195,8 +194,9 @@ def test_each_status_of_lxd_is_a_power_state(code: int, power: PowerState) -> No
 
 
 def test_the_mark_counts_while_half_made_when_made_and_when_adopted() -> None:
-    assert mark_of(instance(config={**MARKED, MADE: HALF})) == MARK
-    assert is_half_made(instance(config={**MARKED, MADE: HALF}))
+    half = {**MARKED, MADE: definition.half_made("this attempt")}
+    assert mark_of(instance(config=half)) == MARK
+    assert is_half_made(instance(config=half))
     assert mark_of(instance(config={**MARKED, MADE: OWN_ID})) == MARK
     assert not is_half_made(instance(config={**MARKED, MADE: OWN_ID}))
 
@@ -236,7 +236,7 @@ SPEC = GuestSpec(
 
 
 def test_what_is_asked_of_lxd_is_read_back_as_what_was_wanted() -> None:
-    body = definition.instance_of(SPEC, has_profile=False)
+    body = definition.instance_of(SPEC, has_profile=False, attempt="a")
     told = instance(**{**body, "config": {**body["config"], MADE: OWN_ID}})
     told["expanded_devices"] = body["devices"]
     guest = read(told, *(definition.volume_of(disk) for disk in SPEC.disks[1:]))
@@ -250,14 +250,14 @@ def test_what_is_asked_of_lxd_is_read_back_as_what_was_wanted() -> None:
 
 
 def test_a_new_instance_is_empty_boots_from_the_network_first_and_has_no_profile_but_ours() -> None:
-    body = definition.instance_of(SPEC, has_profile=False)
+    body = definition.instance_of(SPEC, has_profile=False, attempt="a")
     assert (body["type"], body["source"], body["profiles"]) == ("virtual-machine", {"type": "none"}, [])
     assert body["architecture"] == "x86_64"
     assert body["config"]["limits.memory"] == str(2048 * 1024**2)
     assert body["config"]["security.secureboot"] == "false"
     priorities = {name: device.get("boot.priority") for name, device in body["devices"].items()}
     assert priorities == {"root": "0", "disk1": None, "disk2": None, "eth0": "1", "eth1": None}
-    assert definition.instance_of(SPEC, has_profile=True)["profiles"] == ["maas"]
+    assert definition.instance_of(SPEC, has_profile=True, attempt="a")["profiles"] == ["maas"]
 
 
 def test_names_sort_as_people_count() -> None:

@@ -158,7 +158,7 @@ class Client:
     def _change(self, method: str, where: str, params: Mapping[str, str], wait_s: float, **options: Any) -> None:
         answer = self._request(method, where, params=params, **options).json()
         if answer.get("type") == "async":
-            self._wait(answer["operation"], wait_s)
+            self.wait(answer["operation"], wait_s)
 
     def _request(self, method: str, where: str, *, params: Mapping[str, str], **options: Any) -> requests.Response:
         if self._lxd is None:
@@ -170,8 +170,11 @@ class Client:
             lambda: ask(params={key: text for key, text in params.items() if text}, **options),
         )
 
-    def _wait(self, operation: str, wait_s: float) -> None:
-        """DriverFailed with LXD's words when it failed, HostUnreachable when its end cannot be known."""
+    def wait(self, operation: str, wait_s: float = WORK_S) -> None:
+        """Until that operation is done. DriverFailed with LXD's words when it failed.
+
+        HostUnreachable when nobody can tell how it ended.
+        """
         operation_id = operation.partition("?")[0].rpartition("/")[2]
         ends_at = time.monotonic() + wait_s
         while True:
@@ -209,7 +212,7 @@ class Client:
                 f"LXD at {self.address.normalised} does not let our certificate do this ({words}). If "
                 f"it is not trusted any more: {HOW_TO_TRUST}; if it is restricted, it needs this project."
             )
-        if status in _UNAVAILABLE:
+        if status in _UNAVAILABLE or "missing event connection" in words.lower():  # with a member of the cluster
             return HostUnreachable(f"LXD at {self.address.normalised} is not ready: {words}.")
         if status == 404:
             return NotFound(f"LXD: {words} ({what}).")

@@ -22,11 +22,11 @@ PROFILE = "maas"  # used when the project has it, so that an administrator can a
 _KERNEL_ARCHITECTURES = {debian: kernel for kernel, debian in DEBIAN_ARCHITECTURES.items()}
 
 
-def instance_of(spec: GuestSpec, *, has_profile: bool) -> dict[str, Any]:
+def instance_of(spec: GuestSpec, *, has_profile: bool, attempt: str) -> dict[str, Any]:
     """The body of `POST /1.0/instances`: an empty VM that boots from the network, its further disks made before.
 
-    It says of itself that it is half made: see `finished`. Raises InvalidRequest without a disk, Unsupported for a
-    card that LXD has not.
+    It says of itself that it is half made, and by which attempt: see `finished`. Raises InvalidRequest without a
+    disk, Unsupported for a card that LXD has not.
     """
     if not spec.disks:
         raise InvalidRequest("An LXD virtual machine has at least one disk.")
@@ -37,7 +37,7 @@ def instance_of(spec: GuestSpec, *, has_profile: bool) -> dict[str, Any]:
         "description": spec.description,
         "source": {"type": "none"},
         "profiles": [PROFILE] if has_profile else [],
-        "config": config_of(spec),
+        "config": {**config_of(spec), MADE: half_made(attempt)},
         "devices": devices_of(spec),
     }
 
@@ -48,10 +48,13 @@ def config_of(spec: GuestSpec) -> dict[str, str]:
         "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
         "limits.memory.hugepages": "false",
         "security.secureboot": "false",
-        MADE: HALF,
         ROOT_VOLUME: spec.disks[0].volume,
         **mark_config(spec.mark),
     }
+
+
+def half_made(attempt: str) -> str:
+    return f"{HALF}-{attempt}"
 
 
 def mark_config(mark: Mark) -> dict[str, str]:

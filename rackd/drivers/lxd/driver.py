@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from uuid import uuid4
 
 import structlog
 from attrs import evolve
@@ -69,12 +70,14 @@ class LxdDriver:
     def compose(self, spec: GuestSpec) -> Guest:
         instances = self._ready()
         self._need_project()
-        found = instances.marked(name=spec.name, mark=spec.mark)
-        if found is not None and is_half_made(found):
+        # A member that is offline is no reason to make nothing on the others.
+        found = instances.marked_here(name=spec.name, mark=spec.mark)
+        if found is not None and is_half_made(found) and not instances.wait_until_made(found["name"]):
             log.warning("half_made_guest_removed", guest=found["name"])
             self._remove(instances, found["name"])
-        elif found is not None:
-            return instances.guest(found)
+            found = None
+        if found is not None:
+            return instances.guest(instances.finish(found["name"]) if is_half_made(found) else found)
         if self._client.find(path("instances", spec.name), project=instances.place.project) is not None:
             raise name_taken(spec.name)
         return self._make(instances, spec)
@@ -82,21 +85,22 @@ class LxdDriver:
     def _make(self, instances: Instances, spec: GuestSpec) -> Guest:
         storage.check_room(self._client, spec, instances.place)
         made: list[storage.Made] = []
+        attempt = uuid4().hex
         try:
             storage.make(self._client, spec.disks[1:], instances.place, made)
-            instances.make(spec)
+            instances.make(spec, attempt)
             guest = instances.guest(instances.finish(spec.name))
         except BaseException:
-            self._undo(instances, spec, made)
+            self._undo(instances, spec, attempt, made)
             raise
         log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(spec.disks))
         return guest
 
-    def _undo(self, instances: Instances, spec: GuestSpec, made: list[storage.Made]) -> None:
+    def _undo(self, instances: Instances, spec: GuestSpec, attempt: str, made: list[storage.Made]) -> None:
         """As far as the host lets us. Volumes stay when the guest does, also one that another rack made meanwhile."""
         try:
             there = instances.marked(name=spec.name, mark=spec.mark)
-            if there is not None and is_half_made(there):
+            if there is not None and config_of(there).get(MADE) == definition.half_made(attempt):
                 self._remove(instances, there["name"])
                 there = None
             if there is None:

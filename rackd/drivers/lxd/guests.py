@@ -20,9 +20,9 @@ from rackd.drivers.lxd.sizes import cores, natural, size_bytes
 Json = Mapping[str, Any]
 
 INSTALLATION, MACHINE = "user.innkeeper.installation", "user.innkeeper.machine"
-MADE = "user.innkeeper.made"  # HALF until everything is there, then the instance's own id
+MADE = "user.innkeeper.made"  # HALF and who makes it until everything is there, then the instance's own id
 ROOT_VOLUME = "user.innkeeper.root"  # the name under which the region knows the root disk
-HALF = "false"
+HALF = "half"
 UNNAMED = "true"  # stands for the id on servers that give instances none
 UUID_KEY = "volatile.uuid"
 
@@ -130,7 +130,8 @@ def mark_of(instance: Json) -> Mark | None:
     config = config_of(instance)
     if instance.get("type") != VM:
         return None
-    if config.get(MADE, HALF) not in {HALF, UNNAMED, config.get(UUID_KEY)}:
+    made = config.get(MADE, HALF)
+    if not made.startswith(HALF) and made not in {UNNAMED, config.get(UUID_KEY)}:
         return None
     try:
         return Mark(installation_id=UUID(config[INSTALLATION]), machine_id=UUID(config[MACHINE]))
@@ -139,7 +140,12 @@ def mark_of(instance: Json) -> Mark | None:
 
 
 def is_half_made(instance: Json) -> bool:
-    return config_of(instance).get(MADE) == HALF
+    return config_of(instance).get(MADE, "").startswith(HALF)
+
+
+def is_unreadable(instance: Json) -> bool:
+    """An instance of which LXD knows no more than that it is on a member of the cluster that does not answer."""
+    return not instance.get("type") and instance.get("config") is None
 
 
 def id_of(instance: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import structlog
 from attrs import frozen
@@ -23,7 +24,7 @@ from rackd.drivers.lxd.guests import (
     mark_of,
     volume_of,
 )
-from rackd.drivers.lxd.survey import Place
+from rackd.drivers.lxd.survey import Place, check_readable
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -52,7 +53,17 @@ class Instances:
         return next((one for one in found if id_of(one) == guest_id), None)
 
     def marked(self, *, name: str, mark: Mark) -> Json | None:
-        """The one that carries the mark; that of the given name when a copy carries it too."""
+        """The one that carries the mark; that of the given name when a copy carries it too.
+
+        HostUnreachable when there is none, but a member of the cluster that may have it does not answer.
+        """
+        found = self.marked_here(name=name, mark=mark)
+        if found is None and self.place.member is not None:
+            check_readable(self.client.get("instances", recursion="1", project=self.place.project), None)
+        return found
+
+    def marked_here(self, *, name: str, mark: Mark) -> Json | None:
+        """As `marked`, for those who may go on when it cannot be told."""
         found = [one for one in self.like(name=name, mark=mark) if mark_of(one) == mark]
         return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
 
@@ -74,10 +85,20 @@ class Instances:
     def _member(self, instance: Json) -> str:
         return "" if self.place.member is None else str(instance.get("location") or "")
 
-    def make(self, spec: GuestSpec) -> None:
+    def wait_until_made(self, name: str) -> bool:
+        """Whether LXD was at making this instance, for somebody else or for a rack that is gone; it is done now."""
+        under_way = self.client.get("operations", recursion="1", project=self.place.project)
+        for operation in (under_way or {}).get("running") or ():
+            urls = (operation.get("resources") or {}).get("instances") or ()
+            if any(urlsplit(str(url)).path.rpartition("/")[2] == name for url in urls):
+                self.client.wait(str(operation["id"]))
+                return True
+        return False
+
+    def make(self, spec: GuestSpec, attempt: str) -> None:
         """Half made and marked. Raises NameTaken when an instance that is not this machine's came first."""
         has_profile = self.client.find(path("profiles", definition.PROFILE), project=self.place.project) is not None
-        body = definition.instance_of(spec, has_profile=has_profile)
+        body = definition.instance_of(spec, has_profile=has_profile, attempt=attempt)
         try:
             self.client.post("instances", body, project=self.place.project, target=self.place.member or "")
         except Conflict as error:

@@ -72,16 +72,14 @@ def make(client: Client, disks: Iterable[DiskSpec], place: Place, made: list[Mad
 
 
 def _usable(client: Client, disk: DiskSpec, there: Sequence[Volume], place: Place) -> bool:
-    """Whether an earlier attempt made it. One of another size, or on another member, was never given to a guest."""
-    usable = False
+    """Whether it is there and has a guest. One without was never given to any: it may be half made, so it goes."""
     for volume in there:
         elsewhere = place.member is not None and volume.location != place.member
-        if volume.size_bytes == disk.size_bytes and volume.block and not elsewhere:
-            usable = True
-        else:
-            log.warning("half_made_volume_removed", volume=volume.name, pool=volume.pool, member=volume.location)
-            _delete(client, Made(pool=volume.pool, name=volume.name, location=volume.location), place)
-    return usable
+        if volume.attached and volume.size_bytes == disk.size_bytes and not elsewhere:
+            return True
+        log.warning("half_made_volume_removed", volume=volume.name, pool=volume.pool, member=volume.location)
+        _delete(client, Made(pool=volume.pool, name=volume.name, location=volume.location), place)
+    return False
 
 
 def _there(client: Client, pool: str, place: Place) -> dict[str, list[Volume]]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import DriverFailed, NotFound
+from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import Guest, Problem
 from rackd.drivers.lxd.client import Client, Json, NotAuthorized, path
 from rackd.drivers.lxd.facts import Answers, check_member, check_usable, member_of
-from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, volume_of
+from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, is_unreadable, volume_of
 
 
 @frozen(kw_only=True)
@@ -36,6 +36,8 @@ def survey(client: Client, place: Place) -> Answers:
     target = member or ""
     projects = visible_projects(client, place.project)
     names = [str(project["name"]) for project in projects]
+    instances = everywhere(client, "instances", names)
+    check_readable(instances, member)
     pools = client.get("storage-pools", recursion="1")
     problems: list[Problem] = []
     pool_space = {}
@@ -56,10 +58,22 @@ def survey(client: Client, place: Place) -> Answers:
         projects=projects,
         members=members,
         member=member,
-        instances=everywhere(client, "instances", names),
+        instances=instances,
         volumes=volumes,
         problems=problems,
     )
+
+
+def check_readable(instances: Iterable[Json], member: str | None) -> None:
+    """Raises HostUnreachable for instances of `member` (None: of any) that LXD names and cannot tell more of.
+
+    LXD needs some time to see that a member is offline; until then only this shows it.
+    """
+    for one in instances:
+        if is_unreadable(one) and member in {None, one.get("location")}:
+            raise HostUnreachable(
+                f"The cluster's member {one.get('location')} does not answer: nothing can be said of its instances."
+            )
 
 
 def visible_projects(client: Client, needed: str) -> list[Json]:
@@ -102,7 +116,8 @@ def guests_of(answers: Answers) -> tuple[list[Guest], list[Problem]]:
     volumes = Volumes.of(answers.volumes, homes_of(answers.projects))
     guests, problems = [], list(answers.problems)
     for instance in answers.instances:
-        if answers.member is not None and instance.get("location") != answers.member:
+        elsewhere = answers.member is not None and instance.get("location") != answers.member
+        if elsewhere or is_unreadable(instance):
             continue
         guest, found = guest_of(instance, volumes)
         guests.append(guest)
