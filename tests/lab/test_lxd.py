@@ -79,21 +79,24 @@ class Fatal(Client):
         return super()._request(*arguments, **options)
 
 
+def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
+    access = lxd.access(pair)
+    return LxdDriver(
+        Fatal(lxd, pair, at_call=at_call),
+        Place(project="default"),
+        own_pem=pair.certificate_pem,
+        pinned_pem=access.pinned or "",
+        closing=threading.Event(),
+    )
+
+
 @pytest.mark.parametrize("at_call", [8, 10, 11, 12, 13])
 def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_and_nothing_else(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
     wanted = spec(prefix, disks=2)
     before = lxd.volumes()
-    client = Fatal(lxd, trusted, at_call=at_call)
-    access = lxd.access(trusted)
-    dying = LxdDriver(
-        client,
-        Place(project="default"),
-        own_pem=trusted.certificate_pem,
-        pinned_pem=access.pinned or "",
-        closing=threading.Event(),
-    )
+    dying = doomed(lxd, trusted, at_call=at_call)
     with pytest.raises(HostUnreachable):
         dying.compose(wanted)
     dying.close()
@@ -104,6 +107,27 @@ def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_
     assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
     assert len(lxd.instances(prefix)) == 1
     driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+    assert lxd.instances(prefix) == set()
+    assert lxd.volumes() == before
+    driver.close()
+
+
+@pytest.mark.parametrize("at_call", [6, 9])
+def test_a_server_that_is_killed_in_the_middle_of_a_decompose_ends_with_nothing(
+    lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
+) -> None:
+    wanted = spec(prefix, disks=3)
+    volumes = tuple((disk.pool_id, disk.volume) for disk in wanted.disks)
+    before = lxd.volumes()
+    dying, driver = doomed(lxd, trusted, at_call=at_call), opened(lxd, trusted)
+    driver.compose(wanted)
+    driver.close()
+    with pytest.raises(HostUnreachable):
+        dying.decompose(wanted.ref, volumes)
+    dying.close()
+    lxd.start()
+    driver = opened(lxd, trusted)
+    driver.decompose(wanted.ref, volumes)
     assert lxd.instances(prefix) == set()
     assert lxd.volumes() == before
     driver.close()
