@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from common.lxd_disks import device_name, serial_of
 from common.marks import mark_of_volume, volume_name
 from common.values import DiskSpec, DriverType, GuestSpec, HostNetwork, Mark, NicKind, NicSpec
 from regiond.hosts.model import HostView
@@ -76,7 +77,7 @@ def guest_spec(
             volume=volume_name(mark, index),
             pool_id=keys[pool_id],
             size_bytes=disk.size_bytes or DEFAULT_ROOT_BYTES,
-            serial=serial(machine_uuid, index),
+            serial=_serial(host.driver, machine_uuid, index),
             tags=disk.tags,
         )
         for index, (disk, pool_id) in enumerate(zip(wish.disks, verdict.storage_pool_ids, strict=True))
@@ -118,3 +119,7 @@ def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
             if mark_of_volume(disk.volume) == mark
         ),
     )
+
+
+def _serial(driver: DriverType, machine_uuid: UUID, index: int) -> str:
+    return serial_of(device_name(index)) if driver is DriverType.LXD else serial(machine_uuid, index)

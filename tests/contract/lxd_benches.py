@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from common.lxd_disks import device_name, serial_of
 from common.values import DiskSpec, GuestRef, GuestSpec, Mark, NicKind, NicSpec
 from rackd.drivers.lxd import definition
 from rackd.drivers.lxd.guests import ROOT_VOLUME, mark_of
@@ -36,7 +37,7 @@ class LxdBench:
 
     def serial(self, mark: Mark, index: int) -> str:
         """LXD names its disks' serials itself, after the device."""
-        return "lxd_root" if index == 0 else f"lxd_disk{index}"
+        return serial_of(device_name(index))
 
     def volumes(self) -> set[tuple[str, str]]:
         told = self.administrator.ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")

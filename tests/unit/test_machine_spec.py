@@ -76,6 +76,11 @@ def test_each_disk_gets_its_pool_a_volume_of_its_own_and_a_serial() -> None:
     assert spec.mark == mark
 
 
+def test_disks_on_lxd_have_the_serials_that_lxd_gives_them() -> None:
+    spec = made(host_view(driver=DriverType.LXD), "8,5,3")
+    assert [disk.serial for disk in spec.disks] == ["lxd_root", "lxd_disk1", "lxd_disk2"]
+
+
 def test_a_root_disk_of_any_size_gets_the_default_size() -> None:
     assert [disk.size_bytes for disk in made(host_view(), "0").disks] == [DEFAULT_ROOT_BYTES]
 

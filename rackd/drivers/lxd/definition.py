@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InvalidRequest, Unsupported
+from common.lxd_disks import device_name
 from common.units import BYTES_PER_MIB
 from common.values import DiskSpec, GuestSpec, Mark, NicKind, NicSpec
 from rackd.drivers.lxd.guests import (
@@ -69,7 +70,7 @@ def finished(instance_id: str) -> dict[str, Any]:
 def devices_of(spec: GuestSpec) -> dict[str, Mapping[str, str]]:
     root, *others = spec.disks
     devices: dict[str, Mapping[str, str]] = {
-        "root": {
+        device_name(0): {
             "type": "disk",
             "path": "/",
             "pool": root.pool_id,
@@ -78,7 +79,7 @@ def devices_of(spec: GuestSpec) -> dict[str, Mapping[str, str]]:
         }
     }
     for number, disk in enumerate(others, start=1):
-        devices[f"disk{number}"] = {"type": "disk", "path": "", "pool": disk.pool_id, "source": disk.volume}
+        devices[device_name(number)] = {"type": "disk", "path": "", "pool": disk.pool_id, "source": disk.volume}
     for number, nic in enumerate(spec.nics):
         if nic.name in devices:
             raise InvalidRequest(f"Two devices of {spec.name} would be named '{nic.name}'.")

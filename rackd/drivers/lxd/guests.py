@@ -12,6 +12,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from common.lxd_disks import serial_of
 from common.marks import mark_of_volume
 from common.units import mib_from_bytes_up
 from common.values import Guest, GuestDisk, GuestNic, Mark, NicKind, PowerState, Problem
@@ -240,7 +241,7 @@ class _Reading:
         return self._disk(name, size, device["pool"], known_as if composed else None)
 
     def _disk(self, name: str, size: int, pool: str, volume: str | None) -> GuestDisk:
-        serial = f"lxd_{name}" if self.is_vm else None
+        serial = serial_of(name) if self.is_vm else None
         return GuestDisk(device=name, size_bytes=size, pool_id=pool, volume=volume, serial=serial)
 
     def nics(self) -> Iterable[GuestNic]:

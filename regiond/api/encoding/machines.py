@@ -29,6 +29,7 @@ _MESSAGE: Mapping[MachineState, str] = {
     MachineState.DELETING: "The virtual machine is being removed.",
 }
 _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
+_BY_ID: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
 _MTU = 1500
 
@@ -206,6 +207,6 @@ def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
 
 
 def _id_path(machine: MachineView, disk: DiskView) -> str | None:
-    """Where the guest's own udev shows the disk; only known for the virtio disks of guests that we made on libvirt."""
-    known = machine.driver == DriverType.LIBVIRT and not machine.adopted
-    return f"/dev/disk/by-id/virtio-{disk.serial}" if known else None
+    """Where the guest's own udev shows the disk; only known of guests that we made, on libvirt and LXD."""
+    prefix = None if machine.adopted or machine.driver is None else _BY_ID.get(machine.driver)
+    return None if prefix is None else f"/dev/disk/by-id/{prefix}{disk.serial}"
