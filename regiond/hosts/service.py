@@ -240,6 +240,8 @@ class Hosts:
                 {"fingerprint": [f"{host.name} shows {found.fingerprint} now; trust that one if it is right."]}
             )
         async with self._database.transaction() as db:
+            if host.driver is DriverType.LXD and host.pinned_fingerprint is not None:
+                await store.carry_identity(db, host_id, host.pinned_fingerprint, found.fingerprint)
             await store.pin_shared(db, host_id, found.material, found.fingerprint)
             message = (
                 f"{host.name}: {found.kind} {found.fingerprint} was accepted in place of {host.pinned_fingerprint}"

@@ -104,6 +104,13 @@ _LOOK_AGAIN = """
     update vm_host_schedule set next_refresh_at = now()
      where host_id in (select id from vm_host where server_id = $1)
 """
+_CARRY_SERVERS = """
+    update server s set identity = replace(s.identity, $2, $3)
+     where s.identity like 'lxd/%' and position($2 in s.identity) > 0
+       and s.id in (select h.server_id from vm_host h join vm_host me on me.id = $1
+                     where h.id = me.id or h.pinned_fingerprint = me.pinned_fingerprint)
+"""
+_CARRY_CLUSTERS = "update cluster set identity = $2 where identity = $1"
 _DELETE = "delete from vm_host where id = $1"
 _LINKED = """
     select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, trust_refusal,
@@ -263,6 +270,15 @@ async def remove_tag(db: Db, host_id: int, tag: str) -> None:
 
 async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
     await db.execute(_PIN, host_id, material, fingerprint)
+
+
+async def carry_identity(db: Db, host_id: int, before: str, now: str) -> None:
+    """A server that is known by its certificate (LXD) keeps its row, and its machines, when a person accepts a new one.
+
+    For a cluster, every member's.
+    """
+    await db.execute(_CARRY_SERVERS, host_id, before, now)
+    await db.execute(_CARRY_CLUSTERS, before, now)
 
 
 async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:

@@ -247,6 +247,7 @@ async def test_a_server_that_shows_another_certificate_is_refused_until_a_person
         host = await add(innkeeper, server, password=await token_of(server))
         path = f"vm-hosts/{host['id']}/"
         before = (await parameters(innkeeper, host))["host_key_fingerprint"]
+        made = await innkeeper.compose(host["id"], hostname=f"{PREFIX}stays", **SMALL)
         another = small_pair(ends=utc_now() + timedelta(days=30))
         (folder / "server.key").write_text(another.key_pem)
         (folder / "server.crt").write_text(another.certificate_pem)
@@ -262,3 +263,5 @@ async def test_a_server_that_shows_another_certificate_is_refused_until_a_person
         await innkeeper.post(path, op="trust", fingerprint=now)
         await innkeeper.post(path, op="refresh")
         assert (await parameters(innkeeper, host))["host_key_fingerprint"] == now
+        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
+        await innkeeper.delete(f"machines/{made['system_id']}/")
