@@ -125,7 +125,7 @@ async def test_nobody_is_redirected_to_another_host() -> None:
         assert (heard.status, heard.headers["location"]) == (301, f"{BASE}vm-hosts/")
 
 
-async def test_single_virtual_machines_are_found_with_and_without_a_final_slash() -> None:
+async def test_single_virtual_machines_and_clusters_are_found_with_and_without_a_final_slash() -> None:
     async with serving() as client:
         for path in ("virtual-machines/17", "virtual-machines/17/"):
             assert (await client.ask("GET", BASE + path)).status == 200
