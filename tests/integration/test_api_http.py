@@ -130,6 +130,8 @@ async def test_single_virtual_machines_and_clusters_are_found_with_and_without_a
         for path in ("virtual-machines/17", "virtual-machines/17/"):
             assert (await client.ask("GET", BASE + path)).status == 200
         for path in ("vm-clusters/1", "vm-clusters/1/"):
+            assert (await client.ask("GET", BASE + path)).status == 200
+        for path in ("virtual-machines/99", "vm-clusters/2", "vm-clusters/2/"):
             assert (await client.ask("GET", BASE + path)).status == 404
 
 
