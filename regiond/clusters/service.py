@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import NotFound
 from common.lxd_address import parse as parse_lxd_address
 from common.values import HostFacts
 from regiond.accounts.model import Caller
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-
-_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 
 async def take_in(db: Db, host_id: int, facts: HostFacts) -> None:
@@ -82,7 +80,7 @@ class Clusters:
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView:
         caller.require_admin()
         before = await self.read(cluster_id)
-        zone_id, pool_id = await self._zone_id(change.zone), await self._pool_id(change.pool)
+        zone_id, pool_id = await self._groups.asked_zone_id(change.zone), await self._groups.asked_pool_id(change.pool)
         async with self._database.transaction() as db:
             await store.change(db, cluster_id, name=change.name, zone_id=zone_id, pool_id=pool_id)
             await Events.record(db, "cluster_changed", f"The cluster {before.name} was changed", caller=caller)
@@ -105,19 +103,3 @@ class Clusters:
     async def drop_empty(db: Db) -> None:
         """After it: a cluster without hosts is forgotten."""
         await store.drop_empty(db)
-
-    async def _zone_id(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        try:
-            return (await self._groups.zone(name)).id
-        except NotFound:
-            raise InvalidRequest.of({"zone": [_NO_CHOICE]}) from None
-
-    async def _pool_id(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        try:
-            return (await self._groups.pool(name)).id
-        except NotFound:
-            raise InvalidRequest.of({"pool": [_NO_CHOICE]}) from None

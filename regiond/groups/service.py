@@ -18,6 +18,8 @@ from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool,
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+
 G = TypeVar("G", Zone, ResourcePool)
 
 
@@ -36,6 +38,24 @@ class Groups:
         """Raises NotFound."""
         async with self._database.connection() as db:
             return _found(await store.zone(db, _askable(name)), "zone", name)
+
+    async def asked_zone_id(self, name: str | None) -> int | None:
+        """The zone that a request names in its field `zone`; None when it names none. Raises InvalidRequest."""
+        if name is None:
+            return None
+        try:
+            return (await self.zone(name)).id
+        except NotFound:
+            raise InvalidRequest.of({"zone": [NO_CHOICE]}) from None
+
+    async def asked_pool_id(self, id_or_name: str | None) -> int | None:
+        """The resource pool that a request names in its field `pool`, likewise."""
+        if id_or_name is None:
+            return None
+        try:
+            return (await self.pool(id_or_name)).id
+        except NotFound:
+            raise InvalidRequest.of({"pool": [NO_CHOICE]}) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()

@@ -86,8 +86,8 @@ class Hosts:
         """Add a host and look at it once. Answers also when it cannot be reached: then its error says why."""
         caller.require_admin()
         address = addresses.parse(new.driver, new.address, simulated_allowed=self._simulated_allowed)
-        zone_id = await self._zone_id(new.zone) or 1
-        pool_id = await self._pool_id(new.pool) or 0
+        zone_id = await self._groups.asked_zone_id(new.zone) or 1
+        pool_id = await self._groups.asked_pool_id(new.pool) or 0
         name = new.name or new_hostname()
         prepared = await self._credentialing.prepare(new, name, address)
         project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
@@ -115,7 +115,7 @@ class Hosts:
         if change.address is not None:
             parsed = addresses.parse(before.driver, change.address, simulated_allowed=self._simulated_allowed)
             address = parsed.normalised if parsed.normalised != before.address else None
-        zone_id, pool_id = await self._zone_id(change.zone), await self._pool_id(change.pool)
+        zone_id, pool_id = await self._groups.asked_zone_id(change.zone), await self._groups.asked_pool_id(change.pool)
         prepared = await self._credentialing.prepare_change(change, before, address)
         async with self._database.transaction() as db:
             storage_pool_id = await self._storage_pool_id(db, host_id, change.default_storage_pool)
@@ -292,22 +292,6 @@ class Hosts:
         except InnkeeperError as error:
             log.info("host_not_refreshed", host=host_id, code=error.code, because=error.message)
 
-    async def _zone_id(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        try:
-            return (await self._groups.zone(name)).id
-        except NotFound:
-            raise InvalidRequest.of({"zone": [_NO_CHOICE]}) from None
-
-    async def _pool_id(self, name: str | None) -> int | None:
-        if name is None:
-            return None
-        try:
-            return (await self._groups.pool(name)).id
-        except NotFound:
-            raise InvalidRequest.of({"pool": [_NO_CHOICE]}) from None
-
     @staticmethod
     async def _storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
         if key_or_name is None:
@@ -323,6 +307,5 @@ def _with_console_tag(tags: tuple[str, ...]) -> tuple[str, ...]:
     return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)
 
 
-_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 _PROJECT_FIXED = "A host keeps its project. Add another host for the other project: both share the server."
 _TYPE_FIXED = "Cannot change the type of a pod. Delete and re-create the pod with a different type."

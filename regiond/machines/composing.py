@@ -12,7 +12,7 @@ from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from common.values import GuestSpec
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
-from regiond.groups.service import Groups
+from regiond.groups.service import NO_CHOICE, Groups
 from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
 from regiond.ledger import store as ledger
@@ -103,7 +103,7 @@ class Composer:
     async def _open(
         self, caller: Caller, request: ComposeRequest, key: str | None, asked: dict[str, object], *, need_rack: bool
     ) -> int:
-        zone_id, pool_id = await self._zone_id(request.zone), await self._pool_id(request.pool)
+        zone_id, pool_id = await self._zone_id(request.zone), await self._groups.asked_pool_id(request.pool)
         hostname = check_hostname(request.hostname) if request.hostname else None
         wish = _wish(request)
         if hostname is not None:
@@ -139,15 +139,7 @@ class Composer:
         for known in await self._groups.zones():
             if zone in (str(known.id), known.name):
                 return known.id
-        raise InvalidRequest.of({"zone": [_NO_CHOICE]})
-
-    async def _pool_id(self, pool: str | None) -> int | None:
-        if pool is None:
-            return None
-        try:
-            return (await self._groups.pool(pool)).id
-        except NotFound:
-            raise InvalidRequest.of({"pool": [_NO_CHOICE]}) from None
+        raise InvalidRequest.of({"zone": [NO_CHOICE]})
 
     @property
     def database(self) -> Database:
@@ -279,6 +271,3 @@ def _bytes_by_pool(spec: GuestSpec, storage_pool_ids: Sequence[int]) -> dict[int
 
 def _taken(hostname: str) -> InvalidRequest:
     return InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']})
-
-
-_NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
