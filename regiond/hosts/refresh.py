@@ -16,7 +16,7 @@ from common.values import Discovery, DriverType, HostFacts, Mark
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import addresses, store
+from regiond.hosts import addresses, schedule_store, store
 from regiond.hosts.intake import Changes, Finding, Leftover
 from regiond.hosts.intake_store import take_in
 from regiond.hosts.trust import Trust
@@ -107,7 +107,7 @@ class Refresher:
         changes = await take_in(db, host_id, link.driver.value, look.found, look.began_at)
         await self._on_facts(db, host_id, look.found.facts)
         restored = await self._restore(db, host_id)
-        await store.set_refreshed(db, host_id)
+        await schedule_store.set_refreshed(db, host_id)
         for machine in changes.machines:
             level = Level.WARNING if machine.finding in (Finding.MISSING, Finding.RESIZED) else Level.INFO
             message = f"{machine.hostname}: {_SAYS[machine.finding]} on {link.name}"

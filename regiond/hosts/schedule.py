@@ -12,7 +12,7 @@ import structlog
 
 from common.errors import DatabaseUnavailable, InnkeeperError
 from regiond.db.pool import Database
-from regiond.hosts import store
+from regiond.hosts import schedule_store
 from regiond.hosts.refresh import Refresher
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class RefreshSchedule:
     async def soon(self, host_id: int) -> None:
         """An event says that something changed; several within a second make one refresh."""
         async with self._database.connection() as db:
-            await store.refresh_soon(db, host_id, AFTER_EVENT_S)
+            await schedule_store.refresh_soon(db, host_id, AFTER_EVENT_S)
 
     async def _go(self) -> None:
         while True:
@@ -54,7 +54,7 @@ class RefreshSchedule:
                 continue
             try:
                 async with self._database.connection() as db:
-                    due = await store.take_due(db, self._every_s, room)
+                    due = await schedule_store.take_due(db, self._every_s, room)
             except DatabaseUnavailable:
                 continue  # said by whoever asked the database for something
             except Exception:

@@ -21,7 +21,7 @@ from regiond.credentials.trust_tokens import TrustToken, read_trust_token
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
+from regiond.hosts import schedule_store, store
 from regiond.hosts.credentialing import PASSWORD
 from regiond.hosts.trust_text import trust_name, waiting_text
 from regiond.racks.calls import HostCalls
@@ -137,7 +137,7 @@ class Trust:
     async def keep_looking(db: Db, host_id: int, link: store.Link, error: InnkeeperError) -> None:
         """A host that waits for trust is looked at every few seconds, later less often."""
         if link.driver is DriverType.LXD and isinstance(error, NotTrusted):
-            await store.refresh_soon(db, host_id, POLL_S if link.is_new else SLOW_POLL_S)
+            await schedule_store.refresh_soon(db, host_id, POLL_S if link.is_new else SLOW_POLL_S)
 
     async def _token(self, host_id: int) -> TrustToken | None:
         async with self._database.connection() as db:
