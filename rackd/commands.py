@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
+
 from common.errors import Unsupported
 from common.rpc.commands import (
     HOST_ADOPT,
@@ -54,6 +56,8 @@ from rackd.executor import Executor
 from rackd.fences import Fences
 from rackd.lanes import Track
 from rackd.watching import EventLink, Watching
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -197,6 +201,14 @@ class HostCommands:
 
         def fenced(driver: Driver) -> T:
             self._fences.check(fence)  # a newer attempt may have come while this one waited for its turn
+            log.info(
+                "acting_on_host",
+                what=what,
+                host_id=access.host_id,
+                machine_id=str(machine_id),
+                operation=fence.operation_id,
+                attempt=fence.attempt,
+            )
             return work(driver)
 
         return await self._executor.run(

@@ -34,15 +34,12 @@ async def log_of(daemons: Daemons, operation_id: int) -> list[tuple[Any, ...]]:
 
 
 async def begin(daemons: Daemons) -> int:
-    """A compose that the rack has begun."""
+    """A compose that a thread of the rack is about: it takes three calls of the slow host, and nothing is made yet."""
     host_id = await daemons.add_host(type="simulated", power_address=SLOW, name="slow")
     operation_id = await daemons.begin_compose(host_id, cores=1, memory=1024, hostname="survivor")
-
-    async def begun() -> bool:
-        operation = await daemons.get(f"operations/{operation_id}/")
-        return bool(operation and operation["step"] == "compose_on_host")
-
-    await eventually(begun, every_s=0.01)
+    rack_log = daemons.folder / "rack.log"
+    await eventually(lambda: '"what": "compose"' in rack_log.read_text(), every_s=0.01)
+    assert held(daemons, "volume") == []
     return operation_id
 
 
