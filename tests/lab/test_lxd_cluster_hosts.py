@@ -127,3 +127,25 @@ async def test_zone_and_pool_of_a_cluster_are_copied_to_its_members(
         assert changed["name"] == "sky"
         zones = {(await innkeeper.get(f"vm-hosts/{host_id}/"))["zone"]["name"] for host_id in hosts.values()}
         assert zones == {"east"}
+
+
+async def test_a_machine_that_its_cluster_moves_is_followed_with_its_claims(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        first, other = cluster[0].name, cluster[1].name
+        made = await innkeeper.compose(hosts[first], hostname=f"{PREFIX}mover", **SMALL)
+        await asyncio.to_thread(cluster[0].lxc, "move", f"{PREFIX}mover", "--target", other)
+
+        async def followed() -> bool:
+            machine = await innkeeper.get(f"machines/{made['system_id']}/")
+            return (machine["pod"]["name"], machine["status_name"]) == (other, "Ready")
+
+        await eventually(followed, deadline_s=60)
+        used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
+        assert used[other] - used[first] == 1
+        await innkeeper.post(f"machines/{made['system_id']}/", op="power_on")
+        await innkeeper.delete(f"machines/{made['system_id']}/")
+        assert f"{PREFIX}mover" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
