@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.faults.conftest import PREFIX
 from tests.faults.daemons import Daemons
-from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
+from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 SEED = 20261120
 KILLS = 20
-PREFIX = "ikkill-"
-
-
-@pytest.fixture
-def lxd() -> Iterator[LxdServer]:
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
-    server = lab_server()
-    before = server.trusted()
-    yield server
-    server.sweep(PREFIX)
-    for found in server.trusted() - before:
-        server.ask(f"/1.0/certificates/{found}", method="DELETE")
 
 
 async def is_ready(daemons: Daemons, host_id: int) -> bool:
