@@ -235,9 +235,20 @@ class Problem:
 
 
 @frozen(kw_only=True)
+class MarkElsewhere:
+    """A guest with a mark that is on another member of the same cluster, seen in a listing of the whole cluster."""
+
+    mark: Mark
+    member: str
+
+
+@frozen(kw_only=True)
 class Discovery:
+    """One look at a host. `elsewhere` is empty where a look at one host shows nothing of others."""
+
     facts: HostFacts
     guests: tuple[Guest, ...]
+    elsewhere: tuple[MarkElsewhere, ...] = ()
     problems: tuple[Problem, ...] = ()
     calls: int = 0  # round trips to the hypervisor; must not grow with the guests
 

@@ -218,12 +218,13 @@ class HostCommands:
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:
     """A discovery in pieces that are each quick to encode: facts in the first, `last` on the last."""
-    longest = max(len(found.guests), len(found.problems), 1)
+    longest = max(len(found.guests), len(found.elsewhere), len(found.problems), 1)
     for start in range(0, longest, GUESTS_PER_PART):
         stop = start + GUESTS_PER_PART
         yield DiscoveryPart(
             facts=found.facts if start == 0 else None,
             guests=found.guests[start:stop],
+            elsewhere=found.elsewhere[start:stop],
             problems=found.problems[start:stop],
             calls=found.calls if stop >= longest else 0,
             last=stop >= longest,

@@ -17,6 +17,7 @@ from common.values import (
     HostAccess,
     HostFacts,
     Mark,
+    MarkElsewhere,
     PeerIdentity,
     PowerAction,
     PowerState,
@@ -58,10 +59,11 @@ class Reached:
 
 @frozen(kw_only=True)
 class DiscoveryPart:
-    """A piece of a Discovery: the first has `facts`, the last `last=True` and `calls`; guests come in batches."""
+    """A piece of a Discovery: the first has `facts`, the last `last=True` and `calls`; lists come in batches."""
 
     facts: HostFacts | None = None
     guests: tuple[Guest, ...] = ()
+    elsewhere: tuple[MarkElsewhere, ...] = ()
     problems: tuple[Problem, ...] = ()
     calls: int = 0
     last: bool = False

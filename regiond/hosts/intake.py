@@ -76,6 +76,7 @@ class Known:
     storage_pools: Mapping[str, StoragePool]
     guests: Mapping[Key, GuestRow]
     machines: Mapping[UUID, KnownMachine]
+    fellow_members: frozenset[str] = frozenset()  # of the host's cluster, each a host of its own
     marks_told: bool = True  # False where a listing shows our mark only in the names of volumes that we made
     given_up: frozenset[UUID] = frozenset()  # tombstones
     given_up_since: frozenset[UUID] = frozenset()  # those written after the discovery began
@@ -142,7 +143,7 @@ def compare(found: Discovery, known: Known) -> Changes:
         pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
         guests_written=written,
         guests_gone=tuple(sorted(gone)),
-        machines=tuple(_machine_findings(rows, known, kept)),
+        machines=tuple(_machine_findings(rows, known, kept, _elsewhere(found, known))),
         leftovers=tuple(_leftovers(written, rows, known)),
     )
 
@@ -227,14 +228,26 @@ def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
     )
 
 
-def _machine_findings(rows: Iterable[GuestRow], known: Known, kept: Container[int | None]) -> Iterable[MachineFinding]:
+def _elsewhere(found: Discovery, known: Known) -> frozenset[UUID]:
+    """Machines that a look at another member will find there: moved, so not missing."""
+    return frozenset(
+        one.mark.machine_id
+        for one in found.elsewhere
+        if one.mark.installation_id == known.installation_id and one.member in known.fellow_members
+    )
+
+
+def _machine_findings(
+    rows: Iterable[GuestRow], known: Known, kept: Container[int | None], elsewhere: Container[UUID]
+) -> Iterable[MachineFinding]:
     by_machine = {row.machine_id: row for row in rows if row.machine_id is not None}
     for machine in known.machines.values():
         if not machine.settled:
             continue
         row = by_machine.get(machine.id)
         if row is None:
-            if machine.on_this_host and machine.state == "ready" and machine.id not in kept:
+            expected = machine.on_this_host and machine.state == "ready"
+            if expected and machine.id not in kept and machine.uuid not in elsewhere:
                 yield MachineFinding(finding=Finding.MISSING, machine_id=machine.id, hostname=machine.hostname)
             continue
         if not machine.on_this_server:

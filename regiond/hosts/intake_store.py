@@ -50,6 +50,15 @@ _MACHINES = """
       from machine m join vm_host h on h.id = m.host_id
      where h.server_id = $1 or h.cluster_id = (select cluster_id from vm_host where id = $2)
 """
+_LOCK_CLUSTER = """
+    select pg_advisory_xact_lock(hashtextextended('cluster ' || cluster_id, 0))
+      from vm_host where id = $1 and cluster_id is not null
+"""
+_FELLOW_MEMBERS = """
+    select fellow.member
+      from vm_host h join vm_host fellow on fellow.cluster_id = h.cluster_id and fellow.id <> h.id
+     where h.id = $1 and fellow.state <> 'removing'
+"""
 _TOMBSTONES = """
     select machine_uuid, given_up_at >= $2 as since from tombstone where machine_uuid = any($1::uuid[])
 """
@@ -129,6 +138,7 @@ _MACHINE_SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
 
 async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at: datetime) -> Changes:
     """Compare and write, inside the caller's transaction; returns what was new. `began_at` is the database's time."""
+    await db.execute(_LOCK_CLUSTER, host_id)  # a machine that moved is news of two members
     server_id = await _server(db, host_id, f"{driver}/{found.facts.server_identity}", found.facts)
     await ledger.lock_server(db, server_id)
     known = await _known(db, server_id, host_id, found, began_at)
@@ -232,6 +242,7 @@ async def _known(db: Db, server_id: int, host_id: int, found: Discovery, began_a
         storage_pools={row["pool_key"]: _pool(row) for row in pools},
         guests={row.key: row for row in guests},
         machines={machine.uuid: machine for machine in machines},
+        fellow_members=frozenset(row["member"] for row in await db.fetch(_FELLOW_MEMBERS, host_id)),
         given_up=frozenset(row["machine_uuid"] for row in tombstones),
         given_up_since=frozenset(row["machine_uuid"] for row in tombstones if row["since"]),
     )

@@ -20,7 +20,7 @@ from common.errors import (
 )
 from common.rpc.commands import HOST_DISCOVER, HOST_FORGET, HOST_REACH, Command, HostCall, HostIdCall, Reached
 from common.rpc.link import Link
-from common.values import Discovery, Guest, HostAccess, Problem
+from common.values import Discovery, Guest, HostAccess, MarkElsewhere, Problem
 from regiond.racks.links import LiveLinks
 from regiond.racks.model import RackCandidate
 
@@ -157,13 +157,17 @@ class HostCalls:
 async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
     facts, calls, last = None, 0, False
     guests: list[Guest] = []
+    elsewhere: list[MarkElsewhere] = []
     problems: list[Problem] = []
     async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
         async for part in parts:
             facts = part.facts or facts
             guests += part.guests
+            elsewhere += part.elsewhere
             problems += part.problems
             calls, last = calls + part.calls, last or part.last
     if facts is None or not last:
         raise InternalError(f"rack {link.peer.name} ended its discovery of host {access.host_id} before the last part")
-    return Discovery(facts=facts, guests=tuple(guests), problems=tuple(problems), calls=calls)
+    return Discovery(
+        facts=facts, guests=tuple(guests), elsewhere=tuple(elsewhere), problems=tuple(problems), calls=calls
+    )

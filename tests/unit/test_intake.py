@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.values import Discovery, Guest, Mark, PowerState, Problem
+from common.values import Discovery, Guest, Mark, MarkElsewhere, PowerState, Problem
 from regiond.hosts.intake import Changes, Finding, Known, compare
 from tests.unit.intake_findings import (
     GIB,
@@ -132,6 +132,15 @@ def test_a_machine_whose_guest_is_not_listed_is_missing_once() -> None:
 
 def test_a_machine_of_another_host_of_the_server_is_not_missed_here() -> None:
     assert compare(discovery(), known(machine(1, on_this_host=False))).none
+
+
+def test_a_machine_that_is_on_another_member_is_not_missed_here_unless_that_is_no_host_of_ours() -> None:
+    before = known(machine(1), guests=[row(guest("1", machine=1), 1)], fellow_members=frozenset({"m2"}))
+    on = {member: evolve(discovery(), elsewhere=(MarkElsewhere(mark=MARK, member=member),)) for member in ("m2", "m3")}
+    assert findings(compare(on["m2"], before)) == []
+    assert findings(compare(on["m3"], before)) == [(Finding.MISSING, 1)]
+    others = MarkElsewhere(mark=evolve(MARK, installation_id=OTHERS), member="m2")
+    assert findings(compare(evolve(discovery(), elsewhere=(others,)), before)) == [(Finding.MISSING, 1)]
 
 
 def test_a_missing_machine_returns() -> None:

@@ -26,7 +26,7 @@ from rackd.drivers.lxd.client import Client, Conflict, NotAuthorized, path
 from rackd.drivers.lxd.guests import MADE, UNNAMED, UUID_KEY, VM, config_of, is_half_made, mark_of
 from rackd.drivers.lxd.instances import Instances, name_taken
 from rackd.drivers.lxd.power import Switch
-from rackd.drivers.lxd.survey import Place, guests_of, survey
+from rackd.drivers.lxd.survey import Place, guests_of, marked_elsewhere, survey
 from rackd.drivers.lxd.watching import Watch
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ class LxdDriver:
         return Discovery(
             facts=facts.facts_of(answers, guests),
             guests=tuple(guests),
+            elsewhere=tuple(marked_elsewhere(answers)),
             problems=tuple(problems),
             calls=self._client.calls - before,
         )

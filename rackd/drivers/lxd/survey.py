@@ -8,10 +8,10 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import DriverFailed, HostUnreachable, NotFound
-from common.values import Guest, Problem
+from common.values import Guest, MarkElsewhere, Problem
 from rackd.drivers.lxd.client import Client, Json, NotAuthorized, path
 from rackd.drivers.lxd.facts import Answers, check_member, check_usable, member_of
-from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, is_unreadable, volume_of
+from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, is_unreadable, mark_of, volume_of
 
 
 @frozen(kw_only=True)
@@ -109,6 +109,14 @@ def volumes_of_pool(client: Client, pool: str, projects: Iterable[str], problems
             continue
         found[volume.project, volume.type, volume.name, volume.location] = volume
     return list(found.values())
+
+
+def marked_elsewhere(answers: Answers) -> Iterable[MarkElsewhere]:
+    """What carries a mark on the other members of the cluster, whoever it belongs to."""
+    for instance in answers.instances:
+        member, mark = str(instance.get("location") or ""), mark_of(instance)
+        if answers.member not in {None, member} and mark is not None:
+            yield MarkElsewhere(mark=mark, member=member)
 
 
 def guests_of(answers: Answers) -> tuple[list[Guest], list[Problem]]:
