@@ -29,7 +29,7 @@ from tests.lab.needs import LAB_DIR
 LAB = Path(__file__).parent / "lab"
 _SLOT = crc32(str(LAB_DIR).encode()) % 100  # labs of one machine each have ports of their own
 SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
-CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 2
+CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
 START_S = 120.0
 
 
@@ -164,7 +164,8 @@ class LxdServer:
             self.lxc("project", "delete", name)
 
     def make_many(self, prefix: str, project: str, numbers: Iterable[int]) -> None:
-        """Small machines that are nobody's, named `prefix` and a number."""
+        """Small machines that are nobody's, named `prefix` and a number; in a cluster on this member."""
+        target = f"&target={self.member}" if self.member else ""
         for number in numbers:
             body = {
                 "name": f"{prefix}{number}",
@@ -174,7 +175,7 @@ class LxdServer:
                 "config": {"limits.cpu": "1", "limits.memory": "64MiB"},
                 "devices": {"root": {"type": "disk", "path": "/", "pool": "default", "size": "16MiB"}},
             }
-            self.ask(f"/1.0/instances?project={project}", method="POST", body=body)
+            self.ask(f"/1.0/instances?project={project}{target}", method="POST", body=body)
 
     def volumes(self) -> set[tuple[str, str]]:
         """(pool, name) of all custom volumes, in all projects."""

@@ -1,0 +1,82 @@
+"""Credentials and marks on a real LXD cluster: one rotation is for all members, and a member's instance is adopted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import InvalidRequest
+from tests.installation import Installation, installed
+from tests.lab.lxd_server import LxdServer
+from tests.lab.test_adoption_lxd import marks, process, told
+from tests.lab.test_lxd_cluster_hosts import SMALL, added, location
+
+Members = tuple[LxdServer, ...]
+PREFIX = "ikclk-"
+
+
+@pytest.fixture
+def cluster(lxd_cluster: Members) -> Iterator[Members]:
+    before = lxd_cluster[0].trusted()
+    yield lxd_cluster
+    lxd_cluster[0].sweep(PREFIX)
+    for found in lxd_cluster[0].trusted() - before:
+        lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
+
+
+async def test_one_rotation_changes_the_pair_of_all_members_and_every_member_composes_with_it(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    others = await asyncio.to_thread(cluster[0].trusted)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        (old,) = await asyncio.to_thread(cluster[0].trusted) - others
+        await innkeeper.post(f"vm-hosts/{hosts[cluster[1].name]}/", op="rotate")
+        for member in cluster:
+            (new,) = await asyncio.to_thread(member.trusted) - others
+            assert new != old
+        for name, host_id in hosts.items():
+            shown = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
+            assert shown["certificate_fingerprint"] == new
+            made = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
+            assert await asyncio.to_thread(location, cluster, f"{PREFIX}{name}") == name
+            await innkeeper.delete(f"machines/{made['system_id']}/")
+        assert await key_pairs(innkeeper) == [(new, None)]
+
+
+async def key_pairs(innkeeper: Installation) -> list[tuple[Any, ...]]:
+    async with innkeeper.region.parts.database.connection() as db:
+        return [tuple(row) for row in await db.fetch("select fingerprint, replaces_id from key_pair")]
+
+
+async def test_an_instance_on_the_second_member_is_adopted_through_its_host_and_forgotten_again(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    first, second = cluster[:2]
+    name = f"{PREFIX}0"
+    await asyncio.to_thread(second.make_many, PREFIX, "default", range(1))
+    await asyncio.to_thread(second.lxc, "start", name)
+    before = await asyncio.to_thread(told, second, name), await asyncio.to_thread(process, second, name)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        with pytest.raises(InvalidRequest) as refused:
+            await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="adopt", guests=name)
+        assert refused.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
+        (adopted,) = await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="adopt", guests=name)
+        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+        assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Ready", "on")
+        assert await asyncio.to_thread(marks, first, name)
+        await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="refresh")
+        assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["pod"]["name"] == second.name
+        await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
+        assert await asyncio.to_thread(marks, first, name) == []
+        now = await asyncio.to_thread(told, second, name), await asyncio.to_thread(process, second, name)
+        assert now == before
+        await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="refresh")
+        assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}
