@@ -253,6 +253,7 @@ class RegionService:
         for dead in await parts.presence.dead_neighbours():
             async with parts.database.connection() as db:
                 await operation_store.hand_back(db, dead)
+            await parts.presence.forget(dead)
         try:
             parts.listener.start()
             running.push_async_callback(parts.listener.stop)

@@ -113,6 +113,11 @@ class Presence:
             found = await db.fetch(_NEIGHBOURS, self._hostname, self.region_id)
         return tuple(row["id"] for row in found if not _lives(row["pid"]))
 
+    async def forget(self, region_id: UUID) -> None:
+        """Of a process that is known to be dead: what was linked to it is connected nowhere until it dials again."""
+        async with self._database.connection() as db:
+            await db.execute(_LEAVE, region_id)
+
     async def link_up(self, rack_id: UUID) -> None:
         """A link to the rack has come up. Several at once (an old one not yet gone) count as long as one is left."""
         self._links[rack_id] = self._links.get(rack_id, 0) + 1
