@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.libvirt_benches import QemuBench, qemu_bench
 from tests.lab.key_pair import KeyPair, make_key_pair
-from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
+from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
 from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
@@ -57,6 +57,22 @@ def lxd() -> LxdServer:
     if (why := why_no_lxd()) is not None:
         pytest.skip(why)
     return lab_server()
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
+    """Two servers that trust nobody, and have nothing but what a test made. What it names starts with `iktrust-`."""
+    if (why := why_no_lxd()) is not None:
+        pytest.skip(why)
+    pair = lab_pair()
+    yield pair
+    for server in pair:
+        server.sweep("iktrust-")
+        for found in server.trusted():
+            server.ask(f"/1.0/certificates/{found}", method="DELETE")
+        for project in server.ask("/1.0/projects?recursion=1"):
+            if project["name"] != "default":
+                server.lxc("project", "delete", project["name"])
 
 
 @pytest.fixture(scope="session")

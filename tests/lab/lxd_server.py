@@ -30,6 +30,7 @@ LAB = Path(__file__).parent / "lab"
 _SLOT = crc32(str(LAB_DIR).encode()) % 100  # labs of one machine each have ports of their own
 SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
+PAIR = {"iktrust1": 18600 + _SLOT, "iktrust2": 18700 + _SLOT}
 START_S = 120.0
 
 
@@ -211,8 +212,14 @@ class LxdServer:
 @cache
 def lab_server() -> LxdServer:
     """The lab's one LXD server, started when it is not there; then it ends with this process."""
-    _up(("up-lxd", SERVER, str(SERVER_PORT)), (SERVER,))
-    return LxdServer(SERVER, f"127.0.0.1:{SERVER_PORT}")
+    return _server(SERVER, SERVER_PORT)
+
+
+@cache
+def lab_pair() -> tuple[LxdServer, LxdServer]:
+    """Two servers beside that one, whose trust lists are the tests' own."""
+    first, second = (_server(name, port) for name, port in PAIR.items())
+    return first, second
 
 
 @cache
@@ -223,6 +230,11 @@ def lab_cluster() -> tuple[LxdServer, ...]:
     return tuple(
         LxdServer(name, f"127.0.0.{number + 1}:{CLUSTER_PORT}", member=name) for number, name in enumerate(names, 1)
     )
+
+
+def _server(name: str, port: int) -> LxdServer:
+    _up(("up-lxd", name, str(port)), (name,))
+    return LxdServer(name, f"127.0.0.1:{port}")
 
 
 def _up(command: tuple[str, ...], names: tuple[str, ...]) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import subprocess
-from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +15,13 @@ from common.certificates import utc_now
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.hosts.model import MASK, HostState
 from tests.installation import Installation, installed
-from tests.lab.lxd_server import LAB, START_S, LxdServer, why_no_lxd
+from tests.lab.lxd_server import LxdServer
 from tests.lab.needs import LAB_DIR
 from tests.unit.test_host_certificates import small_pair
 from tests.waiting import eventually
 
-NAMES = {"iktrust1": 18491, "iktrust2": 18492}
 PREFIX = "iktrust-"
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
-
-
-@cache
-def started(name: str) -> LxdServer:
-    """The lab's server of that name; one that is started here ends with this process."""
-    there = (LAB_DIR / f"lxd-{name}.pid").exists()
-    subprocess.run([str(LAB), "up-lxd", name, str(NAMES[name])], check=True, capture_output=True, timeout=START_S)
-    if not there:
-        atexit.register(subprocess.run, [str(LAB), "stop-lxd", name], capture_output=True, timeout=START_S)
-    return LxdServer(name, f"127.0.0.1:{NAMES[name]}")
-
-
-@pytest.fixture
-def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
-    """Two servers that trust nobody."""
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
-    first, second = (started(name) for name in NAMES)
-    yield first, second
-    for server in (first, second):
-        server.sweep(PREFIX)
-        for found in server.trusted():
-            server.ask(f"/1.0/certificates/{found}", method="DELETE")
-        for project in server.ask("/1.0/projects?recursion=1"):
-            if project["name"] != "default":
-                server.lxc("project", "delete", project["name"])
 
 
 @pytest.fixture
