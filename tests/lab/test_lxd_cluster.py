@@ -13,7 +13,7 @@ from common.errors import HostUnreachable
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.opening import LxdOpening
-from tests.lab.key_pair import KeyPair
+from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd import spec
 from tests.waiting import eventually
@@ -114,3 +114,16 @@ def test_one_pair_is_for_all_members(lxd_cluster: Members, cluster_pair: KeyPair
         assert driver.reach()
         assert cluster_pair.fingerprint in member.trusted()
         driver.close()
+
+
+def test_a_token_of_another_member_is_taken_to_the_member_that_made_it(lxd_cluster: Members) -> None:
+    first, second = lxd_cluster[:2]
+    stranger = make_key_pair("ik-token-elsewhere")
+    driver = opened(first, stranger, None)
+    try:
+        driver.trust(stranger.certificate_pem, "ik-token-elsewhere", second.token("ik-token-elsewhere"))
+        assert driver.reach()
+        assert stranger.fingerprint in first.trusted()
+    finally:
+        driver.close()
+        first.remove_trust(stranger)

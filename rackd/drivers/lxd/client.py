@@ -96,6 +96,10 @@ class Client:
         self._session.mount("https://", self._adapter)
         self._lxd: Any = None
 
+    def at(self, address: LxdAddress) -> Client:
+        """The same server at another of its addresses: a member of its cluster shows the same certificate."""
+        return Client(address, self.context, self._pinned_pem, closing=self._closing, read_s=self._read_s)
+
     @property
     def calls(self) -> int:
         """Requests so far."""

@@ -37,10 +37,10 @@ def _no_passphrase() -> str:
     raise ValueError("the key is encrypted")
 
 
-def presented(address: LxdAddress) -> x509.Certificate:
+def presented(address: LxdAddress, *, timeout_s: float = CONNECT_S) -> x509.Certificate:
     """The certificate that the server presents, without logging in. HostUnreachable."""
     try:
-        return load_certificate(ssl.get_server_certificate((address.host, address.port), timeout=CONNECT_S))
+        return load_certificate(ssl.get_server_certificate((address.host, address.port), timeout=timeout_s))
     except (OSError, ValueError) as error:
         raise HostUnreachable(f"{address.normalised} presents no certificate: {error}.") from error
     except InvalidRequest as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import socket
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +14,15 @@ from attrs import field, frozen
 from cryptography.hazmat.primitives import serialization
 
 from common.certificates import fingerprint, load_certificate, utc_now
-from common.errors import DriverFailed, InvalidRequest, NotTrusted, PeerChanged
+from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
+from common.lxd_address import LxdAddress, parse
 from rackd.drivers.lxd.client import Client, Conflict, Json, NotAuthorized, path
 from rackd.drivers.lxd.facts import HOW_TO_TRUST
+from rackd.drivers.lxd.tls import presented
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+ADDRESSES_TRIED, TRY_S = 4, 3.0  # a server may list addresses that only its own networks reach
 
 
 @frozen(kw_only=True)
@@ -26,6 +31,7 @@ class Token:
 
     server_fingerprint: str
     expires_at: datetime | None = None
+    addresses: tuple[str, ...] = ()  # of the server, or of the one member of a cluster that made it
     text: str = field(repr=False)
 
 
@@ -37,7 +43,13 @@ def decode_token(text: str) -> Token | None:
         found["secret"]
     except (binascii.Error, ValueError, KeyError, TypeError):
         return None
-    return Token(server_fingerprint=server, expires_at=_moment(found.get("expires_at")), text=text.strip())
+    told = found.get("addresses")
+    return Token(
+        server_fingerprint=server,
+        expires_at=_moment(found.get("expires_at")),
+        addresses=tuple(map(str, told)) if isinstance(told, list) else (),
+        text=text.strip(),
+    )
 
 
 def _moment(text: Any) -> datetime | None:
@@ -92,6 +104,8 @@ def _introduce(client: Client, server: Json, name: str, pinned_pem: str, secret:
     if token is not None and "explicit_trust_token" in server.get("api_extensions", ()):
         field_name = "trust_token"
     body = {"type": "client", "name": name, field_name: token.text if token else secret}
+    if token is not None:
+        client = _where_it_was_made(client, token, pinned_pem)
     try:
         client.post("certificates", body)  # for the certificate of this very connection
     except Conflict:
@@ -99,6 +113,42 @@ def _introduce(client: Client, server: Json, name: str, pinned_pem: str, secret:
     except (NotTrusted, DriverFailed) as error:
         what = "token (it was used already, has expired or was revoked)" if token else "password"
         raise NotTrusted(f"LXD at {client.address.normalised} refused the trust {what}: {error}") from error
+
+
+def _where_it_was_made(client: Client, token: Token, pinned_pem: str) -> Client:
+    """Any member of a cluster takes a token, but LXD 5.0 spoils it at another than the one that made it.
+
+    All members show the pinned certificate, so the secret reaches nobody else. `client` itself when it is there
+    already, or when the rack reaches the server at none of the token's addresses. Strangers are not told whether the
+    server is in a cluster.
+    """
+    places = [place for place in map(_address, token.addresses) if place is not None]
+    if not places or not _hosts(client.address).isdisjoint(place.host for place in places):
+        return client
+    pinned = fingerprint(load_certificate(pinned_pem))
+    for place in places[:ADDRESSES_TRIED]:
+        try:
+            if fingerprint(presented(place, timeout_s=TRY_S)) == pinned:
+                return client.at(place)
+        except HostUnreachable as error:
+            log.info("address_of_token_not_reached", address=place.normalised, reason=str(error))
+    return client
+
+
+def _address(text: str) -> LxdAddress | None:
+    try:
+        return parse(text)
+    except InvalidRequest:
+        return None
+
+
+def _hosts(address: LxdAddress) -> set[str]:
+    """The address as it is written, and the numbers that its name stands for."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        found = []
+    return {address.host, *(str(place[0]) for *_, place in found)}
 
 
 def _add_another(client: Client, certificate_pem: str, name: str, own: str) -> None:
