@@ -13,6 +13,8 @@ from uuid import UUID
 from attrs import field, frozen
 from attrs.validators import ge, max_len, min_len
 
+from common.hardware import Gpu, NetworkCard
+
 
 class DriverType(StrEnum):
     """How a host is spoken to. The API calls libvirt `virsh`, as MAAS did; this is that word."""
@@ -43,6 +45,8 @@ class NicKind(StrEnum):
     BRIDGE = "bridge"
     MACVLAN = "macvlan"
     USER = "user"  # QEMU's user-mode network: reaches out, cannot be reached; needs nothing from the host
+    SRIOV = "sriov"  # a virtual function of the card that `source` names, or is empty: read, not made yet
+    OTHER = "other"  # a way that Innkeeper knows nothing of: read, never made
 
 
 @frozen(kw_only=True)
@@ -87,14 +91,27 @@ class StoragePool:
 
 @frozen(kw_only=True)
 class HostNetwork:
-    """Something a guest's card can be attached to."""
+    """What a guest's card is attached to. `attachable` is False for what is listed only: compose never chooses it.
+
+    `type` is the hypervisor's own word: `bridge`, `ovn`, `physical`, `bond`, … Empty where it has none.
+    """
 
     kind: NicKind
     name: str
+    type: str = ""
     active: bool = True
+    attachable: bool = True
     bridge: str | None = None
     dhcp: bool = False
     cidrs: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Profile:
+    """Configuration that instances of a project share. Those that Innkeeper makes use the one named `maas`, if any."""
+
+    name: str
+    description: str = ""
 
 
 @frozen(kw_only=True)
@@ -124,6 +141,7 @@ class HostFacts:
 
     `server_identity` is equal for two addresses exactly when they lead to the same hypervisor: hosts with the same
     identity share capacity in the ledger. `emulated` says that guests run without hardware virtualization.
+    `networks` and `profiles` are those that guests of the host's project may use; all else is the server's.
     """
 
     server_identity: str = field(validator=min_len(1))
@@ -136,6 +154,9 @@ class HostFacts:
     numa_nodes: tuple[NumaNode, ...] = ()
     storage_pools: tuple[StoragePool, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    network_cards: tuple[NetworkCard, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     tags: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()  # of the hypervisor's API, where it says so
     cluster_member: str | None = None  # the name of this server in its cluster; None outside a cluster

@@ -19,6 +19,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),
     "users": ("username", "email", "is_superuser"),
+    "networks": ("name", "type", "attachable", "active", "dhcp", "cidrs"),
+    "network_cards": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
+    "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}

@@ -75,6 +75,25 @@ VM_CLUSTER = record(
     ),
     resource_uri=STR,
 )
+HOST_NETWORK = record(
+    "HostNetwork", name=STR, type=STR, attach_type=STR, attachable=BOOL, active=BOOL, dhcp=BOOL, cidrs=array(STR)
+)
+NETWORK_PORT = record("NetworkPort", name=STR, mac_address=maybe(STR), link_connected=BOOL, link_speed=maybe(INT))
+_CARD: Mapping[str, Schema] = {
+    "pci_address": maybe(STR),
+    "usb_address": maybe(STR),
+    "vendor": STR,
+    "vendor_id": STR,
+    "product": STR,
+    "product_id": STR,
+    "driver": STR,
+    "numa_node": maybe(INT),
+    "virtual_functions": INT,
+    "virtual_functions_made": INT,
+}
+NETWORK_CARD = record("NetworkCard", **_CARD, ports=array(NETWORK_PORT))
+GPU = record("Gpu", **_CARD)
+PROFILE = record("Profile", name=STR, description=STR)
 VM_HOST = record(
     "VmHost",
     id=INT,
@@ -94,6 +113,10 @@ VM_HOST = record(
     host=HOST_MACHINE,
     default_macvlan_mode=maybe(STR),
     version=STR,
+    networks=array(HOST_NETWORK),
+    network_cards=array(NETWORK_CARD),
+    gpus=array(GPU),
+    profiles=array(PROFILE),
     resource_uri=STR,
 )
 VIRTUAL_MACHINE = record(

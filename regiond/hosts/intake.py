@@ -149,7 +149,11 @@ def compare(found: Discovery, known: Known) -> Changes:
 
 
 def _kept_facts(facts: HostFacts) -> HostFacts:
-    return evolve(facts, storage_pools=(), tags=(), extensions=(), cluster_member=None, cluster_members=())
+    """What is the server's own, whichever of its hosts was looked at."""
+    return evolve(
+        facts, storage_pools=(), networks=(), profiles=(), tags=(), extensions=(), cluster_member=None,
+        cluster_members=(),
+    )  # fmt: skip
 
 
 def _is_news(row: GuestRow, known: Known, left_alone: Container[int | None]) -> bool:

@@ -9,7 +9,8 @@ from uuid import UUID
 from attrs import asdict, evolve
 
 from common.errors import WrongState
-from common.values import Discovery, DriverType, Guest, HostFacts, HostNetwork, NumaNode, StoragePool
+from common.hardware import Gpu, NetworkCard
+from common.values import Discovery, DriverType, Guest, HostFacts, NumaNode, StoragePool
 from common.wire import from_plain, to_plain
 from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare, row_of
 from regiond.ledger import store as ledger
@@ -24,13 +25,13 @@ _SERVER_OF_HOST = "select server_id from vm_host where id = $1"
 _FIND_SERVER = "select id from server where identity = $1"
 _ADD_SERVER = """
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
-                        numa_nodes, networks)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                        numa_nodes, network_cards, gpus)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     on conflict (identity) do nothing
 """
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
-                      emulated = $7, numa_nodes = $8, networks = $9
+                      emulated = $7, numa_nodes = $8, network_cards = $9, gpus = $10
      where id = $1
 """
 _SERVER = "select * from server where id = $1"
@@ -116,6 +117,9 @@ _HOST_READY = """
      where id = $1 and state <> 'removing'
        and (state <> 'ready' or error_code is not null or problems <> $2)
 """
+_OFFERED_TO_GUESTS = """
+    update vm_host set networks = $2, profiles = $3 where id = $1 and (networks, profiles) is distinct from ($2, $3)
+"""
 _TAGS_FOUND = """
     update vm_host set tags = tags || array(select tag from unnest($2::text[]) as tag where tag <> all(tags))
      where id = $1 and not tags @> $2::text[]
@@ -148,6 +152,9 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
         await _write(db, host_id, server_id, changes, known)
         await ledger.retotal(db, server_id)
     await db.execute(_HOST_READY, host_id, to_plain(found.problems))
+    await db.execute(
+        _OFFERED_TO_GUESTS, host_id, to_plain(list(found.facts.networks)), to_plain(list(found.facts.profiles))
+    )
     await db.execute(_TAGS_FOUND, host_id, list(found.facts.tags))
     await db.execute(_DEFAULT_POOL, host_id)
     return changes
@@ -224,7 +231,8 @@ def _server_columns(facts: HostFacts) -> tuple[object, ...]:
         facts.cpu_speed_mhz,
         facts.emulated,
         to_plain(list(facts.numa_nodes)),
-        to_plain(list(facts.networks)),
+        to_plain(list(facts.network_cards)),
+        to_plain(list(facts.gpus)),
     )
 
 
@@ -258,7 +266,8 @@ def _facts(row: asyncpg.Record, identity: str) -> HostFacts:
         cpu_speed_mhz=row["cpu_speed_mhz"],
         emulated=row["emulated"],
         numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"]),
-        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
+        network_cards=tuple(from_plain(card, NetworkCard) for card in row["network_cards"]),
+        gpus=tuple(from_plain(gpu, Gpu) for gpu in row["gpus"]),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.values import DriverType, HostNetwork, NumaNode, Problem
+from common.hardware import Gpu, NetworkCard
+from common.values import DriverType, HostNetwork, NumaNode, Problem, Profile
 from regiond.groups.model import ResourcePool, Zone
 
 MASK = "********"  # stands for a secret that is not shown; sent back, it changes nothing
@@ -82,6 +83,9 @@ class HostView:
     claimed: Amounts = field(factory=Amounts)
     storage_pools: tuple[StoragePoolView, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    network_cards: tuple[NetworkCard, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
     public_key: str | None = None
     certificate_fingerprint: str | None = None  # of our own certificate, on LXD

@@ -10,7 +10,8 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
-from common.values import DriverType, HostNetwork, NumaNode, Problem
+from common.hardware import Gpu, NetworkCard
+from common.values import DriverType, HostNetwork, NumaNode, Problem, Profile
 from common.wire import from_plain
 from regiond.credentials import key_pair_store as key_pairs
 from regiond.groups.model import ResourcePool, Zone
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 _HOSTS = """
     select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
-           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.networks, s.numa_nodes, v.refreshed_at,
-           k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
+           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes, s.network_cards, s.gpus,
+           v.refreshed_at, k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
       from vm_host h
       join zone z on z.id = h.zone_id
       join resource_pool p on p.id = h.pool_id
@@ -369,7 +370,10 @@ def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.R
             storage_bytes=sum(pool.claimed_bytes for pool in views),
         ),
         storage_pools=views,
-        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"] or ()),
+        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
+        profiles=tuple(from_plain(profile, Profile) for profile in row["profiles"]),
+        network_cards=tuple(from_plain(card, NetworkCard) for card in row["network_cards"] or ()),
+        gpus=tuple(from_plain(gpu, Gpu) for gpu in row["gpus"] or ()),
         numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"] or ()),
         public_key=row["public_key"],
         certificate_fingerprint=row["certificate_fingerprint"],

@@ -49,9 +49,11 @@ def default_nic(host: HostView) -> tuple[NicKind, str]:
     """What a card is attached to when nothing was asked: never nothing.
 
     The network `maas`, then `default`, then any active network of the hypervisor; a libvirt host without one
-    gets QEMU's user-mode network, which reaches out and needs nothing of the host.
+    gets QEMU's user-mode network, which reaches out and needs nothing of the host. Networks that are only listed
+    are never chosen.
     """
-    active = sorted((one for one in host.networks if one.active), key=lambda one: one.kind is not NicKind.NETWORK)
+    usable = (one for one in host.networks if one.active and one.attachable)
+    active = sorted(usable, key=lambda one: one.kind is not NicKind.NETWORK)
     preferred = [network for name in _PREFERRED_NETWORKS for network in active if network.name == name]
     chosen: Sequence[HostNetwork] = [*preferred, *active]
     if chosen:

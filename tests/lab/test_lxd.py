@@ -21,6 +21,7 @@ from common.values import (
     GuestRef,
     GuestSpec,
     Mark,
+    NicKind,
     PowerAction,
     PowerState,
 )
@@ -182,7 +183,7 @@ def test_refreshing_300_machines_in_two_projects_takes_as_many_requests_as_3(
     assert len(ours) == 300
     assert {guest.project for guest in ours} == {"default", project}
     assert {len(guest.disks) for guest in ours} == {1}
-    assert many.calls == few.calls <= 6 + 2 * len(many.facts.storage_pools)
+    assert many.calls == few.calls <= 7 + 2 * len(many.facts.storage_pools)
     assert not many.problems
 
 
@@ -208,9 +209,50 @@ def test_a_pair_that_is_restricted_to_a_project_is_enough_for_a_whole_life(lxd: 
 def test_two_addresses_and_two_projects_of_a_server_are_one_server(lxd: LxdServer, trusted: KeyPair) -> None:
     with lxd.project("iktwo") as project:
         one, other = opened(lxd, trusted), opened(lxd, trusted, project)
-        assert one.discover().facts == other.discover().facts
+        first, second = (evolve(driver.discover().facts, profiles=()) for driver in (one, other))
+        assert first == second
         one.close()
         other.close()
+
+
+def test_a_host_tells_its_cards_and_the_profiles_and_networks_of_its_project(lxd: LxdServer, trusted: KeyPair) -> None:
+    told = lxd.ask("/1.0/resources")
+    with lxd.project("ikcards") as project:
+        lxd.lxc("profile", "create", "maas", "--project", project)
+        driver = opened(lxd, trusted, project)
+        try:
+            facts = driver.discover().facts
+        finally:
+            lxd.lxc("profile", "delete", "maas", "--project", project)
+            driver.close()
+    assert [profile.name for profile in facts.profiles] == ["default", "maas"]
+    names = {port["id"] for card in told["network"]["cards"] for port in card.get("ports") or ()}
+    assert {port.name for card in facts.network_cards for port in card.ports} == names
+    assert len(facts.network_cards) == len(told["network"]["cards"])
+    assert len(facts.gpus) == len(told["gpu"]["cards"])
+    assert facts.networks[0].type == "bridge"
+    assert facts.networks[0].attachable
+
+
+def test_networks_and_cards_that_compose_makes_none_of_are_listed_as_what_they_are(
+    lxd: LxdServer, trusted: KeyPair, prefix: str
+) -> None:
+    driver = opened(lxd, trusted)
+    parent = lxd.ask("/1.0/resources")["network"]["cards"][0]["ports"][0]["id"]
+    lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={parent}")
+    try:
+        (listed,) = [network for network in driver.discover().facts.networks if network.name == "ikvf"]
+        assert (listed.type, listed.kind, listed.active, listed.attachable) == ("sriov", NicKind.NETWORK, True, False)
+        lxd.make_many(prefix, "default", range(1))
+        lxd.lxc("config", "device", "add", f"{prefix}0", "vf", "nic", "nictype=sriov", f"parent={parent}")
+        lxd.lxc("config", "device", "add", f"{prefix}0", "vf2", "nic", "network=ikvf")
+        lxd.lxc("config", "device", "add", f"{prefix}0", "whole", "nic", "nictype=physical", f"parent={parent}")
+        found = {(nic.kind, nic.source) for nic in named(driver, f"{prefix}0").nics}
+        assert {(NicKind.SRIOV, parent), (NicKind.NETWORK, "ikvf"), (NicKind.OTHER, parent)} <= found
+    finally:
+        lxd.sweep(prefix)
+        lxd.lxc("network", "delete", "ikvf")
+        driver.close()
 
 
 def test_a_copy_of_a_machine_is_foreign_and_stays_when_the_machine_goes(

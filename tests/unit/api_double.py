@@ -12,7 +12,8 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 
 from common.errors import NotAuthenticated, NotFound
-from common.values import DriverType, PowerState, Project
+from common.hardware import Gpu, NetworkCard, NetworkPort
+from common.values import DriverType, HostNetwork, NicKind, PowerState, Profile, Project
 from regiond.accounts.model import ApiKey, ApiKeyView, Caller
 from regiond.api.answering import Api
 from regiond.api.catalogue import SERVED
@@ -85,10 +86,44 @@ HOST = HostView(
             missing_since=AT,
         ),
     ),
+    networks=(
+        HostNetwork(kind=NicKind.NETWORK, name="lan", type="bridge", bridge="lan", dhcp=True, cidrs=("10.1.0.0/24",)),
+        HostNetwork(kind=NicKind.NETWORK, name="fast", type="sriov", attachable=False),
+    ),
+    profiles=(Profile(name="default", description="Default LXD profile"),),
+    network_cards=(
+        NetworkCard(
+            pci_address="0000:3b:00.0",
+            vendor="Intel Corporation",
+            vendor_id="8086",
+            product="Ethernet Controller X710",
+            product_id="1572",
+            driver="i40e",
+            numa_node=0,
+            virtual_functions=64,
+            virtual_functions_made=4,
+            ports=(
+                NetworkPort(name="ens1f0", mac_address="3c:fd:fe:00:00:01", link=True, speed_mbps=10000),
+                NetworkPort(name="ens1f1"),
+            ),
+        ),
+        NetworkCard(usb_address="2:7"),
+    ),
+    gpus=(Gpu(pci_address="0000:86:00.0", vendor="NVIDIA Corporation", product="GA102GL [A40]", driver="nvidia"),),
     created_at=AT,
 )
 UNKNOWN_HOST = evolve(
-    HOST, id=5, state=HostState.PENDING, total=None, architecture=None, hypervisor_version=None, storage_pools=()
+    HOST,
+    id=5,
+    state=HostState.PENDING,
+    total=None,
+    architecture=None,
+    hypervisor_version=None,
+    storage_pools=(),
+    networks=(),
+    profiles=(),
+    network_cards=(),
+    gpus=(),
 )
 MACHINE = MachineView(
     id=9,

@@ -90,13 +90,28 @@ def test_a_host_has_exactly_the_keys_of_maas() -> None:
     assert set(found) == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
-        "version", "resource_uri",
+        "version", "resource_uri", "networks", "network_cards", "gpus", "profiles",
     }  # fmt: skip
     assert found["architectures"] == ["amd64/generic"]
     assert found["capabilities"] == ["composable", "dynamic_local_storage", "over_commit", "storage_pools"]
     assert found["host"] == {"system_id": "k3xq7a", "__incomplete__": True}
     assert (found["type"], found["cpu_over_commit_ratio"]) == ("virsh", 1.0)
     assert found["resource_uri"] == "/MAAS/api/2.0/vm-hosts/4/"
+
+
+def test_a_host_tells_its_cards_and_which_networks_take_guests() -> None:
+    found = encode_host(HOST)
+    card, usb = found["network_cards"]
+    assert (card["product"], card["numa_node"]) == ("Ethernet Controller X710", 0)
+    assert (card["virtual_functions"], card["virtual_functions_made"]) == (64, 4)
+    assert [(port["name"], port["link_connected"], port["link_speed"]) for port in card["ports"]] == [
+        ("ens1f0", True, 10000),
+        ("ens1f1", False, None),
+    ]
+    assert (usb["pci_address"], usb["usb_address"], usb["numa_node"], usb["ports"]) == (None, "2:7", None, [])
+    assert [gpu["product"] for gpu in found["gpus"]] == ["GA102GL [A40]"]
+    assert [(one["name"], one["attachable"]) for one in found["networks"]] == [("lan", True), ("fast", False)]
+    assert found["profiles"] == [{"name": "default", "description": "Default LXD profile"}]
 
 
 def test_what_is_available_ignores_ratios_and_may_be_negative() -> None:

@@ -48,7 +48,7 @@ nics = st.builds(
     ),
     names,
     macs,
-    st.sampled_from(NicKind),
+    st.sampled_from([NicKind.NETWORK, NicKind.BRIDGE, NicKind.MACVLAN, NicKind.USER]),
     names,
     st.booleans(),
 )
@@ -132,6 +132,12 @@ def test_libvirt_takes_what_is_built(spec: GuestSpec) -> None:
 def test_what_libvirt_cannot_hold_is_refused_before_anything_is_made(spec: GuestSpec, reason: str) -> None:
     with pytest.raises(InvalidRequest, match=reason):
         check(spec, KVM)
+
+
+@pytest.mark.parametrize("kind", [NicKind.SRIOV, NicKind.OTHER])
+def test_cards_that_are_only_read_are_not_made(kind: NicKind) -> None:
+    with pytest.raises(Unsupported, match=kind):
+        check(evolve(SPEC, nics=(NicSpec(name="e", mac_address="52:54:00:00:00:01", kind=kind, source="eth1"),)), KVM)
 
 
 def test_a_guest_of_another_architecture_is_not_made() -> None:

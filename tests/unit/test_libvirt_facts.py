@@ -130,6 +130,7 @@ def test_networks_are_listed_with_qemus_own_last() -> None:
         HostNetwork(
             kind=NicKind.NETWORK,
             name="default",
+            type="nat",
             bridge="virbr0",
             dhcp=True,
             cidrs=("192.168.122.0/24", "2001:db8:ca2:2::/64"),
@@ -142,8 +143,25 @@ def test_networks_are_listed_with_qemus_own_last() -> None:
 def test_an_odd_address_of_a_network_is_left_out(broken: str) -> None:
     network = f"<network><name>odd</name>{broken}</network>"
     assert facts(evolve(ANSWERS, networks=((network, False),))).networks[0] == HostNetwork(
-        kind=NicKind.NETWORK, name="odd", active=False
+        kind=NicKind.NETWORK, name="odd", type="isolated", active=False
     )
+
+
+@pytest.mark.parametrize(
+    ("forward", "kind", "attachable"),
+    [
+        ("<forward/>", "nat", True),
+        ("<forward mode='bridge'/>", "bridge", True),
+        ("<forward mode='hostdev'/>", "hostdev", False),
+        ("<forward mode='passthrough'/>", "passthrough", False),
+    ],
+)
+def test_a_network_that_gives_away_interfaces_of_the_server_is_only_listed(
+    forward: str, kind: str, attachable: bool
+) -> None:
+    network = f"<network><name>one</name>{forward}</network>"
+    found = facts(evolve(ANSWERS, networks=((network, True),))).networks[0]
+    assert (found.type, found.attachable) == (kind, attachable)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,7 @@ DEFINITION = f"""
     <interface type='user'><mac address='52:54:00:00:00:03'/></interface>
     <interface type='network'><mac address='52:54:00:00:00:04'/><source network='default'/></interface>
     <interface type='hostdev'><mac address='52:54:00:00:00:05'/></interface>
+    <interface type='vhostuser'><mac address='52:54:00:00:00:06'/></interface>
   </devices>
 </domain>
 """
@@ -180,6 +181,8 @@ def test_a_definition_tells_everything() -> None:
         GuestNic(mac_address="52:54:00:00:00:02", kind=NicKind.BRIDGE, source="br0"),
         GuestNic(mac_address="52:54:00:00:00:03", kind=NicKind.USER),
         GuestNic(mac_address="52:54:00:00:00:04", kind=NicKind.NETWORK, source="default"),
+        GuestNic(mac_address="52:54:00:00:00:05", kind=NicKind.SRIOV),
+        GuestNic(mac_address="52:54:00:00:00:06", kind=NicKind.OTHER),
     )
 
 

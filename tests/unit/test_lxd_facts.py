@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
-from common.values import Guest, GuestDisk, GuestEvent, NicKind, PowerState
+from common.values import Guest, GuestDisk, GuestEvent, PowerState
 from rackd.drivers.lxd import facts
 from rackd.drivers.lxd.guests import volume_of
 from rackd.drivers.lxd.survey import Place
@@ -124,28 +124,22 @@ def test_a_pool_that_cannot_be_read_is_left_out() -> None:
     assert [pool.name for pool in facts.facts_of(answers, ()).storage_pools] == ["main"]
 
 
-def test_networks_of_lxd_come_first_then_bridges_and_cards_of_the_server() -> None:
-    told = [
-        {"name": "eth0", "type": "physical", "managed": False},
-        {"name": "br0", "type": "bridge", "managed": False},
-        {"name": "lo", "type": "loopback", "managed": False},
-        {
-            "name": "lan",
-            "type": "bridge",
-            "managed": True,
-            "status": "Created",
-            "config": {"ipv4.address": "10.1.0.1/24", "ipv6.address": "none"},
-        },
-        {"name": "broken", "type": "macvlan", "managed": True, "status": "Errored", "config": None},
+def test_profiles_are_those_of_the_hosts_project() -> None:
+    told: list[dict[str, Any]] = [
+        {"name": "maas", "description": "For machines", "config": {}},
+        {"name": "default", "description": None},
     ]
-    found = facts.networks_of(told)
-    assert [(one.kind, one.name, one.active) for one in found] == [
-        (NicKind.NETWORK, "broken", False),
-        (NicKind.NETWORK, "lan", True),
-        (NicKind.BRIDGE, "br0", True),
-        (NicKind.MACVLAN, "eth0", True),
-    ]
-    assert (found[1].bridge, found[1].dhcp, found[1].cidrs) == ("lan", True, ("10.1.0.0/24",))
+    found = facts.facts_of(evolve(ANSWERS, profiles=told), ()).profiles
+    assert [(profile.name, profile.description) for profile in found] == [("default", ""), ("maas", "For machines")]
+
+
+def test_interfaces_that_are_virtual_functions_are_offered_to_no_guest() -> None:
+    functions = {"sriov": {"maximum_vfs": 8, "current_vfs": 1, "vfs": [{"ports": [{"id": "eth0v0"}]}]}}
+    cards = {"cards": [{"pci_address": "0000:3b:00.0", "ports": [{"id": "eth0"}], **functions}]}
+    networks = [{"name": name, "type": "physical", "managed": False} for name in ("eth0", "eth0v0")]
+    found = facts.facts_of(evolve(ANSWERS, resources={**RESOURCES, "network": cards}, networks=networks), ())
+    assert [network.name for network in found.networks] == ["eth0"]
+    assert [card.virtual_functions for card in found.network_cards] == [8]
 
 
 def test_servers_are_told_apart_by_certificate_and_members_by_name() -> None:

@@ -166,12 +166,17 @@ def test_cards_are_read_with_the_one_to_boot_from_first() -> None:
         "eth1": {"type": "nic", "nictype": "bridged", "parent": "br0", "hwaddr": "aa:1", "boot.priority": "1"},
         "eth2": {"type": "nic", "nictype": "macvlan", "parent": "ens3", "hwaddr": "aa:2"},
         "eth3": {"type": "nic", "nictype": "sriov", "parent": "ens4", "hwaddr": "aa:3"},
+        "eth4": {"type": "nic", "nictype": "physical", "parent": "ens5", "hwaddr": "aa:4"},
+        "eth5": {"type": "nic", "nictype": "p2p", "hwaddr": "aa:5"},
     }
     nics = read(instance(devices=devices, config={"volatile.eth0.hwaddr": "aa:0"})).nics
     assert [(nic.mac_address, nic.kind, nic.source) for nic in nics] == [
         ("aa:1", NicKind.BRIDGE, "br0"),
         ("aa:0", NicKind.NETWORK, "lan"),
         ("aa:2", NicKind.MACVLAN, "ens3"),
+        ("aa:3", NicKind.SRIOV, "ens4"),
+        ("aa:4", NicKind.OTHER, "ens5"),
+        ("aa:5", NicKind.OTHER, ""),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree as ET
 
 from attrs import frozen
@@ -17,6 +17,13 @@ from rackd.drivers.libvirt.trees import Element, parse
 
 MIB = 1024 * 1024
 MAXIMUM_DISKS = 26 * 27  # vda … vdzz
+# The type of an interface, which attribute of its source names what it is attached to, and what else the source has.
+_NIC_KINDS: Mapping[NicKind, tuple[str, str, Mapping[str, str]]] = {
+    NicKind.NETWORK: ("network", "network", {}),
+    NicKind.BRIDGE: ("bridge", "bridge", {}),
+    NicKind.MACVLAN: ("direct", "dev", {"mode": "bridge"}),
+    NicKind.USER: ("user", "", {}),
+}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
@@ -90,6 +97,8 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
     for nic in spec.nics:
         if _MAC.fullmatch(nic.mac_address) is None:
             raise InvalidRequest(f"{nic.mac_address!r} is not a MAC address.")
+        if nic.kind not in _NIC_KINDS:
+            raise Unsupported(f"Innkeeper makes no cards of kind '{nic.kind}' on libvirt.")
         if nic.kind is not NicKind.USER and _SOURCE.fullmatch(nic.source) is None:
             raise InvalidRequest(f"{nic.source!r} cannot be what the card {nic.name!r} is attached to.")
 
@@ -201,13 +210,8 @@ def _disk(disk: MadeDisk, number: int, *, boot_order: int) -> Element:
 
 
 def _nic(nic: NicSpec, *, boot_order: int | None) -> Element:
-    kinds = {
-        NicKind.NETWORK: ("network", {"network": nic.source}),
-        NicKind.BRIDGE: ("bridge", {"bridge": nic.source}),
-        NicKind.MACVLAN: ("direct", {"dev": nic.source, "mode": "bridge"}),
-        NicKind.USER: ("user", {}),
-    }
-    kind, source = kinds[nic.kind]
+    kind, key, fixed = _NIC_KINDS[nic.kind]
+    source = {key: nic.source, **fixed} if key else {}
     element = ET.Element("interface", type=kind)
     ET.SubElement(element, "mac", address=nic.mac_address.lower())
     if source:

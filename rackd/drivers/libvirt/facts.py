@@ -14,6 +14,7 @@ from rackd.drivers.libvirt.client import HostAnswers
 from rackd.drivers.libvirt.trees import Element, attribute, bytes_at, parse, text_at
 
 GIB = 1024**3
+_WHOLE_INTERFACES = ("hostdev", "passthrough")  # networks that give each guest an interface of the server for itself
 POOL_TYPES = ("dir", "logical", "zfs")  # those in which a disk of a guest is a file or device that QEMU opens as it is
 DEBIAN_ARCHITECTURES = {
     "x86_64": "amd64",
@@ -177,9 +178,12 @@ def networks_of(answers: HostAnswers) -> tuple[HostNetwork, ...]:
 
 
 def _network(tree: Element, *, active: bool) -> HostNetwork:
+    mode = attribute(tree, "forward", "mode") or ("isolated" if tree.find("forward") is None else "nat")
     return HostNetwork(
         kind=NicKind.NETWORK,
         name=text_at(tree, "name"),
+        type=mode,
+        attachable=mode not in _WHOLE_INTERFACES,
         active=active,
         bridge=attribute(tree, "bridge", "name") or None,
         dhcp=tree.find("ip/dhcp") is not None,
@@ -197,7 +201,11 @@ def _cidr(address: Element) -> str | None:
 
 
 def facts_of(answers: HostAnswers, pools: Iterable[Element], used_bytes: Mapping[str, int]) -> HostFacts:
-    """`used_bytes` maps a pool's id to what guests' disks really take in it."""
+    """`used_bytes` maps a pool's id to what guests' disks really take in it.
+
+    Cards and GPUs are left out: libvirt tells of them in one call for each device of the server, and the
+    interfaces of running guests are among those devices.
+    """
     traits = traits_of(answers)
     _, node_memory_mib, cores, mhz, *_ = answers.node_info
     memory_mib = node_memory_mib if answers.memory_kib is None else mib_from_kib(answers.memory_kib)

@@ -37,6 +37,7 @@ _NIC_SOURCES = {
     "bridge": (NicKind.BRIDGE, "bridge"),
     "direct": (NicKind.MACVLAN, "dev"),
     "user": (NicKind.USER, ""),
+    "hostdev": (NicKind.SRIOV, ""),  # libvirt takes nothing but a virtual function there, and names it by address
 }
 
 
@@ -239,7 +240,6 @@ def _defined_disks(tree: Element, sizes: Mapping[str, int | None], paths: PoolPa
 
 def _nics(tree: Element) -> Iterable[GuestNic]:
     for card in tree.iterfind("devices/interface"):
-        kind, key = _NIC_SOURCES.get(card.get("type", ""), (None, ""))
-        if kind is not None:
-            source = attribute(card, "source", key) if key else ""
-            yield GuestNic(mac_address=attribute(card, "mac", "address"), kind=kind, source=source)
+        kind, key = _NIC_SOURCES.get(card.get("type", ""), (NicKind.OTHER, ""))
+        source = attribute(card, "source", key) if key else ""
+        yield GuestNic(mac_address=attribute(card, "mac", "address"), kind=kind, source=source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,15 +13,16 @@ from common.values import (
     ClusterMember,
     Guest,
     HostFacts,
-    HostNetwork,
     HugePages,
-    NicKind,
     NumaNode,
     Problem,
+    Profile,
     Project,
     StoragePool,
 )
+from rackd.drivers.lxd import devices
 from rackd.drivers.lxd.guests import DEBIAN_ARCHITECTURES, Volume
+from rackd.drivers.lxd.networks import networks_of
 
 Json = Mapping[str, Any]
 
@@ -44,6 +44,7 @@ class Answers:
     pool_space: Mapping[str, Json]
     networks: Sequence[Json]
     projects: Sequence[Json]
+    profiles: Sequence[Json] = ()
     members: Sequence[Json] = ()
     member: str | None = None
     instances: Sequence[Json] = ()
@@ -108,7 +109,10 @@ def facts_of(answers: Answers, guests: Iterable[Guest]) -> HostFacts:
         cpu_speed_mhz=cpu_speed_mhz(answers.resources),
         numa_nodes=nodes,
         storage_pools=storage_pools(answers, tuple(guests)),
-        networks=networks_of(answers.networks),
+        networks=networks_of(answers.networks, devices.virtual_function_names(answers.resources)),
+        profiles=profiles_of(answers.profiles),
+        network_cards=devices.network_cards(answers.resources),
+        gpus=devices.gpus(answers.resources),
         extensions=tuple(answers.server["api_extensions"]),
         cluster_member=answers.member,
         cluster_members=tuple(sorted(map(_member, answers.members), key=lambda one: one.name)),
@@ -205,34 +209,9 @@ def _used_elsewhere(answers: Answers, pool: str, guests: Sequence[Guest]) -> int
     return -(-max(0, full - given, loose) // GIB) * GIB
 
 
-def networks_of(networks: Iterable[Json]) -> tuple[HostNetwork, ...]:
-    """Networks that LXD manages, then bridges and cards of the server that a guest can be put on."""
-    found = [network for network in map(_network, networks) if network is not None]
-    return tuple(sorted(found, key=lambda one: (one.kind is not NicKind.NETWORK, one.kind, one.name)))
-
-
-def _network(told: Json) -> HostNetwork | None:
-    name, kind = str(told["name"]), told.get("type")
-    if not told.get("managed"):
-        kinds = {"bridge": NicKind.BRIDGE, "physical": NicKind.MACVLAN}
-        return HostNetwork(kind=kinds[kind], name=name) if kind in kinds else None
-    config: Json = told.get("config") or {}
-    cidrs = tuple(filter(None, (_cidr(config.get(f"{family}.address")) for family in ("ipv4", "ipv6"))))
-    return HostNetwork(
-        kind=NicKind.NETWORK,
-        name=name,
-        active=told.get("status") == "Created",
-        bridge=name if kind == "bridge" else None,
-        dhcp=kind == "bridge" and bool(cidrs) and config.get("ipv4.dhcp") != "false",
-        cidrs=cidrs,
-    )
-
-
-def _cidr(address: str | None) -> str | None:
-    try:
-        return str(ipaddress.ip_interface(address or "").network)
-    except ValueError:
-        return None  # none, or `auto` on a network that is still being made
+def profiles_of(profiles: Iterable[Json]) -> tuple[Profile, ...]:
+    found = [Profile(name=str(told["name"]), description=str(told.get("description") or "")) for told in profiles]
+    return tuple(sorted(found, key=lambda profile: profile.name))
 
 
 def projects_of(projects: Iterable[Json], guests: Iterable[Guest]) -> tuple[Project, ...]:

@@ -51,7 +51,7 @@ _POWER = {
     STOPPING: PowerState.ON,  # not off yet
     FROZEN: PowerState.PAUSED,
 }
-_NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN}
+_NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
 
 
 def power_of(status_code: int) -> PowerState:
@@ -245,12 +245,12 @@ class _Reading:
         return GuestDisk(device=name, size_bytes=size, pool_id=pool, volume=volume, serial=serial)
 
     def nics(self) -> Iterable[GuestNic]:
-        """The card to boot from first. Kinds that Innkeeper does not make are left out."""
+        """The card to boot from first."""
         for name, device in sorted(self.devices("nic"), key=_boot_first):
             mac = device.get("hwaddr") or config_of(self.instance).get(f"volatile.{name}.hwaddr", "")
-            kind = NicKind.NETWORK if device.get("network") else _NIC_KINDS.get(device.get("nictype", ""))
-            if kind is not None:
-                yield GuestNic(mac_address=mac, kind=kind, source=device.get("network") or device.get("parent", ""))
+            network = device.get("network", "")
+            kind = NicKind.NETWORK if network else _NIC_KINDS.get(device.get("nictype", ""), NicKind.OTHER)
+            yield GuestNic(mac_address=mac, kind=kind, source=network or device.get("parent", ""))
 
     def _bytes(self, text: str | None, what: str, default: int) -> int:
         try:

@@ -23,7 +23,7 @@ class Place:
 
 
 def survey(client: Client, place: Place) -> Answers:
-    """Six requests, one more in a cluster, two for each storage pool.
+    """Seven requests, one more in a cluster, two for each storage pool.
 
     A certificate that is restricted to projects may not ask for all at once: then one for each of its projects.
     """
@@ -56,6 +56,7 @@ def survey(client: Client, place: Place) -> Answers:
         pool_space=pool_space,
         networks=client.get("networks", recursion="1", project=place.project, target=target),
         projects=projects,
+        profiles=client.get("profiles", recursion="1", project=place.project),
         members=members,
         member=member,
         instances=instances,

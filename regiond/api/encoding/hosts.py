@@ -6,6 +6,7 @@ from typing import Any
 
 from common.values import Project
 from regiond.api.encoding.groups import encode_pool, encode_zone
+from regiond.api.encoding.hardware import encode_gpu, encode_network, encode_network_card
 from regiond.api.paths import host_uri, uri
 from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostView, StoragePoolView
 
@@ -36,6 +37,10 @@ def encode_host(host: HostView) -> dict[str, Any]:
         "host": {"system_id": host.system_id, "__incomplete__": True},
         "default_macvlan_mode": host.default_macvlan_mode,
         "version": host.hypervisor_version or "",
+        "networks": [encode_network(network) for network in host.networks],
+        "network_cards": [encode_network_card(card) for card in host.network_cards],
+        "gpus": [encode_gpu(gpu) for gpu in host.gpus],
+        "profiles": [{"name": profile.name, "description": profile.description} for profile in host.profiles],
         "resource_uri": host_uri(host.id),
     }
 
