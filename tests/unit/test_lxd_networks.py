@@ -54,6 +54,22 @@ def test_networks_of_lxd_come_first_then_interfaces_of_the_server_each_as_what_i
     assert (tenant.bridge, tenant.dhcp, flat.dhcp) == (None, True, False)
 
 
+def test_interfaces_that_a_network_of_lxd_has_for_itself_take_no_guest() -> None:
+    told = [
+        *(interface(name, "physical") for name in ("eth0", "eth1", "eth2", "eth3")),
+        managed("uplink", "physical", parent="eth1"),
+        managed("flat", "macvlan", parent="eth0"),
+        managed("lan", "bridge", **{"bridge.external_interfaces": "eth2, eth3"}),
+    ]
+    host_side = [one for one in networks_of(told) if one.kind is NicKind.MACVLAN]
+    assert [(one.name, one.attachable) for one in host_side] == [
+        ("eth0", True),
+        ("eth1", False),
+        ("eth2", False),
+        ("eth3", False),
+    ]
+
+
 def test_a_network_that_failed_is_not_active() -> None:
     (found,) = networks_of([{**managed("lan", "bridge"), "status": "Errored", "config": None}])
     assert not found.active

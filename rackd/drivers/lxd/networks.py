@@ -29,8 +29,21 @@ def networks_of(networks: Iterable[Json], virtual_functions: Container[str] = ()
 
     Those in `virtual_functions` are left out: LXD gives them to guests, whole.
     """
-    found = [_network(told) for told in networks if told.get("managed") or _is_offered(told, virtual_functions)]
+    networks = list(networks)
+    taken = _taken(networks)
+    found = [_network(told, taken) for told in networks if told.get("managed") or _is_offered(told, virtual_functions)]
     return tuple(sorted(found, key=_rank))
+
+
+def _taken(networks: Iterable[Json]) -> frozenset[str]:
+    """Interfaces that networks of LXD have for themselves: the kernel lets no guest onto them any more."""
+    found: set[str] = set()
+    for told in networks:
+        config: Json = told.get("config") or {}
+        if told.get("managed"):
+            found.update(map(str.strip, (config.get("bridge.external_interfaces") or "").split(",")))
+            found.add(config.get("parent", "") if told.get("type") == "physical" else "")
+    return frozenset(found)
 
 
 def _is_offered(told: Json, virtual_functions: Container[str]) -> bool:
@@ -42,10 +55,10 @@ def _rank(network: HostNetwork) -> tuple[bool, bool, int, str]:
     return network.kind is not NicKind.NETWORK, not network.attachable, place, network.name
 
 
-def _network(told: Json) -> HostNetwork:
+def _network(told: Json, taken: Container[str]) -> HostNetwork:
     name, kind = str(told["name"]), str(told.get("type"))
     if not told.get("managed"):
-        return HostNetwork(kind=_HOST_KINDS[kind], name=name, type=kind)
+        return HostNetwork(kind=_HOST_KINDS[kind], name=name, type=kind, attachable=name not in taken)
     config: Json = told.get("config") or {}
     cidrs = tuple(filter(None, (_cidr(config.get(f"{family}.address")) for family in ("ipv4", "ipv6"))))
     return HostNetwork(
