@@ -15,6 +15,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone", "version"),
     "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
+    "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
     "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),

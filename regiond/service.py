@@ -218,12 +218,13 @@ class RegionService:
             ),
         )
         accounts = Accounts(database)
+        events = Events(database)
         return Parts(
             database=database,
             notifications=Notifications(dsn),
             presence=presence,
             accounts=accounts,
-            events=Events(database),
+            events=events,
             operations=operations,
             engine=Engine(database, presence.region_id, works),
             schedule=schedule,
@@ -239,6 +240,7 @@ class RegionService:
                 accounts=accounts,
                 groups=groups,
                 racks=racks,
+                events=events,
             ),
         )
 

@@ -6,6 +6,7 @@ from regiond.api.endpoint import Resource
 from regiond.api.resources import (
     accounts,
     certificates,
+    events,
     groups,
     machines,
     nodes,
@@ -26,6 +27,7 @@ RESOURCES: tuple[Resource, ...] = (
     *machines.RESOURCES,
     *nodes.RESOURCES,
     *operations.RESOURCES,
+    events.EVENTS,
     *groups.RESOURCES,
     *racks.RESOURCES,
     *rpc_clients.RESOURCES,

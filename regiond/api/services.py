@@ -9,6 +9,7 @@ from attrs import frozen
 from common.values import PowerAction, PowerState, Project
 from regiond.accounts.model import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
+from regiond.events.model import Event, EventFilter
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.machines.model import (
@@ -130,6 +131,10 @@ class Racks(Protocol):
     async def revoke_client(self, caller: Caller, name: str) -> None: ...
 
 
+class Events(Protocol):
+    async def list(self, wanted: EventFilter) -> tuple[Event, ...]: ...
+
+
 class Clusters(Protocol):
     async def list(self) -> tuple[ClusterView, ...]: ...
     async def read(self, cluster_id: int) -> ClusterView: ...
@@ -146,4 +151,5 @@ class Services:
     operations: Operations
     accounts: Accounts
     groups: Groups
+    events: Events
     racks: Racks

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regiond.events.model import Level
+from regiond.hosts.model import HostState
+
 Schema = Mapping[str, Any]
 
 INT: Schema = {"type": "integer"}
@@ -118,6 +121,12 @@ VM_HOST = record(
     gpus=array(GPU),
     profiles=array(PROFILE),
     resource_uri=STR,
+    state={"type": "string", "enum": [state.value for state in HostState]},
+    error=maybe(record("HostError", code=STR, message=STR)),
+    problems=array(record("HostProblem", subject=STR, message=STR)),
+    refreshed_at=maybe(MOMENT),
+    project=STR,
+    cluster=maybe(INT),
 )
 VIRTUAL_MACHINE = record(
     "VirtualMachine",
@@ -270,6 +279,32 @@ MACHINE = record(
     numanode_set=array(ANYTHING),
 )
 POWER_STATE = record("PowerState", state={"type": "string", "enum": ["on", "off", "unknown", "error"]})
+EVENTS = record(
+    "Events",
+    count=INT,
+    events=array(
+        record(
+            "Event",
+            id=INT,
+            level={"type": "string", "enum": [level.value.upper() for level in Level]},
+            created=STR,
+            type=STR,
+            description=STR,
+            node=maybe(STR),
+            hostname=STR,
+            username=STR,
+            at=MOMENT,
+            kind=STR,
+            host_id=maybe(INT),
+            host_name=maybe(STR),
+            operation_id=maybe(INT),
+            rack_id=maybe(STR),
+            details=ANYTHING,
+        )
+    ),
+    next_uri=maybe(STR),
+    prev_uri=maybe(STR),
+)
 
 OPERATION_KEYS: Mapping[str, Schema] = {
     "id": INT,

@@ -31,12 +31,14 @@ class Event:
     operation_id: int | None = None
     rack_id: UUID | None = None
     username: str | None = None
+    host_name: str | None = None  # as it is called now; None when it is gone
+    hostname: str | None = None  # the machine's, likewise
     details: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)
 class EventFilter:
-    """All given must hold. `before_id` is where the last page ended."""
+    """All given must hold. `before_id` and `after_id` are where the last page ended, downwards and upwards."""
 
     levels: tuple[Level, ...] = ()
     host_id: int | None = None
@@ -44,4 +46,5 @@ class EventFilter:
     operation_id: int | None = None
     rack_id: UUID | None = None
     before_id: int | None = None
+    after_id: int | None = None
     limit: int = 100

@@ -18,18 +18,22 @@ _INSERT = """
     returning id
 """
 
-_LIST = """
-    select id, at, kind, level, message, host_id, system_id, operation_id, rack_id, username, details
-      from event
-     where ($1::text[] = '{}' or level = any($1))
-       and ($2::integer is null or host_id = $2)
-       and ($3::text is null or system_id = $3)
-       and ($4::bigint is null or operation_id = $4)
-       and ($5::uuid is null or rack_id = $5)
-       and ($6::bigint is null or id < $6)
-     order by id desc
-     limit $7
+_SELECT = """
+    select e.id, e.at, e.kind, e.level, e.message, e.host_id, e.system_id, e.operation_id, e.rack_id, e.username,
+           e.details, h.name as host_name, m.hostname
+      from event e
+      left join vm_host h on h.id = e.host_id
+      left join machine m on m.system_id = e.system_id
+     where ($1::text[] = '{}' or e.level = any($1))
+       and ($2::integer is null or e.host_id = $2)
+       and ($3::text is null or e.system_id = $3)
+       and ($4::bigint is null or e.operation_id = $4)
+       and ($5::uuid is null or e.rack_id = $5)
+       and ($6::bigint is null or e.id < $6)
+       and ($7::bigint is null or e.id > $7)
 """
+_NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $8"
+_OLDEST_FIRST = f"{_SELECT} order by e.id limit $8"
 
 _PRUNE = """
     delete from event where id in (select id from event where at < clock_timestamp() - $1::interval limit $2)
@@ -56,17 +60,20 @@ async def insert(
 
 
 async def select(db: Db, wanted: EventFilter) -> tuple[Event, ...]:
+    """Newest first; with `after_id` those that follow it next."""
     rows = await db.fetch(
-        _LIST,
+        _NEWEST_FIRST if wanted.after_id is None else _OLDEST_FIRST,
         [level.value for level in wanted.levels],
         wanted.host_id,
         wanted.system_id,
         wanted.operation_id,
         wanted.rack_id,
         wanted.before_id,
+        wanted.after_id,
         wanted.limit,
     )
-    return tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
+    found = tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
+    return found if wanted.after_id is None else found[::-1]
 
 
 async def prune(db: Db, keep: timedelta, *, limit: int) -> int:

@@ -64,6 +64,8 @@ async def test_filters_hold_together_and_pages_follow_each_other(database: Datab
     rest = await events.list(EventFilter(levels=(Level.WARNING,), host_id=1, limit=2, before_id=page[-1].id))
     assert [event.message for event in rest] == ["5"]
     assert len(await events.list(EventFilter(limit=10**9))) == 10
+    back = await events.list(EventFilter(levels=(Level.WARNING,), host_id=1, limit=1, after_id=rest[-1].id))
+    assert [event.message for event in back] == ["7"]
 
 
 async def test_only_what_is_older_than_the_time_to_keep_is_pruned(database: Database) -> None:

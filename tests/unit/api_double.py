@@ -22,6 +22,7 @@ from regiond.api.incoming import Incoming
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.clusters.model import ClusterPool, ClusterView
+from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
@@ -245,6 +246,15 @@ RACK = RackView(
     certificate_expires_at=AT,
     hosts_reached=1,
 )
+EVENT = Event(
+    id=9,
+    at=AT,
+    kind="host_pinned",
+    level=Level.INFO,
+    message="hv-01 is trusted",
+    host_id=4,
+    details={"fingerprint": "ab"},
+)
 LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)
 
 
@@ -326,6 +336,7 @@ ANSWERS: Mapping[str, Any] = {
     "operations.log": LOG,
     "operations.wait": OPERATION,
     "operations.cancel": OPERATION,
+    "events.list": (EVENT,),
     "accounts.authenticate": _authenticated,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": None,
@@ -384,6 +395,7 @@ class World:
             operations=cast(Any, Recorder("operations", self.asked, self.answers)),
             accounts=cast(Any, Recorder("accounts", self.asked, self.answers)),
             groups=cast(Any, Recorder("groups", self.asked, self.answers)),
+            events=cast(Any, Recorder("events", self.asked, self.answers)),
             racks=cast(Any, Recorder("racks", self.asked, self.answers)),
         )
 

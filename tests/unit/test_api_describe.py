@@ -43,6 +43,7 @@ EXPECTED = {
     "DomainHandler": ("domains/{id}/", ["id"]),
     "OperationsHandler": ("operations/", []),
     "OperationHandler": ("operations/{id}/", ["id"]),
+    "EventsHandler": ("events/", []),
     "RacksHandler": ("racks/", []),
     "RpcClientsHandler": ("rpc-clients/", []),
     "RpcClientHandler": ("rpc-clients/{name}/", ["name"]),

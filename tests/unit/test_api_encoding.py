@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from common.values import DriverType
+from common.values import DriverType, Problem
 from regiond.api.catalogue import SERVED
 from regiond.api.encoding.hosts import encode_guest, encode_host
 from regiond.api.encoding.machines import STATUS, encode_machine, encode_power
 from regiond.api.endpoint import Endpoint, Resource
-from regiond.hosts.model import Amounts
+from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
 from tests.unit.api_double import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST, World, at_once, json_of
 from tests.unit.test_api_endpoints import ENDPOINTS, NAMES, good_fields, path_of, with_op
@@ -85,9 +86,10 @@ def test_a_failed_operation_tells_its_error() -> None:
     assert found["log"][0]["message"] == "claimed"
 
 
-def test_a_host_has_exactly_the_keys_of_maas() -> None:
+def test_a_host_has_the_keys_of_maas_and_says_how_it_stands() -> None:
     found = encode_host(HOST)
-    assert set(found) == {
+    ours = {"state", "error", "problems", "refreshed_at", "project", "cluster"}
+    assert set(found) - ours == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
         "version", "resource_uri", "networks", "network_cards", "gpus", "profiles",
@@ -97,6 +99,22 @@ def test_a_host_has_exactly_the_keys_of_maas() -> None:
     assert found["host"] == {"system_id": "k3xq7a", "__incomplete__": True}
     assert (found["type"], found["cpu_over_commit_ratio"]) == ("virsh", 1.0)
     assert found["resource_uri"] == "/MAAS/api/2.0/vm-hosts/4/"
+
+
+def test_a_host_that_cannot_be_used_says_why() -> None:
+    away = evolve(
+        HOST,
+        state=HostState.UNREACHABLE,
+        error_code="host_unreachable",
+        error_message="It is off.",
+        problems=(Problem(subject="fast", message="The pool cannot be read."),),
+        refreshed_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    found = encode_host(away)
+    assert (found["state"], found["error"]) == ("unreachable", {"code": "host_unreachable", "message": "It is off."})
+    assert found["problems"] == [{"subject": "fast", "message": "The pool cannot be read."}]
+    assert found["refreshed_at"] == "2026-01-02T00:00:00+00:00"
+    assert encode_host(HOST)["error"] is None
 
 
 def test_a_host_tells_its_cards_and_which_networks_take_guests() -> None:

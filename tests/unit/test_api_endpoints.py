@@ -15,6 +15,7 @@ from common.values import DriverType, PowerAction
 from regiond.api.catalogue import SERVED
 from regiond.api.endpoint import Endpoint, Permission, Resource, SiteInfo
 from regiond.api.fields import Boolean, Choice, CommaList, Field, Float, Integer, IntegerList, Text, TextList
+from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, NewHost
 from regiond.machines.model import ComposeRequest, MachineFilter, MachineState
 from tests.unit.api_double import (
@@ -486,6 +487,17 @@ def test_every_state_of_a_machine_can_be_filtered_for() -> None:
     world = World()
     world.answers["machines.list"] = tuple(evolve(MACHINE, state=state) for state in MachineState)
     assert len(json_of(at_once(world.ask("GET", "machines/", form={"status": "missing"})))) == 1
+
+
+def test_events_are_narrowed_and_their_pages_linked() -> None:
+    world = World()
+    form = {"level": "WARNING", "host": "4", "limit": "5", "before": "100"}
+    page = json_of(at_once(world.ask("GET", "events/", op="query", form=form)))
+    (asked,) = asked_of(world, "events.list").args
+    assert asked == EventFilter(levels=(Level.WARNING, Level.ERROR), host_id=4, limit=5, before_id=100)
+    assert (page["count"], page["events"][0]["created"]) == (1, "Fri, 20 Nov. 2026 08:30:00")
+    assert page["next_uri"] == "/MAAS/api/2.0/events/?op=query&level=WARNING&limit=5&host=4&before=9"
+    assert page["prev_uri"] == "/MAAS/api/2.0/events/?op=query&level=WARNING&limit=5&host=4&after=9"
 
 
 def test_operations_are_narrowed() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from common.values import Project
 from regiond.api.encoding.groups import encode_pool, encode_zone
 from regiond.api.encoding.hardware import encode_gpu, encode_network, encode_network_card
+from regiond.api.encoding.operations import moment
 from regiond.api.paths import host_uri, uri
 from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostView, StoragePoolView
 
@@ -42,6 +43,20 @@ def encode_host(host: HostView) -> dict[str, Any]:
         "gpus": [encode_gpu(gpu) for gpu in host.gpus],
         "profiles": [{"name": profile.name, "description": profile.description} for profile in host.profiles],
         "resource_uri": host_uri(host.id),
+        **_standing(host),
+    }
+
+
+def _standing(host: HostView) -> dict[str, Any]:
+    """What MAAS never told of a host: why it cannot be used now, or what of it could not be read."""
+    error = None if host.error_code is None else {"code": host.error_code, "message": host.error_message or ""}
+    return {
+        "state": host.state.value,
+        "error": error,
+        "problems": [{"subject": problem.subject, "message": problem.message} for problem in host.problems],
+        "refreshed_at": moment(host.refreshed_at),
+        "project": host.project,
+        "cluster": host.cluster_id,
     }
 
 
