@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone", "version"),
+    "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
     "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
     "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
@@ -27,7 +27,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
 _OTHER_COLUMNS = 8
-_LONGEST_CELL = 200
+_LONGEST_TEXT = 1000  # a message holds the command that would help, whole
+_LONGEST_OBJECT = 200
 _WIDE = 10_000
 
 
@@ -133,7 +134,7 @@ def cell(value: Any) -> str:
             return _cell_of_object(value)
         case list():
             return ", ".join(cell(each) for each in value) or "-"
-    return _clipped(plain_text(_MOMENT.sub(r"\1 \2Z", str(value))))
+    return _clipped(plain_text(_MOMENT.sub(r"\1 \2Z", str(value))), _LONGEST_TEXT)
 
 
 def plain_text(text: str) -> str:
@@ -149,11 +150,11 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
         memory, storage = (_MEASURES["vm-hosts", name].text(value[name]) for name in ("memory", "local_storage"))
         return f"{cell(value['cores'])} cores, {memory} GiB memory, {storage} GB storage"
     parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
-    return _clipped(", ".join(parts)) or "-"
+    return _clipped(", ".join(parts), _LONGEST_OBJECT) or "-"
 
 
-def _clipped(text: str) -> str:
-    return text if len(text) <= _LONGEST_CELL or "\n" in text else f"{text[:_LONGEST_CELL]}…"
+def _clipped(text: str, longest: int) -> str:
+    return text if len(text) <= longest or "\n" in text else f"{text[:longest]}…"
 
 
 def _cell_of(row: Mapping[str, Any], resource: str, name: str) -> str:

@@ -31,8 +31,8 @@ def rows_of(plain: Any, resource: str) -> list[list[str]]:
 
 def test_hosts_show_what_is_used_of_what_there_is() -> None:
     head, row = rows_of([HOST], "vm-hosts")
-    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone", "version"]
-    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default", "9.0.0"]
+    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone"]
+    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default"]
 
 
 def test_a_host_whose_capacity_is_unknown_shows_a_dash() -> None:
@@ -45,6 +45,12 @@ def test_one_host_shows_its_storage_pools_below() -> None:
     assert ["name", "local"] in rows
     assert ["zone", "default"] in rows
     assert ["name", "type", "total", "GB", "used", "GB", "available", "GB", "path"] in rows
+
+
+def test_why_a_host_cannot_be_used_is_shown_whole() -> None:
+    advice = f"{'LXD does not trust our certificate. ' * 12}On that server: curl … | lxc config trust add -"
+    assert cell({"code": "not_trusted", "message": advice}) == advice
+    assert len(cell("x" * 5000)) < 1100
 
 
 def test_amounts_and_moments_are_written_for_people() -> None:
