@@ -32,6 +32,7 @@ KNOWN_KEYS = frozenset(
     {
         # both daemons
         "config",
+        "link_silence_s",
         "log_level",
         "simulated_hosts",
         "state",

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
 from common.rpc.commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
-from common.rpc.connection import Address, Handlers, Link, Role, Side, connect
+from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import told_of
 from common.rpc.tls import MemberTls
 from common.wire import from_plain
@@ -25,6 +25,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 RENEW_DEADLINE_S = 15.0
 RENEW_RETRY_S = 60.0
 LONGEST_SLEEP_S = 3600.0  # the clock may be set meanwhile: look again
+DEFAULT_LIMITS = Limits()
 
 
 @frozen(kw_only=True)
@@ -67,11 +68,12 @@ class RegionLinks:
         save: Callable[[Identity], None],
         on_link: Callable[[Link], Awaitable[None]] = _nothing,
         on_lost: Callable[[Link], Awaitable[None]] = _nothing,
+        limits: Limits = DEFAULT_LIMITS,
         surroundings: Surroundings | None = None,
     ) -> None:
         self._identity = identity
         self._tls = MemberTls(identity.credentials)
-        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._told)
+        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._told, limits=limits)
         self._save = save
         self._on_link = on_link
         self._on_lost = on_lost

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from common.rpc.connection import Link
+from common.rpc.connection import Limits, Link
 from common.systemd_notify import ServiceManager
 from common.values import DriverType
 from rackd import identity as identities
@@ -55,6 +55,7 @@ class RackService:
             save=partial(identities.save, settings.identity_folder),
             on_link=self._links_changed,
             on_lost=self._links_changed,
+            limits=Limits.of_silence(settings.link_silence_s),
         )
         self._types = drivers.types
 

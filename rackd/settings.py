@@ -7,6 +7,7 @@ from pathlib import Path
 from attrs import frozen
 
 from common.logging import LEVELS
+from common.rpc.session import SILENCE_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/rackd.toml")
@@ -20,6 +21,9 @@ class RackSettings:
     )
     simulated_hosts: Path | None = setting(
         None, "The folder of the simulated hosts' files. Without it, this rack refuses simulated hosts."
+    )
+    link_silence_s: float = setting(
+        SILENCE_S, "Seconds without a word after which the other end of a link counts as gone.", at_least=3, at_most=600
     )
     log_level: str = setting("info", "How much is logged.", choices=LEVELS)
     max_calls: int = setting(

@@ -18,6 +18,7 @@ from common.bridge import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
 from common.private_files import make_usable_folder, write_private
 from common.rpc.peers import Peer, Role
+from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from common.systemd_notify import ServiceManager
 from common.values import HostAccess
@@ -216,6 +217,7 @@ class RegionService:
                 on_lost=attendance.left,
                 on_event=attendance.told,
             ),
+            limits=Limits.of_silence(settings.link_silence_s),
         )
         accounts = Accounts(database)
         events = Events(database)

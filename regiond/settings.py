@@ -8,6 +8,7 @@ from attrs import frozen
 
 from common.errors import BadSettings
 from common.logging import LEVELS
+from common.rpc.session import SILENCE_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
@@ -37,6 +38,9 @@ class RegionSettings:
     )
     refresh_every_s: float = setting(
         300.0, "Seconds between two looks at each host, give or take a quarter.", at_least=5, at_most=86400
+    )
+    link_silence_s: float = setting(
+        SILENCE_S, "Seconds without a word after which the other end of a link counts as gone.", at_least=3, at_most=600
     )
     log_level: str = setting("info", "How much is logged.", choices=LEVELS)
 

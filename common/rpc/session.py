@@ -44,6 +44,7 @@ from common.rpc.outputs import Ended, EventArrived, Opened, Output
 
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 1
+SILENCE_S = 45.0
 
 
 @frozen(kw_only=True)
@@ -56,8 +57,13 @@ class Limits:
     max_deadline_s: float | None = None  # longer ones are cut
     takes_events: bool = True
     hello_timeout_s: float = 10.0
-    ping_after_s: float = 15.0
-    silence_timeout_s: float = 45.0
+    ping_after_s: float = SILENCE_S / 3
+    silence_timeout_s: float = SILENCE_S
+
+    @classmethod
+    def of_silence(cls, silence_s: float) -> Limits:
+        """The defaults, for an end that gives up the other after `silence_s` without a word, having asked once."""
+        return cls(ping_after_s=silence_s / 3, silence_timeout_s=silence_s)
 
 
 class Session:

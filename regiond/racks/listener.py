@@ -26,6 +26,7 @@ ADMIT_RETRY_S = 2.0
 STOP_DEADLINE_S = 10.0
 MAX_ANONYMOUS = 32
 ANONYMOUS_LIFETIME_S = 15.0
+MEMBERS = Limits()
 ANONYMOUS = Limits(
     max_frame_bytes=64 * 1024,
     max_calls=1,
@@ -76,14 +77,16 @@ class _Guest:
 
 
 class Listener:
-    """`name` is the region's, for people. Port 0 takes a free one; `port` says which."""
+    """`name` is the region's, for people. Port 0 takes a free one; `port` says which. `limits` hold for members."""
 
-    def __init__(self, *, host: str, port: int, tls: RegionTls, name: str, reception: Reception) -> None:
+    def __init__(
+        self, *, host: str, port: int, tls: RegionTls, name: str, reception: Reception, limits: Limits = MEMBERS
+    ) -> None:
         self._host = host
         self._wanted_port = port
         self._tls = tls
         self._reception = reception
-        self._sides = {role: _side(role, name, reception) for role in (Role.RACK, Role.CLIENT, Role.ANONYMOUS)}
+        self._sides = {role: _side(role, name, reception, limits) for role in (Role.RACK, Role.CLIENT, Role.ANONYMOUS)}
         self._guests: dict[_Guest, asyncio.Task[None]] = {}
         self._listening: IListeningPort | None = None
 
@@ -229,7 +232,7 @@ class Listener:
         return sum(1 for guest in self._guests if guest.peer is not None and guest.peer.role is Role.ANONYMOUS)
 
 
-def _side(role: Role, name: str, reception: Reception) -> Side:
+def _side(role: Role, name: str, reception: Reception, limits: Limits) -> Side:
     everything: set[Command[Any, Any]] = {command for handlers in reception.handlers.values() for command in handlers}
     own = reception.handlers.get(role, {})
     return Side(
@@ -237,7 +240,7 @@ def _side(role: Role, name: str, reception: Reception) -> Side:
         name=name,
         handlers={**refusing(everything - set(own)), **own},
         on_event=None if role is Role.ANONYMOUS else reception.on_event,
-        limits=ANONYMOUS if role is Role.ANONYMOUS else Limits(),
+        limits=ANONYMOUS if role is Role.ANONYMOUS else limits,
     )
 
 
