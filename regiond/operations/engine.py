@@ -134,16 +134,22 @@ class Engine:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(store.LEASE_S / 3)
-            held = {operation_id: task for operation_id, (_, task) in self._running.items()}
-            if not held:
-                continue
             try:
-                async with self._database.connection() as db:
-                    kept = await store.renew(db, self._owner, held)
+                await self.renew()
             except DatabaseUnavailable:
                 continue  # the lease outlives two missed renewals; after that the fence keeps us from writing
             except Exception:
                 log.exception("renewing_leases_hit_a_bug")
-                continue
-            for operation_id in held.keys() - kept:
-                held[operation_id].cancel()  # only those asked about: others were begun meanwhile
+
+    async def renew(self) -> None:
+        """Hold on to what runs here, and stop what another process has taken over meanwhile."""
+        held = dict(self._running)
+        if not held:
+            return
+        async with self._database.connection() as db:
+            kept = await store.renew(db, self._owner, held)
+        for operation_id in held.keys() - kept:  # only those asked about: others were begun meanwhile
+            operation, attempt = held[operation_id]
+            if not attempt.done():
+                log.warning("lease_lost", kind=operation.kind.value, operation=operation_id, attempt=operation.attempt)
+                attempt.cancel()
