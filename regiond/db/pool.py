@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -31,6 +32,7 @@ OLDEST_POSTGRESQL = 15  # `unique nulls not distinct`
 CONNECT_DEADLINE_S = 10.0
 STATEMENT_DEADLINE_S = 25.0  # the server's own, shorter than the client's, so that its words arrive
 COMMAND_DEADLINE_S = 30.0
+RETRY_AFTER_S = (0.02, 0.1)
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -109,6 +111,8 @@ class Database:
             except CONFLICTS:
                 if not left:
                     raise
+                # At once, it could take the rows again before the winner wakes up, and they would meet anew.
+                await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311  # keeps two apart, no secret
         raise ValueError(f"tries={tries} is not at least 1")
 
     async def ping(self) -> None:

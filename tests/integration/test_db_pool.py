@@ -153,7 +153,7 @@ async def test_losing_a_deadlock_is_tried_again(database: Database) -> None:
     await asyncio.gather(change("a", "b"), change("b", "a"))
     async with database.connection() as db:
         assert await db.fetchval("select array_agg(distinct description) from zone where name in ('a', 'b')") == ["xx"]
-    assert runs == 3
+    assert runs > 2
 
 
 async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
