@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from regiond.accounts.model import Caller
 from regiond.ledger import store as ledger
 from regiond.service import API_KEY_FILE, Region, RegionService
 from regiond.settings import RegionSettings
+from tests.holding import hold
 from tests.waiting import eventually
 
 
@@ -95,6 +96,10 @@ class Installation:
         """What the simulated hypervisor really holds."""
         with closing(sqlite3.connect(self.folder / "simulated" / f"{name}.sqlite")) as store:
             return sorted(row[0] for row in store.execute("select name from guest"))
+
+    def held(self, *calls: str, name: str = "sim") -> AbstractContextManager[None]:
+        """The simulated hypervisor answers none of these calls, or none at all, for as long as this lasts."""
+        return hold(self.folder / "simulated", name, *calls)
 
     async def ledger_faults(self) -> list[str]:
         async with self.region.parts.database.connection() as db:

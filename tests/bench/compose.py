@@ -52,7 +52,8 @@ def _line(what: str, times: Times, driver: Times, wanted_ms: float | None = None
 async def _driver_alone(bench: Bench) -> Times:
     """The simulated driver in this process, with nobody between."""
     address = SimulatedAddress.parse(f"simulated:alone?{HARDWARE}")
-    driver = SimulatedDriver(address, bench.new_folder("driver"), Pace(address, Chances().of(address)))
+    folder = bench.new_folder("driver")
+    driver = SimulatedDriver(address, folder, Pace(address, Chances().of(address), hold=folder / "alone.hold"))
 
     async def compose(number: int) -> None:
         driver.compose(_spec(number))

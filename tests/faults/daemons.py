@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,22 @@ from innkeeper.http import Api, Body, api_url
 from regiond.db.pool import connect
 from regiond.ledger import store as ledger
 from regiond.service import API_KEY_FILE
+from tests.holding import hold
+from tests.ports import free_port
 from tests.waiting import eventually
 
 NO_PREFIX: tuple[str, ...] = ()
 NOTHING: Mapping[str, str] = {}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
 @define(kw_only=True)
 class Daemons:
-    """`rack_prefix` is put before the rack's command: a namespace to enter, say."""
+    """`rack_prefix` is put before the rack's command: a namespace to enter, say. `settings` are of all daemons."""
 
     folder: Path
     server_folder: Path
     rack_prefix: tuple[str, ...] = NO_PREFIX
+    settings: Mapping[str, str] = NOTHING
     http_port: int = field(factory=free_port)
     rpc_port: int = field(factory=free_port)
     dsn: str = ""
@@ -85,17 +81,22 @@ class Daemons:
 
     async def start_second_rack(self) -> None:
         """With an identity of its own, linked to the region that is asked."""
-        own = {"INNKEEPER_STATE": str(self.folder / "rack-2")}
-        token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
-        joining = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rackd", "join", "--name", "second", token, env=self._environment() | own
-        )
-        assert await joining.wait() == 0
-        self._spawn("rack-2", (sys.executable, "-m", "rackd", "run"), own)
+        await self.start_another_rack("second")
+
+    async def start_another_rack(self, name: str, prefix: tuple[str, ...] = NO_PREFIX) -> None:
+        """It joins when it is new; the process goes by `rack-NAME`. `prefix` as `rack_prefix`."""
+        own = {"INNKEEPER_STATE": str(self.folder / f"rack-{name}")}
+        if not (self.folder / f"rack-{name}").exists():
+            token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
+            joining = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "rackd", "join", "--name", name, token, env=self._environment() | own
+            )
+            assert await joining.wait() == 0
+        self._spawn(f"rack-{name}", (*prefix, sys.executable, "-m", "rackd", "run"), own)
 
         async def is_linked() -> bool:
             racks = (await self.api.get("racks/")).json()
-            return any(rack["name"] == "second" and rack["connected"] for rack in racks)
+            return any(rack["name"] == name and rack["connected"] for rack in racks)
 
         await eventually(is_linked)
 
@@ -108,7 +109,7 @@ class Daemons:
             return
         process = self.running.pop(name)
         process.kill()
-        process.wait(10)
+        process.wait(30)
 
     async def start_again(self, name: str) -> None:
         if name == "postgres":
@@ -172,6 +173,14 @@ class Daemons:
 
         return str(await eventually(state, deadline_s=deadline_s))
 
+    def held(self, name: str, *calls: str) -> AbstractContextManager[None]:
+        """The simulated host answers none of these calls, or none at all, for as long as this lasts."""
+        return hold(self.folder / "simulated", name, *calls)
+
+    def has_begun(self, what: str, rack: str = "rack") -> bool:
+        """Whether a thread of the rack is about this work, or was."""
+        return f'"what": "{what}"' in (self.folder / f"{rack}.log").read_text()
+
     async def ledger_faults(self) -> list[str]:
         db = await connect(self.dsn, application_name="test")
         try:
@@ -193,4 +202,5 @@ class Daemons:
             "INNKEEPER_HTTP_PORT": str(self.http_port),
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
+            **{f"INNKEEPER_{key.upper()}": value for key, value in self.settings.items()},
         }

@@ -246,15 +246,16 @@ async def test_an_adoption_that_fails_leaves_the_guest_foreign(tmp_path: Path, d
 async def test_a_cancelled_adoption_takes_the_mark_off_again(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(guests=1, delay_ms=300)
-        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+        host = await innkeeper.add_simulated(guests=1)
 
         async def state(wanted: str) -> Any:
             found = await innkeeper.get(f"operations/{operation['id']}/")
             return found if wanted in (found["step"], found["state"]) else None
 
-        await eventually(lambda: state("put_mark"))
-        await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
+        with innkeeper.held("mark guest"):
+            operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+            await eventually(lambda: state("put_mark"))
+            await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
         ended = await eventually(lambda: state("cancelled"))
         assert ended["undone"] == ["mark taken off the guest", "machine record removed"]
         assert marks(innkeeper) == {"foreign-0001": None}
@@ -265,8 +266,7 @@ async def test_a_cancelled_adoption_takes_the_mark_off_again(tmp_path: Path, dat
 async def test_an_adoption_goes_on_through_a_rack_that_comes_back(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(guests=1, delay_ms=300)
-        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+        host = await innkeeper.add_simulated(guests=1)
 
         async def found() -> Any:
             return await innkeeper.get(f"operations/{operation['id']}/")
@@ -277,9 +277,11 @@ async def test_an_adoption_goes_on_through_a_rack_that_comes_back(tmp_path: Path
         async def has_ended() -> bool:
             return bool((await found())["state"] == "succeeded")
 
-        await eventually(is_marking)
-        await innkeeper.stop_rack("rack")
-        assert (await innkeeper.get("machines/"))[0]["status_name"] == "Commissioning"
+        with innkeeper.held("mark guest"):
+            operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+            await eventually(is_marking)
+            await innkeeper.stop_rack("rack")
+            assert (await innkeeper.get("machines/"))[0]["status_name"] == "Commissioning"
         await innkeeper.start_rack()
         await eventually(has_ended)
         (machine,) = await innkeeper.get("machines/")

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -19,20 +18,15 @@ from attrs import field, frozen
 
 from development import processes
 from tests.lab.needs import why_no_libvirt
+from tests.ports import free_port
 from tests.waiting import eventually, settle
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ADDRESS = "qemu:///system"
 UP = "Ctrl-C stops all that was started here"
-START_S = 100.0
+START_S = 110.0
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(why_no_libvirt() is not None, reason=why_no_libvirt() or "")]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        number: int = server.getsockname()[1]
-    return number
 
 
 @frozen(kw_only=True)
@@ -254,7 +248,7 @@ async def test_a_daemon_that_is_killed_is_started_again(running: Place) -> None:
             return False
         return True
 
-    await eventually(ready, deadline_s=40.0)
+    await eventually(ready, deadline_s=90.0)
     assert "regiond was ended by signal 9; starting it again in 1 s." in running.said
 
 

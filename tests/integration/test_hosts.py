@@ -378,12 +378,13 @@ async def test_a_decompose_that_fails_keeps_the_host_and_names_the_machine(tmp_p
 async def test_a_removal_waits_for_the_compose_that_is_under_way(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=150)
-        composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="late"))
-        await eventually(lambda: count(innkeeper, "machine"))
-        removal = await remove(innkeeper, host["id"])
-        with pytest.raises(InnkeeperError, match="removed"):
-            await innkeeper.compose(host["id"])
+        host = await innkeeper.add_simulated()
+        with innkeeper.held("make volume"):
+            composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="late"))
+            await eventually(lambda: count(innkeeper, "machine"))
+            removal = await remove(innkeeper, host["id"])
+            with pytest.raises(InnkeeperError, match="removed"):
+                await innkeeper.compose(host["id"])
         await composing
         assert (await ended(innkeeper, removal["id"]))["state"] == "succeeded"
         assert innkeeper.simulated_guests() == ["late"]
@@ -393,11 +394,12 @@ async def test_a_removal_waits_for_the_compose_that_is_under_way(tmp_path: Path,
 async def test_a_removal_with_decompose_destroys_what_is_being_composed_too(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=100, cores=8)
+        host = await innkeeper.add_simulated(cores=8)
         await innkeeper.compose(host["id"], hostname="first", cores=1)
-        composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="second", cores=1))
-        await eventually(lambda: _machines(innkeeper, 2))
-        removal = await remove(innkeeper, host["id"], decompose=True)
+        with innkeeper.held("make volume"):
+            composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="second", cores=1))
+            await eventually(lambda: _machines(innkeeper, 2))
+            removal = await remove(innkeeper, host["id"], decompose=True)
         await composing
         assert (await ended(innkeeper, removal["id"]))["state"] == "succeeded"
         assert innkeeper.simulated_guests() == []
@@ -429,27 +431,30 @@ async def test_composes_and_a_removal_at_once_leave_no_machine_without_a_host(
 async def test_many_who_remove_a_host_at_once_share_one_operation(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=50)
+        host = await innkeeper.add_simulated()
         await innkeeper.compose(host["id"])
-        removals = await asyncio.gather(*(remove(innkeeper, host["id"], decompose=True) for _ in range(5)))
-        assert len({one["id"] for one in removals}) == 1
-        with pytest.raises(InnkeeperError, match="being removed with its machines already"):
-            await remove(innkeeper, host["id"], decompose=False)
+        with innkeeper.held():
+            removals = await asyncio.gather(*(remove(innkeeper, host["id"], decompose=True) for _ in range(5)))
+            assert len({one["id"] for one in removals}) == 1
+            with pytest.raises(InnkeeperError, match="being removed with its machines already"):
+                await remove(innkeeper, host["id"], decompose=False)
         assert (await ended(innkeeper, removals[0]["id"]))["state"] == "succeeded"
 
 
 async def test_a_host_that_is_removed_during_a_refresh_leaves_nothing(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(guests=2, delay_ms=100)
-        refreshing = asyncio.create_task(innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh"))
-        await eventually(lambda: _step(innkeeper, "discover"))
-        assert (await innkeeper.delete(f"vm-hosts/{host['id']}/")).status == 204
+        host = await innkeeper.add_simulated(guests=2)
+        with innkeeper.held():
+            refreshing = asyncio.create_task(innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh"))
+            await eventually(lambda: _step(innkeeper, "discover"))
+            removal = await remove(innkeeper, host["id"])
+        assert (await ended(innkeeper, removal["id"]))["state"] == "succeeded"
         with pytest.raises(NotFound):
             await refreshing
         for table in ("vm_host", "server", "guest", "claim"):
             assert await count(innkeeper, table) == 0, table
-        assert (await innkeeper.add_simulated(guests=2, delay_ms=100))["used"]["cores"] == 2
+        assert (await innkeeper.add_simulated(guests=2))["used"]["cores"] == 2
 
 
 async def test_refreshes_and_removals_at_once_never_meet_a_bug(tmp_path: Path, database_url: str) -> None:

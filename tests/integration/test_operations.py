@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,19 @@ async def test_a_region_that_stops_in_the_middle_of_a_compose_hands_it_to_the_ot
     tmp_path: Path, database_url: str
 ) -> None:
     async with installed(tmp_path, database_url) as two:
+        held = ExitStack()
         async with AsyncExitStack() as first:
             one = await first.enter_async_context(second_region(two))
             await start_rack_of("rack", one, two)
-            host = await one.add_simulated(delay_ms=300)
+            host = await one.add_simulated()
             await two.region.parts.engine.stop()  # so that the one that will stop has it
+            held.enter_context(two.held("make volume"))
             operation_id = await compose_later(one, host["id"], hostname="moved")
             await at_host(two, operation_id)
             two.region.parts.engine.start()
             two.racks.update(one.racks)
             one.racks.clear()
+        held.close()
         operation = await in_state(two, operation_id, "succeeded", "failed")
         assert operation["state"] == "succeeded"
         assert (await two.region.parts.services.operations.read(operation_id)).attempt == 2
@@ -95,14 +98,23 @@ async def test_a_region_that_froze_in_the_middle_of_a_compose_comes_too_late(tmp
     """Its lease lapsed while the host was at work: the other region has gone on, and one VM comes of it."""
     async with installed(tmp_path, database_url) as one, second_region(one) as two:
         await start_rack_of("rack", one, two)
-        host = await one.add_simulated(delay_ms=300)
+        host = await one.add_simulated()
         await two.region.parts.engine.stop()
-        operation_id = await compose_later(one, host["id"], hostname="once")
-        await at_host(one, operation_id)
-        one.region.parts.engine.wake = lambda: None  # type: ignore[method-assign]  # frozen: it does not look for work
-        async with two.region.parts.database.connection() as db:
-            await db.execute("update operation set lease_until = now() - interval '1 second'")
-        two.region.parts.engine.start()
+
+        async def taken_over() -> bool:
+            async with two.region.parts.database.connection() as db:
+                await db.execute(
+                    "update operation set lease_until = now() - interval '1 second' where id = $1 and attempt = 1",
+                    operation_id,
+                )
+                return bool(await db.fetchval("select attempt = 2 from operation where id = $1", operation_id))
+
+        with one.held("make volume"):
+            operation_id = await compose_later(one, host["id"], hostname="once")
+            await at_host(one, operation_id)
+            one.region.parts.engine.wake = lambda: None  # type: ignore[method-assign]  # frozen: it looks for no work
+            two.region.parts.engine.start()
+            await eventually(taken_over)
         await in_state(two, operation_id, "succeeded", "failed")
         operation = await two.region.parts.services.operations.read(operation_id)
         assert (operation.state, operation.attempt) == ("succeeded", 2)
@@ -133,10 +145,11 @@ async def test_a_running_compose_that_is_cancelled_leaves_nothing_on_the_host(
 ) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=200)
-        operation_id = await compose_later(innkeeper, host["id"], storage="8,8")
-        await at_host(innkeeper, operation_id)
-        await innkeeper.post(f"operations/{operation_id}/", op="cancel")
+        host = await innkeeper.add_simulated()
+        with innkeeper.held("make volume"):
+            operation_id = await compose_later(innkeeper, host["id"], storage="8,8")
+            await at_host(innkeeper, operation_id)
+            await innkeeper.post(f"operations/{operation_id}/", op="cancel")
         operation = await in_state(innkeeper, operation_id, "cancelled", "failed")
         assert operation["state"] == "cancelled"
         assert operation["undone"][0] == "guest and volumes removed from the host"
@@ -170,7 +183,7 @@ async def test_a_delete_that_is_cancelled_while_it_waits_keeps_the_machine(tmp_p
 async def test_what_acts_on_a_machine_keeps_others_off_it(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=100)
+        host = await innkeeper.add_simulated()
         made = await innkeeper.compose(host["id"], hostname="web")
         path = f"machines/{made['system_id']}/"
 
@@ -181,21 +194,24 @@ async def test_what_acts_on_a_machine_keeps_others_off_it(tmp_path: Path, databa
                 return int(error.details["status"])
             return 200
 
-        statuses = sorted(await asyncio.gather(*(one(op) for op in ("power_on", "power_off") * 3)))
-        assert statuses == [200] + [409] * 5
+        with innkeeper.held("power"):
+            asking = [asyncio.create_task(one(op)) for op in ("power_on", "power_off") * 3]
+            await eventually(lambda: sum(asked.done() for asked in asking) == 5)
+        assert sorted(await asyncio.gather(*asking)) == [200] + [409] * 5
 
 
 async def test_a_machine_that_is_being_composed_cannot_be_deleted_or_powered(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=200)
-        operation_id = await compose_later(innkeeper, host["id"], hostname="web")
-        (machine,) = await innkeeper.get("machines/")
-        path = f"machines/{machine['system_id']}/"
-        for refused in (innkeeper.delete(path), innkeeper.post(path, op="power_on")):
-            with pytest.raises(InnkeeperError, match="still being composed") as error:
-                await refused
-            assert error.value.details["status"] == 409
+        host = await innkeeper.add_simulated()
+        with innkeeper.held("make volume"):
+            operation_id = await compose_later(innkeeper, host["id"], hostname="web")
+            (machine,) = await innkeeper.get("machines/")
+            path = f"machines/{machine['system_id']}/"
+            for refused in (innkeeper.delete(path), innkeeper.post(path, op="power_on")):
+                with pytest.raises(InnkeeperError, match="still being composed") as error:
+                    await refused
+                assert error.value.details["status"] == 409
         await in_state(innkeeper, operation_id, "succeeded")
         assert (await innkeeper.delete(path)).status == 204
 
@@ -244,13 +260,14 @@ async def test_one_key_and_one_name_at_once_is_one_machine(tmp_path: Path, datab
 async def test_who_waits_too_long_hears_which_operation_goes_on(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(delay_ms=100)
-        operation_id = await compose_later(innkeeper, host["id"])
+        host = await innkeeper.add_simulated()
         operations = innkeeper.region.parts.services.operations
-        with pytest.raises(OperationPending, match=f"operations/{operation_id}/") as pending:
-            await operations.wait(operation_id, timeout_s=0.1)
+        with innkeeper.held():
+            operation_id = await compose_later(innkeeper, host["id"])
+            with pytest.raises(OperationPending, match=f"operations/{operation_id}/") as pending:
+                await operations.wait(operation_id, timeout_s=0.1)
         assert pending.value.details["operation"] == operation_id
-        done = await operations.wait(operation_id, timeout_s=20)
+        done = await operations.wait(operation_id, timeout_s=60)
         assert done.state == "succeeded"
 
 

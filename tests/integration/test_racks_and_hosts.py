@@ -71,7 +71,7 @@ async def test_a_rack_that_joins_later_reaches_every_host_by_itself(tmp_path: Pa
         async def reaches_all() -> bool:
             return await reached(innkeeper, "second") == ["a", "b", "c"]
 
-        await eventually(reaches_all, deadline_s=5)
+        await eventually(reaches_all, deadline_s=30)
         await innkeeper.stop_rack("first")
         for host in hosts:
             await innkeeper.compose(host["id"], cores=1, memory=1024)
@@ -94,19 +94,20 @@ async def test_hosts_that_were_added_before_any_rack_are_looked_at_when_one_join
 async def test_a_removed_rack_is_refused_and_its_work_goes_through_another(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack("first")
-        host = await innkeeper.add_simulated(delay_ms=200)
+        host = await innkeeper.add_simulated()
         await innkeeper.start_rack("second")
-        composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
         operations = innkeeper.region.parts.services.operations
 
         async def is_at_host() -> bool:
             return any(one.kind == "compose" and one.reached_host for one in await operations.list())
 
-        await eventually(is_at_host)
-        await innkeeper.region.parts.services.racks.remove(innkeeper.admin, await rack_id(innkeeper, "first"))
+        with innkeeper.held("make volume"):
+            composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
+            await eventually(is_at_host)
+            await innkeeper.region.parts.services.racks.remove(innkeeper.admin, await rack_id(innkeeper, "first"))
+            await eventually(lambda: not innkeeper.links("first"))
         await composing
         assert innkeeper.simulated_guests() == ["web"]
-        assert not innkeeper.links("first")
         assert [rack.name for rack in await innkeeper.region.parts.services.racks.list()] == ["second"]
         assert await reached(innkeeper, "first") == []
 
@@ -169,8 +170,9 @@ async def test_many_hosts_that_come_back_at_once_are_taken_in_at_once(tmp_path: 
 
         assert len({operation.id for operation in begun}) == 16
         await eventually(lambda: are("unreachable"))
+        innkeeper.region.parts.database._acquire_deadline_s = 600.0  # who waits for another's connection waits for good
         await innkeeper.run_rack("rack")
-        await eventually(lambda: are("ready"), deadline_s=9)
+        await eventually(lambda: are("ready"))
 
 
 # Programs

@@ -11,11 +11,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.daemons import free_port
 from tests.lab.needs import why_no_libvirt
+from tests.ports import free_port
 
 SSHD = "/usr/sbin/sshd"
-START_S = 10.0
+START_S = 60.0
 
 
 def why_no_own_sshd() -> str | None:
@@ -70,7 +70,7 @@ class OwnSshd:
         if self._process is not None:
             logins = _children(self._process.pid)
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(30)
             for process in logins:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)

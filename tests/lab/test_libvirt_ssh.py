@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from common.values import DriverType, HostAccess
 from rackd.drivers.libvirt.opening import LibvirtOpening
 from rackd.drivers.libvirt.ssh import fingerprint, public_key
 from tests.lab.conftest import INSTALLATION
+from tests.ports import free_port
 
 OPENING = LibvirtOpening()
 
@@ -54,9 +54,7 @@ def sshd_with_every_key(access: HostAccess, tmp_path: Path) -> Iterator[int]:
     for kind in ("rsa", "ecdsa", "ed25519"):
         subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", tmp_path / kind], check=True)
         options += ["-h", str(tmp_path / kind)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     for option in (
         "ListenAddress=127.0.0.1",
         f"AuthorizedKeysFile={tmp_path}/authorized_keys",

@@ -33,6 +33,7 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.drivers.simulated.store import Store
+from tests.holding import hold
 from tests.waiting import eventually
 
 INSTALLATION = UUID("0a1b2c3d-0000-4000-8000-000000000001")
@@ -202,7 +203,7 @@ def test_closing_ends_a_call_that_hangs(host: Open) -> None:
     assert driver.reach() == "1.0"
 
 
-_COMPOSE_SLOWLY = """
+_COMPOSE = """
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -212,7 +213,7 @@ from rackd.drivers.simulated.driver import SimulatedHosts
 folder, machine = sys.argv[1:]
 owner = UUID("0a1b2c3d-0000-4000-8000-000000000001")
 access = HostAccess(
-    host_id=1, driver=DriverType.SIMULATED, address="simulated:a?delay_ms=250", installation_id=owner
+    host_id=1, driver=DriverType.SIMULATED, address="simulated:a", installation_id=owner
 )
 disks = tuple(DiskSpec(volume=f"v{i}", pool_id="default", size_bytes=1000, serial=f"s{i}") for i in range(2))
 SimulatedHosts(Path(folder)).open(access).compose(
@@ -222,8 +223,8 @@ SimulatedHosts(Path(folder)).open(access).compose(
 """
 
 
-def start_slow_compose(folder: Path, machine: UUID) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _COMPOSE_SLOWLY, str(folder), str(machine)])
+def start_compose(folder: Path, machine: UUID) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _COMPOSE, str(folder), str(machine)])
 
 
 @pytest.mark.fault
@@ -234,14 +235,15 @@ async def test_a_compose_killed_between_its_steps_is_finished_by_the_next_rack(h
 
     def half_made() -> bool:
         with store.reading() as db:
-            return guests.volume_owner(db, "default", "v0") is not None
+            return guests.volume_owner(db, "default", "v1") is not None
 
-    rack = start_slow_compose(tmp_path, machine)
-    try:
-        await eventually(half_made)
-    finally:
-        os.kill(rack.pid, signal.SIGKILL)
-        rack.wait(timeout=10)
+    with hold(tmp_path, "a", "define guest"):
+        rack = start_compose(tmp_path, machine)
+        try:
+            await eventually(half_made)
+        finally:
+            os.kill(rack.pid, signal.SIGKILL)
+            rack.wait(timeout=30)
     store.close()
     assert driver.discover().guests == ()
     made = GuestSpec(

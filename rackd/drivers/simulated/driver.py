@@ -52,7 +52,8 @@ class SimulatedHosts:
 
     def open(self, access: HostAccess) -> Driver:
         address = SimulatedAddress.parse(access.address)
-        return SimulatedDriver(address, self._folder, Pace(address, self._chances.of(address)))
+        pace = Pace(address, self._chances.of(address), hold=self._folder / f"{address.name}.hold")
+        return SimulatedDriver(address, self._folder, pace)
 
 
 class SimulatedDriver(Plain):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+from pathlib import Path
 
 from common.errors import DriverFailed, HostUnreachable
 from common.simulated_address import SimulatedAddress
+
+_HELD_LOOK_S = 0.01
 
 
 class Chances:
@@ -21,11 +24,16 @@ class Chances:
 
 
 class Pace:
-    """Stands before every call to the host."""
+    """Stands before every call to the host.
 
-    def __init__(self, address: SimulatedAddress, chance: random.Random) -> None:
+    While there is a file `hold`, the host answers none of the calls that the file names, one a line, or none at all
+    when it is empty: whoever wants to see what becomes of a call in the middle can take all the time they need.
+    """
+
+    def __init__(self, address: SimulatedAddress, chance: random.Random, *, hold: Path) -> None:
         self._address = address
         self._chance = chance
+        self._hold = hold
         self._closed = threading.Event()
 
     def call(self, what: str) -> None:
@@ -33,10 +41,12 @@ class Pace:
 
         Raises HostUnreachable or DriverFailed when this call is one that fails, HostUnreachable after `close`.
         """
-        self._wait(self._address.delay_ms, what)
+        while self._is_held(what):
+            self._wait(_HELD_LOOK_S, what)
+        self._wait(self._address.delay_ms / 1000, what)
         if self._chance.random() >= self._address.fault_rate:
             return
-        self._wait(self._address.hang_ms, what)
+        self._wait(self._address.hang_ms / 1000, what)
         if self._chance.random() < 0.5:
             raise HostUnreachable(f"{self._address.identity}: simulated loss of the connection during {what}")
         raise DriverFailed(f"{self._address.identity}: simulated failure of {what}")
@@ -44,6 +54,13 @@ class Pace:
     def close(self) -> None:
         self._closed.set()
 
-    def _wait(self, time_ms: int, what: str) -> None:
-        if self._closed.wait(time_ms / 1000) if time_ms else self._closed.is_set():
+    def _is_held(self, what: str) -> bool:
+        try:
+            named = self._hold.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return not named or what in named
+
+    def _wait(self, time_s: float, what: str) -> None:
+        if self._closed.wait(time_s) if time_s else self._closed.is_set():
             raise HostUnreachable(f"{self._address.identity}: the connection was closed during {what}")

@@ -1,0 +1,26 @@
+"""TCP ports for processes of tests, which take them later than they are chosen, and again after they were killed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+
+# Below the ports from which the kernel gives connections theirs: while a killed daemon is away, nobody gets its port,
+# and nobody who dials it meets itself.
+_FIRST, _COUNT = 20000, 10000
+_numbers = itertools.count(os.getpid() * 37)  # tests of several processes start apart from each other
+
+
+def free_port() -> int:
+    """A port of the loopback address where nobody listens, never the same twice in one process."""
+    for number in itertools.islice(_numbers, _COUNT):
+        port = _FIRST + number % _COUNT
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemons do
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError(f"every port from {_FIRST} to {_FIRST + _COUNT - 1} is taken")
