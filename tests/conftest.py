@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -16,6 +17,10 @@ from tests.waiting import settle
 pytest_plugins = ["tests.database"]
 
 TEST_DEADLINE_S = 120.0
+
+# How long an example takes says what else the machine does. The rest stays as it is here, or in CI.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def _in_task(

@@ -18,7 +18,7 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-async def eventually(check: Callable[[], Any], *, deadline_s: float = 20.0, every_s: float = 0.02) -> Any:
+async def eventually(check: Callable[[], Any], *, deadline_s: float = 60.0, every_s: float = 0.02) -> Any:
     """The first truthy answer of `check`, which may be async; fails with the last answer when `deadline_s` is over."""
     answer: Any = None
     try:

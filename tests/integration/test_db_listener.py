@@ -101,5 +101,5 @@ async def test_stopping_while_the_server_is_away_ends_at_once(database: Database
              where application_name = 'innkeeper-notifications' and datname = current_database()
         """)
     await eventually(lambda: not notifications.connected)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await notifications.stop()

@@ -74,7 +74,7 @@ async def dump(innkeeper: Installation) -> str:
 async def fetched(innkeeper: Installation, url: str) -> str:
     """What `curl` gets there: nobody signs."""
     program = await asyncio.create_subprocess_exec("curl", "-sS", url, stdout=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         told, _ = await program.communicate()
     return told.decode()
 
