@@ -145,6 +145,7 @@ def network_as_before() -> Iterator[None]:
         virsh("net-destroy", name)
 
 
+@pytest.mark.deadline(400)
 async def test_stopping_leaves_only_the_vm_and_the_next_run_finds_it_also_after_a_kill(tmp_path: Path) -> None:
     place = Place(state=tmp_path / "state")
     run = await place.start()

@@ -54,9 +54,9 @@ def region(tmp_path: Path) -> Iterator[Region]:
 
 async def test_calls_go_both_ways_over_one_link(region: Region) -> None:
     rack = await dial(region)
-    assert await rack.link.call(ECHO, Text(text="up"), deadline_s=5) == Text(text="up")
+    assert await rack.link.call(ECHO, Text(text="up"), deadline_s=30) == Text(text="up")
     [link] = await eventually(lambda: region.links)
-    assert await link.call(ECHO, Text(text="down"), deadline_s=5) == Text(text="down")
+    assert await link.call(ECHO, Text(text="down"), deadline_s=30) == Text(text="down")
     assert (link.peer.role, link.peer.name, rack.link.peer.role) == (Role.RACK, "r1", Role.REGION)
     await rack.end()
     assert await eventually(lambda: region.lost) == [link]
@@ -65,16 +65,16 @@ async def test_calls_go_both_ways_over_one_link(region: Region) -> None:
 async def test_a_handlers_error_reaches_the_caller_with_its_details_and_the_link_lives(region: Region) -> None:
     rack = await dial(region)
     with pytest.raises(DriverFailed, match="the host said: no") as failed:
-        await rack.link.call(FAIL, Text(text="no"), deadline_s=5)
+        await rack.link.call(FAIL, Text(text="no"), deadline_s=30)
     assert failed.value.details == {"host": "h1"}
-    assert await rack.link.call(ECHO, Text(text="still here"), deadline_s=5)
+    assert await rack.link.call(ECHO, Text(text="still here"), deadline_s=30)
     await rack.end()
 
 
 async def test_a_bug_in_a_handler_is_told_by_reference_only(region: Region) -> None:
     rack = await dial(region)
     with pytest.raises(InternalError, match="reference") as failed:
-        await rack.link.call(BUG, Text(text="hunter2"), deadline_s=5)
+        await rack.link.call(BUG, Text(text="hunter2"), deadline_s=30)
     assert "hunter2" not in str(failed.value)
     await rack.end()
 
@@ -82,17 +82,17 @@ async def test_a_bug_in_a_handler_is_told_by_reference_only(region: Region) -> N
 async def test_an_unknown_command_is_unsupported(region: Region) -> None:
     rack = await dial(region)
     with pytest.raises(Unsupported, match=r"test\.unknown"):
-        await rack.link.call(UNKNOWN, Text(text=""), deadline_s=5)
+        await rack.link.call(UNKNOWN, Text(text=""), deadline_s=30)
     await rack.end()
 
 
 async def test_what_fits_no_frame_fails_its_call_only(region: Region) -> None:
     rack = await dial(region)
     with pytest.raises(InvalidRequest, match="a frame holds"):
-        await rack.link.call(ECHO, Text(text="x" * 2_000_000), deadline_s=5)
+        await rack.link.call(ECHO, Text(text="x" * 2_000_000), deadline_s=30)
     with pytest.raises(InternalError, match="a frame holds"):
-        await rack.link.call(HUGE, Text(text=""), deadline_s=5)
-    assert await rack.link.call(ECHO, Text(text="fits"), deadline_s=5)
+        await rack.link.call(HUGE, Text(text=""), deadline_s=30)
+    assert await rack.link.call(ECHO, Text(text="fits"), deadline_s=30)
     await rack.end()
 
 
@@ -111,7 +111,7 @@ async def test_cancelling_the_caller_cancels_the_handler_at_the_other_end(region
 async def test_the_deadline_ends_the_call_on_both_ends(region: Region) -> None:
     rack = await dial(region)
     with pytest.raises(DeadlineExceeded):
-        await rack.link.call(STUCK, Text(text="late"), deadline_s=0.05)
+        await rack.link.call(STUCK, Text(text="late"), deadline_s=0.5)  # enough to begin
     assert await eventually(lambda: region.behaviour.stopped) == ["late"]
     assert await eventually(lambda: rack.link.is_quiet)
     await rack.end()
@@ -127,7 +127,7 @@ async def test_a_link_lost_in_the_middle_of_a_call_fails_it_and_stops_its_handle
     await region.links[0].closed()
     assert region.behaviour.stopped == ["cut"]
     with pytest.raises(LinkLost):
-        await rack.link.call(ECHO, Text(text="too late"), deadline_s=5)
+        await rack.link.call(ECHO, Text(text="too late"), deadline_s=30)
     await rack.link.closed()
 
 
@@ -139,7 +139,7 @@ async def test_a_large_stream_arrives_in_order_while_other_calls_are_answered(re
     async def others(stop: asyncio.Event) -> None:
         nonlocal answered
         while not stop.is_set():
-            await link.call(ECHO, Text(text="quick"), deadline_s=5)
+            await link.call(ECHO, Text(text="quick"), deadline_s=30)
             answered += 1
 
     stop = asyncio.Event()
@@ -156,7 +156,7 @@ async def test_a_stream_waits_for_its_reader_and_ends_with_it(region: Region) ->
     rack = await dial(region)
     async with aclosing(rack.link.stream(COUNT, Text(text="1000 10"), deadline_s=30)) as items:
         assert (await anext(items)).text.strip("x ") == "0"
-        assert await rack.link.call(ECHO, Text(text="meanwhile"), deadline_s=5)
+        assert await rack.link.call(ECHO, Text(text="meanwhile"), deadline_s=30)
         assert region.behaviour.sent <= 10
     assert await eventually(lambda: region.behaviour.stopped) == ["count"]
     assert await eventually(lambda: rack.link.is_quiet)
@@ -176,16 +176,16 @@ async def test_events_cross_both_ways(region: Region) -> None:
 async def test_a_client_may_not_call_what_is_for_racks(region: Region) -> None:
     client = await dial(region, role=Role.CLIENT)
     with pytest.raises(NotAllowed, match="client"):
-        await client.link.call(RACKS_ONLY, Text(text=""), deadline_s=5)
-    assert await client.link.call(ECHO, Text(text="allowed"), deadline_s=5)
+        await client.link.call(RACKS_ONLY, Text(text=""), deadline_s=30)
+    assert await client.link.call(ECHO, Text(text="allowed"), deadline_s=30)
     await client.end()
 
 
 async def test_a_newcomer_gets_its_one_call_and_no_second(region: Region) -> None:
     link = await newcomer(region)
-    assert await link.call(JOIN, Text(text="let me in"), deadline_s=5)
+    assert await link.call(JOIN, Text(text="let me in"), deadline_s=30)
     with pytest.raises(NotAllowed):
-        await link.call(JOIN, Text(text="again"), deadline_s=5)
+        await link.call(JOIN, Text(text="again"), deadline_s=30)
     link.close("done")
     await link.closed()
     assert region.links == []
@@ -194,7 +194,7 @@ async def test_a_newcomer_gets_its_one_call_and_no_second(region: Region) -> Non
 async def test_a_newcomer_may_call_nothing_else(region: Region) -> None:
     link = await newcomer(region)
     with pytest.raises(NotAllowed, match="anonymous"):
-        await link.call(ECHO, Text(text=""), deadline_s=5)
+        await link.call(ECHO, Text(text=""), deadline_s=30)
     link.close("done")
     await link.closed()
 
@@ -225,7 +225,7 @@ async def test_a_removed_rack_is_refused_when_it_comes_and_at_its_next_frame(reg
     region.removed.add(link.peer.id)
     assert region.listener.drop(lambda peer: peer.id == link.peer.id, "this rack was removed") == 1
     with pytest.raises(LinkLost, match="removed"):
-        await rack.link.call(ECHO, Text(text="let me stay"), deadline_s=5)
+        await rack.link.call(ECHO, Text(text="let me stay"), deadline_s=30)
     assert isinstance(await rack.link.closed(), NotAllowed)
     with pytest.raises(NotAllowed, match="was removed"):
         await dial(region, credentials)
@@ -255,7 +255,7 @@ async def test_garbage_after_the_handshake_ends_that_link_only(region: Region) -
     rack, other = await dial(region), await dial(region)
     rack.link._carrier.send([b"\xc1garbage"])
     assert "broke the protocol" in (await rack.link.closed()).message
-    assert await other.link.call(ECHO, Text(text="fine"), deadline_s=5)
+    assert await other.link.call(ECHO, Text(text="fine"), deadline_s=30)
     await other.end()
 
 
@@ -301,7 +301,7 @@ async def test_a_caller_that_never_shakes_hands_is_left_alone_by_the_rest(region
     _, writer = await asyncio.open_connection(region.address.host, region.address.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     rack = await dial(region)
-    assert await rack.link.call(ECHO, Text(text="fine"), deadline_s=5)
+    assert await rack.link.call(ECHO, Text(text="fine"), deadline_s=30)
     await rack.end()
     writer.close()
 

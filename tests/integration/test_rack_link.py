@@ -100,7 +100,7 @@ async def test_the_rack_comes_back_when_the_region_does(region: Region, tmp_path
     region.start()
     await eventually(lambda: links.connected == 1)
     assert await eventually(lambda: len(region.links) == 2)
-    assert await region.links[1].call(ECHO, Text(text="again"), deadline_s=5) == Text(text="again")
+    assert await region.links[1].call(ECHO, Text(text="again"), deadline_s=30) == Text(text="again")
     await links.stop()
     assert links.connected == 0
 

@@ -38,7 +38,7 @@ def address_of(innkeeper: Installation) -> str:
 
 @asynccontextmanager
 async def linked(innkeeper: Installation, tls: MemberTls, role: Role) -> AsyncIterator[Link]:
-    link = await connect(Address.parse(address_of(innkeeper)), tls, Side(role=role, name="odd"), deadline_s=10)
+    link = await connect(Address.parse(address_of(innkeeper)), tls, Side(role=role, name="odd"), deadline_s=30)
     try:
         yield link
     finally:
@@ -78,7 +78,7 @@ async def test_a_client_may_not_do_what_racks_do(tmp_path: Path, database_url: s
         credentials, _ = read_identity(await issue(innkeeper, "robot"))
         async with linked(innkeeper, MemberTls(credentials), Role.CLIENT) as link:
             with pytest.raises(NotAllowed, match="not for a peer of role client"):
-                await link.call(RACK_RENEW, RenewCall(signing_request_pem=""), deadline_s=5)
+                await link.call(RACK_RENEW, RenewCall(signing_request_pem=""), deadline_s=30)
 
 
 async def test_events_that_no_column_can_hold_end_neither_the_link_nor_the_watching(

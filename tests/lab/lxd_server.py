@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
@@ -133,8 +133,9 @@ class LxdServer:
         """kill -9; its VMs run on. Returns when it is gone."""
         os.kill(self._pid, signal.SIGKILL)
         stat = Path(f"/proc/{self._pid}/stat")
-        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-            os.sched_yield()
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may go between two looks, and in one
+            while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                os.sched_yield()
 
     def start(self) -> None:
         """After `kill`. Returns when it answers."""

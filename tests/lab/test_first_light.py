@@ -116,7 +116,7 @@ async def test_a_guest_that_does_not_hear_is_switched_off_after_its_time_and_hol
         assert await says(innkeeper, other) == await says(innkeeper, deaf) == "on"
         assert await asyncio.gather(*switching) == ["off", "on"]
         took_s = time.monotonic() - started
-        assert meanwhile_s < POWER_GRACE_S <= took_s < POWER_GRACE_S + 30
+        assert meanwhile_s < POWER_GRACE_S <= took_s < POWER_GRACE_S + 60
         assert not lab_host.is_running(f"{lab_host.prefix}deaf")
         assert lab_host.domain(f"{lab_host.prefix}cycled").ID() != first_run
         with capsys.disabled():

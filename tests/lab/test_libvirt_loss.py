@@ -34,7 +34,7 @@ def test_a_libvirtd_that_stopped_answering_fails_the_call(own_libvirtd: OwnLibvi
     started = time.monotonic()
     with pytest.raises(HostUnreachable):
         driver.discover()
-    assert time.monotonic() - started < NOTICED_S + 3
+    assert time.monotonic() - started < 5 * NOTICED_S  # it would be silent for good
     own_libvirtd.send(signal.SIGCONT)
     assert driver.discover().guests == ()
 
@@ -67,6 +67,6 @@ async def test_after_a_gap_watchers_are_told_to_look_again_and_hear_what_follows
 async def test_a_watch_can_be_stopped_while_the_host_is_away(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
     stop = await asyncio.to_thread(driver.watch, lambda _change: None)
     await asyncio.to_thread(own_libvirtd.kill)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.to_thread(stop)
         await asyncio.to_thread(driver.close)

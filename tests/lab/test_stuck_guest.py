@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,12 +39,10 @@ async def test_only_the_first_look_waits_for_a_guest_that_does_not_answer(
     try:
         waiting = asyncio.create_task(asyncio.to_thread(first.discover))
         await eventually(lambda: stuck.controlInfo()[0] != 0)  # the first look holds the guest's lock
-        started = time.monotonic()
         found = await asyncio.to_thread(second.discover)
-        assert time.monotonic() - started < 5
+        assert not waiting.done()
         assert [(guest.name, guest.power) for guest in found.guests] == [(stuck.name(), PowerState.ON)]
         assert [(problem.subject, "vda" in problem.message) for problem in found.problems] == [(stuck.name(), True)]
-        assert not waiting.done()
     finally:
         os.kill(process, signal.SIGCONT)
     assert (await waiting).guests == before.guests
