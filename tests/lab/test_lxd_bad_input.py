@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,10 @@ async def fingerprint(innkeeper: Installation, host_id: int) -> str:
 async def test_a_certificate_that_does_not_fit_the_key_is_refused_before_anything_is_written(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
-    wrong = {"certificate": make_key_pair("ikbad").certificate_pem, "key": make_key_pair("ikbad").key_pem}
+    wrong: dict[str, Any] = {
+        "certificate": make_key_pair("ikbad").certificate_pem,
+        "key": make_key_pair("ikbad").key_pem,
+    }
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         with pytest.raises(InvalidRequest) as refused:
@@ -136,4 +139,69 @@ async def test_a_server_that_answers_slowly_delays_nobody_else_and_makes_one_mac
 
 async def is_at_work(innkeeper: Installation) -> bool:
     newest = (await innkeeper.get("operations/"))[0]
-    return bool(newest["kind"] == "compose" and newest["step"] == "compose_on_host")
+    return bool(newest["state"] == "running" and newest["step"] == "compose_on_host")
+
+
+@contextmanager
+def replaced(server: LxdServer, other: LxdServer) -> Iterator[None]:
+    """The first server is gone, and the other one answers at its address; afterwards all is as before."""
+    server.kill()
+    other.lxc("config", "set", "core.https_address", server.address)
+    try:
+        yield
+    finally:
+        other.lxc("config", "set", "core.https_address", other.address)
+        server.start()
+
+
+async def test_another_server_at_the_same_address_gets_nothing_and_no_machine_is_lost(
+    tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
+) -> None:
+    server, other = servers
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host_id = await added(innkeeper, server)
+        made = await innkeeper.compose(host_id, hostname="iktrust-stays", **TWO_DISKS)
+        path, machine = f"vm-hosts/{host_id}/", f"machines/{made['system_id']}/"
+        asks: tuple[Callable[[], Awaitable[Any]], ...] = (
+            lambda: innkeeper.post(path, op="refresh"),
+            lambda: innkeeper.compose(host_id, hostname="iktrust-new", **TWO_DISKS),
+            lambda: innkeeper.post(machine, op="power_on"),
+            lambda: innkeeper.delete(machine),
+        )
+        was, now = (one.ask("/1.0")["environment"]["certificate_fingerprint"] for one in servers)
+        with nothing_lost(server), nothing_lost(other), replaced(server, other):
+            for ask in asks:
+                with pytest.raises(InnkeeperError, match=f"{now}.*{was}"):
+                    await ask()
+            assert (await innkeeper.get(machine))["status_name"] == "Ready"
+            assert other.trusted() == set()
+        await innkeeper.post(path, op="refresh")
+        assert [one["hostname"] for one in await innkeeper.get("machines/")] == ["iktrust-stays"]
+        assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
+
+
+async def test_what_a_replaced_server_holds_half_made_is_removed_once_it_is_back(
+    tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
+) -> None:
+    server, other = servers
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host_id = await added(innkeeper, server)
+        with nothing_lost(server), nothing_lost(other):
+            operation = await innkeeper.post(
+                f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"},
+                hostname="iktrust-half", **TWO_DISKS,
+            )  # fmt: skip
+            ends = partial(state_of, innkeeper, operation["id"])
+            await eventually(partial(is_at_work, innkeeper), every_s=0.001)
+            with replaced(server, other):
+                await eventually(partial(ends, "undoing"))
+                assert other.trusted() == set()
+            await eventually(partial(ends, "failed"), deadline_s=60)
+        assert await innkeeper.get("machines/") == []
+        assert (await innkeeper.get(f"operations/{operation['id']}/"))["error"]["code"] == "peer_changed"
+
+
+async def state_of(innkeeper: Installation, operation_id: int, wanted: str) -> bool:
+    return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == wanted)
