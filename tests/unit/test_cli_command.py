@@ -20,7 +20,7 @@ from common.bridge import from_deferred
 from tests.unit.cli_region import BASE, KEY, Region, Reply, action, description, handler
 from tests.waiting import eventually, settle
 
-RUN_S = 30.0
+RUN_S = 90.0
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

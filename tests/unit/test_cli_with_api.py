@@ -65,7 +65,7 @@ def cli(world: World, tmp_path: Path) -> Iterator[Cli]:
             stderr=asyncio.subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"},
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             out, err = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())

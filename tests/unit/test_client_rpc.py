@@ -223,6 +223,6 @@ async def test_the_program_of_the_how_to_runs_as_it_stands(region: Region, folde
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     assert (process.returncode, out.decode(), err.decode()) == (0, "Composed abc123.\n", "")
