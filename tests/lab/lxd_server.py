@@ -146,6 +146,19 @@ class LxdServer:
         self.start()
 
     @contextmanager
+    def without_machines(self, folder: Path) -> Iterator[None]:
+        """It has found no QEMU that works, and offers no virtual machines; `folder` is where the broken one is put."""
+        broken = folder / "qemu-system-x86_64"
+        broken.write_text("#!/bin/sh\nexit 1\n")
+        broken.chmod(0o755)
+        self.kill()
+        _lab("start-lxd", self.name, LAB_FIRST=str(folder))
+        try:
+            yield
+        finally:
+            self.restart()
+
+    @contextmanager
     def hanging(self) -> Iterator[None]:
         """It takes connections and answers nothing."""
         os.kill(self._pid, signal.SIGSTOP)
@@ -244,7 +257,8 @@ def _up(command: tuple[str, ...], names: tuple[str, ...]) -> None:
     _lab(*command)
 
 
-def _lab(*arguments: str) -> None:
-    done = subprocess.run([str(LAB), *arguments], capture_output=True, text=True, check=False, timeout=START_S)
+def _lab(*arguments: str, **environment: str) -> None:
+    command, environment = [str(LAB), *arguments], {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_S, env=environment)
     if done.returncode != 0:
         raise AssertionError(f"lab {' '.join(arguments)}: {done.stdout}{done.stderr}")

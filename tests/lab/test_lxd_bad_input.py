@@ -142,6 +142,34 @@ async def is_at_work(innkeeper: Installation) -> bool:
     return bool(newest["state"] == "running" and newest["step"] == "compose_on_host")
 
 
+async def test_a_server_without_virtual_machines_is_told_so_and_keeps_what_it_has(
+    tmp_path: Path, database_url: str, server: LxdServer
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host_id = await added(innkeeper, server)
+        made = await innkeeper.compose(host_id, hostname=f"{PREFIX}kept", **TWO_DISKS)
+        with nothing_lost(server):
+            with server.without_machines(broken):
+                for ask in (
+                    partial(innkeeper.post, f"vm-hosts/{host_id}/", op="refresh"),
+                    partial(innkeeper.compose, host_id, hostname=f"{PREFIX}new", **TWO_DISKS),
+                ):
+                    with pytest.raises(InnkeeperError, match="cannot run virtual machines"):
+                        await ask()
+                assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
+                with server.project("ikbad") as project:
+                    second = await added(innkeeper, server, project=project)
+                    known = await innkeeper.region.parts.services.hosts.read(second)
+                    assert known.error_code == "unsupported"
+                    assert known.total is None
+                    await innkeeper.delete(f"vm-hosts/{second}/")
+            await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
+        assert [one["hostname"] for one in await innkeeper.get("machines/")] == [f"{PREFIX}kept"]
+
+
 @contextmanager
 def replaced(server: LxdServer, other: LxdServer) -> Iterator[None]:
     """The first server is gone, and the other one answers at its address; afterwards all is as before."""
