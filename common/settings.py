@@ -44,6 +44,7 @@ KNOWN_KEYS = frozenset(
         "rpc_address",
         "rpc_host",
         "rpc_port",
+        "power_off_grace_s",
         "refresh_every_s",
         # rack
         "hung_after",

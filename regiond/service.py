@@ -201,8 +201,8 @@ class RegionService:
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         clusters = Clusters(database, hosts, groups)
         works = (
-            ComposeMachine(calls), PowerMachine(calls), DeleteMachine(calls), CleanUpGuest(calls),
-            RefreshHost(refresher), RemoveHost(machines, clusters, calls),
+            ComposeMachine(calls), PowerMachine(calls, grace_s=settings.power_off_grace_s),
+            DeleteMachine(calls), CleanUpGuest(calls), RefreshHost(refresher), RemoveHost(machines, clusters, calls),
             RotateCredentials(database, calls, credentials, key_pairs), AdoptGuest(calls), ForgetMachine(calls),
         )  # fmt: skip
         listener = Listener(

@@ -39,6 +39,9 @@ class RegionSettings:
     refresh_every_s: float = setting(
         300.0, "Seconds between two looks at each host, give or take a quarter.", at_least=5, at_most=86400
     )
+    power_off_grace_s: float = setting(
+        30.0, "Seconds after which a guest that was asked to shut down is switched off.", at_least=1, at_most=600
+    )
     link_silence_s: float = setting(
         SILENCE_S, "Seconds without a word after which the other end of a link counts as gone.", at_least=3, at_most=600
     )

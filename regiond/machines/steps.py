@@ -35,8 +35,8 @@ MAX_FAILURES = 120  # with the longest pause of half a minute, an hour of trying
 REACH_DEADLINE_S = 30.0
 COMPOSE_DEADLINE_S = 110.0
 DECOMPOSE_DEADLINE_S = 60.0
-POWER_GRACE_S = 30.0
-POWER_DEADLINE_S = POWER_GRACE_S + 60.0
+POWER_OFF_GRACE_S = 30.0
+POWER_DEADLINE_S = 60.0  # beside the time that the guest is given
 
 
 @frozen(kw_only=True)
@@ -145,18 +145,19 @@ class ComposeMachine:
 
 
 class PowerMachine:
-    """Power on, off, cycle."""
+    """Power on, off, cycle. A guest that was asked to shut down is switched off after `grace_s`."""
 
     kind = OperationKind.POWER
 
-    def __init__(self, calls: HostCalls) -> None:
+    def __init__(self, calls: HostCalls, *, grace_s: float = POWER_OFF_GRACE_S) -> None:
         self._calls = calls
+        self._grace_s = grace_s
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
         action = PowerAction(operation.request["action"])
         await journal.step(f"power_{action.value}", reaches_host=True)
-        power = await _set_power(self._calls, operation, target, action)
+        power = await _set_power(self._calls, operation, target, action, grace_s=self._grace_s)
 
         async def record(db: Db) -> None:
             await store.set_power(db, target.machine_id, power.value)
@@ -168,15 +169,15 @@ class PowerMachine:
         return Outcome()
 
 
-async def _set_power(calls: HostCalls, operation: Operation, target: Target, action: PowerAction) -> PowerState:
+async def _set_power(
+    calls: HostCalls, operation: Operation, target: Target, action: PowerAction, *, grace_s: float = POWER_OFF_GRACE_S
+) -> PowerState:
     fence = fence_of(operation, str(target.spec.mark.machine_id))
     reply = await calls.call(
         target.host_id,
         HOST_POWER,
-        lambda access: PowerCall(
-            access=access, guest=target.spec.ref, action=action, grace_s=POWER_GRACE_S, fence=fence
-        ),
-        deadline_s=POWER_DEADLINE_S,
+        lambda access: PowerCall(access=access, guest=target.spec.ref, action=action, grace_s=grace_s, fence=fence),
+        deadline_s=grace_s + POWER_DEADLINE_S,
     )
     return reply.power
 
