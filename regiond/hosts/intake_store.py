@@ -1,24 +1,21 @@
-"""Reads what is known of a server under its lock, and writes what a discovery changed. Unchanged: no row is written."""
+"""Writes what a discovery changed, under the lock of its server. Unchanged: no row is written."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from attrs import asdict, evolve
 
 from common.errors import WrongState
-from common.hardware import Gpu, NetworkCard
-from common.values import Discovery, DriverType, Guest, HostFacts, NumaNode, StoragePool
-from common.wire import from_plain, to_plain
-from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, KnownMachine, compare, row_of
+from common.values import Discovery, DriverType, Guest, HostFacts
+from common.wire import to_plain
+from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, compare, row_of
+from regiond.hosts.known_store import POOLS, guest_row, read_known
 from regiond.ledger import store as ledger
 from regiond.ledger.store import GuestClaim
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from regiond.db.pool import Db
 
 _SERVER_OF_HOST = "select server_id from vm_host where id = $1"
@@ -34,37 +31,12 @@ _WRITE_SERVER = """
                       emulated = $7, numa_nodes = $8, network_cards = $9, gpus = $10
      where id = $1
 """
-_SERVER = "select * from server where id = $1"
-_POOLS = """
-    select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, missing_since
-      from storage_pool where server_id = $1
-"""
-_GUESTS = "select * from guest where server_id = $1"
 _GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
 _GUEST_OF_MACHINE = "select * from guest where machine_id = $1"
-_MACHINES = """
-    select m.id, m.uuid, m.hostname, m.state, m.power_state, m.cores, m.memory_mib, m.adopted,
-           m.host_id = $2 as on_this_host, h.server_id = $1 as on_this_server,
-           m.settled_at < $3 and not exists (
-               select 1 from operation o
-                where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing')) as settled
-      from machine m join vm_host h on h.id = m.host_id
-     where h.server_id = $1 or h.cluster_id = (select cluster_id from vm_host where id = $2)
-"""
 _LOCK_CLUSTER = """
     select pg_advisory_xact_lock(hashtextextended('cluster ' || cluster_id, 0))
       from vm_host where id = $1 and cluster_id is not null
 """
-_FELLOW_MEMBERS = """
-    select fellow.member
-      from vm_host h join vm_host fellow on fellow.cluster_id = h.cluster_id and fellow.id <> h.id
-     where h.id = $1 and fellow.state <> 'removing'
-"""
-_TOMBSTONES = """
-    select machine_uuid, given_up_at >= $2 as since from tombstone where machine_uuid = any($1::uuid[])
-"""
-_INSTALLATION = "select id from installation"
-
 _WRITE_POOL = """
     insert into storage_pool (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
     values ($1, $2, $3, $4, $5, $6, $7)
@@ -145,7 +117,7 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
     await db.execute(_LOCK_CLUSTER, host_id)  # a machine that moved is news of two members
     server_id = await _server(db, host_id, f"{driver}/{found.facts.server_identity}", found.facts)
     await ledger.lock_server(db, server_id)
-    known = await _known(db, server_id, host_id, found, began_at)
+    known = await read_known(db, server_id, host_id, found, began_at)
     known = evolve(known, marks_told=driver != DriverType.LIBVIRT)
     changes = compare(found, known)
     if not changes.none:
@@ -169,7 +141,7 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> N
 
 async def rows_of(db: Db, guest_ids: list[int]) -> dict[int, GuestRow]:
     """What is kept of these guests, in the order of their ids."""
-    return {row["id"]: _guest_row(row) for row in await db.fetch(_GUESTS_BY_ID, guest_ids)}
+    return {row["id"]: guest_row(row) for row in await db.fetch(_GUESTS_BY_ID, guest_ids)}
 
 
 async def take_over(db: Db, server_id: int, row: GuestRow, machine_id: int) -> None:
@@ -191,13 +163,13 @@ async def let_go(db: Db, machine_id: int) -> None:
         return
     server_id = found["server_id"]
     await ledger.lock_server(db, server_id)
-    await _write_guests(db, server_id, (evolve(_guest_row(found), machine_id=None),))
+    await _write_guests(db, server_id, (evolve(guest_row(found), machine_id=None),))
     await ledger.retotal(db, server_id)
 
 
 async def _held(db: Db, server_id: int, row: GuestRow) -> dict[int, int]:
     """Bytes by storage pool, by the pools' row ids."""
-    pool_ids = {pool["pool_key"]: pool["id"] for pool in await db.fetch(_POOLS, server_id)}
+    pool_ids = {pool["pool_key"]: pool["id"] for pool in await db.fetch(POOLS, server_id)}
     return {pool_ids[key]: size for key, size in row.disk_bytes().items() if key in pool_ids and size > 0}
 
 
@@ -236,59 +208,6 @@ def _server_columns(facts: HostFacts) -> tuple[object, ...]:
     )
 
 
-async def _known(db: Db, server_id: int, host_id: int, found: Discovery, began_at: datetime) -> Known:
-    marked = [guest.mark.machine_id for guest in found.guests if guest.mark]
-    tombstones = await db.fetch(_TOMBSTONES, marked, began_at) if marked else []
-    server = await db.fetchrow(_SERVER, server_id)
-    guests = [_guest_row(row) for row in await db.fetch(_GUESTS, server_id)]
-    machines = [KnownMachine(**dict(row)) for row in await db.fetch(_MACHINES, server_id, host_id, began_at)]
-    pools = [row for row in await db.fetch(_POOLS, server_id) if row["missing_since"] is None]
-    installation_id: UUID = await db.fetchval(_INSTALLATION)
-    return Known(
-        installation_id=installation_id,
-        facts=_facts(server, found.facts.server_identity) if server is not None else None,
-        storage_pools={row["pool_key"]: _pool(row) for row in pools},
-        guests={row.key: row for row in guests},
-        machines={machine.uuid: machine for machine in machines},
-        fellow_members=frozenset(row["member"] for row in await db.fetch(_FELLOW_MEMBERS, host_id)),
-        given_up=frozenset(row["machine_uuid"] for row in tombstones),
-        given_up_since=frozenset(row["machine_uuid"] for row in tombstones if row["since"]),
-    )
-
-
-def _facts(row: asyncpg.Record, identity: str) -> HostFacts:
-    return HostFacts(
-        server_identity=identity,
-        hypervisor_version=row["hypervisor_version"],
-        architecture=row["architecture"],
-        cores=row["cores"],
-        memory_mib=row["memory_mib"],
-        cpu_speed_mhz=row["cpu_speed_mhz"],
-        emulated=row["emulated"],
-        numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"]),
-        network_cards=tuple(from_plain(card, NetworkCard) for card in row["network_cards"]),
-        gpus=tuple(from_plain(gpu, Gpu) for gpu in row["gpus"]),
-    )
-
-
-def _pool(row: asyncpg.Record) -> StoragePool:
-    return StoragePool(
-        pool_id=row["pool_key"],
-        name=row["name"],
-        type=row["type"],
-        path=row["path"],
-        total_bytes=row["total_bytes"],
-        used_elsewhere_bytes=row["used_elsewhere_bytes"],
-    )
-
-
-def _guest_row(row: asyncpg.Record) -> GuestRow:
-    fields = {name: value for name, value in row.items() if name not in ("id", "server_id")}
-    for name in ("pinned_core_ids", "disks", "nics"):
-        fields[name] = tuple(fields[name])
-    return GuestRow(**fields)
-
-
 async def _write(db: Db, host_id: int, server_id: int, changes: Changes, known: Known) -> None:
     if changes.facts is not None and known.facts is not None:
         await db.execute(_WRITE_SERVER, server_id, *_server_columns(changes.facts))
@@ -316,7 +235,7 @@ async def _drop_gone(db: Db, server_id: int, gone: tuple[Key, ...]) -> None:
 async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> None:
     if not rows:
         return
-    pool_ids = {row["pool_key"]: row["id"] for row in await db.fetch(_POOLS, server_id)}
+    pool_ids = {row["pool_key"]: row["id"] for row in await db.fetch(POOLS, server_id)}
     machine_ids = [row.machine_id for row in rows if row.machine_id is not None]
     if machine_ids:  # a machine whose guest has a new id of the hypervisor's must not be held by the old row
         await db.execute(_FREE_MACHINE_GUESTS, machine_ids)

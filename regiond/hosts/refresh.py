@@ -16,7 +16,7 @@ from common.values import Discovery, DriverType, HostFacts, Mark
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import addresses, schedule_store, store
+from regiond.hosts import addresses, schedule_store, store, view_store
 from regiond.hosts.intake import Changes, Finding, Leftover
 from regiond.hosts.intake_store import take_in
 from regiond.hosts.trust import Trust
@@ -150,7 +150,7 @@ class Refresher:
         """Say on the host why it cannot be refreshed; an event tells when that is news."""
         async with self._database.transaction() as db:
             link = await store.link(db, host_id)
-            known = (await store.read(db, host_id)).error_code
+            known = (await view_store.read(db, host_id)).error_code
             await store.set_unreachable(db, host_id, error.code, error.message)
             await self._trust.keep_looking(db, host_id, link, error)
             if known != error.code and not isinstance(error, RackUnreachable):

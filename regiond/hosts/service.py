@@ -18,7 +18,7 @@ from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
-from regiond.hosts import addresses, intake_store, store
+from regiond.hosts import addresses, intake_store, store, view_store
 from regiond.hosts.credentialing import Credentialing
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.hosts.parameters import parameters_of
@@ -75,12 +75,12 @@ class Hosts:
     async def list(self) -> tuple[HostView, ...]:
         """By id."""
         async with self._database.connection() as db:
-            return await store.list_hosts(db)
+            return await view_store.list_hosts(db)
 
     async def read(self, host_id: int) -> HostView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            return await store.read(db, host_id)
+            return await view_store.read(db, host_id)
 
     async def create(self, caller: Caller, new: NewHost) -> HostView:
         """Add a host and look at it once. Answers also when it cannot be reached: then its error says why."""
@@ -252,11 +252,11 @@ class Hosts:
 
     async def guests(self) -> tuple[GuestView, ...]:
         async with self._database.connection() as db:
-            return await store.list_guests(db)
+            return await view_store.list_guests(db)
 
     async def guest(self, guest_id: int) -> GuestView:
         async with self._database.connection() as db:
-            found = await store.list_guests(db, guest_id)
+            found = await view_store.list_guests(db, guest_id)
         if not found:
             raise NotFound("No VirtualMachine matches the given query.")
         return found[0]

@@ -1,60 +1,20 @@
-"""The rows of hosts and what is derived from them for people: totals, used, storage pools, guests."""
+"""The rows of hosts."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import asyncpg
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
-from common.hardware import Gpu, NetworkCard
-from common.values import DriverType, HostNetwork, NumaNode, Problem, Profile
-from common.wire import from_plain
+from common.values import DriverType
 from regiond.credentials import key_pair_store as key_pairs
-from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.ledger import store as ledger
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
-
-_HOSTS = """
-    select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
-           p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
-           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes, s.network_cards, s.gpus,
-           v.refreshed_at, k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
-      from vm_host h
-      join zone z on z.id = h.zone_id
-      join resource_pool p on p.id = h.pool_id
-      left join server s on s.id = h.server_id
-      left join vm_host_schedule v on v.host_id = h.id
-      left join key_pair k on k.id = h.key_pair_id
-"""
-_ALL_HOSTS = _HOSTS + " order by h.id"
-_ONE_HOST = _HOSTS + " where h.id = $1"
-
-_STORAGE_POOLS = """
-    select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
-      from vm_host h join storage_pool p on p.server_id = h.server_id
-     where p.missing_since is null
-"""
-_ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
-_STORAGE_POOLS_OF_ONE = _STORAGE_POOLS + " and h.id = $1 order by p.id"
-
-# What the guests of the host's own project hold: MAAS's "used".
-_USED = """
-    select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
-      from vm_host h
-      join claim c on c.server_id = h.server_id
-      left join machine m on m.id = c.machine_id
-      left join guest g on g.id = c.guest_id
-     where (m.host_id = h.id or g.project = h.project)
-"""
-_ALL_USED = _USED + " group by h.id, c.resource, c.storage_pool_id"
-_USED_OF_ONE = _USED + " and h.id = $1 group by h.id, c.resource, c.storage_pool_id"
 
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
@@ -120,18 +80,6 @@ _LINKED = """
 """
 _TRUST_REFUSAL = "update vm_host set trust_refusal = $2 where id = $1 and trust_refusal is distinct from $2"
 
-_GUESTS = """
-    select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
-           g.huge_pages_backed,
-           coalesce(m.host_id, h.id) as host_id
-      from guest g
-      left join machine m on m.id = g.machine_id
-      left join lateral (select id from vm_host where server_id = g.server_id
-                          order by project <> g.project, id limit 1) h on true
-     where $1::integer is null or g.id = $1
-     order by g.id
-"""
-
 
 @frozen(kw_only=True)
 class Link:
@@ -149,24 +97,6 @@ class Link:
     trust_refusal: str | None
     discovered: bool  # ever
     is_new: bool  # added within the last hour
-
-
-async def list_hosts(db: Db) -> tuple[HostView, ...]:
-    """All hosts by id; three queries however many there are."""
-    pools, used = defaultdict(list), defaultdict(list)
-    for row in await db.fetch(_ALL_USED):
-        used[row["host_id"]].append(row)
-    for row in await db.fetch(_ALL_STORAGE_POOLS):
-        pools[row["host_id"]].append(row)
-    return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_ALL_HOSTS))
-
-
-async def read(db: Db, host_id: int) -> HostView:
-    used, pools = await db.fetch(_USED_OF_ONE, host_id), await db.fetch(_STORAGE_POOLS_OF_ONE, host_id)
-    row = await db.fetchrow(_ONE_HOST, host_id)
-    if row is None:
-        raise NotFound("Not Found", host=host_id)
-    return _host(row, pools, used)
 
 
 async def link(db: Db, host_id: int) -> Link:
@@ -320,84 +250,3 @@ async def delete(db: Db, host_id: int) -> None:
     if server_id is not None:
         await ledger.drop_server(db, server_id)
         await db.execute(_LOOK_AGAIN, server_id)
-
-
-async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, ...]:
-    return tuple(
-        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
-        for row in await db.fetch(_GUESTS, guest_id)
-        if row["host_id"] is not None
-    )
-
-
-def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record]) -> HostView:
-    by_pool = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
-    compute: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
-    views = tuple(_storage_pool(pool, by_pool.get(pool["id"], 0)) for pool in pools)
-    known = row["server_id"] is not None
-    return HostView(
-        id=row["id"],
-        name=row["name"],
-        driver=DriverType(row["driver"]),
-        address=row["address"],
-        project=row["project"],
-        state=HostState(row["state"]),
-        zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
-        pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
-        tags=tuple(row["tags"]),
-        cpu_over_commit_ratio=row["cpu_over_commit_ratio"],
-        memory_over_commit_ratio=row["memory_over_commit_ratio"],
-        default_macvlan_mode=row["default_macvlan_mode"],
-        system_id=row["system_id"],
-        server_id=row["server_id"],
-        cluster_id=row["cluster_id"],
-        member=row["member"],
-        architecture=row["architecture"],
-        hypervisor_version=row["hypervisor_version"],
-        emulated=row["emulated"],
-        cpu_speed_mhz=row["cpu_speed_mhz"],
-        total=Amounts(
-            cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=sum(pool.total_bytes for pool in views)
-        )
-        if known
-        else None,
-        used=Amounts(
-            cores=compute.get("cores", 0), memory_mib=compute.get("memory_mib", 0), storage_bytes=sum(by_pool.values())
-        ),
-        claimed=Amounts(
-            cores=row["cores_claimed"] or 0,
-            memory_mib=row["memory_mib_claimed"] or 0,
-            storage_bytes=sum(pool.claimed_bytes for pool in views),
-        ),
-        storage_pools=views,
-        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
-        profiles=tuple(from_plain(profile, Profile) for profile in row["profiles"]),
-        network_cards=tuple(from_plain(card, NetworkCard) for card in row["network_cards"] or ()),
-        gpus=tuple(from_plain(gpu, Gpu) for gpu in row["gpus"] or ()),
-        numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"] or ()),
-        public_key=row["public_key"],
-        certificate_fingerprint=row["certificate_fingerprint"],
-        certificate_expires_at=row["certificate_expires_at"],
-        pinned_fingerprint=row["pinned_fingerprint"],
-        error_code=row["error_code"],
-        error_message=row["error_message"],
-        problems=tuple(from_plain(problem, Problem) for problem in row["problems"]),
-        refreshed_at=row["refreshed_at"],
-        created_at=row["created_at"],
-    )
-
-
-def _storage_pool(row: asyncpg.Record, used_bytes: int) -> StoragePoolView:
-    return StoragePoolView(
-        id=row["id"],
-        pool_key=row["pool_key"],
-        name=row["name"],
-        type=row["type"],
-        path=row["path"],
-        total_bytes=row["total_bytes"],
-        used_bytes=used_bytes,
-        claimed_bytes=row["claimed_bytes"],
-        used_elsewhere_bytes=row["used_elsewhere_bytes"],
-        is_default=bool(row["is_default"]),
-        missing_since=row["missing_since"],
-    )
