@@ -6,11 +6,12 @@ import asyncio
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from attrs import evolve, frozen
 
-from common.values import Discovery, DriverType, Guest, Mark, MarkElsewhere
+from common.values import Discovery, DriverType, Guest, HostAccess, Mark, MarkElsewhere
 from rackd.drivers.simulated.driver import SimulatedHosts
 from regiond.db.pool import Database, connect
 from regiond.hosts.intake import Changes, Finding
@@ -45,8 +46,14 @@ class Cluster:
         )
 
 
-async def look_at(innkeeper: Installation, folder: Path, host_id: int) -> Discovery:
-    access = await innkeeper.region.parts.services.hosts.access(host_id)
+async def look_at(innkeeper: Installation, folder: Path, host_id: int, installation_id: UUID) -> Discovery:
+    parameters = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
+    access = HostAccess(
+        host_id=host_id,
+        driver=DriverType.SIMULATED,
+        address=parameters["power_address"],
+        installation_id=installation_id,
+    )
     with closing(SimulatedHosts(folder / "simulated").open(access)) as driver:
         return driver.discover()
 
@@ -56,17 +63,18 @@ async def clustered(innkeeper: Installation, folder: Path, database_url: str) ->
     await innkeeper.start_rack()
     first, second = [(await innkeeper.add_simulated(name))["id"] for name in MEMBERS]
     await innkeeper.compose(first, hostname="mover")
-    here, there = [await look_at(innkeeper, folder, host_id) for host_id in (first, second)]
-    (guest,) = here.guests
-    assert guest.mark is not None
     db = await connect(database_url, application_name="test")
     try:
         cluster_id = await db.fetchval(_ADD_CLUSTER)
         for host_id, member in zip((first, second), MEMBERS, strict=True):
             await db.execute(_JOIN_CLUSTER, host_id, cluster_id, member)
         began_at: datetime = await db.fetchval("select clock_timestamp()")
+        installation_id: UUID = await db.fetchval("select id from installation")
     finally:
         await db.close()
+    here, there = [await look_at(innkeeper, folder, host_id, installation_id) for host_id in (first, second)]
+    (guest,) = here.guests
+    assert guest.mark is not None
     return Cluster(
         database=innkeeper.region.parts.database,
         host_ids=(first, second),
