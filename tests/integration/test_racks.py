@@ -285,6 +285,17 @@ async def test_a_region_whose_rows_were_taken_for_dead_writes_them_again(
     assert (await racks.read(joined.rack_id)).connected
 
 
+async def test_the_racks_of_a_region_that_is_known_to_be_dead_are_not_connected(
+    racks: Racks, presence: Presence, database: Database
+) -> None:
+    joined = await _join(racks)
+    await racks.link_up(joined.rack_id)
+    await Presence(database, hostname="neighbour", pid=1).forget(presence.region_id)
+    assert not (await racks.read(joined.rack_id)).connected
+    await presence.beat()  # it lives after all
+    assert (await racks.read(joined.rack_id)).connected
+
+
 async def test_a_region_that_stops_takes_its_rows_away_and_one_long_dead_is_forgotten(database: Database) -> None:
     dead, living = Presence(database, hostname="dead", pid=1), Presence(database, hostname="living", pid=2)
     await dead.beat()
