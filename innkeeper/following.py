@@ -41,11 +41,19 @@ async def follow(
             progress.tell("the region does not answer", "trying again", clock() - began)
         else:
             heard = clock()
-            progress.tell(operation["state"], str(operation.get("step") or ""), clock() - began)
+            progress.tell(operation["state"], _doing(operation), clock() - began)
             if operation["state"] in ENDED:
                 return operation
         await asyncio.sleep(pause_s)
         pause_s = min(LONGEST_PAUSE_S, pause_s * 1.3)
+
+
+def _doing(operation: Mapping[str, Any]) -> str:
+    """Why it waits, or else at which step it is."""
+    error = operation.get("error")
+    if operation["state"] == "waiting" and isinstance(error, dict):
+        return str(error.get("message") or "")
+    return str(operation.get("step") or "")
 
 
 async def read_operation(api: Api, path: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +30,9 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 TRY_DEADLINE_S = 20.0
 TRIED_AT_ONCE = 8
 WATCH_EVERY_S = 5.0
+TRY_EVERY_S = 2.0
 ADDRESSES_EVERY_S = 5.0
+UNREACHED_S = 10.0  # a rack that is restarted is back before, and its hosts were ready all the time
 
 
 _Place = tuple[str, str | None, str | None]
@@ -69,10 +71,12 @@ class Attendance:
         self._calls = calls
         self._schedule = schedule
         self._watched: dict[int, _Watched] = {}
+        self._tried: set[tuple[UUID, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        self._spawn(self._watch_loop())
+        self._spawn(self._again_and_again(self._watch_all, WATCH_EVERY_S))
+        self._spawn(self._again_and_again(self._try_untried, TRY_EVERY_S))
         self._spawn(self._tell_addresses())
 
     async def stop(self) -> None:
@@ -87,16 +91,19 @@ class Attendance:
             return
         rack_id = UUID(link.peer.id)
         self._links.up(rack_id, link)
+        self._tried = {pair for pair in self._tried if pair[0] != rack_id}
         await self._racks.link_up(link.peer.id)
         link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._racks.region_addresses()))
         self._spawn(self._try_hosts(rack_id))
 
     async def left(self, link: Link) -> None:
+        """A link has ended. The hosts that nobody else reaches say so soon, unless the rack is back by then."""
         if link.peer.role is not Role.RACK:
             return
         self._links.down(UUID(link.peer.id), link)
         try:
             await self._racks.link_down(link.peer.id)
+            await self._schedule.within(await self._racks.unreached_hosts(), UNREACHED_S)
         except DatabaseUnavailable:
             log.warning("link_down_not_recorded", rack=link.peer.name)  # its rows age by themselves
 
@@ -132,6 +139,28 @@ class Attendance:
         except InvalidRequest as error:  # a number or a text that no column holds
             log.warning("host_event_refused", rack=link.peer.name, because=error.message)
 
+    async def _try_untried(self) -> None:
+        """A host that is added is looked at through one rack; the others try it now: then it is known who gets there.
+
+        Once only: what says neither yes nor no (a host that does not trust us any more) is no reason to go on asking.
+        """
+        gate = asyncio.Semaphore(TRIED_AT_ONCE)
+
+        async def try_one(rack_id: UUID, host_id: int) -> None:
+            async with gate:
+                try:
+                    await self._calls.try_from(rack_id, host_id, deadline_s=TRY_DEADLINE_S)
+                except DatabaseUnavailable:
+                    raise
+                except InnkeeperError as error:
+                    log.info("rack_tried_host", host=host_id, code=error.code, because=error.message)
+
+        found = [pair for pair in await self._racks.untried() if pair not in self._tried]
+        self._tried.update(found)
+        for failed in await asyncio.gather(*(try_one(*pair) for pair in found), return_exceptions=True):
+            if failed is not None:
+                raise failed
+
     async def _try_hosts(self, rack_id: UUID) -> None:
         await self.wake_waiting()
         gate = asyncio.Semaphore(TRIED_AT_ONCE)
@@ -150,19 +179,19 @@ class Attendance:
         await asyncio.gather(*(try_one(host) for host in hosts))
         await self.wake_waiting()
 
-    async def _watch_loop(self) -> None:
-        """Every host is watched through one of our racks; a lost link or a new host is found at the next round."""
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
+        """Whatever was lost or is new is found at the next round."""
         while True:
             try:
-                await self._watch_all()
+                await work()
             except DatabaseUnavailable:
-                log.info("watches_not_checked", because="database unavailable")
+                log.info("attendance_not_checked", what=work.__name__, because="database unavailable")
             except Exception:
-                log.exception("watching_hit_a_bug")
-            await asyncio.sleep(WATCH_EVERY_S)
+                log.exception("attendance_hit_a_bug", what=work.__name__)
+            await asyncio.sleep(pause_s)
 
     async def _watch_all(self) -> None:
-        """Several at once: a host that does not answer keeps no other one from being watched."""
+        """Every host through one of our racks; several at once: one that does not answer holds up no other."""
         hosts = await self._hosts.list()
         for host_id in self._watched.keys() - {host.id for host in hosts}:
             del self._watched[host_id]

@@ -7,6 +7,7 @@ the only thing that it writes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -45,6 +46,11 @@ class RefreshSchedule:
         """An event says that something changed; several within a second make one refresh."""
         async with self._database.connection() as db:
             await schedule_store.refresh_soon(db, host_id, AFTER_EVENT_S)
+
+    async def within(self, host_ids: Iterable[int], seconds: float) -> None:
+        """Look at these in so many seconds, unless they are looked at before."""
+        async with self._database.connection() as db:
+            await schedule_store.refresh_all_soon(db, host_ids, seconds)
 
     async def _go(self) -> None:
         while True:

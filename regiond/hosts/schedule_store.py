@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,9 +17,15 @@ _DUE = """
     returning host_id
 """
 _REFRESHED = "update vm_host_schedule set refreshed_at = now() where host_id = $1"
+# Several regions may do the same: locked in one order, so that nobody waits in a circle.
 _SOON = """
-    update vm_host_schedule set next_refresh_at = now() + make_interval(secs => $2)
-     where host_id = $1 and next_refresh_at > now() + make_interval(secs => $2)
+    with later as (
+        select host_id from vm_host_schedule
+         where host_id = any($1::integer[]) and next_refresh_at > now() + make_interval(secs => $2)
+         order by host_id for no key update
+    )
+    update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $2)
+      from later where v.host_id = later.host_id
 """
 
 
@@ -32,4 +39,8 @@ async def set_refreshed(db: Db, host_id: int) -> None:
 
 
 async def refresh_soon(db: Db, host_id: int, within_s: float) -> None:
-    await db.execute(_SOON, host_id, within_s)
+    await refresh_all_soon(db, [host_id], within_s)
+
+
+async def refresh_all_soon(db: Db, host_ids: Iterable[int], within_s: float) -> None:
+    await db.execute(_SOON, list(host_ids), within_s)

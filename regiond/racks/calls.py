@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -22,7 +22,7 @@ from common.rpc.commands import HOST_DISCOVER, HOST_FORGET, HOST_REACH, Command,
 from common.rpc.link import Link
 from common.values import Discovery, Guest, HostAccess, MarkElsewhere, Problem
 from regiond.racks.links import LiveLinks
-from regiond.racks.model import RackCandidate
+from regiond.racks.model import AwayRack, RackCandidate, unreached_text
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -39,6 +39,9 @@ class Reach(Protocol):
 
     async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
         """Best first: those that reached it lately, those that never tried, those that failed longest ago."""
+
+    async def away_from(self, host_id: int) -> Sequence[AwayRack]:
+        """Racks that reached it when they last tried, and are connected to no region now."""
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         """Writes only what is news."""
@@ -107,13 +110,13 @@ class HostCalls:
         await self._ask(rack_id, link, host_id, ask)
 
     async def _through_racks(self, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
-        failed: InnkeeperError | None = None
-        for rack_id, link in await self._candidates(host_id):
+        failed: dict[str, InnkeeperError] = {}
+        for rack, link in await self._candidates(host_id):
             try:
-                return await self._ask(rack_id, link, host_id, ask)
+                return await self._ask(rack.rack_id, link, host_id, ask)
             except _NEXT_RACK as error:
-                failed = error if failed is None or isinstance(error, HostUnreachable) else failed
-        raise failed or self._nobody(host_id)
+                failed[rack.name] = error
+        raise await self._unreached(host_id, failed)
 
     async def _ask(self, rack_id: UUID, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
         try:
@@ -135,23 +138,31 @@ class HostCalls:
                 raise
             return await ask(link, fresh)
 
-    async def _candidates(self, host_id: int) -> list[tuple[UUID, Link]]:
+    async def _candidates(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
         found = [
-            (rack.rack_id, link)
+            (rack, link)
             for rack in await self._reach.racks_for(host_id)
             for link in [self._links.get(rack.rack_id)]
             if link is not None
         ]
         if not found:
-            raise self._nobody(host_id)
+            raise await self._unreached(host_id, {})
         return found
 
-    def _nobody(self, host_id: int) -> RackUnreachable:
-        return RackUnreachable(
-            f"No connected rack can reach VM host {host_id}; "
-            f"{len(self._links.rack_ids)} racks are connected to this region. Start a rack, or join one.",
-            host=host_id,
-        )
+    async def _unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
+        """What to say when nobody gets there: a rack that does and is away is the reason, whatever the others met."""
+        away = await self._reach.away_from(host_id)
+        if failed and (not away or any(isinstance(error, HostHung) for error in failed.values())):
+            return _telling(failed.values())
+        met = {name: error.message for name, error in failed.items()}
+        text = unreached_text(host_id, len(self._links.rack_ids), away, met)
+        return HostUnreachable(text, host=host_id) if failed else RackUnreachable(text, host=host_id)
+
+
+def _telling(failed: Iterable[InnkeeperError]) -> InnkeeperError:
+    """The last one that could not get there, rather than one that cannot serve such hosts at all."""
+    errors = list(failed)
+    return next((error for error in reversed(errors) if isinstance(error, HostUnreachable)), errors[0])
 
 
 async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discovery:

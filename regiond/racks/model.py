@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -54,6 +54,32 @@ class RackCandidate:
     error_code: str | None = None
     error_message: str | None = None
     since: datetime | None = None
+
+
+@frozen(kw_only=True)
+class AwayRack:
+    """A rack that reached a host when it last tried, and is connected to no region now."""
+
+    name: str
+    seen_at: datetime | None
+
+
+def unreached_text(host_id: int, linked: int, away: Iterable[AwayRack], failed: Mapping[str, str]) -> str:
+    """Why nobody gets to a host, and what to do. `failed`: what each connected rack met there, by its name.
+
+    `linked` racks are connected to the region process that says so.
+    """
+    known = [
+        f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}" for rack in away
+    ]
+    if not known:
+        return (
+            f"No connected rack can reach VM host {host_id}; {linked} racks are connected to this region. "
+            "Start a rack, or join one."
+        )
+    said = [f"No connected rack reaches VM host {host_id}. Not connected, but reached it: {', '.join(known)}."]
+    said += [f"Rack {name}: {message}" for name, message in failed.items()]
+    return " ".join(said)
 
 
 def in_order(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:

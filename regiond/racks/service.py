@@ -20,7 +20,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store
 from regiond.racks.authority import Authority
-from regiond.racks.model import RackCandidate, RackView, RpcClientView, check_name, in_order, token_hash
+from regiond.racks.model import AwayRack, RackCandidate, RackView, RpcClientView, check_name, in_order, token_hash
 from regiond.racks.presence import Presence
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -227,6 +227,21 @@ class Racks:
         """Connected racks in the order to try them; empty when none is connected."""
         async with self._database.connection() as db:
             return in_order(await store.candidates(db, host_id, self._presence.region_id))
+
+    async def away_from(self, host_id: int) -> tuple[AwayRack, ...]:
+        """Racks that reached the host when they last tried, and are connected to no region now."""
+        async with self._database.connection() as db:
+            return await store.away(db, host_id)
+
+    async def untried(self) -> tuple[tuple[UUID, int], ...]:
+        """Racks of this process, each with a ready host that it never tried to reach; 1000 at most."""
+        async with self._database.connection() as db:
+            return await store.untried(db, self._presence.region_id)
+
+    async def unreached_hosts(self) -> tuple[int, ...]:
+        """Hosts that count as ready, though no connected rack is known to reach them."""
+        async with self._database.connection() as db:
+            return await store.unreached(db)
 
     def _sign_rack(self, signing_request_pem: str, rack_id: UUID, name: str) -> str:
         subject = Subject(role=Role.RACK, id=str(rack_id), name=name)

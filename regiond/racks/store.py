@@ -10,7 +10,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.accounts.model import Caller
-from regiond.racks.model import RackCandidate, RackView, RpcClientView
+from regiond.racks.model import AwayRack, RackCandidate, RackView, RpcClientView
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -82,6 +82,34 @@ _CANDIDATES = """
       left join rack_reach x on x.rack_id = r.id and x.host_id = $1
      where r.removed_at is null
      group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at
+"""
+
+# Ready by their state, though nobody who is connected was seen to get there.
+_UNREACHED = """
+    select h.id from vm_host h
+     where h.state = 'ready'
+       and not exists (select from rack_reach x
+                         join rack_link l on l.rack_id = x.rack_id
+                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                        where x.host_id = h.id and x.reaches)
+"""
+_UNTRIED = """
+    select l.rack_id, h.id as host_id
+      from rack_link l cross join vm_host h
+     where l.region_id = $1 and h.state = 'ready'
+       and not exists (select from rack_reach x where x.rack_id = l.rack_id and x.host_id = h.id)
+     order by h.id, l.rack_id
+     limit 1000
+"""
+_AWAY = """
+    select r.name, r.seen_at
+      from rack r
+      join rack_reach x on x.rack_id = r.id and x.host_id = $1 and x.reaches
+     where r.removed_at is null
+       and not exists (select from rack_link l
+                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                        where l.rack_id = r.id)
+     order by r.name
 """
 
 _INSERT_CLIENT = """
@@ -205,6 +233,18 @@ async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperErro
 
 async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandidate, ...]:
     return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
+
+
+async def away(db: Db, host_id: int) -> tuple[AwayRack, ...]:
+    return tuple(AwayRack(**row) for row in await db.fetch(_AWAY, host_id))
+
+
+async def untried(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:
+    return tuple((row["rack_id"], row["host_id"]) for row in await db.fetch(_UNTRIED, region_id))
+
+
+async def unreached(db: Db) -> tuple[int, ...]:
+    return tuple(row["id"] for row in await db.fetch(_UNREACHED))
 
 
 async def insert_client(

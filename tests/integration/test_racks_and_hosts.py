@@ -17,6 +17,8 @@ from rackd.identity import load
 from rackd.joining import join
 from rackd.service import RackService
 from rackd.settings import RackSettings
+from regiond.machines.model import ComposeRequest
+from regiond.operations.model import OperationState
 from tests.installation import Installation, installed
 from tests.waiting import eventually
 
@@ -139,6 +141,44 @@ async def test_what_one_rack_cannot_do_goes_through_the_one_that_can(tmp_path: P
         assert await reached(innkeeper, "b-able") == ["sim"]
         operations = await innkeeper.region.parts.services.operations.list()
         assert {one.attempt for one in operations if one.kind == "compose"} == {1}
+
+
+async def test_work_waits_for_the_only_rack_that_reaches_the_host_and_says_so(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack("able")
+        host = await innkeeper.add_simulated()
+        await start_rack_without_simulated_hosts(innkeeper, "lesser")
+        services = innkeeper.region.parts.services
+        await innkeeper.stop_rack("able")
+        request = ComposeRequest(host_id=host["id"], cores=1, memory_mib=1024)
+        operation = await services.machines.start_compose(innkeeper.admin, request)
+
+        async def waits() -> bool:
+            return (await services.operations.read(operation.id)).state is OperationState.WAITING
+
+        await eventually(waits)
+        why = (await services.operations.read(operation.id)).error_message or ""
+        assert "Not connected, but reached it: able (last seen" in why
+        assert "Rack lesser: this rack cannot" in why
+        await innkeeper.run_rack("able")
+        ended = await services.operations.wait(operation.id, timeout_s=10)
+        assert ended.state is OperationState.SUCCEEDED
+
+
+async def test_racks_that_are_there_when_a_host_is_added_all_try_it(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack("first")
+        await innkeeper.start_rack("second")
+        await start_rack_without_simulated_hosts(innkeeper, "third")
+        await innkeeper.add_simulated()
+
+        async def all_tried() -> bool:
+            reaching = [await reached(innkeeper, name) for name in ("first", "second")]
+            return reaching == [["sim"], ["sim"]] and await reached(innkeeper, "third", reaches=False) == ["sim"]
+
+        await eventually(all_tried)
 
 
 async def test_a_host_that_is_removed_is_watched_no_more_and_others_still_are(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,9 @@ from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
 from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
+
+if TYPE_CHECKING:
+    from tests.faults.daemons import Daemons
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c002")
 HERE = Path(__file__).parent
@@ -73,6 +77,16 @@ def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
         for project in server.ask("/1.0/projects?recursion=1"):
             if project["name"] != "default":
                 server.lxc("project", "delete", project["name"])
+
+
+@pytest.fixture
+def daemons(tmp_path: Path, server_folder: Path) -> Iterator[Daemons]:
+    """Region and racks as processes, for `start` or `start_racks_of` to begin."""
+    from tests.faults.daemons import Daemons  # it imports the reactor, which pytest installs after this file
+
+    made = Daemons(folder=tmp_path, server_folder=server_folder)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -174,6 +174,7 @@ async def test_every_rack_uses_one_pair_for_each_server_and_a_new_one_composes_w
         await innkeeper.start_rack("two")
         hosts = [await add(innkeeper, server, name=server.name, password=await token_of(server)) for server in servers]
         for name in ("one", "two"):
+            await eventually(partial(reaches, innkeeper, name, 2))
             await innkeeper.stop_rack(name)
         async with asyncio.timeout(30):
             await innkeeper.start_rack("three")
@@ -184,8 +185,10 @@ async def test_every_rack_uses_one_pair_for_each_server_and_a_new_one_composes_w
         for server, host in zip(servers, hosts, strict=True):
             assert await trusted(server) == {(await parameters(innkeeper, host))["certificate_fingerprint"]}
             assert server.instances(PREFIX) == set()
-        pairs = {(await parameters(innkeeper, host))["certificate_fingerprint"] for host in hosts}
-        assert len(pairs) == 2
+        async with innkeeper.region.parts.database.connection() as db:
+            kept = {row["fingerprint"] for row in await db.fetch("select fingerprint from key_pair")}
+        assert len(kept) == 2
+        assert kept == {(await parameters(innkeeper, host))["certificate_fingerprint"] for host in hosts}
 
 
 async def test_credentials_rotate_on_a_real_server_for_every_project_at_once(

@@ -12,7 +12,7 @@ from common.errors import InnkeeperError, NotTrusted
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
 from regiond.racks.calls import HostCalls
-from regiond.racks.model import RackCandidate
+from regiond.racks.model import AwayRack, RackCandidate
 
 RACK = uuid4()
 
@@ -37,6 +37,9 @@ class OneRack:
 
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
         return (RackCandidate(rack_id=RACK, name="rack", here=True, reaches=True),)
+
+    async def away_from(self, _: int) -> Sequence[AwayRack]:
+        return ()
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         return False

@@ -1,0 +1,37 @@
+"""A wall between some processes and some ports of this machine, so that one rack reaches less than another."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+from tests.lab.needs import LAB_DIR
+
+_GROUP = 62000 + crc32(str(LAB_DIR).encode()) % 1000  # nobody's; labs of one machine each have one of their own
+_TABLE = f"iklab{_GROUP}"
+BEHIND_IT = ("setpriv", "--regid", str(_GROUP), "--keep-groups")  # put before a command
+
+_RULES = """
+table inet {table} {{
+  chain out {{
+    type filter hook output priority 0; policy accept;
+    meta skgid {group} tcp dport {port} reject with tcp reset
+  }}
+}}
+"""
+
+
+@contextmanager
+def wall(port: int) -> Iterator[None]:
+    """Who runs behind it is refused at that TCP port, connections that stand already too."""
+    _nft(_RULES.format(table=_TABLE, group=_GROUP, port=port))
+    try:
+        yield
+    finally:
+        _nft(f"delete table inet {_TABLE}")
+
+
+def _nft(rules: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, capture_output=True, timeout=10)
