@@ -124,8 +124,12 @@ def virsh(*command: str) -> str:
 
 
 def mark_of(name: str) -> str | None:
-    """The installation that the domain's mark names."""
-    mark = ET.fromstring(virsh("dumpxml", name)).find("metadata/{*}mark")  # noqa: S314 - from our own libvirtd
+    """The installation that the domain's mark names. None also for a domain of others that has gone meanwhile."""
+    try:
+        definition = ET.fromstring(virsh("dumpxml", name))  # noqa: S314 - from our own libvirtd
+    except subprocess.CalledProcessError:
+        return None
+    mark = definition.find("metadata/{*}mark")
     return None if mark is None else mark.get("installation")
 
 
