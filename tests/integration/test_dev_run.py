@@ -171,8 +171,10 @@ async def test_stopping_leaves_only_the_vm_and_the_next_run_finds_it_also_after_
             name
         ]
     finally:
-        place.remove_guests()
-        await stop(run)
+        try:
+            place.remove_guests()
+        finally:
+            await stop(run)
     assert place.left() == []
 
 
