@@ -36,10 +36,13 @@ _SAID_NO = (NotTrusted, DriverFailed)
 
 @frozen(kw_only=True)
 class _Stand:
-    """`through` is a host of the server; `next` is None before it was made; `switched`: hosts use `next` already."""
+    """`host_id` is the host that was asked, or another that shares the pair when that is gone; `through` is the one
+    whose address is used this time. `next` is None before it was made; `switched`: hosts use `next` already.
+    """
 
-    through: int
+    host_id: int
     host_name: str
+    through: int
     old: OpenPair
     next: OpenPair | None
     switched: bool
@@ -56,7 +59,7 @@ class RotateCredentials:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         old_id: int = operation.request["key_pair"]
-        stand = await self._stand(old_id, operation.host_id)
+        stand = await self._stand(old_id, operation)
         if stand is None:
             return Outcome(result={"because": "the pair is not in use any more"}, record=_drop(old_id))
         new = stand.next or await self._make(stand, journal)
@@ -80,7 +83,7 @@ class RotateCredentials:
         A restricted certificate was exchanged for the new one by the server: then there is no way back either.
         """
         old_id: int = operation.request["key_pair"]
-        stand = await self._stand(old_id, operation.host_id)
+        stand = await self._stand(old_id, operation)
         if stand is None or stand.next is None:
             return Outcome(record=self._forget_password(operation.host_id))
         new, switched = stand.next, stand.switched
@@ -96,7 +99,7 @@ class RotateCredentials:
             return Outcome(record=self._rotated(stand, new, operation, "credentials_rotated", Level.WARNING))
         return Outcome(undone=("the new key pair was removed",), record=self._given_up(stand, new, operation))
 
-    async def _stand(self, old_id: int, host_id: int | None) -> _Stand | None:
+    async def _stand(self, old_id: int, operation: Operation) -> _Stand | None:
         """None when the old pair is gone, or no host uses it or its successor."""
         async with self._database.transaction() as db:
             if not await store.lock(db, old_id):
@@ -107,10 +110,12 @@ class RotateCredentials:
             hosts = {**before, **after}
             if not hosts:
                 return None
-            through = host_id if host_id is not None and host_id in hosts else next(iter(hosts))
+            # The asked one first, and after each failure the next: a member of a cluster that is down holds up nobody.
+            order = sorted(hosts, key=lambda host_id: (host_id != operation.host_id, host_id))
             return _Stand(
-                through=through,
-                host_name=hosts[through],
+                host_id=order[0],
+                host_name=hosts[order[0]],
+                through=order[operation.failures % len(order)],
                 old=await self._key_pairs.open(db, old_id),
                 next=await self._key_pairs.open(db, next_id) if next_id is not None else None,
                 switched=bool(after) and not before,
@@ -131,7 +136,7 @@ class RotateCredentials:
     async def _trust(self, stand: _Stand, new: OpenPair) -> None:
         """With the old pair's help, or by the token that was given: a restricted certificate may add no other."""
         async with self._database.connection() as db:
-            secret = (await self._credentials.load(db, stand.through)).get(ROTATION_PASSWORD)
+            secret = (await self._credentials.load(db, stand.host_id)).get(ROTATION_PASSWORD)
         speaking = stand.old if secret is None else new
 
         def request(access: HostAccess) -> TrustCall:
@@ -186,7 +191,7 @@ class RotateCredentials:
             await _switch(db, old_id, new.view.id)  # a host that was added meanwhile
             await store.set_replaced(db, new.view.id)
             await store.delete(db, old_id)
-            await self._credentials.forget(db, stand.through, [ROTATION_PASSWORD])
+            await self._credentials.forget(db, stand.host_id, [ROTATION_PASSWORD])
             message = (
                 f"{stand.host_name}: the certificate {new.view.fingerprint} is used in place of "
                 f"{stand.old.view.fingerprint}"
@@ -194,7 +199,7 @@ class RotateCredentials:
             if level is not Level.INFO:
                 message += "; the old one may still be trusted there"
             await Events.record(
-                db, kind, message, level=level, host_id=stand.through, operation_id=operation.id,
+                db, kind, message, level=level, host_id=stand.host_id, operation_id=operation.id,
                 details={"fingerprint": new.view.fingerprint, "replaced": stand.old.view.fingerprint},
             )  # fmt: skip
 
@@ -203,10 +208,10 @@ class RotateCredentials:
     def _given_up(self, stand: _Stand, new: OpenPair, operation: Operation) -> _Record:
         async def record(db: Db) -> None:
             await store.delete(db, new.view.id)
-            await self._credentials.forget(db, stand.through, [ROTATION_PASSWORD])
+            await self._credentials.forget(db, stand.host_id, [ROTATION_PASSWORD])
             message = f"{stand.host_name}: the credentials were not rotated: {operation.error_message}"
             await Events.record(
-                db, "rotation_failed", message, level=Level.ERROR, host_id=stand.through, operation_id=operation.id
+                db, "rotation_failed", message, level=Level.ERROR, host_id=stand.host_id, operation_id=operation.id
             )
 
         return record

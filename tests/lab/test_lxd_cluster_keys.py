@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.errors import InvalidRequest
+from regiond.hosts.model import HostState
 from tests.installation import Installation, installed
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_adoption_lxd import marks, process, told
 from tests.lab.test_lxd_cluster_hosts import SMALL, added, location
+from tests.lab.test_lxd_through_the_region import looks
+from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclk-"
@@ -46,6 +50,29 @@ async def test_one_rotation_changes_the_pair_of_all_members_and_every_member_com
             made = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
             assert await asyncio.to_thread(location, cluster, f"{PREFIX}{name}") == name
             await innkeeper.delete(f"machines/{made['system_id']}/")
+        assert await key_pairs(innkeeper) == [(new, None)]
+
+
+@pytest.mark.deadline(240)
+async def test_a_member_that_is_down_holds_up_no_rotation_and_takes_the_new_pair_when_it_is_back(
+    tmp_path: Path, database_url: str, cluster: Members
+) -> None:
+    others = await asyncio.to_thread(cluster[0].trusted)
+    down = cluster[1]
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        hosts = await added(innkeeper, cluster)
+        (old,) = await asyncio.to_thread(cluster[0].trusted) - others
+        await asyncio.to_thread(down.kill)
+        try:
+            await innkeeper.post(f"vm-hosts/{hosts[down.name]}/", op="rotate")
+        finally:
+            await asyncio.to_thread(down.start)
+        back = partial(looks, innkeeper, hosts[down.name], HostState.READY, hosts[down.name])
+        await eventually(back, deadline_s=90, every_s=1)
+        for member in cluster:
+            (new,) = await asyncio.to_thread(member.trusted) - others
+            assert new != old
         assert await key_pairs(innkeeper) == [(new, None)]
 
 
