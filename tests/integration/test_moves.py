@@ -46,7 +46,9 @@ class Cluster:
         )
 
 
-async def look_at(innkeeper: Installation, folder: Path, host_id: int, installation_id: UUID) -> Discovery:
+async def look_at(innkeeper: Installation, folder: Path, host_id: int) -> Discovery:
+    async with innkeeper.region.parts.database.connection() as db:
+        installation_id: UUID = await db.fetchval("select id from installation")
     parameters = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
     access = HostAccess(
         host_id=host_id,
@@ -69,10 +71,9 @@ async def clustered(innkeeper: Installation, folder: Path, database_url: str) ->
         for host_id, member in zip((first, second), MEMBERS, strict=True):
             await db.execute(_JOIN_CLUSTER, host_id, cluster_id, member)
         began_at: datetime = await db.fetchval("select clock_timestamp()")
-        installation_id: UUID = await db.fetchval("select id from installation")
     finally:
         await db.close()
-    here, there = [await look_at(innkeeper, folder, host_id, installation_id) for host_id in (first, second)]
+    here, there = [await look_at(innkeeper, folder, host_id) for host_id in (first, second)]
     (guest,) = here.guests
     assert guest.mark is not None
     return Cluster(
