@@ -128,15 +128,16 @@ class HostCalls:
         return answer
 
     async def _answer(self, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
-        """Asked once more when the credentials were rotated after they were read: a call may wait long for its turn."""
+        """Asked again when the credentials were rotated after they were read: a call may wait long for its turn."""
         access = await self._access_of(host_id)
-        try:
-            return await ask(link, access)
-        except NotTrusted:
-            fresh = await self._access_of(host_id)
-            if fresh.credentials == access.credentials:
-                raise
-            return await ask(link, fresh)
+        while True:
+            try:
+                return await ask(link, access)
+            except NotTrusted:
+                fresh = await self._access_of(host_id)
+                if fresh.credentials == access.credentials:
+                    raise
+                access = fresh
 
     async def _candidates(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
         found = [

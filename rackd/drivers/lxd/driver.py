@@ -221,6 +221,7 @@ class LxdDriver:
         try:
             return self._client.find(path("projects", self._wanted.project)) is not None
         except NotAuthorized:
+            self.reach()  # a certificate that is not trusted any more is no matter of projects
             return False  # LXD does not tell a restricted certificate which
 
     def _need_project(self) -> None:
