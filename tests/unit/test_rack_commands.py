@@ -53,7 +53,9 @@ from rackd.drivers.registry import Drivers
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.executor import Executor
 from rackd.fences import Fences
+from rackd.lanes import Track
 from rackd.watching import Watching
+from tests.holding import hold
 from tests.link_pair import link_pair
 from tests.waiting import eventually, settle
 
@@ -69,6 +71,11 @@ class Rack:
     commands: HostCommands
     ends: list[Link] = field(factory=list)
     events: list[HostEvent] = field(factory=list)
+
+    def in_line(self) -> int:
+        """How many calls at host 1 run or wait for their turn."""
+        lane = self.executor._lanes.get(1)
+        return sum(line.wanted for line in lane.lines(Track.ORDERED)) if lane else 0
 
     async def link(self) -> Link:
         def heard(_: Link, name: str, body: Any) -> None:
@@ -234,16 +241,18 @@ async def test_an_attempt_older_than_the_newest_seen_does_nothing(rack: Rack) ->
     assert (await discover(link, ""))[0].guests == ()
 
 
-async def test_an_attempt_that_became_old_while_it_waited_for_its_turn_does_nothing(rack: Rack) -> None:
+async def test_an_attempt_that_became_old_while_it_waited_for_its_turn_does_nothing(rack: Rack, tmp_path: Path) -> None:
     link, made = await rack.link(), spec("vm")
-    before = asyncio.ensure_future(discover(link, "delay_ms=100"))
-    late = asyncio.ensure_future(compose(link, made, parameters="delay_ms=100", attempt=1))
-    newer = DecomposeCall(access=access("delay_ms=100"), guest=made.ref, fence=fence(made, attempt=2))
-    await link.call(HOST_DECOMPOSE, newer, deadline_s=DEADLINE_S)
+    gone = DecomposeCall(access=access(), guest=made.ref, fence=fence(made, attempt=2))
+    with hold(tmp_path, "host1"):
+        before = asyncio.ensure_future(discover(link, ""))
+        late = asyncio.ensure_future(compose(link, made, attempt=1))
+        newer = asyncio.ensure_future(link.call(HOST_DECOMPOSE, gone, deadline_s=DEADLINE_S))
+        await eventually(lambda: rack.in_line() == 3)
     with pytest.raises(StaleAttempt):
         await late
-    await before
-    assert (await discover(link, "delay_ms=100"))[0].guests == ()
+    await asyncio.gather(before, newer)
+    assert (await discover(link, ""))[0].guests == ()
 
 
 async def test_a_slow_host_is_given_up_at_the_callers_deadline_and_others_answer_meanwhile(rack: Rack) -> None:
