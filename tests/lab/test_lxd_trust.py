@@ -18,6 +18,7 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.opening import LxdOpening
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
+from tests.lab.test_lxd import spec
 
 
 @pytest.fixture
@@ -150,6 +151,20 @@ def test_a_new_pair_comes_in_with_the_old_one_and_takes_its_place(lxd: LxdServer
         driver.reach()
     driver.close()
     successor.close()
+
+
+def test_a_pair_that_is_not_trusted_any_more_is_told_as_such_in_the_middle_of_the_work(
+    lxd: LxdServer, stranger: KeyPair
+) -> None:
+    lxd.add_trust(stranger)
+    driver = opened(lxd.access(stranger))
+    driver.discover()
+    lxd.remove_trust(stranger)
+    wanted = spec("ikt-")
+    for attempt in (driver.discover, driver.projects, lambda: driver.compose(wanted), lambda: driver.find(wanted.ref)):
+        with pytest.raises(NotTrusted, match="lxc config trust add"):
+            attempt()
+    driver.close()
 
 
 def test_a_restricted_pair_is_exchanged_for_the_new_one_and_stays_restricted(lxd: LxdServer, stranger: KeyPair) -> None:

@@ -65,6 +65,12 @@ async def test_a_call_that_was_overtaken_by_a_rotation_is_asked_again_with_the_n
     assert rack.asked == ["old", "new"]
 
 
+async def test_a_call_is_asked_again_as_often_as_it_is_overtaken() -> None:
+    rack = OneRack("old", "new", "newest", trusted="newest")
+    await reach(rack)
+    assert rack.asked == ["old", "new", "newest"]
+
+
 async def test_a_host_that_does_not_trust_us_is_asked_once() -> None:
     rack = OneRack("old", trusted="new")
     with pytest.raises(NotTrusted):
