@@ -62,7 +62,8 @@ class HostCalls:
 
     async def require(self, host_id: int) -> None:
         """Raises RackUnreachable when no rack that may reach the host is connected to this process."""
-        await self._candidates(host_id)
+        if not await self._connected(host_id):
+            raise await self._unreached(host_id, {})
 
     async def call(
         self, host_id: int, command: Command[Q, R], request_of: Callable[[HostAccess], Q], *, deadline_s: float
@@ -110,8 +111,12 @@ class HostCalls:
         await self._ask(rack_id, link, host_id, ask)
 
     async def _through_racks(self, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
+        """Asks who there is anew after each failure: it may have taken long, and the rack that gets there be back."""
         failed: dict[str, InnkeeperError] = {}
-        for rack, link in await self._candidates(host_id):
+        tried: set[UUID] = set()
+        while untried := [found for found in await self._connected(host_id) if found[0].rack_id not in tried]:
+            rack, link = untried[0]
+            tried.add(rack.rack_id)
             try:
                 return await self._ask(rack.rack_id, link, host_id, ask)
             except _NEXT_RACK as error:
@@ -139,16 +144,14 @@ class HostCalls:
                     raise
                 access = fresh
 
-    async def _candidates(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
-        found = [
+    async def _connected(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
+        """To this process, in the order to try them."""
+        return [
             (rack, link)
             for rack in await self._reach.racks_for(host_id)
             for link in [self._links.get(rack.rack_id)]
             if link is not None
         ]
-        if not found:
-            raise await self._unreached(host_id, {})
-        return found
 
     async def _unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
         """What to say when nobody gets there: a rack that does and is away is the reason, whatever the others met."""

@@ -1,20 +1,22 @@
-"""Calls to a host whose credentials change while they are under way."""
+"""Calls to a host whose credentials change, and whose racks come and go, while they are under way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from common.errors import InnkeeperError, NotTrusted
+from common.errors import HostUnreachable, InnkeeperError, NotTrusted
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
 from regiond.racks.calls import HostCalls
 from regiond.racks.model import AwayRack, RackCandidate
 
-RACK = uuid4()
+RACK, LATER = uuid4(), uuid4()
+NAMES = {RACK: "rack", LATER: "later"}
 
 
 def access(key: str) -> HostAccess:
@@ -76,3 +78,67 @@ async def test_a_host_that_does_not_trust_us_is_asked_once() -> None:
     with pytest.raises(NotTrusted):
         await reach(rack)
     assert rack.asked == ["old"]
+
+
+class Failing:
+    """A rack's link that does not get to the host; meanwhile another rack comes."""
+
+    def __init__(self, racks: RacksThatCome) -> None:
+        self._racks = racks
+
+    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+        self._racks.come()
+        raise HostUnreachable("refused")
+
+
+class Working:
+    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+        return Reached(hypervisor_version="5.0")
+
+
+class RacksThatCome:
+    """Reach and links: at first only one that does not get there is connected."""
+
+    def __init__(self, *, comes: bool) -> None:
+        self._links: dict[UUID, Failing | Working] = {RACK: Failing(self)}
+        self._comes = comes
+
+    def come(self) -> None:
+        if self._comes:
+            self._links[LATER] = Working()
+
+    @property
+    def rack_ids(self) -> tuple[UUID, ...]:
+        return tuple(self._links)
+
+    async def access_of(self, _: int) -> HostAccess:
+        return access("key")
+
+    async def racks_for(self, _: int) -> Sequence[RackCandidate]:
+        return [RackCandidate(rack_id=rack_id, name=NAMES[rack_id], here=True) for rack_id in self._links]
+
+    async def away_from(self, _: int) -> Sequence[AwayRack]:
+        return (AwayRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC)),)
+
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+        return True
+
+    def get(self, rack_id: UUID) -> Failing | Working:
+        return self._links[rack_id]
+
+
+async def test_a_rack_that_comes_while_another_fails_is_asked_at_once() -> None:
+    racks = RacksThatCome(comes=True)
+    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
+    assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+
+
+async def test_a_host_whose_rack_is_away_says_which_and_what_the_others_met() -> None:
+    racks = RacksThatCome(comes=False)
+    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
+    with pytest.raises(HostUnreachable) as failed:
+        await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+    assert failed.value.message == (
+        "No connected rack reaches VM host 1. Not connected, but reached it: later (last seen 2026-11-20 12:00:00 "
+        "UTC). Rack rack: refused"
+    )
