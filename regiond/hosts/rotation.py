@@ -137,7 +137,8 @@ class RotateCredentials:
         """With the old pair's help, or by the token that was given: a restricted certificate may add no other."""
         async with self._database.connection() as db:
             secret = (await self._credentials.load(db, stand.host_id)).get(ROTATION_PASSWORD)
-        speaking = stand.old if secret is None else new
+        # A token waits for the member that it was given for: LXD 5.0 spoils it at another than the one that made it.
+        speaking, through = (stand.old, stand.through) if secret is None else (new, stand.host_id)
 
         def request(access: HostAccess) -> TrustCall:
             return TrustCall(
@@ -148,7 +149,7 @@ class RotateCredentials:
             )
 
         try:
-            await self._calls.call(stand.through, HOST_TRUST, request, deadline_s=CALL_DEADLINE_S)
+            await self._calls.call(through, HOST_TRUST, request, deadline_s=CALL_DEADLINE_S)
         except _SAID_NO as error:
             if not await self._is_trusted(stand, new):  # by an earlier try, or by hand
                 raise NotTrusted(
