@@ -92,7 +92,7 @@ async def test_work_goes_to_racks_that_reach_the_host_and_waits_for_one_that_is_
         assert {name for _, name in second.instances(PREFIX)} == {f"{PREFIX}0", f"{PREFIX}1"}
 
         await daemons.start_another_rack(FAR)
-        assert await daemons.ended(operation_id, deadline_s=10) == "succeeded"
+        assert await daemons.ended(operation_id, deadline_s=30) == "succeeded"
         await eventually(partial(in_state, daemons, host_path, "ready"))
         assert {name for _, name in first.instances(PREFIX)} == {f"{PREFIX}here"}
     assert await daemons.ledger_faults() == []
