@@ -70,7 +70,7 @@ class Daemons:
         await eventually(self.region_is_ready)
 
     async def start_rack(self) -> None:
-        self._spawn("rack", (*self.rack_prefix, sys.executable, "-m", "rackd", "run"))
+        await self._spawn_rack("rack", self.rack_prefix)
         await eventually(self.rack_is_linked)
 
     async def start_second_region(self) -> None:
@@ -92,7 +92,7 @@ class Daemons:
                 sys.executable, "-m", "rackd", "join", "--name", name, token, env=self._environment() | own
             )
             assert await joining.wait() == 0
-        self._spawn(f"rack-{name}", (*prefix, sys.executable, "-m", "rackd", "run"), own)
+        await self._spawn_rack(f"rack-{name}", prefix, own)
 
         async def is_linked() -> bool:
             racks = (await self.api.get("racks/")).json()
@@ -188,6 +188,13 @@ class Daemons:
         finally:
             await db.close()
 
+    async def _spawn_rack(self, name: str, prefix: tuple[str, ...], own: Mapping[str, str] = NOTHING) -> None:
+        """Returns when it has a link of its own: what the region says may still be about the one that was killed."""
+        log = self.folder / f"{name}.log"
+        before = _links_made(log)
+        self._spawn(name, (*prefix, sys.executable, "-m", "rackd", "run"), own)
+        await eventually(lambda: _links_made(log) > before)
+
     def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str] = NOTHING) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -204,3 +211,7 @@ class Daemons:
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
             **{f"INNKEEPER_{key.upper()}": value for key, value in self.settings.items()},
         }
+
+
+def _links_made(rack_log: Path) -> int:
+    return rack_log.read_text().count('"event": "region_linked"') if rack_log.exists() else 0
