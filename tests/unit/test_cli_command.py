@@ -376,7 +376,7 @@ async def test_with_several_profiles_and_no_admin_one_must_be_named(cli: Cli, re
 async def test_a_table_can_be_had_without_a_terminal(logged_in: Cli) -> None:
     ran = await logged_in("admin", "vm-hosts", "read", "--table")
     head, row = [line for line in ran.out.splitlines() if line.strip()]
-    assert head.split() == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone", "version"]
+    assert head.split() == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone"]
     assert row.split()[:6] == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100"]
 
 
