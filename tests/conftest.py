@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -17,6 +18,7 @@ from tests.waiting import settle
 pytest_plugins = ["tests.database"]
 
 TEST_DEADLINE_S = 120.0
+LAB = Path(__file__).parent / "lab"
 
 # How long an example takes says what else the machine does. The rest stays as it is here, or in CI.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -40,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "postgres_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.database)
+        if "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents:
+            item.add_marker(pytest.mark.database)  # the lab's tests that use SQL of their own say so themselves
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
             longer = item.get_closest_marker("deadline")

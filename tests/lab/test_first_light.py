@@ -160,6 +160,7 @@ async def test_what_is_not_ours_is_counted_and_never_touched(
         assert (still.isActive(), running.isActive(), running.ID()) == (0, 1, run)
 
 
+@pytest.mark.database
 async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         host = await add(innkeeper, lab_host)

@@ -15,6 +15,8 @@ from tests.installation import Installation, installed
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database  # nobody else uses the SQL of clusters
+
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclh-"
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}

@@ -72,6 +72,7 @@ async def test_300_machines_in_two_projects_cost_a_look_no_more_than_three_and_u
             assert each[0].claimed.cores == each[1].claimed.cores >= MANY
 
 
+@pytest.mark.database
 async def test_a_storage_pool_that_vanishes_takes_no_more_disks_and_the_default_moves_on(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
@@ -108,6 +109,7 @@ async def looks(innkeeper: Installation, host_id: int, wanted: HostState, throug
     return await state_of(innkeeper, host_id) is wanted
 
 
+@pytest.mark.database
 @pytest.mark.deadline(240)
 async def test_a_member_that_is_offline_is_a_state_and_its_machines_are_kept(
     tmp_path: Path, database_url: str, lxd_cluster: tuple[LxdServer, ...]
