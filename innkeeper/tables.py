@@ -23,6 +23,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "networks": ("name", "type", "attachable", "active", "dhcp", "cidrs"),
     "network_cards": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
     "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
+    "disks": ("label", "size", "storage_pool", "tags"),
+    "fitting": ("host", "score", "host_id"),
+    "refused": ("host", "reasons", "host_id"),
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
@@ -52,6 +55,7 @@ _MEASURES: Mapping[tuple[str, str], Measure] = {
     ("vm-hosts", "local_storage"): Measure("storage GB", _GB, 0, of_total=True),
     ("machines", "cpu_count"): Measure("cores"),
     ("machines", "memory"): Measure("memory GiB", _MEMORY, 1),
+    ("disks", "size"): Measure("size GB", _GB, 1),
     ("storage_pools", "total"): Measure("total GB", _GB, 1),
     ("storage_pools", "used"): Measure("used GB", _GB, 1),
     ("storage_pools", "available"): Measure("available GB", _GB, 1),

@@ -15,12 +15,15 @@ from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.machines.model import (
     Adopted,
     AdoptRequest,
+    AskedHosts,
     ComposeRequest,
     ForgottenMachine,
     MachineFilter,
     MachineView,
 )
 from regiond.operations.model import LogLine, Operation
+from regiond.placement.model import Placement
+from regiond.placement.place import Strategy
 
 if TYPE_CHECKING:
     from regiond.accounts.model import ApiKeyView
@@ -56,6 +59,9 @@ class Machines(Protocol):
         idempotency_key: str | None = None,
         need_rack: bool = False,
     ) -> Operation: ...
+    async def dry_run(
+        self, request: ComposeRequest, asked: AskedHosts, *, strategy: Strategy | None = None
+    ) -> Placement: ...
     async def start_power(
         self,
         caller: Caller,

@@ -141,6 +141,15 @@ VIRTUAL_MACHINE = record(
     bmc_id=INT,
     resource_uri=STR,
 )
+PLACEMENT = record(
+    "Placement",
+    chosen=maybe(STR),
+    chosen_id=maybe(INT),
+    disks=array(record("PlacedDisk", label=STR, size=INT, tags=array(STR), storage_pool=STR)),
+    fitting=array(record("FittingHost", host=STR, host_id=INT, score=NUMBER)),
+    refused=array(record("RefusedHost", host=STR, host_id=INT, reasons=array(STR))),
+    left_out=array(record("LeftOutHosts", hosts=INT, reason=STR)),
+)
 COMPOSED = record("Composed", system_id=STR, resource_uri=STR)
 
 INTERFACE = record(

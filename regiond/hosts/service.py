@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -81,6 +81,11 @@ class Hosts:
         """Raises NotFound."""
         async with self._database.connection() as db:
             return await view_store.read(db, host_id)
+
+    async def ids_of(self, asked: Iterable[str]) -> Mapping[str, frozenset[int]]:
+        """The hosts that each id or name means; names are not unique. Unknown ones mean none."""
+        async with self._database.connection() as db:
+            return await view_store.ids_of(db, asked)
 
     async def create(self, caller: Caller, new: NewHost) -> HostView:
         """Add a host and look at it once. Answers also when it cannot be reached: then its error says why."""

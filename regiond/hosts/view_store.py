@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -32,6 +32,8 @@ _HOSTS = """
 """
 _ALL_HOSTS = _HOSTS + " order by h.id"
 _ONE_HOST = _HOSTS + " where h.id = $1"
+
+_IDS = "select id, name from vm_host where name = any($1::text[]) or id::text = any($1)"
 
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
@@ -82,6 +84,17 @@ async def read(db: Db, host_id: int) -> HostView:
     if row is None:
         raise NotFound("Not Found", host=host_id)
     return _host(row, pools, used)
+
+
+async def ids_of(db: Db, asked: Iterable[str]) -> Mapping[str, frozenset[int]]:
+    """The hosts that each of `asked` means: the one with that id, else all of that name. Unknown ones mean none."""
+    wanted = list(asked)
+    rows = await db.fetch(_IDS, wanted)
+    by_id = {str(row["id"]): row["id"] for row in rows}
+    return {
+        one: frozenset([by_id[one]] if one in by_id else [row["id"] for row in rows if row["name"] == one])
+        for one in wanted
+    }
 
 
 async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from common.values import GuestSpec
@@ -17,8 +17,9 @@ from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
 from regiond.ledger import store as ledger
 from regiond.machines import store
+from regiond.machines.asked_hosts import host_filter
 from regiond.machines.candidates import choose
-from regiond.machines.model import ComposeRequest
+from regiond.machines.model import AskedHosts, ComposeRequest
 from regiond.machines.spec import guest_spec, offer_of
 from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.names import check_hostname, new_hostname, new_mac_address, new_system_id, numbered
@@ -38,6 +39,7 @@ PLACE_TRIES = 5  # how often a lost race is run again with fresh numbers
 NAME_TRIES = 8
 COMPOSE_NAMED = 100  # hosts in the explanation kept with each operation; of more, most are counted only
 DRY_NAMED = 1000
+ANYWHERE = AskedHosts()
 
 
 class Composer:
@@ -81,24 +83,37 @@ class Composer:
 
         return await self._operations.once(caller, idempotency_key, asked, open_)
 
-    async def dry_run(self, request: ComposeRequest) -> Placement:
-        """Where the machine would go, and why not elsewhere; nothing is claimed. Raises InvalidRequest, NotFound."""
-        wish = _wish(request)
-        placement, _ = await self._place(request, wish, need_rack=False, named=DRY_NAMED)
+    async def dry_run(
+        self, request: ComposeRequest, asked: AskedHosts = ANYWHERE, *, strategy: Strategy | None = None
+    ) -> Placement:
+        """Where the machine would go, and why not elsewhere. Nothing is claimed or written, and no host is asked.
+
+        Raises InvalidRequest by field, and NotFound for `request.host_id`.
+        """
+        hosts = await host_filter(asked, self._hosts, self._groups)
+        wish = evolve(_wish(request), hosts=hosts, cpu_speed_mhz=asked.cpu_speed_mhz)
+        placement, _ = await self._place(request, wish, need_rack=False, named=DRY_NAMED, strategy=strategy)
         return placement
 
     async def _place(
-        self, request: ComposeRequest, wish: Wish, *, need_rack: bool, named: int
+        self,
+        request: ComposeRequest,
+        wish: Wish,
+        *,
+        need_rack: bool,
+        named: int,
+        strategy: Strategy | None = None,
     ) -> tuple[Placement, dict[int, HostView]]:
         """The hosts that were read whole for it come along."""
+        strategy = strategy or self._strategy
         if request.host_id is None:
             async with self._database.connection() as db:
-                return await choose(db, wish, self._calls.racks, strategy=self._strategy, named=named), {}
+                return await choose(db, wish, self._calls.racks, strategy=strategy, named=named), {}
         host = await self._hosts.read(request.host_id)
         _check_bounds(request, host)
         if need_rack:
             await self._calls.require(host.id)
-        return place(wish, [offer_of(host, reachable=True)], strategy=self._strategy), {host.id: host}
+        return place(wish, [offer_of(host, reachable=True)], strategy=strategy), {host.id: host}
 
     async def _open(
         self, caller: Caller, request: ComposeRequest, key: str | None, asked: dict[str, object], *, need_rack: bool
@@ -215,7 +230,7 @@ class _Commit:
             db, OperationKind.COMPOSE, host_id=self._host.id, host_name=self._host.name, machine_id=machine_id,
             system_id=system_id, hostname=spec.name, account_id=self._caller.account_id,
             request=request_of(spec, power_on=self._request.power_on),
-            explanation={**self._placement.as_explanation(), "chosen": self._host.name}, max_failures=MAX_FAILURES,
+            explanation=self._placement.as_explanation(self._verdict), max_failures=MAX_FAILURES,
         )  # fmt: skip
 
 

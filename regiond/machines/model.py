@@ -95,6 +95,24 @@ class ComposeRequest:
 
 
 @frozen(kw_only=True)
+class AskedHosts:
+    """Which hosts a machine may go to, as people say it: ids or names, as text. Empty means any.
+
+    Several values of one field are alternatives, but a host has all of `tags`, and nothing of what a `not_` field says.
+    `cpu_speed_mhz` is what its CPUs have at least, where that is known.
+    """
+
+    hosts: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    not_in_zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    not_in_pools: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    cpu_speed_mhz: int | None = None
+
+
+@frozen(kw_only=True)
 class MachineFilter:
     """All given must hold; several values of one field are alternatives."""
 

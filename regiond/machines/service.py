@@ -16,14 +16,15 @@ from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.ledger import store as ledger
 from regiond.machines import forgotten, store
-from regiond.machines.composing import Composer
-from regiond.machines.model import ComposeRequest, MachineFilter, MachineState, MachineView
+from regiond.machines.composing import ANYWHERE, Composer
+from regiond.machines.model import AskedHosts, ComposeRequest, MachineFilter, MachineState, MachineView
 from regiond.machines.spec import known_spec
 from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.service import Operations, request_hash
 from regiond.placement.model import Placement
+from regiond.placement.place import Strategy
 from regiond.racks.calls import HostCalls
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ class Machines:
         """See `Composer.start_compose`."""
         return await self._composer.start_compose(caller, request, idempotency_key=idempotency_key, need_rack=need_rack)
 
-    async def dry_run(self, request: ComposeRequest) -> Placement:
+    async def dry_run(
+        self, request: ComposeRequest, asked: AskedHosts = ANYWHERE, *, strategy: Strategy | None = None
+    ) -> Placement:
         """See `Composer.dry_run`."""
-        return await self._composer.dry_run(request)
+        return await self._composer.dry_run(request, asked, strategy=strategy)
 
     async def start_power(
         self,

@@ -42,6 +42,10 @@ def offer_of(host: HostView, *, reachable: bool) -> HostOffer:
             for pool in host.storage_pools
         ),
         default_storage_pool_id=next((pool.id for pool in host.storage_pools if pool.is_default), None),
+        cpu_speed_mhz=host.cpu_speed_mhz,
+        zone=host.zone.name,
+        pool=host.pool.name,
+        tags=host.tags,
     )
 
 

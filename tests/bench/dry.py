@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.machines.model import ComposeRequest
-from regiond.machines.service import Machines
+from regiond.machines.model import AskedHosts, ComposeRequest
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Bench, Line, timed
 
@@ -13,11 +12,10 @@ async def measure(bench: Bench) -> list[Line]:
     dsn = await bench.database()
     async with prefilled_region(bench.new_folder("dry"), dsn, hosts=hosts, machines_each=2) as innkeeper:
         machines = innkeeper.region.parts.services.machines
-        assert isinstance(machines, Machines)  # the API, which knows it by a Protocol, has no dry run yet
-        request = ComposeRequest(cores=1, memory_mib=1024)
+        request, anywhere = ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
 
         async def dry(_: int) -> None:
-            placement = await machines.dry_run(request)
+            placement = await machines.dry_run(request, anywhere)
             assert placement.chosen is not None
 
         await dry(0)

@@ -27,6 +27,7 @@ from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
 from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
+from regiond.placement.model import DiskPlace, Placement, Verdict
 from regiond.racks.model import RackView, RpcClientView
 
 T = TypeVar("T")
@@ -195,6 +196,22 @@ FAILED = evolve(
     error_message="cores: 4 asked, 1 of 4 left.",
     error_details={"asked": 4},
 )
+PLACEMENT = Placement(
+    order=(
+        Verdict(
+            host_id=4,
+            host_name="hv-01",
+            score=0.5,
+            disks=(
+                DiskPlace(
+                    label="root", size_bytes=8 * 10**9, tags=("local",), storage_pool_id=1, storage_pool="images"
+                ),
+            ),
+        ),
+    ),
+    refused=(Verdict(host_id=5, host_name="hv-02", reasons=("cores: 4 asked, 1 of 4 × 1.0 = 4 left",)),),
+    left_out={"not enough cores left": 3},
+)
 CLUSTER = ClusterView(
     id=1,
     name="cloud",
@@ -321,6 +338,7 @@ ANSWERS: Mapping[str, Any] = {
     "machines.list": (MACHINE,),
     "machines.read": _named({"wdpx3n": MACHINE}),
     "machines.start_compose": OPERATION,
+    "machines.dry_run": PLACEMENT,
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.query_power": PowerState.PAUSED,

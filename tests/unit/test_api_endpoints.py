@@ -17,7 +17,7 @@ from regiond.api.endpoint import Endpoint, Permission, Resource, SiteInfo
 from regiond.api.fields import Boolean, Choice, CommaList, Field, Float, Integer, IntegerList, Text, TextList
 from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, NewHost
-from regiond.machines.model import ComposeRequest, MachineFilter, MachineState
+from regiond.machines.model import AskedHosts, ComposeRequest, MachineFilter, MachineState
 from tests.unit.api_double import (
     ADMIN,
     ADMIN_KEY,
@@ -25,6 +25,7 @@ from tests.unit.api_double import (
     HOST,
     MACHINE,
     NOW_S,
+    PLACEMENT,
     RACK_ID,
     RUNNING,
     USER_KEY,
@@ -422,6 +423,74 @@ def test_a_host_of_unknown_size_has_no_bounds_and_the_service_decides() -> None:
     world.answers["machines.start_compose"] = WrongState("Its capacity is not known yet.")
     reply = at_once(world.ask("POST", "vm-hosts/5/", op="compose", form={"cores": "400"}))
     assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
+
+
+def test_a_dry_run_passes_on_what_was_asked_for_anyone_with_a_key() -> None:
+    for path, key in (("vm-hosts/", ADMIN_KEY), ("pods/", USER_KEY)):
+        world = World()
+        form = {
+            "cores": "4",
+            "cpu_speed": "2400",
+            "architecture": "amd64/generic",
+            "storage": "root:8,data:5(images)",
+            "host": ["4", "rack 7, left"],
+            "zone": ["east", "north, 1"],
+            "not_in_zone": "west",
+            "pool": "0",
+            "not_in_pool": "lab,web",
+            "tags": "gpu, ssd",
+            "not_tags": "old",
+            "strategy": "pack",
+            "hostname": "is-no-matter",
+        }
+        reply = at_once(world.ask("POST", path, op="place", form=form, key=key))
+        told = json_of(reply)
+        assert (reply.status, told["chosen"], told["chosen_id"]) == (200, "hv-01", 4)
+        (asked,) = world.done()
+        request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)")
+        hosts = AskedHosts(
+            hosts=("4", "rack 7, left"), zones=("east", "north", "1"), not_in_zones=("west",), pools=("0",),
+            not_in_pools=("lab", "web"), tags=("gpu", "ssd"), not_tags=("old",), cpu_speed_mhz=2400,
+        )  # fmt: skip
+        assert (asked.name, asked.args, asked.named) == ("machines.dry_run", (request, hosts), {"strategy": "pack"})
+
+
+def test_a_dry_run_in_json_takes_lists_and_has_defaults_for_everything() -> None:
+    world = World()
+    for document, hosts in (
+        ({}, AskedHosts()),
+        ({"host": [4], "tags": ["gpu"]}, AskedHosts(hosts=("4",), tags=("gpu",))),
+    ):
+        assert at_once(world.ask("POST", "vm-hosts/", query="op=place", document=document)).status == 200
+        assert world.asked[-1].args == (ComposeRequest(), hosts)
+        assert world.asked[-1].named == {"strategy": None}
+
+
+def test_that_nothing_fits_is_an_answer_of_a_dry_run() -> None:
+    world = World()
+    world.answers["machines.dry_run"] = evolve(PLACEMENT, order=())
+    reply = at_once(world.ask("POST", "vm-hosts/", op="place"))
+    told = json_of(reply)
+    assert (reply.status, told["chosen"], told["chosen_id"], told["disks"]) == (200, None, None, [])
+    assert told["left_out"] == [{"hosts": 3, "reason": "not enough cores left"}]
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ({"storage": "8gb"}, ["storage"]),
+        ({"architecture": "amd64/hwe"}, ["architecture"]),
+        ({"interfaces": "eth0:space=dmz", "storage": "8()"}, ["interfaces", "storage"]),
+        ({"pinned_cores": ["1", "2"]}, ["pinned_cores"]),
+        ({"hugepages_backed": "true"}, ["hugepages_backed"]),
+        ({"cores": "0", "memory": "1023", "strategy": "guess"}, ["cores", "memory", "strategy"]),
+    ],
+)
+def test_what_compose_would_refuse_a_dry_run_refuses_by_field(form: Mapping[str, Any], fields: list[str]) -> None:
+    world = World()
+    reply = at_once(world.ask("POST", "vm-hosts/", op="place", form=form))
+    assert (reply.status, sorted(json_of(reply))) == (400, fields)
+    assert not world.done()
 
 
 @pytest.mark.parametrize(

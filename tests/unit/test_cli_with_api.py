@@ -124,6 +124,17 @@ async def test_a_machine_is_composed_and_the_answer_is_the_apis(cli: Cli, world:
     assert (request.host_id, request.cores, request.memory_mib) == (4, 2, 2048)
 
 
+async def test_a_dry_run_is_a_command_and_a_terminal_shows_what_each_host_lacks(cli: Cli, world: World) -> None:
+    ran = await cli("innkeeper admin vm-hosts place cores=2 zone=east zone=west not_tags=old --table")
+    lines = [" ".join(line.split()) for line in ran.out.splitlines()]
+    assert "chosen hv-01" in lines
+    assert "root 8.0 images local" in lines
+    assert "hv-02 cores: 4 asked, 1 of 4 × 1.0 = 4 left 5" in lines
+    assert "3 not enough cores left" in lines
+    (asked,) = [one.args[1] for one in world.asked if one.name == "machines.dry_run"]
+    assert (asked.zones, asked.not_tags) == (("east", "west"), ("old",))
+
+
 async def test_wait_follows_the_real_operation(cli: Cli, world: World) -> None:
     states = iter([RUNNING, RUNNING, OPERATION])
     world.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)

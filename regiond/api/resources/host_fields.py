@@ -134,15 +134,20 @@ def check_compose(host: HostView, values: Values) -> None:
 
     A host whose capacity is unknown has no bounds here; that it takes no machines is for the service to say.
     """
-    wrong = {**_out_of_bounds(host, values), **_not_yet(values)}
+    wrong = {**_out_of_bounds(host, values), **not_yet(values)}
     if values["domain"] not in {None, str(DOMAIN_ID), DOMAIN_NAME}:
         wrong["domain"] = [_NO_OBJECT]
+    wrong |= bad_storage(values)
+    if wrong:
+        raise InvalidRequest.of(wrong)
+
+
+def bad_storage(values: Values) -> Mapping[str, list[str]]:
     try:
         parse_storage(values["storage"])
     except InvalidRequest as refused:
-        wrong |= refused.fields
-    if wrong:
-        raise InvalidRequest.of(wrong)
+        return refused.fields
+    return {}
 
 
 def _out_of_bounds(host: HostView, values: Values) -> dict[str, list[str]]:
@@ -159,7 +164,7 @@ def _out_of_bounds(host: HostView, values: Values) -> dict[str, list[str]]:
     return wrong
 
 
-def _not_yet(values: Values) -> dict[str, list[str]]:
+def not_yet(values: Values) -> dict[str, list[str]]:
     """Refused rather than ignored: a machine without what was asked for is worse than none."""
     wrong: dict[str, list[str]] = {}
     if len(values["interfaces"]) > 1:  # one character counts as absent
