@@ -66,10 +66,16 @@ class HugePages:
 
 @frozen(kw_only=True)
 class NumaNode:
+    """`core_ids` are hardware threads. `memory_mib` is all of it, huge pages included.
+
+    `siblings` groups the core ids that are threads of one core; it is empty where nobody tells.
+    """
+
     node_id: int
     core_ids: tuple[int, ...]
     memory_mib: int = field(validator=ge(0))
     huge_pages: tuple[HugePages, ...] = ()
+    siblings: tuple[tuple[int, ...], ...] = ()
 
 
 @frozen(kw_only=True)
@@ -93,7 +99,8 @@ class StoragePool:
 class HostNetwork:
     """What a guest's card is attached to. `attachable` is False for what is listed only: compose never chooses it.
 
-    `type` is the hypervisor's own word: `bridge`, `ovn`, `physical`, `bond`, … Empty where it has none.
+    `type` is the hypervisor's own word: `bridge`, `ovn`, `physical`, `bond`, … Empty where it has none. `vid` is of the
+    VLAN that it is, 0 when its frames carry no tag, None where nobody tells.
     """
 
     kind: NicKind
@@ -104,6 +111,7 @@ class HostNetwork:
     bridge: str | None = None
     dhcp: bool = False
     cidrs: tuple[str, ...] = ()
+    vid: int | None = None
 
 
 @frozen(kw_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from attrs import evolve
 
 from common.errors import HostUnreachable, InnkeeperError, OutOfCapacity
 from common.units import BYTES_PER_GB
@@ -25,6 +26,7 @@ from common.values import (
     GuestEvent,
     GuestSpec,
     HostAccess,
+    HugePages,
     Mark,
     PowerAction,
     PowerState,
@@ -77,6 +79,47 @@ def test_the_address_is_the_hardware(host: Open) -> None:
         ("default", 7 * BYTES_PER_GB),
         ("fast", 7 * BYTES_PER_GB),
     ]
+
+
+def test_nodes_have_huge_pages_threads_and_cards_of_their_own(host: Open) -> None:
+    more = "&hugepages_mib=3072&hugepage_size_mib=1024&threads_per_core=2&virtual_functions=3x8"
+    facts = host("simulated:a?cores=8&memory_mib=16384&numa_nodes=2" + more).discover().facts
+    assert [node.huge_pages for node in facts.numa_nodes] == [
+        (HugePages(size_kib=1024 * 1024, total=2),),
+        (HugePages(size_kib=1024 * 1024, total=1),),
+    ]
+    assert [node.siblings for node in facts.numa_nodes] == [((0, 1), (2, 3)), ((4, 5), (6, 7))]
+    cards = [(card.numa_node, card.virtual_functions, card.ports[0].name) for card in facts.network_cards]
+    assert cards == [(0, 8, "sim0"), (1, 8, "sim1"), (0, 8, "sim2")]
+    assert len({card.ports[0].mac_address for card in facts.network_cards}) == 3
+
+
+def test_pools_and_networks_are_those_that_the_address_names(host: Open) -> None:
+    driver = host("simulated:a?pools=small:2,big:900&networks=lan:10.1.0.0/24,dmz:fd00:1::/64:100")
+    facts = driver.discover().facts
+    assert [(pool.pool_id, pool.total_bytes) for pool in facts.storage_pools] == [
+        ("small", 2 * BYTES_PER_GB),
+        ("big", 900 * BYTES_PER_GB),
+    ]
+    assert [(network.name, network.cidrs, network.vid) for network in facts.networks] == [
+        ("lan", ("10.1.0.0/24",), 0),
+        ("dmz", ("fd00:1::/64",), 100),
+    ]
+    disk = DiskSpec(volume="v", pool_id="small", size_bytes=3 * BYTES_PER_GB, serial="s")
+    with pytest.raises(OutOfCapacity, match="storage pool small"):
+        driver.compose(evolve(spec("large"), disks=(disk,)))
+    driver.compose(evolve(spec("large"), disks=(evolve(disk, pool_id="big"),)))
+
+
+def test_pinned_guests_of_others_are_there_from_the_start(host: Open) -> None:
+    address = "simulated:a?cores=16&hugepages_mib=8192&guests=1&pinned_guests=6-9:4096:huge,2:512&pools=only:9"
+    found = host(address).discover().guests
+    assert [(one.name, one.cores, one.memory_mib, one.pinned_core_ids, one.huge_pages_backed) for one in found] == [
+        ("foreign-0001", 1, 1024, (), False),
+        ("pinned-0001", 4, 4096, (6, 7, 8, 9), True),
+        ("pinned-0002", 1, 512, (2,), False),
+    ]
+    assert {one.mark for one in found} == {None}
 
 
 def test_foreign_guests_are_there_from_the_start_and_made_once(host: Open) -> None:

@@ -164,15 +164,27 @@ class SimulatedDriver(Plain):
                 return
             db.execute("insert into seeded values (datetime('now'))")
             for number in range(1, self._address.guests + 1):
-                name = f"foreign-{number:04}"
-                guests.add_foreign_guest(
-                    db,
-                    name,
-                    cores=FOREIGN_CORES,
-                    memory_mib=FOREIGN_MEMORY_MIB,
-                    disk=DiskSpec(volume=name, pool_id="default", size_bytes=FOREIGN_DISK_BYTES, serial=name),
-                    power=PowerState.ON,
-                )
+                self._seed_guest(db, f"foreign-{number:04}", cores=FOREIGN_CORES, memory_mib=FOREIGN_MEMORY_MIB)
+            for number, wanted in enumerate(self._address.pinned_guests, start=1):
+                ids = wanted.core_ids
+                pinning = guests.Pinning(core_ids=ids, huge_pages=wanted.huge_pages)
+                name = f"pinned-{number:04}"
+                self._seed_guest(db, name, cores=len(ids), memory_mib=wanted.memory_mib, pinning=pinning)
+
+    def _seed_guest(
+        self,
+        db: sqlite3.Connection,
+        name: str,
+        *,
+        cores: int,
+        memory_mib: int,
+        pinning: guests.Pinning | None = None,
+    ) -> None:
+        pool = pool_names(self._address)[0]
+        disk = DiskSpec(volume=name, pool_id=pool, size_bytes=FOREIGN_DISK_BYTES, serial=name)
+        guests.add_foreign_guest(
+            db, name, cores=cores, memory_mib=memory_mib, disk=disk, power=PowerState.ON, pinning=pinning
+        )
 
     def _existing(self, spec: GuestSpec) -> Guest | None:
         """The guest of an earlier try, if it got that far. Raises what already says that it cannot be made."""
@@ -217,7 +229,7 @@ class SimulatedDriver(Plain):
             guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=spec.mark)
 
     def _refuse_too_large(self, db: sqlite3.Connection, disk: DiskSpec) -> None:
-        total_bytes = pool_total_bytes(self._address)
+        total_bytes = pool_total_bytes(self._address, disk.pool_id)
         left_bytes = max(0, total_bytes - guests.pool_used_bytes(db, disk.pool_id))
         if disk.size_bytes > left_bytes:
             raise OutOfCapacity(

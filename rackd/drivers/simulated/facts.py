@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
+from common.hardware import NetworkCard, NetworkPort
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
-from common.values import HostFacts, HostNetwork, NicKind, NumaNode, StoragePool
+from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
 
 ARCHITECTURE = "amd64"
 VERSION = "1.0"
-POOL_NAMES = ("default", "fast")
 
 _GIB = 1024**3
 
 
 def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
-    return POOL_NAMES[: address.pools]
+    return tuple(pool.name for pool in address.storage_pools)
 
 
-def pool_total_bytes(address: SimulatedAddress) -> int:
-    return address.storage_gb * BYTES_PER_GB
+def pool_total_bytes(address: SimulatedAddress, name: str) -> int:
+    """Zero for a pool that there is not."""
+    return sum(pool.size_gb for pool in address.storage_pools if pool.name == name) * BYTES_PER_GB
 
 
 def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> HostFacts:
@@ -40,31 +42,69 @@ def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> 
                 name=name,
                 type="dir",
                 path=f"/simulated/{address.name}/{name}",
-                total_bytes=pool_total_bytes(address),
+                total_bytes=pool_total_bytes(address, name),
                 used_elsewhere_bytes=-(-unattached_bytes.get(name, 0) // _GIB) * _GIB,
             )
             for name in pool_names(address)
         ),
-        networks=(
-            HostNetwork(kind=NicKind.NETWORK, name="default", bridge="virbr0", dhcp=True, cidrs=("192.168.122.0/24",)),
-        ),
+        networks=_networks(address),
+        network_cards=_network_cards(address),
         tags=("simulated",),
     )
 
 
 def _numa_nodes(address: SimulatedAddress) -> tuple[NumaNode, ...]:
-    """Cores and memory split evenly; the first nodes take what is left over, so that the sums are exact."""
     nodes = []
-    first_core = 0
-    for index in range(address.numa_nodes):
-        cores = _share(address.cores, address.numa_nodes, index)
-        memory_mib = _share(address.memory_mib, address.numa_nodes, index)
+    first = 0
+    spread = zip(address.cores_of_nodes, address.memory_mib_of_nodes, address.huge_pages_of_nodes, strict=True)
+    for node_id, (cores, memory_mib, pages) in enumerate(spread):
+        ids = tuple(range(first, first + cores))
         nodes.append(
-            NumaNode(node_id=index, core_ids=tuple(range(first_core, first_core + cores)), memory_mib=memory_mib)
+            NumaNode(
+                node_id=node_id,
+                core_ids=ids,
+                memory_mib=memory_mib,
+                huge_pages=_huge_pages(address, pages),
+                siblings=tuple(zip(*[iter(ids)] * address.threads_per_core, strict=True)),
+            )
         )
-        first_core += cores
+        first += cores
     return tuple(nodes)
 
 
-def _share(total: int, parts: int, index: int) -> int:
-    return total // parts + (1 if index < total % parts else 0)
+def _huge_pages(address: SimulatedAddress, pages: int) -> tuple[HugePages, ...]:
+    return (HugePages(size_kib=address.hugepage_size_mib * 1024, total=pages),) if address.hugepages_mib else ()
+
+
+def _network_cards(address: SimulatedAddress) -> tuple[NetworkCard, ...]:
+    """One after the other on the nodes in turn."""
+    name = hashlib.sha256(address.name.encode()).hexdigest()
+    start = ":".join(("02", *(name[at : at + 2] for at in (0, 2, 4, 6))))
+    return tuple(
+        NetworkCard(
+            pci_address=f"0000:{0x10 + number:02x}:00.0",
+            vendor="Innkeeper",
+            product="Simulated Ethernet",
+            driver="simulated",
+            numa_node=number % address.numa_nodes,
+            virtual_functions=address.virtual_functions.functions,
+            ports=(NetworkPort(name=f"sim{number}", mac_address=f"{start}:{number:02x}", link=True, speed_mbps=25000),),
+        )
+        for number in range(address.virtual_functions.cards)
+    )
+
+
+def _networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
+    default = HostNetwork(kind=NicKind.NETWORK, name="default", bridge="virbr0", dhcp=True, cidrs=("192.168.122.0/24",))
+    return tuple(
+        HostNetwork(
+            kind=NicKind.NETWORK,
+            name=network.name,
+            type="bridge",
+            bridge=network.name,
+            dhcp=True,
+            cidrs=(network.cidr,),
+            vid=network.vid,
+        )
+        for network in address.networks
+    ) or (default,)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID, uuid4
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from common.values import (
     DiskSpec,
@@ -23,6 +24,12 @@ from common.values import (
 )
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
+_GUESTS = """
+    select guest.*, pinning.core_ids, pinning.huge_pages from guest left join pinning using (guest_id)
+"""
+_ALL = _GUESTS + " order by name"
+_BY_MARK = _GUESTS + " where installation_id = ? and machine_id = ?"
+_BY_ID = _GUESTS + " where guest_id = ?"
 _DISKS = """
     select disk.guest_id, disk.position, disk.pool, disk.volume, disk.serial, volume.size_bytes
       from disk join volume on volume.pool = disk.pool and volume.name = disk.volume
@@ -48,18 +55,26 @@ _DELETE_VOLUME = """
 """
 
 
+@frozen(kw_only=True)
+class Pinning:
+    """The cores that a guest alone may use, and whether its memory is of huge pages."""
+
+    core_ids: tuple[int, ...]
+    huge_pages: bool = False
+
+
 def all_guests(db: sqlite3.Connection) -> tuple[Guest, ...]:
     """Every guest by name, in three statements however many there are."""
-    return _with_devices(db, db.execute("select * from guest order by name").fetchall(), None)
+    return _with_devices(db, db.execute(_ALL).fetchall(), None)
 
 
 def by_mark(db: sqlite3.Connection, mark: Mark) -> Guest | None:
-    row = db.execute("select * from guest where installation_id = ? and machine_id = ?", _mark_texts(mark)).fetchone()
+    row = db.execute(_BY_MARK, _mark_texts(mark)).fetchone()
     return _with_devices(db, [row], row["guest_id"])[0] if row else None
 
 
 def by_id(db: sqlite3.Connection, guest_id: str) -> Guest | None:
-    row = db.execute("select * from guest where guest_id = ?", (guest_id,)).fetchone()
+    row = db.execute(_BY_ID, (guest_id,)).fetchone()
     return _with_devices(db, [row], guest_id)[0] if row else None
 
 
@@ -112,17 +127,27 @@ def add_guest(db: sqlite3.Connection, spec: GuestSpec) -> Guest:
         [(guest_id, at, nic.mac_address, nic.kind.value, nic.source) for at, nic in enumerate(spec.nics)],
     )
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=spec.name, guest_id=guest_id))
-    row = db.execute("select * from guest where guest_id = ?", (guest_id,)).fetchone()
+    row = db.execute(_BY_ID, (guest_id,)).fetchone()
     return _with_devices(db, [row], guest_id)[0]
 
 
 def add_foreign_guest(
-    db: sqlite3.Connection, name: str, *, cores: int, memory_mib: int, disk: DiskSpec, power: PowerState
+    db: sqlite3.Connection,
+    name: str,
+    *,
+    cores: int,
+    memory_mib: int,
+    disk: DiskSpec,
+    power: PowerState,
+    pinning: Pinning | None = None,
 ) -> None:
     """A guest as somebody else would make it, with one disk of its own."""
     guest_id = str(uuid4())
     add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=None)
     _insert_guest(db, guest_id, name, None, power, cores, memory_mib)
+    if pinning is not None:
+        row = (guest_id, json.dumps(pinning.core_ids), pinning.huge_pages)
+        db.execute("insert into pinning values (?, ?, ?)", row)
     attach(db, guest_id, pool=disk.pool_id, volume=disk.volume, serial=disk.serial)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=name, guest_id=guest_id))
 
@@ -207,6 +232,8 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
         memory_mib=row["memory_mib"],
         mark=_mark(row),
         architecture=ARCHITECTURE,
+        pinned_core_ids=tuple(json.loads(row["core_ids"])) if row["core_ids"] else (),
+        huge_pages_backed=bool(row["huge_pages"]),
         disks=tuple(disks),
         nics=tuple(nics),
     )

@@ -28,6 +28,11 @@ create table if not exists guest (
     memory_mib      integer not null,
     unique (installation_id, machine_id)
 ) strict;
+create table if not exists pinning (
+    guest_id   text primary key references guest on delete cascade,
+    core_ids   text not null,
+    huge_pages integer not null
+) strict;
 create table if not exists volume (
     pool            text not null,
     name            text not null,
