@@ -53,6 +53,11 @@ class Call:
     fields: tuple[Given, ...] = field(factory=tuple)
 
     @property
+    def command(self) -> str:
+        """Such as `vm-host compose`."""
+        return f"{self.resource.command} {self.action.command}"
+
+    @property
     def fields_in_query(self) -> bool:
         return self.action.method in QUERY_METHODS
 

@@ -37,7 +37,7 @@ async def call(
     if options.wait and answer.status == 202:
         await _wait(api, profile, answer, terminal)
     else:
-        terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.resource.command)
+        terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)
 
 
 async def understood(api: Api, profile: Profile, words: Sequence[str], profiles: Profiles) -> tuple[Call, Profile]:

@@ -11,6 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from innkeeper import numa
+
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
     "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
@@ -29,6 +31,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
+_NUMA = ("vm-host numa", "pod numa")
 _OTHER_COLUMNS = 8
 _LONGEST_TEXT = 1000  # a message holds the command that would help, whole
 _LONGEST_OBJECT = 200
@@ -74,9 +77,12 @@ def shown(plain: Any, resource: str, stream: TextIO) -> None:
 
 
 def rendered(plain: Any, resource: str) -> RenderableType:
-    """What an answer of `resource` looks like; `resource` is a command such as `vm-hosts`."""
+    """What an answer of `resource` looks like; `resource` is a command such as `vm-hosts` or `vm-host numa`."""
     if plain in ([], {}):
         return Text("None.")
+    if resource in _NUMA:
+        plain = numa.rows_of(plain)
+    resource = resource.partition(" ")[0]
     if isinstance(plain, list):
         return table_of(plain, _SAME.get(resource, resource))
     return record_of(plain) if isinstance(plain, dict) else Text(cell(plain))

@@ -79,7 +79,15 @@ VM_CLUSTER = record(
     resource_uri=STR,
 )
 HOST_NETWORK = record(
-    "HostNetwork", name=STR, type=STR, attach_type=STR, attachable=BOOL, active=BOOL, dhcp=BOOL, cidrs=array(STR)
+    "HostNetwork",
+    name=STR,
+    type=STR,
+    attach_type=STR,
+    attachable=BOOL,
+    active=BOOL,
+    dhcp=BOOL,
+    cidrs=array(STR),
+    vid=maybe(INT),
 )
 NETWORK_PORT = record("NetworkPort", name=STR, mac_address=maybe(STR), link_connected=BOOL, link_speed=maybe(INT))
 _CARD: Mapping[str, Schema] = {
@@ -96,6 +104,36 @@ _CARD: Mapping[str, Schema] = {
 }
 NETWORK_CARD = record("NetworkCard", **_CARD, ports=array(NETWORK_PORT))
 GPU = record("Gpu", **_CARD)
+SHARE: Mapping[str, Schema] = {"total": INT, "used_by_ours": INT, "used_by_others": INT, "free": INT}
+_CORE_IDS = array(INT)
+NUMA_NODE = record(
+    "NumaNode",
+    node_id=INT,
+    cores=record(
+        "NumaCores",
+        total=_CORE_IDS,
+        used_by_ours=_CORE_IDS,
+        used_by_others=_CORE_IDS,
+        free=_CORE_IDS,
+        siblings=array(_CORE_IDS),
+    ),
+    memory=record(
+        "NumaMemory",
+        total=INT,
+        general=record("NumaGeneralMemory", **SHARE),
+        hugepages=array(record("NumaHugePages", page_size=INT, **SHARE)),
+    ),
+    network_cards=array(
+        record(
+            "NumaNetworkCard",
+            pci_address=maybe(STR),
+            product=STR,
+            ports=array(STR),
+            virtual_functions=record("NumaVirtualFunctions", **SHARE),
+        )
+    ),
+    virtual_machines=array(INT),
+)
 PROFILE = record("Profile", name=STR, description=STR)
 VM_HOST = record(
     "VmHost",

@@ -21,6 +21,7 @@ from regiond.groups.service import Groups
 from regiond.hosts import addresses, intake_store, store, view_store
 from regiond.hosts.credentialing import Credentialing
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
+from regiond.hosts.numa import NodeView, view_of
 from regiond.hosts.parameters import parameters_of
 from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
 from regiond.hosts.rotating import open_rotation
@@ -201,6 +202,13 @@ class Hosts:
             host_id, HOST_PROJECTS, lambda access: HostCall(access=access), deadline_s=PROJECTS_DEADLINE_S
         )
         return found.projects
+
+    async def numa(self, host_id: int) -> tuple[NodeView, ...]:
+        """The NUMA nodes of the server by id; empty until the first good look at it. Raises NotFound."""
+        async with self._database.connection() as db:
+            host = await view_store.read(db, host_id)
+            placed = await view_store.placed_guests(db, host_id)
+        return view_of(host.numa_nodes, host.network_cards, placed)
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
         """How the host is reached, every value a text. Secrets that we made are never among them."""

@@ -10,10 +10,11 @@ import asyncpg
 
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkCard
-from common.values import DriverType, HostNetwork, NumaNode, Problem, Profile
+from common.values import DriverType, HostNetwork, NicKind, NumaNode, Problem, Profile
 from common.wire import from_plain
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.numa import PlacedGuest
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -67,6 +68,13 @@ _GUESTS = """
      order by g.id
 """
 
+_PLACED_GUESTS = """
+    select g.id, g.machine_id is not null as ours, g.memory_mib, g.pinned_core_ids, g.huge_pages_backed, g.nics
+      from vm_host h join guest g on g.server_id = h.server_id
+     where h.id = $1 and (g.pinned_core_ids <> '{}' or g.nics @> '[{"kind": "sriov"}]')
+     order by g.id
+"""
+
 
 async def list_hosts(db: Db) -> tuple[HostView, ...]:
     """All hosts by id; three queries however many there are."""
@@ -102,6 +110,21 @@ async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, .
         GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
         for row in await db.fetch(_GUESTS, guest_id)
         if row["host_id"] is not None
+    )
+
+
+async def placed_guests(db: Db, host_id: int) -> tuple[PlacedGuest, ...]:
+    """Those of its whole server that have pins or virtual functions, whosever they are."""
+    return tuple(
+        PlacedGuest(
+            id=row["id"],
+            ours=row["ours"],
+            memory_mib=row["memory_mib"],
+            pinned_core_ids=frozenset(row["pinned_core_ids"]),
+            huge_pages_backed=row["huge_pages_backed"],
+            ports=tuple(nic["source"] for nic in row["nics"] if nic["kind"] == NicKind.SRIOV.value),
+        )
+        for row in await db.fetch(_PLACED_GUESTS, host_id)
     )
 
 

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from common.errors import NotAuthenticated, NotFound
 from common.hardware import Gpu, NetworkCard, NetworkPort
-from common.values import DriverType, HostNetwork, NicKind, PowerState, Profile, Project
+from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, PowerState, Profile, Project
 from regiond.accounts.model import ApiKey, ApiKeyView, Caller
 from regiond.api.answering import Api
 from regiond.api.catalogue import SERVED
@@ -25,6 +25,7 @@ from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.numa import PlacedGuest, view_of
 from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlace, Placement, Verdict
@@ -113,6 +114,16 @@ HOST = HostView(
     ),
     gpus=(Gpu(pci_address="0000:86:00.0", vendor="NVIDIA Corporation", product="GA102GL [A40]", driver="nvidia"),),
     created_at=AT,
+)
+NODES = (
+    NumaNode(
+        node_id=0,
+        core_ids=(0, 1, 2, 3),
+        memory_mib=32768,
+        huge_pages=(HugePages(size_kib=2048, total=0), HugePages(size_kib=1024**2, total=8)),
+        siblings=((0, 1), (2, 3)),
+    ),
+    NumaNode(node_id=1, core_ids=(4, 5, 6, 7), memory_mib=16384),
 )
 UNKNOWN_HOST = evolve(
     HOST,
@@ -332,6 +343,14 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.trust": HOST,
     "hosts.start_rotate": evolve(OPERATION, kind=OperationKind.ROTATE),
     "hosts.projects": (Project(name="default", guests=1, cores=2),),
+    "hosts.numa": view_of(
+        NODES,
+        HOST.network_cards,
+        (
+            PlacedGuest(id=17, ours=True, memory_mib=2048, pinned_core_ids=frozenset({2, 5}), ports=("ens1f0",)),
+            PlacedGuest(id=18, ours=False, memory_mib=3000, pinned_core_ids=frozenset({3}), huge_pages_backed=True),
+        ),
+    ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
     "hosts.guests": (GUEST,),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),

@@ -425,6 +425,21 @@ def test_a_host_of_unknown_size_has_no_bounds_and_the_service_decides() -> None:
     assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
 
 
+@pytest.mark.parametrize("path", ["vm-hosts/4/", "pods/4/"])
+def test_numa_nodes_are_for_anyone_with_a_key(path: str) -> None:
+    world = World()
+    first, second = json_of(at_once(world.ask("GET", path, op="numa", key=USER_KEY)))
+    assert (first["node_id"], second["node_id"]) == (0, 1)
+    assert (first["cores"]["used_by_ours"], first["cores"]["used_by_others"]) == ([2], [3])
+    assert [one.args for one in world.done()] == [(4,)]
+
+
+def test_a_host_that_was_never_looked_at_has_no_numa_nodes() -> None:
+    world = World()
+    world.answers["hosts.numa"] = ()
+    assert json_of(at_once(world.ask("GET", "vm-hosts/5/", op="numa"))) == []
+
+
 def test_a_dry_run_passes_on_what_was_asked_for_anyone_with_a_key() -> None:
     for path, key in (("vm-hosts/", ADMIN_KEY), ("pods/", USER_KEY)):
         world = World()

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innkeeper.tables import cell, columns_of, shown
+from regiond.api.encoding.numa import encode_node
+from tests.unit.api_double import ANSWERS
 from tests.unit.cli_region import HOST, MACHINE
 
 JSON_VALUES = st.recursive(
@@ -65,6 +67,21 @@ def test_columns_that_no_row_has_are_left_out() -> None:
 
 def test_a_list_of_something_unknown_shows_its_simple_keys() -> None:
     assert columns_of([{"a": 1, "b": {"x": 1}, "resource_uri": "/x", "c": None}], "things") == ["a", "c"]
+
+
+def test_numa_nodes_show_a_line_for_each_resource() -> None:
+    nodes = [encode_node(node) for node in ANSWERS["hosts.numa"]]
+    for command in ("vm-host numa", "pod numa"):
+        assert rows_of(nodes, command) == [
+            ["node", "resource", "total", "used", "by", "ours", "used", "by", "others", "free", "free", "cores"],
+            ["0", "cores", "4", "1", "1", "2", "0-1"],
+            ["0", "memory", "MiB", "24576", "1024", "0", "23552", "-"],
+            ["0", "pages", "of", "2", "MiB", "0", "0", "0", "0", "-"],
+            ["0", "pages", "of", "1", "GiB", "8", "0", "3", "5", "-"],
+            ["0", "functions", "of", "ens1f0,", "ens1f1", "64", "1", "0", "63", "-"],
+            ["1", "cores", "4", "1", "0", "3", "4,6-7"],
+            ["1", "memory", "MiB", "16384", "1024", "0", "15360", "-"],
+        ]
 
 
 def test_an_empty_list_says_so() -> None:

@@ -18,6 +18,7 @@ def encode_network(network: HostNetwork) -> dict[str, Any]:
         "active": network.active,
         "dhcp": network.dhcp,
         "cidrs": list(network.cidrs),
+        "vid": network.vid,
     }
 
 

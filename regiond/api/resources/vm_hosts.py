@@ -10,7 +10,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Boolean, Field, Text, Values
 from regiond.api.paths import id_in, machine_uri
 from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources import adoption, host_fields, placing
+from regiond.api.resources import adoption, host_fields, numa, placing
 from regiond.api.services import Services
 from regiond.api.waiting import when_done
 from regiond.hosts import addresses
@@ -293,6 +293,7 @@ HOST = Resource(
             find=find_host,
             run=_projects,
         ),
+        numa.numa(find_host),
         Endpoint(
             method="POST",
             op="compose",
