@@ -38,7 +38,7 @@ CAPABILITIES = """
       <cell id='1'>
         <memory unit='KiB'>66047588</memory>
         <pages unit='KiB' size='4'>16511897</pages>
-        <cpus num='2'><cpu id='1' socket_id='1' core_id='0'/><cpu id='3' socket_id='1' core_id='1'/></cpus>
+        <cpus num='2'><cpu id='3' socket_id='1' siblings='1,3'/><cpu id='1' socket_id='1' siblings='1,3'/></cpus>
       </cell>
     </cells></topology>
   </host>
@@ -108,7 +108,7 @@ def test_numa_cells_have_their_cores_memory_and_huge_pages() -> None:
             memory_mib=64299,
             huge_pages=(HugePages(size_kib=2048, total=512), HugePages(size_kib=1_048_576, total=4)),
         ),
-        NumaNode(node_id=1, core_ids=(1, 3), memory_mib=64499),
+        NumaNode(node_id=1, core_ids=(1, 3), memory_mib=64499, siblings=((1, 3),)),
     )
 
 

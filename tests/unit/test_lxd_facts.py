@@ -85,6 +85,12 @@ def test_cores_are_threads_and_belong_to_numa_nodes_with_their_memory_and_huge_p
     assert (second.core_ids, second.memory_mib, second.huge_pages[0].total) == ((1, 3), 8 * 1024, 0)
 
 
+def test_threads_of_a_core_are_told_together_without_those_that_are_offline() -> None:
+    told = [{"threads": [{"id": one, "numa_node": 0, "online": one != 5} for one in ids]} for ids in ((6, 2), (1, 5))]
+    (node,) = facts.numa_nodes({"cpu": {"sockets": [{"cores": told}]}, "memory": {"total": GIB}})
+    assert (node.core_ids, node.siblings) == ((1, 2, 6), ((1,), (2, 6)))
+
+
 def test_a_server_that_tells_no_nodes_has_one_with_everything() -> None:
     memory = {"total": 4 * GIB, "hugepages_size": 0}
     cpu = {"total": 1, "sockets": [{"name": "X", "cores": threads(0, 0)}]}

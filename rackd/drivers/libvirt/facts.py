@@ -146,9 +146,19 @@ def numa_nodes(capabilities: str, memory_mib: int) -> tuple[NumaNode, ...]:
             core_ids=tuple(sorted(int(cpu.get("id", "0")) for cpu in cell.iterfind("cpus/cpu"))),
             memory_mib=memory_mib if len(cells) == 1 else _mib_at(cell, "memory"),
             huge_pages=_huge_pages(cell),
+            siblings=_siblings(cell),
         )
         for cell in cells
     )
+
+
+def _siblings(cell: Element) -> tuple[tuple[int, ...], ...]:
+    """Threads of one core name the same siblings. None are told of a CPU that is offline."""
+    by_core: dict[str, list[int]] = {}
+    for cpu in cell.iterfind("cpus/cpu"):
+        if cpu.get("siblings"):
+            by_core.setdefault(cpu.get("siblings", ""), []).append(int(cpu.get("id", "0")))
+    return tuple(sorted(tuple(sorted(ids)) for ids in by_core.values()))
 
 
 def _mib_at(tree: Element, path: str) -> int:

@@ -125,18 +125,23 @@ def _member(told: Json) -> ClusterMember:
 
 
 def _threads(resources: Json) -> Iterable[Json]:
+    return (thread for core in _cores(resources) for thread in core)
+
+
+def _cores(resources: Json) -> Iterable[list[Json]]:
+    """The threads of each core that are online."""
     for socket in resources["cpu"].get("sockets") or ():
         for core in socket.get("cores") or ():
-            for thread in core.get("threads") or ():
-                if thread.get("online", True):
-                    yield thread
+            yield [thread for thread in core.get("threads") or () if thread.get("online", True)]
 
 
 def numa_nodes(resources: Json) -> tuple[NumaNode, ...]:
     """A server that tells no nodes has one with everything."""
-    by_node: dict[int, list[int]] = {}
-    for thread in _threads(resources):
-        by_node.setdefault(int(thread.get("numa_node", 0)), []).append(int(thread["id"]))
+    by_node: dict[int, list[tuple[int, ...]]] = {}
+    for core in _cores(resources):
+        for node_id in {int(thread.get("numa_node", 0)) for thread in core}:
+            ids = (int(thread["id"]) for thread in core if int(thread.get("numa_node", 0)) == node_id)
+            by_node.setdefault(node_id, []).append(tuple(sorted(ids)))
     memory = resources["memory"]
     page_bytes = int(memory.get("hugepages_size") or 0)
     told = memory.get("nodes") or [{"numa_node": node, **memory} for node in sorted(by_node)[:1]]
@@ -144,9 +149,10 @@ def numa_nodes(resources: Json) -> tuple[NumaNode, ...]:
     return tuple(
         NumaNode(
             node_id=node_id,
-            core_ids=tuple(sorted(by_node.get(node_id, ()))),
+            core_ids=tuple(sorted(core_id for ids in by_node.get(node_id, ()) for core_id in ids)),
             memory_mib=int(memories.get(node_id, {}).get("total") or 0) // MIB,
             huge_pages=_huge_pages(memories.get(node_id, {}), page_bytes),
+            siblings=tuple(sorted(by_node.get(node_id, ()))),
         )
         for node_id in sorted(by_node.keys() | memories.keys())
     )
