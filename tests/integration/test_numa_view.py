@@ -26,6 +26,12 @@ def unused(total: int) -> dict[str, int]:
     return {"total": total, "used_by_ours": 0, "used_by_others": 0, "free": total}
 
 
+def used(node: Any, by: str) -> tuple[list[int], int, int]:
+    """Cores, MiB of general memory, huge pages."""
+    memory = node["memory"]
+    return node["cores"][by], memory["general"][by], memory["hugepages"][0][by]
+
+
 def empty_node(node_id: int, cards: tuple[int, ...]) -> dict[str, Any]:
     first = node_id * 8
     ids = list(range(first, first + 8))
@@ -81,21 +87,16 @@ async def test_pins_of_others_are_counted_and_become_ours_when_they_are_adopted(
         await innkeeper.start_rack()
         # The first is on both nodes, two of its three cores on the first; the second has 3 pages of its own.
         host = await innkeeper.add_simulated("big", **TWO_NODES, guests=1, pinned_guests="6-8:1000,0-1:2049:huge")
-        used = "used_by_others"
-        for adopted in ("", "pinned-0001", "pinned-0002"):
-            if adopted:
+        for adopted, ours, others in (
+            (None, ([], 0, 0), ([0, 1, 6, 7], 666, 3)),
+            ("pinned-0001", ([6, 7], 666, 0), ([0, 1], 0, 3)),
+            ("pinned-0002", ([0, 1, 6, 7], 666, 3), ([], 0, 0)),
+        ):
+            if adopted is not None:
                 await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=adopted)
             first, second = await numa(innkeeper, host["id"])
-            assert first["cores"]["free"] == [2, 3, 4, 5]
-            assert second["cores"]["free"] == [9, 10, 11, 12, 13, 14, 15]
-            pages = first["memory"]["hugepages"][0]
-            assert (pages["free"], first["memory"]["general"]["free"]) == (8 - 3, 24576 - 666)
-            assert second["memory"]["general"]["free"] == 24576 - 334
-            if adopted == "pinned-0001":
-                assert (first["cores"]["used_by_ours"], first["cores"][used]) == ([6, 7], [0, 1])
-                assert second["memory"]["general"]["used_by_ours"] == 334
-            if adopted == "pinned-0002":
-                used = "used_by_ours"
-            assert (pages[used], pages["total"]) == (3, 8)
+            assert (used(first, "used_by_ours"), used(first, "used_by_others")) == (ours, others)
+            assert used(first, "free") == ([2, 3, 4, 5], 24576 - 666, 8 - 3)
+            assert used(second, "free") == ([9, 10, 11, 12, 13, 14, 15], 24576 - 334, 8)
         cores = next(row for row in rows_of([first, second]) if row["resource"] == "cores")
         assert (cores["used_by_ours"], cores["used_by_others"], cores["free_cores"]) == (4, 0, "2-5")

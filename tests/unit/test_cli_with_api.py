@@ -117,6 +117,11 @@ async def test_hosts_machines_operations_and_racks_are_tables(cli: Cli) -> None:
         assert wanted in ran.out
 
 
+async def test_numa_nodes_are_a_table(cli: Cli) -> None:
+    ran = await cli("innkeeper admin vm-host numa 4 --table")
+    assert "functions of ens1f0" in ran.out, ran.err
+
+
 async def test_a_machine_is_composed_and_the_answer_is_the_apis(cli: Cli, world: World) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=2 memory=2048")
     assert ran.plain["system_id"] == "wdpx3n"
