@@ -1,46 +1,15 @@
-"""What answers look like, as JSON schemas: key sets and types that clients decode strictly. OpenAPI shows them."""
+"""What answers look like: key sets and types that clients decode strictly. OpenAPI shows them.
+
+Machines and what is in them are in `regiond.api.machine_shapes`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from regiond.api.schemas import ANYTHING, BOOL, INT, MOMENT, NUMBER, STR, Schema, array, mapping, maybe, record
 from regiond.events.model import Level
 from regiond.hosts.model import HostState
-
-Schema = Mapping[str, Any]
-
-INT: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
-STR: Schema = {"type": "string"}
-BOOL: Schema = {"type": "boolean"}
-NULL: Schema = {"type": "null"}
-MOMENT: Schema = {"type": "string", "format": "date-time"}
-ANYTHING: Schema = {"type": "object", "additionalProperties": True}
-
-
-def maybe(schema: Schema) -> Schema:
-    return {"anyOf": [schema, NULL]}
-
-
-def array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def mapping(values: Schema) -> Schema:
-    return {"type": "object", "additionalProperties": values}
-
-
-def record(title: str, /, **properties: Schema) -> Schema:
-    """An object with exactly these keys, every time. Titled ones become components of the OpenAPI document."""
-    return {
-        "title": title,
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
 
 ZONE = record("Zone", id=INT, name=STR, description=STR, resource_uri=STR)
 POOL = record("ResourcePool", id=INT, name=STR, description=STR, resource_uri=STR)
@@ -188,144 +157,6 @@ PLACEMENT = record(
     refused=array(record("RefusedHost", host=STR, host_id=INT, reasons=array(STR))),
     left_out=array(record("LeftOutHosts", hosts=INT, reason=STR)),
 )
-COMPOSED = record("Composed", system_id=STR, resource_uri=STR)
-
-INTERFACE = record(
-    "Interface",
-    resource_uri=STR,
-    id=INT,
-    name=STR,
-    type=STR,
-    enabled=BOOL,
-    tags=array(STR),
-    vlan=NULL,
-    links=array(ANYTHING),
-    mac_address=STR,
-    effective_mtu=INT,
-    parents=array(STR),
-    children=array(STR),
-    system_id=STR,
-    discovered=array(ANYTHING),
-    params=STR,
-    link_connected=BOOL,
-    interface_speed=INT,
-    link_speed=INT,
-    numa_node=maybe(INT),
-    sriov_max_vf=INT,
-    vendor=maybe(STR),
-    product=maybe(STR),
-    firmware_version=maybe(STR),
-)
-BLOCK_DEVICE = record(
-    "BlockDevice",
-    resource_uri=STR,
-    id=INT,
-    name=STR,
-    path=STR,
-    used_for=STR,
-    uuid=maybe(STR),
-    model=maybe(STR),
-    id_path=maybe(STR),
-    serial=maybe(STR),
-    tags=array(STR),
-    block_size=INT,
-    used_size=INT,
-    size=INT,
-    available_size=INT,
-    filesystem=NULL,
-    partitions=array(ANYTHING),
-    system_id=STR,
-    type=STR,
-    partition_table_type=maybe(STR),
-    storage_pool=maybe(STR),
-    firmware_version=maybe(STR),
-    numa_node=maybe(INT),
-)
-DOMAIN = record(
-    "Domain",
-    id=INT,
-    name=STR,
-    authoritative=BOOL,
-    ttl=maybe(INT),
-    is_default=BOOL,
-    resource_record_count=INT,
-    resource_uri=STR,
-)
-GATEWAY = record("Gateway", gateway_ip=maybe(STR), link_id=maybe(INT))
-POD_REF = record("PodReference", id=INT, name=STR, resource_uri=STR)
-PARENT_REF = record("MachineReference", system_id=STR, resource_uri=STR, __incomplete__=BOOL)
-
-MACHINE_TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
-
-MACHINE = record(
-    "Machine",
-    resource_uri=STR,
-    system_id=STR,
-    hostname=STR,
-    fqdn=STR,
-    tag_names=array(STR),
-    owner_data=mapping(STR),
-    workload_annotations=mapping(STR),
-    osystem=STR,
-    distro_series=STR,
-    architecture=STR,
-    memory=INT,
-    cpu_count=INT,
-    cpu_speed=maybe(INT),
-    hardware_info=mapping(STR),
-    hardware_uuid=maybe(STR),
-    ip_addresses=array(STR),
-    power_state=STR,
-    power_type=STR,
-    status=INT,
-    status_name=STR,
-    status_message=maybe(STR),
-    status_action=maybe(STR),
-    node_type=INT,
-    node_type_name=STR,
-    interface_set=array(INTERFACE),
-    boot_interface=maybe(INTERFACE),
-    blockdevice_set=array(BLOCK_DEVICE),
-    physicalblockdevice_set=array(BLOCK_DEVICE),
-    virtualblockdevice_set=array(BLOCK_DEVICE),
-    boot_disk=maybe(BLOCK_DEVICE),
-    storage=NUMBER,
-    zone=ZONE,
-    pool=POOL,
-    domain=DOMAIN,
-    owner=maybe(STR),
-    description=STR,
-    hwe_kernel=maybe(STR),
-    min_hwe_kernel=maybe(STR),
-    locked=BOOL,
-    netboot=BOOL,
-    disable_ipv4=BOOL,
-    ephemeral_deploy=BOOL,
-    enable_hw_sync=BOOL,
-    is_sync_healthy=BOOL,
-    bios_boot_method=maybe(STR),
-    swap_size=maybe(INT),
-    address_ttl=maybe(INT),
-    sync_interval=maybe(INT),
-    last_sync=maybe(STR),
-    next_sync=maybe(STR),
-    current_commissioning_result_id=maybe(INT),
-    current_installation_result_id=maybe(INT),
-    current_testing_result_id=maybe(INT),
-    **{f"{test}_status": maybe(INT) for test in MACHINE_TESTS},
-    **{f"{test}_status_name": maybe(STR) for test in MACHINE_TESTS},
-    pod=maybe(POD_REF),
-    virtualmachine_id=maybe(INT),
-    parent=maybe(PARENT_REF),
-    default_gateways=record("DefaultGateways", ipv4=GATEWAY, ipv6=GATEWAY),
-    bcaches=array(ANYTHING),
-    cache_sets=array(ANYTHING),
-    raids=array(ANYTHING),
-    volume_groups=array(ANYTHING),
-    special_filesystems=array(ANYTHING),
-    numanode_set=array(ANYTHING),
-)
-POWER_STATE = record("PowerState", state={"type": "string", "enum": ["on", "off", "unknown", "error"]})
 EVENTS = record(
     "Events",
     count=INT,
@@ -352,7 +183,6 @@ EVENTS = record(
     next_uri=maybe(STR),
     prev_uri=maybe(STR),
 )
-
 OPERATION_KEYS: Mapping[str, Schema] = {
     "id": INT,
     "kind": STR,
@@ -389,30 +219,8 @@ ADOPTED = record(
     operation=maybe(OPERATION),
     refused=maybe(STR),
 )
-FORGOTTEN_MACHINE = record(
-    "ForgottenMachine",
-    system_id=STR,
-    hostname=STR,
-    hardware_uuid=STR,
-    host=STR,
-    host_type=STR,
-    host_address=STR,
-    host_project=STR,
-    adopted=BOOL,
-    pool=maybe(STR),
-    zone=maybe(STR),
-    owner=maybe(STR),
-    architecture=STR,
-    cpu_count=INT,
-    memory=INT,
-    tag_names=array(STR),
-    disks=array(record("ForgottenDisk", volume=STR, storage_pool=STR, size=INT)),
-    interfaces=array(record("ForgottenInterface", name=STR, mac_address=STR)),
-    forgotten_at=MOMENT,
-)
 LOG_LINE = record("LogLine", at=MOMENT, attempt=INT, step=maybe(STR), message=STR, details=ANYTHING)
 OPERATION_WITH_LOG = record("OperationWithLog", **OPERATION_KEYS, log=array(LOG_LINE))
-
 RPC_CLIENT = record(
     "RpcClient",
     name=STR,

@@ -8,8 +8,8 @@ from typing import Any
 from common.values import DriverType, PowerState
 from regiond.api.encoding.groups import DOMAIN_NAME, encode_domain, encode_pool, encode_zone
 from regiond.api.encoding.hosts import full_architecture
+from regiond.api.machine_shapes import MACHINE_TESTS
 from regiond.api.paths import machine_uri, uri
-from regiond.api.shapes import MACHINE_TESTS
 from regiond.machines.model import DiskView, MachineState, MachineView, NicView
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.accounts.model import LONGEST_KEY_NAME, Caller
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.racks import encode_key, encode_new_key, encode_user
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field, Text
@@ -54,7 +54,7 @@ USERS = Resource(
             method="GET",
             permission=Permission.USER,
             title="List users",
-            result=Result(doc="The users.", schema=shapes.array(shapes.USER)),
+            result=Result(doc="The users.", schema=schemas.array(shapes.USER)),
             run=_list,
         ),
         Endpoint(
@@ -115,7 +115,7 @@ ACCOUNT = Resource(
             permission=Permission.USER,
             title="List API keys",
             doc="The caller's keys, without their secrets.",
-            result=Result(doc="The keys.", schema=shapes.array(shapes.API_KEY)),
+            result=Result(doc="The keys.", schema=schemas.array(shapes.API_KEY)),
             run=_list_keys,
         ),
     ),

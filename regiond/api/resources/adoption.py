@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve
 
 from common.errors import InvalidRequest, OperationPending
-from regiond.api import shapes
+from regiond.api import machine_shapes, schemas, shapes
 from regiond.api.encoding.adoption import encode_adopted, encode_forgotten
 from regiond.api.encoding.machines import encode_machine
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
@@ -118,7 +118,7 @@ def adopt(find: Find) -> Endpoint:
             "Virtual machines that were there before become machines, each by an operation of its own: they get "
             "Innkeeper's mark, and nothing else of them is changed or restarted."
         ),
-        result=Result(doc="What became of each.", schema=shapes.array(shapes.ADOPTED)),
+        result=Result(doc="What became of each.", schema=schemas.array(shapes.ADOPTED)),
         find=find,
         run=_adopt,
     )
@@ -133,7 +133,7 @@ def adopt_guest(find: Find) -> Endpoint:
         fields=(_HOSTNAME,),
         title="Adopt a virtual machine",
         doc="It becomes a machine as it is; one that is a machine already is no error.",
-        result=Result(doc="The machine.", schema=shapes.MACHINE),
+        result=Result(doc="The machine.", schema=machine_shapes.MACHINE),
         find=find,
         run=_adopt_guest,
     )
@@ -163,6 +163,6 @@ FORGOTTEN = Endpoint(
         "Machines whose VM host was removed while their virtual machines stayed there. They become machines again "
         "when the host is added again."
     ),
-    result=Result(doc="The forgotten machines.", schema=shapes.array(shapes.FORGOTTEN_MACHINE)),
+    result=Result(doc="The forgotten machines.", schema=schemas.array(machine_shapes.FORGOTTEN_MACHINE)),
     run=_forgotten,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import NotFound
-from regiond.api import shapes
+from regiond.api import machine_shapes, schemas, shapes
 from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME, encode_domain, encode_pool, encode_zone
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field, Text
@@ -117,7 +117,7 @@ ZONES = Resource(
             permission=Permission.USER,
             title="List zones",
             doc="All zones, by name.",
-            result=Result(doc="The zones.", schema=shapes.array(shapes.ZONE)),
+            result=Result(doc="The zones.", schema=schemas.array(shapes.ZONE)),
             run=_list_zones,
         ),
         Endpoint(
@@ -173,7 +173,7 @@ POOLS = Resource(
             permission=Permission.USER,
             title="List resource pools",
             doc="All resource pools, by name.",
-            result=Result(doc="The resource pools.", schema=shapes.array(shapes.POOL)),
+            result=Result(doc="The resource pools.", schema=schemas.array(shapes.POOL)),
             run=_list_pools,
         ),
         Endpoint(
@@ -229,7 +229,7 @@ DOMAINS = Resource(
             method="GET",
             permission=Permission.USER,
             title="List domains",
-            result=Result(doc="The domains.", schema=shapes.array(shapes.DOMAIN)),
+            result=Result(doc="The domains.", schema=schemas.array(machine_shapes.DOMAIN)),
             run=_list_domains,
         ),
     ),
@@ -243,7 +243,7 @@ DOMAIN = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read a domain",
-            result=Result(doc="The domain.", schema=shapes.DOMAIN),
+            result=Result(doc="The domain.", schema=machine_shapes.DOMAIN),
             find=_find_domain,
             run=_read_domain,
         ),

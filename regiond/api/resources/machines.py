@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.errors import NotFound
 from common.values import PowerAction
-from regiond.api import shapes
+from regiond.api import machine_shapes, schemas
 from regiond.api.encoding.machines import encode_machine, encode_power
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Choice, Field, Text
@@ -18,7 +18,7 @@ from regiond.api.waiting import when_done
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
-_MACHINE_RESULT = Result(doc="The machine.", schema=shapes.MACHINE)
+_MACHINE_RESULT = Result(doc="The machine.", schema=machine_shapes.MACHINE)
 _COMMENT = Field(name="comment", kind=Text(longest=4096), doc="Accepted as other servers do; not kept.")
 _SYSTEM_ID_LENGTH = 64
 
@@ -99,7 +99,7 @@ MACHINES = Resource(
             fields=FILTERS,
             title="List machines",
             doc="All that match every filter given; a filter may be repeated for alternatives.",
-            result=Result(doc="The machines.", schema=shapes.array(shapes.MACHINE)),
+            result=Result(doc="The machines.", schema=schemas.array(machine_shapes.MACHINE)),
             run=_list,
         ),
         adoption.FORGOTTEN,
@@ -171,7 +171,7 @@ MACHINE = Resource(
             op="query_power_state",
             permission=Permission.USER,
             title="Ask the host whether a machine is on",
-            result=Result(doc="on, off or unknown.", schema=shapes.POWER_STATE),
+            result=Result(doc="on, off or unknown.", schema=machine_shapes.POWER_STATE),
             find=find_machine,
             run=_query_power,
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import NotFound
-from regiond.api import shapes
+from regiond.api import machine_shapes, schemas
 from regiond.api.encoding.machines import encode_block_device, encode_interface
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.paths import id_in
@@ -60,7 +60,7 @@ INTERFACES = Resource(
             method="GET",
             permission=Permission.USER,
             title="List the interfaces of a machine",
-            result=Result(doc="The interfaces.", schema=shapes.array(shapes.INTERFACE)),
+            result=Result(doc="The interfaces.", schema=schemas.array(machine_shapes.INTERFACE)),
             find=find_machine,
             run=_interfaces,
         ),
@@ -75,7 +75,7 @@ INTERFACE = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read an interface",
-            result=Result(doc="The interface.", schema=shapes.INTERFACE),
+            result=Result(doc="The interface.", schema=machine_shapes.INTERFACE),
             find=_find_interface,
             run=_interface,
         ),
@@ -90,7 +90,7 @@ BLOCK_DEVICES = Resource(
             method="GET",
             permission=Permission.USER,
             title="List the block devices of a machine",
-            result=Result(doc="The block devices.", schema=shapes.array(shapes.BLOCK_DEVICE)),
+            result=Result(doc="The block devices.", schema=schemas.array(machine_shapes.BLOCK_DEVICE)),
             find=find_machine,
             run=_disks,
         ),
@@ -105,7 +105,7 @@ BLOCK_DEVICE = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read a block device",
-            result=Result(doc="The block device.", schema=shapes.BLOCK_DEVICE),
+            result=Result(doc="The block device.", schema=machine_shapes.BLOCK_DEVICE),
             find=_find_disk,
             run=_disk,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.numa import encode_node
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.replies import Reply, json_reply
@@ -25,7 +25,7 @@ def numa(find_host: Find) -> Endpoint:
             "With what virtual machines that are pinned to their cores use of them, ours and others. Empty until the "
             "host has been looked at with success, and where its hypervisor tells no nodes."
         ),
-        result=Result(doc="The NUMA nodes, by id.", schema=shapes.array(shapes.NUMA_NODE)),
+        result=Result(doc="The NUMA nodes, by id.", schema=schemas.array(shapes.NUMA_NODE)),
         find=find_host,
         run=_numa,
     )

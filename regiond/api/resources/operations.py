@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.operations import encode_log, encode_operation
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field, Integer, Text, TextList
@@ -64,7 +64,7 @@ OPERATIONS = Resource(
             ),
             title="List operations",
             doc="The newest first.",
-            result=Result(doc="The operations.", schema=shapes.array(shapes.OPERATION)),
+            result=Result(doc="The operations.", schema=schemas.array(shapes.OPERATION)),
             run=_list,
         ),
     ),

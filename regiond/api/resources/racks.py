@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.racks import encode_rack
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field, Integer
@@ -46,7 +46,7 @@ RACKS = Resource(
             method="GET",
             permission=Permission.USER,
             title="List racks",
-            result=Result(doc="The racks.", schema=shapes.array(shapes.RACK)),
+            result=Result(doc="The racks.", schema=schemas.array(shapes.RACK)),
             run=_list,
         ),
         Endpoint(
@@ -63,7 +63,7 @@ RACKS = Resource(
             ),
             title="Make a token for a new rack",
             doc="It is used once: `rackd join TOKEN`.",
-            result=Result(doc="The token.", schema=shapes.record("RackToken", token=shapes.STR)),
+            result=Result(doc="The token.", schema=schemas.record("RackToken", token=schemas.STR)),
             run=_token,
         ),
     ),

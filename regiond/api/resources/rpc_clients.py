@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.racks import encode_new_rpc_client, encode_rpc_client
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field, Text
@@ -33,7 +33,7 @@ CLIENTS = Resource(
             method="GET",
             permission=Permission.ADMIN,
             title="List RPC clients",
-            result=Result(doc="Those not revoked.", schema=shapes.array(shapes.RPC_CLIENT)),
+            result=Result(doc="Those not revoked.", schema=schemas.array(shapes.RPC_CLIENT)),
             run=_list,
         ),
         Endpoint(
@@ -44,13 +44,13 @@ CLIENTS = Resource(
             doc="The program acts as the account that asks. The key is in this answer and nowhere else.",
             result=Result(
                 doc="Certificate, key and authority as PEM, and the address to connect to.",
-                schema=shapes.record(
+                schema=schemas.record(
                     "IssuedRpcClient",
-                    name=shapes.STR,
-                    certificate=shapes.STR,
-                    key=shapes.STR,
-                    authority=shapes.STR,
-                    address=shapes.STR,
+                    name=schemas.STR,
+                    certificate=schemas.STR,
+                    key=schemas.STR,
+                    authority=schemas.STR,
+                    address=schemas.STR,
                 ),
             ),
             run=_create,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.describe import describe
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.openapi import openapi
@@ -66,7 +66,7 @@ def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
                     method="GET",
                     permission=Permission.ANYONE,
                     title="Describe the API",
-                    result=Result(doc="The description.", schema=shapes.ANYTHING),
+                    result=Result(doc="The description.", schema=schemas.ANYTHING),
                     run=_describe,
                 ),
             ),
@@ -81,7 +81,7 @@ def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
                     method="GET",
                     permission=Permission.ANYONE,
                     title="Describe the API as OpenAPI",
-                    result=Result(doc="The document.", schema=shapes.ANYTHING),
+                    result=Result(doc="The document.", schema=schemas.ANYTHING),
                     run=_openapi,
                 ),
             ),

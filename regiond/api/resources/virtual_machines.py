@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.hosts import encode_guest
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.paths import id_in
@@ -36,7 +36,7 @@ VIRTUAL_MACHINES = Resource(
             method="GET",
             permission=Permission.USER,
             title="List virtual machines",
-            result=Result(doc="The virtual machines.", schema=shapes.array(shapes.VIRTUAL_MACHINE)),
+            result=Result(doc="The virtual machines.", schema=schemas.array(shapes.VIRTUAL_MACHINE)),
             run=_list,
         ),
     ),

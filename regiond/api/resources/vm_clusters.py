@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import shapes
+from regiond.api import schemas, shapes
 from regiond.api.encoding.clusters import encode_cluster
 from regiond.api.encoding.operations import encode_operation
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
@@ -57,7 +57,7 @@ CLUSTERS = Resource(
             method="GET",
             permission=Permission.USER,
             title="List VM clusters",
-            result=Result(doc="The clusters.", schema=shapes.array(shapes.VM_CLUSTER)),
+            result=Result(doc="The clusters.", schema=schemas.array(shapes.VM_CLUSTER)),
             run=_list,
         ),
     ),

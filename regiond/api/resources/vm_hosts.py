@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import shapes
+from regiond.api import machine_shapes, schemas, shapes
 from regiond.api.encoding.hosts import encode_host, encode_project
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Boolean, Field, Text, Values
@@ -186,7 +186,7 @@ HOSTS = Resource(
             permission=Permission.USER,
             title="List VM hosts",
             doc="All VM hosts, by id.",
-            result=Result(doc="The VM hosts.", schema=shapes.array(shapes.VM_HOST)),
+            result=Result(doc="The VM hosts.", schema=schemas.array(shapes.VM_HOST)),
             run=_list,
         ),
         Endpoint(
@@ -259,7 +259,7 @@ HOST = Resource(
             op="parameters",
             permission=Permission.ADMIN,
             title="Read the connection parameters of a VM host",
-            result=Result(doc="The parameters, all of them text.", schema=shapes.mapping(shapes.STR)),
+            result=Result(doc="The parameters, all of them text.", schema=schemas.mapping(schemas.STR)),
             find=find_host,
             run=_parameters,
         ),
@@ -289,7 +289,7 @@ HOST = Resource(
             permission=Permission.ADMIN,
             title="List the projects of a VM host's server",
             doc="With what their guests were given. Empty on hosts that know no projects.",
-            result=Result(doc="The projects.", schema=shapes.array(shapes.PROJECT)),
+            result=Result(doc="The projects.", schema=schemas.array(shapes.PROJECT)),
             find=find_host,
             run=_projects,
         ),
@@ -304,7 +304,7 @@ HOST = Resource(
                 "Makes a virtual machine on this host. With the header Idempotency-Key a repeat of the request "
                 "composes nothing new; with Prefer: respond-async the answer is the operation."
             ),
-            result=Result(doc="Which machine it is.", schema=shapes.COMPOSED),
+            result=Result(doc="Which machine it is.", schema=machine_shapes.COMPOSED),
             find=find_host,
             run=_compose,
         ),
