@@ -90,6 +90,12 @@ UPDATE = (
         doc="Id or name of the storage pool for disks that ask for none.",
     ),
 )
+DECOMPOSE = Field(
+    name="decompose",
+    kind=Boolean(),
+    default=False,
+    doc="Also remove the virtual machines that Innkeeper made there; without it they keep running.",
+)
 COMPOSE = (
     Field(name="cores", kind=Integer(least=1), default=1, doc="Number of cores; 1."),
     Field(name="memory", kind=Integer(least=1024), default=2048, doc="Memory in MiB, at least 1024; 2048."),

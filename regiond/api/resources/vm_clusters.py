@@ -8,9 +8,10 @@ from regiond.api import schemas, shapes
 from regiond.api.encoding.clusters import encode_cluster
 from regiond.api.encoding.operations import encode_operation
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Boolean, Field, Text
+from regiond.api.fields import Field, Text
 from regiond.api.paths import id_in
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.resources import host_fields
 from regiond.api.services import Services
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.operations.service import outcome
@@ -91,14 +92,7 @@ CLUSTER = Resource(
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
-            fields=(
-                Field(
-                    name="decompose",
-                    kind=Boolean(),
-                    default=False,
-                    doc="Also remove the virtual machines that Innkeeper made there; without it they keep running.",
-                ),
-            ),
+            fields=(host_fields.DECOMPOSE,),
             title="Delete a VM cluster",
             doc="Every member's host is removed.",
             result=Result(doc="Nothing."),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from regiond.api import machine_shapes, schemas, shapes
 from regiond.api.encoding.hosts import encode_host, encode_project
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Boolean, Field, Text, Values
+from regiond.api.fields import Field, Text, Values
 from regiond.api.paths import id_in, machine_uri
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources import adoption, host_fields, numa, placing
@@ -230,14 +230,7 @@ HOST = Resource(
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
-            fields=(
-                Field(
-                    name="decompose",
-                    kind=Boolean(),
-                    default=False,
-                    doc="Also remove the virtual machines that Innkeeper made there; without it they keep running.",
-                ),
-            ),
+            fields=(host_fields.DECOMPOSE,),
             title="Delete a VM host",
             result=Result(doc="Nothing."),
             success=204,
