@@ -20,7 +20,8 @@ from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.services import Services
 from regiond.api.site import make_site
-from tests.unit.api_double import ADMIN_KEY, HOST, NOW_S, OPERATION, RUNNING, World, authorization
+from tests.unit.api_double import ADMIN_KEY, NOW_S, World, authorization
+from tests.unit.api_samples import HOST, OPERATION, RUNNING
 from tests.waiting import eventually
 
 BASE = "/MAAS/api/2.0/"

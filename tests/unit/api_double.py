@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 from attrs import evolve, field, frozen
 
 from common.errors import NotAuthenticated, NotFound
-from common.hardware import Gpu, NetworkCard, NetworkPort
-from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, PowerState, Profile, Project
+from common.values import PowerState, Project
 from regiond.accounts.model import ApiKey, ApiKeyView, Caller
 from regiond.api.answering import Api
 from regiond.api.catalogue import SERVED
@@ -21,269 +18,37 @@ from regiond.api.endpoint import Resource, SiteInfo
 from regiond.api.incoming import Incoming
 from regiond.api.replies import Reply
 from regiond.api.services import Services
-from regiond.clusters.model import ClusterPool, ClusterView
-from regiond.events.model import Event, Level
-from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import HostView
 from regiond.hosts.numa import PlacedGuest, view_of
-from regiond.machines.model import Adopted, DiskView, ForgottenMachine, MachineState, MachineView, NicView
-from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
-from regiond.placement.model import DiskPlace, Placement, Verdict
-from regiond.racks.model import RackView, RpcClientView
+from regiond.machines.model import Adopted
+from regiond.operations.model import OperationKind
+from tests.unit.api_samples import (
+    ADMIN,
+    AT,
+    CLUSTER,
+    EVENT,
+    FORGOTTEN,
+    GUEST,
+    HOST,
+    LOG,
+    MACHINE,
+    NODES,
+    OPERATION,
+    PLACEMENT,
+    POOL,
+    RACK,
+    RACK_ID,
+    RPC_CLIENT,
+    UNKNOWN_HOST,
+    USER,
+    ZONE,
+)
 
 T = TypeVar("T")
 
-AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 NOW_S = 1_800_000_000.0
-ZONE = Zone(id=1, name="default", description="")
-POOL = ResourcePool(id=0, name="default", description="Default pool")
-ADMIN = Caller(account_id=1, username="admin", is_admin=True)
-USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
 ADMIN_KEY = ApiKey.parse("adminconsumer:admintoken:adminsecret")
 USER_KEY = ApiKey.parse("userconsumer:usertoken:usersecret")
-RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
-
-HOST = HostView(
-    id=4,
-    name="hv-01",
-    driver=DriverType.LIBVIRT,
-    address="qemu:///system",
-    project="",
-    state=HostState.READY,
-    zone=ZONE,
-    pool=POOL,
-    tags=("pod-console-logging", "virtual"),
-    cpu_over_commit_ratio=1,
-    memory_over_commit_ratio=2.5,
-    default_macvlan_mode=None,
-    system_id="k3xq7a",
-    architecture="amd64",
-    hypervisor_version="9.0.0",
-    cpu_speed_mhz=2400,
-    total=Amounts(cores=4, memory_mib=12288, storage_bytes=10**11),
-    used=Amounts(cores=6, memory_mib=4096, storage_bytes=8 * 10**9),
-    storage_pools=(
-        StoragePoolView(
-            id=1,
-            pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
-            name="images",
-            type="dir",
-            path="/srv/images",
-            total_bytes=10**11,
-            used_bytes=8 * 10**9,
-            claimed_bytes=9 * 10**9,
-            used_elsewhere_bytes=0,
-            is_default=True,
-        ),
-        StoragePoolView(
-            id=2,
-            pool_key="gone",
-            name="gone",
-            type="dir",
-            path="/gone",
-            total_bytes=1,
-            used_bytes=0,
-            claimed_bytes=0,
-            used_elsewhere_bytes=0,
-            is_default=False,
-            missing_since=AT,
-        ),
-    ),
-    networks=(
-        HostNetwork(kind=NicKind.NETWORK, name="lan", type="bridge", bridge="lan", dhcp=True, cidrs=("10.1.0.0/24",)),
-        HostNetwork(kind=NicKind.NETWORK, name="fast", type="sriov", attachable=False),
-    ),
-    profiles=(Profile(name="default", description="Default LXD profile"),),
-    network_cards=(
-        NetworkCard(
-            pci_address="0000:3b:00.0",
-            vendor="Intel Corporation",
-            vendor_id="8086",
-            product="Ethernet Controller X710",
-            product_id="1572",
-            driver="i40e",
-            numa_node=0,
-            virtual_functions=64,
-            virtual_functions_made=4,
-            ports=(
-                NetworkPort(name="ens1f0", mac_address="3c:fd:fe:00:00:01", link=True, speed_mbps=10000),
-                NetworkPort(name="ens1f1"),
-            ),
-        ),
-        NetworkCard(usb_address="2:7"),
-    ),
-    gpus=(Gpu(pci_address="0000:86:00.0", vendor="NVIDIA Corporation", product="GA102GL [A40]", driver="nvidia"),),
-    created_at=AT,
-)
-NODES = (
-    NumaNode(
-        node_id=0,
-        core_ids=(0, 1, 2, 3),
-        memory_mib=32768,
-        huge_pages=(HugePages(size_kib=2048, total=0), HugePages(size_kib=1024**2, total=8)),
-        siblings=((0, 1), (2, 3)),
-    ),
-    NumaNode(node_id=1, core_ids=(4, 5, 6, 7), memory_mib=16384),
-)
-UNKNOWN_HOST = evolve(
-    HOST,
-    id=5,
-    state=HostState.PENDING,
-    total=None,
-    architecture=None,
-    hypervisor_version=None,
-    storage_pools=(),
-    networks=(),
-    profiles=(),
-    network_cards=(),
-    gpus=(),
-)
-MACHINE = MachineView(
-    id=9,
-    uuid=UUID("11111111-2222-4333-8444-555555555555"),
-    system_id="wdpx3n",
-    hostname="quick-fox",
-    state=MachineState.READY,
-    power_state="paused",
-    architecture="amd64",
-    cores=2,
-    memory_mib=4096,
-    tags=("virtual",),
-    pool=POOL,
-    zone=ZONE,
-    owner="ann",
-    description="",
-    host_id=4,
-    host_name="hv-01",
-    host_system_id="k3xq7a",
-    driver="virsh",
-    guest_id=17,
-    disks=(
-        DiskView(
-            id=31,
-            index=0,
-            volume="v0",
-            storage_pool_name="images",
-            storage_pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
-            size_bytes=5 * 10**9,
-            serial="abc0",
-            tags=(),
-        ),
-    ),
-    nics=(NicView(id=41, index=0, name="eth0", mac_address="52:54:00:00:00:01", kind="network", source="default"),),
-    created_at=AT,
-)
-GUEST = GuestView(
-    id=17,
-    host_id=4,
-    name="quick-fox",
-    project="",
-    machine_id=9,
-    power_state="on",
-    cores=2,
-    memory_mib=4096,
-    pinned_core_ids=(),
-    huge_pages_backed=False,
-)
-OPERATION = Operation(
-    id=77,
-    kind=OperationKind.COMPOSE,
-    state=OperationState.SUCCEEDED,
-    host_id=4,
-    host_name="hv-01",
-    machine_id=9,
-    system_id="wdpx3n",
-    hostname="quick-fox",
-    parent_id=None,
-    account_id=1,
-    username="admin",
-    created_at=AT,
-)
-RUNNING = evolve(OPERATION, state=OperationState.RUNNING)
-FAILED = evolve(
-    OPERATION,
-    state=OperationState.FAILED,
-    error_code="out_of_capacity",
-    error_message="cores: 4 asked, 1 of 4 left.",
-    error_details={"asked": 4},
-)
-PLACEMENT = Placement(
-    order=(
-        Verdict(
-            host_id=4,
-            host_name="hv-01",
-            score=0.5,
-            disks=(
-                DiskPlace(
-                    label="root", size_bytes=8 * 10**9, tags=("local",), storage_pool_id=1, storage_pool="images"
-                ),
-            ),
-        ),
-    ),
-    refused=(Verdict(host_id=5, host_name="hv-02", reasons=("cores: 4 asked, 1 of 4 × 1.0 = 4 left",)),),
-    left_out={"not enough cores left": 3},
-)
-CLUSTER = ClusterView(
-    id=1,
-    name="cloud",
-    project="default",
-    zone=ZONE,
-    pool=POOL,
-    version="5.0.2",
-    host_ids=(4, 5, 6),
-    vm_count=2,
-    total=Amounts(cores=96, memory_mib=386219, storage_bytes=3000),
-    used=Amounts(cores=18, memory_mib=36864, storage_bytes=1500),
-    storage_pools={"default": ClusterPool(total_bytes=3000, tracked_bytes=1000, other_bytes=500, backend="zfs")},
-)
-FORGOTTEN = ForgottenMachine(
-    uuid=MACHINE.uuid,
-    system_id="wdpx3n",
-    hostname="quick-fox",
-    adopted=True,
-    host_name="hv-01",
-    driver="virsh",
-    address="qemu:///system",
-    project="",
-    pool="default",
-    zone="default",
-    owner=None,
-    architecture="amd64",
-    cores=2,
-    memory_mib=4096,
-    tags=("virtual",),
-    disks=({"volume": "v0", "pool_name": "images", "size_bytes": 5 * 10**9},),
-    nics=({"name": "eth0", "mac_address": "52:54:00:00:00:01"},),
-    forgotten_at=AT,
-)
-RPC_CLIENT = RpcClientView(
-    id=UUID("0b7b1c64-0000-4000-8000-000000000009"),
-    name="east",
-    username="admin",
-    certificate_fingerprint="ab" * 32,
-    certificate_expires_at=AT,
-    issued_at=AT,
-)
-RACK = RackView(
-    id=UUID(RACK_ID),
-    name="rack-1",
-    connected=True,
-    joined_at=AT,
-    seen_at=AT,
-    certificate_fingerprint="sha256:aa",
-    certificate_expires_at=AT,
-    hosts_reached=1,
-)
-EVENT = Event(
-    id=9,
-    at=AT,
-    kind="host_pinned",
-    level=Level.INFO,
-    message="hv-01 is trusted",
-    host_id=4,
-    details={"fingerprint": "ab"},
-)
-LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)
 
 
 @frozen
@@ -470,6 +235,11 @@ class World:
         given = {"query": query, **content, "authorization": self.signed(key) if key else None, **incoming}
         api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)
         return await api.answer(resource, parts, Incoming(method=method, **given), "reference-1")
+
+
+def asked_of(world: World, name: str) -> Any:
+    (asked,) = [one for one in world.asked if one.name == name]
+    return asked
 
 
 def resource_at(path: str) -> tuple[Resource, dict[str, str]]:

@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl, unquote
 from attrs import define, field, frozen
 from oauthlib.common import urldecode
 from oauthlib.oauth1.rfc5849.utils import parse_authorization_header
-from twisted.internet import reactor
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -94,6 +93,12 @@ class Reply:
     headers: dict[str, str] = field(factory=dict)
 
 
+def operation(state: str, **more: object) -> Reply:
+    plain = {"id": 7, "kind": "compose", "state": state, "step": "create_volumes", "system_id": "abc123", **more}
+    accepted = state == "queued"
+    return Reply(202 if accepted else 200, plain, headers={"Location": f"{BASE}operations/7/"} if accepted else {})
+
+
 @define
 class Region:
     """`answers` by `METHOD path?query`: a reply, or several that are given one after the other, the last for good."""
@@ -104,6 +109,8 @@ class Region:
     port: Any = None
 
     def start(self) -> None:
+        from twisted.internet import reactor  # not above: a conftest imports this before pytest chooses the reactor
+
         site: Any = Site(_Root(self))  # zope's word for what it implements says too little
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.give("GET users/?op=whoami", Reply(200, {"username": "admin"}))

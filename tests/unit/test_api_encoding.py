@@ -16,8 +16,9 @@ from regiond.api.encoding.machines import STATUS, encode_machine, encode_power
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
-from tests.unit.api_double import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST, World, at_once, json_of
-from tests.unit.test_api_endpoints import ENDPOINTS, NAMES, good_fields, path_of, with_op
+from tests.unit.api_double import World, at_once, json_of
+from tests.unit.api_samples import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST
+from tests.unit.good_requests import ENDPOINTS, NAMES, good_fields, path_of, with_op
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),

@@ -20,7 +20,8 @@ from common.errors import OperationPending, OutOfCapacity
 from regiond.api.endpoint import SiteInfo
 from regiond.api.site import ApiSite, make_site
 from regiond.operations.model import OperationState
-from tests.unit.api_double import ADMIN_KEY, FAILED, OPERATION, RUNNING, World
+from tests.unit.api_double import ADMIN_KEY, World
+from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.waiting import settle
 
 KEY = f"{ADMIN_KEY.consumer_key}:{ADMIN_KEY.token_key}:{ADMIN_KEY.token_secret}"

@@ -1,0 +1,51 @@
+"""A region that the command talks to, and the command, logged in there or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from common.bridge import from_deferred
+from tests.unit.cli_region import KEY, Region
+from tests.unit.command.processes import Cli, Ran, finished, started
+from tests.waiting import settle
+
+
+@pytest.fixture
+def region() -> Iterator[Region]:
+    made = Region()
+    made.start()
+    yield made
+    settle(_stopped(made))
+
+
+async def _stopped(region: Region) -> None:
+    stopped = region.port.stopListening()
+    if isinstance(stopped, Deferred):
+        await from_deferred(stopped)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def cli(home: Path) -> Cli:
+    async def run(*words: str, given: str = "") -> Ran:
+        return await finished(await started(home, *words), given)
+
+    return run
+
+
+@pytest.fixture
+def logged_in(cli: Cli, region: Region) -> Cli:
+    async def login() -> None:
+        assert (await cli("login", "admin", region.url, KEY)).status == 0
+
+    settle(login())
+    region.seen.clear()
+    return cli

@@ -1,0 +1,65 @@
+"""Every endpoint of the API, and a good request for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from regiond.api.catalogue import SERVED
+from regiond.api.endpoint import Endpoint, Resource
+from tests.unit.api_samples import RACK_ID
+
+KNOWN = {
+    "vm-hosts": {"id": "4"},
+    "pods": {"id": "4"},
+    "virtual-machines": {"id": "17"},
+    "vm-clusters": {"id": "1"},
+    "machines": {"system_id": "wdpx3n"},
+    "operations": {"id": "77"},
+    "zones": {"name": "default"},
+    "resourcepool": {"id": "0"},
+    "domains": {"id": "0"},
+    "racks": {"id": RACK_ID},
+    "rpc-clients": {"name": "east"},
+    "users": {"username": "ann"},
+    "vmhost-certificate": {"name": "hv-01"},
+}
+GOOD = {
+    "type": "simulated",
+    "power_address": "simulated:s1?cores=4",
+    "tag": "fast",
+    "fingerprint": "SHA256:abc",
+    "name": "east",
+    "token_key": "abc",
+    "guests": "quick-fox",
+}
+ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
+
+
+def path_of(resource: Resource) -> str:
+    room = resource.path.split("/")[0]
+    known = KNOWN.get(room, {})
+    if room == "nodes":
+        known = {"system_id": "wdpx3n", "id": ON_THE_HOST[resource.path.split("/")[2]]}
+    return resource.path.format(**known)
+
+
+def name_of(resource: Resource, endpoint: Endpoint) -> str:
+    return f"{resource.handler}.{endpoint.name}"
+
+
+ENDPOINTS = [(resource, endpoint) for resource in SERVED for endpoint in resource.endpoints]
+NAMES = [name_of(*one) for one in ENDPOINTS]
+each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids=NAMES)
+
+
+def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
+    good = {one.name: GOOD[one.name] for one in endpoint.fields if one.required or one.name == "guests"}
+    return {**good, "type": "virsh", "power_address": "qemu:///system"} if "type" in good else good
+
+
+def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:
+    """GET and DELETE carry op and fields in the query together."""
+    return dict(form) if endpoint.op is None or endpoint.method in {"POST", "PUT"} else {"op": endpoint.op, **form}
