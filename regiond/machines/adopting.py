@@ -138,10 +138,10 @@ def _chosen(found: Sequence[HostGuest], request: AdoptRequest, host_name: str) -
     """Raises InvalidRequest with all that are not there."""
     if request.everything:
         return [guest for guest in found if guest.row.machine_id is None]
-    known: Mapping[str, HostGuest] = {
-        **{str(guest.id): guest for guest in found},
-        **{guest.row.guest_key: guest for guest in found},
+    known: Mapping[str, HostGuest] = {  # an id means what it says, also when another guest is called so
         **{guest.row.name: guest for guest in found},
+        **{guest.row.guest_key: guest for guest in found},
+        **{str(guest.id): guest for guest in found},
     }
     absent = [name for name in request.guests if name not in known]
     if absent:

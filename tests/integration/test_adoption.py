@@ -250,3 +250,16 @@ async def test_an_adopted_machine_is_deleted_without_its_disks(tmp_path: Path, d
         before = volumes(innkeeper)
         await innkeeper.delete(f"machines/{adopted['system_id']}/")
         assert (innkeeper.simulated_guests(), volumes(innkeeper)) == ([], before)
+
+
+async def test_an_id_means_the_guest_that_has_it_also_when_another_is_called_so(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(guests=2)
+        first, second = await innkeeper.get("virtual-machines/")
+        rows(innkeeper, "update guest set name = ? where name = ?", str(first["id"]), second["identifier"])
+        await refresh(innkeeper, host)
+        await innkeeper.post(f"virtual-machines/{first['id']}", op="adopt", hostname="meant")
+        assert [name for name, machine in marks(innkeeper).items() if machine] == [first["identifier"]]
