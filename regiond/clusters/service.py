@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from common.errors import NotFound
+from common.errors import NotFound, WrongState
 from common.lxd_address import parse as parse_lxd_address
 from common.values import HostFacts
 from regiond.accounts.model import Caller
@@ -29,14 +29,22 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 async def take_in(db: Db, host_id: int, facts: HostFacts) -> None:
     """A host turned out to be a member: the others are added, and those offline are said to be so.
 
-    Inside the caller's transaction; nothing is written when all is known.
+    Inside the caller's transaction; nothing is written when all is known. Raises WrongState when another host is that
+    member already, under another address.
     """
     if facts.cluster_member is None:
         return
     host = await store.member_host(db, host_id)
     cluster = await store.found(db, host)
-    await store.join(db, host_id, cluster.id, facts.cluster_member)
     known = await store.members(db, cluster.id)
+    other = known.get(facts.cluster_member, host_id)
+    if other != host_id:
+        raise WrongState(
+            f"This is {facts.cluster_member}, a member of a cluster that is known already: it is VM host {other}, at "
+            "another address. Remove one of the two.",
+            host=other,
+        )
+    await store.join(db, host_id, cluster.id, facts.cluster_member)
     left_out = set(cluster.left_out) - {facts.cluster_member}
     for member in facts.cluster_members:
         if member.name == facts.cluster_member or member.name in left_out:

@@ -133,8 +133,10 @@ async def member_host(db: Db, host_id: int) -> MemberHost:
 
 async def found(db: Db, host: MemberHost) -> Cluster:
     """The cluster that the host is a member of, made if it is new; locked, so that siblings are added once."""
-    await db.execute(_FOUND, host.name, host.pinned_fingerprint, host.project, host.zone_id, host.pool_id)
     row = await db.fetchrow(_CLUSTER_OF, host.pinned_fingerprint, host.project)
+    if row is None:
+        await db.execute(_FOUND, host.name, host.pinned_fingerprint, host.project, host.zone_id, host.pool_id)
+        row = await db.fetchrow(_CLUSTER_OF, host.pinned_fingerprint, host.project)
     if row is None:
         raise RuntimeError(f"the cluster {host.pinned_fingerprint} was neither made nor found")
     return Cluster(id=row["id"], left_out=tuple(row["left_out"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from regiond.api import schemas, shapes
@@ -42,8 +43,10 @@ async def _delete(call: Call) -> Reply:
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
         return json_reply([encode_operation(removal) for removal in removals], status=202, headers=headers)
+    until_s = time.monotonic() + call.info.wait_s
     for removal in removals:
-        outcome(await call.services.operations.wait(removal.id, timeout_s=call.info.wait_s))
+        left_s = max(0.1, until_s - time.monotonic())
+        outcome(await call.services.operations.wait(removal.id, timeout_s=left_s))
     return empty_reply()
 
 
@@ -80,9 +83,13 @@ CLUSTER = Resource(
             method="PUT",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="name", kind=Text(longest=255), doc="What to call it."),
-                Field(name="zone", kind=Text(longest=256), doc="A zone, by name; copied to the members' hosts."),
-                Field(name="pool", kind=Text(longest=256), doc="A resource pool, by name; copied likewise."),
+                Field(name="name", kind=Text(longest=255, blank=None), doc="What to call it."),
+                Field(
+                    name="zone",
+                    kind=Text(longest=256, blank=None),
+                    doc="A zone, by name; copied to the members.",
+                ),
+                Field(name="pool", kind=Text(longest=256, blank=None), doc="A pool, by name; copied likewise."),
             ),
             title="Update a VM cluster",
             result=_RESULT,
