@@ -155,9 +155,11 @@ class Attendance:
                 except InnkeeperError as error:
                     log.info("rack_tried_host", host=host_id, code=error.code, because=error.message)
 
-        found = [pair for pair in await self._racks.untried() if pair not in self._tried]
-        self._tried.update(found)
-        for failed in await asyncio.gather(*(try_one(*pair) for pair in found), return_exceptions=True):
+        untried = set(await self._racks.untried())
+        found, self._tried = tuple(untried - self._tried), untried
+        results = await asyncio.gather(*(try_one(*pair) for pair in found), return_exceptions=True)
+        self._tried -= {pair for pair, failed in zip(found, results, strict=True) if failed is not None}
+        for failed in results:
             if failed is not None:
                 raise failed
 
@@ -176,6 +178,7 @@ class Attendance:
                         await self._schedule.soon(host.id)
 
         hosts = [host for host in await self._hosts.list() if host.state is not HostState.REMOVING]
+        self._tried |= {(rack_id, host.id) for host in hosts}
         await asyncio.gather(*(try_one(host) for host in hosts))
         await self.wake_waiting()
 
