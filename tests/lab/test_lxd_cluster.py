@@ -89,6 +89,10 @@ async def test_what_is_on_a_member_that_does_not_answer_is_never_taken_for_gone(
                 ask()
         assert here.discover().facts.cluster_member == first.name
         assert here.compose(spec(prefix, "here")).member == first.name
+        first.make_many(f"{prefix}foreign", "default", range(1))
+        foreign = next(guest for guest in here.discover().guests if guest.name == f"{prefix}foreign0")
+        mark = evolve(wanted.mark, machine_id=uuid4())
+        assert here.adopt(foreign.guest_id, foreign.name, mark).mark == mark  # its own member answers
     finally:
         second.start()
     await eventually(lambda: asyncio.to_thread(is_back, there), deadline_s=60)

@@ -73,10 +73,13 @@ class LxdDriver:
         self._need_project()
         # A member that is offline is no reason to make nothing on the others.
         found = instances.marked_here(name=spec.name, mark=spec.mark)
-        if found is not None and is_half_made(found) and not instances.wait_until_made(found["name"]):
-            log.warning("half_made_guest_removed", guest=found["name"])
-            self._remove(instances, found["name"])
-            found = None
+        if found is not None and is_half_made(found):
+            if instances.wait_while_busy(found["name"]):
+                found = instances.marked_here(name=spec.name, mark=spec.mark)  # LXD may have been taking it away
+            else:
+                log.warning("half_made_guest_removed", guest=found["name"])
+                self._remove(instances, found["name"])
+                found = None
         if found is not None:
             return instances.guest(instances.finish(found["name"]) if is_half_made(found) else found)
         if self._client.find(path("instances", spec.name), project=instances.place.project) is not None:
@@ -100,7 +103,7 @@ class LxdDriver:
     def _undo(self, instances: Instances, spec: GuestSpec, attempt: str, made: list[storage.Made]) -> None:
         """As far as the host lets us. Volumes stay when the guest does, also one that another rack made meanwhile."""
         try:
-            there = instances.marked(name=spec.name, mark=spec.mark)
+            there = instances.marked_here(name=spec.name, mark=spec.mark)  # it was made on no other member
             if there is not None and config_of(there).get(MADE) == definition.half_made(attempt):
                 self._remove(instances, there["name"])
                 there = None
@@ -136,7 +139,7 @@ class LxdDriver:
         if there is not None and there != mark:
             raise NameTaken(f"{found['name']} carries the mark of machine {there.machine_id} already.", name=name)
         if there is None:
-            other = instances.marked(name=name, mark=mark)
+            other = instances.marked_here(name=name, mark=mark)
             if other is not None:
                 raise NameTaken(f"{other['name']} carries the mark of machine {mark.machine_id} already.", name=name)
             made = {MADE: config_of(found).get(UUID_KEY, UNNAMED)}

@@ -85,8 +85,8 @@ class Instances:
     def _member(self, instance: Json) -> str:
         return "" if self.place.member is None else str(instance.get("location") or "")
 
-    def wait_until_made(self, name: str) -> bool:
-        """Whether LXD was at making this instance, for somebody else or for a rack that is gone; it is done now."""
+    def wait_while_busy(self, name: str) -> bool:
+        """Whether LXD was making or removing it, for somebody else or a rack that is gone; that is over now."""
         under_way = self.client.get("operations", recursion="1", project=self.place.project)
         for operation in (under_way or {}).get("running") or ():
             urls = (operation.get("resources") or {}).get("instances") or ()

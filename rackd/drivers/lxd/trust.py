@@ -104,15 +104,17 @@ def _introduce(client: Client, server: Json, name: str, pinned_pem: str, secret:
     if token is not None and "explicit_trust_token" in server.get("api_extensions", ()):
         field_name = "trust_token"
     body = {"type": "client", "name": name, field_name: token.text if token else secret}
-    if token is not None:
-        client = _where_it_was_made(client, token, pinned_pem)
+    there = client if token is None else _where_it_was_made(client, token, pinned_pem)
     try:
-        client.post("certificates", body)  # for the certificate of this very connection
+        there.post("certificates", body)  # for the certificate of this very connection
     except Conflict:
-        log.info("certificate_was_trusted_already", address=client.address.normalised)
+        log.info("certificate_was_trusted_already", address=there.address.normalised)
     except (NotTrusted, DriverFailed) as error:
         what = "token (it was used already, has expired or was revoked)" if token else "password"
-        raise NotTrusted(f"LXD at {client.address.normalised} refused the trust {what}: {error}") from error
+        raise NotTrusted(f"LXD at {there.address.normalised} refused the trust {what}: {error}") from error
+    finally:
+        if there is not client:
+            there.close()
 
 
 def _where_it_was_made(client: Client, token: Token, pinned_pem: str) -> Client:
