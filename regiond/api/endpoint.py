@@ -117,7 +117,7 @@ class Resource:
     """A path and what can be asked there. `described` is off for what has no command of the CLI.
 
     `handler` is part of the contract: command names are made from it. `path` is below `base`; names in braces are its
-    parameters, the last of which holds slashes too with `takes_slashes`.
+    parameters, which hold slashes too with `takes_slashes`.
     """
 
     handler: str

@@ -165,8 +165,9 @@ async def retired(db: Db, host_id: int) -> str | None:
     return found
 
 
-async def forget_retired(db: Db, fingerprint: str) -> None:
-    await db.execute(_FORGET_RETIRED, fingerprint)
+async def forget_retired(db: Db, fingerprint: str) -> bool:
+    """Whether it was still kept: of several members that looked at once, one says what became of it."""
+    return bool(await db.execute(_FORGET_RETIRED, fingerprint) != "UPDATE 0")
 
 
 async def switch(db: Db, old_id: int, new_id: int) -> None:

@@ -57,7 +57,10 @@ class Refresher:
         *,
         restore: Callable[[Db, int], Awaitable[frozenset[UUID]]],
     ) -> None:
-        """`on_facts` hears of every discovery, `on_back` of a host that answers again; each in the transaction."""
+        """`on_facts` hears of every discovery, `on_back` of a host that answers again; each in the transaction.
+
+        So is `restore`, after them: it tells which forgotten machines have come back with the host.
+        """
         self._database = database
         self._calls = calls
         self._clean_up = clean_up

@@ -174,9 +174,9 @@ class Trust:
             log.info("retired_certificate_not_removed", host=host_id, code=error.code, because=error.message)
             return  # the next look tries again
         async with self._database.transaction() as db:
-            await key_pair_store.forget_retired(db, retired)
-            message = f"Our certificate {retired}, which another took the place of, {said}"
-            await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
+            if await key_pair_store.forget_retired(db, retired):
+                message = f"Our certificate {retired}, which another took the place of, {said}"
+                await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
 
     async def _make_project(self, host_id: int, link: store.Link) -> None:
         await self._calls.call(

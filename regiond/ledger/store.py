@@ -172,8 +172,8 @@ async def release_machine(db: Db, machine_id: int) -> None:
 async def move_machine(db: Db, machine_id: int, server_id: int) -> None:
     """The guest is on another server of its cluster: a fact, so it is never refused. Pools of the same name take over.
 
-    The caller holds the lock of the new server and totals it afterwards; the old one is locked and totalled here. Two
-    moves in opposite directions at one moment may deadlock: the loser's transaction is run again.
+    The caller holds the lock of the new server and totals it afterwards; the old one is locked and totalled here.
+    Looks at members of one cluster wait for each other, so no two moves lock these in opposite order.
     """
     for row in await db.fetch(_SERVERS_OF_MACHINE, machine_id):
         if row["server_id"] == server_id:
