@@ -50,6 +50,10 @@ class LabHost:
     def pool(self) -> Any:
         return self.connection.storagePoolLookupByName(f"{self.prefix}pool")
 
+    @property
+    def pool_folder(self) -> Path:
+        return self._folder
+
     def volumes(self) -> set[str]:
         """What is in the folder of the pool, libvirt's own idea of it left aside."""
         return {path.name for path in self._folder.iterdir()}

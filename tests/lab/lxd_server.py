@@ -25,6 +25,7 @@ from rackd.drivers.lxd.guests import STOPPED
 from rackd.drivers.lxd.opening import LxdOpening
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
+from tests.lab.qemu_monitor import ask_qemu
 
 LAB = Path(__file__).parent / "lab"
 _SLOT = crc32(str(LAB_DIR).encode()) % 100  # labs of one machine each have ports of their own
@@ -177,6 +178,41 @@ class LxdServer:
         finally:
             self.sweep("", project=name)
             self.lxc("project", "delete", name)
+
+    @contextmanager
+    def pool(self, driver: str, *, size_mib: int = 512) -> Iterator[str]:
+        """A storage pool of its own, on a loop device unless it is a folder; removed with all in it."""
+        name = f"ikp-{driver}-{uuid4().hex[:6]}"
+        size = () if driver == "dir" else (f"size={size_mib}MiB",)
+        self.lxc("storage", "create", name, driver, *size)
+        try:
+            yield name
+        finally:
+            for pool, told in tuple(self._custom_volumes()):
+                if pool == name:
+                    self.lxc("storage", "volume", "delete", name, str(told["name"]))
+            self.lxc("storage", "delete", name)
+
+    @property
+    def managed_bridge(self) -> str:
+        return next(str(one["name"]) for one in self.ask("/1.0/networks?recursion=1") if one["managed"])
+
+    def folder_of(self, instance: str) -> Path:
+        """Where its disks that are files are, of an instance of the default project."""
+        return LAB_DIR / f"lxd-{self.name}" / "virtual-machines" / instance
+
+    def process_of(self, instance: str) -> Path:
+        """The running QEMU's folder below `/proc`."""
+        pid = (LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.pid").read_text()
+        return Path("/proc", pid.strip())
+
+    def devices_of(self, instance: str) -> str:
+        """All that the running QEMU says of its devices (`info qtree`). LXD is away meanwhile: it has the one line."""
+        self.kill()
+        try:
+            return ask_qemu(LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.monitor", "info qtree")
+        finally:
+            self.start()
 
     def make_many(self, prefix: str, project: str, numbers: Iterable[int]) -> None:
         """Small machines that are nobody's, named `prefix` and a number; in a cluster on this member."""

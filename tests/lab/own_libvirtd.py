@@ -38,8 +38,10 @@ def why_no_own_libvirtd() -> str | None:
 class OwnLibvirtd:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "libvirtd"
-        for name in ("var", "cache", "run"):
+        for name in ("var", "run"):
             (self._folder / name).mkdir(parents=True)
+        # What the machine's libvirtd found out about its emulators: asking each of them again takes ten seconds.
+        shutil.copytree("/var/cache/libvirt", self._folder / "cache", copy_function=shutil.copy2)
         # The settings, but none of the domains, networks and storage pools: two libvirts would start the same guest.
         shutil.copytree("/etc/libvirt", self._folder / "etc", ignore=shutil.ignore_patterns("qemu", "storage"))
         with (self._folder / "etc" / "qemu.conf").open("a") as settings:

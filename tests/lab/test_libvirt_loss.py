@@ -7,10 +7,12 @@ import signal
 import time
 from collections.abc import Iterator
 
+import libvirt
 import pytest
 
 from common.errors import HostUnreachable
 from common.values import GuestChange, GuestEvent
+from rackd.drivers.libvirt import definitions
 from rackd.drivers.libvirt.client import KEEPALIVE_EVERY_S, KEEPALIVE_MISSES, Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.lab.conftest import INSTALLATION
@@ -70,3 +72,34 @@ async def test_a_watch_can_be_stopped_while_the_host_is_away(own_libvirtd: OwnLi
     async with asyncio.timeout(60):
         await asyncio.to_thread(stop)
         await asyncio.to_thread(driver.close)
+
+
+PINNED = FOREIGN.replace(
+    "<os>", f"<uuid>{INSTALLATION}</uuid><vcpu>1</vcpu><cputune><vcpupin vcpu='0' cpuset='%d'/></cputune><os>"
+)
+
+
+async def test_definitions_are_read_again_when_a_change_is_told_and_all_of_them_on_a_new_connection(
+    own_libvirtd: OwnLibvirtd, driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "AGAIN", 0)  # so that nothing but what is told counts
+    administrator = await asyncio.to_thread(libvirt.open, own_libvirtd.uri)
+    domain = administrator.defineXML(PINNED % 0)
+
+    async def is_on(core: int) -> bool:
+        (guest,) = (await asyncio.to_thread(driver.discover)).guests
+        return guest.pinned_core_ids == (core,)
+
+    assert await is_on(0)
+    administrator.defineXML(PINNED % 1)
+    await eventually(lambda: is_on(1))
+    calls = (await asyncio.to_thread(driver.discover)).calls
+    domain.pinVcpuFlags(0, (True, False), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    assert await is_on(1), "libvirt tells nobody"
+    assert (await asyncio.to_thread(driver.discover)).calls == calls
+    await asyncio.to_thread(own_libvirtd.kill)
+    with pytest.raises(HostUnreachable):
+        await asyncio.to_thread(driver.discover)
+    await asyncio.to_thread(own_libvirtd.start)
+    assert await is_on(0)
+    administrator.close()

@@ -1,0 +1,72 @@
+"""Machines on the kinds of storage pools that LXD has, those of them that this machine's kernel can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from attrs import evolve
+
+from common.errors import OutOfCapacity
+from common.values import PowerAction, PowerState
+from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.opening import LxdOpening
+from tests.lab.host_setup import run
+from tests.lab.key_pair import KeyPair
+from tests.lab.lxd_server import LxdServer
+from tests.lab.lxd_specs import DISK_BYTES, small_spec, volumes_of
+from tests.lab.needs import LAB_DIR, why_no_lxd_pool
+
+GIB = 1024**3
+
+
+@pytest.fixture(params=["dir", "btrfs", "lvm", "zfs"])
+def pool(request: pytest.FixtureRequest, lxd: LxdServer) -> Iterator[str]:
+    if (why := why_no_lxd_pool(request.param)) is not None:
+        pytest.skip(why)
+    before = loop_devices()
+    with lxd.pool(request.param) as made:
+        yield made
+    assert loop_devices() == before
+
+
+@pytest.fixture
+def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
+    opened = LxdOpening().open(lxd.access(trusted))
+    yield opened
+    opened.close()
+
+
+def loop_devices() -> list[str]:
+    return [line for line in run("losetup", "--all").splitlines() if str(LAB_DIR) in line]
+
+
+def test_two_disks_of_a_pool_are_block_devices_with_their_own_serials_and_leave_nothing_behind(
+    lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str
+) -> None:
+    spec = small_spec(f"{prefix}two", (pool, pool))
+    guest = driver.compose(spec)
+    assert [(disk.pool_id, disk.volume, disk.size_bytes) for disk in guest.disks] == [
+        (pool, disk.volume, DISK_BYTES) for disk in spec.disks
+    ]
+    shown = lxd.lxc("config", "show", spec.name)
+    assert f'size: "{DISK_BYTES}"' in shown
+    assert f"source: {spec.disks[1].volume}" in shown
+    volume = lxd.lxc("storage", "volume", "show", pool, f"custom/{spec.disks[1].volume}")
+    assert "content_type: block" in volume
+    assert driver.power(spec.ref, PowerAction.ON, grace_s=1) is PowerState.ON
+    devices = lxd.devices_of(spec.name)
+    for disk in spec.disks:
+        assert f'serial = "{disk.serial}"' in devices
+    driver.decompose(spec.ref, volumes_of(spec))
+    assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
+
+
+def test_a_pool_takes_no_more_than_it_has(lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str) -> None:
+    total = next(one.total_bytes for one in driver.discover().facts.storage_pools if one.pool_id == pool)
+    spec = small_spec(f"{prefix}big", (pool, pool))
+    root, data = spec.disks
+    with pytest.raises(OutOfCapacity, match=pool):
+        driver.compose(evolve(spec, disks=(root, evolve(data, size_bytes=total))))
+    assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
+    assert lxd.instances(prefix) == set()
