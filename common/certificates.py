@@ -29,7 +29,7 @@ CLIENT_LIFETIME = timedelta(days=365)
 
 _DOMAIN = "innkeeper.internal"
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_CLOCK_SKEW = timedelta(hours=1)  # a certificate is valid for a machine whose clock is this much behind
+_CLOCK_SKEW = timedelta(days=1)  # a certificate is valid for a machine whose clock is this much behind
 _MAX_COMMON_NAME = 64
 
 

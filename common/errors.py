@@ -63,6 +63,12 @@ class Unsupported(InnkeeperError):
     code = "unsupported"
 
 
+class NotKnownHere(Unsupported):
+    """The other end of the line knows no such command or type of host; another rack may."""
+
+    code = "not_known_here"
+
+
 class NameTaken(InnkeeperError):
     code = "name_taken"
 
@@ -84,6 +90,12 @@ class IdempotencyMismatch(InnkeeperError):
 
 class OutOfCapacity(InnkeeperError):
     code = "out_of_capacity"
+
+
+class NoneAvailable(OutOfCapacity):
+    """No machine is there that could be allocated, and none can be composed: a client asks for something else."""
+
+    code = "none_available"
 
 
 class Cancelled(InnkeeperError):
@@ -113,6 +125,19 @@ class LinkLost(InnkeeperError):
     """The link ended while a call was under way: the outcome is unknown, look at the host."""
 
     code = "link_lost"
+    retryable = True
+
+
+class ProtocolBroken(LinkLost):
+    """The other end sent what no correct peer sends: an answer to a call that has ended, say. The link was ended."""
+
+    code = "protocol_broken"
+
+
+class AnswerRefused(InnkeeperError):
+    """What the other end answered cannot be the answer to what it was asked. Nothing was done with it."""
+
+    code = "answer_refused"
     retryable = True
 
 

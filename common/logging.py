@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from twisted.logger import STDLibLogObserver, globalLogBeginner
@@ -22,6 +23,31 @@ _SECRET_TEXT = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z 
 _MAX_DEPTH = 8
 
 
+class Unfailing:
+    """A stream whose lines are lost while nothing can be written (its disk is full): whoever tells of something goes on
+    with its work. The next line that can be written says how many were lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        try:
+            if self._lost:
+                told = json.dumps({"event": "log_lines_lost", "level": "warning", "lines": self._lost})
+                self._stream.write(f"\n{told}\n")  # what was written last may have no end
+                self._stream.flush()
+                self._lost = 0
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            self._lost += max(1, text.count("\n"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is left to be flushed: `write` does."""
+
+
 def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> None:
     """Send structlog's events, and what libraries log with the standard module, to `stream` (standard error).
 
@@ -29,7 +55,7 @@ def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> N
     """
     if level not in LEVELS:
         raise ValueError(f"{level!r} is no log level; there are {', '.join(LEVELS)}")
-    stream = stream or sys.stderr
+    stream = cast(TextIO, Unfailing(stream or sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from common.values import Mark
 
-_VOLUME = re.compile(r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})-(?:0|[1-9][0-9]{0,3})", re.ASCII)
+_IDS = r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})"
+_VOLUME = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3})", re.ASCII)
+_MADE = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso)", re.ASCII)
 
 
 def volume_name(mark: Mark, index: int) -> str:
@@ -25,9 +27,22 @@ def volume_name(mark: Mark, index: int) -> str:
     return f"ik-{mark.installation_id.hex}-{mark.machine_id.hex}-{index}"
 
 
+def seed_name(mark: Mark) -> str:
+    """The name of the image that tells a machine its addresses: `ik-<installation>-<machine>-seed.iso`. No disk."""
+    return f"ik-{mark.installation_id.hex}-{mark.machine_id.hex}-seed.iso"
+
+
 def mark_of_volume(name: str) -> Mark | None:
     """The mark in a name that `volume_name` made; None for any other text."""
-    found = _VOLUME.fullmatch(name)
+    return _mark(_VOLUME.fullmatch(name))
+
+
+def mark_of_made(name: str) -> Mark | None:
+    """The mark in a name that `volume_name` or `seed_name` made; None for any other text."""
+    return _mark(_MADE.fullmatch(name))
+
+
+def _mark(found: re.Match[str] | None) -> Mark | None:
     if found is None:
         return None
     return Mark(installation_id=UUID(hex=found["installation"]), machine_id=UUID(hex=found["machine"]))

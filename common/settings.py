@@ -40,11 +40,13 @@ KNOWN_KEYS = frozenset(
         "database",
         "http_host",
         "http_port",
+        "placement_strategy",
         "public_url",
         "rpc_address",
         "rpc_host",
         "rpc_port",
         "power_off_grace_s",
+        "reconciler_mends",
         "refresh_every_s",
         # rack
         "hung_after",

@@ -45,7 +45,7 @@ class NicKind(StrEnum):
     BRIDGE = "bridge"
     MACVLAN = "macvlan"
     USER = "user"  # QEMU's user-mode network: reaches out, cannot be reached; needs nothing from the host
-    SRIOV = "sriov"  # a virtual function of the card that `source` names, or is empty: read, not made yet
+    SRIOV = "sriov"  # a virtual function of the card that `source` names (a port), or is empty where nobody tells
     OTHER = "other"  # a way that Innkeeper knows nothing of: read, never made
 
 
@@ -100,7 +100,10 @@ class HostNetwork:
     """What a guest's card is attached to. `attachable` is False for what is listed only: compose never chooses it.
 
     `type` is the hypervisor's own word: `bridge`, `ovn`, `physical`, `bond`, … Empty where it has none. `vid` is of the
-    VLAN that it is, 0 when its frames carry no tag, None where nobody tells.
+    VLAN that it is, 0 when its frames carry no tag, None where nobody tells; `parent` is the interface that VLAN is on.
+    `addresses` are the host's own there (`10.1.0.1/24`), `gateway` is what guests there send to others through,
+    `dhcp_ranges` what its DHCP server hands out (`10.1.0.2-10.1.0.254`). `virtual_functions` is into how many functions
+    the port can be divided.
     """
 
     kind: NicKind
@@ -112,6 +115,13 @@ class HostNetwork:
     dhcp: bool = False
     cidrs: tuple[str, ...] = ()
     vid: int | None = None
+    mac_address: str | None = None
+    parent: str | None = None
+    addresses: tuple[str, ...] = ()
+    gateway: str | None = None
+    dhcp_ranges: tuple[str, ...] = ()
+    speed_mbps: int | None = None
+    virtual_functions: int = 0
 
 
 @frozen(kw_only=True)
@@ -207,6 +217,7 @@ class Guest:
     nics: tuple[GuestNic, ...] = ()
     member: str | None = None  # of the cluster, where the guest is now
     kind: str = "vm"  # or "container", which takes room like any guest and is never ours
+    fully_told: bool = True  # False in a listing that could not tell its architecture, pins, huge pages and cards
 
 
 @frozen(kw_only=True)
@@ -229,17 +240,42 @@ class DiskSpec:
 
 
 @frozen(kw_only=True)
+class NicAddress:
+    """An address that a guest's card is given, by whatever way its attachment has: see `NicSpec`."""
+
+    address: str
+    prefix_length: int
+    gateway: str | None = None
+    dns_servers: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class NicSpec:
+    """A card to make. `vid` tags what a virtual function sends; `macvlan_mode` is of a card of that kind.
+
+    `address` is delivered by the hypervisor's own DHCP server where the network has one, and else by cloud-init.
+    With `configured` False the guest is told nothing of this card.
+    """
+
     name: str
     mac_address: str
     kind: NicKind
     source: str = ""
     boot: bool = False
+    vid: int | None = None
+    macvlan_mode: str | None = None
+    address: NicAddress | None = None
+    configured: bool = True
 
 
 @frozen(kw_only=True)
 class GuestSpec:
-    """A guest to make: everything that has to be chosen was chosen before."""
+    """A guest to make: everything that has to be chosen was chosen before.
+
+    `pinned_core_ids`, if any, are as many as `cores`: the first virtual core runs on the first of them. With
+    `huge_page_size_kib` all memory is backed by pages of that size. `numa_node_ids` are those that its memory comes
+    from; empty leaves that to the host.
+    """
 
     name: str = field(validator=min_len(1))
     mark: Mark
@@ -249,37 +285,13 @@ class GuestSpec:
     disks: tuple[DiskSpec, ...]
     nics: tuple[NicSpec, ...] = ()
     description: str = ""
+    pinned_core_ids: tuple[int, ...] = ()
+    huge_page_size_kib: int | None = None
+    numa_node_ids: tuple[int, ...] = ()
 
     @property
     def ref(self) -> GuestRef:
         return GuestRef(name=self.name, mark=self.mark)
-
-
-@frozen(kw_only=True)
-class Problem:
-    """Something of a host that could not be read; the rest of the discovery stands."""
-
-    subject: str
-    message: str
-
-
-@frozen(kw_only=True)
-class MarkElsewhere:
-    """A guest with a mark that is on another member of the same cluster, seen in a listing of the whole cluster."""
-
-    mark: Mark
-    member: str
-
-
-@frozen(kw_only=True)
-class Discovery:
-    """One look at a host. `elsewhere` is empty where a look at one host shows nothing of others."""
-
-    facts: HostFacts
-    guests: tuple[Guest, ...]
-    elsewhere: tuple[MarkElsewhere, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    calls: int = 0  # round trips to the hypervisor; must not grow with the guests
 
 
 @frozen(kw_only=True)

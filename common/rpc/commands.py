@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from common.discovery import MarkElsewhere, Problem, UnusedVolume, VolumeRef
 from common.values import (
     Guest,
     GuestChange,
@@ -17,11 +18,9 @@ from common.values import (
     HostAccess,
     HostFacts,
     Mark,
-    MarkElsewhere,
     PeerIdentity,
     PowerAction,
     PowerState,
-    Problem,
     Project,
 )
 
@@ -59,7 +58,10 @@ class Reached:
 
 @frozen(kw_only=True)
 class DiscoveryPart:
-    """A piece of a Discovery: the first has `facts`, the last `last=True` and `calls`; lists come in batches."""
+    """A piece of a Discovery: the first has `facts`, the last `last=True` and `calls`; lists come in batches.
+
+    `volumes_told` comes with the last: of a rack that does not send it, nothing is known of unused volumes.
+    """
 
     facts: HostFacts | None = None
     guests: tuple[Guest, ...] = ()
@@ -67,6 +69,8 @@ class DiscoveryPart:
     problems: tuple[Problem, ...] = ()
     calls: int = 0
     last: bool = False
+    unused_volumes: tuple[UnusedVolume, ...] = ()
+    volumes_told: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -93,12 +97,23 @@ class GuestCall:
 
 @frozen(kw_only=True)
 class DecomposeCall:
-    """`volumes` are the names given at compose: what was made and never attached is removed too."""
+    """`volumes` and `mac_addresses` are those given at compose: what was made and never attached is removed too."""
 
     access: HostAccess
     guest: GuestRef
     fence: Fence
     volumes: tuple[tuple[str, str], ...] = ()  # (pool_id, volume)
+    mac_addresses: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class RemoveVolumesCall:
+    """Remove those of `volumes` that are named after `mark` and that nothing has. No guest is touched."""
+
+    access: HostAccess
+    mark: Mark
+    volumes: tuple[VolumeRef, ...]
+    fence: Fence
 
 
 @frozen(kw_only=True)
@@ -163,7 +178,8 @@ class ProjectList:
 class MarkCall:
     """Put the mark on a foreign guest (`adopt`), or take ours off (`disown`): nothing else of the guest changes.
 
-    `guest_id` is the hypervisor's own, as a discovery told it.
+    `guest_id` is the hypervisor's own, as a discovery told it. With `exactly`, `disown` takes it off the guest of that
+    id and name and no other that carries it too.
     """
 
     access: HostAccess
@@ -171,6 +187,7 @@ class MarkCall:
     guest_name: str
     mark: Mark
     fence: Fence
+    exactly: bool = False
 
 
 HOST_TRUST = Command("host.trust", TrustCall, Done)
@@ -184,6 +201,7 @@ HOST_REACH = Command("host.reach", HostCall, Reached)
 HOST_DISCOVER = Command("host.discover", HostCall, DiscoveryPart, streams=True)
 HOST_COMPOSE = Command("host.compose", ComposeCall, Guest)
 HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
+HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # events follow on this link as HostEvent until it ends
@@ -287,6 +305,12 @@ class ComposeWish:
     storage: str = ""
     power_on: bool = False
     idempotency_key: str | None = None
+    interfaces: str = ""
+    pinned_cores: tuple[int, ...] = ()
+    pin_cores: int | None = None
+    huge_pages_backed: bool = False
+    huge_page_size_mib: int | None = None
+    one_numa_node: bool = False
 
 
 @frozen(kw_only=True)

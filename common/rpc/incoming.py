@@ -7,7 +7,16 @@ from typing import Any
 
 from attrs import define
 
-from common.errors import Busy, Cancelled, DeadlineExceeded, InnkeeperError, InternalError, NotAllowed, Unsupported
+from common.errors import (
+    Busy,
+    Cancelled,
+    DeadlineExceeded,
+    InnkeeperError,
+    InternalError,
+    NotAllowed,
+    NotKnownHere,
+    Unsupported,
+)
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     MAX_CREDIT,
@@ -149,7 +158,7 @@ class Incoming:
             return Busy(f"{len(self._work)} calls are worked on already, the most this end takes")
         streams = self._methods.get(frame.method)
         if streams is None:
-            return Unsupported(f"the other end does not know the command {frame.method}", method=frame.method)
+            return NotKnownHere(f"the other end does not know the command {frame.method}", method=frame.method)
         if streams != (frame.credit > 0):
             return Unsupported(f"the command {frame.method} {'streams' if streams else 'does not stream'}")
         return None

@@ -11,9 +11,22 @@ import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from common.certificates import Role
-from common.errors import Cancelled, InnkeeperError, InternalError, InvalidRequest, LinkLost
+from common.errors import (
+    AnswerRefused,
+    BadSettings,
+    Cancelled,
+    DatabaseUnavailable,
+    IdempotencyMismatch,
+    InnkeeperError,
+    InternalError,
+    InvalidRequest,
+    LinkLost,
+    NotAuthenticated,
+    OperationPending,
+    TokenRefused,
+)
 from common.rpc.commands import Command
-from common.rpc.frames import Unsendable
+from common.rpc.frames import Unsendable, clipped
 from common.rpc.handlers import EventHandler, Side, told_of
 from common.rpc.outputs import (
     CallDone,
@@ -37,6 +50,13 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 STREAM_WINDOW = 8  # items under way; with batches of 25 guests, a few round trips for a thousand
+MAX_STREAM_BYTES = 32 * 1024 * 1024  # of all items of one answer; a host with 10,000 guests takes a quarter of it
+
+# A rack has no database, no accounts and no operations. What is done about these errors of our own (to leave an
+# operation to its lease, say) must not be done because a rack says so.
+_NOT_A_RACKS = (
+    BadSettings, DatabaseUnavailable, IdempotencyMismatch, NotAuthenticated, OperationPending, TokenRefused,
+)  # fmt: skip
 
 
 class Carrier(Protocol):
@@ -91,8 +111,9 @@ class Link:
     async def call(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> R:
         """The other end's answer. Cancelling the caller cancels the handler there.
 
-        Raises what the handler raised; DeadlineExceeded or LinkLost when the outcome is unknown; InvalidRequest when
-        the request fits no frame; Unsupported when the other end does not know the command.
+        Raises what the handler raised; DeadlineExceeded or LinkLost when the outcome is unknown; AnswerRefused for what
+        is no answer to this command; InvalidRequest when the request fits no frame; Unsupported when the other end does
+        not know the command.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
 
@@ -100,7 +121,7 @@ class Link:
             if future.done():
                 return
             if isinstance(output, CallFailed):
-                future.set_exception(output.error)
+                future.set_exception(self._believable(command, output.error))
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
@@ -118,9 +139,11 @@ class Link:
     async def stream(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> AsyncGenerator[R, None]:
         """The other end's items as they come; asked for when the first is wanted. Raises what `call` does.
 
+        AnswerRefused too when they are more than `MAX_STREAM_BYTES` together: what never ends is not listened to.
         Closing it early cancels the handler there: use `contextlib.aclosing` when leaving the loop by `break`.
         """
         inbox: asyncio.Queue[Output] = asyncio.Queue()
+        took_bytes = 0
         call_id = self._ask(command, request, deadline_s, STREAM_WINDOW)
         self._ours[call_id] = inbox.put_nowait
         self._pump()
@@ -128,11 +151,16 @@ class Link:
             while True:
                 output = await inbox.get()
                 if isinstance(output, ItemArrived):
+                    took_bytes += output.size_bytes
+                    if took_bytes > MAX_STREAM_BYTES:
+                        raise AnswerRefused(
+                            f"{self.peer} answered {command.name} with more than {MAX_STREAM_BYTES} bytes"
+                        )
                     yield self._answer(command, output.body)
                     self._session.consumed(call_id)
                     self._pump()
                 elif isinstance(output, CallFailed):
-                    raise output.error
+                    raise self._believable(command, output.error)
                 else:
                     return
         finally:
@@ -210,7 +238,16 @@ class Link:
         try:
             return from_plain(plain, command.reply)
         except InvalidRequest as error:
-            raise InternalError(f"{self.peer} answered {command.name} with what is no answer: {error}") from error
+            raise AnswerRefused(
+                f"{self.peer} answered {command.name} with what is no answer: {clipped(str(error))}"
+            ) from error
+
+    def _believable(self, command: Command[Q, R], error: InnkeeperError) -> InnkeeperError:
+        if self.peer.role is Role.RACK and isinstance(error, _NOT_A_RACKS):
+            return AnswerRefused(
+                f"{self.peer} answered {command.name} with {error.code}, which no rack can know: {error.message}"
+            )
+        return error
 
     def _forget(self, call_id: int) -> None:
         self._ours.pop(call_id, None)

@@ -110,13 +110,13 @@ class Outgoing:
             asked.credit += asked.consumed
             asked.consumed = 0
 
-    def on_item(self, frame: Item) -> None:
+    def on_item(self, frame: Item, size_bytes: int) -> None:
         asked = self._known(frame.id, "item")
         if asked.credit <= 0:
             raise ProtocolError(f"an item for call {frame.id} beyond its credit")
         asked.credit -= 1
         if asked.state is _State.SENT:
-            self._emit(ItemArrived(call_id=frame.id, body=frame.body))
+            self._emit(ItemArrived(call_id=frame.id, body=frame.body, size_bytes=size_bytes))
 
     def on_end(self, frame: Done | Error, now: float) -> None:
         asked = self._known(frame.id, "last")

@@ -24,6 +24,7 @@ class ItemArrived:
 
     call_id: int
     body: Any
+    size_bytes: int = 0  # of its frame
 
 
 @frozen(kw_only=True)

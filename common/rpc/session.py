@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, VersionMismatch
+from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, ProtocolBroken, VersionMismatch
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     LINK_ID,
@@ -124,13 +124,13 @@ class Session:
             return
         self.heard(now)
         try:
-            self._take(decode(data, max_bytes=self._limits.max_frame_bytes), now)
+            self._take(decode(data, max_bytes=self._limits.max_frame_bytes), len(data), now)
         except ProtocolError as error:
             self.break_off(str(error))
 
     def break_off(self, what: str) -> None:
         """The other end broke the protocol: tell it so and end."""
-        self.close(LinkLost(f"the other end of the link broke the protocol: {what}"))
+        self.close(ProtocolBroken(f"the other end of the link broke the protocol: {what}"))
 
     def heard(self, now: float) -> None:
         """Something arrived, part of a frame perhaps: the other end lives."""
@@ -220,7 +220,7 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _take(self, frame: Frame, now: float) -> None:
+    def _take(self, frame: Frame, size_bytes: int, now: float) -> None:
         if isinstance(frame, Error) and frame.id == LINK_ID:
             self._ended_by_peer(frame)
             return
@@ -229,9 +229,9 @@ class Session:
             return
         if not self._is_open:
             raise ProtocolError(f"a {type(frame).__name__.lower()} frame before the hello")
-        self._take_opened(frame, now)
+        self._take_opened(frame, size_bytes, now)
 
-    def _take_opened(self, frame: Frame, now: float) -> None:
+    def _take_opened(self, frame: Frame, size_bytes: int, now: float) -> None:
         match frame:
             case Call():
                 self._incoming.on_call(frame, now)
@@ -240,7 +240,7 @@ class Session:
             case Credit():
                 self._incoming.on_credit(frame)
             case Item():
-                self._outgoing.on_item(frame)
+                self._outgoing.on_item(frame, size_bytes)
             case Done() | Error():
                 self._outgoing.on_end(frame, now)
             case Event():
