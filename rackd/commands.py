@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from common.discovery import Discovery
 from common.errors import Unsupported
 from common.rpc.commands import (
     HOST_ADOPT,
@@ -26,6 +27,7 @@ from common.rpc.commands import (
     HOST_POWER,
     HOST_PROJECTS,
     HOST_REACH,
+    HOST_REMOVE_VOLUMES,
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
@@ -45,11 +47,12 @@ from common.rpc.commands import (
     ProjectCall,
     ProjectList,
     Reached,
+    RemoveVolumesCall,
     TrustCall,
     UntrustCall,
 )
 from common.rpc.handlers import Handler
-from common.values import Discovery, Guest, HostAccess, PeerIdentity, PowerAction
+from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import Drivers
 from rackd.executor import Executor
@@ -80,6 +83,7 @@ class HostCommands:
             HOST_DISCOVER: self.discover,
             HOST_COMPOSE: self.compose,
             HOST_DECOMPOSE: self.decompose,
+            HOST_REMOVE_VOLUMES: self.remove_volumes,
             HOST_POWER: self.power,
             HOST_FIND: self.find,
             HOST_ADOPT: self.adopt,
@@ -119,9 +123,16 @@ class HostCommands:
 
     async def decompose(self, _: EventLink, call: DecomposeCall) -> Done:
         def work(driver: Driver) -> None:
-            driver.decompose(call.guest, call.volumes)
+            driver.decompose(call.guest, call.volumes, call.mac_addresses)
 
         await self._act(call.access, work, call.fence, call.guest.mark.machine_id, what="decompose")
+        return Done()
+
+    async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
+        def work(driver: Driver) -> None:
+            driver.remove_volumes(call.mark, call.volumes)
+
+        await self._act(call.access, work, call.fence, call.mark.machine_id, what="remove volumes")
         return Done()
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
@@ -150,7 +161,7 @@ class HostCommands:
 
     async def disown(self, _: EventLink, call: MarkCall) -> Done:
         def work(driver: Driver) -> None:
-            driver.disown(call.guest_id, call.guest_name, call.mark)
+            driver.disown(call.guest_id, call.guest_name, call.mark, exactly=call.exactly)
 
         await self._act(call.access, work, call.fence, call.mark.machine_id, what="disown")
         return Done()
@@ -218,7 +229,7 @@ class HostCommands:
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:
     """A discovery in pieces that are each quick to encode: facts in the first, `last` on the last."""
-    longest = max(len(found.guests), len(found.elsewhere), len(found.problems), 1)
+    longest = max(len(found.guests), len(found.elsewhere), len(found.problems), len(found.unused_volumes), 1)
     for start in range(0, longest, GUESTS_PER_PART):
         stop = start + GUESTS_PER_PART
         yield DiscoveryPart(
@@ -228,4 +239,6 @@ def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:
             problems=found.problems[start:stop],
             calls=found.calls if stop >= longest else 0,
             last=stop >= longest,
+            unused_volumes=found.unused_volumes[start:stop],
+            volumes_told=found.volumes_told if stop >= longest else (),
         )

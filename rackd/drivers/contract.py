@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from common.discovery import Discovery, VolumeRef
 from common.values import (
-    Discovery,
     Guest,
     GuestChange,
     GuestRef,
@@ -33,23 +33,41 @@ class Driver(Protocol):
     def discover(self) -> Discovery:
         """Facts of the host and of all its guests. Reads only; the number of calls does not grow with the guests.
 
-        A guest that cannot be read becomes a Problem, and the rest is returned. What a hypervisor tells only one guest
-        at a time may be left out of guests here (cards, serials of disks, architecture, pins); `find` has it all.
+        Where a hypervisor tells pins and cards of one guest at a time, that is asked once for each new guest, and
+        again when it may have changed; a guest of which it could not be found out (yet) is not `fully_told`, and a
+        Problem says why. A guest that cannot be read at all is a Problem, and the rest is returned.
+
+        `unused_volumes` are those named after a mark that no guest of any project has, in one call for each storage
+        pool. Where it is not known of every guest what it has, or a pool cannot be listed, nothing is told of them.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:
         """The guest that carries `spec.mark`, made or finished, switched off. Calling again is harmless.
 
-        Raises NameTaken when a guest without that mark has the name, OutOfCapacity when a pool has no room. On failure
+        Raises NameTaken when a guest without that mark has the name, OutOfCapacity when a pool has no room or huge
+        pages are too few, NotFound naming a storage pool, network or core that is not there (any more), Unsupported
+        for what this hypervisor cannot do, WrongState when the host keeps an address for somebody else. On failure
         everything it made is removed again, as far as the host lets it.
         """
 
-    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+    def decompose(
+        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+    ) -> None:
         """Return once the guest and the volumes made for it are gone. A guest that is gone already is success.
 
         `volumes` are (pool_id, volume) pairs given at compose. Removes nothing that was not made by `compose`: disks
         attached later, shared volumes and ISO images stay, and so do the disks of a guest that was adopted, as far as
         the hypervisor can keep a disk without its guest.
+
+        `mac_addresses` are those of cards that were made at compose: addresses that the hypervisor keeps for them are
+        given back also when the guest itself went in another way.
+        """
+
+    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
+        """Return once those of `volumes` that are named after `mark` are gone. Gone already is success.
+
+        No guest is touched, whatever its mark is: a volume that a guest has, or that another volume is made on, stays,
+        and when the others are gone WrongState names it.
         """
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
@@ -68,10 +86,11 @@ class Driver(Protocol):
         UUID. Raises NotFound, and NameTaken when the guest carries another mark, or another guest carries this one.
         """
 
-    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         """Take this mark off the guest that carries it and change nothing else.
 
-        A guest that is gone, or that does not carry this mark, is success.
+        A guest that is gone, or that does not carry this mark, is success. With `exactly` only the guest with that id
+        and name is meant, whoever else carries the mark; NotFound when there is none such with the mark.
         """
 
     def projects(self) -> tuple[Project, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import Unsupported
+from common.errors import NotKnownHere
 from common.values import DriverType, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver, Opening
 
@@ -31,5 +31,5 @@ class Drivers:
         opening = self._openings.get(access.driver)
         if opening is None:
             reason = self._absent.get(access.driver, "it has no driver for it")
-            raise Unsupported(f"this rack cannot speak to hosts of type '{access.driver}': {reason}.")
+            raise NotKnownHere(f"this rack cannot speak to hosts of type '{access.driver}': {reason}.")
         return opening

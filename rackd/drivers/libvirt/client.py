@@ -5,17 +5,20 @@ With `library.py` and `handles.py` the only place that knows the library.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import libvirt
+import structlog
 from attrs import frozen
 
 from common.errors import DriverFailed, NotFound, Unsupported
-from rackd.drivers.libvirt.handles import Domain, Pool
+from rackd.drivers.libvirt.devices import NO_DEVICES, Devices
+from rackd.drivers.libvirt.handles import Domain, Network, Pool
 from rackd.drivers.libvirt.library import ensure_event_loop, translate, translate_opening
 from rackd.drivers.libvirt.pretended import Stats, completed
+from rackd.drivers.libvirt.surveying import Surveyor
 
 T = TypeVar("T")
 
@@ -26,6 +29,20 @@ STATS = (
     | libvirt.VIR_DOMAIN_STATS_VCPU
     | libvirt.VIR_DOMAIN_STATS_BLOCK
 )
+# What may change a definition and is told: not `virsh … --config` on a guest that is off, but for metadata.
+DEFINITION_EVENTS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,  # defined, started, stopped: then another definition counts
+    libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE,  # pins of a running guest
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+)
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+class Readable(Protocol):
+    def xml(self) -> str: ...
 
 
 @frozen(kw_only=True)
@@ -35,6 +52,7 @@ class BulkDomain:
     name: str
     uuid: str
     stats: Stats
+    handle: Readable
 
 
 @frozen(kw_only=True)
@@ -52,6 +70,8 @@ class HostAnswers:
     expanded_cpu: str | None
     pools: tuple[str, ...]
     networks: tuple[tuple[str, bool], ...]  # XML, and whether it is active
+    interfaces: tuple[tuple[str, bool], ...] = ()  # likewise
+    devices: Devices = NO_DEVICES
 
 
 class Client:
@@ -61,6 +81,8 @@ class Client:
         self._connection = connection
         self.is_test = connection.getType() == "TEST"
         self.calls = 0  # round trips to the hypervisor so far
+        self._surveyor = Surveyor(self, connection)
+        self._callbacks: list[int] = []
 
     @classmethod
     def open(cls, uri: str) -> Client:
@@ -94,10 +116,7 @@ class Client:
 
     def host(self) -> HostAnswers:
         connection = self._connection
-        capabilities = self.call("reading the capabilities", connection.getCapabilities)
-        networks = self.call("listing networks", connection.listAllNetworks)
-        live = self.call("listing networks", connection.listAllNetworks, libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
-        live_ids = {network.UUIDString() for network in live}
+        capabilities = self.capabilities()
         return HostAnswers(
             uri=connection.getURI().partition("?")[0],
             hostname=self.call("asking for the host name", connection.getHostname),
@@ -109,7 +128,9 @@ class Client:
             nwfilter_uuid=self._nwfilter_uuid(),
             expanded_cpu=self._expanded_cpu(capabilities),
             pools=self.pools(),
-            networks=tuple(self._networks(networks, live_ids)),
+            networks=self.networks(),
+            interfaces=self._surveyor.interfaces(),
+            devices=self._surveyor.devices(),
         )
 
     def pools(self) -> tuple[str, ...]:
@@ -121,12 +142,35 @@ class Client:
                 found.append(self.call("reading a storage pool", pool.XMLDesc))
         return tuple(found)
 
-    def _networks(self, networks: list[Any], live_ids: set[str]) -> list[tuple[str, bool]]:
+    def volume_names(self, pool_ids: Container[str]) -> Mapping[str, tuple[str, ...]]:
+        """The volumes of those storage pools that can be listed, by the pool's id: a call for each pool, and one."""
+        active = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+        found = {}
+        for pool in self.call("listing storage pools", self._connection.listAllStoragePools, active):
+            if pool.UUIDString() in pool_ids:
+                try:
+                    volumes = self.call(f"listing the volumes of {pool.name()}", pool.listAllVolumes)
+                except (NotFound, DriverFailed, Unsupported) as error:
+                    log.info("volumes_not_told", pool=pool.name(), reason=str(error))
+                    continue
+                found[pool.UUIDString()] = tuple(volume.name() for volume in volumes)
+        return found
+
+    def networks(self) -> tuple[tuple[str, bool], ...]:
+        """The definition of each network, and whether it is active."""
+        ask = self._connection.listAllNetworks
+        networks = self.call("listing networks", ask)
+        live = self.call("listing networks", ask, libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+        live_ids = {network.UUIDString() for network in live}
         found = []
         for network in networks:
             with suppress(NotFound):
                 found.append((self.call("reading a network", network.XMLDesc), network.UUIDString() in live_ids))
-        return found
+        return tuple(found)
+
+    def node_devices(self) -> Devices:
+        """Network cards in PCI slots, and their interfaces."""
+        return self._surveyor.devices()
 
     def _memory_kib(self) -> int | None:
         """The kernel's own total; the sum over NUMA cells in the node's info may lag behind it on young machines."""
@@ -174,7 +218,12 @@ class Client:
         flags = 0 if self.is_test else libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         answers = self.call("listing guests", self._connection.getAllDomainStats, STATS, flags)
         return [
-            BulkDomain(name=domain.name(), uuid=domain.UUIDString(), stats=self._complete(domain, stats))
+            BulkDomain(
+                name=domain.name(),
+                uuid=domain.UUIDString(),
+                stats=self._complete(domain, stats),
+                handle=Domain(self, domain),
+            )
             for domain, stats in answers
         ]
 
@@ -195,6 +244,10 @@ class Client:
             return int(self._connection.storageVolLookupByPath(path).info()[1])
         except libvirt.libvirtError:
             return None
+
+    def domains(self) -> list[Domain]:
+        """Handles of all domains, in one call."""
+        return [Domain(self, found) for found in self.call("listing guests", self._connection.listAllDomains)]
 
     def domain(self, uuid: str) -> Domain | None:
         return self._domain(self._connection.lookupByUUIDString, uuid)
@@ -222,6 +275,27 @@ class Client:
             raise DriverFailed(f"The storage pool {found.name()} is not active: start it (virsh pool-start).")
         return Pool(self, found)
 
+    def network(self, name: str) -> Network | None:
+        try:
+            found = self.call(f"looking for the network {name}", self._connection.networkLookupByName, name)
+        except NotFound:
+            return None
+        return Network(self, found)
+
+    def has_interface(self, name: str) -> bool:
+        """Whether the server has it; True where this libvirt has no driver to tell, or its daemon does not run."""
+        try:
+            self.call(f"looking for the interface {name}", self._connection.interfaceLookupByName, name)
+        except NotFound:
+            return False
+        except (Unsupported, DriverFailed):
+            return True
+        return True
+
+    def capabilities(self) -> str:
+        """As they are now: cores, memory and huge pages of the server are part of them."""
+        return str(self.call("reading the capabilities", self._connection.getCapabilities))
+
     def on_event(self, listener: Callable[[str, str, int, int], None]) -> Callable[[], None]:
         """Call `listener(name, uuid, event, detail)` on libvirt's event thread at each lifecycle event. The function
         returned ends that, and is harmless when the connection is lost."""
@@ -238,6 +312,25 @@ class Client:
 
         return stop
 
+    def on_change(self, listener: Callable[[str], None]) -> bool:
+        """Call `listener(uuid)` on libvirt's event thread whenever a guest may have another definition, until the
+        connection is closed. False when the host does not tell all of that, or nothing at all."""
+
+        def heard(_connection: object, domain: Any, *_rest: object) -> None:
+            listener(domain.UUIDString())
+
+        if self.is_test:  # it has no such changes
+            return False
+        complete = True
+        for event in DEFINITION_EVENTS:
+            try:
+                number = self.call("watching", self._connection.domainEventRegisterAny, None, event, heard, None)
+                self._callbacks.append(number)
+            except (Unsupported, DriverFailed) as error:
+                log.info("event_not_told", event_id=event, reason=str(error))
+                complete = False
+        return complete
+
     def on_lost(self, listener: Callable[[], None]) -> None:
         """Call `listener` on the event thread when the connection ends by itself. Once; at most one listener."""
         if not self.is_test:
@@ -245,6 +338,10 @@ class Client:
             self.call("watching the connection", register, lambda _connection, _reason, _opaque: listener(), None)
 
     def close(self) -> None:
+        for number in self._callbacks:  # each holds the connection open
+            with suppress(libvirt.libvirtError):
+                self._connection.domainEventDeregisterAny(number)
+        self._callbacks.clear()
         with suppress(libvirt.libvirtError):
             if not self.is_test:
                 self._connection.unregisterCloseCallback()

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import InvalidRequest, Unsupported
 from common.marks import mark_of_volume
-from common.values import DiskSpec, GuestSpec, Mark, NicKind, NicSpec
+from common.values import DiskSpec, GuestSpec, Mark
+from rackd.drivers.libvirt.addresses import Reservation, check_addresses, written
+from rackd.drivers.libvirt.cpu import add_cpu, check_cpu
 from rackd.drivers.libvirt.facts import HostTraits
 from rackd.drivers.libvirt.guests import MARK_NAMESPACE
+from rackd.drivers.libvirt.nics import Function, check_nic, nic_element
 from rackd.drivers.libvirt.trees import Element, parse
 
 MIB = 1024 * 1024
 MAXIMUM_DISKS = 26 * 27  # vda … vdzz
-# The type of an interface, which attribute of its source names what it is attached to, and what else the source has.
-_NIC_KINDS: Mapping[NicKind, tuple[str, str, Mapping[str, str]]] = {
-    NicKind.NETWORK: ("network", "network", {}),
-    NicKind.BRIDGE: ("bridge", "bridge", {}),
-    NicKind.MACVLAN: ("direct", "dev", {"mode": "bridge"}),
-    NicKind.USER: ("user", "", {}),
-}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
-_SOURCE = re.compile(r"[^\x00-\x20\x7f/'\"<>&\ud800-\udfff\ufffe\uffff]{1,200}")
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
 _NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 ET.register_namespace("innkeeper", MARK_NAMESPACE)
@@ -41,6 +35,25 @@ class MadeDisk:
     spec: DiskSpec
     path: str
     block: bool
+
+
+@frozen(kw_only=True)
+class MadeSeed:
+    """The image for cloud-init that is there."""
+
+    path: str
+    block: bool
+
+
+@frozen(kw_only=True)
+class Made:
+    """What was made or chosen for a guest before its definition. `functions` are those of cards that take one, by
+    MAC address."""
+
+    disks: tuple[MadeDisk, ...]
+    seed: MadeSeed | None = None
+    functions: Mapping[str, Function] = field(factory=dict)
+    reservations: tuple[Reservation, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -95,19 +108,20 @@ def check(spec: GuestSpec, traits: HostTraits) -> None:
         if _SERIAL.fullmatch(disk.serial) is None:
             raise InvalidRequest(f"{disk.serial!r} cannot be a serial: 1 to 20 letters, digits, '.', '_', '+', '-'.")
     for nic in spec.nics:
-        if _MAC.fullmatch(nic.mac_address) is None:
-            raise InvalidRequest(f"{nic.mac_address!r} is not a MAC address.")
-        if nic.kind not in _NIC_KINDS:
-            raise Unsupported(f"Innkeeper makes no cards of kind '{nic.kind}' on libvirt.")
-        if nic.kind is not NicKind.USER and _SOURCE.fullmatch(nic.source) is None:
-            raise InvalidRequest(f"{nic.source!r} cannot be what the card {nic.name!r} is attached to.")
+        check_nic(nic)
+    check_addresses(spec)
+    check_cpu(spec)
 
 
 def volume_xml(disk: DiskSpec, pool_type: str) -> str:
     """Raw; sparse in a folder and in ZFS (whole MiB, as ZFS needs), fully allocated in LVM."""
-    size = -(-disk.size_bytes // MIB) * MIB if pool_type == "zfs" else disk.size_bytes
+    return _volume(disk.volume, disk.size_bytes, pool_type)
+
+
+def _volume(name: str, size_bytes: int, pool_type: str) -> str:
+    size = -(-size_bytes // MIB) * MIB if pool_type == "zfs" else size_bytes
     volume = ET.Element("volume")
-    ET.SubElement(volume, "name").text = disk.volume
+    ET.SubElement(volume, "name").text = name
     ET.SubElement(volume, "capacity", unit="bytes").text = str(size)
     ET.SubElement(volume, "allocation", unit="bytes").text = str(size if pool_type == "logical" else 0)
     if pool_type == "dir":
@@ -115,29 +129,40 @@ def volume_xml(disk: DiskSpec, pool_type: str) -> str:
     return ET.tostring(volume, encoding="unicode")
 
 
-def domain_xml(spec: GuestSpec, disks: Iterable[MadeDisk], traits: HostTraits, offer: Offer) -> str:
+def seed_volume_xml(name: str, size_bytes: int, pool_type: str) -> str:
+    """The volume of an image for cloud-init."""
+    return _volume(name, size_bytes, pool_type)
+
+
+def domain_xml(spec: GuestSpec, made: Made, traits: HostTraits, offer: Offer) -> str:
     """The domain of `spec`, whose id is the machine's. Call `check` before."""
     domain = ET.Element("domain", type=traits.domain_type)
     ET.SubElement(domain, "name").text = spec.name
     ET.SubElement(domain, "uuid").text = str(spec.mark.machine_id)
     if spec.description:
         ET.SubElement(domain, "description").text = _NOT_IN_XML.sub(" ", spec.description)
-    domain.append(_metadata(spec.mark))
-    ET.SubElement(domain, "memory", unit="MiB").text = str(spec.memory_mib)
-    ET.SubElement(domain, "vcpu", placement="static").text = str(spec.cores)
+    domain.append(_metadata(spec, made))
+    add_cpu(domain, spec)
     domain.append(_os(traits, offer))
     if traits.domain_type != "test":
         _add_machine(domain, traits, offer)
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
         ET.SubElement(domain, f"on_{event}").text = action
-    domain.append(_devices(spec, disks, traits, offer))
+    domain.append(_devices(spec, made, traits, offer))
     return ET.tostring(domain, encoding="unicode")
 
 
-def _metadata(mark: Mark) -> Element:
+def _metadata(spec: GuestSpec, made: Made) -> Element:
+    """The mark, and in it what of the host was made or chosen for the guest alone and its devices do not tell."""
     metadata = ET.Element("metadata")
-    ET.SubElement(metadata, f"{{{MARK_NAMESPACE}}}mark", _mark_attributes(mark))
+    mark = ET.SubElement(metadata, f"{{{MARK_NAMESPACE}}}mark", _mark_attributes(spec.mark))
+    for reservation in made.reservations:
+        ET.SubElement(mark, f"{{{MARK_NAMESPACE}}}reservation", dict(written(reservation)))
+    for nic in spec.nics:
+        if nic.mac_address in made.functions:
+            port = {"mac": nic.mac_address.lower(), "port": nic.source}
+            ET.SubElement(mark, f"{{{MARK_NAMESPACE}}}function", port)
     return metadata
 
 
@@ -176,13 +201,16 @@ def _add_machine(domain: Element, traits: HostTraits, offer: Offer) -> None:
         ET.SubElement(domain, "cpu", mode=offer.cpu_mode)
 
 
-def _devices(spec: GuestSpec, disks: Iterable[MadeDisk], traits: HostTraits, offer: Offer) -> Element:
+def _devices(spec: GuestSpec, made: Made, traits: HostTraits, offer: Offer) -> Element:
     devices = ET.Element("devices")
     first_nics = [nic for nic in spec.nics if nic.boot]
-    for number, disk in enumerate(disks):
+    for number, disk in enumerate(made.disks):
         devices.append(_disk(disk, number, boot_order=len(first_nics) + number + 1))
+    if made.seed is not None:
+        _add_seed(devices, made.seed, traits)
     for nic in spec.nics:
-        devices.append(_nic(nic, boot_order=first_nics.index(nic) + 1 if nic.boot else None))
+        boot_order = first_nics.index(nic) + 1 if nic.boot else None
+        devices.append(nic_element(nic, made.functions.get(nic.mac_address), boot_order=boot_order))
     if traits.domain_type != "test":
         _add_console(devices, spec, traits, offer)
     return devices
@@ -209,17 +237,17 @@ def _disk(disk: MadeDisk, number: int, *, boot_order: int) -> Element:
     return element
 
 
-def _nic(nic: NicSpec, *, boot_order: int | None) -> Element:
-    kind, key, fixed = _NIC_KINDS[nic.kind]
-    source = {key: nic.source, **fixed} if key else {}
-    element = ET.Element("interface", type=kind)
-    ET.SubElement(element, "mac", address=nic.mac_address.lower())
-    if source:
-        ET.SubElement(element, "source", source)
-    ET.SubElement(element, "model", type="virtio")
-    if boot_order is not None:
-        ET.SubElement(element, "boot", order=str(boot_order))
-    return element
+def _add_seed(devices: Element, seed: MadeSeed, traits: HostTraits) -> None:
+    """A CD that is never booted from, on a bus that the machine types of that architecture have or can be given."""
+    bus = "sata" if traits.architecture in {"amd64", "i386"} else "scsi"
+    if bus == "scsi":
+        ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+    kind, key = ("block", "dev") if seed.block else ("file", "file")
+    element = ET.SubElement(devices, "disk", type=kind, device="cdrom")
+    ET.SubElement(element, "driver", name="qemu", type="raw")
+    ET.SubElement(element, "source", {key: seed.path})
+    ET.SubElement(element, "target", dev="sda", bus=bus)
+    ET.SubElement(element, "readonly")
 
 
 def _add_console(devices: Element, spec: GuestSpec, traits: HostTraits, offer: Offer) -> None:

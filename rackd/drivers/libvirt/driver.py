@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 import structlog
+from attrs import evolve
 
+from common.discovery import Discovery, VolumeRef
 from common.errors import DriverFailed, InnkeeperError, InvalidRequest, NameTaken, NotFound, Unsupported
-from common.values import Discovery, Guest, GuestChange, GuestRef, GuestSpec, Mark, PowerAction, PowerState
-from rackd.drivers.libvirt import definition, facts, guests, power, storage
-from rackd.drivers.libvirt.client import Client
+from common.values import Guest, GuestChange, GuestRef, GuestSpec, Mark, PowerAction, PowerState
+from rackd.drivers.libvirt import definition, facts, functions, guests, power, reservations, seed, storage, unused
+from rackd.drivers.libvirt.addresses import Delivery, Reservation
+from rackd.drivers.libvirt.attachments import check_attachments
+from rackd.drivers.libvirt.client import BulkDomain, Client
+from rackd.drivers.libvirt.cpu import check_host
+from rackd.drivers.libvirt.defined import FunctionPorts
+from rackd.drivers.libvirt.definitions import Definitions, Told
 from rackd.drivers.libvirt.handles import Domain, Volume
 from rackd.drivers.libvirt.session import Session
-from rackd.drivers.libvirt.trees import parse
+from rackd.drivers.libvirt.trees import Element, parse, text_at
 from rackd.drivers.libvirt.watching import Watch
 from rackd.drivers.plain import Plain
+from rackd.drivers.refusals import no_such_copy
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -31,6 +39,7 @@ class LibvirtDriver(Plain):
         self._installation_id = installation_id
         self._session = Session(connect)
         self._watches: set[Watch] = set()
+        self._definitions: tuple[Client, Definitions] | None = None
         self._offered: tuple[Client, facts.HostTraits, definition.Offer] | None = None
 
     def reach(self) -> str:
@@ -39,15 +48,41 @@ class LibvirtDriver(Plain):
     def discover(self) -> Discovery:
         client = self._session.client()
         before = client.calls
+        definitions = self._definitions_of(client)
         answers = client.host()
         pools, problems = facts.pools_of(answers)
-        found = guests.listing(client.all_domains(), guests.PoolPaths.of(pools), self._installation_id)
+        domains = client.all_domains()
+        told = definitions.of(domains)
+        found = guests.listing(
+            (domain for domain in domains if domain.uuid not in told.gone),
+            guests.PoolPaths.of(pools),
+            self._installation_id,
+            told.definitions,
+            FunctionPorts.of(answers),
+        )
+        listed = self._volume_names(client, pools, domains, told)
         return Discovery(
             facts=facts.facts_of(answers, pools, found.used_bytes),
             guests=found.guests,
-            problems=(*problems, *found.problems),
+            problems=(*problems, *told.problems, *found.problems),
             calls=client.calls - before,
+            unused_volumes=unused.unused_volumes(listed, told.definitions.values()),
+            volumes_told=tuple(sorted(listed)),
         )
+
+    def _volume_names(
+        self, client: Client, pools: Iterable[Element], domains: Iterable[BulkDomain], told: Told
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Nothing while a guest's definition is not known: any volume might be that guest's."""
+        if any(domain.uuid not in told.definitions and domain.uuid not in told.gone for domain in domains):
+            return {}
+        return client.volume_names({text_at(pool, "uuid") for pool in pools})
+
+    def _definitions_of(self, client: Client) -> Definitions:
+        """Kept for as long as the connection, whose events they need."""
+        if self._definitions is None or self._definitions[0] is not client:
+            self._definitions = client, Definitions(client)
+        return self._definitions[1]
 
     def find(self, guest: GuestRef) -> Guest | None:
         client = self._session.client()
@@ -61,25 +96,44 @@ class LibvirtDriver(Plain):
         there = client.domain(str(spec.mark.machine_id))
         if there is not None:  # its disks were made before it, so only what follows may be missing
             guest = self._our_own(client, there, spec)
+            reservations.hold(client, guests.reservations_of_definition(parse(there.xml(), f"the guest {spec.name}")))
             there.set_autostart()
             return guest
         if client.domain_named(spec.name) is not None:
             raise NameTaken(f"The host has a guest named {spec.name} already.", name=spec.name)
+        if spec.pinned_core_ids or spec.numa_node_ids or spec.huge_page_size_kib is not None:
+            check_host(spec, facts.numa_nodes(client.capabilities()))
+        check_attachments(client, spec)
         wanted = storage.places(client, spec)
-        made: list[Volume] = []
+        delivery, chosen = reservations.delivery_of(client, spec), functions.choose(client, spec)
+        volumes: list[Volume] = []
         domain = None
         try:
-            disks = storage.make(wanted, made)
-            domain = self._define(client, spec, definition.domain_xml(spec, disks, traits, offer))
+            made = evolve(self._make(wanted, delivery, spec, volumes), functions=chosen)
+            domain = self._define(client, spec, definition.domain_xml(spec, made, traits, offer))
+            functions.check_still_free(client, spec, chosen)
+            reservations.hold(client, made.reservations)
             domain.set_autostart()
             guest = self._guest(client, domain)
         except BaseException:
-            undo(client, spec, domain, made)
+            undo(client, spec, domain, volumes, delivery.reservations)
             raise
-        log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(disks))
+        log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(made.disks))
         return guest
 
-    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+    def _make(
+        self, wanted: list[storage.Place], delivery: Delivery, spec: GuestSpec, volumes: list[Volume]
+    ) -> definition.Made:
+        disks = storage.make(wanted, volumes)
+        image = None
+        if delivery.network_config is not None:
+            content = seed.image(seed.files(spec, delivery.network_config))
+            image = storage.make_seed(wanted[0], spec.mark, content, volumes)
+        return definition.Made(disks=disks, seed=image, reservations=delivery.reservations)
+
+    def decompose(
+        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+    ) -> None:
         client = self._session.client()
         named = set(volumes)
         domain = client.domain(str(guest.mark.machine_id))
@@ -90,9 +144,15 @@ class LibvirtDriver(Plain):
                 return
             paths = self._pool_paths(client)
             named |= {made for made in map(paths.place_of, guests.disk_paths(tree).values()) if made is not None}
+            reservations.release(client, guests.reservations_of_definition(tree))
             self._remove(domain)
+        elif mac_addresses:
+            reservations.release(client, reservations.held_for(client, mac_addresses))
         in_use = {path for other in client.all_domains() for path in guests.paths_of(other.stats)}
         storage.remove(client, guest.mark, named, in_use)
+
+    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
+        unused.remove_unused(self._session.client(), mark, volumes)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = self._marked(self._session.client(), guest)
@@ -118,8 +178,11 @@ class LibvirtDriver(Plain):
             log.info("guest_marked", guest=domain.name)
         return self._guest(client, domain)
 
-    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         domain = self._session.client().domain(str(mark.machine_id))
+        named = domain is not None and (domain.uuid, domain.name) == (guest_id, name)
+        if exactly and (domain is None or not named or mark not in marks_of(domain)):
+            raise no_such_copy(name, mark)
         if domain is not None and mark in marks_of(domain):
             domain.set_mark(None, guests.MARK_NAMESPACE)
             log.info("guest_unmarked", guest=domain.name)
@@ -195,10 +258,13 @@ def marks_of(domain: Domain) -> set[Mark | None]:
     return {guests.mark_of_definition(parse(xml, what)) for xml in (domain.xml(), domain.definition())}
 
 
-def undo(client: Client, spec: GuestSpec, domain: Domain | None, made: list[Volume]) -> None:
+def undo(
+    client: Client, spec: GuestSpec, domain: Domain | None, made: list[Volume], held: Iterable[Reservation] = ()
+) -> None:
     """As far as the host lets us. Volumes stay when the guest does, also one that another rack defined meanwhile."""
     try:
         if domain is not None:
+            reservations.release(client, held)
             domain.undefine()
         if client.domain(str(spec.mark.machine_id)) is None:
             storage.undo(made)

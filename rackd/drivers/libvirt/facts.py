@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from common.discovery import Problem
 from common.units import mib_from_kib
-from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, Problem, StoragePool
+from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
+from rackd.drivers.libvirt.addresses import own_address
 from rackd.drivers.libvirt.client import HostAnswers
+from rackd.drivers.libvirt.devices import network_cards
+from rackd.drivers.libvirt.interfaces import interfaces_of
 from rackd.drivers.libvirt.trees import Element, attribute, bytes_at, parse, text_at
 
 GIB = 1024**3
+_OWN_BRIDGES = ("nat", "route", "open", "isolated")  # networks on a bridge that libvirt makes for them
+_ROUTED = ("nat", "route", "open")  # through the host itself
 _WHOLE_INTERFACES = ("hostdev", "passthrough")  # networks that give each guest an interface of the server for itself
 POOL_TYPES = ("dir", "logical", "zfs")  # those in which a disk of a guest is a file or device that QEMU opens as it is
 DEBIAN_ARCHITECTURES = {
@@ -137,14 +142,14 @@ def storage_pool(pool: Element, used_by_guests_bytes: int) -> StoragePool:
     )
 
 
-def numa_nodes(capabilities: str, memory_mib: int) -> tuple[NumaNode, ...]:
-    """A single cell has all of the host's memory, `memory_mib`."""
+def numa_nodes(capabilities: str, memory_mib: int | None = None) -> tuple[NumaNode, ...]:
+    """A single cell has all of the host's memory, `memory_mib`, where that is known better."""
     cells = parse(capabilities, "its capabilities").findall("host/topology/cells/cell")
     return tuple(
         NumaNode(
             node_id=int(cell.get("id", "0")),
             core_ids=tuple(sorted(int(cpu.get("id", "0")) for cpu in cell.iterfind("cpus/cpu"))),
-            memory_mib=memory_mib if len(cells) == 1 else _mib_at(cell, "memory"),
+            memory_mib=memory_mib if memory_mib is not None and len(cells) == 1 else _mib_at(cell, "memory"),
             huge_pages=_huge_pages(cell),
             siblings=_siblings(cell),
         )
@@ -179,16 +184,19 @@ def _kib(unit: str) -> int:
 
 
 def networks_of(answers: HostAnswers) -> tuple[HostNetwork, ...]:
-    """The networks that libvirt manages, and QEMU's own user-mode network, which every QEMU host has."""
+    """The networks that libvirt manages, QEMU's own user-mode network, which every QEMU host has, and interfaces."""
     managed = (_network(parse(xml, "a network"), active=active) for xml, active in answers.networks)
     found = sorted(managed, key=lambda network: network.name)
+    bridges = {network.bridge or "" for network in found if network.type in _OWN_BRIDGES}
     if not answers.uri.startswith("test:"):
         found.append(HostNetwork(kind=NicKind.USER, name="user", dhcp=True))
-    return tuple(found)
+    return (*found, *interfaces_of(answers.interfaces, answers.devices, bridges))
 
 
 def _network(tree: Element, *, active: bool) -> HostNetwork:
     mode = attribute(tree, "forward", "mode") or ("isolated" if tree.find("forward") is None else "nat")
+    own = [address for address in map(own_address, tree.iterfind("ip")) if address is not None]
+    tag = attribute(tree, "vlan/tag", "id")
     return HostNetwork(
         kind=NicKind.NETWORK,
         name=text_at(tree, "name"),
@@ -197,24 +205,25 @@ def _network(tree: Element, *, active: bool) -> HostNetwork:
         active=active,
         bridge=attribute(tree, "bridge", "name") or None,
         dhcp=tree.find("ip/dhcp") is not None,
-        cidrs=tuple(cidr for cidr in map(_cidr, tree.iterfind("ip")) if cidr is not None),
+        cidrs=tuple(str(address.network) for address in own),
+        vid=int(tag) if tag.isdigit() else 0 if mode in _OWN_BRIDGES else None,
+        mac_address=attribute(tree, "mac", "address").lower() or None,
+        parent=attribute(tree, "forward", "dev") or None if mode not in _OWN_BRIDGES else None,
+        addresses=tuple(map(str, own)),
+        gateway=next((str(address.ip) for address in own if address.version == 4), None) if mode in _ROUTED else None,
+        dhcp_ranges=tuple(_dhcp_ranges(tree)),
     )
 
 
-def _cidr(address: Element) -> str | None:
-    length = address.get("prefix") or address.get("netmask") or ""
-    text = address.get("address", "")
-    try:
-        return str(ipaddress.ip_interface(f"{text}/{length}" if length else text).network)
-    except ValueError:
-        return None
+def _dhcp_ranges(tree: Element) -> Iterable[str]:
+    for found in tree.iterfind("ip/dhcp/range"):
+        yield f"{found.get('start', '')}-{found.get('end', '')}"
 
 
 def facts_of(answers: HostAnswers, pools: Iterable[Element], used_bytes: Mapping[str, int]) -> HostFacts:
     """`used_bytes` maps a pool's id to what guests' disks really take in it.
 
-    Cards and GPUs are left out: libvirt tells of them in one call for each device of the server, and the
-    interfaces of running guests are among those devices.
+    GPUs are left out: libvirt would tell of them in one call for each PCI device of the server.
     """
     traits = traits_of(answers)
     _, node_memory_mib, cores, mhz, *_ = answers.node_info
@@ -235,5 +244,6 @@ def facts_of(answers: HostAnswers, pools: Iterable[Element], used_bytes: Mapping
             )
         ),
         networks=networks_of(answers),
+        network_cards=network_cards(answers.devices),
         tags=("virtual",),
     )

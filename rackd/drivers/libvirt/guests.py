@@ -1,7 +1,7 @@
-"""Domains become Guests: all of them from libvirt's bulk statistics, one of them from its definition too. Pure.
+"""Domains become Guests: from libvirt's statistics and what is known of their definitions. Pure.
 
-Statistics hold no metadata, cards or serials (docs/decisions/0003): a guest in a listing is taken for ours by its own
-id and the names of its disks, and its cards are left out.
+A guest in a listing is taken for ours by its own id and the names of its disks, which statistics tell
+(docs/decisions/0003); the mark proper is for whoever acts on that one guest.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from common.discovery import Problem
 from common.marks import mark_of_volume
 from common.units import mib_from_kib
-from common.values import Guest, GuestDisk, GuestNic, Mark, NicKind, PowerState, Problem
+from common.values import Guest, GuestDisk, Mark, PowerState
+from rackd.drivers.libvirt.addresses import Reservation, read
 from rackd.drivers.libvirt.client import BulkDomain
-from rackd.drivers.libvirt.facts import DEBIAN_ARCHITECTURES
+from rackd.drivers.libvirt.defined import UNKNOWN_PORTS, Defined, FunctionPorts, defined
 from rackd.drivers.libvirt.pretended import Stats
 from rackd.drivers.libvirt.trees import Element, attribute, bytes_at, parse, text_at
 
@@ -31,13 +33,6 @@ _POWER = {
     5: PowerState.OFF,
     6: PowerState.OFF,  # crashed
     7: PowerState.PAUSED,  # suspended to memory
-}
-_NIC_SOURCES = {
-    "network": (NicKind.NETWORK, "network"),
-    "bridge": (NicKind.BRIDGE, "bridge"),
-    "direct": (NicKind.MACVLAN, "dev"),
-    "user": (NicKind.USER, ""),
-    "hostdev": (NicKind.SRIOV, ""),  # libvirt takes nothing but a virtual function there, and names it by address
 }
 
 
@@ -90,12 +85,19 @@ class _Found:
     used_by_path: dict[str, int] = field(factory=dict)
 
 
-def listing(domains: Iterable[BulkDomain], paths: PoolPaths, installation_id: UUID) -> Listing:
-    """Every domain that can be read; the others become problems."""
+def listing(
+    domains: Iterable[BulkDomain],
+    paths: PoolPaths,
+    installation_id: UUID,
+    definitions: Mapping[str, Defined],
+    ports: FunctionPorts = UNKNOWN_PORTS,
+) -> Listing:
+    """Every domain whose statistics can be read; the others become problems. `definitions`, by UUID, may lack some."""
     found, guests = _Found(), []
     for domain in domains:
         try:
-            guests.append(_guest(domain, paths, installation_id, found))
+            guest = _guest(domain, paths, installation_id, found)
+            guests.append(_with_definition(guest, definitions.get(domain.uuid), ports))
         except (KeyError, TypeError, ValueError) as error:
             found.problems.append(
                 Problem(subject=domain.name, message=f"libvirt tells too little of this guest to list it: {error}.")
@@ -131,6 +133,20 @@ def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, found: _
         memory_mib=mib_from_kib(_number(domain.stats, "balloon.maximum")),
         mark=_mark_of_paths(domain.uuid, (disk.path for disk in told), installation_id),
         disks=tuple(disks),
+    )
+
+
+def _with_definition(guest: Guest, told: Defined | None, ports: FunctionPorts) -> Guest:
+    if told is None:
+        return evolve(guest, fully_told=False)
+    return evolve(
+        guest,
+        mark=guest.mark if guest.mark == told.mark else None,  # taken off, its disks keep their names
+        architecture=told.architecture,
+        huge_pages_backed=told.huge_pages_backed,
+        pinned_core_ids=told.pinned_core_ids,
+        disks=tuple(evolve(disk, serial=told.serials.get(disk.device)) for disk in guest.disks),
+        nics=told.nics_on(ports),
     )
 
 
@@ -179,7 +195,7 @@ def _mark_of_paths(uuid: str, paths: Iterable[str], installation_id: UUID) -> Ma
 
 def mark_of_definition(tree: Element) -> Mark | None:
     """The mark proper, from the domain's metadata."""
-    found = tree.find(f"metadata/{{{MARK_NAMESPACE}}}mark")
+    found = _mark_element(tree)
     if found is None:
         return None
     try:
@@ -188,9 +204,27 @@ def mark_of_definition(tree: Element) -> Mark | None:
         return None
 
 
+def _mark_element(tree: Element) -> Element | None:
+    return tree.find(f"metadata/{{{MARK_NAMESPACE}}}mark")
+
+
+def reservations_of_definition(tree: Element) -> tuple[Reservation, ...]:
+    """What networks of the host were told for this guest when it was made."""
+    mark = _mark_element(tree)
+    return () if mark is None else tuple(read(one) for one in mark.iterfind(f"{{{MARK_NAMESPACE}}}reservation"))
+
+
+def function_ports(tree: Element) -> Mapping[str, str]:
+    """The port of each card that was given a virtual function when the guest was made, by MAC address."""
+    mark = _mark_element(tree)
+    found = () if mark is None else mark.iterfind(f"{{{MARK_NAMESPACE}}}function")
+    return {one.get("mac", ""): one.get("port", "") for one in found}
+
+
 def guest_of_definition(xml: str, stats: Stats, paths: PoolPaths) -> Guest:
     """One guest in full, with the mark proper."""
     tree = parse(xml, "a guest")
+    told = defined(tree, function_ports(tree))
     sizes = {disk.device: disk.size_bytes for disk in _bulk_disks(stats)}
     return Guest(
         name=text_at(tree, "name"),
@@ -199,23 +233,15 @@ def guest_of_definition(xml: str, stats: Stats, paths: PoolPaths) -> Guest:
         cores=int(attribute(tree, "vcpu", "current") or text_at(tree, "vcpu", "0")),
         memory_mib=mib_from_kib((bytes_at(tree, "memory", unit="KiB") or 0) // 1024),
         mark=mark_of_definition(tree),
-        architecture=_architecture(tree),
-        huge_pages_backed=tree.find("memoryBacking/hugepages") is not None,
-        pinned_core_ids=_pinned(tree),
-        disks=tuple(_defined_disks(tree, sizes, paths)),
-        nics=tuple(_nics(tree)),
+        architecture=told.architecture,
+        huge_pages_backed=told.huge_pages_backed,
+        pinned_core_ids=told.pinned_core_ids,
+        disks=tuple(
+            _disk(device, path, sizes.get(device) or 0, told.serials.get(device), paths)
+            for device, path in disk_paths(tree).items()
+        ),
+        nics=told.nics_on(UNKNOWN_PORTS),
     )
-
-
-def _architecture(tree: Element) -> str:
-    kernel = attribute(tree, "os/type", "arch")
-    return DEBIAN_ARCHITECTURES.get(kernel, kernel)
-
-
-def _pinned(tree: Element) -> tuple[int, ...]:
-    """The cores that virtual cores are bound to, each to one. A range is an affinity, not a pin."""
-    bound = (pin.get("cpuset", "") for pin in tree.iterfind("cputune/vcpupin"))
-    return tuple(sorted({int(core) for core in bound if core.isdigit()}))
 
 
 def disk_paths(tree: Element) -> Mapping[str, str]:
@@ -228,18 +254,3 @@ def disk_paths(tree: Element) -> Mapping[str, str]:
         if path:
             found[attribute(disk, "target", "dev")] = path
     return found
-
-
-def _defined_disks(tree: Element, sizes: Mapping[str, int | None], paths: PoolPaths) -> Iterable[GuestDisk]:
-    serials = {
-        attribute(disk, "target", "dev"): text_at(disk, "serial") or None for disk in tree.iterfind("devices/disk")
-    }
-    for device, path in disk_paths(tree).items():
-        yield _disk(device, path, sizes.get(device) or 0, serials.get(device), paths)
-
-
-def _nics(tree: Element) -> Iterable[GuestNic]:
-    for card in tree.iterfind("devices/interface"):
-        kind, key = _NIC_SOURCES.get(card.get("type", ""), (NicKind.OTHER, ""))
-        source = attribute(card, "source", key) if key else ""
-        yield GuestNic(mac_address=attribute(card, "mac", "address"), kind=kind, source=source)

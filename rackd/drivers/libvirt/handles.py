@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import libvirt
 
-from common.errors import NotFound
+from common.errors import InnkeeperError, NotFound
 from rackd.drivers.libvirt.pretended import Stats
 
 T = TypeVar("T")
+
+_STREAMED_BYTES = 64 * 1024
 
 
 class Caller(Protocol):
@@ -110,8 +113,49 @@ class Pool:
         except NotFound:
             return None
 
+    def volume_definitions(self) -> Iterable[tuple[str, str]]:
+        """Name and XML of each volume: a call for each, and one."""
+        for volume in self._call("listing", self._handle.listAllVolumes):
+            with suppress(NotFound):  # removed since it was listed
+                yield volume.name(), str(self._call(f"reading {volume.name()}", volume.XMLDesc))
+
     def make(self, xml: str, name: str) -> Volume:
         return Volume(self._client, self._call(f"making the disk {name}", self._handle.createXML, xml))
+
+
+class Network:
+    """One network that libvirt manages. Its running self and its definition are two things, changed one by one."""
+
+    def __init__(self, client: Caller, handle: Any) -> None:
+        self._client, self._handle = client, handle
+        self.name: str = handle.name()
+
+    def _call(self, what: str, function: Callable[..., T], *arguments: object) -> T:
+        return self._client.call(f"{what} the network {self.name}", function, *arguments)
+
+    def xml(self) -> str:
+        """As it runs; of one that does not, its definition."""
+        return str(self._call("reading", self._handle.XMLDesc))
+
+    def states(self) -> Iterable[tuple[int, str]]:
+        """Each state it has: the flag that changes it, and its XML at that moment."""
+        if self._call("asking after", self._handle.isActive):
+            yield libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE, self.xml()
+        if self._call("asking after the definition of", self._handle.isPersistent):
+            inactive = 0 if self._client.is_test else libvirt.VIR_NETWORK_XML_INACTIVE
+            definition = str(self._call("reading", self._handle.XMLDesc, inactive))
+            yield libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG, definition
+
+    def add_host(self, element: str, *, address_index: int, state: int) -> None:
+        """Reserve an address in its `<ip>` element of that index."""
+        self._update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, element, address_index, state)
+
+    def remove_host(self, element: str, *, address_index: int, state: int) -> None:
+        self._update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, element, address_index, state)
+
+    def _update(self, command: int, element: str, address_index: int, state: int) -> None:
+        section = libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
+        self._call("changing the host entries of", self._handle.update, command, section, address_index, element, state)
 
 
 class Volume:
@@ -124,6 +168,23 @@ class Volume:
 
     def capacity_bytes(self) -> int:
         return int(self._client.call(f"measuring {self.name}", self._handle.info)[1])
+
+    def write(self, content: bytes) -> None:
+        """Fill it from its beginning, through the connection."""
+        stream = self._client.call(f"writing {self.name}", self._handle.connect().newStream)
+        try:
+            self._client.call(f"writing {self.name}", self._handle.upload, stream, 0, len(content))
+            for start in range(0, len(content), _STREAMED_BYTES):
+                self._send(stream, content[start : start + _STREAMED_BYTES])
+            self._client.call(f"writing {self.name}", stream.finish)
+        except InnkeeperError:
+            with suppress(libvirt.libvirtError):  # it may have ended already; the reason is on its way
+                stream.abort()
+            raise
+
+    def _send(self, stream: Any, content: bytes) -> None:
+        while content:
+            content = content[self._client.call(f"writing {self.name}", stream.send, content) :]
 
     def delete(self) -> None:
         """NotFound when it is gone."""

@@ -29,6 +29,8 @@ _MISSING = {
     libvirt.VIR_ERR_NO_STORAGE_VOL,
     libvirt.VIR_ERR_NO_NETWORK,
     libvirt.VIR_ERR_NO_NWFILTER,
+    libvirt.VIR_ERR_NO_NODE_DEVICE,
+    libvirt.VIR_ERR_NO_INTERFACE,
 }
 _KINDS: Mapping[int, type[InnkeeperError]] = {
     **dict.fromkeys(_MISSING, NotFound),

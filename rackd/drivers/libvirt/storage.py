@@ -8,10 +8,10 @@ import structlog
 from attrs import frozen
 
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
-from common.marks import mark_of_volume
+from common.marks import mark_of_volume, seed_name
 from common.values import DiskSpec, GuestSpec, Mark
 from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.definition import MadeDisk, volume_xml
+from rackd.drivers.libvirt.definition import MadeDisk, MadeSeed, seed_volume_xml, volume_xml
 from rackd.drivers.libvirt.facts import POOL_TYPES
 from rackd.drivers.libvirt.handles import Pool, Volume
 from rackd.drivers.libvirt.trees import Element, bytes_at, parse
@@ -22,7 +22,7 @@ ROUNDING_BYTES = 64 * 1024 * 1024  # LVM and ZFS round a volume's size up to the
 
 
 @frozen(kw_only=True)
-class _Place:
+class Place:
     """A disk, its pool, and the volume that an earlier attempt left there."""
 
     disk: DiskSpec
@@ -31,9 +31,9 @@ class _Place:
     there: Volume | None
 
 
-def places(client: Client, spec: GuestSpec) -> list[_Place]:
+def places(client: Client, spec: GuestSpec) -> list[Place]:
     """Where each disk goes. Makes nothing; raises NotFound, DriverFailed (pool not usable) or OutOfCapacity."""
-    found: list[_Place] = []
+    found: list[Place] = []
     left: dict[str, int] = {}
     for disk in spec.disks:
         pool = client.pool(disk.pool_id)
@@ -43,7 +43,7 @@ def places(client: Client, spec: GuestSpec) -> list[_Place]:
             raise DriverFailed(
                 f"The storage pool {pool.name} is of type {pool_type}; guests' disks go into {', '.join(POOL_TYPES)}."
             )
-        place = _Place(disk=disk, pool=pool, pool_type=pool_type, there=_usable(pool, disk))
+        place = Place(disk=disk, pool=pool, pool_type=pool_type, there=_usable(pool, disk))
         if place.there is None:
             room = left.get(disk.pool_id)
             room = _room(pool, tree, disk) if room is None else room
@@ -84,7 +84,7 @@ def _take(pool: Pool, disk: DiskSpec, left_bytes: int) -> int:
     return left_bytes - disk.size_bytes
 
 
-def make(wanted: Iterable[_Place], made: list[Volume]) -> list[MadeDisk]:
+def make(wanted: Iterable[Place], made: list[Volume]) -> tuple[MadeDisk, ...]:
     """The volumes, each there now. What this call makes is added to `made` at once, so that it can be undone."""
     disks = []
     for place in wanted:
@@ -93,7 +93,20 @@ def make(wanted: Iterable[_Place], made: list[Volume]) -> list[MadeDisk]:
             volume = place.pool.make(volume_xml(place.disk, place.pool_type), place.disk.volume)
             made.append(volume)
         disks.append(MadeDisk(spec=place.disk, path=volume.path(), block=place.pool_type != "dir"))
-    return disks
+    return tuple(disks)
+
+
+def make_seed(root: Place, mark: Mark, content: bytes, made: list[Volume]) -> MadeSeed:
+    """The image that tells a guest its addresses, beside the root disk. One of an earlier attempt is made anew: it may
+    be half written, and no guest has it yet."""
+    name = seed_name(mark)
+    there = root.pool.volume(name)
+    if there is not None:
+        there.delete()
+    volume = root.pool.make(seed_volume_xml(name, len(content), root.pool_type), name)
+    made.append(volume)
+    volume.write(content)
+    return MadeSeed(path=volume.path(), block=root.pool_type != "dir")
 
 
 def undo(made: Iterable[Volume]) -> None:
@@ -108,10 +121,10 @@ def undo(made: Iterable[Volume]) -> None:
 
 
 def remove(client: Client, mark: Mark, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
-    """Remove those of `volumes` (pool id, name) that carry `mark`, unless their path is `in_use` by another guest."""
-    for pool_id, name in sorted(set(volumes)):
-        if mark_of_volume(name) != mark:
-            continue
+    """Remove those of `volumes` (pool id, name) that carry `mark`, unless their path is `in_use` by another guest, and
+    the image for cloud-init that may be beside them."""
+    ours = {(pool_id, name) for pool_id, name in volumes if mark_of_volume(name) == mark}
+    for pool_id, name in sorted(ours | {(pool_id, seed_name(mark)) for pool_id, _ in ours}):
         try:
             volume = client.pool(pool_id).volume(name)
             if volume is None:

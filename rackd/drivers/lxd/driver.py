@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 import structlog
 from attrs import evolve
 
-from common.errors import InnkeeperError, NameTaken, NotFound, NotTrusted, Unsupported
-from common.values import (
-    Discovery,
-    Guest,
-    GuestChange,
-    GuestRef,
-    GuestSpec,
-    Mark,
-    PowerAction,
-    PowerState,
-    Project,
-)
-from rackd.drivers.lxd import definition, facts, storage, trust
+from common.discovery import Discovery, VolumeRef
+from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound, NotTrusted, Unsupported
+from common.values import Guest, GuestChange, GuestRef, GuestSpec, Mark, PowerAction, PowerState, Project
+from rackd.drivers.lxd import definition, facts, fitness, storage, trust
 from rackd.drivers.lxd.client import Client, Conflict, NotAuthorized, path
-from rackd.drivers.lxd.guests import MADE, UNNAMED, UUID_KEY, VM, config_of, is_half_made, mark_of
+from rackd.drivers.lxd.guests import MADE, UNNAMED, UUID_KEY, VM, config_of, homes_of, id_of, is_half_made, mark_of
 from rackd.drivers.lxd.instances import Instances, name_taken
 from rackd.drivers.lxd.power import Switch
-from rackd.drivers.lxd.survey import Place, guests_of, marked_elsewhere, survey
+from rackd.drivers.lxd.survey import Place, guests_of, marked_elsewhere, survey, unused_volumes
 from rackd.drivers.lxd.watching import Watch
+from rackd.drivers.refusals import no_such_copy
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -61,6 +53,8 @@ class LxdDriver:
             elsewhere=tuple(marked_elsewhere(answers)),
             problems=tuple(problems),
             calls=self._client.calls - before,
+            unused_volumes=tuple(sorted(unused_volumes(answers), key=lambda one: (one.pool_id, one.project, one.name))),
+            volumes_told=tuple(answers.volumes_told),
         )
 
     def find(self, guest: GuestRef) -> Guest | None:
@@ -87,18 +81,23 @@ class LxdDriver:
         return self._make(instances, spec)
 
     def _make(self, instances: Instances, spec: GuestSpec) -> Guest:
-        storage.check_room(self._client, spec, instances.place)
+        ground = self._check(instances, spec)
         made: list[storage.Made] = []
         attempt = uuid4().hex
         try:
             storage.make(self._client, spec.disks[1:], instances.place, made)
-            instances.make(spec, attempt)
+            instances.make(spec, attempt, ground)
             guest = instances.guest(instances.finish(spec.name))
-        except BaseException:
+        except BaseException as error:
             self._undo(instances, spec, attempt, made)
+            if isinstance(error, DriverFailed | NotFound):
+                self._check(instances, spec)  # a pool or network that vanished meanwhile is a better reason
             raise
         log.info("guest_defined", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(spec.disks))
         return guest
+
+    def _check(self, instances: Instances, spec: GuestSpec) -> definition.Ground:
+        return fitness.check(self._client, spec, instances.place, instances.extensions)
 
     def _undo(self, instances: Instances, spec: GuestSpec, attempt: str, made: list[storage.Made]) -> None:
         """As far as the host lets us. Volumes stay when the guest does, also one that another rack made meanwhile."""
@@ -112,7 +111,9 @@ class LxdDriver:
         except InnkeeperError as error:
             log.warning("guest_left_behind", guest=spec.name, volumes=len(made), reason=str(error))
 
-    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+    def decompose(
+        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+    ) -> None:
         instances = self._ready()
         named = set(volumes)
         found = instances.marked(name=guest.name, mark=guest.mark)
@@ -120,6 +121,11 @@ class LxdDriver:
             named |= {(disk.pool_id or "", disk.volume or "") for disk in instances.guest(found).disks}
             self._remove(instances, found["name"])
         storage.remove(self._client, guest.mark, named, instances.place)
+
+    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
+        place = self._ready().place
+        homes = homes_of(self._client.get("projects", recursion="1"))
+        storage.remove_unused(self._client, mark, volumes, place, home=homes.get(place.project))
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         instances = self._ready()
@@ -147,9 +153,11 @@ class LxdDriver:
             found = instances.read(found["name"])
         return instances.guest(found)
 
-    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         instances = self._ready()
         found = instances.marked(name=name, mark=mark)
+        if exactly and (found is None or (found["name"], id_of(found)) != (name, guest_id)):
+            raise no_such_copy(name, mark)
         if found is not None:
             instances.change_config(found["name"], dict.fromkeys((*definition.mark_config(mark), MADE), ""))
 
@@ -217,7 +225,8 @@ class LxdDriver:
             server = self._client.server()
             facts.check_usable(server, self._client.address.normalised)
             place = evolve(self._wanted, member=facts.member_of(server, self._wanted.member))
-            self._instances = Instances(client=self._client, place=place)
+            extensions = frozenset(map(str, server.get("api_extensions", ())))
+            self._instances = Instances(client=self._client, place=place, extensions=extensions)
         return self._instances
 
     def _has_project(self) -> bool:

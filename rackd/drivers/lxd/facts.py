@@ -8,18 +8,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.discovery import Problem
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
-from common.values import (
-    ClusterMember,
-    Guest,
-    HostFacts,
-    HugePages,
-    NumaNode,
-    Problem,
-    Profile,
-    Project,
-    StoragePool,
-)
+from common.values import ClusterMember, Guest, HostFacts, HugePages, NumaNode, Profile, Project, StoragePool
 from rackd.drivers.lxd import devices
 from rackd.drivers.lxd.guests import DEBIAN_ARCHITECTURES, Volume
 from rackd.drivers.lxd.networks import networks_of
@@ -36,7 +27,10 @@ _GHZ = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*GHz", re.IGNORECASE)
 
 @frozen(kw_only=True)
 class Answers:
-    """What the server answered. `pool_space` maps a pool's name to its `resources`, and leaves out unreadable ones."""
+    """What the server answered. `pool_space` maps a pool's name to its `resources`, and leaves out unreadable ones.
+
+    `network_states` has the state of interfaces of the server, by name.
+    """
 
     server: Json
     resources: Json
@@ -44,11 +38,13 @@ class Answers:
     pool_space: Mapping[str, Json]
     networks: Sequence[Json]
     projects: Sequence[Json]
+    network_states: Mapping[str, Json] = field(factory=dict)
     profiles: Sequence[Json] = ()
     members: Sequence[Json] = ()
     member: str | None = None
     instances: Sequence[Json] = ()
     volumes: Sequence[Volume] = ()
+    volumes_told: Sequence[str] = ()  # the storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
 
 
@@ -99,6 +95,7 @@ def facts_of(answers: Answers, guests: Iterable[Guest]) -> HostFacts:
     """`guests` are those of this server, in all projects."""
     environment = answers.server["environment"]
     nodes = numa_nodes(answers.resources)
+    cards = devices.network_cards(answers.resources)
     kernel = str(environment["kernel_architecture"])
     return HostFacts(
         server_identity=server_identity(answers.server, answers.member),
@@ -109,9 +106,14 @@ def facts_of(answers: Answers, guests: Iterable[Guest]) -> HostFacts:
         cpu_speed_mhz=cpu_speed_mhz(answers.resources),
         numa_nodes=nodes,
         storage_pools=storage_pools(answers, tuple(guests)),
-        networks=networks_of(answers.networks, devices.virtual_function_names(answers.resources)),
+        networks=networks_of(
+            answers.networks,
+            devices.virtual_function_names(answers.resources),
+            states=answers.network_states,
+            cards=cards,
+        ),
         profiles=profiles_of(answers.profiles),
-        network_cards=devices.network_cards(answers.resources),
+        network_cards=cards,
         gpus=devices.gpus(answers.resources),
         extensions=tuple(answers.server["api_extensions"]),
         cluster_member=answers.member,

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from attrs import field, frozen
 
+from common.discovery import Problem
 from common.lxd_disks import serial_of
 from common.marks import mark_of_volume
 from common.units import mib_from_bytes_up
-from common.values import Guest, GuestDisk, GuestNic, Mark, NicKind, PowerState, Problem
+from common.values import Guest, GuestDisk, GuestNic, Mark, NicKind, PowerState
 from rackd.drivers.lxd.sizes import cores, natural, size_bytes
 
 Json = Mapping[str, Any]
@@ -155,9 +156,17 @@ def id_of(instance: Json) -> str:
     return config_of(instance).get(UUID_KEY) or f"{project}/{instance['name']}"
 
 
-def guest_of(instance: Json, volumes: Volumes) -> tuple[Guest, tuple[Problem, ...]]:
+def function_ports(networks: Iterable[Json]) -> Mapping[str, str]:
+    """The port that each network takes a virtual function of for each card on it."""
+    told = (network for network in networks if network.get("type") == "sriov")
+    return {str(network["name"]): str((network.get("config") or {}).get("parent") or "") for network in told}
+
+
+def guest_of(
+    instance: Json, volumes: Volumes, function_ports: Mapping[str, str] | None = None
+) -> tuple[Guest, tuple[Problem, ...]]:
     """One instance, whatever can be read of it; the rest is in the problems. KeyError when it has no name."""
-    reading = _Reading(instance=instance, volumes=volumes)
+    reading = _Reading(instance=instance, volumes=volumes, function_ports=function_ports or {})
     name = str(instance["name"])
     project = str(instance.get("project") or DEFAULT_PROJECT)
     count, pinned = reading.cores()
@@ -186,6 +195,7 @@ def guest_of(instance: Json, volumes: Volumes) -> tuple[Guest, tuple[Problem, ..
 class _Reading:
     instance: Json
     volumes: Volumes
+    function_ports: Mapping[str, str]
     problems: list[Problem] = field(factory=list)
 
     @property
@@ -248,9 +258,16 @@ class _Reading:
         """The card to boot from first."""
         for name, device in sorted(self.devices("nic"), key=_boot_first):
             mac = device.get("hwaddr") or config_of(self.instance).get(f"volatile.{name}.hwaddr", "")
-            network = device.get("network", "")
-            kind = NicKind.NETWORK if network else _NIC_KINDS.get(device.get("nictype", ""), NicKind.OTHER)
-            yield GuestNic(mac_address=mac, kind=kind, source=network or device.get("parent", ""))
+            kind, source = self._attachment(device)
+            yield GuestNic(mac_address=mac, kind=kind, source=source)
+
+    def _attachment(self, device: Mapping[str, str]) -> tuple[NicKind, str]:
+        network = device.get("network", "")
+        if network in self.function_ports:
+            return NicKind.SRIOV, self.function_ports[network]
+        if network:
+            return NicKind.NETWORK, network
+        return _NIC_KINDS.get(device.get("nictype", ""), NicKind.OTHER), device.get("parent", "")
 
     def _bytes(self, text: str | None, what: str, default: int) -> int:
         try:

@@ -19,6 +19,7 @@ from rackd.drivers.lxd.guests import (
     Volume,
     Volumes,
     config_of,
+    function_ports,
     guest_of,
     id_of,
     mark_of,
@@ -35,6 +36,7 @@ class Instances:
 
     client: Client
     place: Place
+    extensions: frozenset[str] = frozenset()  # of the server's API
 
     def like(self, *, name: str, mark: Mark) -> list[Json]:
         """Those that have the name or might carry the mark, in one request."""
@@ -68,7 +70,7 @@ class Instances:
         return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
 
     def guest(self, instance: Json) -> Guest:
-        """In full: with one request for each disk that is a volume of its own, for its size."""
+        """In full: with one request for each disk that is a volume of its own, for its size, and for each network."""
         volumes: list[Volume] = []
         for device in (instance.get("expanded_devices") or {}).values():
             pool, source = device.get("pool"), device.get("source")
@@ -80,7 +82,18 @@ class Instances:
                 )
                 volumes += [] if told is None else [volume_of(told, pool)]
         home = volumes[0].project if volumes else self.place.project
-        return guest_of(instance, Volumes.of(volumes, {self.place.project: home}))[0]
+        networks = self._networks(instance)
+        return guest_of(instance, Volumes.of(volumes, {self.place.project: home}), function_ports(networks))[0]
+
+    def _networks(self, instance: Json) -> list[Json]:
+        """Those of LXD that it has cards on, as far as we are shown them."""
+        devices = (instance.get("expanded_devices") or {}).values()
+        names = {device["network"] for device in devices if device.get("type") == "nic" and device.get("network")}
+        found = (
+            self.client.find(path("networks", name), project=self.place.project, target=self._member(instance))
+            for name in sorted(names)
+        )
+        return [told for told in found if told is not None]
 
     def _member(self, instance: Json) -> str:
         return "" if self.place.member is None else str(instance.get("location") or "")
@@ -95,10 +108,10 @@ class Instances:
                 return True
         return False
 
-    def make(self, spec: GuestSpec, attempt: str) -> None:
+    def make(self, spec: GuestSpec, attempt: str, ground: definition.Ground) -> None:
         """Half made and marked. Raises NameTaken when an instance that is not this machine's came first."""
         has_profile = self.client.find(path("profiles", definition.PROFILE), project=self.place.project) is not None
-        body = definition.instance_of(spec, has_profile=has_profile, attempt=attempt)
+        body = definition.instance_of(spec, has_profile=has_profile, attempt=attempt, ground=ground)
         try:
             self.client.post("instances", body, project=self.place.project, target=self.place.member or "")
         except Conflict as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
+from common.discovery import VolumeRef
 from common.errors import InnkeeperError, NotFound, OutOfCapacity
-from common.marks import mark_of_volume
+from common.marks import mark_of_made, mark_of_volume
 from common.values import DiskSpec, GuestSpec, Mark
 from rackd.drivers.lxd import definition
 from rackd.drivers.lxd.client import Client, Conflict, Json, path
 from rackd.drivers.lxd.guests import Volume, volume_of
 from rackd.drivers.lxd.survey import Place
+from rackd.drivers.refusals import refuse_used
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -120,6 +122,33 @@ def remove(client: Client, mark: Mark, volumes: Iterable[tuple[str, str]], place
                 log.warning("shared_volume_left", volume=volume.name, pool=pool)
             else:
                 _delete(client, Made(pool=pool, name=volume.name, location=volume.location), place)
+
+
+def remove_unused(client: Client, mark: Mark, volumes: Iterable[VolumeRef], place: Place, *, home: str | None) -> None:
+    """Remove those of `volumes` that are named after `mark` and are on this member. WrongState for those in use.
+
+    `home` is the project that the volumes of the place's own project are in: what is there is reached through the
+    place's own, since a restricted certificate may not be let into the other.
+    """
+    used: dict[tuple[str, str], list[str]] = {}
+    for wanted in volumes:
+        if mark_of_made(wanted.name) != mark:
+            continue
+        through = place if wanted.project in {"", home} else evolve(place, project=wanted.project)
+        try:
+            there = _there(client, wanted.pool_id, through).get(wanted.name, ())
+        except NotFound as error:
+            log.info("volume_was_gone", volume=wanted.name, pool=wanted.pool_id, reason=str(error))
+            continue
+        for volume in there:
+            if place.member is not None and volume.location not in {place.member, "", "none"}:
+                continue
+            if volume.attached:
+                used[wanted.pool_id, wanted.name] = ["an instance"]
+                continue
+            log.info("unused_volume_removed", volume=volume.name, pool=volume.pool, project=through.project)
+            _delete(client, Made(pool=volume.pool, name=volume.name, location=volume.location), through)
+    refuse_used(used)
 
 
 def _delete(client: Client, volume: Made, place: Place) -> None:

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import structlog
 from attrs import frozen
 
+from common.discovery import MarkElsewhere, Problem, UnusedVolume
 from common.errors import DriverFailed, HostUnreachable, NotFound
-from common.values import Guest, MarkElsewhere, Problem
+from common.marks import mark_of_made
+from common.values import Guest
 from rackd.drivers.lxd.client import Client, Json, NotAuthorized, path
+from rackd.drivers.lxd.devices import virtual_function_names
 from rackd.drivers.lxd.facts import Answers, check_member, check_usable, member_of
-from rackd.drivers.lxd.guests import Volume, Volumes, guest_of, homes_of, is_unreadable, mark_of, volume_of
+from rackd.drivers.lxd.guests import (
+    Volume,
+    Volumes,
+    function_ports,
+    guest_of,
+    homes_of,
+    is_unreadable,
+    mark_of,
+    volume_of,
+)
+from rackd.drivers.lxd.networks import with_state
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @frozen(kw_only=True)
@@ -23,7 +39,7 @@ class Place:
 
 
 def survey(client: Client, place: Place) -> Answers:
-    """Seven requests, one more in a cluster, two for each storage pool.
+    """Seven requests, one more in a cluster, two for each storage pool, one for each interface that guests can be on.
 
     A certificate that is restricted to projects may not ask for all at once: then one for each of its projects.
     """
@@ -42,27 +58,48 @@ def survey(client: Client, place: Place) -> Answers:
     problems: list[Problem] = []
     pool_space = {}
     volumes: list[Volume] = []
+    volumes_told: list[str] = []
     for pool in pools:
         name = str(pool["name"])
         try:
             pool_space[name] = client.get(path("storage-pools", name, "resources"), target=target)
             volumes += volumes_of_pool(client, name, names, problems)
+            volumes_told.append(name)
         except (DriverFailed, NotFound) as error:
             problems.append(Problem(subject=name, message=f"The storage pool cannot be read: {error}"))
+    resources = client.get("resources", target=target)
+    networks = client.get("networks", recursion="1", project=place.project, target=target)
+    interfaces = with_state(networks, virtual_function_names(resources))
     return Answers(
         server=server,
-        resources=client.get("resources", target=target),
+        resources=resources,
         pools=pools,
         pool_space=pool_space,
-        networks=client.get("networks", recursion="1", project=place.project, target=target),
+        networks=networks,
+        network_states=states_of(client, interfaces, place.project, target),
         projects=projects,
         profiles=client.get("profiles", recursion="1", project=place.project),
         members=members,
         member=member,
         instances=instances,
         volumes=volumes,
+        volumes_told=volumes_told,
         problems=problems,
     )
+
+
+def states_of(client: Client, interfaces: Iterable[str], project: str, target: str) -> dict[str, Json]:
+    """By name. Interfaces come and go while they are being asked about: of those nothing is told."""
+    found = {}
+    for name in interfaces:
+        try:
+            state: Json | None = client.find(path("networks", name, "state"), project=project, target=target)
+        except (DriverFailed, NotAuthorized) as error:
+            log.info("interface_not_told_of", interface=name, reason=str(error))
+            continue
+        if state is not None:
+            found[name] = state
+    return found
 
 
 def check_readable(instances: Iterable[Json], member: str | None) -> None:
@@ -120,15 +157,28 @@ def marked_elsewhere(answers: Answers) -> Iterable[MarkElsewhere]:
             yield MarkElsewhere(mark=mark, member=member)
 
 
+def unused_volumes(answers: Answers) -> Iterable[UnusedVolume]:
+    """LXD says of each volume who uses it: instances of any project, and profiles. In a cluster those of this member,
+    and those that all members reach."""
+    for volume in answers.volumes:
+        mark = mark_of_made(volume.name)
+        here = answers.member is None or volume.location in {answers.member, "", "none"}
+        if mark is not None and volume.type == "custom" and here and not volume.attached:
+            yield UnusedVolume(
+                pool_id=volume.pool, name=volume.name, mark=mark, project=volume.project, size_bytes=volume.size_bytes
+            )
+
+
 def guests_of(answers: Answers) -> tuple[list[Guest], list[Problem]]:
     """All instances of this server; in a cluster those of this member."""
     volumes = Volumes.of(answers.volumes, homes_of(answers.projects))
+    ports = function_ports(answers.networks)
     guests, problems = [], list(answers.problems)
     for instance in answers.instances:
         elsewhere = answers.member is not None and instance.get("location") != answers.member
         if elsewhere or is_unreadable(instance):
             continue
-        guest, found = guest_of(instance, volumes)
+        guest, found = guest_of(instance, volumes, ports)
         guests.append(guest)
         problems += found
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems

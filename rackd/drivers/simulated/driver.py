@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
 
+from common.discovery import Discovery, VolumeRef
 from common.errors import InnkeeperError, NameTaken, NotFound, OutOfCapacity
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import (
-    Discovery,
     DiskSpec,
     Guest,
     GuestChange,
@@ -26,9 +26,11 @@ from common.values import (
 )
 from rackd.drivers.contract import Driver
 from rackd.drivers.plain import Plain
-from rackd.drivers.simulated import guests
+from rackd.drivers.refusals import no_such_copy, refuse_used
+from rackd.drivers.simulated import guests, holdings
 from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names, pool_total_bytes
-from rackd.drivers.simulated.pace import Chances, Pace
+from rackd.drivers.simulated.limits import refuse_unknown, refuse_used_up
+from rackd.drivers.simulated.pace import Call, Chances, Pace
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.simulated.watch import Watch
 
@@ -79,12 +81,16 @@ class SimulatedDriver(Plain):
         return VERSION
 
     def discover(self) -> Discovery:
-        for what in ("facts", "storage pools", "guests"):
+        looks: tuple[Call, ...] = ("facts", "storage pools", "guests")
+        for what in looks:
             self._pace.call(what)
         with self._store.reading() as db:
             found = guests.all_guests(db)
             facts = facts_of(self._address, guests.unattached_bytes(db))
-        return Discovery(facts=facts, guests=found, calls=3)
+            unused = guests.unused_volumes(db)
+        return Discovery(
+            facts=facts, guests=found, calls=3, unused_volumes=unused, volumes_told=pool_names(self._address)
+        )
 
     def compose(self, spec: GuestSpec) -> Guest:
         found = self._existing(spec)
@@ -98,7 +104,9 @@ class SimulatedDriver(Plain):
             self._remove_leftovers(spec)
             raise
 
-    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+    def decompose(
+        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+    ) -> None:
         self._pace.call("remove guest")
         with self._store.writing() as db:
             made = list(volumes)
@@ -107,6 +115,14 @@ class SimulatedDriver(Plain):
                 made += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
                 guests.remove_guest(db, found)
             guests.remove_volumes(db, made, guest.mark)
+
+    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
+        self._pace.call("remove volumes")
+        wanted = [(volume.pool_id, volume.name) for volume in volumes]
+        with self._store.writing() as db:
+            guests.remove_volumes(db, wanted, mark)
+            used = {place: users for place in wanted if (users := guests.users_of(db, *place, mark))}
+        refuse_used(used)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         """Simulated guests obey at once, so `grace_s` is never waited for."""
@@ -137,10 +153,12 @@ class SimulatedDriver(Plain):
                 )
             return guests.set_mark(db, found, mark)
 
-    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         self._pace.call("unmark guest")
         with self._store.writing() as db:
-            found = guests.by_mark(db, mark)
+            found = guests.by_id(db, guest_id) if exactly else guests.by_mark(db, mark)
+            if exactly and (found is None or (found.name, found.mark) != (name, mark)):
+                raise no_such_copy(name, mark)
             if found is not None:
                 guests.set_mark(db, found, None)
 
@@ -194,8 +212,7 @@ class SimulatedDriver(Plain):
             if found is None:
                 self._refuse_taken_name(db, spec)
         if found is None:
-            for disk in spec.disks:
-                self._refuse_unknown_pool(disk)
+            refuse_unknown(self._address, spec)
         return found
 
     def _refuse_taken_name(self, db: sqlite3.Connection, spec: GuestSpec) -> None:
@@ -203,14 +220,6 @@ class SimulatedDriver(Plain):
             raise NameTaken(
                 f"{self._address.identity} has a guest named '{spec.name}' that is not machine {spec.mark.machine_id}.",
                 name=spec.name,
-            )
-
-    def _refuse_unknown_pool(self, disk: DiskSpec) -> None:
-        known = pool_names(self._address)
-        if disk.pool_id not in known:
-            raise NotFound(
-                f"{self._address.identity} has no storage pool '{disk.pool_id}'; it has {', '.join(known)}.",
-                pool_id=disk.pool_id,
             )
 
     def _make_volume(self, disk: DiskSpec, spec: GuestSpec) -> None:
@@ -249,6 +258,7 @@ class SimulatedDriver(Plain):
             if found is not None:
                 return found
             self._refuse_taken_name(db, spec)
+            refuse_used_up(self._address, spec, holdings.page_holders(db), holdings.functions_taken(db))
             return guests.add_guest(db, spec)
 
     def _remove_leftovers(self, spec: GuestSpec) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
 
 from common.hardware import NetworkCard, NetworkPort
 from common.simulated_address import SimulatedAddress
@@ -12,8 +14,10 @@ from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, 
 
 ARCHITECTURE = "amd64"
 VERSION = "1.0"
+DEFAULT_CIDR = "192.168.122.0/24"
 
 _GIB = 1024**3
+_LEAST_SERVED = 8  # addresses: in a smaller network there is nothing to hand out
 
 
 def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> 
             )
             for name in pool_names(address)
         ),
-        networks=_networks(address),
+        networks=host_networks(address),
         network_cards=_network_cards(address),
         tags=("simulated",),
     )
@@ -94,8 +98,15 @@ def _network_cards(address: SimulatedAddress) -> tuple[NetworkCard, ...]:
     )
 
 
-def _networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
-    default = HostNetwork(kind=NicKind.NETWORK, name="default", bridge="virbr0", dhcp=True, cidrs=("192.168.122.0/24",))
+def host_networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
+    """Those it manages, each with an address of the host's own, and the ports of its cards."""
+    return *_managed_networks(address), *_ports(address)
+
+
+def _managed_networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
+    default = HostNetwork(
+        kind=NicKind.NETWORK, name="default", bridge="virbr0", dhcp=True, cidrs=(DEFAULT_CIDR,), **_served(DEFAULT_CIDR)
+    )
     return tuple(
         HostNetwork(
             kind=NicKind.NETWORK,
@@ -105,6 +116,46 @@ def _networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
             dhcp=True,
             cidrs=(network.cidr,),
             vid=network.vid,
+            **_served(network.cidr),
         )
         for network in address.networks
     ) or (default,)
+
+
+def _ports(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
+    """Plugged into the networks in turn, without an address of the host's own there."""
+    return tuple(
+        HostNetwork(
+            kind=NicKind.MACVLAN,
+            name=port.name,
+            type="physical",
+            mac_address=port.mac_address,
+            speed_mbps=port.speed_mbps,
+            virtual_functions=card.virtual_functions,
+            **_plugged(address, number),
+        )
+        for number, card in enumerate(_network_cards(address))
+        for port in card.ports
+    )
+
+
+def _plugged(address: SimulatedAddress, number: int) -> Mapping[str, Any]:
+    if not address.networks:
+        return {}
+    network = address.networks[number % len(address.networks)]
+    return {"cidrs": (network.cidr,), "vid": network.vid}
+
+
+def _served(cidr: str) -> Mapping[str, Any]:
+    """The host has the first address and is the way out; its DHCP server hands out the upper half."""
+    network = ip_network(cidr)
+    if network.num_addresses < _LEAST_SERVED:
+        return {}
+    first = network.network_address + 1
+    middle = network.network_address + network.num_addresses // 2
+    last = network.broadcast_address - (1 if network.version == 4 else 0)  # IPv6 has no broadcast address
+    return {
+        "addresses": (f"{first}/{network.prefixlen}",),
+        "gateway": str(first),
+        "dhcp_ranges": (f"{middle}-{last}",),
+    }

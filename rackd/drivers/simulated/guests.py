@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
+from common.discovery import UnusedVolume
 from common.values import (
     DiskSpec,
     Guest,
@@ -22,6 +23,7 @@ from common.values import (
     NicKind,
     PowerState,
 )
+from rackd.drivers.simulated import holdings
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
@@ -46,6 +48,15 @@ _UNATTACHED = """
        and not exists (select from_disk.volume from disk as from_disk
                         where from_disk.pool = volume.pool and from_disk.volume = volume.name)
      group by pool
+"""
+_UNUSED = """
+    select * from volume
+     where machine_id is not null and (pool, name) not in (select disk.pool, disk.volume from disk) order by pool, name
+"""
+_USERS = """
+    select guest.name
+      from disk join guest using (guest_id) join volume on volume.pool = disk.pool and volume.name = disk.volume
+     where disk.pool = ? and disk.volume = ? and volume.installation_id = ? and volume.machine_id = ?
 """
 _DELETE_VOLUME = """
     delete from volume
@@ -95,6 +106,20 @@ def unattached_bytes(db: sqlite3.Connection) -> dict[str, int]:
     return {row["pool"]: row["size_bytes"] for row in db.execute(_UNATTACHED)}
 
 
+def unused_volumes(db: sqlite3.Connection) -> tuple[UnusedVolume, ...]:
+    """Those that were made for a machine, anybody's, and that no guest has."""
+    found = []
+    for row in db.execute(_UNUSED):
+        mark = Mark(installation_id=UUID(row["installation_id"]), machine_id=UUID(row["machine_id"]))
+        found.append(UnusedVolume(pool_id=row["pool"], name=row["name"], mark=mark, size_bytes=row["size_bytes"]))
+    return tuple(found)
+
+
+def users_of(db: sqlite3.Connection, pool: str, volume: str, mark: Mark) -> tuple[str, ...]:
+    """The names of the guests that have it, if it was made for `mark`."""
+    return tuple(row["name"] for row in db.execute(_USERS, (pool, volume, *_mark_texts(mark))))
+
+
 def pool_used_bytes(db: sqlite3.Connection, pool: str) -> int:
     used: int = db.execute("select coalesce(sum(size_bytes), 0) from volume where pool = ?", (pool,)).fetchone()[0]
     return used
@@ -126,6 +151,7 @@ def add_guest(db: sqlite3.Connection, spec: GuestSpec) -> Guest:
         "insert into nic values (?, ?, ?, ?, ?)",
         [(guest_id, at, nic.mac_address, nic.kind.value, nic.source) for at, nic in enumerate(spec.nics)],
     )
+    holdings.keep(db, guest_id, spec)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=spec.name, guest_id=guest_id))
     row = db.execute(_BY_ID, (guest_id,)).fetchone()
     return _with_devices(db, [row], guest_id)[0]
@@ -146,8 +172,7 @@ def add_foreign_guest(
     add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=None)
     _insert_guest(db, guest_id, name, None, power, cores, memory_mib)
     if pinning is not None:
-        row = (guest_id, json.dumps(pinning.core_ids), pinning.huge_pages)
-        db.execute("insert into pinning values (?, ?, ?)", row)
+        holdings.pin(db, guest_id, pinning.core_ids, huge_pages=pinning.huge_pages)
     attach(db, guest_id, pool=disk.pool_id, volume=disk.volume, serial=disk.serial)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=name, guest_id=guest_id))
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import random
 import threading
 from pathlib import Path
+from typing import Literal
 
 from common.errors import DriverFailed, HostUnreachable
 from common.simulated_address import SimulatedAddress
+
+Call = Literal[
+    "connect", "version", "facts", "storage pools", "guests", "watch", "look up guest", "make volume", "define guest",
+    "find guest", "power", "mark guest", "unmark guest", "remove guest", "remove volumes",
+]  # fmt: skip
 
 _HELD_LOOK_S = 0.01
 
@@ -36,7 +42,7 @@ class Pace:
         self._hold = hold
         self._closed = threading.Event()
 
-    def call(self, what: str) -> None:
+    def call(self, what: Call) -> None:
         """Take the host's time.
 
         Raises HostUnreachable or DriverFailed when this call is one that fails, HostUnreachable after `close`.

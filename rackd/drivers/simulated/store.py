@@ -58,6 +58,17 @@ create table if not exists nic (
     source      text not null,
     primary key (guest_id, position)
 ) strict;
+create table if not exists memory_node (
+    guest_id text not null references guest on delete cascade,
+    node_id  integer not null,
+    primary key (guest_id, node_id)
+) strict;
+create table if not exists nic_settings (
+    guest_id text not null references guest on delete cascade,
+    position integer not null,
+    settings text not null,
+    primary key (guest_id, position)
+) strict;
 create table if not exists change (
     number     integer primary key autoincrement,
     event      text not null,

@@ -1,0 +1,119 @@
+"""What a simulated host refuses, as a real one would: what it does not have, and what others hold already."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from common.errors import NotFound, OutOfCapacity
+from common.simulated_address import SimulatedAddress
+from common.values import GuestSpec, NicKind, NicSpec
+from rackd.drivers.simulated.facts import host_networks, pool_names
+from rackd.drivers.simulated.holdings import PageHolder
+
+
+def refuse_unknown(address: SimulatedAddress, spec: GuestSpec) -> None:
+    """Raises NotFound that names what the host does not have (any more): a storage pool, network, core or NUMA node."""
+    for disk in spec.disks:
+        _refuse_unless_in(address, "storage pool", disk.pool_id, pool_names(address), pool_id=disk.pool_id)
+    for nic in spec.nics:
+        _refuse_unknown_source(address, nic)
+    missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
+    if missing:
+        raise NotFound(
+            f"{address.identity} has no core {', '.join(map(str, missing))}; its cores are 0 to {address.cores - 1}.",
+            core_ids=missing,
+        )
+    for node_id in spec.numa_node_ids:
+        nodes = [str(number) for number in range(address.numa_nodes)]
+        _refuse_unless_in(address, "NUMA node", str(node_id), nodes, node_id=node_id)
+
+
+def refuse_used_up(
+    address: SimulatedAddress, spec: GuestSpec, holders: Iterable[PageHolder], taken: Mapping[str, int]
+) -> None:
+    """Raises OutOfCapacity with the numbers; `taken` are virtual functions by port."""
+    if spec.huge_page_size_kib is not None:
+        _refuse_huge_pages(address, spec, spec.huge_page_size_kib, holders)
+    functions = address.virtual_functions.functions
+    for port, asked in Counter(nic.source for nic in spec.nics if nic.kind is NicKind.SRIOV).items():
+        left = max(0, functions - taken.get(port, 0))
+        if asked > left:
+            raise OutOfCapacity(
+                f"{port} of {address.identity}: {asked} virtual functions asked, {left} of {functions} left.",
+                port=port,
+                asked=asked,
+                left=left,
+                total=functions,
+            )
+
+
+def _refuse_unless_in(address: SimulatedAddress, what: str, name: str, known: Iterable[str], **details: object) -> None:
+    there = list(known)
+    if name not in there:
+        has = f"it has {', '.join(there)}" if there else "it has none"
+        raise NotFound(f"{address.identity} has no {what} '{name}'; {has}.", **details)
+
+
+def _refuse_unknown_source(address: SimulatedAddress, nic: NicSpec) -> None:
+    networks = host_networks(address)
+    managed = [one for one in networks if one.kind is NicKind.NETWORK]
+    known = {
+        NicKind.NETWORK: ("network", [one.name for one in managed]),
+        NicKind.BRIDGE: ("bridge", [one.bridge for one in managed if one.bridge]),
+        NicKind.MACVLAN: ("port", [one.name for one in networks if one.kind is NicKind.MACVLAN]),
+        NicKind.SRIOV: ("port with virtual functions", [one.name for one in networks if one.virtual_functions]),
+    }
+    if nic.kind in known:
+        what, names = known[nic.kind]
+        _refuse_unless_in(address, what, nic.source, names, network=nic.source)
+
+
+def _refuse_huge_pages(
+    address: SimulatedAddress, spec: GuestSpec, size_kib: int, holders: Iterable[PageHolder]
+) -> None:
+    own_kib = address.hugepage_size_mib * 1024
+    if not address.hugepages_mib or size_kib != own_kib:
+        has = f"{address.hugepages_mib} MiB in pages of {own_kib} KiB" if address.hugepages_mib else "none"
+        raise OutOfCapacity(f"{address.identity}: huge pages of {size_kib} KiB asked, it has {has}.", size_kib=size_kib)
+    others = list(holders)
+    asked = _pages(address, spec.memory_mib)
+    for where, node_ids in _places(address, spec):
+        total = sum(address.huge_pages_of_nodes[node_id] for node_id in node_ids)
+        used = sum(_pages(address, one.memory_mib) for one in others if _nodes(address, one) <= node_ids)
+        if asked > total - used:
+            raise OutOfCapacity(
+                f"{address.identity}: {asked} huge pages of {size_kib} KiB asked{where}, "
+                f"{max(0, total - used)} of {total} left.",
+                asked=asked,
+                left=max(0, total - used),
+                total=total,
+            )
+
+
+def _places(address: SimulatedAddress, spec: GuestSpec) -> Iterator[tuple[str, frozenset[int]]]:
+    """Where there has to be room: on the nodes that were chosen, and whatever these are, on the host."""
+    if spec.numa_node_ids:
+        yield f" on NUMA node {', '.join(map(str, spec.numa_node_ids))}", frozenset(spec.numa_node_ids)
+    yield "", frozenset(range(address.numa_nodes))
+
+
+def _nodes(address: SimulatedAddress, holder: PageHolder) -> frozenset[int]:
+    if holder.node_ids:
+        return frozenset(holder.node_ids)
+    of_cores = frozenset(_node_of(address, core_id) for core_id in holder.core_ids)
+    return of_cores or frozenset(range(address.numa_nodes))
+
+
+def _node_of(address: SimulatedAddress, core_id: int) -> int:
+    """The last node when the host has fewer cores by now than when the guest was made."""
+    end = 0
+    for node_id, cores in enumerate(address.cores_of_nodes):
+        end += cores
+        if core_id < end:
+            return node_id
+    return address.numa_nodes - 1
+
+
+def _pages(address: SimulatedAddress, memory_mib: int) -> int:
+    return -(-memory_mib // address.hugepage_size_mib)
