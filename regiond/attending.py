@@ -11,11 +11,12 @@ import structlog
 from attrs import frozen
 
 from common.certificates import Role
-from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, LinkLost
-from common.rpc.commands import HOST_EVENT, HOST_WATCH, REGION_ADDRESSES, HostCall, HostEvent, RegionAddresses
+from common.errors import AnswerRefused, DatabaseUnavailable, InnkeeperError, LinkLost, ProtocolBroken
+from common.rpc.commands import HOST_WATCH, REGION_ADDRESSES, HostCall, RegionAddresses
 from common.rpc.link import Link
-from common.wire import from_plain
+from common.seldom import Seldom
 from regiond.db.pool import Database
+from regiond.hearing import Hearing
 from regiond.hosts.model import HostState, HostView
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
@@ -73,6 +74,13 @@ class Attendance:
         self._watched: dict[int, _Watched] = {}
         self._tried: set[tuple[UUID, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._troubles = Seldom(every_s=60.0)
+        self._hearing = Hearing(machines, schedule, racks)
+
+    @property
+    def watched(self) -> frozenset[int]:
+        """The hosts whose events come in here, through one rack each."""
+        return frozenset(host_id for host_id, found in self._watched.items() if found.link.is_open)
 
     def start(self) -> None:
         self._spawn(self._again_and_again(self._watch_all, WATCH_EVERY_S))
@@ -84,6 +92,7 @@ class Attendance:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._hearing.stop()
 
     async def arrived(self, link: Link) -> None:
         """A link was admitted. A rack is tried with every host, so that a new one is of use at once."""
@@ -102,6 +111,8 @@ class Attendance:
             return
         self._links.down(UUID(link.peer.id), link)
         try:
+            if isinstance(why := link.lost.result(), ProtocolBroken):
+                await self._racks.refused(link.peer.id, None, f"{why.message}; its link was ended.")
             await self._racks.link_down(link.peer.id)
             await self._schedule.within(await self._racks.unreached_hosts(), UNREACHED_S)
         except DatabaseUnavailable:
@@ -109,8 +120,7 @@ class Attendance:
 
     def told(self, link: Link, name: str, body: Any) -> None:
         """An event of a rack."""
-        if name == HOST_EVENT and link.peer.role is Role.RACK:
-            self._spawn(self._host_event(link, from_plain(body, HostEvent)))
+        self._hearing.told(link, name, body)
 
     async def wake_waiting(self) -> None:
         """What waits for a rack or a host is tried now."""
@@ -129,15 +139,9 @@ class Attendance:
                             link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
                 told = addresses
             except (DatabaseUnavailable, LinkLost) as error:
-                log.info("region_addresses_not_told", because=str(error))
+                if self._troubles.may("addresses", str(error)):
+                    log.info("region_addresses_not_told", because=str(error))
             await asyncio.sleep(ADDRESSES_EVERY_S)
-
-    async def _host_event(self, link: Link, told: HostEvent) -> None:
-        try:
-            if await self._machines.guest_changed(told.host_id, told.change):
-                await self._schedule.soon(told.host_id)
-        except InvalidRequest as error:  # a number or a text that no column holds
-            log.warning("host_event_refused", rack=link.peer.name, because=error.message)
 
     async def _try_untried(self) -> None:
         """A host that is added is looked at through one rack; the others try it now: then it is known who gets there.
@@ -187,8 +191,9 @@ class Attendance:
         while True:
             try:
                 await work()
-            except DatabaseUnavailable:
-                log.info("attendance_not_checked", what=work.__name__, because="database unavailable")
+            except DatabaseUnavailable as error:
+                if self._troubles.may(work.__name__, error.message):
+                    log.info("attendance_not_checked", what=work.__name__, because=error.message)
             except Exception:
                 log.exception("attendance_hit_a_bug", what=work.__name__)
             await asyncio.sleep(pause_s)
@@ -220,9 +225,13 @@ class Attendance:
                 continue
             try:
                 access = await self._hosts.access(host.id)
+                self._hearing.expect(link, host.id)
                 await link.call(HOST_WATCH, HostCall(access=access), deadline_s=TRY_DEADLINE_S)
             except DatabaseUnavailable:
                 raise
+            except AnswerRefused as error:
+                await self._racks.refused(link.peer.id, host.id, error.message)
+                continue
             except InnkeeperError as error:
                 log.info("host_not_watched", host=host.id, rack=rack.name, code=error.code, because=error.message)
                 continue

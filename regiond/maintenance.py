@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.errors import DatabaseUnavailable
 from common.private_files import make_usable_folder
 from regiond.accounts.service import Accounts
 from regiond.credentials.master_key import CREDENTIAL, install_key, is_handed_over, open_key_file, open_master_key
 from regiond.credentials.rewrap import rewrap
+from regiond.db.errors import READ_ONLY
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.installation import replace_authority
-from regiond.ledger import store as ledger
+from regiond.ledger import check as ledger
 from regiond.settings import RegionSettings
 
 
@@ -27,11 +29,18 @@ async def make_key(settings: RegionSettings, username: str, name: str) -> str:
 
 
 async def check(settings: RegionSettings) -> list[str]:
-    """What is wrong with the ledger, in words; empty when its totals are the sums of its claims."""
+    """What is wrong, in words: a database that takes no writes, totals that are not the sums of their claims."""
     database = await _open(settings)
     try:
+        wrong = []
+        try:
+            await database.check_writable()
+        except DatabaseUnavailable as error:
+            if error.details.get("reason") != READ_ONLY:
+                raise
+            wrong.append(error.message)
         async with database.connection() as db:
-            return await ledger.check(db)
+            return wrong + await ledger.check(db)
     finally:
         await database.close()
 

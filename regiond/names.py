@@ -137,7 +137,8 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNOR
 
 def new_hostname() -> str:
     """Two words, of some thousands; when one is taken, the caller tries again or adds a number."""
-    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_ANIMALS)}"
+    adjective, animal = divmod(secrets.randbelow(len(_ADJECTIVES) * len(_ANIMALS)), len(_ANIMALS))
+    return f"{_ADJECTIVES[adjective]}-{_ANIMALS[animal]}"
 
 
 def numbered(hostname: str) -> str:
@@ -145,7 +146,8 @@ def numbered(hostname: str) -> str:
 
 
 def new_system_id() -> str:
-    return "".join(secrets.choice(_SYSTEM_ID) for _ in range(6))
+    number = secrets.randbelow(len(_SYSTEM_ID) ** 6)  # the system is asked once for all six
+    return "".join(_SYSTEM_ID[number // len(_SYSTEM_ID) ** place % len(_SYSTEM_ID)] for place in range(6))
 
 
 def new_mac_address() -> str:

@@ -102,6 +102,12 @@ class RpcCommands:
             storage=wish.storage,
             hostname=wish.hostname,
             power_on=wish.power_on,
+            interfaces=wish.interfaces,
+            pinned_cores=wish.pinned_cores,
+            pin_cores=wish.pin_cores,
+            huge_pages_backed=wish.huge_pages_backed,
+            huge_page_size_mib=wish.huge_page_size_mib,
+            one_numa_node=wish.one_numa_node,
         )
         key = _checked_key(wish.idempotency_key)
         operation = await self._machines.start_compose(caller, request, idempotency_key=key)
@@ -147,7 +153,7 @@ def _host(host: HostView) -> HostSummary:
         cores=host.total.cores if host.total else None,
         memory_mib=host.total.memory_mib if host.total else None,
         cores_claimed=host.claimed.cores,
-        memory_mib_claimed=host.claimed.memory_mib,
+        memory_mib_claimed=host.all_memory_mib_claimed,
         state=host.state.value,
     )
 

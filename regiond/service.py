@@ -15,6 +15,7 @@ from attrs import frozen
 from twisted.internet.error import CannotListenError
 
 from common.bridge import from_deferred
+from common.daemon import keep_for_good
 from common.errors import BadSettings, DatabaseUnavailable
 from common.private_files import make_usable_folder, write_private
 from common.rpc.peers import Peer, Role
@@ -27,17 +28,18 @@ from regiond.api.endpoint import SiteInfo
 from regiond.api.services import Services
 from regiond.api.site import make_site
 from regiond.attending import Attendance
+from regiond.clocks.service import ClockWatch
 from regiond.clusters.service import Clusters
 from regiond.clusters.service import take_in as take_in_member
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.master_key import open_master_key
 from regiond.credentials.service import Credentials
 from regiond.db.listener import Notifications
-from regiond.db.migrate import migrate
+from regiond.db.migrate import MIGRATED_CHANNEL, migrate
 from regiond.db.pool import Database
+from regiond.db.release import ReleaseWatch
 from regiond.events.service import Events
 from regiond.groups.service import Groups
-from regiond.hosts.expiry import LOOK_EVERY_S, tell_expiring
 from regiond.hosts.refresh import Refresher
 from regiond.hosts.rotation import RotateCredentials
 from regiond.hosts.schedule import RefreshSchedule
@@ -48,10 +50,17 @@ from regiond.hosts.trust_text import certificate_url
 from regiond.installation import open_authority
 from regiond.machines.adopting import Adoption
 from regiond.machines.adoption_steps import AdoptGuest, ForgetMachine
+from regiond.machines.allocating import Allocator
+from regiond.machines.compose_steps import ComposeMachine
 from regiond.machines.composing import Composer
 from regiond.machines.forgotten import restore as restore_forgotten
+from regiond.machines.keeping import Keeping
+from regiond.machines.moving import Mover
+from regiond.machines.release_steps import ReleaseMachine
 from regiond.machines.service import Machines
-from regiond.machines.steps import CleanUpGuest, ComposeMachine, DeleteMachine, PowerMachine
+from regiond.machines.steps import CleanUpGuest, DeleteMachine, PowerMachine
+from regiond.networks.service import Networks
+from regiond.operations import lease_store
 from regiond.operations import store as operation_store
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
@@ -62,13 +71,14 @@ from regiond.racks.links import LiveLinks
 from regiond.racks.listener import Listener, Reception
 from regiond.racks.presence import Presence, this_machine
 from regiond.racks.service import Racks
+from regiond.reconciler.service import Reconciler
 from regiond.rpc import RpcCommands
 from regiond.settings import RegionSettings
+from regiond.upkeep import prune_events, watch_expiry
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 API_KEY_FILE = "admin.apikey"
-PRUNE_EVERY_S = 6 * 3600.0
 CLOSE_DEADLINE_S = 10.0
 
 
@@ -78,6 +88,8 @@ class Parts:
 
     database: Database
     notifications: Notifications
+    release: ReleaseWatch
+    clocks: ClockWatch
     presence: Presence
     accounts: Accounts
     events: Events
@@ -85,6 +97,7 @@ class Parts:
     engine: Engine
     schedule: RefreshSchedule
     attendance: Attendance
+    reconciler: Reconciler
     listener: Listener
     rpc_address: Callable[[], str]
     services: Services
@@ -108,13 +121,15 @@ class RegionService:
         self._http_port = settings.http_port
 
     async def serve(self) -> None:
-        """Until cancelled: then it takes no more work and hands back its leases. Raises what kept it from starting."""
+        """Until cancelled: then it takes no more work and hands back its leases. Raises what kept it from starting, and
+        BadSettings when a newer release has migrated the database meanwhile."""
         async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
+            keep_for_good()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=version("innkeeper"))
             self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
             try:
-                await asyncio.Event().wait()
+                await region.parts.release.outdated()
             finally:
                 watchdog.cancel()
                 self._manager.stopping()
@@ -187,9 +202,12 @@ class RegionService:
             certificate_url=host_certificate_url,
         )  # fmt: skip
         composer = Composer(
-            database, operations, hosts, groups, calls, installation_id=installation_id, strategy="spread"
-        )
+            database, operations, hosts, groups, calls, installation_id=installation_id,
+            strategy="pack" if settings.placement_strategy == "pack" else "spread",
+        )  # fmt: skip
         machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+        allocation = Allocator(database, operations, hosts, groups, composer)
+        keeping = Keeping(database, operations, groups, calls, installation_id=installation_id)
         adoption = Adoption(database, operations, hosts, calls, installation_id=installation_id)
 
         trust = Trust(database, calls, credentials, key_pairs, certificate_url=host_certificate_url)
@@ -201,9 +219,11 @@ class RegionService:
         attendance = Attendance(database, links, racks, hosts, machines, calls, schedule)
         clusters = Clusters(database, hosts, groups)
         works = (
-            ComposeMachine(calls), PowerMachine(calls, grace_s=settings.power_off_grace_s),
-            DeleteMachine(calls), CleanUpGuest(calls), RefreshHost(refresher), RemoveHost(machines, clusters, calls),
-            RotateCredentials(database, calls, credentials, key_pairs), AdoptGuest(calls), ForgetMachine(calls),
+            ComposeMachine(calls, Mover(composer, installation_id=installation_id)),
+            PowerMachine(calls, grace_s=settings.power_off_grace_s), ReleaseMachine(calls), DeleteMachine(calls),
+            CleanUpGuest(calls), RefreshHost(refresher),
+            RemoveHost(machines, clusters, calls), RotateCredentials(database, calls, credentials, key_pairs),
+            AdoptGuest(calls), ForgetMachine(calls),
         )  # fmt: skip
         listener = Listener(
             host=settings.rpc_host,
@@ -220,10 +240,12 @@ class RegionService:
             limits=Limits.of_silence(settings.link_silence_s),
         )
         accounts = Accounts(database)
-        events = Events(database)
+        events, reconciler = Events(database), Reconciler(database, mends=settings.reconciler_mends)
         return Parts(
             database=database,
             notifications=Notifications(dsn),
+            release=ReleaseWatch(database),
+            clocks=ClockWatch(database, refresh_every_s=settings.refresh_every_s),
             presence=presence,
             accounts=accounts,
             events=events,
@@ -231,18 +253,23 @@ class RegionService:
             engine=Engine(database, presence.region_id, works),
             schedule=schedule,
             attendance=attendance,
+            reconciler=reconciler,
             listener=listener,
             rpc_address=rpc_address,
             services=Services(
                 hosts=hosts,
                 clusters=clusters,
                 machines=machines,
+                allocation=allocation,
+                keeping=keeping,
                 adoption=adoption,
                 operations=operations,
                 accounts=accounts,
                 groups=groups,
                 racks=racks,
                 events=events,
+                networks=Networks(database),
+                reconciler=reconciler,
             ),
         )
 
@@ -252,11 +279,15 @@ class RegionService:
         _listen_to_database(parts)
         await parts.notifications.start()
         running.push_async_callback(parts.notifications.stop)
+        parts.release.start()
+        running.push_async_callback(parts.release.stop)
+        parts.clocks.start()
+        running.push_async_callback(parts.clocks.stop)
         await parts.presence.start()
         running.push_async_callback(parts.presence.stop)
         for dead in await parts.presence.dead_neighbours():
             async with parts.database.connection() as db:
-                await operation_store.hand_back(db, dead)
+                await lease_store.hand_back(db, dead)
             await parts.presence.forget(dead)
         try:
             parts.listener.start()
@@ -271,7 +302,9 @@ class RegionService:
         running.push_async_callback(parts.schedule.stop)
         parts.engine.start()
         running.push_async_callback(parts.engine.stop)
-        for work in (_prune(parts.events), _watch_expiry(parts.database)):
+        parts.reconciler.start()
+        running.push_async_callback(parts.reconciler.stop)
+        for work in (prune_events(parts.events), watch_expiry(parts.database)):
             running.callback(asyncio.create_task(work).cancel)
         return port
 
@@ -281,10 +314,10 @@ class RegionService:
         async def not_ready() -> str | None:
             try:
                 async with asyncio.timeout(5.0):
-                    await parts.database.ping()
+                    await parts.database.check_writable()
             except (DatabaseUnavailable, TimeoutError) as error:
                 return str(error) or "The database does not answer."
-            return None
+            return parts.presence.trouble
 
         info = SiteInfo(
             simulated_hosts=self._settings.simulated_hosts is not None,
@@ -346,26 +379,10 @@ def _listen_to_database(parts: Parts) -> None:
     heard.on("operation", operation_told)
     heard.on(rack_store.REMOVED_CHANNEL, lambda rack: drop(rack, Role.RACK, "The rack was removed from this region."))
     heard.on(rack_store.REVOKED_CHANNEL, lambda client: drop(client, Role.CLIENT, "The RPC client was revoked."))
+    heard.on(MIGRATED_CHANNEL, lambda _: parts.release.look())
     heard.on_resync(resync)
+    heard.on_resync(parts.release.look)
 
 
 def _is(peer: Peer, role: Role, peer_id: str) -> bool:
     return peer.role is role and peer.id == peer_id
-
-
-async def _prune(events: Events) -> None:
-    while True:
-        try:
-            await events.prune()
-        except DatabaseUnavailable:
-            log.info("events_not_pruned", because="database unavailable")
-        await asyncio.sleep(PRUNE_EVERY_S)
-
-
-async def _watch_expiry(database: Database) -> None:
-    while True:
-        try:
-            await tell_expiring(database)
-        except DatabaseUnavailable:
-            log.info("expiry_not_watched", because="database unavailable")
-        await asyncio.sleep(LOOK_EVERY_S)

@@ -42,8 +42,16 @@ class RegionSettings:
     power_off_grace_s: float = setting(
         30.0, "Seconds after which a guest that was asked to shut down is switched off.", at_least=1, at_most=600
     )
+    placement_strategy: str = setting(
+        "spread",
+        "How machines are placed among hosts: spread puts them where most room is left, pack where least is.",
+        choices=("spread", "pack"),
+    )
     link_silence_s: float = setting(
         SILENCE_S, "Seconds without a word after which the other end of a link counts as gone.", at_least=3, at_most=600
+    )
+    reconciler_mends: bool = setting(
+        True, "Whether differences between ledger and hosts that are ours to mend are mended, and not only told."
     )
     log_level: str = setting("info", "How much is logged.", choices=LEVELS)
 

@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 from attrs import field, frozen
 
-from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated
+from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts.model import Caller
 from regiond.api import errors
 from regiond.api.bodies import Body, grouped, read_body, read_query
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, SiteInfo
-from regiond.api.fields import Submitted, read_fields
+from regiond.api.fields import Submitted, read_fields, read_rest
 from regiond.api.incoming import Incoming, wanted_endpoint
 from regiond.api.oauth import NonceWindow, read_signature
 from regiond.api.replies import Reply, text_reply
@@ -59,7 +59,7 @@ class Api:
         endpoint = wanted_endpoint(resource, incoming, options.get("op"), body)
         _check_role(endpoint, caller)
         _check_format(options.get("format"))
-        target = None if endpoint.find is None else await endpoint.find(self.services, path)
+        target = await self._target(endpoint, path, incoming)
         _check_owner(endpoint, caller, target)
         submitted: Submitted = body.values if incoming.method in _WITH_BODY else grouped(query)
         call = Call(
@@ -68,6 +68,7 @@ class Api:
             endpoint=endpoint,
             path=path,
             values=read_fields(endpoint.fields, submitted),
+            rest=read_rest(endpoint.rest, endpoint.fields, submitted),
             signed_by=caller,
             target=target,
             origin=incoming.origin,
@@ -75,6 +76,17 @@ class Api:
             idempotency_key=_checked_key(incoming.idempotency_key),
         )
         return await endpoint.run(call)
+
+    async def _target(self, endpoint: Endpoint, path: Mapping[str, str], incoming: Incoming) -> Any:
+        """None for what is gone when the endpoint answers a repeat of its own all the same."""
+        if endpoint.find is None:
+            return None
+        try:
+            return await endpoint.find(self.services, path)
+        except NotFound:
+            if endpoint.outlives_target and incoming.idempotency_key is not None:
+                return None
+            raise
 
     async def _caller(self, incoming: Incoming, parameters: Pairs) -> Caller:
         signature = read_signature(incoming.authorization, parameters)

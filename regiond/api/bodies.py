@@ -18,7 +18,7 @@ from attrs import field, frozen
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from common.errors import InvalidRequest
-from regiond.api.fields import Submitted
+from regiond.api.fields import JsonArray, Submitted
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _MAX_VALUES = 2000
@@ -145,7 +145,7 @@ def _json_values(text: str) -> Submitted:
 
 
 def _listed(value: Any) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, list) else (value,)
+    return JsonArray(value) if isinstance(value, list) else (value,)
 
 
 def _no_constant(name: str) -> Any:

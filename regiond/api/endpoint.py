@@ -14,6 +14,8 @@ from regiond.api.paths import BASE
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 
+Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path, or NotFound
+
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
@@ -52,6 +54,7 @@ class Call:
     endpoint: Endpoint
     path: Mapping[str, str]
     values: Values
+    rest: Values = field(factory=dict)
     signed_by: Caller | None
     target: Any = None
     origin: str = ""  # scheme, host and port that the request came to
@@ -77,19 +80,22 @@ class Result:
 class Endpoint:
     """One thing that can be asked of a resource.
 
-    `find` looks up the object of the path before the fields are read, so that an unknown one is 404 and not 400. `run`
-    is called with values that passed; it does one thing.
+    `find` looks up the object of the path before the fields are read, so that an unknown one is 404 and not 400; with
+    `outlives_target`, a request with an idempotency key is answered although the object is gone: it may be a repeat of
+    the one that ended it. `run` is called with values that passed; it does one thing.
     """
 
     method: str
     op: str | None = None
     permission: Permission
     fields: tuple[Field, ...] = ()
+    rest: Field | None = None  # any other key has a value of this kind
     title: str
     doc: str = ""
     result: Result
     success: int = 200
-    find: Callable[[Services, Mapping[str, str]], Awaitable[Any]] | None = None
+    find: Find | None = None
+    outlives_target: bool = False
     run: Callable[[Call], Awaitable[Reply]]
 
     @property
@@ -102,8 +108,11 @@ class Endpoint:
         parts = [self.title]
         if self.doc:
             parts.append(self.doc)
-        if self.fields:
-            parts.append("\n".join(_param(one) for one in self.fields))
+        lines = [_param(one) for one in self.fields]
+        if self.rest is not None:
+            lines.append(f":param <{self.rest.name}>: {self.rest.doc}")
+        if lines:
+            parts.append("\n".join(lines))
         return "\n\n".join(parts) + "\n"
 
 
@@ -153,6 +162,7 @@ class Resource:
     def endpoint(self, method: str, op: str | None) -> Endpoint | None:
         return next((one for one in self.endpoints if (one.method, one.op) == (method, op)), None)
 
-    def also(self, *, handler: str, path: str, described: bool = True) -> Resource:
-        """The same under another name."""
-        return evolve(self, handler=handler, path=path, described=described)
+    def also(self, *, handler: str, path: str, described: bool = True, find: Find | None = None) -> Resource:
+        """The same under another name, and with `find` looked up by what that path says."""
+        endpoints = self.endpoints if find is None else tuple(evolve(one, find=find) for one in self.endpoints)
+        return evolve(self, handler=handler, path=path, described=described, endpoints=endpoints)

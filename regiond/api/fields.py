@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import InvalidRequest
 
@@ -24,6 +24,11 @@ _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none"})
 REQUIRED = "This field is required."
 LARGEST = 2**31 - 1
+LONGEST_KEY = 255
+
+
+class JsonArray(tuple[object, ...]):
+    """Values of one key that came as one array, not as a repeated key."""
 
 
 class Refused(Exception):
@@ -65,6 +70,27 @@ def read_fields(fields: Sequence[Field], submitted: Submitted) -> Values:
     if wrong:
         raise InvalidRequest.of(wrong)
     return values
+
+
+def read_rest(kind: Field | None, fields: Sequence[Field], submitted: Submitted) -> Values:
+    """The value of every other key. Raises InvalidRequest with all that is wrong."""
+    if kind is None:
+        return {}
+    known = {one.name for one in fields}
+    others = tuple(evolve(kind, name=name) for name in submitted if name not in known)
+    for one in others:
+        _check_name(one.name)
+    return read_fields(others, submitted)
+
+
+def _check_name(name: str) -> None:
+    """Raises InvalidRequest for a key that cannot be stored, or is none at all."""
+    try:
+        plain_text(name)
+    except Refused as refused:
+        raise InvalidRequest(f"Bad Request: the key {name[:40]!r} is not valid: {refused}") from None
+    if not name or len(name) > LONGEST_KEY:
+        raise InvalidRequest(f"Bad Request: keys have 1 to {LONGEST_KEY} characters.")
 
 
 def _value(one: Field, given: Sequence[object]) -> Any:
@@ -186,7 +212,7 @@ class Boolean:
 @frozen(kw_only=True)
 class Choice:
     choices: tuple[str, ...]
-    blank: None = None
+    blank: str | None = None
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -238,7 +264,8 @@ class CommaList:
         return {"type": "string", "description": "values separated by commas"}
 
     def read(self, given: Sequence[object]) -> tuple[str, ...]:
-        parts = [part.strip() for part in plain_text(given[-1]).split(",")]
+        texts = [value for value in given if value is not None] if isinstance(given, JsonArray) else given[-1:]
+        parts = [part.strip() for text in texts for part in plain_text(text).split(",")]
         return _bounded(parts, self.longest, self.most)
 
 

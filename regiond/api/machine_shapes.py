@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
+from regiond.api.network_shapes import INTERFACE_KEYS
 from regiond.api.schemas import ANYTHING, BOOL, INT, MOMENT, NULL, NUMBER, STR, array, mapping, maybe, record
 from regiond.api.shapes import POOL, ZONE
 
 COMPOSED = record("Composed", system_id=STR, resource_uri=STR)
-INTERFACE = record(
-    "Interface",
-    resource_uri=STR,
-    id=INT,
-    name=STR,
-    type=STR,
-    enabled=BOOL,
-    tags=array(STR),
-    vlan=NULL,
-    links=array(ANYTHING),
-    mac_address=STR,
-    effective_mtu=INT,
-    parents=array(STR),
-    children=array(STR),
-    system_id=STR,
-    discovered=array(ANYTHING),
-    params=STR,
-    link_connected=BOOL,
-    interface_speed=INT,
-    link_speed=INT,
-    numa_node=maybe(INT),
-    sriov_max_vf=INT,
-    vendor=maybe(STR),
-    product=maybe(STR),
-    firmware_version=maybe(STR),
-)
+INTERFACE = record("Interface", **INTERFACE_KEYS)
 BLOCK_DEVICE = record(
     "BlockDevice",
     resource_uri=STR,
@@ -79,6 +55,7 @@ MACHINE = record(
     fqdn=STR,
     tag_names=array(STR),
     owner_data=mapping(STR),
+    agent_name=STR,
     workload_annotations=mapping(STR),
     osystem=STR,
     distro_series=STR,
@@ -95,6 +72,7 @@ MACHINE = record(
     status_name=STR,
     status_message=maybe(STR),
     status_action=maybe(STR),
+    error_description=STR,
     node_type=INT,
     node_type_name=STR,
     interface_set=array(INTERFACE),
@@ -139,6 +117,23 @@ MACHINE = record(
     special_filesystems=array(ANYTHING),
     numanode_set=array(ANYTHING),
 )
+_BY_LABEL = mapping(array(INT))
+ALLOCATED = {
+    "title": "AllocatedMachine",
+    "type": "object",
+    "description": "A machine, or with dry_run also what would be composed: then system_id is null.",
+    "properties": {
+        "system_id": maybe(STR),
+        "constraint_map": mapping(STR),
+        "constraints_by_type": record("ConstraintsByType", storage=_BY_LABEL, interfaces=_BY_LABEL),
+        "verbose_storage": mapping(array(BLOCK_DEVICE)),
+        "verbose_interfaces": mapping(array(INTERFACE)),
+        "would_compose": record("WouldCompose", cpu_count=INT, memory=INT, storage=STR, interfaces=STR),
+        "explanation": ANYTHING,
+    },
+    "required": ["system_id", "constraint_map", "constraints_by_type"],
+    "additionalProperties": True,
+}
 POWER_STATE = record("PowerState", state={"type": "string", "enum": ["on", "off", "unknown", "error"]})
 FORGOTTEN_MACHINE = record(
     "ForgottenMachine",

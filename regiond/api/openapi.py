@@ -63,8 +63,10 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         "security": [] if endpoint.permission is Permission.ANYONE else [{"oauth": []}],
         "x-permission": endpoint.permission.value,
     }
-    if endpoint.fields and endpoint.method in {"POST", "PUT"}:
+    if (endpoint.fields or endpoint.rest) and endpoint.method in {"POST", "PUT"}:
         schema = _body_schema(endpoint.fields)
+        if endpoint.rest is not None:
+            schema["additionalProperties"] = _field_schema(endpoint.rest)
         types = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
         operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in types}}
     elif endpoint.fields:

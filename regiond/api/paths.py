@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from common.errors import NotFound
@@ -15,7 +16,12 @@ _OPERATION_ID_MAX = 2**63 - 1
 
 
 def uri(*segments: str | int, slash: bool = True) -> str:
-    return BASE + "/".join(quote(str(segment), safe="") for segment in segments) + ("/" if slash else "")
+    return BASE + "/".join([_quoted(str(segment)) for segment in segments]) + ("/" if slash else "")
+
+
+@lru_cache(maxsize=10_000)  # an answer names the same few over and over
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
 
 
 def host_uri(host_id: int) -> str:

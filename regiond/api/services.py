@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
@@ -13,18 +14,34 @@ from regiond.events.model import Event, EventFilter
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
 from regiond.hosts.numa import NodeView
+from regiond.machines.allocating import Allocated
 from regiond.machines.model import (
     Adopted,
     AdoptRequest,
+    AllocateRequest,
     AskedHosts,
     ComposeRequest,
     ForgottenMachine,
+    MachineChange,
     MachineFilter,
     MachineView,
+)
+from regiond.networks.model import (
+    Fabric,
+    HostInterface,
+    IpRange,
+    RangeChange,
+    Space,
+    Subnet,
+    SubnetChange,
+    UsedAddress,
+    Vlan,
+    VlanChange,
 )
 from regiond.operations.model import LogLine, Operation
 from regiond.placement.model import Placement
 from regiond.placement.place import Strategy
+from regiond.reconciler.model import Kind, Standing
 
 if TYPE_CHECKING:
     from regiond.accounts.model import ApiKeyView
@@ -79,6 +96,33 @@ class Machines(Protocol):
     async def query_power(self, caller: Caller, system_id: str) -> PowerState: ...
 
 
+class Allocation(Protocol):
+    async def start(
+        self, caller: Caller, request: AllocateRequest, *, idempotency_key: str | None = None
+    ) -> Operation: ...
+    async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated: ...
+    async def dry_run(self, request: AllocateRequest) -> Allocated | Placement: ...
+
+
+class Keeping(Protocol):
+    async def start_release(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        comment: str = "",
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation | None: ...
+    async def start_release_all(
+        self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
+    ) -> tuple[str, ...]: ...
+    async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView: ...
+    async def mark_broken(self, caller: Caller, system_id: str, why: str) -> MachineView: ...
+    async def mark_fixed(self, caller: Caller, system_id: str, why: str = "") -> MachineView: ...
+    async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView: ...
+
+
 class Adoption(Protocol):
     async def start_adopt(
         self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
@@ -122,9 +166,15 @@ class Groups(Protocol):
     async def delete_zone(self, caller: Caller, name: str) -> None: ...
     async def pools(self) -> tuple[ResourcePool, ...]: ...
     async def pool(self, id_or_name: str) -> ResourcePool: ...
-    async def create_pool(self, caller: Caller, name: str, description: str) -> ResourcePool: ...
+    async def create_pool(self, caller: Caller, name: str, description: str, strategy: str) -> ResourcePool: ...
     async def update_pool(
-        self, caller: Caller, id_or_name: str, *, new_name: str | None = None, description: str | None = None
+        self,
+        caller: Caller,
+        id_or_name: str,
+        *,
+        new_name: str | None = None,
+        description: str | None = None,
+        strategy: str | None = None,
     ) -> ResourcePool: ...
     async def delete_pool(self, caller: Caller, id_or_name: str) -> None: ...
 
@@ -150,14 +200,74 @@ class Clusters(Protocol):
     async def start_remove(self, caller: Caller, cluster_id: int, *, decompose: bool) -> tuple[Operation, ...]: ...
 
 
+class Networks(Protocol):
+    """Objects are asked for by id or name, as text; unknown ones raise NotFound, bad fields InvalidRequest."""
+
+    async def fabrics(self) -> tuple[Fabric, ...]: ...
+    async def fabric(self, id_or_name: str) -> Fabric: ...
+    async def create_fabric(
+        self, caller: Caller, *, name: str | None = None, class_type: str | None = None, description: str = ""
+    ) -> Fabric: ...
+    async def update_fabric(
+        self,
+        caller: Caller,
+        id_or_name: str,
+        *,
+        name: str | None = None,
+        class_type: str | None = None,
+        description: str | None = None,
+    ) -> Fabric: ...
+    async def delete_fabric(self, caller: Caller, id_or_name: str) -> None: ...
+    async def vlan(self, vlan_id: int) -> Vlan: ...
+    async def create_vlan(self, caller: Caller, fabric: str, change: VlanChange) -> Vlan: ...
+    async def update_vlan(self, caller: Caller, vlan_id: int, change: VlanChange) -> Vlan: ...
+    async def delete_vlan(self, caller: Caller, vlan_id: int) -> None: ...
+    async def subnets(self) -> tuple[Subnet, ...]: ...
+    async def subnet(self, id_or_name: str) -> Subnet: ...
+    async def create_subnet(self, caller: Caller, change: SubnetChange) -> Subnet: ...
+    async def update_subnet(self, caller: Caller, id_or_name: str, change: SubnetChange) -> Subnet: ...
+    async def delete_subnet(self, caller: Caller, id_or_name: str) -> None: ...
+    async def used_addresses(self, id_or_name: str) -> tuple[UsedAddress, ...]: ...
+    async def spaces(self) -> tuple[Space, ...]: ...
+    async def space(self, id_or_name: str) -> Space: ...
+    async def create_space(self, caller: Caller, *, name: str | None = None, description: str = "") -> Space: ...
+    async def update_space(
+        self, caller: Caller, id_or_name: str, *, name: str | None = None, description: str | None = None
+    ) -> Space: ...
+    async def delete_space(self, caller: Caller, id_or_name: str) -> None: ...
+    async def ranges(self, subnet: str | None = None) -> tuple[IpRange, ...]: ...
+    async def range(self, range_id: int) -> IpRange: ...
+    async def create_range(
+        self, caller: Caller, *, subnet: str | None, type: str, start_ip: str, end_ip: str, comment: str = ""
+    ) -> IpRange: ...
+    async def update_range(self, caller: Caller, range_id: int, change: RangeChange) -> IpRange: ...
+    async def delete_range(self, caller: Caller, range_id: int) -> None: ...
+    async def interfaces(self, host_system_id: str) -> tuple[HostInterface, ...]: ...
+    async def update_interface(
+        self, caller: Caller, interface_id: int, *, vlan: str | None = None, tags: tuple[str, ...] | None = None
+    ) -> HostInterface: ...
+
+
+class Reconciler(Protocol):
+    async def check(self, *, host_id: int | None = None, kind: Kind | None = None) -> tuple[Standing, ...]: ...
+    async def mended_lately(self) -> tuple[Standing, ...]: ...
+    async def known(self, difference_id: int) -> Standing: ...
+    async def read(self, difference_id: int) -> Standing: ...
+    async def approve(self, caller: Caller, difference_id: int, *, etag: str, shown: str = "") -> Standing: ...
+
+
 @frozen(kw_only=True)
 class Services:
     hosts: Hosts
     clusters: Clusters
     machines: Machines
+    allocation: Allocation
+    keeping: Keeping
     adoption: Adoption
     operations: Operations
     accounts: Accounts
     groups: Groups
     events: Events
     racks: Racks
+    networks: Networks
+    reconciler: Reconciler

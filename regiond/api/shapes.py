@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from regiond.api.schemas import ANYTHING, BOOL, INT, MOMENT, NUMBER, STR, Schema, array, mapping, maybe, record
 from regiond.events.model import Level
 from regiond.hosts.model import HostState
+from regiond.reconciler.model import By, Kind
 
 ZONE = record("Zone", id=INT, name=STR, description=STR, resource_uri=STR)
 POOL = record("ResourcePool", id=INT, name=STR, description=STR, resource_uri=STR)
+WHOLE_POOL = record("WholeResourcePool", id=INT, name=STR, description=STR, resource_uri=STR, strategy=STR)
 USER = record("User", username=STR, email=STR, is_superuser=BOOL, is_local=BOOL, resource_uri=STR)
 API_KEY = record("ApiKey", name=STR, consumer_key=STR, token_key=STR)
 NEW_API_KEY = record("NewApiKey", name=STR, consumer_key=STR, token_key=STR, token_secret=STR)
@@ -134,6 +136,8 @@ VM_HOST = record(
     refreshed_at=maybe(MOMENT),
     project=STR,
     cluster=maybe(INT),
+    reserved_cores=INT,
+    reserved_memory=INT,
 )
 VIRTUAL_MACHINE = record(
     "VirtualMachine",
@@ -153,9 +157,47 @@ PLACEMENT = record(
     chosen=maybe(STR),
     chosen_id=maybe(INT),
     disks=array(record("PlacedDisk", label=STR, size=INT, tags=array(STR), storage_pool=STR)),
+    nics=array(
+        record(
+            "PlacedNic",
+            label=STR,
+            name=STR,
+            kind=STR,
+            interface=STR,
+            interface_id=maybe(INT),
+            vlan=maybe(INT),
+            vid=maybe(INT),
+            subnet=maybe(INT),
+            ip=maybe(STR),
+        )
+    ),
+    pinned_cores=array(INT),
+    huge_pages=array(record("PlacedPages", node=INT, page_size=INT, pages=INT)),
     fitting=array(record("FittingHost", host=STR, host_id=INT, score=NUMBER)),
     refused=array(record("RefusedHost", host=STR, host_id=INT, reasons=array(STR))),
     left_out=array(record("LeftOutHosts", hosts=INT, reason=STR)),
+)
+DIFFERENCE = record(
+    "Difference",
+    id=INT,
+    kind={"type": "string", "enum": [kind.value for kind in Kind]},
+    name=STR,
+    host_id=maybe(INT),
+    host_name=maybe(STR),
+    system_id=maybe(STR),
+    found=STR,
+    expected=STR,
+    remedy=STR,
+    mended_by={"type": "string", "enum": [by.value for by in By]},
+    etag=STR,
+    ours=BOOL,
+    data_at_risk=BOOL,
+    since=maybe(MOMENT),
+    first_seen_at=MOMENT,
+    last_seen_at=MOMENT,
+    sweeps=INT,
+    mended_at=maybe(MOMENT),
+    mended=maybe(STR),
 )
 EVENTS = record(
     "Events",

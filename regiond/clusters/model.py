@@ -86,7 +86,7 @@ def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
         ),
         used=Amounts(
             cores=sum(host.claimed.cores for host in known),
-            memory_mib=sum(host.claimed.memory_mib for host in known),
+            memory_mib=sum(host.all_memory_mib_claimed for host in known),
             storage_bytes=used_storage,
         ),
         storage_pools=pools,

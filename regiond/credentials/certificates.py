@@ -23,7 +23,7 @@ from common.errors import InvalidRequest
 KEY_BITS = 4096
 LIFETIME = timedelta(days=3650)
 ORGANISATION = "Innkeeper"
-_CLOCK_SKEW = timedelta(hours=1)  # valid for a machine whose clock is this much behind
+_CLOCK_SKEW = timedelta(days=1)  # valid for a machine whose clock is this much behind
 _LONGEST_NAME = 64
 
 

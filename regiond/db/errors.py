@@ -27,6 +27,13 @@ GONE = (
     ConnectionError,
     TimeoutError,
 )
+READ_ONLY = "read_only"
+DISK_FULL = "disk_full"
+_READ_ONLY_TEXT = (
+    "The database is read-only: reading goes on, nothing can be changed. A standby becomes writable when it is "
+    "promoted; otherwise somebody has set default_transaction_read_only. What was asked for was not done; ask again "
+    "then."
+)
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,  # NUL in a text
     asyncpg.UntranslatableCharacterError,  # NUL in JSON
@@ -51,7 +58,8 @@ def while_connecting(to: str) -> Iterator[None]:
 
 @contextmanager
 def while_using(connection: Db) -> Iterator[None]:
-    """DatabaseUnavailable when the connection or its server fails; InvalidRequest for a value no column can hold.
+    """DatabaseUnavailable when the connection or its server fails, or takes no writes (`details["reason"]` says
+    why); InvalidRequest for a value no column can hold.
 
     BadSettings for a user who may not do what we need. Other errors of a statement pass as they are.
     """
@@ -65,12 +73,25 @@ def while_using(connection: Db) -> Iterator[None]:
         if "value out of int" not in str(error):
             raise  # a wrong type: a bug
         raise InvalidRequest("A number is too large to be one of ours.") from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise read_only() from error
+    except asyncpg.DiskFullError as error:
+        raise DatabaseUnavailable(
+            f"The database's disk is full ({error}): nothing can be changed until there is room on the database's "
+            "machine. What was asked for was not done; ask again then.",
+            reason=DISK_FULL,
+        ) from error
     except GONE as error:
         raise DatabaseUnavailable(f"The database failed in the middle of a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:
         if not _is_lost(connection):
             raise  # a wrong use of the library: a bug
         raise DatabaseUnavailable(f"The connection to the database was lost: {_text(error)}") from error
+
+
+def read_only() -> DatabaseUnavailable:
+    """What every attempt to write would meet."""
+    return DatabaseUnavailable(_READ_ONLY_TEXT, reason=READ_ONLY)
 
 
 def _is_lost(connection: Db) -> bool:

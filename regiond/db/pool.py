@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -14,8 +14,8 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
-from common.errors import BadSettings, DatabaseUnavailable
-from regiond.db.errors import GONE, while_connecting, while_using
+from common.errors import BadSettings, Busy, DatabaseUnavailable
+from regiond.db.errors import GONE, READ_ONLY, read_only, while_connecting, while_using
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -32,7 +32,9 @@ OLDEST_POSTGRESQL = 15  # `unique nulls not distinct`
 CONNECT_DEADLINE_S = 10.0
 STATEMENT_DEADLINE_S = 25.0  # the server's own, shorter than the client's, so that its words arrive
 COMMAND_DEADLINE_S = 30.0
+NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
+_IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -50,6 +52,7 @@ class Database:
     ) -> None:
         self._pool = pool
         self._acquire_deadline_s = acquire_deadline_s
+        self._refused: str | None = None
         self.described = described  # host and database, for people; never the password
 
     @classmethod
@@ -90,6 +93,11 @@ class Database:
         try:
             with while_using(connection):
                 yield connection
+        except DatabaseUnavailable as error:
+            # A connection stays read-only when the database is not any more, and after the primary has moved.
+            if error.details.get("reason") == READ_ONLY:
+                await self._pool.expire_connections()
+            raise
         finally:
             await self._give_back(connection)
 
@@ -102,15 +110,18 @@ class Database:
     async def in_transaction(self, work: Callable[[Db], Awaitable[T]], *, tries: int = 4) -> T:
         """The result of `work`, run again in a new transaction when it lost a deadlock or a serialization conflict.
 
-        `work` has to have no effect outside the database. The last conflict goes up as it is.
+        `work` has to have no effect outside the database. Raises Busy when it lost `tries` times in a row.
         """
         for left in range(tries - 1, -1, -1):
             try:
                 async with self.transaction() as db:
                     return await work(db)
-            except CONFLICTS:
+            except CONFLICTS as error:
                 if not left:
-                    raise
+                    raise Busy(
+                        f"Others changed the same rows of the database at the same moment, {tries} times in a row: "
+                        "nothing was done. Ask again."
+                    ) from error
                 # At once, it could take the rows again before the winner wakes up, and they would meet anew.
                 await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311  # keeps two apart, no secret
         raise ValueError(f"tries={tries} is not at least 1")
@@ -119,6 +130,17 @@ class Database:
         """Return when the server answered one query."""
         async with self.connection() as db:
             await db.execute("select 1")
+
+    async def check_writable(self) -> None:
+        """Return when the server answered and takes writes. Raises DatabaseUnavailable."""
+        async with self.connection() as db:
+            if await db.fetchval(_IS_READ_ONLY):
+                raise read_only()
+
+    def refuse(self, why: str) -> None:
+        """Use the database no more: what is under way is cut off and rolled back, what comes gets `why` as an error."""
+        self._refused = why
+        self._pool.terminate()
 
     async def close(self, *, timeout_s: float = 10.0) -> None:
         """Wait up to `timeout_s` for connections in use to be given back, then cut them off. Harmless twice."""
@@ -129,6 +151,8 @@ class Database:
             self._pool.terminate()  # a server that does not answer cannot be said goodbye to
 
     async def _acquire(self) -> PoolConnectionProxy[Row]:
+        if self._refused is not None:
+            raise DatabaseUnavailable(self._refused)
         with while_connecting(self.described):
             try:
                 return await self._pool.acquire(timeout=self._acquire_deadline_s)
@@ -158,13 +182,18 @@ async def _nothing_to_reset(_: Db) -> None:
     the same."""
 
 
-async def connect(dsn: str, *, application_name: str) -> asyncpg.Connection[Row]:
-    """A connection of one's own, outside any pool and without a time limit on statements; close it yourself."""
+async def connect(
+    dsn: str, *, application_name: str, settings: Mapping[str, str] = NO_SETTINGS
+) -> asyncpg.Connection[Row]:
+    """A connection of one's own, outside any pool and without a time limit on statements; close it yourself.
+
+    `settings` are PostgreSQL's, for this session.
+    """
     with while_connecting(_described(dsn)):
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_DEADLINE_S,
-            server_settings={"application_name": application_name, "timezone": "UTC"},
+            server_settings={"application_name": application_name, "timezone": "UTC", **settings},
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from regiond.placement.place import Strategy
 
 DEFAULT_ZONE_ID = 1
 DEFAULT_POOL_ID = 0
@@ -23,9 +25,12 @@ class Zone:
 
 @frozen(kw_only=True)
 class ResourcePool:
+    """`strategy` is how machines for it are placed, `spread` or `pack`; None is the region's own way."""
+
     id: int
     name: str
     description: str
+    strategy: Strategy | None = None
 
 
 def check_group(name: str | None, description: str | None) -> None:
@@ -40,6 +45,13 @@ def check_group(name: str | None, description: str | None) -> None:
         wrong["description"] = ["The NUL character is not allowed."]
     if wrong:
         raise InvalidRequest.of(wrong)
+
+
+def check_strategy(strategy: str | None) -> None:
+    """Raises InvalidRequest; empty means the region's own, None a field that was not given."""
+    if strategy and strategy not in get_args(Strategy):
+        message = f"Select a valid choice. {strategy} is not one of the available choices."
+        raise InvalidRequest.of({"strategy": [message]})
 
 
 def _wrong_name(name: str) -> str | None:

@@ -13,7 +13,7 @@ from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups import store
-from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group
+from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group, check_strategy
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -50,10 +50,15 @@ class Groups:
 
     async def asked_pool_id(self, id_or_name: str | None) -> int | None:
         """The resource pool that a request names in its field `pool`, likewise."""
+        asked = await self.asked_pool(id_or_name)
+        return None if asked is None else asked.id
+
+    async def asked_pool(self, id_or_name: str | None) -> ResourcePool | None:
+        """The same, whole."""
         if id_or_name is None:
             return None
         try:
-            return (await self.pool(id_or_name)).id
+            return await self.pool(id_or_name)
         except NotFound:
             raise InvalidRequest.of({"pool": [NO_CHOICE]}) from None
 
@@ -103,25 +108,35 @@ class Groups:
         async with self._database.connection() as db:
             return await _pool(db, id_or_name)
 
-    async def create_pool(self, caller: Caller, name: str, description: str = "") -> ResourcePool:
+    async def create_pool(self, caller: Caller, name: str, description: str = "", strategy: str = "") -> ResourcePool:
+        """`strategy` is `spread`, `pack`, or empty for the region's own."""
         caller.require_admin()
         check_group(name, description)
+        check_strategy(strategy)
         async with self._database.transaction() as db:
             with _unique_name(f"There is a pool {name!r} already."):
-                made = await store.insert_pool(db, name, description)
+                made = await store.insert_pool(db, name, description, strategy)
             await Events.record(db, "pool_created", f"The pool {name!r} was created.", caller=caller)
             return made
 
     async def update_pool(
-        self, caller: Caller, id_or_name: str, *, new_name: str | None = None, description: str | None = None
+        self,
+        caller: Caller,
+        id_or_name: str,
+        *,
+        new_name: str | None = None,
+        description: str | None = None,
+        strategy: str | None = None,
     ) -> ResourcePool:
         """None keeps what is there. Raises NotFound."""
         caller.require_admin()
         check_group(new_name, description)
+        check_strategy(strategy)
         async with self._database.transaction() as db:
             pool = await _pool(db, id_or_name)
             with _unique_name(f"There is a pool {new_name!r} already."):
-                changed = _found(await store.update_pool(db, pool.id, new_name, description), "pool", id_or_name)
+                updated = await store.update_pool(db, pool.id, new_name, description, strategy)
+                changed = _found(updated, "pool", id_or_name)
             await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
             return changed
 

@@ -23,18 +23,22 @@ _MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
 _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
 _DELETE_ZONE = "delete from zone where id = $1"
 
-_POOLS = "select id, name, description from resource_pool order by name"
+_POOLS = "select id, name, description, strategy from resource_pool order by name"
 _POOL = """
-    select id, name, description from resource_pool
+    select id, name, description, strategy from resource_pool
      where name = $1 or id::text = $1
      order by (id::text = $1) desc
      limit 1
 """
-_INSERT_POOL = "insert into resource_pool (name, description) values ($1, $2) returning id, name, description"
+_INSERT_POOL = """
+    insert into resource_pool (name, description, strategy) values ($1, $2, nullif($3, ''))
+    returning id, name, description, strategy
+"""
 _UPDATE_POOL = """
-    update resource_pool set name = coalesce($2, name), description = coalesce($3, description)
+    update resource_pool set name = coalesce($2, name), description = coalesce($3, description),
+           strategy = case when $4::text is null then strategy else nullif($4, '') end
      where id = $1
-    returning id, name, description
+    returning id, name, description, strategy
 """
 _LOCK_POOL = "select from resource_pool where id = $1 for update"
 _POOL_USED = """
@@ -86,14 +90,18 @@ async def pool(db: Db, id_or_name: str) -> ResourcePool | None:
     return None if row is None else ResourcePool(**row)
 
 
-async def insert_pool(db: Db, name: str, description: str) -> ResourcePool:
-    row = await db.fetchrow(_INSERT_POOL, name, description)
+async def insert_pool(db: Db, name: str, description: str, strategy: str) -> ResourcePool:
+    """An empty `strategy` is the region's own."""
+    row = await db.fetchrow(_INSERT_POOL, name, description, strategy)
     assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
     return ResourcePool(**row)
 
 
-async def update_pool(db: Db, pool_id: int, new_name: str | None, description: str | None) -> ResourcePool | None:
-    row = await db.fetchrow(_UPDATE_POOL, pool_id, new_name, description)
+async def update_pool(
+    db: Db, pool_id: int, new_name: str | None, description: str | None, strategy: str | None
+) -> ResourcePool | None:
+    """None keeps what is there; an empty `strategy` is the region's own."""
+    row = await db.fetchrow(_UPDATE_POOL, pool_id, new_name, description, strategy)
     return None if row is None else ResourcePool(**row)
 
 

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from common.errors import NotFound
 from common.values import Guest
 from regiond.hosts import intake_store, store
-from regiond.hosts.intake import GuestRow, row_of
+from regiond.hosts.known import GuestRow, row_of
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -22,6 +22,13 @@ _OF_HOST = """
      order by g.id for no key update of g
 """
 _SERVER = "select server_id from vm_host where id = $1"
+_UNMARKED = """
+    update guest set marked_installation = null, marked_machine = null where id = $1 and machine_id is null
+"""
+_SHARED = """
+    select exists (select from vm_host h join vm_host other on other.server_id = h.server_id and other.id <> h.id
+                    where h.id = $1)
+"""
 
 
 @frozen(kw_only=True)
@@ -40,6 +47,11 @@ async def guests_of(db: Db, host_id: int) -> tuple[HostGuest, ...]:
     return tuple(HostGuest(id=id_, row=row) for id_, row in (await intake_store.rows_of(db, ids)).items())
 
 
+async def is_shared(db: Db, host_id: int) -> bool:
+    """Whether another host is on the same server."""
+    return await db.fetchval(_SHARED, host_id) is True
+
+
 async def take_over(db: Db, host_id: int, guest: Guest, machine_id: int) -> None:
     """The guest, as the host has just told it, is that machine from now on, and its claims are the machine's."""
     server_id = await db.fetchval(_SERVER, host_id)
@@ -56,6 +68,11 @@ async def take_back(db: Db, host_id: int, guest_id: int, machine_id: int, instal
     await intake_store.take_over(db, server_id, marked, machine_id)
 
 
-async def let_go(db: Db, machine_id: int) -> None:
+async def let_go(db: Db, machine_id: int, *, marked: bool = True) -> None:
     """The guest of the machine, if it has one, is foreign from now on and holds for itself what it takes."""
-    await intake_store.let_go(db, machine_id)
+    await intake_store.let_go(db, machine_id, marked=marked)
+
+
+async def unmarked(db: Db, guest_id: int) -> None:
+    """Our mark was taken off this guest, as the next look will find."""
+    await db.execute(_UNMARKED, guest_id)

@@ -8,78 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from attrs import evolve, field, frozen
 
-from common.values import Discovery, Guest, HostFacts, Mark, StoragePool
-from common.wire import to_plain
-
-Key = tuple[str, str]  # (project, the hypervisor's own id)
-
-
-@frozen(kw_only=True)
-class KnownMachine:
-    id: int
-    uuid: UUID
-    hostname: str
-    state: str
-    power_state: str
-    cores: int
-    memory_mib: int
-    on_this_host: bool
-    settled: bool  # no operation acts on it, and nothing changed since the discovery began
-    adopted: bool = False
-    on_this_server: bool = True  # False: on another member of the same cluster, as far as we knew
-
-
-@frozen(kw_only=True)
-class GuestRow:
-    """What is kept of a guest, in the shape of its row, so that rows and findings compare as values."""
-
-    project: str
-    guest_key: str
-    name: str
-    marked_installation: UUID | None
-    marked_machine: UUID | None
-    machine_id: int | None
-    power_state: str
-    cores: int
-    memory_mib: int
-    architecture: str
-    pinned_core_ids: tuple[int, ...]
-    huge_pages_backed: bool
-    disks: tuple[Mapping[str, Any], ...]
-    nics: tuple[Mapping[str, Any], ...]
-    kind: str = "vm"
-
-    @property
-    def key(self) -> Key:
-        return self.project, self.guest_key
-
-    def disk_bytes(self) -> dict[str, int]:
-        """Bytes by storage pool (its key); a disk in no pool of the host takes no room of any."""
-        held: dict[str, int] = {}
-        for disk in self.disks:
-            if disk["pool_id"] is not None:
-                held[disk["pool_id"]] = held.get(disk["pool_id"], 0) + int(disk["size_bytes"])
-        return held
-
-
-@frozen(kw_only=True)
-class Known:
-    """What the database holds about a server, read under its lock."""
-
-    installation_id: UUID
-    facts: HostFacts | None
-    storage_pools: Mapping[str, StoragePool]
-    guests: Mapping[Key, GuestRow]
-    machines: Mapping[UUID, KnownMachine]
-    fellow_members: frozenset[str] = frozenset()  # of the host's cluster, each a host of its own
-    marks_told: bool = True  # False where a listing shows our mark only in the names of volumes that we made
-    given_up: frozenset[UUID] = frozenset()  # tombstones
-    given_up_since: frozenset[UUID] = frozenset()  # those written after the discovery began
+from common.discovery import Discovery
+from common.values import Guest, HostFacts, Mark, StoragePool
+from regiond.hosts.counting import news_of_holdings, news_of_totals
+from regiond.hosts.holdings import Key, Resource, stock_of
+from regiond.hosts.known import GuestRow, Known, is_resized, row_of
+from regiond.hosts.untold import with_untold
+from regiond.hosts.unused import NOTHING_NEW, VolumeChanges, news_of_volumes
+from regiond.ledger.model import NOTHING_COUNTED, Held
+from regiond.machines.life import NEXT, Event, MachineState
 
 
 class Finding(StrEnum):
@@ -88,6 +29,7 @@ class Finding(StrEnum):
     MOVED = "machine_moved"  # by its cluster, to another member
     POWER = "machine_power_changed"
     RESIZED = "machine_resized"
+    RECOUNTED = "machine_recounted"  # its pins, huge pages or virtual functions are others
     LEFTOVER = "leftover_found"
     UNKNOWN_MARK = "unknown_marked_guest_found"
     SECOND_MARK = "second_marked_guest_found"  # a copy of a machine's guest took the mark along
@@ -117,8 +59,11 @@ class Changes:
     pools_missing: tuple[str, ...] = ()
     guests_written: tuple[GuestRow, ...] = ()
     guests_gone: tuple[Key, ...] = ()
+    totals_written: Mapping[Resource, int] = field(factory=dict)  # of counted resources; 0: it is there no more
+    held: tuple[tuple[GuestRow, Held], ...] = ()  # what machines and foreign guests hold from now on, but for storage
     machines: tuple[MachineFinding, ...] = ()
     leftovers: tuple[Leftover, ...] = field(default=())
+    volumes: VolumeChanges = NOTHING_NEW
 
     @property
     def none(self) -> bool:
@@ -131,20 +76,28 @@ def compare(found: Discovery, known: Known) -> Changes:
     unread = {problem.subject for problem in found.problems}  # it is there, and says too little of itself right now
     rows = _once_each([row for guest in found.guests for row in [_row(guest, known)] if row is not None], known)
     rows = [_with_known_disks(row, known) if row.name in unread else row for row in rows]
+    untold = {(guest.project, guest.guest_id) for guest in found.guests if not guest.fully_told}
+    rows = [with_untold(row, known) if row.key in untold else row for row in rows]
     seen = {row.key: row for row in rows}
     left_alone = {machine.id for machine in known.machines.values() if not machine.settled}
     written = tuple(row for row in rows if _is_news(row, known, left_alone))
     not_found = {key: row for key, row in known.guests.items() if key not in seen and row.name not in unread}
     kept = {row.machine_id for key, row in known.guests.items() if key not in seen and key not in not_found}
     gone = [key for key, row in not_found.items() if row.machine_id not in left_alone]
+    stock = stock_of(found.facts.numa_nodes, found.facts.network_cards)
+    is_other = _kept_facts(found.facts) != known.facts or stock.huge_memory_mib != known.huge_memory_mib
+    held = news_of_holdings(rows, {row.key for row in written}, stock, known, left_alone, gone)
     return Changes(
-        facts=_kept_facts(found.facts) if _kept_facts(found.facts) != known.facts else None,
+        facts=_kept_facts(found.facts) if is_other else None,
         pools_written=tuple(pool for key, pool in pools.items() if known.storage_pools.get(key) != pool),
         pools_missing=tuple(sorted(set(known.storage_pools) - set(pools))),
         guests_written=written,
         guests_gone=tuple(sorted(gone)),
-        machines=tuple(_machine_findings(rows, known, kept, _elsewhere(found, known))),
+        totals_written=news_of_totals(stock, known),
+        held=held,
+        machines=(*_machine_findings(rows, known, kept, _elsewhere(found, known)), *_recounted(held, known)),
         leftovers=tuple(_leftovers(written, rows, known)),
+        volumes=news_of_volumes(found, known.unused, known.installation_id),
     )
 
 
@@ -211,27 +164,6 @@ def _once_each(rows: Iterable[GuestRow], known: Known) -> list[GuestRow]:
     ]
 
 
-def row_of(guest: Guest, machine_id: int | None) -> GuestRow:
-    """The guest as it is kept."""
-    return GuestRow(
-        project=guest.project,
-        guest_key=guest.guest_id,
-        name=guest.name,
-        marked_installation=guest.mark.installation_id if guest.mark else None,
-        marked_machine=guest.mark.machine_id if guest.mark else None,
-        machine_id=machine_id,
-        power_state=guest.power.value,
-        cores=guest.cores,
-        memory_mib=guest.memory_mib,
-        architecture=guest.architecture,
-        pinned_core_ids=guest.pinned_core_ids,
-        huge_pages_backed=guest.huge_pages_backed,
-        disks=tuple(to_plain(disk) for disk in guest.disks),
-        nics=tuple(to_plain(nic) for nic in guest.nics),
-        kind=guest.kind,
-    )
-
-
 def _elsewhere(found: Discovery, known: Known) -> frozenset[UUID]:
     """Machines that a look at another member will find there: moved, so not missing."""
     return frozenset(
@@ -250,18 +182,27 @@ def _machine_findings(
             continue
         row = by_machine.get(machine.id)
         if row is None:
-            expected = machine.on_this_host and machine.state == "ready"
+            expected = machine.on_this_host and (MachineState(machine.state), Event.LOST) in NEXT
             if expected and machine.id not in kept and machine.uuid not in elsewhere:
                 yield MachineFinding(finding=Finding.MISSING, machine_id=machine.id, hostname=machine.hostname)
             continue
         if not machine.on_this_server:
             yield MachineFinding(finding=Finding.MOVED, machine_id=machine.id, hostname=machine.hostname, guest=row)
-        if machine.state == "missing":
+        if (MachineState(machine.state), Event.FOUND) in NEXT:
             yield MachineFinding(finding=Finding.RETURNED, machine_id=machine.id, hostname=machine.hostname, guest=row)
-        if (row.cores, row.memory_mib) != (machine.cores, machine.memory_mib) and row.cores and row.memory_mib:
+        if is_resized(row, machine):
             yield MachineFinding(finding=Finding.RESIZED, machine_id=machine.id, hostname=machine.hostname, guest=row)
         if row.power_state != machine.power_state:
             yield MachineFinding(finding=Finding.POWER, machine_id=machine.id, hostname=machine.hostname, guest=row)
+
+
+def _recounted(held: Iterable[tuple[GuestRow, Held]], known: Known) -> Iterable[MachineFinding]:
+    hostnames = {machine.id: machine.hostname for machine in known.machines.values()}
+    for row, now in held:
+        if row.machine_id is not None and now.counted != known.counted.get(row.machine_id, NOTHING_COUNTED):
+            yield MachineFinding(
+                finding=Finding.RECOUNTED, machine_id=row.machine_id, hostname=hostnames[row.machine_id], guest=row
+            )
 
 
 def _leftovers(written: Iterable[GuestRow], rows: Iterable[GuestRow], known: Known) -> Iterable[Leftover]:
@@ -277,7 +218,9 @@ def _leftovers(written: Iterable[GuestRow], rows: Iterable[GuestRow], known: Kno
         if row.marked_machine in known.given_up:
             yield Leftover(finding=Finding.LEFTOVER, machine_uuid=row.marked_machine, guest_name=row.name)
         elif row.key in news and _is_newly_marked(row, known):
-            yield Leftover(finding=Finding.UNKNOWN_MARK, machine_uuid=row.marked_machine, guest_name=row.name)
+            copied = row.marked_machine in known.elsewhere
+            finding = Finding.SECOND_MARK if copied else Finding.UNKNOWN_MARK
+            yield Leftover(finding=finding, machine_uuid=row.marked_machine, guest_name=row.name)
 
 
 def _is_newly_marked(row: GuestRow, known: Known) -> bool:

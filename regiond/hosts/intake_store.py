@@ -7,28 +7,41 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, evolve
 
+from common.discovery import Discovery
 from common.errors import WrongState
-from common.values import Discovery, DriverType, Guest, HostFacts
+from common.values import DriverType, Guest, HostFacts
 from common.wire import to_plain
-from regiond.hosts.intake import Changes, Finding, GuestRow, Key, Known, compare, row_of
-from regiond.hosts.known_store import POOLS, guest_row, read_known
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import unused_store
+from regiond.hosts.holding_store import held_by, tell_machine, write_held
+from regiond.hosts.holdings import Key, stock_of
+from regiond.hosts.intake import Changes, Finding, compare
+from regiond.hosts.known import GuestRow, Known, row_of
+from regiond.hosts.known_store import guest_row, read_known
 from regiond.ledger import store as ledger
-from regiond.ledger.store import GuestClaim
+from regiond.ledger.counted import set_totals
+from regiond.ledger.totals import retotal
+from regiond.machines import life_store
+from regiond.networks.cards import place_cards
+from regiond.networks.learn import learn
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _SERVER_OF_HOST = "select server_id from vm_host where id = $1"
+_HOST_NAME = "select name from vm_host where id = $1"
 _FIND_SERVER = "select id from server where identity = $1"
 _ADD_SERVER = """
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
-                        numa_nodes, network_cards, gpus)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                        numa_nodes, network_cards, gpus, huge_memory_mib)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     on conflict (identity) do nothing
 """
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
-                      emulated = $7, numa_nodes = $8, network_cards = $9, gpus = $10
+                      emulated = $7, numa_nodes = $8, network_cards = $9, gpus = $10,
+                      huge_memory_mib = $11
      where id = $1
 """
 _GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
@@ -69,6 +82,8 @@ _WRITE_GUESTS = """
 _FREE_MACHINE_GUESTS = """
     update guest set machine_id = null where machine_id = any($1::integer[])
 """
+# On the member that a cluster moved the machine away from: what stays there is for the next look there to find.
+_DROP_MOVED_GUESTS = "delete from guest where machine_id = any($1::integer[]) and server_id <> $2"
 _DROP_GUESTS = (
     "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
 )
@@ -107,7 +122,6 @@ _DEFAULT_POOL = """
        and (h.default_storage_pool_id is not null or exists (
             select 1 from storage_pool p where p.server_id = h.server_id and p.missing_since is null))
 """
-_MACHINE_STATE = "update machine set state = $2 where id = $1"
 _MACHINE_POWER = "update machine set power_state = $2 where id = $1"
 _MACHINE_SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
 
@@ -122,13 +136,15 @@ async def take_in(db: Db, host_id: int, driver: str, found: Discovery, began_at:
     changes = compare(found, known)
     if not changes.none:
         await _write(db, host_id, server_id, changes, known)
-        await ledger.retotal(db, server_id)
+        await retotal(db, server_id)
     await db.execute(_HOST_READY, host_id, to_plain(found.problems))
     await db.execute(
         _OFFERED_TO_GUESTS, host_id, to_plain(list(found.facts.networks)), to_plain(list(found.facts.profiles))
     )
     await db.execute(_TAGS_FOUND, host_id, list(found.facts.tags))
     await db.execute(_DEFAULT_POOL, host_id)
+    await learn(db, host_id, found.facts)
+    await place_cards(db, [one.machine_id for one in changes.machines if one.finding is Finding.MOVED])
     return changes
 
 
@@ -137,6 +153,7 @@ async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int) -> N
     server_id: int = await db.fetchval(_SERVER_OF_HOST, host_id)
     await ledger.lock_server(db, server_id)
     await _write_guests(db, server_id, (row_of(guest, machine_id),))
+    await retotal(db, server_id)  # a look may have taken it for a foreign guest while it was made
 
 
 async def rows_of(db: Db, guest_ids: list[int]) -> dict[int, GuestRow]:
@@ -147,30 +164,35 @@ async def rows_of(db: Db, guest_ids: list[int]) -> dict[int, GuestRow]:
 async def take_over(db: Db, server_id: int, row: GuestRow, machine_id: int) -> None:
     """The guest is that machine from now on, and the machine holds what the guest held: a fact, never refused."""
     await ledger.lock_server(db, server_id)
-    await _write_guests(db, server_id, (evolve(row, machine_id=machine_id),))
-    held = await _held(db, server_id, row)
-    await ledger.hold(
-        db, server_id=server_id, machine_id=machine_id, cores=row.cores, memory_mib=row.memory_mib, storage_bytes=held
-    )
-    await ledger.retotal(db, server_id)
+    ours = evolve(row, machine_id=machine_id)
+    held = await held_by(db, server_id, ours, row.key)
+    await _write_guests(db, server_id, (ours,))
+    await ledger.hold(db, server_id=server_id, machine_id=machine_id, held=held)
+    await tell_machine(db, machine_id, held)
+    await retotal(db, server_id)
 
 
-async def let_go(db: Db, machine_id: int) -> None:
-    """The guest of the machine, if it has one, is foreign from now on and holds for itself what it takes."""
+async def let_go(db: Db, machine_id: int, *, marked: bool = True) -> None:
+    """The guest of the machine, if it has one, is foreign from now on and holds for itself what it takes.
+
+    Not `marked`: our mark was taken off it, as the next look will find.
+    """
     found = await db.fetchrow(_GUEST_OF_MACHINE, machine_id)
-    await ledger.release_machine(db, machine_id)
+    if found is not None:  # once nobody else changes it, it may be another
+        await ledger.lock_server(db, found["server_id"])
+        found = await db.fetchrow(_GUEST_OF_MACHINE, machine_id)
     if found is None:
+        await ledger.release_machine(db, machine_id)
         return
-    server_id = found["server_id"]
+    server_id, foreign = found["server_id"], evolve(guest_row(found), machine_id=None)
+    if not marked:
+        foreign = evolve(foreign, marked_installation=None, marked_machine=None)
+    held = await held_by(db, server_id, foreign, machine_id)
+    await ledger.release_machine(db, machine_id)
     await ledger.lock_server(db, server_id)
-    await _write_guests(db, server_id, (evolve(guest_row(found), machine_id=None),))
-    await ledger.retotal(db, server_id)
-
-
-async def _held(db: Db, server_id: int, row: GuestRow) -> dict[int, int]:
-    """Bytes by storage pool, by the pools' row ids."""
-    pool_ids = {pool["pool_key"]: pool["id"] for pool in await db.fetch(POOLS, server_id)}
-    return {pool_ids[key]: size for key, size in row.disk_bytes().items() if key in pool_ids and size > 0}
+    await _write_guests(db, server_id, (foreign,))
+    await write_held(db, server_id, [(foreign, held)])
+    await retotal(db, server_id)
 
 
 async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:
@@ -191,6 +213,9 @@ async def _server(db: Db, host_id: int, identity: str, facts: HostFacts) -> int:
     await db.execute(_HOST_SERVER, host_id, server_id)
     if left_id is not None and left_id != server_id:
         await ledger.drop_server(db, left_id)
+        name = await db.fetchval(_HOST_NAME, host_id)
+        message = f"{name}: its address leads to another server now ({identity}); what is known of it was begun anew"
+        await Events.record(db, "host_server_changed", message, level=Level.WARNING, host_id=host_id)
     return server_id
 
 
@@ -205,6 +230,7 @@ def _server_columns(facts: HostFacts) -> tuple[object, ...]:
         to_plain(list(facts.numa_nodes)),
         to_plain(list(facts.network_cards)),
         to_plain(list(facts.gpus)),
+        stock_of(facts.numa_nodes, facts.network_cards).huge_memory_mib,
     )
 
 
@@ -221,6 +247,9 @@ async def _write(db: Db, host_id: int, server_id: int, changes: Changes, known: 
     await _drop_gone(db, server_id, changes.guests_gone)
     await _write_guests(db, server_id, changes.guests_written)
     await _write_machines(db, host_id, server_id, changes)
+    await set_totals(db, server_id, changes.totals_written)
+    await write_held(db, server_id, changes.held)
+    await unused_store.write(db, server_id, changes.volumes)
 
 
 async def _drop_gone(db: Db, server_id: int, gone: tuple[Key, ...]) -> None:
@@ -235,40 +264,29 @@ async def _drop_gone(db: Db, server_id: int, gone: tuple[Key, ...]) -> None:
 async def _write_guests(db: Db, server_id: int, rows: tuple[GuestRow, ...]) -> None:
     if not rows:
         return
-    pool_ids = {row["pool_key"]: row["id"] for row in await db.fetch(POOLS, server_id)}
     machine_ids = [row.machine_id for row in rows if row.machine_id is not None]
     if machine_ids:  # a machine whose guest has a new id of the hypervisor's must not be held by the old row
+        await db.execute(_DROP_MOVED_GUESTS, machine_ids, server_id)
         await db.execute(_FREE_MACHINE_GUESTS, machine_ids)
-    claims: list[GuestClaim] = []
-    no_longer_foreign: list[int] = []
     by_key = {row.key: row for row in rows}
     plain = [asdict(row, recurse=False) for row in by_key.values()]
-    for written in await db.fetch(_WRITE_GUESTS, server_id, plain):
-        row, guest_id = by_key[written["project"], written["guest_key"]], written["id"]
-        if row.machine_id is not None:
-            no_longer_foreign.append(guest_id)  # its machine holds the claims
-            continue
-        held = {pool_ids[key]: size for key, size in row.disk_bytes().items() if key in pool_ids}
-        claims.append(GuestClaim(guest_id=guest_id, cores=row.cores, memory_mib=row.memory_mib, storage_bytes=held))
-    await ledger.drop_guests(db, no_longer_foreign)
-    await ledger.write_guests(db, server_id, claims)
+    written = await db.fetch(_WRITE_GUESTS, server_id, plain)
+    ours = [one["id"] for one in written if by_key[one["project"], one["guest_key"]].machine_id is not None]
+    await ledger.drop_guests(db, ours)  # their machines hold the claims
 
 
 async def _write_machines(db: Db, host_id: int, server_id: int, changes: Changes) -> None:
     for found in changes.machines:
         match found.finding:
             case Finding.MISSING:
-                await db.execute(_MACHINE_STATE, found.machine_id, "missing")
+                await life_store.looked_at(db, found.machine_id, there=False)
             case Finding.MOVED:
                 await db.execute(_MOVE_MACHINE, found.machine_id, host_id)
                 await db.execute(_MOVE_DISKS, found.machine_id, server_id)
                 await ledger.move_machine(db, found.machine_id, server_id)
             case Finding.RETURNED:
-                await db.execute(_MACHINE_STATE, found.machine_id, "ready")
+                await life_store.looked_at(db, found.machine_id, there=True)
             case Finding.POWER if found.guest is not None:
                 await db.execute(_MACHINE_POWER, found.machine_id, found.guest.power_state)
             case Finding.RESIZED if found.guest is not None:
                 await db.execute(_MACHINE_SIZE, found.machine_id, found.guest.cores, found.guest.memory_mib)
-                await ledger.resize_machine(
-                    db, found.machine_id, cores=found.guest.cores, memory_mib=found.guest.memory_mib
-                )

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from common.discovery import Discovery
 from common.hardware import Gpu, NetworkCard
-from common.values import Discovery, HostFacts, NumaNode, StoragePool
+from common.values import HostFacts, NumaNode, StoragePool
 from common.wire import from_plain
-from regiond.hosts.intake import GuestRow, Known, KnownMachine
+from regiond.hosts import unused_store
+from regiond.hosts.holding_store import read_counted, read_totals
+from regiond.hosts.known import GuestRow, Known, KnownMachine
 
 if TYPE_CHECKING:
     import asyncpg
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _SERVER = "select * from server where id = $1"
-POOLS = """
+_POOLS = """
     select id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes, missing_since
       from storage_pool where server_id = $1
 """
@@ -39,16 +42,19 @@ _FELLOW_MEMBERS = """
 _TOMBSTONES = """
     select machine_uuid, given_up_at >= $2 as since from tombstone where machine_uuid = any($1::uuid[])
 """
+_MARKED = "select uuid from machine where uuid = any($1::uuid[])"
 _INSTALLATION = "select id from installation"
 
 
 async def read_known(db: Db, server_id: int, host_id: int, found: Discovery, began_at: datetime) -> Known:
     marked = [guest.mark.machine_id for guest in found.guests if guest.mark]
     tombstones = await db.fetch(_TOMBSTONES, marked, began_at) if marked else []
+    alive = await db.fetch(_MARKED, marked) if marked else []
     server = await db.fetchrow(_SERVER, server_id)
     guests = [guest_row(row) for row in await db.fetch(_GUESTS, server_id)]
     machines = [KnownMachine(**dict(row)) for row in await db.fetch(_MACHINES, server_id, host_id, began_at)]
-    pools = [row for row in await db.fetch(POOLS, server_id) if row["missing_since"] is None]
+    pools = [row for row in await db.fetch(_POOLS, server_id) if row["missing_since"] is None]
+    counted = await read_counted(db, server_id, [machine.id for machine in machines])
     installation_id: UUID = await db.fetchval(_INSTALLATION)
     return Known(
         installation_id=installation_id,
@@ -56,9 +62,14 @@ async def read_known(db: Db, server_id: int, host_id: int, found: Discovery, beg
         storage_pools={row["pool_key"]: _pool(row) for row in pools},
         guests={row.key: row for row in guests},
         machines={machine.uuid: machine for machine in machines},
+        elsewhere=frozenset(row["uuid"] for row in alive) - {machine.uuid for machine in machines},
         fellow_members=frozenset(row["member"] for row in await db.fetch(_FELLOW_MEMBERS, host_id)),
         given_up=frozenset(row["machine_uuid"] for row in tombstones),
         given_up_since=frozenset(row["machine_uuid"] for row in tombstones if row["since"]),
+        huge_memory_mib=server["huge_memory_mib"] if server is not None else 0,
+        counted_totals=await read_totals(db, server_id),
+        counted=counted,
+        unused=await unused_store.read_known(db, server_id, found, began_at),
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.discovery import Problem
+from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkCard
-from common.values import DriverType, HostNetwork, NumaNode, Problem, Profile
+from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.groups.model import ResourcePool, Zone
 
 MASK = "********"  # stands for a secret that is not shown; sent back, it changes nothing
@@ -56,7 +58,10 @@ class StoragePoolView:
 
 @frozen(kw_only=True)
 class HostView:
-    """`total` is None until the first good discovery; `used` counts guests of the host's project, `claimed` all."""
+    """`total` is None until the first good discovery; `used` counts guests of the host's project, `claimed` all.
+
+    `claimed` memory is general memory; what is claimed of huge pages is apart.
+    """
 
     id: int
     name: str
@@ -81,6 +86,10 @@ class HostView:
     total: Amounts | None = None
     used: Amounts = field(factory=Amounts)
     claimed: Amounts = field(factory=Amounts)
+    reserved_cores: int = 0  # kept for the host itself
+    reserved_memory_mib: int = 0
+    huge_memory_mib: int = 0  # the part of its memory that is in huge pages
+    huge_memory_mib_claimed: int = 0
     storage_pools: tuple[StoragePoolView, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
     profiles: tuple[Profile, ...] = ()
@@ -96,6 +105,10 @@ class HostView:
     problems: tuple[Problem, ...] = ()
     refreshed_at: datetime | None = None
     created_at: datetime
+
+    @property
+    def all_memory_mib_claimed(self) -> int:
+        return self.claimed.memory_mib + self.huge_memory_mib_claimed
 
 
 @frozen(kw_only=True)
@@ -127,6 +140,8 @@ class NewHost:
     tags: tuple[str, ...] = ()
     cpu_over_commit_ratio: float = 1.0
     memory_over_commit_ratio: float = 1.0
+    reserved_cores: int = 0
+    reserved_memory_mib: int = 0
     default_macvlan_mode: str | None = None
     power_pass: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
@@ -146,6 +161,8 @@ class HostChange:
     tags: tuple[str, ...] | None = None
     cpu_over_commit_ratio: float | None = None
     memory_over_commit_ratio: float | None = None
+    reserved_cores: int | None = None
+    reserved_memory_mib: int | None = None
     project: str | None = None
     default_storage_pool: str | None = None  # the pool's key, or its name
     default_macvlan_mode: str | None = None
@@ -153,6 +170,23 @@ class HostChange:
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
+
+
+def check_reserve(change: HostChange, host: HostView) -> None:
+    """Raises InvalidRequest when more is to be kept for the host than it has. No bounds while that is unknown."""
+    if host.total is None:
+        return
+    wanted = {
+        "reserved_cores": (change.reserved_cores, host.total.cores),
+        "reserved_memory": (change.reserved_memory_mib, host.total.memory_mib),
+    }
+    wrong = {
+        name: [f"Ensure this value is less than or equal to {most}."]
+        for name, (amount, most) in wanted.items()
+        if amount is not None and amount > most
+    }
+    if wrong:
+        raise InvalidRequest.of(wrong)
 
 
 ParametersView = dict[str, str]

@@ -1,7 +1,8 @@
-"""What each NUMA node of a server has, and what guests that are pinned to its cores use of it. Pure.
+"""What each NUMA node of a server has, and what is claimed of it: the sums of the ledger's claims. Pure.
 
-A guest without pins runs wherever the hypervisor likes, so it counts on no node. Virtual functions belong to the node
-of their card, whoever has them.
+Claims of cores and huge pages say on which node they are; those of virtual functions are on the node of their card.
+General memory is claimed of the whole server: a guest with pins has it on the nodes of its pins, in proportion to
+those, and one without has it wherever the hypervisor likes, so that counts on no node.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from common.hardware import NetworkCard
-from common.values import HugePages, NumaNode
+from common.values import NumaNode
+from regiond.ledger.model import NOTHING_COUNTED, Counted, read_pages_key
 
 
 @frozen(kw_only=True)
-class PlacedGuest:
-    """A guest that has pins or virtual functions. `ours`: it is a machine. `ports` name the cards of the functions."""
+class Holding:
+    """What one guest holds by node. `ours`: it is a machine. `guest_id` is None while its guest is not made yet."""
 
-    id: int
+    guest_id: int | None
     ours: bool
-    memory_mib: int
-    pinned_core_ids: frozenset[int] = frozenset()
-    huge_pages_backed: bool = False
-    ports: tuple[str, ...] = ()  # once for each virtual function
+    general_mib: int = 0
+    counted: Counted = NOTHING_COUNTED
 
 
 @frozen(kw_only=True)
@@ -70,7 +70,7 @@ class CardShare:
 
 @frozen(kw_only=True)
 class NodeView:
-    """`general_mib` is the memory that is in no huge page; `guest_ids` those with a pin or a virtual function here."""
+    """`general_mib` is the memory that is in no huge page; `guest_ids` those with a pin, huge page or function here."""
 
     node_id: int
     cores: CoreShare
@@ -82,18 +82,18 @@ class NodeView:
 
 
 def view_of(
-    nodes: Iterable[NumaNode], cards: Sequence[NetworkCard], guests: Iterable[PlacedGuest]
+    nodes: Iterable[NumaNode], cards: Sequence[NetworkCard], holdings: Iterable[Holding]
 ) -> tuple[NodeView, ...]:
-    """By node id. What is taken of all nodes together is what the guests were given: no MiB is lost by rounding."""
+    """By node id. What is taken of all nodes together is what the guests hold: no MiB is lost by rounding."""
     nodes = sorted(nodes, key=lambda node: node.node_id)
-    guests = sorted(guests, key=lambda guest: guest.id)
-    memory = {guest.id: _memory_by_node(guest, nodes) for guest in guests}
+    holdings = list(holdings)
+    general = [(holding, _general_by_node(holding, nodes)) for holding in holdings]
     return tuple(
         _node_view(
             node,
             [card for card in cards if _is_on(card, node, nodes)],
-            guests,
-            [(guest, memory[guest.id][node.node_id]) for guest in guests],
+            holdings,
+            [(holding, mib[node.node_id]) for holding, mib in general],
         )
         for node in nodes
     )
@@ -102,50 +102,48 @@ def view_of(
 def _node_view(
     node: NumaNode,
     cards: Sequence[NetworkCard],
-    guests: Sequence[PlacedGuest],
-    memory: Sequence[tuple[PlacedGuest, int]],
+    holdings: Sequence[Holding],
+    general: Sequence[tuple[Holding, int]],
 ) -> NodeView:
-    default = _default_pages(node)
-    reserved_kib = sum(pages.size_kib * pages.total for pages in node.huge_pages)
-    on_pages = [(guest, mib) for guest, mib in memory if guest.huge_pages_backed and default is not None]
-    general = [(guest, mib) for guest, mib in memory if not (guest.huge_pages_backed and default is not None)]
-    ports = {port.name for card in cards for port in card.ports}
-    here = {*node.core_ids}
+    huge_kib = sum(pages.size_kib * pages.total for pages in node.huge_pages)
+    here = [holding for holding in holdings if _is_here(holding.counted, node, cards)]
     return NodeView(
         node_id=node.node_id,
-        cores=_cores(node, guests),
+        cores=_cores(node, holdings),
         memory_mib=node.memory_mib,
-        general_mib=_share(max(0, node.memory_mib * 1024 - reserved_kib) // 1024, general),
-        huge_pages=tuple(_pages(pages, on_pages if pages == default else ()) for pages in node.huge_pages),
-        cards=tuple(_card(card, guests) for card in cards),
-        guest_ids=tuple(guest.id for guest in guests if guest.pinned_core_ids & here or ports & {*guest.ports}),
+        general_mib=_share(max(0, node.memory_mib * 1024 - huge_kib) // 1024, general),
+        huge_pages=_pages(node, holdings),
+        cards=tuple(_card(card, holdings) for card in cards),
+        guest_ids=tuple(sorted(holding.guest_id for holding in here if holding.guest_id is not None)),
     )
 
 
-def _memory_by_node(guest: PlacedGuest, nodes: Sequence[NumaNode]) -> dict[int, int]:
+def _general_by_node(holding: Holding, nodes: Sequence[NumaNode]) -> dict[int, int]:
     """MiB by node id, in proportion to the pins on each, to less than 1 MiB: differences of running sums."""
+    pinned = {*holding.counted.pinned_core_ids}
     portions, pins, before = {}, 0, 0
     for node in nodes:
-        pins += len(guest.pinned_core_ids & {*node.core_ids})
-        upto = guest.memory_mib * pins // max(1, len(guest.pinned_core_ids))
+        pins += len(pinned & {*node.core_ids})
+        upto = holding.general_mib * pins // max(1, len(pinned))
         portions[node.node_id] = upto - before
         before = upto
     return portions
-
-
-def _default_pages(node: NumaNode) -> HugePages | None:
-    """Guests do not say which size they use: it is taken to be the smallest that there are pages of."""
-    return min((pages for pages in node.huge_pages if pages.total), key=lambda pages: pages.size_kib, default=None)
 
 
 def _is_on(card: NetworkCard, node: NumaNode, nodes: Sequence[NumaNode]) -> bool:
     return card.numa_node == node.node_id or (card.numa_node is None and len(nodes) == 1)
 
 
-def _cores(node: NumaNode, guests: Iterable[PlacedGuest]) -> CoreShare:
+def _is_here(counted: Counted, node: NumaNode, cards: Iterable[NetworkCard]) -> bool:
+    ports = {port.name for card in cards for port in card.ports}
+    on_pages = any(read_pages_key(key)[0] == node.node_id for key in counted.huge_pages)
+    return on_pages or bool({*counted.pinned_core_ids} & {*node.core_ids} or ports & {*counted.functions})
+
+
+def _cores(node: NumaNode, holdings: Iterable[Holding]) -> CoreShare:
     pinned: dict[bool, set[int]] = {True: set(), False: set()}
-    for guest in guests:
-        pinned[guest.ours] |= guest.pinned_core_ids & {*node.core_ids}
+    for holding in holdings:
+        pinned[holding.ours] |= {*holding.counted.pinned_core_ids} & {*node.core_ids}
     return CoreShare(
         total=tuple(sorted(node.core_ids)),
         used_by_ours=tuple(sorted(pinned[True])),
@@ -154,21 +152,34 @@ def _cores(node: NumaNode, guests: Iterable[PlacedGuest]) -> CoreShare:
     )
 
 
-def _pages(pages: HugePages, used: Iterable[tuple[PlacedGuest, int]]) -> PagesShare:
-    counted = [(guest, -(-mib * 1024 // pages.size_kib)) for guest, mib in used]
-    return PagesShare(size_kib=pages.size_kib, pages=_share(pages.total, counted))
+def _pages(node: NumaNode, holdings: Iterable[Holding]) -> tuple[PagesShare, ...]:
+    """Every size that there are pages of, then those that are claimed and not there any more."""
+    used: dict[int, list[tuple[Holding, int]]] = {pages.size_kib: [] for pages in node.huge_pages}
+    for holding in holdings:
+        for key, pages in sorted(holding.counted.huge_pages.items()):
+            node_id, size_kib = read_pages_key(key)
+            if node_id == node.node_id:
+                used.setdefault(size_kib, []).append((holding, pages))
+    totals = {pages.size_kib: pages.total for pages in node.huge_pages}
+    return tuple(
+        PagesShare(size_kib=size_kib, pages=_share(totals.get(size_kib, 0), used[size_kib]))
+        for size_kib in (*totals, *sorted(used.keys() - totals.keys()))
+    )
 
 
-def _card(card: NetworkCard, guests: Iterable[PlacedGuest]) -> CardShare:
+def _card(card: NetworkCard, holdings: Iterable[Holding]) -> CardShare:
     names = {port.name for port in card.ports}
-    taken = [(guest, sum(port in names for port in guest.ports)) for guest in guests]
+    taken = [
+        (holding, sum(functions for port, functions in holding.counted.functions.items() if port in names))
+        for holding in holdings
+    ]
     return CardShare(card=card, functions=_share(card.virtual_functions, taken))
 
 
-def _share(total: int, used: Iterable[tuple[PlacedGuest, int]]) -> Share:
+def _share(total: int, used: Iterable[tuple[Holding, int]]) -> Share:
     used = list(used)
     return Share(
         total=total,
-        used_by_ours=sum(amount for guest, amount in used if guest.ours),
-        used_by_others=sum(amount for guest, amount in used if not guest.ours),
+        used_by_ours=sum(amount for holding, amount in used if holding.ours),
+        used_by_others=sum(amount for holding, amount in used if not holding.ours),
     )

@@ -10,9 +10,10 @@ from uuid import UUID
 import structlog
 from attrs import frozen
 
+from common.discovery import Discovery
 from common.errors import DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
 from common.rpc.commands import HOST_IDENTIFY, HostCall
-from common.values import Discovery, DriverType, HostFacts, Mark
+from common.values import DriverType, HostFacts, Mark
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
@@ -29,6 +30,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0
+AGAIN_S = 1.0  # until the next look, where what the last one found may be over already
 
 
 @frozen(kw_only=True)
@@ -112,7 +114,7 @@ class Refresher:
         restored = await self._restore(db, host_id)
         await schedule_store.set_refreshed(db, host_id)
         for machine in changes.machines:
-            level = Level.WARNING if machine.finding in (Finding.MISSING, Finding.RESIZED) else Level.INFO
+            level = Level.WARNING if machine.finding in _WARNED else Level.INFO
             message = f"{machine.hostname}: {_SAYS[machine.finding]} on {link.name}"
             await Events.record(db, machine.finding.value, message, level=level, host_id=host_id)
         for leftover in changes.leftovers:
@@ -160,16 +162,29 @@ class Refresher:
                 level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
                 kind, message = f"host_{error.code}", f"{link.name}: {error.message}"
                 await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+        if isinstance(error, RackUnreachable):
+            await self._look_again_if_reached(host_id)
+
+    async def _look_again_if_reached(self, host_id: int) -> None:
+        """A rack that came in before this was written down has taken the host for ready, and left it at that."""
+        try:
+            await self._calls.require(host_id)
+        except RackUnreachable:
+            return  # the one that comes in later sees that nobody reaches it, and has it looked at
+        async with self._database.connection() as db:
+            await schedule_store.refresh_soon(db, host_id, AGAIN_S)
 
 
 _LEFT_ALONE = {
     Finding.UNKNOWN_MARK: "no such machine is known",
     Finding.SECOND_MARK: "another guest is that machine (a copy?)",
 }
+_WARNED = (Finding.MISSING, Finding.RESIZED, Finding.RECOUNTED)
 _SAYS = {
     Finding.MISSING: "its guest is missing",
     Finding.MOVED: "its guest was moved by its cluster and is now",
     Finding.RETURNED: "its guest is back",
     Finding.POWER: "its power state has changed",
     Finding.RESIZED: "its cores or memory were changed",
+    Finding.RECOUNTED: "its pinned cores, huge pages or virtual functions were changed",
 }

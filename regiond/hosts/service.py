@@ -20,7 +20,7 @@ from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts import addresses, intake_store, store, view_store
 from regiond.hosts.credentialing import Credentialing
-from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
+from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_reserve
 from regiond.hosts.numa import NodeView, view_of
 from regiond.hosts.parameters import parameters_of
 from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
@@ -101,7 +101,8 @@ class Hosts:
             host_id = await store.insert(
                 db, name=name, driver=new.driver, address=address.normalised, project=project, zone_id=zone_id,
                 pool_id=pool_id, tags=_with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
-                memory_over_commit_ratio=new.memory_over_commit_ratio, default_macvlan_mode=new.default_macvlan_mode,
+                memory_over_commit_ratio=new.memory_over_commit_ratio, reserved_cores=new.reserved_cores,
+                reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
                 system_id=new_system_id(), public_key=prepared.public_key,
             )  # fmt: skip
             await self._credentialing.keep(db, host_id, address, prepared, new.driver)
@@ -117,6 +118,7 @@ class Hosts:
             raise InvalidRequest.of({"type": [_TYPE_FIXED]})
         if change.project is not None and change.project != before.project:
             raise InvalidRequest.of({"project": [_PROJECT_FIXED]})
+        check_reserve(change, before)
         address = None
         if change.address is not None:
             parsed = addresses.parse(before.driver, change.address, simulated_allowed=self._simulated_allowed)
@@ -129,7 +131,8 @@ class Hosts:
                 db, host_id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
                 tags=None if change.tags is None else _with_console_tag(change.tags),
                 cpu_over_commit_ratio=change.cpu_over_commit_ratio,
-                memory_over_commit_ratio=change.memory_over_commit_ratio, default_storage_pool_id=storage_pool_id,
+                memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
+                reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
                 default_macvlan_mode=change.default_macvlan_mode,
             )  # fmt: skip
             if address is not None:
@@ -207,8 +210,8 @@ class Hosts:
         """The NUMA nodes of the server by id; empty until the first good look at it. Raises NotFound."""
         async with self._database.connection() as db:
             host = await view_store.read(db, host_id)
-            placed = await view_store.placed_guests(db, host_id)
-        return view_of(host.numa_nodes, host.network_cards, placed)
+            held = await view_store.holdings(db, host_id)
+        return view_of(host.numa_nodes, host.network_cards, held)
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
         """How the host is reached, every value a text. Secrets that we made are never among them."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from common.errors import DriverFailed
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
-from regiond.hosts.refresh import Refresher
+from regiond.hosts import schedule_store, store
+from regiond.hosts.refresh import AGAIN_S, Refresher
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.work import Journal, Outcome
 from regiond.racks.calls import HostCalls
@@ -40,13 +40,15 @@ class RefreshHost:
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Nothing was changed; the host says why it could not be taken in."""
+        """Nothing was changed; the host says why it could not be taken in, until another look: this may come late, when
+        the region that looked has died."""
         host_id, code = operation.host_id, operation.error_code
         if host_id is None or code is None or operation.cancel_requested:
             return Outcome()
 
         async def record(db: Db) -> None:
             await store.set_unreachable(db, host_id, code, operation.error_message or "")
+            await schedule_store.refresh_soon(db, host_id, AGAIN_S)
 
         return Outcome(record=record)
 

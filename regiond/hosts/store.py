@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _INSERT = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
-                         memory_over_commit_ratio, default_macvlan_mode, system_id, public_key)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                         memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode,
+                         system_id, public_key)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     returning id
 """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
@@ -30,8 +31,9 @@ _UPDATE = """
            pool_id = coalesce($5, pool_id), tags = coalesce($6, tags),
            cpu_over_commit_ratio = coalesce($7, cpu_over_commit_ratio),
            memory_over_commit_ratio = coalesce($8, memory_over_commit_ratio),
-           default_storage_pool_id = coalesce($9, default_storage_pool_id),
-           default_macvlan_mode = coalesce($10, default_macvlan_mode)
+           reserved_cores = coalesce($9, reserved_cores), reserved_memory_mib = coalesce($10, reserved_memory_mib),
+           default_storage_pool_id = coalesce($11, default_storage_pool_id),
+           default_macvlan_mode = coalesce($12, default_macvlan_mode)
      where id = $1
 """
 _POOL_OF_HOST = """
@@ -118,6 +120,8 @@ async def insert(
     tags: Sequence[str],
     cpu_over_commit_ratio: float,
     memory_over_commit_ratio: float,
+    reserved_cores: int,
+    reserved_memory_mib: int,
     default_macvlan_mode: str | None,
     system_id: str,
     public_key: str | None,
@@ -127,7 +131,8 @@ async def insert(
         async with db.transaction():
             host_id: int = await db.fetchval(
                 _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
-                memory_over_commit_ratio, default_macvlan_mode, system_id, public_key,
+                memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
+                public_key,
             )  # fmt: skip
             await db.execute(_SCHEDULE, host_id)
     except asyncpg.UniqueViolationError as error:
@@ -156,6 +161,8 @@ async def update(
     tags: Sequence[str] | None,
     cpu_over_commit_ratio: float | None,
     memory_over_commit_ratio: float | None,
+    reserved_cores: int | None,
+    reserved_memory_mib: int | None,
     default_storage_pool_id: int | None,
     default_macvlan_mode: str | None,
 ) -> None:
@@ -164,7 +171,8 @@ async def update(
         async with db.transaction():
             await db.execute(
                 _UPDATE, host_id, name, address, zone_id, pool_id, None if tags is None else list(tags),
-                cpu_over_commit_ratio, memory_over_commit_ratio, default_storage_pool_id, default_macvlan_mode,
+                cpu_over_commit_ratio, memory_over_commit_ratio, reserved_cores, reserved_memory_mib,
+                default_storage_pool_id, default_macvlan_mode,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         raise _twice(name or str(host_id)) from error

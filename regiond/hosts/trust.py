@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from common.certificates import fingerprint, load_certificate, utc_now
+from common.discovery import Discovery
 from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
 from common.rpc.commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
-from common.values import Discovery, DriverType, HostAccess, PeerIdentity
+from common.values import DriverType, HostAccess, PeerIdentity
 from regiond.credentials import key_pair_store
 from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.service import Credentials

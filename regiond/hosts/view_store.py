@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from common.discovery import Problem
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkCard
-from common.values import DriverType, HostNetwork, NicKind, NumaNode, Problem, Profile
+from common.values import DriverType, HostNetwork, NumaNode, Profile
 from common.wire import from_plain
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
-from regiond.hosts.numa import PlacedGuest
+from regiond.hosts.numa import Holding
+from regiond.ledger.model import counted_of
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 _HOSTS = """
     select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
-           s.cores, s.memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes, s.network_cards, s.gpus,
+           s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes,
+           s.network_cards, s.gpus,
+           (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from counted_resource r
+             where r.server_id = s.id and r.resource = 'huge_pages')::bigint as huge_memory_mib_claimed,
            v.refreshed_at, k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
       from vm_host h
       join zone z on z.id = h.zone_id
@@ -44,11 +49,17 @@ _STORAGE_POOLS = """
 _ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
 _STORAGE_POOLS_OF_ONE = _STORAGE_POOLS + " and h.id = $1 order by p.id"
 
-# What the guests of the host's own project hold: MAAS's "used".
+# What the guests of the host's own project hold: MAAS's "used". Memory is all of theirs, huge pages or not.
 _USED = """
     select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
       from vm_host h
-      join claim c on c.server_id = h.server_id
+      join lateral (
+           select machine_id, guest_id, resource, storage_pool_id, amount from claim
+            where server_id = h.server_id and key is null
+            union all
+           select distinct b.machine_id, b.guest_id, 'memory_mib', null::integer, coalesce(m.memory_mib, g.memory_mib)
+             from claim b left join machine m on m.id = b.machine_id left join guest g on g.id = b.guest_id
+            where b.server_id = h.server_id and b.resource = 'huge_pages') c on true
       left join machine m on m.id = c.machine_id
       left join guest g on g.id = c.guest_id
      where (m.host_id = h.id or g.project = h.project)
@@ -68,11 +79,11 @@ _GUESTS = """
      order by g.id
 """
 
-_PLACED_GUESTS = """
-    select g.id, g.machine_id is not null as ours, g.memory_mib, g.pinned_core_ids, g.huge_pages_backed, g.nics
-      from vm_host h join guest g on g.server_id = h.server_id
-     where h.id = $1 and (g.pinned_core_ids <> '{}' or g.nics @> '[{"kind": "sriov"}]')
-     order by g.id
+_HOLDINGS = """
+    select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
+      from vm_host h join claim c on c.server_id = h.server_id left join guest g on g.machine_id = c.machine_id
+     where h.id = $1 and c.resource not in ('cores', 'storage_bytes')
+     order by c.id
 """
 
 
@@ -113,18 +124,20 @@ async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, .
     )
 
 
-async def placed_guests(db: Db, host_id: int) -> tuple[PlacedGuest, ...]:
-    """Those of its whole server that have pins or virtual functions, whosever they are."""
+async def holdings(db: Db, host_id: int) -> tuple[Holding, ...]:
+    """Of all guests of its whole server that have pins, huge pages or virtual functions, whosever they are."""
+    claims = defaultdict(list)
+    for row in await db.fetch(_HOLDINGS, host_id):
+        claims[row["machine_id"], row["guest_id"]].append((row["resource"], row["key"], row["amount"]))
     return tuple(
-        PlacedGuest(
-            id=row["id"],
-            ours=row["ours"],
-            memory_mib=row["memory_mib"],
-            pinned_core_ids=frozenset(row["pinned_core_ids"]),
-            huge_pages_backed=row["huge_pages_backed"],
-            ports=tuple(nic["source"] for nic in row["nics"] if nic["kind"] == NicKind.SRIOV.value),
+        Holding(
+            guest_id=guest_id,
+            ours=machine_id is not None,
+            general_mib=sum(amount for resource, _, amount in rows if resource == "memory_mib"),
+            counted=counted_of(rows),
         )
-        for row in await db.fetch(_PLACED_GUESTS, host_id)
+        for (machine_id, guest_id), rows in claims.items()
+        if any(key is not None for _, key, _ in rows)
     )
 
 
@@ -167,6 +180,10 @@ def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.R
             memory_mib=row["memory_mib_claimed"] or 0,
             storage_bytes=sum(pool.claimed_bytes for pool in views),
         ),
+        reserved_cores=row["reserved_cores"],
+        reserved_memory_mib=row["reserved_memory_mib"],
+        huge_memory_mib=row["huge_memory_mib"] or 0,
+        huge_memory_mib_claimed=row["huge_memory_mib_claimed"] or 0,
         storage_pools=views,
         networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
         profiles=tuple(from_plain(profile, Profile) for profile in row["profiles"]),

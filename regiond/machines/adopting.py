@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
-from common.errors import InvalidRequest, OutOfCapacity
+from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.values import DriverType, Mark
 from common.wire import to_plain
 from regiond.accounts.model import Caller
@@ -19,9 +19,9 @@ from regiond.hosts.service import Hosts
 from regiond.machines import adoption_store, forgotten, store
 from regiond.machines.adoption_store import Named, Standing
 from regiond.machines.model import Adopted, AdoptRequest, ForgottenMachine, MachineView
-from regiond.machines.service import check_settled
+from regiond.machines.opening import check_settled
+from regiond.machines.requests import MAX_FAILURES, request_of
 from regiond.machines.spec import known_spec
-from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.names import check_hostname, legal_hostname, new_system_id
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind
@@ -95,23 +95,13 @@ class Adoption:
         if need_rack and machine.host_id is not None:
             await self._calls.require(machine.host_id)
         async with self._database.transaction() as db:
-            operation_id = await self._open_forget(db, machine, caller.account_id)
+            operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
         return await self._operations.read(operation_id)
 
     async def forgotten(self) -> tuple[ForgottenMachine, ...]:
         """Machines whose host was removed while their guests stayed, the longest forgotten first."""
         async with self._database.connection() as db:
             return await forgotten.list_forgotten(db)
-
-    async def _open_forget(self, db: Db, machine: MachineView, account_id: int | None) -> int:
-        guest = await adoption_store.guest_of(db, machine.id)
-        key, name = guest or ("", machine.hostname)
-        spec = known_spec(machine, self._installation_id)
-        return await operation_store.insert(
-            db, OperationKind.FORGET, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
-            system_id=machine.system_id, hostname=machine.hostname, account_id=account_id,
-            request=request_of(spec, guest={"key": key, "name": name}), max_failures=MAX_FAILURES,
-        )  # fmt: skip
 
     async def _adopted(self, begun: _Begun) -> Adopted:
         operation = None if begun.operation_id is None else await self._operations.read(begun.operation_id)
@@ -122,6 +112,33 @@ class Adoption:
             operation=operation,
             refused=begun.refused,
         )
+
+
+async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, account_id: int | None) -> int:
+    """The operation's id. Raises Busy, NotFound."""
+    guest = await adoption_store.guest_of(db, machine.id)
+    key, name = guest or ("", machine.hostname)
+    spec = known_spec(machine, installation_id)
+    return await operation_store.insert(
+        db, OperationKind.FORGET, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
+        system_id=machine.system_id, hostname=machine.hostname, account_id=account_id,
+        request=request_of(spec, guest={"key": key, "name": name}), max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: UUID) -> tuple[str, int]:
+    """The new machine's hostname and the operation's id. Raises NotFound, and WrongState when it cannot be adopted."""
+    found = await guests_of(db, host.id)
+    guest = next((one for one in found if one.id == guest_id), None)
+    if guest is None:
+        raise NotFound(f"{host.name} has no such virtual machine any more.", host=host.id)
+    standing = await _standing(db, host.id, found, installation_id)
+    begin = _Beginning(host=host, account_id=None, installation_id=installation_id, standing=standing)
+    begun = await begin.one(db, guest, None)
+    if begun.machine is None or begun.operation_id is None:
+        why = begun.refused or "it is a machine already"
+        raise WrongState(f"{guest.row.name} on {host.name} cannot be adopted: {why}.", guest=guest.row.name)
+    return begun.machine.hostname, begun.operation_id
 
 
 async def _standing(db: Db, host_id: int, found: Sequence[HostGuest], installation_id: UUID) -> Standing:
@@ -170,7 +187,7 @@ class _Beginning:
     """Opens adoptions on one host, inside one transaction. Guests of one request may not get the same name."""
 
     host: HostView
-    account_id: int
+    account_id: int | None
     installation_id: UUID
     standing: Standing
     named: set[str] = field(factory=set)

@@ -13,8 +13,8 @@ from common.wire import from_plain
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import handover
-from regiond.machines import adoption_store, store
-from regiond.machines.model import MachineState
+from regiond.machines import adoption_store, life_store, store
+from regiond.machines.life import Event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.work import Journal, Outcome, fence_of
 from regiond.racks.calls import HostCalls
@@ -84,7 +84,7 @@ class AdoptGuest:
             await handover.take_over(db, marking.host_id, guest, marking.machine_id)
             await adoption_store.complete(db, marking.machine_id, guest)
             await store.set_power(db, marking.machine_id, guest.power.value)
-            await store.set_state(db, marking.machine_id, MachineState.READY)
+            await life_store.happens(db, marking.machine_id, Event.ADOPTED)
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
             await Events.record(
                 db, "machine_adopted", message, host_id=marking.host_id, system_id=operation.system_id,
@@ -132,9 +132,11 @@ class ForgetMachine:
         await marking.take_off(self._calls)
 
         async def record(db: Db) -> None:
-            await handover.let_go(db, marking.machine_id)
+            await handover.let_go(db, marking.machine_id, marked=False)
             await store.delete(db, marking.machine_id)
-            message = f"{operation.hostname} is a machine no more; {marking.guest_name} stays on {operation.host_name}"
+            stays = f"{marking.guest_name} stays on {operation.host_name}"
+            was_there = stays if marking.guest_key else f"its guest was not on {operation.host_name}"
+            message = f"{operation.hostname} is a machine no more; {was_there}"
             await Events.record(
                 db, "machine_let_go", message, host_id=marking.host_id, system_id=operation.system_id,
                 operation_id=operation.id,

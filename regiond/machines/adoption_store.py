@@ -10,6 +10,7 @@ from attrs import frozen
 
 from common.values import Guest
 from regiond.machines.store import Taken
+from regiond.networks.cards import place_cards
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -131,6 +132,7 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
     ]  # fmt: skip
     await db.execute(_DISKS, machine_id, disks)
     await db.execute(_NICS, machine_id, nics)
+    await place_cards(db, [machine_id])
 
 
 async def guest_of(db: Db, machine_id: int) -> tuple[str, str] | None:

@@ -1,45 +1,35 @@
-"""Compose: choose the host, claim, write the intent; all in one transaction, before anything happens on a host."""
+"""Compose: choose the host and commit to it before anything happens there; the next host when a race is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from collections.abc import Collection, Mapping
+from uuid import UUID
 
 from attrs import asdict, evolve
 
-from common.errors import InvalidRequest, NotFound, OutOfCapacity
-from common.values import GuestSpec
+from common.errors import InvalidRequest, OutOfCapacity
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.groups.service import NO_CHOICE, Groups
-from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
-from regiond.ledger import store as ledger
 from regiond.machines import store
 from regiond.machines.asked_hosts import host_filter
-from regiond.machines.candidates import choose
-from regiond.machines.model import AskedHosts, ComposeRequest
-from regiond.machines.spec import guest_spec, offer_of
-from regiond.machines.steps import MAX_FAILURES, request_of
-from regiond.names import check_hostname, new_hostname, new_mac_address, new_system_id, numbered
+from regiond.machines.bounds import check_bounds, no_room, not_looked_at
+from regiond.machines.candidates import choose, look
+from regiond.machines.committing import Commit, Committer, name_taken
+from regiond.machines.looking import COMPOSE_NAMED, Found, Looks
+from regiond.machines.model import ANYWHERE, AskedHosts, ComposeRequest, Intent
+from regiond.machines.wishes import resolved, wish_of
+from regiond.names import check_hostname
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.service import Operations, request_hash
-from regiond.placement.model import Placement, Verdict, Wish
+from regiond.operations.service import Operations
+from regiond.placement.model import HostOffer, Placement, Wish
 from regiond.placement.place import Strategy, place
-from regiond.placement.storage_text import parse_storage
 from regiond.racks.calls import HostCalls
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
-
-MIN_MEMORY_MIB = 1024  # clients know this bound
-PLACE_TRIES = 5  # how often a lost race is run again with fresh numbers
-NAME_TRIES = 8
-COMPOSE_NAMED = 100  # hosts in the explanation kept with each operation; of more, most are counted only
-DRY_NAMED = 1000
-ANYWHERE = AskedHosts()
+PLACE_TRIES = 100  # how often a lost race is run again with fresh numbers: each one lost is one that somebody won
+DRY_NAMED = 300
 
 
 class Composer:
@@ -59,8 +49,9 @@ class Composer:
         self._hosts = hosts
         self._groups = groups
         self._calls = calls
-        self._installation_id = installation_id
         self._strategy: Strategy = strategy
+        self._looks = Looks(database, calls)
+        self._committer = Committer(database, installation_id=installation_id)
 
     async def start_compose(
         self,
@@ -72,16 +63,33 @@ class Composer:
     ) -> Operation:
         """The committed intent: host chosen, claims made, machine `composing`, operation queued.
 
-        Raises InvalidRequest by field, NotFound for the host, OutOfCapacity with what each host lacked, and with
-        `need_rack` RackUnreachable when no connected rack reaches the host; then nothing was written.
+        Raises InvalidRequest by field, NotFound for the host, OutOfCapacity with what each host lacked, WrongState for
+        an address that somebody else has just got, Busy when others keep the host locked for long, and with `need_rack`
+        RackUnreachable when no connected rack reaches the host; then nothing is claimed. When no host of all can take
+        the machine, an operation that has failed tells why later on.
         """
         caller.require_admin()
         asked = asdict(request)
 
-        async def open_() -> int:
-            return await self._open(caller, request, idempotency_key, asked, need_rack=need_rack)
+        async def open_() -> Operation:
+            return await self.open(
+                caller, Intent(request=request), key=idempotency_key, asked=asked, need_rack=need_rack
+            )
 
-        return await self._operations.once(caller, idempotency_key, asked, open_)
+        try:
+            return await self._operations.once(caller, idempotency_key, asked, open_)
+        except OutOfCapacity as refused:
+            if request.host_id is None:
+                await self.keep_refusal(caller, asked, refused)
+            raise
+
+    async def keep_refusal(self, caller: Caller, asked: Mapping[str, object], refused: OutOfCapacity) -> None:
+        """An operation that has failed with it before anything began; `refused` then names it in its details."""
+        async with self._database.transaction() as db:
+            refused.details["operation"] = await operation_store.insert_refused(
+                db, OperationKind.COMPOSE, account_id=caller.account_id, request={"asked": dict(asked)},
+                explanation=refused.details.get("placement"), code=refused.code, message=refused.message,
+            )  # fmt: skip
 
     async def dry_run(
         self, request: ComposeRequest, asked: AskedHosts = ANYWHERE, *, strategy: Strategy | None = None
@@ -90,63 +98,96 @@ class Composer:
 
         Raises InvalidRequest by field, and NotFound for `request.host_id`.
         """
-        hosts = await host_filter(asked, self._hosts, self._groups)
-        wish = evolve(_wish(request), hosts=hosts, cpu_speed_mhz=asked.cpu_speed_mhz)
-        placement, _ = await self._place(request, wish, need_rack=False, named=DRY_NAMED, strategy=strategy)
-        return placement
+        wish = await self.wish(request, asked)
+        strategy = strategy or await self._strategy_for(request.pool)
+        if request.host_id is not None:
+            return (await self._at_named(wish, request.host_id, strategy)).placement
+        async with self._database.connection() as db:
+            return await choose(db, wish, self._calls.racks, strategy=strategy, named=DRY_NAMED)
 
-    async def _place(
-        self,
-        request: ComposeRequest,
-        wish: Wish,
-        *,
-        need_rack: bool,
-        named: int,
-        strategy: Strategy | None = None,
-    ) -> tuple[Placement, dict[int, HostView]]:
-        """The hosts that were read whole for it come along."""
-        strategy = strategy or self._strategy
+    async def place_again(
+        self, intent: Intent, not_on: Collection[int], *, machine_id: int | None
+    ) -> tuple[Wish, Placement, Mapping[int, HostOffer]]:
+        """Where the machine of an earlier compose would go now, but for some hosts, and the hosts by id. Raises
+        InvalidRequest when what it asks for is there no more, or another machine's."""
+        wish = await self.wish(intent.request, intent.hosts, machine_id=machine_id)
+        wish = evolve(wish, hosts=evolve(wish.hosts, not_host_ids=wish.hosts.not_host_ids | set(not_on)))
+        strategy = await self._strategy_for(intent.request.pool)
+        async with self._database.connection() as db:
+            found = await look(db, wish, self._calls.racks, strategy=strategy, named=COMPOSE_NAMED)
+        return wish, found.placements[0], found.hosts
+
+    async def wish(self, request: ComposeRequest, asked: AskedHosts, *, machine_id: int | None = None) -> Wish:
+        """What placement is asked for; `machine_id` is there already. Raises InvalidRequest by field."""
+        wish = wish_of(request)
+        if asked != ANYWHERE:
+            hosts = await host_filter(asked, self._hosts, self._groups)
+            wish = evolve(wish, hosts=hosts, cpu_speed_mhz=asked.cpu_speed_mhz)
+        if not wish.nics:
+            return wish
+        async with self._database.connection() as db:
+            return await resolved(db, wish, machine_id=machine_id)
+
+    async def _strategy_for(self, pool: str | None) -> Strategy:
+        """That of the resource pool which the machine will be in, when one is asked for; else the region's own."""
+        asked = await self._groups.asked_pool(pool)
+        return self._strategy if asked is None else asked.strategy or self._strategy
+
+    async def _found(self, request: ComposeRequest, wish: Wish, strategy: Strategy) -> Found | None:
+        """None when others of the same moment may get the room that was seen: look again."""
         if request.host_id is None:
-            async with self._database.connection() as db:
-                return await choose(db, wish, self._calls.racks, strategy=strategy, named=named), {}
-        host = await self._hosts.read(request.host_id)
-        _check_bounds(request, host)
-        if need_rack:
-            await self._calls.require(host.id)
-        return place(wish, [offer_of(host, reachable=True)], strategy=strategy), {host.id: host}
+            return await self._looks.at_all(wish, strategy)
+        return await self._at_named(wish, request.host_id, strategy)
 
-    async def _open(
-        self, caller: Caller, request: ComposeRequest, key: str | None, asked: dict[str, object], *, need_rack: bool
-    ) -> int:
+    async def _at_named(self, wish: Wish, host_id: int, strategy: Strategy) -> Found:
+        """Raises NotFound, and InvalidRequest for what the host can never give."""
+        host = await self._looks.at_host(wish, host_id)
+        if host.cores is None:
+            raise not_looked_at(host.name, (await self._hosts.read(host.id)).error_message)
+        check_bounds(wish, host)
+        return Found(placement=place(wish, [host], strategy=strategy), hosts={host.id: host})
+
+    async def open(
+        self,
+        caller: Caller,
+        intent: Intent,
+        *,
+        key: str | None,
+        asked: Mapping[str, object],
+        need_rack: bool = False,
+    ) -> Operation:
+        """The committed operation. `asked` is the request that `key` stands for. Raises as `start_compose`, but for
+        who may ask, which is for the caller to say."""
+        request = intent.request
         zone_id, pool_id = await self._zone_id(request.zone), await self._groups.asked_pool_id(request.pool)
         hostname = check_hostname(request.hostname) if request.hostname else None
-        wish = _wish(request)
+        wish, strategy = await self.wish(request, intent.hosts), await self._strategy_for(request.pool)
         if hostname is not None:
             await self._refuse_taken(hostname)
         for _ in range(PLACE_TRIES):
-            placement, known = await self._place(request, wish, need_rack=need_rack, named=COMPOSE_NAMED)
-            if placement.chosen is None:
-                raise _no_room(placement, named=request.host_id is not None)
-            for verdict in placement.order:
-                host = known.get(verdict.host_id) or await self._still_there(verdict.host_id)
-                if host is None:
-                    continue
-                commit = _Commit(self, caller, request, wish, placement, verdict, host)
-                made = await commit.go(hostname, zone_id, host.pool.id if pool_id is None else pool_id, key, asked)
+            found = await self._found(request, wish, strategy)
+            if found is None:
+                continue
+            if need_rack and request.host_id is not None and not self.has_racks:
+                await self._calls.require(request.host_id)
+            if found.placement.chosen is None:
+                raise no_room(found.placement, named=request.host_id is not None)
+            for verdict in found.placement.order:
+                host = found.hosts[verdict.host_id]
+                commit = Commit(
+                    caller=caller, intent=intent, wish=wish, placement=found.placement, verdict=verdict, host=host,
+                    hostname=hostname, zone_id=host.zone_id if intent.in_zone_of_host else zone_id,
+                    pool_id=host.pool_id if pool_id is None else pool_id, key=key, asked=asked,
+                )  # fmt: skip
+                made = await self._committer.commit(commit)
                 if made is not None:
                     return made
         raise OutOfCapacity("Other requests took the room first, again and again; try once more.")
 
-    async def _still_there(self, host_id: int) -> HostView | None:
-        try:
-            return await self._hosts.read(host_id)
-        except NotFound:
-            return None  # it was removed in this very moment
-
     async def _refuse_taken(self, hostname: str) -> None:
         async with self._database.connection() as db:
             if await store.hostname_taken(db, hostname):
-                raise _taken(hostname)
+                raise name_taken(hostname)
 
     async def _zone_id(self, zone: str | None) -> int:
         if zone is None:
@@ -157,132 +198,10 @@ class Composer:
         raise InvalidRequest.of({"zone": [NO_CHOICE]})
 
     @property
-    def database(self) -> Database:
-        return self._database
+    def has_racks(self) -> bool:
+        """Whether a rack is connected to this process; without one no host can be reached."""
+        return bool(self._calls.racks)
 
     @property
-    def installation_id(self) -> UUID:
-        return self._installation_id
-
-
-class _Commit:
-    """One try to claim on one host. None when the race was lost: nothing was written, place again."""
-
-    def __init__(
-        self,
-        composer: Composer,
-        caller: Caller,
-        request: ComposeRequest,
-        wish: Wish,
-        placement: Placement,
-        verdict: Verdict,
-        host: HostView,
-    ) -> None:
-        self._composer = composer
-        self._caller = caller
-        self._request = request
-        self._wish = wish
-        self._placement = placement
-        self._verdict = verdict
-        self._host = host
-
-    async def go(
-        self, hostname: str | None, zone_id: int, pool_id: int, key: str | None, asked: dict[str, object]
-    ) -> int | None:
-        for number in range(NAME_TRIES):
-            name = hostname or (new_hostname() if number < 2 else numbered(new_hostname()))
-            spec = self._spec(name)
-            try:
-                async with self._composer.database.transaction() as db:
-                    made = await self._write(db, spec, zone_id, pool_id)
-                    if key is not None:
-                        await operation_store.keep_key(db, self._caller.account_id, key, request_hash(asked), made)
-                    return made
-            except OutOfCapacity:
-                return None
-            except store.Taken as taken:
-                if hostname is not None and "hostname" in taken.constraint:
-                    raise _taken(hostname) from taken
-        raise OutOfCapacity("No free name was found for the machine; give it a hostname.")
-
-    def _spec(self, hostname: str) -> GuestSpec:
-        return guest_spec(
-            self._wish,
-            self._verdict,
-            self._host,
-            hostname=hostname,
-            installation_id=self._composer.installation_id,
-            machine_uuid=uuid4(),
-            new_mac_address=new_mac_address,
-        )
-
-    async def _write(self, db: Db, spec: GuestSpec, zone_id: int, pool_id: int) -> int:
-        system_id = new_system_id()
-        machine_id = await store.insert(
-            db, spec, system_id=system_id, host_id=self._host.id, pool_id=pool_id, zone_id=zone_id,
-            tags=self._host.tags, storage_pool_ids=self._verdict.storage_pool_ids,
-        )  # fmt: skip
-        await ledger.claim(
-            db, host_id=self._host.id, machine_id=machine_id, cores=spec.cores, memory_mib=spec.memory_mib,
-            storage_bytes=_bytes_by_pool(spec, self._verdict.storage_pool_ids),
-        )  # fmt: skip
-        return await operation_store.insert(
-            db, OperationKind.COMPOSE, host_id=self._host.id, host_name=self._host.name, machine_id=machine_id,
-            system_id=system_id, hostname=spec.name, account_id=self._caller.account_id,
-            request=request_of(spec, power_on=self._request.power_on),
-            explanation=self._placement.as_explanation(self._verdict), max_failures=MAX_FAILURES,
-        )  # fmt: skip
-
-
-def _wish(request: ComposeRequest) -> Wish:
-    problems = {}
-    if request.cores < 1:
-        problems["cores"] = ["Ensure this value is greater than or equal to 1."]
-    if request.memory_mib < MIN_MEMORY_MIB:
-        problems["memory"] = [f"Ensure this value is greater than or equal to {MIN_MEMORY_MIB}."]
-    if problems:
-        raise InvalidRequest.of(problems)
-    return Wish(
-        cores=request.cores,
-        memory_mib=request.memory_mib,
-        disks=parse_storage(request.storage),
-        architecture=request.architecture,
-        host_id=request.host_id,
-    )
-
-
-def _check_bounds(request: ComposeRequest, host: HostView) -> None:
-    """No machine is larger than its host, whatever the ratios: it could never run there."""
-    if host.total is None:
-        raise InvalidRequest(
-            f"{host.name} cannot take machines before its first good refresh"
-            + (f": {host.error_message}" if host.error_message else ".")
-        )
-    problems = {}
-    if request.cores > host.total.cores:
-        problems["cores"] = [f"Ensure this value is less than or equal to {host.total.cores}."]
-    if request.memory_mib > host.total.memory_mib:
-        problems["memory"] = [f"Ensure this value is less than or equal to {host.total.memory_mib}."]
-    if request.architecture is not None and request.architecture != host.architecture:
-        message = f"Select a valid choice. {request.architecture} is not one of the available choices."
-        problems["architecture"] = [message]
-    if problems:
-        raise InvalidRequest.of(problems)
-
-
-def _no_room(placement: Placement, *, named: bool) -> OutOfCapacity:
-    lacks = [f"{verdict.host_name}: {'; '.join(verdict.reasons)}" for verdict in placement.refused]
-    lacks += [f"{hosts} more: {reason}" for reason, hosts in placement.left_out.items()]
-    what = "Unable to compose a machine on this host" if named else "No host can take the machine"
-    return OutOfCapacity(f"{what}. {' | '.join(lacks) or 'There is no VM host.'}", placement=placement.as_explanation())
-
-
-def _bytes_by_pool(spec: GuestSpec, storage_pool_ids: Sequence[int]) -> dict[int, int]:
-    held: dict[int, int] = {}
-    for disk, pool_id in zip(spec.disks, storage_pool_ids, strict=True):
-        held[pool_id] = held.get(pool_id, 0) + disk.size_bytes
-    return held
-
-
-def _taken(hostname: str) -> InvalidRequest:
-    return InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']})
+    def database(self) -> Database:
+        return self._database

@@ -8,18 +8,19 @@ from uuid import UUID
 
 import structlog
 
-from common.errors import Busy, NotAllowed, NotFound, WrongState
+from common.errors import Busy, NotAllowed, NotFound
 from common.rpc.commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, Mark, PowerAction, PowerState
-from common.wire import to_plain
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
+from regiond.hosts import handover
 from regiond.ledger import store as ledger
 from regiond.machines import forgotten, store
-from regiond.machines.composing import ANYWHERE, Composer
-from regiond.machines.model import AskedHosts, ComposeRequest, MachineFilter, MachineState, MachineView
+from regiond.machines.composing import Composer
+from regiond.machines.life import Event
+from regiond.machines.model import ANYWHERE, AskedHosts, ComposeRequest, MachineFilter, MachineView
+from regiond.machines.opening import open_clean_up, open_operation
 from regiond.machines.spec import known_spec
-from regiond.machines.steps import MAX_FAILURES, request_of
 from regiond.operations import store as operation_store
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.service import Operations, request_hash
@@ -148,25 +149,19 @@ class Machines:
         """See `regiond.hosts.steps.HostMachines`."""
         machines = await store.of_host(db, host_id)
         await forgotten.remember(db, host_id)
+        # Where the server stays, so do the guests in its ledger, and nobody is promised their room meanwhile.
+        end_claims = handover.let_go if await handover.is_shared(db, host_id) else ledger.release_machine
         for machine in machines:
             active = await operation_store.active(db, OperationKind.POWER, machine_id=machine.id)
             if active is not None:
                 raise Busy(f"Operation {active.id} still acts on {machine.hostname}.", operation=active.id)
-            await ledger.release_machine(db, machine.id)
+            await end_claims(db, machine.id)
             await store.delete(db, machine.id)
         return len(machines)
 
     async def clean_up(self, db: Db, host_id: int, host_name: str, guest_name: str, mark: Mark) -> None:
         """Open the removal of a guest whose machine was given up, unless that is under way."""
-        guest = to_plain(GuestRef(name=guest_name, mark=mark))
-        open_states = ("queued", "running", "waiting", "undoing")
-        for operation in await operation_store.list_operations(db, host_id=host_id, states=open_states, limit=1000):
-            if operation.kind is OperationKind.CLEAN_UP and operation.request.get("guest") == guest:
-                return
-        await operation_store.insert(
-            db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest_name,
-            request={"guest": guest}, max_failures=MAX_FAILURES,
-        )  # fmt: skip
+        await open_clean_up(db, host_id, host_name, GuestRef(name=guest_name, mark=mark))
 
     async def _open_child(self, parent: Operation, machine: MachineView) -> None:
         """Another operation may act on the machine, or have ended it: the next round sees what came of that."""
@@ -192,6 +187,8 @@ class Machines:
             machine = await self.read(system_id)
             if not caller.is_admin and machine.owner != caller.username:
                 raise NotAllowed(f"{machine.hostname} is not yours.")
+            if kind is OperationKind.DELETE and not (caller.is_admin or machine.composed_by_allocate):
+                raise NotAllowed(f"{machine.hostname} was there before you had it: release it instead.")
             if need_rack and machine.host_id is not None:
                 await self._calls.require(machine.host_id)
             async with self._database.transaction() as db:
@@ -212,21 +209,8 @@ class Machines:
         *,
         parent_id: int | None = None,
     ) -> int:
-        check_settled(machine)
-        operation_id = await operation_store.insert(
-            db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
-            system_id=machine.system_id, hostname=machine.hostname, parent_id=parent_id, account_id=account_id,
-            request=request_of(known_spec(machine, self._installation_id), **request), max_failures=MAX_FAILURES,
+        begins = Event.DELETE if kind is OperationKind.DELETE else None
+        return await open_operation(
+            db, kind, machine, self._installation_id, account_id=account_id, begins=begins, request=request,
+            parent_id=parent_id,
         )  # fmt: skip
-        if kind is OperationKind.DELETE:
-            await store.set_state(db, machine.id, MachineState.DELETING)
-        return operation_id
-
-
-def check_settled(machine: MachineView) -> None:
-    """Raises Busy before it is a whole machine, WrongState when it is on no host."""
-    if machine.state in (MachineState.COMPOSING, MachineState.ADOPTING):
-        done = "composed" if machine.state is MachineState.COMPOSING else "adopted"
-        raise Busy(f"{machine.hostname} is still being {done}.")
-    if machine.host_id is None:
-        raise WrongState(f"{machine.hostname} is on no host.")

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import asyncpg
 
-from common.errors import InvalidRequest, NotFound
-from common.values import GuestSpec
+from common.errors import NotFound
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.model import DiskView, MachineFilter, MachineState, MachineView, NicView
+from regiond.machines import nic_store
+from regiond.machines.life import MachineState
+from regiond.machines.model import DiskView, MachineFilter, MachineView, NicView
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _SELECT = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.adopted, m.tags, m.description, m.host_id, m.created_at, a.username as owner, h.name as host_name,
+           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name, m.owner_data,
+           m.composed_by_allocate, m.error_description, a.username as owner, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, z.id as zone_id, z.name as zone_name,
            z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
@@ -39,9 +40,13 @@ _WANTED = """
        and ($4::text[] = '{}' or z.name = any($4))
        and ($5::text[] = '{}' or p.name = any($5))
        and ($6::text[] = '{}' or h.name = any($6))
-     order by m.id
+       and ($7::text[] = '{}' or m.agent_name = any($7))
+       and ($8::text[] = '{}' or a.username = any($8))
+       and ($9::text[] = '{}' or m.state = any($9))
+       and m.tags @> $10::text[]
 """
-_LIST = _SELECT + _WANTED
+_LIST = _SELECT + _WANTED + " order by m.id"
+_PAGE = _SELECT + _WANTED + " and ($11::text is null or m.hostname > $11) order by m.hostname limit $12"
 _BY_HOST = _SELECT + " where m.host_id = $1 order by m.id"
 
 _DISKS = """
@@ -50,37 +55,10 @@ _DISKS = """
       from machine_disk d join storage_pool s on s.id = d.storage_pool_id
      where d.machine_id = any($1::integer[]) order by d.machine_id, d.index
 """
-_NICS = """
-    select id, machine_id, index, name, mac_address, kind, source from machine_nic
-     where machine_id = any($1::integer[]) order by machine_id, index
-"""
 
-_INSERT = """
-    with made as (
-        insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
-                             memory_mib, tags, description)
-        values ($1, $2, $3, $4, $5, $6, 'composing', $7, $8, $9, $10, $11)
-        returning id
-    ), disks as (
-        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
-        select made.id, d.*
-          from made, jsonb_to_recordset($12::jsonb) d (index integer, volume text, storage_pool_id integer,
-                                                       size_bytes bigint, serial text, tags text[])
-    ), nics as (
-        insert into machine_nic (machine_id, index, name, mac_address, kind, source)
-        select made.id, n.*
-          from made, jsonb_to_recordset($13::jsonb) n (index integer, name text, mac_address text, kind text,
-                                                       source text)
-    )
-    select id from made
-"""
+_NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
 _HOSTNAME_TAKEN = "select 1 from machine where hostname = $1"
-_STATE = "update machine set state = $2, settled_at = clock_timestamp() where id = $1"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
-_TOMBSTONE = """
-    insert into tombstone (machine_uuid, hostname, host_name, reason) values ($1, $2, $3, $4)
-    on conflict (machine_uuid) do update set reason = excluded.reason, given_up_at = clock_timestamp()
-"""
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
 _GUEST_POWER = """
@@ -102,16 +80,21 @@ class Taken(Exception):
 
 
 async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
-    rows = await db.fetch(
-        _LIST,
+    asked = (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
         [mac.lower() for mac in wanted.mac_addresses],
         list(wanted.zones),
         list(wanted.pools),
         list(wanted.hosts),
+        list(wanted.agent_names),
+        list(wanted.owners),
+        [state.value for state in wanted.states],
+        list(wanted.tags),
     )
-    return await _with_parts(db, rows)
+    if wanted.limit is None:
+        return await _with_parts(db, await db.fetch(_LIST, *asked))
+    return await _with_parts(db, await db.fetch(_PAGE, *asked, wanted.after, wanted.limit))
 
 
 async def of_host(db: Db, host_id: int) -> tuple[MachineView, ...]:
@@ -129,44 +112,9 @@ async def hostname_taken(db: Db, hostname: str) -> bool:
     return await db.fetchval(_HOSTNAME_TAKEN, hostname) is not None
 
 
-async def insert(
-    db: Db,
-    spec: GuestSpec,
-    *,
-    system_id: str,
-    host_id: int,
-    pool_id: int,
-    zone_id: int,
-    tags: Sequence[str],
-    storage_pool_ids: Sequence[int],
-) -> int:
-    """The id of the machine's row, with its disks and cards.
-
-    Raises Taken, and InvalidRequest when host, zone or pool went; the caller's transaction must then roll back.
-    """
-    disks = [
-        {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
-         "serial": disk.serial, "tags": list(disk.tags)}
-        for index, (disk, pool) in enumerate(zip(spec.disks, storage_pool_ids, strict=True))
-    ]  # fmt: skip
-    nics = [
-        {"index": index, "name": nic.name, "mac_address": nic.mac_address, "kind": nic.kind.value, "source": nic.source}
-        for index, nic in enumerate(spec.nics)
-    ]
-    try:
-        machine_id: int = await db.fetchval(
-            _INSERT, spec.mark.machine_id, system_id, spec.name, host_id, pool_id, zone_id, spec.architecture,
-            spec.cores, spec.memory_mib, list(tags), spec.description, disks, nics,
-        )  # fmt: skip
-    except asyncpg.UniqueViolationError as error:
-        raise Taken(error.constraint_name or "") from error
-    except asyncpg.ForeignKeyViolationError as error:
-        raise InvalidRequest(f"The host, zone or pool has just been removed: {error.detail}") from error
-    return machine_id
-
-
-async def set_state(db: Db, machine_id: int, state: MachineState) -> None:
-    await db.execute(_STATE, machine_id, state.value)
+async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
+    """Row ids of its cards, in their order."""
+    return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))
 
 
 async def set_power(db: Db, machine_id: int, power_state: str) -> None:
@@ -179,11 +127,6 @@ async def guest_power_changed(db: Db, host_id: int, guest_id: str, name: str, po
     return system_id
 
 
-async def bury(db: Db, machine: UUID, hostname: str, host_name: str, reason: str) -> None:
-    """Remember that we gave it up: what carries its mark later is ours to remove."""
-    await db.execute(_TOMBSTONE, machine, hostname, host_name, reason)
-
-
 async def delete(db: Db, machine_id: int) -> None:
     """The row and what hangs on it. Its claims have ended before."""
     await db.execute(_DELETE_GUEST, machine_id)
@@ -192,16 +135,15 @@ async def delete(db: Db, machine_id: int) -> None:
 
 async def _with_parts(db: Db, rows: Sequence[asyncpg.Record]) -> tuple[MachineView, ...]:
     ids = [row["id"] for row in rows]
-    disks, nics = defaultdict(list), defaultdict(list)
+    disks = defaultdict(list)
     for row in await db.fetch(_DISKS, ids) if ids else ():
         fields = {name: value for name, value in row.items() if name != "machine_id"}
         disks[row["machine_id"]].append(DiskView(**{**fields, "tags": tuple(row["tags"])}))
-    for row in await db.fetch(_NICS, ids) if ids else ():
-        nics[row["machine_id"]].append(NicView(**{name: v for name, v in row.items() if name != "machine_id"}))
-    return tuple(_machine(row, disks[row["id"]], nics[row["id"]]) for row in rows)
+    nics = await nic_store.of_machines(db, ids)
+    return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ())) for row in rows)
 
 
-def _machine(row: asyncpg.Record, disks: list[DiskView], nics: list[NicView]) -> MachineView:
+def _machine(row: asyncpg.Record, disks: list[DiskView], nics: tuple[NicView, ...]) -> MachineView:
     return MachineView(
         id=row["id"],
         uuid=row["uuid"],
@@ -223,7 +165,11 @@ def _machine(row: asyncpg.Record, disks: list[DiskView], nics: list[NicView]) ->
         driver=row["driver"],
         guest_id=row["guest_id"],
         disks=tuple(disks),
-        nics=tuple(nics),
+        nics=nics,
         created_at=row["created_at"],
         adopted=row["adopted"],
+        agent_name=row["agent_name"],
+        owner_data=row["owner_data"],
+        composed_by_allocate=row["composed_by_allocate"],
+        error_description=row["error_description"],
     )

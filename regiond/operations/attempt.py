@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -12,7 +12,7 @@ from attrs import evolve
 
 from common.errors import Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database
-from regiond.operations import store
+from regiond.operations import lease_store
 from regiond.operations.model import Operation, OperationState, Turn, advance, retry_delay_s
 from regiond.operations.work import LeaseLost, Outcome, Work
 
@@ -47,7 +47,10 @@ class Attempt:
     async def _run(self) -> None:
         try:
             outcome = await self._work.run(self._held, self)
-            await self._end(Turn.FINISHED, outcome)
+            if outcome.refused is None:
+                await self._end(Turn.FINISHED, outcome)
+                return
+            told = _told(outcome.refused, self._held)
         except (DatabaseUnavailable, LeaseLost):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the operation ends with a reason
@@ -55,12 +58,15 @@ class Attempt:
             if _passes(error) and self._held.failures + 1 < self._held.max_failures:
                 await self._wait(told)
                 return
-            await self._turn(Turn.REFUSED, told)
-            await self._undo()
+        await self._turn(Turn.REFUSED, told)
+        await self._undo()
 
     async def _undo(self) -> None:
         try:
             outcome = await self._work.undo(self._held, self)
+            if outcome.sent_on:
+                await self._send_on(outcome)
+                return
             cancelled = self._held.cancel_requested and self._held.error_code == _CANCELLED[0]
             await self._end(Turn.UNDONE_AFTER_CANCEL if cancelled else Turn.UNDONE, outcome)
         except (DatabaseUnavailable, LeaseLost):
@@ -72,45 +78,75 @@ class Attempt:
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
         async with self._database.transaction() as db:
-            if not await store.step(db, self._held, self._owner, name, reaches_host=reaches_host):
+            if not await lease_store.step(db, self._held, self._owner, name, reaches_host=reaches_host):
                 raise LeaseLost
-            await store.log(db, self._held.id, self._held.attempt, name, "started", facts)
+            await lease_store.log(db, self._held.id, self._held.attempt, name, "started", facts)
         self._step = name
         if reaches_host:
             self._held = evolve(self._held, reached_host=True)
 
+    async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
+        async def write(db: Db) -> None:
+            if not await lease_store.step(db, self._held, self._owner, name, reaches_host=False):
+                raise LeaseLost
+            await record(db)
+            await lease_store.log(db, self._held.id, self._held.attempt, name, "done", {})
+
+        await self._database.in_transaction(write)
+        self._step = name
+
     async def note(self, message: str, **facts: Any) -> None:
         async with self._database.transaction() as db:
-            await store.log(db, self._held.id, self._held.attempt, self._step, message, facts)
+            await lease_store.log(db, self._held.id, self._held.attempt, self._step, message, facts)
 
     async def _turn(self, turn: Turn, told: Told) -> None:
         state = advance(self._held.state, turn)
         async with self._database.transaction() as db:
-            if not await store.turn(db, self._held, self._owner, state, told):
+            if not await lease_store.turn(db, self._held, self._owner, state, told):
                 raise LeaseLost
-            await store.log(db, self._held.id, self._held.attempt, self._step, told[1], {"code": told[0]})
+            await lease_store.log(db, self._held.id, self._held.attempt, self._step, told[1], {"code": told[0]})
         self._held = evolve(self._held, state=state, error_code=told[0], error_message=told[1], error_details=told[2])
 
     async def _wait(self, told: Told) -> None:
         state = advance(self._held.state, Turn.UNREACHABLE)
         delay_s = retry_delay_s(self._held.failures, random.random())  # noqa: S311  # spreads retries, no secret
         async with self._database.transaction() as db:
-            if not await store.wait(db, self._held, self._owner, state, delay_s, told):
+            if not await lease_store.wait(db, self._held, self._owner, state, delay_s, told):
                 raise LeaseLost
             facts = {"code": told[0], "again_in_s": round(delay_s, 1)}
-            await store.log(db, self._held.id, self._held.attempt, self._step, told[1], facts)
+            await lease_store.log(db, self._held.id, self._held.attempt, self._step, told[1], facts)
         log.info("operation_waits", operation=self._held.id, kind=self._held.kind.value, **facts)
+
+    async def _send_on(self, outcome: Outcome) -> None:
+        """In one transaction: from then on it is an operation that nobody has begun yet, and nothing is left of it."""
+        state = advance(self._held.state, Turn.SENT_ON)
+
+        async def write(db: Db) -> None:
+            if not await lease_store.queue_again(db, self._held, self._owner, state):
+                raise LeaseLost
+            if outcome.record is not None:
+                await outcome.record(db)
+            facts = {"because": self._held.error_message, "undone": list(outcome.undone)}
+            await lease_store.log(db, self._held.id, self._held.attempt, None, "goes on elsewhere", facts)
+
+        await self._database.in_transaction(write)
+        log.info("operation_sent_on", operation=self._held.id, kind=self._held.kind.value, code=self._held.error_code)
 
     async def _end(self, turn: Turn, outcome: Outcome) -> None:
         state = advance(self._held.state, turn)
 
         async def write(db: Db) -> None:
-            ended = await store.end(db, self._held, self._owner, state, result=outcome.result, undone=outcome.undone)
+            told = None if outcome.error is None else _told(outcome.error, self._held)
+            ended = await lease_store.end(
+                db, self._held, self._owner, state, result=outcome.result, undone=outcome.undone, error=told
+            )
             if not ended:
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
-            await store.log(db, self._held.id, self._held.attempt, None, state.value, {"undone": list(outcome.undone)})
+            await lease_store.log(
+                db, self._held.id, self._held.attempt, None, state.value, {"undone": list(outcome.undone)}
+            )
 
         await self._database.in_transaction(write)  # a host that is removed meets all operations that end on it
         log.info(

@@ -11,7 +11,7 @@ import structlog
 
 from common.errors import DatabaseUnavailable
 from regiond.db.pool import Database
-from regiond.operations import store
+from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState
 from regiond.operations.work import LeaseLost, Work
@@ -34,6 +34,7 @@ class Engine:
         self._works: Mapping[OperationKind, Work] = {work.kind: work for work in works}
         self._running: dict[int, tuple[Operation, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._trouble: str | None = None
         self._attempts: set[asyncio.Task[None]] = set()  # those that are being replaced too
         self._loops: list[asyncio.Task[None]] = []
 
@@ -51,9 +52,9 @@ class Engine:
         await asyncio.gather(*attempts, return_exceptions=True)
         try:
             async with self._database.connection() as db:
-                await store.hand_back(db, self._owner)
+                await lease_store.hand_back(db, self._owner)
         except DatabaseUnavailable:
-            log.warning("leases_not_handed_back", lapse_in_s=store.LEASE_S)
+            log.warning("leases_not_handed_back", lapse_in_s=lease_store.LEASE_S)
 
     def wake(self) -> None:
         """Look for work now: something was queued, or may be tried again."""
@@ -75,8 +76,11 @@ class Engine:
             pause_s = POLL_S
             try:
                 pause_s = await self._take()
-            except DatabaseUnavailable:
-                log.warning("operations_not_taken", because="database unavailable")
+                self._trouble = None
+            except DatabaseUnavailable as error:
+                if self._trouble != error.message:  # once, not every two seconds for as long as it lasts
+                    log.warning("operations_not_taken", because=error.message)
+                self._trouble = error.message
             except Exception:
                 log.exception("taking_operations_hit_a_bug")  # the next round may do better; none would be worse
             try:
@@ -89,11 +93,13 @@ class Engine:
         """Start what is due; the seconds until it is worth looking again."""
         room = MAX_RUNNING - len(self._running)
         async with self._database.connection() as db:
-            await store.hand_back(db, self._owner, but=self._running)  # what ended here without a word
-            taken = await store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()) if room > 0 else []
+            await lease_store.hand_back(db, self._owner, but=self._running)  # what ended here without a word
+            taken = (
+                await lease_store.take(db, self._owner, limit=room, full_hosts=self._full_hosts()) if room > 0 else []
+            )
             for operation in taken:
                 self._begin(operation)
-            due_s = await store.next_due_s(db)
+            due_s = await lease_store.next_due_s(db)
         # What is due and was not taken is another's, or waits for room: whatever ends here wakes us.
         soonest_s = IDLE_S if due_s is not None and due_s <= 0 and not taken else 0.02
         return POLL_S if due_s is None else min(POLL_S, max(soonest_s, due_s))
@@ -125,15 +131,15 @@ class Engine:
                 await Attempt(self._database, self._owner, self._works[operation.kind], operation).go()
             except LeaseLost:
                 log.warning("lease_lost", kind=operation.kind.value)
-            except DatabaseUnavailable:
-                log.warning("attempt_left_to_its_lease", kind=operation.kind.value, because="database unavailable")
+            except DatabaseUnavailable as error:
+                log.warning("attempt_left_to_its_lease", kind=operation.kind.value, because=error.message)
             except Exception:
                 log.exception("attempt_hit_a_bug", kind=operation.kind.value, again_in_s=BUG_PAUSE_S)
                 await asyncio.sleep(BUG_PAUSE_S)
 
     async def _renew_loop(self) -> None:
         while True:
-            await asyncio.sleep(store.LEASE_S / 3)
+            await asyncio.sleep(lease_store.LEASE_S / 3)
             try:
                 await self.renew()
             except DatabaseUnavailable:
@@ -147,7 +153,7 @@ class Engine:
         if not held:
             return
         async with self._database.connection() as db:
-            kept = await store.renew(db, self._owner, held)
+            kept = await lease_store.renew(db, self._owner, held)
         for operation_id in held.keys() - kept:  # only those asked about: others were begun meanwhile
             operation, attempt = held[operation_id]
             if not attempt.done():

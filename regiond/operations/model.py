@@ -16,6 +16,8 @@ class OperationKind(StrEnum):
     COMPOSE = "compose"
     POWER = "power"
     DELETE = "delete"  # of a machine: its guest is decomposed, then the row goes
+    ALLOCATE = "allocate"  # of a ready machine: done in the moment it is opened, kept to be told
+    RELEASE = "release"  # of a machine that stays: it is switched off, then it is nobody's
     REFRESH = "refresh"
     REMOVE_HOST = "remove_host"
     ROTATE = "rotate_credentials"  # of an LXD server: a new key pair in place of the old one
@@ -48,6 +50,7 @@ class Turn(StrEnum):
     CANCEL_ASKED = "cancel_asked"
     UNDONE = "undone"
     UNDONE_AFTER_CANCEL = "undone_after_cancel"
+    SENT_ON = "sent_on"  # undone here, and begun anew on another host
 
 
 _S, _T = OperationState, Turn
@@ -65,6 +68,7 @@ NEXT: Mapping[tuple[OperationState, Turn], OperationState] = {
     (_S.UNDOING, _T.UNREACHABLE): _S.UNDOING,
     (_S.UNDOING, _T.UNDONE): _S.FAILED,
     (_S.UNDOING, _T.UNDONE_AFTER_CANCEL): _S.CANCELLED,
+    (_S.UNDOING, _T.SENT_ON): _S.QUEUED,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
-from regiond.operations import store
+from regiond.operations import lease_store, store
 from regiond.operations.model import LogLine, Operation, OperationState
 
 _POLL_S = 5.0  # notifications are hints; this is what holds when one is lost
@@ -88,7 +88,7 @@ class Operations:
             operation = await store.read(db, operation_id)
             if not await store.ask_cancel(db, operation_id):
                 raise WrongState(f"Operation {operation_id} is {operation.state} and cannot be cancelled.")
-            await store.log(
+            await lease_store.log(
                 db, operation_id, operation.attempt, operation.step, "cancel asked", {"by": caller.username}
             )
         return await self.read(operation_id)
@@ -110,26 +110,29 @@ class Operations:
         caller: Caller,
         key: str | None,
         request: Mapping[str, Any],
-        open_: Callable[[], Awaitable[int]],
+        open_: Callable[[], Awaitable[Operation | int]],
     ) -> Operation:
         """Open an operation, or return the one opened before with the same idempotency key and request.
 
-        `open_` commits the intent and returns the operation's id; in the same transaction it ties the key to it with
-        `store.keep_key`. Two callers with one key at once: one opens, the other gets that operation. Raises
+        `open_` commits the intent and returns the operation or its id; in the same transaction it ties the key to it
+        with `store.keep_key`. Two callers with one key at once: one opens, the other gets that operation. Raises
         IdempotencyMismatch.
         """
         if key is None:
-            return await self.read(await open_())
+            return await self._made(await open_())
         known = await self._of_key(caller, key, request)
         if known is not None:
             return known
         try:
-            return await self.read(await open_())
+            return await self._made(await open_())
         except InnkeeperError:  # the other one took the name or the room that this one asked for too
             known = await self._of_key(caller, key, request)
             if known is None:
                 raise
             return known
+
+    async def _made(self, opened: Operation | int) -> Operation:
+        return opened if isinstance(opened, Operation) else await self.read(opened)
 
     async def _of_key(self, caller: Caller, key: str, request: Mapping[str, Any]) -> Operation | None:
         async with self._database.connection() as db:

@@ -1,20 +1,18 @@
-"""The rows of operations, their log and their idempotency keys. Leases use the database's clock."""
+"""The rows of operations, their log and their idempotency keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import asyncpg
+from attrs import frozen
 
 from common.errors import Busy, IdempotencyMismatch, NotFound
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
-
-LEASE_S = 15.0
 
 _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
@@ -57,89 +55,38 @@ _INSERT = """
     returning id
 """
 
-_LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
+_INSERT_SEVERAL = """
+    insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
+                           max_failures)
+    select $1, o.* from jsonb_to_recordset($2::jsonb) o (
+           host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
+           request jsonb, explanation jsonb, max_failures integer)
+    returning id, machine_id, created_at, not_before
+"""
+
+_INSERT_REFUSED = """
+    insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
+                           started_at, finished_at)
+    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now())
+    returning id
+"""
+
+_INSERT_DONE = """
+    insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
+                           result, max_failures, started_at, finished_at)
+    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, 0, now(), now())
+    returning id
+"""
 
 _READ_LOG = """
     select at, attempt, step, message, details from operation_log where operation_id = $1 order by id
 """
 
-# Takes what is due and not held by a living lease. A host gets a few at a time, so that a hung one cannot
-# fill every place of this process. What another living process has a rack for, and this one has not, is left to it.
-_TAKE = """
-    with ranked as (
-        select id, row_number() over (partition by host_id order by not_before, id) as turn
-          from operation
-         where state in ('queued', 'running', 'waiting', 'undoing') and not_before <= now()
-           and (lease_until is null or lease_until < now())
-           and not (coalesce(host_id, 0) = any($4::integer[]))
-           and (exists (select from rack_link l
-                          left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
-                         where l.region_id = $1 and x.reaches is distinct from false)
-                or not exists (select from rack_link l
-                                 join region_process p on p.id = l.region_id
-                                      and p.seen_at > now() - interval '30 seconds'
-                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
-                                where l.region_id <> $1 and x.reaches is distinct from false))
-    ), due as (
-        select o.id from operation o join ranked r on r.id = o.id
-         where r.turn <= 4 and o.state in ('queued', 'running', 'waiting', 'undoing') and o.not_before <= now()
-           and (o.lease_until is null or o.lease_until < now())
-         order by o.not_before, o.id
-         limit $2
-           for update of o skip locked
-    )
-    update operation o
-       set attempt = attempt + 1, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
-           started_at = coalesce(started_at, now()),
-           state = case when state in ('queued', 'waiting') then 'running' else state end
-      from due where o.id = due.id
-    returning o.id
+_REDIRECT = """
+    update operation set host_id = $2, host_name = $3, request = $4, explanation = $5 where id = $1
 """
 
-_NEXT_DUE = """
-    select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
-      from operation
-     where state in ('queued', 'running', 'waiting', 'undoing')
-"""
-
-_RENEW = """
-    update operation set lease_until = now() + make_interval(secs => $2)
-     where lease_owner = $1 and id = any($3::bigint[]) and state in ('running', 'undoing')
-    returning id
-"""
-
-_HAND_BACK = """
-    update operation set lease_owner = null, lease_until = null
-     where lease_owner = $1 and not (id = any($2::bigint[]))
-       and state in ('queued', 'running', 'waiting', 'undoing')
-"""
-
-_STEP = """
-    update operation set step = $4, reached_host = reached_host or $5
-     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-"""
-
-_TURN = """
-    update operation
-       set state = $4, error_code = $5, error_message = $6, error_details = $7
-     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-"""
-
-_WAIT = """
-    update operation
-       set state = $4, failures = failures + 1, not_before = now() + make_interval(secs => $5),
-           lease_owner = null, lease_until = null, error_code = $6, error_message = $7, error_details = $8
-     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-"""
-
-_END = """
-    update operation
-       set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
-           error_code = case when $4 = 'succeeded' then null else error_code end,
-           error_message = case when $4 = 'succeeded' then null else error_message end,
-           error_details = case when $4 = 'succeeded' then null else error_details end
-     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
-"""
+_EXPLAIN = "update operation set explanation = $2 where id = $1"
 
 _CANCEL = """
     update operation set cancel_requested = true, not_before = now()
@@ -176,6 +123,10 @@ async def read(db: Db, operation_id: int) -> Operation:
     if row is None:
         raise NotFound(f"No operation {operation_id}.")
     return _operation(row)
+
+
+async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
+    return [_operation(row) for row in await db.fetch(_READ_ALL, list(operation_ids))]
 
 
 async def list_operations(
@@ -234,68 +185,111 @@ async def insert(
     return made
 
 
-async def log(
-    db: Db, operation_id: int, attempt: int, step: str | None, message: str, details: Mapping[str, Any]
-) -> None:
-    await db.execute(_LOG, operation_id, attempt, step, message, dict(details))
+@frozen(kw_only=True)
+class NewOperation:
+    """One on a machine that was made in the same transaction, so that nothing else can act on it."""
+
+    host_id: int
+    host_name: str
+    machine_id: int
+    system_id: str
+    hostname: str
+    account_id: int
+    username: str
+    request: Mapping[str, Any]
+    explanation: Mapping[str, Any]
+    max_failures: int
+
+
+async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
+    """The intents, in the order of `new`, committed once the caller's transaction ends. One query for all.
+
+    Raises NotFound when something went in this very moment; the caller's transaction must then roll back.
+    """
+    try:
+        rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_plain(one) for one in new])
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound(f"What the operation is about has just been removed: {error.detail}") from error
+    by_machine = {row["machine_id"]: row for row in rows}
+    return tuple(_opened(kind, one, by_machine[one.machine_id]) for one in new)
+
+
+def _plain(new: NewOperation) -> Mapping[str, object]:
+    return {
+        "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
+        "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
+        "explanation": new.explanation, "max_failures": new.max_failures,
+    }  # fmt: skip
+
+
+def _opened(kind: OperationKind, new: NewOperation, row: asyncpg.Record) -> Operation:
+    """As `read` would find it: nobody takes it up before the transaction ends."""
+    return Operation(
+        id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
+        machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
+        account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
+        max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
+    )  # fmt: skip
+
+
+async def insert_done(
+    db: Db,
+    kind: OperationKind,
+    *,
+    host_id: int | None,
+    host_name: str | None,
+    machine_id: int,
+    system_id: str,
+    hostname: str,
+    account_id: int,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any],
+) -> int:
+    """The id of an operation that needed no host: what it did is done in the caller's transaction, and told here."""
+    made: int = await db.fetchval(
+        _INSERT_DONE, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
+        dict(result),
+    )  # fmt: skip
+    return made
+
+
+async def insert_refused(
+    db: Db,
+    kind: OperationKind,
+    *,
+    account_id: int | None,
+    request: Mapping[str, Any],
+    explanation: Mapping[str, Any] | None,
+    code: str,
+    message: str,
+) -> int:
+    """The id of an operation that failed before it began: nothing was claimed, and nothing is done about it."""
+    made: int = await db.fetchval(
+        _INSERT_REFUSED, kind.value, account_id, dict(request), None if explanation is None else dict(explanation),
+        code, message,
+    )  # fmt: skip
+    return made
 
 
 async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
     return tuple(LogLine(**dict(row)) for row in await db.fetch(_READ_LOG, operation_id))
 
 
-async def take(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> list[Operation]:
-    """Up to `limit` due operations, now held by `owner` for LEASE_S under a new attempt number."""
-    ids = [row["id"] for row in await db.fetch(_TAKE, owner, limit, LEASE_S, list(full_hosts))]
-    return [_operation(row) for row in await db.fetch(_READ_ALL, ids)] if ids else []
-
-
-async def next_due_s(db: Db) -> float | None:
-    """Seconds until something may be taken; None when nothing is open."""
-    due: float | None = await db.fetchval(_NEXT_DUE)
-    return due
-
-
-async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:
-    """Those of `operation_ids` that `owner` still holds, held for another LEASE_S."""
-    return {row["id"] for row in await db.fetch(_RENEW, owner, LEASE_S, list(operation_ids))}
-
-
-async def hand_back(db: Db, owner: UUID, *, but: Iterable[int] = ()) -> None:
-    await db.execute(_HAND_BACK, owner, list(but))
-
-
-async def step(db: Db, held: Operation, owner: UUID, name: str, *, reaches_host: bool) -> bool:
-    """False when the lease was lost: whoever holds it now goes on."""
-    return bool(await db.execute(_STEP, held.id, held.attempt, owner, name, reaches_host) == "UPDATE 1")
-
-
-async def turn(
-    db: Db, held: Operation, owner: UUID, state: OperationState, error: tuple[str, str, Mapping[str, Any]]
-) -> bool:
-    code, message, details = error
-    done = await db.execute(_TURN, held.id, held.attempt, owner, state.value, code, message, dict(details))
-    return bool(done == "UPDATE 1")
-
-
-async def wait(
+async def redirect(
     db: Db,
-    held: Operation,
-    owner: UUID,
-    state: OperationState,
-    delay_s: float,
-    error: tuple[str, str, Mapping[str, Any]],
-) -> bool:
-    code, message, details = error
-    done = await db.execute(_WAIT, held.id, held.attempt, owner, state.value, delay_s, code, message, dict(details))
-    return bool(done == "UPDATE 1")
+    operation_id: int,
+    *,
+    host_id: int,
+    host_name: str,
+    request: Mapping[str, Any],
+    explanation: Mapping[str, Any],
+) -> None:
+    """It is about another host now, in the transaction that queues it again."""
+    await db.execute(_REDIRECT, operation_id, host_id, host_name, dict(request), dict(explanation))
 
 
-async def end(
-    db: Db, held: Operation, owner: UUID, state: OperationState, *, result: Mapping[str, Any], undone: Iterable[str]
-) -> bool:
-    done = await db.execute(_END, held.id, held.attempt, owner, state.value, dict(result), list(undone))
-    return bool(done == "UPDATE 1")
+async def explain(db: Db, operation_id: int, explanation: Mapping[str, Any]) -> None:
+    await db.execute(_EXPLAIN, operation_id, dict(explanation))
 
 
 async def ask_cancel(db: Db, operation_id: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
+from common.errors import InnkeeperError
 from common.rpc.commands import Fence
 from regiond.operations.model import Operation, OperationKind
 
@@ -19,11 +20,18 @@ class Outcome:
     """What came of it. `record` runs inside the transaction that ends the operation, so both happen or neither.
 
     It may run again in a new transaction, when the first one lost a deadlock.
+
+    Of `run`: `refused` is why it is undone at once, also when a later try might go well. Of `undo`: with `sent_on` the
+    operation does not end but is queued anew, as `record` has redirected it; `error` is what it has failed with, in
+    place of why undoing began.
     """
 
     result: Mapping[str, Any] = field(factory=dict)
     undone: tuple[str, ...] = ()
     record: Callable[[Db], Awaitable[None]] | None = None
+    refused: InnkeeperError | None = None
+    sent_on: bool = False
+    error: InnkeeperError | None = None
 
 
 class Journal(Protocol):
@@ -31,6 +39,9 @@ class Journal(Protocol):
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
         """From now on `name` is happening; with `reaches_host` the host may hear of it, so an undo must look there."""
+
+    async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
+        """A step of our own: `record` runs in the transaction that writes it down. It may run again, as in Outcome."""
 
     async def note(self, message: str, **facts: Any) -> None:
         """A line in the operation's log."""

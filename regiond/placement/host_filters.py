@@ -16,10 +16,14 @@ def excluded(wish: Wish, host: HostOffer) -> str | None:
         return "not the host that was asked for"
     if wanted.host_ids and host.id not in wanted.host_ids:
         return f"not one of the hosts that were asked for, {len(wanted.host_ids)} in number"
+    if host.id in wanted.not_host_ids:
+        return "one of the hosts that were excluded"
     return (
-        _group("zone", host.zone, wanted.zones, wanted.not_zones)
+        _one_of("type", host.driver, wanted.drivers, wanted.not_drivers)
+        or _group("zone", host.zone, wanted.zones, wanted.not_zones)
         or _group("resource pool", host.pool, wanted.pools, wanted.not_pools)
         or _tags(host, wanted.tags, wanted.not_tags)
+        or _one_of("architecture", host.architecture, wanted.architectures, wanted.not_architectures)
     )
 
 
@@ -29,6 +33,14 @@ def _group(what: str, own: str, wanted: Sequence[str], unwanted: Sequence[str]) 
     if own in unwanted:
         return f"{what}: not {_named(unwanted, 'or')} asked, the host is in {own}"
     return None
+
+
+def _one_of(what: str, own: str | None, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:
+    """Of what a host is, rather than is in. One that nobody has looked at yet is refused for that, and not here."""
+    if own is None or (own not in unwanted and (not wanted or own in wanted)):
+        return None
+    asked = f"not {_named(unwanted, 'or')}" if own in unwanted else _named(wanted, "or")
+    return f"{what}: {asked} asked, the host is {own}"
 
 
 def _tags(host: HostOffer, wanted: Sequence[str], unwanted: Sequence[str]) -> str | None:

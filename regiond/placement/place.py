@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
 
-from attrs import evolve
-
 from common.units import BYTES_PER_GB
 from regiond.placement.host_filters import excluded
-from regiond.placement.model import DiskPlace, HostOffer, Placement, PoolOffer, Verdict, Wish, claimable
+from regiond.placement.interfaces import attach
+from regiond.placement.model import DiskPlace, HostOffer, Placement, PoolOffer, Verdict, Wish
+from regiond.placement.numa_place import assign_numa
 from regiond.placement.storage_text import DiskWish
 
 Strategy = Literal["spread", "pack"]
@@ -26,26 +26,41 @@ def place(wish: Wish, hosts: Iterable[HostOffer], *, strategy: Strategy = "sprea
     fitting: list[Verdict] = []
     refused: list[Verdict] = []
     for host in hosts:
-        verdict = _judge(wish, host)
+        verdict = judge(wish, host)
         (fitting if verdict.fits else refused).append(verdict)
-    sign = -1.0 if strategy == "spread" else 1.0
-    fitting.sort(key=lambda verdict: (sign * (verdict.score or 0.0), verdict.host_id))
+    fitting.sort(key=rank(strategy))
     refused.sort(key=lambda verdict: verdict.host_id)
     return Placement(order=tuple(fitting), refused=tuple(refused))
 
 
-def _judge(wish: Wish, host: HostOffer) -> Verdict:
-    verdict = Verdict(host_id=host.id, host_name=host.name)
+def rank(strategy: Strategy) -> Callable[[Verdict], tuple[float, int]]:
+    """The key of the order in which hosts that fit are preferred, the best first."""
+    sign = -1.0 if strategy == "spread" else 1.0
+    return lambda verdict: (sign * (verdict.score or 0.0), verdict.host_id)
+
+
+def judge(wish: Wish, host: HostOffer) -> Verdict:
+    """What is said of this one host, whatever others there are."""
     blocked = excluded(wish, host) or _unusable(wish, host)
     if blocked is not None:
-        return evolve(verdict, reasons=(blocked,))
-    reasons = [reason for check in _CAPACITY for reason in [check(wish, host)] if reason is not None]
-    assigned, storage_reason = assign_storage(wish.disks, host)
-    if storage_reason is not None:
-        reasons.append(storage_reason)
-    if reasons:
-        return evolve(verdict, reasons=tuple(reasons))
-    return evolve(verdict, score=_headroom(wish, host), disks=assigned)
+        return Verdict(host_id=host.id, host_name=host.name, reasons=(blocked,))
+    numa, numa_reasons = assign_numa(wish, host)
+    disks, storage_reason = assign_storage(wish.disks, host)
+    nics, interfaces_reason = attach(wish.nics, host)
+    reasons = (_cores(wish, host), _memory(wish, host), *numa_reasons, storage_reason, interfaces_reason)
+    lacks = tuple(reason for reason in reasons if reason is not None)
+    if lacks:
+        return Verdict(host_id=host.id, host_name=host.name, reasons=lacks)
+    return Verdict(
+        host_id=host.id,
+        host_name=host.name,
+        score=_headroom(wish, host),
+        disks=disks,
+        nics=nics,
+        pinned_core_ids=numa.core_ids,
+        pages=numa.pages,
+        numa_node_ids=numa.node_ids,
+    )
 
 
 def _unusable(wish: Wish, host: HostOffer) -> str | None:
@@ -63,30 +78,43 @@ def _unusable(wish: Wish, host: HostOffer) -> str | None:
     return None
 
 
+# Whatever the ratios, a machine that is larger than its host could never run there.
+
+
 def _cores(wish: Wish, host: HostOffer) -> str | None:
-    total, ratio = host.cores or 0, host.cpu_over_commit_ratio
+    kept = (("reserved", host.reserved_cores),)
     if wish.cores > host.cores_left:
+        whole = _without(host.cores or 0, kept, brackets=True)
         return (
-            f"cores: {wish.cores} asked, {max(0, host.cores_left)} of {total} × {ratio} = "
-            f"{claimable(total, ratio)} left"
+            f"cores: {wish.cores} asked, {max(0, host.cores_left)} of {whole} × {host.cpu_over_commit_ratio} = "
+            f"{host.cores_claimable} left"
         )
-    return f"cores: {wish.cores} asked, {total} are all that the host has" if wish.cores > total else None
-
-
-def _memory(wish: Wish, host: HostOffer) -> str | None:
-    total, ratio = host.memory_mib or 0, host.memory_over_commit_ratio
-    if wish.memory_mib > host.memory_mib_left:
-        return (
-            f"memory: {wish.memory_mib} MiB asked, {max(0, host.memory_mib_left)} of {total} × {ratio} = "
-            f"{claimable(total, ratio)} MiB left"
-        )
-    if wish.memory_mib > total:
-        return f"memory: {wish.memory_mib} MiB asked, {total} MiB are all that the host has"
+    if wish.cores > host.cores_for_machines:
+        return f"cores: {wish.cores} asked, {_without(host.cores or 0, kept)} are all that the host has"
     return None
 
 
-# Whatever the ratios, a machine that is larger than its host could never run there.
-_CAPACITY: tuple[Callable[[Wish, HostOffer], str | None], ...] = (_cores, _memory)
+def _memory(wish: Wish, host: HostOffer) -> str | None:
+    """A machine that is backed by huge pages needs no general memory."""
+    if wish.huge_pages:
+        return None
+    kept = (("in huge pages", host.huge_memory_mib), ("reserved", host.reserved_memory_mib))
+    if wish.memory_mib > host.memory_mib_left:
+        whole = _without(host.memory_mib or 0, kept, brackets=True)
+        return (
+            f"memory: {wish.memory_mib} MiB asked, {max(0, host.memory_mib_left)} of {whole} × "
+            f"{host.memory_over_commit_ratio} = {host.memory_mib_claimable} MiB left"
+        )
+    if wish.memory_mib > host.memory_mib_for_machines:
+        whole = _without(host.memory_mib or 0, kept)
+        return f"memory: {wish.memory_mib} MiB asked, {whole} MiB are all that the host has"
+    return None
+
+
+def _without(total: int, kept: Iterable[tuple[str, int]], *, brackets: bool = False) -> str:
+    """`16`, or `16 - 2 reserved` where something is kept."""
+    text = " - ".join([str(total), *(f"{amount} {what}" for what, amount in kept if amount)])
+    return f"({text})" if brackets and " " in text else text
 
 
 def assign_storage(disks: Iterable[DiskWish], host: HostOffer) -> tuple[tuple[DiskPlace, ...], str | None]:
@@ -137,10 +165,13 @@ def _gb(size_bytes: int, digits: int) -> str:
 
 
 def _headroom(wish: Wish, host: HostOffer) -> float:
-    """The smaller share of cores and memory that would be left, 0…1, rounded so that equal hosts tie."""
-    cores = claimable(host.cores or 0, host.cpu_over_commit_ratio)
-    memory_mib = claimable(host.memory_mib or 0, host.memory_over_commit_ratio)
-    return round(
-        min((host.cores_left - wish.cores) / cores, (host.memory_mib_left - wish.memory_mib) / memory_mib),
-        6,
-    )
+    """The smaller share of cores and general memory that would be left, 0…1, rounded so that equal hosts tie.
+
+    Where all memory is in huge pages, only cores count.
+    """
+    cores, memory_mib = host.cores_claimable, host.memory_mib_claimable
+    shares = [(cores - host.cores_claimed - wish.cores) / cores]
+    if memory_mib:
+        asked_mib = 0 if wish.huge_pages else wish.memory_mib
+        shares.append((memory_mib - host.memory_mib_claimed - asked_mib) / memory_mib)
+    return round(min(shares), 6)

@@ -13,6 +13,7 @@ from common.units import BYTES_PER_GB
 DEFAULT_STORAGE = "root:8(local)"
 MAX_DISKS = 26  # vda … vdz
 MAX_DISK_BYTES = 2**60
+MAX_TEXT = 16384
 
 _DISK = re.compile(r"(?:(?P<label>[A-Za-z0-9]+):)?(?P<size>[0-9.]+)(?:\((?P<tags>[^(),]+(?:,[^(),]+)*)\))?")
 
@@ -32,6 +33,10 @@ def parse_storage(text: str) -> tuple[DiskWish, ...]:
     Empty text means the default. Raises InvalidRequest with the field `storage`.
     """
     text = text or DEFAULT_STORAGE
+    if len(text) > MAX_TEXT:
+        raise _refused(f"The constraint has {len(text)} characters; {MAX_TEXT} are the most.")
+    if not text.isprintable():
+        raise _refused("The constraint holds characters that cannot be printed.")
     wishes: list[DiskWish] = []
     position = 0
     while True:

@@ -9,18 +9,21 @@ from uuid import UUID
 
 import structlog
 
+from common.discovery import Discovery, MarkElsewhere, Problem, UnusedVolume
 from common.errors import (
+    AnswerRefused,
+    DatabaseUnavailable,
     HostHung,
     HostUnreachable,
     InnkeeperError,
-    InternalError,
+    NotKnownHere,
     NotTrusted,
     RackUnreachable,
-    Unsupported,
 )
 from common.rpc.commands import HOST_DISCOVER, HOST_FORGET, HOST_REACH, Command, HostCall, HostIdCall, Reached
 from common.rpc.link import Link
-from common.values import Discovery, Guest, HostAccess, MarkElsewhere, Problem
+from common.values import Guest, HostAccess
+from regiond.racks.answers import wrong_answer
 from regiond.racks.links import LiveLinks
 from regiond.racks.model import AwayRack, RackCandidate, unreached_text
 
@@ -31,7 +34,8 @@ FORGET_DEADLINE_S = 5.0
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-_NEXT_RACK = (HostUnreachable, HostHung, Unsupported)  # this rack did not get there; another one may
+# This rack did not get there, or told what cannot be; another one may do better.
+_NEXT_RACK = (HostUnreachable, HostHung, NotKnownHere, AnswerRefused)
 
 
 class Reach(Protocol):
@@ -45,6 +49,9 @@ class Reach(Protocol):
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         """Writes only what is news."""
+
+    async def refused(self, rack_id: str, host_id: int, why: str) -> None:
+        """Keep that something a rack told was refused, for people to see."""
 
 
 class HostCalls:
@@ -71,11 +78,16 @@ class HostCalls:
         """The host's answer, through the first rack that gets there.
 
         Raises RackUnreachable without having asked anybody; HostUnreachable when no rack got through; any other error
-        of the driver or the link as it is. After LinkLost or DeadlineExceeded the outcome is unknown.
+        of the driver or the link as it is. After LinkLost or DeadlineExceeded the outcome is unknown. An answer that
+        cannot be true is recorded and not used; AnswerRefused when no other rack gives a better one.
         """
 
         async def ask(link: Link, access: HostAccess) -> R:
-            return await link.call(command, request_of(access), deadline_s=deadline_s)
+            request = request_of(access)
+            answer = await link.call(command, request, deadline_s=deadline_s)
+            if (wrong := wrong_answer(request, answer)) is not None:
+                raise AnswerRefused(f"{link.peer} answered {command.name} on VM host {host_id}: {wrong}.")
+            return answer
 
         return await self._through_racks(host_id, ask)
 
@@ -127,9 +139,14 @@ class HostCalls:
         try:
             answer = await self._answer(link, host_id, ask)
         except _NEXT_RACK as error:
+            if isinstance(error, AnswerRefused):
+                await self._reach.refused(str(rack_id), host_id, error.message)
             await self._reach.record_reach(str(rack_id), host_id, error)
             raise
-        await self._reach.record_reach(str(rack_id), host_id)
+        try:
+            await self._reach.record_reach(str(rack_id), host_id)
+        except DatabaseUnavailable as error:  # read-only, say: what the host has told is told all the same
+            log.info("reach_not_kept", host=host_id, because=error.message)
         return answer
 
     async def _answer(self, link: Link, host_id: int, ask: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
@@ -174,15 +191,20 @@ async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discover
     guests: list[Guest] = []
     elsewhere: list[MarkElsewhere] = []
     problems: list[Problem] = []
+    unused: list[UnusedVolume] = []
+    told: list[str] = []
     async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
         async for part in parts:
             facts = part.facts or facts
             guests += part.guests
             elsewhere += part.elsewhere
             problems += part.problems
+            unused += part.unused_volumes
+            told += part.volumes_told
             calls, last = calls + part.calls, last or part.last
     if facts is None or not last:
-        raise InternalError(f"rack {link.peer.name} ended its discovery of host {access.host_id} before the last part")
+        raise AnswerRefused(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
     return Discovery(
-        facts=facts, guests=tuple(guests), elsewhere=tuple(elsewhere), problems=tuple(problems), calls=calls
-    )
+        facts=facts, guests=tuple(guests), elsewhere=tuple(elsewhere), problems=tuple(problems), calls=calls,
+        unused_volumes=tuple(unused), volumes_told=tuple(told),
+    )  # fmt: skip

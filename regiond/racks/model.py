@@ -10,7 +10,8 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, NotAllowed, NotFound
+from common.rpc.peers import Peer
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -112,3 +113,19 @@ def check_name(name: str) -> str:
 def token_hash(secret: str) -> bytes:
     """SHA-256: the 256 random bits of a token's secret need neither salt nor stretching."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
+
+
+def rack_uuid(rack_id: str) -> UUID:
+    """Raises NotFound for what is no id."""
+    try:
+        return UUID(rack_id)
+    except ValueError as error:
+        raise NotFound(f"There is no rack {rack_id!r}.") from error
+
+
+def peer_id(peer: Peer) -> UUID:
+    """Raises NotAllowed for an id that no rack and no RPC client of ours can have."""
+    try:
+        return UUID(peer.id)
+    except ValueError as error:
+        raise NotAllowed(f"{peer} is not known to this region.") from error

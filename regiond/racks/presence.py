@@ -73,6 +73,12 @@ class Presence:
         self._links: dict[UUID, int] = {}
         self._beating = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the database did not take what was written last, every 10 s; None when it did."""
+        return self._trouble
 
     @property
     def linked(self) -> frozenset[UUID]:
@@ -153,8 +159,11 @@ class Presence:
             await asyncio.sleep(BEAT_EVERY_S)
             try:
                 await self.beat()
+                self._trouble = None
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
-                log.warning("region_beat_missed", error=str(error))
+                if self._trouble != str(error):  # once, not every 10 s for as long as it lasts
+                    log.warning("region_beat_missed", error=str(error))
+                self._trouble = str(error)
 
 
 def this_machine() -> str:

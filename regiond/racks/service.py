@@ -11,7 +11,14 @@ import asyncpg
 import structlog
 
 from common.certificates import CLIENT_LIFETIME, RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
-from common.errors import InnkeeperError, InvalidRequest, NameTaken, NotAllowed, NotFound, TokenRefused
+from common.errors import (
+    InnkeeperError,
+    InvalidRequest,
+    NameTaken,
+    NotAllowed,
+    NotFound,
+    TokenRefused,
+)
 from common.rpc.commands import JoinCall, Joined, RenewCall, Renewed
 from common.rpc.peers import Peer
 from regiond.accounts.model import Caller
@@ -20,8 +27,19 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store
 from regiond.racks.authority import Authority
-from regiond.racks.model import AwayRack, RackCandidate, RackView, RpcClientView, check_name, in_order, token_hash
+from regiond.racks.model import (
+    AwayRack,
+    RackCandidate,
+    RackView,
+    RpcClientView,
+    check_name,
+    in_order,
+    peer_id,
+    rack_uuid,
+    token_hash,
+)
 from regiond.racks.presence import Presence
+from regiond.racks.refusals import Refusals
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -51,6 +69,7 @@ class Racks:
         self._token_text = token_text
         self._rack_lifetime = rack_lifetime
         self._client_lifetime = client_lifetime
+        self._refusals = Refusals(database)
 
     async def list(self) -> tuple[RackView, ...]:
         """Those not removed, by name."""
@@ -60,7 +79,7 @@ class Racks:
     async def read(self, rack_id: str) -> RackView:
         """Also one that was removed. Raises NotFound."""
         async with self._database.connection() as db:
-            found = await store.read(db, _id(rack_id))
+            found = await store.read(db, rack_uuid(rack_id))
         if found is None:
             raise NotFound(f"There is no rack {rack_id}.")
         return found
@@ -117,12 +136,12 @@ class Racks:
     async def renew(self, rack_id: str, call: RenewCall) -> Renewed:
         """A new certificate for a rack that is one; the old one is good until it expires. Raises NotAllowed."""
         async with self._database.transaction() as db:
-            known = await store.standing(db, _id(rack_id))
+            known = await store.standing(db, rack_uuid(rack_id))
             name = _admitted(rack_id, known)
-            certificate_pem = self._sign_rack(call.signing_request_pem, _id(rack_id), name)
+            certificate_pem = self._sign_rack(call.signing_request_pem, rack_uuid(rack_id), name)
             certificate = load_certificate(certificate_pem)
             until = certificate.not_valid_after_utc
-            if await store.renew(db, _id(rack_id), fingerprint(certificate), until) is None:
+            if await store.renew(db, rack_uuid(rack_id), fingerprint(certificate), until) is None:
                 raise NotAllowed(f"The rack {name!r} was removed from this region.")
         log.info("rack_certificate_renewed", rack=name, expires_at=until.isoformat())
         return Renewed(certificate_pem=certificate_pem, authority_pem=self._authority.certificate_pem)
@@ -131,13 +150,13 @@ class Racks:
         """Refuse the rack from now on; every region process drops its links. Again is harmless. Raises NotFound."""
         caller.require_admin()
         async with self._database.transaction() as db:
-            name = await store.remove(db, _id(rack_id))
+            name = await store.remove(db, rack_uuid(rack_id))
             if name is not None:
                 message = f"The rack {name!r} was removed."
                 await Events.record(
-                    db, "rack_removed", message, level=Level.WARNING, caller=caller, rack_id=_id(rack_id)
+                    db, "rack_removed", message, level=Level.WARNING, caller=caller, rack_id=rack_uuid(rack_id)
                 )
-            elif await store.standing(db, _id(rack_id)) is None:
+            elif await store.standing(db, rack_uuid(rack_id)) is None:
                 raise NotFound(f"There is no rack {rack_id}.")
 
     # RPC clients --------------------------------------------------------------------------------------------------
@@ -187,12 +206,17 @@ class Racks:
         if peer.role is not Role.RACK:
             raise NotAllowed(f"{peer} is neither a rack nor an RPC client.")
         async with self._database.connection() as db:
-            _admitted(peer.id, await store.standing(db, _peer_id(peer)))
+            known = await store.standing(db, peer_id(peer))
+        try:
+            _admitted(peer.id, known)
+        except NotAllowed as error:
+            await self._refusals.at_the_door(peer, error)
+            raise
 
     async def caller_of(self, peer: Peer) -> Caller:
         """The account that an RPC client acts for. Raises NotAllowed when client or account may not come in."""
         async with self._database.connection() as db:
-            known = await store.client(db, _peer_id(peer))
+            known = await store.client(db, peer_id(peer))
         if known is None or known.certificate_fingerprint != peer.fingerprint:
             raise NotAllowed(f"The RPC client {peer.name!r} ({peer.id}) is not known to this region.")
         if known.revoked_at is not None:
@@ -207,11 +231,11 @@ class Racks:
 
     async def link_up(self, rack_id: str) -> None:
         """This process has a link to the rack."""
-        await self._presence.link_up(_id(rack_id))
+        await self._presence.link_up(rack_uuid(rack_id))
 
     async def link_down(self, rack_id: str) -> None:
         """A link of this process to the rack has gone."""
-        await self._presence.link_down(_id(rack_id))
+        await self._presence.link_down(rack_uuid(rack_id))
 
     # Reach --------------------------------------------------------------------------------------------------------
 
@@ -219,9 +243,13 @@ class Racks:
         """Keep whether the rack reached the host, `error` saying why not. Writes, and is true, only for news."""
         async with self._database.connection() as db:
             try:
-                return await store.record_reach(db, _id(rack_id), host_id, error)
+                return await store.record_reach(db, rack_uuid(rack_id), host_id, error)
             except asyncpg.ForeignKeyViolationError:
                 return False  # host or rack went in this very moment, and the knowledge with them
+
+    async def refused(self, rack_id: str, host_id: int | None, why: str) -> None:
+        """See `Refusals.answer`."""
+        await self._refusals.answer(rack_id, host_id, why)
 
     async def racks_for(self, host_id: int) -> tuple[RackCandidate, ...]:
         """Connected racks in the order to try them; empty when none is connected."""
@@ -246,20 +274,6 @@ class Racks:
     def _sign_rack(self, signing_request_pem: str, rack_id: UUID, name: str) -> str:
         subject = Subject(role=Role.RACK, id=str(rack_id), name=name)
         return self._authority.sign(signing_request_pem, subject, self._rack_lifetime)
-
-
-def _id(rack_id: str) -> UUID:
-    try:
-        return UUID(rack_id)
-    except ValueError as error:
-        raise NotFound(f"There is no rack {rack_id!r}.") from error
-
-
-def _peer_id(peer: Peer) -> UUID:
-    try:
-        return UUID(peer.id)
-    except ValueError as error:
-        raise NotAllowed(f"{peer} is not known to this region.") from error
 
 
 def _admitted(rack_id: str, known: store.Standing | None) -> str:

@@ -29,6 +29,10 @@ def encode_pool(pool: ResourcePool) -> dict[str, Any]:
     }
 
 
+def encode_whole_pool(pool: ResourcePool) -> dict[str, Any]:
+    return {**encode_pool(pool), "strategy": pool.strategy or ""}
+
+
 def encode_domain() -> dict[str, Any]:
     return {
         "id": DOMAIN_ID,

@@ -57,6 +57,8 @@ def _standing(host: HostView) -> dict[str, Any]:
         "refreshed_at": moment(host.refreshed_at),
         "project": host.project,
         "cluster": host.cluster_id,
+        "reserved_cores": host.reserved_cores,
+        "reserved_memory": host.reserved_memory_mib,
     }
 
 

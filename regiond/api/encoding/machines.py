@@ -8,30 +8,17 @@ from typing import Any
 from common.values import DriverType, PowerState
 from regiond.api.encoding.groups import DOMAIN_NAME, encode_domain, encode_pool, encode_zone
 from regiond.api.encoding.hosts import full_architecture
+from regiond.api.encoding.networks import USUAL_MTU, encode_card, encode_link, encode_vlan
 from regiond.api.machine_shapes import MACHINE_TESTS
 from regiond.api.paths import machine_uri, uri
-from regiond.machines.model import DiskView, MachineState, MachineView, NicView
+from regiond.machines.life import TOLD, MachineState
+from regiond.machines.model import DiskView, MachineView, NicView
 
-STATUS: Mapping[MachineState, tuple[int, str]] = {
-    MachineState.COMPOSING: (1, "Commissioning"),
-    MachineState.ADOPTING: (1, "Commissioning"),
-    MachineState.FAILED: (2, "Failed commissioning"),
-    MachineState.MISSING: (3, "Missing"),
-    MachineState.READY: (4, "Ready"),
-    MachineState.DELETING: (12, "Releasing"),
-}
-_MESSAGE: Mapping[MachineState, str] = {
-    MachineState.COMPOSING: "The virtual machine is being made.",
-    MachineState.ADOPTING: "The virtual machine is being taken over as it is.",
-    MachineState.FAILED: "An operation could neither finish nor be undone; see operations/.",
-    MachineState.MISSING: "The host did not list the virtual machine at its last refresh.",
-    MachineState.READY: "",
-    MachineState.DELETING: "The virtual machine is being removed.",
-}
+STATUS: Mapping[MachineState, tuple[int, str]] = {state: (told.status, told.name) for state, told in TOLD.items()}
 _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
-_MTU = 1500
+_LINK_MODES = {"dhcp": "dhcp", "static": "static"}
 
 
 def encode_power(state: str) -> str:
@@ -57,7 +44,8 @@ def _identity(machine: MachineView) -> dict[str, Any]:
         "fqdn": f"{machine.hostname}.{DOMAIN_NAME}",
         "tag_names": list(machine.tags),
         "owner": machine.owner,
-        "owner_data": {},
+        "owner_data": dict(machine.owner_data),
+        "agent_name": machine.agent_name,
         "workload_annotations": {},
         "description": machine.description,
         "node_type": 0,
@@ -73,13 +61,19 @@ def _condition(machine: MachineView) -> dict[str, Any]:
     return {
         "status": status,
         "status_name": status_name,
-        "status_message": _MESSAGE[machine.state],
+        "status_message": _message(machine),
+        "error_description": machine.error_description,
         "status_action": "",
         "power_state": encode_power(machine.power_state),
         "power_type": machine.driver or "manual",
         "locked": False,
         "netboot": True,
     }
+
+
+def _message(machine: MachineView) -> str:
+    said = machine.error_description if machine.state is MachineState.BROKEN else ""
+    return said or TOLD[machine.state].message
 
 
 def _hardware(machine: MachineView) -> dict[str, Any]:
@@ -93,7 +87,7 @@ def _hardware(machine: MachineView) -> dict[str, Any]:
         "hardware_info": {},
         "hardware_uuid": str(machine.uuid),
         "bios_boot_method": None,
-        "ip_addresses": [],
+        "ip_addresses": [str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None],
         "interface_set": interfaces,
         "boot_interface": interfaces[0] if interfaces else None,
         "blockdevice_set": disks,
@@ -158,28 +152,26 @@ def encode_interface(machine: MachineView, nic: NicView) -> dict[str, Any]:
         "type": "physical",
         "enabled": True,
         "tags": [],
-        "vlan": None,
-        "links": [],
+        "vlan": None if nic.vlan is None else encode_vlan(nic.vlan),
+        "links": _links(nic),
         "mac_address": nic.mac_address,
-        "effective_mtu": _MTU,
+        "effective_mtu": USUAL_MTU if nic.vlan is None else nic.vlan.mtu,
         "parents": [],
         "children": [],
         "system_id": machine.system_id,
-        "discovered": [],
-        "params": "",
-        "link_connected": True,
-        "interface_speed": 0,
-        "link_speed": 0,
-        "numa_node": None,
-        "sriov_max_vf": 0,
-        "vendor": None,
-        "product": None,
-        "firmware_version": None,
+        **encode_card(link_connected=True, speed_mbps=0),
     }
 
 
+def _links(nic: NicView) -> list[dict[str, Any]]:
+    """How it comes to its address; nothing where nothing is known of the network that it is on."""
+    if nic.vlan is None and nic.subnet is None:
+        return []
+    return [encode_link(nic.id, _LINK_MODES.get(nic.mode, "link_up"), nic.subnet, nic.ip_address)]
+
+
 def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
-    name = f"sd{chr(ord('a') + disk.index)}"
+    name = drive_name(disk.index)
     return {
         "resource_uri": uri("nodes", machine.system_id, "blockdevices", disk.id),
         "id": disk.id,
@@ -204,6 +196,15 @@ def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
         "firmware_version": None,
         "numa_node": None,
     }
+
+
+def drive_name(index: int) -> str:
+    """`sda` for 0, `sdz` for 25, `sdaa` for 26: adopted guests may have many disks."""
+    letters, number = "", index + 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return f"sd{letters}"
 
 
 def _id_path(machine: MachineView, disk: DiskView) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from common.errors import NotFound
 from regiond.api import machine_shapes, schemas, shapes
-from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME, encode_domain, encode_pool, encode_zone
+from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME, encode_domain, encode_whole_pool, encode_zone
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Text
+from regiond.api.fields import Choice, Field, Text
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.services import Services
 from regiond.groups.model import LONGEST_NAME, ResourcePool, Zone
@@ -26,8 +28,13 @@ _CHANGE = (
     Field(name="name", kind=_NAME, doc="A new name. Left out, it stays."),
     Field(name="description", kind=Text(longest=4096), doc="A new description. Left out, it stays."),
 )
+_STRATEGY = Field(
+    name="strategy",
+    kind=Choice(choices=("spread", "pack"), blank=""),
+    doc="How machines for it are placed among hosts: spread or pack; empty is the region's own way.",
+)
 _ZONE_RESULT = Result(doc="The zone.", schema=shapes.ZONE)
-_POOL_RESULT = Result(doc="The resource pool.", schema=shapes.POOL)
+_POOL_RESULT = Result(doc="The resource pool.", schema=shapes.WHOLE_POOL)
 
 
 async def find_zone(services: Services, path: Mapping[str, str]) -> Zone:
@@ -67,16 +74,19 @@ async def _delete_zone(call: Call) -> Reply:
 
 
 async def _list_pools(call: Call) -> Reply:
-    return json_reply([encode_pool(pool) for pool in await call.services.groups.pools()])
+    return json_reply([encode_whole_pool(pool) for pool in await call.services.groups.pools()])
 
 
 async def _create_pool(call: Call) -> Reply:
-    made = await call.services.groups.create_pool(call.caller, call.values["name"], call.values["description"])
-    return json_reply(encode_pool(made))
+    values = call.values
+    made = await call.services.groups.create_pool(
+        call.caller, values["name"], values["description"], values["strategy"]
+    )
+    return json_reply(encode_whole_pool(made))
 
 
 async def _read_pool(call: Call) -> Reply:
-    return json_reply(encode_pool(call.target))
+    return json_reply(encode_whole_pool(call.target))
 
 
 async def _update_pool(call: Call) -> Reply:
@@ -85,8 +95,9 @@ async def _update_pool(call: Call) -> Reply:
         call.path["id"],
         new_name=call.values["name"] or None,
         description=call.values["description"],
+        strategy=call.values["strategy"],
     )
-    return json_reply(encode_pool(changed))
+    return json_reply(encode_whole_pool(changed))
 
 
 async def _delete_pool(call: Call) -> Reply:
@@ -173,13 +184,13 @@ POOLS = Resource(
             permission=Permission.USER,
             title="List resource pools",
             doc="All resource pools, by name.",
-            result=Result(doc="The resource pools.", schema=schemas.array(shapes.POOL)),
+            result=Result(doc="The resource pools.", schema=schemas.array(shapes.WHOLE_POOL)),
             run=_list_pools,
         ),
         Endpoint(
             method="POST",
             permission=Permission.ADMIN,
-            fields=_NEW,
+            fields=(*_NEW, evolve(_STRATEGY, default="")),
             title="Create a resource pool",
             result=_POOL_RESULT,
             run=_create_pool,
@@ -202,7 +213,7 @@ POOL = Resource(
         Endpoint(
             method="PUT",
             permission=Permission.ADMIN,
-            fields=_CHANGE,
+            fields=(*_CHANGE, _STRATEGY),
             title="Update a resource pool",
             result=_POOL_RESULT,
             find=find_pool,

@@ -22,7 +22,8 @@ from regiond.api.fields import (
     no_choice,
 )
 from regiond.hosts.model import MACVLAN_MODES, HostView
-from regiond.placement.storage_text import parse_storage
+from regiond.machines.model import ComposeRequest
+from regiond.machines.wishes import problems_of
 
 _NO_OBJECT = "Select a valid choice. That choice is not one of the available choices."
 _PEM = Text(longest=64 * 1024, blank=None)
@@ -45,6 +46,16 @@ _COMMON = (
     Field(name="pool", kind=_GROUP, doc="Name of the resource pool for machines composed here."),
     Field(name="cpu_over_commit_ratio", kind=_RATIO, doc="0 to 10: how often each core may be claimed; 1.0."),
     Field(name="memory_over_commit_ratio", kind=_RATIO, doc="0 to 10: how often memory may be claimed; 1.0."),
+    Field(
+        name="reserved_cores",
+        kind=Integer(most=65535),
+        doc="Cores kept for the host itself, taken off before the ratio; 0.",
+    ),
+    Field(
+        name="reserved_memory",
+        kind=Integer(),
+        doc="MiB of memory kept for the host itself, taken off before the ratio; 0.",
+    ),
     Field(name="default_macvlan_mode", kind=Choice(choices=MACVLAN_MODES), doc=f"One of {', '.join(MACVLAN_MODES)}."),
     Field(
         name="power_pass",
@@ -107,13 +118,42 @@ COMPOSE = (
         default="",
         doc="Disks as [label:]GB[(storage pool or tag,...)], separated by commas; root:8(local).",
     ),
-    Field(name="interfaces", kind=Text(longest=8192), default="", doc="Not supported yet: one card on the default."),
+    Field(
+        name="interfaces",
+        kind=Text(longest=16384),
+        default="",
+        doc=(
+            "Cards as label:key=value,key=value, joined by semicolons, such as eth0:space=dmz;eth1:subnet=10.1.0.0/24,"
+            "ip=10.1.0.20; one card on the host's default network."
+        ),
+    ),
     Field(name="hostname", kind=HOSTNAME, doc="Unique name; made up when there is none."),
     Field(name="domain", kind=Text(longest=256, blank=None), doc="Id or name of a domain."),
     Field(name="zone", kind=_GROUP, doc="Id or name of a zone; the default one."),
     Field(name="pool", kind=_GROUP, doc="Id or name of a resource pool; the host's."),
-    Field(name="pinned_cores", kind=IntegerList(most=65535), default=(), doc="Not supported yet."),
-    Field(name="hugepages_backed", kind=Boolean(), default=False, doc="Not supported yet."),
+    Field(
+        name="pinned_cores",
+        kind=IntegerList(most=65535),
+        default=(),
+        doc="Id of a core of the host that is the machine's alone; one value for each. Then cores has no effect.",
+    ),
+    Field(
+        name="pin_cores",
+        kind=Integer(least=1, most=65535),
+        doc="So many cores of one NUMA node are the machine's alone, threads of a core together. Then cores has none.",
+    ),
+    Field(name="hugepages_backed", kind=Boolean(), default=False, doc="Back all memory with huge pages of the host."),
+    Field(
+        name="hugepage_size",
+        kind=Integer(least=1, most=1024 * 1024),
+        doc="MiB of a huge page, such as 2 or 1024; the smallest that divides memory and has room.",
+    ),
+    Field(
+        name="one_numa_node",
+        kind=Boolean(),
+        default=False,
+        doc="Take pinned cores and huge pages all from one NUMA node.",
+    ),
     Field(name="skip_commissioning", kind=Boolean(), default=False, doc="Accepted; nothing is commissioned here."),
     Field(name="power_on", kind=Boolean(), default=False, doc="Also switch the machine on."),
 )
@@ -140,26 +180,35 @@ def check_compose(host: HostView, values: Values) -> None:
 
     A host whose capacity is unknown has no bounds here; that it takes no machines is for the service to say.
     """
-    wrong = {**_out_of_bounds(host, values), **not_yet(values)}
+    wrong = {**_out_of_bounds(host, values), **problems_of(compute_of(values))}
     if values["domain"] not in {None, str(DOMAIN_ID), DOMAIN_NAME}:
         wrong["domain"] = [_NO_OBJECT]
-    wrong |= bad_storage(values)
     if wrong:
         raise InvalidRequest.of(wrong)
 
 
-def bad_storage(values: Values) -> Mapping[str, list[str]]:
-    try:
-        parse_storage(values["storage"])
-    except InvalidRequest as refused:
-        return refused.fields
-    return {}
+def compute_of(values: Values) -> ComposeRequest:
+    """What compose and the dry run ask of a machine in the same words."""
+    return ComposeRequest(
+        cores=values["cores"],
+        memory_mib=values["memory"],
+        architecture=own_architecture(values["architecture"]),
+        storage=values["storage"],
+        interfaces=values["interfaces"],
+        pinned_cores=values["pinned_cores"],
+        pin_cores=values["pin_cores"],
+        huge_pages_backed=values["hugepages_backed"],
+        huge_page_size_mib=values["hugepage_size"],
+        one_numa_node=values["one_numa_node"],
+    )
 
 
 def _out_of_bounds(host: HostView, values: Values) -> dict[str, list[str]]:
     wrong: dict[str, list[str]] = {}
     if host.total is not None:
         limits: Mapping[str, int] = {"cores": host.total.cores, "memory": host.total.memory_mib}
+        if values["pinned_cores"] or values["pin_cores"] is not None:  # then cores has no effect
+            limits = {"memory": host.total.memory_mib}
         wrong |= {name: [at_most(limit)] for name, limit in limits.items() if values[name] > limit}
     speed = values["cpu_speed"]
     if speed is not None and host.cpu_speed_mhz is not None and speed > host.cpu_speed_mhz:
@@ -167,20 +216,6 @@ def _out_of_bounds(host: HostView, values: Values) -> dict[str, list[str]]:
     wanted = values["architecture"]
     if wanted is not None and host.architecture is not None and wanted != full_architecture(host.architecture):
         wrong["architecture"] = [no_choice(wanted)]
-    return wrong
-
-
-def not_yet(values: Values) -> dict[str, list[str]]:
-    """Refused rather than ignored: a machine without what was asked for is worse than none."""
-    wrong: dict[str, list[str]] = {}
-    if len(values["interfaces"]) > 1:  # one character counts as absent
-        wrong["interfaces"] = [
-            "Interface constraints are not supported yet: leave this out for one card on the host's default network."
-        ]
-    if values["pinned_cores"]:
-        wrong["pinned_cores"] = ["Pinned cores are not supported yet: leave this out and give cores."]
-    if values["hugepages_backed"]:
-        wrong["hugepages_backed"] = ["Huge pages are not supported yet: leave this out or false."]
     return wrong
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME
 from regiond.api.encoding.machines import STATUS
-from regiond.api.fields import Field, TextList, Values
+from regiond.api.fields import Field, Integer, Text, TextList, Values
+from regiond.machines.life import MachineState
 from regiond.machines.model import MachineFilter, MachineView
 
 _MANY = TextList()
@@ -24,7 +25,13 @@ FILTERS = (
     _many("domain", "Name of its domain."),
     _many("status", "Status, such as ready."),
     _many("tags", "A tag it must have; all of them when repeated."),
-    _many("agent_name", "Agent that allocated it; nothing is allocated yet, so a name matches none."),
+    _many("agent_name", "Name of the agent that allocated it."),
+    Field(
+        name="limit",
+        kind=Integer(least=1, most=1000),
+        doc="A page: how many at most, sorted by hostname. Without it all are listed, the oldest first.",
+    ),
+    Field(name="after", kind=Text(longest=256), doc="With `limit`: those that follow this hostname, the next page."),
 )
 
 
@@ -36,17 +43,25 @@ def wanted(values: Values) -> MachineFilter:
         zones=values["zone"],
         pools=values["pool"],
         hosts=values["pod"],
+        agent_names=values["agent_name"],
+        states=tuple(state for state in STATUS if _has_status(state, values)),
+        tags=values["tags"],
+        limit=values["limit"],
+        after=values["after"] or None,
     )
 
 
 def keeps(machine: MachineView, values: Values) -> bool:
-    """Whether `machine` also has the status, tags, domain and agent that were asked for."""
-    if values["agent_name"]:
-        return False
+    """Whether `machine` has the status, tags and domain that were asked for: a status or domain that there is none of
+    narrows nothing before."""
     if values["domain"] and not {DOMAIN_NAME, str(DOMAIN_ID)} & set(values["domain"]):
         return False
     if not set(values["tags"]) <= set(machine.tags):
         return False
-    number, name = STATUS[machine.state]
-    statuses = {status.lower().replace("_", " ") for status in values["status"]}
-    return not statuses or bool(statuses & {name.lower(), str(number)})
+    return not values["status"] or _has_status(machine.state, values)
+
+
+def _has_status(state: MachineState, values: Values) -> bool:
+    """Whether it is one of those that were asked for."""
+    number, name = STATUS[state]
+    return bool({status.lower().replace("_", " ") for status in values["status"]} & {name.lower(), str(number)})

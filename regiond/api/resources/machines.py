@@ -11,7 +11,7 @@ from regiond.api.encoding.machines import encode_machine, encode_power
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Choice, Field, Text
 from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
-from regiond.api.resources import adoption
+from regiond.api.resources import adoption, allocating, machine_life
 from regiond.api.resources.machine_filters import FILTERS, keeps, wanted
 from regiond.api.services import Services
 from regiond.api.waiting import when_done
@@ -40,10 +40,9 @@ async def _read(call: Call) -> Reply:
 
 
 async def _delete(call: Call) -> Reply:
-    machine: MachineView = call.target
     operation = await call.services.machines.start_delete(
         call.caller,
-        machine.system_id,
+        call.path["system_id"],
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
@@ -102,6 +101,9 @@ MACHINES = Resource(
             result=Result(doc="The machines.", schema=schemas.array(machine_shapes.MACHINE)),
             run=_list,
         ),
+        allocating.ALLOCATE,
+        machine_life.RELEASE_ALL,
+        machine_life.LIST_ALLOCATED,
         adoption.FORGOTTEN,
     ),
 )
@@ -126,6 +128,7 @@ MACHINE = Resource(
             result=Result(doc="Nothing."),
             success=204,
             find=find_machine,
+            outlives_target=True,
             run=_delete,
         ),
         Endpoint(
@@ -175,6 +178,7 @@ MACHINE = Resource(
             find=find_machine,
             run=_query_power,
         ),
+        *machine_life.of_machine(find_machine),
         adoption.forget(find_machine),
     ),
 )

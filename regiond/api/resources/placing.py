@@ -8,7 +8,8 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.fields import Choice, Field, Text, TextList
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import host_fields
-from regiond.machines.model import AskedHosts, ComposeRequest
+from regiond.machines.model import AskedHosts
+from regiond.machines.wishes import problems_of
 
 _ARCHITECTURE = Field(
     name="architecture",
@@ -20,7 +21,18 @@ _ARCHITECTURE = Field(
     ),
     doc="Such as amd64/generic; any.",
 )
-_LIKE_COMPOSE = {"cores", "memory", "cpu_speed", "storage", "interfaces", "pinned_cores", "hugepages_backed"}
+_LIKE_COMPOSE = {
+    "cores",
+    "memory",
+    "cpu_speed",
+    "storage",
+    "interfaces",
+    "pinned_cores",
+    "pin_cores",
+    "hugepages_backed",
+    "hugepage_size",
+    "one_numa_node",
+}
 
 
 def _several(name: str, doc: str, *, commas: bool = True) -> Field:
@@ -47,15 +59,10 @@ FIELDS = (
 
 async def _place(call: Call) -> Reply:
     values = call.values
-    wrong = {**host_fields.not_yet(values), **host_fields.bad_storage(values)}
+    request = host_fields.compute_of(values)
+    wrong = problems_of(request)
     if wrong:
         raise InvalidRequest.of(wrong)
-    request = ComposeRequest(
-        cores=values["cores"],
-        memory_mib=values["memory"],
-        architecture=host_fields.own_architecture(values["architecture"]),
-        storage=values["storage"],
-    )
     asked = AskedHosts(
         hosts=values["host"],
         zones=values["zone"],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from attrs import evolve
+
 from regiond.api import machine_shapes, schemas, shapes
 from regiond.api.encoding.hosts import encode_host, encode_project
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
@@ -15,7 +17,6 @@ from regiond.api.services import Services
 from regiond.api.waiting import when_done
 from regiond.hosts import addresses
 from regiond.hosts.model import HostChange, HostView, NewHost
-from regiond.machines.model import ComposeRequest
 from regiond.operations.model import Operation
 
 _HOST_RESULT = Result(doc="The VM host.", schema=shapes.VM_HOST)
@@ -43,6 +44,8 @@ async def _create(call: Call) -> Reply:
         tags=values["tags"] or (),
         cpu_over_commit_ratio=_or_one(values["cpu_over_commit_ratio"]),
         memory_over_commit_ratio=_or_one(values["memory_over_commit_ratio"]),
+        reserved_cores=values["reserved_cores"] or 0,
+        reserved_memory_mib=values["reserved_memory"] or 0,
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
         project=values["project"] or "",
@@ -78,6 +81,8 @@ async def _update(call: Call) -> Reply:
         tags=values["tags"],
         cpu_over_commit_ratio=values["cpu_over_commit_ratio"],
         memory_over_commit_ratio=values["memory_over_commit_ratio"],
+        reserved_cores=values["reserved_cores"],
+        reserved_memory_mib=values["reserved_memory"],
         default_storage_pool=values["default_storage_pool"],
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
@@ -131,12 +136,9 @@ async def _compose(call: Call) -> Reply:
     host: HostView = call.target
     values = call.values
     host_fields.check_compose(host, values)
-    request = ComposeRequest(
+    request = evolve(
+        host_fields.compute_of(values),
         host_id=host.id,
-        cores=values["cores"],
-        memory_mib=values["memory"],
-        architecture=host_fields.own_architecture(values["architecture"]),
-        storage=values["storage"],
         hostname=values["hostname"],
         zone=values["zone"],
         pool=values["pool"],

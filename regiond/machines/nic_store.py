@@ -1,0 +1,46 @@
+"""The cards of machines, with the networks that they are on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from regiond.machines.model import NicView
+from regiond.networks import store as network_store
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# Networks are corrected, and subnets moved, after machines were made: a card is where its subnet or interface is now.
+_NICS = """
+    select distinct on (n.machine_id, n.index)
+           n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid,
+           coalesce(s.vlan_id, i.vlan_id, n.vlan_id) as vlan_id, n.subnet_id, host(a.address) as address
+      from machine_nic n
+      left join subnet s on s.id = n.subnet_id
+      left join host_interface i on i.id = n.interface_id
+      left join ip_address a on a.machine_id = n.machine_id and a.nic_id = n.id
+     where n.machine_id = any($1::integer[]) order by n.machine_id, n.index, a.id
+"""
+_NETWORKS = ("machine_id", "vlan_id", "subnet_id", "address")
+
+
+async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:
+    """By machine, in their order; a machine without cards is not in it."""
+    rows = await db.fetch(_NICS, machine_ids) if machine_ids else []
+    vlan_ids = {row["vlan_id"] for row in rows} - {None}
+    subnet_ids = {row["subnet_id"] for row in rows} - {None}
+    vlans = {vlan.id: vlan for vlan in await network_store.vlans(db, ids=vlan_ids)} if vlan_ids else {}
+    subnets = {one.id: one for one in await network_store.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    found: defaultdict[int, list[NicView]] = defaultdict(list)
+    for row in rows:
+        nic = NicView(
+            **{name: value for name, value in row.items() if name not in _NETWORKS},
+            vlan=vlans.get(row["vlan_id"]),
+            subnet=subnets.get(row["subnet_id"]),
+            ip_address=None if row["address"] is None else ip_address(row["address"]),
+        )
+        found[row["machine_id"]].append(nic)
+    return {machine_id: tuple(nics) for machine_id, nics in found.items()}

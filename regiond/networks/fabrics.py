@@ -1,0 +1,179 @@
+"""Fabrics and their VLANs: read by everybody, changed by admins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from common.errors import InvalidRequest, NotFound
+from regiond.accounts.model import Caller
+from regiond.events.service import Events
+from regiond.networks import change_store, store
+from regiond.networks.model import DEFAULT_FABRIC_ID, NO_SPACE, Fabric, Vlan, VlanChange
+from regiond.networks.room import Room, check_text, find_fabric, find_space, find_vlan, unique
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+HIGHEST_VID = 4094
+SMALLEST_MTU, LARGEST_MTU = 552, 65535
+NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
+
+
+class Fabrics(Room):
+    async def fabrics(self) -> tuple[Fabric, ...]:
+        """By id, with their VLANs."""
+        async with self._database.connection() as db:
+            return await store.fabrics(db)
+
+    async def fabric(self, id_or_name: str) -> Fabric:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await find_fabric(db, id_or_name)
+
+    async def create_fabric(
+        self, caller: Caller, *, name: str | None = None, class_type: str | None = None, description: str = ""
+    ) -> Fabric:
+        """With an untagged VLAN; without a name it is called `fabric-` and its id."""
+        caller.require_admin()
+        check_text(name=name or None, class_type=class_type, description=description)
+        async with self.changing(caller) as db:
+            with unique("name", f"There is a fabric {name!r} already."):
+                made = await change_store.insert_fabric(db, name or None, class_type or None, description)
+            await change_store.insert_vlan(db, made, 0)
+            fabric = (await store.fabrics(db, [made]))[0]
+            await Events.record(db, "fabric_created", f"The fabric {fabric.name!r} was created.", caller=caller)
+            return fabric
+
+    async def update_fabric(
+        self,
+        caller: Caller,
+        id_or_name: str,
+        *,
+        name: str | None = None,
+        class_type: str | None = None,
+        description: str | None = None,
+    ) -> Fabric:
+        """None keeps what is there; a `class_type` of `""` means none. Raises NotFound."""
+        caller.require_admin()
+        check_text(name=name, class_type=class_type, description=description)
+        async with self.changing(caller) as db:
+            fabric = await find_fabric(db, id_or_name)
+            with unique("name", f"There is a fabric {name!r} already."):
+                await change_store.update_fabric(db, fabric.id, name, class_type, description)
+            await Events.record(db, "fabric_changed", f"The fabric {fabric.name!r} was changed.", caller=caller)
+            return (await store.fabrics(db, [fabric.id]))[0]
+
+    async def delete_fabric(self, caller: Caller, id_or_name: str) -> None:
+        """With its VLANs; not the default one nor one with subnets: InvalidRequest. Raises NotFound."""
+        caller.require_admin()
+        async with self.changing(caller) as db:
+            fabric = await find_fabric(db, id_or_name)
+            if fabric.id == DEFAULT_FABRIC_ID:
+                raise InvalidRequest("This fabric is the default fabric, it cannot be deleted.")
+            await _check_without_subnets(db, f"fabric {fabric.name!r}", [vlan.id for vlan in fabric.vlans])
+            await change_store.delete_fabric(db, fabric.id)
+            await Events.record(db, "fabric_deleted", f"The fabric {fabric.name!r} was deleted.", caller=caller)
+
+    async def vlan(self, vlan_id: int) -> Vlan:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await find_vlan(db, vlan_id)
+
+    async def create_vlan(self, caller: Caller, fabric: str, change: VlanChange) -> Vlan:
+        """Of the fabric with this id or name; `vid` is required. Raises NotFound for the fabric."""
+        caller.require_admin()
+        _check_vlan(change)
+        if change.vid is None:
+            raise InvalidRequest.of({"vid": ["This field is required."]})
+        async with self.changing(caller) as db:
+            into = await find_fabric(db, fabric)
+            with unique("vid", f"The fabric {into.name!r} has a VLAN {change.vid} already."):
+                made = await change_store.insert_vlan(db, into.id, change.vid)
+            vlan = await _write_vlan(db, await find_vlan(db, made), evolve(change, vid=None, fabric=None))
+            await Events.record(db, "vlan_created", f"{_described(vlan)} was created.", caller=caller)
+            return vlan
+
+    async def update_vlan(self, caller: Caller, vlan_id: int, change: VlanChange) -> Vlan:
+        """Raises NotFound; InvalidRequest when there is a VLAN of that `vid` in that `fabric`."""
+        caller.require_admin()
+        _check_vlan(change)
+        async with self.changing(caller) as db:
+            vlan = await _write_vlan(db, await find_vlan(db, vlan_id), change)
+            await Events.record(db, "vlan_changed", f"{_described(vlan)} was changed.", caller=caller)
+            return vlan
+
+    async def delete_vlan(self, caller: Caller, vlan_id: int) -> None:
+        """Not the untagged one of a fabric nor one with subnets: InvalidRequest. Raises NotFound."""
+        caller.require_admin()
+        async with self.changing(caller) as db:
+            vlan = await find_vlan(db, vlan_id)
+            if vlan.vid == 0:
+                raise InvalidRequest(
+                    f"This VLAN is the default VLAN of the fabric {vlan.fabric_name!r}, it cannot be deleted."
+                )
+            await _check_without_subnets(db, _described(vlan), [vlan.id])
+            await change_store.delete_vlan(db, vlan.id)
+            await Events.record(db, "vlan_deleted", f"{_described(vlan)} was deleted.", caller=caller)
+
+
+async def _write_vlan(db: Db, vlan: Vlan, change: VlanChange) -> Vlan:
+    vid = vlan.vid if change.vid is None else change.vid
+    fabric_id = vlan.fabric_id if change.fabric is None else (await _chosen_fabric(db, change.fabric)).id
+    if vlan.vid == 0 and (vid, fabric_id) != (0, vlan.fabric_id):
+        field = "vid" if vid else "fabric"
+        raise InvalidRequest.of(
+            {field: [f"This VLAN is the untagged one of the fabric {vlan.fabric_name!r}, and stays that."]}
+        )
+    space_id = vlan.space_id
+    if change.space is not None:
+        space_id = await chosen_space_id(db, change.space)
+    with unique("vid", f"There is a VLAN {vid} in that fabric already."):
+        await change_store.update_vlan(
+            db, vlan.id, fabric_id=fabric_id, vid=vid, name=change.name, mtu=change.mtu, space_id=space_id,
+            description=change.description,
+        )  # fmt: skip
+    return await find_vlan(db, vlan.id)
+
+
+async def _chosen_fabric(db: Db, id_or_name: str) -> Fabric:
+    try:
+        return await find_fabric(db, id_or_name)
+    except NotFound:
+        raise InvalidRequest.of({"fabric": [NO_CHOICE]}) from None
+
+
+async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
+    """None for `""` and for the word for no space. Raises InvalidRequest under `space`."""
+    if id_or_name in {"", NO_SPACE}:
+        return None
+    try:
+        return (await find_space(db, id_or_name)).id
+    except NotFound:
+        raise InvalidRequest.of({"space": [NO_CHOICE]}) from None
+
+
+def _check_vlan(change: VlanChange) -> None:
+    wrong: dict[str, list[str]] = {}
+    if change.vid is not None and not 0 <= change.vid <= HIGHEST_VID:
+        wrong["vid"] = [f"{change.vid} is not between 0 and {HIGHEST_VID}."]
+    if change.mtu is not None and not SMALLEST_MTU <= change.mtu <= LARGEST_MTU:
+        wrong["mtu"] = [f"{change.mtu} is not between {SMALLEST_MTU} and {LARGEST_MTU}."]
+    if wrong:
+        raise InvalidRequest.of(wrong)
+    check_text(name=change.name, description=change.description)
+
+
+async def _check_without_subnets(db: Db, described: str, vlan_ids: list[int]) -> None:
+    subnets = await store.subnets(db, vlan_ids=vlan_ids)
+    if subnets:
+        named = ", ".join(subnet.name for subnet in subnets[:5]) + (", …" if len(subnets) > 5 else "")
+        raise InvalidRequest(
+            f"{described[0].upper()}{described[1:]} has {len(subnets)} subnets ({named}), it cannot be deleted.",
+            subnets=len(subnets),
+        )
+
+
+def _described(vlan: Vlan) -> str:
+    return f"VLAN {vlan.vid} of the fabric {vlan.fabric_name!r}"

@@ -1,0 +1,72 @@
+"""Interfaces of hosts: read by everybody; admins say which VLAN one is on, and what tags it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.errors import InvalidRequest, NotFound
+from regiond.accounts.model import Caller
+from regiond.events.service import Events
+from regiond.networks import interface_store, store
+from regiond.networks.fabrics import NO_CHOICE
+from regiond.networks.model import HostInterface, Vlan
+from regiond.networks.room import LONGEST_NAME, Room, askable
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+class Interfaces(Room):
+    async def interfaces(self, host_system_id: str) -> tuple[HostInterface, ...]:
+        """By id, those that are missing too. Raises NotFound for the host."""
+        async with self._database.connection() as db:
+            host_id = await interface_store.host_id(db, askable(host_system_id))
+            if host_id is None:
+                raise NotFound(f"There is no VM host with system id {host_system_id!r}.")
+            return await interface_store.interfaces(db, host_id=host_id)
+
+    async def update_interface(
+        self, caller: Caller, interface_id: int, *, vlan: str | None = None, tags: tuple[str, ...] | None = None
+    ) -> HostInterface:
+        """`vlan` is an id, which looks at the host keep from now on, or `""`: what they find. Raises NotFound."""
+        caller.require_admin()
+        if tags is not None:
+            tags = _checked(tags)
+        async with self.changing(caller) as db:
+            interface = await _find(db, interface_id)
+            if vlan is not None:
+                chosen = None if vlan == "" else await _chosen(db, vlan)
+                await interface_store.choose_vlan(db, interface.id, chosen.id if chosen else None)
+            if tags is not None:
+                await interface_store.set_tags(db, interface.id, tags)
+            await Events.record(
+                db, "interface_changed", f"The interface {interface.name!r} was changed.", caller=caller,
+                host_id=interface.host_id,
+            )  # fmt: skip
+            return await _find(db, interface.id)
+
+
+async def _find(db: Db, interface_id: int) -> HostInterface:
+    found = await interface_store.interfaces(db, interface_id=interface_id)
+    if not found:
+        raise NotFound(f"There is no interface with id {interface_id}.")
+    return found[0]
+
+
+async def _chosen(db: Db, vlan: str) -> Vlan:
+    given = vlan.strip()
+    ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
+    found = await store.vlans(db, ids=ids)
+    if not found:
+        raise InvalidRequest.of({"vlan": [NO_CHOICE]})
+    return found[0]
+
+
+def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once. Constraints could not ask for one with a comma, a semicolon or `&`."""
+    for tag in tags:
+        if not tag or len(tag) > LONGEST_NAME or not tag.isprintable() or set(tag) & set(",;& "):
+            raise InvalidRequest.of(
+                {"tags": [f"{tag!r} is no tag: 1 to {LONGEST_NAME} printable characters, no blank, ',', ';' or '&'."]}
+            )
+    return tuple(dict.fromkeys(tags))

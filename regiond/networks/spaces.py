@@ -1,0 +1,60 @@
+"""Spaces, which group VLANs that reach each other: read by everybody, changed by admins."""
+
+from __future__ import annotations
+
+from common.errors import InvalidRequest
+from regiond.accounts.model import Caller
+from regiond.events.service import Events
+from regiond.networks import change_store, store
+from regiond.networks.model import NO_SPACE, Space
+from regiond.networks.room import Room, check_text, find_space, unique
+
+
+class Spaces(Room):
+    async def spaces(self) -> tuple[Space, ...]:
+        """By id, with their VLANs and subnets."""
+        async with self._database.connection() as db:
+            return await store.spaces(db)
+
+    async def space(self, id_or_name: str) -> Space:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await find_space(db, id_or_name)
+
+    async def create_space(self, caller: Caller, *, name: str | None = None, description: str = "") -> Space:
+        """Without a name it is called `space-` and its id."""
+        caller.require_admin()
+        _check(name or None, description)
+        async with self.changing(caller) as db:
+            with unique("name", f"There is a space {name!r} already."):
+                made = await change_store.insert_space(db, name or None, description)
+            space = (await store.spaces(db, [made]))[0]
+            await Events.record(db, "space_created", f"The space {space.name!r} was created.", caller=caller)
+            return space
+
+    async def update_space(
+        self, caller: Caller, id_or_name: str, *, name: str | None = None, description: str | None = None
+    ) -> Space:
+        """None keeps what is there. Raises NotFound."""
+        caller.require_admin()
+        _check(name, description)
+        async with self.changing(caller) as db:
+            space = await find_space(db, id_or_name)
+            with unique("name", f"There is a space {name!r} already."):
+                await change_store.update_space(db, space.id, name, description)
+            await Events.record(db, "space_changed", f"The space {space.name!r} was changed.", caller=caller)
+            return (await store.spaces(db, [space.id]))[0]
+
+    async def delete_space(self, caller: Caller, id_or_name: str) -> None:
+        """Its VLANs are in no space from then on. Raises NotFound."""
+        caller.require_admin()
+        async with self.changing(caller) as db:
+            space = await find_space(db, id_or_name)
+            await change_store.delete_space(db, space.id)
+            await Events.record(db, "space_deleted", f"The space {space.name!r} was deleted.", caller=caller)
+
+
+def _check(name: str | None, description: str | None) -> None:
+    check_text(name=name, description=description)
+    if name == NO_SPACE:
+        raise InvalidRequest.of({"name": [f"{NO_SPACE!r} is what has no space."]})

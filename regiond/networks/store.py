@@ -1,0 +1,125 @@
+"""Rows of fabrics, VLANs, subnets and spaces. What a duplicate raises is asyncpg's UniqueViolationError."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from regiond.db.pool import Db
+
+_VLANS = """
+    select v.id, v.vid, v.name, v.mtu, v.fabric_id, f.name as fabric_name, v.space_id, s.name as space_name,
+           v.description,
+           exists (select from host_interface i
+                    where i.vlan_id = v.id and i.dhcp and i.missing_since is null) as dhcp
+      from vlan v join fabric f on f.id = v.fabric_id left join space s on s.id = v.space_id
+     where ($1::integer[] is null or v.id = any($1))
+       and ($2::integer[] is null or v.fabric_id = any($2))
+       and ($3::integer[] is null or v.space_id = any($3))
+     order by v.fabric_id, v.vid
+"""
+_FABRICS = """
+    select id, name, class_type, description from fabric where $1::integer[] is null or id = any($1) order by id
+"""
+_FABRIC_ID = "select id from fabric where name = $1 or id::text = $1 order by id::text = $1 desc limit 1"
+_SPACES = "select id, name, description from space where $1::integer[] is null or id = any($1) order by id"
+_SPACE_ID = "select id from space where name = $1 or id::text = $1 order by id::text = $1 desc limit 1"
+_SUBNETS = """
+    select id, cidr::text, name, vlan_id, host(gateway_ip) as gateway_ip,
+           array(select host(server) from unnest(dns_servers) with ordinality told (server, place) order by place)
+             as dns_servers,
+           description, managed, allow_dns, allow_proxy, active_discovery, rdns_mode
+      from subnet
+     where ($1::integer[] is null or id = any($1)) and ($2::integer[] is null or vlan_id = any($2))
+     order by id
+"""
+# By id, or else by CIDR, or else by name; names of subnets need not be unique.
+_SUBNET_IDS = """
+    select id from (
+        select id, rank() over (order by id::text <> $1, cidr::text <> $1) as place
+          from subnet where id::text = $1 or cidr::text = $1 or name = $1) found
+     where place = 1
+     order by id
+"""
+
+
+async def vlans(
+    db: Db,
+    *,
+    ids: Iterable[int] | None = None,
+    fabric_ids: Iterable[int] | None = None,
+    space_ids: Iterable[int] | None = None,
+) -> tuple[Vlan, ...]:
+    """Those that are among all that is given, by fabric and VID."""
+    given = (None if one is None else list(one) for one in (ids, fabric_ids, space_ids))
+    return tuple(Vlan(**row) for row in await db.fetch(_VLANS, *given))
+
+
+async def fabrics(db: Db, ids: Iterable[int] | None = None) -> tuple[Fabric, ...]:
+    """With their VLANs, by id."""
+    rows = await db.fetch(_FABRICS, None if ids is None else list(ids))
+    of_fabric: defaultdict[int, list[Vlan]] = defaultdict(list)
+    for vlan in await vlans(db, fabric_ids=[row["id"] for row in rows]):
+        of_fabric[vlan.fabric_id].append(vlan)
+    return tuple(Fabric(**row, vlans=tuple(of_fabric[row["id"]])) for row in rows)
+
+
+async def spaces(db: Db, ids: Iterable[int] | None = None) -> tuple[Space, ...]:
+    """With their VLANs and subnets, by id."""
+    rows = await db.fetch(_SPACES, None if ids is None else list(ids))
+    of_space: defaultdict[int, list[Vlan]] = defaultdict(list)
+    for vlan in await vlans(db, space_ids=[row["id"] for row in rows]):
+        of_space[vlan.space_id or 0].append(vlan)
+    on_vlan: defaultdict[int, list[Subnet]] = defaultdict(list)
+    for subnet in await subnets(db, vlan_ids=[vlan.id for those in of_space.values() for vlan in those]):
+        on_vlan[subnet.vlan.id].append(subnet)
+    return tuple(
+        Space(
+            **row,
+            vlans=tuple(of_space[row["id"]]),
+            subnets=tuple(subnet for vlan in of_space[row["id"]] for subnet in on_vlan[vlan.id]),
+        )
+        for row in rows
+    )
+
+
+async def subnets(
+    db: Db, *, ids: Iterable[int] | None = None, vlan_ids: Iterable[int] | None = None
+) -> tuple[Subnet, ...]:
+    """By id."""
+    rows = await db.fetch(_SUBNETS, None if ids is None else list(ids), None if vlan_ids is None else list(vlan_ids))
+    known = {vlan.id: vlan for vlan in await vlans(db, ids={row["vlan_id"] for row in rows})}
+    return tuple(_subnet(row, known[row["vlan_id"]]) for row in rows)
+
+
+def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:
+    told = {name: value for name, value in row.items() if name != "vlan_id"}
+    gateway_ip: Address | None = None if row["gateway_ip"] is None else ip_address(row["gateway_ip"])
+    told["cidr"] = ip_network(row["cidr"])
+    told["gateway_ip"] = gateway_ip
+    told["dns_servers"] = tuple(ip_address(server) for server in row["dns_servers"])
+    return Subnet(**told, vlan=vlan)
+
+
+async def fabric_id(db: Db, id_or_name: str) -> int | None:
+    """By id, or else by name."""
+    found: int | None = await db.fetchval(_FABRIC_ID, id_or_name)
+    return found
+
+
+async def space_id(db: Db, id_or_name: str) -> int | None:
+    """By id, or else by name."""
+    found: int | None = await db.fetchval(_SPACE_ID, id_or_name)
+    return found
+
+
+async def subnet_ids(db: Db, text: str) -> tuple[int, ...]:
+    """The one with this id, else with this CIDR, else all of this name."""
+    return tuple(row["id"] for row in await db.fetch(_SUBNET_IDS, text))

@@ -1,0 +1,201 @@
+"""Subnets: read by everybody, changed by admins."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from common.errors import InvalidRequest, NotFound
+from regiond.accounts.model import Caller
+from regiond.events.service import Events
+from regiond.networks import address_store, change_store, interface_store, store
+from regiond.networks.fabrics import NO_CHOICE, chosen_space_id
+from regiond.networks.model import (
+    DEFAULT_FABRIC_ID,
+    Address,
+    Network,
+    Subnet,
+    SubnetChange,
+    UsedAddress,
+    Vlan,
+)
+from regiond.networks.room import Room, check_text, find_fabric, find_subnet, unique
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_RDNS_MODES = (0, 1, 2)
+
+
+class Subnets(Room):
+    async def subnets(self) -> tuple[Subnet, ...]:
+        """By id."""
+        async with self._database.connection() as db:
+            return await store.subnets(db)
+
+    async def subnet(self, id_or_name: str) -> Subnet:
+        """By id, CIDR or name. Raises NotFound, and InvalidRequest for a name that several have."""
+        async with self._database.connection() as db:
+            return await find_subnet(db, id_or_name)
+
+    async def create_subnet(self, caller: Caller, change: SubnetChange) -> Subnet:
+        """`cidr` is required. Without VLAN and fabric it is on the untagged VLAN of the default fabric."""
+        caller.require_admin()
+        _check(change)
+        cidr = _cidr(change.cidr)
+        async with self.changing(caller) as db:
+            vlan = await _chosen_vlan(db, change, DEFAULT_FABRIC_ID)
+            with unique("cidr", f"There is a subnet {cidr} already."):
+                made = await change_store.insert_subnet(db, cidr, change.name or str(cidr), vlan.id)
+            subnet = await _write(db, (await store.subnets(db, ids=[made]))[0], change)
+            await Events.record(db, "subnet_created", f"The subnet {_described(subnet)} was created.", caller=caller)
+            return subnet
+
+    async def update_subnet(self, caller: Caller, id_or_name: str, change: SubnetChange) -> Subnet:
+        """`space` is put on the VLAN. Raises NotFound; InvalidRequest when claimed addresses would fall out."""
+        caller.require_admin()
+        _check(change)
+        async with self.changing(caller) as db:
+            subnet = await _write(db, await find_subnet(db, id_or_name), change)
+            await Events.record(db, "subnet_changed", f"The subnet {_described(subnet)} was changed.", caller=caller)
+            return subnet
+
+    async def delete_subnet(self, caller: Caller, id_or_name: str) -> None:
+        """Not one of which machines have addresses: InvalidRequest. A look at a host that is in it makes it anew."""
+        caller.require_admin()
+        async with self.changing(caller) as db:
+            subnet = await find_subnet(db, id_or_name)
+            await address_store.lock_subnet(db, subnet.id)
+            claims = await address_store.claims(db, subnet.id)
+            if claims:
+                raise InvalidRequest(
+                    f"The subnet {_described(subnet)} has {len(claims)} claimed addresses ({_named(claims)}), it "
+                    "cannot be deleted.",
+                    addresses=len(claims),
+                )
+            await change_store.delete_subnet(db, subnet.id)
+            await Events.record(db, "subnet_deleted", f"The subnet {_described(subnet)} was deleted.", caller=caller)
+
+    async def used_addresses(self, id_or_name: str) -> tuple[UsedAddress, ...]:
+        """By address: claimed by machines, or a host's own. Raises NotFound."""
+        async with self._database.connection() as db:
+            return await interface_store.used_addresses(db, (await find_subnet(db, id_or_name)).id)
+
+
+async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:
+    vlan = subnet.vlan
+    if (change.vlan, change.fabric, change.vid) != (None, None, None):
+        vlan = await _chosen_vlan(db, change, vlan.fabric_id)
+    cidr = subnet.cidr if change.cidr is None else _cidr(change.cidr)
+    if cidr != subnet.cidr:
+        await _check_room(db, subnet, cidr)
+    gateway_ip = _gateway(subnet, change, cidr)
+    given = change.dns_servers
+    dns_servers = subnet.dns_servers if given is None else tuple(_address("dns_servers", one) for one in given)
+    with unique("cidr", f"There is a subnet {cidr} already."):
+        await change_store.update_subnet(
+            db,
+            subnet.id,
+            cidr=cidr,
+            name=_new_name(subnet, change, cidr),
+            vlan_id=vlan.id,
+            gateway_ip=gateway_ip,
+            dns_servers=dns_servers,
+            settings=(
+                change.description, change.managed, change.allow_dns, change.allow_proxy, change.active_discovery,
+                change.rdns_mode,
+            ),
+        )  # fmt: skip
+    if cidr != subnet.cidr:
+        await change_store.drop_links(db, subnet.id)
+    if vlan.id != subnet.vlan.id:
+        await change_store.move_interfaces(db, subnet.id, vlan.id)
+    if change.space is not None:
+        await change_store.set_space(db, vlan.id, await chosen_space_id(db, change.space))
+    return (await store.subnets(db, ids=[subnet.id]))[0]
+
+
+async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
+    """The VLAN with id `vlan`, or else VLAN `vid` (untagged, if not given) of `fabric`, or else of `fabric_id`."""
+    if change.vlan is not None:
+        given = change.vlan.strip()
+        ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
+        found = await store.vlans(db, ids=ids)
+        if not found:
+            raise InvalidRequest.of({"vlan": [NO_CHOICE]})
+        return found[0]
+    if change.fabric is not None:
+        try:
+            fabric_id = (await find_fabric(db, change.fabric)).id
+        except NotFound:
+            raise InvalidRequest.of({"fabric": [NO_CHOICE]}) from None
+    vid = change.vid or 0
+    vlans = await store.vlans(db, fabric_ids=[fabric_id])
+    for vlan in vlans:
+        if vlan.vid == vid:
+            return vlan
+    raise InvalidRequest.of({"vid": [f"There is no VLAN {vid} in that fabric, which has {len(vlans)} VLANs."]})
+
+
+async def _check_room(db: Db, subnet: Subnet, cidr: Network) -> None:
+    """What people or machines have in the subnet has to be in `cidr` as well."""
+    await address_store.lock_subnet(db, subnet.id)
+    claims = await address_store.claims(db, subnet.id)
+    lost = address_store.outside(claims, cidr)
+    if lost:
+        raise InvalidRequest.of(
+            {"cidr": [f"{len(lost)} of {len(claims)} claimed addresses are not in {cidr}: {_named(lost)}."]}
+        )
+    for one in await address_store.ranges(db, subnet_id=subnet.id):
+        if not one.learned and (one.start_ip not in cidr or one.end_ip not in cidr):
+            raise InvalidRequest.of({"cidr": [f"The {one.type} range {one.start_ip}-{one.end_ip} is not in {cidr}."]})
+
+
+def _new_name(subnet: Subnet, change: SubnetChange, cidr: Network) -> str:
+    """A subnet that nobody named is called as its CIDR."""
+    if change.name is not None:
+        return change.name or str(cidr)
+    return str(cidr) if subnet.name == str(subnet.cidr) else subnet.name
+
+
+def _gateway(subnet: Subnet, change: SubnetChange, cidr: Network) -> Address | None:
+    gateway_ip = subnet.gateway_ip
+    if change.gateway_ip is not None:
+        gateway_ip = _address("gateway_ip", change.gateway_ip) if change.gateway_ip else None
+    if gateway_ip is not None and gateway_ip not in cidr and not (gateway_ip.version == 6 and gateway_ip.is_link_local):
+        raise InvalidRequest.of({"gateway_ip": [f"{gateway_ip} is not in {cidr}."]})
+    return gateway_ip
+
+
+def _check(change: SubnetChange) -> None:
+    if change.rdns_mode is not None and change.rdns_mode not in _RDNS_MODES:
+        raise InvalidRequest.of({"rdns_mode": [f"{change.rdns_mode} is not 0, 1 or 2."]})
+    check_text(free_name=True, name=change.name or None, description=change.description)
+
+
+def _cidr(text: str | None) -> Network:
+    if not text:
+        raise InvalidRequest.of({"cidr": ["This field is required."]})
+    try:
+        return ip_network(text.strip())
+    except ValueError as error:
+        raise InvalidRequest.of({"cidr": [f"{text!r} is no network such as 10.1.0.0/24: {error}."]}) from error
+
+
+def _address(field: str, text: str) -> Address:
+    try:
+        address = ip_address(text.strip())
+    except ValueError as error:
+        raise InvalidRequest.of({field: [f"{text!r} is no IP address."]}) from error
+    if getattr(address, "scope_id", None):
+        raise InvalidRequest.of({field: [f"{text!r} has a zone, which is only known on one host."]})
+    return address
+
+
+def _named(claims: tuple[address_store.Claim, ...]) -> str:
+    named = ", ".join(f"{claim.address} is machine {claim.hostname}'s" for claim in claims[:5])
+    return named + (", …" if len(claims) > 5 else "")
+
+
+def _described(subnet: Subnet) -> str:
+    return str(subnet.cidr) if subnet.name == str(subnet.cidr) else f"{subnet.name!r} ({subnet.cidr})"
