@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 from innkeeper.describe import Action, Description, Resource, similar
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
+_OPTIONS = ["--json", "--table", "--wait", "--no-wait", "--help", "--version", "--yes", "--profile", "--to"]
 QUERY_METHODS = ("GET", "DELETE")
 
 
@@ -41,6 +42,7 @@ class Options:
     version: bool = False
     profile: str | None = None
     to: str | None = None
+    yes: bool = False
 
 
 @frozen(kw_only=True)
@@ -144,9 +146,11 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
             return evolve(options, help=True)
         case "--version":
             return evolve(options, version=True)
+        case "--yes":
+            return evolve(options, yes=True)
     name, equals, value = word.partition("=")
     if name not in ("--profile", "--to"):
-        near = similar(word, ["--json", "--table", "--wait", "--no-wait", "--help", "--version", "--profile", "--to"])
+        near = similar(word, _OPTIONS)
         raise Usage(f"There is no option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
         if not rest:

@@ -18,7 +18,7 @@ from innkeeper.terminal import Terminal
 
 DONE, REFUSED, NOT_UNDERSTOOD, INTERRUPTED, READER_GONE = 0, 1, 2, 130, 141
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-_COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client")
+_COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region")
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -58,7 +58,7 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
         terminal = Terminal(out=terminal.out, err=terminal.err, stdin=terminal.stdin, table=options.table)
         profiles = Profiles(default_path(environment))
         if not _answered_at_once(words, options, profiles, terminal):
-            _work(words, options, profiles, terminal)
+            return _work(words, options, profiles, terminal)
     except Usage as error:
         terminal.note(str(error))
         return NOT_UNDERSTOOD
@@ -85,19 +85,20 @@ def _answered_at_once(words: Sequence[str], options: Options, profiles: Profiles
     return True
 
 
-def _work(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> None:
+def _work(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     from innkeeper import sessions  # noqa: PLC0415 - help should not wait for Twisted to load
     from innkeeper.running import run  # noqa: PLC0415
 
     if words[0] == "login":
         wanted = sessions.wanted_profile(words[1:], terminal)
         run(lambda: sessions.login(wanted, profiles, terminal))
-    else:
-        run(lambda: _dispatch(words, options, profiles, terminal))
+        return DONE
+    return run(lambda: _dispatch(words, options, profiles, terminal))
 
 
-async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> None:
-    from innkeeper import calls, membership, sessions  # noqa: PLC0415 - they load Twisted's HTTP client
+async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
+    """The exit status of what was done; what was refused is raised."""
+    from innkeeper import calls, checking, membership, sessions  # noqa: PLC0415 - they load Twisted's HTTP client
 
     match words[0]:
         case "logout":
@@ -110,5 +111,9 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
             plain, fields = split_fields(words[1:])
             part = membership.rack if words[0] == "rack" else membership.client
             await part(plain, fields, options, profiles, terminal)
+        case "region":
+            plain, fields = split_fields(words[1:])
+            return await checking.region(plain, fields, options, profiles, terminal)
         case name:
             await calls.call(profiles.get(name), words[1:], options, profiles, terminal)
+    return DONE

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from common.errors import InvalidRequest
 
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
+_WORD = re.compile(r"[A-Z]+[a-z0-9]*|[a-z0-9]+")
 _PARAM = re.compile(r"^\s*:param\s+(?:[^:\s]+\s+)*?(?P<name>[\w@-]+)\s*:", re.MULTILINE)
 API_PATH = "/MAAS/api/2.0/"
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -72,7 +72,7 @@ def read_description(plain: Any) -> Description:
 
 
 def command_of(handler_name: str) -> str:
-    """`VmHostsHandler` → `vm-hosts`, `ResourcePoolHandler` → `resource-pool`."""
+    """`VmHostsHandler` → `vm-hosts`, `ResourcePoolHandler` → `resource-pool`, `IPRangesHandler` → `ipranges`."""
     words = [word.lower() for word in _WORD.findall(handler_name)]
     return "-".join(word for word in words if word != "handler")
 

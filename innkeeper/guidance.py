@@ -16,6 +16,9 @@ usage: innkeeper PROFILE RESOURCE ACTION [NAME …] [key=value …]
   innkeeper profiles                   list what is kept
   innkeeper refresh [PROFILE]          fetch the list of commands anew
   innkeeper rack token                 a one-time token for: rackd join TOKEN
+  innkeeper region check               where ledger and hosts differ: exit status 0 nowhere, 1 somewhere, 2 not asked
+  innkeeper region mended              which differences were mended within the last day
+  innkeeper region approve ID          show one, ask, and do what its remedy says; --yes does not ask
   innkeeper client issue NAME          certificate and key of an RPC client, into the folder --to (default NAME)
 
 For example:
@@ -29,7 +32,7 @@ Fields are key=value, repeated for lists; key@=FILE takes the value from a file.
   --json, --table      how to print; a table is the default on a terminal, JSON elsewhere
   --wait               follow the operation, showing its progress, and print what it made
   --no-wait            start the operation and print it
-  --profile PROFILE    for rack token and client issue; default: the only one, or admin
+  --profile PROFILE    for rack token, client issue and region; default: the only one, or admin
   --help               innkeeper PROFILE --help lists resources; it works behind a resource and an action too
   --version
 

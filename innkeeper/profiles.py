@@ -20,7 +20,7 @@ from common.errors import BadSettings, InvalidRequest, NotFound
 from common.private_files import make_private_folder, write_private
 from common.wire import from_plain, to_plain
 
-RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "help")
+RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "help")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
 
 

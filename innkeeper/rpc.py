@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
@@ -76,10 +76,17 @@ class Region:
         storage: str = "",
         power_on: bool = False,
         idempotency_key: str | None = None,
+        interfaces: str = "",
+        pinned_cores: Iterable[int] = (),
+        pin_cores: int | None = None,
+        huge_pages_backed: bool = False,
+        huge_page_size_mib: int | None = None,
+        one_numa_node: bool = False,
     ) -> OperationSummary:
         """The operation that composes a machine; placement chooses the host when none is named.
 
-        `storage` is a constraint text such as `root:8,data:20(fast)`, in GB. OutOfCapacity says why nothing fits.
+        `storage` is a constraint text such as `root:8,data:20(fast)`, in GB; `interfaces` one such as `eth0:space=dmz`.
+        `pinned_cores` are the machine's alone, or `pin_cores` of one NUMA node. OutOfCapacity says why nothing fits.
         """
         wish = ComposeWish(
             host=None if host is None else str(host),
@@ -89,6 +96,12 @@ class Region:
             storage=storage,
             power_on=power_on,
             idempotency_key=idempotency_key,
+            interfaces=interfaces,
+            pinned_cores=tuple(pinned_cores),
+            pin_cores=pin_cores,
+            huge_pages_backed=huge_pages_backed,
+            huge_page_size_mib=huge_page_size_mib,
+            one_numa_node=one_numa_node,
         )
         return await self._link.call(CLIENT_COMPOSE, wish, deadline_s=CALL_S)
 

@@ -15,19 +15,42 @@ from innkeeper import numa
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
-    "machines": ("system_id", "hostname", "status_name", "power_state", "cpu_count", "memory", "pod", "pool", "zone"),
+    "machines": (
+        "system_id",
+        "hostname",
+        "status_name",
+        "owner",
+        "power_state",
+        "cpu_count",
+        "memory",
+        "pod",
+        "pool",
+        "zone",
+    ),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
     "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
+    "differences": ("id", "kind", "host_name", "name", "found", "expected", "mended_by", "remedy", "data_at_risk"),
+    "mended": ("mended_at", "kind", "host_name", "name", "mended"),
     "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "description"),
     "users": ("username", "email", "is_superuser"),
+    "fabrics": ("id", "name", "class_type", "vlans", "description"),
+    "vlans": ("id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"),
+    "subnet": ("start", "end", "num_addresses", "purpose"),  # what its operations list
+    "subnets": ("id", "cidr", "name", "vlan", "space", "gateway_ip", "dns_servers", "description"),
+    "spaces": ("id", "name", "vlans", "subnets", "description"),
+    "ipranges": ("id", "type", "start_ip", "end_ip", "subnet", "comment", "learned"),
+    "interfaces": ("id", "name", "type", "mac_address", "vlan", "links", "tags", "enabled", "attachable"),
+    "interface_set": ("id", "name", "type", "mac_address", "vlan", "links", "effective_mtu"),
+    "links": ("mode", "ip_address", "subnet"),
     "networks": ("name", "type", "attachable", "active", "dhcp", "cidrs"),
     "network_cards": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
     "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
     "disks": ("label", "size", "storage_pool", "tags"),
     "fitting": ("host", "score", "host_id"),
     "refused": ("host", "reasons", "host_id"),
+    "tried": ("host", "error", "host_id"),
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
 _SAME = {"pods": "vm-hosts", "nodes": "machines"}
@@ -82,6 +105,9 @@ def rendered(plain: Any, resource: str) -> RenderableType:
         return Text("None.")
     if resource in _NUMA:
         plain = numa.rows_of(plain)
+    if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # of an operation, or a dry run
+        own = {key: value for key, value in plain.items() if key != "explanation"}
+        plain = {**own, **plain["explanation"]}
     resource = resource.partition(" ")[0]
     if isinstance(plain, list):
         return table_of(plain, _SAME.get(resource, resource))
@@ -153,6 +179,11 @@ def plain_text(text: str) -> str:
 
 
 def _cell_of_object(value: Mapping[str, Any]) -> str:
+    if "vid" in value and "fabric" in value:
+        return _vlan(value)
+    if "mode" in value and "id" in value:  # a link: its address, or how it comes to one, and the subnet
+        how = value.get("ip_address") or str(value["mode"]).replace("link_up", "")
+        return " ".join(part for part in (how, cell(value.get("subnet") or "")) if part) or "-"
     for key in ("name", "hostname", "username", "system_id", "message"):
         if key in value:
             return cell(value[key])
@@ -161,6 +192,13 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
         return f"{cell(value['cores'])} cores, {memory} GiB memory, {storage} GB storage"
     parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
     return _clipped(", ".join(parts), _LONGEST_OBJECT) or "-"
+
+
+def _vlan(vlan: Mapping[str, Any]) -> str:
+    """`fabric-0/100 dmz`: names of VLANs are seldom unique."""
+    tag = cell(vlan["vid"]) if vlan["vid"] else "untagged"
+    name = cell(vlan.get("name"))
+    return cell(vlan["fabric"]) + f"/{tag}" + ("" if name in {"", "-", "untagged", tag} else f" {name}")
 
 
 def _clipped(text: str, longest: int) -> str:
