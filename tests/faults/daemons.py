@@ -17,8 +17,9 @@ from attrs import define, field
 from common.errors import InnkeeperError, LinkLost
 from development import postgres
 from innkeeper.http import Api, Body, api_url
+from rackd.drivers.simulated.pace import Call
 from regiond.db.pool import connect
-from regiond.ledger import store as ledger
+from regiond.ledger.check import check
 from regiond.service import API_KEY_FILE
 from tests.holding import hold
 from tests.ports import free_port
@@ -57,7 +58,7 @@ class Daemons:
         await self.start_region()
         token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
         joining = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "rackd", "join", token, env=self._environment()
+            sys.executable, "-m", "rackd", "join", token, env=self.environment()
         )
         assert await joining.wait() == 0
         await self.start_rack()
@@ -85,11 +86,11 @@ class Daemons:
 
     async def start_another_rack(self, name: str, prefix: tuple[str, ...] = NO_PREFIX) -> None:
         """It joins when it is new; the process goes by `rack-NAME`. `prefix` as `rack_prefix`."""
-        own = {"INNKEEPER_STATE": str(self.folder / f"rack-{name}")}
-        if not (self.folder / f"rack-{name}").exists():
+        own = {"INNKEEPER_STATE": str(self.rack_state(name))}
+        if not self.rack_state(name).exists():
             token = (await self.api.send("POST", "racks/", query=[("op", "token")])).json()["token"]
             joining = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rackd", "join", "--name", name, token, env=self._environment() | own
+                sys.executable, "-m", "rackd", "join", "--name", name, token, env=self.environment() | own
             )
             assert await joining.wait() == 0
         await self._spawn_rack(f"rack-{name}", prefix, own)
@@ -99,6 +100,10 @@ class Daemons:
             return any(rack["name"] == name and rack["connected"] for rack in racks)
 
         await eventually(is_linked)
+
+    def rack_state(self, name: str) -> Path:
+        """Where the rack of that name keeps who it is."""
+        return self.folder / f"rack-{name}"
 
     def kill(self, name: str) -> None:
         """-9: it gets no chance to say goodbye."""
@@ -173,7 +178,7 @@ class Daemons:
 
         return str(await eventually(state, deadline_s=deadline_s))
 
-    def held(self, name: str, *calls: str) -> AbstractContextManager[None]:
+    def held(self, name: str, *calls: Call) -> AbstractContextManager[None]:
         """The simulated host answers none of these calls, or none at all, for as long as this lasts."""
         return hold(self.folder / "simulated", name, *calls)
 
@@ -184,24 +189,25 @@ class Daemons:
     async def ledger_faults(self) -> list[str]:
         db = await connect(self.dsn, application_name="test")
         try:
-            return await ledger.check(db)
+            return await check(db)
         finally:
             await db.close()
 
     async def _spawn_rack(self, name: str, prefix: tuple[str, ...], own: Mapping[str, str] = NOTHING) -> None:
         """Returns when it has a link of its own: what the region says may still be about the one that was killed."""
         log = self.folder / f"{name}.log"
-        before = _links_made(log)
+        before = links_made(log)
         self._spawn(name, (*prefix, sys.executable, "-m", "rackd", "run"), own)
-        await eventually(lambda: _links_made(log) > before)
+        await eventually(lambda: links_made(log) > before)
 
     def _spawn(self, name: str, argv: tuple[str, ...], own: Mapping[str, str] = NOTHING) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                argv, env=self._environment() | dict(own), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                argv, env=self.environment() | dict(own), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Of every process that is started here."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
         return kept | {
             "INNKEEPER_DATABASE": self.dsn,
@@ -209,9 +215,11 @@ class Daemons:
             "INNKEEPER_HTTP_PORT": str(self.http_port),
             "INNKEEPER_RPC_PORT": str(self.rpc_port),
             "INNKEEPER_SIMULATED_HOSTS": str(self.folder / "simulated"),
+            "INNKEEPER_RECONCILER_MENDS": "false",  # no mend may hide a fault
             **{f"INNKEEPER_{key.upper()}": value for key, value in self.settings.items()},
         }
 
 
-def _links_made(rack_log: Path) -> int:
+def links_made(rack_log: Path) -> int:
+    """How often the rack with that log has had a link."""
     return rack_log.read_text().count('"event": "region_linked"') if rack_log.exists() else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
@@ -14,6 +15,7 @@ from innkeeper.http import Body
 from tests.faults.daemons import Daemons
 
 ASYNC = {"Prefer": "respond-async"}
+Asks = Callable[[random.Random], Awaitable[None]]
 
 
 @define(kw_only=True)
@@ -27,16 +29,23 @@ class Load:
     daemons: Daemons
     host_ids: list[int]
     clients: int = 20
+    seed: int = 0
     done: int = 0
     broken: bool = False
     answers: Counter[str] = field(factory=Counter)
     bugs: list[str] = field(factory=list)
 
+    @property
+    def kinds(self) -> dict[Asks, int]:
+        """What people ask for, and how often."""
+        return {self._compose: 8, self._delete: 5, self._power: 3, self._cancel: 2, self._refresh: 1}
+
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self.clients):
-                    group.create_task(self._client(random.Random(number)))  # noqa: S311  # repeatable, no secret
+                    chance = random.Random(self.seed * 1000 + number)  # noqa: S311  # repeatable, no secret
+                    group.create_task(self._client(chance))
         finally:
             self.broken = True
 
@@ -45,10 +54,9 @@ class Load:
         return self.done >= number or self.broken
 
     async def _client(self, chance: random.Random) -> None:
+        kinds, weights = zip(*self.kinds.items(), strict=True)
         while True:
-            asks = chance.choices(
-                (self._compose, self._delete, self._power, self._cancel, self._refresh), weights=(8, 5, 3, 2, 1)
-            )[0]
+            asks = chance.choices(kinds, weights=weights)[0]
             try:
                 await asks(chance)
             except InnkeeperError as error:

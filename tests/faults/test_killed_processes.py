@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from rackd.drivers.simulated.pace import Call
 from tests.faults.daemons import Daemons
 from tests.waiting import eventually
 
 HOST = "simulated:inn?cores=8&memory_mib=16384"
-HELD = {"called": "look up guest", "half_made": "define guest"}  # the call to the host in which the compose is met
+HELD: dict[str, Call] = {
+    "called": "look up guest",
+    "half_made": "define guest",
+}  # the call to the host in which the compose is met
 
 
 def rows(folder: Path, what: str) -> list[str]:

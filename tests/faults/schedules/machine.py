@@ -1,0 +1,11 @@
+"""The state machine: people, accidents and other administrators, in any order that Hypothesis finds."""
+
+from __future__ import annotations
+
+from tests.faults.schedules.accidents import Accidents
+from tests.faults.schedules.hands import Hands
+from tests.faults.schedules.people import People
+
+
+class Schedules(People, Accidents, Hands):
+    """One example is an installation from its first host to the moment when everything is at rest again."""

@@ -1,0 +1,130 @@
+"""Migrations whose process is killed or whose connection is cut: the next start goes on, and nothing tells the tale."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from attrs import evolve
+
+from common.daemon import MISCONFIGURED
+from common.errors import DatabaseUnavailable
+from regiond.db.migrate import Migration, migrate, migration, packaged
+from regiond.db.pool import connect
+from tests.faults.daemons import Daemons
+from tests.waiting import eventually
+
+# What a dump would tell: columns, constraints, indexes, functions, triggers, and how many rows there are at first.
+_SHAPE = """
+    select 'column', format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
+      from information_schema.columns where table_schema = 'public' and table_name <> 'schema_migration'
+    union all
+    select 'constraint', format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+      from pg_constraint where connamespace = 'public'::regnamespace
+    union all
+    select 'index', pg_get_indexdef(indexrelid)
+      from pg_index join pg_class c on c.oid = indexrelid where c.relnamespace = 'public'::regnamespace and indisvalid
+    union all
+    select 'function', pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
+    union all
+    select 'trigger', pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+    union all
+    select 'migration', format('%s %s %s', number, name, digest) from schema_migration
+    union all
+    select 'row', format('%s zones, %s pools, %s fabrics, %s VLANs', (select count(*) from zone),
+                         (select count(*) from resource_pool), (select count(*) from fabric),
+                         (select count(*) from vlan))
+     order by 1, 2
+"""
+_SLEEPS = """
+    select pid from pg_stat_activity
+     where datname = current_database() and wait_event = 'PgSleep'
+"""
+_PROGRAM = """
+import asyncio, sys
+from attrs import evolve
+from regiond.db.migrate import migrate, packaged
+*before, last = packaged()
+asyncio.run(migrate(sys.argv[1], [*before, evolve(last, sql=last.sql + "; select pg_sleep(600)")]))
+"""
+
+
+async def shape_of(dsn: str) -> list[tuple[str, str]]:
+    db = await connect(dsn, application_name="test")
+    try:
+        return [tuple(row) for row in await db.fetch(_SHAPE)]
+    finally:
+        await db.close()
+
+
+def stuck(one: Migration) -> Migration:
+    """It does all that it does, and then does not come to its end."""
+    return evolve(one, sql=f"{one.sql}; select pg_sleep(600)")
+
+
+async def sleeper(db: asyncpg.Connection[Any]) -> int:
+    """The server process that is in the middle of a migration."""
+    return int(await eventually(lambda: db.fetchval(_SLEEPS), every_s=0.01))
+
+
+@pytest.mark.same_sql
+async def test_a_connection_that_is_cut_in_each_migration_leaves_the_one_before_and_the_end_is_the_same(
+    empty_database_url: str, database_url: str
+) -> None:
+    files = packaged()
+    watcher = await connect(empty_database_url, application_name="test")
+    for index, one in enumerate(files):
+        cut = asyncio.create_task(migrate(empty_database_url, [*files[:index], stuck(one)]))
+        await watcher.execute("select pg_terminate_backend($1)", await sleeper(watcher))
+        with pytest.raises(DatabaseUnavailable):
+            await cut
+        there = await watcher.fetchval("select to_regclass('schema_migration') is not null")
+        assert (await watcher.fetchval("select count(*) from schema_migration") if there else 0) == index
+        assert await migrate(empty_database_url, files[: index + 1]) == (one.name,)
+    await watcher.close()
+    assert await shape_of(empty_database_url) == await shape_of(database_url)
+
+
+@pytest.mark.same_sql
+async def test_a_process_that_is_killed_in_the_last_migration_keeps_nobody_waiting_and_the_end_is_the_same(
+    empty_database_url: str, database_url: str
+) -> None:
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, empty_database_url)
+    watcher = await connect(empty_database_url, application_name="test")
+    await sleeper(watcher)
+    killed.kill()
+    await killed.wait()
+    assert not await watcher.fetchval("select count(*) from schema_migration")
+    await watcher.close()
+    begun_at = time.monotonic()
+    two = await asyncio.gather(migrate(empty_database_url), migrate(empty_database_url))  # regions that start at once
+    assert sorted(map(len, two)) == [0, len(packaged())]
+    assert time.monotonic() - begun_at < 30.0  # the server looks every 2 s whether whoever asks is there still
+    assert await shape_of(empty_database_url) == await shape_of(database_url)
+
+
+@pytest.mark.same_sql
+async def test_a_region_process_ends_with_the_status_that_keeps_systemd_from_starting_it_again(
+    daemons: Daemons, database_url: str
+) -> None:
+    daemons.dsn = database_url
+    (daemons.folder / "simulated").mkdir()
+    await daemons.start_region()
+    await migrate(database_url, [*packaged(), migration("9000_next.sql", "alter table machine add stars integer;")])
+    process = daemons.running.pop("region")
+    await eventually(lambda: process.poll() is not None, deadline_s=30.0)
+    assert process.returncode == MISCONFIGURED
+    assert _units_stay_down(MISCONFIGURED)
+    said = (daemons.folder / "region.log").read_text()
+    assert "The database is newer than this release: 9000_next.sql was applied to it by Innkeeper" in said
+    assert "Traceback" not in said
+
+
+def _units_stay_down(status: int) -> bool:
+    unit = Path(__file__).resolve().parents[2] / "systemd/innkeeper-regiond.service"
+    return f"RestartPreventExitStatus={status}\n" in unit.read_text()
