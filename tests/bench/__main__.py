@@ -1,13 +1,18 @@
-"""The benchmarks: what design §11 asks for, what this machine gives.
+"""The benchmarks: what design §11 asks for, what this machine gives, and what the simple way would give.
 
-python -m tests.bench [--quick] [claims] [compose] [dry] [lists] [memory] [refresh]
+python -m tests.bench [--quick] [--strict] [--into FOLDER] [--profile] [NAME ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,38 +22,100 @@ from common.daemon import install_reactor
 from common.logging import configure_logging
 
 if TYPE_CHECKING:
-    from tests.bench.measuring import Line
+    from tests.bench.growth import Curve
+    from tests.bench.lines import Line
+    from tests.bench.report import Report
 
-FIGURES = ("claims", "compose", "dry", "lists", "memory", "refresh")
+FIGURES = ("claims", "dry", "lists", "refresh", "refresh-libvirt", "refresh-lxd", "compose", "memory")
+GROWTH = "growth"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-async def measure(names: list[str], *, quick: bool) -> None:
-    """Each figure in turn, on one database server; the table at the end."""
-    from tests.bench.measuring import Bench, durable_server, table, the_machine
+async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -> Report:
+    """Each figure in turn, on one database server."""
+    from tests.bench import growth, profiling
+    from tests.bench.machine import the_machine
+    from tests.bench.measuring import Bench, CannotMeasure, durable_server
+    from tests.bench.report import Report
 
+    began = time.monotonic()
     lines: list[Line] = []
+    curves: tuple[Curve, ...] = ()
+    skipped: list[str] = []
     with durable_server() as dsn, tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as made:
         machine = await the_machine(dsn)
         bench = Bench(folder=Path(made), server_dsn=dsn, quick=quick)
-        for name in names:
-            print(f"… {name}", file=sys.stderr, flush=True)
-            lines += await import_module(f"tests.bench.{name}").measure(bench)
-    print(machine, "quick: small worlds, few tries" if quick else "", table(lines), sep="\n")
+        with profiling.watched(dsn, print) if profile else nullcontext():
+            for name in names:
+                print(f"… {name}", file=sys.stderr, flush=True)
+                try:
+                    if name == GROWTH:
+                        curves = await growth.measure(bench)
+                    else:
+                        lines += await import_module(f"tests.bench.{name.replace('-', '_')}").measure(bench)
+                except CannotMeasure as reason:
+                    skipped.append(f"{name}: {reason}")
+    return Report(
+        machine=machine, date=datetime.now(UTC).date().isoformat(), took_s=time.monotonic() - began, quick=quick,
+        lines=lines, curves=curves, skipped=skipped,
+    )  # fmt: skip
+
+
+async def bench(asked: argparse.Namespace) -> Report:
+    """Measured, printed, and written where that was asked for."""
+    from tests.bench.lines import table
+    from tests.bench.report import NOT_MEASURED, write
+
+    names = asked.names or [*FIGURES, GROWTH]
+    report = await measure(names, quick=asked.quick, profile=asked.profile)
+    print(report.machine.text)
+    print(f"took        {report.took_s:.0f} s" + ("; quick: small worlds, few tries" if asked.quick else ""))
+    print(table(report.lines))
+    for curve in report.curves:
+        print(f"growth  {curve.text}")
+    for reason in (*NOT_MEASURED, *report.skipped):
+        print(f"not measured: {reason}")
+    is_whole = not (asked.quick or asked.names or asked.profile)
+    into = asked.into or (DOCS if is_whole else None)
+    if into is not None:
+        print("written:", *write(report.plain(), into))
+    return report
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Measure what the design asks for.")
+    known = (*FIGURES, GROWTH)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="smaller worlds and fewer tries: minutes become seconds")
+    parser.add_argument("--strict", action="store_true", help="exit status 1 when a figure is missed")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="write JSON, plot and page there; a whole run writes to docs/"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time of each measured stretch goes; what is timed gets slower"
+    )
+    asked = parser.parse_args()
+    unknown = set(asked.names) - set(known)
+    if unknown:
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+    return asked
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./dev bench", description="Measure what the design asks for.")
-    parser.add_argument(
-        "names", nargs="*", metavar="FIGURE", help=f"which: {', '.join(FIGURES)}; all when none is named"
-    )
-    parser.add_argument("--quick", action="store_true", help="smaller worlds and fewer tries: minutes become seconds")
-    asked = parser.parse_args()
-    unknown = set(asked.names) - set(FIGURES)
-    if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
-    install_reactor()
-    configure_logging(level="warning")
-    sys.exit(daemon.run(measure(asked.names or list(FIGURES), quick=asked.quick), when_interrupted=1))
+    asked = _arguments()
+    with tempfile.TemporaryDirectory(prefix="ik-bench-lab-", ignore_cleanup_errors=True) as lab:
+        os.environ["LAB_DIR"] = lab  # hypervisors of the bench's own
+        install_reactor()
+        configure_logging(level="warning")
+        made: list[Report] = []
+
+        async def run() -> None:
+            made.append(await bench(asked))
+
+        status = daemon.run(run(), when_interrupted=1)
+    if asked.strict and any(report.missed for report in made):
+        status = status or 1
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from regiond.db.pool import Database
 from regiond.machines.model import ComposeRequest
+from tests.bench.baselines.one_lock import OneLock
+from tests.bench.baselines.reading_all import Need
 from tests.bench.idle import prefilled_region
-from tests.bench.measuring import Bench, Line, timed
+from tests.bench.measuring import Against, Bench, Line, Times, timed
 from tests.bench.prefilled import oversubscribed
 from tests.installation import Installation
 
@@ -13,30 +16,64 @@ CALLERS = 32
 
 async def measure(bench: Bench) -> list[Line]:
     """Composes that end when the intent is committed; nothing is made on a host."""
-    hosts = bench.size(1000, 100)
+    hosts = bench.size(1000, 100, 3)
     dsn = await bench.database()
     folder = bench.new_folder("claims")
     async with prefilled_region(folder, dsn, hosts=hosts, machines_each=50) as innkeeper:
         return [
-            await _claims(bench, innkeeper, dsn, hosts, is_named=True),
-            await _claims(bench, innkeeper, dsn, hosts, is_named=False),
+            await _line(bench, innkeeper, dsn, hosts, is_named=True),
+            await _line(bench, innkeeper, dsn, hosts, is_named=False),
         ]
 
 
-async def _claims(bench: Bench, innkeeper: Installation, dsn: str, hosts: int, *, is_named: bool) -> Line:
+async def _line(bench: Bench, innkeeper: Installation, dsn: str, hosts: int, *, is_named: bool) -> Line:
+    times = await claims(innkeeper, hosts, bench.size(1600, 320, 8), is_named=is_named)
+    too_much = await oversubscribed(dsn)
+    against = await claims_with_one_lock(innkeeper, dsn, hosts, bench.size(800, 160, 8), is_named=is_named)
+    await oversubscribed(dsn)  # raises if the other way kept another ledger
+    way = "named" if is_named else "chosen"
+    return Line(
+        key=f"claims.{way}",
+        what=f"place + claim, host {way}, {hosts} hosts × 50, {CALLERS} callers",
+        wanted="≥ 1000/s, p99 ≤ 100 ms, 0 over",
+        measured=f"{times.rate:.0f}/s, {times}, {times.busy_ms:.1f} ms of our CPU each, {too_much} over",
+        good=times.rate >= 1000 and times.p99_ms <= 100 and not too_much,
+        numbers={**times.numbers, "oversubscribed": too_much},
+        against=Against(
+            what="one global lock",
+            measured=f"{against.rate:.0f}/s, {against}",
+            ratio=times.rate / against.rate,
+            numbers=against.numbers,
+        ),
+    )
+
+
+async def claims(innkeeper: Installation, hosts: int, times: int, *, is_named: bool) -> Times:
+    """As the API begins a compose, but that nobody waits for its end."""
     machines = innkeeper.region.parts.services.machines
 
     async def claim(number: int) -> None:
-        host_id = 1 + number * 7919 % hosts if is_named else None
+        host_id = _named(number, hosts) if is_named else None
         await machines.start_compose(
             innkeeper.admin, ComposeRequest(host_id=host_id, cores=1, memory_mib=1024), need_rack=True
         )
 
-    times = await timed(claim, bench.size(1600, 320), callers=CALLERS)
-    too_much = await oversubscribed(dsn)
-    return Line(
-        what=f"place + claim, host {'named' if is_named else 'chosen'}, {hosts} hosts × 50, {CALLERS} callers",
-        wanted="≥ 1000/s, p99 ≤ 100 ms, 0 over",
-        measured=f"{times.rate:.0f}/s, {times}, {times.busy_ms:.1f} ms of our CPU each, {too_much} over",
-        good=times.rate >= 1000 and times.p99_ms <= 100 and not too_much,
-    )
+    return await timed(claim, times, callers=CALLERS)
+
+
+async def claims_with_one_lock(innkeeper: Installation, dsn: str, hosts: int, times: int, *, is_named: bool) -> Times:
+    """The same promises in the same database, through a pool of the same size."""
+    database = await Database.open(dsn, application_name="bench-one-lock", acquire_deadline_s=60.0)
+    one_lock, need = OneLock(database=database, account_id=innkeeper.admin.account_id), Need()
+
+    async def claim(number: int) -> None:
+        await one_lock.claim(need, _named(number, hosts) if is_named else None)
+
+    try:
+        return await timed(claim, times, callers=CALLERS)
+    finally:
+        await database.close()
+
+
+def _named(number: int, hosts: int) -> int:
+    return 1 + number * 7919 % hosts

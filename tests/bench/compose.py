@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from uuid import uuid4
 
 from common.marks import volume_name
@@ -10,16 +11,20 @@ from common.values import DiskSpec, GuestSpec, Mark, NicKind, NicSpec
 from rackd.drivers.simulated.driver import SimulatedDriver
 from rackd.drivers.simulated.pace import Chances, Pace
 from regiond.names import new_mac_address, serial
+from tests.bench.baselines.one_lock import OneLock
+from tests.bench.baselines.reading_all import Need
 from tests.bench.daemons import region_and_rack
-from tests.bench.measuring import Bench, Line, Times, timed
+from tests.bench.idle import prefilled_region
+from tests.bench.measuring import Against, Bench, Line, Times, timed
 
 HOSTS = 8
 CALLERS = 32
-HARDWARE = "cores=4096&memory_mib=16777216&storage_gb=1000000"
+HARDWARE = "cores=256&memory_mib=1048576&storage_gb=10000"  # those of the prefilled worlds
 
 
 async def measure(bench: Bench) -> list[Line]:
     driver = await _driver_alone(bench)
+    simple = await _simple(bench)
     async with region_and_rack(bench) as daemons:
         host_ids = [
             await daemons.add_host(type="simulated", power_address=f"simulated:c{n}?{HARDWARE}", name=f"c{n}")
@@ -33,35 +38,58 @@ async def measure(bench: Bench) -> list[Line]:
         one = await timed(compose, bench.size(200, 40))
         many = await timed(compose, bench.size(640, 160), callers=CALLERS)
     return [
-        _line("compose, one caller", one, driver, wanted_ms=50.0),
-        _line(f"compose, {CALLERS} callers on {HOSTS} hosts, {many.rate:.0f}/s", many, driver),
+        _line("compose, one caller", one, driver, simple, wanted_ms=50.0),
+        _line(f"compose, {CALLERS} callers on {HOSTS} hosts, {many.rate:.0f}/s", many, driver, simple),
     ]
 
 
-def _line(what: str, times: Times, driver: Times, wanted_ms: float | None = None) -> Line:
+def _line(what: str, times: Times, driver: Times, simple: Times, wanted_ms: float | None = None) -> Line:
     """The driver's median time is taken away from each figure."""
     p50_ms, p99_ms = times.p50_ms - driver.p50_ms, times.p99_ms - driver.p50_ms
     return Line(
+        key="compose" if wanted_ms is not None else "compose.many",
         what=f"{what}, minus the driver",
         wanted="" if wanted_ms is None else f"p50 ≤ {wanted_ms:.0f} ms",
         measured=f"p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms ({len(times.each_ms)} times; driver {driver.p50_ms:.1f})",
         good=None if wanted_ms is None else p50_ms <= wanted_ms,
+        numbers={**times.numbers, "overhead_p50_ms": round(p50_ms, 2), "overhead_p99_ms": round(p99_ms, 2)},
+        against=Against(
+            what="two commits and the driver in one process, one after another (whole, by their rates)",
+            measured=f"{simple.rate:.0f}/s, {simple}",
+            ratio=times.rate / simple.rate,
+            numbers=simple.numbers,
+        ),
     )
 
 
 async def _driver_alone(bench: Bench) -> Times:
     """The simulated driver in this process, with nobody between."""
-    address = SimulatedAddress.parse(f"simulated:alone?{HARDWARE}")
-    folder = bench.new_folder("driver")
-    driver = SimulatedDriver(address, folder, Pace(address, Chances().of(address), hold=folder / "alone.hold"))
+    with closing(_driver(bench)) as driver:
 
-    async def compose(number: int) -> None:
-        driver.compose(_spec(number))
+        async def compose(number: int) -> None:
+            driver.compose(_spec(number))
 
-    try:
         return await timed(compose, bench.size(200, 40))
-    finally:
-        driver.close()
+
+
+async def _simple(bench: Bench) -> Times:
+    """What a script would do: promise in one transaction, call the driver, and tell the end in another."""
+    dsn = await bench.database()
+    async with prefilled_region(bench.new_folder("simple"), dsn, hosts=HOSTS, machines_each=1) as innkeeper:
+        one_lock = OneLock(database=innkeeper.region.parts.database, account_id=innkeeper.admin.account_id)
+        with closing(_driver(bench)) as driver:
+
+            async def compose(number: int) -> None:
+                operation_id = await one_lock.claim(Need(), host_id=1 + number % HOSTS)
+                driver.compose(_spec(number))
+                await one_lock.succeeded(operation_id)
+
+            return await timed(compose, bench.size(200, 40))
+
+
+def _driver(bench: Bench) -> SimulatedDriver:
+    address, folder = SimulatedAddress.parse(f"simulated:alone?{HARDWARE}"), bench.new_folder("driver")
+    return SimulatedDriver(address, folder, Pace(address, Chances().of(address), hold=folder / "alone.hold"))
 
 
 def _spec(number: int) -> GuestSpec:

@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 from regiond.machines.model import AskedHosts, ComposeRequest
+from tests.bench.baselines.reading_all import Need, choose
 from tests.bench.idle import prefilled_region
-from tests.bench.measuring import Bench, Line, timed
+from tests.bench.measuring import Against, Bench, Line, Times, timed
+from tests.installation import Installation
 
 
 async def measure(bench: Bench) -> list[Line]:
-    hosts = bench.size(10_000, 1_000)
+    hosts = bench.size(10_000, 1_000, 10)
     dsn = await bench.database()
     async with prefilled_region(bench.new_folder("dry"), dsn, hosts=hosts, machines_each=2) as innkeeper:
-        machines = innkeeper.region.parts.services.machines
-        request, anywhere = ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
-
-        async def dry(_: int) -> None:
-            placement = await machines.dry_run(request, anywhere)
-            assert placement.chosen is not None
-
-        await dry(0)
-        times = await timed(dry, bench.size(100, 20))
+        await _check_that_both_choose_alike(innkeeper)
+        times = await dry_runs(innkeeper, bench.size(200, 20))
+        against = await reading_all(innkeeper, bench.size(20, 5))
     return [
-        Line(what=f"dry run over {hosts} hosts", wanted="p99 ≤ 50 ms", measured=str(times), good=times.p99_ms <= 50)
+        Line(
+            key="dry",
+            what=f"dry run over {hosts} hosts",
+            wanted="p99 ≤ 50 ms",
+            measured=str(times),
+            good=times.p99_ms <= 50,
+            numbers=times.numbers,
+            against=Against(
+                what="reading all hosts, judged in Python (p50)",
+                measured=str(against),
+                ratio=against.p50_ms / times.p50_ms,
+                numbers=against.numbers,
+            ),
+        )
     ]
+
+
+async def dry_runs(innkeeper: Installation, times: int) -> Times:
+    machines = innkeeper.region.parts.services.machines
+    request, anywhere = ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
+
+    async def dry(_: int) -> None:
+        placement = await machines.dry_run(request, anywhere)
+        assert placement.chosen is not None
+
+    await dry(0)
+    return await timed(dry, times)
+
+
+async def reading_all(innkeeper: Installation, times: int) -> Times:
+    database, need = innkeeper.region.parts.database, Need()
+
+    async def dry(_: int) -> None:
+        async with database.connection() as db:
+            assert await choose(db, need) is not None
+
+    await dry(0)
+    return await timed(dry, times)
+
+
+async def _check_that_both_choose_alike(innkeeper: Installation) -> None:
+    ours = await innkeeper.region.parts.services.machines.dry_run(
+        ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
+    )
+    async with innkeeper.region.parts.database.connection() as db:
+        simple = await choose(db, Need())
+    chosen = None if ours.chosen is None else ours.chosen.host_id
+    if simple is None or simple.host["id"] != chosen:
+        raise RuntimeError(f"placement chose host {chosen}, the simple way another: they do not do the same work")

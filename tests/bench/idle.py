@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from common.daemon import keep_for_good
 from tests.bench.prefilled import prefill
 from tests.installation import Installation, installed
 
@@ -20,4 +21,5 @@ async def prefilled_region(folder: Path, dsn: str, *, hosts: int, machines_each:
         await parts.attendance.stop()
         await parts.schedule.stop()
         await prefill(dsn, hosts=hosts, machines_each=machines_each)
+        keep_for_good()  # as a region that is a process of its own does when it has started
         yield innkeeper

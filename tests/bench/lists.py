@@ -1,31 +1,103 @@
-"""The long lists over HTTP, from a region that is a process of its own."""
+"""Pages and long lists over HTTP, from a region that is a process of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from regiond.db.pool import Database
+from tests.bench.baselines.all_machines import page
 from tests.bench.daemons import prefilled_region_alone
-from tests.bench.measuring import Bench, Line, timed
+from tests.bench.measuring import Against, Bench, Line, Times, timed
 from tests.faults.daemons import Daemons
+
+PAGE = 100
+ASKED_HOSTS = 20
+EACH = 50
 
 
 async def measure(bench: Bench) -> list[Line]:
     hosts = bench.size(1000, 100)
-    lines = []
-    async with prefilled_region_alone(bench, hosts=hosts, machines_each=50) as daemons:
-        page = "machines/?pod=host-7&pod=host-8"
-        lines.append(await _list(daemons, page, f"100 of {hosts * 50} machines, by host", bench.size(100, 20), 50))
-        path = "machines/?" + "&".join(f"pod=host-{number}" for number in range(1, 101))
-        lines.append(await _list(daemons, path, f"5000 of {hosts * 50} machines, by host", bench.size(20, 5)))
-        lines.append(await _list(daemons, "vm-hosts/", f"all {hosts} VM hosts", bench.size(20, 5)))
-    return lines
+    machines = hosts * EACH
+    async with prefilled_region_alone(bench, hosts=hosts, machines_each=EACH) as daemons:
+        simple = await _reading_all(daemons, bench.size(5, 3))
+        of_some = await _pages(daemons, _hosts(), bench.size(200, 20))
+        ready = await _pages(daemons, _ready(range(1, hosts + 1)), bench.size(200, 20))
+        tenth = f"machines/?{_pods(hosts // 10)}"
+        return [
+            _page(f"{machines} machines, of {ASKED_HOSTS} hosts", "hosts", of_some, simple),
+            _page(f"{machines} machines, ready", "ready", ready, simple),
+            await _list(daemons, tenth, f"{machines // 10} of {machines} machines, by host", bench),
+            await _list(daemons, "vm-hosts/", f"all {hosts} VM hosts", bench),
+        ]
 
 
-async def _list(daemons: Daemons, path: str, what: str, times: int, wanted_ms: float | None = None) -> Line:
+def _pods(number: int) -> str:
+    return "&".join(f"pod=host-{host}" for host in range(1, number + 1))
+
+
+def _hosts() -> tuple[str, ...]:
+    """Pages of the machines of a few hosts: the first, and those that begin at each of them."""
+    path = f"machines/?limit={PAGE}&{_pods(ASKED_HOSTS)}"
+    return (path, *(f"{path}&after=vm-{host}-1" for host in range(2, 8)))
+
+
+def _ready(hosts: Sequence[int]) -> tuple[str, ...]:
+    """Pages of all machines that are ready, from the first to near the last."""
+    path = f"machines/?limit={PAGE}&status=ready"
+    return (path, *(f"{path}&after=vm-{host}-1" for host in hosts[:: max(1, len(hosts) // 20)][:-2]))
+
+
+async def _pages(daemons: Daemons, paths: Sequence[str], times: int) -> Times:
+    api = daemons.api
+
+    async def ask(number: int) -> None:
+        await api.get(paths[number % len(paths)])
+
+    for path in paths:
+        found = len((await api.get(path)).json())
+        if found != PAGE:
+            raise RuntimeError(f"{path} answers {found} machines, not {PAGE}")
+    return await timed(ask, times)
+
+
+async def _reading_all(daemons: Daemons, times: int) -> Times:
+    names = frozenset(f"host-{host}" for host in range(1, ASKED_HOSTS + 1))
+    database = await Database.open(daemons.dsn, application_name="bench-all-machines")
+
+    async def read(_: int) -> None:
+        async with database.connection() as db:
+            if len(await page(db, hosts=names, size=PAGE)) != PAGE:
+                raise RuntimeError("the simple way finds another page")
+
+    try:
+        return await timed(read, times)
+    finally:
+        await database.close()
+
+
+def _page(what: str, key: str, found: Times, simple: Times) -> Line:
+    return Line(
+        key=f"list.page.{key}",
+        what=f"list page of {PAGE} out of {what}, by hostname",
+        wanted="p99 ≤ 50 ms",
+        measured=str(found),
+        good=found.p99_ms <= 50,
+        numbers=found.numbers,
+        against=Against(
+            what="reading all machines, without HTTP (p50)", measured=str(simple), ratio=simple.p50_ms / found.p50_ms,
+            numbers=simple.numbers,
+        ),
+    )  # fmt: skip
+
+
+async def _list(daemons: Daemons, path: str, what: str, bench: Bench) -> Line:
     api = daemons.api
     size = len((await api.get(path)).body)
-    found = await timed(lambda _: api.get(path), times)
+    found = await timed(lambda _: api.get(path), bench.size(20, 5))
     return Line(
+        key=f"list.{path.partition('/')[0]}",
         what=f"list {what}",
-        wanted="" if wanted_ms is None else f"p99 ≤ {wanted_ms:.0f} ms",
+        wanted="",
         measured=f"{found}, {size / 1e6:.1f} MB",
-        good=None if wanted_ms is None else found.p99_ms <= wanted_ms,
+        numbers={**found.numbers, "size_mb": round(size / 1e6, 1)},
     )

@@ -1,16 +1,14 @@
-"""What a benchmark works with and what it says: a durable database server, numbers, the machine they are of."""
+"""What a benchmark works with: a durable database server, worlds of one size or another, and a stopwatch."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
-import platform
-import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,29 +17,34 @@ from attrs import frozen
 from development import postgres
 from regiond.db.migrate import migrate
 from regiond.db.pool import connect
+from tests.bench.lines import Against, Line
 from tests.database import named
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["WATCHING", "Against", "Bench", "CannotMeasure", "Line", "Times", "durable_server", "timed"]
+
 LONG_ENOUGH_S = 30.0
 
 
-@frozen(kw_only=True)
-class Line:
-    """One line of the table. `good` says whether the figure was reached; None when none is set."""
+def _nobody(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
-    what: str
-    wanted: str
-    measured: str
-    good: bool | None = None
+
+# Who looks on while a stretch, named by its work, is timed.
+WATCHING: ContextVar[Callable[[str], AbstractContextManager[None]]] = ContextVar("WATCHING", default=_nobody)
+
+
+class CannotMeasure(Exception):
+    """What this machine lacks for a figure; it is printed in place of the figure."""
 
 
 @frozen(kw_only=True)
 class Bench:
-    """`quick` asks for numbers within seconds, of a smaller world."""
+    """`quick` asks for numbers within seconds, of a smaller world; `toy` of one that only shows that all works."""
 
     folder: Path
     server_dsn: str
     quick: bool
+    toy: bool = False
 
     async def database(self) -> str:
         """The DSN of a fresh database with every migration applied."""
@@ -60,7 +63,9 @@ class Bench:
         made.mkdir()
         return made
 
-    def size(self, whole: int, quick: int) -> int:
+    def size(self, whole: int, quick: int, toy: int = 2) -> int:
+        if self.toy:
+            return toy
         return quick if self.quick else whole
 
 
@@ -93,6 +98,17 @@ class Times:
     def rate(self) -> float:
         return len(self.each_ms) / self.whole_s
 
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """For JSON."""
+        return {
+            "p50_ms": round(self.p50_ms, 2),
+            "p99_ms": round(self.p99_ms, 2),
+            "rate_per_s": round(self.rate, 1),
+            "cpu_ms": round(self.busy_ms, 2),
+            "times": len(self.each_ms),
+        }
+
     def __str__(self) -> str:
         return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms ({len(self.each_ms)} times)"
 
@@ -113,9 +129,10 @@ async def timed(work: Callable[[int], Awaitable[object]], times: int, *, callers
             await work(number)
             each.append((time.perf_counter() - began) * 1000)
 
-    whole_began, busy_began = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(caller() for _ in range(callers)))
-    whole_s, busy_s = time.perf_counter() - whole_began, time.process_time() - busy_began
+    with WATCHING.get()(f"{work.__module__}.{work.__qualname__}"):
+        whole_began, busy_began = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        whole_s, busy_s = time.perf_counter() - whole_began, time.process_time() - busy_began
     return Times(each_ms=tuple(sorted(each)), whole_s=whole_s, busy_s=busy_s)
 
 
@@ -128,52 +145,3 @@ def durable_server() -> Iterator[str]:
             yield postgres.start(folder)
         finally:
             postgres.stop(folder)
-
-
-async def the_machine(server_dsn: str) -> str:
-    """Where the numbers come from, in a few lines."""
-    connection = await connect(server_dsn, application_name="bench")
-    try:
-        version = await connection.fetchval("show server_version")
-        fsync = await connection.fetchval("show fsync")
-    finally:
-        await connection.close()
-    return "\n".join(
-        (
-            f"machine     {os.cpu_count()} cores, {_cpu_model()}, {_memory_gib():.0f} GiB, "
-            f"load {os.getloadavg()[0]:.1f} before we began",
-            f"software    Python {platform.python_version()}, PostgreSQL {version} (fsync {fsync})",
-            f"commit      {_commit()}",
-        )
-    )
-
-
-def table(lines: Sequence[Line]) -> str:
-    signs = {True: "reached", False: "short", None: ""}
-    rows = [("what", "wanted", "measured", "")]
-    rows += [(line.what, line.wanted, line.measured, signs[line.good]) for line in lines]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ("git", "-C", str(ROOT), *words), capture_output=True, text=True, check=False
-        ).stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.units import BYTES_PER_GB
 from regiond.db.pool import connect
-from regiond.ledger import store as ledger
+from regiond.ledger.check import check
 
 CORES, MEMORY_MIB, STORAGE_GB = 256, 1024 * 1024, 10_000
 DISK_BYTES = 8 * BYTES_PER_GB
@@ -27,6 +27,10 @@ _HOSTS = """
     select 'host-' || s.id, 'simulated', 'simulated:bench-' || s.id, s.id, 'ready', p.id,
            'h' || lpad(to_hex(s.id), 5, '0')
       from server s join storage_pool p on p.server_id = s.id order by s.id
+"""
+_INTERFACES = """
+    insert into host_interface (host_id, name, kind, type, dhcp, vlan_id)
+    select id, 'default', 'network', 'bridge', true, 5001 from vm_host
 """
 _SCHEDULES = """
     insert into vm_host_schedule (host_id, next_refresh_at, refreshed_at)
@@ -81,12 +85,13 @@ async def prefill(dsn: str, *, hosts: int, machines_each: int) -> None:
             await connection.execute(_SERVERS, hosts, machines_each)
             await connection.execute(_STORAGE_POOLS, machines_each)
             await connection.execute(_HOSTS)
+            await connection.execute(_INTERFACES)
             await connection.execute(_SCHEDULES)
             await connection.execute(_MACHINES, machines_each)
             for statement in (_DISKS, _NICS, _CLAIMS, _GUESTS, _REACH):
                 await connection.execute(statement)
         await connection.execute("analyze")
-        faults = await ledger.check(connection)
+        faults = await check(connection)
     finally:
         await connection.close()
     if faults:
@@ -97,7 +102,7 @@ async def oversubscribed(dsn: str) -> int:
     """How many servers and storage pools have given away more than they may. Raises when totals are not their sums."""
     connection = await connect(dsn, application_name="bench")
     try:
-        faults = await ledger.check(connection)
+        faults = await check(connection)
         found: int = await connection.fetchval(_OVERSUBSCRIBED)
     finally:
         await connection.close()

@@ -1,0 +1,35 @@
+"""The simple way to have all machines at hand: a process that reads every row and keeps them; it prints its peak, MiB.
+
+python -m tests.bench.baselines.holding_all DSN
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from regiond.db.pool import connect
+from tests.bench.baselines.all_machines import all_machines
+
+
+async def hold_all(dsn: str) -> float:
+    """MiB at the most, with all machines as one JSON text beside them, as a list of all of them needs it."""
+    db = await connect(dsn, application_name="bench-holding-all")
+    try:
+        machines = await all_machines(db)
+    finally:
+        await db.close()
+    text = json.dumps(machines, default=str)
+    return peak_mib() if text else 0.0
+
+
+def peak_mib() -> float:
+    status = Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    print(f"{asyncio.run(hold_all(sys.argv[1])):.0f}")

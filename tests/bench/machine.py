@@ -1,0 +1,75 @@
+"""The machine that numbers are of: enough to compare them by, and nothing that says whose it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+from attrs import frozen
+
+from regiond.db.pool import connect
+
+ROOT = Path(__file__).parents[2]
+
+
+@frozen(kw_only=True)
+class Machine:
+    """`load` is that of the last minute when the run began: what else the machine was doing."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    kernel: str
+    postgresql: str
+    python: str
+    load: float
+    commit: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join(
+            (
+                f"machine     {self.cores} cores, {self.cpu}, {self.memory_gib:.0f} GiB, kernel {self.kernel}; "
+                f"load {self.load:.1f} before we began",
+                f"software    Python {self.python}, PostgreSQL {self.postgresql}",
+                f"commit      {self.commit}",
+            )
+        )
+
+
+async def the_machine(server_dsn: str) -> Machine:
+    connection = await connect(server_dsn, application_name="bench")
+    try:
+        version = await connection.fetchval("show server_version")
+        fsync = await connection.fetchval("show fsync")
+    finally:
+        await connection.close()
+    return Machine(
+        cpu=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
+        kernel=platform.release().partition("-")[0],  # what follows is whoever built it
+        postgresql=f"{version} (fsync {fsync})",
+        python=platform.python_version(),
+        load=os.getloadavg()[0],
+        commit=_commit(),
+    )
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(ROOT), *words), capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")

@@ -1,0 +1,57 @@
+"""A look at a real LXD server with many instances, beside asking pylxd for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+from rackd.drivers.lxd.opening import LxdOpening
+from tests.bench.baselines import pylxd_calls
+from tests.bench.baselines.pylxd_calls import PylxdCalls
+from tests.bench.baselines.told import check_alike
+from tests.bench.lab import lab
+from tests.bench.looks import line, look
+from tests.bench.measuring import Bench, Line, timed
+from tests.lab.key_pair import make_key_pair
+from tests.lab.lxd_server import LxdServer
+from tests.ports import free_port
+
+NAME = "ikbench"
+FEW = 2
+
+
+async def measure(bench: Bench) -> list[Line]:
+    """In an LXD of its own, which is gone afterwards."""
+    port = free_port()
+    async with lab("up-lxd", NAME, str(port), needs="lxd"):
+        return await _measure(bench, LxdServer(NAME, f"127.0.0.1:{port}"))
+
+
+async def _measure(bench: Bench, lxd: LxdServer) -> list[Line]:
+    guests, pair, folder = bench.size(250, 25), make_key_pair("ikbench"), bench.new_folder("lxd")
+    with lxd.trusting(pair):
+        access = lxd.access(pair)
+        with closing(LxdOpening().open(access)) as driver:
+            await asyncio.to_thread(lxd.make_many, "n", "default", range(FEW))
+            few = await look(driver)
+            await asyncio.to_thread(lxd.make_many, "n", "default", range(FEW, guests))
+            first = await timed(lambda _: look(driver), 1)
+            many = await look(driver)
+            again = await timed(lambda _: look(driver), bench.size(20, 5))
+        files = {name: folder / name for name in ("own.crt", "own.key", "server.crt")}
+        for path, text in zip(files.values(), (pair.certificate_pem, pair.key_pem, access.pinned or ""), strict=True):
+            path.touch(mode=0o600)
+            path.write_text(text)
+        calls = PylxdCalls(
+            endpoint=f"https://{lxd.address}", certificate=files["own.crt"], key=files["own.key"],
+            server_certificate=files["server.crt"],
+        )  # fmt: skip
+        client = await asyncio.to_thread(calls.connect)
+        check_alike(await asyncio.to_thread(pylxd_calls.guests, client), many.guests)
+        simple = await timed(lambda _: asyncio.to_thread(pylxd_calls.guests, client), bench.size(5, 3))
+    return [
+        line(
+            "LXD", guests, many_calls=many.calls, few_calls=few.calls, few=FEW, first=first, again=again,
+            simple=simple, simple_way=f"pylxd, {guests + 1} calls",
+        )
+    ]  # fmt: skip
