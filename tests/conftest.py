@@ -42,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents:
+        asks_it = "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents
+        if asks_it and item.get_closest_marker("same_sql") is None:
             item.add_marker(pytest.mark.database)  # the lab's tests that use SQL of their own say so themselves
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):

@@ -33,7 +33,7 @@ def postgres_server() -> Iterator[str]:
     if named:
         yield named
         return
-    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=_memory(), ignore_cleanup_errors=True) as made:
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as made:
         folder = Path(made)
         with subprocess.Popen(
             [sys.executable, postgres.__file__, "guard", str(folder)],
@@ -92,7 +92,7 @@ def database(database_url: str) -> Iterator[Database]:
     settle(opened.close())
 
 
-def _memory() -> str | None:
+def memory_folder() -> str | None:
     """A folder in memory with room for a test run: a database is copied there in 10 ms, on a slow disk in 300."""
     memory = Path("/dev/shm")  # noqa: S108 - made private by tempfile
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES:

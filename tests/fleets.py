@@ -8,15 +8,19 @@ from typing import Any
 from attrs import evolve
 
 from common.units import BYTES_PER_GB
-from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, PoolOffer, Wish
+from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, NodeOffer, PagesOffer, PinWish, PoolOffer, Wish
 from regiond.placement.storage_text import DiskWish
+from tests.fleet_networks import interfaces, nics
 
 ZONES = ("default", "east", "north")
 POOLS = ("default", "lab", "web")
 TAGS = ("gpu", "ssd", "virtual")
+DRIVERS = ("virsh", "lxd")
+ARCHITECTURES = ("amd64", "arm64")
 STORAGE_POOLS = ("bulk", "fast", "local")
 RATIOS = (0.0, 0.29, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 2.5)
 TENTH_GB = BYTES_PER_GB // 10
+PAGE_SIZES_KIB = (512 * 1024, 768 * 1024, 1024 * 1024)  # few pages of a machine, so that all ways can be tried
 
 
 def fleet(random: Random, *, hosts: int) -> list[HostOffer]:
@@ -27,19 +31,38 @@ def fleet(random: Random, *, hosts: int) -> list[HostOffer]:
 def wish(random: Random, *, hosts: int) -> Wish:
     """For a fleet of so many hosts."""
     disks = tuple(_disk(random, is_root=number == 0) for number in range(random.choice((1, 1, 2, 3))))
+    pins = _pins(random)
+    huge_pages = random.randint(0, 3) == 0
     return Wish(
-        cores=random.choice((1, 2, 3, 6)),
+        cores=random.choice((1, 2, 3, 6)) if pins is None else pins.count or len(pins.core_ids),
         memory_mib=1024 * random.choice((1, 2, 3, 6)),
         disks=disks,
         architecture=random.choice((None, None, None, "amd64", "arm64")),
         cpu_speed_mhz=random.choice((None, None, None, 2400, 2401)),
         hosts=_filter(random, hosts),
+        nics=nics(random),
+        pins=pins,
+        huge_pages=huge_pages,
+        huge_page_size_kib=random.choice((None, None, *PAGE_SIZES_KIB)) if huge_pages else None,
+        one_numa_node=random.randint(0, 1) == 0 if huge_pages or pins is not None else False,
     )
+
+
+def _pins(random: Random) -> PinWish | None:
+    kind = random.randint(0, 5)
+    if kind == 0:
+        return PinWish(core_ids=tuple(random.sample(range(random.choice((4, 10, 17))), random.randint(1, 3))))
+    return PinWish(count=random.choice((1, 2, 3, 4, 6))) if kind == 1 else None
 
 
 def _filter(random: Random, hosts: int) -> HostFilter:
     parts: dict[str, Any] = {
         "host_ids": frozenset(random.randint(1, hosts) for _ in range(hosts // 2 + 1)),
+        "not_host_ids": frozenset({random.randint(1, hosts)}),
+        "drivers": _some(random, DRIVERS),
+        "not_drivers": _some(random, DRIVERS),
+        "architectures": _some(random, ARCHITECTURES),
+        "not_architectures": _some(random, ARCHITECTURES),
         "zones": _some(random, ZONES),
         "not_zones": _some(random, ZONES),
         "pools": _some(random, POOLS),
@@ -47,7 +70,7 @@ def _filter(random: Random, hosts: int) -> HostFilter:
         "tags": _some(random, TAGS),
         "not_tags": _some(random, TAGS),
     }
-    given = {name: part for name, part in parts.items() if random.randint(0, 11) == 0}
+    given = {name: part for name, part in parts.items() if random.randint(0, 17) == 0}
     return evolve(ANY_HOST, **given)
 
 
@@ -64,9 +87,12 @@ def _disk(random: Random, *, is_root: bool) -> DiskWish:
 
 def _host(random: Random, number: int) -> HostOffer:
     known = random.randint(0, 14) > 0
-    cores, memory_mib = random.randint(1, 16), 1024 * random.randint(1, 16)
+    cores, memory_mib = random.randint(random.choice((1, 6)), 16), 1024 * random.randint(random.choice((1, 8)), 16)
+    reserved = random.randint(0, 3) == 0
     pools = (
-        tuple(_pool(random, 10 * number + index) for index in range(random.choice((0, 1, 2, 2, 3, 3)))) if known else ()
+        tuple(_pool(random, 10 * number + index) for index in range(random.choice((0, 1, 2, 2, 3, 3, 3, 3))))
+        if known
+        else ()
     )
     return HostOffer(
         id=number,
@@ -76,8 +102,8 @@ def _host(random: Random, number: int) -> HostOffer:
         architecture=random.choice(("amd64", "amd64", "amd64", "arm64")) if known else None,
         cores=cores if known else None,
         memory_mib=memory_mib if known else None,
-        cores_claimed=random.randint(0, random.choice((1, cores))) if known else 0,
-        memory_mib_claimed=512 * random.randint(0, random.choice((2, 16))) if known else 0,
+        cores_claimed=random.randint(0, random.choice((1, 1, cores))) if known else 0,
+        memory_mib_claimed=512 * random.randint(0, random.choice((2, 2, 16))) if known else 0,
         cpu_over_commit_ratio=random.choice(RATIOS),
         memory_over_commit_ratio=random.choice(RATIOS),
         storage_pools=pools,
@@ -86,7 +112,42 @@ def _host(random: Random, number: int) -> HostOffer:
         zone=random.choice(ZONES),
         pool=random.choice(POOLS),
         tags=tuple(tag for tag in TAGS if random.randint(0, 1)),
+        driver=random.choice(DRIVERS),
+        default_macvlan_mode=random.choice((None, "private")),
+        reserved_cores=random.randint(1, 4) if reserved else 0,
+        reserved_memory_mib=512 * random.randint(0, 4) if reserved else 0,
+        huge_memory_mib=512 * random.randint(0, random.choice((4, memory_mib // 512)))
+        if known and random.randint(0, 3) == 0
+        else 0,
+        nodes=_nodes(random, cores) if known and random.randint(0, 9) else (),
+        interfaces=interfaces(random, 10 * number) if known else (),
     )
+
+
+def _nodes(random: Random, cores: int) -> tuple[NodeOffer, ...]:
+    """All cores of the host, on one node or two; threads of a core are beside each other or on the two halves."""
+    threads = random.choice((1, 2, 2, 4))
+    split = random.choice((cores, cores // 2))
+    parts = [ids for ids in (range(split), range(split, cores)) if ids]
+    return tuple(_node(random, node_id, list(ids), threads) for node_id, ids in enumerate(parts))
+
+
+def _node(random: Random, node_id: int, ids: list[int], threads: int) -> NodeOffer:
+    taken = random.choice((0, 0, 1, 3))
+    groups = [ids[start :: -(-len(ids) // threads)] for start in range(-(-len(ids) // threads))]
+    sizes = random.sample(PAGE_SIZES_KIB, random.choice((0, 1, 1, 2, 3)))
+    return NodeOffer(
+        node_id=node_id,
+        core_ids=tuple(ids),
+        free_core_ids=tuple(core_id for core_id in ids if random.randint(0, 3) >= taken),
+        siblings=tuple(map(tuple, groups)) if threads > 1 else (),
+        pages=tuple(_pages(random, size) for size in sorted(sizes)),
+    )
+
+
+def _pages(random: Random, size_kib: int) -> PagesOffer:
+    total = random.randint(0, 8)
+    return PagesOffer(size_kib=size_kib, total=total, free=random.randint(0, total))
 
 
 def _pool(random: Random, id_: int) -> PoolOffer:
@@ -96,5 +157,5 @@ def _pool(random: Random, id_: int) -> PoolOffer:
         pool_key=f"key-{id_}",
         name=random.choice(STORAGE_POOLS),
         total_bytes=total_bytes,
-        room_bytes=max(0, total_bytes - TENTH_GB * random.randint(0, 100)),
+        room_bytes=max(0, total_bytes - TENTH_GB * random.randint(0, random.choice((5, 100)))),
     )

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rackd.drivers.simulated.pace import Call
+
 
 @contextmanager
-def hold(folder: Path, host: str, *calls: str) -> Iterator[None]:
+def hold(folder: Path, host: str, *calls: Call) -> Iterator[None]:
     """The host whose file is in `folder` answers none of these calls, or none at all, for as long as this lasts."""
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"{host}.hold.new"

@@ -14,12 +14,16 @@ from attrs import define, field
 from common.rpc.connection import Link
 from common.systemd_notify import ServiceManager
 from innkeeper.http import Answer, Api, Body, api_url
+from rackd.drivers.simulated.pace import Call
 from rackd.identity import load
 from rackd.joining import join
 from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.accounts.model import Caller
-from regiond.ledger import store as ledger
+from regiond.ledger.check import check
+from regiond.reconciler.model import Kind
+from regiond.reconciler.service import differences
+from regiond.reconciler.store import see_one_moment
 from regiond.service import API_KEY_FILE, Region, RegionService
 from regiond.settings import RegionSettings
 from tests.holding import hold
@@ -97,25 +101,42 @@ class Installation:
         with closing(sqlite3.connect(self.folder / "simulated" / f"{name}.sqlite")) as store:
             return sorted(row[0] for row in store.execute("select name from guest"))
 
-    def held(self, *calls: str, name: str = "sim") -> AbstractContextManager[None]:
+    def held(self, *calls: Call, name: str = "sim") -> AbstractContextManager[None]:
         """The simulated hypervisor answers none of these calls, or none at all, for as long as this lasts."""
         return hold(self.folder / "simulated", name, *calls)
 
+    async def faults_of_ours(self) -> list[str]:
+        """What no test may leave, whatever it does to hosts: a ledger that parts from itself."""
+        async with self.region.parts.database.transaction() as db:
+            await see_one_moment(db)
+            return [one.message for one in await differences(db) if one.kind in _FAULTS]
+
     async def ledger_faults(self) -> list[str]:
         async with self.region.parts.database.connection() as db:
-            return await ledger.check(db)
+            return await check(db)
+
+
+_FAULTS = (
+    Kind.MACHINE_WITHOUT_CLAIMS, Kind.CLAIMS_DIFFER, Kind.CLAIM_WITHOUT_OWNER, Kind.TOTAL_DIFFERS,
+    Kind.ADDRESS_WITHOUT_OWNER, Kind.ADDRESS_OUTSIDE_SUBNET,
+)  # fmt: skip
 
 
 def _form(fields: dict[str, Any]) -> Body:
-    return Body(fields=[(name, str(value)) for name, value in fields.items()])
+    """A list is one field for each of its values, as clients send it."""
+    values = {name: value if isinstance(value, list) else [value] for name, value in fields.items()}
+    return Body(fields=[(name, str(one)) for name, several in values.items() for one in several])
 
 
 @asynccontextmanager
 async def installed(folder: Path, database_url: str, **changes: Any) -> AsyncIterator[Installation]:
-    """A running region without a rack; ends with the ledger checked, racks stopped first."""
+    """A running region without a rack; ends with the ledger checked, racks stopped first.
+
+    What the reconciler finds it only tells, so that no mend hides a fault; `reconciler_mends` turns that round.
+    """
     simulated = folder / "simulated"
     simulated.mkdir(exist_ok=True)
-    wanted: dict[str, Any] = {"refresh_every_s": 3600.0, **changes}
+    wanted: dict[str, Any] = {"refresh_every_s": 3600.0, "reconciler_mends": False, **changes}
     settings = RegionSettings(
         database=database_url, state=folder / "region", http_port=0, rpc_port=0, simulated_hosts=simulated, **wanted
     )
@@ -126,6 +147,7 @@ async def installed(folder: Path, database_url: str, **changes: Any) -> AsyncIte
         try:
             yield made
             assert await made.ledger_faults() == []
+            assert await made.faults_of_ours() == []
         finally:
             for name in tuple(made.racks):
                 await made.stop_rack(name)

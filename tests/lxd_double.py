@@ -8,16 +8,16 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from attrs import define, evolve, field
 
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
+from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.lxd_address import parse
 from common.values import (
-    Discovery,
     DriverType,
     Guest,
     GuestChange,
@@ -121,9 +121,15 @@ class FakeLxdDriver:
         self._enter()
         return self._inner.compose(spec)
 
-    def decompose(self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = ()) -> None:
+    def decompose(
+        self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
+    ) -> None:
         self._enter()
-        self._inner.decompose(guest, volumes)
+        self._inner.decompose(guest, volumes, mac_addresses)
+
+    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
+        self._enter()
+        self._inner.remove_volumes(mark, volumes)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         self._enter()
@@ -137,9 +143,9 @@ class FakeLxdDriver:
         self._enter()
         return self._inner.adopt(guest_id, name, mark)
 
-    def disown(self, guest_id: str, name: str, mark: Mark) -> None:
+    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         self._enter()
-        self._inner.disown(guest_id, name, mark)
+        self._inner.disown(guest_id, name, mark, exactly=exactly)
 
     def projects(self) -> tuple[Project, ...]:
         self._enter()

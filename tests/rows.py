@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from regiond.db.pool import connect
 
-FACTS = ("server", "storage_pool", "vm_host", "guest", "machine", "claim", "event", "rack_reach")
+FACTS = (
+    "server", "storage_pool", "vm_host", "guest", "machine", "claim", "event", "rack_reach", "counted_resource",
+    "fabric", "vlan", "subnet", "ip_range", "host_interface", "host_interface_address",
+)  # fmt: skip
 
 Versions = frozenset[tuple[str, str, str]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,29 +12,21 @@ from xml.etree import ElementTree as ET
 import libvirt
 import pytest
 
-from common.values import DiskSpec, GuestRef, GuestSpec, Mark, NicKind, NicSpec
+from common.marks import seed_name
+from common.values import DiskSpec, GuestRef, GuestSpec, Mark, NicAddress, NicKind, NicSpec
+from rackd.drivers.libvirt import definitions
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.definition import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
-from tests.lab.needs import why_no_libvirt
+from tests.contract.libvirt_node import NODE
+from tests.lab.cloud_init_image import cloud_init_files
+from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
+from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
+from tests.lab.needs import why_no_huge_pages, why_no_libvirt
 
 SYSTEM = "qemu:///system"
 DISK_BYTES = 64 * 1024 * 1024
-NODE = """<node>
-  <cpu>
-    <mhz>2000</mhz><model>x86_64</model><active>8</active><nodes>2</nodes><sockets>1</sockets><cores>4</cores>
-    <threads>1</threads>
-  </cpu>
-  <memory>16777216</memory>
-  <pool type="dir"><name>main</name><target><path>/ikdrv/main</path></target></pool>
-  <network>
-    <name>default</name><bridge name="virbr0"/>
-    <ip address="192.168.122.1" netmask="255.255.255.0"><dhcp>
-      <range start="192.168.122.2" end="192.168.122.9"/>
-    </dhcp></ip>
-  </network>
-</node>
-"""
+HUGE_PAGES = 64  # as much as one small guest of the suite
 
 
 def free_serial(mark: Mark, index: int) -> str:
@@ -46,6 +40,35 @@ class LibvirtBench:
     def __init__(self, driver: LibvirtDriver, connection: Any, pool: Any, *, prefix: str, nic: NicSpec) -> None:
         self.driver, self.administrator, self._pool = driver, connection, pool
         self.prefix, self.pool_id, self.architecture, self.nics = prefix, pool.UUIDString(), "amd64", (nic,)
+        self.read_again = definitions.AGAIN
+        self._on_the_machine = ExitStack()
+
+    @property
+    def pinnable_core_ids(self) -> tuple[int, ...]:
+        return 1, 0
+
+    @property
+    def huge_page_size_kib(self) -> int:
+        return 2048
+
+    @cached_property
+    def cards(self) -> tuple[NicSpec, ...]:
+        return (
+            *self.nics,
+            _card(1, NicKind.BRIDGE, "br0"),
+            _card(2, NicKind.MACVLAN, "eth3", macvlan_mode="vepa"),
+            _card(3, NicKind.SRIOV, "eth3", vid=100),
+            _card(4, NicKind.USER),
+        )
+
+    @cached_property
+    def addressed(self) -> tuple[NicSpec, ...]:
+        return (_card(0, NicKind.NETWORK, "default", address=_address("192.168.122.20")),)
+
+    def told_address(self, guest: GuestRef, nic: NicSpec) -> str:
+        network = self.administrator.networkLookupByName(nic.source)
+        hosts = ET.fromstring(network.XMLDesc()).iterfind("ip/dhcp/host")  # noqa: S314  libvirt's own answer
+        return next((host.get("ip", "") for host in hosts if host.get("mac") == nic.mac_address), "")
 
     @property
     def domain_type(self) -> str:
@@ -99,8 +122,51 @@ class LibvirtBench:
         self.driver.close()
 
 
+def _card(number: int, kind: NicKind, source: str = "", **fields: Any) -> NicSpec:
+    return NicSpec(name=f"eth{number}", mac_address=f"52:54:00:00:00:0{number + 1}", kind=kind, source=source, **fields)
+
+
+def _address(address: str) -> NicAddress:
+    return NicAddress(address=address, prefix_length=24)
+
+
 class QemuBench(LibvirtBench):
     """The real QEMU of this machine, shared with others: only what has our prefix or is in our pool is touched."""
+
+    @cached_property
+    def _network(self) -> LabNetwork:
+        return self._on_the_machine.enter_context(lab_network(self.administrator))
+
+    @property
+    def huge_page_size_kib(self) -> int:
+        """They are there from now on until the bench is closed."""
+        if (why := why_no_huge_pages()) is not None:
+            pytest.skip(why)
+        self._on_the_machine.enter_context(huge_pages(HUGE_PAGES))
+        return HUGE_PAGE_KIB
+
+    @cached_property
+    def cards(self) -> tuple[NicSpec, ...]:
+        port = next(port.name for card in self.driver.discover().facts.network_cards for port in card.ports)
+        return (
+            *self.nics,
+            _card(1, NicKind.NETWORK, self._network.name),
+            _card(2, NicKind.BRIDGE, self._network.bridge),
+            _card(3, NicKind.MACVLAN, port, macvlan_mode="private"),
+        )
+
+    @cached_property
+    def addressed(self) -> tuple[NicSpec, ...]:
+        return (
+            _card(0, NicKind.NETWORK, self._network.name, address=_address(f"{SUBNET}.120")),
+            _card(1, NicKind.BRIDGE, self._network.bridge, address=_address(f"{SUBNET}.121")),
+        )
+
+    def told_address(self, guest: GuestRef, nic: NicSpec) -> str:
+        if nic.kind is NicKind.NETWORK:
+            return super().told_address(guest, nic)
+        told = cloud_init_files(Path(self._pool.storageVolLookupByName(seed_name(guest.mark)).path()))
+        return str(told["network-config"]["ethernets"][nic.name]["addresses"][0]).partition("/")[0]
 
     def close(self) -> None:
         super().close()
@@ -112,6 +178,7 @@ class QemuBench(LibvirtBench):
         for volume in self._pool.listAllVolumes():
             volume.delete()
         self._pool.destroy()
+        self._on_the_machine.close()
         self.administrator.close()
         for log in Path("/var/log/libvirt/qemu").glob(f"{self.prefix}*"):
             log.unlink()

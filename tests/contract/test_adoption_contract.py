@@ -126,11 +126,29 @@ def test_letting_go_of_a_guest_that_is_gone_is_success(bench: Bench) -> None:
     bench.driver.disown(str(uuid4()), f"{bench.prefix}gone", Mark(installation_id=INSTALLATION, machine_id=uuid4()))
 
 
+def test_the_mark_is_taken_off_the_guest_that_is_meant_exactly_or_off_none(bench: Bench) -> None:
+    found = stranger(bench)
+    adopted = adopt(bench, found)
+    mark, nobody = mark_for(found), f"{bench.prefix}nobody"
+    for guest_id, name, carried in (
+        (found.guest_id, nobody, mark),
+        (str(uuid4()), found.name, mark),
+        (found.guest_id, found.name, evolve(mark, installation_id=uuid4())),
+    ):
+        with pytest.raises(NotFound, match=name):
+            bench.driver.disown(guest_id, name, carried, exactly=True)
+    assert bench.driver.find(GuestRef(name=found.name, mark=mark)) == adopted
+    bench.driver.disown(found.guest_id, found.name, mark, exactly=True)
+    assert listed(bench, found.name) == found
+
+
 def test_a_composed_guest_can_be_let_go_and_adopted_again(bench: Bench) -> None:
     spec = spec_for(bench, "mine")
     composed = bench.driver.compose(spec)
+    assert listed(bench, composed.name).mark == spec.mark
     bench.driver.disown(composed.guest_id, composed.name, spec.mark)
     assert bench.driver.find(spec.ref) is None
+    assert listed(bench, composed.name).mark is None  # whatever its disks are called
     assert bench.driver.adopt(composed.guest_id, composed.name, spec.mark) == composed
 
 

@@ -51,6 +51,20 @@ async def test_a_guest_becomes_a_machine_as_it_is(tmp_path: Path, database_url: 
         assert "machine_adopted" in await kinds_of_events(innkeeper)
 
 
+async def test_the_cards_of_an_adopted_machine_show_what_is_known_of_their_network(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated(networks="dmz:10.1.0.0/24:100")
+        made = await innkeeper.compose(host["id"], hostname="web", interfaces="eth0:vid=100")
+        await innkeeper.api.send("POST", f"machines/{made['system_id']}/", query=[("op", "forget")])
+        (adopted,) = await adopt(innkeeper, host, guests="web")
+        (card,) = (await innkeeper.get(f"machines/{adopted['system_id']}/"))["interface_set"]
+        (subnet,) = [one for one in await innkeeper.get("subnets/") if one["cidr"] == "10.1.0.0/24"]
+        assert card["vlan"] == subnet["vlan"]
+
+
 async def test_all_guests_of_a_host_are_adopted_each_by_an_operation_and_again_is_no_error(
     tmp_path: Path, database_url: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,13 @@ from common.errors import InnkeeperError
 from innkeeper.http import Body
 from regiond.api.catalogue import RESOURCES
 from tests.installation import Installation, installed
+from tests.integration.adopting import refresh, rows
 from tests.unit.test_api_encoding import misfits
 
-TABLES = ("vm_host", "machine", "operation", "claim", "zone", "resource_pool", "guest")
+TABLES = (
+    "vm_host", "machine", "operation", "claim", "zone", "resource_pool", "guest", "fabric", "vlan", "subnet", "space",
+    "ip_range",
+)  # fmt: skip
 
 
 async def written(made: Installation) -> dict[str, int]:
@@ -29,6 +34,15 @@ async def refusal(made: Installation, path: str, fields: Mapping[str, str]) -> t
     return int(caught.value.details["status"]), f"{caught.value.message} {caught.value.details}"
 
 
+async def a_difference(made: Installation, host: Any) -> Any:
+    """A machine whose guest went behind our back."""
+    await made.compose(host["id"], hostname="gone", storage="1")
+    rows(made, "delete from guest where name = 'gone'")
+    await refresh(made, host)
+    (found,) = await made.get("differences/")
+    return found
+
+
 async def test_every_reading_endpoint_answers_what_it_declares(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as made:
         await made.start_rack()
@@ -38,14 +52,24 @@ async def test_every_reading_endpoint_answers_what_it_declares(tmp_path: Path, d
         (operation, *_) = await made.get("operations/")
         machine = await made.get(f"machines/{composed['system_id']}/")
         guests = await made.get("virtual-machines/")
+        space = await made.post("spaces/", name="front")
+        subnet = await made.post("subnets/", cidr="10.9.0.0/24", space="front")
+        reserved = await made.post("ipranges/", type="reserved", start_ip="10.9.0.5", end_ip="10.9.0.9")
+        difference = await a_difference(made, host)
         known = {
             "vm-hosts": host["id"],
             "pods": host["id"],
             "racks": rack["id"],
             "operations": operation["id"],
+            "differences": difference["id"],
             "virtual-machines": guests[0]["id"],
             "resourcepool": "default",
             "domains": 0,
+            "fabrics": 0,
+            "vlans": subnet["vlan"]["id"],
+            "subnets": subnet["id"],
+            "spaces": space["id"],
+            "ipranges": reserved["id"],
             "interfaces": machine["interface_set"][0]["id"],
             "blockdevices": machine["blockdevice_set"][0]["id"],
         }
@@ -55,7 +79,12 @@ async def test_every_reading_endpoint_answers_what_it_declares(tmp_path: Path, d
                     continue
                 room = resource.path.split("/")[2 if resource.path.startswith("nodes/") else 0]
                 path = resource.path.format(
-                    id=known.get(room), name="default", username="admin", system_id=composed["system_id"]
+                    id=known.get(room),
+                    name="default",
+                    username="admin",
+                    system_id=composed["system_id"],
+                    fabric_id=0,
+                    vid=0,
                 )
                 found = await made.get(path, op=endpoint.op)
                 assert endpoint.result.schema is not None
@@ -75,7 +104,7 @@ REFUSED: list[tuple[str, dict[str, str], int, str]] = [
     ("vm-hosts/1/?op=compose", {"architecture": "arm64/generic"}, 400, "valid choice"),
     ("vm-hosts/1/?op=compose", {"storage": "8gb"}, 400, "Malformed"),
     ("vm-hosts/1/?op=compose", {"storage": "9999"}, 503, "9999"),
-    ("vm-hosts/1/?op=compose", {"interfaces": "eth0:space=dmz"}, 400, "not supported yet"),
+    ("vm-hosts/1/?op=compose", {"interfaces": "eth0:space=dmz"}, 400, "there is no space dmz"),
     ("vm-hosts/2/?op=compose", {}, 404, ""),
     ("vm-hosts/1/?op=add_tag", {"tag": "a,b"}, 400, "Tag may not contain"),
     ("vm-hosts/1/?op=trust", {}, 400, "This field is required."),
@@ -88,6 +117,19 @@ REFUSED: list[tuple[str, dict[str, str], int, str]] = [
     ("zones/", {"name": "default"}, 400, "default"),
     ("zones/", {"name": "-"}, 400, "Start with a letter"),
     ("resourcepools/", {"name": "default"}, 400, "default"),
+    ("fabrics/", {"name": "fabric-0"}, 400, "already"),
+    ("fabrics/nowhere/vlans/", {"vid": "7"}, 404, "nowhere"),
+    ("fabrics/0/vlans/", {"vid": "0"}, 400, "VLAN 0 already"),
+    ("fabrics/0/vlans/", {"vid": "7", "space": "nowhere"}, 400, "valid choice"),
+    ("fabrics/0/vlans/", {"vid": "7", "dhcp_on": "true"}, 400, "no DHCP server"),
+    ("subnets/", {"cidr": "10.9.0.1/24"}, 400, "has host bits set"),
+    ("subnets/", {"cidr": "10.9.0.0/24", "vlan": "99"}, 400, "valid choice"),
+    ("subnets/", {"cidr": "10.9.0.0/24", "vid": "99"}, 400, "no VLAN 99"),
+    ("subnets/", {"cidr": "10.9.0.0/24", "gateway_ip": "10.8.0.1"}, 400, "not in 10.9.0.0/24"),
+    ("subnets/", {"cidr": "10.9.0.0/24", "dns_servers": "9.9.9.9,nine"}, 400, "no IP address"),
+    ("spaces/", {"name": "undefined"}, 400, "has no space"),
+    ("ipranges/", {"type": "reserved", "start_ip": "172.16.0.1", "end_ip": "172.16.0.9"}, 400, "No subnet holds"),
+    ("ipranges/", {"type": "reserved", "start_ip": "x", "end_ip": "y"}, 400, "no IP address"),
     ("machines/nothing/?op=power_on", {}, 404, ""),
     ("operations/9999/?op=cancel", {}, 404, ""),
     ("account/?op=delete_authorisation_token", {"token_key": "nothing"}, 404, ""),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from uuid import UUID, uuid4
 
 import pytest
 
 from regiond.db.pool import Database
 from regiond.machines.candidates import choose
+from regiond.placement.interface_text import parse_interfaces
 from regiond.placement.model import Placement, Wish
 from regiond.placement.place import Strategy
 from regiond.placement.storage_text import parse_storage
@@ -118,3 +120,18 @@ async def test_without_any_host_nothing_is_chosen_and_nothing_left_out(database:
     wish = Wish(cores=1, memory_mib=1024, disks=parse_storage("8"))
     placement = await chosen_of(database, wish, named=10)
     assert (placement.order, placement.refused, placement.left_out) == ((), (), {})
+
+
+@pytest.mark.parametrize("cidr", ["10.7.0.0/24", "2001:db8:7::/64", "::ffff:10.7.0.0/120", "::/0"])
+async def test_a_subnet_that_is_asked_for_is_found_however_the_database_writes_it(
+    database: Database, database_url: str, cidr: str
+) -> None:
+    await prefill(database_url, hosts=30, machines_each=0)
+    async with database.connection() as db:
+        await db.execute("insert into vlan (id, fabric_id, vid) values (7, 0, 7)")
+        await db.execute("insert into subnet (cidr, name, vlan_id) values ($1, 'lab', 7)", ip_network(cidr))
+        await db.execute("update host_interface set vlan_id = 7 where host_id = 29")
+    wish = Wish(cores=1, memory_mib=1024, disks=parse_storage("8"), nics=parse_interfaces(f"eth0:subnet={cidr}"))
+    placement = await chosen_of(database, wish, named=10)
+    assert placement.chosen is not None
+    assert placement.chosen.host_id == 29

@@ -82,6 +82,12 @@ async def test_bad_values_are_refused_by_field_and_nothing_is_written(tmp_path: 
             ({"zone": 99}, "zone"),
             ({"pool": "nope"}, "pool"),
             ({"interfaces": "eth0:space=dmz"}, "interfaces"),
+            ({"interfaces": "eth0:subnet=10.77.0.0/24"}, "interfaces"),
+            ({"interfaces": "eth0:ip=10.77.0.9"}, "interfaces"),
+            ({"interfaces": "eth0:subnet"}, "interfaces"),
+            ({"pinned_cores": 4}, "pinned_cores"),
+            ({"pinned_cores": [1, 1]}, "pinned_cores"),
+            ({"pin_cores": 5}, "pin_cores"),
             ({"hugepages_backed": "true"}, "hugepages_backed"),
         ]
         for fields, field in wrong:
@@ -188,3 +194,23 @@ async def test_deleting_a_machine_removes_its_guest_and_gives_everything_back(
 
 async def _state_is(innkeeper: Installation, operation_id: int, state: str) -> bool:
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == state)
+
+
+async def test_a_compose_that_loses_a_deadlock_is_claimed_all_the_same(tmp_path: Path, database_url: str) -> None:
+    """Somebody who has the server's row wants a storage pool's, which the compose points at already."""
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated()
+        database = innkeeper.region.parts.database
+
+        async def waits() -> bool:
+            async with database.connection() as db:
+                return await db.fetchval("select exists (select from pg_locks where not granted)") is True
+
+        async with database.transaction() as db:
+            await db.execute("select from server for update")
+            composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="made"))
+            await eventually(waits)
+            await db.execute("select from storage_pool for update")  # the compose has waited longer, so it gives way
+        await composing
+        assert innkeeper.simulated_guests() == ["made"]

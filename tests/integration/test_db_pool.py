@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest
+from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db import pool as pool_module
 from regiond.db.pool import Database, Db, connect
@@ -154,6 +154,14 @@ async def test_losing_a_deadlock_is_tried_again(database: Database) -> None:
     async with database.connection() as db:
         assert await db.fetchval("select array_agg(distinct description) from zone where name in ('a', 'b')") == ["xx"]
     assert runs > 2
+
+
+async def test_who_loses_again_and_again_is_told_to_ask_again(database: Database) -> None:
+    async def work(db: pool_module.Db) -> None:
+        raise asyncpg.DeadlockDetectedError("deadlock detected")
+
+    with pytest.raises(Busy, match="2 times in a row"):
+        await database.in_transaction(work, tries=2)
 
 
 async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

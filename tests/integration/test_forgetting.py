@@ -77,7 +77,10 @@ async def test_machines_come_back_with_their_host(tmp_path: Path, database_url: 
         await innkeeper.start_rack()
         await innkeeper.post("resourcepools/", name="web")
         host = await innkeeper.add_simulated(guests=2, pools=2)
-        await innkeeper.compose(host["id"], hostname="made", pool="web", storage="root:5,data:3(fast)", power_on="true")
+        await innkeeper.compose(
+            host["id"], hostname="made", pool="web", storage="root:5,data:3(fast)", power_on="true",
+            interfaces="eth0:ip=192.168.122.20",
+        )  # fmt: skip
         await adopt(innkeeper, host, guests="foreign-0001")
         before = {machine["system_id"]: machine for machine in await innkeeper.get("machines/")}
         really, used = guests(innkeeper), (await refresh(innkeeper, host))["used"]
@@ -90,7 +93,10 @@ async def test_machines_come_back_with_their_host(tmp_path: Path, database_url: 
         after = {machine["system_id"]: machine for machine in await innkeeper.get("machines/")}
         assert after.keys() == before.keys()
         for system_id, machine in after.items():
-            same = ("hostname", "hardware_uuid", "status_name", "power_state", "pool", "tag_names", "storage", "memory")
+            same = (
+                "hostname", "hardware_uuid", "status_name", "power_state", "pool", "tag_names", "storage", "memory",
+                "ip_addresses",
+            )  # fmt: skip
             assert {name: machine[name] for name in same} == {name: before[system_id][name] for name in same}
             assert machine["pod"]["id"] == again["id"]
             assert [nic["mac_address"] for nic in machine["interface_set"]] == [
@@ -104,19 +110,22 @@ async def test_machines_come_back_with_their_host(tmp_path: Path, database_url: 
         assert "unknown_marked_guest_found" not in told
 
 
-async def test_a_machine_whose_name_was_taken_meanwhile_comes_back_under_another(
+async def test_a_machine_whose_name_and_address_were_taken_meanwhile_comes_back_without_them(
     tmp_path: Path, database_url: str
 ) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.add_simulated()
-        machine = await innkeeper.compose(host["id"], hostname="wanted")
+        wanted = {"hostname": "wanted", "interfaces": "eth0:ip=192.168.122.20"}
+        machine = await innkeeper.compose(host["id"], **wanted)
         await innkeeper.delete(f"vm-hosts/{host['id']}/")
         other = await innkeeper.add_simulated("other")
-        await innkeeper.compose(other["id"], hostname="wanted")
+        await innkeeper.compose(other["id"], **wanted)
         await innkeeper.add_simulated()
         back = await innkeeper.get(f"machines/{machine['system_id']}/")
-        assert back["hostname"] == f"wanted-{machine['system_id']}"
+        assert (back["hostname"], back["ip_addresses"]) == (f"wanted-{machine['system_id']}", [])
+        events = await innkeeper.region.parts.events.list()
+        assert any("192.168.122.20" in event.message for event in events if event.kind == "machine_restored")
         await innkeeper.post(f"machines/{machine['system_id']}/", op="power_on")
 
 
@@ -128,8 +137,12 @@ async def test_a_host_that_shared_the_server_does_not_take_over_what_was_forgott
         host = await innkeeper.add_simulated()
         stays = await innkeeper.add_simulated(delay_ms=1)
         machine = await innkeeper.compose(host["id"], hostname="mine")
+        before = [amounts for _, *amounts in await claims(innkeeper)]
+        await innkeeper.region.parts.schedule.stop()
         await innkeeper.delete(f"vm-hosts/{host['id']}/")
+        assert [amounts for _, *amounts in await claims(innkeeper)] == before, "it runs on, and takes room at once"
         await refresh(innkeeper, stays)
+        assert [amounts for _, *amounts in await claims(innkeeper)] == before
         assert await innkeeper.get("machines/") == []
         assert [one["hostname"] for one in await forgotten(innkeeper)] == ["mine"]
         (adopted,) = await adopt(innkeeper, stays, guests="mine")

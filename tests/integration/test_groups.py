@@ -84,6 +84,10 @@ async def test_a_pool_is_renamed_and_deleted_by_either(database: Database) -> No
     groups = Groups(database)
     made = await groups.create_pool(ADMIN, "gold", "")
     assert (await groups.update_pool(ADMIN, str(made.id), new_name="silver")).name == "silver"
+    assert (await groups.update_pool(ADMIN, str(made.id), strategy="pack")).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(made.id), description="x")).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(made.id), strategy="")).strategy is None
+    assert (await groups.create_pool(ADMIN, "spreading", strategy="spread")).strategy == "spread"
     await groups.delete_pool(ADMIN, "silver")
     with pytest.raises(NotFound):
         await groups.delete_pool(ADMIN, "silver")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from attrs import evolve
 
+from common.discovery import Discovery
 from common.hardware import Gpu, NetworkCard, NetworkPort
-from common.values import Discovery, DriverType, HostNetwork, NicKind, Profile
+from common.values import DriverType, HostNetwork, NicKind, Profile
 from regiond.hosts.intake_store import take_in
 from tests.installation import Installation, installed
 from tests.integration.test_moves import look_at

@@ -70,6 +70,8 @@ async def test_bad_values_of_a_host_are_refused_by_field_and_nothing_is_written(
             ({"cpu_over_commit_ratio": "nan"}, "cpu_over_commit_ratio"),
             ({"memory_over_commit_ratio": "inf"}, "memory_over_commit_ratio"),
             ({"memory_over_commit_ratio": "much"}, "memory_over_commit_ratio"),
+            ({"reserved_cores": "-1"}, "reserved_cores"),
+            ({"reserved_memory": "half"}, "reserved_memory"),
             ({"zone": "nowhere"}, "zone"),
             ({"pool": "nowhere"}, "pool"),
             ({"name": "n" * 256}, "name"),
@@ -117,6 +119,25 @@ async def test_a_host_that_fails_is_added_and_refresh_tells_the_drivers_words(
 
 
 # Changing ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_reserved_for_the_host_is_told_and_is_no_more_than_it_has(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        address = "simulated:sim?cores=4&memory_mib=8192"
+        host = await innkeeper.post("vm-hosts/", type="simulated", power_address=address, reserved_cores=1)
+        assert (host["reserved_cores"], host["reserved_memory"]) == (1, 0)
+        path = f"vm-hosts/{host['id']}/"
+        changed = await innkeeper.put(path, reserved_memory=1024)
+        assert (changed["reserved_cores"], changed["reserved_memory"]) == (1, 1024)
+        with pytest.raises(InvalidRequest) as refused:
+            await innkeeper.put(path, reserved_cores=5, reserved_memory=8193)
+        assert refused.value.fields == {
+            "reserved_cores": ["Ensure this value is less than or equal to 4."],
+            "reserved_memory": ["Ensure this value is less than or equal to 8192."],
+        }
 
 
 async def test_an_update_keeps_what_it_does_not_name(tmp_path: Path, database_url: str) -> None:

@@ -14,10 +14,18 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from regiond.db.pool import Database
+from regiond.ledger.model import NOTHING_COUNTED, Counted
 from regiond.placement.model import claimable
-from tests.integration.ledger_ground import CORES, MEMORY_MIB, Ground, prepare
+from tests.integration.ledger_ground import CORES, FIRST_PAGES, MEMORY_MIB, PORT, SECOND_PAGES, Ground, prepare
+from tests.waiting import eventually
 
 STORAGE = st.dictionaries(st.integers(0, 1), st.integers(1, 45), max_size=2)
+COUNTED = st.just(NOTHING_COUNTED) | st.builds(
+    Counted,
+    pinned_core_ids=st.sets(st.integers(0, CORES), max_size=3),  # the last is not there
+    huge_pages=st.dictionaries(st.sampled_from([FIRST_PAGES, SECOND_PAGES, "2/2048"]), st.integers(1, 4), max_size=2),
+    functions=st.dictionaries(st.sampled_from([PORT, "sim1"]), st.integers(1, 5), max_size=1),
+)
 RATIOS = st.sampled_from([0.0, 0.29, 0.5, 1.0, 1.5, 5.5, 0.9999999999999999, 1.1])
 
 
@@ -27,6 +35,7 @@ class Claim:
     cores: int
     memory_mib: int
     storage: dict[int, int]
+    counted: Counted
 
 
 @frozen(kw_only=True)
@@ -38,6 +47,7 @@ class Release:
 class Resize:
     which: int
     cores: int
+    counted: Counted
 
 
 @frozen(kw_only=True)
@@ -45,6 +55,7 @@ class Found:
     guest: int
     cores: int
     storage: dict[int, int]
+    counted: Counted
 
 
 @frozen(kw_only=True)
@@ -58,12 +69,13 @@ ACTS = st.one_of(
         Claim,
         host=st.integers(0, 1),
         cores=st.integers(1, 6),
-        memory_mib=st.integers(1, MEMORY_MIB),
+        memory_mib=st.just(0) | st.integers(1, MEMORY_MIB),
         storage=STORAGE,
+        counted=COUNTED,
     ),
     st.builds(Release, which=st.integers(0, 20)),
-    st.builds(Resize, which=st.integers(0, 20), cores=st.integers(1, 20)),
-    st.builds(Found, guest=st.integers(0, 3), cores=st.integers(0, 9), storage=STORAGE),
+    st.builds(Resize, which=st.integers(0, 20), cores=st.integers(1, 20), counted=COUNTED),
+    st.builds(Found, guest=st.integers(0, 3), cores=st.integers(0, 9), storage=STORAGE, counted=COUNTED),
     st.builds(Lost, guest=st.integers(0, 3)),
 )
 # Ratios for both hosts, then up to sixteen things at once.
@@ -73,14 +85,14 @@ ROUNDS = st.lists(st.tuples(RATIOS, RATIOS, st.lists(ACTS, min_size=1, max_size=
 async def act(ground: Ground, machines: list[int], one: Act) -> None:
     match one:
         case Claim():
-            made = await ground.claim(one.host, one.cores, one.memory_mib, one.storage)
+            made = await ground.claim(one.host, one.cores, one.memory_mib, one.storage, one.counted)
             machines += [made] if made is not None else []
         case Release() if machines:
             await ground.release(machines.pop(one.which % len(machines)))
         case Resize() if machines:
-            await ground.resize(machines[one.which % len(machines)], one.cores, 512)
+            await ground.resize(machines[one.which % len(machines)], one.cores, 512, one.counted)
         case Found():
-            await ground.find_guest(one.guest, one.cores, 100 * one.cores, one.storage)
+            await ground.find_guest(one.guest, one.cores, 100 * one.cores, one.storage, one.counted)
         case Lost():
             await ground.lose_guest(one.guest)
 
@@ -98,6 +110,7 @@ async def play(database: Database, rounds: Sequence[tuple[float, float, list[Act
     for guest in range(4):
         await ground.lose_guest(guest)
     assert (await ground.faults(), await ground.claimed()) == ([], (0, 0))
+    assert await ground.counted() == NOTHING_COUNTED
 
 
 @given(rounds=ROUNDS)
@@ -216,7 +229,7 @@ async def test_check_says_which_total_is_wrong_and_by_how_much(database: Databas
     await ground.execute("update server set cores_claimed = 7")
     await ground.execute("update storage_pool set claimed_bytes = 6 where pool_key = 'd'")
     server, storage = await ground.faults()
-    assert server == "server one: totals say 7 cores and 512 MiB, claims add up to 2 and 512"
+    assert server == "cores and memory of one: the total says 7 cores and 512 MiB, claims add up to 2 and 512"
     assert storage == "storage pool d of one: the total says 6 bytes, claims add up to 5"
 
 
@@ -227,3 +240,27 @@ async def test_releasing_twice_at_once_gives_back_once(database: Database) -> No
     await ground.claim(0, 1, 1, {})
     await asyncio.gather(*(ground.release(machine_id) for _ in range(8)))
     assert (await ground.faults(), await ground.claimed()) == ([], (1, 1))
+
+
+async def test_what_is_still_held_of_a_pool_of_another_server_is_given_back_there(database: Database) -> None:
+    """A cluster moved the machine to a member that has no pool of that name (yet)."""
+    ground = await prepare(database)
+    machine_id = await ground.must_claim(0, 2, 512, {0: 5})
+    async with ground.moving(machine_id):
+        pass
+    assert await ground.faults() == []
+    await ground.release(machine_id)
+    assert await ground.faults() == []
+    assert await ground.claim(0, 1, 1, {0: 90}) is not None
+
+
+async def test_a_machine_that_is_moved_while_it_is_released_leaves_nothing_on_either_server(
+    database: Database,
+) -> None:
+    ground = await prepare(database)
+    machine_id = await ground.must_claim(0, 2, 512, {})
+    async with ground.moving(machine_id):
+        released = asyncio.create_task(ground.release(machine_id))
+        await eventually(ground.somebody_waits)
+    await released
+    assert await ground.faults() == []

@@ -18,6 +18,7 @@ from tests.unit.test_host_certificates import small_pair
 from tests.waiting import eventually
 
 
+@pytest.mark.same_sql
 @pytest.mark.parametrize("lost", [[], ["trust"], ["trust!"], ["reach"], ["untrust"], ["untrust!"], ["trust!", "reach"]])
 async def test_a_rotation_ends_with_one_new_certificate_wherever_it_is_interrupted(
     tmp_path: Path, database_url: str, lxds: Lxds, lost: list[str]

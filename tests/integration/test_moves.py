@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 from attrs import evolve, frozen
 
-from common.values import Discovery, DriverType, Guest, HostAccess, Mark, MarkElsewhere
+from common.discovery import Discovery, MarkElsewhere
+from common.values import DriverType, Guest, HostAccess, Mark
 from rackd.drivers.simulated.driver import SimulatedHosts
 from regiond.db.pool import Database, connect
 from regiond.hosts.intake import Changes, Finding
@@ -103,6 +104,26 @@ async def test_whichever_member_is_looked_at_first_the_machine_moves_and_is_neve
         assert await state(innkeeper) == ("m2", "Ready")
         used = [(await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for host_id in cluster.host_ids]
         assert used == [0, 1]
+
+
+async def test_the_cards_of_a_machine_that_moved_are_on_the_interfaces_of_its_new_host(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        cluster = await clustered(innkeeper, tmp_path, database_url)
+        await cluster.look(1, guest_on="m2")
+        async with cluster.database.connection() as db:
+            hosts = await db.fetch(
+                "select i.host_id from machine_nic n left join host_interface i on i.id = n.interface_id"
+            )
+        assert [row["host_id"] for row in hosts] == [cluster.host_ids[1]]
+
+
+async def test_while_only_one_member_was_looked_at_a_move_is_no_second_guest(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        cluster = await clustered(innkeeper, tmp_path, database_url)
+        await cluster.look(1, guest_on="m2")
+        assert await innkeeper.get("differences/") == []
 
 
 async def test_one_that_moved_to_a_member_that_is_no_host_here_is_missing(tmp_path: Path, database_url: str) -> None:

@@ -12,7 +12,7 @@ import structlog
 from common.errors import Cancelled, DriverFailed, HostUnreachable, OperationPending, WrongState
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database, Db
-from regiond.operations import store
+from regiond.operations import lease_store, store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation, OperationKind, OperationState, retry_delay_s
 from regiond.operations.service import Operations
@@ -231,9 +231,9 @@ async def test_a_host_that_is_back_wakes_its_own_operations_and_no_others(databa
             "not_before = now() + interval '1 hour'"
         )
         await store.wake_waiting(db, ground.hosts[1])
-        assert [one.id for one in await store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[1]]
+        assert [one.id for one in await lease_store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[1]]
         await store.wake_waiting(db)
-        assert [one.id for one in await store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[0]]
+        assert [one.id for one in await lease_store.take(db, uuid4(), limit=9, full_hosts=())] == [ids[0]]
 
 
 # Leases
@@ -253,11 +253,11 @@ async def test_an_engine_that_stops_hands_its_operation_to_the_next_one(database
 async def test_a_held_operation_is_not_taken_before_its_lease_lapses(database: Database) -> None:
     operation_id = await opened(database)
     async with database.connection() as db:
-        (held,) = await store.take(db, uuid4(), limit=10, full_hosts=())
+        (held,) = await lease_store.take(db, uuid4(), limit=10, full_hosts=())
         assert held.id == operation_id
-        assert await store.take(db, uuid4(), limit=10, full_hosts=()) == []
+        assert await lease_store.take(db, uuid4(), limit=10, full_hosts=()) == []
         await lapse(database, operation_id)
-        (again,) = await store.take(db, uuid4(), limit=10, full_hosts=())
+        (again,) = await lease_store.take(db, uuid4(), limit=10, full_hosts=())
         assert again.attempt == held.attempt + 1
 
 
@@ -267,7 +267,7 @@ async def test_whoever_lost_its_lease_writes_nothing_more(database: Database) ->
     operation_id = await opened(database)
     frozen = uuid4()
     async with database.connection() as db:
-        (held,) = await store.take(db, frozen, limit=1, full_hosts=())
+        (held,) = await lease_store.take(db, frozen, limit=1, full_hosts=())
     late = asyncio.create_task(Attempt(database, frozen, Scripted(on_run=paused), held).go())
     await paused.begun.wait()
     await lapse(database, operation_id)
@@ -284,15 +284,15 @@ async def test_each_kind_of_late_write_is_refused(database: Database) -> None:
     await opened(database)
     frozen = uuid4()
     async with database.connection() as db:
-        (held,) = await store.take(db, frozen, limit=1, full_hosts=())
+        (held,) = await lease_store.take(db, frozen, limit=1, full_hosts=())
         await lapse(database, held.id)
-        await store.take(db, uuid4(), limit=1, full_hosts=())
+        await lease_store.take(db, uuid4(), limit=1, full_hosts=())
         before = await read(database, held.id)
-        assert not await store.step(db, held, frozen, "late", reaches_host=True)
-        assert not await store.turn(db, held, frozen, OperationState.UNDOING, ("x", "x", {}))
-        assert not await store.wait(db, held, frozen, OperationState.WAITING, 1.0, ("x", "x", {}))
-        assert not await store.end(db, held, frozen, OperationState.SUCCEEDED, result={}, undone=())
-        assert await store.renew(db, frozen, [held.id]) == set()
+        assert not await lease_store.step(db, held, frozen, "late", reaches_host=True)
+        assert not await lease_store.turn(db, held, frozen, OperationState.UNDOING, ("x", "x", {}))
+        assert not await lease_store.wait(db, held, frozen, OperationState.WAITING, 1.0, ("x", "x", {}))
+        assert not await lease_store.end(db, held, frozen, OperationState.SUCCEEDED, result={}, undone=())
+        assert await lease_store.renew(db, frozen, [held.id]) == set()
     assert await read(database, held.id) == before
 
 

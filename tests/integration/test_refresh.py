@@ -18,7 +18,10 @@ async def test_an_unchanged_refresh_writes_no_row_and_costs_the_same_calls(tmp_p
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.add_simulated(guests=200, cores=64, memory_mib=524288, storage_gb=10000)
-        few = await innkeeper.add_simulated("few", guests=1)
+        few = await innkeeper.add_simulated(
+            "few", guests=1, cores=16, memory_mib=65536, numa_nodes=2, hugepages_mib=16384, virtual_functions="3x8",
+            pinned_guests="0-3:8192:huge,8:1024",
+        )  # fmt: skip
         for one in (host, few):
             await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
         before = await versions(database_url)

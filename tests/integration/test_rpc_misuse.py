@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,26 @@ async def test_an_idempotency_key_that_cannot_be_kept_is_refused_by_name(
                 await region.compose(memory_mib=1024, idempotency_key=key)
 
 
+async def test_numbers_and_names_that_nothing_can_have_are_refused_by_field(tmp_path: Path, database_url: str) -> None:
+    wishes: list[tuple[str, dict[str, Any]]] = [
+        ("cores", {"cores": 2**63}),
+        ("memory", {"memory_mib": 2**63}),
+        ("pin_cores", {"pin_cores": 2**63}),
+        ("pinned_cores", {"pinned_cores": (1, 2**63)}),
+        ("pinned_cores", {"pinned_cores": tuple(range(5000))}),
+        ("hugepage_size", {"huge_pages_backed": True, "huge_page_size_mib": 2**63}),
+        ("storage", {"storage": "8(a\0b)"}),
+        ("storage", {"storage": "9" * 1_000_001}),
+    ]
+    async with installed(tmp_path, database_url) as innkeeper:
+        folder = await issue(innkeeper, "robot")
+        async with rpc.connect(address_of(innkeeper), folder=folder) as region:
+            for field, wish in wishes:
+                with pytest.raises(InvalidRequest) as refused:
+                    await region.compose(**{"memory_mib": 1024, **wish})
+                assert list(refused.value.fields) == [field]
+
+
 async def test_a_client_whose_account_is_switched_off_is_refused_at_its_next_call_and_at_the_door(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -97,7 +118,7 @@ async def test_events_that_no_column_can_hold_end_neither_the_link_nor_the_watch
             def refused_twice() -> bool:
                 nonlocal said
                 said += "".join(capfd.readouterr())
-                return said.count("host_event_refused") == 2
+                return said.count("rack_answer_refused") == 2
 
             await eventually(refused_twice)
             assert "Traceback" not in said

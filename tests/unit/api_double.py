@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine, Mapping
+from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -19,8 +20,11 @@ from regiond.api.incoming import Incoming
 from regiond.api.replies import Reply
 from regiond.api.services import Services
 from regiond.hosts.model import HostView
-from regiond.hosts.numa import PlacedGuest, view_of
+from regiond.hosts.numa import Holding, view_of
+from regiond.ledger.model import Counted
+from regiond.machines.allocating import Allocated
 from regiond.machines.model import Adopted
+from regiond.networks.model import UsedAddress
 from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
     ADMIN,
@@ -32,6 +36,7 @@ from tests.unit.api_samples import (
     HOST,
     LOG,
     MACHINE,
+    MENDED,
     NODES,
     OPERATION,
     PLACEMENT,
@@ -39,10 +44,12 @@ from tests.unit.api_samples import (
     RACK,
     RACK_ID,
     RPC_CLIENT,
+    STANDING,
     UNKNOWN_HOST,
     USER,
     ZONE,
 )
+from tests.unit.network_samples import FABRIC, INTERFACES, IP_RANGE, LOOSE_SUBNET, SPACE, SUBNET, UNTAGGED, VLAN
 
 T = TypeVar("T")
 
@@ -112,8 +119,13 @@ ANSWERS: Mapping[str, Any] = {
         NODES,
         HOST.network_cards,
         (
-            PlacedGuest(id=17, ours=True, memory_mib=2048, pinned_core_ids=frozenset({2, 5}), ports=("ens1f0",)),
-            PlacedGuest(id=18, ours=False, memory_mib=3000, pinned_core_ids=frozenset({3}), huge_pages_backed=True),
+            Holding(
+                guest_id=17,
+                ours=True,
+                general_mib=2048,
+                counted=Counted(pinned_core_ids=(2, 5), functions={"ens1f0": 1}),
+            ),
+            Holding(guest_id=18, ours=False, counted=Counted(pinned_core_ids=(3,), huge_pages={"0/1048576": 3})),
         ),
     ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
@@ -126,6 +138,15 @@ ANSWERS: Mapping[str, Any] = {
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.query_power": PowerState.PAUSED,
+    "allocation.start": OPERATION,
+    "allocation.allocated": Allocated(machine=MACHINE),
+    "allocation.dry_run": PLACEMENT,
+    "keeping.start_release": OPERATION,
+    "keeping.start_release_all": ("wdpx3n",),
+    "keeping.set_owner_data": MACHINE,
+    "keeping.mark_broken": MACHINE,
+    "keeping.mark_fixed": MACHINE,
+    "keeping.update": MACHINE,
     "adoption.start_adopt": (
         Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
         Adopted(guest_name="ours", system_id="wdpx3n", hostname="ours"),
@@ -139,6 +160,11 @@ ANSWERS: Mapping[str, Any] = {
     "operations.wait": OPERATION,
     "operations.cancel": OPERATION,
     "events.list": (EVENT,),
+    "reconciler.check": (STANDING,),
+    "reconciler.mended_lately": (MENDED,),
+    "reconciler.known": lambda difference_id: STANDING if difference_id == 3 else NotFound("Not Found"),
+    "reconciler.read": STANDING,
+    "reconciler.approve": MENDED,
     "accounts.authenticate": _authenticated,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": None,
@@ -166,6 +192,36 @@ ANSWERS: Mapping[str, Any] = {
     "racks.issue_client": ("certificate", "key", "authority"),
     "racks.clients": (RPC_CLIENT,),
     "racks.revoke_client": None,
+    "networks.fabrics": (FABRIC,),
+    "networks.fabric": _named({"0": FABRIC, "fabric-0": FABRIC}),
+    "networks.create_fabric": FABRIC,
+    "networks.update_fabric": FABRIC,
+    "networks.delete_fabric": None,
+    "networks.vlan": lambda vlan_id: {5001: UNTAGGED, 5002: VLAN}.get(vlan_id) or NotFound("There is no VLAN."),
+    "networks.create_vlan": VLAN,
+    "networks.update_vlan": VLAN,
+    "networks.delete_vlan": None,
+    "networks.subnets": (SUBNET, LOOSE_SUBNET),
+    "networks.subnet": _named({"3": SUBNET, "dmz": SUBNET, "10.1.0.0/24": SUBNET}),
+    "networks.create_subnet": SUBNET,
+    "networks.update_subnet": SUBNET,
+    "networks.delete_subnet": None,
+    "networks.used_addresses": (
+        UsedAddress(address=ip_address("10.1.0.1"), host="k3xq7a"),
+        UsedAddress(address=ip_address("10.1.0.7"), machine="wdpx3n"),
+    ),
+    "networks.spaces": (SPACE,),
+    "networks.space": _named({"2": SPACE, "front": SPACE}),
+    "networks.create_space": SPACE,
+    "networks.update_space": SPACE,
+    "networks.delete_space": None,
+    "networks.ranges": (IP_RANGE,),
+    "networks.range": lambda range_id: IP_RANGE if range_id == 6 else NotFound("There is no range."),
+    "networks.create_range": IP_RANGE,
+    "networks.update_range": IP_RANGE,
+    "networks.delete_range": None,
+    "networks.interfaces": _named({"k3xq7a": INTERFACES, "wdpx3n": INTERFACES}),  # the second for ids of both kinds
+    "networks.update_interface": INTERFACES[0],
 }
 
 _LOOKING = {
@@ -176,6 +232,13 @@ _LOOKING = {
     "machines.read",
     "groups.zone",
     "groups.pool",
+    "networks.fabric",
+    "networks.vlan",
+    "networks.subnet",
+    "networks.space",
+    "networks.range",
+    "networks.interfaces",
+    "reconciler.known",
 }
 
 
@@ -193,12 +256,16 @@ class World:
             hosts=cast(Any, Recorder("hosts", self.asked, self.answers)),
             clusters=cast(Any, Recorder("clusters", self.asked, self.answers)),
             machines=cast(Any, Recorder("machines", self.asked, self.answers)),
+            allocation=cast(Any, Recorder("allocation", self.asked, self.answers)),
+            keeping=cast(Any, Recorder("keeping", self.asked, self.answers)),
             adoption=cast(Any, Recorder("adoption", self.asked, self.answers)),
             operations=cast(Any, Recorder("operations", self.asked, self.answers)),
             accounts=cast(Any, Recorder("accounts", self.asked, self.answers)),
             groups=cast(Any, Recorder("groups", self.asked, self.answers)),
             events=cast(Any, Recorder("events", self.asked, self.answers)),
             racks=cast(Any, Recorder("racks", self.asked, self.answers)),
+            networks=cast(Any, Recorder("networks", self.asked, self.answers)),
+            reconciler=cast(Any, Recorder("reconciler", self.asked, self.answers)),
         )
 
     def done(self) -> list[Asked]:

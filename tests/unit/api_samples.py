@@ -14,10 +14,12 @@ from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
-from regiond.machines.model import DiskView, ForgottenMachine, MachineState, MachineView, NicView
+from regiond.machines.life import MachineState
+from regiond.machines.model import DiskView, ForgottenMachine, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlace, Placement, Verdict
 from regiond.racks.model import RackView, RpcClientView
+from regiond.reconciler.model import Difference, Kind, Standing
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 ZONE = Zone(id=1, name="default", description="")
@@ -266,4 +268,24 @@ EVENT = Event(
     host_id=4,
     details={"fingerprint": "ab"},
 )
+STANDING = Standing(
+    id=3,
+    difference=Difference(
+        kind=Kind.MACHINE_MISSING,
+        key="machine 12",
+        name="quick-fox",
+        host_id=4,
+        host_name="hv-01",
+        system_id="wdpx3n",
+        found="no guest",
+        expected="a guest",
+        remedy="bring it back",
+        ours=False,
+        data_at_risk=True,
+        since=AT,
+    ),
+    first_seen_at=AT,
+    last_seen_at=AT,
+)
+MENDED = evolve(STANDING, sweeps=2, mended_at=AT, mended="it was gone: it is back")
 LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)

@@ -18,12 +18,18 @@ KNOWN = {
     "vm-clusters": {"id": "1"},
     "machines": {"system_id": "wdpx3n"},
     "operations": {"id": "77"},
+    "differences": {"id": "3"},
     "zones": {"name": "default"},
     "resourcepool": {"id": "0"},
     "domains": {"id": "0"},
+    "fabrics": {"id": "0", "fabric_id": "0", "vid": "100"},
     "racks": {"id": RACK_ID},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
+    "vlans": {"id": "5002"},
+    "subnets": {"id": "3"},
+    "spaces": {"id": "2"},
+    "ipranges": {"id": "6"},
     "vmhost-certificate": {"name": "hv-01"},
 }
 GOOD = {
@@ -34,6 +40,12 @@ GOOD = {
     "name": "east",
     "token_key": "abc",
     "guests": "quick-fox",
+    "machines": "wdpx3n",
+    "vid": "100",
+    "cidr": "10.1.0.0/24",
+    "start_ip": "10.1.0.10",
+    "end_ip": "10.1.0.20",
+    "etag": "0123456789abcdef",
 }
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
@@ -57,7 +69,9 @@ each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids
 
 def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
     good = {one.name: GOOD[one.name] for one in endpoint.fields if one.required or one.name == "guests"}
-    return {**good, "type": "virsh", "power_address": "qemu:///system"} if "type" in good else good
+    if "power_address" in good:
+        return {**good, "type": "virsh", "power_address": "qemu:///system"}
+    return {**good, "type": "reserved"} if "type" in good else good
 
 
 def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:

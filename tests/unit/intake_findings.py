@@ -8,11 +8,17 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.values import Discovery, Guest, GuestDisk, HostFacts, Mark, PowerState, StoragePool
-from regiond.hosts.intake import Changes, Finding, GuestRow, Known, KnownMachine, row_of
+from common.discovery import Discovery
+from common.hardware import NetworkCard, NetworkPort
+from common.values import Guest, GuestDisk, GuestNic, HostFacts, Mark, NicKind, PowerState, StoragePool
+from regiond.hosts.holdings import holder_of, stock_of
+from regiond.hosts.intake import Changes, Finding
+from regiond.hosts.known import GuestRow, Known, KnownMachine, row_of
+from regiond.ledger.model import NOTHING_COUNTED
 
 OURS, OTHERS = UUID(int=100), UUID(int=200)
 GIB = 1024**3
+CARD = NetworkCard(numa_node=0, virtual_functions=8, ports=(NetworkPort(name="sim0"),))
 
 
 def machine_uuid(number: int) -> UUID:
@@ -90,10 +96,32 @@ def written(before: Known, changes: Changes) -> Known:
             case Finding.RESIZED if finding.guest:
                 one = evolve(one, cores=finding.guest.cores, memory_mib=finding.guest.memory_mib)
         machines[one.id] = one
+    counted = {key: one for key, one in before.counted.items() if key not in changes.guests_gone}
+    for row in changes.guests_written:
+        if row.machine_id is not None:
+            counted.pop(row.key, None)
+    counted |= {holder_of(row): held.counted for row, held in changes.held}
     return evolve(
         before,
+        huge_memory_mib=stock_of(changes.facts.numa_nodes, ()).huge_memory_mib
+        if changes.facts
+        else before.huge_memory_mib,
+        counted_totals={**before.counted_totals, **changes.totals_written},
+        counted={holder: one for holder, one in counted.items() if one != NOTHING_COUNTED},
         facts=changes.facts or before.facts,
         storage_pools={**pools, **{one.pool_id: one for one in changes.pools_written}},
         guests={**guests, **{one.key: one for one in changes.guests_written}},
         machines={one.uuid: one for one in machines.values()},
     )
+
+
+def function(port: str) -> GuestNic:
+    return GuestNic(mac_address="02:00:00:00:00:01", kind=NicKind.SRIOV, source=port)
+
+
+def findings(changes: Changes) -> list[tuple[Finding, int]]:
+    return [(one.finding, one.machine_id) for one in changes.machines]
+
+
+def told(changes: Changes) -> list[tuple[Finding, str]]:
+    return [(one.finding, one.guest_name) for one in changes.leftovers]

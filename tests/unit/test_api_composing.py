@@ -33,6 +33,38 @@ def test_compose_passes_on_what_was_asked_and_answers_which_machine_it_is() -> N
     assert (asked.args, asked.named) == ((ADMIN, expected), {"idempotency_key": "k1", "need_rack": True})
 
 
+WITH_CONSTRAINTS = ComposeRequest(
+    memory_mib=8192,
+    interfaces="eth0:space=dmz;eth1:subnet=10.1.0.0/24,ip=10.1.0.20",
+    pinned_cores=(2, 3),
+    huge_pages_backed=True,
+    huge_page_size_mib=1024,
+    one_numa_node=True,
+)
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["form", "json"])
+@pytest.mark.parametrize("op", ["compose", "place"])
+def test_constraints_are_passed_on_by_compose_and_its_dry_run(op: str, *, as_json: bool) -> None:
+    world = World()
+    path, name = ("vm-hosts/", "machines.dry_run") if op == "place" else ("vm-hosts/4/", "machines.start_compose")
+    given: dict[str, Any] = {
+        "memory": 8192,
+        "interfaces": WITH_CONSTRAINTS.interfaces,
+        "pinned_cores": [2, 3],
+        "hugepages_backed": True,
+        "hugepage_size": 1024,
+        "one_numa_node": True,
+    }
+    if as_json:
+        reply = at_once(world.ask("POST", path, query=f"op={op}", document=given))
+    else:
+        reply = at_once(world.ask("POST", path, op=op, form=given))
+    assert reply.status == 200
+    asked = asked_of(world, name).args[0 if op == "place" else 1]
+    assert asked == evolve(WITH_CONSTRAINTS, host_id=None if op == "place" else 4)
+
+
 def test_compose_has_defaults_for_everything() -> None:
     world = World()
     form = {
@@ -57,9 +89,15 @@ def test_compose_has_defaults_for_everything() -> None:
         ({"architecture": "arm64/generic"}, "architecture", "Select a valid choice."),
         ({"storage": "8gb"}, "storage", "Malformed storage constraint"),
         ({"storage": "1.2.3"}, "storage", "no size"),
-        ({"interfaces": "eth0:space=dmz"}, "interfaces", "not supported yet"),
-        ({"pinned_cores": ["1", "2"]}, "pinned_cores", "not supported yet"),
-        ({"hugepages_backed": "true"}, "hugepages_backed", "not supported yet"),
+        ({"interfaces": "eth0:space"}, "interfaces", "Malformed key/value pair"),
+        ({"interfaces": "a:ip=10.1.0.9;b:ip=10.1.0.9"}, "interfaces", "asked for more than one card"),
+        ({"pinned_cores": ["1", "2", "1"]}, "pinned_cores", "Core 1 is given more than once."),
+        ({"pinned_cores": "1,2"}, "pinned_cores", "Enter a whole number."),
+        ({"pinned_cores": "1", "pin_cores": "2"}, "pin_cores", "Give either pinned_cores"),
+        ({"pin_cores": "0"}, "pin_cores", "greater than or equal to 1"),
+        ({"hugepage_size": "2"}, "hugepage_size", "ask for hugepages_backed too"),
+        ({"hugepages_backed": "true", "hugepage_size": "1024", "memory": "1536"}, "hugepage_size", "do not divide"),
+        ({"one_numa_node": "true"}, "one_numa_node", "ask for either too"),
         ({"hostname": "a_b"}, "hostname", "Enter a host name"),
         ({"hostname": "-a"}, "hostname", "Enter a host name"),
         ({"hostname": "a" * 64}, "hostname", "Enter a host name"),
@@ -137,9 +175,8 @@ def test_that_nothing_fits_is_an_answer_of_a_dry_run() -> None:
     [
         ({"storage": "8gb"}, ["storage"]),
         ({"architecture": "amd64/hwe"}, ["architecture"]),
-        ({"interfaces": "eth0:space=dmz", "storage": "8()"}, ["interfaces", "storage"]),
-        ({"pinned_cores": ["1", "2"]}, ["pinned_cores"]),
-        ({"hugepages_backed": "true"}, ["hugepages_backed"]),
+        ({"interfaces": "eth0:room=dmz", "storage": "8()"}, ["interfaces", "storage"]),
+        ({"pinned_cores": ["1", "1"], "hugepage_size": "3"}, ["hugepage_size", "pinned_cores"]),
         ({"cores": "0", "memory": "1023", "strategy": "guess"}, ["cores", "memory", "strategy"]),
     ],
 )

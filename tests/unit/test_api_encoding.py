@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.values import DriverType, Problem
+from common.discovery import Problem
+from common.values import DriverType
 from regiond.api.catalogue import SERVED
 from regiond.api.encoding.hosts import encode_guest, encode_host
-from regiond.api.encoding.machines import STATUS, encode_machine, encode_power
+from regiond.api.encoding.machines import STATUS, drive_name, encode_machine, encode_power
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.hosts.model import Amounts, HostState
-from regiond.machines.model import MachineState
+from regiond.machines.life import MachineState
 from tests.unit.api_double import World, at_once, json_of
 from tests.unit.api_samples import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST
 from tests.unit.good_requests import ENDPOINTS, NAMES, good_fields, path_of, with_op
@@ -89,7 +90,7 @@ def test_a_failed_operation_tells_its_error() -> None:
 
 def test_a_host_has_the_keys_of_maas_and_says_how_it_stands() -> None:
     found = encode_host(HOST)
-    ours = {"state", "error", "problems", "refreshed_at", "project", "cluster"}
+    ours = {"state", "error", "problems", "refreshed_at", "project", "cluster", "reserved_cores", "reserved_memory"}
     assert set(found) - ours == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
@@ -247,3 +248,8 @@ def test_amounts_are_whole_numbers() -> None:
     total = encode_host(evolve(HOST, total=Amounts(cores=1, memory_mib=2, storage_bytes=3)))["total"]
     assert all(type(amount) is int for amount in total.values())
     assert len(SERVED) > 20
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "sda"), (25, "sdz"), (26, "sdaa"), (701, "sdzz"), (702, "sdaaa")])
+def test_disks_are_named_as_linux_names_drives(index: int, name: str) -> None:
+    assert drive_name(index) == name

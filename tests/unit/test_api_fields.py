@@ -17,6 +17,7 @@ from regiond.api.fields import (
     Float,
     Integer,
     IntegerList,
+    JsonArray,
     Kind,
     Text,
     TextList,
@@ -130,6 +131,7 @@ def test_repeated_keys_make_lists_and_the_last_one_counts_elsewhere() -> None:
     assert read(TextList(), "a", "b", "a") == ("a", "b")
     assert read(CORES, "1", "2") == 2
     assert read(CommaList(), "a", "b,c") == ("b", "c")
+    assert CommaList().read(JsonArray(["a", "b,c", None])) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("blank", [(), ("",), ("  ",), (None,)])

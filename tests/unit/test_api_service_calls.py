@@ -12,9 +12,11 @@ from common.values import DriverType, PowerAction
 from regiond.api.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, NewHost
-from regiond.machines.model import MachineFilter, MachineState
+from regiond.machines.life import MachineState
+from regiond.machines.model import AllocateRequest, MachineFilter
+from regiond.reconciler.model import Kind
 from tests.unit.api_double import ADMIN_KEY, USER_KEY, World, asked_of, at_once, json_of
-from tests.unit.api_samples import ADMIN, MACHINE
+from tests.unit.api_samples import ADMIN, MACHINE, POOL
 
 
 def test_a_host_is_created_with_what_was_given() -> None:
@@ -145,8 +147,12 @@ def test_a_paused_machine_is_on() -> None:
 def test_machines_are_narrowed_by_the_service_and_filtered_by_what_it_does_not_know() -> None:
     world = World()
     form: dict[str, Any] = {"id": ["a", "b"], "mac_address": "52:54:00:AA:00:01", "pod": "hv-01", "status": "ready"}
+    form |= {"agent_name": "juju", "tags": "virtual", "limit": "2", "after": "vm-1"}
     assert len(json_of(at_once(world.ask("GET", "machines/", form=form)))) == 1
-    expected = MachineFilter(system_ids=("a", "b"), mac_addresses=("52:54:00:aa:00:01",), hosts=("hv-01",))
+    expected = MachineFilter(
+        system_ids=("a", "b"), mac_addresses=("52:54:00:aa:00:01",), hosts=("hv-01",), agent_names=("juju",),
+        states=(MachineState.READY,), tags=("virtual",), limit=2, after="vm-1",
+    )  # fmt: skip
     assert asked_of(world, "machines.list").args == (expected,)
 
 
@@ -162,7 +168,6 @@ def test_machines_are_narrowed_by_the_service_and_filtered_by_what_it_does_not_k
         ({"tags": ["virtual", "ssd"]}, 0),
         ({"domain": "maas"}, 1),
         ({"domain": "example.org"}, 0),
-        ({"agent_name": "juju"}, 0),
     ],
 )
 def test_machines_that_do_not_match_are_left_out(form: Mapping[str, Any], found: int) -> None:
@@ -173,6 +178,19 @@ def test_every_state_of_a_machine_can_be_filtered_for() -> None:
     world = World()
     world.answers["machines.list"] = tuple(evolve(MACHINE, state=state) for state in MachineState)
     assert len(json_of(at_once(world.ask("GET", "machines/", form={"status": "missing"})))) == 1
+
+
+def test_differences_are_narrowed_and_told_whole() -> None:
+    world = World()
+    (found,) = json_of(at_once(world.ask("GET", "differences/", form={"host": "4", "kind": "machine_missing"})))
+    assert asked_of(world, "reconciler.check").named == {"host_id": 4, "kind": Kind.MACHINE_MISSING}
+    assert (found["kind"], found["host_name"], found["ours"], found["data_at_risk"]) == (
+        "machine_missing",
+        "hv-01",
+        False,
+        True,
+    )
+    assert found["since"] == found["first_seen_at"] == "2026-11-20T08:30:00+00:00"
 
 
 def test_events_are_narrowed_and_their_pages_linked() -> None:
@@ -209,3 +227,55 @@ def test_deleting_an_unknown_zone_is_no_error() -> None:
     world = World()
     assert at_once(world.ask("DELETE", "zones/nowhere/")).status == 204
     assert asked_of(world, "groups.delete_zone").args == (ADMIN, "nowhere")
+
+
+def test_a_resource_pool_has_a_strategy_or_takes_the_regions_own() -> None:
+    world = World()
+    world.answers["groups.update_pool"] = evolve(POOL, strategy="pack")
+    assert json_of(at_once(world.ask("POST", "resourcepools/", form={"name": "gold"})))["strategy"] == ""
+    assert asked_of(world, "groups.create_pool").args == (ADMIN, "gold", "", "")
+    changed = at_once(world.ask("PUT", "resourcepool/0/", form={"strategy": "pack"}))
+    assert json_of(changed)["strategy"] == "pack"
+    at_once(world.ask("PUT", "resourcepool/0/", form={"strategy": ""}))
+    updates = [one for one in world.asked if one.name == "groups.update_pool"]
+    assert [one.named["strategy"] for one in updates] == ["pack", ""]
+    assert at_once(world.ask("PUT", "resourcepool/0/", form={"strategy": "guess"})).status == 400
+
+
+def test_owner_data_are_all_keys_that_were_sent() -> None:
+    world = World()
+    document = {"comment": "kept too", "size": 5, "gone": "", "nothing": None, "blank": " "}
+    assert at_once(world.ask("POST", "machines/wdpx3n/", op="set_owner_data", document=document)).status == 200
+    kept = {"comment": "kept too", "size": "5", "gone": "", "nothing": "", "blank": ""}
+    assert asked_of(world, "keeping.set_owner_data").args == (ADMIN, "wdpx3n", kept)
+
+
+@pytest.mark.parametrize(
+    "document", [{"a" * 256: "x"}, {"": "x"}, {"nul\x00": "x"}, {"a": "nul\x00"}, {"a": "x" * 65537}, {"a": {"b": 1}}]
+)
+def test_owner_data_that_cannot_be_kept_are_refused(document: Mapping[str, Any]) -> None:
+    world = World()
+    assert at_once(world.ask("POST", "machines/wdpx3n/", op="set_owner_data", document=document)).status == 400
+    assert not world.done()
+
+
+def test_allocate_takes_tags_and_numbers_as_each_client_writes_them() -> None:
+    world = World()
+    form: dict[str, Any] = {
+        "mem": "1024.0", "cpu_count": "2", "tags": ["a, b", "c d"], "not_in_zones": "east", "arch": "amd64/generic",
+        "name": "Web-1.maas", "not_subnets": "space:4", "agent_name": "juju", "comment": "", "unknown": "x",
+    }  # fmt: skip
+    assert at_once(world.ask("POST", "machines/", op="allocate", form=form, key=USER_KEY)).status == 200
+    (caller, request) = asked_of(world, "allocation.start").args
+    assert caller.username == "ann"
+    assert request == AllocateRequest(
+        memory_mib=1024, cores=2, tags=("a", "b", "c", "d"), not_in_zones=("east",), architectures=("amd64",),
+        name="web-1", not_subnets=("space:4",), agent_name="juju",
+    )  # fmt: skip
+
+
+def test_a_dry_run_of_allocate_starts_nothing() -> None:
+    world = World()
+    found = json_of(at_once(world.ask("POST", "machines/", op="allocate", form={"dry_run": "true"})))
+    assert (found["system_id"], found["explanation"]["chosen"]) == (None, "hv-01")
+    assert [asked.name for asked in world.done()] == ["allocation.dry_run"]

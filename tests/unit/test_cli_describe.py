@@ -18,7 +18,7 @@ from tests.unit.cli_region import description
         ("ResourcePoolHandler", "resource-pool"),
         ("BlockDevicesHandler", "block-devices"),
         ("VersionHandler", "version"),
-        ("IPAddressesHandler", "ip-addresses"),
+        ("IPRangesHandler", "ipranges"),
         ("RpcClientsHandler", "rpc-clients"),
     ],
 )

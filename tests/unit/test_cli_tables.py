@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innkeeper.tables import cell, columns_of, shown
+from regiond.api.encoding.networks import encode_host_interface, encode_subnet, encode_vlan
 from regiond.api.encoding.numa import encode_node
 from tests.unit.api_double import ANSWERS
 from tests.unit.cli_region import HOST, MACHINE
+from tests.unit.network_samples import INTERFACES, LOOSE_SUBNET, SUBNET, VLAN
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -84,6 +86,31 @@ def test_numa_nodes_show_a_line_for_each_resource() -> None:
         ]
 
 
+def test_networks_are_told_apart_by_fabric_and_tag() -> None:
+    assert rows_of([encode_subnet(SUBNET), encode_subnet(LOOSE_SUBNET)], "subnets") == [
+        ["id", "cidr", "name", "vlan", "space", "gateway", "ip", "dns", "servers", "description"],
+        ["3", "10.1.0.0/24", "dmz", "fabric-0/100", "dmz", "front", "10.1.0.1", "10.1.0.2,", "9.9.9.9"],
+        ["4", "2001:db8::/64", "2001:db8::/64", "fabric-0/untagged", "undefined", "-", "-"],
+    ]
+    assert rows_of([encode_vlan(VLAN)], "vlans") == [
+        ["id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"],
+        ["5002", "fabric-0", "100", "dmz", "front", "9000", "yes"],
+    ]
+
+
+def test_interfaces_show_addresses_and_the_subnets_that_they_are_in() -> None:
+    head, bridge, port = rows_of([encode_host_interface(each, INTERFACES) for each in INTERFACES], "interfaces")
+    assert head == ["id", "name", "type", "mac", "address", "vlan", "links", "tags", "enabled", "attachable"]
+    assert bridge[4:] == ["fabric-0/100", "dmz", "10.1.0.1", "dmz", "fast", "yes", "yes"]
+    assert port[4:] == ["fabric-0/untagged", "2001:db8::/64", "-", "no", "no"]
+    assert cell({"id": 1, "mode": "dhcp", "subnet": encode_subnet(SUBNET)}) == "dhcp dmz"
+
+
+def test_what_is_taken_of_a_subnet_is_shown_with_its_purpose() -> None:
+    taken = {"start": "10.1.0.1", "end": "10.1.0.2", "num_addresses": 2, "purpose": ["dynamic", "reserved"]}
+    assert rows_of([taken], "subnet reserved-ip-ranges")[1] == ["10.1.0.1", "10.1.0.2", "2", "dynamic,", "reserved"]
+
+
 def test_an_empty_list_says_so() -> None:
     assert text_of([], "vm-hosts") == "None.\n"
 
@@ -96,3 +123,25 @@ def test_names_cannot_move_the_cursor_or_be_read_as_markup() -> None:
 @given(JSON_VALUES, st.sampled_from(["vm-hosts", "machines", "things"]))
 def test_any_json_can_be_shown(plain: Any, resource: str) -> None:
     assert text_of(json.loads(json.dumps(plain)), resource)
+
+
+def test_an_explanation_is_shown_host_by_host() -> None:
+    tried = [{"host": "one", "error": "no storage pool", "host_id": 1}]
+    explanation = {"chosen": "two", "fitting": [{"host": "two", "score": 0.5, "host_id": 2}], "tried": tried}
+    for command in ("machines allocate", "operation read"):
+        rows = rows_of({"system_id": None, "explanation": explanation}, command)
+        assert [row for row in rows if row] == [
+            ["system", "id", "-"],
+            ["chosen", "two"],
+            ["fitting"],
+            ["host", "score", "host", "id"],
+            ["two", "0.5", "2"],
+            ["tried"],
+            ["host", "error", "host", "id"],
+            ["one", "no", "storage", "pool", "1"],
+        ]
+
+
+def test_machines_show_their_owner() -> None:
+    assert "owner" in columns_of([{**MACHINE, "owner": "ann"}], "machines")
+    assert rows_of(["wdpx3n", "abcdef"], "machines release") == [["wdpx3n"], ["abcdef"]]

@@ -19,8 +19,9 @@ from common.bridge import from_deferred
 from common.errors import OperationPending, OutOfCapacity
 from regiond.api.endpoint import SiteInfo
 from regiond.api.site import ApiSite, make_site
+from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
-from tests.unit.api_double import ADMIN_KEY, World
+from tests.unit.api_double import ADMIN_KEY, World, asked_of
 from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.waiting import settle
 
@@ -182,3 +183,15 @@ async def test_deletion_and_power_answer(cli: Cli, world: World) -> None:
     assert (await cli("innkeeper admin vm-host delete 4 decompose=true")).status == 0
     assert (await cli("innkeeper admin machine power-on wdpx3n")).plain["system_id"] == "wdpx3n"
     assert {"hosts.start_remove", "machines.start_power"} <= {one.name for one in world.asked}
+
+
+async def test_networks_are_read_by_the_names_that_maas_users_type(cli: Cli, world: World) -> None:
+    ran = await cli("innkeeper admin ipranges read --table && innkeeper admin interfaces read k3xq7a --table")
+    assert (ran.status, ran.err) == (0, "")
+    for told in ("10.1.0.20", "br-dmz", "fabric-0/100 dmz"):
+        assert told in ran.out
+    statistics = await cli("innkeeper admin subnet statistics 10.1.0.0/24")
+    assert statistics.plain["total_addresses"] == 254
+    changed = await cli("innkeeper admin vlan update fabric-0 100 space=front name=dmz")
+    assert changed.plain["space"] == "front"
+    assert asked_of(world, "networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from common.daemon import check_installation
+from common.daemon import check_installation, keep_for_good
 from common.errors import BadSettings
 
 _PROGRAM = """
@@ -111,3 +112,12 @@ def test_a_package_of_ours_that_another_distribution_overwrote_is_refused() -> N
 
 def test_this_installation_is_ours() -> None:
     check_installation()
+
+
+def test_what_is_there_when_a_daemon_has_started_is_never_walked_through_again() -> None:
+    try:
+        keep_for_good()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < 1_000
+    finally:
+        gc.unfreeze()

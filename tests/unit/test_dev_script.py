@@ -150,6 +150,7 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "check",
         "test",
         "lab",
+        "faults",
         "bench",
     ]
 

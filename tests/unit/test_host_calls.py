@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from common.errors import HostUnreachable, InnkeeperError, NotTrusted
+from common.errors import HostUnreachable, InnkeeperError, NotKnownHere, NotTrusted, Unsupported
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
 from regiond.racks.calls import HostCalls
@@ -45,6 +45,9 @@ class OneRack:
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         return False
+
+    async def refused(self, rack_id: str, host_id: int, why: str) -> None:
+        raise AssertionError(why)
 
     def get(self, _: UUID) -> OneRack:
         return self
@@ -83,12 +86,13 @@ async def test_a_host_that_does_not_trust_us_is_asked_once() -> None:
 class Failing:
     """A rack's link that does not get to the host; meanwhile another rack comes."""
 
-    def __init__(self, racks: RacksThatCome) -> None:
+    def __init__(self, racks: RacksThatCome, error: InnkeeperError) -> None:
         self._racks = racks
+        self._error = error
 
     async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
         self._racks.come()
-        raise HostUnreachable("refused")
+        raise self._error
 
 
 class Working:
@@ -97,11 +101,12 @@ class Working:
 
 
 class RacksThatCome:
-    """Reach and links: at first only one that does not get there is connected."""
+    """Reach and links: at first only one is connected, which fails with `error`."""
 
-    def __init__(self, *, comes: bool) -> None:
-        self._links: dict[UUID, Failing | Working] = {RACK: Failing(self)}
+    def __init__(self, *, comes: bool, error: InnkeeperError) -> None:
+        self._links: dict[UUID, Failing | Working] = {RACK: Failing(self, error)}
         self._comes = comes
+        self.unreached: list[UUID] = []
 
     def come(self) -> None:
         if self._comes:
@@ -121,20 +126,25 @@ class RacksThatCome:
         return (AwayRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC)),)
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+        if error is not None:
+            self.unreached.append(UUID(rack_id))
         return True
+
+    async def refused(self, rack_id: str, host_id: int, why: str) -> None:
+        raise AssertionError(why)
 
     def get(self, rack_id: UUID) -> Failing | Working:
         return self._links[rack_id]
 
 
 async def test_a_rack_that_comes_while_another_fails_is_asked_at_once() -> None:
-    racks = RacksThatCome(comes=True)
+    racks = RacksThatCome(comes=True, error=HostUnreachable("refused"))
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
 
 
 async def test_a_host_whose_rack_is_away_says_which_and_what_the_others_met() -> None:
-    racks = RacksThatCome(comes=False)
+    racks = RacksThatCome(comes=False, error=HostUnreachable("refused"))
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     with pytest.raises(HostUnreachable) as failed:
         await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
@@ -142,3 +152,18 @@ async def test_a_host_whose_rack_is_away_says_which_and_what_the_others_met() ->
         "No connected rack reaches VM host 1. Not connected, but reached it: later (last seen 2026-11-20 12:00:00 "
         "UTC). Rack rack: refused"
     )
+
+
+async def test_what_a_host_cannot_do_is_the_hosts_answer_and_no_other_rack_is_asked() -> None:
+    racks = RacksThatCome(comes=True, error=Unsupported("no huge pages of that size"))
+    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
+    with pytest.raises(Unsupported, match="huge pages"):
+        await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+    assert racks.unreached == []
+
+
+async def test_a_rack_without_the_driver_does_not_reach_the_host_and_another_is_asked() -> None:
+    racks = RacksThatCome(comes=True, error=NotKnownHere("no driver for LXD"))
+    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
+    assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+    assert racks.unreached == [RACK]

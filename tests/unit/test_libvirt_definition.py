@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, Unsupported
-from common.marks import volume_name
-from common.values import DiskSpec, GuestSpec, Mark, NicKind, NicSpec
+from common.marks import seed_name, volume_name
+from common.values import DiskSpec, GuestNic, GuestSpec, Mark, NicAddress, NicKind, NicSpec
 from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.definition import MadeDisk, Offer, check, device_name, domain_xml, volume_xml
+from rackd.drivers.libvirt.definition import Made, MadeDisk, MadeSeed, Offer, check, device_name, domain_xml, volume_xml
+from rackd.drivers.libvirt.devices import pci_address
 from rackd.drivers.libvirt.facts import HostTraits
 from rackd.drivers.libvirt.guests import PoolPaths, guest_of_definition
+from rackd.drivers.libvirt.nics import Function
+from rackd.drivers.libvirt.trees import attribute
 
 MARK = Mark(installation_id=UUID(int=10), machine_id=UUID(int=11))
 PATHS = PoolPaths(paths=(("/pool", "pool"),))
@@ -32,8 +35,9 @@ def disk(index: int = 0, *, mark: Mark = MARK, size_bytes: int = 10**9) -> DiskS
 SPEC = GuestSpec(name="web-1", mark=MARK, architecture="amd64", cores=2, memory_mib=4096, disks=(disk(0), disk(1)))
 
 
-def made(spec: GuestSpec, *, block: bool = False) -> list[MadeDisk]:
-    return [MadeDisk(spec=disk, path=f"/pool/{disk.volume}", block=block) for disk in spec.disks]
+def made(spec: GuestSpec, *, block: bool = False) -> Made:
+    disks = (MadeDisk(spec=disk, path=f"/pool/{disk.volume}", block=block) for disk in spec.disks)
+    return Made(disks=tuple(disks))
 
 
 def tree_of(spec: GuestSpec, traits: HostTraits = KVM, offer: Offer = EVERYTHING) -> ET.Element:
@@ -134,10 +138,94 @@ def test_what_libvirt_cannot_hold_is_refused_before_anything_is_made(spec: Guest
         check(spec, KVM)
 
 
-@pytest.mark.parametrize("kind", [NicKind.SRIOV, NicKind.OTHER])
-def test_cards_that_are_only_read_are_not_made(kind: NicKind) -> None:
-    with pytest.raises(Unsupported, match=kind):
-        check(evolve(SPEC, nics=(NicSpec(name="e", mac_address="52:54:00:00:00:01", kind=kind, source="eth1"),)), KVM)
+def test_cards_that_are_only_read_are_not_made() -> None:
+    nic = NicSpec(name="e", mac_address="52:54:00:00:00:01", kind=NicKind.OTHER, source="eth1")
+    with pytest.raises(Unsupported, match="other"):
+        check(evolve(SPEC, nics=(nic,)), KVM)
+
+
+MAC = "52:54:00:00:00:01"
+CARD = NicSpec(name="eth0", mac_address=MAC, kind=NicKind.SRIOV, source="eth3")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (evolve(SPEC, pinned_core_ids=(4,)), "2 virtual cores"),
+        (evolve(SPEC, pinned_core_ids=(4, 4)), "twice"),
+        (evolve(SPEC, numa_node_ids=(-1,)), "numbered from 0"),
+        (evolve(SPEC, nics=(evolve(CARD, kind=NicKind.MACVLAN, macvlan_mode="bridged"),)), "mode"),
+        (evolve(SPEC, nics=(evolve(CARD, vid=4095),)), "4095"),
+        (evolve(SPEC, nics=(evolve(CARD, address=NicAddress(address="10.0.0.300", prefix_length=24)),)), "10.0.0.300"),
+    ],
+)
+def test_cores_cards_and_addresses_that_make_no_sense_are_refused(spec: GuestSpec, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        check(spec, KVM)
+
+
+def test_only_virtual_functions_are_given_a_tag() -> None:
+    with pytest.raises(Unsupported, match="eth0"):
+        check(evolve(SPEC, nics=(evolve(CARD, kind=NicKind.BRIDGE, vid=12),)), KVM)
+
+
+def test_pinned_cores_huge_pages_and_nodes_are_said_to_libvirt() -> None:
+    tree = tree_of(evolve(SPEC, pinned_core_ids=(7, 3), huge_page_size_kib=2048, numa_node_ids=(1, 0)))
+    assert [(pin.get("vcpu"), pin.get("cpuset")) for pin in tree.iterfind("cputune/vcpupin")] == [
+        ("0", "7"),
+        ("1", "3"),
+    ]
+    assert [found.get("cpuset") for found in tree.iterfind(".//*[@cpuset]")] == ["3,7", "7", "3", "3,7"]
+    page, memory = tree.find("memoryBacking/hugepages/page"), tree.find("numatune/memory")
+    assert page is not None
+    assert memory is not None
+    assert (page.attrib, memory.attrib) == ({"size": "2048", "unit": "KiB"}, {"mode": "strict", "nodeset": "0,1"})
+
+
+def test_without_them_nothing_is_said() -> None:
+    tree = tree_of(SPEC)
+    assert [tree.find(path) for path in ("cputune", "numatune", "memoryBacking")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(None, "bridge"), ("vepa", "vepa"), ("passthru", "passthrough"), ("private", "private")]
+)
+def test_a_macvlan_card_has_the_mode_of_the_host(mode: str | None, told: str) -> None:
+    nic = evolve(CARD, kind=NicKind.MACVLAN, macvlan_mode=mode)
+    assert attribute(tree_of(evolve(SPEC, nics=(nic,))), "devices/interface/source", "mode") == told
+
+
+def test_a_card_gets_its_virtual_function_and_tag_and_tells_its_port_when_read_back() -> None:
+    spec = evolve(SPEC, nics=(evolve(CARD, vid=12, boot=True),))
+    whole = evolve(made(spec), functions={MAC: Function(pci_address="0000:3b:02.1")})
+    xml = domain_xml(spec, whole, KVM, EVERYTHING)
+    card = ET.fromstring(xml).find("devices/interface")  # noqa: S314  ours
+    assert card is not None
+    assert (card.get("type"), card.get("managed"), attribute(card, "vlan/tag", "id")) == ("hostdev", "yes", "12")
+    assert [pci_address(found) for found in card.iterfind("source/address")] == ["0000:3b:02.1"]
+    assert guest_of_definition(xml, {"state.state": 5}, PATHS).nics == (
+        GuestNic(mac_address=MAC, kind=NicKind.SRIOV, source="eth3"),
+    )
+
+
+def test_a_network_that_hands_out_functions_chooses_one_itself() -> None:
+    spec = evolve(SPEC, nics=(CARD,))
+    xml = domain_xml(spec, evolve(made(spec), functions={MAC: Function(network="pool")}), KVM, EVERYTHING)
+    card = ET.fromstring(xml).find("devices/interface")  # noqa: S314  ours
+    assert card is not None
+    assert (card.get("type"), attribute(card, "source", "network")) == ("network", "pool")
+    assert [nic.source for nic in guest_of_definition(xml, {"state.state": 5}, PATHS).nics] == ["eth3"]
+
+
+@pytest.mark.parametrize(("architecture", "bus"), [("amd64", "sata"), ("arm64", "scsi")])
+def test_the_image_for_cloud_init_is_a_drive_that_is_never_booted_and_no_disk(architecture: str, bus: str) -> None:
+    spec, seed = evolve(SPEC, architecture=architecture), MadeSeed(path=f"/pool/{seed_name(MARK)}", block=False)
+    traits = evolve(KVM, architecture=architecture)
+    xml = domain_xml(spec, evolve(made(spec), seed=seed), traits, EVERYTHING)
+    drive = ET.fromstring(xml).find("devices/disk[@device='cdrom']")  # noqa: S314  ours
+    assert drive is not None
+    assert (attribute(drive, "target", "bus"), drive.find("boot"), drive.find("readonly") is None) == (bus, None, False)
+    assert len(guest_of_definition(xml, {"state.state": 5}, PATHS).disks) == 2
 
 
 def test_a_guest_of_another_architecture_is_not_made() -> None:

@@ -134,6 +134,10 @@ def test_networks_are_listed_with_qemus_own_last() -> None:
             bridge="virbr0",
             dhcp=True,
             cidrs=("192.168.122.0/24", "2001:db8:ca2:2::/64"),
+            vid=0,
+            addresses=("192.168.122.1/24", "2001:db8:ca2:2::1/64"),
+            gateway="192.168.122.1",
+            dhcp_ranges=("192.168.122.2-192.168.122.254",),
         ),
         HostNetwork(kind=NicKind.USER, name="user", dhcp=True),
     )
@@ -143,7 +147,7 @@ def test_networks_are_listed_with_qemus_own_last() -> None:
 def test_an_odd_address_of_a_network_is_left_out(broken: str) -> None:
     network = f"<network><name>odd</name>{broken}</network>"
     assert facts(evolve(ANSWERS, networks=((network, False),))).networks[0] == HostNetwork(
-        kind=NicKind.NETWORK, name="odd", type="isolated", active=False
+        kind=NicKind.NETWORK, name="odd", type="isolated", active=False, vid=0
     )
 
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.marks import volume_name
 from common.values import GuestDisk, GuestNic, Mark, NicKind, PowerState
 from rackd.drivers.libvirt.client import BulkDomain
-from rackd.drivers.libvirt.guests import PoolPaths, guest_of_definition, listing, paths_of, power_of
+from rackd.drivers.libvirt.defined import FunctionPorts, defined
+from rackd.drivers.libvirt.guests import (
+    PoolPaths,
+    function_ports,
+    guest_of_definition,
+    listing,
+    mark_of_definition,
+    paths_of,
+    power_of,
+)
 from rackd.drivers.libvirt.pretended import Stats, completed
+from rackd.drivers.libvirt.trees import parse
 from rackd.drivers.libvirt.watching import change_of
 
 INSTALLATION = UUID("00000000-0000-4000-8000-00000000000a")
@@ -60,11 +72,16 @@ ON: Stats = {
 
 
 def bulk(stats: Stats, *, uuid: UUID = MACHINE, name: str = "one") -> BulkDomain:
-    return BulkDomain(name=name, uuid=str(uuid), stats=stats)
+    return BulkDomain(name=name, uuid=str(uuid), stats=stats, handle=Unread())
+
+
+class Unread:
+    def xml(self) -> str:
+        raise AssertionError("a listing reads no definition")
 
 
 def test_a_guest_is_told_from_the_statistics_alone() -> None:
-    found = listing([bulk(OFF)], PATHS, INSTALLATION)
+    found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     guest = found.guests[0]
     assert (guest.name, guest.guest_id, guest.power) == ("one", str(MACHINE), PowerState.OFF)
     assert (guest.cores, guest.memory_mib) == (2, 128)
@@ -74,31 +91,31 @@ def test_a_guest_is_told_from_the_statistics_alone() -> None:
 
 
 def test_a_disk_that_is_missing_is_a_problem_and_no_more() -> None:
-    found = listing([bulk(OFF)], PATHS, INSTALLATION)
+    found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
 
 
 def test_what_a_disk_takes_is_the_same_at_rest_and_running() -> None:
-    at_rest = listing([bulk(OFF)], PATHS, INSTALLATION).used_bytes["images"]
-    running = listing([bulk(ON)], PATHS, INSTALLATION).used_bytes["images"]
+    at_rest = listing([bulk(OFF)], PATHS, INSTALLATION, {}).used_bytes["images"]
+    running = listing([bulk(ON)], PATHS, INSTALLATION, {}).used_bytes["images"]
     assert (at_rest, running) == (10002432, 10006528)
 
 
 def test_a_shared_disk_counts_once() -> None:
-    both = listing([bulk(ON), bulk(ON, uuid=INSTALLATION, name="two")], PATHS, INSTALLATION)
+    both = listing([bulk(ON), bulk(ON, uuid=INSTALLATION, name="two")], PATHS, INSTALLATION, {})
     assert both.used_bytes == {"images": 10006528}
 
 
 def test_an_odd_sized_image_has_one_size() -> None:
     at_rest = {**ON, "block.0.capacity": 5_000_000}
     running = {**ON, "block.0.capacity": 5_000_192}
-    assert [listing([bulk(stats)], PATHS, INSTALLATION).guests[0].disks for stats in (at_rest, running)] == [
-        listing([bulk(running)], PATHS, INSTALLATION).guests[0].disks
+    assert [listing([bulk(stats)], PATHS, INSTALLATION, {}).guests[0].disks for stats in (at_rest, running)] == [
+        listing([bulk(running)], PATHS, INSTALLATION, {}).guests[0].disks
     ] * 2
 
 
 def test_a_guest_is_ours_when_its_id_and_its_disks_say_so() -> None:
-    assert listing([bulk(OFF)], PATHS, INSTALLATION).guests[0].mark == MARK
+    assert listing([bulk(OFF)], PATHS, INSTALLATION, {}).guests[0].mark == MARK
 
 
 def test_a_guest_is_foreign_when_id_disk_or_installation_differ() -> None:
@@ -107,17 +124,17 @@ def test_a_guest_is_foreign_when_id_disk_or_installation_differ() -> None:
         (bulk({**OFF, "block.count": 0}), INSTALLATION),
         (bulk(OFF), MACHINE),
     ):
-        assert listing([domain], PATHS, installation).guests[0].mark is None
+        assert listing([domain], PATHS, installation, {}).guests[0].mark is None
 
 
 def test_a_guest_stays_ours_when_its_disk_is_lost_or_its_pool_is_switched_off() -> None:
     lost = {key: value for key, value in OFF.items() if key != "block.0.capacity"}
     for stats, paths in ((lost, PATHS), (OFF, PoolPaths(paths=()))):
-        assert listing([bulk(stats)], paths, INSTALLATION).guests[0].mark == MARK
+        assert listing([bulk(stats)], paths, INSTALLATION, {}).guests[0].mark == MARK
 
 
 def test_a_guest_that_tells_too_little_is_left_out_with_a_problem() -> None:
-    found = listing([bulk({"state.state": 1}, name="busy"), bulk(ON)], PATHS, INSTALLATION)
+    found = listing([bulk({"state.state": 1}, name="busy"), bulk(ON)], PATHS, INSTALLATION, {})
     assert [guest.name for guest in found.guests] == ["one"]
     assert [problem.subject for problem in found.problems] == ["busy"]
 
@@ -186,6 +203,54 @@ def test_a_definition_tells_everything() -> None:
     )
 
 
+def test_a_guest_in_a_listing_has_what_its_definition_says() -> None:
+    tree = parse(DEFINITION, "a guest")
+    definitions = {str(MACHINE): defined(tree, function_ports(tree), mark_of_definition(tree))}
+    whole, untold = (listing([bulk(ON)], PATHS, INSTALLATION, told).guests[0] for told in (definitions, {}))
+    alone = guest_of_definition(DEFINITION, ON, PATHS)
+    assert (whole.fully_told, untold.fully_told) == (True, False)
+    for key in ("architecture", "huge_pages_backed", "pinned_core_ids", "nics", "mark"):
+        assert getattr(whole, key) == getattr(alone, key)
+    assert whole.disks == alone.disks[:1]
+    assert (untold.architecture, untold.huge_pages_backed, untold.pinned_core_ids, untold.nics) == ("", False, (), ())
+
+
+FUNCTION = "<address type='pci' domain='0x0000' bus='0x3b' slot='0x02' function='0x1'/>"
+OTHER_DEVICE = FUNCTION.replace("0x3b", "0x00")
+PORTS = FunctionPorts(by_address={"0000:3b:02.1": "eth3"}, by_network={"shared": "eth4"})
+
+
+@pytest.mark.parametrize(
+    ("device", "told"),
+    [
+        (f"<interface type='hostdev'><mac address='a'/><source>{FUNCTION}</source></interface>", [("a", "eth3")]),
+        ("<interface type='network'><mac address='a'/><source network='shared'/></interface>", [("a", "eth4")]),
+        (f"<hostdev mode='subsystem' type='pci'><source>{FUNCTION}</source></hostdev>", [("", "eth3")]),
+        (f"<hostdev mode='subsystem' type='pci'><source>{OTHER_DEVICE}</source></hostdev>", []),
+    ],
+    ids=["a card", "a card on the network of the port", "a function as it is", "another device"],
+)
+def test_a_virtual_function_of_any_guest_is_told_with_its_port(device: str, told: list[tuple[str, str]]) -> None:
+    tree = parse(f"<domain><devices>{device}</devices></domain>", "a guest")
+    nics = defined(tree, {}).nics_on(PORTS)
+    assert [(nic.mac_address, nic.source) for nic in nics if nic.kind is NicKind.SRIOV] == told
+    assert len(nics) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "pins", "cores"),
+    [
+        ("<vcpu cpuset='5'>2</vcpu>", "", (5,)),
+        ("<vcpu cpuset='5'>2</vcpu>", "<vcpupin vcpu='1' cpuset='6'/>", (5, 6)),
+        ("<vcpu cpuset='5'>1</vcpu>", "<vcpupin vcpu='0' cpuset='6'/>", (6,)),
+        ("<vcpu cpuset='4-5'>2</vcpu>", "<vcpupin vcpu='0' cpuset='2,3'/>", ()),
+    ],
+)
+def test_cores_are_pinned_where_a_virtual_core_has_one_alone(vcpus: str, pins: str, cores: tuple[int, ...]) -> None:
+    tree = parse(f"<domain>{vcpus}<cputune>{pins}</cputune></domain>", "a guest")
+    assert defined(tree, {}).pinned_core_ids == cores
+
+
 def test_a_spoiled_or_missing_mark_is_no_mark() -> None:
     spoiled = DEFINITION.replace(f"installation='{INSTALLATION}'", "installation='x'")
     missing = DEFINITION.replace("urn:innkeeper:mark:1", "urn:innkeeper:mark:9")
@@ -216,3 +281,11 @@ def test_lifecycle_events_become_changes() -> None:
     renamed = change_of("one", "id", 0, 2)
     assert renamed is not None
     assert renamed.event.value == "changed"
+
+
+def test_a_guest_whose_definition_carries_no_mark_is_not_ours_whatever_its_disks_are_called() -> None:
+    tree = parse(DEFINITION, "a guest")
+    told = defined(tree, {}, mark_of_definition(tree))
+    for mark, ours in ((told.mark, told.mark), (None, None), (Mark(installation_id=MACHINE, machine_id=MACHINE), None)):
+        definitions = {str(MACHINE): evolve(told, mark=mark)}
+        assert listing([bulk(ON)], PATHS, INSTALLATION, definitions).guests[0].mark == ours

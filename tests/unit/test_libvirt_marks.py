@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.marks import mark_of_volume, volume_name
+from common.marks import mark_of_volume, seed_name, volume_name
 from common.values import Mark
 
 MARK = Mark(
@@ -33,6 +33,7 @@ def test_a_name_gives_back_the_mark_it_was_made_from(installation: UUID, machine
         volume_name(MARK, 0) + ".snap",
         volume_name(MARK, 1).removesuffix("1") + "01",
         "x" + volume_name(MARK, 0),
+        seed_name(MARK),
     ],
 )
 def test_other_names_carry_no_mark(name: str) -> None:

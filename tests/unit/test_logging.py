@@ -6,6 +6,8 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from common.certificates import make_key
-from common.logging import REDACTED, configure_logging
+from common.logging import REDACTED, Unfailing, configure_logging
 
 
 @pytest.fixture
@@ -114,3 +116,17 @@ def test_what_json_cannot_hold_is_written_as_text(stream: io.StringIO) -> None:
 def test_a_level_that_is_none_is_refused(stream: io.StringIO) -> None:
     with pytest.raises(ValueError, match="debug, info, warning, error"):
         configure_logging(level="loud", stream=stream)
+
+
+def test_a_log_on_a_full_disk_stops_nobody_and_says_how_much_was_lost_when_there_is_room() -> None:
+    told = io.StringIO()
+    with Path("/dev/full").open("w") as full:  # the kernel's own full disk
+        unfailing = Unfailing(full)
+        for _ in range(3):
+            unfailing.write("{}\n")
+        unfailing._stream = told
+        unfailing.write('{"event": "back"}\n')
+        with suppress(OSError):  # what Python kept of the lost lines has no place to go
+            full.close()
+    first, second = [json.loads(line) for line in told.getvalue().splitlines() if line]
+    assert (first["event"], first["lines"], second["event"]) == ("log_lines_lost", 3, "back")

@@ -7,10 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.values import DriverType, HostNetwork, NicKind
-from rackd.drivers.lxd.networks import networks_of
-from regiond.machines.spec import default_nic
-from tests.unit.host_views import host_view
+from common.hardware import NetworkCard, NetworkPort
+from common.values import HostNetwork, NicKind
+from rackd.drivers.lxd.networks import networks_of, with_state
 
 
 def managed(name: str, kind: str, **config: str) -> dict[str, Any]:
@@ -75,15 +74,155 @@ def test_a_network_that_failed_is_not_active() -> None:
     assert not found.active
 
 
-@given(st.permutations(TOLD), st.integers(0, len(TOLD)))
-def test_nothing_that_is_only_listed_is_ever_the_default(told: list[dict[str, Any]], count: int) -> None:
-    listed = networks_of(told[:count])
-    kind, name = default_nic(host_view(driver=DriverType.LXD, networks=listed))
-    usable = {(one.kind, one.name) for one in listed if one.attachable}
-    assert (kind, name) in usable if usable else (kind, name) == (NicKind.NETWORK, "default")
+def state(*addresses: str, up: bool = True, **parts: Any) -> dict[str, Any]:
+    told = [text.partition("/") for text in addresses]
+    return {
+        "addresses": [
+            {
+                "address": address,
+                "netmask": netmask,
+                "family": "inet6" if ":" in address else "inet",
+                "scope": "link" if address.startswith("fe80:") else "global",
+            }
+            for address, _, netmask in told
+        ],
+        "hwaddr": "02:FC:00:00:00:01",
+        "state": "up" if up else "down",
+        "bond": None,
+        "bridge": None,
+        "vlan": None,
+        **parts,
+    }
 
 
-def test_a_preferred_name_does_not_make_a_network_usable() -> None:
-    only_listed = HostNetwork(kind=NicKind.NETWORK, name="maas", type="sriov", attachable=False)
-    bridge = HostNetwork(kind=NicKind.BRIDGE, name="br0")
-    assert default_nic(host_view(networks=(only_listed, bridge))) == (NicKind.BRIDGE, "br0")
+def bridging(*ports: str) -> dict[str, Any]:
+    return {"bridge": {"upper_devices": list(ports)}}
+
+
+def by_name(told: list[dict[str, Any]], **more: Any) -> dict[str, HostNetwork]:
+    return {network.name: network for network in networks_of(told, **more)}
+
+
+def test_a_bridge_that_lxd_manages_tells_its_addresses_what_it_hands_out_and_the_way_out() -> None:
+    config = {"ipv4.address": "10.1.0.1/24", "ipv6.address": "fd00:1::1/64", "ipv4.nat": "true"}
+    (lan,) = networks_of([managed("lan", "bridge", **config)], states={"lan": state("10.1.0.1/24")})
+    assert (lan.addresses, lan.cidrs) == (("10.1.0.1/24", "fd00:1::1/64"), ("10.1.0.0/24", "fd00:1::/64"))
+    assert (lan.gateway, lan.dhcp_ranges) == ("10.1.0.1", ("10.1.0.2-10.1.0.254",))
+    assert (lan.vid, lan.parent, lan.mac_address) == (0, None, "02:fc:00:00:00:01")
+
+
+def test_what_a_bridge_was_told_to_hand_out_goes_before_what_it_would_by_default() -> None:
+    config = {
+        "ipv4.address": "10.1.0.1/24",
+        "ipv4.dhcp.ranges": "10.1.0.50-10.1.0.59, 10.1.0.70-10.1.0.79",
+        "ipv4.dhcp.gateway": "10.1.0.254",
+        "ipv6.address": "fd00:1::1/64",
+        "ipv6.dhcp.stateful": "true",
+    }
+    (lan,) = networks_of([managed("lan", "bridge", **config)])
+    assert lan.gateway == "10.1.0.254"
+    assert lan.dhcp_ranges == (
+        "10.1.0.50-10.1.0.59",
+        "10.1.0.70-10.1.0.79",
+        "fd00:1::2-fd00:1::ffff:ffff:ffff:ffff",
+    )
+
+
+def test_a_bridge_that_hands_out_nothing_has_no_ranges() -> None:
+    told = [managed("lan", "bridge", **{"ipv4.address": "10.1.0.1/24", "ipv4.dhcp": "false", "ipv6.address": "none"})]
+    (lan,) = networks_of(told)
+    assert (lan.dhcp, lan.dhcp_ranges, lan.addresses) == (False, (), ("10.1.0.1/24",))
+
+
+def test_who_is_shown_no_configuration_still_sees_the_subnets_of_a_bridge_by_its_interface() -> None:
+    (lan,) = networks_of([managed("lan", "bridge")], states={"lan": state("10.1.0.1/24", "fe80::1/64")})
+    assert (lan.cidrs, lan.addresses, lan.gateway, lan.dhcp_ranges) == (("10.1.0.0/24",), ("10.1.0.1/24",), None, ())
+
+
+def test_interfaces_of_the_server_tell_their_addresses_speed_and_functions() -> None:
+    card = NetworkCard(
+        virtual_functions=8,
+        ports=(NetworkPort(name="eth0", mac_address="02:fc:00:00:00:09", speed_mbps=25_000), NetworkPort(name="eth1")),
+    )
+    told = [interface("eth0", "physical"), interface("eth1", "physical")]
+    eth0_state = state("192.0.2.2/24", "2001:db8::2/64", "fe80::1/64", "203.0.113.7/32")
+    found = by_name(told, cards=[card], states={"eth0": eth0_state, "eth1": state(up=False)})
+    assert found["eth0"] == HostNetwork(
+        kind=NicKind.MACVLAN,
+        name="eth0",
+        type="physical",
+        cidrs=("192.0.2.0/24", "2001:db8::/64"),
+        vid=0,
+        mac_address="02:fc:00:00:00:09",
+        addresses=("192.0.2.2/24", "203.0.113.7/32", "2001:db8::2/64"),
+        speed_mbps=25_000,
+        virtual_functions=4,
+    )
+    assert not found["eth1"].active
+    assert found["eth1"].virtual_functions == 4, "two ports of one device share its functions"
+
+
+def test_vlans_are_known_by_their_interface_and_by_the_bridge_over_it() -> None:
+    told = [
+        *(interface(name, "physical") for name in ("eth0", "eth1")),
+        interface("bond0", "bond"),
+        interface("eth0.100", "vlan"),
+        interface("storage", "vlan"),
+        *(interface(name, "bridge") for name in ("br100", "br0", "alone")),
+        managed("lan", "bridge", **{"ipv4.address": "10.1.0.1/24", "bridge.external_interfaces": "storage"}),
+        managed("flat", "macvlan", parent="bond0", vlan="7"),
+    ]
+    states = {
+        "storage": state(vlan={"lower_device": "bond0", "vid": 30}),
+        "bond0": state(bond={"lower_devices": ["eth0", "eth1"]}),
+        "br100": state(**bridging("eth0.100", "tap1")),
+        "br0": state(**bridging("bond0", "tap2")),
+        "alone": state(**bridging("tap3")),
+        "lan": state(**bridging("storage")),
+    }
+    found = by_name(told, states=states)
+    assert {name: (one.vid, one.parent) for name, one in found.items()} == {
+        "eth0": (0, None),
+        "eth1": (0, None),
+        "bond0": (0, None),
+        "eth0.100": (100, "eth0"),
+        "storage": (30, "bond0"),
+        "br100": (100, "eth0"),
+        "br0": (0, "bond0"),
+        "alone": (0, None),
+        "lan": (30, "bond0"),
+        "flat": (7, "bond0"),
+    }
+
+
+def test_ports_of_bonds_and_bridges_take_guests_only_on_virtual_functions() -> None:
+    told = [
+        *(interface(name, "physical") for name in ("eth0", "eth1", "eth2")),
+        interface("bond0", "bond"),
+        interface("br0", "bridge"),
+    ]
+    states = {"bond0": state(bond={"lower_devices": ["eth0"]}), "br0": state(**bridging("eth1", "bond0"))}
+    card = NetworkCard(virtual_functions=8, ports=(NetworkPort(name="eth1"),))
+    found = by_name(told, states=states, cards=[card])
+    assert {name for name, one in found.items() if one.attachable} == {"eth1", "eth2", "br0"}
+
+
+def test_states_are_asked_of_interfaces_of_the_server_only() -> None:
+    assert with_state(TOLD, {"eth0.7"}) == ["eth0", "br0", "bond0", "lan"]
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["addresses", "hwaddr", "state", "vlan", "bond", "bridge"]), JUNK),
+    st.dictionaries(st.sampled_from(["ipv4.address", "ipv6.address", "ipv4.dhcp.ranges", "vlan", "parent"]), st.text()),
+)
+def test_whatever_is_told_of_a_network_loses_no_discovery(told: dict[str, Any], config: dict[str, str]) -> None:
+    networks = [interface("eth0.5", "vlan"), managed("lan", "bridge", **config), managed("flat", "macvlan", **config)]
+    found = networks_of(networks, states={"eth0.5": told, "lan": told})
+    assert len(found) == 3

@@ -27,6 +27,7 @@ MOVES = {
         T.UNREACHABLE: S.UNDOING,
         T.UNDONE: S.FAILED,
         T.UNDONE_AFTER_CANCEL: S.CANCELLED,
+        T.SENT_ON: S.QUEUED,
     },
     S.SUCCEEDED: {},
     S.FAILED: {},
@@ -58,8 +59,9 @@ def test_every_open_state_can_still_end() -> None:
         assert any(one.ended for one in reached), state
 
 
-def test_success_is_never_reached_from_undoing() -> None:
+def test_what_is_undone_succeeds_only_when_it_begins_anew() -> None:
     assert S.SUCCEEDED not in {follows for (before, _), follows in NEXT.items() if before is S.UNDOING}
+    assert {turn for (before, turn), follows in NEXT.items() if follows is S.QUEUED} == {T.SENT_ON}
 
 
 @given(failures=st.integers(min_value=0, max_value=10**6), jitter=st.floats(min_value=0, max_value=1))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
-from regiond.placement.model import HostOffer, PoolOffer, Wish, claimable
+from common.values import NicKind
+from regiond.placement.model import HostOffer, InterfaceOffer, PoolOffer, Wish, claimable
 from regiond.placement.place import place
 from regiond.placement.storage_text import DiskWish, parse_storage
 
@@ -39,6 +40,7 @@ HOST = HostOffer(
     cores=4,
     memory_mib=12288,
     storage_pools=(pool(),),
+    interfaces=(InterfaceOffer(id=1, name="default", kind=NicKind.NETWORK, type="bridge"),),
 )
 
 
@@ -146,11 +148,19 @@ def test_storage_text_orders_disks_as_clients_expect() -> None:
     assert [wish.size_bytes // BYTES_PER_GB for wish in wishes] == [8, 20, 100]
 
 
-@pytest.mark.parametrize("text", ["8()", "8gb", "8,", ",8", "1.2.3", "a-b:8", "8(x))", "8 ", "8,0", ".", "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["8()", "8gb", "8,", ",8", "1.2.3", "a-b:8", "8(x))", "8 ", "8,0", ".", "9" * 40, "8(a\0)"]
+)
 def test_bad_storage_text_is_refused_by_field(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_storage(text)
     assert list(caught.value.fields) == ["storage"]
+
+
+@pytest.mark.parametrize("text", ["9" * 1_000_001, ",".join("1" * 10_000)])
+def test_a_storage_text_that_is_too_long_to_mean_anything_is_refused_unread(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="16384 are the most"):
+        parse_storage(text)
 
 
 @given(st.text(alphabet="0123456789.:,()abz -", max_size=30))

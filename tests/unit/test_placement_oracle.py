@@ -1,13 +1,11 @@
-"""Placement against a brute-force oracle, which knows only what a host must have, and nothing of filters' order."""
+"""Placement against a brute-force oracle, which tries every way there is and knows nothing of the order of filters.
+
+`ORACLE_EXAMPLES` says how many requests, each on a fleet of its own: 500 unless it is set.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from decimal import Decimal
-from fractions import Fraction
-from itertools import product
-from math import floor
+import os
 from random import Random
 
 import pytest
@@ -15,207 +13,73 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.values import NicKind
 from regiond.placement.host_filters import NAMED_IN_REASON
-from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, PoolOffer, Wish
-from regiond.placement.place import DEFAULT_ROOT_BYTES, place
+from regiond.placement.interfaces import needed_functions
+from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, InterfaceOffer, PoolOffer, Verdict, Wish
+from regiond.placement.place import place
 from regiond.placement.storage_text import DiskWish
 from tests.fleets import fleet, wish
+from tests.oracle import NumaWay, nic_ways, numa_ways, physical_cores, storage, takes
+from tests.oracle_reasons import is_true
 
 HOSTS = 6
 GB = 10**9
+EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "500"))
 
 
-def claimable(total: int | None, ratio: float) -> int:
-    return floor((total or 0) * Fraction(str(ratio)))
-
-
-def may(wanted: HostFilter, host: HostOffer) -> bool:
-    return all(
-        (
-            not wanted.host_ids or host.id in wanted.host_ids,
-            not wanted.zones or host.zone in wanted.zones,
-            host.zone not in wanted.not_zones,
-            not wanted.pools or host.pool in wanted.pools,
-            host.pool not in wanted.not_pools,
-            set(wanted.tags) <= set(host.tags),
-            not set(wanted.not_tags) & set(host.tags),
-        )
-    )
-
-
-def size(disk: DiskWish) -> int:
-    return disk.size_bytes or DEFAULT_ROOT_BYTES
-
-
-def candidates(disk: DiskWish, host: HostOffer) -> list[PoolOffer]:
-    """Where the rules let the disk be, in their order: vm-hosts.md, storage constraints."""
-    named = [pool for pool in host.storage_pools if pool.name in disk.tags]
-    default = [pool for pool in host.storage_pools if pool.id == host.default_storage_pool_id]
-    return named or default or list(host.storage_pools)
-
-
-def left(host: HostOffer, pool: PoolOffer, disks: tuple[DiskWish, ...], taken: tuple[PoolOffer, ...]) -> int:
-    return pool.room_bytes - sum(size(disk) for disk, one in zip(disks, taken, strict=False) if one.id == pool.id)
-
-
-def by_the_rules(host: HostOffer, disks: tuple[DiskWish, ...], tried: tuple[PoolOffer, ...]) -> bool:
-    """Whether each disk of `tried` is in the first of its pools that has room, after the disks before it."""
-    for number, (disk, pool) in enumerate(zip(disks, tried, strict=True)):
-        roomy = [one for one in candidates(disk, host) if left(host, one, disks, tried[:number]) >= size(disk)]
-        if not roomy or roomy[0].id != pool.id:
-            return False
-    return True
-
-
-def storage(host: HostOffer, disks: tuple[DiskWish, ...]) -> tuple[PoolOffer, ...] | None:
-    """Of all ways to spread the disks over the pools, the one that the rules allow."""
-    every = product(host.storage_pools, repeat=len(disks))
-    return next((tried for tried in every if by_the_rules(host, disks, tried)), None)
-
-
-def takes(wanted: Wish, host: HostOffer) -> bool:
-    cores, memory_mib = host.cores or 0, host.memory_mib or 0
-    return all(
-        (
-            may(wanted.hosts, host),
-            host.state != "removing",
-            host.cores is not None,
-            host.reachable,
-            wanted.architecture in (None, host.architecture),
-            wanted.cpu_speed_mhz is None or host.cpu_speed_mhz is None or wanted.cpu_speed_mhz <= host.cpu_speed_mhz,
-            wanted.cores <= cores,
-            host.cores_claimed + wanted.cores <= claimable(cores, host.cpu_over_commit_ratio),
-            wanted.memory_mib <= memory_mib,
-            host.memory_mib_claimed + wanted.memory_mib <= claimable(memory_mib, host.memory_over_commit_ratio),
-            storage(host, wanted.disks) is not None,
-        )
-    )
-
-
-@settings(max_examples=500)
+@settings(max_examples=EXAMPLES)
 @given(random=st.randoms(use_true_random=True))
 def test_a_host_fits_exactly_when_the_oracle_says_so_and_every_refusal_is_true(random: Random) -> None:
     hosts, wanted = fleet(random, hosts=HOSTS), wish(random, hosts=HOSTS)
     placement = place(wanted, hosts)
     by_id = {host.id: host for host in hosts}
-    assert {verdict.host_id for verdict in placement.order} == {host.id for host in hosts if takes(wanted, host)}
+    fitting = {host.id for host in hosts if takes(wanted, host)}
+    assert {verdict.host_id for verdict in placement.order} == fitting, (wanted, hosts)
     assert len(placement.order) + len(placement.refused) == HOSTS
     for verdict in placement.order:
-        pools = storage(by_id[verdict.host_id], wanted.disks)
-        assert pools is not None
-        assert verdict.storage_pool_ids == tuple(pool.id for pool in pools)
-        assert [disk.storage_pool for disk in verdict.disks] == [pool.name for pool in pools]
+        check_storage(verdict, wanted, by_id[verdict.host_id])
+        check_numa(verdict, wanted, by_id[verdict.host_id])
+        check_cards(verdict, wanted, by_id[verdict.host_id])
     for verdict in placement.refused:
         for reason in verdict.reasons:
             assert is_true(reason, wanted, by_id[verdict.host_id]), (reason, wanted, by_id[verdict.host_id])
 
 
-# Whether a reason is true -------------------------------------------------------------------------------------------
+def check_storage(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
+    pools = storage(host, wanted.disks)
+    assert pools is not None
+    assert verdict.storage_pool_ids == tuple(pool.id for pool in pools)
+    assert [disk.storage_pool for disk in verdict.disks] == [pool.name for pool in pools]
 
 
-def is_true(reason: str, wanted: Wish, host: HostOffer) -> bool:
-    """With every name and number in it. A reason of no known form is not."""
-    what, _, rest = reason.partition(": ")
-    check = CHECKS.get(what)
-    return check(rest, wanted, host) if check is not None else whole_is_true(reason, wanted, host)
+def check_numa(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
+    """It is one of all ways: with the smallest pages, and for a number of cores on the node with the fewest that are
+    enough, with as few physical cores as can be."""
+    ways = list(numa_ways(wanted, host))
+    way = NumaWay(verdict.pinned_core_ids, {(one.node_id, one.size_kib): one.pages for one in verdict.pages})
+    assert way in ways
+    assert way.size_kib == min((other.size_kib for other in ways if other.size_kib), default=None)
+    if wanted.pins is not None and wanted.pins.count is not None:
+        alike = [other for other in ways if other.size_kib == way.size_kib]
+        nodes = {node.node_id: node for node in host.nodes}
+        (node_id,) = way.nodes(host)
+        assert len(nodes[node_id].free_core_ids) == min(
+            len(nodes[other].free_core_ids) for one in alike for other in one.nodes(host)
+        )
+        assert physical_cores(nodes[node_id], way.cores) == min(
+            physical_cores(nodes[node_id], one.cores) for one in alike if one.nodes(host) == {node_id}
+        )
 
 
-def whole_is_true(reason: str, wanted: Wish, host: HostOffer) -> bool:
-    asked = len(wanted.hosts.host_ids)
-    known = {
-        f"not one of the hosts that were asked for, {asked} in number": host.id not in wanted.hosts.host_ids,
-        "it is being removed": host.state == "removing",
-        "its capacity is unknown until its first good discovery": host.cores is None,
-        "no connected rack reaches it": not host.reachable,
-    }
-    return known.get(reason, False)
-
-
-def cores_are_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    return compute_is_true(rest, wanted.cores, host.cores or 0, host.cpu_over_commit_ratio, host.cores_claimed)
-
-
-def memory_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    total, ratio = host.memory_mib or 0, host.memory_over_commit_ratio
-    return compute_is_true(rest.replace(" MiB", ""), wanted.memory_mib, total, ratio, host.memory_mib_claimed)
-
-
-def compute_is_true(rest: str, asked: int, total: int, ratio: float, claimed: int) -> bool:
-    most = claimable(total, ratio)
-    free = max(0, most - claimed)
-    if asked > free:
-        return rest == f"{asked} asked, {free} of {total} × {ratio} = {most} left"
-    return asked > total and rest == f"{asked} asked, {total} are all that the host has"
-
-
-def storage_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    """It names the first disk without a pool, and what the disks before it have left in each pool that it may have."""
-    number = next(n for n in range(len(wanted.disks)) if storage(host, wanted.disks[: n + 1]) is None)
-    disk, before = wanted.disks[number], storage(host, wanted.disks[:number])
-    assert before is not None
-    pools = candidates(disk, host)
-    asked = re.match(r"a disk of ([0-9.]+) GB asked, ", rest)
-    if asked is None or not near(asked[1], size(disk)):
-        return False
-    if not pools:
-        return rest.endswith(", the host has no storage pool")
-    said = re.findall(r"([0-9.]+) of ([0-9.]+) GB left in (\w+)", rest)
-    rooms = [left(host, pool, wanted.disks, before) for pool in pools]
-    return [name for *_, name in said] == [pool.name for pool in pools] and all(
-        near(free, room) and near(total, pool.total_bytes) and Decimal(free) < Decimal(asked[1])
-        for (free, total, _), pool, room in zip(said, pools, rooms, strict=True)
-    )
-
-
-def near(said: str, size_bytes: int) -> bool:
-    """As near as its digits can be."""
-    digits = len(said.partition(".")[2])
-    return abs(Decimal(said) - Decimal(size_bytes) / GB) <= Decimal(10) ** -digits / 2
-
-
-def zone_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    return group_is_true(rest, host.zone, wanted.hosts.zones, wanted.hosts.not_zones)
-
-
-def pool_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    return group_is_true(rest, host.pool, wanted.hosts.pools, wanted.hosts.not_pools)
-
-
-def group_is_true(rest: str, own: str, wanted: tuple[str, ...], unwanted: tuple[str, ...]) -> bool:
-    if rest == f"{' or '.join(wanted)} asked, the host is in {own}":
-        return own not in wanted
-    return own in unwanted and rest == f"not {' or '.join(unwanted)} asked, the host is in {own}"
-
-
-def tags_are_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    tags, not_tags = wanted.hosts.tags, wanted.hosts.not_tags
-    lacking = [tag for tag in tags if tag not in host.tags]
-    carried = [tag for tag in not_tags if tag in host.tags]
-    if lacking:
-        return rest == f"{' and '.join(tags)} asked, the host has no {' and no '.join(lacking)}"
-    return bool(carried) and rest == f"not {' or '.join(not_tags)} asked, the host has {' and '.join(carried)}"
-
-
-def architecture_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    differs = wanted.architecture not in (None, host.architecture)
-    return differs and rest == f"{wanted.architecture} asked, the host is {host.architecture}"
-
-
-def speed_is_true(rest: str, wanted: Wish, host: HostOffer) -> bool:
-    slower = (wanted.cpu_speed_mhz or 0) > (host.cpu_speed_mhz or 0) > 0
-    return slower and rest == f"{wanted.cpu_speed_mhz} MHz asked, the host has {host.cpu_speed_mhz} MHz"
-
-
-CHECKS: Mapping[str, Callable[[str, Wish, HostOffer], bool]] = {
-    "zone": zone_is_true,
-    "resource pool": pool_is_true,
-    "tags": tags_are_true,
-    "architecture": architecture_is_true,
-    "CPU speed": speed_is_true,
-    "cores": cores_are_true,
-    "memory": memory_is_true,
-    "storage": storage_is_true,
-}
+def check_cards(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
+    """Each is on an interface that all ways to attach them have, and functions are not used up."""
+    assert len(verdict.nics) == max(1, len(wanted.nics))
+    if wanted.nics:
+        ids = tuple(nic.interface_id for nic in verdict.nics)
+        assert ids in {tuple(one.id for one in chosen) for chosen in nic_ways(wanted, host)}
+    free = {one.function_port: one.functions_free for one in host.interfaces}
+    assert all(needed <= free[port] for port, needed in needed_functions(verdict.nics).items())
 
 
 # Examples -----------------------------------------------------------------------------------------------------------
@@ -232,6 +96,7 @@ HOST = HostOffer(
     zone="east",
     pool="lab",
     tags=("ssd",),
+    interfaces=(InterfaceOffer(id=9, name="br0", kind=NicKind.BRIDGE, type="bridge", vlan_id=5001, vid=0),),
 )
 SMALL = Wish(cores=1, memory_mib=1024, disks=(DiskWish(label="root", size_bytes=8 * GB, tags=()),))
 
@@ -285,6 +150,21 @@ def test_the_explanation_names_host_and_storage_pools() -> None:
         "chosen": "a",
         "chosen_id": 1,
         "disks": [{"label": "root", "size": 8 * GB, "tags": [], "storage_pool": "default"}],
+        "nics": [
+            {
+                "label": "",
+                "name": "eth0",
+                "kind": "bridge",
+                "interface": "br0",
+                "interface_id": 9,
+                "vlan": 5001,
+                "vid": None,
+                "subnet": None,
+                "ip": None,
+            }
+        ],
+        "pinned_cores": [],
+        "huge_pages": [],
         "fitting": [{"host": "a", "host_id": 1, "score": 0.75}],
         "refused": [{"host": "b", "host_id": 2, "reasons": ["cores: 1 asked, 0 of 4 × 1.0 = 4 left"]}],
         "left_out": [],

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from attrs import define, evolve, field
 
+from common.discovery import VolumeRef
 from common.errors import DeadlineExceeded, InvalidRequest, NameTaken, NotFound, StaleAttempt, Unsupported
 from common.rpc.commands import (
     HOST_ADOPT,
@@ -24,6 +25,7 @@ from common.rpc.commands import (
     HOST_IDENTIFY,
     HOST_POWER,
     HOST_REACH,
+    HOST_REMOVE_VOLUMES,
     HOST_WATCH,
     ComposeCall,
     DecomposeCall,
@@ -35,22 +37,16 @@ from common.rpc.commands import (
     HostIdCall,
     MarkCall,
     PowerCall,
+    RemoveVolumesCall,
 )
 from common.rpc.connection import Link, Role, Side
-from common.values import (
-    DiskSpec,
-    DriverType,
-    GuestEvent,
-    GuestSpec,
-    HostAccess,
-    Mark,
-    PowerAction,
-    PowerState,
-)
+from common.values import DiskSpec, DriverType, GuestEvent, GuestSpec, HostAccess, Mark, PowerAction, PowerState
 from common.wire import from_plain
 from rackd.commands import GUESTS_PER_PART, HostCommands
 from rackd.drivers.registry import Drivers
 from rackd.drivers.simulated.driver import SimulatedHosts
+from rackd.drivers.simulated.guests import add_volume
+from rackd.drivers.simulated.store import Store
 from rackd.executor import Executor
 from rackd.fences import Fences
 from rackd.lanes import Track
@@ -205,6 +201,28 @@ async def test_a_machine_lives_from_compose_to_decompose(rack: Rack) -> None:
     await link.call(HOST_DECOMPOSE, gone, deadline_s=DEADLINE_S)
     found = await link.call(HOST_FIND, GuestCall(access=access(), guest=made.ref), deadline_s=DEADLINE_S)
     assert found.guest is None
+
+
+async def test_volumes_that_no_guest_has_are_told_with_a_discovery_and_removed(rack: Rack, tmp_path: Path) -> None:
+    link, made = await rack.link(), spec("vm")
+    await compose(link, made)
+    left = evolve(made.mark, machine_id=uuid4())
+    names = [f"left-{number:02}" for number in range(40)]  # more than fit into a part
+    store = Store(tmp_path / "host1.sqlite")
+    with store.writing() as db:
+        for name in names:
+            add_volume(db, pool="default", name=name, size_bytes=1, mark=left)
+    store.close()
+    parts = await discover(link, "")
+    assert [one.name for part in parts for one in part.unused_volumes] == names
+    assert [part.volumes_told for part in parts] == [(), ("default",)]
+    call = RemoveVolumesCall(
+        access=access(), mark=left, volumes=tuple(VolumeRef(pool_id="default", name=name) for name in names),
+        fence=Fence(machine_id=str(left.machine_id), operation_id=1, attempt=1),
+    )  # fmt: skip
+    await link.call(HOST_REMOVE_VOLUMES, call, deadline_s=DEADLINE_S)
+    (part,) = await discover(link, "")
+    assert (part.unused_volumes, [guest.name for guest in part.guests]) == ((), ["vm"])
 
 
 async def test_errors_of_a_driver_reach_the_region_as_they_are(rack: Rack) -> None:

@@ -47,6 +47,7 @@ def addresses(draw: st.DrawFn) -> SimulatedAddress:
     cores = draw(st.integers(nodes, 4096 // threads)) * threads
     page_mib = 2 ** draw(st.integers(0, 14))
     pages = draw(st.integers(0, 64))
+    fullest_mib = -(-pages // nodes) * page_mib  # of a node's huge pages
     pinned = st.builds(
         lambda ends, memory_mib, huge: SimulatedPinnedGuest(
             first_core=min(ends), last_core=max(ends), memory_mib=memory_mib, huge_pages=huge
@@ -60,7 +61,7 @@ def addresses(draw: st.DrawFn) -> SimulatedAddress:
         cores=cores,
         threads_per_core=threads,
         numa_nodes=nodes,
-        memory_mib=draw(st.integers(64 * 16384, 64 * 1024 * 1024)),
+        memory_mib=draw(st.integers(max(64 * 16384, nodes * fullest_mib), 64 * 1024 * 1024)),
         hugepages_mib=pages * page_mib,
         hugepage_size_mib=page_mib,
         storage_gb=draw(st.integers(200_000, 10_000_000)),

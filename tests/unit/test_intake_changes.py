@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Mapping
+from typing import Any
 
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common.values import Discovery, Guest, Mark, MarkElsewhere, PowerState, Problem
-from regiond.hosts.intake import Changes, Finding, Known, compare
+from common.discovery import MarkElsewhere, Problem
+from common.values import HugePages, Mark, NumaNode, PowerState
+from regiond.hosts.intake import Finding, compare
+from regiond.ledger.model import Counted, Held
 from tests.unit.intake_findings import (
+    CARD,
     GIB,
     OTHERS,
     OURS,
     discovery,
     facts,
+    findings,
+    function,
     guest,
     known,
     machine,
     machine_uuid,
     pool,
     row,
+    told,
     written,
 )
 
 MARK = Mark(installation_id=OURS, machine_id=machine_uuid(1))
-
-
-def findings(changes: Changes) -> list[tuple[Finding, int]]:
-    return [(one.finding, one.machine_id) for one in changes.machines]
-
-
-def told(changes: Changes) -> list[tuple[Finding, str]]:
-    return [(one.finding, one.guest_name) for one in changes.leftovers]
 
 
 def test_a_guest_that_could_not_be_read_is_neither_gone_nor_is_its_machine_missing() -> None:
@@ -266,103 +263,91 @@ def test_a_guest_whose_machine_went_while_we_were_looking_is_not_taken_in() -> N
     assert compare(discovery(guest("1", machine=1)), known(given_up=gone, given_up_since=gone)).none
 
 
-# Properties
+# Cores, huge pages and virtual functions
 
-GUESTS = st.lists(
-    st.builds(
-        guest,
-        st.sampled_from("abcdef"),
-        machine=st.none() | st.integers(1, 5),
-        installation=st.sampled_from([OURS, OTHERS]),
-        cores=st.integers(0, 2),
-        memory_mib=st.sampled_from([0, 1024, 2048]),
-        power=st.sampled_from(PowerState),
-    ),
-    unique_by=lambda one: one.guest_id,
-    max_size=6,
+TWO_NODES = tuple(
+    NumaNode(node_id=number, core_ids=cores, memory_mib=4096, huge_pages=(HugePages(size_kib=1024**2, total=2),))
+    for number, cores in enumerate([(0, 1), (2, 3)])
 )
-POOLS = st.lists(
-    st.builds(pool, st.sampled_from(["default", "fast", "slow"]), st.integers(0, 2)),
-    unique_by=lambda one: one.pool_id,
-    max_size=3,
-)
-FOUND = st.builds(
-    lambda guests, pools, cores: discovery(*guests, storage_pools=tuple(pools), cores=cores),
-    GUESTS, POOLS, st.integers(1, 3),
-)  # fmt: skip
-MACHINES = st.lists(
-    st.builds(
-        machine,
-        st.integers(1, 5),
-        state=st.sampled_from(["ready", "missing", "composing", "deleting"]),
-        power_state=st.sampled_from([power.value for power in PowerState]),
-        on_this_host=st.booleans(),
-        settled=st.booleans(),
-    ),
-    unique_by=lambda one: one.id,
-    max_size=4,
-)
+SERVER: dict[str, Any] = {"numa_nodes": TWO_NODES, "network_cards": (CARD,)}
 
 
-@st.composite
-def knowledge(draw: st.DrawFn) -> Known:
-    """What earlier discoveries of the same host left behind; operations and tombstones came in between."""
-    before = known(*draw(MACHINES))
-    for found in draw(st.lists(FOUND, max_size=2)):
-        before = written(before, compare(found, before))
-    tombstones = frozenset(machine_uuid(n) for n in draw(st.sets(st.integers(1, 5)))) - before.machines.keys()
-    since = frozenset(draw(st.sets(st.sampled_from(sorted(tombstones))))) if tombstones else frozenset()
-    machines = {key: evolve(one, settled=draw(st.booleans())) for key, one in before.machines.items()}
-    return evolve(before, machines=machines, given_up=tombstones, given_up_since=since)
+def counted(*pins: int, pages: Mapping[str, int] | None = None, functions: Mapping[str, int] | None = None) -> Counted:
+    return Counted(pinned_core_ids=pins, huge_pages=pages or {}, functions=functions or {})
 
 
-def without_given_up(changes: Changes) -> Changes:
-    return evolve(changes, leftovers=tuple(one for one in changes.leftovers if one.finding is not Finding.LEFTOVER))
+def test_the_first_look_takes_in_what_is_counted_and_what_foreign_guests_hold_of_it() -> None:
+    found = discovery(guest("a", pinned_core_ids=(2,), huge_pages_backed=True, nics=(function("sim0"),)), **SERVER)
+    changes = compare(found, known())
+    assert changes.totals_written == {
+        ("huge_pages", "0/1048576"): 2, ("huge_pages", "1/1048576"): 2, ("virtual_functions", "sim0"): 8,
+    }  # fmt: skip
+    assert [held for _, held in changes.held] == [
+        Held(cores=1, memory_mib=0, counted=counted(2, pages={"1/1048576": 1}, functions={"sim0": 1}))
+    ]
+    assert compare(found, written(known(), changes)).none
 
 
-@given(found=FOUND, before=knowledge())
-def test_writing_the_changes_leaves_nothing_to_change(found: Discovery, before: Known) -> None:
-    again = compare(found, written(before, compare(found, before)))
-    assert without_given_up(again).none
+def test_a_machine_that_was_pinned_on_its_host_is_told_and_holds_what_it_has() -> None:
+    plain, pinned = guest("a", machine=1), guest("a", machine=1, pinned_core_ids=(3,))
+    before = written(known(machine(1)), compare(discovery(plain, **SERVER), known(machine(1))))
+    changes = compare(discovery(pinned, **SERVER), before)
+    assert (Finding.RECOUNTED, 1) in findings(changes)
+    assert [held.counted for _, held in changes.held] == [counted(3)]
 
 
-@given(found=FOUND, before=knowledge(), order=st.randoms(use_true_random=False))
-def test_the_order_of_the_guests_never_matters(found: Discovery, before: Known, order: Random) -> None:
-    guests: list[Guest] = list(found.guests)
-    order.shuffle(guests)
-    once = compare(found, before)
-    other = compare(evolve(found, guests=tuple(guests)), before)
-    assert {one.key: one for one in other.guests_written} == {one.key: one for one in once.guests_written}
-    assert set(findings(other)) == set(findings(once))
-    assert set(told(other)) == set(told(once))
+def test_pages_stay_where_the_ledger_has_them_while_they_are_enough() -> None:
+    backed = guest("a", machine=1, huge_pages_backed=True)
+    before = written(known(machine(1)), compare(discovery(backed, **SERVER), known(machine(1))))
+    elsewhere = evolve(before, counted={1: counted(pages={"1/1048576": 1})})
+    assert compare(discovery(backed, **SERVER), elsewhere).none
+    grown = compare(discovery(evolve(backed, memory_mib=3000), **SERVER), elsewhere)
+    assert [held.counted for _, held in grown.held] == [counted(pages={"0/1048576": 2, "1/1048576": 1})]
 
 
-@given(found=FOUND, before=knowledge())
-def test_a_machine_is_one_guest_at_most_and_carries_its_mark(found: Discovery, before: Known) -> None:
-    after = written(before, compare(found, before))
-    held = [one for one in after.guests.values() if one.machine_id is not None]
-    assert len({one.machine_id for one in held}) == len(held)
-    for one in held:
-        assert one.marked_machine is not None
-        assert after.machines[one.marked_machine].id == one.machine_id
+def test_what_machines_hold_on_other_members_of_a_cluster_takes_nothing_here() -> None:
+    """Else a guest would be said to have the last pages of the other node, which then looks full and is not."""
+    elsewhere = machine(2, on_this_host=False, on_this_server=False)
+    there = {2: counted(pages={"0/1048576": 2}, functions={"sim0": 8})}
+    found = discovery(guest("a", huge_pages_backed=True), **SERVER)
+    changes = compare(found, known(elsewhere, counted=there))
+    assert [held.counted for _, held in changes.held] == [counted(pages={"0/1048576": 1})]
+    moved = discovery(guest("b", machine=2, huge_pages_backed=True, memory_mib=2048, nics=(function(""),)), **SERVER)
+    arrived = compare(moved, known(elsewhere, counted={2: counted(pages={"0/1048576": 2}, functions={"sim0": 1})}))
+    assert arrived.held[0][1].counted == counted(pages={"0/1048576": 2}, functions={"sim0": 1})
 
 
-@given(found=FOUND, before=knowledge())
-def test_machines_that_are_not_settled_are_left_alone(found: Discovery, before: Known) -> None:
-    changes = compare(found, before)
-    unsettled = {one.id for one in before.machines.values() if not one.settled}
-    assert not unsettled & {one.machine_id for one in changes.machines}
-    assert not unsettled & {one.machine_id for one in changes.guests_written}
-    assert not unsettled & {before.guests[key].machine_id for key in changes.guests_gone}
+def test_a_guest_that_is_being_adopted_keeps_its_pages_from_others() -> None:
+    before = guest("a", huge_pages_backed=True, memory_mib=2048)
+    adopting = machine(1, settled=False, state="adopting", adopted=True)
+    then = known(adopting, guests=[row(before)], counted={row(before).key: counted(pages={"0/1048576": 2})})
+    marked = guest("a", machine=1, huge_pages_backed=True, memory_mib=2048)
+    changes = compare(discovery(marked, guest("b", huge_pages_backed=True), **SERVER), then)
+    assert [(one.name, held.counted) for one, held in changes.held] == [("vm-b", counted(pages={"1/1048576": 1}))]
 
 
-@given(found=FOUND, before=knowledge())
-def test_every_guest_that_was_found_is_counted(found: Discovery, before: Known) -> None:
-    """As a row of its own or, while an operation acts on it, by its machine."""
-    after = written(before, compare(found, before))
-    for one in found.guests:
-        ours = one.mark is not None and one.mark.installation_id == OURS
-        if ours and one.mark is not None and one.mark.machine_id in before.given_up_since:
-            continue
-        busy = ours and one.mark is not None and one.mark.machine_id in before.machines
-        assert (one.project, one.guest_id) in after.guests or busy
+def test_a_function_whose_port_nobody_tells_is_of_the_port_that_the_ledger_knows() -> None:
+    untold = guest("a", machine=1, nics=(function(""),))
+    before = written(known(machine(1)), compare(discovery(untold, **SERVER), known(machine(1))))
+    assert before.counted == {}
+    claimed = evolve(before, counted={1: counted(functions={"sim0": 1})})
+    assert compare(discovery(untold, **SERVER), claimed).none
+
+
+def test_what_was_there_before_anything_was_counted_is_counted_at_the_next_look() -> None:
+    found = discovery(guest("a", machine=1, huge_pages_backed=True), guest("b", pinned_core_ids=(0,)), **SERVER)
+    now = written(known(machine(1)), compare(found, known(machine(1))))
+    migrated = evolve(now, counted={}, counted_totals={}, huge_memory_mib=0)
+    changes = compare(found, migrated)
+    assert changes.facts is not None
+    assert [(one.name, held.memory_mib, held.counted) for one, held in changes.held] == [
+        ("vm-a", 0, counted(pages={"0/1048576": 1})), ("vm-b", 1024, counted(0)),
+    ]  # fmt: skip
+    assert compare(found, written(migrated, changes)).none
+
+
+def test_what_the_server_has_no_more_has_a_total_of_nothing() -> None:
+    before = written(known(), compare(discovery(**SERVER), known()))
+    changes = compare(discovery(), before)
+    assert set(changes.totals_written.values()) == {0}
+    assert compare(discovery(), written(before, changes)).none

@@ -1,0 +1,30 @@
+"""Machines by pages: sorted by host name, narrowed in the database, none missed and none twice."""
+
+from __future__ import annotations
+
+from regiond.db.pool import Database
+from regiond.machines.life import MachineState
+from regiond.machines.model import MachineFilter
+from regiond.machines.store import list_machines
+from tests.bench.prefilled import prefill
+
+
+async def test_pages_follow_each_other_by_host_name_and_hold_what_is_asked_for(database_url: str) -> None:
+    await prefill(database_url, hosts=3, machines_each=4)
+    database = await Database.open(database_url)
+    try:
+        async with database.connection() as db:
+            await db.execute("update machine set tags = '{ssd}' where hostname like 'vm-2-%'")
+            await db.execute("update machine set state = 'broken' where hostname = 'vm-1-2'")
+            names, after = [], None
+            while page := await list_machines(db, MachineFilter(hosts=("host-1", "host-2"), limit=3, after=after)):
+                assert len(page) <= 3
+                names += [machine.hostname for machine in page]
+                after = names[-1]
+            assert names == [f"vm-{host}-{number}" for host in (1, 2) for number in (1, 2, 3, 4)]
+            tagged = await list_machines(db, MachineFilter(tags=("ssd",), limit=10))
+            assert [machine.hostname for machine in tagged] == [f"vm-2-{number}" for number in (1, 2, 3, 4)]
+            ready = await list_machines(db, MachineFilter(states=(MachineState.READY,), hosts=("host-1",), limit=10))
+            assert [machine.hostname for machine in ready] == ["vm-1-1", "vm-1-3", "vm-1-4"]
+    finally:
+        await database.close()

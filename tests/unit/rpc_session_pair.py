@@ -1,0 +1,82 @@
+"""Two sessions in lockstep: every frame is handed over by the test, and time is a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from common.rpc.frames import Hello
+from common.rpc.outputs import Output
+from common.rpc.session import Limits, Session
+
+T = TypeVar("T")
+
+METHODS = {"echo": False, "list": True}
+
+
+def hello(name: str, versions: tuple[int, int] = (1, 1), max_calls: int = 8) -> Hello:
+    return Hello(lowest_version=versions[0], highest_version=versions[1], role="rack", name=name, max_calls=max_calls)
+
+
+@define
+class End:
+    session: Session
+    outputs: list[Output] = field(factory=list)
+
+    def all(self, kind: type[T]) -> list[T]:
+        return [output for output in self.outputs if isinstance(output, kind)]
+
+    def last(self, kind: type[T]) -> T:
+        return self.all(kind)[-1]
+
+
+@define
+class Pair:
+    """Two ends and the time. `settle` hands frames over until none is left."""
+
+    here: End
+    there: End
+    now: float = 0.0
+
+    def settle(self) -> None:
+        while self._hand_over(self.here, self.there) + self._hand_over(self.there, self.here):
+            pass
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.here.session.tick(self.now)
+        self.there.session.tick(self.now)
+        self.settle()
+
+    def call(self, method: str = "echo", body: Any = None, *, deadline_s: float = 10.0, window: int = 0) -> int:
+        call_id = self.here.session.call(self.now, method, body, deadline_s=deadline_s, window=window)
+        self.settle()
+        return call_id
+
+    def at_rest(self) -> bool:
+        ends = (self.here.session, self.there.session)
+        return all(not end.calls_in and not end.calls_out and not end.timers for end in ends)
+
+    def _hand_over(self, sender: End, receiver: End) -> int:
+        frames, outputs = sender.session.drain()
+        sender.outputs += outputs
+        for frame in frames:
+            receiver.session.receive(frame, self.now)
+        return len(frames) + len(outputs)
+
+
+def pair(
+    *,
+    versions: tuple[int, int] = (1, 1),
+    max_calls: int = 8,
+    limits: Limits | None = None,
+    methods: Mapping[str, bool] = METHODS,
+) -> Pair:
+    limits = limits or Limits(max_calls=max_calls)
+    here = Session(hello=hello("here"), methods=METHODS, limits=Limits(), now=0.0)
+    there = Session(hello=hello("there", versions, max_calls), methods=methods, limits=limits, now=0.0)
+    made = Pair(End(here), End(there))
+    made.settle()
+    return made

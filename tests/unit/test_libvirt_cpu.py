@@ -1,0 +1,57 @@
+"""What a server of known NUMA nodes has not is refused before a guest is made for it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
+from common.values import GuestSpec, HugePages, Mark, NumaNode
+from rackd.drivers.libvirt.cpu import check_host
+
+NODES = tuple(
+    NumaNode(
+        node_id=number,
+        core_ids=(2 * number, 2 * number + 1),
+        memory_mib=4096,
+        huge_pages=(HugePages(size_kib=2048, total=512),),
+    )
+    for number in (0, 1)
+)
+SPEC = GuestSpec(
+    name="web",
+    mark=Mark(installation_id=UUID(int=1), machine_id=UUID(int=2)),
+    architecture="amd64",
+    cores=1,
+    memory_mib=1024,
+    disks=(),
+    pinned_core_ids=(3,),
+    numa_node_ids=(1,),
+    huge_page_size_kib=2048,
+)
+
+
+def test_what_the_server_has_is_let_through() -> None:
+    check_host(SPEC, NODES)
+    check_host(evolve(SPEC, memory_mib=2048, numa_node_ids=()), NODES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"pinned_core_ids": (4,)}, NotFound, "core 4"),
+        ({"numa_node_ids": (0, 2)}, NotFound, "NUMA node 2"),
+        ({"huge_page_size_kib": 1048576}, Unsupported, "1048576 KiB"),
+        ({"memory_mib": 1026}, OutOfCapacity, "513 huge pages of 2048 KiB; the server has 512"),
+    ],
+)
+def test_what_it_has_not_is_named(changes: dict[str, Any], error: type[InnkeeperError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        check_host(evolve(SPEC, **changes), NODES)
+
+
+def test_a_server_that_tells_no_nodes_is_taken_at_its_word() -> None:
+    check_host(SPEC, ())
