@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -18,19 +19,20 @@ PRUNE_EVERY_S = 6 * 3600.0
 
 async def prune_events(events: Events) -> None:
     """For ever."""
-    while True:
-        try:
-            await events.prune()
-        except DatabaseUnavailable as error:
-            log.info("events_not_pruned", because=error.message)
-        await asyncio.sleep(PRUNE_EVERY_S)
+    await _again_and_again("events_pruned", events.prune, PRUNE_EVERY_S)
 
 
 async def watch_expiry(database: Database) -> None:
     """For ever."""
+    await _again_and_again("expiry_watched", lambda: tell_expiring(database), LOOK_EVERY_S)
+
+
+async def _again_and_again(what: str, work: Callable[[], Awaitable[object]], pause_s: float) -> None:
     while True:
         try:
-            await tell_expiring(database)
+            await work()
         except DatabaseUnavailable as error:
-            log.info("expiry_not_watched", because=error.message)
-        await asyncio.sleep(LOOK_EVERY_S)
+            log.info("upkeep_put_off", what=what, because=error.message)
+        except Exception:
+            log.exception("upkeep_hit_a_bug", what=what)  # the next round may do better; none would be worse
+        await asyncio.sleep(pause_s)
