@@ -11,7 +11,7 @@ import structlog
 from attrs import frozen
 
 from common.discovery import Discovery
-from common.errors import DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
+from common.errors import Busy, DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
 from common.rpc.commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, HostFacts, Mark
 from regiond.db.pool import Database
@@ -72,11 +72,14 @@ class Refresher:
         self._restore = restore
 
     async def refresh(self, host_id: int) -> None:
-        """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before."""
+        """A whole refresh on its own: look, take in. Raises what the host or the way to it raised, recorded before.
+
+        Busy when others changed the same rows again and again: that says nothing of the host, and nothing is recorded.
+        """
         look = await self.look(host_id)
         try:
             await self._database.in_transaction(lambda db: self.take_in(db, host_id, look))
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, Busy):
             raise
         except InnkeeperError as error:
             await self._keep(host_id, error)
