@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from attrs import field, frozen
 
@@ -187,7 +186,3 @@ def check_reserve(change: HostChange, host: HostView) -> None:
     }
     if wrong:
         raise InvalidRequest.of(wrong)
-
-
-ParametersView = dict[str, str]
-Explanation = dict[str, Any]

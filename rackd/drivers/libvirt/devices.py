@@ -61,10 +61,6 @@ def is_function(card: str) -> bool:
     return parse(card, "a PCI device").find("capability/capability[@type='phys_function']") is not None
 
 
-def interface_name(interface: str) -> str:
-    return text_at(parse(interface, "a network device"), "capability/interface")
-
-
 def ports_of(devices: Devices) -> tuple[Port, ...]:
     """By name. Virtual functions are none: guests take them away and give them back."""
     cards = {name: parse(xml, "a PCI device") for name, xml in devices.cards.items()}

@@ -126,10 +126,6 @@ def _member(told: Json) -> ClusterMember:
     return ClusterMember(name=str(told["server_name"]), address=address, online=told.get("status") != "Offline")
 
 
-def _threads(resources: Json) -> Iterable[Json]:
-    return (thread for core in _cores(resources) for thread in core)
-
-
 def _cores(resources: Json) -> Iterable[list[Json]]:
     """The threads of each core that are online."""
     for socket in resources["cpu"].get("sockets") or ():
