@@ -7,13 +7,13 @@ stand in the way: the DHCP server that hands them out is the one that is told of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, WrongState
 from common.values import NicAddress
 from regiond.networks import address_store, store
 from regiond.networks.model import Address, IpRange, Subnet
+from regiond.networks.room import checked_address
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -40,13 +40,7 @@ async def check(db: Db, ip: str, *, machine_id: int | None = None) -> Subnet:
 
 def parse(ip: str) -> Address:
     """Raises InvalidRequest under `interfaces`."""
-    try:
-        address = ip_address(ip.strip())
-    except ValueError as error:
-        raise _refused(f"{ip!r} is no IP address.") from error
-    if getattr(address, "scope_id", None):
-        raise _refused(f"{ip!r} has a zone, which is only known on one host.")
-    return address
+    return checked_address(FIELD, ip)
 
 
 async def claim(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int) -> None:

@@ -154,6 +154,16 @@ async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
         raise InvalidRequest.of({"space": [NO_CHOICE]}) from None
 
 
+async def chosen_vlan(db: Db, id_text: str) -> Vlan:
+    """The one with that id. Raises InvalidRequest under `vlan`."""
+    given = id_text.strip()
+    ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
+    found = await store.vlans(db, ids=ids)
+    if not found:
+        raise InvalidRequest.of({"vlan": [NO_CHOICE]})
+    return found[0]
+
+
 def _check_vlan(change: VlanChange) -> None:
     wrong: dict[str, list[str]] = {}
     if change.vid is not None and not 0 <= change.vid <= HIGHEST_VID:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
-from regiond.networks import interface_store, store
-from regiond.networks.fabrics import NO_CHOICE
-from regiond.networks.model import HostInterface, Vlan
+from regiond.networks import interface_store
+from regiond.networks.fabrics import chosen_vlan
+from regiond.networks.model import HostInterface
 from regiond.networks.room import LONGEST_NAME, Room, askable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Interfaces(Room):
         async with self.changing(caller) as db:
             interface = await _find(db, interface_id)
             if vlan is not None:
-                chosen = None if vlan == "" else await _chosen(db, vlan)
+                chosen = None if vlan == "" else await chosen_vlan(db, vlan)
                 await interface_store.choose_vlan(db, interface.id, chosen.id if chosen else None)
             if tags is not None:
                 await interface_store.set_tags(db, interface.id, tags)
@@ -50,15 +50,6 @@ async def _find(db: Db, interface_id: int) -> HostInterface:
     found = await interface_store.interfaces(db, interface_id=interface_id)
     if not found:
         raise NotFound(f"There is no interface with id {interface_id}.")
-    return found[0]
-
-
-async def _chosen(db: Db, vlan: str) -> Vlan:
-    given = vlan.strip()
-    ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
-    found = await store.vlans(db, ids=ids)
-    if not found:
-        raise InvalidRequest.of({"vlan": [NO_CHOICE]})
     return found[0]
 
 

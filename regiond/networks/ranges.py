@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
@@ -11,7 +10,7 @@ from regiond.events.service import Events
 from regiond.networks import address_store
 from regiond.networks.fabrics import NO_CHOICE
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
-from regiond.networks.room import Room, check_text, find_subnet
+from regiond.networks.room import Room, check_text, checked_address, find_subnet
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -39,7 +38,7 @@ class Ranges(Room):
         check_text(comment=comment)
         if type not in TYPES:
             raise InvalidRequest.of({"type": [f"{type!r} is not one of {', '.join(TYPES)}."]})
-        start, end = _address("start_ip", start_ip), _address("end_ip", end_ip)
+        start, end = checked_address("start_ip", start_ip), checked_address("end_ip", end_ip)
         async with self.changing(caller) as db:
             of = await _chosen_subnet(db, subnet, start)
             await _check(db, of, type, start, end)
@@ -54,8 +53,8 @@ class Ranges(Room):
         check_text(comment=change.comment)
         async with self.changing(caller) as db:
             was = await _find(db, range_id)
-            start = was.start_ip if change.start_ip is None else _address("start_ip", change.start_ip)
-            end = was.end_ip if change.end_ip is None else _address("end_ip", change.end_ip)
+            start = was.start_ip if change.start_ip is None else checked_address("start_ip", change.start_ip)
+            end = was.end_ip if change.end_ip is None else checked_address("end_ip", change.end_ip)
             if (start, end) != (was.start_ip, was.end_ip):
                 if was.learned:
                     raise InvalidRequest(f"{_learned(was)}: change the DHCP server there.")
@@ -127,10 +126,3 @@ def _about(found: IpRange) -> str:
 
 def _learned(found: IpRange) -> str:
     return f"The range {found.start_ip}-{found.end_ip} of {found.subnet.cidr} was learned from hosts"
-
-
-def _address(field: str, text: str) -> Address:
-    try:
-        return ip_address(text.strip())
-    except ValueError as error:
-        raise InvalidRequest.of({field: [f"{text!r} is no IP address."]}) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -13,7 +14,7 @@ from common.errors import Busy, InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.networks import store
-from regiond.networks.model import Fabric, Space, Subnet, Vlan
+from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -123,6 +124,17 @@ def _wrong_name(name: str, free: bool) -> str | None:
 
 def _wrong_text(text: str) -> str | None:
     return "The NUL character is not allowed." if "\0" in text else None
+
+
+def checked_address(field: str, text: str) -> Address:
+    """Raises InvalidRequest under `field`, also for an address with a zone."""
+    try:
+        address = ip_address(text.strip())
+    except ValueError as error:
+        raise InvalidRequest.of({field: [f"{text!r} is no IP address."]}) from error
+    if getattr(address, "scope_id", None):
+        raise InvalidRequest.of({field: [f"{text!r} has a zone, which is only known on one host."]})
+    return address
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
 from regiond.networks import address_store, change_store, interface_store, store
-from regiond.networks.fabrics import NO_CHOICE, chosen_space_id
+from regiond.networks.fabrics import NO_CHOICE, chosen_space_id, chosen_vlan
 from regiond.networks.model import (
     DEFAULT_FABRIC_ID,
     Address,
@@ -19,7 +19,7 @@ from regiond.networks.model import (
     UsedAddress,
     Vlan,
 )
-from regiond.networks.room import Room, check_text, find_fabric, find_subnet, unique
+from regiond.networks.room import Room, check_text, checked_address, find_fabric, find_subnet, unique
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -91,7 +91,7 @@ async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:
         await _check_room(db, subnet, cidr)
     gateway_ip = _gateway(subnet, change, cidr)
     given = change.dns_servers
-    dns_servers = subnet.dns_servers if given is None else tuple(_address("dns_servers", one) for one in given)
+    dns_servers = subnet.dns_servers if given is None else tuple(checked_address("dns_servers", one) for one in given)
     with unique("cidr", f"There is a subnet {cidr} already."):
         await change_store.update_subnet(
             db,
@@ -118,12 +118,7 @@ async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:
 async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
     """The VLAN with id `vlan`, or else VLAN `vid` (untagged, if not given) of `fabric`, or else of `fabric_id`."""
     if change.vlan is not None:
-        given = change.vlan.strip()
-        ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
-        found = await store.vlans(db, ids=ids)
-        if not found:
-            raise InvalidRequest.of({"vlan": [NO_CHOICE]})
-        return found[0]
+        return await chosen_vlan(db, change.vlan)
     if change.fabric is not None:
         try:
             fabric_id = (await find_fabric(db, change.fabric)).id
@@ -161,7 +156,7 @@ def _new_name(subnet: Subnet, change: SubnetChange, cidr: Network) -> str:
 def _gateway(subnet: Subnet, change: SubnetChange, cidr: Network) -> Address | None:
     gateway_ip = subnet.gateway_ip
     if change.gateway_ip is not None:
-        gateway_ip = _address("gateway_ip", change.gateway_ip) if change.gateway_ip else None
+        gateway_ip = checked_address("gateway_ip", change.gateway_ip) if change.gateway_ip else None
     if gateway_ip is not None and gateway_ip not in cidr and not (gateway_ip.version == 6 and gateway_ip.is_link_local):
         raise InvalidRequest.of({"gateway_ip": [f"{gateway_ip} is not in {cidr}."]})
     return gateway_ip
@@ -180,16 +175,6 @@ def _cidr(text: str | None) -> Network:
         return ip_network(text.strip())
     except ValueError as error:
         raise InvalidRequest.of({"cidr": [f"{text!r} is no network such as 10.1.0.0/24: {error}."]}) from error
-
-
-def _address(field: str, text: str) -> Address:
-    try:
-        address = ip_address(text.strip())
-    except ValueError as error:
-        raise InvalidRequest.of({field: [f"{text!r} is no IP address."]}) from error
-    if getattr(address, "scope_id", None):
-        raise InvalidRequest.of({field: [f"{text!r} has a zone, which is only known on one host."]})
-    return address
 
 
 def _named(claims: tuple[address_store.Claim, ...]) -> str:

@@ -130,6 +130,7 @@ REFUSED: list[tuple[str, dict[str, str], int, str]] = [
     ("spaces/", {"name": "undefined"}, 400, "has no space"),
     ("ipranges/", {"type": "reserved", "start_ip": "172.16.0.1", "end_ip": "172.16.0.9"}, 400, "No subnet holds"),
     ("ipranges/", {"type": "reserved", "start_ip": "x", "end_ip": "y"}, 400, "no IP address"),
+    ("ipranges/", {"type": "reserved", "start_ip": "fd00::1%eth0", "end_ip": "fd00::9"}, 400, "has a zone"),
     ("machines/nothing/?op=power_on", {}, 404, ""),
     ("operations/9999/?op=cancel", {}, 404, ""),
     ("account/?op=delete_authorisation_token", {"token_key": "nothing"}, 404, ""),
