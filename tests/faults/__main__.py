@@ -1,17 +1,18 @@
 """The crash matrix: every operation, met at each of its points by each victim.
 
-Tried in one process, on simulated hosts; what was green before is not tried again. The page
+Tried in several processes, on simulated hosts; what was green before is not tried again. The page
 docs/explanation/faults.md is written from the results of all, unless only some were asked for.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from innkeeper.running import run as run_with_reactor  # it installs the reactor, so it comes first
@@ -22,6 +23,7 @@ from tests.faults.matrix.page import PAGE, text
 from tests.faults.matrix.results import Results
 from tests.faults.matrix.table import every_point, mark, summary
 
+JOBS = 2 * (os.cpu_count() or 1)  # a cell mostly waits
 RESULTS = Path(__file__).parents[2] / "var" / "faults" / "results.jsonl"
 
 
@@ -30,6 +32,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="BEGINNING", help="cells whose name begins so")
     parser.add_argument("--seed", type=int, default=1, help="decides the order")
     parser.add_argument("--again", action="store_true", help="forget all results")
+    parser.add_argument(
+        "--jobs", type=int, default=JOBS, metavar="N", help="so many processes at most try cells; 1: this one"
+    )
     parser.add_argument("--real", action="store_true", help="the sample on real processes and in the lab, instead")
     long.add_to(parser)
     asked = parser.parse_args()
@@ -53,16 +58,17 @@ def _here(results: Results, asked: argparse.Namespace) -> tuple[list[str], int]:
     names: list[str] = []
 
     async def run() -> int:
-        from common.logging import configure_logging  # these come after the reactor
+        from tests.faults.matrix.children import on_processes  # these come after the reactor
         from tests.faults.matrix.databases import Databases, server
         from tests.faults.matrix.running import Wanted, run
+        from tests.faults.output import errors_only
 
-        configure_logging(level="error")
-        logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # it tells of each connection that it fails to make
+        errors_only()
         with server() as dsn, tempfile.TemporaryDirectory(prefix="innkeeper-faults-") as made:
             tried = run(
                 await Databases.on(dsn), Path(made), wanted=Wanted(tuple(asked.only)), seed=asked.seed,
                 done=results.done(real=False), planned=names,
+                elsewhere=partial(on_processes, jobs=asked.jobs) if asked.jobs > 1 else None,
             )  # fmt: skip
             try:
                 async for result in tried:

@@ -20,7 +20,8 @@ _HEAD = """\
 
 *Written by `./dev faults` from its results; do not edit.*
 
-    ./dev faults                          # every cell, in one process, on simulated hosts
+    ./dev faults                          # every cell, on simulated hosts, with region and rack in one process
+    ./dev faults --jobs 8                 # in so many processes at once, each with its own region, rack and database
     ./dev faults --only compose           # those whose name begins so; may be repeated
     ./dev faults --real                   # the sample on real processes, and on real LXD and libvirt of the lab
     ./dev faults --again --seed 7         # forget what was tried before; another order

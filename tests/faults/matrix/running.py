@@ -1,9 +1,9 @@
-"""Many cells, one after the other, in an order that the seed decides."""
+"""Many cells, in an order that the seed decides: one after the other, or as whoever tries them elsewhere likes."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -49,6 +49,7 @@ class Wanted:
 
 
 ALL = Wanted()
+Elsewhere = Callable[[Sequence[Cell]], AsyncIterator[CellResult]]
 
 
 @define(eq=False)
@@ -87,11 +88,13 @@ async def run(
     seed: int = 0,
     done: Collection[str] = (),
     planned: list[str] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[CellResult]:
     """The result of every wanted cell but those in `done`: first those that cannot be tried, with the reason.
 
-    `planned` gets the names of all that were wanted, in the order of the scenarios and their points. In the end it
-    raises AssertionError for the scenarios that go wrong even without a fault: their points are not known.
+    `planned` gets the names of all that were wanted, in the order of the scenarios and their points. `elsewhere` tries
+    the cells, when it is given; otherwise they are tried here. In the end it raises AssertionError for the scenarios
+    that go wrong even without a fault: their points are not known.
     """
     with seams() as watched, newcomers(watched):
         inns = Inns(databases, folder, watched)
@@ -108,8 +111,10 @@ async def run(
             for result in skipped:
                 yield result
             random.Random(seed).shuffle(todo)  # noqa: S311  # repeatable, guards nothing
-            for cell in todo:
-                yield await _try(inns, cell)
+            if elsewhere is not None:
+                await inns.leave()
+            async for result in _here(inns, todo) if elsewhere is None else elsewhere(todo):
+                yield result
             if broken:
                 raise AssertionError("\n".join(broken))
         finally:
@@ -132,7 +137,12 @@ async def _cells(inns: Inns, wanted: Wanted, broken: list[str]) -> AsyncIterator
                 yield cell, why_not
 
 
-async def _try(inns: Inns, cell: Cell) -> CellResult:
+async def _here(inns: Inns, cells: Sequence[Cell]) -> AsyncIterator[CellResult]:
+    for cell in cells:
+        yield await try_in(inns, cell)
+
+
+async def try_in(inns: Inns, cell: Cell) -> CellResult:
     """What breaks the trial itself is a fault of the cell too: the next one has a new inn."""
     try:
         result = await try_cell(await inns.get(), SCENARIOS[cell.kind], cell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 
 from innkeeper.running import run  # it installs the reactor, so it comes first
@@ -25,6 +24,7 @@ def main() -> int:
 async def _main(asked: argparse.Namespace) -> int:
     from common.wire import to_plain
     from tests.faults.cells import Cell
+    from tests.faults.output import results_alone
     from tests.faults.real import running
 
     def wanted(cell: Cell) -> bool:
@@ -35,12 +35,11 @@ async def _main(asked: argparse.Namespace) -> int:
             if wanted(cell):
                 sys.stdout.write(f"{cell.name}\n")
         return 0
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the daemons say is no result
     red = False
-    async for result in running.results(wanted, asked.seed):
-        red = red or bool(result.faults)
-        out.write(json.dumps(to_plain(result)) + "\n")
+    with results_alone() as out:
+        async for result in running.results(wanted, asked.seed):
+            red = red or bool(result.faults)
+            out.write(json.dumps(to_plain(result)) + "\n")
     return 1 if red else 0
 
 
