@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest
+from regiond.field_words import REQUIRED, at_least, at_most, no_choice
 
 Submitted = Mapping[str, Sequence[object]]
 Values = dict[str, Any]
@@ -22,7 +23,6 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,40}(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "off", "f", "n", "none"})
-REQUIRED = "This field is required."
 LARGEST = 2**31 - 1
 LONGEST_KEY = 255
 
@@ -118,18 +118,6 @@ def plain_text(value: object) -> str:
     except UnicodeEncodeError:
         raise Refused("This is not valid Unicode text.") from None
     return value
-
-
-def no_choice(value: str) -> str:
-    return f"Select a valid choice. {value} is not one of the available choices."
-
-
-def at_most(limit: int | float) -> str:
-    return f"Ensure this value is less than or equal to {limit}."
-
-
-def at_least(limit: int | float) -> str:
-    return f"Ensure this value is greater than or equal to {limit}."
 
 
 @frozen(kw_only=True)

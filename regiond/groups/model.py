@@ -8,6 +8,7 @@ from typing import get_args
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from regiond.field_words import REQUIRED, no_choice
 from regiond.placement.place import Strategy
 
 DEFAULT_ZONE_ID = 1
@@ -50,13 +51,12 @@ def check_group(name: str | None, description: str | None) -> None:
 def check_strategy(strategy: str | None) -> None:
     """Raises InvalidRequest; empty means the region's own, None a field that was not given."""
     if strategy and strategy not in get_args(Strategy):
-        message = f"Select a valid choice. {strategy} is not one of the available choices."
-        raise InvalidRequest.of({"strategy": [message]})
+        raise InvalidRequest.of({"strategy": [no_choice(strategy)]})
 
 
 def _wrong_name(name: str) -> str | None:
     if not name:
-        return "This field is required."
+        return REQUIRED
     if len(name) > LONGEST_NAME:
         return f"At most {LONGEST_NAME} characters are allowed, not {len(name)}."
     if not _NAME.fullmatch(name):

@@ -12,13 +12,13 @@ from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.field_words import no_choice
 from regiond.groups import store
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group, check_strategy
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 G = TypeVar("G", Zone, ResourcePool)
 
@@ -46,7 +46,7 @@ class Groups:
         try:
             return (await self.zone(name)).id
         except NotFound:
-            raise InvalidRequest.of({"zone": [NO_CHOICE]}) from None
+            raise InvalidRequest.of({"zone": [no_choice()]}) from None
 
     async def asked_pool_id(self, id_or_name: str | None) -> int | None:
         """The resource pool that a request names in its field `pool`, likewise."""
@@ -60,7 +60,7 @@ class Groups:
         try:
             return await self.pool(id_or_name)
         except NotFound:
-            raise InvalidRequest.of({"pool": [NO_CHOICE]}) from None
+            raise InvalidRequest.of({"pool": [no_choice()]}) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()

@@ -11,6 +11,7 @@ from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkCard
 from common.values import DriverType, HostNetwork, NumaNode, Profile
+from regiond.field_words import at_most
 from regiond.groups.model import ResourcePool, Zone
 
 MASK = "********"  # stands for a secret that is not shown; sent back, it changes nothing
@@ -179,10 +180,6 @@ def check_reserve(change: HostChange, host: HostView) -> None:
         "reserved_cores": (change.reserved_cores, host.total.cores),
         "reserved_memory": (change.reserved_memory_mib, host.total.memory_mib),
     }
-    wrong = {
-        name: [f"Ensure this value is less than or equal to {most}."]
-        for name, (amount, most) in wanted.items()
-        if amount is not None and amount > most
-    }
+    wrong = {name: [at_most(most)] for name, (amount, most) in wanted.items() if amount is not None and amount > most}
     if wrong:
         raise InvalidRequest.of(wrong)

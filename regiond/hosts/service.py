@@ -17,6 +17,7 @@ from regiond.credentials.key_pairs import KeyPairs
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.field_words import no_choice
 from regiond.groups.service import Groups
 from regiond.hosts import addresses, intake_store, store, view_store
 from regiond.hosts.credentialing import Credentialing
@@ -314,8 +315,7 @@ class Hosts:
             return None
         found = await store.storage_pool_id(db, host_id, key_or_name)
         if found is None:
-            message = f"Select a valid choice. {key_or_name} is not one of the available choices."
-            raise InvalidRequest.of({"default_storage_pool": [message]})
+            raise InvalidRequest.of({"default_storage_pool": [no_choice(key_or_name)]})
         return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from common.errors import InvalidRequest
+from regiond.field_words import no_choice
 from regiond.groups.model import ResourcePool, Zone
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
@@ -52,10 +53,6 @@ def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:
 
 
 def _refuse_unknown(**fields: list[str]) -> None:
-    wrong = {
-        field: [f"Select a valid choice. {one} is not one of the available choices." for one in unknown]
-        for field, unknown in fields.items()
-        if unknown
-    }
+    wrong = {field: [no_choice(one) for one in unknown] for field, unknown in fields.items() if unknown}
     if wrong:
         raise InvalidRequest.of(wrong)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest, OutOfCapacity
+from regiond.field_words import at_most, no_choice
 from regiond.placement.cores import ranges
 from regiond.placement.model import HostOffer, Placement, Wish
-
-_MOST = "Ensure this value is less than or equal to {}."
 
 
 def check_bounds(wish: Wish, host: HostOffer) -> None:
@@ -17,10 +16,9 @@ def check_bounds(wish: Wish, host: HostOffer) -> None:
     """
     wrong = {**_wrong_cores(wish, host), **_wrong_pages(wish, host)}
     if wish.memory_mib > (host.memory_mib or 0):
-        wrong["memory"] = [_MOST.format(host.memory_mib)]
+        wrong["memory"] = [at_most(host.memory_mib or 0)]
     if wish.architecture is not None and wish.architecture != host.architecture:
-        message = f"Select a valid choice. {wish.architecture} is not one of the available choices."
-        wrong["architecture"] = [message]
+        wrong["architecture"] = [no_choice(wish.architecture)]
     if wrong:
         raise InvalidRequest.of(wrong)
 
@@ -39,10 +37,10 @@ def _wrong_cores(wish: Wish, host: HostOffer) -> dict[str, list[str]]:
             return {"pinned_cores": [f"{host.name} has no core {', '.join(map(str, beyond))}: it has {ranges(known)}."]}
         most = max(len(node.core_ids) for node in host.nodes)
         if (wish.pins.count or 0) > most:
-            return {"pin_cores": [f"Ensure this value is less than or equal to {most}, the cores of a node."]}
+            return {"pin_cores": [at_most(f"{most}, the cores of a node")]}
     most = host.cores or 0
     field = "cores" if wish.pins is None else "pin_cores" if wish.pins.count is not None else "pinned_cores"
-    return {field: [_MOST.format(most)]} if wish.cores > most else {}
+    return {field: [at_most(most)]} if wish.cores > most else {}
 
 
 def _wrong_pages(wish: Wish, host: HostOffer) -> dict[str, list[str]]:

@@ -10,7 +10,8 @@ from attrs import asdict, evolve
 from common.errors import InvalidRequest, OutOfCapacity
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
-from regiond.groups.service import NO_CHOICE, Groups
+from regiond.field_words import no_choice
+from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.machines import store
 from regiond.machines.asked_hosts import host_filter
@@ -195,7 +196,7 @@ class Composer:
         for known in await self._groups.zones():
             if zone in (str(known.id), known.name):
                 return known.id
-        raise InvalidRequest.of({"zone": [NO_CHOICE]})
+        raise InvalidRequest.of({"zone": [no_choice()]})
 
     @property
     def has_racks(self) -> bool:

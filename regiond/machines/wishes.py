@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from common.errors import InvalidRequest
+from regiond.field_words import at_least, at_most
 from regiond.machines.model import ComposeRequest
 from regiond.networks import addresses, naming
 from regiond.placement.interface_text import parse_interfaces
@@ -103,8 +104,8 @@ def _out_of_bounds(request: ComposeRequest) -> dict[str, list[str]]:
 
 def _outside(value: int, least: int) -> str | None:
     if value < least:
-        return f"Ensure this value is greater than or equal to {least}."
-    return f"Ensure this value is less than or equal to {LARGEST}." if value > LARGEST else None
+        return at_least(least)
+    return at_most(LARGEST) if value > LARGEST else None
 
 
 def _wrong_pins(request: ComposeRequest) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from attrs import evolve
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
+from regiond.field_words import REQUIRED, no_choice
 from regiond.networks import change_store, store
 from regiond.networks.model import DEFAULT_FABRIC_ID, NO_SPACE, Fabric, Vlan, VlanChange
 from regiond.networks.room import Room, check_text, find_fabric, find_space, find_vlan, unique
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 HIGHEST_VID = 4094
 SMALLEST_MTU, LARGEST_MTU = 552, 65535
-NO_CHOICE = "Select a valid choice. That choice is not one of the available choices."
 
 
 class Fabrics(Room):
@@ -86,7 +86,7 @@ class Fabrics(Room):
         caller.require_admin()
         _check_vlan(change)
         if change.vid is None:
-            raise InvalidRequest.of({"vid": ["This field is required."]})
+            raise InvalidRequest.of({"vid": [REQUIRED]})
         async with self.changing(caller) as db:
             into = await find_fabric(db, fabric)
             with unique("vid", f"The fabric {into.name!r} has a VLAN {change.vid} already."):
@@ -141,7 +141,7 @@ async def _chosen_fabric(db: Db, id_or_name: str) -> Fabric:
     try:
         return await find_fabric(db, id_or_name)
     except NotFound:
-        raise InvalidRequest.of({"fabric": [NO_CHOICE]}) from None
+        raise InvalidRequest.of({"fabric": [no_choice()]}) from None
 
 
 async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
@@ -151,7 +151,7 @@ async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
     try:
         return (await find_space(db, id_or_name)).id
     except NotFound:
-        raise InvalidRequest.of({"space": [NO_CHOICE]}) from None
+        raise InvalidRequest.of({"space": [no_choice()]}) from None
 
 
 async def chosen_vlan(db: Db, id_text: str) -> Vlan:
@@ -160,7 +160,7 @@ async def chosen_vlan(db: Db, id_text: str) -> Vlan:
     ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
     found = await store.vlans(db, ids=ids)
     if not found:
-        raise InvalidRequest.of({"vlan": [NO_CHOICE]})
+        raise InvalidRequest.of({"vlan": [no_choice()]})
     return found[0]
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
+from regiond.field_words import no_choice
 from regiond.networks import address_store
-from regiond.networks.fabrics import NO_CHOICE
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
 from regiond.networks.room import Room, check_text, checked_address, find_subnet
 
@@ -96,7 +96,7 @@ async def _chosen_subnet(db: Db, id_or_name: str | None, start: Address) -> Subn
     try:
         return await find_subnet(db, id_or_name)
     except NotFound:
-        raise InvalidRequest.of({"subnet": [NO_CHOICE]}) from None
+        raise InvalidRequest.of({"subnet": [no_choice()]}) from None
 
 
 async def _check(

@@ -13,6 +13,7 @@ import asyncpg
 from common.errors import Busy, InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.db.pool import Database
+from regiond.field_words import REQUIRED
 from regiond.networks import store
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
 
@@ -112,7 +113,7 @@ def check_text(*, free_name: bool = False, **texts: str | None) -> None:
 
 def _wrong_name(name: str, free: bool) -> str | None:
     if not name:
-        return "This field is required."
+        return REQUIRED
     if len(name) > LONGEST_NAME:
         return f"At most {LONGEST_NAME} characters are allowed, not {len(name)}."
     if free:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from common.errors import InvalidRequest, NotFound
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
+from regiond.field_words import REQUIRED, no_choice
 from regiond.networks import address_store, change_store, interface_store, store
-from regiond.networks.fabrics import NO_CHOICE, chosen_space_id, chosen_vlan
+from regiond.networks.fabrics import chosen_space_id, chosen_vlan
 from regiond.networks.model import (
     DEFAULT_FABRIC_ID,
     Address,
@@ -123,7 +124,7 @@ async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
         try:
             fabric_id = (await find_fabric(db, change.fabric)).id
         except NotFound:
-            raise InvalidRequest.of({"fabric": [NO_CHOICE]}) from None
+            raise InvalidRequest.of({"fabric": [no_choice()]}) from None
     vid = change.vid or 0
     vlans = await store.vlans(db, fabric_ids=[fabric_id])
     for vlan in vlans:
@@ -170,7 +171,7 @@ def _check(change: SubnetChange) -> None:
 
 def _cidr(text: str | None) -> Network:
     if not text:
-        raise InvalidRequest.of({"cidr": ["This field is required."]})
+        raise InvalidRequest.of({"cidr": [REQUIRED]})
     try:
         return ip_network(text.strip())
     except ValueError as error:

@@ -18,14 +18,12 @@ from regiond.api.fields import (
     IntegerList,
     Text,
     Values,
-    at_most,
-    no_choice,
 )
+from regiond.field_words import at_most, no_choice
 from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.machines.model import ComposeRequest
 from regiond.machines.wishes import problems_of
 
-_NO_OBJECT = "Select a valid choice. That choice is not one of the available choices."
 _PEM = Text(longest=64 * 1024, blank=None)
 _RATIO = Float(least=0.0, most=10.0)
 _GROUP = Text(longest=256, blank=None)
@@ -182,7 +180,7 @@ def check_compose(host: HostView, values: Values) -> None:
     """
     wrong = {**_out_of_bounds(host, values), **problems_of(compute_of(values))}
     if values["domain"] not in {None, str(DOMAIN_ID), DOMAIN_NAME}:
-        wrong["domain"] = [_NO_OBJECT]
+        wrong["domain"] = [no_choice()]
     if wrong:
         raise InvalidRequest.of(wrong)
 

@@ -9,10 +9,11 @@ from regiond.api import machine_shapes, schemas
 from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME
 from regiond.api.encoding.machines import encode_machine
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
-from regiond.api.fields import Field, Text, TextList, no_choice
+from regiond.api.fields import Field, Text, TextList
 from regiond.api.replies import Reply, json_reply, list_reply
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.waiting import when_done
+from regiond.field_words import no_choice
 from regiond.machines.life import MachineState
 from regiond.machines.model import MachineChange, MachineFilter, MachineView
 from regiond.operations.model import Operation
