@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from common.values import HIGHEST_VID
+
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")  # never a path, never hidden
 MOST = 64  # of each list
 
@@ -61,8 +63,8 @@ class SimulatedNetwork:
         if found is None or not NAME.match(found["name"]):
             raise ValueError("is not NAME:CIDR:VID such as dmz:10.1.0.0/24:100")
         vid = int(found["vid"] or 0)
-        if vid > 4094:
-            raise ValueError("has a VID that is not between 0 and 4094")
+        if vid > HIGHEST_VID:
+            raise ValueError(f"has a VID that is not between 0 and {HIGHEST_VID}")
         try:
             return cls(name=found["name"], cidr=str(ip_network(found["cidr"])), vid=vid)
         except ValueError as error:

@@ -15,6 +15,8 @@ from attrs.validators import ge, max_len, min_len
 
 from common.hardware import Gpu, NetworkCard
 
+HIGHEST_VID = 4094  # of the tags of VLANs; 0 says that a frame has none
+
 
 class DriverType(StrEnum):
     """How a host is spoken to. The API calls libvirt `virsh`, as MAAS did; this is that word."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound
+from common.values import HIGHEST_VID
 from regiond.accounts.model import Caller
 from regiond.events.service import Events
 from regiond.field_words import REQUIRED, no_choice
@@ -17,7 +18,6 @@ from regiond.networks.room import Room, check_text, find_fabric, find_space, fin
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-HIGHEST_VID = 4094
 SMALLEST_MTU, LARGEST_MTU = 552, 65535
 
 

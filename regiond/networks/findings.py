@@ -8,11 +8,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 from attrs import evolve, frozen
 
 from common.hardware import NetworkCard
-from common.values import HostFacts, HostNetwork, NicKind
+from common.values import HIGHEST_VID, HostFacts, HostNetwork, NicKind
 from regiond.networks.model import Address, Network
 from regiond.networks.words import interface_type
 
-HIGHEST_VID = 4094
 _FASTEST_MBPS = 2**31 - 1
 
 Key = tuple[str, str]  # kind and name: what an interface of one host is known by

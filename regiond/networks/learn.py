@@ -19,7 +19,7 @@ async def learn(db: Db, host_id: int, facts: HostFacts) -> None:
     """Write what the look teaches; nothing new takes two queries and no lock.
 
     What is new is decided again under the lock of all networks, so that two looks at once make one subnet of one CIDR.
-    It is held until the transaction ends: call this last of what locks anything.
+    It is held until the transaction ends, and all others who learn wait for that: call this late in it.
     """
     found = found_in(facts)
     cidrs = {cidr for one in found for cidr, _ in one.interface.links}

@@ -10,13 +10,13 @@ from typing import Literal
 
 from attrs import frozen
 
+from common.values import HIGHEST_VID
 from regiond.networks.model import NO_SPACE, Network
 from regiond.placement.model import Condition, NicWish
 
 Of = Literal["fabric", "space", "vlan", "subnet"]
 
 MAX_ID = 2**31 - 1
-MAX_VID = 4094
 UNTAGGED = "untagged"
 
 _MAX_PREFIXES = 3  # `subnet=vlan:fabric:name:x`; more only goes round in circles
@@ -98,9 +98,9 @@ def vid(text: str) -> str:
     if text == UNTAGGED:
         return "0"
     try:
-        return number(text, MAX_VID)
+        return number(text, HIGHEST_VID)
     except ValueError:
-        raise ValueError(f"is no VID: 0 to {MAX_VID}, or {UNTAGGED}") from None
+        raise ValueError(f"is no VID: 0 to {HIGHEST_VID}, or {UNTAGGED}") from None
 
 
 def names_in(nics: Iterable[NicWish]) -> tuple[NamedNetwork, ...]:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from attrs import frozen
 
 from common.errors import InvalidRequest, Unsupported
-from common.values import NicKind, NicSpec
+from common.values import HIGHEST_VID, NicKind, NicSpec
 from rackd.drivers.libvirt.trees import Element
 
 MACVLAN_MODES = ("bridge", "vepa", "private", "passthrough")
@@ -44,8 +44,8 @@ def check_nic(nic: NicSpec) -> None:
         raise InvalidRequest(f"{nic.source!r} cannot be what the card {nic.name!r} is attached to.")
     if nic.kind is NicKind.MACVLAN and mode_of(nic) not in MACVLAN_MODES:
         raise InvalidRequest(f"{nic.macvlan_mode!r} is no mode of a macvlan card: {', '.join(MACVLAN_MODES)}.")
-    if nic.vid is not None and not 0 <= nic.vid <= 4094:
-        raise InvalidRequest(f"{nic.vid} is no VLAN tag: 1 to 4094, or 0 for none.")
+    if nic.vid is not None and not 0 <= nic.vid <= HIGHEST_VID:
+        raise InvalidRequest(f"{nic.vid} is no VLAN tag: 1 to {HIGHEST_VID}, or 0 for none.")
     if nic.vid and nic.kind is not NicKind.SRIOV:
         raise Unsupported(f"libvirt tags the frames of virtual functions only, so not those of {nic.name!r}.")
 

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from common.values import HIGHEST_VID
+
 Json = Mapping[str, Any]
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _FAMILIES = ("ipv4", "ipv6")
 _VLAN_NAME = re.compile(r"(?P<parent>.+)\.(?P<vid>[0-9]{1,4})", re.ASCII)
-LAST_VID = 4094
 
 
 def addresses_of(config: Json) -> tuple[str, ...]:
@@ -117,7 +118,7 @@ def names_in(state: Json, part: str, key: str) -> frozenset[str]:
 def _vid(told: Any) -> int | None:
     text = str(told) if isinstance(told, int | str) and not isinstance(told, bool) else ""
     found = int(text) if text.isascii() and text.isdecimal() else None
-    return found if found is not None and found <= LAST_VID else None
+    return found if found is not None and found <= HIGHEST_VID else None
 
 
 def _interface(text: Any) -> Interface | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.values import HIGHEST_VID
 from regiond.api import network_shapes, schemas
 from regiond.api.encoding.networks import (
     encode_free,
@@ -25,7 +26,11 @@ _COMMON = (
     Field(name="name", kind=NAME, doc="What to call it. A new one is named after its CIDR unless told."),
     Field(name="vlan", kind=NAME, doc="The VLAN that it is on, by id. A new one is on the default one unless told."),
     Field(name="fabric", kind=NAME, doc="A fabric, by id or name: with `vid` another way to name the VLAN."),
-    Field(name="vid", kind=Integer(least=0, most=4094), doc="The tag of the VLAN in `fabric`, or in the default one."),
+    Field(
+        name="vid",
+        kind=Integer(least=0, most=HIGHEST_VID),
+        doc="The tag of the VLAN in `fabric`, or in the default one.",
+    ),
     SPACE,
     Field(name="gateway_ip", kind=Text(longest=64), doc="Through what others are reached. Empty: nothing."),
     Field(name="dns_servers", kind=TextList(commas=True), doc="Addresses, separated by commas or blanks."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import InvalidRequest, NotFound
+from common.values import HIGHEST_VID
 from regiond.api import network_shapes, schemas
 from regiond.api.encoding.networks import encode_vlan
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
@@ -15,7 +16,7 @@ from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
 from regiond.api.services import Services
 from regiond.networks.model import NO_SPACE, Fabric, Vlan, VlanChange
 
-_VID = Integer(least=0, most=4094)
+_VID = Integer(least=0, most=HIGHEST_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
     Field(name="name", kind=NAME, doc="What to call it."),
