@@ -6,10 +6,11 @@ pylxd's own event client verifies no certificate, so this is another library, on
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlencode, urlsplit
 
 import structlog
@@ -19,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from common.errors import HostUnreachable, InnkeeperError, NotTrusted
 from common.values import GuestChange, GuestEvent, PowerState
 from rackd.drivers.lxd.client import Client
+from rackd.drivers.lxd.shared_tls import SharedTls
 from rackd.drivers.lxd.survey import Place
 from rackd.drivers.lxd.tls import CONNECT_S
 
@@ -63,6 +65,13 @@ def change_of(event: Mapping[str, Any], place: Place) -> GuestChange | None:
     return GuestChange(event=_KINDS[verb], guest_name=name) if verb in _KINDS else None
 
 
+class _Stream(ClientConnection):
+    """It has one thread that reads and others that write, from the request for the events on."""
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(cast("socket.socket", SharedTls(sock)), *arguments, **options)
+
+
 def listen(client: Client, place: Place) -> ClientConnection:
     """An open stream of this project's events. HostUnreachable, PeerChanged or NotTrusted."""
     query = urlencode({"type": "lifecycle", "project": place.project})
@@ -78,6 +87,7 @@ def listen(client: Client, place: Place) -> ClientConnection:
             ping_timeout=SIGNS_OF_LIFE_S,
             close_timeout=1.0,
             max_size=LONGEST_EVENT_BYTES,
+            create_connection=_Stream,
             legacy=True,  # a connection that outlives this function
         )
     except InvalidStatus as error:
