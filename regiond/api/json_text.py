@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
@@ -31,7 +32,14 @@ def _object(value: Mapping[str, Any], pad: str) -> str:
     if not value:
         return "{}"
     inner = pad + _STEP
-    members = [f"{quoted(name)}: {_text(member, inner)}" for name, member in value.items()]
+    return _frame(tuple(value), pad) % tuple([_text(member, inner) for member in value.values()])
+
+
+@lru_cache(maxsize=256)  # the objects of a list have the same keys, hundreds of times
+def _frame(names: tuple[str, ...], pad: str) -> str:
+    """An object with these keys, and `%s` in place of each member."""
+    inner = pad + _STEP
+    members = [f"{quoted(name)}: ".replace("%", "%%") + "%s" for name in names]
     return f"{{{inner}{f',{inner}'.join(members)}{pad}}}"
 
 

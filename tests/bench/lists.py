@@ -36,7 +36,10 @@ def _pods(number: int) -> str:
 
 
 def _hosts() -> tuple[str, ...]:
-    """Pages of the machines of a few hosts: the first, and those that begin at each of them."""
+    """Pages of the machines of a few hosts: the first, and those that begin at each of them.
+
+    Between two of them, in the order of hostnames, are the machines of many others.
+    """
     path = f"machines/?limit={PAGE}&{_pods(ASKED_HOSTS)}"
     return (path, *(f"{path}&after=vm-{host}-1" for host in range(2, 8)))
 

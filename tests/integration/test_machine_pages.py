@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from attrs import evolve
+
 from regiond.db.pool import Database
 from regiond.machines.life import MachineState
 from regiond.machines.model import MachineFilter
@@ -26,5 +29,38 @@ async def test_pages_follow_each_other_by_host_name_and_hold_what_is_asked_for(d
             assert [machine.hostname for machine in tagged] == [f"vm-2-{number}" for number in (1, 2, 3, 4)]
             ready = await list_machines(db, MachineFilter(states=(MachineState.READY,), hosts=("host-1",), limit=10))
             assert [machine.hostname for machine in ready] == ["vm-1-1", "vm-1-3", "vm-1-4"]
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("hosts", [("host-2", "host-3", "host-3"), ()], ids=["of hosts", "of all"])
+async def test_a_page_keeps_to_every_filter(database_url: str, hosts: tuple[str, ...]) -> None:
+    await prefill(database_url, hosts=3, machines_each=4)
+    wanted = MachineFilter(hosts=hosts, limit=10)
+    database = await Database.open(database_url)
+    try:
+        async with database.connection() as db:
+            await db.execute("""
+                with far as (insert into zone (name) values ('far') returning id),
+                     big as (insert into resource_pool (name) values ('big') returning id),
+                     ann as (insert into account (username) values ('ann') returning id)
+                update machine set zone_id = far.id, pool_id = big.id, owner_id = ann.id, agent_name = 'juju'
+                  from far, big, ann where hostname in ('vm-2-2', 'vm-3-1')
+            """)
+            mac = await db.fetchval("""
+                select mac_address from machine_nic n join machine m on m.id = n.machine_id where hostname = 'vm-3-1'
+            """)
+            for narrower in (
+                evolve(wanted, zones=("far",)),
+                evolve(wanted, pools=("big",)),
+                evolve(wanted, owners=("ann",)),
+                evolve(wanted, agent_names=("juju",)),
+                evolve(wanted, hostnames=("vm-2-2", "vm-3-1")),
+            ):
+                names = [machine.hostname for machine in await list_machines(db, narrower)]
+                assert names == ["vm-2-2", "vm-3-1"], narrower
+            (found,) = await list_machines(db, evolve(wanted, mac_addresses=(mac,), owners=("ann", "bob")))
+            assert (found.hostname, found.zone.name, found.pool.name, found.owner) == ("vm-3-1", "far", "big", "ann")
+            assert await list_machines(db, evolve(wanted, zones=("far",), pools=("default",))) == ()
     finally:
         await database.close()

@@ -39,6 +39,11 @@ def test_it_is_what_the_standard_library_writes(value: Any) -> None:
     assert indented(value) == json.dumps(value, indent=4, allow_nan=False)
 
 
+def test_keys_are_nothing_but_text() -> None:
+    odd = {"%": 1, "%s": "%d", "{}": {"%%": []}, '"\n': None}
+    assert indented([odd, odd]) == json.dumps([odd, odd], indent=4)
+
+
 @settings(max_examples=30)
 @given(st.lists(_VALUES, max_size=4))
 def test_a_list_made_one_item_at_a_time_is_the_same_text(items: list[Any]) -> None:

@@ -19,6 +19,35 @@ _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
 _LINK_MODES = {"dhcp": "dhcp", "static": "static"}
+_NO_GATEWAY = {"gateway_ip": None, "link_id": None}
+# Operating systems, commissioning and addresses are not ours, so these are as on a machine fresh from MAAS. Answers
+# share what is in it: they are written down, and nobody changes them.
+_WHAT_WE_DO_NOT_DO: Mapping[str, Any] = {
+    "osystem": "",
+    "distro_series": "",
+    "hwe_kernel": None,
+    "min_hwe_kernel": None,
+    "disable_ipv4": False,
+    "ephemeral_deploy": False,
+    "enable_hw_sync": False,
+    "is_sync_healthy": False,
+    "swap_size": None,
+    "address_ttl": None,
+    "sync_interval": None,
+    "last_sync": None,
+    "next_sync": None,
+    "current_commissioning_result_id": None,
+    "current_installation_result_id": None,
+    "current_testing_result_id": None,
+    **{f"{test}_status": None for test in MACHINE_TESTS},
+    **{f"{test}_status_name": None for test in MACHINE_TESTS},
+    "default_gateways": {"ipv4": _NO_GATEWAY, "ipv6": _NO_GATEWAY},
+    "bcaches": [],
+    "cache_sets": [],
+    "raids": [],
+    "volume_groups": [],
+    "special_filesystems": [],
+}
 
 
 def encode_power(state: str) -> str:
@@ -32,7 +61,7 @@ def encode_machine(machine: MachineView) -> dict[str, Any]:
         **_condition(machine),
         **_hardware(machine),
         **_placement(machine),
-        **_what_we_do_not_do(),
+        **_WHAT_WE_DO_NOT_DO,
     }
 
 
@@ -111,37 +140,6 @@ def _placement(machine: MachineView) -> dict[str, Any]:
             "__incomplete__": True,
         }
     return {"pod": pod, "parent": parent, "virtualmachine_id": machine.guest_id}
-
-
-def _what_we_do_not_do() -> dict[str, Any]:
-    """Operating systems, commissioning and addresses are not ours, so these are as on a machine fresh from MAAS."""
-    nothing = {"gateway_ip": None, "link_id": None}
-    return {
-        "osystem": "",
-        "distro_series": "",
-        "hwe_kernel": None,
-        "min_hwe_kernel": None,
-        "disable_ipv4": False,
-        "ephemeral_deploy": False,
-        "enable_hw_sync": False,
-        "is_sync_healthy": False,
-        "swap_size": None,
-        "address_ttl": None,
-        "sync_interval": None,
-        "last_sync": None,
-        "next_sync": None,
-        "current_commissioning_result_id": None,
-        "current_installation_result_id": None,
-        "current_testing_result_id": None,
-        **{f"{test}_status": None for test in MACHINE_TESTS},
-        **{f"{test}_status_name": None for test in MACHINE_TESTS},
-        "default_gateways": {"ipv4": dict(nothing), "ipv6": dict(nothing)},
-        "bcaches": [],
-        "cache_sets": [],
-        "raids": [],
-        "volume_groups": [],
-        "special_filesystems": [],
-    }
 
 
 def encode_interface(machine: MachineView, nic: NicView) -> dict[str, Any]:
