@@ -55,10 +55,17 @@ _NEXT_DUE = """
      where state in ('queued', 'running', 'waiting', 'undoing')
 """
 
+# In the order of ids, as whoever else waits for several. None is passed over: it would seem lost.
 _RENEW = """
-    update operation set lease_until = now() + make_interval(secs => $2)
-     where lease_owner = $1 and id = any($3::bigint[]) and state in ('running', 'undoing')
-    returning id
+    with held as (
+        select id from operation
+         where lease_owner = $1 and id = any($3::bigint[]) and state in ('running', 'undoing')
+         order by id
+           for no key update
+    )
+    update operation o set lease_until = now() + make_interval(secs => $2)
+      from held where o.id = held.id
+    returning o.id
 """
 
 # One that somebody has locked is left to the next time, or to its lease: waiting for several could end in a deadlock.

@@ -93,12 +93,19 @@ _CANCEL = """
      where id = $1 and state in ('queued', 'running', 'waiting')
 """
 
+# In the order of ids: two racks that come at once wake the same.
 _WAKE_HOST = """
-    update operation set not_before = now()
-     where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
-       and (state = 'undoing' -- its error says why it is undone, not what it waits for
-            or (state = 'waiting' and error_code in (
-                'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded', 'cancelled')))
+    with waits as (
+        select id from operation
+         where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
+           and (state = 'undoing' -- its error says why it is undone, not what it waits for
+                or (state = 'waiting' and error_code in (
+                    'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded',
+                    'cancelled')))
+         order by id
+           for no key update
+    )
+    update operation o set not_before = now() from waits where o.id = waits.id
 """
 
 _FIND_KEY = "select request_hash, operation_id from idempotency_key where account_id = $1 and key = $2"
