@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "mended": ("mended_at", "kind", "host_name", "name", "mended"),
     "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
     "zones": ("name", "description"),
-    "resource-pools": ("id", "name", "description"),
+    "resource-pools": ("id", "name", "strategy", "description"),
     "users": ("username", "email", "is_superuser"),
     "fabrics": ("id", "name", "class_type", "vlans", "description"),
     "vlans": ("id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"),
