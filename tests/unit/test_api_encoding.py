@@ -13,7 +13,7 @@ from common.discovery import Problem
 from common.values import DriverType
 from regiond.api.catalogue import SERVED
 from regiond.api.encoding.hosts import encode_guest, encode_host
-from regiond.api.encoding.machines import STATUS, drive_name, encode_machine, encode_power
+from regiond.api.encoding.machines import STATUS, encode_machine, encode_power
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.life import MachineState
@@ -248,8 +248,3 @@ def test_amounts_are_whole_numbers() -> None:
     total = encode_host(evolve(HOST, total=Amounts(cores=1, memory_mib=2, storage_bytes=3)))["total"]
     assert all(type(amount) is int for amount in total.values())
     assert len(SERVED) > 20
-
-
-@pytest.mark.parametrize(("index", "name"), [(0, "sda"), (25, "sdz"), (26, "sdaa"), (701, "sdzz"), (702, "sdaaa")])
-def test_disks_are_named_as_linux_names_drives(index: int, name: str) -> None:
-    assert drive_name(index) == name

@@ -14,7 +14,7 @@ from common.errors import InvalidRequest, Unsupported
 from common.marks import seed_name, volume_name
 from common.values import DiskSpec, GuestNic, GuestSpec, Mark, NicAddress, NicKind, NicSpec
 from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.definition import Made, MadeDisk, MadeSeed, Offer, check, device_name, domain_xml, volume_xml
+from rackd.drivers.libvirt.definition import Made, MadeDisk, MadeSeed, Offer, check, domain_xml, volume_xml
 from rackd.drivers.libvirt.devices import pci_address
 from rackd.drivers.libvirt.facts import HostTraits
 from rackd.drivers.libvirt.guests import PoolPaths, guest_of_definition
@@ -280,10 +280,6 @@ def test_other_architectures_have_their_own_console_and_firmware(architecture: s
 def test_volumes_are_sparse_where_the_pool_can(pool_type: str, capacity: int, allocation: int) -> None:
     tree = ET.fromstring(volume_xml(disk(), pool_type))  # noqa: S314  ours
     assert (tree.findtext("capacity"), tree.findtext("allocation")) == (str(capacity), str(allocation))
-
-
-def test_devices_are_named_as_linux_names_them() -> None:
-    assert [device_name(number) for number in (0, 25, 26, 701)] == ["vda", "vdz", "vdaa", "vdzz"]
 
 
 def test_a_disk_in_a_volume_group_is_a_block_device() -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from attrs import field, frozen
 
+from common.drive_names import drive_name
 from common.errors import InvalidRequest, Unsupported
 from common.marks import mark_of_volume
 from common.values import DiskSpec, GuestSpec, Mark
@@ -216,22 +217,12 @@ def _devices(spec: GuestSpec, made: Made, traits: HostTraits, offer: Offer) -> E
     return devices
 
 
-def device_name(number: int) -> str:
-    """vda for 0, vdz for 25, vdaa for 26."""
-    letters = ""
-    number += 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("a") + rest) + letters
-    return f"vd{letters}"
-
-
 def _disk(disk: MadeDisk, number: int, *, boot_order: int) -> Element:
     kind, key = ("block", "dev") if disk.block else ("file", "file")
     element = ET.Element("disk", type=kind, device="disk")
     ET.SubElement(element, "driver", name="qemu", type="raw", discard="unmap")
     ET.SubElement(element, "source", {key: disk.path})
-    ET.SubElement(element, "target", dev=device_name(number), bus="virtio")
+    ET.SubElement(element, "target", dev=drive_name("vd", number), bus="virtio")
     ET.SubElement(element, "serial").text = disk.spec.serial
     ET.SubElement(element, "boot", order=str(boot_order))
     return element

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from attrs import evolve, frozen
 
 from common.discovery import UnusedVolume
+from common.drive_names import drive_name
 from common.values import (
     DiskSpec,
     Guest,
@@ -266,22 +267,12 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
 
 def _disk(row: sqlite3.Row) -> GuestDisk:
     return GuestDisk(
-        device=f"vd{_letters(row['position'])}",
+        device=drive_name("vd", row["position"]),
         size_bytes=row["size_bytes"],
         pool_id=row["pool"],
         volume=row["volume"],
         serial=row["serial"],
     )
-
-
-def _letters(position: int) -> str:
-    """a … z, aa, ab …: how Linux numbers disks."""
-    text = ""
-    position += 1
-    while position:
-        position, letter = divmod(position - 1, 26)
-        text = chr(ord("a") + letter) + text
-    return text
 
 
 def _change(row: sqlite3.Row) -> GuestChange:

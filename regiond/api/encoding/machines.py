@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.drive_names import drive_name
 from common.values import DriverType, PowerState
 from regiond.api.encoding.groups import DOMAIN_NAME, encode_domain, encode_pool, encode_zone
 from regiond.api.encoding.hosts import full_architecture
@@ -169,7 +170,7 @@ def _links(nic: NicView) -> list[dict[str, Any]]:
 
 
 def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
-    name = drive_name(disk.index)
+    name = drive_name("sd", disk.index)
     return {
         "resource_uri": uri("nodes", machine.system_id, "blockdevices", disk.id),
         "id": disk.id,
@@ -194,15 +195,6 @@ def encode_block_device(machine: MachineView, disk: DiskView) -> dict[str, Any]:
         "firmware_version": None,
         "numa_node": None,
     }
-
-
-def drive_name(index: int) -> str:
-    """`sda` for 0, `sdz` for 25, `sdaa` for 26: adopted guests may have many disks."""
-    letters, number = "", index + 1
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("a") + rest) + letters
-    return f"sd{letters}"
 
 
 def _id_path(machine: MachineView, disk: DiskView) -> str | None:
