@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -87,8 +88,9 @@ class Migration:
         return self.sql.startswith(_OUTSIDE)
 
 
+@cache  # a release that is installed over a running one brings files that the running one does not know
 def packaged() -> tuple[Migration, ...]:
-    """The migrations of this release, in order."""
+    """The migrations of this release, in order, as they were when it was first asked."""
     folder = resources.files("regiond.db.migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return tuple(migration(name, folder.joinpath(name).read_text("utf-8")) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,15 @@ async def test_a_marked_file_runs_outside_a_transaction(empty_database_url: str)
 
 def test_the_files_of_the_release_are_numbered_without_gaps() -> None:
     assert [one.number for one in packaged()] == list(range(1, len(packaged()) + 1))
+
+
+def test_a_region_that_runs_knows_no_more_files_when_a_newer_release_is_installed_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = packaged()
+    (tmp_path / "9000_newer.sql").write_text("select 1;")
+    monkeypatch.setattr("regiond.db.migrate.resources.files", lambda _: tmp_path)
+    assert packaged() == ours
 
 
 async def _value(dsn: str, query: str) -> object:
