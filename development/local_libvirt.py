@@ -16,6 +16,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from development import kvm_device
 from development.places import CannotRun, Places
 from development.supervisor import Program, Supervisor
 
@@ -83,6 +84,8 @@ async def _ensure_daemon(address: str, places: Places, supervisor: Supervisor, t
     tell("Starting libvirtd: no service manager runs here.")
     if not await _mount_namespaces_work() and add_setting(_QEMU_SETTINGS):
         tell(f"No mount namespaces can be made here, so libvirt is told to do without: {_QEMU_SETTINGS}.")
+    if kvm_device.open_to_qemu():
+        tell(f"{kvm_device.DEVICE} is given to the group kvm, as udev does where it runs.")
     for program in _programs(places, os.environ):
         supervisor.start(program)
     await supervisor.ready("libvirtd", lambda: answers(address), deadline_s=30)
