@@ -163,6 +163,8 @@ class LxdServer:
     def hanging(self) -> Iterator[None]:
         """It takes connections and answers nothing."""
         os.kill(self._pid, signal.SIGSTOP)
+        while not self._is_stopped():  # its threads stop one by one
+            os.sched_yield()
         try:
             yield
         finally:
@@ -192,6 +194,10 @@ class LxdServer:
                 if pool == name:
                     self.lxc("storage", "volume", "delete", name, str(told["name"]))
             self.lxc("storage", "delete", name)
+
+    def _is_stopped(self) -> bool:
+        threads = Path(f"/proc/{self._pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
 
     @property
     def managed_bridge(self) -> str:
