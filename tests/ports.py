@@ -10,17 +10,23 @@ import socket
 # and nobody who dials it meets itself.
 _FIRST, _COUNT = 20000, 10000
 _numbers = itertools.count(os.getpid() * 37)  # tests of several processes start apart from each other
+_kept: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of the loopback address where nobody listens, never the same twice in one process."""
+    """A port of the loopback address where nobody listens. It is nobody else's until this process ends.
+
+    Whoever listens there has to set SO_REUSEADDR, as nearly everybody does.
+    """
     for number in itertools.islice(_numbers, _COUNT):
         port = _FIRST + number % _COUNT
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemons do
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        keeper = socket.socket()
+        try:
+            keeper.bind(("127.0.0.1", port))
+        except OSError:
+            keeper.close()
+            continue
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a listener may come beside it, no other keeper
+        _kept.append(keeper)
         return port
     raise AssertionError(f"every port from {_FIRST} to {_FIRST + _COUNT - 1} is taken")
