@@ -41,7 +41,9 @@ class OwnLibvirtd:
         for name in ("var", "run"):
             (self._folder / name).mkdir(parents=True)
         # What the machine's libvirtd found out about its emulators: asking each of them again takes ten seconds.
-        shutil.copytree("/var/cache/libvirt", self._folder / "cache", copy_function=shutil.copy2)
+        # It may be about to write there: then its file has another name for a moment.
+        unfinished = shutil.ignore_patterns("*.new")
+        shutil.copytree("/var/cache/libvirt", self._folder / "cache", copy_function=shutil.copy2, ignore=unfinished)
         # The settings, but none of the domains, networks and storage pools: two libvirts would start the same guest.
         shutil.copytree("/etc/libvirt", self._folder / "etc", ignore=shutil.ignore_patterns("qemu", "storage"))
         with (self._folder / "etc" / "qemu.conf").open("a") as settings:
