@@ -48,9 +48,10 @@ def make_volume(client: Client, name: str, more: str = "") -> VolumeRef:
 
 
 def define(client: Client, name: str, disk: str) -> None:
+    """Again: what it is at its next start."""
     client._connection.defineXML(
-        f"<domain type='test'><name>{name}</name><memory>1024</memory><vcpu>1</vcpu><os><type>hvm</type></os>"
-        f"<devices>{disk}</devices></domain>"
+        f"<domain type='test'><name>{name}</name><uuid>{UUID(int=1)}</uuid><memory>1024</memory><vcpu>1</vcpu>"
+        f"<os><type>hvm</type></os><devices>{disk}</devices></domain>"
     )
 
 
@@ -99,6 +100,20 @@ def test_what_a_guest_has_in_whatever_way_is_not_told_and_not_removed(
     define(client, "theirs", disk)
     assert names(driver) == set()
     with pytest.raises(WrongState, match=f"{DISK} in main \\(by theirs\\)"):
+        driver.remove_volumes(MARK, [volume])
+    assert client.volume_names({volume.pool_id}) == {volume.pool_id: (DISK,)}
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_what_a_running_guest_has_only_now_or_only_when_it_is_started_again_stays(
+    client: Client, driver: LibvirtDriver, *, now: bool
+) -> None:
+    volume = make_volume(client, DISK)
+    disk = f"<disk type='file' device='disk'><source file='/a-link/{DISK}'/><target dev='vda'/></disk>"
+    define(client, "theirs", disk if now else "")
+    client._connection.lookupByName("theirs").create()
+    define(client, "theirs", "" if now else disk)
+    with pytest.raises(WrongState, match=r"by theirs"):
         driver.remove_volumes(MARK, [volume])
     assert client.volume_names({volume.pool_id}) == {volume.pool_id: (DISK,)}
 
