@@ -37,6 +37,7 @@ from rackd.commands import parts_of
 from rackd.drivers.simulated.driver import SimulatedHosts
 from tests.installation import Installation, installed
 from tests.integration.lying import joined, lying_rack, refusals
+from tests.integration.test_reconciler import sql
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.same_sql
@@ -257,18 +258,32 @@ async def _two_refusals(innkeeper: Installation) -> list[str] | None:
     return found if len(found) >= 2 else None
 
 
-async def test_a_flood_of_events_costs_one_look_at_the_host_and_is_recorded(tmp_path: Path, database_url: str) -> None:
+async def test_a_flood_of_events_costs_one_look_at_each_of_its_hosts_and_is_recorded(
+    tmp_path: Path, database_url: str
+) -> None:
     async with installed(tmp_path, database_url) as innkeeper, lying_rack(innkeeper) as link:
-        host = await innkeeper.add_simulated()
+        host, far = await innkeeper.add_simulated(), await innkeeper.add_simulated("far")
         await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="inn")
-        await eventually(lambda: host["id"] in innkeeper.region.parts.attendance.watched)
+        await eventually(lambda: {host["id"], far["id"]} <= {*innkeeper.region.parts.attendance.watched})
         link.send_event(HOST_EVENT, power_of(host["id"], "a\0"))
         (said,) = await eventually(lambda: refusals(innkeeper))
         assert "told of what cannot be" in said
+        await eventually(lambda: _is_looked_at_soon(innkeeper, far["id"], soon=False))
         for _ in range(3000):
             link.send_event(HOST_EVENT, power_of(host["id"], "inn", PowerState.OFF))
         assert "more than 256 events at once" in (await eventually(lambda: _two_refusals(innkeeper)))[1]
         assert (await innkeeper.get("machines/"))[0]["power_state"] == "off"
+        await eventually(lambda: _is_looked_at_soon(innkeeper, far["id"], soon=True))
+
+
+async def _is_looked_at_soon(innkeeper: Installation, host_id: int, *, soon: bool) -> bool:
+    """Within the next minute, or not (any more)."""
+    (row,) = await sql(
+        innkeeper,
+        "select next_refresh_at <= now() + interval '1 minute' as soon from vm_host_schedule where host_id = $1",
+        host_id,
+    )
+    return bool(row["soon"]) is soon
 
 
 async def test_an_answer_that_is_given_again_ends_the_link_and_is_recorded(tmp_path: Path, database_url: str) -> None:

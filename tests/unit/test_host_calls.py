@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from common.errors import HostUnreachable, InnkeeperError, NotKnownHere, NotTrusted, Unsupported
+from common.errors import AnswerRefused, HostUnreachable, InnkeeperError, NotKnownHere, NotTrusted, Unsupported
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
 from regiond.racks.calls import HostCalls
@@ -107,6 +107,7 @@ class RacksThatCome:
         self._links: dict[UUID, Failing | Working] = {RACK: Failing(self, error)}
         self._comes = comes
         self.unreached: list[UUID] = []
+        self.not_believed: list[str] = []
 
     def come(self) -> None:
         if self._comes:
@@ -131,7 +132,7 @@ class RacksThatCome:
         return True
 
     async def refused(self, rack_id: str, host_id: int, why: str) -> None:
-        raise AssertionError(why)
+        self.not_believed.append(why)
 
     def get(self, rack_id: UUID) -> Failing | Working:
         return self._links[rack_id]
@@ -167,3 +168,11 @@ async def test_a_rack_without_the_driver_does_not_reach_the_host_and_another_is_
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
     assert racks.unreached == [RACK]
+    assert racks.not_believed == []
+
+
+async def test_a_rack_that_tells_what_cannot_be_is_recorded_and_another_is_asked() -> None:
+    racks = RacksThatCome(comes=True, error=AnswerRefused("it told of another machine"))
+    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
+    assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+    assert (racks.unreached, racks.not_believed) == ([RACK], ["it told of another machine"])

@@ -198,7 +198,7 @@ def test_changes_that_are_no_longer_kept_are_told_as_one_resync(tmp_path: Path) 
 
 
 def test_volumes_of_nobody_count_as_used_elsewhere_in_whole_gib(host: Open, tmp_path: Path) -> None:
-    driver = host("simulated:a")
+    driver = host("simulated:a?guests=2")  # whose disks are their own
     store = Store(tmp_path / "a.sqlite")
     with store.writing() as db:
         guests.add_volume(db, pool="default", name="iso", size_bytes=5, mark=None)
