@@ -45,6 +45,10 @@ MENDS: Mapping[Kind, Mend] = {
     Kind.OPERATION_STUCK: operation_mends.cancel,
 }
 
+# Their mend is an operation that removes something at the host. By itself it is not opened while nobody reaches the
+# host: it would fail in an hour, be opened again, and fail again for as long as that lasts.
+AT_HOST = frozenset({Kind.LEFTOVER_GUEST, Kind.UNUSED_VOLUME})
+
 
 async def mend(db: Db, difference: Difference) -> str | None:
     """As `Mend`; None also for what is only told."""

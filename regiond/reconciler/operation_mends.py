@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def remove_leftover(db: Db, difference: Difference) -> str | None:
-    """The same operation that a look at its host would open; it waits for a host that cannot be reached."""
+    """The same operation that a look at its host would open; one that was approved waits for a host that is away."""
     guest_id = difference.number_of("guest")
     await mend_store.lock_guest(db, guest_id)
     found = await look_store.marked_guests(db, guest_id)

@@ -24,7 +24,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.ledger.check import wrong_totals
 from regiond.reconciler import approving, guests, ledger, look_store, machines, operations, store, volume_store, volumes
-from regiond.reconciler.mends import mend
+from regiond.reconciler.mends import AT_HOST, mend
 from regiond.reconciler.model import Difference, Kind, Standing
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Reconciler:
         mended: list[Standing] = []
         async with asyncio.timeout(DEADLINE_S):
             async with self._database.connection() as db:
-                due = await store.due(db, older_than_s=self._every_s / 2)
+                due = await store.due(db, older_than_s=self._every_s / 2, at_host=AT_HOST)
             for difference_id in due:
                 try:
                     done = await self._database.in_transaction(partial(mend_one, difference_id=difference_id))

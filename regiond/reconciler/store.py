@@ -37,10 +37,14 @@ _RESOLVE = """
 """
 # What two regions see within a moment is seen once.
 _DUE = """
-    select id from difference
-     where resolved_at is null and mended_by = 'itself' and sweeps >= 2
-       and first_seen_at <= now() - make_interval(secs => $1)
-     order by id
+    select d.id from difference d
+     where d.resolved_at is null and d.mended_by = 'itself' and d.sweeps >= 2
+       and d.first_seen_at <= now() - make_interval(secs => $1)
+       and (d.kind <> all($2::text[])
+            or exists (select from rack_reach x join rack_link l on l.rack_id = x.rack_id
+                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                        where x.host_id = d.host_id and x.reaches))
+     order by d.id
 """
 _STANDS = "select * from difference where id = $1 and resolved_at is null"
 _LOCK = "select * from difference where id = $1 and resolved_at is null for update"
@@ -81,9 +85,12 @@ async def resolve(db: Db, standing: Iterable[Standing]) -> list[Difference]:
     return [_difference(row) for row in rows]
 
 
-async def due(db: Db, older_than_s: float) -> list[int]:
-    """Ids of those that two sweeps in a row have seen and that are mended without asking anybody, oldest first."""
-    return [row["id"] for row in await db.fetch(_DUE, older_than_s)]
+async def due(db: Db, older_than_s: float, *, at_host: Iterable[Kind]) -> list[int]:
+    """Ids of those that two sweeps in a row have seen and that are mended without asking anybody, oldest first.
+
+    Of the kinds `at_host` only where a connected rack reaches the host.
+    """
+    return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
 
 
 async def standing(db: Db, difference_id: int) -> tuple[Standing, ...]:

@@ -170,26 +170,6 @@ async def nothing(innkeeper: Installation, statement: str) -> bool:
     return not await sql(innkeeper, statement)
 
 
-async def test_a_leftover_goes_without_a_look_and_no_other_guest_does(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
-        ours = str((await sql(innkeeper, "select id from installation"))[0]["id"])
-        for number, name in enumerate(("foreign-0001", "foreign-0002")):
-            mark = "update guest set installation_id = ?, machine_id = ? where name = ?"
-            rows(innkeeper, mark, ours, f"00000000-0000-4000-8000-00000000000{number}", name)
-        await refresh(innkeeper, host)
-        gone = "00000000-0000-4000-8000-000000000000"
-        await sql(innkeeper, "insert into tombstone values ($1, 'old', 'sim', 'deleted')", gone)
-        with innkeeper.held("remove guest"):
-            assert [await sweeper.sweep(), await sweeper.sweep()] == [[], ["leftover_guest"]]
-            assert [await sweeper.sweep(), await sweeper.sweep()] == [[], []]  # an operation sees to it
-        await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
-        assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
-        await refresh(innkeeper, host)
-        assert await kinds(innkeeper) == ["unknown_guest"]
-
-
 async def test_a_lease_that_nobody_takes_over_is_ended(tmp_path: Path, database_url: str) -> None:
     async with installed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()

@@ -1,0 +1,97 @@
+"""Guests whose machines were given up: an operation removes them, once each, where a rack reaches their host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regiond.db.pool import Database
+from regiond.reconciler.service import Reconciler
+from tests.installation import Installation, installed
+from tests.integration.adopting import refresh, rows
+from tests.integration.test_reconciler import kinds, sql
+from tests.integration.test_reconciler_mends import Sweeper, without_guests
+from tests.waiting import eventually
+
+
+async def leave_behind(innkeeper: Installation, host: Any) -> None:
+    """Two guests carry marks of ours; of the first one's machine the ledger remembers that it was given up."""
+    ours = str((await sql(innkeeper, "select id from installation"))[0]["id"])
+    for number, name in enumerate(("foreign-0001", "foreign-0002")):
+        mark = "update guest set installation_id = ?, machine_id = ? where name = ?"
+        rows(innkeeper, mark, ours, f"00000000-0000-4000-8000-00000000000{number}", name)
+    await refresh(innkeeper, host)
+    gone = "00000000-0000-4000-8000-000000000000"
+    await sql(innkeeper, "insert into tombstone values ($1, 'old', 'sim', 'deleted')", gone)
+
+
+async def test_a_leftover_goes_without_a_look_and_no_other_guest_does(tmp_path: Path, database_url: str) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
+        await leave_behind(innkeeper, host)
+        with innkeeper.held("remove guest"):
+            assert [await sweeper.sweep(), await sweeper.sweep()] == [[], ["leftover_guest"]]
+            assert [await sweeper.sweep(), await sweeper.sweep()] == [[], []]  # an operation sees to it
+        await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
+        assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
+        await refresh(innkeeper, host)
+        assert await kinds(innkeeper) == ["unknown_guest"]
+
+
+async def test_a_leftover_on_a_host_that_nobody_reaches_waits_without_an_operation(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
+        await leave_behind(innkeeper, host)
+        await innkeeper.stop_rack("rack")
+        assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
+        assert await sql(innkeeper, "select 1 from operation where kind = 'clean_up'") == []
+        assert await kinds(innkeeper, host=host["id"]) == ["leftover_guest", "unknown_guest"]
+        await innkeeper.run_rack("rack")
+
+        async def gone() -> bool:
+            await sweeper.sweep()
+            return innkeeper.simulated_guests() == ["foreign-0002"]
+
+        await eventually(gone)
+        assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
+
+
+REACHED_LEFTOVER = """
+    with guest as (insert into guest (server_id, guest_key, name, power_state, cores, memory_mib, marked_installation,
+                                      marked_machine)
+                   select h.server_id, 'old', 'old', 'off', 1, 1, i.id, i.id from vm_host h, installation i limit 1),
+         tombstone as (insert into tombstone select id, 'old', 'sim', 'deleted' from installation),
+         region as (insert into region_process (id, hostname, pid) select id, 'r', 1 from installation returning id),
+         rack as (insert into rack (id, name, certificate_fingerprint, certificate_expires_at)
+                  select id, 'rack', '', now() from installation returning id),
+         link as (insert into rack_link select rack.id, region.id from rack, region)
+    insert into rack_reach (rack_id, host_id, reaches) select rack.id, h.id, true from rack, vm_host h
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "opened"),
+    [
+        ("select", 1),
+        ("update rack_reach set reaches = false", 0),
+        ("delete from rack_link", 0),
+        ("update region_process set seen_at = now() - interval '1 minute'", 0),
+    ],
+    ids=["reached", "down", "rack away", "region dead"],
+)
+async def test_only_where_a_connected_rack_reaches_the_host_a_leftover_is_due(
+    database: Database, change: str, opened: int
+) -> None:
+    ground = await without_guests(database)
+    for statement in (REACHED_LEFTOVER, change):
+        await ground.execute(statement)
+    for _ in range(3):
+        await Reconciler(database, every_s=0.0).sweep()
+    async with database.connection() as db:
+        assert await db.fetchval("select count(*) from operation where kind = 'clean_up'") == opened
