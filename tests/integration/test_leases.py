@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -56,7 +57,7 @@ async def wake(db: Db, _: UUID, __: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("change", [renew, wake])
 async def test_who_changes_several_has_none_while_it_waits_for_the_first(
-    database: Database, change: Callable[[Db, UUID, tuple[int, int]], Awaitable[None]]
+    database: Database, change: Callable[[Db, UUID, tuple[int, int]], Coroutine[Any, Any, None]]
 ) -> None:
     """So nobody who locks them in the order of their ids meets it in a circle."""
     owner = uuid4()
