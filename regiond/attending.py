@@ -17,7 +17,7 @@ from common.rpc.link import Link
 from common.seldom import Seldom
 from regiond.db.pool import Database
 from regiond.hearing import Hearing
-from regiond.hosts.model import HostState, HostView
+from regiond.hosts.model import HostStanding, HostState
 from regiond.hosts.schedule import RefreshSchedule
 from regiond.hosts.service import Hosts
 from regiond.machines.service import Machines
@@ -47,7 +47,7 @@ class _Watched:
     place: _Place
 
 
-def _place(host: HostView) -> _Place:
+def _place(host: HostStanding) -> _Place:
     return host.address, host.pinned_fingerprint, host.certificate_fingerprint
 
 
@@ -171,7 +171,7 @@ class Attendance:
         await self.wake_waiting()
         gate = asyncio.Semaphore(TRIED_AT_ONCE)
 
-        async def try_one(host: HostView) -> None:
+        async def try_one(host: HostStanding) -> None:
             async with gate:
                 try:
                     await self._calls.try_from(rack_id, host.id, deadline_s=TRY_DEADLINE_S)
@@ -181,7 +181,7 @@ class Attendance:
                     if host.state is not HostState.READY:  # nobody got there before: look at it now
                         await self._schedule.soon(host.id)
 
-        hosts = [host for host in await self._hosts.list() if host.state is not HostState.REMOVING]
+        hosts = [host for host in await self._hosts.standings() if host.state is not HostState.REMOVING]
         self._tried |= {(rack_id, host.id) for host in hosts}
         await asyncio.gather(*(try_one(host) for host in hosts))
         await self.wake_waiting()
@@ -200,12 +200,12 @@ class Attendance:
 
     async def _watch_all(self) -> None:
         """Every host through one of our racks; several at once: one that does not answer holds up no other."""
-        hosts = await self._hosts.list()
+        hosts = await self._hosts.standings()
         for host_id in self._watched.keys() - {host.id for host in hosts}:
             del self._watched[host_id]
         gate = asyncio.Semaphore(TRIED_AT_ONCE)
 
-        async def watch(host: HostView) -> None:
+        async def watch(host: HostStanding) -> None:
             async with gate:
                 await self._watch(host)
 
@@ -214,11 +214,11 @@ class Attendance:
             if failed is not None:
                 raise failed
 
-    def _is_watched(self, host: HostView) -> bool:
+    def _is_watched(self, host: HostStanding) -> bool:
         found = self._watched.get(host.id)
         return found is not None and found.link.is_open and found.place == _place(host)
 
-    async def _watch(self, host: HostView) -> None:
+    async def _watch(self, host: HostStanding) -> None:
         for rack in await self._racks.racks_for(host.id):
             link = self._links.get(rack.rack_id)
             if link is None or rack.reaches is False:

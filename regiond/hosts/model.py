@@ -112,6 +112,17 @@ class HostView:
 
 
 @frozen(kw_only=True)
+class HostStanding:
+    """As much of a host as tells whether and how to try and watch it: of a thousand hosts that is a short look."""
+
+    id: int
+    state: HostState
+    address: str
+    pinned_fingerprint: str | None = None
+    certificate_fingerprint: str | None = None
+
+
+@frozen(kw_only=True)
 class GuestView:
     """A guest of a host, ours or not: what the API calls a virtual machine. `machine_id` is the machine's row id."""
 

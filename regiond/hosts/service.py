@@ -21,7 +21,7 @@ from regiond.field_words import no_choice
 from regiond.groups.service import Groups
 from regiond.hosts import addresses, intake_store, store, view_store
 from regiond.hosts.credentialing import Credentialing
-from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_reserve
+from regiond.hosts.model import GuestView, HostChange, HostStanding, HostView, NewHost, check_reserve
 from regiond.hosts.numa import NodeView, view_of
 from regiond.hosts.parameters import parameters_of
 from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
@@ -78,6 +78,11 @@ class Hosts:
         """By id."""
         async with self._database.connection() as db:
             return await view_store.list_hosts(db)
+
+    async def standings(self) -> tuple[HostStanding, ...]:
+        """Of all hosts, by id: for those who ask every few seconds."""
+        async with self._database.connection() as db:
+            return await view_store.standings(db)
 
     async def read(self, host_id: int) -> HostView:
         """Raises NotFound."""

@@ -14,7 +14,7 @@ from common.hardware import Gpu, NetworkCard
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from common.wire import from_plain
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import Amounts, GuestView, HostStanding, HostState, HostView, StoragePoolView
 from regiond.hosts.numa import Holding
 from regiond.ledger.model import counted_of
 
@@ -39,6 +39,11 @@ _HOSTS = """
 _ALL_HOSTS = _HOSTS + " order by h.id"
 _ONE_HOST = _HOSTS + " where h.id = $1"
 
+_STANDINGS = """
+    select h.id, h.state, h.address, h.pinned_fingerprint, k.fingerprint as certificate_fingerprint
+      from vm_host h left join key_pair k on k.id = h.key_pair_id
+     order by h.id
+"""
 _IDS = "select id, name from vm_host where name = any($1::text[]) or id::text = any($1)"
 
 _STORAGE_POOLS = """
@@ -103,6 +108,12 @@ async def read(db: Db, host_id: int) -> HostView:
     if row is None:
         raise NotFound("Not Found", host=host_id)
     return _host(row, pools, used)
+
+
+async def standings(db: Db) -> tuple[HostStanding, ...]:
+    """Of all hosts, by id."""
+    rows = await db.fetch(_STANDINGS)
+    return tuple(HostStanding(**{**row, "state": HostState(row["state"])}) for row in rows)
 
 
 async def ids_of(db: Db, asked: Iterable[str]) -> Mapping[str, frozenset[int]]:

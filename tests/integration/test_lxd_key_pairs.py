@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from attrs import asdict
 
 from common.errors import InvalidRequest
+from regiond.hosts import view_store
 from regiond.hosts.model import MASK
 from tests.installation import installed
 from tests.integration.lxd_hosts import Lxds, add, fetched, is_ready, parameters, state
@@ -43,6 +45,23 @@ async def test_hosts_of_one_server_share_its_pair_and_a_missing_project_is_made(
         for host in hosts:
             await innkeeper.delete(f"vm-hosts/{host['id']}/")
         assert await rows(innkeeper, "select id from key_pair") == []
+
+
+async def test_the_short_look_at_all_hosts_tells_of_each_what_the_long_one_does(
+    tmp_path: Path, database_url: str, lxds: Lxds
+) -> None:
+    server = FakeLxd(name="lxd1")
+    lxds(server)
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        await eventually(partial(is_ready, innkeeper, await add(innkeeper, password=server.token())))
+        await innkeeper.add_simulated("plain")
+        async with innkeeper.region.parts.database.connection() as db:
+            long, short = await view_store.list_hosts(db), await view_store.standings(db)
+        assert [asdict(one) for one in short] == [
+            {name: getattr(one, name) for name in asdict(short[0])} for one in long
+        ]
+        assert [one.certificate_fingerprint is None for one in short] == [False, True]
 
 
 async def test_several_hosts_of_a_server_added_at_once_share_one_pair(
