@@ -90,7 +90,7 @@ class Driver(Protocol):
         """Take this mark off the guest that carries it and change nothing else.
 
         A guest that is gone, or that does not carry this mark, is success. With `exactly` only the guest with that id
-        and name is meant, whoever else carries the mark; NotFound when there is none such with the mark.
+        and name is meant, whoever else carries the mark; NotFound when there is none such, or with another mark.
         """
 
     def projects(self) -> tuple[Project, ...]:

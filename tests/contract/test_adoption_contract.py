@@ -138,8 +138,9 @@ def test_the_mark_is_taken_off_the_guest_that_is_meant_exactly_or_off_none(bench
         with pytest.raises(NotFound, match=name):
             bench.driver.disown(guest_id, name, carried, exactly=True)
     assert bench.driver.find(GuestRef(name=found.name, mark=mark)) == adopted
-    bench.driver.disown(found.guest_id, found.name, mark, exactly=True)
-    assert listed(bench, found.name) == found
+    for _ in range(2):  # whoever was not told asks again
+        bench.driver.disown(found.guest_id, found.name, mark, exactly=True)
+        assert listed(bench, found.name) == found
 
 
 def test_a_composed_guest_can_be_let_go_and_adopted_again(bench: Bench) -> None:

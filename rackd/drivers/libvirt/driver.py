@@ -180,10 +180,11 @@ class LibvirtDriver(Plain):
 
     def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         domain = self._session.client().domain(str(mark.machine_id))
+        carried = set() if domain is None else marks_of(domain)
         named = domain is not None and (domain.uuid, domain.name) == (guest_id, name)
-        if exactly and (domain is None or not named or mark not in marks_of(domain)):
+        if exactly and not (named and (mark in carried or carried == {None})):
             raise no_such_copy(name, mark)
-        if domain is not None and mark in marks_of(domain):
+        if domain is not None and mark in carried:
             domain.set_mark(None, guests.MARK_NAMESPACE)
             log.info("guest_unmarked", guest=domain.name)
 

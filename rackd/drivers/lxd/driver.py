@@ -14,7 +14,7 @@ from common.errors import DriverFailed, InnkeeperError, NameTaken, NotFound, Not
 from common.values import Guest, GuestChange, GuestRef, GuestSpec, Mark, PowerAction, PowerState, Project
 from rackd.drivers.lxd import definition, facts, fitness, storage, trust
 from rackd.drivers.lxd.client import Client, Conflict, NotAuthorized, path
-from rackd.drivers.lxd.guests import MADE, UNNAMED, UUID_KEY, VM, config_of, homes_of, id_of, is_half_made, mark_of
+from rackd.drivers.lxd.guests import MADE, UNNAMED, UUID_KEY, VM, config_of, homes_of, is_half_made, mark_of
 from rackd.drivers.lxd.instances import Instances, name_taken
 from rackd.drivers.lxd.power import Switch
 from rackd.drivers.lxd.survey import Place, guests_of, marked_elsewhere, survey, unused_volumes
@@ -156,9 +156,11 @@ class LxdDriver:
     def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
         instances = self._ready()
         found = instances.marked(name=name, mark=mark)
-        if exactly and (found is None or (found["name"], id_of(found)) != (name, guest_id)):
+        if exactly:
+            found = instances.of_id(guest_id, name)
+        if exactly and (found is None or found["name"] != name or mark_of(found) not in {mark, None}):
             raise no_such_copy(name, mark)
-        if found is not None:
+        if found is not None and mark_of(found) == mark:
             instances.change_config(found["name"], dict.fromkeys((*definition.mark_config(mark), MADE), ""))
 
     def projects(self) -> tuple[Project, ...]:

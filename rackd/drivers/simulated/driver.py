@@ -157,9 +157,9 @@ class SimulatedDriver(Plain):
         self._pace.call("unmark guest")
         with self._store.writing() as db:
             found = guests.by_id(db, guest_id) if exactly else guests.by_mark(db, mark)
-            if exactly and (found is None or (found.name, found.mark) != (name, mark)):
+            if exactly and (found is None or found.name != name or found.mark not in {mark, None}):
                 raise no_such_copy(name, mark)
-            if found is not None:
+            if found is not None and found.mark == mark:
                 guests.set_mark(db, found, None)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
