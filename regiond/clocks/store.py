@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _NOW = "select clock_timestamp()"
-# Further ahead than any waiting time or lease of ours: written before the clock went back.
+# Further ahead than any waiting time or lease of ours: written before the clock went back. Without a lease, `least`
+# would make one up that nobody holds.
 _OPERATIONS = """
     update operation
-       set not_before = least(not_before, now()), lease_until = least(lease_until, now() + interval '15 seconds')
+       set not_before = least(not_before, now()),
+           lease_until = case when lease_until is not null then least(lease_until, now() + interval '15 seconds') end
      where state in ('queued', 'running', 'waiting', 'undoing')
        and (not_before > now() + interval '1 minute' or lease_until > now() + interval '1 minute')
 """

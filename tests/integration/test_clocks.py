@@ -69,7 +69,7 @@ async def test_a_database_whose_clock_goes_back_an_hour_keeps_nothing_waiting(
         steady = [0.0]
         clocks = watch(innkeeper, steady)
         host = await _host_without_rack(innkeeper)
-        begun = await _begin(innkeeper, host)  # it waits for a rack
+        begun, waits = [await _begin(innkeeper, host, name) for name in ("inn", "out")]  # for a rack
         await clocks.look()
         database = innkeeper.region.parts.database
         async with database.connection() as db:  # a region that died in this hour, with the operation in its hands
@@ -87,6 +87,8 @@ async def test_a_database_whose_clock_goes_back_an_hour_keeps_nothing_waiting(
                 "and (not_before > now() or lease_until > now() + interval '15 s')"
             )
             assert late == 0
+            lease = await db.fetchval("select lease_until from operation where id = $1", waits)
+            assert lease is None  # nobody holds it
             assert await db.fetchval("select count(*) from vm_host_schedule where next_refresh_at > now()") == 0
             assert await db.fetchval("select count(*) from region_process where seen_at > now()") == 0
             assert await db.fetchval("select count(*) from machine where settled_at > now()") == 0
@@ -96,7 +98,8 @@ async def test_a_database_whose_clock_goes_back_an_hour_keeps_nothing_waiting(
         assert "was set back by 3610 s" in said
         await innkeeper.start_rack()
         await eventually(lambda: _succeeded(innkeeper, begun))
-        assert innkeeper.simulated_guests() == ["inn"]
+        await eventually(lambda: _succeeded(innkeeper, waits))
+        assert innkeeper.simulated_guests() == ["inn", "out"]
 
 
 @pytest.mark.same_sql
@@ -158,9 +161,9 @@ async def _host_without_rack(innkeeper: Installation) -> int:
     return int(host["id"])
 
 
-async def _begin(innkeeper: Installation, host_id: int) -> int:
+async def _begin(innkeeper: Installation, host_id: int, hostname: str = "inn") -> int:
     begun: Any = await innkeeper.post(
-        f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"}, hostname="inn"
+        f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"}, hostname=hostname
     )
     return int(begun["id"])
 
