@@ -208,7 +208,7 @@ class _Beginning:
         uuid = self._machine_uuid(guest)
         before = await forgotten.names_of(db, uuid)
         name = check_hostname(hostname) if hostname else legal_hostname(guest.row.name)
-        if name in self.named or await store.hostname_taken(db, name):
+        if name in self.named or await store.taken_hostnames(db, [name]):
             if hostname:
                 raise InvalidRequest.of({"hostname": [f'Node with hostname "{name}" already exists']})
             message = f"a machine named {name} is there already; adopt this one alone and give it a hostname"

@@ -10,8 +10,9 @@ from uuid import UUID
 from attrs import evolve, frozen
 
 from regiond.machines.candidate_store import find
+from regiond.machines.under_way import UnderWay
 from regiond.placement.model import HostOffer, Placement, Wish
-from regiond.placement.one_after_another import place_each
+from regiond.placement.one_after_another import Taking, after_all, place_each
 from regiond.placement.place import Strategy
 
 if TYPE_CHECKING:
@@ -46,18 +47,21 @@ async def look(
     named: int,
     narrowed_to: int = NARROWED_TO,
     times: int = 1,
+    under_way: UnderWay | None = None,
 ) -> Look:
     """Where `times` machines alike go now, of all hosts that one of `racks` reaches; nothing is claimed. At least one
     placement, and fewer than `times` when the first ones leave no room in what was looked at.
 
     Up to `named` hosts are all judged by name; of more, those that pass the wish's filter if they are not too many
     either. Else only the best few are, and the others are counted by reason. When none of the few does after all, more
-    are looked at, in the end all that may fit.
+    are looked at, in the end all that may fit. What is `under_way` counts as claimed wherever room is left then.
     """
-    limit = max(narrowed_to, times)
+    takings = {} if under_way is None else {**under_way.now()}
+    limit = max(narrowed_to, times + len({one.verdict.host_id for one in takings.values()}))
     while True:
         found = await find(db, wish, racks, strategy=strategy, named=named, limit=limit)
-        placements = await _placed(wish, found.offers, times, strategy)
+        takings |= {} if under_way is None else under_way.now()
+        placements = await _placed(wish, found.offers, [*takings.values()], times, strategy)
         if placements[0].chosen is not None or len(found.offers) >= found.fitting:
             return Look(
                 placements=tuple(evolve(one, left_out=found.left_out) for one in placements),
@@ -66,7 +70,18 @@ async def look(
         limit *= 10
 
 
-async def _placed(wish: Wish, offers: Sequence[HostOffer], times: int, strategy: Strategy) -> tuple[Placement, ...]:
+async def _placed(
+    wish: Wish, offers: Sequence[HostOffer], takings: Sequence[Taking], times: int, strategy: Strategy
+) -> tuple[Placement, ...]:
     if len(offers) <= BESIDE_THE_REACTOR:
+        return _place(wish, offers, takings, times, strategy)
+    return await asyncio.to_thread(_place, wish, offers, takings, times, strategy)
+
+
+def _place(
+    wish: Wish, offers: Sequence[HostOffer], takings: Sequence[Taking], times: int, strategy: Strategy
+) -> tuple[Placement, ...]:
+    placed = place_each(wish, after_all(offers, takings), times, strategy=strategy)
+    if placed[0].chosen is None and takings:  # they may come to nothing: the ledger decides, and it waits for them
         return place_each(wish, offers, times, strategy=strategy)
-    return await asyncio.to_thread(place_each, wish, offers, times, strategy=strategy)
+    return placed

@@ -21,7 +21,7 @@ from regiond.db.pool import STATEMENT_DEADLINE_S, Database
 from regiond.events.service import Events
 from regiond.ledger.counted import claim_counted
 from regiond.ledger.taking import lock_hosts, take, write_claims
-from regiond.machines import compose_store, life_store
+from regiond.machines import compose_store, life_store, store
 from regiond.machines.claiming import ask_of, claim_addresses, counted_of, new_spec, told_addresses
 from regiond.machines.compose_store import NewMachine
 from regiond.machines.model import Intent
@@ -197,7 +197,7 @@ def _unmade(commit: Commit, locked: Collection[int], asking: Mapping[int | None,
 async def _hostnames(db: Db, commits: Sequence[Commit]) -> list[str]:
     """One for each: what was asked for, else two words, with a number where somebody has them."""
     wanted = [commit.hostname or new_hostname() for commit in commits]
-    used = {*await compose_store.taken_hostnames(db, wanted)}
+    used = {*await store.taken_hostnames(db, wanted)}
     found: list[str] = []
     for commit, name in zip(commits, wanted, strict=True):
         found.append(numbered(name) if commit.hostname is None and name in used else name)

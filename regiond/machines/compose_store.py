@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -69,7 +69,6 @@ _REWRITE = """
 _STRIP = """
     with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
 """
-_TAKEN = "select hostname from machine where hostname = any($1::text[])"
 
 
 @frozen(kw_only=True)
@@ -84,11 +83,6 @@ class NewMachine:
     tags: Sequence[str]
     storage_pool_ids: Sequence[int]
     nics: Sequence[NicPlace]
-
-
-async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Those of `hostnames` that a machine has."""
-    return frozenset(row["hostname"] for row in await db.fetch(_TAKEN, list(hostnames)))
 
 
 async def insert(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUID, int]:

@@ -20,6 +20,7 @@ from regiond.machines.candidates import choose, look
 from regiond.machines.committing import Commit, Committer, name_taken
 from regiond.machines.looking import COMPOSE_NAMED, Found, Looks
 from regiond.machines.model import ANYWHERE, AskedHosts, ComposeRequest, Intent
+from regiond.machines.under_way import UnderWay
 from regiond.machines.wishes import resolved, wish_of
 from regiond.names import check_hostname
 from regiond.operations import store as operation_store
@@ -51,7 +52,8 @@ class Composer:
         self._groups = groups
         self._calls = calls
         self._strategy: Strategy = strategy
-        self._looks = Looks(database, calls)
+        self._under_way = UnderWay()
+        self._looks = Looks(database, calls, self._under_way)
         self._committer = Committer(database, installation_id=installation_id)
 
     async def start_compose(
@@ -102,7 +104,9 @@ class Composer:
         wish = await self.wish(request, asked)
         strategy = strategy or await self._strategy_for(request.pool)
         if request.host_id is not None:
-            return (await self._at_named(wish, request.host_id, strategy)).placement
+            host = await self._looks.host(wish, request.host_id)
+            await self._check(wish, host)
+            return place(wish, [host])
         async with self._database.connection() as db:
             return await choose(db, wish, self._calls.racks, strategy=strategy, named=DRY_NAMED)
 
@@ -135,18 +139,22 @@ class Composer:
         return self._strategy if asked is None else asked.strategy or self._strategy
 
     async def _found(self, request: ComposeRequest, wish: Wish, strategy: Strategy) -> Found | None:
-        """None when others of the same moment may get the room that was seen: look again."""
+        """None when others of the same moment may get the room that was seen: look again.
+
+        Raises NotFound for a host that is named, and InvalidRequest for what it can never give.
+        """
         if request.host_id is None:
             return await self._looks.at_all(wish, strategy)
-        return await self._at_named(wish, request.host_id, strategy)
+        found = await self._looks.at_host(wish, request.host_id)
+        if found is not None:
+            await self._check(wish, found.hosts[request.host_id])
+        return found
 
-    async def _at_named(self, wish: Wish, host_id: int, strategy: Strategy) -> Found:
-        """Raises NotFound, and InvalidRequest for what the host can never give."""
-        host = await self._looks.at_host(wish, host_id)
+    async def _check(self, wish: Wish, host: HostOffer) -> None:
+        """Raises InvalidRequest for what the host can never give."""
         if host.cores is None:
             raise not_looked_at(host.name, (await self._hosts.read(host.id)).error_message)
         check_bounds(wish, host)
-        return Found(placement=place(wish, [host], strategy=strategy), hosts={host.id: host})
 
     async def open(
         self,
@@ -180,14 +188,15 @@ class Composer:
                     hostname=hostname, zone_id=host.zone_id if intent.in_zone_of_host else zone_id,
                     pool_id=host.pool_id if pool_id is None else pool_id, key=key, asked=asked,
                 )  # fmt: skip
-                made = await self._committer.commit(commit)
+                with self._under_way.taking(wish, verdict):
+                    made = await self._committer.commit(commit)
                 if made is not None:
                     return made
         raise OutOfCapacity("Other requests took the room first, again and again; try once more.")
 
     async def _refuse_taken(self, hostname: str) -> None:
         async with self._database.connection() as db:
-            if await store.hostname_taken(db, hostname):
+            if await store.taken_hostnames(db, [hostname]):
                 raise name_taken(hostname)
 
     async def _zone_id(self, zone: str | None) -> int:

@@ -29,6 +29,12 @@ _NAMED = """
       join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
      where h.id = any($1::integer[])
 """
+# Columns that are fields of an offer.
+_AS_THEY_ARE = (
+    "id", "name", "state", "reachable", "server_id", "architecture", "cores", "memory_mib", "cpu_over_commit_ratio",
+    "memory_over_commit_ratio", "cpu_speed_mhz", "zone", "zone_id", "pool", "pool_id", "driver",
+    "default_macvlan_mode", "reserved_cores", "reserved_memory_mib",
+)  # fmt: skip
 
 
 async def named(db: Db, host_ids: Iterable[int], *, with_nodes: bool) -> Mapping[int, HostOffer]:
@@ -49,31 +55,13 @@ async def offers_of(db: Db, rows: Sequence[asyncpg.Record], *, with_nodes: bool)
 def _offer(row: asyncpg.Record, interfaces: tuple[InterfaceOffer, ...], nodes: tuple[NodeOffer, ...]) -> HostOffer:
     pools, default = _pools(row["storage_pools"]), row["default_storage_pool_id"]
     return HostOffer(
-        id=row["id"],
-        name=row["name"],
-        state=row["state"],
-        reachable=row["reachable"],
-        server_id=row["server_id"],
-        architecture=row["architecture"],
-        cores=row["cores"],
-        memory_mib=row["memory_mib"],
+        **{name: row[name] for name in _AS_THEY_ARE},
         cores_claimed=row["cores_claimed"] or 0,
         memory_mib_claimed=row["memory_mib_claimed"] or 0,
-        cpu_over_commit_ratio=row["cpu_over_commit_ratio"],
-        memory_over_commit_ratio=row["memory_over_commit_ratio"],
+        huge_memory_mib=row["huge_memory_mib"] or 0,
         storage_pools=pools,
         default_storage_pool_id=default if any(pool.id == default for pool in pools) else None,
-        cpu_speed_mhz=row["cpu_speed_mhz"],
-        zone=row["zone"],
-        zone_id=row["zone_id"],
-        pool=row["pool"],
-        pool_id=row["pool_id"],
         tags=tuple(row["tags"]),
-        driver=row["driver"],
-        default_macvlan_mode=row["default_macvlan_mode"],
-        reserved_cores=row["reserved_cores"],
-        reserved_memory_mib=row["reserved_memory_mib"],
-        huge_memory_mib=row["huge_memory_mib"] or 0,
         nodes=nodes,
         interfaces=interfaces,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -72,7 +72,7 @@ _DISKS = """
 """
 
 _NIC_IDS = "select id from machine_nic where machine_id = $1 order by index"
-_HOSTNAME_TAKEN = "select 1 from machine where hostname = $1"
+_TAKEN_HOSTNAMES = "select hostname from machine where hostname = any($1::text[])"
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
@@ -124,8 +124,9 @@ async def read(db: Db, system_id: str) -> MachineView:
     return found[0]
 
 
-async def hostname_taken(db: Db, hostname: str) -> bool:
-    return await db.fetchval(_HOSTNAME_TAKEN, hostname) is not None
+async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
+    """Those of `hostnames` that a machine has."""
+    return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
 
 
 async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from regiond.placement.interfaces import needed_functions, port_of
 from regiond.placement.model import HostOffer, InterfaceOffer, NicPlace, NodeOffer, Placement, PoolOffer, Verdict, Wish
 from regiond.placement.place import Strategy, judge, place, rank
+
+
+@frozen(kw_only=True)
+class Taking:
+    """A machine that may be on the host of the verdict already."""
+
+    wish: Wish
+    verdict: Verdict
 
 
 def place_each(
@@ -39,6 +47,15 @@ def _judged_anew(placement: Placement, verdict: Verdict, strategy: Strategy) -> 
     return evolve(placement, order=others, refused=tuple(refused))
 
 
+def after_all(hosts: Iterable[HostOffer], takings: Iterable[Taking]) -> tuple[HostOffer, ...]:
+    """What the hosts have to offer when all those machines are on them."""
+    left = {host.id: host for host in hosts}
+    for one in takings:
+        if one.verdict.host_id in left:
+            left[one.verdict.host_id] = after(left[one.verdict.host_id], one.wish, one.verdict)
+    return tuple(left.values())
+
+
 def after(host: HostOffer, wish: Wish, verdict: Verdict) -> HostOffer:
     """What the host has to offer when the machine is on it as `verdict` says."""
     return evolve(
@@ -53,7 +70,7 @@ def after(host: HostOffer, wish: Wish, verdict: Verdict) -> HostOffer:
 
 def _pool_after(pool: PoolOffer, verdict: Verdict) -> PoolOffer:
     taken_bytes = sum(disk.size_bytes for disk in verdict.disks if disk.storage_pool_id == pool.id)
-    return evolve(pool, room_bytes=pool.room_bytes - taken_bytes) if taken_bytes else pool
+    return evolve(pool, room_bytes=max(0, pool.room_bytes - taken_bytes)) if taken_bytes else pool
 
 
 def _node_after(node: NodeOffer, verdict: Verdict) -> NodeOffer:

@@ -53,7 +53,7 @@ async def somebody_waits(made: Installation) -> bool:
 async def compose_in_one_round(
     made: Installation, monkeypatch: pytest.MonkeyPatch, first: ComposeRequest, *others: ComposeRequest
 ) -> list[Operation | BaseException]:
-    """The answers of `others`, which all come while `first` is being committed, and so share the next transaction."""
+    """The answers of all: `others` come while `first` is being committed, and so share the next transaction."""
     database, all_there, asked = made.region.parts.database, asyncio.Event(), 0
     commit, in_transaction = Committer.commit, database.in_transaction
 
@@ -73,8 +73,7 @@ async def compose_in_one_round(
     beside = asyncio.create_task(compose_all(made, first))
     await eventually(lambda: asked == 1)
     answers = await compose_all(made, *others)
-    await beside
-    return answers
+    return [*await beside, *answers]
 
 
 async def of_operation(made: Installation, operation: Operation) -> tuple[Any, ...]:
@@ -140,7 +139,7 @@ async def test_who_got_an_operation_is_told_of_it_when_the_database_is_lost_for_
         monkeypatch.setattr(database, "in_transaction", lost_after_two)
         web = [ComposeRequest(**SMALL, hostname="web", host_id=host_id) for host_id in hosts.values()]
         first = ComposeRequest(**SMALL, host_id=hosts["one"])
-        answers = await compose_in_one_round(made, monkeypatch, first, *web)  # committed apart, since of one name
+        _, *answers = await compose_in_one_round(made, monkeypatch, first, *web)  # committed apart, since of one name
         assert Counter(type(one) for one in answers) == {Operation: 1, DatabaseUnavailable: 2}
         async with database.connection() as db:
             assert await db.fetchval("select count(*) from operation where kind = 'compose'") == 2
@@ -156,7 +155,7 @@ async def test_each_gets_what_it_asked_for_and_no_other(
             ComposeRequest(cores=cores, memory_mib=1024 * cores, storage=str(cores), host_id=host_id)
             for cores, host_id in enumerate(hosts.values(), start=1)
         ]
-        answers = await compose_in_one_round(made, monkeypatch, asked[0], *asked)
+        _, *answers = await compose_in_one_round(made, monkeypatch, asked[0], *asked)
         for request, answer in zip(asked, answers, strict=True):
             assert isinstance(answer, Operation)
             assert await of_operation(made, answer) == (request.host_id, request.cores, request.memory_mib, answer.id)
@@ -172,7 +171,7 @@ async def test_of_two_that_want_the_last_core_of_a_host_one_gets_it(
     async with installed(tmp_path, database_url) as made:
         hosts = await with_hosts(made, cores=1)
         elsewhere, last = (ComposeRequest(**SMALL, host_id=hosts[name]) for name in ("one", "two"))
-        answers = await compose_in_one_round(made, monkeypatch, elsewhere, last, last)
+        _, *answers = await compose_in_one_round(made, monkeypatch, elsewhere, last, last)
         assert {type(one) for one in answers} == {Operation, OutOfCapacity}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regiond.placement.model import HostOffer, Placement, Verdict, Wish
-from regiond.placement.one_after_another import after, place_each
+from regiond.placement.one_after_another import Taking, after, after_all, place_each
 from regiond.placement.place import Strategy, place
 from tests.fleets import fleet, wish
 
@@ -23,6 +23,19 @@ def test_each_is_placed_as_if_those_before_it_were_claimed(random: Random, strat
     hosts, wanted = fleet(random, hosts=HOSTS), wish(random, hosts=HOSTS)
     expected = one_by_one(wanted, {host.id: host for host in hosts}, strategy)
     assert list(place_each(wanted, hosts, TIMES, strategy=strategy)) == expected
+
+
+@settings(max_examples=100)
+@given(random=st.randoms(use_true_random=True))
+def test_what_is_under_way_is_left_out_of_what_hosts_have_whatever_hosts_were_looked_at(random: Random) -> None:
+    hosts, wanted = fleet(random, hosts=HOSTS), wish(random, hosts=HOSTS)
+    then = {host.id: host for host in hosts}
+    placed = one_by_one(wanted, then, "spread")
+    takings = [Taking(wish=wanted, verdict=one.chosen) for one in placed if one.chosen is not None]
+    if placed[-1].chosen is not None and len(placed) == TIMES:  # the last one was placed, and nobody after it
+        then[placed[-1].chosen.host_id] = after(then[placed[-1].chosen.host_id], wanted, placed[-1].chosen)
+    assert after_all(hosts, takings) == tuple(then[host.id] for host in hosts)
+    assert after_all(hosts[1:], takings) == tuple(then[host.id] for host in hosts[1:])
 
 
 def one_by_one(wanted: Wish, hosts: dict[int, HostOffer], strategy: Strategy) -> list[Placement]:
