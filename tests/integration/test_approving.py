@@ -10,12 +10,17 @@ from uuid import uuid4
 
 import pytest
 
-from common.errors import InnkeeperError
+from common.errors import Busy, InnkeeperError, WrongState
+from regiond.db.pool import Database
 from regiond.ledger import store as ledger
 from regiond.machines import store
+from regiond.reconciler.model import Kind, Standing
+from regiond.reconciler.service import Reconciler
 from tests.installation import Installation, installed
 from tests.integration.adopting import marks, refresh, rows
+from tests.integration.joined_racks import ADMIN
 from tests.integration.test_reconciler import kinds, sql
+from tests.integration.test_reconciler_mends import broken_ground
 from tests.integration.test_unused_volumes import mark_of, put_volume, volumes
 from tests.integration.users import as_user
 from tests.waiting import eventually
@@ -267,3 +272,39 @@ async def test_of_two_who_approve_at_once_one_is_told_that_it_is_gone(tmp_path: 
             (row,) = await sql(innkeeper, "select count(*) as count from operation where kind = 'clean_up'")
             assert row["count"] == 1
         assert (await ended(innkeeper)).state.value == "succeeded"
+
+
+class Overtaken(Reconciler):
+    """Another region finds something else between its look and its mend."""
+
+    async def read(self, difference_id: int) -> Standing:
+        found = await super().read(difference_id)
+        async with self._database.connection() as db:
+            await db.execute("update server set cores_claimed = 9")
+        await super().check()
+        return found
+
+
+@pytest.mark.same_sql
+async def test_what_became_another_in_the_moment_of_its_approval_is_not_mended(database: Database) -> None:
+    ground = await broken_ground(database)
+    (shown,) = await Reconciler(database).check(kind=Kind.TOTAL_DIFFERS)
+    with pytest.raises(WrongState, match="says 9 cores"):
+        await Overtaken(database).approve(ADMIN, shown.id, etag=shown.difference.etag)
+    assert await ground.claimed() == (9, 1)
+
+
+@pytest.mark.same_sql
+async def test_what_is_held_by_somebody_else_is_not_mended_and_may_be_approved_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = await broken_ground(database)
+    (shown,) = await Reconciler(database).check(kind=Kind.TOTAL_DIFFERS)
+    monkeypatch.setattr("regiond.reconciler.store._WAIT_SHORTLY", "set local lock_timeout = '50ms'")
+    async with database.transaction() as other:
+        await other.execute("select 1 from server for update")
+        with pytest.raises(Busy, match="nothing was mended"):
+            await Reconciler(database).approve(ADMIN, shown.id, etag=shown.difference.etag)
+    assert await ground.claimed() == (7, 1)
+    await Reconciler(database).approve(ADMIN, shown.id, etag=shown.difference.etag)
+    assert await ground.claimed() == (1, 1)

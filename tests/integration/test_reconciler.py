@@ -156,6 +156,9 @@ async def test_what_changes_at_the_hypervisor_is_told_once_and_gone_when_it_is_m
         await marked(str(uuid4()))
         unknown = await broken.until("unknown_guest", lambda: marked(None))
         assert "adopted as a machine" in unknown["remedy"]
+        rows(innkeeper, mark, str(uuid4()), uuid, name="far")  # another Innkeeper's
+        await refresh(innkeeper, far)
+        assert await kinds(innkeeper) == []
         (row,) = rows(innkeeper, "select * from guest where name = 'fox'")
         rows(innkeeper, "delete from guest where name = 'fox'")
         await refresh(innkeeper, host)
