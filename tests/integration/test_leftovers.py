@@ -1,4 +1,4 @@
-"""Guests whose machines were given up: an operation removes them, once each, where a rack reaches their host."""
+"""What is left of machines that were given up: an operation removes it, once, where a rack reaches its host."""
 
 from __future__ import annotations
 
@@ -62,11 +62,17 @@ async def test_a_leftover_on_a_host_that_nobody_reaches_waits_without_an_operati
         assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
 
 
-REACHED_LEFTOVER = """
+REACHED_LEFTOVERS = """
     with guest as (insert into guest (server_id, guest_key, name, power_state, cores, memory_mib, marked_installation,
                                       marked_machine)
                    select h.server_id, 'old', 'old', 'off', 1, 1, i.id, i.id from vm_host h, installation i limit 1),
          tombstone as (insert into tombstone select id, 'old', 'sim', 'deleted' from installation),
+         pool as (select id, server_id, pool_key from storage_pool order by id limit 1),
+         lost as (insert into tombstone (machine_uuid, hostname, host_name, reason, volumes)
+                  select gen_random_uuid(), 'lost', 'sim', 'deleted', jsonb_build_array(jsonb_build_object(
+                         'server_id', server_id, 'pool', pool_key, 'name', 'lost-0')) from pool returning machine_uuid),
+         volume as (insert into unused_volume (storage_pool_id, project, name, marked_machine)
+                    select pool.id, '', 'lost-0', lost.machine_uuid from pool, lost),
          region as (insert into region_process (id, hostname, pid) select id, 'r', 1 from installation returning id),
          rack as (insert into rack (id, name, certificate_fingerprint, certificate_expires_at)
                   select id, 'rack', '', now() from installation returning id),
@@ -78,20 +84,21 @@ REACHED_LEFTOVER = """
 @pytest.mark.parametrize(
     ("change", "opened"),
     [
-        ("select", 1),
-        ("update rack_reach set reaches = false", 0),
-        ("delete from rack_link", 0),
-        ("update region_process set seen_at = now() - interval '1 minute'", 0),
+        ("select", ["lost-0", "old"]),
+        ("update rack_reach set reaches = false", []),
+        ("delete from rack_link", []),
+        ("update region_process set seen_at = now() - interval '1 minute'", []),
     ],
     ids=["reached", "down", "rack away", "region dead"],
 )
-async def test_only_where_a_connected_rack_reaches_the_host_a_leftover_is_due(
-    database: Database, change: str, opened: int
+async def test_only_where_a_connected_rack_reaches_the_host_a_guest_or_volume_is_removed(
+    database: Database, change: str, opened: list[str]
 ) -> None:
     ground = await without_guests(database)
-    for statement in (REACHED_LEFTOVER, change):
+    for statement in (REACHED_LEFTOVERS, change):
         await ground.execute(statement)
     for _ in range(3):
         await Reconciler(database, every_s=0.0).sweep()
     async with database.connection() as db:
-        assert await db.fetchval("select count(*) from operation where kind = 'clean_up'") == opened
+        found = await db.fetch("select hostname from operation where kind = 'clean_up' order by hostname")
+    assert [row["hostname"] for row in found] == opened
