@@ -198,7 +198,7 @@ async def typed(made: Installation, command: list[str]) -> None:
     for word in words:
         name, _, value = word.partition("=")
         fields[name] = [*fields.get(name, []), value]
-    path = {"vm-hosts": "vm-hosts/", "vm-host": f"vm-hosts/{number}/", "resourcepool": f"resourcepool/{number}/"}[noun]
+    path = {"vm-hosts": "vm-hosts/", "vm-host": f"vm-hosts/{number}/", "resource-pool": f"resourcepool/{number}/"}[noun]
     if verb == "create":
         await made.post(path, **fields)
         space = await made.post("spaces/", name="front")
