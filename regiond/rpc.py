@@ -130,12 +130,12 @@ class RpcCommands:
             return _summary(await self._operations.read(call.operation_id))
 
     async def _host_id(self, id_or_name: str) -> int:
-        found = [host for host in await self._hosts.list() if id_or_name in (str(host.id), host.name)]
+        found = (await self._hosts.ids_of([id_or_name]))[id_or_name]
         if not found:
             raise NotFound(f"There is no VM host {id_or_name!r}.")
         if len(found) > 1:
             raise InvalidRequest(f"{len(found)} VM hosts are called {id_or_name!r}; give the id.")
-        return found[0].id
+        return min(found)
 
 
 def _checked_key(key: str | None) -> str | None:
