@@ -20,13 +20,12 @@ def settle(work: Coroutine[Any, Any, T]) -> T:
 
 async def eventually(check: Callable[[], Any], *, deadline_s: float = 60.0, every_s: float = 0.02) -> Any:
     """The first truthy answer of `check`, which may be async; fails with the last answer when `deadline_s` is over."""
-    answer: Any = None
+    answer: Any = "none yet"
     try:
         async with asyncio.timeout(deadline_s):
             while True:
-                answer = check()
-                if inspect_awaitable(answer):
-                    answer = await answer
+                found = check()
+                answer = await found if inspect_awaitable(found) else found
                 if answer:
                     return answer
                 await asyncio.sleep(every_s)

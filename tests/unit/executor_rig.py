@@ -16,7 +16,7 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.simulated.driver import SimulatedHosts
 from rackd.executor import Executor
 from rackd.lanes import Track
-from tests.waiting import settle
+from tests.waiting import eventually, settle
 
 T = TypeVar("T")
 
@@ -83,6 +83,7 @@ class Rig:
         gate = self.gate()
         with pytest.raises(DeadlineExceeded, match="did not finish test"):
             await self.run(gate, host_id=host_id, deadline_s=0.05, machine_id=machine_id)
+        await eventually(gate.entered.is_set)  # its thread may have come to the host only after that
         return gate
 
 
