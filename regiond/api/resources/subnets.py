@@ -29,7 +29,7 @@ _COMMON = (
     Field(
         name="vid",
         kind=Integer(least=0, most=HIGHEST_VID),
-        doc="The tag of the VLAN in `fabric`, or in the default one.",
+        doc="The tag of the VLAN in `fabric`, or in the one that it is in; a new one is in the default one.",
     ),
     SPACE,
     Field(name="gateway_ip", kind=Text(longest=64), doc="Through what others are reached. Empty: nothing."),
