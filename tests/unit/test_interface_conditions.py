@@ -9,7 +9,7 @@ from common.values import NicKind
 from regiond.placement.interface_text import parse_interfaces
 from regiond.placement.interfaces import attach
 from regiond.placement.model import InterfaceOffer
-from tests.unit.interface_offers import ALL, BOND, BRIDGE, CARD, NOWHERE, host, refused
+from tests.unit.interface_offers import ALL, BOND, BRIDGE, CARD, DMZ, NOWHERE, host, refused
 
 
 def placed(text: str, *interfaces: InterfaceOffer) -> list[str]:
@@ -158,3 +158,8 @@ def test_what_is_asked_of_the_subnet_of_an_address_is_true_of_one_subnet() -> No
     assert reason is not None
     assert reason.startswith("interfaces: a asks for ip 10.1.0.5 and subnet lan-v6")
     assert reason.endswith("in no one subnet that is subnet lan-v6 and subnet cidr 10.1.0.0/24")
+
+
+def test_a_subnet_that_a_card_must_not_be_in_says_nothing_of_those_of_other_interfaces() -> None:
+    places, reason = attach(parse_interfaces("a:not_subnet=lan-v6,ip=10.2.0.5"), host(CARD))
+    assert ([one.subnet_id for one in places], reason) == ([DMZ.id], None)
