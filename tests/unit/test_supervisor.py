@@ -77,7 +77,7 @@ async def test_what_a_program_started_and_does_not_end_itself_is_killed(bench: B
     )
     await bench.started("parent", "/bin/sh", "-c", script)
     await eventually((bench.folder / "child.ready").exists)
-    child = int(child_file.read_text())
+    child = int(await eventually(lambda: child_file.exists() and child_file.read_text()))  # its parent writes this
     await bench.supervisor.stop()
     await eventually(lambda: not alive(child))
 
