@@ -61,6 +61,8 @@ CELLS = (
     "delete/commit 2 after/connection",
     "add_host/asked commit 1 after/region",
     "add_host_by_token/host trust after/answer",
+    "clean_up_copy/host unmark guest after/answer",
+    "cancel/asked commit 2 after/region",
     "rotate_credentials/host trust after/answer",
     "remove_host_and_machines/delete: host remove guest after/region",
     "join_rack/asked call rack.join after/region",

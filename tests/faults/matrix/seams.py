@@ -36,13 +36,15 @@ _calls: dict[tuple[int, int, int], tuple[Trace, str]] = {}  # under way: from wh
 
 @define
 class Watched:
-    """`trace` is the run under way; `away` are the simulated hosts whose daemon does not answer.
+    """`trace` is the run under way; `away` are the simulated hosts whose daemon does not answer, `away_at` those that
+    do not answer one kind of call.
 
     `lxd_servers` are by the address under which racks reach them; their guests are in simulated hosts of these names.
     """
 
     trace: Trace | None = None
     away: set[str] = field(factory=set)
+    away_at: set[tuple[str, str]] = field(factory=set)
     lxd_servers: dict[str, FakeLxd] = field(factory=dict)
 
 
@@ -225,7 +227,7 @@ def _pace(watched: Watched) -> Around:
         def paced(self: Pace, what: str) -> None:
             host_call(what, Side.BEFORE)
             name = self._address.name
-            if name in watched.away:
+            if name in watched.away or (name, what) in watched.away_at:
                 raise HostUnreachable(f"{self._address.identity}: the hypervisor's daemon is away ({what})")
             call(self, what)
             _thread.doing = what

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from tests.faults.matrix.scenario import Scenario
 from tests.faults.matrix.scenarios.adopting import Adopt, Forget
+from tests.faults.matrix.scenarios.approved import RemoveVolume, UnmarkCopy
+from tests.faults.matrix.scenarios.cancelling import Cancel
 from tests.faults.matrix.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.matrix.scenarios.leftovers import CleanUp
 from tests.faults.matrix.scenarios.lxd import AddLxd, Rotate, Trust
@@ -30,6 +32,9 @@ _ALL: tuple[Scenario, ...] = (
     Forget(),
     Delete(),
     CleanUp(),
+    RemoveVolume(),
+    UnmarkCopy(),
+    Cancel(),
     AddHost(),
     AddLxd(),
     Trust(),

@@ -35,11 +35,11 @@ class Guest:
     system_id: str = ""
 
 
-def _as_it_is(inn: Inn, host: str, name: str, system_id: str = "") -> Guest:
+def as_it_is(inn: Inn, host: str, name: str, system_id: str = "") -> Guest:
     return Guest(host=host, name=name, before=rows(inn, host, _ALL_BUT_MARK, name), system_id=system_id)
 
 
-def _changed(inn: Inn, ground: Guest, *, marked: bool) -> list[str]:
+def changed(inn: Inn, ground: Guest, *, marked: bool) -> list[str]:
     """What else but the mark became another, and whether that is there."""
     now = rows(inn, ground.host, _ALL_BUT_MARK, ground.name)
     has = rows(inn, ground.host, "select machine_id is not null from guest where name = ?", ground.name)
@@ -49,7 +49,7 @@ def _changed(inn: Inn, ground: Guest, *, marked: bool) -> list[str]:
     ]
 
 
-async def _vanish(inn: Inn, ground: Guest) -> None:
+async def vanish(inn: Inn, ground: Guest) -> None:
     """Its administrator removes it, and a look says so. Innkeeper does not."""
     with store_of(inn, ground.host) as store:
         volumes = store.execute(
@@ -79,7 +79,7 @@ class Adopt(OfMachines):
         with store_of(inn, host) as store:
             guests.add_foreign_guest(store, name, cores=1, memory_mib=512, disk=disk, power=PowerState.ON)
         await inn.installed.post(f"vm-hosts/{inn.hosts[host]}/", op="refresh")
-        return _as_it_is(inn, host, name)
+        return as_it_is(inn, host, name)
 
     async def ask(self, inn: Inn, ground: Guest, key: str) -> Asked:
         path, body = f"vm-hosts/{inn.hosts[ground.host]}/", Body(fields=[("guests", ground.name)])
@@ -87,7 +87,7 @@ class Adopt(OfMachines):
         return asked(answer)
 
     async def check(self, inn: Inn, ground: Guest, told: Told) -> Iterable[str]:
-        return [*await machines_are(inn, ground.name), *_changed(inn, ground, marked=True)]
+        return [*await machines_are(inn, ground.name), *changed(inn, ground, marked=True)]
 
     def foreign(self, ground: Guest) -> frozenset[str]:
         return frozenset({ground.name})
@@ -95,7 +95,7 @@ class Adopt(OfMachines):
     async def clear(self, inn: Inn, ground: Guest) -> None:
         for machine in await inn.installed.get("machines/"):
             await inn.installed.api.send("POST", f"machines/{machine['system_id']}/", query=[("op", "forget")])
-        await _vanish(inn, ground)
+        await vanish(inn, ground)
 
 
 class Forget(OfMachines):
@@ -108,7 +108,7 @@ class Forget(OfMachines):
 
     async def prepare(self, inn: Inn) -> Guest:
         made = await compose(inn, power_on="true")
-        return _as_it_is(inn, made.host, made.hostname, made.system_id)
+        return as_it_is(inn, made.host, made.hostname, made.system_id)
 
     async def ask(self, inn: Inn, ground: Guest, key: str) -> Asked:
         path = f"machines/{ground.system_id}/"
@@ -125,10 +125,10 @@ class Forget(OfMachines):
         return Asked(operation_id=next(one["id"] for one in found if one["kind"] == "forget"))
 
     async def check(self, inn: Inn, ground: Guest, told: Told) -> Iterable[str]:
-        return [*await machines_are(inn), *_changed(inn, ground, marked=False)]
+        return [*await machines_are(inn), *changed(inn, ground, marked=False)]
 
     def foreign(self, ground: Guest) -> frozenset[str]:
         return frozenset({ground.name})
 
     async def clear(self, inn: Inn, ground: Guest) -> None:
-        await _vanish(inn, ground)
+        await vanish(inn, ground)

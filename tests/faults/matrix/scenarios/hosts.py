@@ -15,7 +15,7 @@ from tests.faults.matrix.held import store_of
 from tests.faults.matrix.inn import Inn
 from tests.faults.matrix.scenario import SUCCEEDS, Asked, OfMachines, Told
 from tests.faults.matrix.scenarios import passing
-from tests.faults.matrix.scenarios.adopting import Guest, _as_it_is, _vanish
+from tests.faults.matrix.scenarios.adopting import Guest, as_it_is, vanish
 from tests.faults.matrix.scenarios.machines import SHAPE, first_host
 from tests.faults.matrix.scenarios.passing import Passing
 
@@ -29,6 +29,13 @@ class OfHosts(OfMachines):
     keyed = False
 
 
+async def ask_for_host(inn: Inn, ground: Passing, key: str) -> Asked:
+    """Unless it was added before."""
+    if await passing.find(inn, ground) is None:
+        await passing.send(inn, "POST", "vm-hosts/", key, **ground.fields)
+    return Asked(answer=await passing.until_ready(inn, ground))
+
+
 class AddHost(OfHosts):
     name = "add_host"
     kinds = (OperationKind.REFRESH,)
@@ -37,9 +44,7 @@ class AddHost(OfHosts):
         return passing.simulated(inn)
 
     async def ask(self, inn: Inn, ground: Passing, key: str) -> Asked:
-        if await passing.find(inn, ground) is None:
-            await passing.send(inn, "POST", "vm-hosts/", key, **ground.fields)
-        return Asked(answer=await passing.until_ready(inn, ground))
+        return await ask_for_host(inn, ground, key)
 
     async def check(self, inn: Inn, ground: Passing, told: Told) -> Iterable[str]:
         return [*await passing.is_there(inn, ground), *passing.foreign_stays(inn, ground)]
@@ -59,7 +64,7 @@ class Refresh(OfHosts):
         disk = DiskSpec(volume=name, pool_id="default", size_bytes=BYTES_PER_GB, serial=name)
         with store_of(inn, host) as store:
             guests.add_foreign_guest(store, name, cores=1, memory_mib=512, disk=disk, power=PowerState.ON)
-        return _as_it_is(inn, host, name)
+        return as_it_is(inn, host, name)
 
     async def ask(self, inn: Inn, ground: Guest, key: str) -> Asked:
         answer = await passing.send(inn, "POST", f"vm-hosts/{inn.hosts[ground.host]}/", key, op="refresh")
@@ -70,7 +75,7 @@ class Refresh(OfHosts):
         return [] if known == 1 else [f"the new guest is known {known} times"]
 
     async def clear(self, inn: Inn, ground: Guest) -> None:
-        await _vanish(inn, ground)
+        await vanish(inn, ground)
 
 
 @frozen

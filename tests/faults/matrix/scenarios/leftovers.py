@@ -18,7 +18,7 @@ from tests.faults.matrix.inn import Inn
 from tests.faults.matrix.scenario import SUCCEEDS, Asked, Told
 from tests.faults.matrix.scenarios import passing
 from tests.faults.matrix.scenarios.hosts import OfHosts
-from tests.faults.matrix.scenarios.machines import compose, first_host
+from tests.faults.matrix.scenarios.machines import Made, compose, first_host
 
 _MARK = "select i.id, m.uuid from installation i, machine m where m.system_id = $1"
 
@@ -30,7 +30,12 @@ class Leftover:
     after: int
 
 
-def _made_by_a_straggler(inn: Inn, host: str, name: str, mark: Mark) -> None:
+async def mark_of(inn: Inn, made: Made) -> Mark:
+    ((installation, machine),) = await inn.db.fetch(_MARK, made.system_id)
+    return Mark(installation_id=UUID(str(installation)), machine_id=UUID(str(machine)))
+
+
+def made_by_a_straggler(inn: Inn, host: str, name: str, mark: Mark) -> None:
     """By a rack, say, that was silent for long and knew nothing of the machine's end."""
     disk = DiskSpec(volume=volume_name(mark, 0), pool_id="default", size_bytes=BYTES_PER_GB, serial="root")
     spec = GuestSpec(name=name, mark=mark, architecture="amd64", cores=1, memory_mib=512, disks=(disk,))
@@ -47,11 +52,10 @@ class CleanUp(OfHosts):
 
     async def prepare(self, inn: Inn) -> Leftover:
         made = await compose(inn)
-        ((installation, machine),) = await inn.db.fetch(_MARK, made.system_id)
+        mark = await mark_of(inn, made)
         await inn.installed.delete(made.path)
-        mark = Mark(installation_id=UUID(str(installation)), machine_id=UUID(str(machine)))
         name = inn.new_name("leftover")
-        _made_by_a_straggler(inn, made.host, name, mark)
+        made_by_a_straggler(inn, made.host, name, mark)
         return Leftover(host=made.host, name=name, after=await inn.newest_operation())
 
     async def ask(self, inn: Inn, ground: Leftover, key: str) -> Asked:

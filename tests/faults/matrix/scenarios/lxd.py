@@ -12,7 +12,7 @@ from tests.faults.matrix.caller import asked
 from tests.faults.matrix.inn import Inn
 from tests.faults.matrix.scenario import SUCCEEDS, Asked, Told
 from tests.faults.matrix.scenarios import passing
-from tests.faults.matrix.scenarios.hosts import OfHosts
+from tests.faults.matrix.scenarios.hosts import OfHosts, ask_for_host
 from tests.faults.matrix.scenarios.passing import Passing
 from tests.lxd_double import FakeLxd
 
@@ -63,9 +63,7 @@ class AddLxd(OfLxd):
         return LxdHost.new(inn)
 
     async def ask(self, inn: Inn, ground: LxdHost, key: str) -> Asked:
-        if await passing.find(inn, ground) is None:
-            await passing.send(inn, "POST", "vm-hosts/", key, **ground.fields)
-        return Asked(answer=await passing.until_ready(inn, ground))
+        return await ask_for_host(inn, ground, key)
 
     async def check(self, inn: Inn, ground: LxdHost, told: Told) -> Iterable[str]:
         sent = len(ground.server.seen_secrets)
