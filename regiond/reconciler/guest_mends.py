@@ -13,7 +13,7 @@ from regiond.machines.adopting import open_adoption, open_forget
 from regiond.machines.opening import check_settled, open_unmark
 from regiond.networks.cards import place_cards
 from regiond.racks import store as rack_store
-from regiond.reconciler import guests, look_store, machines, mend_store, move_store
+from regiond.reconciler import look_store, mend_store, move_store, still
 from regiond.reconciler.model import Difference
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ async def adopt(db: Db, difference: Difference) -> str | None:
     if difference.host_id is None:
         return None
     await handover.guests_of(db, difference.host_id)  # locks them in the order in which every adoption does
-    again = await _still(db, difference)
+    again = await still.of_marked_guest(db, difference)
     if again is None or again.host_id != difference.host_id:
         return None
     host = await view_store.read(db, again.host_id)
@@ -39,7 +39,7 @@ async def take_mark_off(db: Db, difference: Difference) -> str | None:
     """It is a foreign guest from then on; the machine keeps its own."""
     guest_id = difference.number_of("guest")
     await mend_store.lock_guest(db, guest_id)
-    again = await _still(db, difference)
+    again = await still.of_marked_guest(db, difference)
     if again is None or again.host_id is None or again.host_name is None:
         return None
     (guest,) = await look_store.marked_guests(db, guest_id)
@@ -54,8 +54,7 @@ async def let_missing_go(db: Db, difference: Difference) -> str | None:
     """The machine's row goes, as when it is forgotten: a guest that is there after all stays, and loses its mark."""
     machine_id = difference.number_of("machine")
     await mend_store.lock_machine(db, machine_id)
-    judged = [one for facts in await look_store.machines(db, machine_id) for one in machines.judge(facts)]
-    again = difference.again(judged)
+    again = await still.of_machine(db, difference)
     if again is None or again.system_id is None:
         return None
     machine = await store.read(db, again.system_id)
@@ -75,7 +74,7 @@ async def move_to_guest(db: Db, difference: Difference) -> str | None:
     await mend_store.lock_servers(db, servers)
     await mend_store.lock_machine(db, place.machine_id)
     await mend_store.lock_guest(db, guest_id)
-    again = await _still(db, difference)
+    again = await still.of_marked_guest(db, difference)
     if again is None or again.host_id is None or await move_store.place_of(db, guest_id) != place:
         return None
     lost = await move_store.move(db, place.machine_id, again.host_id, guest_id)
@@ -91,8 +90,3 @@ async def move_to_guest(db: Db, difference: Difference) -> str | None:
     await life_store.looked_at(db, place.machine_id, there=True)
     await mend_store.retotal_all(db, servers)
     return f"{again.found}; {again.expected}: the machine is on {again.host_name} now"
-
-
-async def _still(db: Db, difference: Difference) -> Difference | None:
-    found = await look_store.marked_guests(db, difference.number_of("guest"))
-    return difference.again(guests.judge(guest) for guest in found)

@@ -11,7 +11,7 @@ from regiond.hosts.intake_store import rows_of
 from regiond.ledger import store as claims
 from regiond.ledger.check import wrong_totals
 from regiond.ledger.totals import retotal
-from regiond.reconciler import guests, ledger, look_store, machines, mend_store
+from regiond.reconciler import guests, ledger, look_store, mend_store, still
 from regiond.reconciler.model import Difference
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ async def write_claims_anew(db: Db, difference: Difference) -> str | None:
     servers = {there_id} | await mend_store.servers_of(db, machine_id=machine_id)
     await mend_store.lock_servers(db, servers)
     await mend_store.lock_machine(db, machine_id)
-    judged = [one for facts in await look_store.machines(db, machine_id) for one in machines.judge(facts)]
-    again = difference.again(judged)
+    again = await still.of_machine(db, difference)
     if again is None or await mend_store.server_of_machine(db, machine_id) != there_id:
         return None  # or it was moved while we waited for the lock: the next sweep sees it where it is
     await _hold(db, machine_id, there_id)

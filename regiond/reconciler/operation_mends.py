@@ -10,7 +10,7 @@ from regiond.machines.opening import open_clean_up
 from regiond.operations import lease_store
 from regiond.operations import store as operation_store
 from regiond.racks import store as rack_store
-from regiond.reconciler import guests, look_store, mend_store, operations
+from regiond.reconciler import look_store, mend_store, operations, still
 from regiond.reconciler.model import Difference
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ async def remove_leftover(db: Db, difference: Difference) -> str | None:
     """The same operation that a look at its host would open; one that was approved waits for a host that is away."""
     guest_id = difference.number_of("guest")
     await mend_store.lock_guest(db, guest_id)
-    found = await look_store.marked_guests(db, guest_id)
-    again = difference.again(guests.judge(guest) for guest in found)
+    again = await still.of_marked_guest(db, difference)
     if again is None or again.host_id is None or again.host_name is None:
         return None
+    (guest,) = await look_store.marked_guests(db, guest_id)
     installation_id: UUID = await rack_store.installation_id(db)
-    mark = Mark(installation_id=installation_id, machine_id=found[0].mark)
+    mark = Mark(installation_id=installation_id, machine_id=guest.mark)
     await open_clean_up(db, again.host_id, again.host_name, GuestRef(name=again.name, mark=mark))
     return f"{again.found}: an operation removes it"
 

@@ -15,7 +15,7 @@ from regiond.machines.spec import known_spec
 from regiond.operations import store as operation_store
 from regiond.operations.model import OperationKind
 from regiond.racks import store as rack_store
-from regiond.reconciler import look_store, machines, mend_store, operations
+from regiond.reconciler import look_store, mend_store, operations, still
 from regiond.reconciler.model import Difference
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ async def end_state(db: Db, difference: Difference) -> str | None:
         return await _offer_again(db, difference)
     machine_id = difference.number_of("machine")
     await mend_store.lock_machine(db, machine_id)
-    judged = [one for facts in await look_store.machines(db, machine_id) for one in machines.judge(facts)]
-    if difference.again(judged) is None or difference.system_id is None:
+    if await still.of_machine(db, difference) is None or difference.system_id is None:
         return None
     found = await store.list_machines(db, MachineFilter(system_ids=(difference.system_id,)))
     return await _end(db, found[0]) if found else None
