@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rackd.drivers.libvirt.client import Client
+
 PORT = """
 <device>
   <name>net_eth3_3c_fd_fe_00_00_01</name><path>/sys/devices/x/net/eth3</path><parent>pci_0000_3b_00_0</parent>
@@ -55,3 +61,13 @@ NODE = f"""<node>
   {_DEVICES}
 </node>
 """
+
+
+@contextmanager
+def opened(folder: Path, node: str = NODE) -> Iterator[Client]:
+    """A connection to such a server, which lasts as long as somebody is connected."""
+    file = folder / "node.xml"
+    file.write_text(node)
+    made = Client.open(f"test://{file}")
+    yield made
+    made.close()

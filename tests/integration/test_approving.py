@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -148,14 +149,21 @@ async def lose(innkeeper: Installation, machine: Any) -> None:
         await store.delete(db, row["id"])
 
 
+@asynccontextmanager
+async def with_a_machine(folder: Path, database_url: str) -> AsyncGenerator[tuple[Installation, Any]]:
+    """An installation with one host, and on that the machine `vm`."""
+    async with installed(folder, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        host = await innkeeper.add_simulated()
+        await innkeeper.compose(host["id"], hostname="vm")
+        yield innkeeper, host
+
+
 @pytest.mark.same_sql
 async def test_a_machine_whose_guest_is_gone_for_good_leaves_the_ledger_and_its_volumes_are_told(
     tmp_path: Path, database_url: str
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"], hostname="vm")
+    async with with_a_machine(tmp_path, database_url) as (innkeeper, host):
         rows(innkeeper, "delete from disk")
         rows(innkeeper, "delete from guest")
         await refresh(innkeeper, host)
@@ -175,10 +183,7 @@ async def test_a_machine_whose_guest_is_gone_for_good_leaves_the_ledger_and_its_
 async def test_a_guest_that_came_back_while_its_machine_was_given_up_stays_and_is_foreign(
     tmp_path: Path, database_url: str
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"], hostname="vm")
+    async with with_a_machine(tmp_path, database_url) as (innkeeper, host):
         (guest,) = rows(innkeeper, "select * from guest")
         (mark,) = {marks(innkeeper)["vm"]}
         rows(innkeeper, "update guest set machine_id = null, installation_id = null")  # out of the driver's sight

@@ -16,7 +16,7 @@ from rackd.drivers.libvirt import functions
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.nics import Function
-from tests.contract.libvirt_node import NODE, PORT
+from tests.contract.libvirt_node import NODE, PORT, opened
 
 INSTALLATION = UUID(int=7)
 POOL_NETWORK = "<network><name>shared</name><forward mode='hostdev' managed='yes'><pf dev='eth3'/></forward></network>"
@@ -25,13 +25,10 @@ BOTH = {"0000:3b:02.0", "0000:3b:02.1"}
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    node = tmp_path / "node.xml"
     taps = PORT.replace("net_eth3_3c", "net_vnet0_3c").replace("eth3", "vnet0")
     of_function = PORT.replace("eth3", "eth3v0").replace("pci_0000_3b_00_0", "pci_0000_3b_02_0")
-    node.write_text(NODE.replace("</node>", f"{taps}{of_function}</node>"))
-    made = Client.open(f"test://{node}")
-    yield made
-    made.close()
+    with opened(tmp_path, NODE.replace("</node>", f"{taps}{of_function}</node>")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from rackd.drivers.libvirt.defined import volume_names
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.handles import Domain
 from rackd.drivers.libvirt.trees import parse
-from tests.contract.libvirt_node import NODE
+from tests.contract.libvirt_node import opened
 
 INSTALLATION = UUID(int=7)
 MARK = Mark(installation_id=INSTALLATION, machine_id=uuid4())
@@ -27,11 +27,8 @@ SNAPSHOT_OF = "<backingStore><path>{}</path><format type='raw'/></backingStore>"
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    node = tmp_path / "node.xml"
-    node.write_text(NODE)
-    made = Client.open(f"test://{node}")
-    yield made
-    made.close()
+    with opened(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
