@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.reconciler.model import By, Standing
+from regiond.reconciler import store
+from regiond.reconciler.model import By, Difference, Kind, Standing
 from regiond.reconciler.service import Reconciler, mend_one
 from tests.installation import Installation, installed
 from tests.integration.adopting import ASYNC, adopt, refresh, rows
@@ -268,6 +269,20 @@ async def test_a_difference_seen_for_a_moment_only_waits_for_the_next_sweep(data
     assert await Reconciler(database, every_s=300.0).sweep() == ()  # three sweeps, and all within seconds
     await Reconciler(database).check()
     assert len(await Reconciler(database, every_s=0.0).sweep()) == 1
+
+
+@pytest.mark.same_sql
+async def test_what_a_person_was_to_approve_is_seen_by_two_more_sweeps_before_it_is_mended_by_itself(
+    database: Database,
+) -> None:
+    by_itself = Difference(
+        kind=Kind.STATE_UNEXPLAINED, key="machine 1", name="vm", found="composing, and no operation acts on it",
+        expected="ready", remedy="undone", ours=True, data_at_risk=False, mended_by=By.ITSELF,
+    )  # fmt: skip
+    async with database.transaction() as db:
+        for seen, due in ((evolve(by_itself, mended_by=By.APPROVAL), 0), (by_itself, 0), (by_itself, 1)):
+            await store.see(db, [seen])
+            assert len(await store.due(db, 0.0, at_host=())) == due
 
 
 @pytest.mark.same_sql
