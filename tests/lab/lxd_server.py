@@ -9,8 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
@@ -139,8 +141,21 @@ class LxdServer:
                 os.sched_yield()
 
     def start(self) -> None:
-        """After `kill`. Returns when it answers."""
+        """After `kill`. Returns when it answers; a member, when its cluster has heard of it since."""
+        began = datetime.now(UTC).isoformat()
         _lab("start-lxd", self.name)
+        ends_at = time.monotonic() + START_S
+        # Until then it may be offline to the others at any moment, though it answers: they have heard nothing since
+        # before it was killed, and 20 s of that is too long for them.
+        while self.member and self._heard_at() < began:
+            assert time.monotonic() < ends_at, f"its cluster has not heard of {self.name}"
+            time.sleep(0.1)
+
+    def _heard_at(self) -> str:
+        """The newest heartbeat of this member that its cluster's database knows."""
+        query = f"select heartbeat from nodes where name = '{self.member}'"  # noqa: S608  # ours
+        found = self.ask("/internal/sql", method="POST", body={"database": "global", "query": query})
+        return str(found["Results"][0]["rows"][0][0])
 
     def restart(self) -> None:
         self.kill()
