@@ -121,6 +121,17 @@ async def test_a_host_that_fails_is_added_and_refresh_tells_the_drivers_words(
 # Changing ------------------------------------------------------------------------------------------------------------
 
 
+async def test_the_macvlan_mode_of_a_host_is_kept_changed_and_stays_when_something_else_changes(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        host = await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, default_macvlan_mode="vepa")
+        assert host["default_macvlan_mode"] == "vepa"
+        for change in ({"default_macvlan_mode": "private"}, {"name": "inn"}):
+            changed = await innkeeper.put(f"vm-hosts/{host['id']}/", **change)
+            assert changed["default_macvlan_mode"] == "private"
+
+
 async def test_what_is_reserved_for_the_host_is_told_and_is_no_more_than_it_has(
     tmp_path: Path, database_url: str
 ) -> None:

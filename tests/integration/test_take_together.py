@@ -93,3 +93,14 @@ async def test_nobody_removes_a_host_that_is_mended(database: Database) -> None:
         removed = asyncio.create_task(remove())
         await eventually(ground.somebody_waits)
     await removed
+
+
+@pytest.mark.parametrize("reserved", ["reserved_cores = 2", "reserved_memory_mib = 2"])
+async def test_what_is_reserved_for_the_host_is_never_claimed(database: Database, reserved: str) -> None:
+    ground = await prepare(database)
+    await ground.execute("delete from guest")
+    await ground.execute("update server set cores = 4, memory_mib = 4, huge_memory_mib = 0")
+    ratios = "cpu_over_commit_ratio = 1, memory_over_commit_ratio = 1"
+    await ground.execute(f"update vm_host set {ratios}, {reserved}")  # noqa: S608  # words of this test's own
+    made = [await ground.claim(0, 1, 1, {}) is not None for _ in range(4)]
+    assert made == [True, True, False, False]
