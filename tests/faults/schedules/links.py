@@ -21,6 +21,7 @@ from common.rpc.commands import (
     HOST_DISOWN,
     HOST_POWER,
     HOST_REACH,
+    HOST_REMOVE_VOLUMES,
     Command,
     Fence,
 )
@@ -37,7 +38,9 @@ from tests.faults.schedules.hypervisors import Outages, ScheduledHosts
 
 T = TypeVar("T")
 
-ACTING = {HOST_COMPOSE.name, HOST_DECOMPOSE.name, HOST_POWER.name, HOST_ADOPT.name, HOST_DISOWN.name}
+ACTING = {
+    command.name for command in (HOST_COMPOSE, HOST_DECOMPOSE, HOST_POWER, HOST_ADOPT, HOST_DISOWN, HOST_REMOVE_VOLUMES)
+}
 HELD = {*ACTING, HOST_DISCOVER.name, HOST_REACH.name}  # until they are let through; the others go at once
 GONE = "the schedule ended the link"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from regiond.reconciler.model import Kind
 from tests.database import memory_folder
 from tests.faults.schedules.ground import Ground
 from tests.faults.schedules.machine import Schedules
@@ -78,6 +79,36 @@ def a_host_that_dies_between_the_disks(schedule: Schedules) -> None:
         schedule.all_that_is_due_runs()
 
 
+def an_approval_of_what_is_another_by_now(schedule: Schedules) -> None:
+    """Somebody was shown which of two guests with a mark loses it, and then the other one changed. Kept away by: the
+    etag."""
+    schedule.an_installation(machines=1, racks=1)
+    schedule.guest_is_copied_with_its_mark(host=0, which=1, to=1)
+    schedule.look(host=1, runs=True)
+    schedule.person_looks_at_differences()
+    assert [one.difference.kind for one in schedule.shown] == [Kind.SECOND_GUEST]
+    schedule.guest_is_renamed(host=0, which=1)
+    schedule.look(host=0, runs=True)
+    schedule.person_approves(which=0, then="runs")
+    assert sorted(host for host, _, _ in schedule.seen.marked()) == ["ant", "bee"]
+
+
+def what_is_approved_of_a_machine_that_is_gone(schedule: Schedules) -> None:
+    """First its row goes, then its volumes, whose removal a region begins and another ends."""
+    schedule.an_installation(machines=1, racks=1)
+    schedule.guest_is_removed(host=0, which=1, with_volumes=False)
+    for then in ("runs", "begun", "begun"):
+        schedule.look(host=0, runs=True)
+        schedule.person_looks_at_differences()
+        schedule.person_approves(which=0, then=then)
+        if then == "begun":
+            schedule.host_acts(which=0)
+            schedule.region_restarts(late=False, told=True)
+            schedule.all_that_is_due_runs()
+    assert not schedule.seen.machines
+    assert [one.name for _, one in schedule.seen.volumes() if one.machine is not None] == []
+
+
 KNOWN = (
     a_copy_of_what_was_deleted,
     a_straggler_of_a_rack_that_was_removed,
@@ -85,6 +116,8 @@ KNOWN = (
     an_attempt_that_was_taken_over,
     a_foreign_guest_by_the_name_of_a_machine,
     a_host_that_dies_between_the_disks,
+    an_approval_of_what_is_another_by_now,
+    what_is_approved_of_a_machine_that_is_gone,
 )
 
 
