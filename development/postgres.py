@@ -28,7 +28,10 @@ from urllib.parse import quote
 USER = "pgserver"  # PostgreSQL refuses to run as root
 DEADLINE_S = 60
 LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
-DURABLE: Mapping[str, str] = {"max_connections": "200"}
+DURABLE: Mapping[str, str] = {
+    "max_connections": "200",
+    "huge_pages": "off",  # those of a machine that has some are for its guests
+}
 FAST: Mapping[str, str] = {
     **DURABLE,
     "fsync": "off",
@@ -131,7 +134,17 @@ def _initialise(folder: Path, owner: pwd.struct_passwd | None) -> None:
     shutil.rmtree(making, ignore_errors=True)
     shutil.rmtree(folder / "data", ignore_errors=True)
     made = _run(
-        folder, owner, "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres", "-D", str(making)
+        folder,
+        owner,
+        "initdb",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--set=huge_pages=off",
+        "-U",
+        "postgres",
+        "-D",
+        str(making),
     )
     if made.returncode:
         raise PostgresFailed(f"initdb failed in {folder}: {made.stdout.strip()}")

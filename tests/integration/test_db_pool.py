@@ -225,6 +225,13 @@ async def test_the_embedded_server_is_adopted_restarted_after_a_kill_and_stopped
     await asyncio.to_thread(postgres.stop, own_server)
 
 
+async def test_an_embedded_server_leaves_huge_pages_to_the_guests(own_server: Path) -> None:
+    database = await Database.open(await asyncio.to_thread(postgres.start, own_server))
+    async with database.connection() as db:
+        assert await db.fetchval("show huge_pages") == "off"
+    await database.close()
+
+
 async def test_stopping_one_embedded_server_leaves_another_alone(own_server: Path) -> None:
     other = own_server.parent / "other"
     await asyncio.to_thread(postgres.start, other, settings=postgres.FAST)
