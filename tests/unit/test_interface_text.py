@@ -167,8 +167,9 @@ WORDS = st.text("abcxyz0123456789._-", min_size=1, max_size=12)
 IDS = st.integers(0, 9999).map(str)
 VIDS = st.one_of(st.just("untagged"), st.integers(0, 4094).map(str))
 CIDRS = st.one_of(st.just("fd00:1::/64"), st.integers(0, 255).map(lambda third: f"10.1.{third}.0/24"))
-SPACES = st.one_of(st.just("undefined"), WORDS)
-FABRICS = st.one_of(WORDS, WORDS.map("name:{}".format), WORDS.map("class:{}".format))
+BARE = st.one_of(IDS, WORDS.filter(lambda word: not word.isdecimal()))  # digits alone are an id
+SPACES = st.one_of(st.just("undefined"), BARE)
+FABRICS = st.one_of(BARE, WORDS.map("name:{}".format), WORDS.map("class:{}".format))
 VLANS = st.one_of(
     VIDS,
     IDS.map("id:{}".format),
