@@ -18,7 +18,7 @@ _SHOWN = ("kind", "name", "host_name", "since", "found", "expected", "remedy")
 
 
 async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *, yes: bool) -> int:
-    """0 when it was done, 1 when whoever was asked said no. Raises what the region refuses, Usage."""
+    """0 when it was done, also before this; 1 when whoever was asked said no. Raises what the region refuses, Usage."""
     if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
         raise Usage(USAGE)
     api, path = Api(profile.url, profile.key), f"differences/{words[0]}/"
@@ -28,6 +28,8 @@ async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *,
             "The region's answer is no difference that can be approved: is it older than this command?"
         )
     _tell(difference, terminal)
+    if difference.get("mended"):
+        return _told_done(difference, terminal)
     if difference["mended_by"] == "nobody":
         raise WrongState("There is nothing to approve: it is only told.")
     if not yes and not await _agreed(terminal):
@@ -35,7 +37,11 @@ async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *,
         return REFUSED
     fields = [("etag", difference["etag"]), ("found", difference["found"])]
     done = (await api.send("POST", path, query=[("op", "approve")], body=Body(fields=fields))).json()
-    terminal.note(f"Done: {done['mended']}.") if terminal.wants_table else terminal.show(done, "difference")
+    return _told_done(done, terminal)
+
+
+def _told_done(difference: Mapping[str, Any], terminal: Terminal) -> int:
+    terminal.note(f"Done: {difference['mended']}.") if terminal.wants_table else terminal.show(difference, "difference")
     return DONE
 
 

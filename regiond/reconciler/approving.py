@@ -9,7 +9,7 @@ from regiond.reconciler.model import By, Standing
 
 
 def one_of(standing: Iterable[Standing], difference_id: int) -> Standing:
-    """Raises NotFound when it does not stand (any more)."""
+    """Raises NotFound when it is not among those that stand or were mended."""
     found = next((one for one in standing if one.id == difference_id), None)
     if found is None:
         raise NotFound(f"There is no difference {difference_id} (any more): list them anew.", difference=difference_id)
@@ -22,6 +22,11 @@ def refuse_other(standing: Standing, *, etag: str, shown: str) -> None:
     `shown` is what whoever approves has read, if they say.
     """
     now = standing.difference
+    if now.etag != etag and standing.mended is not None:
+        raise WrongState(
+            f"Difference {standing.id} was another than what was approved, and is mended: {standing.mended}.",
+            difference=standing.id, mended=standing.mended,
+        )  # fmt: skip
     if now.etag != etag:
         was = f" What was approved: {shown.rstrip('.')}." if shown else ""
         raise WrongState(
@@ -36,12 +41,11 @@ def refuse_other(standing: Standing, *, etag: str, shown: str) -> None:
         )
 
 
-def changed_meanwhile(standing: Standing, now: Iterable[Standing]) -> WrongState:
+def changed_meanwhile(shown: Standing, now: Standing) -> WrongState:
     """For a mend that found another difference than the one that stood a moment before."""
-    found = next((one.difference for one in now if one.id == standing.id), None)
-    text = "it is gone" if found is None else f"{found.found}; what would be done: {found.remedy}"
+    was, found = shown.difference, now.difference
     return WrongState(
-        f"{standing.difference.name} changed in this moment, and nothing was done. What was approved: "
-        f"{standing.difference.found}. What it is now: {text}.",
-        difference=standing.id,
+        f"{was.name} changed in this moment, and nothing was done. What was approved: {was.found}. What it is now: "
+        f"{found.found}; what would be done: {found.remedy}.",
+        difference=shown.id,
     )

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from attrs import evolve
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
 from regiond.accounts.model import Caller
@@ -78,28 +77,36 @@ class Reconciler:
         )
 
     async def known(self, difference_id: int) -> Standing:
-        """As the last sweep saw it. Raises NotFound when it did not."""
+        """As the last sweep saw it, or as it was mended. Raises NotFound when it is neither."""
         async with self._database.connection() as db:
-            return approving.one_of(await store.standing(db, difference_id), difference_id)
+            return approving.one_of(await store.kept(db, difference_id), difference_id)
 
     async def read(self, difference_id: int) -> Standing:
-        """As it is found now. Raises NotFound when it does not stand (any more), and what `check` raises."""
-        return approving.one_of(await self.check(), difference_id)
+        """As it is found now, or as it was mended. Raises NotFound when it is neither, and what `check` raises."""
+        await self.check()
+        return await self.known(difference_id)
 
     async def approve(self, caller: Caller, difference_id: int, *, etag: str, shown: str = "") -> Standing:
         """Mend what `caller` was shown with this `etag`; with what was done. `shown` is told beside what is found now.
 
-        Raises NotFound when it stands no more; WrongState when it is another by now, or nothing that anybody could
-        approve; what the mend raises. Nothing was changed then.
+        What was mended before is told as it was done then, so that whoever lost that answer can ask again. Raises
+        NotFound when it went by itself; WrongState when it is another by now, or nothing that anybody could approve;
+        what the mend raises. Nothing was changed then.
         """
         caller.require_admin()
         same = partial(approving.refuse_other, etag=etag, shown=shown)
         standing = await self.read(difference_id)
         same(standing)
+        if standing.mended is not None:
+            return standing
         wanted = partial(mend_one, difference_id=difference_id, caller=caller, only=same)
         done = await self._database.in_transaction(wanted)
         if done is None:
-            raise approving.changed_meanwhile(standing, await self.check())
+            now = await self.read(difference_id)
+            if now.mended is None:
+                raise approving.changed_meanwhile(standing, now)
+            same(now)
+            return now
         log.warning("difference_approved", difference=done.id, kind=done.difference.kind.value, mended=done.mended)
         return done
 
@@ -172,10 +179,10 @@ async def mend_one(
         done = await mend(db, standing.difference) if standing is not None else None
     if standing is None or done is None:
         return None
-    await store.keep_mended(db, standing.id, done)
+    kept = await store.keep_mended(db, standing.id, done)
     message = f"{standing.difference.name}: {done}"
     await _tell(db, "difference_mended", standing.difference, message, Level.WARNING, caller=caller, mended=done)
-    return evolve(standing, mended=done)
+    return kept
 
 
 async def differences(db: Db) -> list[Difference]:

@@ -46,10 +46,10 @@ _DUE = """
                         where x.host_id = d.host_id and x.reaches))
      order by d.id
 """
-_STANDS = "select * from difference where id = $1 and resolved_at is null"
+_KEPT = "select * from difference where id = $1 and (resolved_at is null or mended_at is not null)"
 _LOCK = "select * from difference where id = $1 and resolved_at is null for update"
 _WAIT_SHORTLY = "set local lock_timeout = '5s'"
-_MENDED = "update difference set resolved_at = now(), mended_at = now(), mended = $2 where id = $1"
+_MENDED = "update difference set resolved_at = now(), mended_at = now(), mended = $2 where id = $1 returning *"
 _MENDED_LATELY = """
     select * from difference where mended_at > now() - $1::interval order by mended_at desc, id desc limit 1000
 """
@@ -93,9 +93,9 @@ async def due(db: Db, older_than_s: float, *, at_host: Iterable[Kind]) -> list[i
     return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
 
 
-async def standing(db: Db, difference_id: int) -> tuple[Standing, ...]:
-    """The one of this id, if it stands."""
-    return tuple(_standing(row) for row in await db.fetch(_STANDS, difference_id))
+async def kept(db: Db, difference_id: int) -> tuple[Standing, ...]:
+    """The one of this id, if it stands or was mended; those that went by themselves are no more."""
+    return tuple(_standing(row) for row in await db.fetch(_KEPT, difference_id))
 
 
 async def lock(db: Db, difference_id: int) -> Standing | None:
@@ -114,9 +114,10 @@ async def short_waits(db: Db) -> AsyncIterator[None]:
         raise Busy("Something else changes the same rows right now; nothing was mended. Try again.") from error
 
 
-async def keep_mended(db: Db, difference_id: int, mended: str) -> None:
+async def keep_mended(db: Db, difference_id: int, mended: str) -> Standing:
     """It stands no more. A sweep that finds it again tells it anew."""
-    await db.execute(_MENDED, difference_id, mended)
+    (row,) = await db.fetch(_MENDED, difference_id, mended)
+    return _standing(row)
 
 
 async def mended_within(db: Db, time: timedelta) -> tuple[Standing, ...]:

@@ -27,7 +27,7 @@ async def _mended(call: Call) -> Reply:
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> int:
-    """The id of one that stood at the last sweep."""
+    """The id of one that stood at the last sweep, or was mended."""
     known = await services.reconciler.known(id_in(path["id"], "Difference", largest=2**63 - 1))
     return known.id
 
@@ -80,7 +80,8 @@ DIFFERENCE = Resource(
             method="GET",
             permission=Permission.ADMIN,
             title="Read a difference",
-            doc="As it is found now: all is compared anew, and nothing is mended. 404 when it does not stand any more.",
+            doc="As it is found now: all is compared anew, and nothing is mended. One that was mended is told with "
+            "what was done; 404 when it went by itself.",
             result=Result(doc="The difference.", schema=shapes.DIFFERENCE),
             find=_find,
             run=_read,
@@ -104,7 +105,8 @@ DIFFERENCE = Resource(
                 ),
             ),
             title="Approve a mend",
-            doc="What `remedy` says is done. 409 when the difference is another by now, and then nothing was done.",
+            doc="What `remedy` says is done. 409 when the difference is another by now, and then nothing was done. "
+            "Asked again with the same etag it does nothing, and tells what was done.",
             result=Result(doc="The difference as it was, and what was done.", schema=shapes.DIFFERENCE),
             find=_find,
             run=_approve,

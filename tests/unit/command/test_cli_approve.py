@@ -73,6 +73,13 @@ async def test_a_person_is_asked_and_only_a_whole_yes_agrees(logged_in: Cli, hom
     assert "it was gone: it is back" in told
 
 
+async def test_what_was_mended_before_is_told_and_nothing_is_asked(logged_in: Cli, region: Region) -> None:
+    region.give("GET differences/3/", Reply(200, DONE))
+    ran = await logged_in("region", "approve", "3")
+    assert (ran.status, json.loads(ran.out)) == (0, DONE)
+    assert region.asked(APPROVE) == []
+
+
 async def test_what_is_another_by_then_or_only_told_is_refused(logged_in: Cli, region: Region) -> None:
     give(region)
     region.give(APPROVE, Reply(409, text="Difference 3 is another by now, and nothing was done."))
