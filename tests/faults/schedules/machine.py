@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults.schedules.accidents import Accidents
-from tests.faults.schedules.hands import Hands
 from tests.faults.schedules.mending import Mending
 from tests.faults.schedules.people import People
 
 
-class Schedules(People, Accidents, Hands, Mending):
+class Schedules(People, Mending):
     """One example is an installation from its first host to the moment when everything is at rest again."""
