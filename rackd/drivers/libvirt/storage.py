@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 import structlog
 from attrs import frozen
@@ -14,7 +16,7 @@ from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.definition import MadeDisk, MadeSeed, seed_volume_xml, volume_xml
 from rackd.drivers.libvirt.facts import POOL_TYPES
 from rackd.drivers.libvirt.handles import Pool, Volume
-from rackd.drivers.libvirt.trees import Element, bytes_at, parse
+from rackd.drivers.libvirt.trees import Element, bytes_at, parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -120,18 +122,42 @@ def undo(made: Iterable[Volume]) -> None:
             log.warning("volume_left_behind", volume=volume.name, reason=str(error))
 
 
+def made_on(pool: Pool) -> defaultdict[str, set[str]]:
+    """Which volumes of the pool, as libvirt knows it, need the one of that name: images on top, snapshots."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for name, xml in pool.volume_definitions():
+        below = text_at(parse(xml, f"the volume {name}"), "backingStore/path")
+        if below:
+            found[PurePosixPath(below).name].add(name)
+    return found
+
+
 def remove(client: Client, mark: Mark, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
-    """Remove those of `volumes` (pool id, name) that carry `mark`, unless their path is `in_use` by another guest, and
-    the image for cloud-init that may be beside them."""
-    ours = {(pool_id, name) for pool_id, name in volumes if mark_of_volume(name) == mark}
-    for pool_id, name in sorted(ours | {(pool_id, seed_name(mark)) for pool_id, _ in ours}):
+    """Remove those of `volumes` (pool id, name) that carry `mark`, and the image for cloud-init that may be beside.
+
+    What another guest has (`in_use`, paths) or another volume is made on, such as a linked clone, is left and logged.
+    """
+    ours: defaultdict[str, set[str]] = defaultdict(set)
+    for pool_id, name in volumes:
+        if mark_of_volume(name) == mark:
+            ours[pool_id] |= {name, seed_name(mark)}
+    for pool_id, names in sorted(ours.items()):
         try:
-            volume = client.pool(pool_id).volume(name)
+            _remove_from(client.pool(pool_id), names, in_use)
+        except NotFound as error:
+            log.info("storage_pool_was_gone", pool=pool_id, reason=str(error))
+
+
+def _remove_from(pool: Pool, names: set[str], in_use: set[str]) -> None:
+    above = made_on(pool)
+    for name in sorted(names):
+        try:
+            volume = pool.volume(name)
             if volume is None:
                 continue
-            if volume.path() in in_use:
-                log.warning("shared_volume_left", volume=name, pool=pool_id)
+            if volume.path() in in_use or above[name] - names:
+                log.warning("shared_volume_left", volume=name, pool=pool.name, made_on_it=sorted(above[name] - names))
                 continue
             volume.delete()
         except NotFound as error:
-            log.info("volume_was_gone", volume=name, pool=pool_id, reason=str(error))
+            log.info("volume_was_gone", volume=name, pool=pool.name, reason=str(error))

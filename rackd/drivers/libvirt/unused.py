@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import PurePosixPath
 
 import structlog
 
@@ -16,10 +15,11 @@ from common.discovery import UnusedVolume, VolumeRef
 from common.errors import NotFound
 from common.marks import mark_of_made
 from common.values import Mark
+from rackd.drivers.libvirt import storage
 from rackd.drivers.libvirt.client import Client
 from rackd.drivers.libvirt.defined import Defined, volume_names
 from rackd.drivers.libvirt.handles import Pool
-from rackd.drivers.libvirt.trees import parse, text_at
+from rackd.drivers.libvirt.trees import parse
 from rackd.drivers.refusals import refuse_used
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ def remove_unused(client: Client, mark: Mark, volumes: Iterable[VolumeRef]) -> N
             log.info("storage_pool_was_gone", pool=pool_id, reason=str(error))
             continue
         pool.refresh()
-        made_on = _made_on(pool)
+        made_on = storage.made_on(pool)
         for name in sorted(names):
             users = guests[name] | made_on[name]
             if users:
@@ -79,16 +79,6 @@ def _users(client: Client) -> defaultdict[str, set[str]]:
         for xml in definitions:
             for name in volume_names(parse(xml, f"the guest {domain.name}")):
                 found[name].add(domain.name)
-    return found
-
-
-def _made_on(pool: Pool) -> defaultdict[str, set[str]]:
-    """Which volumes of the pool need the one of that name: images on top of it, snapshots of it."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for name, xml in pool.volume_definitions():
-        below = text_at(parse(xml, f"the volume {name}"), "backingStore/path")
-        if below:
-            found[PurePosixPath(below).name].add(name)
     return found
 
 
