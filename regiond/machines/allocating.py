@@ -70,11 +70,11 @@ class Allocator:
                     return taken
             if request.system_id is not None or request.name is not None:
                 raise NoneAvailable(refusal_of(request))
-            intent = intent_of(request)
+            intent, had_racks = intent_of(request), self._composer.has_racks
             try:
                 return await self._composer.open(caller, intent, key=idempotency_key, asked=asked)
             except OutOfCapacity as refused:
-                if not self._composer.has_racks:
+                if not (had_racks and self._composer.has_racks):  # one may come, or go, while hosts are looked at
                     raise RackUnreachable(_NO_RACK) from refused
                 raise none_available(request, refused) from refused
 

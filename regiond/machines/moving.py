@@ -65,12 +65,13 @@ class Mover:
         intent = intent_of(operation)
         if intent is None:
             return None
-        if not self._composer.has_racks:
-            raise RackUnreachable("No rack is connected to this region, so no other host can be chosen yet.")
+        had_racks = self._composer.has_racks
         try:
             wish, placement, hosts = await self._composer.place_again(intent, tried, machine_id=operation.machine_id)
         except InvalidRequest:
             return None
+        if placement.chosen is None and not (had_racks and self._composer.has_racks):
+            raise RackUnreachable("No rack is connected to this region, so no other host can be chosen yet.")
         found = [
             Alternative(
                 verdict=verdict,

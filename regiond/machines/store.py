@@ -76,10 +76,13 @@ _TAKEN_HOSTNAMES = "select hostname from machine where hostname = any($1::text[]
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
+# What an operation does is settled by its end, and told by events as well, some of them late: the look that every event
+# asks for then says what is true.
 _GUEST_POWER = """
     update machine m set power_state = $4, settled_at = clock_timestamp()
       from vm_host h
      where h.id = $1 and m.host_id = h.id and (m.uuid::text = $2 or m.hostname = $3) and m.power_state <> $4
+       and m.settled_at < clock_timestamp() - interval '10 seconds'
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing'))
     returning m.system_id

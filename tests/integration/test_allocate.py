@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from common.errors import InnkeeperError, InvalidRequest
+from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
+from regiond.machines.composing import Composer
+from regiond.operations.model import Operation
 from tests.installation import Installation, installed
 from tests.integration.users import as_user
 from tests.waiting import eventually
@@ -243,4 +245,25 @@ async def test_while_no_rack_is_connected_nobody_is_told_that_no_machine_fits(
         error = await refused(innkeeper)
         assert (error.details["status"], "no rack is connected" in error.message) == (503, True)
         await innkeeper.run_rack("rack")
+        assert (await allocate(innkeeper))["hostname"] in innkeeper.simulated_guests()
+
+
+async def test_a_rack_that_comes_in_while_hosts_are_looked_at_makes_no_refusal_of_it(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with installed(tmp_path, database_url) as innkeeper:
+        await innkeeper.start_rack()
+        await innkeeper.add_simulated()
+        await innkeeper.stop_rack("rack")
+        opened = Composer.open
+
+        async def rack_comes_in(self: Composer, *args: Any, **more: Any) -> Operation:
+            try:
+                return await opened(self, *args, **more)
+            except OutOfCapacity:
+                await innkeeper.run_rack("rack")
+                raise
+
+        monkeypatch.setattr(Composer, "open", rack_comes_in)
+        assert (await refused(innkeeper)).details["status"] == 503
         assert (await allocate(innkeeper))["hostname"] in innkeeper.simulated_guests()
