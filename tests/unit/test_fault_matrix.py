@@ -109,3 +109,4 @@ def test_the_page_tells_when_and_what_was_red_and_keeps_real_ones_apart() -> Non
     assert "**compose/commit 1 before/rack** is red: a guest that no machine has: web" in page
     assert "real processes\n" not in page
     assert "## A sample, with real processes" in text(here, here[:1])
+    assert "## Every point" not in text([], here[:1])

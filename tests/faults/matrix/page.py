@@ -53,8 +53,10 @@ Here PostgreSQL, region, rack and hypervisor are processes of their own, and are
 
 
 def text(here: Sequence[Kept], real: Sequence[Kept]) -> str:
-    """The whole page."""
-    parts = [_HEAD, *_section("Every point, in one process", here)]
+    """The whole page, with what there are results of."""
+    parts = [_HEAD]
+    if here:
+        parts += _section("Every point, in one process", here)
     if real:
         parts += [*_section("A sample, with real processes", real, _REAL)]
     return "\n".join(parts).rstrip("\n") + "\n"
