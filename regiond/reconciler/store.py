@@ -38,12 +38,16 @@ _RESOLVE = """
 # What two regions see within a moment is seen once.
 _DUE = """
     select d.id from difference d
+      left join (select kind, key, count(*) as times, max(mended_at) as last from difference
+                  where mended_at is not null group by kind, key) before using (kind, key)
      where d.resolved_at is null and d.mended_by = 'itself' and d.sweeps >= 2
        and d.first_seen_at <= now() - make_interval(secs => $1)
        and (d.kind <> all($2::text[])
-            or exists (select from rack_reach x join rack_link l on l.rack_id = x.rack_id
-                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
-                        where x.host_id = d.host_id and x.reaches))
+            or coalesce(before.last + least(interval '5 minutes' * 2 ^ least(before.times, 10), interval '1 day'),
+                        '-infinity') < now()
+               and exists (select from rack_reach x join rack_link l on l.rack_id = x.rack_id
+                             join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                            where x.host_id = d.host_id and x.reaches))
      order by d.id
 """
 _KEPT = "select * from difference where id = $1 and (resolved_at is null or mended_at is not null)"
@@ -88,7 +92,8 @@ async def resolve(db: Db, standing: Iterable[Standing]) -> list[Difference]:
 async def due(db: Db, older_than_s: float, *, at_host: Iterable[Kind]) -> list[int]:
     """Ids of those that two sweeps in a row have seen and that are mended without asking anybody, oldest first.
 
-    Of the kinds `at_host` only where a connected rack reaches the host.
+    Of the kinds `at_host` only where a connected rack reaches the host, and one that is back after it was mended, since
+    its host does not do it, waits for ten minutes, then for twice as long each time, up to a day.
     """
     return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
 

@@ -102,3 +102,27 @@ async def test_only_where_a_connected_rack_reaches_the_host_a_guest_or_volume_is
     async with database.connection() as db:
         found = await db.fetch("select hostname from operation where kind = 'clean_up' order by hostname")
     assert [row["hostname"] for row in found] == opened
+
+
+async def test_a_removal_that_failed_is_opened_again_later_and_later(database: Database) -> None:
+    """A volume on which somebody made a clone stays for as long as the clone does."""
+    ground = await without_guests(database)
+    await ground.execute(REACHED_LEFTOVERS)
+
+    async def opened() -> int:
+        for _ in range(3):
+            await Reconciler(database, every_s=0.0).sweep()
+        async with database.transaction() as db:
+            failed = "update operation set state = 'failed', finished_at = now() where kind = 'clean_up'"
+            await db.execute(failed)
+            count: int = await db.fetchval("select count(*) from operation where kind = 'clean_up'")
+        return count
+
+    async def opened_after(minutes: int) -> int:
+        async with database.transaction() as db:
+            await db.execute("update difference set mended_at = mended_at - make_interval(mins => $1)", minutes)
+        return await opened()
+
+    assert [await opened(), await opened()] == [2, 2]  # a guest's and a volume's
+    assert [await opened_after(9), await opened_after(2)] == [2, 4]
+    assert [await opened_after(19), await opened_after(2)] == [4, 6]
