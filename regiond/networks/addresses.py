@@ -32,7 +32,7 @@ async def check(db: Db, ip: str, *, machine_id: int | None = None) -> Subnet:
     subnets = await address_store.that_hold(db, address)
     if not subnets:
         count = await address_store.count_subnets(db)
-        raise _refused(f"no subnet holds {address}; there are {count} subnets.")
+        raise _refused(f"no subnet holds {address}; subnets known: {count}.")
     if reason := await _taken(db, subnets, address, machine_id):
         raise _refused(reason)
     return subnets[0]

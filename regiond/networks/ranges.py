@@ -91,7 +91,7 @@ async def _chosen_subnet(db: Db, id_or_name: str | None, start: Address) -> Subn
         found = await address_store.that_hold(db, start)
         if not found:
             subnets = await address_store.count_subnets(db)
-            raise InvalidRequest.of({"start_ip": [f"No subnet holds {start}; there are {subnets} subnets."]})
+            raise InvalidRequest.of({"start_ip": [f"No subnet holds {start}; subnets known: {subnets}."]})
         return found[0]
     try:
         return await find_subnet(db, id_or_name)

@@ -48,7 +48,7 @@ async def test_a_subnet_keeps_the_addresses_that_machines_have(ground: Ground) -
 
 
 async def test_an_address_is_refused_with_who_has_it(ground: Ground) -> None:
-    with pytest.raises(InvalidRequest, match=r"no subnet holds 10.1.0.20; there are 0 subnets\."):
+    with pytest.raises(InvalidRequest, match=r"no subnet holds 10.1.0.20; subnets known: 0\."):
         await ground.check("10.1.0.20")
     await ground.look(await ground.host("one"), bridge(gateway="10.1.0.254", dhcp_ranges=("10.1.0.2-10.1.0.253",)))
     create = ground.networks.create_range
@@ -61,7 +61,7 @@ async def test_an_address_is_refused_with_who_has_it(ground: Ground) -> None:
         "10.1.0.1": "the VM host one's own",
         "10.1.0.30": r"in the reserved range 10.1.0.30-10.1.0.50 \(printers\)",
         "10.1.0.20": "machine web-1's",
-        "10.2.0.1": "there are 1 subnets",
+        "10.2.0.1": "subnets known: 1",
         "10.1.0": "is no IP address",
         "fe80::1%eth0": "has a zone",
     }
