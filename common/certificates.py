@@ -1,8 +1,8 @@
-"""The region's own certificates: an authority, and what it signs for regions, racks and RPC clients.
+"""The installation's X.509 certificates: authority, signing, and checks of role and id.
 
-Who somebody is stands in the certificate's one subject alternative name, `<id>.<role>.innkeeper.internal`; the common
-name is for people. An extended key usage keeps a rack's certificate from serving as a region's. A certificate that
-lacks either is refused, also when our authority signed it: TLS libraries let a certificate without a name pass for all.
+The identity is in the only subject alternative name, `<id>.<role>.innkeeper.internal`; the common name is for display.
+The extended key usage prevents a rack's certificate from serving as a region's. A certificate without either is
+rejected, even if the authority signed it: TLS libraries accept a certificate without a name for any host.
 
 Fingerprints are SHA-256 over the DER form, in lower-case hex without separators.
 """
@@ -29,7 +29,7 @@ CLIENT_LIFETIME = timedelta(days=365)
 
 _DOMAIN = "innkeeper.internal"
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_CLOCK_SKEW = timedelta(days=1)  # a certificate is valid for a machine whose clock is this much behind
+_CLOCK_SKEW = timedelta(days=1)  # a certificate is valid on a computer whose clock is this much behind
 _MAX_COMMON_NAME = 64
 
 
@@ -37,12 +37,12 @@ class Role(StrEnum):
     REGION = "region"
     RACK = "rack"
     CLIENT = "client"
-    ANONYMOUS = "anonymous"  # showed no certificate; is in none
+    ANONYMOUS = "anonymous"  # a peer without a certificate; in no certificate
 
 
 @frozen(kw_only=True)
 class Subject:
-    """Whom a certificate is for. `id` is a DNS label in lower case (a UUID is one); `name` is for people."""
+    """The owner of a certificate. `id` is a lower-case DNS label such as a UUID; `name` is for display."""
 
     role: Role
     id: str
@@ -51,7 +51,7 @@ class Subject:
 
 @frozen(kw_only=True)
 class Credentials:
-    """A certificate with its private key and the authority that signed it, all PEM."""
+    """A certificate, its private key and the authority that signed it, all PEM."""
 
     key_pem: str = field(repr=False)
     certificate_pem: str
@@ -62,7 +62,7 @@ class Credentials:
 
 
 def make_key() -> str:
-    """A new P-256 private key as PEM."""
+    """Returns a new P-256 private key as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -70,13 +70,13 @@ def make_key() -> str:
 
 
 def make_signing_request(key_pem: str, name: str) -> str:
-    """A request for the key's certificate as PEM. Whose it becomes is for the authority to say."""
+    """Returns a certificate signing request as PEM. The authority decides the subject of the certificate."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_common_name(name))
     return builder.sign(load_key(key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def load_certificate(pem: str) -> x509.Certificate:
-    """Raises InvalidRequest for anything but one PEM certificate."""
+    """Parses one PEM certificate. Raises InvalidRequest."""
     try:
         return x509.load_pem_x509_certificate(pem.encode())
     except ValueError as error:
@@ -84,7 +84,7 @@ def load_certificate(pem: str) -> x509.Certificate:
 
 
 def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
-    """Raises InvalidRequest for anything but a private key of ours."""
+    """Parses a P-256 private key in PEM form. Raises InvalidRequest."""
     try:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError) as error:
@@ -98,7 +98,7 @@ def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
 
 
 def make_authority(name: str, now: datetime, lifetime: timedelta = AUTHORITY_LIFETIME) -> tuple[str, str]:
-    """A new authority as (key PEM, certificate PEM). It signs end certificates only, no further authority."""
+    """Returns a new authority as (key PEM, certificate PEM). It cannot sign further authorities."""
     key_pem = make_key()
     key = load_key(key_pem)
     public = key.public_key()
@@ -122,9 +122,9 @@ def issue(
     now: datetime,
     lifetime: timedelta,
 ) -> str:
-    """A certificate for the request's key, as PEM. Only the key is taken from the request, nothing it says of itself.
+    """Returns a certificate for the key of the request as PEM. Everything else in the request is ignored.
 
-    Raises InvalidRequest for a request that is none, is not signed by its own key, or holds another kind of key.
+    Raises InvalidRequest for an invalid request, one not signed by its own key, or another kind of key.
     """
     authority, authority_key = load_certificate(authority_pem), load_key(authority_key_pem)
     public = _requested_key(signing_request_pem)
@@ -142,11 +142,11 @@ def issue(
 
 
 def dns_name(subject: Subject) -> str:
-    """Raises InvalidRequest for an id that is no DNS label, or for the role that has no certificates."""
+    """Returns the subject alternative name. Raises InvalidRequest for an invalid id or the role ANONYMOUS."""
     if not _ID.fullmatch(subject.id):
-        raise InvalidRequest(f"{subject.id!r} cannot be the id in a certificate: lower-case letters, digits, hyphens")
+        raise InvalidRequest(f"invalid certificate id {subject.id!r}: use lower-case letters, digits and hyphens")
     if subject.role is Role.ANONYMOUS:
-        raise InvalidRequest("nobody gets a certificate for being anonymous")
+        raise InvalidRequest("an anonymous peer cannot get a certificate")
     return f"{subject.id}.{subject.role}.{_DOMAIN}"
 
 
@@ -154,43 +154,45 @@ def dns_name(subject: Subject) -> str:
 
 
 def subject_of(certificate: x509.Certificate) -> Subject:
-    """Whom it is for. Raises NotTrusted unless it has exactly one name of ours and the key usage of that role.
+    """Returns the owner. Raises NotTrusted unless it has exactly one valid name and the key usage of its role.
 
-    Says nothing of who signed it: see `check_issued_by`.
+    Does not check the signature: see `check_issued_by`.
     """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
-        raise NotTrusted(f"the certificate {fingerprint(certificate)} does not say what it is for") from error
+        raise NotTrusted(
+            f"the certificate {fingerprint(certificate)} has no subject alternative name or key usage"
+        ) from error
     subject = _named(list(names), certificate)
     wanted = ExtendedKeyUsageOID.SERVER_AUTH if subject.role is Role.REGION else ExtendedKeyUsageOID.CLIENT_AUTH
     if list(usages) != [wanted]:
-        raise NotTrusted(f"the certificate of {subject.role} {subject.id} is not for that use")
+        raise NotTrusted(f"the certificate of {subject.role} {subject.id} has another key usage")
     return subject
 
 
 def check_issued_by(certificate: x509.Certificate, authority: x509.Certificate, now: datetime) -> None:
-    """Raises NotTrusted unless `authority` is one, signed `certificate` itself, and both are valid now."""
+    """Raises NotTrusted unless `authority` is a CA, signed `certificate` directly, and both are valid now."""
     try:
         constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.verify_directly_issued_by(authority)
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError, TypeError, InvalidSignature) as error:
         raise NotTrusted("the certificate is not signed by the authority it names") from error
     if not constraints.ca:
-        raise NotTrusted("the certificate is signed by something that is no authority")
+        raise NotTrusted("the issuer of the certificate is not an authority")
     for each in (authority, certificate):
         if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
             raise NotTrusted(
                 f"the certificate {fingerprint(each)} is valid from {each.not_valid_before_utc:%Y-%m-%d %H:%M} to "
-                f"{each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC here"
+                f"{each.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, but the clock here shows {now:%Y-%m-%d %H:%M} UTC"
             )
 
 
 def check_key(certificate: x509.Certificate, key_pem: str) -> None:
     """Raises NotTrusted unless the certificate is for that key."""
     if certificate.public_key() != load_key(key_pem).public_key():
-        raise NotTrusted("the certificate is not for our key")
+        raise NotTrusted("the certificate and the private key do not match")
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
@@ -198,9 +200,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def renew_at(certificate: x509.Certificate) -> datetime:
-    """When two thirds of its lifetime are over."""
-    begun, ends = certificate.not_valid_before_utc + _CLOCK_SKEW, certificate.not_valid_after_utc
-    return begun + (ends - begun) * 2 / 3
+    """Returns the time when two thirds of the certificate's lifetime have passed."""
+    starts, ends = certificate.not_valid_before_utc + _CLOCK_SKEW, certificate.not_valid_after_utc
+    return starts + (ends - starts) * 2 / 3
 
 
 def utc_now() -> datetime:
@@ -216,7 +218,7 @@ def _named(names: list[x509.GeneralName], certificate: x509.Certificate) -> Subj
         if _ID.fullmatch(subject_id) and role in {Role.REGION, Role.RACK, Role.CLIENT}:
             found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             return Subject(role=Role(role), id=subject_id, name=str(found[0].value) if found else subject_id)
-    raise NotTrusted(f"the certificate {fingerprint(certificate)} does not carry exactly one name of ours")
+    raise NotTrusted(f"the certificate {fingerprint(certificate)} does not have exactly one name in {_DOMAIN}")
 
 
 def _requested_key(signing_request_pem: str) -> ec.EllipticCurvePublicKey:
@@ -226,7 +228,7 @@ def _requested_key(signing_request_pem: str) -> ec.EllipticCurvePublicKey:
     except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise InvalidRequest("not a certificate signing request in PEM form") from error
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
-        raise InvalidRequest("the signing request is for another kind of key than P-256")
+        raise InvalidRequest("the signing request has a key of another kind than P-256")
     if not request.is_signature_valid:
         raise InvalidRequest("the signing request is not signed by its own key")
     return public

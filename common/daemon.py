@@ -1,4 +1,4 @@
-"""What every daemon's entry module does: check the installation, run under Twisted's asyncio reactor, end in time."""
+"""Runs a daemon: installation check, reactor, signals, shutdown within a time limit."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from typing import Any, NoReturn, cast
 import structlog
 
 from common.errors import BadSettings, InnkeeperError
-from common.private_files import NO_ROOM
+from common.private_files import DISK_FULL_ERRNOS
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 OK, FAILED, MISCONFIGURED = 0, 1, 2
-LAST_SECONDS_S = 5.0
+EXIT_DEADLINE_S = 5.0
 
-_OURS = ("common", "regiond", "rackd", "innkeeper")
+_PACKAGES = ("common", "regiond", "rackd", "innkeeper")
 
 
 def check_installation(providers: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Raises BadSettings when another distribution has put files where ours are: imports could be of its code.
+    """Raises BadSettings if another distribution installs files into Innkeeper's packages.
 
-    `providers` are the distributions of each package; None looks at what is installed.
+    `providers` maps packages to distributions; None reads what is installed.
     """
     found = packages_distributions() if providers is None else providers
-    for name in _OURS:
+    for name in _PACKAGES:
         others = set(found.get(name, ())) - {"innkeeper"}
         if others:
             raise BadSettings(
@@ -44,7 +44,7 @@ def check_installation(providers: Mapping[str, Sequence[str]] | None = None) -> 
 
 
 def allow_open_files(wanted: int) -> None:
-    """Lift this process's own limit towards `wanted` open files: each connection to a host is one, at least."""
+    """Raises this process's limit of open files to `wanted` or the hard limit. Each connection needs a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft == resource.RLIM_INFINITY or soft >= possible:
@@ -55,28 +55,30 @@ def allow_open_files(wanted: int) -> None:
         log.warning("open_files_limited", limit=soft, wanted=wanted, error=str(error))
 
 
-def keep_for_good() -> None:
-    """Once a daemon has started: what is there by now (modules, classes, routes) stays until it ends, so the collector
-    of garbage need never walk through it again. A walk through all of it halts everybody for 50 to 250 ms."""
+def freeze_gc() -> None:
+    """Excludes all current objects from garbage collection. Call it once the daemon has started.
+
+    Modules, classes and routes live until the end; collecting them again would stop the process for 50 to 250 ms.
+    """
     gc.collect()
     gc.freeze()
 
 
 def install_reactor() -> None:
-    """Call this before anything imports `twisted.internet.reactor`."""
-    from twisted.internet import asyncioreactor  # noqa: PLC0415  # the first word that Twisted hears
+    """Installs the asyncio reactor. Call it before anything imports `twisted.internet.reactor`."""
+    from twisted.internet import asyncioreactor  # noqa: PLC0415  # the first import of Twisted
 
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # so that what is begun before the loop turns belongs to it
+    asyncio.set_event_loop(loop)  # for tasks created before the loop runs
     asyncioreactor.install(loop)
 
 
 def run(work: Coroutine[Any, Any, None], *, when_interrupted: int = OK) -> int:
-    """The exit status, once `work` has ended. SIGTERM and SIGINT cancel it, once: its `finally` blocks shut down.
+    """Runs `work` to its end and returns the exit status. The first SIGTERM or SIGINT cancels it.
 
-    An InnkeeperError is one sentence on standard error. The process ends `LAST_SECONDS_S` after `work` at the latest.
+    An InnkeeperError is printed as one line on standard error. The process ends at most EXIT_DEADLINE_S after `work`.
     """
-    from twisted.internet import reactor as installed  # noqa: PLC0415  # by now
+    from twisted.internet import reactor as installed  # noqa: PLC0415  # installed before
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor  # noqa: PLC0415
 
     reactor = cast(AsyncioSelectorReactor, installed)
@@ -85,21 +87,21 @@ def run(work: Coroutine[Any, Any, None], *, when_interrupted: int = OK) -> int:
     async def supervise() -> None:
         nonlocal status
         status = await _outcome(asyncio.ensure_future(work), when_interrupted)
-        await _cancel_the_rest()
-        _end_at_the_latest(status)
+        await _cancel_other_tasks()
+        _limit_exit_time(status)
         reactor.stop()
 
-    begun: list[asyncio.Future[None]] = []
-    reactor.callWhenRunning(lambda: begun.append(asyncio.ensure_future(supervise())))
+    started: list[asyncio.Future[None]] = []
+    reactor.callWhenRunning(lambda: started.append(asyncio.ensure_future(supervise())))
     reactor.run(installSignalHandlers=False)
     return status
 
 
-def leave(status: int) -> NoReturn:
-    """End the process now. Python's own ending would wait for threads that hang in a hypervisor's library."""
+def hard_exit(status: int) -> NoReturn:
+    """Ends the process at once. A normal exit would wait for threads that hang in a hypervisor's library."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # its disk is full
+        with suppress(OSError):  # the disk is full
             stream.flush()
     os._exit(status)
 
@@ -113,43 +115,43 @@ async def _outcome(task: asyncio.Future[None], when_interrupted: int) -> int:
     except asyncio.CancelledError:
         return when_interrupted
     except InnkeeperError as error:
-        _say(str(error))
+        _print_error(str(error))
         return MISCONFIGURED if isinstance(error, BadSettings) else FAILED
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRNOS:
             log.exception("daemon_failed")
             return FAILED
-        _say(f"The disk is full: {error.filename} cannot be written. Make room there, and start again.")
+        _print_error(f"Cannot write {error.filename}: the disk is full. Free space on it, then restart.")
         return FAILED
-    except Exception:  # a bug: it is logged whole, and the service manager starts us again
+    except Exception:  # a bug; the service manager restarts the daemon
         log.exception("daemon_failed")
         return FAILED
     return OK
 
 
-def _say(text: str) -> None:
-    """For the person or the journal; the log has its own form. Where nothing can be written, the status has to do."""
+def _print_error(text: str) -> None:
+    """Prints for a person or the journal. If standard error cannot be written, only the exit status remains."""
     with suppress(OSError):
-        print(text, file=sys.stderr)  # noqa: T201  # as said
+        print(text, file=sys.stderr)  # noqa: T201  # see above
 
 
 def _interrupt(task: asyncio.Future[None]) -> None:
-    """Later signals change nothing: the shutdown is under way, and cancelling it would leave things undone."""
+    """Cancels the task and ignores later signals: a second cancellation would interrupt the shutdown."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: None)
     task.cancel()
 
 
-async def _cancel_the_rest() -> None:
+async def _cancel_other_tasks() -> None:
     rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
 
 
-def _end_at_the_latest(status: int) -> None:
-    """Twisted waits for its own threads; one that looks up a name may take long."""
-    timer = threading.Timer(LAST_SECONDS_S, leave, [status])
+def _limit_exit_time(status: int) -> None:
+    """Twisted waits for its threads on exit, and a DNS lookup in one can take long."""
+    timer = threading.Timer(EXIT_DEADLINE_S, hard_exit, [status])
     timer.daemon = True
     timer.start()

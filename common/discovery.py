@@ -1,46 +1,46 @@
-"""What one look at a host tells. Values as in `common/values.py`: they only grow."""
+"""The result of a discovery run."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
 from attrs.validators import min_len
 
-from common.values import Guest, HostFacts, Mark
+from common.values import Guest, HostFacts, OwnershipMarker
 
 
 @frozen(kw_only=True)
 class Problem:
-    """Something of a host that could not be read; the rest of the discovery stands."""
+    """A part of a host that could not be read. The rest of the discovery is valid."""
 
     subject: str
     message: str
 
 
 @frozen(kw_only=True)
-class MarkElsewhere:
-    """A guest with a mark that is on another member of the same cluster, seen in a listing of the whole cluster."""
+class MarkerOnOtherMember:
+    """A marked guest on another member of the same cluster, found in a listing of the whole cluster."""
 
-    mark: Mark
+    marker: OwnershipMarker
     member: str
 
 
 @frozen(kw_only=True)
-class UnusedVolume:
-    """A volume that is named after a mark, anybody's, and that no guest of the host has.
+class OrphanedVolume:
+    """A volume named after a marker, of any installation, that no guest of the host uses.
 
-    `project` is the one it is in, where there are projects. `size_bytes` is None where a listing does not tell it.
+    `project` is empty for hypervisors without projects. `size_bytes` is None if the listing does not have it.
     """
 
     pool_id: str = field(validator=min_len(1))
     name: str = field(validator=min_len(1))
-    mark: Mark
+    marker: OwnershipMarker
     project: str = ""
     size_bytes: int | None = None
 
 
 @frozen(kw_only=True)
 class VolumeRef:
-    """Which volume is meant."""
+    """Identifies a volume."""
 
     pool_id: str = field(validator=min_len(1))
     name: str = field(validator=min_len(1))
@@ -49,16 +49,15 @@ class VolumeRef:
 
 @frozen(kw_only=True)
 class Discovery:
-    """One look at a host. `elsewhere` is empty where a look at one host shows nothing of others.
+    """Everything that one discovery run found. `on_other_members` is empty outside a cluster.
 
-    `volumes_told` are the storage pools (their ids) of which it could tell which volumes no guest has; of others
-    nothing is known anew.
+    `orphaned_volumes` covers the storage pools in `inspected_pools` (ids); the other pools could not be inspected.
     """
 
     facts: HostFacts
     guests: tuple[Guest, ...]
-    elsewhere: tuple[MarkElsewhere, ...] = ()
+    on_other_members: tuple[MarkerOnOtherMember, ...] = ()
     problems: tuple[Problem, ...] = ()
-    calls: int = 0  # round trips to the hypervisor; must not grow with the guests
-    unused_volumes: tuple[UnusedVolume, ...] = ()
-    volumes_told: tuple[str, ...] = ()
+    calls: int = 0  # round trips to the hypervisor; does not grow with the guests
+    orphaned_volumes: tuple[OrphanedVolume, ...] = ()
+    inspected_pools: tuple[str, ...] = ()

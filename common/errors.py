@@ -1,8 +1,7 @@
-"""Every error that may cross a boundary: a link, the API, the command line.
+"""The errors that cross a boundary: a link, the API, the command line.
 
-A message is written for an operator: what was tried, what was found, what would help. `details` holds the same facts
-for programs. `retryable` says that the same request may succeed later without anybody changing it. Codes never change
-once released.
+A message is written for an operator: what was tried, what was found, what helps. `details` has the same facts for
+programs. `retryable` means that the same request may succeed later without a change. A released code never changes.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 
 
 class InnkeeperError(Exception):
-    """Anything raised on purpose."""
+    """Raised on purpose; any other exception is a bug."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
@@ -27,7 +26,7 @@ class InnkeeperError(Exception):
 
 
 class InvalidRequest(InnkeeperError):
-    """`fields` maps each field to its messages; `__all__` holds what belongs to no field."""
+    """`fields` maps each field to its messages; `__all__` has those that belong to no field."""
 
     code = "invalid_request"
 
@@ -46,116 +45,137 @@ class InvalidRequest(InnkeeperError):
 
 
 class NotAuthenticated(InnkeeperError):
+    """The request has no valid signature, session or certificate."""
+
     code = "not_authenticated"
 
 
 class NotAllowed(InnkeeperError):
+    """The account, rack or client has no permission for this."""
+
     code = "not_allowed"
 
 
 class NotFound(InnkeeperError):
+    """The named object does not exist."""
+
     code = "not_found"
 
 
 class Unsupported(InnkeeperError):
-    """The thing exists, but this host, driver or command cannot do that."""
+    """The object exists, but its host, driver or command does not support the request."""
 
     code = "unsupported"
 
 
-class NotKnownHere(Unsupported):
-    """The other end of the line knows no such command or type of host; another rack may."""
+class UnsupportedByPeer(Unsupported):
+    """The peer lacks the command or driver; another rack may have it."""
 
-    code = "not_known_here"
+    code = "unsupported_by_peer"
 
 
 class NameTaken(InnkeeperError):
+    """Another object has the requested name."""
+
     code = "name_taken"
 
 
 class WrongState(InnkeeperError):
+    """The object is in a state in which this is not possible."""
+
     code = "wrong_state"
 
 
 class Busy(InnkeeperError):
-    """Another operation acts on it right now."""
+    """Another operation acts on the object."""
 
     code = "busy"
     retryable = True
 
 
 class IdempotencyMismatch(InnkeeperError):
+    """The idempotency key was used for another request."""
+
     code = "idempotency_mismatch"
 
 
 class OutOfCapacity(InnkeeperError):
+    """Servers, pools or ranges lack the requested amount; the message has the numbers."""
+
     code = "out_of_capacity"
 
 
 class NoneAvailable(OutOfCapacity):
-    """No machine is there that could be allocated, and none can be composed: a client asks for something else."""
+    """No machine matches an allocation, and none can be composed."""
 
     code = "none_available"
 
 
 class Cancelled(InnkeeperError):
+    """The call was cancelled, by its caller or because the process stops."""
+
     code = "cancelled"
 
 
 class RackUnreachable(InnkeeperError):
-    """No connected rack reaches the host."""
+    """No connected rack reaches the host, so it was not called."""
 
     code = "rack_unreachable"
     retryable = True
 
 
 class HostUnreachable(InnkeeperError):
+    """The rack cannot connect to the host."""
+
     code = "host_unreachable"
     retryable = True
 
 
 class HostHung(InnkeeperError):
-    """The host took a call and does not answer; no more threads are spent on it until it does."""
+    """The host does not respond to earlier calls; the rack makes no more until it does."""
 
     code = "host_hung"
     retryable = True
 
 
 class LinkLost(InnkeeperError):
-    """The link ended while a call was under way: the outcome is unknown, look at the host."""
+    """The link ended during a call: the outcome is unknown until the host is checked."""
 
     code = "link_lost"
     retryable = True
 
 
-class ProtocolBroken(LinkLost):
-    """The other end sent what no correct peer sends: an answer to a call that has ended, say. The link was ended."""
+class ProtocolViolation(LinkLost):
+    """The peer violated the protocol, for example responded to a call that had ended. The link is closed."""
 
-    code = "protocol_broken"
+    code = "protocol_violation"
 
 
-class AnswerRefused(InnkeeperError):
-    """What the other end answered cannot be the answer to what it was asked. Nothing was done with it."""
+class ResponseRejected(InnkeeperError):
+    """The response does not fit the request. It was not used."""
 
-    code = "answer_refused"
+    code = "response_rejected"
     retryable = True
 
 
 class DeadlineExceeded(InnkeeperError):
-    """The time given was over first. What was asked may have happened, or may happen still."""
+    """The deadline passed. The outcome is unknown: the call may have taken effect or may still."""
 
     code = "deadline_exceeded"
     retryable = True
 
 
 class DriverFailed(InnkeeperError):
-    """The hypervisor refused or failed; its own words are in the message."""
+    """The hypervisor rejected the call or failed; the message has its error."""
 
     code = "driver_failed"
 
 
 class NotTrusted(InnkeeperError):
-    """The host does not know our credentials, or we have not pinned its identity yet."""
+    """The host rejects Innkeeper's credentials, or its identity is not pinned yet.
+
+    A driver adds `details["reason"]`, the message without its advice, if the region can give better advice.
+    """
 
     code = "not_trusted"
 
@@ -167,36 +187,44 @@ class PeerChanged(InnkeeperError):
 
 
 class StaleAttempt(InnkeeperError):
-    """A newer attempt of the same work was seen: this one must not act any more."""
+    """The rack has seen a newer attempt of the same operation; this one must not act."""
 
     code = "stale_attempt"
 
 
 class VersionMismatch(InnkeeperError):
+    """The two ends of a link have no protocol version in common."""
+
     code = "version_mismatch"
 
 
-class TokenRefused(InnkeeperError):
-    code = "token_refused"
+class TokenRejected(InnkeeperError):
+    """The one-time token is unknown, used or expired."""
+
+    code = "token_rejected"
 
 
 class DatabaseUnavailable(InnkeeperError):
+    """PostgreSQL cannot be reached or does not answer in time."""
+
     code = "database_unavailable"
     retryable = True
 
 
 class OperationPending(InnkeeperError):
-    """The wait ended before the operation did; it goes on. `details` name it."""
+    """The wait ended before the operation, which continues. `details` names it."""
 
     code = "operation_pending"
 
 
 class BadSettings(InnkeeperError):
+    """Settings are invalid; the message lists every problem."""
+
     code = "bad_settings"
 
 
 class InternalError(InnkeeperError):
-    """A bug of ours, told without its traceback; the log has it under the reference given."""
+    """A bug. The log has the traceback under the reference in the message."""
 
     code = "internal"
 
@@ -212,7 +240,10 @@ BY_CODE: Mapping[str, type[InnkeeperError]] = _all_errors()
 
 
 def rebuild(code: str, message: str, details: Mapping[str, Any]) -> InnkeeperError:
-    """The error raised on the other side, or before the restart. An unknown code (a newer peer) keeps its text."""
+    """Returns the error with that code, received over a link or read from the database.
+
+    A code that only a newer peer knows becomes an InnkeeperError with that text.
+    """
     kind = BY_CODE.get(code)
     if kind is None:
         return InnkeeperError(message, **{**details, "code": code})

@@ -1,4 +1,4 @@
-"""Cards of a server, as its hypervisor tells of them. Frozen, keyword-only; they travel as `common/values.py` does."""
+"""PCI and USB devices of a server."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from attrs.validators import ge
 
 
 @frozen(kw_only=True)
-class Card:
-    """One device on a bus of the server. What the hypervisor does not tell is empty, or None.
+class HardwareDevice:
+    """A PCI or USB device. Unknown fields are empty or None.
 
-    `virtual_functions` is into how many it can be divided (SR-IOV), `virtual_functions_made` into how many it is now;
-    those are no cards of their own here.
+    `virtual_functions` is the maximum number of SR-IOV functions, `virtual_functions_made` the number that exist;
+    functions are not listed as devices.
     """
 
-    pci_address: str | None = None  # as in `0000:3b:00.0`
-    usb_address: str | None = None  # as in `2:7`: bus and device
+    pci_address: str | None = None  # such as `0000:3b:00.0`
+    usb_address: str | None = None  # such as `2:7`: bus and device
     vendor: str = ""
-    vendor_id: str = ""  # of the PCI or USB list, four hexadecimal digits
+    vendor_id: str = ""  # PCI or USB id, four hexadecimal digits
     product: str = ""
     product_id: str = ""
-    driver: str = ""  # of the kernel
+    driver: str = ""  # kernel module
     numa_node: int | None = None
     virtual_functions: int = field(default=0, validator=ge(0))
     virtual_functions_made: int = field(default=0, validator=ge(0))
@@ -28,7 +28,7 @@ class Card:
 
 @frozen(kw_only=True)
 class NetworkPort:
-    """An interface of the server. `speed_mbps` is None without a link, and where nobody knows (a virtual card)."""
+    """A network interface of the server. `speed_mbps` is None without a link or if unknown (a virtual device)."""
 
     name: str
     mac_address: str | None = None
@@ -37,12 +37,12 @@ class NetworkPort:
 
 
 @frozen(kw_only=True)
-class NetworkCard(Card):
-    """`ports` is empty while a driver for passing the card through has it: the system shows no interface then."""
+class NetworkDevice(HardwareDevice):
+    """`ports` is empty while a passthrough driver has the device: the kernel shows no interface then."""
 
     ports: tuple[NetworkPort, ...] = ()
 
 
 @frozen(kw_only=True)
-class Gpu(Card):
+class Gpu(HardwareDevice):
     """A graphics processor."""

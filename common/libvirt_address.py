@@ -1,8 +1,7 @@
-"""The addresses of libvirt hosts, as fields. What a person typed is parsed and rebuilt, never handed through.
+"""Parses the addresses of libvirt hosts into fields and rebuilds them.
 
-A libvirt URI can name a command to run, a socket to open or a key to trust in its query, and can carry a password; so
-only the forms below are known, and everything else is refused with the reason. The region validates with this module
-and the rack connects with it; neither needs libvirt for that.
+A libvirt URI can name a command to run, a socket to open or a key to trust, and can contain a password. Only the forms
+below are accepted. The region validates with this module and the rack connects with it; neither needs libvirt for it.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
 class Transport(StrEnum):
-    LOCAL = "local"  # the socket of this machine's own libvirt
+    LOCAL = "local"  # the libvirt socket of the rack's computer
     SSH = "ssh"
     TLS = "tls"
-    TEST = "test"  # libvirt's own pretended hypervisor, inside the process that opens it
+    TEST = "test"  # libvirt's test driver, inside the process that opens it
 
 
 @frozen(kw_only=True)
 class LibvirtAddress:
-    """A place where libvirt answers. `path` is `/system`, `/session` or `/default`; `port` is never None over a net."""
+    """`path` is `/system`, `/session` or `/default`; `port` is None only for local transports."""
 
     transport: Transport
     path: str
@@ -46,7 +45,7 @@ class LibvirtAddress:
 
     @property
     def normalised(self) -> str:
-        """One text for one place: parsing it gives this value again."""
+        """The canonical text: parsing it returns an equal value."""
         if self.transport is Transport.LOCAL:
             return f"qemu://{self.path}"
         if self.transport is Transport.TEST:
@@ -66,7 +65,7 @@ class LibvirtAddress:
 
     @property
     def is_local(self) -> bool:
-        """Only a rack on that very machine reaches it."""
+        """Whether only a rack on the same computer reaches it."""
         return self.transport in {Transport.LOCAL, Transport.TEST}
 
 
@@ -80,9 +79,9 @@ _REMOTE = {"qemu+ssh": Transport.SSH, "qemu+tls": Transport.TLS}
 
 
 def parse(text: str) -> LibvirtAddress:
-    """The place that `text` names. Raises InvalidRequest, whose message says what is wrong and what would be right."""
+    """Parses an address. Raises InvalidRequest with the problem and the valid forms."""
     if _UNPRINTABLE.search(text):
-        raise InvalidRequest("A libvirt address is plain ASCII without blanks or control characters.")
+        raise InvalidRequest("A libvirt address has only printable ASCII characters and no spaces.")
     if "?" in text:
         raise InvalidRequest(
             "Query parameters ('?') are not allowed in a libvirt address: they can name commands to run."
@@ -105,9 +104,7 @@ def _why_not_local(scheme: str, authority: str) -> str:
     if scheme == "qemu+tcp":
         return "qemu+tcp:// is neither encrypted nor authenticated: use qemu+ssh:// or qemu+tls://."
     if scheme == "qemu" and authority:
-        return (
-            "qemu:// names this machine and takes no host: use qemu+ssh://user@host/system or qemu+tls://host/system."
-        )
+        return "qemu:// is the rack's own computer and has no host: use qemu+ssh://user@host/system or qemu+tls://host/system."
     if scheme in {"qemu", "test"}:
         return f"The part after {scheme}:// is not known. Known forms: {FORMS}."
     return f"The scheme {scheme!r} is not known. Known forms: {FORMS}."
@@ -127,12 +124,12 @@ def _parse_remote(transport: Transport, authority: str, path: str) -> LibvirtAdd
 def _parse_user(transport: Transport, login: str | None) -> str | None:
     if transport is Transport.TLS:
         if login is not None:
-            raise InvalidRequest("qemu+tls:// takes no user: the rack is known by its certificate.")
+            raise InvalidRequest("qemu+tls:// has no user: the rack authenticates with its certificate.")
         return None
     if not login:
-        raise InvalidRequest("A qemu+ssh:// address names the user to log in as: qemu+ssh://user@host/system.")
+        raise InvalidRequest("A qemu+ssh:// address needs a user: qemu+ssh://user@host/system.")
     if ":" in login:
-        raise InvalidRequest("A password is not allowed in a libvirt address: Innkeeper logs in with a key of its own.")
+        raise InvalidRequest("A password is not allowed in a libvirt address: Innkeeper logs in with its own key.")
     if _USER.fullmatch(login) is None:
         raise InvalidRequest(
             "The user in a libvirt address is up to 32 letters, digits, '.', '_' or '-', not starting with '.' or '-'."
@@ -159,7 +156,7 @@ def _split_port(place: str) -> tuple[str, int | None]:
 
 def _parse_host(host: str) -> str:
     if not host:
-        raise InvalidRequest("The address names no host.")
+        raise InvalidRequest("The address has no host.")
     try:
         if host.startswith("["):
             return str(ipaddress.IPv6Address(host[1:-1] if host.endswith("]") and "%" not in host else ""))

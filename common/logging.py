@@ -1,4 +1,4 @@
-"""Logs: one JSON object per line on standard error, with the context of the operation, and without secrets."""
+"""Configures logging: one JSON object per line, with context variables and without secrets."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ _SECRET_TEXT = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z 
 _MAX_DEPTH = 8
 
 
-class Unfailing:
-    """A stream whose lines are lost while nothing can be written (its disk is full): whoever tells of something goes on
-    with its work. The next line that can be written says how many were lost."""
+class NonFailingStream:
+    """A stream that drops lines while it cannot be written (the disk is full), so that the caller continues.
+
+    The next line that can be written is preceded by the number of lost lines.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -34,8 +36,8 @@ class Unfailing:
     def write(self, text: str) -> int:
         try:
             if self._lost:
-                told = json.dumps({"event": "log_lines_lost", "level": "warning", "lines": self._lost})
-                self._stream.write(f"\n{told}\n")  # what was written last may have no end
+                lost = json.dumps({"event": "log_lines_lost", "level": "warning", "lines": self._lost})
+                self._stream.write(f"\n{lost}\n")  # the last line before may be incomplete
                 self._stream.flush()
                 self._lost = 0
             self._stream.write(text)
@@ -45,17 +47,17 @@ class Unfailing:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is left to be flushed: `write` does."""
+        """Does nothing: `write` flushes."""
 
 
 def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> None:
-    """Send structlog's events, and what libraries log with the standard module, to `stream` (standard error).
+    """Sends structlog's events and the standard logging of libraries to `stream` (default: standard error).
 
-    Libraries are heard from `warning` up unless the level is `debug`. Raises ValueError for a level that is none.
+    Libraries log from `warning` up unless the level is `debug`. Raises ValueError for an unknown level.
     """
     if level not in LEVELS:
-        raise ValueError(f"{level!r} is no log level; there are {', '.join(LEVELS)}")
-    stream = cast(TextIO, Unfailing(stream or sys.stderr))
+        raise ValueError(f"unknown log level {level!r}; use one of {', '.join(LEVELS)}")
+    stream = cast(TextIO, NonFailingStream(stream or sys.stderr))
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -75,30 +77,30 @@ def configure_logging(*, level: str = "info", stream: TextIO | None = None) -> N
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_name_the_library, *shared],
+            foreign_pre_chain=[_add_library_name, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     libraries = logging.DEBUG if level == "debug" else logging.WARNING
     logging.basicConfig(handlers=[handler], level=libraries, force=True)
     logging.captureWarnings(True)
-    _hear_twisted()
+    _forward_twisted_log()
 
 
 @cache
-def _hear_twisted() -> None:
-    """Once in a process: what Twisted reports, errors nobody caught among it, goes the way of every library's logs."""
+def _forward_twisted_log() -> None:
+    """Sends Twisted's log, including unhandled errors, to the standard logging module. Once per process."""
     globalLogBeginner.beginLoggingTo([STDLibLogObserver("twisted")], discardBuffer=True, redirectStandardIO=False)
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: blanks values whose key names a secret, at any depth, and private keys in any text."""
+    """A structlog processor that redacts values with secret keys, at any depth, and private keys in any text."""
     for key in list(event):
-        event[key] = _blanked(key, event[key], 0)
+        event[key] = _redacted(key, event[key], 0)
     return event
 
 
-def _blanked(key: str, value: Any, depth: int) -> Any:
+def _redacted(key: str, value: Any, depth: int) -> Any:
     if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
         return REDACTED
     if isinstance(value, str):
@@ -106,12 +108,12 @@ def _blanked(key: str, value: Any, depth: int) -> Any:
     if depth >= _MAX_DEPTH:
         return REDACTED
     if isinstance(value, Mapping):
-        return {each: _blanked(str(each), inner, depth + 1) for each, inner in value.items()}
+        return {each: _redacted(str(each), inner, depth + 1) for each, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_blanked("", inner, depth + 1) for inner in value]
+        return [_redacted("", inner, depth + 1) for inner in value]
     return value
 
 
-def _name_the_library(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_library_name(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     record: logging.LogRecord = event["_record"]
     return {**event, "event": "library_logged", "library": record.name, "text": event["event"]}

@@ -1,4 +1,4 @@
-"""The addresses of LXD servers: `host`, `host:port`, `https://host:port`. Parsed into fields and rebuilt."""
+"""Parses and rebuilds addresses of LXD servers: `host`, `host:port`, `https://host:port`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import frozen
 from common.errors import InvalidRequest
 
 PORT = 8443
-FORMS = "host, host:port, https://host:port; an IPv6 address goes in brackets"
+FORMS = "host, host:port, https://host:port; with IPv6 addresses in brackets"
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -21,29 +21,29 @@ _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 @frozen(kw_only=True)
 class LxdAddress:
-    """A place where an LXD server answers HTTPS."""
+    """Where an LXD server serves HTTPS."""
 
     host: str  # lower case; an IPv6 address without its brackets
     port: int = PORT
 
     @property
     def place(self) -> str:
-        """`host:port`, as clusters name their members."""
+        """`host:port`, the form in which clusters list their members."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def normalised(self) -> str:
-        """One text for one place, always with its port: parsing it gives this value again."""
+        """The canonical text, always with a port: parsing it returns an equal value."""
         return f"https://{self.place}"
 
 
 def parse(text: str) -> LxdAddress:
-    """The place that `text` names. Raises InvalidRequest, whose message says what is wrong and what would be right."""
+    """Parses an address. Raises InvalidRequest with the problem and the valid forms."""
     if _UNPRINTABLE.search(text):
-        raise InvalidRequest("An LXD address is plain ASCII without blanks or control characters.")
+        raise InvalidRequest("An LXD address has only printable ASCII characters and no spaces.")
     place = _without_scheme(text).removesuffix("/")
     if "@" in place:
-        raise InvalidRequest("An LXD address takes no user or password: the rack is known by its certificate.")
+        raise InvalidRequest("An LXD address has no user or password: the rack authenticates with a certificate.")
     if "/" in place:
         raise InvalidRequest(f"An LXD address has no path. Known forms: {FORMS}.")
     if "?" in place or "#" in place:
@@ -62,13 +62,13 @@ def _without_scheme(text: str) -> str:
     if found is None:
         return text
     if found["scheme"].lower() != "https":
-        raise InvalidRequest(f"LXD is spoken to over HTTPS, not {found['scheme']!r}. Known forms: {FORMS}.")
+        raise InvalidRequest(f"LXD needs HTTPS, not {found['scheme']!r}. Known forms: {FORMS}.")
     return text[found.end() :]
 
 
 def _parse_host(host: str) -> str:
     if not host:
-        raise InvalidRequest("The address names no host.")
+        raise InvalidRequest("The address has no host.")
     try:
         if host.startswith("["):
             return str(ipaddress.IPv6Address("" if "%" in host else host[1:-1]))

@@ -1,6 +1,6 @@
-"""Settings of a daemon: defaults, then a TOML file, then the environment (`INNKEEPER_<KEY>`).
+"""Loads a daemon's settings from defaults, a TOML file and `INNKEEPER_<KEY>` variables.
 
-A daemon declares its keys as an attrs class; the field's type and `setting(...)` say what is allowed:
+A daemon declares its settings as an attrs class. The field's type and `setting(...)` define the valid values:
 
     @frozen(kw_only=True)
     class RackSettings:
@@ -8,7 +8,7 @@ A daemon declares its keys as an attrs class; the field's type and `setting(...)
 
     settings = load(RackSettings, file=None, environment=os.environ)
 
-Whatever is wrong, all of it, is one BadSettings: an unknown key or a bad value never starts a daemon.
+One BadSettings reports all problems: a daemon never starts with an unknown key or an invalid value.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 PREFIX = "INNKEEPER_"
 
-# Every key of every program of ours: one environment serves them all, and a key that no program knows is a mistake.
+# The keys of all programs: they can share one environment, and a variable that none of them knows is a mistake.
 KNOWN_KEYS = frozenset(
     {
         # both daemons
         "config",
-        "link_silence_s",
+        "link_idle_timeout_s",
         "log_level",
         "simulated_hosts",
         "state",
@@ -46,10 +46,10 @@ KNOWN_KEYS = frozenset(
         "rpc_host",
         "rpc_port",
         "power_off_grace_s",
-        "reconciler_mends",
+        "reconciler_auto_repair",
         "refresh_every_s",
         # rack
-        "hung_after",
+        "max_hung_calls",
         "max_calls",
         # the tests
         "test_database",
@@ -78,16 +78,16 @@ def setting(
     choices: Iterable[str] = (),
     secret: bool = False,
 ) -> Any:
-    """One key. Its type is the field's: str, int, float, bool or Path, each also `| None`, which an empty text means.
+    """Declares one setting of type str, int, float, bool or Path; with `| None`, an empty text means None.
 
-    The value of a `secret` is never repeated in an error.
+    Errors never contain the value of a `secret`.
     """
     declared = _Declared(doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret)
     return field(default=default, repr=not secret, metadata={"setting": declared})
 
 
 def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) -> T:
-    """The settings of one daemon. Raises BadSettings that names each bad key, where it stands, and what is allowed."""
+    """Returns the settings. Raises BadSettings with every invalid key, its source and the valid values."""
     keys = _keys(kind)
     wrong: list[str] = []
     values: dict[str, Any] = {}
@@ -103,14 +103,14 @@ def load(kind: type[T], *, file: Path | None, environment: Mapping[str, str]) ->
 
 
 def config_file(named: Path | None, environment: Mapping[str, str], usual: Path) -> Path | None:
-    """The file to read. A named one (argument or INNKEEPER_CONFIG) has to be there; the usual one need not."""
+    """Returns the file to read. A named one (argument or INNKEEPER_CONFIG) must exist; `usual` may be missing."""
     if named is None and environment.get(f"{PREFIX}CONFIG"):
         return Path(environment[f"{PREFIX}CONFIG"])
     return named or (usual if usual.exists() else None)
 
 
 def described(kind: type[Any]) -> dict[str, str]:
-    """The keys and what they are for: the commented settings file is made from it."""
+    """Returns the description of each key."""
     return {name: key.declared.doc for name, key in _keys(kind).items()}
 
 
@@ -121,7 +121,7 @@ class _Key:
     declared: _Declared
 
     def read(self, raw: object) -> Any:
-        """The value; ValueError finishes the sentence that starts with the key."""
+        """Returns the value. Raises ValueError with a message that continues after the key."""
         if self.optional and raw == "":
             return None
         value = _typed(self.type, raw)
@@ -168,11 +168,11 @@ def _key(hint: Any, declared: _Declared) -> _Key:
 
 
 def _typed(of: type[Any], raw: object) -> Any:
-    """`raw` (text, or what TOML made of it) as `of`; None when it is none."""
+    """Converts `raw`, text or a TOML value, to the type `of`; returns None if it is invalid."""
     if of is bool:
         return _flag(raw)
     if isinstance(raw, bool):
-        return None  # which Python would take for a number
+        return None  # a bool is an int in Python
     if of in {int, float}:
         return _number(of, raw)
     if not isinstance(raw, str) or (of is Path and not raw):
@@ -208,7 +208,7 @@ def _from_file(file: Path | None, keys: Collection[str], wrong: list[str]) -> tu
     try:
         given = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
-        raise BadSettings(f"{file} cannot be read: {error.strerror}.") from error
+        raise BadSettings(f"Cannot read {file}: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{file} is not TOML: {error}.") from error
     known = ", ".join(sorted(keys))
@@ -219,12 +219,12 @@ def _from_file(file: Path | None, keys: Collection[str], wrong: list[str]) -> tu
 def _from_environment(
     environment: Mapping[str, str], keys: Collection[str], wrong: list[str]
 ) -> tuple[str, dict[str, Any]]:
-    ours = {name: name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)}
-    for name, key in sorted(ours.items()):
+    variables = {name: name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)}
+    for name, key in sorted(variables.items()):
         if key not in KNOWN_KEYS or name != _variable(key):
             known = ", ".join(sorted(_variable(one) for one in keys))
             wrong.append(f"environment: unknown variable {name}; known here are {known}.")
-    given = {key: environment[name] for name, key in ours.items() if key in keys and name == _variable(key)}
+    given = {key: environment[name] for name, key in variables.items() if key in keys and name == _variable(key)}
     return "environment", given
 
 

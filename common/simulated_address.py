@@ -1,7 +1,7 @@
-"""The address of a simulated host: `simulated:NAME?cores=4&memory_mib=12288…`. The parameters are its hardware.
+"""Parses the address of a simulated host, whose parameters describe its hardware.
 
-NAME alone is its identity. What it remembers (guests, disks) lives under NAME; cores, memory and storage are what the
-address says now, as if somebody had put more into the machine.
+`simulated:NAME?cores=4&memory_mib=12288…`: NAME is the identity, under which guests and disks are stored. Cores, memory
+and storage follow the current address, as if the hardware had been changed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl
 from attrs import Attribute, field, fields, frozen
 
 from common.errors import InvalidRequest
-from common.simulated_parts import (
+from common.simulated_hardware import (
     NAME,
-    SimulatedCards,
+    SimulatedInterfaces,
     SimulatedNetwork,
     SimulatedPinnedGuest,
     SimulatedPool,
@@ -26,8 +26,8 @@ from common.simulated_parts import (
 )
 
 SCHEME = "simulated"
-FIELD = "power_address"  # what the API calls it, so that errors name the caller's own field
-POOL_NAMES = ("default", "fast")  # of pools that are only counted
+FIELD = "power_address"  # the API's name of the field, for error messages
+POOL_NAMES = ("default", "fast")  # used when the address gives only a number of pools
 
 
 def _number(default: float, *, at_least: float, at_most: float) -> float:
@@ -39,12 +39,12 @@ def _number(default: float, *, at_least: float, at_most: float) -> float:
     return number
 
 
-def _whole(default: int, *, at_least: int, at_most: int, since_first: bool = True) -> int:
+def _whole(default: int, *, at_least: int, at_most: int, always_shown: bool = True) -> int:
     def read(text: str) -> int:
         _check(text, r"[0-9]{1,12}", "a whole number", at_least, at_most)
         return int(text)
 
-    whole: int = field(default=default, metadata=_read_by(read, since_first=since_first))
+    whole: int = field(default=default, metadata=_read_by(read, always_shown=always_shown))
     return whole
 
 
@@ -55,13 +55,12 @@ def _check(text: str, pattern: str, what: str, at_least: float, at_most: float) 
         raise ValueError(f"is not between {at_least} and {at_most}")
 
 
-def _read_by(read: Callable[[str], Any], *, since_first: bool = True) -> dict[str, Any]:
-    """`read` raises ValueError, which goes on after `name='text'`.
+def _read_by(read: Callable[[str], Any], *, always_shown: bool = True) -> dict[str, Any]:
+    """`read` raises ValueError with a message that continues `name='text'`.
 
-    A parameter that was there `since_first` is always in the text, a later one only when it is not the default: so the
-    texts of hosts that were added before there was that parameter stay what they are.
+    The normalised address always has a parameter with `always_shown`, another one only if it is not the default.
     """
-    return {"read": read, "since_first": since_first}
+    return {"read": read, "always_shown": always_shown}
 
 
 def _pools(text: str) -> int | tuple[SimulatedPool, ...]:
@@ -81,17 +80,17 @@ def _pinned_guests(text: str) -> tuple[SimulatedPinnedGuest, ...]:
 
 @frozen(kw_only=True)
 class SimulatedAddress:
-    """A simulated host. Made by `parse`, which checks the ranges.
+    """A simulated host. Created by `parse`, which checks the ranges.
 
-    `cores` are hardware threads, of which `threads_per_core` with ids in sequence are one core. Cores, memory, huge
-    pages and cards are spread over `numa_nodes`. `hugepages_mib` is the part of the memory that is reserved as pages of
-    `hugepage_size_mib`. `virtual_functions=3x8`: three network cards, each with 8 virtual functions.
+    `cores` are hardware threads; `threads_per_core` consecutive ids form one core. Cores, memory, huge pages and
+    network interfaces are spread over `numa_nodes`. `hugepages_mib` of the memory is reserved as pages of
+    `hugepage_size_mib`. `virtual_functions=3x8`: three network interfaces with 8 virtual functions each.
 
-    `pools=2` adds `fast` to `default`, each of `storage_gb` (10^9 bytes); `pools=NAME:GB,…` names them with their
-    sizes. `networks=NAME:CIDR:VID,…` replaces the one of 192.168.122.0/24. `guests` foreign guests are there when the
-    host is first opened, and those of `pinned_guests=0-3:8192:huge,…` on these cores with so many MiB.
+    `pools=2` adds `fast` to `default`, each of `storage_gb` (10^9 bytes); `pools=NAME:GB,…` sets names and
+    sizes. `networks=NAME:CIDR:VID,…` replaces the default network 192.168.122.0/24. A new host has `guests` foreign
+    guests and those of `pinned_guests=0-3:8192:huge,…` (cores, MiB).
 
-    Each call to the host takes `delay_ms`. A share `fault_rate` of the calls fails, chosen by `fault_seed`; with
+    Each call to the host takes `delay_ms`. A fraction `fault_rate` of the calls fails, chosen by `fault_seed`; with
     `hang_ms` a failing call first hangs that long.
     """
 
@@ -106,15 +105,15 @@ class SimulatedAddress:
     fault_rate: float = _number(0.0, at_least=0.0, at_most=1.0)
     fault_seed: int = _whole(0, at_least=0, at_most=2**31)
     hang_ms: int = _whole(0, at_least=0, at_most=3_600_000)
-    threads_per_core: int = _whole(1, at_least=1, at_most=8, since_first=False)
-    hugepages_mib: int = _whole(0, at_least=0, at_most=64 * 1024 * 1024, since_first=False)
-    hugepage_size_mib: int = _whole(2, at_least=1, at_most=16384, since_first=False)
-    virtual_functions: SimulatedCards = field(
-        default=SimulatedCards(), metadata=_read_by(SimulatedCards.parse, since_first=False)
+    threads_per_core: int = _whole(1, at_least=1, at_most=8, always_shown=False)
+    hugepages_mib: int = _whole(0, at_least=0, at_most=64 * 1024 * 1024, always_shown=False)
+    hugepage_size_mib: int = _whole(2, at_least=1, at_most=16384, always_shown=False)
+    virtual_functions: SimulatedInterfaces = field(
+        default=SimulatedInterfaces(), metadata=_read_by(SimulatedInterfaces.parse, always_shown=False)
     )
-    networks: tuple[SimulatedNetwork, ...] = field(default=(), metadata=_read_by(_networks, since_first=False))
+    networks: tuple[SimulatedNetwork, ...] = field(default=(), metadata=_read_by(_networks, always_shown=False))
     pinned_guests: tuple[SimulatedPinnedGuest, ...] = field(
-        default=(), metadata=_read_by(_pinned_guests, since_first=False)
+        default=(), metadata=_read_by(_pinned_guests, always_shown=False)
     )
 
     @property
@@ -129,7 +128,7 @@ class SimulatedAddress:
 
     @property
     def cores_of_nodes(self) -> tuple[int, ...]:
-        """Of each NUMA node; the threads of one core are on one node."""
+        """The number of threads per NUMA node. The threads of one core are on one node."""
         return tuple(
             share * self.threads_per_core for share in shares(self.cores // self.threads_per_core, self.numa_nodes)
         )
@@ -140,75 +139,76 @@ class SimulatedAddress:
 
     @property
     def huge_pages_of_nodes(self) -> tuple[int, ...]:
-        """In pages."""
+        """The number of huge pages per NUMA node."""
         return shares(self.hugepages_mib // self.hugepage_size_mib, self.numa_nodes)
 
     @property
     def normalised(self) -> str:
-        """The one text of this host, with its parameters in a fixed order."""
-        told = [
+        """The canonical address, with its parameters in a fixed order."""
+        parameters = [
             f"{name}={_text(getattr(self, name))}"
             for name, of in sorted(_parameters().items())
-            if of.metadata["since_first"] or getattr(self, name) != of.default
+            if of.metadata["always_shown"] or getattr(self, name) != of.default
         ]
-        return f"{SCHEME}:{self.name}?" + "&".join(told)
+        return f"{SCHEME}:{self.name}?" + "&".join(parameters)
 
     @classmethod
     def parse(cls, text: str) -> SimulatedAddress:
-        """Raises InvalidRequest that says everything that is wrong with `text`, under `power_address`."""
+        """Raises InvalidRequest with all problems of `text` under `power_address`."""
         scheme, colon, rest = text.strip().partition(":")
         if scheme != SCHEME or not colon:
-            raise _refused(f"expected simulated:NAME?cores=4&…, got '{text}'.")
+            raise _invalid(f"expected simulated:NAME?cores=4&…, got '{text}'.")
         name, _, query = rest.partition("?")
         if not NAME.match(name):
-            raise _refused(
+            raise _invalid(
                 f"'{name}' is not a name: letters, digits, '.', '_' and '-', at most 63, no '.' or '-' at the ends."
             )
         values, wrong = _values(query)
         if wrong:
-            raise _refused(*wrong)
-        made = cls(name=name, **values)
-        wrong = [*_impossible_cores(made), *_impossible_memory(made), *_impossible_storage(made)]
-        wrong += _named_twice("networks", (network.name for network in made.networks))
+            raise _invalid(*wrong)
+        address = cls(name=name, **values)
+        wrong = [*_problems_of_cores(address), *_problems_of_memory(address), *_problems_of_storage(address)]
+        wrong += _named_twice("networks", (network.name for network in address.networks))
         if wrong:
-            raise _refused(*wrong)
-        return made
+            raise _invalid(*wrong)
+        return address
 
 
-def _impossible_cores(made: SimulatedAddress) -> Iterator[str]:
-    threads = made.threads_per_core
-    if made.cores % threads:
-        yield f"cores={made.cores} is no multiple of threads_per_core={threads}."
-    elif made.numa_nodes > made.cores // threads:
-        of = f"cores={made.cores}" if threads == 1 else f"cores={made.cores} with threads_per_core={threads}"
-        yield f"numa_nodes={made.numa_nodes} is more than {of}: each node has a core at least."
-    for guest in made.pinned_guests:
-        if guest.last_core >= made.cores:
-            yield f"pinned_guests='{guest}': cores={made.cores} are numbered from 0 to {made.cores - 1}."
+def _problems_of_cores(address: SimulatedAddress) -> Iterator[str]:
+    threads = address.threads_per_core
+    if address.cores % threads:
+        yield f"cores={address.cores} is not a multiple of threads_per_core={threads}."
+    elif address.numa_nodes > address.cores // threads:
+        of = f"cores={address.cores}" if threads == 1 else f"cores={address.cores} with threads_per_core={threads}"
+        yield f"numa_nodes={address.numa_nodes} is more than {of}: each node needs a core."
+    for guest in address.pinned_guests:
+        if guest.last_core >= address.cores:
+            yield f"pinned_guests='{guest}': cores={address.cores} have ids 0 to {address.cores - 1}."
 
 
-def _impossible_memory(made: SimulatedAddress) -> Iterator[str]:
-    size_mib, asked_mib = made.hugepage_size_mib, made.hugepages_mib
+def _problems_of_memory(address: SimulatedAddress) -> Iterator[str]:
+    size_mib, requested_mib = address.hugepage_size_mib, address.hugepages_mib
     if size_mib & (size_mib - 1):
-        yield f"hugepage_size_mib={size_mib} is no power of two."
-    elif asked_mib % size_mib:
-        yield f"hugepages_mib={asked_mib} is no multiple of hugepage_size_mib={size_mib}."
+        yield f"hugepage_size_mib={size_mib} is not a power of two."
+    elif requested_mib % size_mib:
+        yield f"hugepages_mib={requested_mib} is not a multiple of hugepage_size_mib={size_mib}."
     elif any(
         pages * size_mib > memory_mib
-        for pages, memory_mib in zip(made.huge_pages_of_nodes, made.memory_mib_of_nodes, strict=True)
+        for pages, memory_mib in zip(address.huge_pages_of_nodes, address.memory_mib_of_nodes, strict=True)
     ):
-        yield f"hugepages_mib={asked_mib} do not fit memory_mib={made.memory_mib} on numa_nodes={made.numa_nodes}."
-    for guest in made.pinned_guests:
-        if guest.huge_pages and guest.memory_mib > asked_mib:
-            yield f"pinned_guests='{guest}': hugepages_mib={asked_mib} are not enough."
+        nodes = f"memory_mib={address.memory_mib} on numa_nodes={address.numa_nodes}"
+        yield f"hugepages_mib={requested_mib} do not fit {nodes}."
+    for guest in address.pinned_guests:
+        if guest.huge_pages and guest.memory_mib > requested_mib:
+            yield f"pinned_guests='{guest}': hugepages_mib={requested_mib} are not enough."
 
 
-def _impossible_storage(made: SimulatedAddress) -> Iterator[str]:
-    first, guests = made.storage_pools[0], made.guests + len(made.pinned_guests)
-    size = f"storage_gb={made.storage_gb}" if isinstance(made.pools, int) else f"the pool {first}"
+def _problems_of_storage(address: SimulatedAddress) -> Iterator[str]:
+    first, guests = address.storage_pools[0], address.guests + len(address.pinned_guests)
+    size = f"storage_gb={address.storage_gb}" if isinstance(address.pools, int) else f"the pool {first}"
     if guests > first.size_gb:
         yield f"guests={guests} do not fit {size}: each has a disk of 1 GB."
-    yield from _named_twice("pools", (pool.name for pool in made.storage_pools))
+    yield from _named_twice("pools", (pool.name for pool in address.storage_pools))
 
 
 def _named_twice(parameter: str, names: Iterable[str]) -> list[str]:
@@ -221,7 +221,7 @@ def _text(value: Any) -> str:
     return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _refused(*messages: str) -> InvalidRequest:
+def _invalid(*messages: str) -> InvalidRequest:
     return InvalidRequest.of({FIELD: list(messages)})
 
 
@@ -230,7 +230,7 @@ def _parameters() -> Mapping[str, Attribute[Any]]:
 
 
 def _values(query: str) -> tuple[dict[str, Any], list[str]]:
-    """What is given, each of its parameter's type, and what is wrong."""
+    """Returns the parsed parameters and the problems."""
     known = _parameters()
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []

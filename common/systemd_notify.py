@@ -1,4 +1,4 @@
-"""Tells the service manager how the daemon is doing: the sd_notify protocol, without its library."""
+"""Reports the state of the daemon to the service manager by the sd_notify protocol."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 class ServiceManager:
-    """Does nothing where no service manager listens (NOTIFY_SOCKET is not set)."""
+    """Does nothing without a service manager (NOTIFY_SOCKET is not set)."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._watchdog_s = _watchdog_s(environment)
 
     def ready(self, status: str) -> None:
-        self._tell(f"READY=1\nSTATUS={_line(status)}")
+        self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def status(self, status: str) -> None:
-        self._tell(f"STATUS={_line(status)}")
+        self._send(f"STATUS={_line(status)}")
 
     def stopping(self) -> None:
-        self._tell("STOPPING=1\nSTATUS=Stopping.")
+        self._send("STOPPING=1\nSTATUS=Stopping.")
 
     async def keep_alive(self) -> None:
-        """Until cancelled, tell twice per watchdog time that the event loop turns. Returns at once without one."""
+        """Reports twice per watchdog interval that the event loop runs. Returns at once if there is no watchdog."""
         while self._watchdog_s:
-            self._tell("WATCHDOG=1")
+            self._send("WATCHDOG=1")
             await asyncio.sleep(self._watchdog_s / 2)
 
-    def _tell(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if not self._address:
             return
-        # A leading @ stands for the zero byte of an abstract socket.
+        # A leading @ means the zero byte of an abstract socket.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 sender.setblocking(False)
                 sender.sendto(text.encode(), address)
         except OSError as error:
-            log.warning("service_manager_not_told", error=str(error), text=text)
+            log.warning("service_manager_not_notified", reason=str(error), text=text)
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:
-    """0.0 when the service manager watches nobody, or another process than this one."""
+    """Returns the watchdog interval in seconds, 0.0 if there is none for this process."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     text = environment.get("WATCHDOG_USEC", "")

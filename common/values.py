@@ -1,7 +1,7 @@
-"""What the daemons tell each other about hosts and guests. Frozen, keyword-only, checked where they are made.
+"""Values that describe hosts and guests, exchanged by region and rack.
 
-These values travel over RPC (`common/wire.py` turns them into maps and back), so they only grow: a new field has a
-default. Bytes and MiB are in the names; architectures are Debian's (`amd64`, `arm64`, …).
+They are validated on creation and travel over RPC (see `serialization.py`). A new field needs a default. Architectures
+have Debian's names (`amd64`, `arm64`, …).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from enum import StrEnum
 from uuid import UUID
 
 from attrs import field, frozen
-from attrs.validators import ge, max_len, min_len
+from attrs.validators import ge, min_len
 
-from common.hardware import Gpu, NetworkCard
+from common.hardware import Gpu, NetworkDevice
 
-HIGHEST_VID = 4094  # of the tags of VLANs; 0 says that a frame has none
+MAX_VID = 4094  # of VLAN tags; 0 means untagged
 
 
 class DriverType(StrEnum):
-    """How a host is spoken to. The API calls libvirt `virsh`, as MAAS did; this is that word."""
+    """The driver of a host. The API calls libvirt `virsh`, as MAAS does."""
 
     LIBVIRT = "virsh"
     LXD = "lxd"
@@ -27,33 +27,37 @@ class DriverType(StrEnum):
 
 
 class PowerState(StrEnum):
+    """The power state of a guest as its hypervisor reports it."""
+
     ON = "on"
     OFF = "off"
-    PAUSED = "paused"  # holds its memory and is not off
+    PAUSED = "paused"  # still uses its memory
     UNKNOWN = "unknown"
 
 
 class PowerAction(StrEnum):
+    """A change of the power state."""
+
     ON = "on"
-    OFF = "off"  # asks the guest, and pulls the plug when the grace time is over
+    OFF = "off"  # shuts the guest down; forces it off after the grace time
     FORCE_OFF = "force_off"
     CYCLE = "cycle"  # OFF if it is on, then ON
 
 
 class NicKind(StrEnum):
-    """What a guest's card is attached to; `source` of the card names it."""
+    """What a guest's NIC is attached to; its `source` has the name."""
 
-    NETWORK = "network"  # a network the hypervisor manages
+    NETWORK = "network"  # managed by the hypervisor
     BRIDGE = "bridge"
     MACVLAN = "macvlan"
-    USER = "user"  # QEMU's user-mode network: reaches out, cannot be reached; needs nothing from the host
-    SRIOV = "sriov"  # a virtual function of the card that `source` names (a port), or is empty where nobody tells
-    OTHER = "other"  # a way that Innkeeper knows nothing of: read, never made
+    USER = "user"  # QEMU's user-mode network: outgoing connections only; needs nothing from the host
+    SRIOV = "sriov"  # a virtual function of the port in `source`, which is empty if unknown
+    OTHER = "other"  # unknown to Innkeeper: reported, never created
 
 
 @frozen(kw_only=True)
-class Mark:
-    """What makes a guest ours: written into it when it is made, read at each discovery."""
+class OwnershipMarker:
+    """Identifies a guest as a machine of this installation. Written when the guest is created or adopted."""
 
     installation_id: UUID
     machine_id: UUID
@@ -61,6 +65,8 @@ class Mark:
 
 @frozen(kw_only=True)
 class HugePages:
+    """The huge pages of one size on a NUMA node."""
+
     size_kib: int = field(validator=ge(1))
     total: int = field(validator=ge(0))
     free: int | None = None
@@ -68,9 +74,9 @@ class HugePages:
 
 @frozen(kw_only=True)
 class NumaNode:
-    """`core_ids` are hardware threads. `memory_mib` is all of it, huge pages included.
+    """`core_ids` are hardware threads. `memory_mib` includes huge pages.
 
-    `siblings` groups the core ids that are threads of one core; it is empty where nobody tells.
+    `siblings` groups the core ids that are threads of one core; empty if unknown.
     """
 
     node_id: int
@@ -82,11 +88,11 @@ class NumaNode:
 
 @frozen(kw_only=True)
 class StoragePool:
-    """`pool_id` is the driver's own: a UUID for libvirt, the name for LXD and simulated hosts.
+    """`pool_id` is the hypervisor's: a UUID for libvirt, the name for LXD and simulated hosts.
 
-    `used_elsewhere_bytes` is room taken by something other than the disks of guests (files beside the pool on the same
-    file system, ISO images, volumes attached to nothing). It is rounded up to a whole GiB, so that a log file
-    that grows does not make the host look changed at every refresh.
+    `used_elsewhere_bytes` is used by something other than disks of guests (other files on the file system, ISO images,
+    unattached volumes). It is rounded up to a whole GiB, so that a growing log file does not count as a change of the
+    host at every refresh.
     """
 
     pool_id: str = field(validator=min_len(1))
@@ -99,13 +105,12 @@ class StoragePool:
 
 @frozen(kw_only=True)
 class HostNetwork:
-    """What a guest's card is attached to. `attachable` is False for what is listed only: compose never chooses it.
+    """Something that a NIC can be attached to. `attachable` is False for what compose must not choose.
 
-    `type` is the hypervisor's own word: `bridge`, `ovn`, `physical`, `bond`, … Empty where it has none. `vid` is of the
-    VLAN that it is, 0 when its frames carry no tag, None where nobody tells; `parent` is the interface that VLAN is on.
-    `addresses` are the host's own there (`10.1.0.1/24`), `gateway` is what guests there send to others through,
-    `dhcp_ranges` what its DHCP server hands out (`10.1.0.2-10.1.0.254`). `virtual_functions` is into how many functions
-    the port can be divided.
+    `type` is the hypervisor's: `bridge`, `ovn`, `physical`, `bond`, …, or empty. `vid` is its VLAN tag, 0 if untagged,
+    None if unknown; `parent` is the interface that the VLAN is on. `addresses` are the host's addresses there
+    (`10.1.0.1/24`), `gateway` the guests' default gateway, `dhcp_ranges` the ranges of its DHCP server
+    (`10.1.0.2-10.1.0.254`). `virtual_functions` is the maximum number of functions of the port.
     """
 
     kind: NicKind
@@ -128,7 +133,7 @@ class HostNetwork:
 
 @frozen(kw_only=True)
 class Profile:
-    """Configuration that instances of a project share. Those that Innkeeper makes use the one named `maas`, if any."""
+    """An LXD profile. Instances that Innkeeper creates use the one named `maas`, if there is one."""
 
     name: str
     description: str = ""
@@ -136,7 +141,7 @@ class Profile:
 
 @frozen(kw_only=True)
 class ClusterMember:
-    """A server of a cluster, as the cluster says: `address` is where it is reached (`host:port`)."""
+    """A server of an LXD cluster, as the cluster reports it. `address` is `host:port`."""
 
     name: str
     address: str
@@ -145,7 +150,7 @@ class ClusterMember:
 
 @frozen(kw_only=True)
 class Project:
-    """A project of a host, with what its guests were given."""
+    """A project of a host, with the sum of what its guests have."""
 
     name: str
     description: str = ""
@@ -157,11 +162,11 @@ class Project:
 
 @frozen(kw_only=True)
 class HostFacts:
-    """What one discovery found out about a server.
+    """What a discovery run reports of a server.
 
-    `server_identity` is equal for two addresses exactly when they lead to the same hypervisor: hosts with the same
-    identity share capacity in the ledger. `emulated` says that guests run without hardware virtualization.
-    `networks` and `profiles` are those that guests of the host's project may use; all else is the server's.
+    `server_identity` is equal for two addresses exactly if they reach the same hypervisor: hosts with the same identity
+    share capacity in the ledger. `emulated` means that guests run without hardware virtualization. `networks` and
+    `profiles` are those of the host's project; everything else belongs to the server.
     """
 
     server_identity: str = field(validator=min_len(1))
@@ -175,17 +180,17 @@ class HostFacts:
     storage_pools: tuple[StoragePool, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
     profiles: tuple[Profile, ...] = ()
-    network_cards: tuple[NetworkCard, ...] = ()
+    network_devices: tuple[NetworkDevice, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     tags: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()  # of the hypervisor's API, where it says so
+    extensions: tuple[str, ...] = ()  # of the hypervisor's API, if it lists them
     cluster_member: str | None = None  # the name of this server in its cluster; None outside a cluster
     cluster_members: tuple[ClusterMember, ...] = ()
 
 
 @frozen(kw_only=True)
 class GuestDisk:
-    """A block device as found. `pool_id` is None when no storage pool of the host holds it."""
+    """A block device of a guest. `pool_id` is None if it is in no storage pool of the host."""
 
     device: str
     size_bytes: int = field(validator=ge(0))
@@ -196,6 +201,8 @@ class GuestDisk:
 
 @frozen(kw_only=True)
 class GuestNic:
+    """A NIC of a guest, as its hypervisor reports it."""
+
     mac_address: str
     kind: NicKind
     source: str = ""
@@ -203,14 +210,14 @@ class GuestNic:
 
 @frozen(kw_only=True)
 class Guest:
-    """Any instance or domain, ours or not, as a driver sees it. `mark` is None on a foreign guest."""
+    """An instance or domain as a driver reports it. `marker` is None for a foreign guest."""
 
     name: str
-    guest_id: str  # the hypervisor's own, stable while the guest lives: libvirt's UUID
+    guest_id: str  # the hypervisor's, stable while the guest exists, such as libvirt's UUID
     power: PowerState
     cores: int = field(validator=ge(0))
     memory_mib: int = field(validator=ge(0))
-    mark: Mark | None = None
+    marker: OwnershipMarker | None = None
     project: str = ""
     architecture: str = ""
     pinned_core_ids: tuple[int, ...] = ()
@@ -218,90 +225,24 @@ class Guest:
     disks: tuple[GuestDisk, ...] = ()
     nics: tuple[GuestNic, ...] = ()
     member: str | None = None  # of the cluster, where the guest is now
-    kind: str = "vm"  # or "container", which takes room like any guest and is never ours
-    fully_told: bool = True  # False in a listing that could not tell its architecture, pins, huge pages and cards
+    kind: str = "vm"  # or "container", which uses capacity and is always foreign
+    is_complete: bool = True  # False if the listing lacked its architecture, pins, huge pages and NICs
 
 
 @frozen(kw_only=True)
 class GuestRef:
-    """Which guest is meant. The mark decides; the name only helps to find it."""
+    """Identifies a guest by its marker; the name only helps to find it."""
 
     name: str
-    mark: Mark
-
-
-@frozen(kw_only=True)
-class DiskSpec:
-    """A disk to make. `volume` is chosen by the region, so that a repeat finds its own work."""
-
-    volume: str = field(validator=min_len(1))
-    pool_id: str = field(validator=min_len(1))
-    size_bytes: int = field(validator=ge(1))
-    serial: str = field(validator=[min_len(1), max_len(20)])  # virtio-blk serials hold 20 characters
-    tags: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class NicAddress:
-    """An address that a guest's card is given, by whatever way its attachment has: see `NicSpec`."""
-
-    address: str
-    prefix_length: int
-    gateway: str | None = None
-    dns_servers: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class NicSpec:
-    """A card to make. `vid` tags what a virtual function sends; `macvlan_mode` is of a card of that kind.
-
-    `address` is delivered by the hypervisor's own DHCP server where the network has one, and else by cloud-init.
-    With `configured` False the guest is told nothing of this card.
-    """
-
-    name: str
-    mac_address: str
-    kind: NicKind
-    source: str = ""
-    boot: bool = False
-    vid: int | None = None
-    macvlan_mode: str | None = None
-    address: NicAddress | None = None
-    configured: bool = True
-
-
-@frozen(kw_only=True)
-class GuestSpec:
-    """A guest to make: everything that has to be chosen was chosen before.
-
-    `pinned_core_ids`, if any, are as many as `cores`: the first virtual core runs on the first of them. With
-    `huge_page_size_kib` all memory is backed by pages of that size. `numa_node_ids` are those that its memory comes
-    from; empty leaves that to the host.
-    """
-
-    name: str = field(validator=min_len(1))
-    mark: Mark
-    architecture: str
-    cores: int = field(validator=ge(1))
-    memory_mib: int = field(validator=ge(1))
-    disks: tuple[DiskSpec, ...]
-    nics: tuple[NicSpec, ...] = ()
-    description: str = ""
-    pinned_core_ids: tuple[int, ...] = ()
-    huge_page_size_kib: int | None = None
-    numa_node_ids: tuple[int, ...] = ()
-
-    @property
-    def ref(self) -> GuestRef:
-        return GuestRef(name=self.name, mark=self.mark)
+    marker: OwnershipMarker
 
 
 @frozen(kw_only=True)
 class PeerIdentity:
-    """What a hypervisor's end of the line proved to be: an SSH host key or a TLS certificate.
+    """The SSH host key or TLS certificate that a hypervisor presents.
 
-    `material` is the text that is pinned (a known-hosts key `ssh-ed25519 AAAA…`, or PEM); `fingerprint` is what people
-    compare.
+    `material` is the text that Innkeeper pins (a known-hosts key `ssh-ed25519 AAAA…`, or PEM); users compare
+    `fingerprint`.
     """
 
     kind: str
@@ -311,26 +252,27 @@ class PeerIdentity:
 
 @frozen(kw_only=True)
 class HostAccess:
-    """Everything a rack needs to speak to one host, for as long as it does; kept in memory only.
+    """Everything that a rack needs to call one host. Secret: stored in memory only, never printed.
 
-    `credentials`: for libvirt over SSH `ssh_private_key` (OpenSSH PEM) or `power_pass`; for LXD `certificate` and `key`
-    (PEM); secrets, so never printed.
-    `pinned` is the `PeerIdentity.material` first trusted; None means that this host has no identity to check (a local
-    socket) or that it is not trusted yet.
+    `credentials` has `ssh_private_key` (OpenSSH PEM) or `power_pass` for libvirt over SSH, `certificate` and `key`
+    (PEM) for LXD. `pinned` is the `PeerIdentity.material` of the first contact; None if the host has no identity (a
+    local socket) or is not trusted yet.
     """
 
     host_id: int
     driver: DriverType
     address: str
     project: str = ""
-    member: str | None = None  # of the cluster behind the address: where guests are made, whose capacity counts
+    member: str | None = None  # of the cluster at the address: the server that runs the guests and has the capacity
     installation_id: UUID
     credentials: Mapping[str, str] = field(factory=dict, repr=False)
     pinned: str | None = None
 
 
 class GuestEvent(StrEnum):
-    POWER = "power"  # `power` says the new state
+    """What happened to a guest."""
+
+    POWER = "power"  # `power` has the new state
     APPEARED = "appeared"
     CHANGED = "changed"
     GONE = "gone"
@@ -339,7 +281,7 @@ class GuestEvent(StrEnum):
 
 @frozen(kw_only=True)
 class GuestChange:
-    """One event of a hypervisor. A hint: the truth is the next look at the host."""
+    """One event of a hypervisor. A hint: the next discovery run finds the actual state."""
 
     event: GuestEvent
     guest_name: str = ""

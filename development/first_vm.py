@@ -1,58 +1,81 @@
-"""What a first user would do by hand through the API: add this machine's libvirt, compose a VM on it, start it."""
+"""Adds this machine's libvirt as a host and composes and starts a first VM on it, through the API."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import frozen
 
 from common.errors import DeadlineExceeded, InnkeeperError
-from development.places import CannotRun
+from development.paths import CannotRun
 from innkeeper.http import Api, Body
 
 HOST = "local"
 CORES = 1
-MEMORY_MIB = 1024  # the least that the API takes
+MEMORY_MIB = 1024  # the minimum that the API accepts
 DISK_GB = 4
-SETTLE_S = 60.0
+OPERATION_DEADLINE_S = 60.0
+RECONNECT_DEADLINE_S = 90.0  # for a region and a rack that the supervisor restarts
+MAX_OUTAGES = 5
+_PROBE_EVERY_S = 0.2
+_UNAVAILABLE = (502, 503, 504)
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class FirstVm:
-    """`host` and `machine` as the API shows them. `refusal` says why there is no machine, or why it does not run."""
+    """`host` and `machine` as the API returns them. `problem`: why there is no machine, or why it is not running."""
 
     host: dict[str, Any]
     machine: dict[str, Any] | None
-    made_now: bool = False
-    refusal: str | None = None
+    composed: bool = False
+    problem: str | None = None
 
 
-async def ensure(api: Api, address: str, tell: Callable[[str], None]) -> FirstVm:
-    """The host `local` at `address` and a machine on it, running if it can. What is there already is used.
+async def ensure(api: Api, address: str, report: Callable[[str], None]) -> FirstVm:
+    """Returns the host `local` at `address` and a machine on it, started if possible. Idempotent.
 
-    Raises CannotRun with what the region said.
+    If the region or its rack dies meanwhile, waits for the restarted one and continues. Raises CannotRun with the
+    region's message.
     """
+    # The suffix avoids the first VM that a deleted state folder left in this libvirt.
+    hostname = f"first-{uuid4().hex[:4]}"
+
+    async def attempt() -> FirstVm:
+        return await _ensure_once(api, address, hostname, report)
+
     try:
-        host = await _host(api, address, tell)
-        system_id = await _machine_on(api, host["id"])
-        made_now, refusal = system_id is None, None
-        try:
-            system_id = system_id or await _compose(api, host, tell)
-            await _power_on(api, system_id)
-        except InnkeeperError as error:  # no room, say: the rest runs all the same
-            refusal = str(error)
-        machine = await _get(api, f"machines/{system_id}/") if system_id else None
-        host = await _get(api, f"vm-hosts/{host['id']}/")
-        return FirstVm(host=host, machine=machine, made_now=made_now, refusal=refusal)
+        return await through_outages(attempt, lambda: rack_is_connected(api), report)
     except InnkeeperError as error:
-        raise CannotRun(f"The region refused: {error}") from error
+        raise CannotRun(f"The first VM could not be set up: {error}") from error
+
+
+async def through_outages(
+    attempt: Callable[[], Awaitable[T]], available: Callable[[], Awaitable[bool]], report: Callable[[str], None]
+) -> T:
+    """Returns what `attempt` returns; after an outage waits until `available` and repeats it: it must be idempotent.
+
+    Raises what `attempt` raises if the region rejects a request, after five outages, and if `available` stays False
+    for 90 s.
+    """
+    for _ in range(MAX_OUTAGES):
+        try:
+            return await attempt()
+        except InnkeeperError as error:
+            if not await _is_outage(error, available):
+                raise
+            report(f"{error} Waiting until the region is available again.")
+            if not await _becomes(available, RECONNECT_DEADLINE_S):
+                raise
+    return await attempt()
 
 
 async def rack_is_connected(api: Api) -> bool:
-    """Whether any rack is on the line now. A region that cannot be reached has none."""
+    """Whether a rack is connected. False if the region cannot be reached."""
     try:
         racks = await _get(api, "racks/", deadline_s=5)
     except InnkeeperError:
@@ -60,26 +83,72 @@ async def rack_is_connected(api: Api) -> bool:
     return any(rack["connected"] for rack in racks)
 
 
-async def join_token(api: Api) -> str:
-    """A one-time token for this machine's rack. A secret. Raises CannotRun."""
+async def region_answers(api: Api) -> bool:
+    """Whether the region answers requests."""
     try:
-        answer = await api.send("POST", "racks/", query=[("op", "token")], body=Body())
-        token: str = answer.json()["token"]
+        await api.get("version/", deadline_s=5)
+    except InnkeeperError:
+        return False
+    return True
+
+
+async def join_token(api: Api, report: Callable[[str], None]) -> str:
+    """Returns a one-time token for this machine's rack. A secret. Raises CannotRun."""
+
+    async def attempt() -> str:
+        response = await api.send("POST", "racks/", query=[("op", "token")], body=Body())
+        token: str = response.json()["token"]
+        return token
+
+    try:
+        return await through_outages(attempt, lambda: region_answers(api), report)
     except InnkeeperError as error:
-        raise CannotRun(f"The region gave no token for the rack: {error}") from error
-    return token
+        raise CannotRun(f"The region issued no token for the rack: {error}") from error
 
 
-async def _host(api: Api, address: str, tell: Callable[[str], None]) -> dict[str, Any]:
+async def _is_outage(error: InnkeeperError, available: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether a request failed because the region or its rack is unavailable, not because it was rejected."""
+    status = error.details.get("status")
+    return status is None or (status in _UNAVAILABLE and not await available())
+
+
+async def _becomes(condition: Callable[[], Awaitable[bool]], deadline_s: float) -> bool:
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not await condition():  # noqa: ASYNC110  # polls another process
+                await asyncio.sleep(_PROBE_EVERY_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _ensure_once(api: Api, address: str, hostname: str, report: Callable[[str], None]) -> FirstVm:
+    host = await _host(api, address, report)
+    system_id = await _machine_on(api, host["id"])
+    found, problem = system_id, None
+    try:
+        system_id = system_id or await _compose(api, host, hostname, report)
+        await _power_on(api, system_id)
+    except InnkeeperError as error:
+        if await _is_outage(error, lambda: rack_is_connected(api)):
+            raise
+        problem = str(error)  # no capacity, for example: the rest works without a VM
+    machine = await _get(api, f"machines/{system_id}/") if system_id else None
+    composed = machine is not None and (found is None or machine["hostname"] == hostname)
+    host = await _get(api, f"vm-hosts/{host['id']}/")
+    return FirstVm(host=host, machine=machine, composed=composed, problem=problem)
+
+
+async def _host(api: Api, address: str, report: Callable[[str], None]) -> dict[str, Any]:
     for host in await _get(api, "vm-hosts/"):
         parameters = await _get(api, f"vm-hosts/{host['id']}/", op="parameters")
         if host["type"] == "virsh" and parameters["power_address"] == address:
             break
     else:
-        tell(f"Adding this machine's libvirt, {address}, as the host '{HOST}'.")
+        report(f"Adding this machine's libvirt, {address}, as the host '{HOST}'.")
         fields = [("type", "virsh"), ("power_address", address), ("name", HOST)]
         host = (await api.send("POST", "vm-hosts/", body=Body(fields=fields))).json()
-    if not host["architectures"]:  # added, and not reached yet: a refresh says why
+    if not host["architectures"]:  # added but not discovered: a refresh discovers it or reports the reason
         host = (await api.send("POST", f"vm-hosts/{host['id']}/", query=[("op", "refresh")], body=Body())).json()
     return dict(host)
 
@@ -89,10 +158,8 @@ async def _machine_on(api: Api, host_id: int) -> str | None:
     return str(on_host[0]["system_id"]) if on_host else None
 
 
-async def _compose(api: Api, host: dict[str, Any], tell: Callable[[str], None]) -> str:
-    # A name with a tail: an earlier state that was thrown away may have left its own first VM on this libvirt.
-    hostname = f"first-{uuid4().hex[:4]}"
-    tell(f"Composing {hostname}: {CORES} core, {MEMORY_MIB} MiB, a disk of {DISK_GB} GB.")
+async def _compose(api: Api, host: dict[str, Any], hostname: str, report: Callable[[str], None]) -> str:
+    report(f"Composing {hostname}: {CORES} core, {MEMORY_MIB} MiB memory, a {DISK_GB} GB disk.")
     fields = [
         ("hostname", hostname),
         ("cores", str(CORES)),
@@ -101,28 +168,28 @@ async def _compose(api: Api, host: dict[str, Any], tell: Callable[[str], None]) 
         ("skip_commissioning", "true"),
     ]
     path = f"vm-hosts/{host['id']}/"
-    answer = await api.send("POST", path, query=[("op", "compose")], body=Body(fields=fields))
-    return str(answer.json()["system_id"])
+    headers = {"Idempotency-Key": f"dev-run {hostname}"}  # a repeat after an outage returns the same machine
+    response = await api.send("POST", path, query=[("op", "compose")], body=Body(fields=fields), headers=headers)
+    return str(response.json()["system_id"])
 
 
 async def _power_on(api: Api, system_id: str) -> None:
     path = f"machines/{system_id}/"
-    await _settled(api, system_id)
+    await _operations_ended(api, system_id)
     if (await _get(api, path, op="query_power_state"))["state"] != "on":
         await api.send("POST", path, query=[("op", "power_on")], body=Body())
 
 
-async def _settled(api: Api, system_id: str) -> None:
-    """Return once no operation of the machine is under way: a run that was killed may have left one."""
+async def _operations_ended(api: Api, system_id: str) -> None:
+    """Returns once the machine has no open operation; a killed run may have left one."""
     states = "".join(f"&state={state}" for state in ("queued", "running", "waiting", "undoing"))
-    try:
-        async with asyncio.timeout(SETTLE_S):
-            while True:
-                if not await _get(api, f"operations/?machine={system_id}{states}"):
-                    return
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        raise DeadlineExceeded(f"an operation on the machine was still under way after {SETTLE_S:.0f} s.") from None
+
+    async def ended() -> bool:
+        return not await _get(api, f"operations/?machine={system_id}{states}")
+
+    if not await _becomes(ended, OPERATION_DEADLINE_S):
+        message = f"An operation on machine {system_id} was still open after {OPERATION_DEADLINE_S:.0f} s."
+        raise DeadlineExceeded(message, status=504)
 
 
 async def _get(api: Api, path: str, *, op: str | None = None, deadline_s: float = 120.0) -> Any:

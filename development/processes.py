@@ -1,6 +1,6 @@
-"""Process groups that are remembered in files, so that the next run finds what a killed one left behind.
+"""Records process groups in PID files, so that a run can end what a killed run left behind.
 
-A pid alone may have gone to a stranger since; with the moment when the process started it is the same process or none.
+A PID alone may belong to another process by now; PID and start time together identify a process.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from attrs import frozen
 
 @frozen
 class ProcessId:
-    """`started_ticks` is the kernel's: clock ticks from boot to the process's start."""
+    """`started_ticks`: clock ticks from boot to the process's start, from /proc/PID/stat."""
 
     pid: int
     started_ticks: int
 
     def alive(self) -> bool:
-        """Whether that very process still runs; one that nobody has reaped yet does not."""
-        return _look(self.pid) == (self.started_ticks, True)
+        """Whether this process still runs; a zombie does not."""
+        return _read_stat(self.pid) == (self.started_ticks, True)
 
 
 def identify(pid: int) -> ProcessId | None:
-    """The identity of a process that runs now, or None."""
-    found = _look(pid)
+    """Returns the identity of a running process, or None."""
+    found = _read_stat(pid)
     return ProcessId(pid, found[0]) if found is not None and found[1] else None
 
 
-def remember(path: Path, pid: int) -> None:
-    """Write down a process that has just been started. Nothing is written when it has ended already."""
+def record(path: Path, pid: int) -> None:
+    """Records a process that was just started. Writes nothing if it has already ended."""
     process = identify(pid)
     if process is not None:
         path.write_text(f"{process.pid} {process.started_ticks}\n", encoding="ascii")
 
 
-def remembered(path: Path) -> ProcessId | None:
-    """The process in `path` if it still runs. A file that was cut short by a crash counts as none."""
+def recorded(path: Path) -> ProcessId | None:
+    """Returns the process recorded in `path` if it still runs, else None, also for a truncated file."""
     try:
         pid, ticks = path.read_text(encoding="ascii").split()
         process = ProcessId(int(pid), int(ticks))
@@ -50,13 +50,13 @@ def remembered(path: Path) -> ProcessId | None:
 
 
 async def end_group(process: ProcessId, *, grace_s: float) -> None:
-    """End `process` and its group: asked first, killed when `grace_s` is over. Harmless when it has ended."""
+    """Ends `process` and its group: SIGTERM, then SIGKILL after `grace_s`. Idempotent."""
     for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
         if not process.alive():
             return
         _signal_group(process, number)
         if await _ended(process, patience_s):
-            # What it had started goes too. Numbers are given out in turn, so this one is not used again yet.
+            # Also end the processes it started. The kernel assigns PIDs in order, so this one is not reused yet.
             _signal_group(process, signal.SIGKILL)
             return
 
@@ -67,9 +67,9 @@ def _signal_group(process: ProcessId, number: signal.Signals) -> None:
 
 
 async def end_leftovers(folder: Path, *, grace_s: float) -> tuple[str, ...]:
-    """End what an earlier run wrote into `folder` and did not stop; the names of those that still ran."""
+    """Ends the processes that an earlier run recorded in `folder` and left running; returns their names."""
     files = _pid_files(folder)
-    found = {path.stem: process for path in files if (process := remembered(path))}
+    found = {path.stem: process for path in files if (process := recorded(path))}
     await asyncio.gather(*(end_group(process, grace_s=grace_s) for process in found.values()))
     for path in files:
         path.unlink()
@@ -89,7 +89,7 @@ async def _ended(process: ProcessId, patience_s: float) -> bool:
     ended = asyncio.Event()
     loop.add_reader(handle, ended.set)
     try:
-        if process.alive():  # else the number may be a stranger's by now
+        if process.alive():  # else the PID may belong to another process by now
             async with asyncio.timeout(patience_s):
                 await ended.wait()
     except TimeoutError:
@@ -100,11 +100,11 @@ async def _ended(process: ProcessId, patience_s: float) -> bool:
     return True
 
 
-def _look(pid: int) -> tuple[int, bool] | None:
-    """When the process started, and whether it runs; None when there is none."""
+def _read_stat(pid: int) -> tuple[int, bool] | None:
+    """Returns the start time in ticks and whether the process runs; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
+    fields = text.rpartition(")")[2].split()  # the name before it may contain spaces and parentheses
     return int(fields[19]), fields[0] not in "ZX"

@@ -1,4 +1,4 @@
-"""`./dev run`: a whole Innkeeper on this machine, in the foreground, with a first VM on its own libvirt."""
+"""Runs a complete Innkeeper in the foreground, with a first VM on this machine's libvirt: `./dev run`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from common import daemon
 from common.errors import InnkeeperError
-from development import first_process, first_vm, local_libvirt, processes
+from development import first_vm, local_libvirt, pid1, processes
 from development.database import OwnDatabase
-from development.places import CannotRun, Places, places
+from development.paths import CannotRun, RunPaths, read_paths
 from development.report import Outcome, farewell, report
 from development.supervisor import GRACE_S, Program, Supervisor
 from innkeeper.http import Api, api_url
@@ -27,65 +27,65 @@ START_S = 90.0
 
 
 def main() -> None:
-    first_process.hand_over()
+    pid1.fork_if_pid1()
     os.umask(0o077)
-    # The end of the terminal is a request to stop like the others.
+    # Closing the terminal stops the run like Ctrl-C.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     daemon.install_reactor()
     try:
-        where = places(os.environ, checkout=CHECKOUT)
-        where.make()
-        with only_run(where.lock_file):
-            status = daemon.run(_whole(where))
-            for late in (signal.SIGINT, signal.SIGTERM):  # all is stopped: the status should say so
+        paths = read_paths(os.environ, checkout=CHECKOUT)
+        paths.make()
+        with only_run(paths.lock_file):
+            status = daemon.run(_run(paths))
+            for late in (signal.SIGINT, signal.SIGTERM):  # all is stopped: the exit status must not change
                 signal.signal(late, signal.SIG_IGN)
     except CannotRun as error:
         raise SystemExit(f"./dev run: {error}") from None
     sys.exit(status)
 
 
-async def _whole(where: Places) -> None:
+async def _run(paths: RunPaths) -> None:
     async with AsyncExitStack() as started:
-        started.callback(lambda: tell("Stopped."))
+        started.callback(lambda: say("Stopped."))
         try:
-            outcome = await _start(where, started)
+            outcome = await _start(paths, started)
         except CannotRun as error:
             raise InnkeeperError(f"./dev run: {error}") from error
         print(report(outcome), flush=True)
         try:
             await asyncio.Event().wait()  # until a signal cancels this task
         finally:
-            tell(farewell(outcome))
+            say(farewell(outcome))
 
 
-async def _start(where: Places, started: AsyncExitStack) -> Outcome:
-    left = await processes.end_leftovers(where.pids, grace_s=GRACE_S)
-    if left:
-        tell(f"Ended what an earlier run had left behind: {', '.join(left)}.")
-    ports_are_free(where)
-    supervisor = Supervisor(tell)
-    database = where.database or await _own_database(where, started)
+async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
+    leftovers = await processes.end_leftovers(paths.pids, grace_s=GRACE_S)
+    if leftovers:
+        say(f"Ended processes that an earlier run left behind: {', '.join(leftovers)}.")
+    ports_are_free(paths)
+    supervisor = Supervisor(say)
+    database = paths.database or await _own_database(paths, started)
     started.push_async_callback(supervisor.stop)
-    libvirt = await local_libvirt.ensure(where, supervisor, started, tell)
-    environment = where.daemon_environment(os.environ, database=database)
-    api = await _region(where, supervisor, environment)
-    await _rack(where, supervisor, environment, api)
-    vm = await first_vm.ensure(api, libvirt.address, tell)
+    libvirt = await local_libvirt.ensure(paths, supervisor, started, say)
+    environment = paths.daemon_environment(os.environ, database=database)
+    api = await _region(paths, supervisor, environment)
+    await _rack(paths, supervisor, environment, api)
+    vm = await first_vm.ensure(api, libvirt.address, say)
     kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"]) if vm.machine else None
-    return Outcome(places=where, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS)
+    return Outcome(paths=paths, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS)
 
 
-async def _own_database(where: Places, started: AsyncExitStack) -> str:
-    tell("Starting PostgreSQL.")
-    database = OwnDatabase(where.database_folder, tell)
+async def _own_database(paths: RunPaths, started: AsyncExitStack) -> str:
+    say("Starting PostgreSQL.")
+    database = OwnDatabase(paths.database_folder, say)
     started.push_async_callback(database.stop)
     return await database.start()
 
 
-async def _region(where: Places, supervisor: Supervisor, environment: dict[str, str]) -> Api:
-    tell("Starting the region.")
-    supervisor.start(_program("regiond", where, environment))
-    url = api_url(where.api_url)
+async def _region(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str]) -> Api:
+    say("Starting the region.")
+    supervisor.start(_program("regiond", paths, environment))
+    url = api_url(paths.api_url)
     anonymous = Api(url, None)
 
     async def answers() -> bool:
@@ -93,24 +93,24 @@ async def _region(where: Places, supervisor: Supervisor, environment: dict[str, 
             await anonymous.get("version/", deadline_s=5)
         except InnkeeperError:
             return False
-        return where.key_file.exists()
+        return paths.key_file.exists()
 
     await supervisor.ready("regiond", answers, deadline_s=START_S)
-    return Api(url, where.key_file.read_text(encoding="ascii").strip())
+    return Api(url, paths.key_file.read_text(encoding="ascii").strip())
 
 
-async def _rack(where: Places, supervisor: Supervisor, environment: dict[str, str], api: Api) -> None:
-    if not where.rack_identity.exists():
-        tell("Joining a rack to the region.")
-        await _join(await first_vm.join_token(api), environment)
-    tell("Starting the rack.")
-    supervisor.start(_program("rackd", where, environment))
+async def _rack(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str], api: Api) -> None:
+    if not paths.rack_identity.exists():
+        say("Enrolling a rack.")
+        await _enrol(await first_vm.join_token(api, say), environment)
+    say("Starting the rack.")
+    supervisor.start(_program("rackd", paths, environment))
     await supervisor.ready("rackd", lambda: first_vm.rack_is_connected(api), deadline_s=START_S)
 
 
-async def _join(token: str, environment: dict[str, str]) -> None:
+async def _enrol(token: str, environment: dict[str, str]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "rackd", "join", "-"),  # the token on standard input: an argument is there for all to see
+        *(PROGRAMS / "rackd", "join", "-"),  # token on standard input: arguments are visible to every user
         env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -119,28 +119,30 @@ async def _join(token: str, environment: dict[str, str]) -> None:
     )
     try:
         async with asyncio.timeout(START_S):
-            said, _ = await process.communicate(token.encode() + b"\n")
+            output, _ = await process.communicate(token.encode() + b"\n")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        raise CannotRun(f"rackd join ended with status {process.returncode}: {said.decode(errors='replace').strip()}")
+        raise CannotRun(
+            f"rackd join exited with status {process.returncode}: {output.decode(errors='replace').strip()}"
+        )
 
 
-def _program(name: str, where: Places, environment: dict[str, str]) -> Program:
+def _program(name: str, paths: RunPaths, environment: dict[str, str]) -> Program:
     return Program(
         name=name,
         argv=(str(PROGRAMS / name), "run"),
-        log_path=where.logs / f"{name}.log",
-        pid_path=where.pids / f"{name}.pid",
+        log_path=paths.logs / f"{name}.log",
+        pid_path=paths.pids / f"{name}.pid",
         environment=environment,
     )
 
 
 @contextmanager
 def only_run(lock_file: Path) -> Iterator[None]:
-    """Hold the state for this process; the kernel lets go of it however we end. Raises CannotRun when it is held."""
+    """Locks the state folder for this process; the kernel releases the lock. Raises CannotRun if it is locked."""
     with lock_file.open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,18 +157,18 @@ def only_run(lock_file: Path) -> Iterator[None]:
         yield
 
 
-def ports_are_free(where: Places) -> None:
-    """Raise CannotRun when somebody listens on a port of ours."""
-    for name, port in (("INNKEEPER_HTTP_PORT", where.http_port), ("INNKEEPER_RPC_PORT", where.rpc_port)):
+def ports_are_free(paths: RunPaths) -> None:
+    """Raises CannotRun if a port is in use."""
+    for name, port in (("INNKEEPER_HTTP_PORT", paths.http_port), ("INNKEEPER_RPC_PORT", paths.rpc_port)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                raise CannotRun(f"port {port} is not free ({error.strerror}); set {name} to another one.") from error
+                raise CannotRun(f"port {port} is not free ({error.strerror}); set {name} to another port.") from error
 
 
-def tell(sentence: str) -> None:
+def say(sentence: str) -> None:
     print(sentence, flush=True)
 
 

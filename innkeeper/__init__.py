@@ -1,1 +1,1 @@
-"""What users import and type: the HTTP client, the RPC client (`innkeeper.rpc`) and the `innkeeper` command."""
+"""The clients: the `innkeeper` command, its HTTP client, and the RPC client `innkeeper.rpc`."""

@@ -1,4 +1,4 @@
-"""Entry of the `innkeeper` command and of `python -m innkeeper`."""
+"""Entry point of the `innkeeper` command and of `python -m innkeeper`."""
 
 from __future__ import annotations
 

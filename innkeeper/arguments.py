@@ -1,7 +1,7 @@
-"""What was typed after `innkeeper PROFILE`, as a call of the API or as the reason why it is none. No I/O.
+"""Parses the command line: words to an API call, fields and options. No I/O.
 
-Names in the URL come first, by position; fields are `key=value`, repeated for lists; `key@=file` takes the value from a
-file. Options may stand anywhere; `--` ends them.
+Path parameters are positional; fields are `key=value`, repeated for lists; `key@=file` reads the value from a file.
+Options are accepted at any position; `--` ends them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
-from innkeeper.describe import Action, Description, Resource, similar
+from innkeeper.api_description import Action, Description, Resource, similar
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
 _OPTIONS = ["--json", "--table", "--wait", "--no-wait", "--help", "--version", "--yes", "--profile", "--to"]
@@ -20,12 +20,12 @@ QUERY_METHODS = ("GET", "DELETE")
 
 
 class Usage(Exception):
-    """What was typed means nothing; the message says what was expected."""
+    """The command line is invalid; the message names what is expected."""
 
 
 @frozen(kw_only=True)
 class Given:
-    """A field as typed; with `from_file`, `value` is the path of the file that holds the value."""
+    """A field as typed. With `from_file`, `value` is the path of a file that contains the value."""
 
     name: str
     value: str
@@ -34,7 +34,7 @@ class Given:
 
 @frozen(kw_only=True)
 class Options:
-    """`None` leaves the choice to what the program writes to, or to the server."""
+    """The options. For `table` and `wait`, None means the default."""
 
     table: bool | None = None
     wait: bool | None = None
@@ -47,7 +47,7 @@ class Options:
 
 @frozen(kw_only=True)
 class Call:
-    """One request: `path` is relative to the API's base, names already percent-encoded."""
+    """A request. `path` is relative to the API's base; its parameters are percent-encoded."""
 
     resource: Resource
     action: Action
@@ -64,21 +64,21 @@ class Call:
         return self.action.method in QUERY_METHODS
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """Sentences about fields that look like misspelt ones. The server passes over fields that it does not know."""
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about fields that are probably misspelt: the region ignores unknown fields."""
         known = self.action.fields
         unknown = dict.fromkeys(given.name for given in self.fields if known and given.name not in known)
-        meant = ((name, similar_field(name, known)) for name in unknown)
-        return tuple(f"'{name}' is not a documented field; did you mean '{near}'?" for name, near in meant if near)
+        similar_ones = ((name, similar_field(name, known)) for name in unknown)
+        return tuple(f"unknown field '{name}'. Did you mean '{near}'?" for name, near in similar_ones if near)
 
 
 def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
-    """The words that are no options, in order, and the options. Raises Usage for an unknown or unfinished option."""
+    """Splits the words into arguments, in order, and options. Raises Usage for an unknown option or missing value."""
     plain: list[str] = []
     options = Options()
     rest = list(words)
     if not all(word.isprintable() or word.encode("utf-8", "ignore").decode() == word for word in words):
-        raise Usage("What was typed is not valid UTF-8.")
+        raise Usage("The command line is not valid UTF-8.")
     while rest:
         word = rest.pop(0)
         if word == "--":
@@ -91,7 +91,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
 
 
 def parse_call(description: Description, words: Sequence[str]) -> Call:
-    """The call that `RESOURCE ACTION [NAME…] [key=value…]` stands for. Raises Usage."""
+    """Parses `RESOURCE ACTION [NAME…] [key=value…]`. Raises Usage."""
     resource = find_resource(description, words[0] if words else "")
     action = find_action(resource, words[1] if len(words) > 1 else "")
     names, fields = _sort_words(words[2:], len(resource.params))
@@ -99,18 +99,18 @@ def parse_call(description: Description, words: Sequence[str]) -> Call:
     if len(names) < len(resource.params):
         raise Usage(f"{resource.params[len(names)].upper()} is missing.\n{usage}")
     if any(not name for name in names):
-        raise Usage(f"An empty name names nothing.\n{usage}")
+        raise Usage(f"A name must not be empty.\n{usage}")
     path = resource.path.format(**{k: quote(v, safe="") for k, v in zip(resource.params, names, strict=True)})
     return Call(resource=resource, action=action, path=path, fields=tuple(fields))
 
 
 def split_fields(words: Sequence[str]) -> tuple[list[str], list[Given]]:
-    """The words that are no fields, in order, and the fields."""
+    """Splits the words into names, in order, and fields."""
     return _sort_words(words, len(words))
 
 
 def find_resource(description: Description, word: str) -> Resource:
-    """Raises Usage that names what is similar."""
+    """Raises Usage with similar names."""
     found = description.resources.get(word)
     if found is None:
         raise Usage(_unknown("resource", word, description.resources))
@@ -118,7 +118,7 @@ def find_resource(description: Description, word: str) -> Resource:
 
 
 def find_action(resource: Resource, word: str) -> Action:
-    """Raises Usage that names what is similar; `add_tag` is taken for `add-tag`."""
+    """Accepts `add_tag` for `add-tag`. Raises Usage with similar names."""
     found = resource.actions.get(word.replace("_", "-"))
     if found is None:
         raise Usage(_unknown(f"action of {resource.command}", word, resource.actions))
@@ -151,7 +151,7 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
     name, equals, value = word.partition("=")
     if name not in ("--profile", "--to"):
         near = similar(word, _OPTIONS)
-        raise Usage(f"There is no option {word}." + (f" Did you mean {near[0]}?" if near else ""))
+        raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
         if not rest:
             raise Usage(f"{name} needs a value.")
@@ -169,15 +169,15 @@ def _sort_words(words: Sequence[str], wanted_names: int) -> tuple[list[str], lis
         elif len(names) < wanted_names:
             names.append(word)
         else:
-            raise Usage(f"'{word}' was not expected here: fields are written key=value.")
+            raise Usage(f"Unexpected argument '{word}'. Fields are key=value.")
     return names, fields
 
 
 def _unknown(what: str, word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     if not word:
-        return f"Name a{'n' if what[0] in 'aeiou' else ''} {what}: {', '.join(choices)}."
+        return f"Missing {what}. One of: {', '.join(choices)}."
     near = similar(word, choices)
     if near:
-        return f"There is no {what} '{word}'. Did you mean {' or '.join(near)}?"
-    return f"There is no {what} '{word}'. There are: {', '.join(choices)}."
+        return f"Unknown {what} '{word}'. Did you mean {' or '.join(near)}?"
+    return f"Unknown {what} '{word}'. One of: {', '.join(choices)}."

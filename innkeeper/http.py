@@ -1,6 +1,6 @@
-"""Requests to a region's API: signed, with a deadline, and refused in words.
+"""HTTP client of a region's API: signed requests with deadlines, errors as exceptions.
 
-Nothing is ever sent twice on its own: a compose that was answered with 503 or not at all may have happened.
+It never retries: a request that was answered with 503, or not at all, may have been executed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from twisted.web.client import (
 )
 from twisted.web.http_headers import Headers
 
-from common.bridge import from_deferred
+from common.deferreds import from_deferred
 from common.errors import (
     DeadlineExceeded,
     InnkeeperError,
@@ -38,11 +38,11 @@ from common.errors import (
     NotAuthenticated,
     NotFound,
 )
-from innkeeper.describe import API_PATH, Method
+from innkeeper.api_description import API_PATH, Method
 
-CONNECT_S = 10.0
-SYNCHRONOUS_S = 300.0  # the server ends its own waits well before
-LONGEST_TEXT = 2000
+CONNECT_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
+MAX_TEXT_LENGTH = 2000
 
 _BY_STATUS: Mapping[int, type[InnkeeperError]] = {
     400: InvalidRequest,
@@ -54,7 +54,7 @@ _BY_STATUS: Mapping[int, type[InnkeeperError]] = {
 
 @frozen(kw_only=True)
 class Answer:
-    """A 2xx response. `location` is where a 202 says that the operation is."""
+    """A 2xx response. `location` is the operation of a 202."""
 
     status: int
     body: bytes
@@ -71,21 +71,21 @@ class Answer:
         return self.content_type.partition(";")[0].strip().lower() == "application/json"
 
     def json(self) -> Any:
-        """Raises InnkeeperError when the body is not JSON."""
+        """Raises InnkeeperError if the body is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise InnkeeperError(f"The server answered something that is not JSON: {self.text[:200]!r}") from error
+            raise InnkeeperError(f"The response is not JSON: {self.text[:200]!r}") from error
 
 
 @frozen(kw_only=True)
 class Body:
-    """Fields of a form; a value of bytes is sent as it is, whatever it holds."""
+    """Fields of a form; a value of bytes is sent unchanged."""
 
     fields: Sequence[tuple[str, str | bytes]] = field(factory=tuple)
 
     def encoded(self) -> tuple[bytes, str]:
-        """The bytes and their content type: urlencoded, or multipart when a value is no text."""
+        """The bytes and their content type: urlencoded, or multipart if a value is bytes."""
         if all(isinstance(value, str) for _, value in self.fields):
             return urlencode(list(self.fields)).encode("ascii"), "application/x-www-form-urlencoded"
         boundary = secrets.token_hex(16)
@@ -94,18 +94,18 @@ class Body:
 
 
 class Api:
-    """One region's API as one user. Each request has a connection of its own, so there is nothing to close."""
+    """A region's API, used with one API key. Each request opens a connection, so there is nothing to close."""
 
     def __init__(self, url: str, key: str | None, *, reactor: IReactorTime | None = None) -> None:
-        """`url` as `api_url` gives it; without `key` requests are anonymous. Raises InvalidRequest for a bad key."""
+        """`url` as returned by `api_url`; without `key`, requests are unsigned. Raises InvalidRequest for a bad key."""
         if reactor is None:
-            # Imported late: importing it chooses the reactor, and that is the program's choice.
+            # Importing it installs a reactor, which is the choice of the program.
             from twisted.internet import reactor as installed  # noqa: PLC0415
 
             reactor = installed
         self.url = url
         self._sign = _signer(key) if key else None
-        self._agent = Agent(reactor, connectTimeout=CONNECT_S)
+        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
 
     async def get(self, path: str, *, op: str | None = None, deadline_s: float = 60.0) -> Answer:
         return await self.send("GET", path, query=[("op", op)] if op else [], deadline_s=deadline_s)
@@ -118,13 +118,13 @@ class Api:
         query: Sequence[tuple[str, str | bytes]] = (),
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-        deadline_s: float = SYNCHRONOUS_S,
+        deadline_s: float = REQUEST_TIMEOUT_S,
     ) -> Answer:
-        """The answer when it is 2xx. `path` is relative to the base.
+        """Returns a 2xx response. `path` is relative to the base.
 
-        Raises InvalidRequest with `fields` (400), NotAuthenticated, NotAllowed, NotFound, InnkeeperError for other
-        refusals, each with `status` in its details; InnkeeperError when nothing listens there; LinkLost when the
-        connection broke and DeadlineExceeded when time is over, and then the request may have been carried out.
+        Raises InvalidRequest with `fields` (400), NotAuthenticated, NotAllowed, NotFound, or InnkeeperError for other
+        statuses, each with `status` in its details; InnkeeperError if the connection fails; LinkLost and
+        DeadlineExceeded if the outcome is unknown: the request may have been executed.
         """
         url = self.url + path + (f"?{urlencode(list(query))}" if query else "")
         data, content_type = body.encoded() if body is not None else (b"", "")
@@ -133,51 +133,55 @@ class Api:
             sent.setRawHeaders("Content-Type", [content_type])
         if self._sign:
             sent.setRawHeaders("Authorization", [self._sign.sign(url, http_method=method)[1]["Authorization"]])
+        answer = await self._answer(method, url, sent, data, deadline_s=deadline_s)
+        if not 200 <= answer.status < 300:
+            raise_error(answer)
+        return answer
+
+    async def _answer(self, method: Method, url: str, headers: Headers, data: bytes, *, deadline_s: float) -> Answer:
         try:
             async with asyncio.timeout(deadline_s):
                 producer = FileBodyProducer(BytesIO(data)) if data else None
-                response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
+                response = await from_deferred(self._agent.request(method.encode(), url.encode(), headers, producer))
                 content = await from_deferred(treq.content(response))
         except TimeoutError:
-            raise DeadlineExceeded(f"{self.url} gave no answer within {deadline_s:.0f} s.") from None
+            raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
             raise InnkeeperError(self._unreachable(error)) from error
         except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
             raise LinkLost(_broken(self.url, error)) from error
-        answer = Answer(
+        return Answer(
             status=response.code,
             body=content,
             content_type=_header(response, "Content-Type") or "",
             location=_header(response, "Location"),
             description_hash=_header(response, "X-MAAS-API-Hash"),
         )
-        if not 200 <= answer.status < 300:
-            refuse(answer)
-        return answer
 
     def _unreachable(self, error: Exception) -> str:
-        place = urlsplit(self.url).netloc
+        parts = urlsplit(self.url)
         if isinstance(error, DNSLookupError):
-            return f"The name in {self.url} is not known: check the address of the region for a slip."
-        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _why(error)
-        return f"Nothing answers at {self.url} ({reason}): check that the region runs and listens on {place}."
+            return f"Cannot resolve {parts.hostname}: check the region's address {self.url}"
+        reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _reason(error)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
 
 
 def api_url(text: str) -> str:
-    """The API's base for what people give: `http://host:5240`, `…/MAAS`, `…/MAAS/api/2.0/`. Raises InvalidRequest."""
+    """The API's base for `http://host:5240`, `…/MAAS` or `…/MAAS/api/2.0/`. Raises InvalidRequest."""
     try:
         parts = urlsplit(text.strip())
-        place = parts.netloc.encode("idna").decode("ascii")
-        named = bool(parts.hostname) and "_" not in (parts.hostname or "")  # Twisted looks up no name with a "_"
+        netloc = parts.netloc.encode("idna").decode("ascii")
+        named = bool(parts.hostname) and "_" not in (parts.hostname or "")  # Twisted does not resolve names with "_"
         usable = named and parts.scheme in ("http", "https") and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number, brackets that do not match, a name that no domain can have
+    except ValueError:  # invalid port, brackets or domain name
         usable = False
     if not usable or parts.query or parts.username is not None:
-        raise InvalidRequest(f"'{text}' is no address of a region; it looks like http://127.0.0.1:5240/MAAS")
+        raise InvalidRequest(f"Invalid region address '{text}'. Example: http://127.0.0.1:5240/MAAS")
     path = parts.path.rstrip("/")
     for ending in ("/api/2.0", "/MAAS"):
         path = path.removesuffix(ending)
-    return urlunsplit((parts.scheme, place, quote(path, safe="/%") + API_PATH, "", ""))
+    return urlunsplit((parts.scheme, netloc, quote(path, safe="/%") + API_PATH, "", ""))
 
 
 def relative_path(url: str) -> str:
@@ -186,25 +190,25 @@ def relative_path(url: str) -> str:
     return path.partition(API_PATH)[2] if API_PATH in path else path.lstrip("/")
 
 
-def refuse(answer: Answer) -> NoReturn:
-    """Raise what a response outside 2xx means, in the server's own words."""
+def raise_error(answer: Answer) -> NoReturn:
+    """Raises the error that a response outside 2xx represents, with the region's message."""
     details = {"status": answer.status, "location": answer.location}
     kind = _BY_STATUS.get(answer.status, InnkeeperError)
     fields = _fields(answer) if answer.status == 400 else {}
     if fields:
-        raise InvalidRequest("The request was refused.", fields=fields, **details)
+        raise InvalidRequest("The region rejected the request.", fields=fields, **details)
     if 300 <= answer.status < 400:
-        raise InnkeeperError(f"The server sends us on to {answer.location}: log in with that address.", **details)
-    raise kind(_said(answer), **details)
+        raise InnkeeperError(f"The server redirects to {answer.location}. Log in with that address.", **details)
+    raise kind(_message(answer), **details)
 
 
-def _said(answer: Answer) -> str:
+def _message(answer: Answer) -> str:
     text = answer.text.strip()
     if not text:
-        return f"The server refused with status {answer.status} and gave no reason."
+        return f"The server answered with status {answer.status} and no message."
     if answer.content_type.startswith("text/html"):
-        return f"The server answered with status {answer.status} and a web page: is this the address of a region?"
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+        return f"The server answered with status {answer.status} and a web page. Is this the address of a region?"
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
 
 
 def _fields(answer: Answer) -> dict[str, list[str]]:
@@ -219,7 +223,7 @@ def _fields(answer: Answer) -> dict[str, list[str]]:
 def _signer(key: str) -> Client:
     parts = key.strip().split(":")
     if len(parts) != 3 or not all(parts):
-        raise InvalidRequest("An API key has three parts joined by colons: consumer:token:secret.")
+        raise InvalidRequest("An API key has three parts, separated by colons: consumer:token:secret.")
     consumer, token, secret = parts
     return Client(
         consumer,
@@ -232,7 +236,7 @@ def _signer(key: str) -> Client:
 
 def _part(boundary: str, name: str, value: str | bytes) -> bytes:
     data = value.encode() if isinstance(value, str) else value
-    # Without a file name it is a field, whatever its type says.
+    # Without a file name the part is a field, whatever its type.
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
     kind = "" if isinstance(value, str) else "Content-Type: application/octet-stream\r\n"
     return (head + kind + "\r\n").encode() + data + b"\r\n"
@@ -247,13 +251,13 @@ def _broken(url: str, error: Exception) -> str:
     reasons = getattr(error, "reasons", None)
     cause: BaseException = reasons[0].value if reasons else error
     if isinstance(cause, SSL.Error):
-        told = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "no reason given"
-        return f"No secure connection to {url} ({told}): check the server's certificate, and https or http."
+        reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
+        return f"TLS error at {url} ({reason}). Check the server's certificate, and https or http."
     if isinstance(cause, ParseError):
-        return f"What answers at {url} does not speak HTTP: check the port, and https or http."
-    return f"The connection to {url} broke before the answer ({_why(cause)}); what was asked may have happened."
+        return f"The server at {url} does not speak HTTP. Check the port, and https or http."
+    return f"Connection to {url} lost before the response ({_reason(cause)}). The request may have been executed."
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     return text[:200] or type(error).__name__

@@ -1,6 +1,7 @@
-"""The regions that this user is logged in to: name, address, API key and the description of the API, in one file.
+"""The stored profiles: name, URL, API key and API description of each region, in one file.
 
-`$XDG_CONFIG_HOME/innkeeper/profiles.json` (default `~/.config/…`) holds keys, so it is mode 0600 and replaced whole.
+`$XDG_CONFIG_HOME/innkeeper/profiles.json` (default `~/.config/…`) contains keys, so its mode is 0600 and it is replaced
+atomically.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from attrs import field, frozen
 
 from common.errors import BadSettings, InvalidRequest, NotFound
 from common.private_files import make_private_folder, write_private
-from common.wire import from_plain, to_plain
+from common.serialization import from_dict, to_dict
 
 RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "help")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
@@ -26,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
 
 @frozen(kw_only=True)
 class Profile:
-    """`url` is the API's base and ends in `/MAAS/api/2.0/`; `description` is what its `describe/` answered last."""
+    """`url` is the API's base and ends in `/MAAS/api/2.0/`; `description` is the last response of `describe/`."""
 
     name: str
     url: str
@@ -35,11 +36,11 @@ class Profile:
 
 
 def check_name(name: str) -> None:
-    """Raises InvalidRequest for a name that could not be typed as the first word of a command."""
+    """Raises InvalidRequest for a name that cannot be the first word of a command."""
     if name in RESERVED:
-        raise InvalidRequest(f"A profile cannot be called '{name}': that is a command of innkeeper.")
+        raise InvalidRequest(f"A profile cannot be named '{name}': that is a command of innkeeper.")
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"'{name}' is no profile name: use letters, digits, '.', '_', '@' and '-'.")
+        raise InvalidRequest(f"Invalid profile name '{name}': use letters, digits, '.', '_', '@' and '-'.")
 
 
 def default_path(environment: Mapping[str, str]) -> Path:
@@ -48,45 +49,45 @@ def default_path(environment: Mapping[str, str]) -> Path:
 
 
 class Profiles:
-    """The file. Every change reads, changes and replaces it under a lock, so that no other process's login is lost."""
+    """The file of profiles. A lock around each change prevents lost updates between processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def all(self) -> dict[str, Profile]:
-        """By name. No file means none; raises BadSettings for a file that cannot be read or understood."""
+        """All profiles by name; none if there is no file. Raises BadSettings for an unreadable or invalid file."""
         try:
             plain = json.loads(self.path.read_bytes())
-            return {name: from_plain({**each, "name": name}, Profile) for name, each in plain["profiles"].items()}
+            return {name: from_dict({**each, "name": name}, Profile) for name, each in plain["profiles"].items()}
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise BadSettings(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise BadSettings(f"Cannot read {self.path}: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AttributeError, InvalidRequest) as error:
-            raise BadSettings(f"{self.path} is damaged; remove it and log in again.") from error
+            raise BadSettings(f"{self.path} is damaged. Delete it and log in again.") from error
 
     def get(self, name: str) -> Profile:
-        """Raises NotFound that says how to log in."""
+        """Raises NotFound, with the command to log in."""
         known = self.all()
         if name not in known:
-            have = f"Profiles: {', '.join(sorted(known))}." if known else "No profile is logged in yet."
-            raise NotFound(f"There is no profile '{name}'. {have} Make one with: innkeeper login {name} URL KEY")
+            existing = f"Profiles: {', '.join(sorted(known))}." if known else "No profile exists yet."
+            raise NotFound(f"There is no profile '{name}'. {existing} Create it with: innkeeper login {name} URL KEY")
         return known[name]
 
     def chosen(self, name: str | None) -> Profile:
-        """The named one; without a name the only one, or else `admin`. Raises NotFound."""
+        """The named profile; without a name the only one, else `admin`. Raises NotFound."""
         known = self.all()
         if name is None and len(known) == 1:
             return next(iter(known.values()))
         if name is None and known and "admin" not in known:
-            raise NotFound(f"Say which profile with --profile; there are: {', '.join(sorted(known))}.")
+            raise NotFound(f"Choose a profile with --profile: {', '.join(sorted(known))}.")
         return self.get(name or "admin")
 
     def put(self, profile: Profile) -> None:
         self._change(lambda known: {**known, profile.name: profile})
 
     def remove(self, name: str) -> None:
-        """Raises NotFound when it is not there."""
+        """Raises NotFound."""
         self.get(name)
         self._change(lambda known: {key: each for key, each in known.items() if key != name})
 
@@ -94,10 +95,10 @@ class Profiles:
         try:
             with self._locked():
                 known = change(self.all())
-                plain = {name: _without_name(to_plain(each)) for name, each in sorted(known.items())}
+                plain = {name: _without_name(to_dict(each)) for name, each in sorted(known.items())}
                 write_private(self.path, json.dumps({"profiles": plain}, indent=1) + "\n")
         except OSError as error:
-            raise BadSettings(f"{self.path} cannot be written: {error.strerror}.") from error
+            raise BadSettings(f"Cannot write {self.path}: {error.strerror}.") from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

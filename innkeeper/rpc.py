@@ -1,10 +1,10 @@
-"""The region's RPC for programs: typed calls over one mutually authenticated link.
+"""RPC client for programs: typed calls to the region over one mutually authenticated link.
 
     async with innkeeper.rpc.connect("127.0.0.1:5250", folder="client/") as region:
         operation = await region.compose(host="local", cores=1, memory_mib=1024)
         done = await region.wait(operation.id)
 
-`innkeeper client issue NAME` makes the folder. Use it inside Twisted's asyncio reactor; `run` starts one for a script.
+`innkeeper client issue NAME` creates the folder. Runs in Twisted's asyncio reactor; `run` starts one for a script.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
+from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, OperationPending, rebuild
-from common.rpc.commands import (
+from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_HOSTS,
@@ -25,7 +26,7 @@ from common.rpc.commands import (
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_WAIT,
-    ComposeWish,
+    ClientComposeCall,
     HostSummary,
     MachineCall,
     MachinePowerCall,
@@ -40,21 +41,23 @@ from common.rpc.link import Link
 from common.rpc.peers import Address, Role
 from common.rpc.tls import MemberTls
 from common.values import PowerAction
-from innkeeper.following import ENDED
-from innkeeper.identity import read_identity
-from innkeeper.running import run
+from innkeeper.client_identity import read_identity
+from innkeeper.operation_wait import ENDED
+from innkeeper.reactor import run
 
 __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]
 
 CALL_S = 30.0
 CLOSE_S = 5.0
-WAIT_PIECE_S = 75.0  # the region answers a wait within 60 s; `wait` asks again until its own time is over
-PAUSE_S = 0.1  # between two of these, should a region answer at once
+WAIT_CALL_S = 75.0  # the region answers a wait within 60 s; `wait` repeats the call until its own deadline
+WAIT_INTERVAL_S = 0.1  # between two such calls, if a region answers at once
 
 
 class Region:
-    """A region, as one RPC client. Every call raises what the region raised (common/errors.py), and LinkLost or
-    DeadlineExceeded when its outcome is unknown: look with `operation` or repeat with the same idempotency key.
+    """A connection to a region. Every call raises the region's error (common/errors.py).
+
+    LinkLost and DeadlineExceeded mean that the outcome is unknown: query `operation`, or repeat the call with the same
+    idempotency key.
     """
 
     def __init__(self, link: Link) -> None:
@@ -83,19 +86,18 @@ class Region:
         huge_page_size_mib: int | None = None,
         one_numa_node: bool = False,
     ) -> OperationSummary:
-        """The operation that composes a machine; placement chooses the host when none is named.
+        """Starts the operation that composes a machine; without `host`, placement chooses one.
 
         `storage` is a constraint text such as `root:8,data:20(fast)`, in GB; `interfaces` one such as `eth0:space=dmz`.
-        `pinned_cores` are the machine's alone, or `pin_cores` of one NUMA node. OutOfCapacity says why nothing fits.
+        `pinned_cores` are host core ids, `pin_cores` a number of cores of one NUMA node. Raises OutOfCapacity with the
+        reasons if no host fits.
         """
-        wish = ComposeWish(
-            host=None if host is None else str(host),
+        request = ComposeRequest(
             hostname=hostname,
             cores=cores,
             memory_mib=memory_mib,
             storage=storage,
             power_on=power_on,
-            idempotency_key=idempotency_key,
             interfaces=interfaces,
             pinned_cores=tuple(pinned_cores),
             pin_cores=pin_cores,
@@ -103,47 +105,50 @@ class Region:
             huge_page_size_mib=huge_page_size_mib,
             one_numa_node=one_numa_node,
         )
-        return await self._link.call(CLIENT_COMPOSE, wish, deadline_s=CALL_S)
+        call = ClientComposeCall(
+            request=request, host=None if host is None else str(host), idempotency_key=idempotency_key
+        )
+        return await self._link.call(CLIENT_COMPOSE, call, deadline_s=CALL_S)
 
     async def power(self, system_id: str, action: PowerAction | str) -> OperationSummary:
-        """The operation that powers a machine `on`, `off`, `force_off` or through a `cycle`."""
+        """Starts the operation that powers a machine `on`, `off`, `force_off` or through a `cycle`."""
         request = MachinePowerCall(system_id=system_id, action=PowerAction(action))
         return await self._link.call(CLIENT_POWER, request, deadline_s=CALL_S)
 
     async def delete(self, system_id: str) -> OperationSummary:
-        """The operation that removes a machine with its guest and disks."""
+        """Starts the operation that deletes a machine with its guest and disks."""
         return await self._link.call(CLIENT_DELETE, MachineCall(system_id=system_id), deadline_s=CALL_S)
 
     async def operation(self, operation_id: int) -> OperationSummary:
         return await self._link.call(CLIENT_OPERATION, OperationCall(operation_id=operation_id), deadline_s=CALL_S)
 
     async def wait(self, operation_id: int, *, deadline_s: float = 600.0) -> OperationSummary:
-        """The operation once it has succeeded.
+        """Returns the operation after it has succeeded.
 
-        Raises its own error when it failed or was cancelled, and OperationPending when `deadline_s` is over first:
-        the operation goes on.
+        Raises its error if it failed or was cancelled, and OperationPending after `deadline_s`: the operation
+        continues.
         """
         until = time.monotonic() + deadline_s
         request = OperationCall(operation_id=operation_id)
         while (left_s := until - time.monotonic()) > 0:
             try:
-                found = await self._link.call(CLIENT_WAIT, request, deadline_s=min(WAIT_PIECE_S, left_s))
+                found = await self._link.call(CLIENT_WAIT, request, deadline_s=min(WAIT_CALL_S, left_s))
             except (DeadlineExceeded, OperationPending):
                 continue
             if found.state in ENDED:
                 return _succeeded(found)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(WAIT_INTERVAL_S)
         raise OperationPending(
-            f"Operation {operation_id} has not ended within {deadline_s:g} s; it goes on.", operation_id=operation_id
+            f"Operation {operation_id} has not ended within {deadline_s:g} s; it continues.", operation_id=operation_id
         )
 
 
 @asynccontextmanager
 async def connect(address: str, *, folder: str | PathLike[str], deadline_s: float = 10.0) -> AsyncIterator[Region]:
-    """The region at `host:port`, as the client whose three files are in `folder`; the link is closed at the end.
+    """Connects to the region at `host:port` with the credentials in `folder`; closes the link at the end.
 
-    The region's certificate must come from the folder's authority and be a region's. Raises BadSettings for files that
-    are missing or no client's, LinkLost when nothing answers, NotTrusted, NotAllowed or VersionMismatch.
+    The folder's authority must have issued the region's certificate. Raises BadSettings for missing or wrong files,
+    LinkLost if the connection fails, NotTrusted, NotAllowed or VersionMismatch.
     """
     credentials, name = read_identity(Path(folder))
     side = Side(role=Role.CLIENT, name=name)
@@ -159,5 +164,5 @@ async def connect(address: str, *, folder: str | PathLike[str], deadline_s: floa
 def _succeeded(found: OperationSummary) -> OperationSummary:
     if found.state == "succeeded":
         return found
-    said = found.error_message or f"Operation {found.id} was {found.state}."
-    raise rebuild(found.error_code or "error", said, {"operation_id": found.id})
+    message = found.error_message or f"Operation {found.id} was {found.state}."
+    raise rebuild(found.error_code or "error", message, {"operation_id": found.id})

@@ -1,4 +1,4 @@
-"""Answers as people read them on a terminal: tables of lists, name and value of one object. No I/O but `shown`."""
+"""Renders responses for a terminal: lists as tables, objects as names and values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from innkeeper import numa
+from innkeeper import numa_table
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
@@ -29,41 +29,51 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
     "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
-    "differences": ("id", "kind", "host_name", "name", "found", "expected", "mended_by", "remedy", "data_at_risk"),
-    "mended": ("mended_at", "kind", "host_name", "name", "mended"),
+    "discrepancies": (
+        "id",
+        "kind",
+        "host_name",
+        "name",
+        "found",
+        "expected",
+        "repair_policy",
+        "remedy",
+        "data_at_risk",
+    ),
+    "repaired": ("repaired_at", "kind", "host_name", "name", "repaired"),
     "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
     "zones": ("name", "description"),
     "resource-pools": ("id", "name", "strategy", "description"),
     "users": ("username", "email", "is_superuser"),
     "fabrics": ("id", "name", "class_type", "vlans", "description"),
     "vlans": ("id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"),
-    "subnet": ("start", "end", "num_addresses", "purpose"),  # what its operations list
+    "subnet": ("start", "end", "num_addresses", "purpose"),  # rows of its address listings
     "subnets": ("id", "cidr", "name", "vlan", "space", "gateway_ip", "dns_servers", "description"),
     "spaces": ("id", "name", "vlans", "subnets", "description"),
-    "ipranges": ("id", "type", "start_ip", "end_ip", "subnet", "comment", "learned"),
+    "ipranges": ("id", "type", "start_ip", "end_ip", "subnet", "comment", "discovered"),
     "interfaces": ("id", "name", "type", "mac_address", "vlan", "links", "tags", "enabled", "attachable"),
     "interface_set": ("id", "name", "type", "mac_address", "vlan", "links", "effective_mtu"),
     "links": ("mode", "ip_address", "subnet"),
     "networks": ("name", "type", "attachable", "active", "dhcp", "cidrs"),
-    "network_cards": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
+    "network_devices": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
     "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
     "disks": ("label", "size", "storage_pool", "tags"),
     "fitting": ("host", "score", "host_id"),
-    "refused": ("host", "reasons", "host_id"),
+    "rejected": ("host", "reasons", "host_id"),
     "tried": ("host", "error", "host_id"),
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
-_SAME = {"pods": "vm-hosts", "nodes": "machines"}
+_ALIASES = {"pods": "vm-hosts", "nodes": "machines"}
 _NUMA = ("vm-host numa", "pod numa")
-_OTHER_COLUMNS = 8
-_LONGEST_TEXT = 1000  # a message holds the command that would help, whole
-_LONGEST_OBJECT = 200
+_DEFAULT_COLUMNS = 8
+_MAX_TEXT = 1000  # messages contain whole commands
+_MAX_OBJECT_TEXT = 200
 _WIDE = 10_000
 
 
 @frozen
 class Measure:
-    """A number shown in the unit that its title names. `of_total`: a host's `used` and `total`, as `1/4`."""
+    """The unit of a column. `of_total` shows a host's `used` and `total` as `1/4`."""
 
     title: str
     divisor: int = 1
@@ -89,33 +99,33 @@ _MEASURES: Mapping[tuple[str, str], Measure] = {
 _TITLES = {"status_name": "status", "power_state": "power", "host_name": "host", "certificate_expires_at": "expires at"}
 _UNBROKEN = ("system_id", "created_at", "state")
 _AMOUNTS = {"cores", "memory", "local_storage"}
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
 
 
-def shown(plain: Any, resource: str, stream: TextIO) -> None:
-    """Write it to the stream, as wide as its terminal is, or as the table where there is no terminal."""
+def write(plain: Any, resource: str, stream: TextIO) -> None:
+    """Writes to the stream, as wide as its terminal, or as wide as the table if it is not a terminal."""
     width = None if stream.isatty() else _WIDE
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     console.print(rendered(plain, resource))
 
 
 def rendered(plain: Any, resource: str) -> RenderableType:
-    """What an answer of `resource` looks like; `resource` is a command such as `vm-hosts` or `vm-host numa`."""
+    """Renders a response; `resource` is the command, such as `vm-hosts` or `vm-host numa`."""
     if plain in ([], {}):
         return Text("None.")
     if resource in _NUMA:
-        plain = numa.rows_of(plain)
-    if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # of an operation, or a dry run
+        plain = numa_table.rows_of(plain)
+    if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # an operation or a dry run
         own = {key: value for key, value in plain.items() if key != "explanation"}
         plain = {**own, **plain["explanation"]}
     resource = resource.partition(" ")[0]
     if isinstance(plain, list):
-        return table_of(plain, _SAME.get(resource, resource))
+        return table_of(plain, _ALIASES.get(resource, resource))
     return record_of(plain) if isinstance(plain, dict) else Text(cell(plain))
 
 
 def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
-    """One row each. Columns that no row has are left out."""
+    """Renders one row per object, without columns that are empty in all rows."""
     if not all(isinstance(row, dict) for row in rows):
         return Group(*(Text(cell(row)) for row in rows))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -132,18 +142,18 @@ def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]], resource: str) -> list[str]:
-    """The keys worth a column: those chosen for the resource, or else the first simple ones."""
+    """The keys to show: those chosen for the resource, else the first scalar ones."""
     wanted = COLUMNS.get(resource)
     if wanted is not None:
         found = [name for name in wanted if any(_present(row, resource, name) for row in rows)]
         if found:
             return found
     simple = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "resource_uri"]
-    return (simple or list(rows[0]))[:_OTHER_COLUMNS]
+    return (simple or list(rows[0]))[:_DEFAULT_COLUMNS]
 
 
 def record_of(plain: Mapping[str, Any]) -> RenderableType:
-    """Name and value of each key; lists of objects follow as tables of their own."""
+    """Renders the name and value of each key, followed by one table per list of objects."""
     lists = {key: value for key, value in plain.items() if _is_objects(value)}
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -160,7 +170,7 @@ def title(key: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """One value as text: `yes` for true, its name for an object that has one, seconds of moments and their Z."""
+    """A value as text: `yes` for true, the name of a named object, timestamps in seconds with Z."""
     match value:
         case None:
             return "-"
@@ -170,18 +180,18 @@ def cell(value: Any) -> str:
             return _cell_of_object(value)
         case list():
             return ", ".join(cell(each) for each in value) or "-"
-    return _clipped(plain_text(_MOMENT.sub(r"\1 \2Z", str(value))), _LONGEST_TEXT)
+    return _clipped(plain_text(_TIMESTAMP.sub(r"\1 \2Z", str(value))), _MAX_TEXT)
 
 
 def plain_text(text: str) -> str:
-    """Without control characters: a name made elsewhere must not move the cursor of this terminal."""
+    """Replaces control characters: text from the region must not control the terminal."""
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
 def _cell_of_object(value: Mapping[str, Any]) -> str:
     if "vid" in value and "fabric" in value:
         return _vlan(value)
-    if "mode" in value and "id" in value:  # a link: its address, or how it comes to one, and the subnet
+    if "mode" in value and "id" in value:  # a link: its address or mode, and its subnet
         how = value.get("ip_address") or str(value["mode"]).replace("link_up", "")
         return " ".join(part for part in (how, cell(value.get("subnet") or "")) if part) or "-"
     for key in ("name", "hostname", "username", "system_id", "message"):
@@ -189,13 +199,14 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
             return cell(value[key])
     if set(value) == _AMOUNTS:
         memory, storage = (_MEASURES["vm-hosts", name].text(value[name]) for name in ("memory", "local_storage"))
-        return f"{cell(value['cores'])} cores, {memory} GiB memory, {storage} GB storage"
+        cores = "1 core" if value["cores"] == 1 else f"{cell(value['cores'])} cores"
+        return f"{cores}, {memory} GiB memory, {storage} GB storage"
     parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
-    return _clipped(", ".join(parts), _LONGEST_OBJECT) or "-"
+    return _clipped(", ".join(parts), _MAX_OBJECT_TEXT) or "-"
 
 
 def _vlan(vlan: Mapping[str, Any]) -> str:
-    """`fabric-0/100 dmz`: names of VLANs are seldom unique."""
+    """`fabric-0/100 dmz`: VLAN names are rarely unique."""
     tag = cell(vlan["vid"]) if vlan["vid"] else "untagged"
     name = cell(vlan.get("name"))
     return cell(vlan["fabric"]) + f"/{tag}" + ("" if name in {"", "-", "untagged", tag} else f" {name}")

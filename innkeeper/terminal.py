@@ -1,4 +1,4 @@
-"""Where a command writes: results to standard output, everything else to standard error."""
+"""Output of a command: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest
 
-if TYPE_CHECKING:  # they load Twisted, which help does without
-    from innkeeper.following import Progress
+if TYPE_CHECKING:  # they load Twisted, which help does not need
     from innkeeper.http import Answer
+    from innkeeper.operation_wait import Progress
 
 
 @frozen(kw_only=True)
 class Terminal:
-    """`table` None means: tables on a terminal, JSON for a program. `stdin` is where a key may come from."""
+    """The standard streams. `table` None means a table on a terminal and JSON otherwise."""
 
     out: TextIO
     err: TextIO
@@ -37,14 +37,14 @@ class Terminal:
 
     def show(self, plain: Any, resource: str) -> None:
         if self.wants_table:
-            from innkeeper.tables import shown  # noqa: PLC0415 - rich takes longer to load than most requests take
+            from innkeeper.tables import write  # noqa: PLC0415  # loading rich takes longer than most requests
 
-            shown(plain, resource, self.out)
+            write(plain, resource, self.out)
         else:
             self.say(json.dumps(plain, indent=4, ensure_ascii=False))
 
     def show_answer(self, answer: Answer, resource: str) -> None:
-        """JSON as the server wrote it, or as a table; anything else as it is; nothing for an empty body."""
+        """Prints JSON as sent, or as a table; other bodies unchanged; nothing for an empty body."""
         if answer.is_json and self.wants_table:
             self.show(answer.json(), resource)
         elif answer.body and (answer.is_json or answer.content_type.startswith("text/")):
@@ -53,44 +53,44 @@ class Terminal:
             self.out.flush()
             self.out.buffer.write(answer.body)
 
-    def complain(self, error: InnkeeperError) -> None:
-        """The error in words, then one line per field."""
+    def show_error(self, error: InnkeeperError) -> None:
+        """Prints the message, or one line per invalid field."""
         fields = error.fields if isinstance(error, InvalidRequest) else {}
         if not fields:
             self.note(error.message)
             return
-        self.note("The request was refused:")
+        self.note("The region rejected the request:")
         for name, messages in fields.items():
             self.note(f"  {' '.join(messages)}" if name == "__all__" else f"  {name}: {' '.join(messages)}")
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """A line that moves, where standard error is a terminal; silence elsewhere."""
+        """A status line if standard error is a terminal, otherwise nothing."""
         if not self.err.isatty():
-            yield _Silence()
+            yield _NoProgress()
             return
-        from rich.console import Console  # noqa: PLC0415 - see show
+        from rich.console import Console  # noqa: PLC0415  # see show
         from rich.text import Text  # noqa: PLC0415
 
         console = Console(file=self.err, highlight=False)
-        with console.status("asking") as status:
+        with console.status("starting") as status:
 
-            class Moving:
-                def tell(self, state: str, step: str, elapsed_s: float) -> None:
-                    status.update(Text(_plain_text(_told(state, step, elapsed_s))))
+            class StatusLine:
+                def report(self, state: str, step: str, elapsed_s: float) -> None:
+                    status.update(Text(_plain_text(_progress_text(state, step, elapsed_s))))
 
-            yield Moving()
+            yield StatusLine()
 
 
-class _Silence:
-    def tell(self, state: str, step: str, elapsed_s: float) -> None:
+class _NoProgress:
+    def report(self, state: str, step: str, elapsed_s: float) -> None:
         pass
 
 
-def _told(state: str, step: str, elapsed_s: float) -> str:
+def _progress_text(state: str, step: str, elapsed_s: float) -> str:
     return f"{state}: {step}, {elapsed_s:.0f} s" if step else f"{state}, {elapsed_s:.0f} s"
 
 
 def _plain_text(text: str) -> str:
-    # What comes from elsewhere must not move the cursor of this terminal.
+    # Text from the region must not control the terminal.
     return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)

@@ -1,0 +1,1 @@
+"""The rack daemon: calls hypervisors on behalf of the regions."""

@@ -1,4 +1,4 @@
-"""The rack daemon's command: `rackd join TOKEN` once, then `rackd run`."""
+"""The rackd command: `rackd join TOKEN` once, then `rackd run`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from rackd.settings import CONFIG_FILE, RackSettings
 
-OPEN_FILES = 65536  # a simulated host takes up to nine: three connections to a file, its log and its index
+OPEN_FILES = 65536  # a simulated host uses up to nine: three connections to a file, its log and its index
 
 
 def main() -> NoReturn:
-    """Ends with status 0, 1 when it failed, 2 when the command line or the settings are wrong."""
-    daemon.leave(_status(sys.argv[1:]))
+    """Exits with 0, with 1 after a failure, or with 2 for a wrong command line or wrong settings."""
+    daemon.hard_exit(_status(sys.argv[1:]))
 
 
 def _status(arguments: Sequence[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         daemon.check_installation()
-        settings = load(RackSettings, file=config_file(asked.config, os.environ, CONFIG_FILE), environment=os.environ)
+        settings = load(RackSettings, file=config_file(options.config, os.environ, CONFIG_FILE), environment=os.environ)
     except BadSettings as error:
-        print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
+        print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
-    if asked.command == "join":
-        token = sys.stdin.readline().strip() if asked.token == "-" else asked.token  # noqa: S105  # a dash, no token
-        return daemon.run(_join(settings, token, asked.name), when_interrupted=daemon.FAILED)
+    if options.command == "join":
+        token = sys.stdin.readline().strip() if options.token == "-" else options.token  # noqa: S105  # a dash, no token
+        return daemon.run(_join(settings, token, options.name), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
 
 
 async def _join(settings: RackSettings, token: str, name: str) -> None:
-    from rackd.joining import join  # noqa: PLC0415  # after the reactor
+    from rackd.enrolment import join  # noqa: PLC0415  # after the reactor
 
     identity = await join(token, settings.identity_folder, name)
-    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's answer
+    print(f"Joined as rack {identity.name} ({identity.rack_id}). Now: rackd run")  # noqa: T201  # the command's output
 
 
 async def _run(settings: RackSettings) -> None:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     join = commands.add_parser("join", help="make this machine a rack of a region")
-    join.add_argument("token", metavar="TOKEN", help="one-time token, made with: innkeeper rack token; - reads it")
+    join.add_argument("token", metavar="TOKEN", help="one-time token from: innkeeper rack token; - reads it")
     join.add_argument("--name", default=socket.gethostname(), help="the rack's name (default: this machine's)")
     commands.add_parser("run", help="run the rack, until SIGTERM")
     return parser

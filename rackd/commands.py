@@ -1,7 +1,7 @@
-"""How the rack answers the region's `host.*` commands: each is one call to the executor.
+"""Handles the region's `host.*` commands, each by one call of the executor.
 
-The link cancels a handler at its deadline, or when the caller does. The thread of a cancelled call may finish what it
-began; that is harmless, since everything a driver does may be repeated, and fences keep old attempts from starting.
+The link cancels a handler at its deadline or when the caller cancels. The thread of a cancelled call may finish its
+work. That is harmless: every driver method is idempotent, and fencing tokens reject old attempts.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from uuid import UUID
 import structlog
 
 from common.discovery import Discovery
-from common.errors import Unsupported
+from common.errors import InnkeeperError, Unsupported
 from common.rpc.commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
     HOST_DECOMPOSE,
+    HOST_DISCONNECT,
     HOST_DISCOVER,
     HOST_DISOWN,
     HOST_FIND,
-    HOST_FORGET,
     HOST_IDENTIFY,
     HOST_MAKE_PROJECT,
     HOST_POWER,
@@ -31,17 +31,18 @@ from common.rpc.commands import (
     HOST_TRUST,
     HOST_UNTRUST,
     HOST_WATCH,
+    NOTHING_BEGAN,
     Command,
     ComposeCall,
     DecomposeCall,
+    DisconnectCall,
     DiscoveryPart,
     Done,
     Fence,
     FoundGuest,
     GuestCall,
     HostCall,
-    HostIdCall,
-    MarkCall,
+    MarkerCall,
     PowerCall,
     PowerReply,
     ProjectCall,
@@ -54,27 +55,32 @@ from common.rpc.commands import (
 from common.rpc.handlers import Handler
 from common.values import Guest, HostAccess, PeerIdentity, PowerAction
 from rackd.drivers.contract import Driver
-from rackd.drivers.registry import Drivers
+from rackd.drivers.registry import DriverRegistry
+from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
-from rackd.fences import Fences
-from rackd.lanes import Track
-from rackd.watching import EventLink, Watching
+from rackd.fencing_tokens import FencingTokens
+from rackd.host_queue import CallClass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-GUESTS_PER_PART = 25  # larger frames hold up the other calls of the link
-_MAY_WAIT = {PowerAction.OFF, PowerAction.CYCLE}  # for the guest's own shutdown, which may take minutes
-LONGEST_S = 1800.0  # the link's own deadline comes first; this is for a region that gives none
+GUESTS_PER_PART = 25  # larger frames delay other calls of the link
+_WAITS_FOR_GUEST = {PowerAction.OFF, PowerAction.CYCLE}  # for the guest's own shutdown, which can take minutes
+CHECK_REACH_S = 30.0
+MAX_CALL_S = 1800.0  # for a region that sets no deadline
 
 
 class HostCommands:
-    def __init__(self, *, executor: Executor, drivers: Drivers, fences: Fences, watching: Watching) -> None:
+    """The rack's command handlers."""
+
+    def __init__(
+        self, *, executor: Executor, drivers: DriverRegistry, fencing_tokens: FencingTokens, event_watcher: EventWatcher
+    ) -> None:
         self._executor = executor
         self._drivers = drivers
-        self._fences = fences
-        self._watching = watching
+        self._fencing_tokens = fencing_tokens
+        self._event_watcher = event_watcher
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
         return {
@@ -93,46 +99,65 @@ class HostCommands:
             HOST_TRUST: self.trust,
             HOST_UNTRUST: self.untrust,
             HOST_WATCH: self.watch,
-            HOST_FORGET: self.forget,
+            HOST_DISCONNECT: self.disconnect,
         }
 
     async def identify(self, _: EventLink, call: HostCall) -> PeerIdentity:
-        """Raises Unsupported for an address that presents nothing to pin: a local socket, a simulated host."""
-        found = await self._executor.run_apart(
-            call.access, lambda: self._drivers.identify(call.access), what="identify", deadline_s=LONGEST_S
+        """Raises Unsupported if the host presents nothing to pin, such as a local socket or a simulated host."""
+        found = await self._executor.run_without_driver(
+            call.access, lambda: self._drivers.identify(call.access), what="identify", deadline_s=MAX_CALL_S
         )
         if found is None:
-            raise Unsupported(f"{call.access.address} presents no key or certificate: there is nothing to pin.")
+            raise Unsupported(f"{call.access.address} presents no key or certificate that Innkeeper could pin.")
         return found
 
     async def reach(self, _: EventLink, call: HostCall) -> Reached:
-        version = await self._look(call.access, lambda driver: driver.reach(), what="reach")
+        version = await self._quick(call.access, lambda driver: driver.reach(), what="reach")
         return Reached(hypervisor_version=version)
 
     async def discover(self, _: EventLink, call: HostCall) -> AsyncGenerator[DiscoveryPart, None]:
         found = await self._executor.run(
-            call.access, lambda driver: driver.discover(), what="discover", deadline_s=LONGEST_S
+            call.access, lambda driver: driver.discover(), what="discover", deadline_s=MAX_CALL_S
         )
         for part in parts_of(found):
             yield part
 
     async def compose(self, _: EventLink, call: ComposeCall) -> Guest:
+        if call.check_reach:
+            await self._check_reach(call.access)
         return await self._act(
-            call.access, lambda driver: driver.compose(call.spec), call.fence, call.spec.mark.machine_id, what="compose"
+            call.access,
+            lambda driver: driver.compose(call.spec),
+            call.fence,
+            call.spec.marker.machine_id,
+            what="compose",
         )
+
+    async def _check_reach(self, access: HostAccess) -> None:
+        try:
+            await self._executor.run(
+                access,
+                lambda driver: driver.reach(),
+                what="reach",
+                deadline_s=CHECK_REACH_S,
+                call_class=CallClass.QUICK,
+            )
+        except InnkeeperError as error:
+            error.details[NOTHING_BEGAN] = True
+            raise
 
     async def decompose(self, _: EventLink, call: DecomposeCall) -> Done:
         def work(driver: Driver) -> None:
             driver.decompose(call.guest, call.volumes, call.mac_addresses)
 
-        await self._act(call.access, work, call.fence, call.guest.mark.machine_id, what="decompose")
+        await self._act(call.access, work, call.fence, call.guest.marker.machine_id, what="decompose")
         return Done()
 
     async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
         def work(driver: Driver) -> None:
-            driver.remove_volumes(call.mark, call.volumes)
+            driver.remove_volumes(call.marker, call.volumes)
 
-        await self._act(call.access, work, call.fence, call.mark.machine_id, what="remove volumes")
+        await self._act(call.access, work, call.fence, call.marker.machine_id, what="remove volumes")
         return Done()
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
@@ -140,63 +165,63 @@ class HostCommands:
             call.access,
             lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s),
             call.fence,
-            call.guest.mark.machine_id,
+            call.guest.marker.machine_id,
             what=f"power {call.action}",
-            track=Track.PATIENT if call.action in _MAY_WAIT else Track.ORDERED,
+            call_class=CallClass.LONG_RUNNING if call.action in _WAITS_FOR_GUEST else CallClass.ORDERED,
         )
         return PowerReply(power=state)
 
     async def find(self, _: EventLink, call: GuestCall) -> FoundGuest:
-        found = await self._look(call.access, lambda driver: driver.find(call.guest), what="find")
+        found = await self._quick(call.access, lambda driver: driver.find(call.guest), what="find")
         return FoundGuest(guest=found)
 
-    async def adopt(self, _: EventLink, call: MarkCall) -> Guest:
+    async def adopt(self, _: EventLink, call: MarkerCall) -> Guest:
         return await self._act(
             call.access,
-            lambda driver: driver.adopt(call.guest_id, call.guest_name, call.mark),
+            lambda driver: driver.adopt(call.guest_id, call.guest_name, call.marker),
             call.fence,
-            call.mark.machine_id,
+            call.marker.machine_id,
             what="adopt",
         )
 
-    async def disown(self, _: EventLink, call: MarkCall) -> Done:
+    async def disown(self, _: EventLink, call: MarkerCall) -> Done:
         def work(driver: Driver) -> None:
-            driver.disown(call.guest_id, call.guest_name, call.mark, exactly=call.exactly)
+            driver.disown(call.guest_id, call.guest_name, call.marker, exactly=call.exactly)
 
-        await self._act(call.access, work, call.fence, call.mark.machine_id, what="disown")
+        await self._act(call.access, work, call.fence, call.marker.machine_id, what="disown")
         return Done()
 
     async def projects(self, _: EventLink, call: HostCall) -> ProjectList:
         found = await self._executor.run(
-            call.access, lambda driver: driver.projects(), what="projects", deadline_s=LONGEST_S
+            call.access, lambda driver: driver.projects(), what="projects", deadline_s=MAX_CALL_S
         )
         return ProjectList(projects=found)
 
     async def make_project(self, _: EventLink, call: ProjectCall) -> Done:
-        await self._look(call.access, lambda driver: driver.make_project(call.description), what="make project")
+        await self._quick(call.access, lambda driver: driver.make_project(call.description), what="make project")
         return Done()
 
     async def trust(self, _: EventLink, call: TrustCall) -> Done:
-        await self._look(
+        await self._quick(
             call.access, lambda driver: driver.trust(call.certificate_pem, call.name, call.secret), what="trust"
         )
         return Done()
 
     async def untrust(self, _: EventLink, call: UntrustCall) -> Done:
-        await self._look(call.access, lambda driver: driver.untrust(call.fingerprint), what="untrust")
+        await self._quick(call.access, lambda driver: driver.untrust(call.fingerprint), what="untrust")
         return Done()
 
     async def watch(self, link: EventLink, call: HostCall) -> Done:
-        await self._watching.watch(link, call.access, deadline_s=LONGEST_S)
+        await self._event_watcher.watch(link, call.access, deadline_s=MAX_CALL_S)
         return Done()
 
-    async def forget(self, _: EventLink, call: HostIdCall) -> Done:
-        self._watching.forget(call.host_id)
-        self._executor.forget(call.host_id)
+    async def disconnect(self, _: EventLink, call: DisconnectCall) -> Done:
+        self._event_watcher.unwatch(call.host_id)
+        self._executor.disconnect_host(call.host_id)
         return Done()
 
-    async def _look(self, access: HostAccess, work: Callable[[Driver], T], *, what: str) -> T:
-        return await self._executor.run(access, work, what=what, deadline_s=LONGEST_S, track=Track.QUICK)
+    async def _quick(self, access: HostAccess, work: Callable[[Driver], T], *, what: str) -> T:
+        return await self._executor.run(access, work, what=what, deadline_s=MAX_CALL_S, call_class=CallClass.QUICK)
 
     async def _act(
         self,
@@ -206,14 +231,14 @@ class HostCommands:
         machine_id: UUID,
         *,
         what: str,
-        track: Track = Track.ORDERED,
+        call_class: CallClass = CallClass.ORDERED,
     ) -> T:
-        self._fences.admit(fence)
+        self._fencing_tokens.admit(fence)
 
         def fenced(driver: Driver) -> T:
-            self._fences.check(fence)  # a newer attempt may have come while this one waited for its turn
+            self._fencing_tokens.check(fence)  # a newer attempt may have arrived while this one was queued
             log.info(
-                "acting_on_host",
+                "host_call_started",
                 what=what,
                 host_id=access.host_id,
                 machine_id=str(machine_id),
@@ -223,22 +248,22 @@ class HostCommands:
             return work(driver)
 
         return await self._executor.run(
-            access, fenced, what=what, deadline_s=LONGEST_S, track=track, machine_id=machine_id
+            access, fenced, what=what, deadline_s=MAX_CALL_S, call_class=call_class, machine_id=machine_id
         )
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:
-    """A discovery in pieces that are each quick to encode: facts in the first, `last` on the last."""
-    longest = max(len(found.guests), len(found.elsewhere), len(found.problems), len(found.unused_volumes), 1)
-    for start in range(0, longest, GUESTS_PER_PART):
+    """Yields a discovery in parts that are quick to encode: facts in the first, `last` set on the last."""
+    count = max(len(found.guests), len(found.on_other_members), len(found.problems), len(found.orphaned_volumes), 1)
+    for start in range(0, count, GUESTS_PER_PART):
         stop = start + GUESTS_PER_PART
         yield DiscoveryPart(
             facts=found.facts if start == 0 else None,
             guests=found.guests[start:stop],
-            elsewhere=found.elsewhere[start:stop],
+            on_other_members=found.on_other_members[start:stop],
             problems=found.problems[start:stop],
-            calls=found.calls if stop >= longest else 0,
-            last=stop >= longest,
-            unused_volumes=found.unused_volumes[start:stop],
-            volumes_told=found.volumes_told if stop >= longest else (),
+            calls=found.calls if stop >= count else 0,
+            last=stop >= count,
+            orphaned_volumes=found.orphaned_volumes[start:stop],
+            inspected_pools=found.inspected_pools if stop >= count else (),
         )

@@ -1,9 +1,10 @@
-"""Runs the calls to the hosts, which block, in threads; whatever a host does, the event loop and other hosts go on.
+"""Runs blocking host calls in threads, each with a deadline.
 
-Each host has a lane (`rackd/lanes.py`). A call that is not back at its deadline is given up: its caller hears
-DeadlineExceeded, its thread and connection are left to themselves, and the lane goes on with a new connection. A host
-with `hung_after` such threads is hung: calls fail at once until one of the threads comes back. So a host costs at most
-`hung_after` threads for nothing, and seven for work.
+A slow or hung host never delays the event loop or other hosts. Each host has a queue (`rackd/host_queue.py`). A call
+that misses its deadline is abandoned: its caller receives DeadlineExceeded, its thread and connection are left alone,
+and the queue continues with a new connection. A host with `max_hung_calls` abandoned calls is hung: its calls fail at
+once until one of these threads returns. So a host occupies at most `max_hung_calls` abandoned threads and seven
+working ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import structlog
 from common.errors import Busy, Cancelled, DeadlineExceeded, HostHung
 from common.values import HostAccess
 from rackd.drivers.contract import Driver
-from rackd.lanes import Call, Connection, Lane, Line, OpenDriver, Track, close_apart
+from rackd.host_queue import Call, CallClass, Connection, HostQueue, OpenDriver, Slot, close_in_thread
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -30,21 +31,21 @@ T = TypeVar("T")
 
 
 class Executor:
-    """Made and used in the event loop's thread.
+    """Create and use it in the event loop's thread.
 
-    `max_calls` limits the calls under way on all hosts together (given-up ones not counted). `linger_s` is how long a
-    call that was cancelled may still take until it is given up.
+    `max_calls` limits the running calls of all hosts, without abandoned ones. A cancelled call is abandoned
+    after `cancel_grace_s`.
     """
 
     def __init__(
-        self, open_driver: OpenDriver, *, max_calls: int = 200, hung_after: int = 3, linger_s: float = 5.0
+        self, open_driver: OpenDriver, *, max_calls: int = 200, max_hung_calls: int = 3, cancel_grace_s: float = 5.0
     ) -> None:
         self._open_driver = open_driver
-        self._hung_after = hung_after
-        self._linger_s = linger_s
-        self._room = asyncio.Semaphore(max_calls)
-        self._lanes: dict[int, Lane] = {}
-        self._under_way: dict[Call, asyncio.Future[Any]] = {}
+        self._max_hung_calls = max_hung_calls
+        self._cancel_grace_s = cancel_grace_s
+        self._call_limit = asyncio.Semaphore(max_calls)
+        self._queues: dict[int, HostQueue] = {}
+        self._running: dict[Call, asyncio.Future[Any]] = {}
         self._stopped = False
 
     async def run(
@@ -54,78 +55,84 @@ class Executor:
         *,
         what: str,
         deadline_s: float,
-        track: Track = Track.ORDERED,
+        call_class: CallClass = CallClass.ORDERED,
         machine_id: UUID | None = None,
     ) -> T:
-        """What `work` returns or raises, given the host's driver in a thread; `what` names it in errors and logs.
+        """Returns or raises what `work` does with the host's driver, in a thread. `what` names the call in errors and
+        logs.
 
-        Raises DeadlineExceeded after `deadline_s`, waiting for its turn included, and HostHung at once. When this
-        is cancelled or too late, `work` may still finish. Two calls with the same `machine_id` never run at once,
-        not even when the first was given up.
+        Raises DeadlineExceeded after `deadline_s`, which includes waiting in the queue, and HostHung at once. After a
+        cancellation or a missed deadline `work` may still finish. Two calls with the same `machine_id` never run at
+        once, even if the first was abandoned.
         """
 
         def on_connection(connection: Connection) -> T:
             return connection.call(access, work)
 
         return await self._run(
-            access, on_connection, what=what, deadline_s=deadline_s, track=track, machine_id=machine_id
+            access, on_connection, what=what, deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
         )
 
-    async def run_apart(self, access: HostAccess, work: Callable[[], T], *, what: str, deadline_s: float) -> T:
-        """As `run`, for a look at the host that needs no driver: what it presents before anybody trusts it."""
+    async def run_without_driver(self, access: HostAccess, work: Callable[[], T], *, what: str, deadline_s: float) -> T:
+        """As `run`, for work that needs no driver, such as reading the key that a host presents."""
         return await self._run(
-            access, lambda _: work(), what=what, deadline_s=deadline_s, track=Track.QUICK, machine_id=None
+            access, lambda _: work(), what=what, deadline_s=deadline_s, call_class=CallClass.QUICK, machine_id=None
         )
 
-    def forget(self, host_id: int) -> None:
-        """Drop the host's connections and credentials; calls under way end first, their callers are not disturbed."""
-        lane = self._lanes.get(host_id)
-        if lane is not None:
-            lane.forgotten = True
-            for line in lane.lines():
-                line.retire()
-            self._tidy(lane)
+    def disconnect_host(self, host_id: int) -> None:
+        """Drops the host's connections and credentials, after its running calls have finished."""
+        queue = self._queues.get(host_id)
+        if queue is not None:
+            queue.is_closing = True
+            for slot in queue.slots():
+                slot.reset()
+            self._remove_if_idle(queue)
 
-    def drop(self, host_id: int, track: Track) -> None:
-        """Drop the connections of one track, and with them what was watched on them."""
-        if lane := self._lanes.get(host_id):
-            for line in lane.lines(track):
-                line.retire()
+    def close_connections(self, host_id: int, call_class: CallClass) -> None:
+        """Closes the connections of one call class, and with them their watches."""
+        if queue := self._queues.get(host_id):
+            for slot in queue.slots(call_class):
+                slot.reset()
 
-    def given_up(self, host_id: int) -> int:
-        """How many threads of this host have not come back."""
-        lane = self._lanes.get(host_id)
-        return len(lane.given_up) if lane else 0
+    def abandoned_calls(self, host_id: int) -> int:
+        """Returns the number of abandoned calls of this host whose threads have not returned."""
+        queue = self._queues.get(host_id)
+        return len(queue.abandoned) if queue else 0
+
+    def queued_calls(self, host_id: int, call_class: CallClass) -> int:
+        """Returns the number of calls of this class that run or wait for a slot."""
+        queue = self._queues.get(host_id)
+        return sum(slot.demand for slot in queue.slots(call_class)) if queue else 0
 
     async def stop(self, *, grace_s: float = 3.0) -> None:
-        """Fail every call with Cancelled and close the connections, waiting `grace_s` at most: hung threads are left.
+        """Fails every call with Cancelled and closes the connections, waiting at most `grace_s`. Idempotent.
 
-        They are daemon threads, so they end with the process. Harmless to repeat.
+        Hung threads are daemon threads, which end with the process.
         """
         self._stopped = True
-        for call, outcome in self._under_way.items():
-            call.retired = True
+        for call, outcome in self._running.items():
+            call.close_when_finished = True
             if not outcome.done():
-                outcome.set_exception(Cancelled(f"{call.what}: the rack is stopping"))
-                outcome.exception()  # seen, even when its caller is gone
-        retired = [line.retire() for lane in self._lanes.values() for line in lane.lines()]
-        self._lanes.clear()
-        closing = [thread for thread in retired if thread is not None]
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(call.finished.wait()) for call in self._under_way]
+                outcome.set_exception(Cancelled(f"{call.what} was cancelled: the rack is stopping"))
+                outcome.exception()  # retrieved, so that asyncio does not log it
+        closing_threads = [slot.reset() for queue in self._queues.values() for slot in queue.slots()]
+        self._queues.clear()
+        closing = [thread for thread in closing_threads if thread is not None]
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(call.finished.wait()) for call in self._running]
         waits.append(asyncio.ensure_future(asyncio.to_thread(_join, closing, grace_s)))
         await asyncio.wait(waits, timeout=grace_s)
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        if self._under_way:
-            log.warning("calls_left_behind", calls=sorted(call.what for call in self._under_way))
+        if self._running:
+            log.warning("calls_still_running", calls=sorted(call.what for call in self._running))
 
-    def _lane(self, access: HostAccess) -> Lane:
+    def _queue(self, access: HostAccess) -> HostQueue:
         if self._stopped:
-            raise Cancelled("the rack is stopping")
-        lane = self._lanes.setdefault(access.host_id, Lane(self._open_driver))
-        lane.forgotten = False
-        return lane
+            raise Cancelled("The rack is stopping.")
+        queue = self._queues.setdefault(access.host_id, HostQueue(self._open_driver))
+        queue.is_closing = False
+        return queue
 
     async def _run(
         self,
@@ -134,68 +141,70 @@ class Executor:
         *,
         what: str,
         deadline_s: float,
-        track: Track,
+        call_class: CallClass,
         machine_id: UUID | None,
     ) -> T:
         loop = asyncio.get_running_loop()
         deadline_at = loop.time() + deadline_s
-        lane = self._lane(access)
+        queue = self._queue(access)
         try:
             async with asyncio.timeout_at(deadline_at):
-                line = await self._turn(lane, access, track, machine_id)
+                slot = await self._acquire_slot(queue, access, call_class, machine_id)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"host {access.host_id} ({access.address}): {what} did not get its turn within {deadline_s:g} s; "
-                f"earlier calls to this host were not done."
+                f"Host {access.host_id} ({access.address}) did not start {what} within {deadline_s:g} s: "
+                "earlier calls to it are still running."
             ) from error
-        call = Call(what=what, machine_id=machine_id, connection=line.connection, started_at=loop.time())
-        outcome = self._start(lane, line, call, work)
-        timer = loop.call_at(deadline_at, self._give_up, lane, line, call, access)
+        call = Call(what=what, machine_id=machine_id, connection=slot.connection, started_at=loop.time())
+        outcome = self._start(queue, slot, call, work)
+        timer = loop.call_at(deadline_at, self._abandon, queue, slot, call, access)
         try:
             return await outcome
         except asyncio.CancelledError:
             timer.cancel()
-            last_at = min(deadline_at, loop.time() + self._linger_s)
-            timer = loop.call_at(last_at, self._give_up, lane, line, call, access)
+            last_at = min(deadline_at, loop.time() + self._cancel_grace_s)
+            timer = loop.call_at(last_at, self._abandon, queue, slot, call, access)
             raise
         finally:
             if call.finished.is_set():
                 timer.cancel()
 
-    async def _turn(self, lane: Lane, access: HostAccess, track: Track, machine_id: UUID | None) -> Line:
-        """The line, held, with room for one more call in `_room`."""
+    async def _acquire_slot(
+        self, queue: HostQueue, access: HostAccess, call_class: CallClass, machine_id: UUID | None
+    ) -> Slot:
+        """Returns an acquired slot, with one unit of `_call_limit`."""
         while True:
-            self._refuse_hung(lane, access)
-            if earlier := lane.acting_on(machine_id):
+            self._check_not_hung(queue, access)
+            if earlier := queue.call_on(machine_id):
                 await earlier.finished.wait()
                 continue
-            line = lane.line_for(track)
-            await line.enter()
+            slot = queue.slot_for(call_class)
+            await slot.acquire()
             try:
-                await self._room.acquire()
+                await self._call_limit.acquire()
             except BaseException:
-                line.leave()
+                slot.release()
                 raise
-            if not self._stopped and not lane.acting_on(machine_id) and len(lane.given_up) < self._hung_after:
-                return line
-            self._room.release()
-            line.leave()
-            self._lane(access)
+            if not self._stopped and not queue.call_on(machine_id) and len(queue.abandoned) < self._max_hung_calls:
+                return slot
+            self._call_limit.release()
+            slot.release()
+            self._queue(access)
 
-    def _refuse_hung(self, lane: Lane, access: HostAccess) -> None:
-        if len(lane.given_up) < self._hung_after:
+    def _check_not_hung(self, queue: HostQueue, access: HostAccess) -> None:
+        if len(queue.abandoned) < self._max_hung_calls:
             return
-        oldest = min(lane.given_up, key=lambda call: call.started_at)
+        oldest = min(queue.abandoned, key=lambda call: call.started_at)
         age_s = asyncio.get_running_loop().time() - oldest.started_at
         since = (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat(timespec="seconds")
         raise HostHung(
-            f"host {access.host_id} ({access.address}) is hung: {len(lane.given_up)} calls have not come back, the "
-            f"oldest ({oldest.what}) since {since}. It is tried again when one of them does.",
-            calls=len(lane.given_up),
+            f"Host {access.host_id} ({access.address}) is hung: {len(queue.abandoned)} calls have not returned, the "
+            f"oldest ({oldest.what}) since {since}. The rack calls it again when one of them returns.",
+            calls=len(queue.abandoned),
             since=since,
         )
 
-    def _start(self, lane: Lane, line: Line, call: Call, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+    def _start(self, queue: HostQueue, slot: Slot, call: Call, work: Callable[[Connection], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
         context = copy_context()
@@ -205,41 +214,41 @@ class Executor:
             error: BaseException | None = None
             try:
                 result = context.run(work, call.connection)
-            except BaseException as raised:  # noqa: BLE001  # it is raised again where the call was made
+            except BaseException as raised:  # noqa: BLE001  # re-raised to the caller
                 error = raised
-            if not loop.is_closed():  # when it is, the process is ending and nobody waits
-                loop.call_soon_threadsafe(self._finish, lane, line, call, outcome, result, error)
+            if not loop.is_closed():  # otherwise the process is ending
+                loop.call_soon_threadsafe(self._finish, queue, slot, call, outcome, result, error)
 
         try:
             threading.Thread(target=in_thread, name=f"host-{call.what}", daemon=True).start()
         except RuntimeError as error:
-            line.leave()
-            self._room.release()
-            raise Busy(f"the rack cannot start one more thread: {error}") from error
-        line.running = call
-        self._under_way[call] = outcome
+            slot.release()
+            self._call_limit.release()
+            raise Busy(f"The rack cannot start another thread: {error}") from error
+        slot.running = call
+        self._running[call] = outcome
         return outcome
 
     def _finish(
         self,
-        lane: Lane,
-        line: Line,
+        queue: HostQueue,
+        slot: Slot,
         call: Call,
         outcome: asyncio.Future[Any],
         result: Any,
         error: BaseException | None,
     ) -> None:
-        del self._under_way[call]
+        del self._running[call]
         call.finished.set()
-        if call.given_up:
-            lane.given_up.discard(call)
-            log.info("given_up_call_came_back", call=call.what, took_s=round(self._age_s(call), 1))
+        if call.abandoned:
+            queue.abandoned.discard(call)
+            log.info("abandoned_call_finished", call=call.what, took_s=round(self._age_s(call), 1))
         else:
-            line.leave()
-            self._room.release()
-        if call.given_up or call.retired:
-            close_apart(call.connection)
-        self._tidy(lane)
+            slot.release()
+            self._call_limit.release()
+        if call.abandoned or call.close_when_finished:
+            close_in_thread(call.connection)
+        self._remove_if_idle(queue)
         if outcome.done():
             return
         if error is None:
@@ -247,31 +256,31 @@ class Executor:
         else:
             outcome.set_exception(error)
 
-    def _give_up(self, lane: Lane, line: Line, call: Call, access: HostAccess) -> None:
-        if call.finished.is_set() or call.given_up:
+    def _abandon(self, queue: HostQueue, slot: Slot, call: Call, access: HostAccess) -> None:
+        if call.finished.is_set() or call.abandoned:
             return
-        call.given_up = True
-        lane.given_up.add(call)
-        if line.connection is call.connection:
-            line.replace_connection()
-        line.leave()
-        self._room.release()
-        log.warning("call_given_up", host_id=access.host_id, call=call.what, given_up=len(lane.given_up))
-        outcome = self._under_way[call]
+        call.abandoned = True
+        queue.abandoned.add(call)
+        if slot.connection is call.connection:
+            slot.replace_connection()
+        slot.release()
+        self._call_limit.release()
+        log.warning("call_abandoned", host_id=access.host_id, call=call.what, abandoned=len(queue.abandoned))
+        outcome = self._running[call]
         if not outcome.done():
             outcome.set_exception(
                 DeadlineExceeded(
-                    f"host {access.host_id} ({access.address}) did not finish {call.what} within "
-                    f"{self._age_s(call):.1f} s; it may finish still."
+                    f"Host {access.host_id} ({access.address}) did not finish {call.what} within "
+                    f"{self._age_s(call):.1f} s. It may still finish."
                 )
             )
 
     def _age_s(self, call: Call) -> float:
         return asyncio.get_running_loop().time() - call.started_at
 
-    def _tidy(self, lane: Lane) -> None:
-        if lane.forgotten and lane.is_idle:
-            self._lanes = {host_id: one for host_id, one in self._lanes.items() if one is not lane}
+    def _remove_if_idle(self, queue: HostQueue) -> None:
+        if queue.is_closing and queue.is_idle:
+            self._queues = {host_id: one for host_id, one in self._queues.items() if one is not queue}
 
 
 def _join(threads: Iterable[threading.Thread], grace_s: float) -> None:

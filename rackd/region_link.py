@@ -1,4 +1,4 @@
-"""Keeps one link to every region: dials, greets, dispatches, comes back, and renews the rack's certificate in time."""
+"""Maintains a link to every region and renews the rack's certificate."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from attrs import evolve, frozen
 
 from common.certificates import load_certificate, make_key, make_signing_request, renew_at, utc_now
 from common.errors import InnkeeperError
+from common.periodic import NextRoundIn, PeriodicTask
 from common.rpc.commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
-from common.rpc.handlers import told_of
+from common.rpc.handlers import reportable_error
 from common.rpc.tls import MemberTls
-from common.wire import from_plain
+from common.serialization import from_dict
 from rackd.identity import Identity
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 RENEW_DEADLINE_S = 15.0
 RENEW_RETRY_S = 60.0
-LONGEST_SLEEP_S = 3600.0  # the clock may be set meanwhile: look again
+MAX_SLEEP_S = 3600.0  # the clock may change: check the certificate again
+IDLE_POLL_S = 1.0
 DEFAULT_LIMITS = Limits()
 
 
 @frozen(kw_only=True)
 class Backoff:
-    """How long to wait before dialling again; `refused_s` when the region answered and does not want us."""
+    """The delays between connection attempts; `rejected_s` applies if the region rejected the rack."""
 
     first_s: float = 0.5
     longest_s: float = 30.0
-    refused_s: float = 60.0
-    steady_s: float = 10.0  # a link that lived this long starts the count anew
+    rejected_s: float = 60.0
+    steady_s: float = 10.0  # a link that lasted this long resets the delay
 
-    def delay_s(self, failures: int, *, refused: bool, chance: float) -> float:
-        """Between half and all of the longest wait for this many failures in a row; `chance` is from 0 to 1."""
-        longest = self.refused_s if refused else min(self.longest_s, self.first_s * 2 ** min(failures, 20))
+    def delay_s(self, failures: int, *, rejected: bool, chance: float) -> float:
+        """Returns 50 to 100 % of the maximum delay after this many failures in a row; `chance` is 0 to 1."""
+        longest = self.rejected_s if rejected else min(self.longest_s, self.first_s * 2 ** min(failures, 20))
         return longest * (0.5 + chance / 2)
 
 
-async def _nothing(_: Link) -> None:
-    """What is done about a link where nobody asked for more."""
+async def _do_nothing(_: Link) -> None:
+    pass
 
 
 @frozen(kw_only=True)
-class Surroundings:
-    """Time and chance, given by tests."""
+class Environment:
+    """Time and randomness, which tests replace."""
 
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -58,7 +60,10 @@ class Surroundings:
 
 
 class RegionLinks:
-    """`save` keeps a renewed identity (in a thread). `on_link` and `on_lost` hear of every link, once each."""
+    """Connects to every region of the identity, and to those that a region announces.
+
+    `save` stores a changed identity (in a thread). `on_link` and `on_lost` are called once for each link.
+    """
 
     def __init__(
         self,
@@ -66,115 +71,128 @@ class RegionLinks:
         handlers: Handlers,
         *,
         save: Callable[[Identity], None],
-        on_link: Callable[[Link], Awaitable[None]] = _nothing,
-        on_lost: Callable[[Link], Awaitable[None]] = _nothing,
+        on_link: Callable[[Link], Awaitable[None]] = _do_nothing,
+        on_lost: Callable[[Link], Awaitable[None]] = _do_nothing,
         limits: Limits = DEFAULT_LIMITS,
-        surroundings: Surroundings | None = None,
+        environment: Environment | None = None,
     ) -> None:
         self._identity = identity
         self._tls = MemberTls(identity.credentials)
-        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._told, limits=limits)
+        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._on_event, limits=limits)
         self._save = save
         self._on_link = on_link
         self._on_lost = on_lost
-        self._around = surroundings or Surroundings()
+        self._environment = environment or Environment()
         self._links: dict[Address, Link] = {}
         self._replaced: set[Link] = set()
-        self._dialling: dict[Address, asyncio.Task[None]] = {}
+        self._connections: dict[Address, PeriodicTask] = {}
+        self._failures: dict[Address, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._renewal = PeriodicTask(
+            "certificate_renewal", self._renew_if_due, every_s=RENEW_RETRY_S, sleep=self._environment.sleep
+        )
 
     @property
     def identity(self) -> Identity:
-        """The newest one."""
+        """The newest identity: its certificate and region addresses change."""
         return self._identity
 
     @property
     def links(self) -> tuple[Link, ...]:
+        """The open links."""
         return tuple(link for link in self._links.values() if link.is_open)
 
     @property
     def connected(self) -> int:
-        """How many regions we have a link to: the rack is ready when this is not 0."""
+        """The number of linked regions."""
         return len(self.links)
 
     def start(self) -> None:
+        """Starts to connect. Requires a running event loop."""
         for text in self._identity.addresses:
-            self._dial(Address.parse(text))
-        self._spawn("certificate renewal", self._renew_forever())
+            self._add_region(Address.parse(text))
+        self._renewal.start()
 
     async def stop(self) -> None:
-        """Every link is closed and every handler has stopped. Harmless to repeat."""
+        """Returns when every link is closed and every handler has stopped. Idempotent."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        stops = [self._renewal.stop(), *(connection.stop() for connection in self._connections.values())]
+        await asyncio.gather(*stops, *self._tasks, return_exceptions=True)
 
-    def _dial(self, address: Address) -> None:
-        self._dialling[address] = self._spawn(f"link to {address}", self._keep(address))
+    def _add_region(self, address: Address) -> None:
+        async def connect_once() -> NextRoundIn:
+            return await self._connect(address)
 
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._failures[address] = 0
+        connection = PeriodicTask(
+            f"link to {address}",
+            connect_once,
+            every_s=self._environment.backoff.longest_s,
+            sleep=self._environment.sleep,
+        )
+        self._connections[address] = connection
+        connection.start()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
-    # Regions that come and go -----------------------------------------------------------------------------------
-
-    def _told(self, _: Link, name: str, body: Any) -> None:
-        """An event of a region: it says where all of them are."""
+    def _on_event(self, _: Link, name: str, body: Any) -> None:
         if name == REGION_ADDRESSES:
-            self._spawn("addresses", self._take_addresses(from_plain(body, RegionAddresses).addresses))
+            self._spawn("region addresses", self._update_regions(from_dict(body, RegionAddresses).addresses))
 
-    async def _take_addresses(self, texts: tuple[str, ...]) -> None:
-        """Dial the regions that are new, leave those that are gone for good, and remember it."""
+    async def _update_regions(self, texts: tuple[str, ...]) -> None:
+        """Connects to new regions, disconnects from removed ones that have no link, and saves the addresses."""
         wanted = {Address.parse(text) for text in texts}
         if not wanted or set(texts) == set(self._identity.addresses):
             return
         identity = evolve(self._identity, addresses=tuple(sorted(texts)))
         self._identity = identity
-        for address in wanted - set(self._dialling):
-            log.info("region_found", region=str(address))
-            self._dial(address)
-        for address in set(self._dialling) - wanted - set(self._links):
-            log.info("region_given_up", region=str(address))
-            self._dialling.pop(address).cancel()
+        for address in wanted - set(self._connections):
+            log.info("region_added", region=str(address))
+            self._add_region(address)
+        for address in set(self._connections) - wanted - set(self._links):
+            log.info("region_removed", region=str(address))
+            await self._connections.pop(address).stop()
         try:
             await asyncio.to_thread(self._save, identity)
         except OSError as error:
             log.warning("region_addresses_not_saved", reason=str(error))
 
-    # Links ------------------------------------------------------------------------------------------------------
-
-    async def _keep(self, address: Address) -> None:
+    async def _connect(self, address: Address) -> NextRoundIn:
+        """Returns after the link has ended or the connection attempt has failed."""
         loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            begun_at = loop.time()
-            reason, replaced = await self._one_link(address)
-            if replaced:
-                continue
-            if loop.time() - begun_at >= self._around.backoff.steady_s:
-                failures = 0
-            refused = not reason.retryable
-            delay_s = self._around.backoff.delay_s(failures, refused=refused, chance=self._around.chance())
-            failures += 1
-            tell = log.error if refused else log.warning
-            tell(
-                "region_refused" if refused else "region_lost",
-                region=str(address),
-                code=reason.code,
-                reason=reason.message,
-                again_in_s=round(delay_s, 1),
-            )
-            await self._around.sleep(delay_s)
+        started_at = loop.time()
+        reason, replaced = await self._run_link(address)
+        if replaced:
+            return NextRoundIn(0.0)
+        if loop.time() - started_at >= self._environment.backoff.steady_s:
+            self._failures[address] = 0
+        rejected = not reason.retryable
+        delay_s = self._environment.backoff.delay_s(
+            self._failures[address], rejected=rejected, chance=self._environment.chance()
+        )
+        self._failures[address] += 1
+        write = log.error if rejected else log.warning
+        write(
+            "region_rejected_rack" if rejected else "region_link_lost",
+            region=str(address),
+            code=reason.code,
+            reason=reason.message,
+            retry_in_s=round(delay_s, 1),
+        )
+        return NextRoundIn(delay_s)
 
-    async def _one_link(self, address: Address) -> tuple[InnkeeperError, bool]:
-        """From dialling to the end of the link: why it ended, and whether we ended it to come back anew."""
+    async def _run_link(self, address: Address) -> tuple[InnkeeperError, bool]:
+        """Returns why the link ended, and whether the rack closed it to reconnect with a new certificate."""
         try:
             link = await connect(address, self._tls, self._side)
         except InnkeeperError as error:
             return error, False
-        except Exception as error:  # noqa: BLE001  # a bug met while dialling must not end the dialling for good
-            return told_of(error, "dial"), False
+        except Exception as error:  # noqa: BLE001  # a bug in one attempt is logged as its reason; the next follows
+            return reportable_error(error, "dial"), False
         self._links[address] = link
         log.info("region_linked", region=str(address), region_name=link.peer.name)
         try:
@@ -187,15 +205,14 @@ class RegionLinks:
             self._replaced.discard(link)
             await self._on_lost(link)
 
-    # Renewal ----------------------------------------------------------------------------------------------------
-
-    async def _renew_forever(self) -> None:
-        while True:
-            left_s = (renew_at(load_certificate(self._identity.certificate_pem)) - self._around.clock()).total_seconds()
-            if left_s > 0:
-                await self._around.sleep(min(left_s, LONGEST_SLEEP_S))
-            elif not await self._renewed():
-                await self._around.sleep(RENEW_RETRY_S * (0.5 + self._around.chance() / 2))
+    async def _renew_if_due(self) -> NextRoundIn:
+        due_at = renew_at(load_certificate(self._identity.certificate_pem))
+        left_s = (due_at - self._environment.clock()).total_seconds()
+        if left_s > 0:
+            return NextRoundIn(min(left_s, MAX_SLEEP_S))
+        if await self._renewed():
+            return NextRoundIn(0.0)
+        return NextRoundIn(RENEW_RETRY_S * (0.5 + self._environment.chance() / 2))
 
     async def _renewed(self) -> bool:
         link = next(iter(self.links), None)
@@ -215,20 +232,20 @@ class RegionLinks:
     async def _renew(self, link: Link) -> None:
         key_pem = await asyncio.to_thread(make_key)
         request_pem = make_signing_request(key_pem, self._identity.name)
-        answer = await link.call(RACK_RENEW, RenewCall(signing_request_pem=request_pem), deadline_s=RENEW_DEADLINE_S)
-        identity = self._identity.renewed(key_pem, answer.certificate_pem, answer.authority_pem)
+        renewed = await link.call(RACK_RENEW, RenewCall(signing_request_pem=request_pem), deadline_s=RENEW_DEADLINE_S)
+        identity = self._identity.renewed(key_pem, renewed.certificate_pem, renewed.authority_pem)
         await asyncio.to_thread(self._save, identity)
         self._identity, self._tls = identity, MemberTls(identity.credentials)
         ends_at = load_certificate(identity.certificate_pem).not_valid_after_utc.isoformat()
         log.info("certificate_renewed", ends_at=ends_at)
 
     async def _replace(self, link: Link) -> None:
-        """End a link made with the old certificate as soon as no call is under way; `_keep` dials anew at once.
+        """Closes a link with the old certificate as soon as it is idle; `_connect` reconnects at once.
 
-        The region ends it when the old certificate expires, so a link that is never quiet is no harm.
+        A link that is never idle does no harm: the region closes it when the old certificate expires.
         """
-        while link.is_open and not link.is_quiet:
-            await self._around.sleep(1.0)
+        while link.is_open and not link.is_idle:
+            await self._environment.sleep(IDLE_POLL_S)
         if link.is_open:
             self._replaced.add(link)
             link.close("replaced by a link with the renewed certificate")

@@ -1,4 +1,4 @@
-"""Where the parts of the rack are put together."""
+"""Builds the rack's components and runs them."""
 
 from __future__ import annotations
 
@@ -12,42 +12,58 @@ from common.systemd_notify import ServiceManager
 from common.values import DriverType
 from rackd import identity as identities
 from rackd.commands import HostCommands
-from rackd.drivers.contract import Opening
-from rackd.drivers.libvirt.opening import LibvirtOpening
-from rackd.drivers.lxd.opening import LxdOpening
-from rackd.drivers.registry import Drivers
-from rackd.drivers.simulated.driver import SimulatedHosts
+from rackd.drivers.contract import DriverFactory
+from rackd.drivers.libvirt.factory import LibvirtDriverFactory
+from rackd.drivers.lxd.factory import LxdDriverFactory
+from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
-from rackd.fences import Fences
+from rackd.fencing_tokens import FencingTokens
 from rackd.identity import Identity
-from rackd.region_link import RegionLinks
+from rackd.region_link import Environment, RegionLinks
 from rackd.settings import RackSettings
-from rackd.watching import Watching
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 STOP_GRACE_S = 3.0
 
 
-def make_drivers(settings: RackSettings) -> Drivers:
-    openings: dict[DriverType, Opening] = {DriverType.LIBVIRT: LibvirtOpening(), DriverType.LXD: LxdOpening()}
+def make_drivers(settings: RackSettings) -> DriverRegistry:
+    """Returns the drivers that `settings` enables."""
+    factories: dict[DriverType, DriverFactory] = {
+        DriverType.LIBVIRT: LibvirtDriverFactory(),
+        DriverType.LXD: LxdDriverFactory(),
+    }
     absent: dict[DriverType, str] = {}
     if settings.simulated_hosts is None:
-        absent[DriverType.SIMULATED] = "the setting simulated_hosts names no folder"
+        absent[DriverType.SIMULATED] = "the setting simulated_hosts is not set"
     else:
-        openings[DriverType.SIMULATED] = SimulatedHosts(settings.simulated_hosts)
-    return Drivers(openings, absent=absent)
+        factories[DriverType.SIMULATED] = SimulatedDriverFactory(settings.simulated_hosts)
+    return DriverRegistry(factories, absent=absent)
 
 
 class RackService:
-    """One rack, from the moment it knows who it is."""
+    """A rack that has joined a region."""
 
-    def __init__(self, settings: RackSettings, identity: Identity, manager: ServiceManager) -> None:
-        drivers = make_drivers(settings)
+    def __init__(
+        self,
+        settings: RackSettings,
+        identity: Identity,
+        manager: ServiceManager,
+        *,
+        drivers: DriverRegistry | None = None,
+        environment: Environment | None = None,
+    ) -> None:
+        """`drivers` replaces those that `settings` enables."""
+        drivers = drivers or make_drivers(settings)
         self._manager = manager
-        self._executor = Executor(drivers.open, max_calls=settings.max_calls, hung_after=settings.hung_after)
+        self._executor = Executor(drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls)
         commands = HostCommands(
-            executor=self._executor, drivers=drivers, fences=Fences(), watching=Watching(self._executor)
+            executor=self._executor,
+            drivers=drivers,
+            fencing_tokens=FencingTokens(),
+            event_watcher=EventWatcher(self._executor),
         )
         self._links = RegionLinks(
             identity,
@@ -55,17 +71,24 @@ class RackService:
             save=partial(identities.save, settings.identity_folder),
             on_link=self._links_changed,
             on_lost=self._links_changed,
-            limits=Limits.of_silence(settings.link_silence_s),
+            limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
+            environment=environment,
         )
         self._types = drivers.types
 
     @property
     def status(self) -> str:
+        """One line for `systemctl status`."""
         identity = self._links.identity
         return f"Rack {identity.name}: linked to {self._links.connected} of {len(identity.addresses)} regions."
 
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The open links to regions."""
+        return self._links.links
+
     async def serve(self) -> None:
-        """Until cancelled. Ready at once: a region that is down is no reason to start the rack again."""
+        """Runs until cancelled. Reports ready at once: restarting the rack does not help if a region is down."""
         watchdog = asyncio.create_task(self._manager.keep_alive(), name="watchdog")
         self._links.start()
         identity = self._links.identity

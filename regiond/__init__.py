@@ -1,0 +1,1 @@
+"""The region: makes all decisions and stores all state; never talks to a hypervisor."""

@@ -1,4 +1,4 @@
-"""The region daemon's command: `regiond run`, and what an administrator does on its machine."""
+"""The regiond command: runs the region, and the administrative commands on its computer."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from regiond.settings import CONFIG_FILE, RegionSettings
 
 
 def main() -> NoReturn:
-    """Ends with status 0, 1 when it failed, 2 when the command line or the settings are wrong."""
-    daemon.leave(_status(sys.argv[1:]))
+    """Exits with status 0, 1 after a failure, 2 for an invalid command line or settings."""
+    daemon.hard_exit(_status(sys.argv[1:]))
 
 
 def _status(arguments: Sequence[str]) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         daemon.check_installation()
-        file = config_file(asked.config, os.environ, CONFIG_FILE)
+        file = config_file(options.config, os.environ, CONFIG_FILE)
         settings = load(RegionSettings, file=file, environment=os.environ)
     except BadSettings as error:
-        print(error, file=sys.stderr)  # noqa: T201  # to the person who starts it
+        print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
     daemon.install_reactor()
-    if asked.command == "apikey":
-        return daemon.run(_make_key(settings, asked.username), when_interrupted=daemon.FAILED)
-    if asked.command == "replace-authority":
+    if options.command == "apikey":
+        return daemon.run(_create_key(settings, options.username), when_interrupted=daemon.FAILED)
+    if options.command == "replace-authority":
         return daemon.run(_replace_authority(settings), when_interrupted=daemon.FAILED)
-    if asked.command == "check":
+    if options.command == "check":
         return daemon.run(_check(settings), when_interrupted=daemon.FAILED)
-    if asked.command == "rewrap":
-        return daemon.run(_rewrap(settings, asked.new_key), when_interrupted=daemon.FAILED)
+    if options.command == "rewrap":
+        return daemon.run(_rewrap(settings, options.new_key), when_interrupted=daemon.FAILED)
     return daemon.run(_run(settings))
 
 
@@ -51,30 +51,30 @@ async def _run(settings: RegionSettings) -> None:
     await RegionService(settings, ServiceManager()).serve()
 
 
-async def _make_key(settings: RegionSettings, username: str) -> None:
-    from regiond.maintenance import make_key  # noqa: PLC0415  # after the reactor
+async def _create_key(settings: RegionSettings, username: str) -> None:
+    from regiond.admin_commands import create_api_key  # noqa: PLC0415  # after the reactor
 
-    print(await make_key(settings, username, "made on the region's machine"))  # noqa: T201  # the command's answer
+    print(await create_api_key(settings, username, "created on the region's computer"))  # noqa: T201  # the command's answer
 
 
 async def _replace_authority(settings: RegionSettings) -> None:
-    from regiond.maintenance import use_own_authority  # noqa: PLC0415  # after the reactor
+    from regiond.admin_commands import use_own_authority  # noqa: PLC0415  # after the reactor
 
     fingerprint = await use_own_authority(settings)
-    print(f"The authority is {fingerprint} now: every rack and RPC client has to join again.")  # noqa: T201
+    print(f"The authority is now {fingerprint}. Every rack and RPC client has to join again.")  # noqa: T201
 
 
 async def _check(settings: RegionSettings) -> None:
-    from regiond.maintenance import check  # noqa: PLC0415  # after the reactor
+    from regiond.admin_commands import check  # noqa: PLC0415  # after the reactor
 
     wrong = await check(settings)
     if wrong:
         raise InnkeeperError("\n".join(wrong))
-    print("The ledger is right: every total is the sum of its claims.")  # noqa: T201  # the command's answer
+    print("The ledger is consistent: every total is the sum of its claims.")  # noqa: T201  # the command's answer
 
 
 async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
-    from regiond.maintenance import rewrap_secrets  # noqa: PLC0415  # after the reactor
+    from regiond.admin_commands import rewrap_secrets  # noqa: PLC0415  # after the reactor
 
     print(await rewrap_secrets(settings, new_key_file, os.environ))  # noqa: T201  # the command's answer
 
@@ -84,13 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"regiond {version('innkeeper')}")
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings (default: {CONFIG_FILE} if it exists)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("run", help="run the region, until SIGTERM")
-    key = commands.add_parser("apikey", help="make a further API key for an account and print it")
+    commands.add_parser("run", help="run the region until SIGTERM")
+    key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
-    commands.add_parser("replace-authority", help="use the authority of this region's folder; all racks join again")
-    commands.add_parser("check", help="hold the ledger's totals against its claims")
-    rewrap = commands.add_parser("rewrap", help="seal every secret with another master key; stop the regions first")
-    rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="made when it is not there")
+    commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
+    commands.add_parser("check", help="compare the ledger's totals with its claims")
+    rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
+    rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Async tests run as asyncio tasks under the Twisted reactor, as the daemons do, and may leave nothing behind."""
+"""Runs async tests as asyncio tasks under the Twisted reactor; a test that leaves a task running fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest_plugins = ["tests.database"]
 TEST_DEADLINE_S = 120.0
 LAB = Path(__file__).parent / "lab"
 
-# How long an example takes says what else the machine does. The rest stays as it is here, or in CI.
+# No deadline: the duration of an example depends on the load of the machine.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
@@ -36,15 +36,15 @@ def _in_task(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "deadline(seconds): this async test may take longer than others")
+    config.addinivalue_line("markers", "deadline(seconds): deadline of this async test")
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+@pytest.hookimpl(tryfirst=True)  # before `-m` reads the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        asks_it = "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents
-        if asks_it and item.get_closest_marker("same_sql") is None:
-            item.add_marker(pytest.mark.database)  # the lab's tests that use SQL of their own say so themselves
+        needs_database = "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents
+        if needs_database and item.get_closest_marker("same_sql") is None:
+            item.add_marker(pytest.mark.database)  # tests in the lab that use SQL carry the marker themselves
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
             longer = item.get_closest_marker("deadline")
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_task_left() -> Iterator[None]:
-    """Fails the test that leaves a task running: nothing in the daemons may outlive its owner."""
+    """Fails a test that leaves a task running."""
     yield
 
     async def leftovers() -> list[str]:

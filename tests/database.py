@@ -1,7 +1,7 @@
-"""PostgreSQL for tests: always a real one, one server per test process, a database of its own for each test.
+"""PostgreSQL for tests: one real server per test process, a fresh database for each test.
 
-The server comes from the wheel, in a temporary folder (in memory if there is room), without fsync.
-`INNKEEPER_TEST_DATABASE` names another server instead (a DSN whose user may create databases), such as Debian's own.
+The server is the one of the Python wheel. Its data is in a temporary folder, in memory if possible, without fsync.
+`INNKEEPER_TEST_DATABASE` selects another server: a DSN whose user may create databases.
 """
 
 from __future__ import annotations
@@ -23,42 +23,44 @@ from regiond.db.migrate import migrate
 from regiond.db.pool import Database, connect
 from tests.waiting import settle
 
-ROOM_BYTES = 2 * 1024**3
+REQUIRED_BYTES = 2 * 1024**3
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The DSN of a server, to make databases on. Stopped at the end, even when the test process is killed."""
+    """The DSN of the server, which stops with the test process, even if that is killed."""
     named = os.environ.get("INNKEEPER_TEST_DATABASE")
     if named:
         yield named
         return
-    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         with subprocess.Popen(
             [sys.executable, postgres.__file__, "guard", str(folder)],
             stdin=subprocess.PIPE,
             start_new_session=True,
-        ) as guardian:
+        ) as guard:
             yield postgres.start(folder, settings=postgres.FAST)
-            assert guardian.stdin is not None
-            guardian.stdin.close()  # it stops the server and removes the folder
-            guardian.wait(60)
+            assert guard.stdin is not None
+            guard.stdin.close()  # the guard then stops the server and removes the folder
+            guard.wait(60)
 
 
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
-    """An empty folder for a server of the test's own, stopped after it. Not below `tmp_path`, where, as root, another
-    user may not go: each start of pytest closes that folder again."""
-    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", ignore_cleanup_errors=True) as made:
-        folder = Path(made) / "server"
+    """An empty folder for a separate server, which is stopped after the test.
+
+    Not below `tmp_path`: pytest makes that private to root, and the server runs as another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name) / "server"
         yield folder
         postgres.stop(folder)
 
 
 @pytest.fixture(scope="session")
 def template(postgres_server: str) -> Iterator[str]:
-    """The name of a database with every migration applied, to copy from."""
+    """The name of a migrated database that tests copy."""
     name = f"innkeeper_template_{uuid4().hex[:12]}"
     settle(_execute(postgres_server, f'create database "{name}"'))
     settle(migrate(named(postgres_server, name)))
@@ -68,7 +70,7 @@ def template(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres_server: str, template: str) -> Iterator[str]:
-    """The DSN of a fresh database with every migration applied; dropped after the test."""
+    """The DSN of a fresh, migrated database; dropped after the test."""
     name = f"innkeeper_test_{uuid4().hex[:12]}"
     settle(_execute(postgres_server, f'create database "{name}" template "{template}" strategy file_copy'))
     yield named(postgres_server, name)
@@ -77,7 +79,7 @@ def database_url(postgres_server: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def empty_database_url(postgres_server: str) -> Iterator[str]:
-    """The DSN of a fresh database with nothing in it."""
+    """The DSN of a fresh, empty database; dropped after the test."""
     name = f"innkeeper_empty_{uuid4().hex[:12]}"
     settle(_execute(postgres_server, f'create database "{name}"'))
     yield named(postgres_server, name)
@@ -93,16 +95,17 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 def memory_folder() -> str | None:
-    """A folder in memory with room for a test run: a database is copied there in 10 ms, on a slow disk in 300."""
-    memory = Path("/dev/shm")  # noqa: S108 - made private by tempfile
-    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES:
+    """Returns a folder in memory if it has space: copying a database takes 10 ms there, on a slow disk 300 ms."""
+    memory = Path("/dev/shm")  # noqa: S108 - tempfile creates private folders
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > REQUIRED_BYTES:
         return str(memory)
     return None
 
 
 def named(dsn: str, database: str) -> str:
-    """`dsn` with another database of the same server."""
-    return urlunsplit(urlsplit(dsn)._replace(path=f"/{database}"))
+    """Returns `dsn` with another database of the same server."""
+    parts = urlsplit(dsn)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, parts.fragment))
 
 
 async def _execute(dsn: str, statement: str) -> None:

@@ -1,4 +1,4 @@
-"""Networks of small fleets at random: what hosts offer to cards, and what cards ask for."""
+"""Random networks of small fleets: host interfaces and NIC requirements."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from random import Random
 from attrs import frozen
 
 from common.values import NicKind
-from regiond.placement.model import Condition, InterfaceOffer, NicWish, SubnetOffer
+from regiond.placement.model import CandidateInterface, CandidateSubnet, Condition, NicRequirement
 
 
 @frozen
 class KnownVlan:
-    """A VLAN of the fabric with the id 0, and its one subnet, if it has one."""
+    """A VLAN of fabric 0, with its subnet if it has one."""
 
     id: int
     vid: int
     name: str
     space_id: int | None = None
     space_name: str | None = None
-    subnet: SubnetOffer | None = None
+    subnet: CandidateSubnet | None = None
 
 
 SPACES = {1: "dmz", 2: "inside"}
 VLANS = (
     KnownVlan(5001, 0, "untagged"),
-    KnownVlan(6001, 101, "front", 1, "dmz", SubnetOffer(id=1, name="front", cidr="10.1.0.0/24")),
-    KnownVlan(6002, 102, "back", 2, "inside", SubnetOffer(id=2, name="back", cidr="10.2.0.0/24")),
+    KnownVlan(6001, 101, "front", 1, "dmz", CandidateSubnet(id=1, name="front", cidr="10.1.0.0/24")),
+    KnownVlan(6002, 102, "back", 2, "inside", CandidateSubnet(id=2, name="back", cidr="10.2.0.0/24")),
     KnownVlan(6003, 103, "other", 1, "dmz"),
 )
 _SHAPES = (
@@ -39,26 +39,26 @@ _SHAPES = (
 )
 
 
-def interfaces(random: Random, first_id: int) -> tuple[InterfaceOffer, ...]:
-    """Up to five; a VLAN is of the first card with functions, if there is one, and shares them."""
-    made: list[InterfaceOffer] = []
+def interfaces(random: Random, first_id: int) -> tuple[CandidateInterface, ...]:
+    """Up to five interfaces; a VLAN shares the virtual functions of the first port that has some."""
+    created: list[CandidateInterface] = []
     for number in range(random.choice((0, 2, 3, 3, 4, 5, 5))):
         kind, type_ = random.choice(_SHAPES)
-        port = next((one for one in made if one.type == "physical" and one.functions_total), None)
-        made.append(_interface(random, first_id + number, f"if{number}", kind, type_, port))
-    return tuple(made)
+        port = next((one for one in created if one.type == "physical" and one.functions_total), None)
+        created.append(_interface(random, first_id + number, f"if{number}", kind, type_, port))
+    return tuple(created)
 
 
 def _interface(
-    random: Random, id_: int, name: str, kind: NicKind, type_: str, port: InterfaceOffer | None
-) -> InterfaceOffer:
+    random: Random, id_: int, name: str, kind: NicKind, type_: str, port: CandidateInterface | None
+) -> CandidateInterface:
     vlan = random.choice((None, *VLANS))
     total = random.choice((0, 1, 2, 3)) if type_ == "physical" else 0
     free = random.randint(0, total)
     function_port = name if total else None
     if type_ == "vlan" and port is not None:
         total, free, function_port = port.functions_total, port.functions_free, port.name
-    return InterfaceOffer(
+    return CandidateInterface(
         id=id_,
         name=name,
         kind=kind,
@@ -82,10 +82,10 @@ def _interface(
     )
 
 
-def nics(random: Random) -> tuple[NicWish, ...]:
-    """Mostly none, which is the default card; else up to three, most of them with one or two conditions."""
-    cards = random.choice((0, 0, 0, 1, 1, 2, 3))
-    return tuple(NicWish(label=f"n{number}", conditions=_conditions(random)) for number in range(cards))
+def nics(random: Random) -> tuple[NicRequirement, ...]:
+    """Mostly none (the default NIC), otherwise up to three, mostly with one or two conditions."""
+    nics = random.choice((0, 0, 0, 1, 1, 2, 3))
+    return tuple(NicRequirement(label=f"n{number}", conditions=_conditions(random)) for number in range(nics))
 
 
 def _conditions(random: Random) -> tuple[Condition, ...]:

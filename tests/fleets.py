@@ -1,4 +1,4 @@
-"""Small fleets and wishes at random, full of close calls: what fits by one unit, and what lacks one."""
+"""Random small fleets and requirements with many edge cases: one unit too few or just enough."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import Any
 from attrs import evolve
 
 from common.units import BYTES_PER_GB
-from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, NodeOffer, PagesOffer, PinWish, PoolOffer, Wish
-from regiond.placement.storage_text import DiskWish
+from regiond.placement.model import (
+    ANY_HOST,
+    Candidate,
+    CandidateHugePages,
+    CandidateNode,
+    CandidateStoragePool,
+    DiskRequirement,
+    HostFilter,
+    PinRequirement,
+    Requirements,
+)
 from tests.fleet_networks import interfaces, nics
 
 ZONES = ("default", "east", "north")
@@ -20,20 +29,21 @@ ARCHITECTURES = ("amd64", "arm64")
 STORAGE_POOLS = ("bulk", "fast", "local")
 RATIOS = (0.0, 0.29, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 2.5)
 TENTH_GB = BYTES_PER_GB // 10
-PAGE_SIZES_KIB = (512 * 1024, 768 * 1024, 1024 * 1024)  # few pages of a machine, so that all ways can be tried
+# A machine needs few pages of these sizes, so the oracle can try every assignment.
+PAGE_SIZES_KIB = (512 * 1024, 768 * 1024, 1024 * 1024)
 
 
-def fleet(random: Random, *, hosts: int) -> list[HostOffer]:
-    """Hosts with the ids 1, 2, …; storage pools have ids of their own throughout, by host and then by pool."""
+def fleet(random: Random, *, hosts: int) -> list[Candidate]:
+    """Hosts with the ids 1, 2, …; storage pool ids are unique across hosts."""
     return [_host(random, number) for number in range(1, hosts + 1)]
 
 
-def wish(random: Random, *, hosts: int) -> Wish:
-    """For a fleet of so many hosts."""
+def requirements(random: Random, *, hosts: int) -> Requirements:
+    """Random requirements for a fleet of `hosts` hosts."""
     disks = tuple(_disk(random, is_root=number == 0) for number in range(random.choice((1, 1, 2, 3))))
     pins = _pins(random)
     huge_pages = random.randint(0, 3) == 0
-    return Wish(
+    return Requirements(
         cores=random.choice((1, 2, 3, 6)) if pins is None else pins.count or len(pins.core_ids),
         memory_mib=1024 * random.choice((1, 2, 3, 6)),
         disks=disks,
@@ -48,11 +58,11 @@ def wish(random: Random, *, hosts: int) -> Wish:
     )
 
 
-def _pins(random: Random) -> PinWish | None:
+def _pins(random: Random) -> PinRequirement | None:
     kind = random.randint(0, 5)
     if kind == 0:
-        return PinWish(core_ids=tuple(random.sample(range(random.choice((4, 10, 17))), random.randint(1, 3))))
-    return PinWish(count=random.choice((1, 2, 3, 4, 6))) if kind == 1 else None
+        return PinRequirement(core_ids=tuple(random.sample(range(random.choice((4, 10, 17))), random.randint(1, 3))))
+    return PinRequirement(count=random.choice((1, 2, 3, 4, 6))) if kind == 1 else None
 
 
 def _filter(random: Random, hosts: int) -> HostFilter:
@@ -79,13 +89,13 @@ def _some(random: Random, names: tuple[str, ...]) -> tuple[str, ...]:
     return (first,) if random.randint(0, 2) else tuple(dict.fromkeys((first, random.choice(names))))
 
 
-def _disk(random: Random, *, is_root: bool) -> DiskWish:
+def _disk(random: Random, *, is_root: bool) -> DiskRequirement:
     least = 0 if is_root else 1
     tags = _some(random, STORAGE_POOLS) if random.randint(0, 2) == 0 else ()
-    return DiskWish(label="", size_bytes=TENTH_GB * random.randint(least, random.choice((20, 100))), tags=tags)
+    return DiskRequirement(label="", size_bytes=TENTH_GB * random.randint(least, random.choice((20, 100))), tags=tags)
 
 
-def _host(random: Random, number: int) -> HostOffer:
+def _host(random: Random, number: int) -> Candidate:
     known = random.randint(0, 14) > 0
     cores, memory_mib = random.randint(random.choice((1, 6)), 16), 1024 * random.randint(random.choice((1, 8)), 16)
     reserved = random.randint(0, 3) == 0
@@ -94,7 +104,7 @@ def _host(random: Random, number: int) -> HostOffer:
         if known
         else ()
     )
-    return HostOffer(
+    return Candidate(
         id=number,
         name=f"host-{number}",
         state="removing" if random.randint(0, 14) == 0 else "ready" if known else "pending",
@@ -124,19 +134,19 @@ def _host(random: Random, number: int) -> HostOffer:
     )
 
 
-def _nodes(random: Random, cores: int) -> tuple[NodeOffer, ...]:
-    """All cores of the host, on one node or two; threads of a core are beside each other or on the two halves."""
+def _nodes(random: Random, cores: int) -> tuple[CandidateNode, ...]:
+    """All cores of the host on one or two nodes; threads of a core are adjacent or on the two halves."""
     threads = random.choice((1, 2, 2, 4))
     split = random.choice((cores, cores // 2))
     parts = [ids for ids in (range(split), range(split, cores)) if ids]
     return tuple(_node(random, node_id, list(ids), threads) for node_id, ids in enumerate(parts))
 
 
-def _node(random: Random, node_id: int, ids: list[int], threads: int) -> NodeOffer:
+def _node(random: Random, node_id: int, ids: list[int], threads: int) -> CandidateNode:
     taken = random.choice((0, 0, 1, 3))
     groups = [ids[start :: -(-len(ids) // threads)] for start in range(-(-len(ids) // threads))]
     sizes = random.sample(PAGE_SIZES_KIB, random.choice((0, 1, 1, 2, 3)))
-    return NodeOffer(
+    return CandidateNode(
         node_id=node_id,
         core_ids=tuple(ids),
         free_core_ids=tuple(core_id for core_id in ids if random.randint(0, 3) >= taken),
@@ -145,17 +155,17 @@ def _node(random: Random, node_id: int, ids: list[int], threads: int) -> NodeOff
     )
 
 
-def _pages(random: Random, size_kib: int) -> PagesOffer:
+def _pages(random: Random, size_kib: int) -> CandidateHugePages:
     total = random.randint(0, 8)
-    return PagesOffer(size_kib=size_kib, total=total, free=random.randint(0, total))
+    return CandidateHugePages(size_kib=size_kib, total=total, free=random.randint(0, total))
 
 
-def _pool(random: Random, id_: int) -> PoolOffer:
+def _pool(random: Random, id_: int) -> CandidateStoragePool:
     total_bytes = TENTH_GB * random.randint(1, 300)
-    return PoolOffer(
+    return CandidateStoragePool(
         id=id_,
         pool_key=f"key-{id_}",
         name=random.choice(STORAGE_POOLS),
         total_bytes=total_bytes,
-        room_bytes=max(0, total_bytes - TENTH_GB * random.randint(0, random.choice((5, 100)))),
+        free_bytes=max(0, total_bytes - TENTH_GB * random.randint(0, random.choice((5, 100)))),
     )

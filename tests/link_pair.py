@@ -1,4 +1,4 @@
-"""Two ends of a link joined in memory: everything of a real one but TLS and sockets."""
+"""Two connected links in memory: everything of a real connection except TLS and sockets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from common.errors import LinkLost
 from common.rpc.connection import Link, Peer, Role, Side
 
 
-class _Wire:
-    """Carries one end's frames to the other, a turn of the event loop later."""
+class _Carrier:
+    """Delivers the frames of one end to the other in the next turn of the event loop."""
 
     def __init__(self) -> None:
         self.other: Link | None = None
@@ -26,6 +26,13 @@ class _Wire:
             self._lost = True
             asyncio.get_running_loop().call_soon(self._end)
 
+    def abort(self) -> None:
+        self.lose()
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        return 0, 0
+
     def _deliver(self, frame: bytes) -> None:
         assert self.other is not None
         self.other.frame_arrived(frame)
@@ -33,18 +40,18 @@ class _Wire:
     def _end(self) -> None:
         for link in (self.own, self.other):
             assert link is not None
-            link.carrier_lost(LinkLost("the wire was cut"))
+            link.carrier_lost(LinkLost("the connection was lost"))
 
 
 async def link_pair(*, rack: Side, region: Side) -> tuple[Link, Link]:
     """The rack's end and the region's end, both open."""
-    wires = _Wire(), _Wire()
+    carriers = _Carrier(), _Carrier()
     ends = (
-        Link(side=rack, peer=Peer(role=Role.REGION, name=region.name), carrier=wires[0]),
-        Link(side=region, peer=Peer(role=Role.RACK, name=rack.name), carrier=wires[1]),
+        Link(side=rack, peer=Peer(role=Role.REGION, name=region.name), carrier=carriers[0]),
+        Link(side=region, peer=Peer(role=Role.RACK, name=rack.name), carrier=carriers[1]),
     )
-    for wire, own, other in ((wires[0], ends[0], ends[1]), (wires[1], ends[1], ends[0])):
-        wire.own, wire.other = own, other
+    for carrier, own, other in ((carriers[0], ends[0], ends[1]), (carriers[1], ends[1], ends[0])):
+        carrier.own, carrier.other = own, other
     for end in ends:
         end.start()
     await asyncio.gather(*(end.opened for end in ends))

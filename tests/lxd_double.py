@@ -1,6 +1,6 @@
-"""LXD servers that are not there: trust lists, tokens and projects as LXD keeps them, over the simulated driver.
+"""A double of LXD servers: trust store, tokens and projects, on top of the simulated driver.
 
-It keeps the part of the contract that trust is about; tests/lab/test_lxd_hosts.py runs the same against real LXD.
+It implements the contract's trust methods; tests/lab/test_lxd_hosts.py runs the same scenarios on real LXD.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from attrs import define, evolve, field
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
+from common.guest_spec import GuestSpec
 from common.lxd_address import parse
 from common.values import (
     DriverType,
     Guest,
     GuestChange,
     GuestRef,
-    GuestSpec,
     HostAccess,
-    Mark,
+    OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
     Project,
 )
 from rackd.drivers.contract import Driver
-from rackd.drivers.simulated.driver import SimulatedHosts
+from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.settings import RackSettings
 
 
 @define(kw_only=True)
 class FakeLxd:
-    """One server. `trusted` maps fingerprints to the names under which they are listed."""
+    """One server. `trusted` maps the fingerprints of certificates to their names."""
 
     name: str
     certificate_pem: str = field(init=False)
@@ -45,8 +47,8 @@ class FakeLxd:
     secrets: set[str] = field(factory=set)  # tokens and passwords that work once
     projects: dict[str, str] = field(factory=lambda: {"default": "Default LXD project"})
     seen_secrets: list[str] = field(factory=list)
-    used: list[str] = field(factory=list)  # fingerprints of ours, by call
-    lost: list[str] = field(factory=list)  # calls that fail once: `trust` before, `trust!` after it was done
+    used: list[str] = field(factory=list)  # the fingerprint used by each call
+    lost: list[str] = field(factory=list)  # calls that fail once: `trust` before it takes effect, `trust!` after
 
     def __attrs_post_init__(self) -> None:
         self.certificate_pem = make_authority(self.name, utc_now())[1]
@@ -78,26 +80,36 @@ class FakeLxd:
 
 
 class FakeLxds:
-    """Opens the servers it was given, by the host of the address."""
+    """Opens these servers by the host name in the address."""
 
     def __init__(self, folder: Path, *servers: FakeLxd) -> None:
-        self._simulated = SimulatedHosts(folder)
+        self._simulated = SimulatedDriverFactory(folder)
         self.servers = {server.name: server for server in servers}
-        self.moved: dict[str, str] = {}  # further names of a server
+        self.aliases: dict[str, str] = {}  # additional names of a server
+
+    def add(self, *servers: FakeLxd) -> FakeLxds:
+        self.servers |= {server.name: server for server in servers}
+        return self
 
     def identify(self, access: HostAccess) -> PeerIdentity:
         server = self.server(access)
         return PeerIdentity(kind="TLS certificate", fingerprint=server.fingerprint, material=server.certificate_pem)
 
     def open(self, access: HostAccess) -> Driver:
-        server = self.server(access)
-        address = f"simulated:{server.name}?cores=8&memory_mib=16384"
-        inner = self._simulated.open(evolve(access, driver=DriverType.SIMULATED, address=address))
-        return FakeLxdDriver(server, access, inner)
+        return FakeLxdDriver(self.server(access), access, self.simulated(access))
+
+    def simulated(self, access: HostAccess) -> Driver:
+        """The simulated host that holds the server's guests."""
+        address = f"simulated:{self.server(access).name}?cores=8&memory_mib=16384"
+        return self._simulated.open(evolve(access, driver=DriverType.SIMULATED, address=address))
+
+    def drivers(self, _: RackSettings) -> DriverRegistry:
+        """The drivers of a rack that reaches only these servers."""
+        return DriverRegistry({DriverType.LXD: self}, absent={})
 
     def server(self, access: HostAccess) -> FakeLxd:
         name = parse(access.address).host
-        return self.servers[self.moved.get(name, name)]
+        return self.servers[self.aliases.get(name, name)]
 
 
 class FakeLxdDriver:
@@ -108,51 +120,43 @@ class FakeLxdDriver:
 
     def reach(self) -> str:
         self._server.lose("reach")
-        self._enter()
-        return self._inner.reach()
+        return self._trusted_host().reach()
 
     def discover(self) -> Discovery:
-        self._enter()
+        self._check_trust()
         if self._access.project not in self._server.projects:
             raise NotFound(f"LXD: Project not found: {self._access.project}.")
         return self._inner.discover()
 
     def compose(self, spec: GuestSpec) -> Guest:
-        self._enter()
-        return self._inner.compose(spec)
+        return self._trusted_host().compose(spec)
 
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
     ) -> None:
-        self._enter()
-        self._inner.decompose(guest, volumes, mac_addresses)
+        self._trusted_host().decompose(guest, volumes, mac_addresses)
 
-    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
-        self._enter()
-        self._inner.remove_volumes(mark, volumes)
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+        self._trusted_host().remove_volumes(marker, volumes)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        self._enter()
-        return self._inner.power(guest, action, grace_s=grace_s)
+        return self._trusted_host().power(guest, action, grace_s=grace_s)
 
     def find(self, guest: GuestRef) -> Guest | None:
-        self._enter()
-        return self._inner.find(guest)
+        return self._trusted_host().find(guest)
 
-    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
-        self._enter()
-        return self._inner.adopt(guest_id, name, mark)
+    def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
+        return self._trusted_host().adopt(guest_id, name, marker)
 
-    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
-        self._enter()
-        self._inner.disown(guest_id, name, mark, exactly=exactly)
+    def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
+        self._trusted_host().disown(guest_id, name, marker, exactly=exactly)
 
     def projects(self) -> tuple[Project, ...]:
-        self._enter()
+        self._check_trust()
         return tuple(Project(name=name, description=text) for name, text in self._server.projects.items())
 
     def make_project(self, description: str) -> None:
-        self._enter()
+        self._check_trust()
         self._server.projects.setdefault(self._access.project, description)
 
     def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
@@ -173,13 +177,12 @@ class FakeLxdDriver:
 
     def untrust(self, fingerprint: str) -> None:
         self._server.lose("untrust")
-        self._enter()
+        self._check_trust()
         self._server.trusted.pop(fingerprint, None)
         self._server.lose("untrust!")
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
-        self._enter()
-        return self._inner.watch(notify)
+        return self._trusted_host().watch(notify)
 
     def close(self) -> None:
         self._inner.close()
@@ -192,9 +195,15 @@ class FakeLxdDriver:
         if self._access.pinned != self._server.certificate_pem:
             raise PeerChanged(f"{self._access.address} presents the certificate {self._server.fingerprint}.")
 
-    def _enter(self) -> None:
+    def _trusted_host(self) -> Driver:
+        """Checks peer and trust, and returns the simulated host."""
+        self._check_trust()
+        return self._inner
+
+    def _check_trust(self) -> None:
         self._check_peer()
         if self._own() not in self._server.trusted:
             address = self._access.address
-            raise NotTrusted(f"LXD at {address} does not trust our certificate. On that server: lxc config trust add.")
+            reason = f"LXD at {address} does not trust Innkeeper's certificate."
+            raise NotTrusted(f"{reason} On that server, get a token with: lxc config trust add", reason=reason)
         self._server.used.append(self._own())

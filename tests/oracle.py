@@ -1,4 +1,4 @@
-"""What a host can give, found by trying every way there is: knows nothing of the code that it judges."""
+"""A brute-force oracle for placement: tries every assignment, independently of the code under test."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from attrs import frozen
 
 from common.values import NicKind
 from regiond.placement.model import (
+    DEFAULT_ROOT_BYTES,
+    Candidate,
+    CandidateInterface,
+    CandidateNode,
+    CandidateStoragePool,
     Condition,
+    DiskRequirement,
     HostFilter,
-    HostOffer,
-    InterfaceOffer,
-    NicWish,
-    NodeOffer,
-    PoolOffer,
-    Wish,
+    NicRequirement,
+    Requirements,
 )
-from regiond.placement.place import DEFAULT_ROOT_BYTES
-from regiond.placement.storage_text import DiskWish
 
 
 def claimable(total: int | None, ratio: float) -> int:
     return floor((total or 0) * Fraction(str(ratio)))
 
 
-def may(wanted: HostFilter, host: HostOffer) -> bool:
+def passes_filter(wanted: HostFilter, host: Candidate) -> bool:
     return all(
         (
             not wanted.host_ids or host.id in wanted.host_ids,
@@ -47,47 +47,55 @@ def may(wanted: HostFilter, host: HostOffer) -> bool:
     )
 
 
-def size(disk: DiskWish) -> int:
+def size(disk: DiskRequirement) -> int:
     return disk.size_bytes or DEFAULT_ROOT_BYTES
 
 
-def candidates(disk: DiskWish, host: HostOffer) -> list[PoolOffer]:
-    """Where the rules let the disk be, in their order: vm-hosts.md, storage constraints."""
+def candidates(disk: DiskRequirement, host: Candidate) -> list[CandidateStoragePool]:
+    """The pools that the disk may use, in their order: vm-hosts.md, storage constraints."""
     named = [pool for pool in host.storage_pools if pool.name in disk.tags]
     default = [pool for pool in host.storage_pools if pool.id == host.default_storage_pool_id]
     return named or default or list(host.storage_pools)
 
 
-def left(host: HostOffer, pool: PoolOffer, disks: tuple[DiskWish, ...], taken: tuple[PoolOffer, ...]) -> int:
-    return pool.room_bytes - sum(size(disk) for disk, one in zip(disks, taken, strict=False) if one.id == pool.id)
+def left_bytes(
+    host: Candidate,
+    pool: CandidateStoragePool,
+    disks: tuple[DiskRequirement, ...],
+    pools_of_disks: tuple[CandidateStoragePool, ...],
+) -> int:
+    return pool.free_bytes - sum(
+        size(disk) for disk, one in zip(disks, pools_of_disks, strict=False) if one.id == pool.id
+    )
 
 
-def by_the_rules(host: HostOffer, disks: tuple[DiskWish, ...], tried: tuple[PoolOffer, ...]) -> bool:
-    """Whether each disk of `tried` is in the first of its pools that has room, after the disks before it."""
-    for number, (disk, pool) in enumerate(zip(disks, tried, strict=True)):
-        roomy = [one for one in candidates(disk, host) if left(host, one, disks, tried[:number]) >= size(disk)]
-        if not roomy or roomy[0].id != pool.id:
+def follows_the_rules(
+    host: Candidate, disks: tuple[DiskRequirement, ...], pools_of_disks: tuple[CandidateStoragePool, ...]
+) -> bool:
+    """Whether each disk is in the first of its allowed pools with enough space, given the disks before it."""
+    for number, (disk, pool) in enumerate(zip(disks, pools_of_disks, strict=True)):
+        large_enough = [
+            one for one in candidates(disk, host) if left_bytes(host, one, disks, pools_of_disks[:number]) >= size(disk)
+        ]
+        if not large_enough or large_enough[0].id != pool.id:
             return False
     return True
 
 
-def storage(host: HostOffer, disks: tuple[DiskWish, ...]) -> tuple[PoolOffer, ...] | None:
-    """Of all ways to spread the disks over the pools, the one that the rules allow."""
-    every = product(host.storage_pools, repeat=len(disks))
-    return next((tried for tried in every if by_the_rules(host, disks, tried)), None)
-
-
-# Cores and pages ----------------------------------------------------------------------------------------------------
+def storage(host: Candidate, disks: tuple[DiskRequirement, ...]) -> tuple[CandidateStoragePool, ...] | None:
+    """The only distribution of the disks over the pools that follows the rules."""
+    assignments = product(host.storage_pools, repeat=len(disks))
+    return next((chosen for chosen in assignments if follows_the_rules(host, disks, chosen)), None)
 
 
 @frozen
 class NumaWay:
-    """Cores, and pages by node and size."""
+    """An assignment: cores, and pages by node and size."""
 
     cores: tuple[int, ...]
     pages: Mapping[tuple[int, int], int]
 
-    def nodes(self, host: HostOffer) -> set[int]:
+    def nodes(self, host: Candidate) -> set[int]:
         return {node.node_id for node in host.nodes if {*self.cores} & {*node.core_ids}}
 
     @property
@@ -95,8 +103,8 @@ class NumaWay:
         return next((size for _, size in self.pages), None)
 
 
-def numa_ways(wanted: Wish, host: HostOffer) -> Iterator[NumaWay]:
-    """Every way to give the cores and pages that are asked for."""
+def numa_ways(wanted: Requirements, host: Candidate) -> Iterator[NumaWay]:
+    """Yields every assignment of the required cores and pages."""
     for cores in core_ways(wanted, host):
         for pages in page_ways(wanted, host):
             way = NumaWay(cores, pages)
@@ -108,7 +116,7 @@ def numa_ways(wanted: Wish, host: HostOffer) -> Iterator[NumaWay]:
             yield way
 
 
-def core_ways(wanted: Wish, host: HostOffer) -> Iterator[tuple[int, ...]]:
+def core_ways(wanted: Requirements, host: Candidate) -> Iterator[tuple[int, ...]]:
     if wanted.pins is None:
         yield ()
     elif wanted.pins.count is None:
@@ -120,7 +128,7 @@ def core_ways(wanted: Wish, host: HostOffer) -> Iterator[tuple[int, ...]]:
             yield from combinations(node.free_core_ids, wanted.pins.count)
 
 
-def page_ways(wanted: Wish, host: HostOffer) -> Iterator[Mapping[tuple[int, int], int]]:
+def page_ways(wanted: Requirements, host: Candidate) -> Iterator[Mapping[tuple[int, int], int]]:
     if not wanted.huge_pages:
         yield {}
         return
@@ -134,33 +142,30 @@ def page_ways(wanted: Wish, host: HostOffer) -> Iterator[Mapping[tuple[int, int]
                 yield {(node, size): count for (node, _), count in zip(free, counts, strict=True) if count}
 
 
-def free_pages(node: NodeOffer, size_kib: int) -> int:
+def free_pages(node: CandidateNode, size_kib: int) -> int:
     return sum(pages.free for pages in node.pages if pages.size_kib == size_kib)
 
 
-def physical_cores(node: NodeOffer, cores: Sequence[int]) -> int:
-    """How many of them are touched."""
+def physical_cores(node: CandidateNode, cores: Sequence[int]) -> int:
+    """The number of physical cores to which these threads belong."""
     return len({next((group for group in node.siblings if core in group), (core,)) for core in cores})
 
 
-# Interfaces ---------------------------------------------------------------------------------------------------------
-
-
-def usable(host: HostOffer) -> list[InterfaceOffer]:
+def usable(host: Candidate) -> list[CandidateInterface]:
     return [one for one in host.interfaces if one.active and one.attachable]
 
 
-def has_functions(one: InterfaceOffer) -> bool:
+def has_functions(one: CandidateInterface) -> bool:
     return one.kind is NicKind.MACVLAN and one.functions_total > 0
 
 
-def meets(nic: NicWish, one: InterfaceOffer) -> bool:
-    return all(any(is_so(condition, value, one) for value in condition.values) != condition.negated
+def meets(nic: NicRequirement, one: CandidateInterface) -> bool:
+    return all(any(holds(condition, value, one) for value in condition.values) != condition.negated
                for condition in nic.conditions)  # fmt: skip
 
 
-def is_so(condition: Condition, value: str, one: InterfaceOffer) -> bool:
-    """Of the keys and values that the fleets' wishes have."""
+def holds(condition: Condition, value: str, one: CandidateInterface) -> bool:
+    """Supports the keys and values that random requirements use."""
     match condition.key:
         case "space":
             return one.vlan_id is not None and (one.space_name or "undefined") == value
@@ -177,9 +182,9 @@ def is_so(condition: Condition, value: str, one: InterfaceOffer) -> bool:
     raise ValueError(condition.key)
 
 
-def may_attach(nic: NicWish, host: HostOffer) -> list[InterfaceOffer]:
-    """Bridge before bond before other, functions before none, the newest: only where the best one has functions may
-    it be another, which then has functions too."""
+def may_attach(nic: NicRequirement, host: Candidate) -> list[CandidateInterface]:
+    """The best interface (bridge, bond, other; with virtual functions before without; newest). If it has virtual
+    functions, every matching interface that has some."""
     met = [one for one in usable(host) if meets(nic, one)]
     order = {"bridge": 0, "bond": 1}
     met.sort(key=lambda one: (order.get(one.type, 2), order.get(one.type, 2) == 2 and not has_functions(one), -one.id))
@@ -188,38 +193,35 @@ def may_attach(nic: NicWish, host: HostOffer) -> list[InterfaceOffer]:
     return [one for one in met if has_functions(one)]
 
 
-def nic_ways(wanted: Wish, host: HostOffer) -> Iterator[tuple[InterfaceOffer, ...]]:
-    """Every way to attach the cards without using up more functions than are free."""
+def nic_ways(wanted: Requirements, host: Candidate) -> Iterator[tuple[CandidateInterface, ...]]:
+    """Yields every attachment of the NICs that needs no more virtual functions than are free."""
     for chosen in product(*(may_attach(nic, host) for nic in wanted.nics)):
         ports = [one for one in chosen if has_functions(one)]
         if all(sum(other.function_port == one.function_port for other in ports) <= one.functions_free for one in ports):
             yield chosen
 
 
-def has_default(host: HostOffer) -> bool:
-    """Something to attach the one card to that nobody asked for."""
+def has_default(host: Candidate) -> bool:
+    """Whether the host has an interface for the default NIC."""
     return host.driver == "virsh" or any(not has_functions(one) or one.functions_free for one in usable(host))
 
 
-def can_attach(wanted: Wish, host: HostOffer) -> bool:
+def can_attach(wanted: Requirements, host: Candidate) -> bool:
     return any(True for _ in nic_ways(wanted, host)) if wanted.nics else has_default(host)
 
 
-# All of it ----------------------------------------------------------------------------------------------------------
-
-
-def takes(wanted: Wish, host: HostOffer) -> bool:
+def fits(wanted: Requirements, host: Candidate) -> bool:
     return all(
         (
-            may(wanted.hosts, host),
+            passes_filter(wanted.hosts, host),
             host.state != "removing",
             host.cores is not None,
             host.reachable,
             wanted.architecture in (None, host.architecture),
             wanted.cpu_speed_mhz is None or host.cpu_speed_mhz is None or wanted.cpu_speed_mhz <= host.cpu_speed_mhz,
-            computes(wanted.cores, cores_of(host), host.cpu_over_commit_ratio, host.cores_claimed),
+            fits_amount(wanted.cores, cores_of(host), host.cpu_over_commit_ratio, host.cores_claimed),
             wanted.huge_pages
-            or computes(wanted.memory_mib, memory_of(host), host.memory_over_commit_ratio, host.memory_mib_claimed),
+            or fits_amount(wanted.memory_mib, memory_of(host), host.memory_over_commit_ratio, host.memory_mib_claimed),
             any(True for _ in numa_ways(wanted, host)),
             storage(host, wanted.disks) is not None,
             can_attach(wanted, host),
@@ -227,13 +229,13 @@ def takes(wanted: Wish, host: HostOffer) -> bool:
     )
 
 
-def computes(asked: int, there: int, ratio: float, claimed: int) -> bool:
-    return asked <= there and claimed + asked <= claimable(there, ratio)
+def fits_amount(required: int, total: int, ratio: float, claimed: int) -> bool:
+    return required <= total and claimed + required <= claimable(total, ratio)
 
 
-def cores_of(host: HostOffer) -> int:
+def cores_of(host: Candidate) -> int:
     return max(0, (host.cores or 0) - host.reserved_cores)
 
 
-def memory_of(host: HostOffer) -> int:
+def memory_of(host: Candidate) -> int:
     return max(0, (host.memory_mib or 0) - host.huge_memory_mib - host.reserved_memory_mib)

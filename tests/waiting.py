@@ -1,4 +1,4 @@
-"""How tests wait: for conditions, never for time to pass."""
+"""Waits for conditions, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ T = TypeVar("T")
 
 
 def settle(work: Coroutine[Any, Any, T]) -> T:
-    """For fixtures, which are ordinary functions: run `work` under the reactor and return its result."""
+    """Runs `work` under the reactor and returns its result, for fixtures, which are plain functions."""
     result: T = pytest_twisted.blockon(Deferred.fromFuture(asyncio.ensure_future(work)))
     return result
 
 
 async def eventually(check: Callable[[], Any], *, deadline_s: float = 60.0, every_s: float = 0.02) -> Any:
-    """The first truthy answer of `check`, which may be async; fails with the last answer when `deadline_s` is over."""
-    answer: Any = "none yet"
+    """Returns the first truthy result of `check`, which may be async. Fails with the last result at the deadline."""
+    result: Any = "none"
     try:
         async with asyncio.timeout(deadline_s):
             while True:
-                found = check()
-                answer = await found if inspect_awaitable(found) else found
-                if answer:
-                    return answer
+                value = check()
+                result = await value if inspect_awaitable(value) else value
+                if result:
+                    return result
                 await asyncio.sleep(every_s)
     except TimeoutError:
-        raise AssertionError(f"not so within {deadline_s} s; last answer: {answer!r}") from None
+        raise AssertionError(f"condition not met within {deadline_s} s; last result: {result!r}") from None
 
 
 def inspect_awaitable(value: object) -> bool:

@@ -1,1 +1,1 @@
-"""How region, rack and RPC client talk: frames, a session without I/O, connections, TLS, and the commands."""
+"""RPC between regions, racks and clients: frames, sessions, connections, TLS, commands."""

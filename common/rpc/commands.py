@@ -1,23 +1,23 @@
-"""The commands that cross a link, each with the types of its request and of its answer.
+"""The commands of a link, with the types of their requests and responses.
 
-Released commands only grow. `streams` means that the answer is a sequence of `reply` values, sent as they come.
+`streams` means that the response is a sequence of `reply` values. Released commands only grow.
 """
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from common.discovery import MarkElsewhere, Problem, UnusedVolume, VolumeRef
+from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
+from common.guest_spec import GuestSpec
 from common.values import (
     Guest,
     GuestChange,
     GuestRef,
-    GuestSpec,
     HostAccess,
     HostFacts,
-    Mark,
+    OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 @frozen
 class Command(Generic[Q, R]):
+    """A call by name, with the types of request and reply. With `streams`, the reply is a stream of items."""
+
     name: str
     request: type[Q]
     reply: type[R]
@@ -38,7 +40,7 @@ class Command(Generic[Q, R]):
 
 @frozen(kw_only=True)
 class Done:
-    """An answer that says only that it is done."""
+    """An empty response."""
 
 
 # Region to rack ------------------------------------------------------------------------------------------------------
@@ -46,36 +48,38 @@ class Done:
 
 @frozen(kw_only=True)
 class HostCall:
+    """A request that needs no more than the host."""
+
     access: HostAccess
 
 
 @frozen(kw_only=True)
 class Reached:
-    """The host answered; `hypervisor_version` is what it says of itself."""
+    """The host responded."""
 
     hypervisor_version: str
 
 
 @frozen(kw_only=True)
 class DiscoveryPart:
-    """A piece of a Discovery: the first has `facts`, the last `last=True` and `calls`; lists come in batches.
+    """A part of a Discovery: the first has `facts`, the last has `last`, `calls` and `inspected_pools`.
 
-    `volumes_told` comes with the last: of a rack that does not send it, nothing is known of unused volumes.
+    Lists arrive in batches.
     """
 
     facts: HostFacts | None = None
     guests: tuple[Guest, ...] = ()
-    elsewhere: tuple[MarkElsewhere, ...] = ()
+    on_other_members: tuple[MarkerOnOtherMember, ...] = ()
     problems: tuple[Problem, ...] = ()
     calls: int = 0
     last: bool = False
-    unused_volumes: tuple[UnusedVolume, ...] = ()
-    volumes_told: tuple[str, ...] = ()
+    orphaned_volumes: tuple[OrphanedVolume, ...] = ()
+    inspected_pools: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
 class Fence:
-    """Orders the attempts at one machine. A rack refuses an attempt older than the newest it has seen of `machine`."""
+    """A fencing token. A rack rejects an attempt that is older than the newest it has seen for the machine."""
 
     machine_id: str
     operation_id: int
@@ -84,20 +88,29 @@ class Fence:
 
 @frozen(kw_only=True)
 class ComposeCall:
+    """With `check_reach` the rack first connects to the host. If that fails, nothing was started on the host, and the
+    error has `NOTHING_BEGAN` in its details."""
+
     access: HostAccess
     spec: GuestSpec
     fence: Fence
+    check_reach: bool = False
+
+
+NOTHING_BEGAN = "nothing_began"
 
 
 @frozen(kw_only=True)
 class GuestCall:
+    """A request about one guest, identified by its marker."""
+
     access: HostAccess
     guest: GuestRef
 
 
 @frozen(kw_only=True)
 class DecomposeCall:
-    """`volumes` and `mac_addresses` are those given at compose: what was made and never attached is removed too."""
+    """`volumes` and `mac_addresses` are those of the compose, so that what was never attached is removed too."""
 
     access: HostAccess
     guest: GuestRef
@@ -108,16 +121,18 @@ class DecomposeCall:
 
 @frozen(kw_only=True)
 class RemoveVolumesCall:
-    """Remove those of `volumes` that are named after `mark` and that nothing has. No guest is touched."""
+    """Removes those of `volumes` that are named after `marker` and that no guest uses. Changes no guest."""
 
     access: HostAccess
-    mark: Mark
+    marker: OwnershipMarker
     volumes: tuple[VolumeRef, ...]
     fence: Fence
 
 
 @frozen(kw_only=True)
 class PowerCall:
+    """Changes the power state. OFF forces the guest off after `grace_s` seconds."""
+
     access: HostAccess
     guest: GuestRef
     action: PowerAction
@@ -127,24 +142,30 @@ class PowerCall:
 
 @frozen(kw_only=True)
 class FoundGuest:
+    """The guest with the requested marker; None if the host has none."""
+
     guest: Guest | None
 
 
 @frozen(kw_only=True)
 class PowerReply:
+    """The power state after the change."""
+
     power: PowerState
 
 
 @frozen(kw_only=True)
-class HostIdCall:
+class DisconnectCall:
+    """Closes the rack's connections to the host and deletes its credentials there."""
+
     host_id: int
 
 
 @frozen(kw_only=True)
 class TrustCall:
-    """Make the host trust `certificate_pem`, which is that of `access` unless another is to be added with its help.
+    """Makes the host trust `certificate_pem`: the certificate of `access`, or a new one that it adds.
 
-    `secret` is a trust token or a trust password; None asks only whether it is trusted already.
+    `secret` is a trust token or a trust password; None only checks whether the host trusts it already.
     """
 
     access: HostAccess
@@ -155,7 +176,7 @@ class TrustCall:
 
 @frozen(kw_only=True)
 class UntrustCall:
-    """Take a certificate (its SHA-256, plain hex) off the host's trust list; harmless when it is not there."""
+    """Removes a certificate (SHA-256 in hex) from the host's trust list. Idempotent."""
 
     access: HostAccess
     fingerprint: str
@@ -163,7 +184,7 @@ class UntrustCall:
 
 @frozen(kw_only=True)
 class ProjectCall:
-    """Make the project of `access` if the host has none of that name."""
+    """Creates the project of `access` unless it exists."""
 
     access: HostAccess
     description: str
@@ -171,21 +192,23 @@ class ProjectCall:
 
 @frozen(kw_only=True)
 class ProjectList:
+    """The projects of the server; empty with drivers that have none."""
+
     projects: tuple[Project, ...]
 
 
 @frozen(kw_only=True)
-class MarkCall:
-    """Put the mark on a foreign guest (`adopt`), or take ours off (`disown`): nothing else of the guest changes.
+class MarkerCall:
+    """Adds the marker to a foreign guest (`adopt`) or removes it (`disown`); changes nothing else.
 
-    `guest_id` is the hypervisor's own, as a discovery told it. With `exactly`, `disown` takes it off the guest of that
-    id and name and no other that carries it too.
+    `guest_id` is the hypervisor's, from a discovery run. With `exactly`, `disown` affects only the guest with that id
+    and name, not another one with the same marker.
     """
 
     access: HostAccess
     guest_id: str
     guest_name: str
-    mark: Mark
+    marker: OwnershipMarker
     fence: Fence
     exactly: bool = False
 
@@ -194,9 +217,9 @@ HOST_TRUST = Command("host.trust", TrustCall, Done)
 HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
 HOST_PROJECTS = Command("host.projects", HostCall, ProjectList)
 HOST_MAKE_PROJECT = Command("host.make_project", ProjectCall, Done)
-HOST_ADOPT = Command("host.adopt", MarkCall, Guest)
-HOST_DISOWN = Command("host.disown", MarkCall, Done)
-HOST_IDENTIFY = Command("host.identify", HostCall, PeerIdentity)  # what the host presents, without logging in
+HOST_ADOPT = Command("host.adopt", MarkerCall, Guest)
+HOST_DISOWN = Command("host.disown", MarkerCall, Done)
+HOST_IDENTIFY = Command("host.identify", HostCall, PeerIdentity)  # key or certificate of the host, without logging in
 HOST_REACH = Command("host.reach", HostCall, Reached)
 HOST_DISCOVER = Command("host.discover", HostCall, DiscoveryPart, streams=True)
 HOST_COMPOSE = Command("host.compose", ComposeCall, Guest)
@@ -204,8 +227,8 @@ HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
 HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
-HOST_WATCH = Command("host.watch", HostCall, Done)  # events follow on this link as HostEvent until it ends
-HOST_FORGET = Command("host.forget", HostIdCall, Done)  # drop connection and credentials
+HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
+HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials
 
 
 @frozen(kw_only=True)
@@ -223,7 +246,7 @@ HOST_EVENT = "host.event"
 
 @frozen(kw_only=True)
 class JoinCall:
-    """The only thing that a peer without a certificate may ask."""
+    """The only call that a peer without a certificate may make."""
 
     token_secret: str = field(repr=False)
     name: str
@@ -232,6 +255,8 @@ class JoinCall:
 
 @frozen(kw_only=True)
 class Joined:
+    """The new rack's id, certificate and trusted authority."""
+
     rack_id: str
     name: str
     installation_id: str
@@ -241,11 +266,15 @@ class Joined:
 
 @frozen(kw_only=True)
 class RenewCall:
+    """A certificate signing request for the same identity."""
+
     signing_request_pem: str
 
 
 @frozen(kw_only=True)
 class Renewed:
+    """The renewed certificate and the trusted authority."""
+
     certificate_pem: str
     authority_pem: str
 
@@ -256,104 +285,9 @@ RACK_RENEW = Command("rack.renew", RenewCall, Renewed)
 
 @frozen(kw_only=True)
 class RegionAddresses:
-    """Body of the link event `region.addresses`, region to rack: where all regions of the installation are."""
+    """Body of the link event `region.addresses`, region to rack: the addresses of all regions."""
 
     addresses: tuple[str, ...]
 
 
 REGION_ADDRESSES = "region.addresses"
-
-# RPC client to region ------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class Nothing:
-    pass
-
-
-@frozen(kw_only=True)
-class HostSummary:
-    id: int
-    name: str
-    type: str
-    cores: int | None
-    memory_mib: int | None
-    cores_claimed: int
-    memory_mib_claimed: int
-    state: str
-
-
-@frozen(kw_only=True)
-class MachineSummary:
-    system_id: str
-    hostname: str
-    host_id: int | None
-    status: str
-    power_state: str
-    cores: int
-    memory_mib: int
-
-
-@frozen(kw_only=True)
-class ComposeWish:
-    """A machine by constraints; `host` (id or name) is chosen by placement when None. Sizes as in the API."""
-
-    host: str | None = None
-    hostname: str | None = None
-    cores: int = 1
-    memory_mib: int = 2048
-    storage: str = ""
-    power_on: bool = False
-    idempotency_key: str | None = None
-    interfaces: str = ""
-    pinned_cores: tuple[int, ...] = ()
-    pin_cores: int | None = None
-    huge_pages_backed: bool = False
-    huge_page_size_mib: int | None = None
-    one_numa_node: bool = False
-
-
-@frozen(kw_only=True)
-class MachineCall:
-    system_id: str
-
-
-@frozen(kw_only=True)
-class MachinePowerCall:
-    system_id: str
-    action: PowerAction
-
-
-@frozen(kw_only=True)
-class OperationCall:
-    operation_id: int
-
-
-@frozen(kw_only=True)
-class OperationSummary:
-    id: int
-    kind: str
-    state: str
-    system_id: str | None
-    error_code: str | None = None
-    error_message: str | None = None
-    result: dict[str, Any] = field(factory=dict)
-
-
-@frozen(kw_only=True)
-class HostList:
-    hosts: tuple[HostSummary, ...]
-
-
-@frozen(kw_only=True)
-class MachineList:
-    machines: tuple[MachineSummary, ...]
-
-
-CLIENT_HOSTS = Command("client.hosts", Nothing, HostList)
-CLIENT_MACHINES = Command("client.machines", Nothing, MachineList)
-CLIENT_COMPOSE = Command("client.compose", ComposeWish, OperationSummary)
-CLIENT_POWER = Command("client.power", MachinePowerCall, OperationSummary)
-CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
-CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
-CLIENT_WAIT = Command("client.wait", OperationCall, OperationSummary)  # answers when it has ended, or at the deadline

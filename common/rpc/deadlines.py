@@ -1,4 +1,4 @@
-"""When what runs out: a heap of moments that forgets what has ended."""
+"""Deadlines by key, the earliest found in constant time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Deadlines(Generic[K]):
-    """Moments by key, the next one found at once. Moments are seconds on the caller's own clock."""
+    """Deadlines are seconds of the caller's clock. Removed keys are purged from the heap now and then."""
 
     def __init__(self) -> None:
         self._at: dict[K, float] = {}
@@ -20,25 +20,30 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._at)
 
+    @property
+    def stored_entries(self) -> int:
+        """Entries in memory, including removed ones that are not purged yet."""
+        return len(self._heap)
+
     def set(self, key: K, at: float) -> None:
         self._at[key] = at
         self._order += 1
         heapq.heappush(self._heap, (at, self._order, key))
 
-    def forget(self, key: K) -> None:
-        """Harmless for a key that is not there."""
+    def remove(self, key: K) -> None:
+        """Removes a deadline. Idempotent."""
         self._at.pop(key, None)
         if len(self._heap) > 64 + 2 * len(self._at):
-            self._heap = [entry for entry in self._heap if self._stands(entry)]
+            self._heap = [entry for entry in self._heap if self._is_current(entry)]
             heapq.heapify(self._heap)
 
     def next_at(self) -> float | None:
-        while self._heap and not self._stands(self._heap[0]):
+        while self._heap and not self._is_current(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def take_due(self, now: float) -> list[K]:
-        """The keys whose moment has come, earliest first; they are forgotten."""
+        """Removes and returns the keys that are due, earliest first."""
         due: list[K] = []
         while (at := self.next_at()) is not None and at <= now:
             key = heapq.heappop(self._heap)[2]
@@ -46,5 +51,5 @@ class Deadlines(Generic[K]):
             due.append(key)
         return due
 
-    def _stands(self, entry: tuple[float, int, K]) -> bool:
+    def _is_current(self, entry: tuple[float, int, K]) -> bool:
         return self._at.get(entry[2]) == entry[0]

@@ -1,8 +1,8 @@
-"""What travels on a link: one msgpack map per frame, ten kinds.
+"""The frames of a link: ten kinds, each one msgpack map.
 
-Ids belong to the end that made the call: `call`, `cancel` and `credit` speak of the sender's calls; `item`, `done` and
-`error` of the receiver's. Id 0 in `error` means the link itself: the sender refuses it or is about to end it.
-Unknown keys are ignored, so frames can grow; an unknown kind breaks the protocol.
+The end that makes a call chooses its id: `call`, `cancel` and `credit` refer to calls of the sender; `item`, `done` and
+`error` to calls of the receiver. Id 0 in `error` is the link itself: the sender rejects or ends it. Unknown keys are
+ignored, so that frames can grow; an unknown kind is a protocol error.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _MAX_CAPABILITIES = 100
 
 
 class ProtocolError(Exception):
-    """The other end sent something that no correct peer sends. The link cannot go on."""
+    """The peer sent a frame that no correct peer sends. The link must end."""
 
 
 class Unsendable(Exception):
-    """The body does not fit into a frame: too large, or of types that msgpack cannot hold. Nothing was sent."""
+    """The body is too large for a frame or has types that msgpack cannot encode. Nothing was sent."""
 
 
 @frozen(kw_only=True)
 class Hello:
-    """The first frame each way. `max_calls` is how many calls the sender is willing to work on at once."""
+    """The first frame in each direction. `max_calls` is how many calls the sender runs at once."""
 
     lowest_version: int
     highest_version: int
@@ -46,7 +46,7 @@ class Hello:
 
 @frozen(kw_only=True)
 class Call:
-    """`left_ms` is time left, not a moment: clocks differ. `credit` above 0 asks for a stream of that many items."""
+    """`left_ms` is the time left until the deadline, because clocks differ. `credit` above 0 requests a stream."""
 
     id: int
     method: str
@@ -57,18 +57,24 @@ class Call:
 
 @frozen(kw_only=True)
 class Item:
+    """One item of a streamed reply."""
+
     id: int
     body: Any = None
 
 
 @frozen(kw_only=True)
 class Done:
+    """The last frame of a successful call."""
+
     id: int
     body: Any = None
 
 
 @frozen(kw_only=True)
 class Error:
+    """The last frame of a failed call, or of the link if it has no call id."""
+
     id: int
     code: str
     message: str = ""
@@ -77,54 +83,60 @@ class Error:
 
 @frozen(kw_only=True)
 class Cancel:
+    """Requests the end of a call."""
+
     id: int
 
 
 @frozen(kw_only=True)
 class Credit:
+    """Permits more items of a stream."""
+
     id: int
     amount: int
 
 
 @frozen(kw_only=True)
 class Event:
+    """A notification without a reply."""
+
     name: str
     body: Any = None
 
 
 @frozen(kw_only=True)
 class Ping:
-    pass
+    """Requests a pong, to detect a lost connection."""
 
 
 @frozen(kw_only=True)
 class Pong:
-    pass
+    """The reply to a ping."""
 
 
 Frame = Hello | Call | Item | Done | Error | Cancel | Credit | Event | Ping | Pong
 
 
 def encode(frame: Frame, *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
-    """The frame as bytes, without the length prefix. Raises Unsendable."""
+    """Returns the frame as bytes, without the length prefix. Raises Unsendable."""
     plain = asdict(frame, recurse=False)
     plain["kind"] = _KIND_OF[type(frame)]
     try:
         data: bytes = msgpack.packb(plain, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
-        raise Unsendable(f"cannot be put into a frame: {error}") from error
+        raise Unsendable(f"cannot be encoded: {error}") from error
     if len(data) > max_bytes:
-        raise Unsendable(f"takes {len(data)} bytes and a frame holds {max_bytes}")
+        raise Unsendable(f"has {len(data)} bytes; a frame holds {max_bytes}")
     return data
 
 
 def decode(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
-    """The frame in `data`. Raises ProtocolError for anything that `encode` would not make."""
+    """Returns the frame in `data`. Raises ProtocolError for anything that `encode` does not produce."""
     if len(data) > max_bytes:
         raise ProtocolError(f"a frame of {len(data)} bytes, over the limit of {max_bytes}")
     plain = _unpacked(data, max_bytes)
     if not isinstance(plain, dict):
-        raise ProtocolError("a frame that is no map")
+        raise ProtocolError("a frame that is not a map")
     kind = plain.get("kind")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
@@ -133,18 +145,18 @@ def decode(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
 
 
 def clipped(text: str) -> str:
-    """At most as much text as an error frame may carry."""
+    """Returns the text cut to what an error frame can carry."""
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
 def _unpacked(data: bytes, max_bytes: int) -> Any:
-    # An array header promises a length before its elements come, and the list is allocated at once: without a limit,
-    # nested headers in one small frame would take gigabytes.
+    # msgpack allocates a list when it reads the array header: without a limit, nested headers in one small frame would
+    # allocate gigabytes.
     longest = max(64, max_bytes // 64)
     try:
         return msgpack.unpackb(data, raw=False, max_ext_len=0, max_array_len=longest, max_map_len=longest)
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
-        raise ProtocolError(f"bytes that are no frame ({type(error).__name__})") from error
+        raise ProtocolError(f"bytes that are not a frame ({type(error).__name__})") from error
 
 
 def _number(plain: Mapping[str, Any], key: str, low: int, high: int) -> int:
@@ -157,7 +169,7 @@ def _number(plain: Mapping[str, Any], key: str, low: int, high: int) -> int:
 def _text(plain: Mapping[str, Any], key: str, longest: int = _MAX_NAME) -> str:
     value = plain.get(key)
     if not isinstance(value, str) or len(value) > longest:
-        raise ProtocolError(f"a {plain['kind']} frame whose {key} is not a text of at most {longest} characters")
+        raise ProtocolError(f"a {plain['kind']} frame whose {key} is not a string of at most {longest} characters")
     return value
 
 
@@ -170,7 +182,7 @@ def _read_hello(plain: Mapping[str, Any]) -> Hello:
     if not isinstance(words, list) or len(words) > _MAX_CAPABILITIES:
         raise ProtocolError(f"a hello frame whose capabilities are not a list of at most {_MAX_CAPABILITIES}")
     if not all(isinstance(word, str) and len(word) <= _MAX_NAME for word in words):
-        raise ProtocolError("a hello frame with a capability that is no text")
+        raise ProtocolError("a hello frame with a capability that is not a string")
     return Hello(
         lowest_version=_number(plain, "lowest_version", 0, MAX_CREDIT),
         highest_version=_number(plain, "highest_version", 0, MAX_CREDIT),
@@ -194,7 +206,7 @@ def _read_call(plain: Mapping[str, Any]) -> Call:
 def _read_error(plain: Mapping[str, Any]) -> Error:
     details = plain.get("details", {})
     if not isinstance(details, dict) or not all(isinstance(key, str) for key in details):
-        raise ProtocolError("an error frame whose details are no map of texts")
+        raise ProtocolError("an error frame whose details are not a map with string keys")
     return Error(
         id=_number(plain, "id", LINK_ID, MAX_CALL_ID),
         code=_text(plain, "code"),

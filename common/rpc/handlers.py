@@ -1,9 +1,9 @@
-"""How calls are answered: the functions behind the commands, and what becomes of their errors."""
+"""Types of the functions that serve commands, and how their errors reach the caller."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -15,21 +15,19 @@ from common.rpc.commands import Command
 from common.rpc.frames import Hello
 from common.rpc.session import HIGHEST_VERSION, LOWEST_VERSION, Limits
 
-if TYPE_CHECKING:
-    from common.rpc.link import Link
-
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-# Given the link it came on and the request. A plain command is answered by a coroutine, a streaming one by an async
-# generator. Cancellation and the deadline arrive as CancelledError; what an InnkeeperError says reaches the caller.
-Handler = Callable[["Link", Any], Awaitable[Any] | AsyncGenerator[Any, None]]
+# The first parameter is the Link that the call came on: Any, because link.py imports this module. A handler of a plain
+# command is a coroutine function, one of a streaming command an async generator function. It receives CancelledError
+# when the caller cancels or the deadline passes; an InnkeeperError that it raises reaches the caller.
+Handler = Callable[[Any, Any], Awaitable[Any] | AsyncGenerator[Any, None]]
 Handlers = Mapping[Command[Any, Any], Handler]
-EventHandler = Callable[["Link", str, Any], None]
+EventHandler = Callable[[Any, str, Any], None]
 
 
 @frozen(kw_only=True)
 class Side:
-    """Our side of a link: who we say we are, what we answer, and what we take."""
+    """This end of a link: its identity, the commands it serves and the limits it sets."""
 
     role: Role
     name: str
@@ -51,36 +49,37 @@ class Side:
         )
 
 
-def refusing(commands: Iterable[Command[Any, Any]]) -> dict[Command[Any, Any], Handler]:
-    """Handlers that answer not_allowed and name the caller's role: the commands exist, but not for it."""
-    return {command: _stream_refusal(command) if command.streams else _refusal(command) for command in commands}
+def rejecting(commands: Iterable[Command[Any, Any]]) -> dict[Command[Any, Any], Handler]:
+    """Returns handlers that raise NotAllowed: the commands exist, but not for the caller's role."""
+    return {command: _rejecting_stream(command) if command.streams else _rejecting(command) for command in commands}
 
 
-def _refusal(command: Command[Any, Any]) -> Handler:
-    async def refuse(link: Link, _: Any) -> Any:
-        raise _not_for(link, command)
+def _rejecting(command: Command[Any, Any]) -> Handler:
+    async def reject(link: Any, _: Any) -> Any:
+        raise _not_allowed(link, command)
 
-    return refuse
+    return reject
 
 
-def _stream_refusal(command: Command[Any, Any]) -> Handler:
-    async def refuse(link: Link, _: Any) -> AsyncGenerator[Any, None]:
-        raise _not_for(link, command)
+def _rejecting_stream(command: Command[Any, Any]) -> Handler:
+    async def reject(link: Any, _: Any) -> AsyncGenerator[Any, None]:
+        raise _not_allowed(link, command)
         yield  # makes it a generator, as the command streams
 
-    return refuse
+    return reject
 
 
-def _not_for(link: Link, command: Command[Any, Any]) -> NotAllowed:
-    return NotAllowed(f"{command.name} is not for a peer of role {link.peer.role}", command=command.name)
+def _not_allowed(link: Any, command: Command[Any, Any]) -> NotAllowed:
+    return NotAllowed(f"{command.name} is not allowed for a peer of role {link.peer.role}", command=command.name)
 
 
-def told_of(error: Exception, command: str) -> InnkeeperError:
-    """What the caller hears of a handler's error. A bug is logged here, once, under the reference the caller gets."""
+def reportable_error(error: Exception, command: str) -> InnkeeperError:
+    """Returns the error that the caller receives. A bug is logged here with a reference that the caller receives."""
     if isinstance(error, InnkeeperError):
         return error
     reference = uuid4().hex[:12]
     log.error("handler_failed", command=command, reference=reference, exc_info=error)
     return InternalError(
-        f"{command} failed for a reason that is in the log of the other end, reference {reference}", reference=reference
+        f"{command} failed unexpectedly; the log of the peer has the details under reference {reference}",
+        reference=reference,
     )

@@ -1,4 +1,4 @@
-"""The half of a session that answers: the other end's calls, each ended by exactly one frame."""
+"""The serving half of a session: calls of the peer, each ended by exactly one frame."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from common.errors import (
     InnkeeperError,
     InternalError,
     NotAllowed,
-    NotKnownHere,
     Unsupported,
+    UnsupportedByPeer,
 )
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
@@ -31,19 +31,19 @@ from common.rpc.frames import (
     Unsendable,
     clipped,
 )
-from common.rpc.outputs import CreditArrived, HandlerUnwanted, HandlerWanted, Output
+from common.rpc.session_events import CreditArrived, HandlerCancelled, HandlerRequested, Output
 
 
 @define
-class _Working:
+class _IncomingCall:
     method: str
     streams: bool
     credit: int
-    stopped: InnkeeperError | None = None  # what the other end is told, whatever the handler comes to
+    stopped: InnkeeperError | None = None  # sent to the peer instead of the handler's result
 
 
 class Incoming:
-    """`methods` says of each method whether it streams. `max_total` limits all calls of the link's life."""
+    """`methods` maps each command to whether it streams. `max_total` limits the calls during the life of the link."""
 
     def __init__(
         self,
@@ -63,35 +63,35 @@ class Incoming:
         self._max_calls = max_calls
         self._max_total = max_total
         self._max_deadline_s = max_deadline_s
-        self._work: dict[int, _Working] = {}
+        self._calls: dict[int, _IncomingCall] = {}
         self._last_id = 0
-        self._taken = 0
+        self._accepted = 0
 
     def __len__(self) -> int:
-        return len(self._work)
+        return len(self._calls)
 
     def credit(self, call_id: int) -> int:
-        """How many items may be sent now; 0 for a call that ended or is to stop."""
-        work = self._work.get(call_id)
+        """Returns how many items may be sent now; 0 for a call that has ended or must stop."""
+        work = self._calls.get(call_id)
         return 0 if work is None or work.stopped else work.credit
 
     def on_call(self, frame: Call, now: float) -> None:
         if frame.id <= self._last_id:
             raise ProtocolError(f"call {frame.id} after call {self._last_id}")
         self._last_id = frame.id
-        refusal = self._refusal(frame)
-        if refusal is not None:
-            self._tell(frame.id, refusal)
+        rejection = self._rejection(frame)
+        if rejection is not None:
+            self._send_error(frame.id, rejection)
             return
-        self._taken += 1
+        self._accepted += 1
         left_s = frame.left_ms / 1000
         if self._max_deadline_s is not None:
             left_s = min(left_s, self._max_deadline_s)
         streams = frame.credit > 0
-        self._work[frame.id] = _Working(method=frame.method, streams=streams, credit=frame.credit)
+        self._calls[frame.id] = _IncomingCall(method=frame.method, streams=streams, credit=frame.credit)
         self._deadlines.set(("theirs", frame.id), now + left_s)
         self._emit(
-            HandlerWanted(call_id=frame.id, method=frame.method, body=frame.body, left_s=left_s, streams=streams)
+            HandlerRequested(call_id=frame.id, method=frame.method, body=frame.body, left_s=left_s, streams=streams)
         )
 
     def on_cancel(self, frame: Cancel) -> None:
@@ -101,7 +101,7 @@ class Incoming:
     def on_credit(self, frame: Credit) -> None:
         if not self._known(frame.id):
             return
-        work = self._work[frame.id]
+        work = self._calls[frame.id]
         if not work.streams or work.credit + frame.amount > MAX_CREDIT:
             raise ProtocolError(f"{frame.amount} more credit for call {frame.id}, which has {work.credit}")
         work.credit += frame.amount
@@ -109,15 +109,12 @@ class Incoming:
             self._emit(CreditArrived(call_id=frame.id))
 
     def expire(self, call_id: int) -> None:
-        method = self._work[call_id].method
-        self._stop(call_id, DeadlineExceeded(f"{method}: not done within the time given", method=method))
+        method = self._calls[call_id].method
+        self._stop(call_id, DeadlineExceeded(f"{method}: not finished within its deadline", method=method))
 
     def item(self, call_id: int, body: Any) -> None:
-        """Send the next item of a stream; nothing happens when it was told to stop. Raises Unsendable.
-
-        Raises ValueError without credit: asking `credit` first is the caller's duty.
-        """
-        work = self._work.get(call_id)
+        """Sends the next item of a stream unless it must stop. Raises Unsendable; ValueError without credit."""
+        work = self._calls.get(call_id)
         if work is None or work.stopped is not None:
             return
         if work.credit <= 0:
@@ -126,60 +123,60 @@ class Incoming:
         work.credit -= 1
 
     def done(self, call_id: int, body: Any) -> None:
-        """Answer. Harmless when the link has ended; an answer that fits no frame becomes an error."""
+        """Sends the response; one that does not fit into a frame becomes an error. No effect after the link ended."""
         work = self._ended(call_id)
         if work is None:
             return
         if work.stopped is not None:
-            self._tell(call_id, work.stopped)
+            self._send_error(call_id, work.stopped)
             return
         try:
             self._send(Done(id=call_id, body=body))
         except Unsendable as error:
-            self._tell(call_id, InternalError(f"the answer of {work.method} {error}"))
+            self._send_error(call_id, InternalError(f"the response of {work.method} {error}"))
 
     def fail(self, call_id: int, error: InnkeeperError) -> None:
-        """Answer with an error. Harmless when the link has ended."""
+        """Sends an error response. Does nothing if the link has ended."""
         work = self._ended(call_id)
         if work is not None:
-            self._tell(call_id, work.stopped or error)
+            self._send_error(call_id, work.stopped or error)
 
     def end_all(self) -> None:
-        for call_id, work in self._work.items():
-            self._deadlines.forget(("theirs", call_id))
+        for call_id, work in self._calls.items():
+            self._deadlines.remove(("theirs", call_id))
             if work.stopped is None:
-                self._emit(HandlerUnwanted(call_id=call_id))
-        self._work.clear()
+                self._emit(HandlerCancelled(call_id=call_id))
+        self._calls.clear()
 
-    def _refusal(self, frame: Call) -> InnkeeperError | None:
-        if self._max_total is not None and self._taken >= self._max_total:
-            return NotAllowed(f"this link is good for {self._max_total} call(s) only")
-        if len(self._work) >= self._max_calls:
-            return Busy(f"{len(self._work)} calls are worked on already, the most this end takes")
+    def _rejection(self, frame: Call) -> InnkeeperError | None:
+        if self._max_total is not None and self._accepted >= self._max_total:
+            return NotAllowed(f"this link allows only {self._max_total} call(s)")
+        if len(self._calls) >= self._max_calls:
+            return Busy(f"{len(self._calls)} calls are running, the maximum of this end")
         streams = self._methods.get(frame.method)
         if streams is None:
-            return NotKnownHere(f"the other end does not know the command {frame.method}", method=frame.method)
+            return UnsupportedByPeer(f"the peer does not have the command {frame.method}", method=frame.method)
         if streams != (frame.credit > 0):
             return Unsupported(f"the command {frame.method} {'streams' if streams else 'does not stream'}")
         return None
 
     def _known(self, call_id: int) -> bool:
         if call_id > self._last_id:
-            raise ProtocolError(f"a frame about call {call_id}, which was never made")
-        return call_id in self._work  # when not, it crossed with our last frame
+            raise ProtocolError(f"a frame about call {call_id}, which was never started")
+        return call_id in self._calls  # False: the frame crossed with the last frame of the call
 
     def _stop(self, call_id: int, reason: InnkeeperError) -> None:
-        work = self._work[call_id]
+        work = self._calls[call_id]
         if work.stopped is None:
             work.stopped = reason
-            self._deadlines.forget(("theirs", call_id))
-            self._emit(HandlerUnwanted(call_id=call_id))
+            self._deadlines.remove(("theirs", call_id))
+            self._emit(HandlerCancelled(call_id=call_id))
 
-    def _ended(self, call_id: int) -> _Working | None:
-        self._deadlines.forget(("theirs", call_id))
-        return self._work.pop(call_id, None)
+    def _ended(self, call_id: int) -> _IncomingCall | None:
+        self._deadlines.remove(("theirs", call_id))
+        return self._calls.pop(call_id, None)
 
-    def _tell(self, call_id: int, error: InnkeeperError) -> None:
+    def _send_error(self, call_id: int, error: InnkeeperError) -> None:
         message = clipped(str(error))
         try:
             self._send(Error(id=call_id, code=error_code(error), message=message, details=error.details))
@@ -188,6 +185,6 @@ class Incoming:
 
 
 def error_code(error: InnkeeperError) -> str:
-    """The code to tell: an error that came from a newer peer keeps the code it came with."""
-    told = error.details.get("code")
-    return told if type(error) is InnkeeperError and isinstance(told, str) else error.code
+    """Returns the code to send: an error from a newer peer retains its code."""
+    code = error.details.get("code")
+    return code if type(error) is InnkeeperError and isinstance(code, str) else error.code

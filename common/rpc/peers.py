@@ -1,4 +1,4 @@
-"""Who is at the other end of a link, and how one finds the way there."""
+"""The identity of a link's peer, and addresses of regions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Address", "Peer", "Role"]
 
 @frozen(kw_only=True)
 class Peer:
-    """As its certificate says; an anonymous peer has neither id nor fingerprint, and chose its name itself."""
+    """From the peer's certificate. An anonymous peer has no id and no fingerprint; it chose its name itself."""
 
     role: Role
     name: str
     fingerprint: str = ""
     id: str = ""
-    expires_at: datetime | None = None  # its certificate's end; an anonymous peer has none
+    expires_at: datetime | None = None  # of its certificate
 
     def __str__(self) -> str:
         return f"{self.role} {self.name or self.id}"
@@ -41,7 +41,7 @@ class Address:
         bracketed = host.startswith("[") and host.endswith("]")
         host = host[1:-1] if bracketed else host
         if not colon or not host or (":" in host) != bracketed or not (port.isascii() and port.isdigit()):
-            raise InvalidRequest(f"{text!r} is not an address such as region.example:5250 or [2001:db8::1]:5250")
+            raise InvalidRequest(f"{text!r} is not an address like region.example:5250 or [2001:db8::1]:5250")
         if not 1 <= int(port) <= 65535:
-            raise InvalidRequest(f"{text!r}: a port is a number from 1 to 65535")
+            raise InvalidRequest(f"{text!r}: the port must be 1 to 65535")
         return cls(host=host, port=int(port))

@@ -1,13 +1,12 @@
-"""One link's conversation, without I/O and without a clock.
+"""The link protocol as a state machine without I/O and without a clock.
 
-The owner hands in what arrived and what time it is, and takes out what to send and what to do:
+The owner passes in received frames and the time, and takes out frames to send and events to act on:
 
     session.receive(frame_bytes, now)
     frames, outputs = session.drain()
 
-Times are seconds on any clock that only goes forward. Nothing here raises on what the other end sends: whatever breaks
-the protocol ends the session, and `Ended` says why. At the end every call of ours has failed with LinkLost and every
-handler is unwanted.
+Times are seconds of any monotonic clock. No frame raises: a protocol error ends the session, and `Ended` has the error.
+When the session ends, every outgoing call fails with LinkLost and every handler is cancelled.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, ProtocolBroken, VersionMismatch
+from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, ProtocolViolation, VersionMismatch
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     LINK_ID,
@@ -39,35 +38,35 @@ from common.rpc.frames import (
     encode,
 )
 from common.rpc.incoming import Incoming, error_code
-from common.rpc.outgoing import Outgoing, told_error
-from common.rpc.outputs import Ended, EventArrived, Opened, Output
+from common.rpc.outgoing import Outgoing, error_of_frame
+from common.rpc.session_events import Ended, EventArrived, Opened, Output
 
 LOWEST_VERSION = 1
 HIGHEST_VERSION = 1
-SILENCE_S = 45.0
+IDLE_TIMEOUT_S = 45.0
 
 
 @frozen(kw_only=True)
 class Limits:
-    """What one end takes from the other. The defaults are for a peer with a certificate of ours."""
+    """What one end accepts from the other. The defaults are for a peer with a certificate of this installation."""
 
     max_frame_bytes: int = MAX_FRAME_BYTES
-    max_calls: int = 256  # worked on at once
-    max_total_calls: int | None = None  # in the link's life
-    max_deadline_s: float | None = None  # longer ones are cut
+    max_calls: int = 256  # running at once
+    max_total_calls: int | None = None  # during the life of the link
+    max_deadline_s: float | None = None  # longer deadlines are reduced to this
     takes_events: bool = True
     hello_timeout_s: float = 10.0
-    ping_after_s: float = SILENCE_S / 3
-    silence_timeout_s: float = SILENCE_S
+    ping_after_s: float = IDLE_TIMEOUT_S / 3
+    idle_timeout_s: float = IDLE_TIMEOUT_S
 
     @classmethod
-    def of_silence(cls, silence_s: float) -> Limits:
-        """The defaults, for an end that gives up the other after `silence_s` without a word, having asked once."""
-        return cls(ping_after_s=silence_s / 3, silence_timeout_s=silence_s)
+    def with_idle_timeout(cls, idle_timeout_s: float) -> Limits:
+        """Returns the defaults with this idle timeout; a ping is sent after a third of it."""
+        return cls(ping_after_s=idle_timeout_s / 3, idle_timeout_s=idle_timeout_s)
 
 
 class Session:
-    """`methods` are the names we answer, each with whether it streams; `hello` is what we say of ourselves."""
+    """`methods` maps each command that this end serves to whether it streams; `hello` describes this end."""
 
     def __init__(self, *, hello: Hello, methods: Mapping[str, bool], limits: Limits, now: float) -> None:
         self.hello = hello
@@ -88,7 +87,7 @@ class Session:
             max_deadline_s=limits.max_deadline_s,
         )
         self._hello_due_at = now + limits.hello_timeout_s
-        self._heard_at = now
+        self._last_activity_at = now
         self._pinged = False
         self._send(hello)
 
@@ -98,7 +97,7 @@ class Session:
 
     @property
     def calls_out(self) -> int:
-        """Calls of ours that have not ended, those given up on whose handler still stops among them."""
+        """Outgoing calls that have not ended, including cancelled ones whose handler is still stopping."""
         return len(self._outgoing)
 
     @property
@@ -110,85 +109,85 @@ class Session:
         return len(self._deadlines)
 
     def drain(self) -> tuple[list[bytes], list[Output]]:
-        """What to send and what to do, each in its order; both are empty then."""
+        """Removes and returns the frames to send and the events to act on, each in order."""
         frames, outputs = self._frames[:], self._outputs[:]
         self._frames.clear()
         self._outputs.clear()
         return frames, outputs
 
-    # What arrives -----------------------------------------------------------------------------------------------
+    # Receiving -----------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> None:
-        """One frame's bytes, without the length prefix."""
+        """Takes the bytes of one frame, without the length prefix."""
         if self.error is not None:
             return
-        self.heard(now)
+        self.on_activity(now)
         try:
             self._take(decode(data, max_bytes=self._limits.max_frame_bytes), len(data), now)
         except ProtocolError as error:
-            self.break_off(str(error))
+            self.protocol_error(str(error))
 
-    def break_off(self, what: str) -> None:
-        """The other end broke the protocol: tell it so and end."""
-        self.close(ProtocolBroken(f"the other end of the link broke the protocol: {what}"))
+    def protocol_error(self, what: str) -> None:
+        """Ends the session because the peer violated the protocol, and sends it the error."""
+        self.close(ProtocolViolation(f"protocol error by the peer: {what}"))
 
-    def heard(self, now: float) -> None:
-        """Something arrived, part of a frame perhaps: the other end lives."""
-        self._heard_at = now
+    def on_activity(self, now: float) -> None:
+        """Notes that bytes arrived, perhaps part of a frame: the peer is alive."""
+        self._last_activity_at = now
         self._pinged = False
 
     def tick(self, now: float) -> None:
-        """Do what is due. Call it at `next_tick_at`, or at any other time."""
+        """Handles deadlines and timeouts that are due. May be called at any time; needed at `next_tick_at`."""
         if self.error is not None:
             return
         for side, call_id in self._deadlines.take_due(now):
-            (self._outgoing if side == "ours" else self._incoming).expire(call_id)
+            (self._outgoing if side == "outgoing" else self._incoming).expire(call_id)
         if not self._is_open and now >= self._hello_due_at:
             self.close(LinkLost(f"no hello within {self._limits.hello_timeout_s:g} s"))
-        elif now >= self._heard_at + self._limits.silence_timeout_s:
-            self.close(LinkLost(f"the other end of the link was silent for {now - self._heard_at:.0f} s"))
-        elif now >= self._heard_at + self._limits.ping_after_s and not self._pinged:
+        elif now >= self._last_activity_at + self._limits.idle_timeout_s:
+            self.close(LinkLost(f"no data from the peer for {now - self._last_activity_at:.0f} s"))
+        elif now >= self._last_activity_at + self._limits.ping_after_s and not self._pinged:
             self._pinged = True
             self._send(Ping())
 
     def next_tick_at(self) -> float | None:
-        """When `tick` has something to do next; None when the session has ended."""
+        """Returns when `tick` is due next, None when the session has ended."""
         if self.error is not None:
             return None
-        wait_s = self._limits.silence_timeout_s if self._pinged else self._limits.ping_after_s
-        moments = [self._heard_at + wait_s, self._deadlines.next_at()]
+        wait_s = self._limits.idle_timeout_s if self._pinged else self._limits.ping_after_s
+        moments = [self._last_activity_at + wait_s, self._deadlines.next_at()]
         if not self._is_open:
             moments.append(self._hello_due_at)
-        return min(moment for moment in moments if moment is not None)
+        return min(at for at in moments if at is not None)
 
-    # What our side wants ----------------------------------------------------------------------------------------
+    # Sending -----------------------------------------------------------------------------------------
 
     def call(self, now: float, method: str, body: Any, *, deadline_s: float, window: int = 0) -> int:
-        """Ask; the id is in the outputs that follow. `window` above 0 asks for a stream, that many items ahead.
+        """Starts a call and returns its id, which the events of the call carry. `window` above 0 requests a stream.
 
-        Beyond the calls that the other end takes at once, calls wait their turn within their deadline. Raises LinkLost
-        when the session is not open, Unsendable or Busy with nothing sent.
+        Calls beyond what the peer runs at once wait, within their deadline. Raises LinkLost when the session is
+        not open; Unsendable or Busy with nothing sent.
         """
         if not self.is_open:
             raise self._lost()
         return self._outgoing.start(now, method, body, deadline_s, window)
 
     def cancel(self, call_id: int) -> None:
-        """Nothing more is heard of that call. Harmless when it has ended."""
+        """Cancels an outgoing call; no event of it follows. Idempotent."""
         if self.error is None:
             self._outgoing.cancel(call_id)
 
     def consumed(self, call_id: int) -> None:
-        """One item of our stream was used up: the other end may send another in its place."""
+        """Notes that one item of a stream was processed, so that the peer may send another."""
         if self.error is None:
             self._outgoing.consumed(call_id)
 
     def credit(self, call_id: int) -> int:
-        """How many items of the stream we serve may be sent now."""
+        """Returns how many items of a served stream may be sent now."""
         return self._incoming.credit(call_id)
 
     def item(self, call_id: int, body: Any) -> None:
-        """The next item of a stream we serve. Raises Unsendable; ValueError when there is no credit."""
+        """Sends the next item of a served stream. Raises Unsendable; ValueError without credit."""
         self._incoming.item(call_id, body)
 
     def done(self, call_id: int, body: Any = None) -> None:
@@ -198,19 +197,19 @@ class Session:
         self._incoming.fail(call_id, error)
 
     def event(self, name: str, body: Any) -> None:
-        """Tell without expecting an answer. Raises LinkLost when the session is not open, Unsendable."""
+        """Sends an event, which has no response. Raises LinkLost when the session is not open, Unsendable."""
         if not self.is_open:
             raise self._lost()
         self._send(Event(name=name, body=body))
 
     def close(self, error: InnkeeperError) -> None:
-        """Tell the other end why, and end. Harmless when it has ended."""
+        """Sends the error to the peer and ends the session. Idempotent."""
         if self.error is None:
             self._send(Error(id=LINK_ID, code=error_code(error), message=clipped(str(error))))
             self.end(error)
 
     def end(self, error: InnkeeperError) -> None:
-        """The link is gone. Harmless to repeat; the first reason stays."""
+        """Ends the session without sending anything: the connection is lost. Idempotent; the first error stays."""
         if self.error is not None:
             return
         self.error = error
@@ -245,7 +244,7 @@ class Session:
                 self._outgoing.on_end(frame, now)
             case Event():
                 if not self._limits.takes_events:
-                    raise ProtocolError("an event, which this link does not take")
+                    raise ProtocolError("an event, which this link does not accept")
                 self._outputs.append(EventArrived(name=frame.name, body=frame.body))
             case Ping():
                 self._send(Pong())
@@ -262,9 +261,9 @@ class Session:
         self._outputs.append(Opened(peer=theirs, version=version))
 
     def _ended_by_peer(self, frame: Error) -> None:
-        error = told_error(frame)
-        keeps_its_kind = isinstance(error, NotAllowed | NotTrusted | VersionMismatch)
-        self.end(error if keeps_its_kind else LinkLost(f"ended by the other end: {frame.message}"))
+        error = error_of_frame(frame)
+        is_specific = isinstance(error, NotAllowed | NotTrusted | VersionMismatch)
+        self.end(error if is_specific else LinkLost(f"ended by the peer: {frame.message}"))
 
     def _lost(self) -> LinkLost:
         if self.error is None:
@@ -276,11 +275,11 @@ class Session:
             self._frames.append(encode(frame))
 
 
-def _mismatch(ours: Hello, theirs: Hello) -> VersionMismatch:
+def _mismatch(local: Hello, remote: Hello) -> VersionMismatch:
     return VersionMismatch(
-        f"this end ({ours.role} {ours.name}) speaks protocol versions {ours.lowest_version} to {ours.highest_version}, "
-        f"the other ({theirs.role} {theirs.name}) {theirs.lowest_version} to {theirs.highest_version}: "
-        f"upgrade the older one",
-        ours=[ours.lowest_version, ours.highest_version],
-        theirs=[theirs.lowest_version, theirs.highest_version],
+        f"this end ({local.role} {local.name}) supports protocol versions {local.lowest_version} to "
+        f"{local.highest_version}, the other ({remote.role} {remote.name}) {remote.lowest_version} to "
+        f"{remote.highest_version}: upgrade the older one",
+        local=[local.lowest_version, local.highest_version],
+        remote=[remote.lowest_version, remote.highest_version],
     )

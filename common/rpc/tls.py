@@ -1,7 +1,7 @@
-"""TLS 1.3 for links: who may show which certificate, and how the other end's is checked.
+"""TLS 1.3 contexts for links, and identification of the peer by its certificate.
 
-OpenSSL checks signatures, dates and key usage while it shakes hands. Whose certificate it is, we check ourselves when
-the handshake is complete (`identify`): a certificate from our authority without a name would pass for all otherwise.
+OpenSSL checks signatures, dates and key usage during the handshake. `identify` then checks role and name: without it, a
+region would accept every certificate of the authority, whatever it was issued for.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from common.errors import NotTrusted
 from common.rpc.peers import Peer
 
 
-class Identifying(Protocol):
-    """Both kinds of context below: they make connections and say who is at the other end."""
+class PeerIdentifier(Protocol):
+    """Implemented by the contexts below."""
 
     def identify(self, connection: SSL.Connection) -> Peer:
-        """Call it when the handshake is complete. Raises NotTrusted."""
+        """Returns the peer of a connection whose handshake is complete. Raises NotTrusted."""
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class RegionTls:
-    """A region's end. A peer without certificate is anonymous; one with another authority's fails the handshake.
+    """The region's end. A peer without a certificate is anonymous; one of another authority fails the handshake.
 
-    `issue` makes the region's credentials: now, and again when two thirds of the certificate's lifetime are over.
+    `issue` creates the region's credentials at first use and after two thirds of the certificate's lifetime.
     """
 
     def __init__(self, issue: Callable[[], Credentials], clock: Callable[[], datetime] = utc_now) -> None:
@@ -61,7 +61,7 @@ class RegionTls:
             return Peer(role=Role.ANONYMOUS, name="anonymous")
         peer = _peer_of(shown)
         if peer.role not in {Role.RACK, Role.CLIENT}:
-            raise NotTrusted(f"{peer} cannot be a caller here")
+            raise NotTrusted(f"{peer} is neither a rack nor an RPC client")
         return peer
 
     def _current(self) -> _Made:
@@ -69,18 +69,18 @@ class RegionTls:
             credentials = self._issue()
             context = _context_with(credentials)
             context.add_extra_chain_cert(load_certificate(credentials.authority_pem))
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _as_openssl_found)
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _note_problem)
             self._made = _Made(context=context, renew_at=renew_at(load_certificate(credentials.certificate_pem)))
         return self._made
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class MemberTls:
-    """A rack's or RPC client's end: shows its certificate, accepts only a region of the same authority."""
+    """The end of a rack or RPC client: presents its certificate, accepts only a region of the same authority."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._context = _context_with(credentials)
-        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_openssl_found)
+        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_problem)
 
     def clientConnectionForTLS(self, tls_protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802  # Twisted's
         return SSL.Connection(self._context, None)
@@ -91,13 +91,13 @@ class MemberTls:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class JoiningTls:
-    """A newcomer's end: no certificate yet, and all it knows of the region is its authority's fingerprint."""
+    """The end of a rack that joins: it has no certificate and knows the fingerprint of the region's authority."""
 
     def __init__(self, authority_fingerprint: str, clock: Callable[[], datetime] = utc_now) -> None:
         self._wanted = authority_fingerprint
         self._clock = clock
         self._context = _context()
-        # Nothing is trusted during the handshake and nothing is sent before `identify`, which checks the chain.
+        # The handshake trusts any certificate; nothing is sent before `identify` has checked the chain.
         self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
 
     def clientConnectionForTLS(self, tls_protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802  # Twisted's
@@ -109,7 +109,7 @@ class JoiningTls:
         if authority is None:
             shown = ", ".join(fingerprint(each) for each in chain[1:]) or "none"
             raise NotTrusted(
-                f"this is not the region of the token: its authority should be {self._wanted}, it showed {shown}"
+                f"this is not the region of the token: expected authority {self._wanted}, presented {shown}"
             )
         check_issued_by(chain[0], authority, self._clock())
         return _region(chain[0])
@@ -123,10 +123,10 @@ class _Made:
 
 def _region(shown: x509.Certificate | None) -> Peer:
     if shown is None:
-        raise NotTrusted("the other end showed no certificate")
+        raise NotTrusted("the peer presented no certificate")
     peer = _peer_of(shown)
     if peer.role is not Role.REGION:
-        raise NotTrusted(f"{peer} answered where a region was expected")
+        raise NotTrusted(f"expected a region, found {peer}")
     return peer
 
 
@@ -144,7 +144,7 @@ def _peer_of(certificate: x509.Certificate) -> Peer:
 def _context() -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
-    # No resumption: each link proves anew who it is.
+    # No session resumption: every link is authenticated.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
@@ -158,32 +158,32 @@ def _context_with(credentials: Credentials) -> SSL.Context:
     context.check_privatekey()
     store = context.get_cert_store()
     if store is None:
-        raise RuntimeError("OpenSSL made a context without a certificate store")
+        raise RuntimeError("OpenSSL created a context without a certificate store")
     store.add_cert(openssl.X509.from_cryptography(load_certificate(credentials.authority_pem)))
     return context
 
 
-def _as_openssl_found(connection: SSL.Connection, _: openssl.X509, problem: int, __: int, ok: int) -> bool:
+def _note_problem(connection: SSL.Connection, _: openssl.X509, problem: int, __: int, ok: int) -> bool:
     if not ok:
         connection.set_app_data(problem)
     return bool(ok)
 
 
 def handshake_problem(connection: SSL.Connection | None) -> str:
-    """What was wrong with the other end's certificate, in words; empty when OpenSSL found nothing wrong."""
+    """Returns what OpenSSL found wrong with the peer's certificate, or an empty string."""
     problem = None if connection is None else connection.get_app_data()
     if not isinstance(problem, int):
         return ""
-    return _PROBLEMS.get(problem, f"the certificate was refused (OpenSSL verification error {problem})")
+    return _PROBLEMS.get(problem, f"the certificate was rejected (OpenSSL verification error {problem})")
 
 
 # OpenSSL's X509_V_ERR_… numbers, which pyOpenSSL does not name.
 _PROBLEMS: Mapping[int, str] = {
     9: "the certificate is not valid yet; is the clock right?",
     10: "the certificate has expired; is the clock right?",
-    18: "the certificate is signed by itself, not by our authority",
-    19: "the certificate is not signed by our authority",
-    20: "the certificate is not signed by our authority",
-    21: "the certificate is not signed by our authority",
-    26: "the certificate is for another use",
+    18: "the certificate is self-signed, not signed by this installation's authority",
+    19: "the certificate is not signed by this installation's authority",
+    20: "the certificate is not signed by this installation's authority",
+    21: "the certificate is not signed by this installation's authority",
+    26: "the certificate is for another purpose",
 }

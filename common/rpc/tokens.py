@@ -1,4 +1,4 @@
-"""The text that `innkeeper rack token` prints and `rackd join` takes."""
+"""Encodes and decodes join tokens, which `innkeeper rack token` prints and `rackd join` takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 
 from attrs import field, frozen
 
-from common.errors import InvalidRequest, TokenRefused
+from common.errors import InvalidRequest, TokenRejected
 from common.rpc.peers import Address
 
 PREFIX = "innkeeper-join-"
@@ -19,7 +19,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 @frozen(kw_only=True)
 class JoinToken:
-    """Where the region is, how to know it, and the secret that it takes once."""
+    """The region's addresses, the fingerprint of its authority, and a secret that is valid once."""
 
     addresses: tuple[str, ...]
     authority_fingerprint: str
@@ -27,7 +27,7 @@ class JoinToken:
 
 
 def encode_token(token: JoinToken) -> str:
-    """One word of letters, digits, `-` and `_`."""
+    """Returns the token as one word of letters, digits, `-` and `_`."""
     plain = {
         "addresses": list(token.addresses),
         "authority": token.authority_fingerprint,
@@ -38,25 +38,25 @@ def encode_token(token: JoinToken) -> str:
 
 
 def decode_token(text: str) -> JoinToken:
-    """Raises TokenRefused that says what is wrong with the text, and never repeats it."""
-    text = "".join(text.split())  # terminals and mails break long words
+    """Raises TokenRejected with the problem; its message does not contain the text."""
+    text = "".join(text.split())  # terminals and mail programs wrap long words
     if not text.startswith(PREFIX):
-        raise TokenRefused(f"this is not a join token: one starts with {PREFIX} (make one with: innkeeper rack token)")
+        raise TokenRejected(f"this is not a join token, which starts with {PREFIX}. Get one with: innkeeper rack token")
     plain = _unpacked(text[len(PREFIX) :])
     addresses, authority, secret = plain.get("addresses"), plain.get("authority"), plain.get("secret")
     if not isinstance(addresses, list) or not addresses or not all(isinstance(each, str) for each in addresses):
-        raise TokenRefused("the join token names no address of a region")
+        raise TokenRejected("the join token has no region address")
     if not isinstance(authority, str) or not _FINGERPRINT.fullmatch(authority):
-        raise TokenRefused("the join token does not carry the fingerprint of the region's authority")
+        raise TokenRejected("the join token has no authority fingerprint")
     if not isinstance(secret, str) or not secret:
-        raise TokenRefused("the join token carries no secret")
+        raise TokenRejected("the join token has no secret")
     for address in addresses:
         _check_address(address)
     return JoinToken(addresses=tuple(addresses), authority_fingerprint=authority, secret=secret)
 
 
 def _unpacked(packed: str) -> dict[str, object]:
-    damaged = TokenRefused("the join token is damaged or incomplete: copy it again, all of it")
+    damaged = TokenRejected("the join token is damaged or incomplete: copy the whole token again")
     if len(packed) > _MAX_TEXT:
         raise damaged
     try:
@@ -73,4 +73,4 @@ def _check_address(text: str) -> None:
     try:
         Address.parse(text)
     except InvalidRequest as error:
-        raise TokenRefused(f"the join token names a region in a way that is no address: {error}") from error
+        raise TokenRejected(f"the join token has an invalid region address: {error}") from error

@@ -1,0 +1,1 @@
+"""Drivers of hypervisors, all with the contract of `contract.py`."""

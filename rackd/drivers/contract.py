@@ -1,4 +1,4 @@
-"""What every driver promises. One contract suite (tests/contract/) holds all of them to it."""
+"""The contract of every driver: what each method returns, raises and may change."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from common.discovery import Discovery, VolumeRef
+from common.guest_spec import GuestSpec
 from common.values import (
     Guest,
     GuestChange,
     GuestRef,
-    GuestSpec,
     HostAccess,
-    Mark,
+    OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
@@ -21,110 +21,111 @@ from common.values import (
 
 
 class Driver(Protocol):
-    """One host, called from the threads of its lane, one call at a time.
+    """One host, called from its slot's thread, one call at a time.
 
-    Any method may raise HostUnreachable (try again later), NotTrusted or PeerChanged (a person must act), or
-    DriverFailed (the hypervisor said no; its words are in the message). Nothing but our marked guests is ever changed.
+    Any method may raise HostUnreachable (retry later), NotTrusted or PeerChanged (a person must act), or DriverFailed
+    with the hypervisor's reason. Only guests and volumes with our marker are changed. `tests/contract/` runs the same
+    tests against every driver.
     """
 
     def reach(self) -> str:
-        """The hypervisor's version, in one cheap call."""
+        """Returns the hypervisor's version, in one cheap call."""
 
     def discover(self) -> Discovery:
-        """Facts of the host and of all its guests. Reads only; the number of calls does not grow with the guests.
+        """Returns facts of the host and all its guests. Only reads; the number of calls does not grow with the guests.
 
-        Where a hypervisor tells pins and cards of one guest at a time, that is asked once for each new guest, and
-        again when it may have changed; a guest of which it could not be found out (yet) is not `fully_told`, and a
-        Problem says why. A guest that cannot be read at all is a Problem, and the rest is returned.
+        If a hypervisor reports pins and NICs of one guest at a time, the driver reads each new guest once, and again
+        after a change. A guest whose details are unknown is marked incomplete, and a Problem gives the reason. A guest
+        that cannot be read at all becomes a Problem; the others are returned.
 
-        `unused_volumes` are those named after a mark that no guest of any project has, in one call for each storage
-        pool. Where it is not known of every guest what it has, or a pool cannot be listed, nothing is told of them.
+        Orphaned volumes are those named after a marker that no guest of any project uses, listed in one call per
+        storage pool. The pools for which this is known are named; none is if the volumes of any guest are unknown.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:
-        """The guest that carries `spec.mark`, made or finished, switched off. Calling again is harmless.
+        """Returns the guest with `spec.marker`, created or completed, powered off. Idempotent.
 
-        Raises NameTaken when a guest without that mark has the name, OutOfCapacity when a pool has no room or huge
-        pages are too few, NotFound naming a storage pool, network or core that is not there (any more), Unsupported
-        for what this hypervisor cannot do, WrongState when the host keeps an address for somebody else. On failure
-        everything it made is removed again, as far as the host lets it.
+        Raises NameTaken if a guest without that marker has the name, OutOfCapacity if a storage pool or the huge pages
+        do not suffice, NotFound naming a missing storage pool, network or core, Unsupported for what this hypervisor
+        cannot do, and WrongState if the host has reserved an address for another NIC. On failure it removes what it
+        created, as far as the host allows.
         """
 
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
     ) -> None:
-        """Return once the guest and the volumes made for it are gone. A guest that is gone already is success.
+        """Returns when the guest and the volumes created for it are deleted. Idempotent.
 
-        `volumes` are (pool_id, volume) pairs given at compose. Removes nothing that was not made by `compose`: disks
-        attached later, shared volumes and ISO images stay, and so do the disks of a guest that was adopted, as far as
-        the hypervisor can keep a disk without its guest.
+        `volumes` has the (pool_id, volume) pairs given at compose. Disks attached later, shared volumes and ISO images
+        are not deleted, nor are the disks of an adopted guest, if the hypervisor can retain a disk without its guest.
 
-        `mac_addresses` are those of cards that were made at compose: addresses that the hypervisor keeps for them are
-        given back also when the guest itself went in another way.
+        `mac_addresses` are those of the NICs created at compose: their DHCP reservations are removed even if the guest
+        was deleted by someone else.
         """
 
-    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
-        """Return once those of `volumes` that are named after `mark` are gone. Gone already is success.
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+        """Returns when those of `volumes` that are named after `marker` are deleted. Idempotent.
 
-        No guest is touched, whatever its mark is: a volume that a guest has, or that another volume is made on, stays,
-        and when the others are gone WrongState names it.
+        Changes no guest. Raises WrongState, after deleting the others, for volumes that a guest uses or on which
+        another volume depends.
         """
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        """Return the new state once the hypervisor reports it. NotFound when the guest is gone.
+        """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
-        OFF asks the guest first and pulls the plug after `grace_s`. Already being in that state is success.
+        OFF requests a shutdown and forces the guest off after `grace_s` seconds.
         """
 
     def find(self, guest: GuestRef) -> Guest | None:
-        """The guest that carries the mark, whatever its name is now, or None when the host has none."""
+        """Returns the guest with the marker, whatever its name, or None. Only reads."""
 
-    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
-        """Put the mark on a foreign guest and change nothing else of it, running or not. Calling again is harmless.
+    def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
+        """Adds the marker to a foreign guest, running or not, and changes nothing else. Idempotent.
 
-        `guest_id` says which guest, `name` only helps to find it. On libvirt `mark.machine_id` is the domain's own
-        UUID. Raises NotFound, and NameTaken when the guest carries another mark, or another guest carries this one.
+        `guest_id` identifies the guest; `name` only speeds up the search. On libvirt `marker.machine_id` must be the
+        domain's UUID. Raises NotFound, and NameTaken if the guest carries another marker or another guest carries this
+        one.
         """
 
-    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
-        """Take this mark off the guest that carries it and change nothing else.
+    def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
+        """Removes this marker from the guest that carries it and changes nothing else. Idempotent.
 
-        A guest that is gone, or that does not carry this mark, is success. With `exactly` only the guest with that id
-        and name is meant, whoever else carries the mark; NotFound when there is none such, or with another mark.
+        Succeeds if no guest carries the marker. With `exactly` only the guest with this id and name is meant; then
+        raises NotFound if it does not exist or carries another marker.
         """
 
     def projects(self) -> tuple[Project, ...]:
-        """The projects of the host with what their guests were given; empty where there is no such thing."""
+        """Returns the host's projects with the resources of their guests; empty without projects. Only reads."""
 
     def make_project(self, description: str) -> None:
-        """The project of this host exists afterwards. Raises Unsupported where there is no such thing."""
+        """Creates the project of this host. Idempotent. Raises Unsupported if the hypervisor has no projects."""
 
     def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
-        """The host trusts this certificate afterwards. Raises NotTrusted with the reason; Unsupported elsewhere.
+        """Makes the host trust this certificate. Idempotent. Raises NotTrusted with the reason, or Unsupported.
 
-        With a trust token, the server's certificate is held against the token's fingerprint before it is sent.
-        Another certificate than our own is added with the help of our own. One that is restricted to projects can add
-        none: it is exchanged for the other, and is not trusted itself any more.
+        Compares a token's fingerprint with the server's certificate before it sends the token. The current
+        certificate authorizes the addition of another one. If the current one is restricted to projects, it cannot add
+        any: the new one replaces it.
         """
 
     def untrust(self, fingerprint: str) -> None:
-        """The host does not trust that certificate (SHA-256, hex) any more; harmless when it never did."""
+        """Removes the certificate with this SHA-256 (hex) from the host's trust store. Idempotent."""
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
-        """Call `notify`, from any thread, at each change of a guest until the returned function is called.
+        """Calls `notify`, from any thread, after each change of a guest until the returned function is called.
 
-        After a gap (a reconnect) it sends one RESYNC.
+        Sends one RESYNC after events may have been lost, such as after a reconnect.
         """
 
     def close(self) -> None:
-        """Let go of connections, files in memory and threads. Harmless to repeat."""
+        """Releases connections, in-memory files and threads. Idempotent."""
 
 
-class Opening(Protocol):
-    """How a driver type comes to life; `rackd/drivers/registry.py` holds one for each type."""
+class DriverFactory(Protocol):
+    """Opens the hosts of one driver type."""
 
     def identify(self, access: HostAccess) -> PeerIdentity | None:
-        """What the host's end of the line presents, without logging in; None where there is nothing to pin."""
+        """Returns the key or certificate that the host presents before a login; None if there is nothing to pin."""
 
     def open(self, access: HostAccess) -> Driver:
-        """A driver for this host. May block for as long as the host does; the executor gives up on it."""
+        """Returns a driver for this host. May block as long as the host does; the executor abandons it then."""

@@ -1,4 +1,4 @@
-"""Who asks, and the keys that prove it."""
+"""API keys: values, text format and rules for names."""
 
 from __future__ import annotations
 
@@ -9,29 +9,15 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from common.errors import InvalidRequest, NotAllowed
+from common.errors import InvalidRequest
 
-LONGEST_KEY_NAME = 255
+MAX_KEY_NAME = 255
 _ALPHABET = string.ascii_letters + string.digits
 
 
 @frozen(kw_only=True)
-class Caller:
-    """The account a request is made for, as far as rules need it."""
-
-    account_id: int
-    username: str
-    email: str = ""
-    is_admin: bool
-
-    def require_admin(self) -> None:
-        if not self.is_admin:
-            raise NotAllowed("This method is reserved for admin users.")
-
-
-@frozen(kw_only=True)
 class ApiKey:
-    """What a client signs with. As text `consumer:token:secret`; only a hash of the secret is ever kept."""
+    """The key that a client signs with; as text `consumer:token:secret`. The database stores a hash of the secret."""
 
     consumer_key: str
     token_key: str
@@ -46,16 +32,16 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> ApiKey:
-        """Raises InvalidRequest, which does not repeat the text."""
+        """Raises InvalidRequest, whose message does not contain the text."""
         parts = text.strip().split(":")
         if len(parts) != 3 or not all(part.isascii() and part.isalnum() for part in parts):
-            raise InvalidRequest("An API key is three parts of letters and digits, joined by colons.")
+            raise InvalidRequest("An API key has three parts of letters and digits, joined by colons.")
         return cls(consumer_key=parts[0], token_key=parts[1], token_secret=parts[2])
 
 
 @frozen(kw_only=True)
 class ApiKeyView:
-    """A key as its owner sees it later: everything but the secret."""
+    """An API key without its secret."""
 
     name: str
     consumer_key: str
@@ -64,15 +50,17 @@ class ApiKeyView:
 
 
 def secret_hash(token_secret: str) -> bytes:
-    """SHA-256: 190 random bits need neither salt nor stretching."""
+    """Returns the SHA-256. A secret of 190 random bits needs neither salt nor key stretching."""
     return hashlib.sha256(token_secret.encode()).digest()
 
 
 def check_key_name(name: str) -> str:
-    """The name without blanks around it. Raises InvalidRequest under `name`."""
+    """Returns the name without surrounding whitespace. Raises InvalidRequest for the field `name`."""
     name = name.strip()
-    if len(name) > LONGEST_KEY_NAME:
-        raise InvalidRequest.of({"name": [f"At most {LONGEST_KEY_NAME} characters are allowed, not {len(name)}."]})
+    if len(name) > MAX_KEY_NAME:
+        raise InvalidRequest.of(
+            {"name": [f"At most {MAX_KEY_NAME} characters are allowed; this name has {len(name)}."]}
+        )
     if not name.isprintable():
         raise InvalidRequest.of({"name": ["Only printable characters are allowed."]})
     return name

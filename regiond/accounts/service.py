@@ -1,4 +1,4 @@
-"""Accounts: who holds a key, and the keys themselves."""
+"""Authenticates and manages API keys; activates and deactivates accounts."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from attrs import frozen
 
 from common.errors import NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import store
-from regiond.accounts.model import ApiKey, ApiKeyView, Caller, check_key_name, secret_hash
+from regiond.accounts.model import ApiKey, ApiKeyView, check_key_name, secret_hash
+from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.events.service import Events
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -23,51 +23,59 @@ if TYPE_CHECKING:
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 ADMIN = "admin"
-REMEMBERED_S = 3.0
-_REMEMBERED_KEYS = 10_000
+CACHE_S = 3.0
+_MAX_CACHED_KEYS = 10_000
+
+
+class RecordEvent(Protocol):
+    """Records one event in the caller's transaction; wiring passes the function of `events`."""
+
+    async def __call__(self, db: Db, kind: str, message: str, *, caller: Caller | None = None) -> object: ...
 
 
 @frozen
-class _Remembered:
+class _CachedCaller:
     caller: Caller
     token_key: str
     until: float
 
 
 class Accounts:
-    """A key that was good is good for three seconds more without asking the database.
+    """Caches an authenticated key for three seconds.
 
-    So a key deleted, or an account switched off, is refused at once by the process that did it and within three
-    seconds by the others.
+    The process that deletes a key or deactivates an account rejects it at once, other processes within three seconds.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, database: Database, *, record_event: RecordEvent, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
+        self._record_event = record_event
         self._clock = clock
-        self._remembered: dict[bytes, _Remembered] = {}
+        self._cache: dict[bytes, _CachedCaller] = {}
 
     async def authenticate(self, consumer_key: str, token_key: str, token_secret: str) -> Caller:
-        """The account that holds the key. NotAuthenticated for any part that is wrong; NotAllowed when inactive."""
-        known_as = hashlib.sha256(f"{consumer_key}\0{token_key}\0{token_secret}".encode(errors="replace")).digest()
-        known = self._remembered.get(known_as)
-        if known is not None and known.until > self._clock():
-            return known.caller
+        """Returns the account of the key. Raises NotAuthenticated if a part is wrong, NotAllowed if it is inactive."""
+        cache_key = hashlib.sha256(f"{consumer_key}\0{token_key}\0{token_secret}".encode(errors="replace")).digest()
+        cached = self._cache.get(cache_key)
+        if cached is not None and cached.until > self._clock():
+            return cached.caller
         for part in (consumer_key, token_key, token_secret):
-            if not (part.isascii() and part.isalnum()):  # NUL and the like are nothing to ask PostgreSQL about
+            if not (part.isascii() and part.isalnum()):  # PostgreSQL rejects NUL in text
                 raise NotAuthenticated("Invalid API key.")
         async with self._database.connection() as db:
-            found = await store.holder(db, consumer_key, token_key)
+            found = await store.owner_of_key(db, consumer_key, token_key)
         if found is None or not hmac.compare_digest(found.token_secret_hash, secret_hash(token_secret)):
             raise NotAuthenticated("Invalid API key.")
         if not found.is_active:
             raise NotAllowed("User is not allowed access to this API.")
-        self._remember(known_as, found.caller, token_key)
+        self._remember(cache_key, found.caller, token_key)
         return found.caller
 
     async def ensure_admin(self) -> str | None:
-        """The text of the first key of the account `admin`, made with it when there is no account at all; else None.
+        """Creates the account `admin` and returns its first key as text, if there is no account yet; otherwise None.
 
-        It cannot be had again: only a hash is kept. Of several processes that start at once, one gets it.
+        The key cannot be read again. If several processes start at the same time, one of them receives it.
         """
         async with self._database.transaction() as db:
             account_id = await store.insert_first_admin(db, ADMIN)
@@ -79,25 +87,25 @@ class Accounts:
         return text
 
     async def create_key(self, caller: Caller, name: str) -> str:
-        """The text of a new key of the caller's own, which cannot be had again. InvalidRequest for a bad name."""
+        """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest."""
         name = check_key_name(name)
         async with self._database.transaction() as db:
             return await self._add_key(db, caller, name)
 
     async def delete_key(self, caller: Caller, token_key: str) -> None:
-        """Remove one of the caller's own keys. Raises NotFound."""
+        """Deletes a key of the caller. Raises NotFound."""
         async with self._database.transaction() as db:
             if not await store.delete_key(db, caller.account_id, token_key):
-                raise NotFound("You have no API key with that token key.")
-            await Events.record(db, "api_key_deleted", f"{caller.username} deleted an API key.", caller=caller)
-        self._forget(lambda known: known.token_key == token_key)
+                raise NotFound("You have no API key with this token key.")
+            await self._record_event(db, "api_key_deleted", f"{caller.username} deleted an API key.", caller=caller)
+        self._drop_cached(lambda cached: cached.token_key == token_key)
 
     async def list_keys(self, caller: Caller) -> tuple[ApiKeyView, ...]:
         async with self._database.connection() as db:
             return await store.list_keys(db, caller.account_id)
 
     async def users(self) -> tuple[Caller, ...]:
-        """All accounts, by name."""
+        """Returns all accounts by name."""
         async with self._database.connection() as db:
             return await store.list_users(db)
 
@@ -110,29 +118,31 @@ class Accounts:
         return found
 
     async def set_active(self, caller: Caller, username: str, *, active: bool) -> None:
-        """Switch an account off or on; its keys stay. Admins only, and not for themselves. Raises NotFound."""
+        """Deactivates or activates another account; its keys are retained. Administrators only. Raises NotFound."""
         caller.require_admin()
         if username == caller.username:
-            raise NotAllowed("You cannot switch your own account off or on.")
+            raise NotAllowed("You cannot deactivate or activate your own account.")
         async with self._database.transaction() as db:
             if not await store.set_active(db, username, active=active):
                 raise NotFound(f"There is no user {username!r}.")
             kind = "account_activated" if active else "account_deactivated"
-            await Events.record(db, kind, f"{caller.username} switched {username} {'on' if active else 'off'}.")
-        self._forget(lambda known: known.caller.username == username)
+            await self._record_event(
+                db, kind, f"{caller.username} {'activated' if active else 'deactivated'} {username}."
+            )
+        self._drop_cached(lambda cached: cached.caller.username == username)
 
     async def _add_key(self, db: Db, caller: Caller, name: str) -> str:
         key = ApiKey.random()
         await store.insert_key(db, caller.account_id, name, key)
-        message = f"{caller.username} made the API key {name!r}."
-        await Events.record(db, "api_key_created", message, caller=caller)
+        message = f"{caller.username} created the API key {name!r}."
+        await self._record_event(db, "api_key_created", message, caller=caller)
         return str(key)
 
-    def _remember(self, known_as: bytes, caller: Caller, token_key: str) -> None:
-        if len(self._remembered) >= _REMEMBERED_KEYS:
-            self._remembered.clear()
-        until = self._clock() + REMEMBERED_S
-        self._remembered[known_as] = _Remembered(caller, token_key, until)
+    def _remember(self, cache_key: bytes, caller: Caller, token_key: str) -> None:
+        if len(self._cache) >= _MAX_CACHED_KEYS:
+            self._cache.clear()
+        until = self._clock() + CACHE_S
+        self._cache[cache_key] = _CachedCaller(caller, token_key, until)
 
-    def _forget(self, which: Callable[[_Remembered], bool]) -> None:
-        self._remembered = {hashed: known for hashed, known in self._remembered.items() if not which(known)}
+    def _drop_cached(self, which: Callable[[_CachedCaller], bool]) -> None:
+        self._cache = {key: cached for key, cached in self._cache.items() if not which(cached)}

@@ -1,4 +1,4 @@
-"""The rows of accounts and their API keys."""
+"""SQL of accounts and their API keys."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from regiond.accounts.model import ApiKey, ApiKeyView, Caller, secret_hash
+from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
+from regiond.caller import Caller
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
 
-_HOLDER = """
+_OWNER = """
     select k.token_secret_hash, a.id, a.username, a.email, a.is_admin, a.is_active
       from api_key k join account a on a.id = k.account_id
      where k.consumer_key = $1 and k.token_key = $2
 """
 
-# Nothing is made when there is any account already, or when another process made this one in the same moment.
+# Inserts nothing if any account exists, or if another process inserts this one concurrently.
 _INSERT_FIRST_ADMIN = """
     insert into account (username, is_admin)
     select $1, true where not exists (select from account)
@@ -41,23 +42,23 @@ _SET_ACTIVE = "update account set is_active = $2 where username = $1"
 
 
 @frozen(kw_only=True)
-class Holder:
-    """The account behind a key, and the hash that the key's secret has to have."""
+class KeyOwner:
+    """The account of a key, and the required hash of the secret."""
 
     caller: Caller
     is_active: bool
     token_secret_hash: bytes
 
 
-async def holder(db: Db, consumer_key: str, token_key: str) -> Holder | None:
-    row = await db.fetchrow(_HOLDER, consumer_key, token_key)
+async def owner_of_key(db: Db, consumer_key: str, token_key: str) -> KeyOwner | None:
+    row = await db.fetchrow(_OWNER, consumer_key, token_key)
     if row is None:
         return None
-    return Holder(caller=_caller(row), is_active=row["is_active"], token_secret_hash=row["token_secret_hash"])
+    return KeyOwner(caller=_caller(row), is_active=row["is_active"], token_secret_hash=row["token_secret_hash"])
 
 
 async def insert_first_admin(db: Db, username: str) -> int | None:
-    """The new account's id; None when there are accounts already."""
+    """Returns the id of the new account; None if there are accounts already."""
     account_id: int | None = await db.fetchval(_INSERT_FIRST_ADMIN, username)
     return account_id
 

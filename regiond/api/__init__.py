@@ -1,1 +1,1 @@
-"""The HTTP API: MAAS 2.0 resources and ours, declared once."""
+"""The HTTP API: resources, their declarations and serializers, dispatch and transport."""

@@ -1,4 +1,4 @@
-"""`describe/`: the map from which the maas CLI, libmaas and our own command line make their commands."""
+"""Builds `describe/`, from which the maas CLI, libmaas and the innkeeper command make commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 
 
 def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:
-    """The description; `origin` (scheme, host and port that the request came to) makes its `uri`s absolute."""
+    """The description. `origin`, the scheme, host and port of the request, makes its `uri`s absolute."""
     found = [resource for resource in resources if resource.described]
     entries = [_resource(resource, origin) for resource in found]
     return {
@@ -23,7 +23,7 @@ def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:
 
 
 def description_hash(resources: Iterable[Resource]) -> str:
-    """SHA-1 hex over what is described, without the address it is asked under: CLIs compare it, nothing trusts it."""
+    """SHA-1 (hex) of the description without its origin. CLIs compare it; nothing trusts it."""
     entries = [_resource(resource, "") for resource in resources if resource.described]
     canonical = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha1(canonical, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""Declarations: every endpoint once, as a value. Routes, checks, `describe/`, OpenAPI and help texts come from them."""
+"""Declares endpoints as values, the source of routes, checks, `describe/`, OpenAPI and help."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from regiond.accounts.model import Caller
-from regiond.api.fields import Field, Values
-from regiond.api.paths import BASE
+from regiond.api.fields import Field, Problems, Values
 from regiond.api.replies import Reply
+from regiond.api.serializer import Schema, Serializer
 from regiond.api.services import Services
+from regiond.api.urls import BASE
+from regiond.caller import Caller
 
-Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path, or NotFound
+Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
 
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
 
 
 class Permission(StrEnum):
-    ANYONE = "anyone"  # no signature is asked for
+    ANYONE = "anyone"  # unsigned requests too
     USER = "user"
     OWNER = "owner"  # of the machine in the path; administrators too
     ADMIN = "admin"
@@ -32,69 +33,78 @@ async def _always_ready() -> str | None:
 
 @frozen(kw_only=True)
 class SiteInfo:
-    """What the API has to know of the region it serves.
+    """Facts of the region that the API shows.
 
-    `not_ready` gives the reason why the region cannot work now (the database is away, migrations are missing), or None.
+    `not_ready` returns the reason why the region cannot serve (database unavailable, migrations missing), or None.
     """
 
-    version: str = "3.7.3"  # of the MAAS API we speak: digits and dots only, clients parse it
+    version: str = "3.7.3"  # of the MAAS API; clients parse it, so digits and dots only
     software: str = "innkeeper"
     simulated_hosts: bool = False
     not_ready: Callable[[], Awaitable[str | None]] = _always_ready
-    rpc_address: Callable[[], str] = str  # where RPC clients connect, as they are told
+    rpc_address: Callable[[], str] = str  # the address for RPC clients
     wait_s: float = 120.0  # how long a request waits for its operation
 
 
 @frozen(kw_only=True)
 class Call:
-    """One request, checked: who asks, for what, with which values. `target` is what `Endpoint.find` found."""
+    """A request after authentication and parsing. `target` is the result of `Endpoint.find`."""
 
     services: Services
     info: SiteInfo
     endpoint: Endpoint
     path: Mapping[str, str]
     values: Values
-    rest: Values = field(factory=dict)
+    invalid: frozenset[str] = frozenset()  # fields that did not parse; their values are the defaults
+    other_values: Values = field(factory=dict)  # of keys that no field declares
     signed_by: Caller | None
     target: Any = None
-    origin: str = ""  # scheme, host and port that the request came to
+    origin: str = ""  # scheme, host and port of the request's URL
     respond_async: bool = False
     idempotency_key: str | None = None
 
     @property
     def caller(self) -> Caller:
         if self.signed_by is None:
-            raise AssertionError(f"{self.endpoint.name} asks who calls, but lets anyone in")
+            raise AssertionError(f"{self.endpoint.name} needs a caller, but is open to anyone")
         return self.signed_by
 
 
 @frozen(kw_only=True)
 class Result:
-    """What a success carries: a sentence, and a JSON schema (None: no body or plain text)."""
+    """The body of a successful response; `type` is None for an empty body or plain text."""
 
     doc: str
-    schema: Mapping[str, Any] | None = None
+    type: Serializer[Any] | None = None
+
+    @property
+    def schema(self) -> Schema | None:
+        return None if self.type is None else self.type.schema
 
 
 @frozen(kw_only=True)
 class Endpoint:
-    """One thing that can be asked of a resource.
+    """One operation of a resource: a method and, except for plain REST methods, an op.
 
-    `find` looks up the object of the path before the fields are read, so that an unknown one is 404 and not 400; with
-    `outlives_target`, a request with an idempotency key is answered although the object is gone: it may be a repeat of
-    the one that ended it. `run` is called with values that passed; it does one thing.
+    `find` reads the object of the path before the fields are checked, so that an unknown object answers 404, not
+    400. With `outlives_target`, a request with an idempotency key is answered after the object was deleted: it may
+    repeat the request that deleted it. `check` returns problems by field that one field's type cannot see; where a
+    field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
+    those that `run` would find in the database. `run` receives only valid values.
     """
 
     method: str
     op: str | None = None
     permission: Permission
     fields: tuple[Field, ...] = ()
-    rest: Field | None = None  # any other key has a value of this kind
+    other_keys: Field | None = None  # the type of the values of all other keys
     title: str
     doc: str = ""
     result: Result
     success: int = 200
     find: Find | None = None
+    check: Callable[[Call], Problems] | None = None
+    check_names: Callable[[Call], Awaitable[Problems]] | None = None
     outlives_target: bool = False
     run: Callable[[Call], Awaitable[Reply]]
 
@@ -104,13 +114,13 @@ class Endpoint:
 
     @property
     def help(self) -> str:
-        """Title, text, then a `:param` line for each field: the maas CLI takes arguments only where it sees one."""
+        """Title, text and a `:param` line per field: the maas CLI accepts arguments only for documented fields."""
         parts = [self.title]
         if self.doc:
             parts.append(self.doc)
         lines = [_param(one) for one in self.fields]
-        if self.rest is not None:
-            lines.append(f":param <{self.rest.name}>: {self.rest.doc}")
+        if self.other_keys is not None:
+            lines.append(f":param <{self.other_keys.name}>: {self.other_keys.doc}")
         if lines:
             parts.append("\n".join(lines))
         return "\n\n".join(parts) + "\n"
@@ -123,10 +133,10 @@ def _param(one: Field) -> str:
 
 @frozen(kw_only=True)
 class Resource:
-    """A path and what can be asked there. `described` is off for what has no command of the CLI.
+    """A path and its endpoints. `described=False` leaves it out of `describe/`, so the CLI has no command for it.
 
-    `handler` is part of the contract: command names are made from it. `path` is below `base`; names in braces are its
-    parameters, which hold slashes too with `takes_slashes`.
+    Clients derive command names from `handler`. `path` is below `base`; names in braces are parameters, which may
+    contain slashes with `takes_slashes`.
     """
 
     handler: str
@@ -163,6 +173,6 @@ class Resource:
         return next((one for one in self.endpoints if (one.method, one.op) == (method, op)), None)
 
     def also(self, *, handler: str, path: str, described: bool = True, find: Find | None = None) -> Resource:
-        """The same under another name, and with `find` looked up by what that path says."""
+        """Returns the same resource under another path, optionally with another `find`."""
         endpoints = self.endpoints if find is None else tuple(evolve(one, find=find) for one in self.endpoints)
         return evolve(self, handler=handler, path=path, described=described, endpoints=endpoints)

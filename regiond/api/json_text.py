@@ -1,7 +1,7 @@
-"""JSON as people read it, indented by four, faster than the standard library makes it.
+"""Writes JSON with an indent of four, byte for byte like `json.dumps`, but faster.
 
-With an indent, `json` hands each comma and each bracket through a generator for each level of the value, in Python; an
-answer with a hundred machines took longer to write than to find out. The text is the same, byte for byte.
+With an indent, the standard library uses its Python encoder, which yields each comma and bracket through a generator
+per level: encoding a hundred machines took longer than reading them from the database.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NEWLINE = "\n"
 
 
 def indented(value: Any, *, depth: int = 0) -> str:
-    """What `json.dumps(value, indent=4, allow_nan=False)` returns, in ASCII, `depth` levels deep in a larger text.
+    """Returns `json.dumps(value, indent=4, allow_nan=False)`, in ASCII, as it appears `depth` levels deep.
 
-    Keys have to be text. Raises TypeError for what JSON cannot hold, ValueError for a number that is none.
+    Keys must be text. Raises TypeError for a value that is not JSON, ValueError for NaN and infinity.
     """
     return _text(value, _NEWLINE + _STEP * depth)
 
@@ -35,9 +35,9 @@ def _object(value: Mapping[str, Any], pad: str) -> str:
     return _frame(tuple(value), pad) % tuple([_text(member, inner) for member in value.values()])
 
 
-@lru_cache(maxsize=256)  # the objects of a list have the same keys, hundreds of times
+@lru_cache(maxsize=256)  # all objects of a list have the same keys
 def _frame(names: tuple[str, ...], pad: str) -> str:
-    """An object with these keys, and `%s` in place of each member."""
+    """A template of an object with these keys, with `%s` for each member."""
     inner = pad + _STEP
     members = [f"{quoted(name)}: ".replace("%", "%%") + "%s" for name in names]
     return f"{{{inner}{f',{inner}'.join(members)}{pad}}}"
@@ -51,7 +51,7 @@ def _array(value: list[Any] | tuple[Any, ...], pad: str) -> str:
 
 
 def _other(value: Any, pad: str) -> str:
-    """Kinds that are rare, or of a class of their own: the members of an enumeration that are text, say."""
+    """Encodes rare types and subclasses, such as a StrEnum member."""
     if isinstance(value, dict):
         return _object(value, pad)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the declarations. An op is shown as the path suffix `op-NAME`, which answers."""
+"""Builds the OpenAPI 3.1 document; an op becomes the path suffix `op-NAME`, which is also served."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource
-from regiond.api.fields import Field, IntegerList, TextList
+from regiond.api.field_types import IntegerList, TextList
+from regiond.api.fields import Field
 
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 
 
 def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
-    """The whole document; `origin` is where the request for it came to."""
+    """The whole document. `origin` is the scheme, host and port of the request."""
     components: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
     for resource in resources:
@@ -63,10 +64,10 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         "security": [] if endpoint.permission is Permission.ANYONE else [{"oauth": []}],
         "x-permission": endpoint.permission.value,
     }
-    if (endpoint.fields or endpoint.rest) and endpoint.method in {"POST", "PUT"}:
+    if (endpoint.fields or endpoint.other_keys) and endpoint.method in {"POST", "PUT"}:
         schema = _body_schema(endpoint.fields)
-        if endpoint.rest is not None:
-            schema["additionalProperties"] = _field_schema(endpoint.rest)
+        if endpoint.other_keys is not None:
+            schema["additionalProperties"] = _field_schema(endpoint.other_keys)
         types = ("application/x-www-form-urlencoded", "multipart/form-data", "application/json")
         operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in types}}
     elif endpoint.fields:
@@ -82,7 +83,7 @@ def _body_schema(fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def _field_schema(one: Field) -> dict[str, Any]:
-    schema = {**one.kind.schema, "description": one.doc}
+    schema = {**one.type.schema, "description": one.doc}
     if one.default is not None:
         schema["default"] = list(one.default) if isinstance(one.default, tuple) else one.default
     return schema
@@ -91,7 +92,7 @@ def _field_schema(one: Field) -> dict[str, Any]:
 def _query_parameter(one: Field) -> dict[str, Any]:
     parameter = {"name": one.name, "in": "query", "required": one.required, "description": one.doc}
     schema = {key: value for key, value in _field_schema(one).items() if key != "description"}
-    if isinstance(one.kind, TextList | IntegerList):
+    if isinstance(one.type, TextList | IntegerList):
         parameter["explode"] = True
     return {**parameter, "schema": schema}
 
@@ -99,30 +100,30 @@ def _query_parameter(one: Field) -> dict[str, Any]:
 def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": endpoint.result.doc}
     if endpoint.result.schema is not None:
-        success["content"] = {"application/json": {"schema": _hoisted(endpoint.result.schema, components)}}
+        success["content"] = {"application/json": {"schema": _with_references(endpoint.result.schema, components)}}
     responses: dict[str, Any] = {str(endpoint.success): success}
     if endpoint.fields:
-        refused = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
-        responses["400"] = {"description": "What is wrong, by field.", "content": refused}
+        invalid = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
+        responses["400"] = {"description": "Invalid fields, with their problems.", "content": invalid}
     if endpoint.permission is not Permission.ANYONE:
         responses["401"] = {"description": "No valid signature.", "content": _TEXT}
     if endpoint.permission in {Permission.ADMIN, Permission.OWNER}:
         responses["403"] = {"description": "Not allowed.", "content": _TEXT}
     if endpoint.find is not None:
-        responses["404"] = {"description": "There is no such thing.", "content": _TEXT}
-    responses["default"] = {"description": "What went wrong, as a sentence.", "content": _TEXT}
+        responses["404"] = {"description": "The object does not exist.", "content": _TEXT}
+    responses["default"] = {"description": "An error message.", "content": _TEXT}
     return responses
 
 
-def _hoisted(schema: Any, components: dict[str, Any]) -> Any:
-    """`schema` with every titled part moved to the components."""
+def _with_references(schema: Any, components: dict[str, Any]) -> Any:
+    """Returns `schema` with each titled object replaced by a reference into `components`."""
     if isinstance(schema, Mapping):
-        found = {key: _hoisted(value, components) for key, value in schema.items()}
+        found = {key: _with_references(value, components) for key, value in schema.items()}
         title = found.get("title")
         if isinstance(title, str) and found.get("type") == "object":
             components[title] = found
             return {"$ref": f"#/components/schemas/{title}"}
         return found
     if isinstance(schema, list | tuple):
-        return [_hoisted(value, components) for value in schema]
+        return [_with_references(value, components) for value in schema]
     return schema

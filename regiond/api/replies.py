@@ -1,4 +1,4 @@
-"""What goes back over the wire, as a value."""
+"""HTTP responses as values, and the functions that make them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT_UTF8 = "text/plain; charset=utf-8"
 
 @frozen(kw_only=True)
 class Reply:
-    """A status, a body and its type; an empty body has a type too, since the maas CLI fails without one."""
+    """A response. An empty body has a content type too: the maas CLI fails without one."""
 
     status: int
     body: bytes = b""
@@ -32,8 +32,8 @@ def json_reply(
 
 
 def list_reply(items: Iterable[Any]) -> Reply:
-    """What `json_reply` makes of the list, byte for byte, in the memory of its text: `items` are made one at a time."""
-    text = BytesIO()  # gives its bytes away without a copy; a list of all machines is hundreds of megabytes
+    """The same bytes as `json_reply` of the list, but encodes `items` one at a time to save memory."""
+    text = BytesIO()  # returns its bytes without a copy; a list of all machines can have hundreds of megabytes
     before = b"[\n    "
     for item in items:
         text.write(before)
@@ -48,5 +48,5 @@ def text_reply(text: str, *, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def empty_reply() -> Reply:
-    """204: it is done, and there is nothing left to show."""
+    """204 No Content."""
     return Reply(status=204)

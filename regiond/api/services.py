@@ -1,4 +1,4 @@
-"""What the API calls. The region hands in the real services; tests hand in what they like."""
+"""The services that the API calls, as Protocols; wiring passes the real ones, tests pass doubles."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
+from common.compose_request import ComposeRequest
 from common.values import PowerAction, PowerState, Project
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.events.model import Event, EventFilter
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import GuestView, HostChange, HostView, NewHost
-from regiond.hosts.numa import NodeView
-from regiond.machines.allocating import Allocated
+from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, NumaNodeView
 from regiond.machines.model import (
+    NO_HOST_CONSTRAINTS,
     Adopted,
     AdoptRequest,
+    Allocated,
     AllocateRequest,
-    AskedHosts,
-    ComposeRequest,
-    ForgottenMachine,
+    DetachedMachine,
+    HostConstraints,
     MachineChange,
     MachineFilter,
+    MachineToCompose,
     MachineView,
 )
 from regiond.networks.model import (
@@ -39,9 +40,8 @@ from regiond.networks.model import (
     VlanChange,
 )
 from regiond.operations.model import LogLine, Operation
-from regiond.placement.model import Placement
-from regiond.placement.place import Strategy
-from regiond.reconciler.model import Kind, Standing
+from regiond.placement.model import Placement, Strategy
+from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 
 if TYPE_CHECKING:
     from regiond.accounts.model import ApiKeyView
@@ -57,7 +57,7 @@ class Hosts(Protocol):
     async def start_remove(self, caller: Caller, host_id: int, *, decompose: bool) -> Operation: ...
     async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation: ...
     async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]: ...
-    async def numa(self, host_id: int) -> tuple[NodeView, ...]: ...
+    async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]: ...
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]: ...
     async def add_tag(self, caller: Caller, host_id: int, tag: str) -> HostView: ...
     async def remove_tag(self, caller: Caller, host_id: int, tag: str) -> HostView: ...
@@ -78,8 +78,11 @@ class Machines(Protocol):
         idempotency_key: str | None = None,
         need_rack: bool = False,
     ) -> Operation: ...
+    async def compose_problems(
+        self, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
+    ) -> Mapping[str, Sequence[str]]: ...
     async def dry_run(
-        self, request: ComposeRequest, asked: AskedHosts, *, strategy: Strategy | None = None
+        self, request: ComposeRequest, host_constraints: HostConstraints, *, strategy: Strategy | None = None
     ) -> Placement: ...
     async def start_power(
         self,
@@ -101,10 +104,10 @@ class Allocation(Protocol):
         self, caller: Caller, request: AllocateRequest, *, idempotency_key: str | None = None
     ) -> Operation: ...
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated: ...
-    async def dry_run(self, request: AllocateRequest) -> Allocated | Placement: ...
+    async def dry_run(self, request: AllocateRequest) -> Allocated | MachineToCompose: ...
 
 
-class Keeping(Protocol):
+class Ownership(Protocol):
     async def start_release(
         self,
         caller: Caller,
@@ -128,7 +131,7 @@ class Adoption(Protocol):
         self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
     ) -> tuple[Adopted, ...]: ...
     async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation: ...
-    async def forgotten(self) -> tuple[ForgottenMachine, ...]: ...
+    async def detached(self) -> tuple[DetachedMachine, ...]: ...
 
 
 class Operations(Protocol):
@@ -183,7 +186,7 @@ class Racks(Protocol):
     async def list(self) -> tuple[RackView, ...]: ...
     async def read(self, rack_id: str) -> RackView: ...
     async def remove(self, caller: Caller, rack_id: str) -> None: ...
-    async def make_token(self, caller: Caller | None, *, lifetime_s: float) -> str: ...
+    async def create_token(self, caller: Caller | None, *, lifetime_s: float) -> str: ...
     async def issue_client(self, caller: Caller, name: str) -> tuple[str, str, str]: ...
     async def clients(self, caller: Caller) -> tuple[RpcClientView, ...]: ...
     async def revoke_client(self, caller: Caller, name: str) -> None: ...
@@ -201,7 +204,7 @@ class Clusters(Protocol):
 
 
 class Networks(Protocol):
-    """Objects are asked for by id or name, as text; unknown ones raise NotFound, bad fields InvalidRequest."""
+    """Objects are identified by id or name, as text. Raises NotFound, and InvalidRequest for invalid fields."""
 
     async def fabrics(self) -> tuple[Fabric, ...]: ...
     async def fabric(self, id_or_name: str) -> Fabric: ...
@@ -249,11 +252,13 @@ class Networks(Protocol):
 
 
 class Reconciler(Protocol):
-    async def check(self, *, host_id: int | None = None, kind: Kind | None = None) -> tuple[Standing, ...]: ...
-    async def mended_lately(self) -> tuple[Standing, ...]: ...
-    async def known(self, difference_id: int) -> Standing: ...
-    async def read(self, difference_id: int) -> Standing: ...
-    async def approve(self, caller: Caller, difference_id: int, *, etag: str, shown: str = "") -> Standing: ...
+    async def check(
+        self, *, host_id: int | None = None, kind: DiscrepancyKind | None = None
+    ) -> tuple[OpenDiscrepancy, ...]: ...
+    async def recent_repairs(self) -> tuple[OpenDiscrepancy, ...]: ...
+    async def read_stored(self, discrepancy_id: int) -> OpenDiscrepancy: ...
+    async def read(self, discrepancy_id: int) -> OpenDiscrepancy: ...
+    async def approve(self, caller: Caller, discrepancy_id: int, *, etag: str, shown: str = "") -> OpenDiscrepancy: ...
 
 
 @frozen(kw_only=True)
@@ -262,7 +267,7 @@ class Services:
     clusters: Clusters
     machines: Machines
     allocation: Allocation
-    keeping: Keeping
+    ownership: Ownership
     adoption: Adoption
     operations: Operations
     accounts: Accounts

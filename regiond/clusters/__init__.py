@@ -1,1 +1,1 @@
-"""LXD clusters: adding one member adds all; each is a host with its own capacity, all share one key pair."""
+"""LXD clusters: adding one member adds a host for each; all share one key pair."""

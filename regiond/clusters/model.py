@@ -1,4 +1,4 @@
-"""A cluster as people see it: the sum of its members."""
+"""A cluster as the API shows it: the totals of its member hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, HostView
 
-SHARED_BACKENDS = frozenset({"ceph", "cephfs"})  # one pool for all members, whose size counts once
+SHARED_BACKENDS = frozenset({"ceph", "cephfs"})  # one pool shared by all members: its size counts once
 
 
 @frozen(kw_only=True)
@@ -25,7 +25,7 @@ class ClusterRow:
 
 @frozen(kw_only=True)
 class ClusterPool:
-    """Bytes. `tracked` is held by guests of the cluster's project, `other` by those of all other projects."""
+    """`tracked_bytes` are claimed by guests of the cluster's project, `other_bytes` by those of other projects."""
 
     total_bytes: int = 0
     tracked_bytes: int = 0
@@ -57,7 +57,7 @@ class ClusterView:
 
 @frozen(kw_only=True)
 class ClusterChange:
-    """None keeps what is there; `zone` and `pool` are names, and are copied to every member's host."""
+    """None: unchanged. `zone` and `pool` are names, and are copied to the hosts of all members."""
 
     name: str | None = None
     zone: str | None = None
@@ -65,7 +65,7 @@ class ClusterChange:
 
 
 def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
-    """The row with what its hosts add up to."""
+    """The cluster with the totals of its hosts, among all `hosts`."""
     members = [host for host in hosts if host.id in row.host_ids]
     known = [host for host in members if host.total is not None]
     pools = _storage_pools(known)
@@ -94,7 +94,7 @@ def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
 
 
 def _storage_pools(hosts: Iterable[HostView]) -> dict[str, ClusterPool]:
-    """By name, members added together."""
+    """Sums over the members, by name."""
     found: dict[str, ClusterPool] = {}
     for host in hosts:
         for pool in host.storage_pools:

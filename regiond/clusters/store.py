@@ -1,4 +1,4 @@
-"""The rows of clusters, and which hosts are their members."""
+"""Rows of clusters and of the membership of hosts."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ _HOST = """
            memory_over_commit_ratio, default_macvlan_mode, pinned, pinned_fingerprint, key_pair_id, cluster_id, member
       from vm_host where id = $1 for no key update
 """
-_FOUND = """
+_INSERT = """
     insert into cluster (name, identity, project, zone_id, pool_id) values ($1, $2, $3, $4, $5)
     on conflict (identity, project) do nothing
 """
-_CLUSTER_OF = "select id, left_out from cluster where identity = $1 and project = $2 for no key update"
+_CLUSTER_OF = "select id, excluded_members from cluster where identity = $1 and project = $2 for no key update"
 _JOIN = """
     update vm_host set cluster_id = $2, member = $3, name = $3
      where id = $1 and (cluster_id, member, name) is distinct from ($2, $3, $3)
 """
-_COME_BACK = "update cluster set left_out = array_remove(left_out, $2) where id = $1 and $2 = any(left_out)"
+_INCLUDE_MEMBER = """
+    update cluster set excluded_members = array_remove(excluded_members, $2)
+     where id = $1 and $2 = any(excluded_members)
+"""
 _MEMBERS = "select id, member, address from vm_host where cluster_id = $1"
-_ADOPT = """
+_JOIN_EXISTING = """
     update vm_host set cluster_id = $1, member = $2
      where driver = $3 and address = $4 and project = $5 and cluster_id is null
     returning id
@@ -62,10 +65,10 @@ _OFFLINE = """
                        error_code = 'host_unreachable', error_message = $2
      where id = $1 and state <> 'removing' and (state = 'ready' or error_message is distinct from $2)
 """
-_LEAVE = """
-    update cluster c set left_out = array_append(c.left_out, h.member)
+_EXCLUDE_MEMBER = """
+    update cluster c set excluded_members = array_append(c.excluded_members, h.member)
       from vm_host h
-     where h.id = $1 and c.id = h.cluster_id and h.member is not null and not (h.member = any(c.left_out))
+     where h.id = $1 and c.id = h.cluster_id and h.member is not null and not (h.member = any(c.excluded_members))
 """
 _DROP_EMPTY = "delete from cluster c where not exists (select 1 from vm_host h where h.cluster_id = c.id)"
 _CHANGE = """
@@ -80,7 +83,7 @@ _CHANGE_HOSTS = """
 
 @frozen(kw_only=True)
 class MemberHost:
-    """A host that was found to be a member, as far as its siblings take after it."""
+    """A host that is a member, with what hosts of other members are created from."""
 
     id: int
     name: str
@@ -96,7 +99,7 @@ class MemberHost:
 @frozen(kw_only=True)
 class Cluster:
     id: int
-    left_out: tuple[str, ...]
+    excluded_members: tuple[str, ...]
 
 
 async def list_clusters(db: Db, cluster_id: int | None = None) -> tuple[ClusterRow, ...]:
@@ -115,7 +118,7 @@ async def list_clusters(db: Db, cluster_id: int | None = None) -> tuple[ClusterR
 
 
 async def member_host(db: Db, host_id: int) -> MemberHost:
-    """Locked until the caller's transaction ends. Raises NotFound."""
+    """Locks the host until the transaction ends. Raises NotFound."""
     row = await db.fetchrow(_HOST, host_id)
     if row is None:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
@@ -132,21 +135,21 @@ async def member_host(db: Db, host_id: int) -> MemberHost:
     )
 
 
-async def found(db: Db, host: MemberHost) -> Cluster:
-    """The cluster that the host is a member of, made if it is new; locked, so that siblings are added once."""
+async def find_or_create(db: Db, host: MemberHost) -> Cluster:
+    """The host's cluster, created if it is new. Locks it, so that each member is added once."""
     row = await db.fetchrow(_CLUSTER_OF, host.pinned_fingerprint, host.project)
     if row is None:
-        await db.execute(_FOUND, host.name, host.pinned_fingerprint, host.project, host.zone_id, host.pool_id)
+        await db.execute(_INSERT, host.name, host.pinned_fingerprint, host.project, host.zone_id, host.pool_id)
         row = await db.fetchrow(_CLUSTER_OF, host.pinned_fingerprint, host.project)
     if row is None:
-        raise RuntimeError(f"the cluster {host.pinned_fingerprint} was neither made nor found")
-    return Cluster(id=row["id"], left_out=tuple(row["left_out"]))
+        raise RuntimeError(f"the cluster {host.pinned_fingerprint} was neither created nor found")
+    return Cluster(id=row["id"], excluded_members=tuple(row["excluded_members"]))
 
 
 async def join(db: Db, host_id: int, cluster_id: int, member: str) -> None:
-    """The host is that member, and takes its name. Nothing is written when it was so."""
+    """Makes the host that member, with its name. Idempotent."""
     await db.execute(_JOIN, host_id, cluster_id, member)
-    await db.execute(_COME_BACK, cluster_id, member)
+    await db.execute(_INCLUDE_MEMBER, cluster_id, member)
 
 
 async def members(db: Db, cluster_id: int) -> dict[str, int]:
@@ -154,11 +157,14 @@ async def members(db: Db, cluster_id: int) -> dict[str, int]:
     return {row["member"]: row["id"] for row in await db.fetch(_MEMBERS, cluster_id)}
 
 
-async def add_sibling(
+async def add_member_host(
     db: Db, host: MemberHost, cluster_id: int, *, member: str, address: str, system_id: str
 ) -> int | None:
-    """A host for another member, like `host`: same key pair, pin, zone, pool and ratios. The id when it is new."""
-    if await db.fetchval(_ADOPT, cluster_id, member, host.driver, address, host.project) is not None:
+    """Adds a host for another member, with the key pair, pin, zone, pool and ratios of `host`.
+
+    Returns the id, or None if a host with that address existed, which becomes the member.
+    """
+    if await db.fetchval(_JOIN_EXISTING, cluster_id, member, host.driver, address, host.project) is not None:
         return None
     added: int | None = await db.fetchval(_ADD, host.id, member, address, system_id)
     if added is not None:
@@ -167,13 +173,13 @@ async def add_sibling(
 
 
 async def set_offline(db: Db, host_id: int, message: str) -> bool:
-    """Whether that was news."""
+    """Whether the row changed."""
     return await db.execute(_OFFLINE, host_id, message) == "UPDATE 1"
 
 
 async def leave(db: Db, host_id: int) -> None:
-    """A person removes the host: its member is not added again by what its siblings tell."""
-    await db.execute(_LEAVE, host_id)
+    """Excludes the member of a host that a user removes: discovery runs of other members do not add it again."""
+    await db.execute(_EXCLUDE_MEMBER, host_id)
 
 
 async def drop_empty(db: Db) -> None:
@@ -181,6 +187,6 @@ async def drop_empty(db: Db) -> None:
 
 
 async def change(db: Db, cluster_id: int, *, name: str | None, zone_id: int | None, pool_id: int | None) -> None:
-    """Zone and pool are copied to the hosts of the members."""
+    """Changes the cluster, and copies zone and pool to the hosts of its members."""
     await db.execute(_CHANGE, cluster_id, name, zone_id, pool_id)
     await db.execute(_CHANGE_HOSTS, cluster_id, zone_id, pool_id)

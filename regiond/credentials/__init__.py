@@ -1,0 +1,1 @@
+"""Sealed secrets and key pairs of servers; knows no rules of hosts."""

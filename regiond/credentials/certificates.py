@@ -1,7 +1,7 @@
-"""Key pairs for LXD: made here, or brought by a person and checked before anything is kept.
+"""Generates TLS key pairs for LXD and validates key pairs that users supply.
 
-LXD compares certificates as they are and never asks who signed them, so ours name the installation as their issuer:
-that tells an administrator of LXD whose they are. Fingerprints are SHA-256 over the DER form, in lower-case hex, as
+LXD compares whole certificates and ignores their issuer. The issuer of a generated certificate names the installation,
+so that an LXD administrator can recognize it. Fingerprints are SHA-256 of the DER form in lower-case hex, as
 `lxc config trust list` shows them.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,37 +18,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from common.certificates import fingerprint, load_certificate
 from common.errors import InvalidRequest
+from regiond.credentials.model import KeyPair
 
 KEY_BITS = 4096
 LIFETIME = timedelta(days=3650)
 ORGANISATION = "Innkeeper"
-_CLOCK_SKEW = timedelta(days=1)  # valid for a machine whose clock is this much behind
+_CLOCK_SKEW = timedelta(days=1)  # so that it is valid on a server whose clock is slow
 _LONGEST_NAME = 64
 
 
-@frozen(kw_only=True)
-class KeyPair:
-    """A client certificate and its private key, both PEM. `imported`: a person brought it."""
-
-    certificate_pem: str
-    key_pem: str = field(repr=False)
-    imported: bool = False
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        return load_certificate(self.certificate_pem)
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.certificate)
-
-    @property
-    def expires_at(self) -> datetime:
-        return self.certificate.not_valid_after_utc
-
-
 def make_key_pair(host_name: str | None, server_name: str, installation_id: UUID, now: datetime) -> KeyPair:
-    """A new pair: RSA 4096, SHA-512, ten years. Takes up to seconds of one core: call it in a thread."""
+    """Generates a pair: RSA 4096, SHA-512, valid for ten years. Takes up to several seconds; call it in a thread."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     issuer = x509.Name(
         [
@@ -79,30 +58,30 @@ def make_key_pair(host_name: str | None, server_name: str, installation_id: UUID
 
 
 def common_name(host_name: str | None, server_name: str) -> str:
-    """`host@server` in at most 64 characters: the host's part is cut. Without a name, the server alone."""
+    """Returns `host@server`, cutting the host part to fit 64 characters; without a host name, the server."""
     server = server_name[:_LONGEST_NAME] or "innkeeper"
-    room = _LONGEST_NAME - len(server) - 1
-    if not host_name or room < 1:
+    space_left = _LONGEST_NAME - len(server) - 1
+    if not host_name or space_left < 1:
         return server
-    return f"{host_name[:room]}@{server}"
+    return f"{host_name[:space_left]}@{server}"
 
 
 def read_key_pair(certificate_pem: str | None, key_pem: str | None, now: datetime) -> KeyPair | None:
-    """The pair that a person gave, or None when neither was.
+    """Returns the key pair that a user supplied; None if neither part was supplied.
 
-    Raises InvalidRequest by field: one without the other, no PEM, a key with a pass phrase, a key for another
-    certificate, a certificate that is not valid yet or not any more.
+    Raises InvalidRequest, by field, if one part is missing or not PEM, if the key has a passphrase or belongs to
+    another certificate, or if the certificate is not valid at `now`.
     """
     if certificate_pem is None and key_pem is None:
         return None
     if certificate_pem is None:
-        raise _wrong("certificate", "A key was given without its certificate: give both, or neither.")
+        raise _wrong("certificate", "A key requires its certificate: supply both or neither.")
     if key_pem is None:
-        raise _wrong("key", "A certificate was given without its key: give both, or neither.")
+        raise _wrong("key", "A certificate requires its key: supply both or neither.")
     certificate = _read_certificate(certificate_pem)
     key = _read_key(key_pem)
     if certificate.public_key() != key.public_key():
-        raise _wrong("key", "The key does not fit the certificate.")
+        raise _wrong("key", "The key does not belong to the certificate.")
     _check_dates(certificate, now)
     return KeyPair(
         certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
@@ -114,7 +93,7 @@ def read_key_pair(certificate_pem: str | None, key_pem: str | None, now: datetim
 
 
 def same_certificate(one_pem: str, other_pem: str) -> bool:
-    """Whether both are the same certificate, however their lines are broken. What is no certificate is like none."""
+    """Returns whether both texts are the same certificate, whatever their line breaks. Invalid text equals nothing."""
     try:
         return fingerprint(load_certificate(one_pem)) == fingerprint(load_certificate(other_pem))
     except InvalidRequest:
@@ -123,13 +102,13 @@ def same_certificate(one_pem: str, other_pem: str) -> bool:
 
 def _read_certificate(pem: str) -> x509.Certificate:
     if "CERTIFICATE" not in pem:
-        raise _wrong("certificate", "This is not a certificate in PEM form.")
+        raise _wrong("certificate", "Not a certificate in PEM format.")
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
     except ValueError as error:
-        raise _wrong("certificate", "This is not a certificate in PEM form.") from error
+        raise _wrong("certificate", "Not a certificate in PEM format.") from error
     if len(found) != 1:
-        raise _wrong("certificate", f"Give one certificate; this text holds {len(found)}.")
+        raise _wrong("certificate", f"Supply one certificate; the text contains {len(found)}.")
     return found[0]
 
 
@@ -137,18 +116,18 @@ def _read_key(pem: str) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(pem.encode(), password=None)
     except TypeError:
-        raise _wrong("key", "The key is protected by a pass phrase: take that off first.") from None
+        raise _wrong("key", "The key is encrypted. Remove its passphrase first.") from None
     except ValueError:
-        raise _wrong("key", "This is not a private key in PEM form.") from None
+        raise _wrong("key", "Not a private key in PEM format.") from None
 
 
 def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     if now < certificate.not_valid_before_utc:
         begins = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}"
-        raise _wrong("certificate", f"The certificate is valid from {begins} UTC on only; now is {now:%Y-%m-%d %H:%M}.")
+        raise _wrong("certificate", f"The certificate is valid only from {begins} UTC; now it is {now:%Y-%m-%d %H:%M}.")
     if now > certificate.not_valid_after_utc:
         ended = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M}"
-        raise _wrong("certificate", f"The certificate has expired: it was valid until {ended} UTC.")
+        raise _wrong("certificate", f"The certificate expired at {ended} UTC.")
 
 
 def _wrong(field_name: str, message: str) -> InvalidRequest:

@@ -1,49 +1,26 @@
-"""One key pair for each LXD server: made off the reactor, sealed at rest, shared by all hosts at that server."""
+"""Generates, stores and replaces the TLS key pair that the hosts of an LXD server share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
-
-from attrs import field, frozen
 
 from common.certificates import utc_now
 from common.errors import NotFound, WrongState
 from regiond.credentials import key_pair_store as store
-from regiond.credentials.certificates import KeyPair, make_key_pair
+from regiond.credentials.certificates import make_key_pair
+from regiond.credentials.model import KeyPair, KeyPairView, OpenKeyPair
 from regiond.credentials.seal import MasterKey, seal, unseal
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-KEY_NAME = "key_pair.key"  # what the seal is bound to, beside the pair's id; no secret of a host has a dot in its name
-
-
-@frozen(kw_only=True)
-class PairView:
-    """A pair without its key: what people may see."""
-
-    id: int
-    certificate_pem: str
-    fingerprint: str
-    expires_at: datetime
-    imported: bool
-    replaces_id: int | None = None
-
-
-@frozen(kw_only=True)
-class OpenPair:
-    """For a call that is about to be made; never kept. Names are those of `HostAccess.credentials`."""
-
-    view: PairView
-    credentials: Mapping[str, str] = field(repr=False)
+KEY_NAME = "key_pair.key"  # bound into the seal with the id of the pair; names of host secrets contain no dot
 
 
 class KeyPairs:
-    """Methods that take `db` work inside the caller's transaction. `server_name` is this machine's, for people."""
+    """Methods that take `db` join the caller's transaction. `server_name` is the name of this computer."""
 
     def __init__(self, key: MasterKey, *, installation_id: UUID, server_name: str) -> None:
         self._key = key
@@ -51,10 +28,11 @@ class KeyPairs:
         self._server_name = server_name
 
     async def make(self, host_name: str) -> KeyPair:
-        """A new pair, made in a thread."""
+        """Generates a pair in a thread."""
         return await asyncio.to_thread(make_key_pair, host_name, self._server_name, self._installation_id, utc_now())
 
     async def insert(self, db: Db, pair: KeyPair, *, replaces_id: int | None = None) -> int:
+        """Stores the pair and returns its id."""
         pair_id = await store.new_id(db)
         row = store.PairRow(
             id=pair_id,
@@ -68,52 +46,52 @@ class KeyPairs:
         await store.insert(db, row)
         return pair_id
 
-    async def open(self, db: Db, pair_id: int) -> OpenPair:
-        """Raises NotFound, and BadSettings when the key cannot be opened."""
+    async def open(self, db: Db, pair_id: int) -> OpenKeyPair:
+        """Raises NotFound; BadSettings if the key cannot be decrypted."""
         row = await store.read(db, pair_id)
         key_pem = unseal(self._key, pair_id, KEY_NAME, row.sealed_key)
-        return OpenPair(view=_view(row), credentials={"certificate": row.certificate_pem, "key": key_pem})
+        return OpenKeyPair(view=_view(row), credentials={"certificate": row.certificate_pem, "key": key_pem})
 
-    async def of_host(self, db: Db, host_id: int) -> OpenPair | None:
-        pair_id = await store.of_host(db, host_id)
+    async def of_host(self, db: Db, host_id: int) -> OpenKeyPair | None:
+        pair_id = await store.key_pair_of_host(db, host_id)
         return None if pair_id is None else await self.open(db, pair_id)
 
     @staticmethod
-    async def view(db: Db, pair_id: int) -> PairView:
+    async def view(db: Db, pair_id: int) -> KeyPairView:
         return _view(await store.read(db, pair_id))
 
     async def share_or_insert(self, db: Db, address: str, pair: KeyPair) -> int:
-        """The pair that hosts at the address use already, else this one; for an imported pair see `replace`."""
-        await store.lock_address(db, address)
-        found = await store.at_address(db, address)
+        """Returns the id of the pair of the hosts at the address; inserts this one if there is none."""
+        await store.lock_key_pair_address(db, address)
+        found = await store.key_pair_at_address(db, address)
         return await self.insert(db, pair) if found is None else found
 
     async def replace(self, db: Db, address: str, pair: KeyPair) -> int:
-        """A pair that a person brought is that of every host at the address from now on; the old one goes.
+        """Assigns a user-supplied pair to every host at the address and deletes the old pair. Returns its id.
 
-        Raises WrongState while the old one is being rotated.
+        Raises WrongState while the old pair is being rotated.
         """
-        await store.lock_address(db, address)
-        found = await store.at_address(db, address)
+        await store.lock_key_pair_address(db, address)
+        found = await store.key_pair_at_address(db, address)
         if found is None:
             return await self.insert(db, pair)
         old = await store.read(db, found)
         if old.fingerprint == pair.fingerprint:
             return found
-        if old.replaces_id is not None or await store.next_of(db, found) is not None:
-            raise WrongState("The credentials of this server are being rotated: wait until that has ended.")
+        if old.replaces_id is not None or await store.replacement_of(db, found) is not None:
+            raise WrongState("The credentials of this server are being rotated. Try again when the rotation has ended.")
         new_id = await self.insert(db, pair)
-        if not old.imported:  # a certificate that a person brought may be in use elsewhere
+        if not old.imported:  # a user-supplied certificate may be in use elsewhere
             await store.retire(db, new_id, old.fingerprint)
-        await store.switch(db, found, new_id)
-        await store.drop_unused(db, found)
+        await store.move_hosts_to_key_pair(db, found, new_id)
+        await store.drop_unused_key_pair(db, found)
         return new_id
 
     @staticmethod
     async def certificate_named(db: Db, host_name: str) -> str:
-        """The certificate of the host of that name, as PEM.
+        """Returns the certificate of the host with that name, as PEM.
 
-        Raises NotFound when there is none, WrongState when hosts of that name use different ones.
+        Raises NotFound if there is none; WrongState if several hosts have the name and use different certificates.
         """
         found = await store.named(db, host_name)
         usable = {one.fingerprint: one.certificate_pem for one in found if one.certificate_pem is not None}
@@ -124,15 +102,15 @@ class KeyPairs:
         if len(usable) > 1:
             ids = ", ".join(str(one.host_id) for one in found)
             raise WrongState(
-                f"{len(found)} VM hosts are named {host_name} ({ids}) and use different certificates: give them "
-                "different names, or take the certificate from the parameters of the one you mean."
+                f"{len(found)} VM hosts are named {host_name} ({ids}) and use different certificates. Give them "
+                "different names, or read the certificate from the parameters of one host."
             )
         (pem,) = usable.values()
         return pem
 
 
-def _view(row: store.PairRow) -> PairView:
-    return PairView(
+def _view(row: store.PairRow) -> KeyPairView:
+    return KeyPairView(
         id=row.id,
         certificate_pem=row.certificate_pem,
         fingerprint=row.fingerprint,

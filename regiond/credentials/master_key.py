@@ -1,4 +1,4 @@
-"""Where the master key lives: a file of the region's own, or a credential that systemd hands over."""
+"""Reads, creates and replaces the master key: a private file, or a systemd credential."""
 
 from __future__ import annotations
 
@@ -22,62 +22,63 @@ CREDENTIAL = "innkeeper-secrets-key"
 
 
 def open_master_key(folder: Path, environment: Mapping[str, str]) -> MasterKey:
-    """The systemd credential `innkeeper-secrets-key` if there is one, else `secrets.key` in `folder`, made at first.
+    """Returns the key from the systemd credential `innkeeper-secrets-key`, otherwise from `secrets.key` in `folder`.
 
-    Either holds 32 bytes as base64 text. All regions of an installation need the same one. Several processes may do
-    this at once and get the same key. Raises BadSettings when it is damaged or others may read the file.
+    Creates the file if it does not exist; concurrent processes get the same key. Either contains 32 bytes as base64.
+    All regions of an installation need the same key. Raises BadSettings if it is damaged, or if other users can read
+    the file.
     """
-    if is_handed_over(environment):
+    if is_systemd_credential(environment):
         return _decode(Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL)
     return open_key_file(folder / FILE)
 
 
-def is_handed_over(environment: Mapping[str, str]) -> bool:
-    """Whether the master key is a credential of systemd, which no command of ours can replace."""
-    handed = environment.get("CREDENTIALS_DIRECTORY")
-    return bool(handed) and (Path(handed or "") / CREDENTIAL).exists()
+def is_systemd_credential(environment: Mapping[str, str]) -> bool:
+    """Returns whether the master key is a systemd credential, which Innkeeper cannot replace."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and (Path(folder or "") / CREDENTIAL).exists()
 
 
 def install_key(folder: Path, new: MasterKey) -> Path:
-    """`secrets.key` in `folder` is `new` from now on, in one move; where the key before it is kept, for old backups."""
+    """Replaces `secrets.key` in `folder` atomically. Returns the path of the old key, needed for old backups."""
     path = folder / FILE
     old = open_key_file(path)
-    kept = folder / f"{FILE}.{old.id.hex()}"
+    backup = folder / f"{FILE}.{old.id.hex()}"
     if old.id == new.id:
-        return kept
+        return backup
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     _write(temporary, new)
     try:
-        if not kept.exists():
-            kept.hardlink_to(path)
+        if not backup.exists():
+            backup.hardlink_to(path)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
         _sync(folder)
     log.info("master_key_replaced", key_id=new.id.hex(), before=old.id.hex(), path=str(path))
-    return kept
+    return backup
 
 
 def open_key_file(path: Path) -> MasterKey:
-    """The key in the file, made when there is none. Raises BadSettings as above."""
+    """Returns the key in the file, created if it does not exist. Raises BadSettings as `open_master_key`."""
     if not path.exists():
         make_private_folder(path.parent)
         _make(path)
     if path.stat().st_mode & 0o077:
-        raise BadSettings(f"{path} holds a secret key and others may read it: chmod 600 {path}", path=str(path))
+        raise BadSettings(f"Other users can read the secret key {path}. Run: chmod 600 {path}", path=str(path))
     return _decode(path)
 
 
 def _make(path: Path) -> None:
-    """Whole or not at all, and never over another process's: a key lost is every secret lost."""
+    """Creates the file atomically and never overwrites one: losing the key loses every secret."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     key = MasterKey.random()
     _write(temporary, key)
     try:
         path.hardlink_to(temporary)
-        log.info("master_key_made", key_id=key.id.hex(), path=str(path))
+        log.info("master_key_created", key_id=key.id.hex(), path=str(path))
     except FileExistsError:
-        return  # another process was faster: its key is the one
+        return  # another process was faster; its key is used
     finally:
         temporary.unlink()
         _sync(path.parent)
@@ -107,5 +108,5 @@ def _decode(path: Path) -> MasterKey:
     except binascii.Error:
         material = b""
     if len(material) != KEY_BYTES:
-        raise BadSettings(f"{path} does not hold a key of {KEY_BYTES} bytes as base64; bring it back from a backup.")
+        raise BadSettings(f"{path} does not contain a key of {KEY_BYTES} bytes as base64. Restore it from a backup.")
     return MasterKey(material)

@@ -1,4 +1,4 @@
-"""Another master key: every secret is sealed anew, in one transaction, while no region runs."""
+"""Replaces the master key: reseals every secret in one transaction, while no region runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regiond.credentials.seal import MasterKey, key_id_of, seal, unseal
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# A region that runs would go on sealing with the key that it read at its start.
+# A running region would continue to seal with the key that it read at its start.
 _RUNNING = """
     select hostname || ' (process ' || pid || ')' as process from region_process
      where seen_at > now() - interval '30 seconds' order by seen_at
@@ -27,22 +27,20 @@ _PUT_PAIR = "update key_pair set sealed_key = $2 where id = $1"
 
 @frozen(kw_only=True)
 class Rewrapped:
-    """`done` were sealed anew; `before` were sealed with the new key already."""
+    """`done` secrets were resealed; `before` were already sealed with the new key."""
 
     done: int
     before: int
 
 
 async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
-    """Seal all with `new`, inside the caller's transaction. What is sealed with it already stays: a repeat is harmless.
+    """Reseals every secret with `new`, in the caller's transaction. Idempotent.
 
-    Raises WrongState while a region runs, and BadSettings when something was sealed with neither key.
+    Raises WrongState while a region runs; BadSettings if a secret is sealed with neither key.
     """
     running = [row["process"] for row in await db.fetch(_RUNNING)]
     if running:
-        raise WrongState(
-            f"Stop every region first; running, or ended without a word within 30 s: {', '.join(running)}."
-        )
+        raise WrongState(f"Stop every region first. Running, or killed less than 30 s ago: {', '.join(running)}.")
     await db.execute(_LOCK)
     done = before = 0
     for row in await db.fetch(_SECRETS):

@@ -1,8 +1,8 @@
-"""Secrets at rest: each sealed with a key of its own, which the installation's master key seals in turn.
+"""Seals secrets: a data key per secret, itself encrypted with the master key.
 
     version (1) | id of the master key (8) | nonce (12) | sealed data key (48) | nonce (12) | sealed text
 
-AES-256-GCM both times. The host's id and the secret's name are bound in, so a row moved to another host opens nothing.
+AES-256-GCM both times. Host id and name are authenticated, so a sealed secret cannot be used for another host.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MasterKey:
 
     @property
     def id(self) -> bytes:
-        """What tells keys apart without telling them."""
+        """Identifies the key without revealing it."""
         return hashlib.sha256(b"innkeeper master key\0" + self.material).digest()[:_KEY_ID]
 
     @classmethod
@@ -42,6 +42,7 @@ class MasterKey:
 
 
 def seal(key: MasterKey, host_id: int, name: str, text: str) -> bytes:
+    """Returns the sealed text; every call returns other bytes."""
     head = bytes([_VERSION]) + key.id
     bound = _bound(head, host_id, name)
     data_key = os.urandom(KEY_BYTES)
@@ -51,7 +52,7 @@ def seal(key: MasterKey, host_id: int, name: str, text: str) -> bytes:
 
 
 def unseal(key: MasterKey, host_id: int, name: str, sealed: bytes) -> str:
-    """The text. Raises BadSettings for another master key, and for bytes that `seal` did not make for this name."""
+    """Returns the text. Raises BadSettings if another master key, host or name was used, or the bytes are damaged."""
     check(key, sealed)
     damaged = BadSettings(f"The sealed secret {name!r} of host {host_id} is damaged, or belongs to another host.")
     if len(sealed) < _HEAD + _WRAPPED + _NONCE + _TAG:
@@ -66,20 +67,20 @@ def unseal(key: MasterKey, host_id: int, name: str, sealed: bytes) -> str:
 
 
 def key_id_of(sealed: bytes) -> bytes:
-    """The `MasterKey.id` of the key that this was sealed with."""
+    """Returns the `MasterKey.id` of the key that sealed the bytes."""
     return sealed[1:_HEAD]
 
 
 def check(key: MasterKey, sealed: bytes) -> None:
-    """Raises BadSettings when this was sealed with another master key, or by a release we do not know."""
+    """Raises BadSettings if another master key or an unknown release sealed the bytes."""
     if sealed[:1] != bytes([_VERSION]):
         raise BadSettings(
-            f"A sealed secret has format {sealed[:1].hex() or 'none'}, this release knows {_VERSION:02x}."
+            f"A sealed secret has format {sealed[:1].hex() or 'none'}; this release supports {_VERSION:02x}."
         )
     if sealed[1:_HEAD] != key.id:
         raise BadSettings(
-            f"The secrets in the database were sealed with the master key {sealed[1:_HEAD].hex()}, and this region has "
-            f"{key.id.hex()}: bring back the right key file.",
+            f"The secrets in the database are sealed with the master key {sealed[1:_HEAD].hex()}, but this region has "
+            f"{key.id.hex()}. Restore the right key file.",
             setting="secrets_key",
         )
 

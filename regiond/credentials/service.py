@@ -1,4 +1,7 @@
-"""The credentials of hosts: sealed in the database, open only on their way to a rack."""
+"""Public functions on credentials: host secrets, key pairs, the master key.
+
+Functions and methods that take `db` join the caller's transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,96 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from regiond.credentials import store
+from regiond.credentials.certificates import make_key_pair, read_key_pair, same_certificate
+from regiond.credentials.key_pair_store import (
+    addresses_of_key_pair,
+    assign_key_pair,
+    claim_expiry_notices,
+    clear_retired_certificate,
+    delete_key_pair,
+    drop_unused_key_pair,
+    finish_replacement,
+    hosts_of_key_pair,
+    key_pair_at_address,
+    key_pair_of_host,
+    key_pair_of_same_server,
+    lock_key_pair,
+    lock_key_pair_address,
+    move_hosts_to_key_pair,
+    replacement_of,
+    retired_certificate,
+)
+from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.master_key import (
+    CREDENTIAL,
+    install_key,
+    is_systemd_credential,
+    open_key_file,
+    open_master_key,
+)
+from regiond.credentials.rewrap import rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
+from regiond.credentials.ssh_keys import make_ssh_key_pair
+from regiond.credentials.trust_tokens import read_trust_token
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+__all__ = [
+    "CREDENTIAL",
+    "Credentials",
+    "KeyPairs",
+    "MasterKey",
+    "addresses_of_key_pair",
+    "assign_key_pair",
+    "claim_expiry_notices",
+    "clear_retired_certificate",
+    "delete_key_pair",
+    "drop_unused_key_pair",
+    "finish_replacement",
+    "hosts_of_key_pair",
+    "install_key",
+    "is_systemd_credential",
+    "key_pair_at_address",
+    "key_pair_of_host",
+    "key_pair_of_same_server",
+    "lock_key_pair",
+    "lock_key_pair_address",
+    "make_key_pair",
+    "make_ssh_key_pair",
+    "move_hosts_to_key_pair",
+    "open_key_file",
+    "open_master_key",
+    "read_key_pair",
+    "read_trust_token",
+    "replacement_of",
+    "retired_certificate",
+    "rewrap",
+    "same_certificate",
+]
+
 
 class Credentials:
-    """Every method works inside the caller's transaction. Names are those of `HostAccess.credentials`."""
+    """Secrets of hosts, encrypted in the database. Their names are those of `HostAccess.credentials`."""
 
     def __init__(self, key: MasterKey) -> None:
         self._key = key
 
     async def store(self, db: Db, host_id: int, secrets: Mapping[str, str]) -> None:
-        """Keep each text under its name, in place of what was there; other names stay."""
+        """Stores each secret under its name and leaves other names unchanged. Idempotent."""
         for name, text in sorted(secrets.items()):
             await store.put(db, host_id, name, seal(self._key, host_id, name, text))
 
     async def load(self, db: Db, host_id: int) -> dict[str, str]:
-        """All secrets of the host, by name; empty when it has none. Raises BadSettings when they cannot be opened."""
+        """Returns all secrets of the host by name. Raises BadSettings if one cannot be decrypted."""
         sealed = await store.of_host(db, host_id)
         return {name: unseal(self._key, host_id, name, blob) for name, blob in sealed.items()}
 
-    async def forget(self, db: Db, host_id: int, names: Iterable[str] | None = None) -> None:
-        """Delete the named secrets of the host, or all. With the host's row they go by themselves."""
+    async def delete(self, db: Db, host_id: int, names: Iterable[str] | None = None) -> None:
+        """Deletes the named secrets of the host; None: all. Idempotent. Deleting the host deletes them too."""
         await store.delete(db, host_id, names)
 
     async def check(self, db: Db) -> None:
-        """For the start: raises BadSettings when the database holds secrets sealed with another master key."""
+        """Raises BadSettings if the database contains secrets that another master key sealed. For the start."""
         for sealed in await store.samples(db):
             check(self._key, sealed)

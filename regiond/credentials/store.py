@@ -1,4 +1,4 @@
-"""The rows of sealed secrets."""
+"""SQL of the sealed secrets of hosts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PUT = """
 """
 _OF_HOST = "select name, sealed from secret where host_id = $1"
 _DELETE = "delete from secret where host_id = $1 and ($2::text[] is null or name = any($2))"
-# One of each master key that was ever used here.
+# One secret for each master key that any secret is sealed with.
 _SAMPLES = """
     select distinct on (substring(sealed for 9)) sealed
-      from (select sealed from secret union all select sealed_key from key_pair) everything
+      from (select sealed from secret union all select sealed_key from key_pair) every_secret
      order by substring(sealed for 9)
 """
 

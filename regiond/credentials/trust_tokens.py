@@ -1,4 +1,7 @@
-"""LXD's trust tokens: base64 of JSON that names the server's certificate and holds a secret for one use."""
+"""Parses LXD trust tokens.
+
+A token is base64 of JSON with the fingerprint of the server certificate and a one-time secret.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,11 @@ import binascii
 import json
 from datetime import datetime
 
-from attrs import frozen
-
-
-@frozen(kw_only=True)
-class TrustToken:
-    """What of a token may be looked at: never its secret. `expires_at` is None for one that does not expire."""
-
-    fingerprint: str
-    addresses: tuple[str, ...] = ()
-    expires_at: datetime | None = None
+from regiond.credentials.model import TrustToken
 
 
 def read_trust_token(text: str) -> TrustToken | None:
-    """None when the text is no token: then it is a trust password."""
+    """Returns None if the text is not a token; then it is a trust password."""
     try:
         found = json.loads(base64.b64decode(text.strip(), validate=True))
     except (binascii.Error, ValueError):
@@ -36,7 +30,7 @@ def read_trust_token(text: str) -> TrustToken | None:
 
 
 def _time(text: object) -> datetime | None:
-    """LXD writes the year 1 for never."""
+    """LXD uses the year 1 for tokens that never expire."""
     if not isinstance(text, str):
         return None
     try:

@@ -1,0 +1,1 @@
+"""The database: pool, transactions, notifications, migrations. Knows no domain rules."""

@@ -1,38 +1,41 @@
-"""What a failing database looks like to everybody else: the one translation of asyncpg's and the system's errors."""
+"""Translates the errors of asyncpg and the operating system into Innkeeper errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import asyncpg
 
 from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest
 
-if TYPE_CHECKING:
-    from regiond.db.pool import Db
+
+class Closable(Protocol):
+    """A connection that knows whether it has been closed."""
+
+    def is_closed(self) -> bool: ...
+
 
 _SETTINGS = (
-    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password is one of these
+    asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
     asyncpg.InvalidCatalogNameError,
     asyncpg.ClientConfigurationError,
 )
-GONE = (
+LOST = (
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutting down, starting up, a statement over its time
+    asyncpg.OperatorInterventionError,  # shutdown, startup, statement timeout
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
-    asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary has moved
-    asyncpg.InternalClientError,  # the stream broke in the middle of a message
+    asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary has changed
+    asyncpg.InternalClientError,  # the stream ended within a message
     ConnectionError,
     TimeoutError,
 )
 READ_ONLY = "read_only"
 DISK_FULL = "disk_full"
 _READ_ONLY_TEXT = (
-    "The database is read-only: reading goes on, nothing can be changed. A standby becomes writable when it is "
-    "promoted; otherwise somebody has set default_transaction_read_only. What was asked for was not done; ask again "
-    "then."
+    "The database is read-only: requests that change something fail. A standby becomes writable when it is promoted; "
+    "otherwise check default_transaction_read_only. Nothing was changed; try again then."
 )
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,  # NUL in a text
@@ -42,60 +45,63 @@ _UNSTORABLE = (
 
 
 @contextmanager
-def while_connecting(to: str) -> Iterator[None]:
-    """BadSettings when the server refuses who or what we ask for, DatabaseUnavailable when it cannot be reached."""
+def translating_connect_errors(to: str) -> Iterator[None]:
+    """Raises BadSettings if the server rejects user or database, DatabaseUnavailable if it cannot be reached.
+
+    `to` describes the server in messages.
+    """
     try:
         yield
     except _SETTINGS as error:
-        raise BadSettings(f"PostgreSQL refused the connection to {to}: {error}", setting="database") from error
-    except ValueError as error:  # without its words, which quote the DSN
+        raise BadSettings(f"PostgreSQL rejected the connection to {to}: {error}", setting="database") from error
+    except ValueError as error:  # its message quotes the DSN with the password
         raise BadSettings(
-            "The database's DSN is not postgresql://user@host:port/database.", setting="database"
+            "The DSN of the database is not of the form postgresql://user@host:port/database.", setting="database"
         ) from error
-    except (*GONE, asyncpg.InterfaceError, OSError) as error:
-        raise DatabaseUnavailable(f"The database {to} cannot be reached: {_text(error)}") from error
+    except (*LOST, asyncpg.InterfaceError, OSError) as error:
+        raise DatabaseUnavailable(f"Cannot connect to the database {to}: {_text(error)}") from error
 
 
 @contextmanager
-def while_using(connection: Db) -> Iterator[None]:
-    """DatabaseUnavailable when the connection or its server fails, or takes no writes (`details["reason"]` says
-    why); InvalidRequest for a value no column can hold.
+def translating_errors(connection: Closable) -> Iterator[None]:
+    """Raises DatabaseUnavailable if the connection or its server fails or rejects writes (`details["reason"]`).
 
-    BadSettings for a user who may not do what we need. Other errors of a statement pass as they are.
+    Raises InvalidRequest for a value that no column can store, BadSettings if the user lacks a privilege. Other errors
+    of statements are not translated.
     """
     try:
         yield
     except _UNSTORABLE as error:
         raise InvalidRequest(f"A value cannot be stored: {error}.") from error
     except asyncpg.InsufficientPrivilegeError as error:
-        raise BadSettings(f"The database refused its user: {error}.", setting="database") from error
+        raise BadSettings(f"The database rejected its user: {error}.", setting="database") from error
     except asyncpg.DataError as error:
         if "value out of int" not in str(error):
-            raise  # a wrong type: a bug
-        raise InvalidRequest("A number is too large to be one of ours.") from error
+            raise  # a wrong type is a bug
+        raise InvalidRequest("A number is too large.") from error
     except asyncpg.ReadOnlySQLTransactionError as error:
         raise read_only() from error
     except asyncpg.DiskFullError as error:
         raise DatabaseUnavailable(
-            f"The database's disk is full ({error}): nothing can be changed until there is room on the database's "
-            "machine. What was asked for was not done; ask again then.",
+            f"The disk of the database is full ({error}): requests that change something fail. Free space on the "
+            "database server and try again. Nothing was changed.",
             reason=DISK_FULL,
         ) from error
-    except GONE as error:
-        raise DatabaseUnavailable(f"The database failed in the middle of a request: {_text(error)}") from error
+    except LOST as error:
+        raise DatabaseUnavailable(f"The database failed during a request: {_text(error)}") from error
     except asyncpg.InterfaceError as error:
         if not _is_lost(connection):
-            raise  # a wrong use of the library: a bug
+            raise  # wrong use of the library is a bug
         raise DatabaseUnavailable(f"The connection to the database was lost: {_text(error)}") from error
 
 
 def read_only() -> DatabaseUnavailable:
-    """What every attempt to write would meet."""
+    """Returns the error of any write to a read-only database."""
     return DatabaseUnavailable(_READ_ONLY_TEXT, reason=READ_ONLY)
 
 
-def _is_lost(connection: Db) -> bool:
-    """The pool takes a lost connection back at once; from then on it cannot even be asked."""
+def _is_lost(connection: Closable) -> bool:
+    """The pool takes a lost connection back at once; after that even `is_closed` raises."""
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:

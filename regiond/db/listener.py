@@ -1,4 +1,4 @@
-"""What other processes tell through NOTIFY. Hints only: after each reconnection, read everything afresh."""
+"""Receives PostgreSQL notifications and reconnects; a reconnection can lose some."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from common.errors import BadSettings, DatabaseUnavailable
-from regiond.db.errors import while_using
+from regiond.db.errors import translating_errors
 from regiond.db.pool import connect
 
 if TYPE_CHECKING:
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-ALIVE_EVERY_S = 15.0  # a connection cut without a word is found out by asking
-ALIVE_DEADLINE_S = 10.0
+KEEPALIVE_EVERY_S = 15.0  # detects a connection that was cut silently
+KEEPALIVE_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 5.0
 
 
 class Notifications:
-    """Listens on a connection of its own, from `start` to `stop`, and comes back by itself when it is lost.
+    """Listens on its own connection from `start` to `stop` and reconnects when it is lost.
 
-    Callbacks are plain functions, called in the event loop with the payload; one that raises is logged and hurts
-    nobody else. `on_resync` callbacks are called after every connection, the first one too: something may have been
-    missed before.
+    Callbacks are plain functions that run in the event loop with the payload; an exception in one is logged and does
+    not affect the others. `on_resync` callbacks run after every connect, including the first, since notifications may
+    have been missed before.
     """
 
     def __init__(self, dsn: str, *, first_delay_s: float = 0.1, longest_delay_s: float = 5.0) -> None:
         self._dsn = dsn
         self._first_delay_s = first_delay_s
         self._longest_delay_s = longest_delay_s
-        self._heard: dict[str, list[Callable[[str], None]]] = defaultdict(list)
+        self._callbacks: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._resync: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._connected = False
 
-    def on(self, channel: str, heard: Callable[[str], None]) -> None:
-        """Have `heard` called with each payload of `channel`. Before `start`."""
-        self._before_start()
-        self._heard[channel].append(heard)
+    def on(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Calls `callback` with each payload of `channel`. Must precede `start`."""
+        self._require_stopped()
+        self._callbacks[channel].append(callback)
 
     def on_resync(self, resync: Callable[[], None]) -> None:
-        """Have `resync` called when everything has to be read afresh. Before `start`."""
-        self._before_start()
+        """Calls `resync` when notifications may have been missed. Must precede `start`."""
+        self._require_stopped()
         self._resync.append(resync)
 
     @property
@@ -58,52 +58,54 @@ class Notifications:
         return self._connected
 
     async def start(self) -> None:
-        """Return when every channel is listened to. Raises DatabaseUnavailable or BadSettings, with nothing
-        started."""
-        self._before_start()
+        """Returns when it listens to every channel. Raises DatabaseUnavailable or BadSettings, with nothing started."""
+        self._require_stopped()
         first = await self._listen()
-        self._task = asyncio.create_task(self._stay(first), name="notifications")
+        self._task = asyncio.create_task(self._run(first), name="notifications")
 
     async def stop(self) -> None:
-        """End the connection and every callback; harmless when not started."""
+        """Closes the connection. Idempotent; may precede `start`."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
 
-    def _before_start(self) -> None:
+    def _require_stopped(self) -> None:
         if self._task is not None:
-            raise RuntimeError("the notifications are listened to already")
+            raise RuntimeError("the listener has already started")
 
-    async def _stay(self, connection: asyncpg.Connection[Row]) -> None:
+    async def _run(self, connection: asyncpg.Connection[Row]) -> None:
         while True:
             try:
                 await self._until_lost(connection)
             finally:
                 self._connected = False
                 await _close(connection)
-            log.warning("notifications_lost")
-            connection = await self._listen_again()
-            log.info("notifications_back")
+            log.warning("notifications_disconnected")
+            connection = await self._reconnect()
+            log.info("notifications_reconnected")
 
-    async def _listen_again(self) -> asyncpg.Connection[Row]:
+    async def _reconnect(self) -> asyncpg.Connection[Row]:
         delay_s = self._first_delay_s
         while True:
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads regions, guards nothing
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads regions, no secret
             try:
                 return await self._listen()
-            except (DatabaseUnavailable, BadSettings) as error:  # a database being restored has no name for a while
-                log.info("notifications_not_back_yet", reason=error.message)
+            except (
+                DatabaseUnavailable,
+                BadSettings,
+            ) as error:  # BadSettings: the database does not exist while it is being restored
+                log.info("notifications_reconnect_failed", reason=error.message)
                 delay_s = min(delay_s * 2, self._longest_delay_s)
 
     async def _listen(self) -> asyncpg.Connection[Row]:
         connection = await connect(self._dsn, application_name="innkeeper-notifications")
         try:
-            with while_using(connection):
-                async with asyncio.timeout(ALIVE_DEADLINE_S):
-                    for channel in self._heard:
-                        await connection.add_listener(channel, self._tell)
+            with translating_errors(connection):
+                async with asyncio.timeout(KEEPALIVE_DEADLINE_S):
+                    for channel in self._callbacks:
+                        await connection.add_listener(channel, self._dispatch)
         except BaseException:
             await _close(connection)
             raise
@@ -117,20 +119,20 @@ class Notifications:
         connection.add_termination_listener(lambda _: lost.set())
         while not (lost.is_set() or connection.is_closed()):
             try:
-                async with asyncio.timeout(ALIVE_EVERY_S):
+                async with asyncio.timeout(KEEPALIVE_EVERY_S):
                     await lost.wait()
             except TimeoutError:
                 if not await _answers(connection):
                     return
 
-    def _tell(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
-        for heard in self._heard.get(channel, ()):
-            _call(heard, str(payload))
+    def _dispatch(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        for callback in self._callbacks.get(channel, ()):
+            _call(callback, str(payload))
 
 
 async def _answers(connection: asyncpg.Connection[Row]) -> bool:
     try:
-        await connection.execute("select 1", timeout=ALIVE_DEADLINE_S)
+        await connection.execute("select 1", timeout=KEEPALIVE_DEADLINE_S)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""The region's way into PostgreSQL: a small pool, transactions, and one kind of error when the server is gone."""
+"""The connection pool to PostgreSQL: connections, transactions and retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable
-from regiond.db.errors import GONE, READ_ONLY, read_only, while_connecting, while_using
+from regiond.db.errors import LOST, READ_ONLY, read_only, translating_connect_errors, translating_errors
 
 if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-OLDEST_POSTGRESQL = 15  # `unique nulls not distinct`
+MIN_POSTGRESQL = 15  # `unique nulls not distinct`
 CONNECT_DEADLINE_S = 10.0
-STATEMENT_DEADLINE_S = 25.0  # the server's own, shorter than the client's, so that its words arrive
+STATEMENT_DEADLINE_S = 25.0  # enforced by the server; shorter than the client's, so that its message arrives
 COMMAND_DEADLINE_S = 30.0
 NO_SETTINGS: Mapping[str, str] = {}
 RETRY_AFTER_S = (0.02, 0.1)
@@ -39,21 +39,20 @@ CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Database:
-    """A pool of 4 to 8 connections: more is slower on the machines we run on. Made by `open`.
+    """A pool of 4 to 8 connections; more were slower in benchmarks. Created by `open`.
 
-    Columns of type json and jsonb are plain Python values in both directions. Every method raises DatabaseUnavailable
-    when the server cannot be reached, goes away, or does not answer within 30 s; the same Database works again by
-    itself when the server is back. A connection is given back as it is, so nothing may be set, locked or listened to
-    for longer than a transaction.
+    json and jsonb columns are plain Python values in both directions. Every method raises DatabaseUnavailable if the
+    server cannot be reached, closes the connection or does not answer within 30 s, and works again when the server
+    does. Connections return to the pool without a reset: settings, locks and listeners must not outlive a transaction.
     """
 
     def __init__(
         self, pool: asyncpg.Pool[Row], described: str, *, acquire_deadline_s: float = CONNECT_DEADLINE_S
     ) -> None:
         self._pool = pool
-        self._acquire_deadline_s = acquire_deadline_s
-        self._refused: str | None = None
-        self.described = described  # host and database, for people; never the password
+        self.acquire_deadline_s = acquire_deadline_s
+        self._rejection: str | None = None
+        self.described = described  # host and database, for messages; never the password
 
     @classmethod
     async def open(
@@ -64,18 +63,19 @@ class Database:
         min_size: int = 4,
         max_size: int = 8,
         acquire_deadline_s: float = CONNECT_DEADLINE_S,
+        min_postgresql: int = MIN_POSTGRESQL,
     ) -> Database:
-        """Connect. Raises DatabaseUnavailable, or BadSettings for a bad DSN, login or a PostgreSQL before 15."""
-        described = await _check_server(dsn)
-        with while_connecting(described):
+        """Connects. Raises DatabaseUnavailable; BadSettings for a bad DSN, a rejected login or an old PostgreSQL."""
+        described = await _check_server(dsn, min_postgresql)
+        with translating_connect_errors(described):
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=min_size,
                 max_size=max_size,
                 timeout=CONNECT_DEADLINE_S,
                 command_timeout=COMMAND_DEADLINE_S,
-                init=speak_json,
-                reset=_nothing_to_reset,
+                init=set_json_codecs,
+                reset=_no_reset,
                 server_settings={
                     "application_name": application_name,
                     "statement_timeout": f"{STATEMENT_DEADLINE_S:.0f}s",
@@ -88,18 +88,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Db]:
-        """A connection outside a transaction: each statement commits by itself."""
+        """A connection without a transaction: each statement commits separately."""
         connection = await self._acquire()
         try:
-            with while_using(connection):
+            with translating_errors(connection):
                 yield connection
         except DatabaseUnavailable as error:
-            # A connection stays read-only when the database is not any more, and after the primary has moved.
+            # An open connection stays read-only after the database has become writable or the primary has changed.
             if error.details.get("reason") == READ_ONLY:
                 await self._pool.expire_connections()
             raise
         finally:
-            await self._give_back(connection)
+            await self._release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Db]:
@@ -108,9 +108,9 @@ class Database:
             yield connection
 
     async def in_transaction(self, work: Callable[[Db], Awaitable[T]], *, tries: int = 4) -> T:
-        """The result of `work`, run again in a new transaction when it lost a deadlock or a serialization conflict.
+        """Returns the result of `work`, repeated in a new transaction after a deadlock or serialization conflict.
 
-        `work` has to have no effect outside the database. Raises Busy when it lost `tries` times in a row.
+        `work` must have no effect outside the database. Raises Busy after `tries` conflicts.
         """
         for left in range(tries - 1, -1, -1):
             try:
@@ -119,77 +119,76 @@ class Database:
             except CONFLICTS as error:
                 if not left:
                     raise Busy(
-                        f"Others changed the same rows of the database at the same moment, {tries} times in a row: "
-                        "nothing was done. Ask again."
+                        f"Conflict with concurrent changes of the same rows, {tries} times in a row. "
+                        "Nothing was changed; try again."
                     ) from error
-                # At once, it could take the rows again before the winner wakes up, and they would meet anew.
-                await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311  # keeps two apart, no secret
+                # Without a pause it could lock the rows before the winner resumes, and conflict again.
+                await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311  # separates two retries, no secret
         raise ValueError(f"tries={tries} is not at least 1")
 
     async def ping(self) -> None:
-        """Return when the server answered one query."""
+        """Returns after the server has answered a query."""
         async with self.connection() as db:
             await db.execute("select 1")
 
     async def check_writable(self) -> None:
-        """Return when the server answered and takes writes. Raises DatabaseUnavailable."""
+        """Returns if the server accepts writes. Raises DatabaseUnavailable."""
         async with self.connection() as db:
             if await db.fetchval(_IS_READ_ONLY):
                 raise read_only()
 
-    def refuse(self, why: str) -> None:
-        """Use the database no more: what is under way is cut off and rolled back, what comes gets `why` as an error."""
-        self._refused = why
+    def reject_all(self, reason: str) -> None:
+        """Closes all connections, which rolls back their transactions; every later use raises `reason`."""
+        self._rejection = reason
         self._pool.terminate()
 
     async def close(self, *, timeout_s: float = 10.0) -> None:
-        """Wait up to `timeout_s` for connections in use to be given back, then cut them off. Harmless twice."""
+        """Waits up to `timeout_s` for connections in use, then closes them. Idempotent."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pool.close()
-        except (*GONE, OSError):
-            self._pool.terminate()  # a server that does not answer cannot be said goodbye to
+        except (*LOST, OSError):
+            self._pool.terminate()  # the server does not answer
 
     async def _acquire(self) -> PoolConnectionProxy[Row]:
-        if self._refused is not None:
-            raise DatabaseUnavailable(self._refused)
-        with while_connecting(self.described):
+        if self._rejection is not None:
+            raise DatabaseUnavailable(self._rejection)
+        with translating_connect_errors(self.described):
             try:
-                return await self._pool.acquire(timeout=self._acquire_deadline_s)
+                return await self._pool.acquire(timeout=self.acquire_deadline_s)
             except TimeoutError as error:
                 busy, most = self._pool.get_size() - self._pool.get_idle_size(), self._pool.get_max_size()
                 raise DatabaseUnavailable(
-                    f"No connection to the database {self.described} came free within {self._acquire_deadline_s:g} s; "
+                    f"No free connection to the database {self.described} within {self.acquire_deadline_s:g} s; "
                     f"{busy} of {most} are in use."
                 ) from error
 
-    async def _give_back(self, connection: PoolConnectionProxy[Row]) -> None:
-        """Never raises: the work is done or has failed already, and the pool replaces what it cannot take back."""
+    async def _release(self, connection: PoolConnectionProxy[Row]) -> None:
+        """Never raises: the work has already succeeded or failed, and the pool replaces a broken connection."""
         try:
             await self._pool.release(connection, timeout=CONNECT_DEADLINE_S)
-        except (*GONE, asyncpg.InterfaceError, OSError) as error:
-            log.warning("database_connection_given_up", error=str(error) or type(error).__name__)
+        except (*LOST, asyncpg.InterfaceError, OSError) as error:
+            log.warning("database_connection_discarded", reason=str(error) or type(error).__name__)
 
 
-async def speak_json(connection: Db) -> None:
-    """Make json and jsonb columns of `connection` plain Python values."""
+async def set_json_codecs(connection: Db) -> None:
+    """Makes json and jsonb columns of the connection plain Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=_to_json, decoder=json.loads, schema="pg_catalog")
 
 
-async def _nothing_to_reset(_: Db) -> None:
-    """In place of asyncpg's own query after every use: nobody here changes a session. Open transactions it ends all
-    the same."""
+async def _no_reset(_: Db) -> None:
+    """Replaces the query that asyncpg runs after every use. asyncpg still ends an open transaction."""
 
 
 async def connect(
     dsn: str, *, application_name: str, settings: Mapping[str, str] = NO_SETTINGS
 ) -> asyncpg.Connection[Row]:
-    """A connection of one's own, outside any pool and without a time limit on statements; close it yourself.
+    """Opens a connection outside the pool, without a statement timeout. The caller closes it.
 
-    `settings` are PostgreSQL's, for this session.
+    `settings` are PostgreSQL settings of the session.
     """
-    with while_connecting(_described(dsn)):
+    with translating_connect_errors(_described(dsn)):
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_DEADLINE_S,
@@ -198,30 +197,30 @@ async def connect(
 
 
 def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)  # ids and moments as text
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)  # UUIDs and times as text
 
 
-async def _check_server(dsn: str) -> str:
-    """Where `dsn` leads, for people. Raises BadSettings when the server is too old."""
+async def _check_server(dsn: str, min_postgresql: int) -> str:
+    """Returns a description of the server. Raises BadSettings if it is too old."""
     connection = await connect(dsn, application_name="innkeeper-check")
     try:
         version = connection.get_server_version()
     finally:
         await connection.close(timeout=CONNECT_DEADLINE_S)
-    if version.major < OLDEST_POSTGRESQL:
+    if version.major < min_postgresql:
         raise BadSettings(
-            f"PostgreSQL {version.major}.{version.minor} is too old: {OLDEST_POSTGRESQL} or newer is needed.",
+            f"PostgreSQL {version.major}.{version.minor} is too old: Innkeeper requires {min_postgresql} or newer.",
             setting="database",
         )
     return _described(dsn)
 
 
 def _described(dsn: str) -> str:
-    """Database and host, without user, password and other options."""
+    """Returns database and host, without user, password and other options."""
     try:
         parts = urlsplit(dsn)
         host = parts.hostname or ", ".join(parse_qs(parts.query).get("host", ["the local socket"]))
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "of the setting"  # asyncpg says what is wrong with it
+        return "of the setting"  # asyncpg reports the error in it
     return f"{parts.path.strip('/') or '(default)'} on {host}{port}"

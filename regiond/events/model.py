@@ -1,4 +1,4 @@
-"""What happened, as it is kept and shown."""
+"""Events of the audit trail and filters for them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Level(StrEnum):
 
 @frozen(kw_only=True)
 class Event:
-    """One thing that happened. It outlives what it tells of, so the ids may lead nowhere by now."""
+    """One event. It outlives its subjects, so its ids may refer to deleted rows."""
 
     id: int
     at: datetime
-    kind: str  # a fixed name in the past tense, as in the log: `rack_joined`
+    kind: str  # a fixed name in the past tense, as in logs: `rack_joined`
     level: Level
     message: str
     host_id: int | None = None
@@ -31,14 +31,14 @@ class Event:
     operation_id: int | None = None
     rack_id: UUID | None = None
     username: str | None = None
-    host_name: str | None = None  # as it is called now; None when it is gone
-    hostname: str | None = None  # the machine's, likewise
+    host_name: str | None = None  # current name; None if the host was removed
+    hostname: str | None = None  # current hostname of the machine; None if it was deleted
     details: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)
 class EventFilter:
-    """All given must hold. `before_id` and `after_id` are where the last page ended, downwards and upwards."""
+    """All given conditions apply. `before_id` and `after_id` continue from the last event of a page."""
 
     levels: tuple[Level, ...] = ()
     host_id: int | None = None

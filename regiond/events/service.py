@@ -1,4 +1,4 @@
-"""The audit trail: what happened, who did it, kept for a time."""
+"""Records, lists and prunes the events of the audit trail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from attrs import evolve
 
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events import store
 from regiond.events.model import Event, EventFilter, Level
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-KEEP = timedelta(days=90)
-LONGEST_PAGE = 1000
-_PRUNED_AT_ONCE = 5000
+RETENTION = timedelta(days=90)
+MAX_PAGE = 1000
+_PRUNE_BATCH = 5000
 
 
 class Events:
-    """`keep` is how long an event stays readable; `prune` removes what is older."""
+    """Events are retained for `retention`; `prune` deletes older ones."""
 
-    def __init__(self, database: Database, *, keep: timedelta = KEEP) -> None:
+    def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
         self._database = database
-        self._keep = keep
+        self._retention = retention
 
     @staticmethod
     async def record(
@@ -46,7 +46,7 @@ class Events:
         rack_id: UUID | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Write one event inside the caller's transaction, so that it is told exactly when it is true. No secrets."""
+        """Records an event in the caller's transaction and returns its id. Must not contain secrets."""
         return await store.insert(
             db,
             kind,
@@ -60,22 +60,22 @@ class Events:
             details=details or {},
         )
 
-    async def list(self, wanted: EventFilter | None = None) -> tuple[Event, ...]:
-        """Newest first, at most 1,000."""
-        wanted = wanted or EventFilter()
-        limited = evolve(wanted, limit=max(1, min(wanted.limit, LONGEST_PAGE)))
+    async def list(self, filter_: EventFilter | None = None) -> tuple[Event, ...]:
+        """Returns the events that match, newest first, at most 1,000."""
+        filter_ = filter_ or EventFilter()
+        limited = evolve(filter_, limit=max(1, min(filter_.limit, MAX_PAGE)))
         async with self._database.connection() as db:
             return await store.select(db, limited)
 
     async def prune(self) -> int:
-        """Remove what is older than `keep`, a few thousand at a time; returns how many went. For once in a while."""
+        """Deletes events older than the retention, in batches. Returns the number deleted. Idempotent."""
         removed = 0
         while True:
             async with self._database.connection() as db:
-                some = await store.prune(db, self._keep, limit=_PRUNED_AT_ONCE)
-            removed += some
-            if some < _PRUNED_AT_ONCE:
+                deleted = await store.prune(db, self._retention, limit=_PRUNE_BATCH)
+            removed += deleted
+            if deleted < _PRUNE_BATCH:
                 break
         if removed:
-            log.info("events_pruned", events=removed, kept_days=self._keep.days)
+            log.info("events_pruned", events=removed, retention_days=self._retention.days)
         return removed

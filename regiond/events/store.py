@@ -1,4 +1,4 @@
-"""The rows of events."""
+"""SQL of events."""
 
 from __future__ import annotations
 
@@ -59,23 +59,23 @@ async def insert(
     return event_id
 
 
-async def select(db: Db, wanted: EventFilter) -> tuple[Event, ...]:
-    """Newest first; with `after_id` those that follow it next."""
+async def select(db: Db, filter_: EventFilter) -> tuple[Event, ...]:
+    """Returns the newest events, or with `after_id` the ones that follow it; always newest first."""
     rows = await db.fetch(
-        _NEWEST_FIRST if wanted.after_id is None else _OLDEST_FIRST,
-        [level.value for level in wanted.levels],
-        wanted.host_id,
-        wanted.system_id,
-        wanted.operation_id,
-        wanted.rack_id,
-        wanted.before_id,
-        wanted.after_id,
-        wanted.limit,
+        _NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST,
+        [level.value for level in filter_.levels],
+        filter_.host_id,
+        filter_.system_id,
+        filter_.operation_id,
+        filter_.rack_id,
+        filter_.before_id,
+        filter_.after_id,
+        filter_.limit,
     )
     found = tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
-    return found if wanted.after_id is None else found[::-1]
+    return found if filter_.after_id is None else found[::-1]
 
 
-async def prune(db: Db, keep: timedelta, *, limit: int) -> int:
-    """Delete up to `limit` events older than `keep`; returns how many went."""
-    return int((await db.execute(_PRUNE, keep, limit)).rpartition(" ")[2])
+async def prune(db: Db, retention: timedelta, *, limit: int) -> int:
+    """Deletes up to `limit` events older than `retention`. Returns the number deleted."""
+    return int((await db.execute(_PRUNE, retention, limit)).rpartition(" ")[2])

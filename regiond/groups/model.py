@@ -1,4 +1,4 @@
-"""Zones and resource pools: how people group hosts and machines."""
+"""Zones and resource pools: values and rules for names, descriptions and strategies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import get_args
 from attrs import frozen
 
 from common.errors import InvalidRequest
-from regiond.field_words import REQUIRED, no_choice
-from regiond.placement.place import Strategy
+from regiond.placement.model import Strategy
+from regiond.validation_messages import REQUIRED, no_choice
 
 DEFAULT_ZONE_ID = 1
 DEFAULT_POOL_ID = 0
-LONGEST_NAME = 256
+MAX_NAME = 256
 _NAME = re.compile(r"\w[\w -]*")
 
 
@@ -26,7 +26,7 @@ class Zone:
 
 @frozen(kw_only=True)
 class ResourcePool:
-    """`strategy` is how machines for it are placed, `spread` or `pack`; None is the region's own way."""
+    """`strategy` places the machines of the pool: `spread` or `pack`; None: the setting of the region."""
 
     id: int
     name: str
@@ -35,30 +35,30 @@ class ResourcePool:
 
 
 def check_group(name: str | None, description: str | None) -> None:
-    """Raises InvalidRequest that says everything wrong; None is a field that was not given.
+    """Raises InvalidRequest with every invalid field. None: the field was not given.
 
-    A name has 1 to 256 characters: a letter, digit or underscore first, then also blanks and hyphens.
+    A name has 1 to 256 characters: a letter, digit or underscore first, then also spaces and hyphens.
     """
-    wrong: dict[str, list[str]] = {}
-    if name is not None and (message := _wrong_name(name)):
-        wrong["name"] = [message]
+    invalid: dict[str, list[str]] = {}
+    if name is not None and (message := _invalid_name(name)):
+        invalid["name"] = [message]
     if description is not None and "\0" in description:
-        wrong["description"] = ["The NUL character is not allowed."]
-    if wrong:
-        raise InvalidRequest.of(wrong)
+        invalid["description"] = ["The NUL character is not allowed."]
+    if invalid:
+        raise InvalidRequest.of(invalid)
 
 
 def check_strategy(strategy: str | None) -> None:
-    """Raises InvalidRequest; empty means the region's own, None a field that was not given."""
+    """Raises InvalidRequest. Empty: the setting of the region; None: the field was not given."""
     if strategy and strategy not in get_args(Strategy):
-        raise InvalidRequest.of({"strategy": [no_choice(strategy)]})
+        raise InvalidRequest.of({"strategy": [no_choice(strategy, get_args(Strategy))]})
 
 
-def _wrong_name(name: str) -> str | None:
+def _invalid_name(name: str) -> str | None:
     if not name:
         return REQUIRED
-    if len(name) > LONGEST_NAME:
-        return f"At most {LONGEST_NAME} characters are allowed, not {len(name)}."
+    if len(name) > MAX_NAME:
+        return f"At most {MAX_NAME} characters are allowed; this name has {len(name)}."
     if not _NAME.fullmatch(name):
-        return "Start with a letter, digit or underscore; then also blanks and hyphens are allowed, and nothing else."
+        return "Only letters, digits, underscores, spaces and hyphens are allowed; the first is no space or hyphen."
     return None

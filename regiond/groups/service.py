@@ -1,4 +1,4 @@
-"""Zones and resource pools: read by everybody, changed by admins."""
+"""Reads zones and resource pools; administrators create, change and delete them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 
 from common.errors import InvalidRequest, NotFound
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.field_words import no_choice
 from regiond.groups import store
 from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group, check_strategy
+from regiond.validation_messages import no_choice
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -24,71 +24,71 @@ G = TypeVar("G", Zone, ResourcePool)
 
 
 class Groups:
-    """Names are unique within zones and within pools; a bad or taken one is InvalidRequest under `name`."""
+    """Names are unique among zones and among pools. An invalid or taken name raises InvalidRequest for `name`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def zones(self) -> tuple[Zone, ...]:
-        """By name."""
+        """Returns all, by name."""
         async with self._database.connection() as db:
             return await store.zones(db)
 
     async def zone(self, name: str) -> Zone:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            return _found(await store.zone(db, _askable(name)), "zone", name)
+            return _found(await store.zone(db, _storable(name)), "zone", name)
 
-    async def asked_zone_id(self, name: str | None) -> int | None:
-        """The zone that a request names in its field `zone`; None when it names none. Raises InvalidRequest."""
+    async def requested_zone_id(self, name: str | None) -> int | None:
+        """Returns the id of the zone in the request field `zone`; None if it is absent. Raises InvalidRequest."""
         if name is None:
             return None
         try:
             return (await self.zone(name)).id
         except NotFound:
-            raise InvalidRequest.of({"zone": [no_choice()]}) from None
+            raise InvalidRequest.of({"zone": [no_choice(name)]}) from None
 
-    async def asked_pool_id(self, id_or_name: str | None) -> int | None:
-        """The resource pool that a request names in its field `pool`, likewise."""
-        asked = await self.asked_pool(id_or_name)
-        return None if asked is None else asked.id
+    async def requested_pool_id(self, id_or_name: str | None) -> int | None:
+        """Returns the id of the pool in the request field `pool`; None if it is absent. Raises InvalidRequest."""
+        pool = await self.requested_pool(id_or_name)
+        return None if pool is None else pool.id
 
-    async def asked_pool(self, id_or_name: str | None) -> ResourcePool | None:
-        """The same, whole."""
+    async def requested_pool(self, id_or_name: str | None) -> ResourcePool | None:
+        """As `requested_pool_id`, but returns the pool."""
         if id_or_name is None:
             return None
         try:
             return await self.pool(id_or_name)
         except NotFound:
-            raise InvalidRequest.of({"pool": [no_choice()]}) from None
+            raise InvalidRequest.of({"pool": [no_choice(id_or_name)]}) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()
         check_group(name, description)
         async with self._database.transaction() as db:
-            with _unique_name(f"There is a zone {name!r} already."):
-                made = await store.insert_zone(db, name, description)
+            with _unique_name(f"Zone {name!r} already exists."):
+                created = await store.insert_zone(db, name, description)
             await Events.record(db, "zone_created", f"The zone {name!r} was created.", caller=caller)
-            return made
+            return created
 
     async def update_zone(
         self, caller: Caller, name: str, *, new_name: str | None = None, description: str | None = None
     ) -> Zone:
-        """None keeps what is there. Raises NotFound."""
+        """Changes the fields that are not None. Raises NotFound."""
         caller.require_admin()
         check_group(new_name, description)
         async with self._database.transaction() as db:
-            with _unique_name(f"There is a zone {new_name!r} already."):
-                changed = _found(await store.update_zone(db, _askable(name), new_name, description), "zone", name)
+            with _unique_name(f"Zone {new_name!r} already exists."):
+                changed = _found(await store.update_zone(db, _storable(name), new_name, description), "zone", name)
             await Events.record(db, "zone_changed", f"The zone {name!r} was changed.", caller=caller)
             return changed
 
     async def delete_zone(self, caller: Caller, name: str) -> None:
-        """Its hosts and machines move to the default zone, which itself cannot go. A zone that is none is success."""
+        """Deletes a zone other than the default zone, to which its hosts and machines move. Idempotent."""
         caller.require_admin()
 
         async def delete(db: Db) -> None:
-            zone = await store.lock_zone(db, _askable(name))
+            zone = await store.lock_zone(db, _storable(name))
             if zone is None:
                 return
             if zone.id == DEFAULT_ZONE_ID:
@@ -96,10 +96,10 @@ class Groups:
             await store.delete_zone(db, zone.id)
             await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted.", caller=caller)
 
-        await self._database.in_transaction(delete)  # it locks hosts and machines that others work on
+        await self._database.in_transaction(delete)  # can deadlock with other locks of hosts or machines
 
     async def pools(self) -> tuple[ResourcePool, ...]:
-        """By name."""
+        """Returns all, by name."""
         async with self._database.connection() as db:
             return await store.pools(db)
 
@@ -109,15 +109,15 @@ class Groups:
             return await _pool(db, id_or_name)
 
     async def create_pool(self, caller: Caller, name: str, description: str = "", strategy: str = "") -> ResourcePool:
-        """`strategy` is `spread`, `pack`, or empty for the region's own."""
+        """`strategy` is `spread`, `pack`, or empty for the setting of the region."""
         caller.require_admin()
         check_group(name, description)
         check_strategy(strategy)
         async with self._database.transaction() as db:
-            with _unique_name(f"There is a pool {name!r} already."):
-                made = await store.insert_pool(db, name, description, strategy)
+            with _unique_name(f"Pool {name!r} already exists."):
+                created = await store.insert_pool(db, name, description, strategy)
             await Events.record(db, "pool_created", f"The pool {name!r} was created.", caller=caller)
-            return made
+            return created
 
     async def update_pool(
         self,
@@ -128,20 +128,20 @@ class Groups:
         description: str | None = None,
         strategy: str | None = None,
     ) -> ResourcePool:
-        """None keeps what is there. Raises NotFound."""
+        """Changes the fields that are not None. Raises NotFound."""
         caller.require_admin()
         check_group(new_name, description)
         check_strategy(strategy)
         async with self._database.transaction() as db:
             pool = await _pool(db, id_or_name)
-            with _unique_name(f"There is a pool {new_name!r} already."):
+            with _unique_name(f"Pool {new_name!r} already exists."):
                 updated = await store.update_pool(db, pool.id, new_name, description, strategy)
                 changed = _found(updated, "pool", id_or_name)
             await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
             return changed
 
     async def delete_pool(self, caller: Caller, id_or_name: str) -> None:
-        """Only an empty one goes, and never the default one: InvalidRequest. Raises NotFound."""
+        """Raises NotFound; InvalidRequest if the pool is in use or the default pool."""
         caller.require_admin()
         async with self._database.transaction() as db:
             pool = await _pool(db, id_or_name)
@@ -157,7 +157,7 @@ class Groups:
 
 
 async def _pool(db: Db, id_or_name: str) -> ResourcePool:
-    return _found(await store.pool(db, _askable(id_or_name)), "pool", id_or_name)
+    return _found(await store.pool(db, _storable(id_or_name)), "pool", id_or_name)
 
 
 def _found(group: G | None, kind: str, name: str) -> G:
@@ -166,8 +166,8 @@ def _found(group: G | None, kind: str, name: str) -> G:
     return group
 
 
-def _askable(name: str) -> str:
-    """PostgreSQL's text cannot hold NUL; no group has such a name, so any name that is none will do."""
+def _storable(name: str) -> str:
+    """Replaces NUL, which PostgreSQL text cannot contain, so that the name is not found."""
     return name.replace("\0", "\ufffd")
 
 

@@ -1,4 +1,4 @@
-"""The rows of zones and resource pools. What a duplicate name raises is asyncpg's UniqueViolationError."""
+"""SQL of zones and resource pools. A duplicate name raises asyncpg's UniqueViolationError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UPDATE_ZONE = """
      where name = $1
     returning id, name, description
 """
-# Locked, nothing new can point at it until it is gone.
+# The lock prevents new references until the zone is deleted.
 _LOCK_ZONE = "select id, name, description from zone where name = $1 for update"
 _MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
 _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
@@ -74,7 +74,7 @@ async def lock_zone(db: Db, name: str) -> Zone | None:
 
 
 async def delete_zone(db: Db, zone_id: int) -> None:
-    """After `lock_zone`: its hosts and machines move to the default zone."""
+    """Moves its hosts and machines to the default zone. The caller has called `lock_zone`."""
     await db.execute(_MOVE_HOSTS, zone_id, DEFAULT_ZONE_ID)
     await db.execute(_MOVE_MACHINES, zone_id, DEFAULT_ZONE_ID)
     await db.execute(_DELETE_ZONE, zone_id)
@@ -85,13 +85,13 @@ async def pools(db: Db) -> tuple[ResourcePool, ...]:
 
 
 async def pool(db: Db, id_or_name: str) -> ResourcePool | None:
-    """By id, or else by name: a pool named like another's id is found by its own id only."""
+    """Finds by id, then by name: a pool whose name is the id of another is found only by its own id."""
     row = await db.fetchrow(_POOL, id_or_name)
     return None if row is None else ResourcePool(**row)
 
 
 async def insert_pool(db: Db, name: str, description: str, strategy: str) -> ResourcePool:
-    """An empty `strategy` is the region's own."""
+    """An empty `strategy` is stored as null."""
     row = await db.fetchrow(_INSERT_POOL, name, description, strategy)
     assert row is not None  # noqa: S101 - `returning` of an insert that did not raise
     return ResourcePool(**row)
@@ -100,13 +100,13 @@ async def insert_pool(db: Db, name: str, description: str, strategy: str) -> Res
 async def update_pool(
     db: Db, pool_id: int, new_name: str | None, description: str | None, strategy: str | None
 ) -> ResourcePool | None:
-    """None keeps what is there; an empty `strategy` is the region's own."""
+    """Changes the fields that are not None; an empty `strategy` is stored as null."""
     row = await db.fetchrow(_UPDATE_POOL, pool_id, new_name, description, strategy)
     return None if row is None else ResourcePool(**row)
 
 
 async def users_of_pool(db: Db, pool_id: int) -> tuple[int, int]:
-    """How many machines and hosts are in it; until the transaction ends, nothing new can be."""
+    """Returns the number of machines and of hosts in the pool, and prevents new ones until the transaction ends."""
     await db.execute(_LOCK_POOL, pool_id)
     row = await db.fetchrow(_POOL_USED, pool_id)
     assert row is not None  # noqa: S101 - two counts are always a row

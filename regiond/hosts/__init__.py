@@ -1,0 +1,1 @@
+"""VM hosts: adding, changing, refreshing, trusting and removing them."""

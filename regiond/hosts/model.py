@@ -1,4 +1,4 @@
-"""Hosts as people see them, and what people may say of them."""
+"""Hosts, guests and NUMA nodes as the API shows them, and the changes a user may request."""
 
 from __future__ import annotations
 
@@ -9,18 +9,40 @@ from attrs import field, frozen
 
 from common.discovery import Problem
 from common.errors import InvalidRequest
-from common.hardware import Gpu, NetworkCard
+from common.hardware import Gpu, NetworkDevice
 from common.values import DriverType, HostNetwork, NumaNode, Profile
-from regiond.field_words import at_most
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.validation_messages import at_most
 
-MASK = "********"  # stands for a secret that is not shown; sent back, it changes nothing
+__all__ = [
+    "CAPABILITIES",
+    "MACVLAN_MODES",
+    "MASK",
+    "Amounts",
+    "CoreUsage",
+    "GuestRecord",
+    "GuestView",
+    "HostChange",
+    "HostGuest",
+    "HostState",
+    "HostView",
+    "NetworkDeviceUsage",
+    "NewHost",
+    "NumaNodeView",
+    "PagesUsage",
+    "StoragePoolView",
+    "Usage",
+    "check_change",
+]
+
+MASK = "********"  # replaces a secret in responses; in a request it changes nothing
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
 MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
 
 
 class HostState(StrEnum):
-    PENDING = "pending"  # never discovered: its capacity is unknown
+    PENDING = "pending"  # never discovered; the capacity is unknown
     READY = "ready"
     UNREACHABLE = "unreachable"
     REMOVING = "removing"
@@ -28,7 +50,7 @@ class HostState(StrEnum):
 
 @frozen(kw_only=True)
 class Amounts:
-    """Compute and storage. Zero is an amount; unknown is `None` in place of the whole value."""
+    """Compute and storage. An unknown amount is `None` instead of this value, not 0."""
 
     cores: int = 0
     memory_mib: int = 0
@@ -37,7 +59,7 @@ class Amounts:
 
 @frozen(kw_only=True)
 class StoragePoolView:
-    """`used_bytes`: disks of the guests of the host's project. `claimed_bytes`: of all guests of the server."""
+    """`used_bytes` counts guests of the host's project, `claimed_bytes` all guests of the server."""
 
     id: int
     pool_key: str
@@ -52,15 +74,15 @@ class StoragePoolView:
     missing_since: datetime | None = None
 
     @property
-    def room_bytes(self) -> int:
+    def free_bytes(self) -> int:
         return max(0, self.total_bytes - self.used_elsewhere_bytes - self.claimed_bytes)
 
 
 @frozen(kw_only=True)
 class HostView:
-    """`total` is None until the first good discovery; `used` counts guests of the host's project, `claimed` all.
+    """`total` is None before the first good refresh. `used` counts guests of the host's project, `claimed` all guests.
 
-    `claimed` memory is general memory; what is claimed of huge pages is apart.
+    `claimed.memory_mib` is general memory, without huge pages.
     """
 
     id: int
@@ -78,7 +100,7 @@ class HostView:
     system_id: str
     server_id: int | None = None
     cluster_id: int | None = None
-    member: str | None = None  # its name in the cluster
+    member: str | None = None  # the name in the cluster
     architecture: str | None = None
     hypervisor_version: str | None = None
     emulated: bool | None = None
@@ -86,18 +108,18 @@ class HostView:
     total: Amounts | None = None
     used: Amounts = field(factory=Amounts)
     claimed: Amounts = field(factory=Amounts)
-    reserved_cores: int = 0  # kept for the host itself
+    reserved_cores: int = 0  # never claimed
     reserved_memory_mib: int = 0
-    huge_memory_mib: int = 0  # the part of its memory that is in huge pages
+    huge_memory_mib: int = 0  # memory in huge pages
     huge_memory_mib_claimed: int = 0
     storage_pools: tuple[StoragePoolView, ...] = ()
     networks: tuple[HostNetwork, ...] = ()
     profiles: tuple[Profile, ...] = ()
-    network_cards: tuple[NetworkCard, ...] = ()
+    network_devices: tuple[NetworkDevice, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     numa_nodes: tuple[NumaNode, ...] = ()
     public_key: str | None = None
-    certificate_fingerprint: str | None = None  # of our own certificate, on LXD
+    certificate_fingerprint: str | None = None  # of our client certificate (LXD)
     certificate_expires_at: datetime | None = None
     pinned_fingerprint: str | None = None
     error_code: str | None = None
@@ -112,19 +134,8 @@ class HostView:
 
 
 @frozen(kw_only=True)
-class HostStanding:
-    """As much of a host as tells whether and how to try and watch it: of a thousand hosts that is a short look."""
-
-    id: int
-    state: HostState
-    address: str
-    pinned_fingerprint: str | None = None
-    certificate_fingerprint: str | None = None
-
-
-@frozen(kw_only=True)
 class GuestView:
-    """A guest of a host, ours or not: what the API calls a virtual machine. `machine_id` is the machine's row id."""
+    """A guest of a host, managed or foreign, which the API calls a virtual machine. `machine_id` is a row id."""
 
     id: int
     host_id: int
@@ -140,7 +151,7 @@ class GuestView:
 
 @frozen(kw_only=True)
 class NewHost:
-    """A host as a person adds it. `zone` and `pool` are names; None takes the defaults."""
+    """A host as a user adds it. `zone` and `pool` are names; None means the default."""
 
     driver: DriverType
     address: str
@@ -162,7 +173,7 @@ class NewHost:
 
 @frozen(kw_only=True)
 class HostChange:
-    """What an update says; None keeps what is there."""
+    """The fields of an update; None: unchanged."""
 
     driver: DriverType | None = None
     address: str | None = None
@@ -183,14 +194,82 @@ class HostChange:
     key: str | None = field(default=None, repr=False)
 
 
-def check_reserve(change: HostChange, host: HostView) -> None:
-    """Raises InvalidRequest when more is to be kept for the host than it has. No bounds while that is unknown."""
+@frozen(kw_only=True)
+class HostGuest:
+    """A guest that a host sees. `id` is its row's, which the API calls the virtual machine's id."""
+
+    id: int
+    record: GuestRecord
+
+
+@frozen(kw_only=True)
+class Usage:
+    """An amount of one resource of a NUMA node. `free` is negative if more is claimed than there is."""
+
+    total: int
+    used_by_ours: int = 0
+    used_by_others: int = 0
+
+    @property
+    def free(self) -> int:
+        return self.total - self.used_by_ours - self.used_by_others
+
+
+@frozen(kw_only=True)
+class CoreUsage:
+    """Ids of hardware threads, sorted. A core to which guests of both kinds are pinned is in both lists."""
+
+    total: tuple[int, ...]
+    used_by_ours: tuple[int, ...]
+    used_by_others: tuple[int, ...]
+    siblings: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        used = {*self.used_by_ours, *self.used_by_others}
+        return tuple(core_id for core_id in self.total if core_id not in used)
+
+
+@frozen(kw_only=True)
+class PagesUsage:
+    """Huge pages of one size; `pages` is their number."""
+
+    size_kib: int
+    pages: Usage
+
+
+@frozen(kw_only=True)
+class NetworkDeviceUsage:
+    device: NetworkDevice
+    functions: Usage
+
+
+@frozen(kw_only=True)
+class NumaNodeView:
+    """`general_mib` is memory outside huge pages; `guest_ids` are guests with a pin, huge page or function here."""
+
+    node_id: int
+    cores: CoreUsage
+    memory_mib: int
+    general_mib: Usage
+    huge_pages: tuple[PagesUsage, ...]
+    network_devices: tuple[NetworkDeviceUsage, ...]
+    guest_ids: tuple[int, ...]
+
+
+def check_change(change: HostChange, host: HostView) -> None:
+    """Raises InvalidRequest by field if more is reserved than the host has, or if its type or project would change."""
+    if change.driver is not None and change.driver is not host.driver:
+        raise InvalidRequest.of({"type": ["The type of a host cannot change. Remove the host and add it again."]})
+    if change.project is not None and change.project != host.project:
+        message = "The project of a host cannot change. Add another host for that project; both share the server."
+        raise InvalidRequest.of({"project": [message]})
     if host.total is None:
-        return
-    wanted = {
+        return  # the capacity is not known yet
+    reserves = {
         "reserved_cores": (change.reserved_cores, host.total.cores),
         "reserved_memory": (change.reserved_memory_mib, host.total.memory_mib),
     }
-    wrong = {name: [at_most(most)] for name, (amount, most) in wanted.items() if amount is not None and amount > most}
+    wrong = {name: [at_most(most)] for name, (amount, most) in reserves.items() if amount is not None and amount > most}
     if wrong:
         raise InvalidRequest.of(wrong)

@@ -1,55 +1,86 @@
-"""What can be done with hosts: add, look, change, refresh, trust, remove. Others import only this module."""
+"""Adds, changes, refreshes, trusts and removes hosts: the public functions of `hosts`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import structlog
-from attrs import evolve
 
-from common.errors import Busy, InnkeeperError, InvalidRequest, NotFound, OperationPending
+from common.errors import InnkeeperError, InvalidRequest, NotFound, OperationPending
 from common.rpc.commands import HOST_IDENTIFY, HOST_PROJECTS, HostCall
-from common.values import DriverType, Guest, HostAccess, PowerState, Project
-from regiond.accounts.model import Caller
-from regiond.credentials.key_pairs import KeyPairs
-from regiond.credentials.service import Credentials
+from common.values import DriverType, Project
+from regiond.caller import Caller
+from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.field_words import no_choice
 from regiond.groups.service import Groups
-from regiond.hosts import addresses, intake_store, store, view_store
-from regiond.hosts.credentialing import Credentialing
-from regiond.hosts.model import GuestView, HostChange, HostStanding, HostView, NewHost, check_reserve
-from regiond.hosts.numa import NodeView, view_of
-from regiond.hosts.parameters import parameters_of
-from regiond.hosts.refresh import IDENTIFY_DEADLINE_S
-from regiond.hosts.rotating import open_rotation
-from regiond.names import new_hostname, new_system_id
-from regiond.operations import store as operation_store
-from regiond.operations.model import Operation, OperationKind
+from regiond.hosts import store, view_store
+from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
+from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
+from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
+from regiond.hosts.discovery.store import guests_by_id
+from regiond.hosts.guest_ownership import (
+    attach_guest,
+    attach_record,
+    clear_guest_marker,
+    detach_guest,
+    lock_guests,
+    reattach_guest,
+    record_guest,
+    shares_server,
+)
+from regiond.hosts.host_address import parse_host_address
+from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_change
+from regiond.hosts.numa_usage import numa_usage
+from regiond.hosts.operation_intents import open_refresh, open_removal
+from regiond.hosts.store import reopen_host
+from regiond.hosts.trust.accepted_identity import accept_identity
+from regiond.hosts.trust.host_credentials import HostCredentials
+from regiond.hosts.trust.power_parameters import power_parameters
+from regiond.hosts.trust.rotation import open_rotation
+from regiond.hosts.view_store import read_host
+from regiond.identifiers import new_hostname, new_system_id
+from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
-from regiond.racks.calls import HostCalls
+from regiond.racks.model import SupervisedHost
+from regiond.racks.service import HostCalls
+from regiond.validation_messages import no_choice
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+    from regiond.hosts.model import NumaNodeView
+
+__all__ = [
+    "Hosts",
+    "allocation_of",
+    "attach_guest",
+    "attach_record",
+    "clear_guest_marker",
+    "delete_orphaned_volumes",
+    "detach_guest",
+    "guests_by_id",
+    "lock_guests",
+    "parse_host_address",
+    "read_host",
+    "reattach_guest",
+    "record_guest",
+    "reopen_host",
+    "shares_server",
+    "write_allocations",
+]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 PROJECTS_DEADLINE_S = 30.0
-FIRST_REFRESH_WAIT_S = 50.0  # clients give up on adding a host after 60
+FIRST_REFRESH_WAIT_S = 50.0  # MAAS clients end the request that adds a host after 60 s
 DEFAULT_PROJECT = "default"
 CONSOLE_TAG = "pod-console-logging"
-REMOVE_MAX_FAILURES = 200
-
-
-async def record_guest(db: Db, host_id: int, guest: Guest, machine_id: int, power: PowerState) -> None:
-    """Keep the guest of a machine as it was made, inside the caller's transaction."""
-    await intake_store.record_guest(db, host_id, evolve(guest, power=power), machine_id)
 
 
 class Hosts:
+    """Methods that take a `caller` raise NotAllowed unless it is an administrator, NotFound for an unknown host."""
+
     def __init__(
         self,
         database: Database,
@@ -59,7 +90,6 @@ class Hosts:
         calls: HostCalls,
         key_pairs: KeyPairs,
         *,
-        installation_id: UUID,
         simulated_allowed: bool,
         certificate_url: Callable[[str], str],
     ) -> None:
@@ -69,8 +99,7 @@ class Hosts:
         self._credentials = credentials
         self._calls = calls
         self._key_pairs = key_pairs
-        self._credentialing = Credentialing(database, credentials, key_pairs)
-        self._installation_id = installation_id
+        self._host_credentials = HostCredentials(database, credentials, key_pairs)
         self._simulated_allowed = simulated_allowed
         self._certificate_url = certificate_url
 
@@ -79,29 +108,32 @@ class Hosts:
         async with self._database.connection() as db:
             return await view_store.list_hosts(db)
 
-    async def standings(self) -> tuple[HostStanding, ...]:
-        """Of all hosts, by id: for those who ask every few seconds."""
+    async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
+        """Returns all hosts by id, with only what the link supervisor needs every few seconds."""
         async with self._database.connection() as db:
-            return await view_store.standings(db)
+            return await view_store.supervised_hosts(db)
 
     async def read(self, host_id: int) -> HostView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            return await view_store.read(db, host_id)
+            return await read_host(db, host_id)
 
-    async def ids_of(self, asked: Iterable[str]) -> Mapping[str, frozenset[int]]:
-        """The hosts that each id or name means; names are not unique. Unknown ones mean none."""
+    async def ids_of(self, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
+        """The hosts that each text means. Several hosts may share a name; an unknown text means none."""
         async with self._database.connection() as db:
-            return await view_store.ids_of(db, asked)
+            return await view_store.ids_of(db, ids_or_names)
 
     async def create(self, caller: Caller, new: NewHost) -> HostView:
-        """Add a host and look at it once. Answers also when it cannot be reached: then its error says why."""
+        """Adds a host and refreshes it once. Succeeds for an unreachable host, which then has an error.
+
+        Raises InvalidRequest by field, also if a host with this address and project exists.
+        """
         caller.require_admin()
-        address = addresses.parse(new.driver, new.address, simulated_allowed=self._simulated_allowed)
-        zone_id = await self._groups.asked_zone_id(new.zone) or 1
-        pool_id = await self._groups.asked_pool_id(new.pool) or 0
+        address = parse_host_address(new.driver, new.address, simulated_allowed=self._simulated_allowed)
+        zone_id = await self._groups.requested_zone_id(new.zone) or 1
+        pool_id = await self._groups.requested_pool_id(new.pool) or 0
         name = new.name or new_hostname()
-        prepared = await self._credentialing.prepare(new, name, address)
+        prepared = await self._host_credentials.prepare(new, name, address)
         project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
         async with self._database.transaction() as db:
             host_id = await store.insert(
@@ -111,26 +143,22 @@ class Hosts:
                 reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
                 system_id=new_system_id(), public_key=prepared.public_key,
             )  # fmt: skip
-            await self._credentialing.keep(db, host_id, address, prepared, new.driver)
+            await self._host_credentials.store(db, host_id, address, prepared, new.driver)
             await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
-        await self._refresh_quietly(caller, host_id)
+        await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 
     async def update(self, caller: Caller, host_id: int, change: HostChange) -> HostView:
-        """Change what is given and look at the host again. Repeating values that are there is no error."""
+        """Changes the given fields and refreshes the host. Idempotent. Raises InvalidRequest by field."""
         caller.require_admin()
         before = await self.read(host_id)
-        if change.driver is not None and change.driver is not before.driver:
-            raise InvalidRequest.of({"type": [_TYPE_FIXED]})
-        if change.project is not None and change.project != before.project:
-            raise InvalidRequest.of({"project": [_PROJECT_FIXED]})
-        check_reserve(change, before)
-        address = None
-        if change.address is not None:
-            parsed = addresses.parse(before.driver, change.address, simulated_allowed=self._simulated_allowed)
-            address = parsed.normalised if parsed.normalised != before.address else None
-        zone_id, pool_id = await self._groups.asked_zone_id(change.zone), await self._groups.asked_pool_id(change.pool)
-        prepared = await self._credentialing.prepare_change(change, before, address)
+        check_change(change, before)
+        address = self._new_address(change, before)
+        zone_id, pool_id = (
+            await self._groups.requested_zone_id(change.zone),
+            await self._groups.requested_pool_id(change.pool),
+        )
+        prepared = await self._host_credentials.prepare_change(change, before, address)
         async with self._database.transaction() as db:
             storage_pool_id = await self._storage_pool_id(db, host_id, change.default_storage_pool)
             await store.update(
@@ -142,60 +170,35 @@ class Hosts:
                 default_macvlan_mode=change.default_macvlan_mode,
             )  # fmt: skip
             if address is not None:
-                await store.unpin(db, host_id)  # another place proves itself anew
-            await self._credentialing.keep_change(db, before, prepared, address)
+                await store.unpin(db, host_id)  # another address is another first contact
+            await self._host_credentials.store_change(db, before, prepared, address)
             await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=host_id)
-        await self._refresh_quietly(caller, host_id)
+        await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 
     async def start_refresh(self, caller: Caller, host_id: int) -> Operation:
-        """Open a refresh, or join the one under way."""
+        """Opens a refresh, or returns the open one."""
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.transaction() as db:
-            active = await operation_store.active(db, OperationKind.REFRESH, host_id=host_id)
-            if active is not None:
-                return active
-            try:
-                operation_id = await operation_store.insert(
-                    db, OperationKind.REFRESH, host_id=host_id, host_name=host.name, account_id=caller.account_id,
-                    request={}, max_failures=1,
-                )  # fmt: skip
-            except Busy:
-                active = await operation_store.active(db, OperationKind.REFRESH, host_id=host_id)
-                if active is None:
-                    raise
-                return active
+            operation_id = await open_refresh(db, caller, host)
         return await self._operations.read(operation_id)
 
     async def start_remove(self, caller: Caller, host_id: int, *, decompose: bool) -> Operation:
-        """Open the removal: nothing is composed there any more; with `decompose` our machines are destroyed first.
+        """Opens the removal, or returns the open one; with `decompose`, it first deletes the host's machines.
 
-        Asked again it joins the one under way, and raises Busy when that one does otherwise with the machines.
+        Raises Busy if the open one treats the machines differently.
         """
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.transaction() as db:
-            await store.set_removing(db, host_id)  # two who ask at once are here in turn
-            active = await operation_store.active(db, OperationKind.REMOVE_HOST, host_id=host_id)
-            if active is not None and active.request["decompose"] == decompose:
-                return active
-            if active is not None:
-                kept = "with its machines" if active.request["decompose"] else "without its machines"
-                raise Busy(f"{host.name} is being removed {kept} already (operation {active.id}).", operation=active.id)
-            operation_id = await operation_store.insert(
-                db, OperationKind.REMOVE_HOST, host_id=host_id, host_name=host.name, account_id=caller.account_id,
-                request={"decompose": decompose}, max_failures=REMOVE_MAX_FAILURES,
-            )  # fmt: skip
-            await Events.record(
-                db, "host_removal_asked", f"{host.name} is to be removed", caller=caller, host_id=host_id
-            )
+            operation_id = await open_removal(db, caller, host, decompose=decompose)
         return await self._operations.read(operation_id)
 
     async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation:
-        """Open the rotation of the server's key pair, or join the one under way. `password`: a token for the new one.
+        """Opens the rotation of the server's key pair, or returns the open one.
 
-        Raises Unsupported, WrongState.
+        `password` is a token for the new pair. Raises Unsupported, WrongState.
         """
         caller.require_admin()
         host = await self.read(host_id)
@@ -204,7 +207,7 @@ class Hosts:
         return await self._operations.read(operation_id)
 
     async def projects(self, caller: Caller, host_id: int) -> tuple[Project, ...]:
-        """The projects of the server as it says now; empty where there is no such thing."""
+        """The server's projects, read from it now; none with drivers that have no projects."""
         caller.require_admin()
         await self.read(host_id)
         found = await self._calls.call(
@@ -212,107 +215,88 @@ class Hosts:
         )
         return found.projects
 
-    async def numa(self, host_id: int) -> tuple[NodeView, ...]:
-        """The NUMA nodes of the server by id; empty until the first good look at it. Raises NotFound."""
+    async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
+        """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""
         async with self._database.connection() as db:
-            host = await view_store.read(db, host_id)
-            held = await view_store.holdings(db, host_id)
-        return view_of(host.numa_nodes, host.network_cards, held)
+            host = await read_host(db, host_id)
+            allocated = await view_store.numa_allocations(db, host_id)
+        return numa_usage(host.numa_nodes, host.network_devices, allocated)
 
     async def parameters(self, caller: Caller, host_id: int) -> dict[str, str]:
-        """How the host is reached, every value a text. Secrets that we made are never among them."""
+        """The connection parameters as text values, without secrets that Innkeeper generated."""
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.connection() as db:
             secrets = await self._credentials.load(db, host_id)
             pair = await self._key_pairs.of_host(db, host_id)
-        return parameters_of(host, secrets, pair, self._certificate_url(host.name))
+        return power_parameters(host, secrets, pair, self._certificate_url(host.name))
 
     async def certificate(self, name: str) -> str:
-        """The certificate of the LXD host of that name, as PEM: for anyone. Raises NotFound, WrongState."""
+        """The client certificate for the LXD host of that name, as PEM; public. Raises NotFound, WrongState."""
         async with self._database.connection() as db:
             return await self._key_pairs.certificate_named(db, name)
 
     async def add_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
+        """Idempotent."""
         caller.require_admin()
-        host = await self.read(host_id)
-        if tag not in host.tags:
-            async with self._database.transaction() as db:
-                await store.add_tag(db, host_id, tag)
+        async with self._database.transaction() as db:
+            await store.add_tag(db, host_id, tag)
         return await self.read(host_id)
 
     async def remove_tag(self, caller: Caller, host_id: int, tag: str) -> HostView:
-        """Harmless when the tag is not there."""
+        """Idempotent."""
         caller.require_admin()
-        host = await self.read(host_id)
-        if tag in host.tags:
-            async with self._database.transaction() as db:
-                await store.remove_tag(db, host_id, tag)
+        async with self._database.transaction() as db:
+            await store.remove_tag(db, host_id, tag)
         return await self.read(host_id)
 
     async def trust(self, caller: Caller, host_id: int, fingerprint: str) -> HostView:
-        """Pin the identity that the host shows now, if it is the one the caller was shown."""
+        """Pins the identity that the host presents now.
+
+        Raises InvalidRequest if its fingerprint is not the one that the caller saw.
+        """
         caller.require_admin()
         host = await self.read(host_id)
-        found = await self._calls.call(
+        presented = await self._calls.call(
             host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
         )
-        if found.fingerprint != fingerprint:
+        if presented.fingerprint != fingerprint:
             raise InvalidRequest.of(
-                {"fingerprint": [f"{host.name} shows {found.fingerprint} now; trust that one if it is right."]}
+                {"fingerprint": [f"{host.name} now presents {presented.fingerprint}, not {fingerprint}."]}
             )
         async with self._database.transaction() as db:
-            if host.driver is DriverType.LXD and host.pinned_fingerprint is not None:
-                await store.carry_identity(db, host_id, host.pinned_fingerprint, found.fingerprint)
-            await store.pin_shared(db, host_id, found.material, found.fingerprint)
-            message = (
-                f"{host.name}: {found.kind} {found.fingerprint} was accepted in place of {host.pinned_fingerprint}"
-            )
-            await Events.record(db, "host_identity_accepted", message, caller=caller, host_id=host_id)
-        await self._refresh_quietly(caller, host_id)
+            await accept_identity(db, caller, host, presented)
+        await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 
     async def guests(self) -> tuple[GuestView, ...]:
+        """All guests of all hosts, by id."""
         async with self._database.connection() as db:
             return await view_store.list_guests(db)
 
     async def guest(self, guest_id: int) -> GuestView:
+        """Raises NotFound."""
         async with self._database.connection() as db:
             found = await view_store.list_guests(db, guest_id)
         if not found:
             raise NotFound("No VirtualMachine matches the given query.")
         return found[0]
 
-    async def access(self, host_id: int) -> HostAccess:
-        """How to speak to the host, its secrets included: for a call that is about to be made, never kept."""
-        async with self._database.connection() as db:
-            link = await store.link(db, host_id)
-            secrets: Mapping[str, str]
-            if link.driver is DriverType.LXD:
-                pair = await self._key_pairs.of_host(db, host_id)
-                secrets = pair.credentials if pair is not None else {}
-            else:
-                secrets = await self._credentials.load(db, host_id)
-        return HostAccess(
-            host_id=host_id,
-            driver=link.driver,
-            address=link.address,
-            project=link.project,
-            member=link.member,
-            installation_id=self._installation_id,
-            credentials=secrets,
-            pinned=link.pinned,
-        )
-
-    async def _refresh_quietly(self, caller: Caller, host_id: int) -> None:
-        """A refresh whose failure is kept on the host and not raised: adding and changing answer all the same."""
+    async def _try_refresh(self, caller: Caller, host_id: int) -> None:
+        """Refreshes the host. A failure is stored with the host and not raised."""
         operation = await self.start_refresh(caller, host_id)
         try:
             outcome(await self._operations.wait(operation.id, timeout_s=FIRST_REFRESH_WAIT_S))
         except OperationPending:
-            log.info("first_refresh_goes_on", host=host_id, operation=operation.id)
+            log.info("first_refresh_pending", host=host_id, operation=operation.id)
         except InnkeeperError as error:
-            log.info("host_not_refreshed", host=host_id, code=error.code, because=error.message)
+            log.info("host_not_refreshed", host=host_id, code=error.code, reason=error.message)
+
+    def _new_address(self, change: HostChange, before: HostView) -> str | None:
+        if change.address is None:
+            return None
+        parsed = parse_host_address(before.driver, change.address, simulated_allowed=self._simulated_allowed)
+        return parsed.normalised if parsed.normalised != before.address else None
 
     @staticmethod
     async def _storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
@@ -326,7 +310,3 @@ class Hosts:
 
 def _with_console_tag(tags: tuple[str, ...]) -> tuple[str, ...]:
     return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)
-
-
-_PROJECT_FIXED = "A host keeps its project. Add another host for the other project: both share the server."
-_TYPE_FIXED = "Cannot change the type of a pod. Delete and re-create the pod with a different type."

@@ -1,4 +1,4 @@
-"""The operations of a host: refresh it, remove it."""
+"""Operation handlers of hosts: a requested refresh, and the removal of a host."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Protocol
 from common.errors import DriverFailed
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import schedule_store, store
-from regiond.hosts.refresh import AGAIN_S, Refresher
+from regiond.hosts import store
+from regiond.hosts.discovery import schedule_store
+from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.work import Journal, Outcome
-from regiond.racks.calls import HostCalls
+from regiond.operations.service import Journal, Outcome
+from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 
 class RefreshHost:
-    """An asked-for refresh. It fails at once when the host cannot be reached: who asked wants to know."""
+    """A requested refresh. It fails at once if the host cannot be reached: the user waits for the answer."""
 
     kind = OperationKind.REFRESH
 
@@ -29,55 +30,58 @@ class RefreshHost:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         host_id = operation.host_id
         if host_id is None:
-            return Outcome(result={"because": "the host was removed"})
+            return Outcome(result={"reason": "the host was removed"})
         await journal.step("discover")
-        look = await self._refresher.look(host_id)
+        run = await self._refresher.discover(host_id)
 
         async def record(db: Db) -> None:
-            await self._refresher.take_in(db, host_id, look)
+            await self._refresher.apply(db, host_id, run)
 
-        result = {"guests": len(look.found.guests), "problems": len(look.found.problems), "calls": look.found.calls}
+        found = run.discovery
+        result = {"guests": len(found.guests), "problems": len(found.problems), "calls": found.calls}
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Nothing was changed; the host says why it could not be taken in, until another look: this may come late, when
-        the region that looked has died."""
+        """Stores the error with the host and requests another refresh, since this may run long after the failure."""
         host_id, code = operation.host_id, operation.error_code
         if host_id is None or code is None or operation.cancel_requested:
             return Outcome()
 
         async def record(db: Db) -> None:
             await store.set_unreachable(db, host_id, code, operation.error_message or "")
-            await schedule_store.refresh_soon(db, host_id, AGAIN_S)
+            await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
 
         return Outcome(record=record)
 
 
 class HostMachines(Protocol):
-    """What removing a host needs of the machines on it."""
+    """What the removal of a host does with its machines."""
 
-    async def destroy_all(self, operation: Operation) -> Sequence[str]:
-        """Open a delete operation for each machine that has none yet; the failures so far, in words.
+    async def delete_machines(self, operation: Operation) -> Sequence[str]:
+        """Opens a delete operation for each machine without one; returns a message for each that failed.
 
-        Raises Busy while some are still under way.
+        Raises Busy while some are still running.
         """
 
-    async def forget_all(self, db: Db, host_id: int) -> int:
-        """Records and claims go, guests stay; how many. Raises Busy when an operation acts on one of them."""
+    async def detach_machines(self, db: Db, host_id: int) -> int:
+        """Detaches the machines: their rows and claims go, their guests stay. Returns their number.
+
+        Raises Busy if an operation acts on one of them.
+        """
 
 
 class HostClusters(Protocol):
-    """What the removal of a cluster member's host means for its cluster."""
+    """What the removal of a cluster member's host does to the cluster."""
 
     async def leave(self, db: Db, host_id: int) -> None:
-        """Before the host goes: its siblings do not bring it back."""
+        """Called before the host is deleted: the other members no longer add it."""
 
     async def drop_empty(self, db: Db) -> None:
-        """After it: a cluster without hosts is forgotten."""
+        """Called after the host was deleted: removes clusters without hosts."""
 
 
 class RemoveHost:
-    """Its guests stay unless asked otherwise; then each machine is destroyed by an operation of its own first."""
+    """Removes a host. Its guests stay, unless `decompose` was requested: then each machine is deleted first."""
 
     kind = OperationKind.REMOVE_HOST
 
@@ -89,41 +93,42 @@ class RemoveHost:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         host_id = operation.host_id
         if host_id is None:
-            return Outcome(result={"because": "the host was removed already"})
+            return Outcome(result={"reason": "the host had already been removed"})
         if operation.request["decompose"]:
             await journal.step("destroy_machines")
-            failures = await self._machines.destroy_all(operation)
+            failures = await self._machines.delete_machines(operation)
             if failures:
                 raise DriverFailed(
-                    f"{len(failures)} machines could not be destroyed, so the host is kept: {'; '.join(failures)}",
+                    f"{operation.host_name} is not removed: {len(failures)} of its machines could not be deleted: "
+                    f"{'; '.join(failures)}",
                     failures=list(failures),
                 )
 
-        await journal.step("forget_credentials")
-        await self._calls.forget(host_id)
+        await journal.step("disconnect")
+        await self._calls.disconnect(host_id)
 
         async def record(db: Db) -> None:
-            await store.lock(db, host_id)  # a compose that chose the host just before it was closed has committed now
-            forgotten = await self._machines.forget_all(db, host_id)
+            await store.lock(db, host_id)  # waits for a compose that chose the host before it was set to removing
+            detached = await self._machines.detach_machines(db, host_id)
             await self._clusters.leave(db, host_id)
             await store.delete(db, host_id)
             await self._clusters.drop_empty(db)
-            message = f"{operation.host_name} was removed; {forgotten} guests of ours were left running there"
+            message = f"{operation.host_name} was removed; {detached} of its guests were machines and still exist"
             await Events.record(db, "host_removed", message, host_id=host_id, operation_id=operation.id)
 
         return Outcome(record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """The host is offered again; what was destroyed stays so."""
+        """Makes the host available again. Machines that were deleted stay deleted."""
         host_id = operation.host_id
 
         async def record(db: Db) -> None:
             if host_id is None:
                 return
-            await store.set_offered(db, host_id)
+            await store.reopen_host(db, host_id)
             message = f"{operation.host_name} was not removed: {operation.error_message}"
             await Events.record(
                 db, "host_removal_failed", message, level=Level.ERROR, host_id=host_id, operation_id=operation.id
             )
 
-        return Outcome(undone=("the host is kept",), record=record)
+        return Outcome(undone=("the host is available again",), record=record)

@@ -1,4 +1,4 @@
-"""The rows of hosts."""
+"""Rows of hosts: add, change, lock and delete them, and what a rack needs to connect."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from attrs import frozen
 
 from common.errors import InvalidRequest, NotFound
 from common.values import DriverType
-from regiond.credentials import key_pair_store as key_pairs
-from regiond.ledger import store as ledger
+from regiond.credentials import service as credential_service
+from regiond.ledger import service as ledger
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -24,7 +24,12 @@ _INSERT = """
     returning id
 """
 _SCHEDULE = "insert into vm_host_schedule (host_id, next_refresh_at) values ($1, now() + interval '1 minute')"
-
+_SAME_HOST = "select id, name from vm_host where driver = $1 and address = $2 and project = $3"
+_SAME_ADDRESS = """
+    select other.id, other.name
+      from vm_host h join vm_host other on other.driver = h.driver and other.project = h.project
+     where h.id = $1 and other.address = $2
+"""
 _UPDATE = """
     update vm_host
        set name = coalesce($2, name), address = coalesce($3, address), zone_id = coalesce($4, zone_id),
@@ -44,48 +49,48 @@ _POOL_OF_HOST = """
 _ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and not ($2 = any(tags))"
 _REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
 _PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
-# All hosts of the server show the same certificate: who has accepted it for one has accepted it.
+# All hosts of a server present the same certificate: accepting it for one accepts it for all.
 _PIN_SHARED = """
     update vm_host set pinned = $2, pinned_fingerprint = $3
      where key_pair_id = (select key_pair_id from vm_host where id = $1)
        and pinned_fingerprint = (select pinned_fingerprint from vm_host where id = $1)
 """
 _UNPIN = "update vm_host set pinned = null, pinned_fingerprint = null where id = $1"
-_UNREACHABLE = """
+_SET_UNREACHABLE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end, error_code = $2,
                        error_message = $3
      where id = $1 and (error_code is distinct from $2 or error_message is distinct from $3 or state = 'ready')
 """
-_REMOVING = "update vm_host set state = 'removing' where id = $1"
-_OFFERED = """
+_SET_REMOVING = "update vm_host set state = 'removing' where id = $1"
+_REOPEN = """
     update vm_host set state = case when server_id is null then 'pending' else 'unreachable' end
      where id = $1 and state = 'removing'
 """
-_KEEP = "select 1 from vm_host where id = $1 for key share"
+_LOCK_EXISTENCE = "select 1 from vm_host where id = $1 for key share"
 _LOCK = "select server_id from vm_host where id = $1 for update"
-_LOOK_AGAIN = """
+_REFRESH_SERVER_NOW = """
     update vm_host_schedule set next_refresh_at = now()
      where host_id in (select id from vm_host where server_id = $1)
 """
-_CARRY_SERVERS = """
+_MIGRATE_SERVERS = """
     update server s set identity = replace(s.identity, $2, $3)
      where s.identity like 'lxd/%' and position($2 in s.identity) > 0
        and s.id in (select h.server_id from vm_host h join vm_host me on me.id = $1
                      where h.id = me.id or h.pinned_fingerprint = me.pinned_fingerprint)
 """
-_CARRY_CLUSTERS = "update cluster set identity = $2 where identity = $1"
+_MIGRATE_CLUSTERS = "update cluster set identity = $2 where identity = $1"
 _DELETE = "delete from vm_host where id = $1"
-_LINKED = """
-    select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, trust_refusal,
-           server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new
+_CONNECTION = """
+    select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
+           trust_error, server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new
       from vm_host where id = $1
 """
-_TRUST_REFUSAL = "update vm_host set trust_refusal = $2 where id = $1 and trust_refusal is distinct from $2"
+_SET_TRUST_ERROR = "update vm_host set trust_error = $2 where id = $1 and trust_error is distinct from $2"
 
 
 @frozen(kw_only=True)
-class Link:
-    """What it takes to speak to a host, without its secrets."""
+class HostConnection:
+    """What a rack needs to connect to a host, without secrets, and the state of that connection."""
 
     driver: DriverType
     address: str
@@ -96,16 +101,18 @@ class Link:
     system_id: str
     name: str
     state: str
-    trust_refusal: str | None
-    discovered: bool  # ever
+    error_code: str | None
+    trust_error: str | None
+    discovered: bool  # at least once
     is_new: bool  # added within the last hour
 
 
-async def link(db: Db, host_id: int) -> Link:
-    row = await db.fetchrow(_LINKED, host_id)
+async def read_connection(db: Db, host_id: int) -> HostConnection:
+    """Raises NotFound."""
+    row = await db.fetchrow(_CONNECTION, host_id)
     if row is None:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
-    return Link(**{**dict(row), "driver": DriverType(row["driver"])})
+    return HostConnection(**{**dict(row), "driver": DriverType(row["driver"])})
 
 
 async def insert(
@@ -126,7 +133,7 @@ async def insert(
     system_id: str,
     public_key: str | None,
 ) -> int:
-    """Raises InvalidRequest when a host with this driver, address and project is there already."""
+    """Raises InvalidRequest if a host with this driver, address and project exists."""
     try:
         async with db.transaction():
             host_id: int = await db.fetchval(
@@ -136,18 +143,19 @@ async def insert(
             )  # fmt: skip
             await db.execute(_SCHEDULE, host_id)
     except asyncpg.UniqueViolationError as error:
-        raise _twice(name) from error
+        raise _duplicate(await db.fetchrow(_SAME_HOST, driver.value, address, project), address) from error
     except asyncpg.ForeignKeyViolationError as error:
-        raise _just_gone(error) from error
+        raise _group_removed(error) from error
     return host_id
 
 
-def _just_gone(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
-    return InvalidRequest(f"The zone or pool has just been removed: {error.detail}")
+def _group_removed(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
+    return InvalidRequest(f"The zone or resource pool was removed while this request ran: {error.detail}")
 
 
-def _twice(name: str) -> InvalidRequest:
-    return InvalidRequest(f"Pod {name} with type and parameters already exist.")
+def _duplicate(other: asyncpg.Record | None, address: str) -> InvalidRequest:
+    which = "Another host" if other is None else f"Host {other['name']!r} (id {other['id']})"
+    return InvalidRequest(f"{which} already uses {address}")
 
 
 async def update(
@@ -166,7 +174,7 @@ async def update(
     default_storage_pool_id: int | None,
     default_macvlan_mode: str | None,
 ) -> None:
-    """None keeps what is there."""
+    """None leaves a column unchanged. Raises InvalidRequest as `insert` does."""
     try:
         async with db.transaction():
             await db.execute(
@@ -175,9 +183,9 @@ async def update(
                 default_storage_pool_id, default_macvlan_mode,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise _twice(name or str(host_id)) from error
+        raise _duplicate(await db.fetchrow(_SAME_ADDRESS, host_id, address), address or "") from error
     except asyncpg.ForeignKeyViolationError as error:
-        raise _just_gone(error) from error
+        raise _group_removed(error) from error
 
 
 async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
@@ -186,75 +194,79 @@ async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
 
 
 async def add_tag(db: Db, host_id: int, tag: str) -> None:
+    """Idempotent."""
     await db.execute(_ADD_TAG, host_id, tag)
 
 
 async def remove_tag(db: Db, host_id: int, tag: str) -> None:
+    """Idempotent."""
     await db.execute(_REMOVE_TAG, host_id, tag)
 
 
 async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
+    """Pins the certificate or host key that the host must present from now on."""
     await db.execute(_PIN, host_id, material, fingerprint)
-
-
-async def carry_identity(db: Db, host_id: int, before: str, now: str) -> None:
-    """A server that is known by its certificate (LXD) keeps its row, and its machines, when a person accepts a new one.
-
-    For a cluster, every member's.
-    """
-    await db.execute(_CARRY_SERVERS, host_id, before, now)
-    await db.execute(_CARRY_CLUSTERS, before, now)
 
 
 async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:
-    """As `pin`, and for every host that uses the same key pair and had the same identity pinned."""
+    """As `pin`, also for every host with the same key pair and the same pinned certificate."""
     await db.execute(_PIN_SHARED, host_id, material, fingerprint)
     await db.execute(_PIN, host_id, material, fingerprint)
+
+
+async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
+    """Gives an LXD server, or all members of a cluster, the identity with the new certificate's fingerprint.
+
+    Without this, the next discovery run would find another server and the host would lose its machines.
+    """
+    await db.execute(_MIGRATE_SERVERS, host_id, old, new)
+    await db.execute(_MIGRATE_CLUSTERS, old, new)
 
 
 async def unpin(db: Db, host_id: int) -> None:
     await db.execute(_UNPIN, host_id)
 
 
-async def set_trust_refusal(db: Db, host_id: int, reason: str | None) -> None:
-    """Why the host did not take the token or password that was given."""
-    await db.execute(_TRUST_REFUSAL, host_id, reason)
+async def set_trust_error(db: Db, host_id: int, reason: str | None) -> None:
+    """Why the host rejected the token or password; None clears it."""
+    await db.execute(_SET_TRUST_ERROR, host_id, reason)
 
 
 async def set_unreachable(db: Db, host_id: int, code: str, message: str) -> None:
-    """No row is written when the host was known to be so."""
-    await db.execute(_UNREACHABLE, host_id, code, message)
+    """Writes no row if the host already has this error."""
+    await db.execute(_SET_UNREACHABLE, host_id, code, message)
 
 
 async def set_removing(db: Db, host_id: int) -> None:
-    await db.execute(_REMOVING, host_id)
+    """From now on no machine is composed on the host."""
+    await db.execute(_SET_REMOVING, host_id)
 
 
-async def set_offered(db: Db, host_id: int) -> None:
-    """Back from `removing`; the next refresh says how it is."""
-    await db.execute(_OFFERED, host_id)
+async def reopen_host(db: Db, host_id: int) -> None:
+    """Ends the state `removing`; the next refresh finds the real one. Idempotent."""
+    await db.execute(_REOPEN, host_id)
 
 
-async def keep(db: Db, host_id: int) -> None:
-    """The host is not removed before the transaction ends."""
-    await db.execute(_KEEP, host_id)
+async def lock_existence(db: Db, host_id: int) -> None:
+    """Prevents the removal of the host until the transaction ends."""
+    await db.execute(_LOCK_EXISTENCE, host_id)
 
 
 async def lock(db: Db, host_id: int) -> None:
-    """Nobody else adds a machine to the host, or takes in a discovery of it, until the transaction ends."""
+    """Until the transaction ends, no other adds a machine to the host or applies a discovery run to it."""
     await db.execute(_LOCK, host_id)
 
 
 async def delete(db: Db, host_id: int) -> None:
-    """The host's row goes; its server too, with all claims of foreign guests, when no other host shares it.
+    """Deletes the host, and its server with all claims of foreign guests unless another host shares it.
 
-    When one does, that one is looked at anew: guests of ours that stay on the server are foreign from now on.
+    If one does, that host is refreshed at once: guests that were machines of the deleted host are foreign to it.
     """
     server_id = await db.fetchval(_LOCK, host_id)
-    pair_id = await key_pairs.of_host(db, host_id)
+    pair_id = await credential_service.key_pair_of_host(db, host_id)
     await db.execute(_DELETE, host_id)
     if pair_id is not None:
-        await key_pairs.drop_unused(db, pair_id)
+        await credential_service.drop_unused_key_pair(db, pair_id)
     if server_id is not None:
         await ledger.drop_server(db, server_id)
-        await db.execute(_LOOK_AGAIN, server_id)
+        await db.execute(_REFRESH_SERVER_NOW, server_id)

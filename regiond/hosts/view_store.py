@@ -1,4 +1,4 @@
-"""Hosts and guests as people see them: totals, what is used, storage pools. One host costs as many queries as all."""
+"""Reads hosts and guests with totals, usage and storage pools, in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import asyncpg
 
 from common.discovery import Problem
 from common.errors import NotFound
-from common.hardware import Gpu, NetworkCard
+from common.hardware import Gpu, NetworkDevice
+from common.serialization import from_dict
 from common.values import DriverType, HostNetwork, NumaNode, Profile
-from common.wire import from_plain
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostStanding, HostState, HostView, StoragePoolView
-from regiond.hosts.numa import Holding
-from regiond.ledger.model import counted_of
+from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.numa_usage import NumaAllocation
+from regiond.ledger.model import discrete_resources_of
+from regiond.racks.model import SupervisedHost
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -25,8 +26,8 @@ _HOSTS = """
     select h.*, z.name as zone_name, z.description as zone_description, p.name as pool_name,
            p.description as pool_description, s.architecture, s.hypervisor_version, s.emulated, s.cpu_speed_mhz,
            s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed, s.memory_mib_claimed, s.numa_nodes,
-           s.network_cards, s.gpus,
-           (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from counted_resource r
+           s.network_devices, s.gpus,
+           (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from discrete_resource r
              where r.server_id = s.id and r.resource = 'huge_pages')::bigint as huge_memory_mib_claimed,
            v.refreshed_at, k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
       from vm_host h
@@ -39,8 +40,9 @@ _HOSTS = """
 _ALL_HOSTS = _HOSTS + " order by h.id"
 _ONE_HOST = _HOSTS + " where h.id = $1"
 
-_STANDINGS = """
-    select h.id, h.state, h.address, h.pinned_fingerprint, k.fingerprint as certificate_fingerprint
+_SUPERVISED_HOSTS = """
+    select h.id, h.state = 'ready' as is_ready, h.state = 'removing' as is_removing, h.address,
+           h.pinned_fingerprint, k.fingerprint as certificate_fingerprint
       from vm_host h left join key_pair k on k.id = h.key_pair_id
      order by h.id
 """
@@ -54,7 +56,7 @@ _STORAGE_POOLS = """
 _ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
 _STORAGE_POOLS_OF_ONE = _STORAGE_POOLS + " and h.id = $1 order by p.id"
 
-# What the guests of the host's own project hold: MAAS's "used". Memory is all of theirs, huge pages or not.
+# What the guests of the host's project hold: MAAS's "used". Memory includes huge pages.
 _USED = """
     select h.id as host_id, c.resource, c.storage_pool_id, sum(c.amount)::bigint as amount
       from vm_host h
@@ -84,7 +86,7 @@ _GUESTS = """
      order by g.id
 """
 
-_HOLDINGS = """
+_NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
       from vm_host h join claim c on c.server_id = h.server_id left join guest g on g.machine_id = c.machine_id
      where h.id = $1 and c.resource not in ('cores', 'storage_bytes')
@@ -93,7 +95,7 @@ _HOLDINGS = """
 
 
 async def list_hosts(db: Db) -> tuple[HostView, ...]:
-    """All hosts by id; three queries however many there are."""
+    """All hosts by id, in three queries."""
     pools, used = defaultdict(list), defaultdict(list)
     for row in await db.fetch(_ALL_USED):
         used[row["host_id"]].append(row)
@@ -102,7 +104,7 @@ async def list_hosts(db: Db) -> tuple[HostView, ...]:
     return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_ALL_HOSTS))
 
 
-async def read(db: Db, host_id: int) -> HostView:
+async def read_host(db: Db, host_id: int) -> HostView:
     used, pools = await db.fetch(_USED_OF_ONE, host_id), await db.fetch(_STORAGE_POOLS_OF_ONE, host_id)
     row = await db.fetchrow(_ONE_HOST, host_id)
     if row is None:
@@ -110,15 +112,14 @@ async def read(db: Db, host_id: int) -> HostView:
     return _host(row, pools, used)
 
 
-async def standings(db: Db) -> tuple[HostStanding, ...]:
-    """Of all hosts, by id."""
-    rows = await db.fetch(_STANDINGS)
-    return tuple(HostStanding(**{**row, "state": HostState(row["state"])}) for row in rows)
+async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
+    """Returns all hosts by id."""
+    return tuple(SupervisedHost(**row) for row in await db.fetch(_SUPERVISED_HOSTS))
 
 
-async def ids_of(db: Db, asked: Iterable[str]) -> Mapping[str, frozenset[int]]:
-    """The hosts that each of `asked` means: the one with that id, else all of that name. Unknown ones mean none."""
-    wanted = list(asked)
+async def ids_of(db: Db, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
+    """The hosts that each text means: the one with that id, else all with that name. An unknown text means none."""
+    wanted = list(ids_or_names)
     rows = await db.fetch(_IDS, wanted)
     by_id = {str(row["id"]): row["id"] for row in rows}
     return {
@@ -135,17 +136,17 @@ async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, .
     )
 
 
-async def holdings(db: Db, host_id: int) -> tuple[Holding, ...]:
-    """Of all guests of its whole server that have pins, huge pages or virtual functions, whosever they are."""
+async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
+    """Of all guests of the host's server, managed or foreign, that have pins, huge pages or virtual functions."""
     claims = defaultdict(list)
-    for row in await db.fetch(_HOLDINGS, host_id):
+    for row in await db.fetch(_NUMA_CLAIMS, host_id):
         claims[row["machine_id"], row["guest_id"]].append((row["resource"], row["key"], row["amount"]))
     return tuple(
-        Holding(
+        NumaAllocation(
             guest_id=guest_id,
-            ours=machine_id is not None,
+            is_machine=machine_id is not None,
             general_mib=sum(amount for resource, _, amount in rows if resource == "memory_mib"),
-            counted=counted_of(rows),
+            discrete=discrete_resources_of(rows),
         )
         for (machine_id, guest_id), rows in claims.items()
         if any(key is not None for _, key, _ in rows)
@@ -153,64 +154,56 @@ async def holdings(db: Db, host_id: int) -> tuple[Holding, ...]:
 
 
 def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record]) -> HostView:
-    by_pool = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
-    compute: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
-    views = tuple(_storage_pool(pool, by_pool.get(pool["id"], 0)) for pool in pools)
-    known = row["server_id"] is not None
+    used_bytes = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
+    storage_pools = tuple(_storage_pool(pool, used_bytes.get(pool["id"], 0)) for pool in pools)
     return HostView(
-        id=row["id"],
-        name=row["name"],
+        **{name: row[name] for name in _SAME_IN_VIEW},
+        **_amounts(row, storage_pools, used),
         driver=DriverType(row["driver"]),
-        address=row["address"],
-        project=row["project"],
         state=HostState(row["state"]),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         tags=tuple(row["tags"]),
-        cpu_over_commit_ratio=row["cpu_over_commit_ratio"],
-        memory_over_commit_ratio=row["memory_over_commit_ratio"],
-        default_macvlan_mode=row["default_macvlan_mode"],
-        system_id=row["system_id"],
-        server_id=row["server_id"],
-        cluster_id=row["cluster_id"],
-        member=row["member"],
-        architecture=row["architecture"],
-        hypervisor_version=row["hypervisor_version"],
-        emulated=row["emulated"],
-        cpu_speed_mhz=row["cpu_speed_mhz"],
-        total=Amounts(
-            cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=sum(pool.total_bytes for pool in views)
-        )
-        if known
-        else None,
-        used=Amounts(
-            cores=compute.get("cores", 0), memory_mib=compute.get("memory_mib", 0), storage_bytes=sum(by_pool.values())
-        ),
-        claimed=Amounts(
-            cores=row["cores_claimed"] or 0,
-            memory_mib=row["memory_mib_claimed"] or 0,
-            storage_bytes=sum(pool.claimed_bytes for pool in views),
-        ),
-        reserved_cores=row["reserved_cores"],
-        reserved_memory_mib=row["reserved_memory_mib"],
         huge_memory_mib=row["huge_memory_mib"] or 0,
         huge_memory_mib_claimed=row["huge_memory_mib_claimed"] or 0,
-        storage_pools=views,
-        networks=tuple(from_plain(network, HostNetwork) for network in row["networks"]),
-        profiles=tuple(from_plain(profile, Profile) for profile in row["profiles"]),
-        network_cards=tuple(from_plain(card, NetworkCard) for card in row["network_cards"] or ()),
-        gpus=tuple(from_plain(gpu, Gpu) for gpu in row["gpus"] or ()),
-        numa_nodes=tuple(from_plain(node, NumaNode) for node in row["numa_nodes"] or ()),
-        public_key=row["public_key"],
-        certificate_fingerprint=row["certificate_fingerprint"],
-        certificate_expires_at=row["certificate_expires_at"],
-        pinned_fingerprint=row["pinned_fingerprint"],
-        error_code=row["error_code"],
-        error_message=row["error_message"],
-        problems=tuple(from_plain(problem, Problem) for problem in row["problems"]),
-        refreshed_at=row["refreshed_at"],
-        created_at=row["created_at"],
+        storage_pools=storage_pools,
+        networks=tuple(from_dict(network, HostNetwork) for network in row["networks"]),
+        profiles=tuple(from_dict(profile, Profile) for profile in row["profiles"]),
+        network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"] or ()),
+        gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"] or ()),
+        numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"] or ()),
+        problems=tuple(from_dict(problem, Problem) for problem in row["problems"]),
     )
+
+
+_SAME_IN_VIEW = (
+    "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
+    "system_id", "server_id", "cluster_id", "member", "architecture", "hypervisor_version", "emulated",
+    "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key", "certificate_fingerprint",
+    "certificate_expires_at", "pinned_fingerprint", "error_code", "error_message", "refreshed_at", "created_at",
+)  # fmt: skip
+
+
+def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterable[asyncpg.Record]) -> dict[str, Any]:
+    """`total`, which is None before the first good refresh, `used` and `claimed`."""
+    by_resource: Mapping[str, Any] = {claim["resource"]: claim["amount"] for claim in used}
+    total = None
+    if row["server_id"] is not None:
+        storage_bytes = sum(pool.total_bytes for pool in pools)
+        total = Amounts(cores=row["cores"], memory_mib=row["memory_mib"], storage_bytes=storage_bytes)
+    return {
+        "total": total,
+        "used": Amounts(
+            cores=by_resource.get("cores", 0),
+            memory_mib=by_resource.get("memory_mib", 0),
+            storage_bytes=sum(claim["amount"] for claim in used if claim["storage_pool_id"] is not None),
+        ),
+        "claimed": Amounts(
+            cores=row["cores_claimed"] or 0,
+            memory_mib=row["memory_mib_claimed"] or 0,
+            storage_bytes=sum(pool.claimed_bytes for pool in pools),
+        ),
+    }
 
 
 def _storage_pool(row: asyncpg.Record, used_bytes: int) -> StoragePoolView:

@@ -1,1 +1,1 @@
-"""The ledger: who holds how much of what. Claims are rows; the running totals change in the same transaction."""
+"""The ledger: claims on servers and their totals; the only package that writes them."""

@@ -1,4 +1,4 @@
-"""What a guest holds of a server. Pure values, the same for machines of ours and foreign guests."""
+"""Values of the ledger: what a guest claims, what a machine demands, and what a check finds."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ ClaimRow = tuple[str, int | None, str | None, int]  # resource, storage pool (ro
 
 
 def pages_key(node_id: int, size_kib: int) -> str:
-    """The key of the huge pages of one size on one node: `NODE/SIZE_KIB`."""
+    """Returns the key of the huge pages of one size on one NUMA node: `NODE/SIZE_KIB`."""
     return f"{node_id}/{size_kib}"
 
 
 def read_pages_key(key: str) -> tuple[int, int]:
-    """Node id and size in KiB. Raises ValueError for anything but a key of `pages_key`."""
+    """Returns node id and page size in KiB. Raises ValueError if `pages_key` did not make the key."""
     node_id, size_kib = key.split("/")
     return int(node_id), int(size_kib)
 
 
 def page_size_kib(huge_pages: Mapping[str, int]) -> int | None:
-    """That of the pages of one guest, which are all of one size. None where it has no huge pages."""
+    """Returns the page size of a guest, whose pages all have the same size; None if it has no huge pages."""
     return min((read_pages_key(key)[1] for key in huge_pages), default=None)
 
 
-def _sorted_once(core_ids: Iterable[int]) -> tuple[int, ...]:
+def _sorted_set(core_ids: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted({*core_ids}))
 
 
-def _positive(amounts: Mapping[str, int]) -> dict[str, int]:
+def _non_zero(amounts: Mapping[str, int]) -> dict[str, int]:
     return {key: amount for key, amount in amounts.items() if amount}
 
 
 @frozen(kw_only=True)
-class Counted:
-    """What is counted piece by piece: single cores, huge pages by `NODE/SIZE_KIB`, virtual functions by port."""
+class DiscreteResources:
+    """Resources that are claimed piece by piece and never overcommitted.
 
-    pinned_core_ids: tuple[int, ...] = field(default=(), converter=_sorted_once)
-    huge_pages: Mapping[str, int] = field(factory=dict, converter=_positive)
-    functions: Mapping[str, int] = field(factory=dict, converter=_positive)
+    `huge_pages` maps `NODE/SIZE_KIB`, `functions` maps the name of a physical port, to a number of pieces.
+    """
+
+    pinned_core_ids: tuple[int, ...] = field(default=(), converter=_sorted_set)
+    huge_pages: Mapping[str, int] = field(factory=dict, converter=_non_zero)
+    functions: Mapping[str, int] = field(factory=dict, converter=_non_zero)
 
     def rows(self) -> Iterable[ClaimRow]:
         for core_id in self.pinned_core_ids:
@@ -50,13 +53,13 @@ class Counted:
             yield "virtual_functions", None, port, functions
 
 
-NOTHING_COUNTED = Counted()
+NO_DISCRETE_RESOURCES = DiscreteResources()
 
 
-def counted_of(rows: Iterable[tuple[str, str, int]]) -> Counted:
-    """From resource, key and amount of the claims of one guest; others than counted ones are passed over."""
+def discrete_resources_of(rows: Iterable[tuple[str, str, int]]) -> DiscreteResources:
+    """Builds the value from (resource, key, amount) of the claims of one guest. Ignores other resources."""
     rows = list(rows)
-    return Counted(
+    return DiscreteResources(
         pinned_core_ids=[int(key) for resource, key, _ in rows if resource == "pinned_core"],
         huge_pages={key: amount for resource, key, amount in rows if resource == "huge_pages"},
         functions={key: amount for resource, key, amount in rows if resource == "virtual_functions"},
@@ -64,17 +67,67 @@ def counted_of(rows: Iterable[tuple[str, str, int]]) -> Counted:
 
 
 @frozen(kw_only=True)
-class Held:
-    """Everything that one guest holds; `storage_bytes` by storage pool (row id). `memory_mib` is in no huge page."""
+class GuestClaims:
+    """All claims of one guest, managed or foreign.
+
+    `memory_mib` excludes huge pages. `storage_bytes` maps the row id of a storage pool to bytes.
+    """
 
     cores: int
     memory_mib: int
     storage_bytes: Mapping[int, int] = field(factory=dict)
-    counted: Counted = NOTHING_COUNTED
+    discrete: DiscreteResources = NO_DISCRETE_RESOURCES
 
     def rows(self) -> Iterable[ClaimRow]:
         yield "cores", None, None, self.cores
         yield "memory_mib", None, None, self.memory_mib
         for pool_id, amount in self.storage_bytes.items():
             yield "storage_bytes", pool_id, None, amount
-        yield from self.counted.rows()
+        yield from self.discrete.rows()
+
+
+@frozen(kw_only=True)
+class Demand:
+    """What a machine requires of a host, apart from discrete resources.
+
+    `memory_mib` is 0 for a machine whose memory is all in huge pages. `storage_bytes` maps the row id of a storage
+    pool to bytes.
+    """
+
+    host_id: int
+    cores: int
+    memory_mib: int
+    storage_bytes: Mapping[int, int] = field(factory=dict)
+
+    def rows(self) -> Iterable[tuple[str, int | None, int]]:
+        yield "cores", None, self.cores
+        yield "memory_mib", None, self.memory_mib
+        for pool_id, amount in self.storage_bytes.items():
+            yield "storage_bytes", pool_id, amount
+
+
+@frozen(kw_only=True)
+class ClaimResult:
+    """The result of a batch claim.
+
+    `servers` maps each host whose demands were claimed to its server; `without_storage` are the hosts with a storage
+    pool that lacks the capacity.
+    """
+
+    servers: Mapping[int, int]
+    without_storage: frozenset[int]
+
+
+@frozen(kw_only=True)
+class TotalMismatch:
+    """A running total of a server that differs from the sum of its claims; both as text."""
+
+    server_id: int
+    server: str
+    subject: str
+    total: str
+    claimed: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.subject} of {self.server}: the total is {self.total}, the claims add up to {self.claimed}"

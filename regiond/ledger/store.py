@@ -1,7 +1,7 @@
-"""Claims of machines and of foreign guests.
+"""SQL of the claims of machines and foreign guests.
 
-Every function that changes claims first takes the row lock of the server, by the guarded update or by `lock_server`;
-so totals and sums cannot part, and no lock is wider than one server. Storage pools follow in the order of their ids.
+Every change of claims first locks the row of the server, by a guarded update or by `lock_server`, so that the totals
+always equal the sums and no lock covers more than one server. Storage pools are locked after it, in id order.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from common.errors import OutOfCapacity
-from regiond.ledger.counted import claim_counted
-from regiond.ledger.model import NOTHING_COUNTED, ClaimRow, Counted, Held
-from regiond.ledger.taking import Ask, lock_hosts, take, write_claims
-from regiond.ledger.totals import retotal
+from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
+from regiond.ledger.discrete_resources import claim_discrete
+from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, DiscreteResources, GuestClaims
+from regiond.ledger.totals import recompute_totals
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+_SERVER_OF_HOST = "select server_id from vm_host where id = $1"
 _LOCK_SERVER = "select 1 from server where id = $1 for update"
-# Of what it holds and of the pools that hold its disks: a cluster may move it to a member without such a pool.
+# Includes the servers of its storage pools: a cluster can move a machine to a member that lacks the pool.
 _SERVERS_OF_MACHINE = """
     select server_id from claim where machine_id = $1
     union
@@ -30,9 +31,9 @@ _SERVERS_OF_MACHINE = """
 """
 _MOVE_CLAIMS = """
     update claim c set server_id = $2,
-           storage_pool_id = coalesce((select there.id from storage_pool was, storage_pool there
-                                        where was.id = c.storage_pool_id and there.server_id = $2
-                                          and there.pool_key = was.pool_key), c.storage_pool_id)
+           storage_pool_id = coalesce((select new.id from storage_pool old, storage_pool new
+                                        where old.id = c.storage_pool_id and new.server_id = $2
+                                          and new.pool_key = old.pool_key), c.storage_pool_id)
      where c.machine_id = $1
 """
 _DROP_MACHINE = "delete from claim where machine_id = $1"
@@ -53,63 +54,73 @@ _DROP_SERVER = """
     delete from server s where s.id = $1 and not exists (select 1 from vm_host h where h.server_id = s.id)
 """
 
-Holder = tuple[int | None, int | None]  # a machine or a guest
+Holder = tuple[int | None, int | None]  # machine id or guest id
 
 
-async def claim(db: Db, *, machine_id: int, ask: Ask, counted: Counted = NOTHING_COUNTED) -> None:
-    """Claim for a machine on the server of `ask.host_id`, inside the caller's transaction.
+async def server_of_host(db: Db, host_id: int) -> int | None:
+    """Returns the server id; None if the host was removed or has had no good discovery run."""
+    server_id: int | None = await db.fetchval(_SERVER_OF_HOST, host_id)
+    return server_id
 
-    `ask.memory_mib` is 0 for a machine whose memory is all in huge pages. Raises OutOfCapacity, saying what went, when
-    it no longer fits; the caller's transaction must then roll back.
+
+async def claim(
+    db: Db, *, machine_id: int, demand: Demand, discrete: DiscreteResources = NO_DISCRETE_RESOURCES
+) -> None:
+    """Claims for a machine on the server of `demand.host_id`.
+
+    Raises OutOfCapacity, naming what does not fit; the caller's transaction must then roll back.
     """
-    await lock_hosts(db, [ask.host_id], wait=True)
-    taken = await take(db, [ask])
-    if ask.host_id in taken.without_storage:
-        asked = " and ".join(f"{amount} bytes" for amount in ask.storage_bytes.values())
-        raise OutOfCapacity(f"The host's storage pools have no room any more for {asked}.")
-    if ask.host_id not in taken.servers:
-        raise OutOfCapacity(f"The host has no room any more for {ask.cores} cores and {ask.memory_mib} MiB of memory.")
-    await write_claims(db, [(taken.servers[ask.host_id], machine_id, ask)])
-    await claim_counted(db, taken.servers[ask.host_id], machine_id, counted)
+    await lock_hosts(db, [demand.host_id], wait=True)
+    claimed = await claim_batch(db, [demand])
+    if demand.host_id in claimed.without_storage:
+        amounts = " and ".join(f"{amount} bytes" for amount in demand.storage_bytes.values())
+        raise OutOfCapacity(f"The host's storage pools have too little free space for {amounts}.")
+    if demand.host_id not in claimed.servers:
+        raise OutOfCapacity(
+            f"The host no longer has capacity for {demand.cores} cores and {demand.memory_mib} MiB of memory."
+        )
+    await write_claims(db, [(claimed.servers[demand.host_id], machine_id, demand)])
+    await claim_discrete(db, claimed.servers[demand.host_id], machine_id, discrete)
 
 
-async def hold(db: Db, *, server_id: int, machine_id: int, held: Held) -> None:
-    """What the guest of a machine takes already, in place of what the machine held: a fact, so it is never refused.
+async def record_actual(db: Db, *, server_id: int, machine_id: int, claims: GuestClaims) -> None:
+    """Replaces the claims of a machine by what its guest uses. Never rejected, since the guest already uses it.
 
-    The caller holds the server's lock and totals afterwards.
+    The caller holds the lock of the server and recomputes the totals afterwards.
     """
     await db.execute(_DROP_MACHINE, machine_id)
-    await _write(db, server_id, [((machine_id, None), row) for row in held.rows()])
+    await _write(db, server_id, [((machine_id, None), row) for row in claims.rows()])
 
 
 async def lock_server(db: Db, server_id: int) -> None:
-    """Nobody else changes claims of this server until the transaction ends."""
+    """Locks the claims of the server against changes until the transaction ends."""
     await db.execute(_LOCK_SERVER, server_id)
 
 
 async def release_machine(db: Db, machine_id: int) -> None:
-    """End every claim of a machine. Harmless to repeat."""
+    """Deletes every claim of a machine. Idempotent."""
     locked = await _lock_servers_of(db, machine_id)
     await db.execute(_DROP_MACHINE, machine_id)
     for server_id in locked:
-        await retotal(db, server_id)
+        await recompute_totals(db, server_id)
 
 
 async def move_machine(db: Db, machine_id: int, server_id: int) -> None:
-    """The guest is on another server of its cluster: a fact, so it is never refused. Pools of the same name take over.
+    """Moves the claims of a machine whose guest is now on another member of its cluster. Never rejected.
 
-    The caller holds the lock of the new server and totals it afterwards; the old one is locked and totalled here.
-    Looks at members of one cluster wait for each other, so no two moves lock these in opposite order.
+    Storage claims move to the pools with the same key. The caller holds the lock of the new server and recomputes its
+    totals afterwards; the old server is locked and recomputed here. Discovery runs of the members of a cluster exclude
+    each other, so two moves cannot lock servers in opposite order.
     """
     locked = await _lock_servers_of(db, machine_id)
     await db.execute(_MOVE_CLAIMS, machine_id, server_id)
-    for left_id in locked:
-        if left_id != server_id:
-            await retotal(db, left_id)
+    for old_id in locked:
+        if old_id != server_id:
+            await recompute_totals(db, old_id)
 
 
 async def _lock_servers_of(db: Db, machine_id: int) -> list[int]:
-    """All on which the machine holds anything, also when it was moved while we waited for one of them."""
+    """Repeats the query until it finds no new server, since the machine can move while a lock is awaited."""
     locked: list[int] = []
     while found := [
         row["server_id"] for row in await db.fetch(_SERVERS_OF_MACHINE, machine_id) if row["server_id"] not in locked
@@ -121,33 +132,33 @@ async def _lock_servers_of(db: Db, machine_id: int) -> list[int]:
 
 
 async def drop_guests(db: Db, guest_ids: Iterable[int]) -> None:
-    """End the claims of foreign guests. The caller holds the server's lock and totals afterwards."""
+    """Deletes the claims of foreign guests. The caller holds the lock of the server and recomputes the totals."""
     await db.execute(_DROP_GUESTS, list(guest_ids))
 
 
-async def write_guests(db: Db, server_id: int, held: Mapping[int, Held]) -> None:
-    """Replace what these foreign guests (row ids) hold by what was found: a fact, so it is never refused.
+async def write_guests(db: Db, server_id: int, claims: Mapping[int, GuestClaims]) -> None:
+    """Replaces the claims of these foreign guests (by row id). Never rejected, since the guests already use them.
 
-    The caller holds the server's lock and totals afterwards.
+    The caller holds the lock of the server and recomputes the totals afterwards.
     """
-    await drop_guests(db, held)
-    await _write(db, server_id, [((None, guest_id), row) for guest_id, one in held.items() for row in one.rows()])
+    await drop_guests(db, claims)
+    await _write(db, server_id, [((None, guest_id), row) for guest_id, one in claims.items() for row in one.rows()])
 
 
-async def resize_machine(db: Db, *, server_id: int, machine_id: int, held: Held) -> None:
-    """The guest of a machine was changed on its host: claim what it really has, but for storage. Lock and totals so."""
+async def resize_machine(db: Db, *, server_id: int, machine_id: int, claims: GuestClaims) -> None:
+    """Replaces all claims but storage by what the guest uses after a change on its host. Locks as `record_actual`."""
     await db.execute(_DROP_COMPUTE, machine_id)
-    await _write(db, server_id, [((machine_id, None), row) for row in evolve(held, storage_bytes={}).rows()])
+    await _write(db, server_id, [((machine_id, None), row) for row in evolve(claims, storage_bytes={}).rows()])
 
 
-async def _write(db: Db, server_id: int, held: Sequence[tuple[Holder, ClaimRow]]) -> None:
-    if held:
-        columns = zip(*((*holder, *row) for holder, row in held), strict=True)
+async def _write(db: Db, server_id: int, claims: Sequence[tuple[Holder, ClaimRow]]) -> None:
+    if claims:
+        columns = zip(*((*holder, *row) for holder, row in claims), strict=True)
         await db.execute(_WRITE, server_id, *(list(column) for column in columns))
 
 
 async def drop_server(db: Db, server_id: int) -> None:
-    """A host has left it: it goes with all claims of foreign guests, unless another host is there."""
-    await lock_server(db, server_id)  # whoever is about to share it has done so, or waits
+    """Deletes a server with all claims of its foreign guests, unless another host still uses it."""
+    await lock_server(db, server_id)  # waits for a transaction that adds a host to the server
     await db.execute(_DROP_CLAIMS, server_id)
     await db.execute(_DROP_SERVER, server_id)

@@ -1,4 +1,4 @@
-"""The running totals of a server, made from its claims anew."""
+"""Recomputes the running totals of a server from its claims."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# Pins are a query of their own: an aggregate may sort rows before it filters them, and not every key is a number.
+# Pinned cores have their own query: an aggregate may sort rows before it filters them, and not every key is a number.
 _SERVER = """
     update server s
        set cores_claimed = t.cores, memory_mib_claimed = t.memory_mib, pinned_core_ids = t.pinned_core_ids
@@ -28,26 +28,26 @@ _POOLS = """
      where p.id = t.id and p.claimed_bytes is distinct from t.claimed
 """
 
-# What is claimed of a resource that the server does not have (any more) keeps a row, with a total of 0.
-_COUNTED = """
+# A claimed resource that the server does not have (any more) has a row with total 0.
+_DISCRETE = """
     with sums as (
         select resource, key, sum(amount) as claimed from claim
          where server_id = $1 and resource in ('huge_pages', 'virtual_functions')
          group by resource, key
     ), unclaimed as (
-        update counted_resource r set claimed = 0
+        update discrete_resource r set claimed = 0
          where r.server_id = $1 and r.claimed <> 0
            and not exists (select from sums where (sums.resource, sums.key) = (r.resource, r.key))
     )
-    insert into counted_resource as r (server_id, resource, key, total, claimed)
+    insert into discrete_resource as r (server_id, resource, key, total, claimed)
     select $1, resource, key, 0, claimed from sums
     on conflict (server_id, resource, key) do update set claimed = excluded.claimed
      where r.claimed <> excluded.claimed
 """
 
 
-async def retotal(db: Db, server_id: int) -> None:
-    """Set the running totals to the sums of the claims. The caller holds the server's lock."""
+async def recompute_totals(db: Db, server_id: int) -> None:
+    """Sets the running totals to the sums of the claims. The caller holds the lock of the server. Idempotent."""
     await db.execute(_SERVER, server_id)
     await db.execute(_POOLS, server_id)
-    await db.execute(_COUNTED, server_id)
+    await db.execute(_DISCRETE, server_id)

@@ -1,0 +1,1 @@
+"""Machines: lifecycle, ownership, power and deletion."""

@@ -1,18 +1,64 @@
-"""Machines as people see them, and what is asked of them."""
+"""Machines as other rooms see them: states, views, filters and requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from attrs import field, frozen
 
+from common.compose_request import ComposeRequest
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines.life import MachineState
 from regiond.networks.model import Address, Subnet, Vlan
 from regiond.operations.model import Operation
+from regiond.placement.model import Placement
+
+
+class MachineState(StrEnum):
+    """The lifecycle state of a machine; `regiond.machines.lifecycle` has the transitions."""
+
+    COMPOSING = "composing"
+    ADOPTING = "adopting"  # an operation is writing our marker onto an existing guest
+    NEW = "new"  # marked fixed, and no refresh of its host has listed its guest since
+    READY = "ready"
+    ALLOCATED = "allocated"
+    RELEASING = "releasing"
+    DELETING = "deleting"
+    MISSING = "missing"  # the last refresh of its host did not list its guest
+    BROKEN = "broken"  # marked by a user
+    FAILED = "failed"  # its release should have destroyed it, and the host did not do that
+
+
+# An operation acts on the machine, and may end with its row deleted.
+TRANSIENT = frozenset({MachineState.COMPOSING, MachineState.ADOPTING, MachineState.RELEASING, MachineState.DELETING})
+
+
+@frozen
+class MaasStatus:
+    """The status number and name that MAAS clients compare, and a message for users."""
+
+    status: int
+    name: str
+    message: str
+
+
+MAAS_STATUS: Mapping[MachineState, MaasStatus] = {
+    MachineState.COMPOSING: MaasStatus(1, "Commissioning", "The virtual machine is being created."),
+    MachineState.ADOPTING: MaasStatus(1, "Commissioning", "The virtual machine is being adopted."),
+    MachineState.NEW: MaasStatus(0, "New", "Marked fixed; refresh the VM host to find the virtual machine."),
+    MachineState.READY: MaasStatus(4, "Ready", ""),
+    MachineState.ALLOCATED: MaasStatus(10, "Allocated", ""),
+    MachineState.RELEASING: MaasStatus(12, "Releasing", "The machine is being released."),
+    MachineState.DELETING: MaasStatus(12, "Releasing", "The virtual machine is being deleted."),
+    MachineState.MISSING: MaasStatus(3, "Missing", "The last refresh of the VM host did not list the virtual machine."),
+    MachineState.BROKEN: MaasStatus(8, "Broken", "The machine was marked broken."),
+    MachineState.FAILED: MaasStatus(
+        2, "Failed commissioning", "The machine was released, and its VM host failed to delete it; see operations/."
+    ),
+}
 
 
 @frozen(kw_only=True)
@@ -29,8 +75,10 @@ class DiskView:
 
 @frozen(kw_only=True)
 class NicView:
-    """`label` is the constraint's own; `mode` is `dhcp`, `static` or `unconfigured`. `vlan` and `subnet` are None where
-    nothing is known of what it is on; `ip_address` is one that it was given."""
+    """`label` is that of the interface constraint; `mode` is `dhcp`, `static` or `unconfigured`.
+
+    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned.
+    """
 
     id: int
     index: int
@@ -70,44 +118,19 @@ class MachineView:
     disks: tuple[DiskView, ...] = ()
     nics: tuple[NicView, ...] = ()
     created_at: datetime
-    adopted: bool = False  # its guest was there before us
+    adopted: bool = False  # its guest was not created by Innkeeper
     agent_name: str = ""  # of the program that allocated it
     owner_data: Mapping[str, str] = field(factory=dict)
-    composed_by_allocate: bool = False  # destroyed when it is released
+    composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken
 
 
 @frozen(kw_only=True)
-class ComposeRequest:
-    """What a person asks for. `zone` and `pool` are an id or a name, as text; sizes as their names say.
+class HostConstraints:
+    """Which hosts may take a machine, as ids or names in a request. Empty means any.
 
-    `storage` and `interfaces` are the constraint texts of the API. `host_id` None lets placement choose. With
-    `pinned_cores`, or with `pin_cores` (so many of one NUMA node), `cores` has no effect.
-    """
-
-    host_id: int | None = None
-    cores: int = 1
-    memory_mib: int = 2048
-    architecture: str | None = None
-    storage: str = ""
-    interfaces: str = ""
-    hostname: str | None = None
-    zone: str | None = None
-    pool: str | None = None
-    pinned_cores: tuple[int, ...] = ()
-    pin_cores: int | None = None
-    huge_pages_backed: bool = False
-    huge_page_size_mib: int | None = None
-    one_numa_node: bool = False
-    power_on: bool = False
-
-
-@frozen(kw_only=True)
-class AskedHosts:
-    """Which hosts a machine may go to, as people say it: ids or names, as text. Empty means any.
-
-    Several values of one field are alternatives, but a host has all of `tags`, and nothing of what a `not_` field says.
-    `types` are drivers in the API's words. `cpu_speed_mhz` is what its CPUs have at least, where that is known.
+    Several values of a field are alternatives, but a host must have all of `tags` and nothing that a `not_` field
+    names. `types` are the API's host types. `cpu_speed_mhz` is a minimum where the speed is known.
     """
 
     hosts: tuple[str, ...] = ()
@@ -125,19 +148,19 @@ class AskedHosts:
     cpu_speed_mhz: int | None = None
 
 
-ANYWHERE = AskedHosts()
+NO_HOST_CONSTRAINTS = HostConstraints()
 
 
 @frozen(kw_only=True)
-class Intent:
-    """A compose as it is kept with its operation, which may go on to another host than the first.
+class ComposeIntent:
+    """A compose as its operation stores it, so that it can be rescheduled on another host.
 
-    `agent_name`: allocated to who asks when it is made, in the name of that agent; None: nobody's. The machine is in
-    the zone that the request says, or in that of its host.
+    `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
+    machine's zone is that of the request or, with `in_zone_of_host`, that of its host.
     """
 
     request: ComposeRequest
-    hosts: AskedHosts = ANYWHERE
+    hosts: HostConstraints = NO_HOST_CONSTRAINTS
     agent_name: str | None = None
     in_zone_of_host: bool = False
     comment: str = ""
@@ -145,19 +168,19 @@ class Intent:
 
 @frozen(kw_only=True)
 class AllocateRequest:
-    """Which machine a person or program wants, there or to be composed; names of things as people say them.
+    """Constraints for a machine that exists or is composed. Names are as in the request.
 
-    Several values of one field are alternatives, but the machine has all of `tags`, a card in each of `subnets` and
-    `fabrics`, and nothing of what a `not_` field says. `storage` and `interfaces` are the constraint texts; with
-    `system_id` or `name` nothing is composed.
+    Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets` and
+    `fabrics`, and nothing that a `not_` field names. `storage` and `interfaces` are constraint texts. `cores` and
+    `memory_mib` are minimums. With `system_id` or `name`, no machine is composed.
     """
 
     system_id: str | None = None
     name: str | None = None
     architectures: tuple[str, ...] = ()
     not_architectures: tuple[str, ...] = ()
-    cores: int | None = None  # at least
-    memory_mib: int | None = None  # at least
+    cores: int | None = None
+    memory_mib: int | None = None
     tags: tuple[str, ...] = ()
     not_tags: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
@@ -179,10 +202,36 @@ class AllocateRequest:
 
 
 @frozen(kw_only=True)
-class MachineFilter:
-    """All given must hold; several values of one field are alternatives, but for tags.
+class Labels:
+    """The disk and NIC (row ids) that were found for each label, in the order of the request."""
 
-    With `limit`, the first so many by host name, or the next ones `after` a host name.
+    disks: tuple[tuple[str, int], ...] = ()
+    nics: tuple[tuple[str, int], ...] = ()
+
+
+@frozen(kw_only=True)
+class Allocated:
+    """An allocated machine and the devices of its labels."""
+
+    machine: MachineView
+    labels: Labels = field(factory=Labels)
+
+
+@frozen(kw_only=True)
+class MachineToCompose:
+    """What an allocate request would compose, and where. The labels have no devices yet."""
+
+    request: ComposeRequest
+    placement: Placement
+    disk_labels: tuple[str, ...]
+    nic_labels: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class MachineFilter:
+    """A machine must match all given fields; the values of one field are alternatives, except for `tags`.
+
+    With `limit`, at most that many in the order of hostnames, beginning after the hostname `after`.
     """
 
     system_ids: tuple[str, ...] = ()
@@ -201,7 +250,7 @@ class MachineFilter:
 
 @frozen(kw_only=True)
 class MachineChange:
-    """What is given is changed; None leaves it as it is. `zone` is a name, `pool` an id or a name."""
+    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name."""
 
     hostname: str | None = None
     zone: str | None = None
@@ -211,8 +260,10 @@ class MachineChange:
 
 @frozen(kw_only=True)
 class AdoptRequest:
-    """Which guests of a host: by name, by the id of the virtual machine, or by the hypervisor's own id; or all that are
-    foreign. `hostname` is for a single one; otherwise machines are named after their guests."""
+    """Guests of a host by name, row id or the hypervisor's id; `everything`: all foreign guests.
+
+    `hostname` is allowed for a single guest; by default a machine gets the name of its guest.
+    """
 
     guests: tuple[str, ...] = ()
     everything: bool = False
@@ -221,18 +272,18 @@ class AdoptRequest:
 
 @frozen(kw_only=True)
 class Adopted:
-    """What becomes of one guest. Without an operation it is a machine already, or `refused` says why it cannot be."""
+    """The result for one guest. Without an operation, it is already a machine, or `rejected` is why it cannot be."""
 
     guest_name: str
     system_id: str | None = None
     hostname: str | None = None
     operation: Operation | None = None
-    refused: str | None = None
+    rejected: str | None = None
 
 
 @frozen(kw_only=True)
-class ForgottenMachine:
-    """What is kept of it. `pool`, `zone` and `owner` are names, None when they are gone."""
+class DetachedMachine:
+    """The record of a machine whose host was removed. `pool`, `zone` and `owner` are names; None if deleted since."""
 
     uuid: UUID
     system_id: str
@@ -251,4 +302,4 @@ class ForgottenMachine:
     tags: tuple[str, ...]
     disks: tuple[dict[str, Any], ...]
     nics: tuple[dict[str, Any], ...]
-    forgotten_at: datetime
+    detached_at: datetime

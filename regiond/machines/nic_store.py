@@ -1,4 +1,4 @@
-"""The cards of machines, with the networks that they are on."""
+"""SQL for the NICs of machines, with their networks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from regiond.machines.model import NicView
-from regiond.networks import store as network_store
+from regiond.networks import service as network_service
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# Networks are corrected, and subnets moved, after machines were made: a card is where its subnet or interface is now.
+# Networks can change after a machine was composed: the VLAN of a NIC is that of its subnet or host interface now.
 _NICS = """
     select distinct on (n.machine_id, n.index)
            n.id, n.machine_id, n.index, n.name, n.mac_address, n.kind, n.source, n.label, n.mode, n.vid,
@@ -28,12 +28,12 @@ _NETWORKS = ("machine_id", "vlan_id", "subnet_id", "address")
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:
-    """By machine, in their order; a machine without cards is not in it."""
+    """By machine, in their order; omits machines without NICs."""
     rows = await db.fetch(_NICS, machine_ids) if machine_ids else []
     vlan_ids = {row["vlan_id"] for row in rows} - {None}
     subnet_ids = {row["subnet_id"] for row in rows} - {None}
-    vlans = {vlan.id: vlan for vlan in await network_store.vlans(db, ids=vlan_ids)} if vlan_ids else {}
-    subnets = {one.id: one for one in await network_store.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    vlans = {vlan.id: vlan for vlan in await network_service.vlans(db, ids=vlan_ids)} if vlan_ids else {}
+    subnets = {one.id: one for one in await network_service.subnets(db, ids=subnet_ids)} if subnet_ids else {}
     found: defaultdict[int, list[NicView]] = defaultdict(list)
     for row in rows:
         nic = NicView(

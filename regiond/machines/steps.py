@@ -1,4 +1,4 @@
-"""The operations of a machine. Each may start again from its first line: names are chosen, steps idempotent."""
+"""Operation handlers for power actions and release; each can restart at any line."""
 
 from __future__ import annotations
 
@@ -6,42 +6,30 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from common.discovery import VolumeRef
-from common.errors import Cancelled
-from common.rpc.commands import (
-    HOST_DECOMPOSE,
-    HOST_DISOWN,
-    HOST_POWER,
-    HOST_REMOVE_VOLUMES,
-    DecomposeCall,
-    MarkCall,
-    PowerCall,
-    RemoveVolumesCall,
-)
-from common.values import GuestRef, GuestSpec, Mark, NicKind, PowerAction, PowerState
-from common.wire import from_plain
+from common.errors import NotFound
+from common.guest_spec import GuestSpec
+from common.rpc.commands import HOST_POWER, PowerCall
+from common.serialization import from_dict
+from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import handover, unused_store
-from regiond.ledger import store as ledger
-from regiond.machines import life_store, store, tombstones
+from regiond.machines import lifecycle_store, store
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineState
 from regiond.operations.model import Operation, OperationKind
-from regiond.operations.work import Journal, Outcome, fence_of
-from regiond.racks.calls import HostCalls
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-REACH_DEADLINE_S = 30.0
-COMPOSE_DEADLINE_S = 110.0
-DECOMPOSE_DEADLINE_S = 60.0
 POWER_OFF_GRACE_S = 30.0
-POWER_DEADLINE_S = 60.0  # beside the time that the guest is given
+POWER_DEADLINE_S = 60.0  # in addition to the guest's grace period
 
 
 @frozen(kw_only=True)
 class Target:
-    """What an operation of a machine acts on, read from its row."""
+    """The machine that an operation acts on, read from the operation's row."""
 
     host_id: int
     machine_id: int
@@ -56,51 +44,36 @@ class Target:
             host_id=operation.host_id,
             machine_id=operation.machine_id,
             system_id=operation.system_id,
-            spec=from_plain(operation.request["spec"], GuestSpec),
+            spec=from_dict(operation.request["spec"], GuestSpec),
         )
 
     @property
     def volumes(self) -> tuple[tuple[str, str], ...]:
+        """(storage pool, volume name) of each disk that we created."""
         return tuple((disk.pool_id, disk.volume) for disk in self.spec.disks)
 
     @property
     def mac_addresses(self) -> tuple[str, ...]:
-        """Of the cards for which a hypervisor may keep addresses."""
+        """Of the NICs for which a hypervisor may store DHCP reservations."""
         return tuple(nic.mac_address for nic in self.spec.nics if nic.kind is NicKind.NETWORK)
 
 
-async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
-    """The guest and its volumes are gone afterwards, or an error says why not."""
-    machine_id = str(target.spec.mark.machine_id)
-    await calls.call(
+async def set_power(
+    calls: HostCalls, operation: Operation, target: Target, action: PowerAction, *, grace_s: float = POWER_OFF_GRACE_S
+) -> PowerState:
+    """Returns the guest's power state afterwards. Raises NotFound if the host has no such guest."""
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    reply = await calls.call(
         target.host_id,
-        HOST_DECOMPOSE,
-        lambda access: DecomposeCall(
-            access=access,
-            guest=target.spec.ref,
-            fence=fence_of(operation, machine_id),
-            volumes=target.volumes,
-            mac_addresses=target.mac_addresses,
-        ),
-        deadline_s=DECOMPOSE_DEADLINE_S,
+        HOST_POWER,
+        lambda access: PowerCall(access=access, guest=target.spec.ref, action=action, grace_s=grace_s, fence=fence),
+        deadline_s=grace_s + POWER_DEADLINE_S,
     )
-
-
-async def forget(db: Db, operation: Operation, target: Target, reason: str) -> None:
-    """The machine is over: its claims end, its row goes, its tombstone says that leftovers are ours to remove."""
-    await bury(db, operation, target, reason)
-    await ledger.release_machine(db, target.machine_id)
-    await store.delete(db, target.machine_id)
-
-
-async def bury(db: Db, operation: Operation, target: Target, reason: str) -> None:
-    """What the host still has with the mark of `target` is ours to remove."""
-    host = (target.host_id, operation.host_name or "")
-    await tombstones.bury(db, target.spec.mark.machine_id, target.spec.name, host, reason, target.volumes)
+    return reply.power
 
 
 class PowerMachine:
-    """Power on, off, cycle. A guest that was asked to shut down is switched off after `grace_s`."""
+    """Powers a machine on, off or through a cycle. A guest that ignores a shutdown is powered off after `grace_s`."""
 
     kind = OperationKind.POWER
 
@@ -120,133 +93,57 @@ class PowerMachine:
         return Outcome(result={"power_state": power.value}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """A power state is not taken back: the next look at the host says what it is."""
+        """Changes nothing: the next refresh of the host records the power state."""
         return Outcome()
 
 
-async def set_power(
-    calls: HostCalls, operation: Operation, target: Target, action: PowerAction, *, grace_s: float = POWER_OFF_GRACE_S
-) -> PowerState:
-    """What the guest's power is afterwards. Raises NotFound when the host has no such guest."""
-    fence = fence_of(operation, str(target.spec.mark.machine_id))
-    reply = await calls.call(
-        target.host_id,
-        HOST_POWER,
-        lambda access: PowerCall(access=access, guest=target.spec.ref, action=action, grace_s=grace_s, fence=fence),
-        deadline_s=grace_s + POWER_DEADLINE_S,
-    )
-    return reply.power
+class ReleaseMachine:
+    """Powers off the machine's guest, then clears owner and owner data; the guest remains."""
 
-
-class DeleteMachine:
-    """The row goes when the guest is known to be gone, and not before."""
-
-    kind = OperationKind.DELETE
+    kind = OperationKind.RELEASE
 
     def __init__(self, calls: HostCalls) -> None:
         self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        await journal.step("remove_guest", reaches_host=True)
-        await remove_guest(self._calls, operation, target)
+        await journal.step("power_off", reaches_host=True)
+        power = await self._power_off(operation, target, journal)
 
         async def record(db: Db) -> None:
-            await forget(db, operation, target, "it was deleted")
-            message = f"{target.spec.name} was deleted from {operation.host_name}"
-            await Events.record(
-                db, "machine_deleted", message, host_id=target.host_id, system_id=target.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
+            await lifecycle_store.clear_owner(db, target.machine_id)
+            if operation.request.get("was") == MachineState.BROKEN:
+                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
+            elif power is None:
+                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.LOST)
+            if power is not None:
+                await store.set_power(db, target.machine_id, power.value)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """What is gone stays gone; the machine is kept, and the next refresh says whether its guest is there."""
+        """Leaves the machine with its owner, whether on or off."""
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
 
         async def record(db: Db) -> None:
-            await life_store.stays(db, target.machine_id, cancelled=operation.error_code == Cancelled.code)
-            message = f"{target.spec.name} was not deleted: {operation.error_message}"
+            await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASE_FAILED)
+            if operation.request.get("was") == MachineState.BROKEN:
+                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
+            message = f"{target.spec.name} was not released: {operation.error_message}"
             await Events.record(
-                db, "delete_failed", message, level=Level.ERROR, host_id=target.host_id, system_id=target.system_id,
+                db, "release_failed", message, level=Level.ERROR, host_id=target.host_id, system_id=target.system_id,
                 operation_id=operation.id,
             )  # fmt: skip
 
-        return Outcome(undone=("the machine is kept",), record=record)
+        return Outcome(undone=("machine not released",), record=record)
 
-
-class CleanUpGuest:
-    """Removes a guest that carries the mark of a machine we gave up: a straggler made it after the undoing. Or volumes
-    that no guest has, and then no guest; or the mark of a copy, and nothing else."""
-
-    kind = OperationKind.CLEAN_UP
-
-    def __init__(self, calls: HostCalls) -> None:
-        self._calls = calls
-
-    async def run(self, operation: Operation, journal: Journal) -> Outcome:
-        host_id = operation.host_id
-        if host_id is None:
-            return Outcome(result={"because": "the host was removed"})
-        if "copy" in operation.request:
-            return await self._unmark(operation, host_id, journal)
-        if "unused" in operation.request:
-            return await self._remove_volumes(operation, host_id, journal)
-        guest = from_plain(operation.request["guest"], GuestRef)
-        volumes = tuple((pool_id, volume) for pool_id, volume in operation.request.get("volumes", ()))
-        await journal.step("remove_leftover", reaches_host=True, guest=guest.name)
-        fence = fence_of(operation, str(guest.mark.machine_id))
-        await self._calls.call(
-            host_id,
-            HOST_DECOMPOSE,
-            lambda access: DecomposeCall(access=access, guest=guest, fence=fence, volumes=volumes),
-            deadline_s=DECOMPOSE_DEADLINE_S,
-        )
-        return Outcome(result={"removed": guest.name})
-
-    async def _unmark(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        copy = operation.request["copy"]
-        mark, name = from_plain(copy["mark"], Mark), copy["name"]
-        await journal.step("take_mark_off_copy", reaches_host=True, guest=name)
-        fence = fence_of(operation, str(mark.machine_id))
-        await self._calls.call(
-            host_id,
-            HOST_DISOWN,
-            lambda access: MarkCall(
-                access=access, guest_id=copy["key"], guest_name=name, mark=mark, fence=fence, exactly=True
-            ),
-            deadline_s=DECOMPOSE_DEADLINE_S,
-        )
-
-        async def record(db: Db) -> None:
-            await handover.unmarked(db, copy["id"])
-            message = f"{name} on {operation.host_name} carries our mark no more: it was a copy of a machine's guest"
-            await Events.record(db, "copy_unmarked", message, host_id=host_id, operation_id=operation.id)
-
-        return Outcome(result={"guest": name}, record=record)
-
-    async def _remove_volumes(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
-        mark = from_plain(operation.request["mark"], Mark)
-        volumes = tuple(from_plain(one, VolumeRef) for one in operation.request["unused"])
-        names = [volume.name for volume in volumes]
-        await journal.step("remove_unused_volumes", reaches_host=True, volumes=names)
-        fence = fence_of(operation, str(mark.machine_id))
-        await self._calls.call(
-            host_id,
-            HOST_REMOVE_VOLUMES,
-            lambda access: RemoveVolumesCall(access=access, mark=mark, volumes=volumes, fence=fence),
-            deadline_s=DECOMPOSE_DEADLINE_S,
-        )
-
-        async def record(db: Db) -> None:
-            await unused_store.removed(db, host_id, volumes)
-            message = f"{', '.join(names)} on {operation.host_name}: no guest had it, and it was removed"
-            await Events.record(db, "unused_volume_removed", message, host_id=host_id, operation_id=operation.id)
-
-        return Outcome(result={"removed": names}, record=record)
-
-    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        return Outcome()
+    async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
+        """None if the host has no such guest."""
+        try:
+            return await set_power(self._calls, operation, target, PowerAction.FORCE_OFF)
+        except NotFound as error:
+            await journal.note("guest not found", reason=error.message)
+            return None

@@ -1,18 +1,18 @@
-"""The rows of machines, their disks and cards, and of what was given up."""
+"""SQL for machines, their disks and their tombstones."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import asyncpg
 
 from common.errors import NotFound
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import nic_store
-from regiond.machines.life import MachineState
-from regiond.machines.model import DiskView, MachineFilter, MachineView, NicView
+from regiond.machines.model import DiskView, MachineFilter, MachineState, MachineView, NicView
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -25,16 +25,16 @@ _FIELDS = """
            z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
 """
-_OF_OTHERS = """
+_JOINS = """
       join zone z on z.id = m.zone_id
       join resource_pool p on p.id = m.pool_id
       left join vm_host h on h.id = m.host_id
       left join account a on a.id = m.owner_id
       left join guest g on g.machine_id = m.id
 """
-_SELECT = _FIELDS + " from machine m " + _OF_OTHERS
+_SELECT = _FIELDS + " from machine m " + _JOINS
 
-_WANTED = """
+_MATCHES = """
      where ($1::text[] = '{}' or m.system_id = any($1))
        and ($2::text[] = '{}' or m.hostname = any($2))
        and ($3::text[] = '{}' or exists (
@@ -47,20 +47,20 @@ _WANTED = """
        and ($9::text[] = '{}' or m.state = any($9))
        and m.tags @> $10::text[]
 """
-_LIST = _SELECT + _WANTED + " order by m.id"
-_NEXT = _WANTED + " and ($11::text is null or m.hostname > $11)"
+_LIST = _SELECT + _MATCHES + " order by m.id"
+_NEXT = _MATCHES + " and ($11::text is null or m.hostname > $11)"
 _PAGE = f"""
     with page as (select m.* from machine m {_NEXT} order by m.hostname limit $12)
-    {_FIELDS} from page m {_OF_OTHERS} order by m.hostname
+    {_FIELDS} from page m {_JOINS} order by m.hostname
 """  # noqa: S608  # our own texts
-# By index, host after host: in the order of all hostnames, every machine there is may come before a page of theirs.
+# One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
 _PAGE_OF_HOSTS = f"""
     with page as (
-        select m.* from vm_host asked
+        select m.* from vm_host wanted
          cross join lateral (
-               select m.* from machine m {_NEXT} and m.host_id = asked.id order by m.hostname limit $12) m
-         where asked.name = any($6) order by m.hostname limit $12)
-    {_FIELDS} from page m {_OF_OTHERS} order by m.hostname
+               select m.* from machine m {_NEXT} and m.host_id = wanted.id order by m.hostname limit $12) m
+         where wanted.name = any($6) order by m.hostname limit $12)
+    {_FIELDS} from page m {_JOINS} order by m.hostname
 """  # noqa: S608
 _BY_HOST = _SELECT + " where m.host_id = $1 order by m.id"
 
@@ -76,21 +76,44 @@ _TAKEN_HOSTNAMES = "select hostname from machine where hostname = any($1::text[]
 _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() where id = $1"
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
-# What an operation does is settled by its end, and told by events as well, some of them late: the look that every event
-# asks for then says what is true.
+# Hypervisor events can arrive after the operation that caused them; within 10 seconds of its end they are ignored, and
+# the refresh that each event requests records the actual state.
 _GUEST_POWER = """
     update machine m set power_state = $4, settled_at = clock_timestamp()
       from vm_host h
      where h.id = $1 and m.host_id = h.id and (m.uuid::text = $2 or m.hostname = $3) and m.power_state <> $4
        and m.settled_at < clock_timestamp() - interval '10 seconds'
        and not exists (select 1 from operation o
-                        where o.machine_id = m.id and o.state in ('queued', 'running', 'waiting', 'undoing'))
+                        where o.machine_id = m.id and o.is_open)
     returning m.system_id
 """
+# A volume that another guest also uses is omitted: removing it would affect that guest.
+_RECORD_TOMBSTONE = """
+    insert into tombstone as t (machine_uuid, hostname, host_name, reason, volumes)
+    select $1, $2, $3, $4,
+           coalesce(jsonb_agg(jsonb_build_object('server_id', h.server_id, 'pool', v.pool, 'name', v.name)
+                              order by v.pool, v.name) filter (where h.server_id is not null), '[]')
+      from jsonb_to_recordset($6::jsonb) v (pool text, name text)
+      left join vm_host h on h.id = $5
+           and not exists (select from guest g
+                            where g.server_id = h.server_id and g.marker_machine is distinct from $1
+                              and g.disks @> jsonb_build_array(jsonb_build_object('pool_id', v.pool, 'volume', v.name)))
+    on conflict (machine_uuid) do update
+       set reason = excluded.reason, recorded_at = clock_timestamp(), volumes = t.volumes || excluded.volumes
+"""
+
+_MOVE_MACHINE = "update machine set host_id = $2 where id = $1"
+_MOVE_DISKS = """
+    update machine_disk d set storage_pool_id = new.id
+      from storage_pool old, storage_pool new
+     where d.machine_id = $1 and old.id = d.storage_pool_id and new.server_id = $2 and new.pool_key = old.pool_key
+"""
+_LISTED_POWER = "update machine set power_state = $2 where id = $1"
+_SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
 
 
 class Taken(Exception):
-    """One of a new machine's own choices is in use already: they are chosen again, in a new transaction."""
+    """A random id or name of a new machine is in use: choose again, in a new transaction."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
@@ -98,7 +121,8 @@ class Taken(Exception):
 
 
 async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
-    asked = (
+    """Ordered by id; with a limit, by hostname."""
+    arguments = (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
         [mac.lower() for mac in wanted.mac_addresses],
@@ -111,16 +135,17 @@ async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...
         list(wanted.tags),
     )
     if wanted.limit is None:
-        return await _with_parts(db, await db.fetch(_LIST, *asked))
+        return await _with_devices(db, await db.fetch(_LIST, *arguments))
     page = _PAGE_OF_HOSTS if wanted.hosts else _PAGE
-    return await _with_parts(db, await db.fetch(page, *asked, wanted.after, wanted.limit))
+    return await _with_devices(db, await db.fetch(page, *arguments, wanted.after, wanted.limit))
 
 
 async def of_host(db: Db, host_id: int) -> tuple[MachineView, ...]:
-    return await _with_parts(db, await db.fetch(_BY_HOST, host_id))
+    return await _with_devices(db, await db.fetch(_BY_HOST, host_id))
 
 
 async def read(db: Db, system_id: str) -> MachineView:
+    """Raises NotFound."""
     found = await list_machines(db, MachineFilter(system_ids=(system_id,)))
     if not found:
         raise NotFound("No Machine matches the given query.", system_id=system_id)
@@ -128,12 +153,12 @@ async def read(db: Db, system_id: str) -> MachineView:
 
 
 async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Those of `hostnames` that a machine has."""
+    """Those of `hostnames` that are in use."""
     return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
 
 
 async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
-    """Row ids of its cards, in their order."""
+    """Row ids of its NICs, in their order."""
     return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))
 
 
@@ -141,19 +166,54 @@ async def set_power(db: Db, machine_id: int, power_state: str) -> None:
     await db.execute(_POWER, machine_id, power_state)
 
 
+async def set_listed_power(db: Db, machine_id: int, power_state: str) -> None:
+    """Records the power state that a discovery run found; unlike `set_power`, other runs may still change it."""
+    await db.execute(_LISTED_POWER, machine_id, power_state)
+
+
+async def set_size(db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
+    await db.execute(_SIZE, machine_id, cores, memory_mib)
+
+
+async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
+    """Moves the machine to the host, and its disks to the storage pools of the same name on the server."""
+    await db.execute(_MOVE_MACHINE, machine_id, host_id)
+    await db.execute(_MOVE_DISKS, machine_id, server_id)
+
+
 async def guest_power_changed(db: Db, host_id: int, guest_id: str, name: str, power_state: str) -> str | None:
-    """An event of the hypervisor; the machine's system id when that was news and no operation acts on it."""
+    """Records a power event; returns the machine's system id if its state changed.
+
+    Ignores machines that an operation acts on or has just acted on.
+    """
     system_id: str | None = await db.fetchval(_GUEST_POWER, host_id, guest_id, name, power_state)
     return system_id
 
 
 async def delete(db: Db, machine_id: int) -> None:
-    """The row and what hangs on it. Its claims have ended before."""
+    """Deletes the machine's row, disks, NICs and guest row; release its claims first. Idempotent."""
     await db.execute(_DELETE_GUEST, machine_id)
     await db.execute(_DELETE, machine_id)
 
 
-async def _with_parts(db: Db, rows: Sequence[asyncpg.Record]) -> tuple[MachineView, ...]:
+async def record_tombstone(
+    db: Db,
+    machine: UUID,
+    hostname: str,
+    host: tuple[int, str],
+    reason: str,
+    volumes: Iterable[tuple[str, str]],
+) -> None:
+    """Records that the machine was deleted from `host` (id, name) or rescheduled: its old guest may be removed.
+
+    `volumes` (storage pool, name) were created for it there and may be removed too, unless another guest uses them.
+    A repeat adds to the volumes.
+    """
+    places = [{"pool": pool, "name": name} for pool, name in volumes]
+    await db.execute(_RECORD_TOMBSTONE, machine, hostname, host[1], reason, host[0], places)
+
+
+async def _with_devices(db: Db, rows: Sequence[asyncpg.Record]) -> tuple[MachineView, ...]:
     ids = [row["id"] for row in rows]
     disks = defaultdict(list)
     for row in await db.fetch(_DISKS, ids) if ids else ():

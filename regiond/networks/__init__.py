@@ -1,0 +1,1 @@
+"""Fabrics, VLANs, subnets, spaces and IP ranges; which networks host interfaces are on."""

@@ -1,6 +1,6 @@
-"""What people change of fabrics, VLANs, subnets, spaces and address ranges, under the lock of `room.py`.
+"""Writes fabrics, VLANs, subnets and spaces. Callers hold the lock of `base_service.py`.
 
-What a duplicate raises is asyncpg's UniqueViolationError.
+Duplicates raise asyncpg's UniqueViolationError.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from regiond.networks.model import Address, Network
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# A name that nobody gave is `fabric-` and its own id, or the next number that is free.
+# The default name is `fabric-` with the id, or with the next free number.
 _INSERT_FABRIC = """
-    with made as (select nextval(pg_get_serial_sequence('fabric', 'id'))::integer as id)
+    with created as (select nextval(pg_get_serial_sequence('fabric', 'id'))::integer as id)
     insert into fabric (id, name, class_type, description)
     select id,
            coalesce($1, (select 'fabric-' || number
@@ -23,7 +23,7 @@ _INSERT_FABRIC = """
                           where not exists (select from fabric where name = 'fabric-' || number)
                           order by number limit 1)),
            $2, $3
-      from made
+      from created
     returning id
 """
 _UPDATE_FABRIC = """
@@ -31,9 +31,9 @@ _UPDATE_FABRIC = """
                       description = coalesce($4, description)
      where id = $1
 """
-# A VLAN that goes takes a person's choice with it.
-_UNCHOOSE_VLANS = """
-    update host_interface set vlan_chosen = false
+# A user's choice of a VLAN ends with the VLAN.
+_CLEAR_CHOSEN_VLANS = """
+    update host_interface set vlan_set_by_user = false
      where vlan_id in (select id from vlan where fabric_id = $1 or id = $2)
 """
 _DELETE_FABRIC = "delete from fabric where id = $1"
@@ -50,7 +50,7 @@ _UPDATE_VLAN = """
 _SET_SPACE = "update vlan set space_id = $2 where id = $1"
 _DELETE_VLAN = "delete from vlan where id = $1"
 _INSERT_SPACE = """
-    with made as (select nextval(pg_get_serial_sequence('space', 'id'))::integer as id)
+    with created as (select nextval(pg_get_serial_sequence('space', 'id'))::integer as id)
     insert into space (id, name, description)
     select id,
            coalesce($1, (select 'space-' || number
@@ -58,7 +58,7 @@ _INSERT_SPACE = """
                           where not exists (select from space where name = 'space-' || number)
                           order by number limit 1)),
            $2
-      from made
+      from created
     returning id
 """
 _UPDATE_SPACE = """
@@ -69,16 +69,16 @@ _INSERT_SUBNET = "insert into subnet (cidr, name, vlan_id) values ($1, $2, $3) r
 _UPDATE_SUBNET = """
     update subnet
        set cidr = $2, name = $3, vlan_id = $4, gateway_ip = $5, dns_servers = $6,
-           gateway_chosen = gateway_chosen or gateway_ip is distinct from $5,
+           gateway_set_by_user = gateway_set_by_user or gateway_ip is distinct from $5,
            description = coalesce($7, description), managed = coalesce($8, managed),
            allow_dns = coalesce($9, allow_dns), allow_proxy = coalesce($10, allow_proxy),
            active_discovery = coalesce($11, active_discovery), rdns_mode = coalesce($12, rdns_mode)
      where id = $1
 """
-# Interfaces follow a subnet that is moved, unless a person has said where they are.
+# Interfaces follow a subnet to another VLAN, unless a user has set theirs.
 _MOVE_INTERFACES = """
     update host_interface set vlan_id = $2
-     where not vlan_chosen and vlan_id is distinct from $2
+     where not vlan_set_by_user and vlan_id is distinct from $2
        and id in (select interface_id from host_interface_address where subnet_id = $1)
 """
 _DROP_LINKS = "delete from host_interface_address where subnet_id = $1"
@@ -86,9 +86,9 @@ _DELETE_SUBNET = "delete from subnet where id = $1"
 
 
 async def insert_fabric(db: Db, name: str | None, class_type: str | None, description: str) -> int:
-    """Without a VLAN yet. No name makes one of its id."""
-    made: int = await db.fetchval(_INSERT_FABRIC, name, class_type, description)
-    return made
+    """The new id. The fabric has no VLAN yet. `name` None: the default name."""
+    created: int = await db.fetchval(_INSERT_FABRIC, name, class_type, description)
+    return created
 
 
 async def update_fabric(
@@ -98,13 +98,13 @@ async def update_fabric(
 
 
 async def delete_fabric(db: Db, fabric_id: int) -> None:
-    await db.execute(_UNCHOOSE_VLANS, fabric_id, None)
+    await db.execute(_CLEAR_CHOSEN_VLANS, fabric_id, None)
     await db.execute(_DELETE_FABRIC, fabric_id)
 
 
 async def insert_vlan(db: Db, fabric_id: int, vid: int) -> int:
-    made: int = await db.fetchval(_INSERT_VLAN, fabric_id, vid)
-    return made
+    created: int = await db.fetchval(_INSERT_VLAN, fabric_id, vid)
+    return created
 
 
 async def update_vlan(
@@ -118,7 +118,7 @@ async def update_vlan(
     space_id: int | None,
     description: str | None,
 ) -> None:
-    """None keeps name, MTU and description, and is no space."""
+    """None leaves name, MTU and description unchanged, and removes the VLAN from its space."""
     await db.execute(_UPDATE_VLAN, vlan_id, fabric_id, vid, name, mtu, space_id, description)
 
 
@@ -127,13 +127,13 @@ async def set_space(db: Db, vlan_id: int, space_id: int | None) -> None:
 
 
 async def delete_vlan(db: Db, vlan_id: int) -> None:
-    await db.execute(_UNCHOOSE_VLANS, None, vlan_id)
+    await db.execute(_CLEAR_CHOSEN_VLANS, None, vlan_id)
     await db.execute(_DELETE_VLAN, vlan_id)
 
 
 async def insert_space(db: Db, name: str | None, description: str) -> int:
-    made: int = await db.fetchval(_INSERT_SPACE, name, description)
-    return made
+    created: int = await db.fetchval(_INSERT_SPACE, name, description)
+    return created
 
 
 async def update_space(db: Db, space_id: int, name: str | None, description: str | None) -> None:
@@ -145,8 +145,8 @@ async def delete_space(db: Db, space_id: int) -> None:
 
 
 async def insert_subnet(db: Db, cidr: Network, name: str, vlan_id: int) -> int:
-    made: int = await db.fetchval(_INSERT_SUBNET, cidr, name, vlan_id)
-    return made
+    created: int = await db.fetchval(_INSERT_SUBNET, cidr, name, vlan_id)
+    return created
 
 
 async def update_subnet(
@@ -160,7 +160,7 @@ async def update_subnet(
     dns_servers: Iterable[Address],
     settings: tuple[Any, ...],
 ) -> None:
-    """`settings`: description, managed, allow_dns, allow_proxy, active_discovery, rdns_mode; None keeps each."""
+    """`settings`: description, managed, allow_dns, allow_proxy, active_discovery, rdns_mode; None: unchanged."""
     await db.execute(_UPDATE_SUBNET, subnet_id, cidr, name, vlan_id, gateway_ip, list(dns_servers), *settings)
 
 
@@ -169,7 +169,7 @@ async def move_interfaces(db: Db, subnet_id: int, vlan_id: int) -> None:
 
 
 async def drop_links(db: Db, subnet_id: int) -> None:
-    """No host is in it until a look finds it there."""
+    """No host is in the subnet until a discovery run finds it there."""
     await db.execute(_DROP_LINKS, subnet_id)
 
 

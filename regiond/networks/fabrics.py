@@ -1,4 +1,4 @@
-"""Fabrics and their VLANs: read by everybody, changed by admins."""
+"""Reads and changes fabrics and their VLANs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound
-from common.values import HIGHEST_VID
-from regiond.accounts.model import Caller
+from common.values import MAX_VID
+from regiond.caller import Caller
 from regiond.events.service import Events
-from regiond.field_words import REQUIRED, no_choice
 from regiond.networks import change_store, store
-from regiond.networks.model import DEFAULT_FABRIC_ID, NO_SPACE, Fabric, Vlan, VlanChange
-from regiond.networks.room import Room, check_text, find_fabric, find_space, find_vlan, unique
+from regiond.networks.base_service import BaseService, check_text, find_fabric, find_space, find_vlan, unique
+from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
+from regiond.placement.model import NO_SPACE
+from regiond.validation_messages import REQUIRED, no_choice
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SMALLEST_MTU, LARGEST_MTU = 552, 65535
 
 
-class Fabrics(Room):
+class Fabrics(BaseService):
     async def fabrics(self) -> tuple[Fabric, ...]:
         """By id, with their VLANs."""
         async with self._database.connection() as db:
@@ -35,14 +36,14 @@ class Fabrics(Room):
     async def create_fabric(
         self, caller: Caller, *, name: str | None = None, class_type: str | None = None, description: str = ""
     ) -> Fabric:
-        """With an untagged VLAN; without a name it is called `fabric-` and its id."""
+        """Creates a fabric with an untagged VLAN. The default name is `fabric-` with its id."""
         caller.require_admin()
         check_text(name=name or None, class_type=class_type, description=description)
         async with self.changing(caller) as db:
-            with unique("name", f"There is a fabric {name!r} already."):
-                made = await change_store.insert_fabric(db, name or None, class_type or None, description)
-            await change_store.insert_vlan(db, made, 0)
-            fabric = (await store.fabrics(db, [made]))[0]
+            with unique("name", f"A fabric {name!r} already exists."):
+                created = await change_store.insert_fabric(db, name or None, class_type or None, description)
+            await change_store.insert_vlan(db, created, 0)
+            fabric = (await store.fabrics(db, [created]))[0]
             await Events.record(db, "fabric_created", f"The fabric {fabric.name!r} was created.", caller=caller)
             return fabric
 
@@ -55,23 +56,23 @@ class Fabrics(Room):
         class_type: str | None = None,
         description: str | None = None,
     ) -> Fabric:
-        """None keeps what is there; a `class_type` of `""` means none. Raises NotFound."""
+        """None leaves a field unchanged; a `class_type` of `""` removes it. Raises NotFound."""
         caller.require_admin()
         check_text(name=name, class_type=class_type, description=description)
         async with self.changing(caller) as db:
             fabric = await find_fabric(db, id_or_name)
-            with unique("name", f"There is a fabric {name!r} already."):
+            with unique("name", f"A fabric {name!r} already exists."):
                 await change_store.update_fabric(db, fabric.id, name, class_type, description)
             await Events.record(db, "fabric_changed", f"The fabric {fabric.name!r} was changed.", caller=caller)
             return (await store.fabrics(db, [fabric.id]))[0]
 
     async def delete_fabric(self, caller: Caller, id_or_name: str) -> None:
-        """With its VLANs; not the default one nor one with subnets: InvalidRequest. Raises NotFound."""
+        """Deletes the fabric and its VLANs. Raises NotFound, and InvalidRequest if it is the default or has subnets."""
         caller.require_admin()
         async with self.changing(caller) as db:
             fabric = await find_fabric(db, id_or_name)
             if fabric.id == DEFAULT_FABRIC_ID:
-                raise InvalidRequest("This fabric is the default fabric, it cannot be deleted.")
+                raise InvalidRequest("The default fabric cannot be deleted.")
             await _check_without_subnets(db, f"fabric {fabric.name!r}", [vlan.id for vlan in fabric.vlans])
             await change_store.delete_fabric(db, fabric.id)
             await Events.record(db, "fabric_deleted", f"The fabric {fabric.name!r} was deleted.", caller=caller)
@@ -82,21 +83,21 @@ class Fabrics(Room):
             return await find_vlan(db, vlan_id)
 
     async def create_vlan(self, caller: Caller, fabric: str, change: VlanChange) -> Vlan:
-        """Of the fabric with this id or name; `vid` is required. Raises NotFound for the fabric."""
+        """Creates a VLAN in the fabric with this id or name; `vid` is required. Raises NotFound for the fabric."""
         caller.require_admin()
         _check_vlan(change)
         if change.vid is None:
             raise InvalidRequest.of({"vid": [REQUIRED]})
         async with self.changing(caller) as db:
             into = await find_fabric(db, fabric)
-            with unique("vid", f"The fabric {into.name!r} has a VLAN {change.vid} already."):
-                made = await change_store.insert_vlan(db, into.id, change.vid)
-            vlan = await _write_vlan(db, await find_vlan(db, made), evolve(change, vid=None, fabric=None))
+            with unique("vid", f"The fabric {into.name!r} already has a VLAN {change.vid}."):
+                created = await change_store.insert_vlan(db, into.id, change.vid)
+            vlan = await _write_vlan(db, await find_vlan(db, created), evolve(change, vid=None, fabric=None))
             await Events.record(db, "vlan_created", f"{_described(vlan)} was created.", caller=caller)
             return vlan
 
     async def update_vlan(self, caller: Caller, vlan_id: int, change: VlanChange) -> Vlan:
-        """Raises NotFound; InvalidRequest when there is a VLAN of that `vid` in that `fabric`."""
+        """Raises NotFound, and InvalidRequest if the fabric has a VLAN with that `vid`."""
         caller.require_admin()
         _check_vlan(change)
         async with self.changing(caller) as db:
@@ -105,14 +106,12 @@ class Fabrics(Room):
             return vlan
 
     async def delete_vlan(self, caller: Caller, vlan_id: int) -> None:
-        """Not the untagged one of a fabric nor one with subnets: InvalidRequest. Raises NotFound."""
+        """Raises NotFound, and InvalidRequest if it is a fabric's untagged VLAN or has subnets."""
         caller.require_admin()
         async with self.changing(caller) as db:
             vlan = await find_vlan(db, vlan_id)
             if vlan.vid == 0:
-                raise InvalidRequest(
-                    f"This VLAN is the default VLAN of the fabric {vlan.fabric_name!r}, it cannot be deleted."
-                )
+                raise InvalidRequest(f"The untagged VLAN of the fabric {vlan.fabric_name!r} cannot be deleted.")
             await _check_without_subnets(db, _described(vlan), [vlan.id])
             await change_store.delete_vlan(db, vlan.id)
             await Events.record(db, "vlan_deleted", f"{_described(vlan)} was deleted.", caller=caller)
@@ -124,12 +123,12 @@ async def _write_vlan(db: Db, vlan: Vlan, change: VlanChange) -> Vlan:
     if vlan.vid == 0 and (vid, fabric_id) != (0, vlan.fabric_id):
         field = "vid" if vid else "fabric"
         raise InvalidRequest.of(
-            {field: [f"This VLAN is the untagged one of the fabric {vlan.fabric_name!r}, and stays that."]}
+            {field: [f"The untagged VLAN of the fabric {vlan.fabric_name!r} cannot be moved or tagged."]}
         )
     space_id = vlan.space_id
     if change.space is not None:
         space_id = await chosen_space_id(db, change.space)
-    with unique("vid", f"There is a VLAN {vid} in that fabric already."):
+    with unique("vid", f"That fabric already has a VLAN {vid}."):
         await change_store.update_vlan(
             db, vlan.id, fabric_id=fabric_id, vid=vid, name=change.name, mtu=change.mtu, space_id=space_id,
             description=change.description,
@@ -145,7 +144,7 @@ async def _chosen_fabric(db: Db, id_or_name: str) -> Fabric:
 
 
 async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
-    """None for `""` and for the word for no space. Raises InvalidRequest under `space`."""
+    """None for `""` and for `undefined`. Raises InvalidRequest under `space`."""
     if id_or_name in {"", NO_SPACE}:
         return None
     try:
@@ -155,7 +154,7 @@ async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
 
 
 async def chosen_vlan(db: Db, id_text: str) -> Vlan:
-    """The one with that id. Raises InvalidRequest under `vlan`."""
+    """The VLAN with that id. Raises InvalidRequest under `vlan`."""
     given = id_text.strip()
     ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
     found = await store.vlans(db, ids=ids)
@@ -166,8 +165,8 @@ async def chosen_vlan(db: Db, id_text: str) -> Vlan:
 
 def _check_vlan(change: VlanChange) -> None:
     wrong: dict[str, list[str]] = {}
-    if change.vid is not None and not 0 <= change.vid <= HIGHEST_VID:
-        wrong["vid"] = [f"{change.vid} is not between 0 and {HIGHEST_VID}."]
+    if change.vid is not None and not 0 <= change.vid <= MAX_VID:
+        wrong["vid"] = [f"{change.vid} is not between 0 and {MAX_VID}."]
     if change.mtu is not None and not SMALLEST_MTU <= change.mtu <= LARGEST_MTU:
         wrong["mtu"] = [f"{change.mtu} is not between {SMALLEST_MTU} and {LARGEST_MTU}."]
     if wrong:
@@ -180,7 +179,7 @@ async def _check_without_subnets(db: Db, described: str, vlan_ids: list[int]) ->
     if subnets:
         named = ", ".join(subnet.name for subnet in subnets[:5]) + (", …" if len(subnets) > 5 else "")
         raise InvalidRequest(
-            f"{described[0].upper()}{described[1:]} has {len(subnets)} subnets ({named}), it cannot be deleted.",
+            f"The {described} cannot be deleted: it has {len(subnets)} subnets ({named}).",
             subnets=len(subnets),
         )
 

@@ -1,4 +1,4 @@
-"""Rows of the interfaces of hosts, and who has which address of a subnet."""
+"""Rows of the interfaces of hosts, and the used addresses of a subnet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _HOST_ID = "select id from vm_host where system_id = $1"
 _INTERFACES = """
     select i.id, i.host_id, h.system_id as host_system_id, i.name, i.kind, i.type, i.mac_address, i.parent, i.vid,
-           i.attachable, i.active, i.dhcp, i.link_speed_mbps, i.virtual_functions, i.tags, i.vlan_id, i.vlan_chosen,
-           i.missing_since
+           i.attachable, i.active, i.dhcp, i.link_speed_mbps, i.virtual_functions, i.tags, i.vlan_id,
+           i.vlan_set_by_user, i.missing_since
       from host_interface i join vm_host h on h.id = i.host_id
      where ($1::integer is null or i.host_id = $1) and ($2::integer is null or i.id = $2)
      order by i.id
@@ -26,11 +26,11 @@ _LINKS = """
       from host_interface_address where interface_id = any($1::integer[]) order by interface_id, subnet_id
 """
 _SET_TAGS = "update host_interface set tags = $2 where id = $1"
-_CHOOSE_VLAN = "update host_interface set vlan_id = $2, vlan_chosen = true where id = $1"
-# Until the next look at the host, which may know better.
-_UNCHOOSE_VLAN = """
+_CHOOSE_VLAN = "update host_interface set vlan_id = $2, vlan_set_by_user = true where id = $1"
+# The next discovery run of the host may derive another VLAN.
+_CLEAR_CHOSEN_VLAN = """
     update host_interface i
-       set vlan_chosen = false,
+       set vlan_set_by_user = false,
            vlan_id = (select s.vlan_id from host_interface_address a join subnet s on s.id = a.subnet_id
                        where a.interface_id = i.id order by s.id limit 1)
      where id = $1
@@ -57,7 +57,7 @@ async def host_id(db: Db, system_id: str) -> int | None:
 async def interfaces(
     db: Db, *, host_id: int | None = None, interface_id: int | None = None
 ) -> tuple[HostInterface, ...]:
-    """By id, those that are missing too."""
+    """By id, with missing ones."""
     rows = await db.fetch(_INTERFACES, host_id, interface_id)
     links = await db.fetch(_LINKS, [row["id"] for row in rows])
     subnets = {subnet.id: subnet for subnet in await store.subnets(db, ids={link["subnet_id"] for link in links})}
@@ -68,10 +68,10 @@ async def interfaces(
         of_interface[link["interface_id"]].append(InterfaceLink(subnet=subnets[link["subnet_id"]], address=address))
     found = []
     for row in rows:
-        told = {name: value for name, value in row.items() if name != "vlan_id"}
-        told["tags"] = tuple(row["tags"])
+        fields = {name: value for name, value in row.items() if name != "vlan_id"}
+        fields["tags"] = tuple(row["tags"])
         vlan = vlans.get(row["vlan_id"]) if row["vlan_id"] else None
-        found.append(HostInterface(**told, vlan=vlan, links=tuple(of_interface[row["id"]])))
+        found.append(HostInterface(**fields, vlan=vlan, links=tuple(of_interface[row["id"]])))
     return tuple(found)
 
 
@@ -80,15 +80,15 @@ async def set_tags(db: Db, interface_id: int, tags: tuple[str, ...]) -> None:
 
 
 async def choose_vlan(db: Db, interface_id: int, vlan_id: int | None) -> None:
-    """A person's word, or with None its end."""
+    """Sets the VLAN that a user chose; None lets discovery decide again."""
     if vlan_id is None:
-        await db.execute(_UNCHOOSE_VLAN, interface_id)
+        await db.execute(_CLEAR_CHOSEN_VLAN, interface_id)
     else:
         await db.execute(_CHOOSE_VLAN, interface_id, vlan_id)
 
 
 async def used_addresses(db: Db, subnet_id: int) -> tuple[UsedAddress, ...]:
-    """By address; what several hosts have each call their own (a network of libvirt's, say) once for each."""
+    """By address. One that several hosts have (such as that of a libvirt network) is listed once for each."""
     rows = [*await db.fetch(_CLAIMED, subnet_id), *await db.fetch(_OF_HOSTS, subnet_id)]
     used = [UsedAddress(**{**row, "address": ip_address(row["address"])}) for row in rows]
     return tuple(sorted(used, key=lambda one: (int(one.address), one.host or "", one.machine or "")))

@@ -1,26 +1,26 @@
-"""Interfaces of hosts: read by everybody; admins say which VLAN one is on, and what tags it has."""
+"""Reads the interfaces of hosts, and sets their VLAN and tags."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.networks import interface_store
+from regiond.networks.base_service import MAX_NAME_LENGTH, BaseService, without_nul
 from regiond.networks.fabrics import chosen_vlan
 from regiond.networks.model import HostInterface
-from regiond.networks.room import LONGEST_NAME, Room, askable
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 
-class Interfaces(Room):
+class Interfaces(BaseService):
     async def interfaces(self, host_system_id: str) -> tuple[HostInterface, ...]:
-        """By id, those that are missing too. Raises NotFound for the host."""
+        """By id, with missing ones. Raises NotFound for the host."""
         async with self._database.connection() as db:
-            host_id = await interface_store.host_id(db, askable(host_system_id))
+            host_id = await interface_store.host_id(db, without_nul(host_system_id))
             if host_id is None:
                 raise NotFound(f"There is no VM host with system id {host_system_id!r}.")
             return await interface_store.interfaces(db, host_id=host_id)
@@ -28,7 +28,7 @@ class Interfaces(Room):
     async def update_interface(
         self, caller: Caller, interface_id: int, *, vlan: str | None = None, tags: tuple[str, ...] | None = None
     ) -> HostInterface:
-        """`vlan` is an id, which looks at the host keep from now on, or `""`: what they find. Raises NotFound."""
+        """`vlan` is an id, which discovery does not change any more, or `""`: discovery decides. Raises NotFound."""
         caller.require_admin()
         if tags is not None:
             tags = _checked(tags)
@@ -54,10 +54,14 @@ async def _find(db: Db, interface_id: int) -> HostInterface:
 
 
 def _checked(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once. Constraints could not ask for one with a comma, a semicolon or `&`."""
+    """Each tag once. Constraints cannot name a tag with a comma, a semicolon or `&`."""
     for tag in tags:
-        if not tag or len(tag) > LONGEST_NAME or not tag.isprintable() or set(tag) & set(",;& "):
+        if not tag or len(tag) > MAX_NAME_LENGTH or not tag.isprintable() or set(tag) & set(",;& "):
             raise InvalidRequest.of(
-                {"tags": [f"{tag!r} is no tag: 1 to {LONGEST_NAME} printable characters, no blank, ',', ';' or '&'."]}
+                {
+                    "tags": [
+                        f"{tag!r} is not a tag: 1 to {MAX_NAME_LENGTH} printable characters without blank , ; and &."
+                    ]
+                }
             )
     return tuple(dict.fromkeys(tags))

@@ -1,4 +1,4 @@
-"""Fabrics, VLANs, subnets, spaces and the interfaces of hosts, as people see them and what they may say of them."""
+"""Fabrics, VLANs, subnets, spaces, ranges, interfaces, and the changes a user may request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from attrs import frozen
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-NO_SPACE = "undefined"  # what clients call the space of what is in none
 DEFAULT_FABRIC_ID = 0
 
 
 @frozen(kw_only=True)
 class Vlan:
-    """`vid` is the tag of its frames, 0 for none. `dhcp`: some network of a host there hands out addresses."""
+    """`vid` is the tag of its frames, 0 for none. `dhcp`: a host's network on it runs a DHCP server."""
 
     id: int
     vid: int
@@ -66,7 +65,7 @@ class Space:
 
 @frozen(kw_only=True)
 class IpRange:
-    """Addresses that no machine is given. `learned`: it was seen at a host and follows what is seen there."""
+    """Addresses that no machine can claim. `discovered`: reported by hosts; discovery changes and removes it."""
 
     id: int
     subnet: Subnet
@@ -74,12 +73,12 @@ class IpRange:
     start_ip: Address
     end_ip: Address
     comment: str = ""
-    learned: bool = False
+    discovered: bool = False
 
 
 @frozen(kw_only=True)
 class InterfaceLink:
-    """That an interface of a host is in a subnet; `address` is the host's own there, if it has one."""
+    """An interface of a host is in a subnet; `address` is the host's own there, if it has one."""
 
     subnet: Subnet
     address: Address | None = None
@@ -87,7 +86,7 @@ class InterfaceLink:
 
 @frozen(kw_only=True)
 class HostInterface:
-    """`vlan_chosen`: a person said which VLAN it is on, so what is learned changes nothing of that."""
+    """`vlan_set_by_user`: a user set the VLAN, so discovery does not change it."""
 
     id: int
     host_id: int
@@ -105,14 +104,14 @@ class HostInterface:
     virtual_functions: int = 0
     tags: tuple[str, ...] = ()
     vlan: Vlan | None = None
-    vlan_chosen: bool = False
+    vlan_set_by_user: bool = False
     links: tuple[InterfaceLink, ...] = ()
     missing_since: datetime | None = None
 
 
 @frozen(kw_only=True)
 class VlanChange:
-    """None keeps what is there. `space` is an id or a name, `""` takes it out of its space; so is `fabric`."""
+    """None: unchanged. `space` and `fabric` are ids or names; a `space` of `""` removes the VLAN from its space."""
 
     name: str | None = None
     vid: int | None = None
@@ -124,7 +123,7 @@ class VlanChange:
 
 @frozen(kw_only=True)
 class SubnetChange:
-    """None keeps what is there; `gateway_ip` `""` means none. `vlan` is an id; `fabric` and `vid` say the same."""
+    """None: unchanged; a `gateway_ip` of `""` removes it. The VLAN is given by its id, or by `fabric` and `vid`."""
 
     name: str | None = None
     cidr: str | None = None
@@ -144,7 +143,7 @@ class SubnetChange:
 
 @frozen(kw_only=True)
 class RangeChange:
-    """None keeps what is there."""
+    """None: unchanged."""
 
     start_ip: str | None = None
     end_ip: str | None = None
@@ -153,7 +152,7 @@ class RangeChange:
 
 @frozen(kw_only=True)
 class UsedAddress:
-    """An address that somebody has: `machine` (system id) when it is claimed, `host` when it is a host's own."""
+    """An address in use by a machine, which claims it, or by a host. Both are system ids."""
 
     address: Address
     machine: str | None = None

@@ -1,17 +1,41 @@
-"""Networks: learned from hosts, then named, grouped and corrected by people."""
+"""Reads and changes networks, discovers them from hosts, and claims addresses for machines."""
 
 from __future__ import annotations
 
+from regiond.networks.discovery.service import discover_networks
 from regiond.networks.fabrics import Fabrics
+from regiond.networks.interface_availability import available_interfaces
 from regiond.networks.interfaces import Interfaces
-from regiond.networks.ranges import Ranges
+from regiond.networks.ipam.ranges import Ranges
+from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
+from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
+from regiond.networks.nic_binding import bind_nics
+from regiond.networks.reference_check import unknown_references
 from regiond.networks.spaces import Spaces
+from regiond.networks.store import subnets, vlans
 from regiond.networks.subnets import Subnets
+
+__all__ = [
+    "AddressSpan",
+    "Networks",
+    "available_interfaces",
+    "bind_nics",
+    "check_static_address",
+    "claim_static_address",
+    "discover_networks",
+    "free_addresses",
+    "guest_nic_address",
+    "subnets",
+    "taken_addresses",
+    "unknown_references",
+    "usable_addresses",
+    "vlans",
+]
 
 
 class Networks(Fabrics, Subnets, Spaces, Ranges, Interfaces):
-    """Fabrics, VLANs, subnets, spaces, address ranges and the interfaces of hosts, each by its part of the room.
+    """Fabrics, VLANs, subnets, spaces, IP ranges and interfaces, each from its own module.
 
-    Objects are asked for by id or name; unknown ones raise NotFound, bad fields InvalidRequest, callers who are no
-    administrators NotAllowed.
+    Objects are named by id or name. Unknown ones raise NotFound, bad fields InvalidRequest, and changes by a caller
+    that is not an administrator NotAllowed.
     """

@@ -1,16 +1,17 @@
-"""Spaces, which group VLANs that reach each other: read by everybody, changed by admins."""
+"""Reads and changes spaces, which group VLANs that can reach each other."""
 
 from __future__ import annotations
 
 from common.errors import InvalidRequest
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.networks import change_store, store
-from regiond.networks.model import NO_SPACE, Space
-from regiond.networks.room import Room, check_text, find_space, unique
+from regiond.networks.base_service import BaseService, check_text, find_space, unique
+from regiond.networks.model import Space
+from regiond.placement.model import NO_SPACE
 
 
-class Spaces(Room):
+class Spaces(BaseService):
     async def spaces(self) -> tuple[Space, ...]:
         """By id, with their VLANs and subnets."""
         async with self._database.connection() as db:
@@ -22,31 +23,31 @@ class Spaces(Room):
             return await find_space(db, id_or_name)
 
     async def create_space(self, caller: Caller, *, name: str | None = None, description: str = "") -> Space:
-        """Without a name it is called `space-` and its id."""
+        """The default name is `space-` with its id."""
         caller.require_admin()
         _check(name or None, description)
         async with self.changing(caller) as db:
-            with unique("name", f"There is a space {name!r} already."):
-                made = await change_store.insert_space(db, name or None, description)
-            space = (await store.spaces(db, [made]))[0]
+            with unique("name", f"A space {name!r} already exists."):
+                created = await change_store.insert_space(db, name or None, description)
+            space = (await store.spaces(db, [created]))[0]
             await Events.record(db, "space_created", f"The space {space.name!r} was created.", caller=caller)
             return space
 
     async def update_space(
         self, caller: Caller, id_or_name: str, *, name: str | None = None, description: str | None = None
     ) -> Space:
-        """None keeps what is there. Raises NotFound."""
+        """None leaves a field unchanged. Raises NotFound."""
         caller.require_admin()
         _check(name, description)
         async with self.changing(caller) as db:
             space = await find_space(db, id_or_name)
-            with unique("name", f"There is a space {name!r} already."):
+            with unique("name", f"A space {name!r} already exists."):
                 await change_store.update_space(db, space.id, name, description)
             await Events.record(db, "space_changed", f"The space {space.name!r} was changed.", caller=caller)
             return (await store.spaces(db, [space.id]))[0]
 
     async def delete_space(self, caller: Caller, id_or_name: str) -> None:
-        """Its VLANs are in no space from then on. Raises NotFound."""
+        """Deletes the space; its VLANs are in no space then. Raises NotFound."""
         caller.require_admin()
         async with self.changing(caller) as db:
             space = await find_space(db, id_or_name)
@@ -57,4 +58,4 @@ class Spaces(Room):
 def _check(name: str | None, description: str | None) -> None:
     check_text(name=name, description=description)
     if name == NO_SPACE:
-        raise InvalidRequest.of({"name": [f"{NO_SPACE!r} is what has no space."]})
+        raise InvalidRequest.of({"name": [f"{NO_SPACE!r} is reserved: it means no space."]})

@@ -1,4 +1,4 @@
-"""Rows of fabrics, VLANs, subnets and spaces. What a duplicate raises is asyncpg's UniqueViolationError."""
+"""Reads fabrics, VLANs, subnets and spaces."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _SPACES = "select id, name, description from space where $1::integer[] is null o
 _SPACE_ID = "select id from space where name = $1 or id::text = $1 order by id::text = $1 desc limit 1"
 _SUBNETS = """
     select id, cidr::text, name, vlan_id, host(gateway_ip) as gateway_ip,
-           array(select host(server) from unnest(dns_servers) with ordinality told (server, place) order by place)
+           array(select host(server) from unnest(dns_servers) with ordinality dns (server, rank) order by rank)
              as dns_servers,
            description, managed, allow_dns, allow_proxy, active_discovery, rdns_mode
       from subnet
      where ($1::integer[] is null or id = any($1)) and ($2::integer[] is null or vlan_id = any($2))
      order by id
 """
-# By id, or else by CIDR, or else by name; names of subnets need not be unique.
+# By id, else by CIDR, else by name, which several subnets may share.
 _SUBNET_IDS = """
     select id from (
-        select id, rank() over (order by id::text <> $1, cidr::text <> $1) as place
+        select id, rank() over (order by id::text <> $1, cidr::text <> $1) as rank
           from subnet where id::text = $1 or cidr::text = $1 or name = $1) found
-     where place = 1
+     where rank = 1
      order by id
 """
 
@@ -57,7 +57,7 @@ async def vlans(
     fabric_ids: Iterable[int] | None = None,
     space_ids: Iterable[int] | None = None,
 ) -> tuple[Vlan, ...]:
-    """Those that are among all that is given, by fabric and VID."""
+    """The VLANs that match everything given, by fabric and VID."""
     given = (None if one is None else list(one) for one in (ids, fabric_ids, space_ids))
     return tuple(Vlan(**row) for row in await db.fetch(_VLANS, *given))
 
@@ -100,12 +100,12 @@ async def subnets(
 
 
 def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:
-    told = {name: value for name, value in row.items() if name != "vlan_id"}
+    fields = {name: value for name, value in row.items() if name != "vlan_id"}
     gateway_ip: Address | None = None if row["gateway_ip"] is None else ip_address(row["gateway_ip"])
-    told["cidr"] = ip_network(row["cidr"])
-    told["gateway_ip"] = gateway_ip
-    told["dns_servers"] = tuple(ip_address(server) for server in row["dns_servers"])
-    return Subnet(**told, vlan=vlan)
+    fields["cidr"] = ip_network(row["cidr"])
+    fields["gateway_ip"] = gateway_ip
+    fields["dns_servers"] = tuple(ip_address(server) for server in row["dns_servers"])
+    return Subnet(**fields, vlan=vlan)
 
 
 async def fabric_id(db: Db, id_or_name: str) -> int | None:

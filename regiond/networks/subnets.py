@@ -1,4 +1,4 @@
-"""Subnets: read by everybody, changed by admins."""
+"""Reads and changes subnets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.events.service import Events
-from regiond.field_words import REQUIRED, no_choice
-from regiond.networks import address_store, change_store, interface_store, store
+from regiond.networks import change_store, interface_store, store
+from regiond.networks.base_service import BaseService, check_text, checked_address, find_fabric, find_subnet, unique
 from regiond.networks.fabrics import chosen_space_id, chosen_vlan
+from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import (
     DEFAULT_FABRIC_ID,
     Address,
@@ -20,7 +21,7 @@ from regiond.networks.model import (
     UsedAddress,
     Vlan,
 )
-from regiond.networks.room import Room, check_text, checked_address, find_fabric, find_subnet, unique
+from regiond.validation_messages import REQUIRED, no_choice
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _RDNS_MODES = (0, 1, 2)
 
 
-class Subnets(Room):
+class Subnets(BaseService):
     async def subnets(self) -> tuple[Subnet, ...]:
         """By id."""
         async with self._database.connection() as db:
@@ -40,20 +41,20 @@ class Subnets(Room):
             return await find_subnet(db, id_or_name)
 
     async def create_subnet(self, caller: Caller, change: SubnetChange) -> Subnet:
-        """`cidr` is required. Without VLAN and fabric it is on the untagged VLAN of the default fabric."""
+        """`cidr` is required. The default VLAN is the untagged one of the default fabric."""
         caller.require_admin()
         _check(change)
         cidr = _cidr(change.cidr)
         async with self.changing(caller) as db:
             vlan = await _chosen_vlan(db, change, DEFAULT_FABRIC_ID)
-            with unique("cidr", f"There is a subnet {cidr} already."):
-                made = await change_store.insert_subnet(db, cidr, change.name or str(cidr), vlan.id)
-            subnet = await _write(db, (await store.subnets(db, ids=[made]))[0], change)
+            with unique("cidr", f"A subnet {cidr} already exists."):
+                created = await change_store.insert_subnet(db, cidr, change.name or str(cidr), vlan.id)
+            subnet = await _write(db, (await store.subnets(db, ids=[created]))[0], change)
             await Events.record(db, "subnet_created", f"The subnet {_described(subnet)} was created.", caller=caller)
             return subnet
 
     async def update_subnet(self, caller: Caller, id_or_name: str, change: SubnetChange) -> Subnet:
-        """`space` is put on the VLAN. Raises NotFound; InvalidRequest when claimed addresses would fall out."""
+        """`space` is set on the VLAN. Raises NotFound, and InvalidRequest if `cidr` excludes claimed addresses."""
         caller.require_admin()
         _check(change)
         async with self.changing(caller) as db:
@@ -62,23 +63,23 @@ class Subnets(Room):
             return subnet
 
     async def delete_subnet(self, caller: Caller, id_or_name: str) -> None:
-        """Not one of which machines have addresses: InvalidRequest. A look at a host that is in it makes it anew."""
+        """Raises InvalidRequest if machines claim its addresses. Discovery creates the subnet again if it finds it."""
         caller.require_admin()
         async with self.changing(caller) as db:
             subnet = await find_subnet(db, id_or_name)
-            await address_store.lock_subnet(db, subnet.id)
-            claims = await address_store.claims(db, subnet.id)
+            await ipam_store.lock_subnet(db, subnet.id)
+            claims = await ipam_store.claims(db, subnet.id)
             if claims:
                 raise InvalidRequest(
-                    f"The subnet {_described(subnet)} has {len(claims)} claimed addresses ({_named(claims)}), it "
-                    "cannot be deleted.",
+                    f"The subnet {_described(subnet)} cannot be deleted: machines claim {len(claims)} addresses "
+                    f"({_named(claims)}).",
                     addresses=len(claims),
                 )
             await change_store.delete_subnet(db, subnet.id)
             await Events.record(db, "subnet_deleted", f"The subnet {_described(subnet)} was deleted.", caller=caller)
 
     async def used_addresses(self, id_or_name: str) -> tuple[UsedAddress, ...]:
-        """By address: claimed by machines, or a host's own. Raises NotFound."""
+        """The addresses that machines claim or hosts have, by address. Raises NotFound."""
         async with self._database.connection() as db:
             return await interface_store.used_addresses(db, (await find_subnet(db, id_or_name)).id)
 
@@ -89,11 +90,11 @@ async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:
         vlan = await _chosen_vlan(db, change, vlan.fabric_id)
     cidr = subnet.cidr if change.cidr is None else _cidr(change.cidr)
     if cidr != subnet.cidr:
-        await _check_room(db, subnet, cidr)
+        await _check_claims_fit(db, subnet, cidr)
     gateway_ip = _gateway(subnet, change, cidr)
     given = change.dns_servers
     dns_servers = subnet.dns_servers if given is None else tuple(checked_address("dns_servers", one) for one in given)
-    with unique("cidr", f"There is a subnet {cidr} already."):
+    with unique("cidr", f"A subnet {cidr} already exists."):
         await change_store.update_subnet(
             db,
             subnet.id,
@@ -117,7 +118,7 @@ async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:
 
 
 async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
-    """The VLAN with id `vlan`, or else VLAN `vid` (untagged, if not given) of `fabric`, or else of `fabric_id`."""
+    """The VLAN with id `vlan`, else VLAN `vid` (default: untagged) of `fabric` (default: `fabric_id`)."""
     if change.vlan is not None:
         return await chosen_vlan(db, change.vlan)
     if change.fabric is not None:
@@ -130,25 +131,25 @@ async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
     for vlan in vlans:
         if vlan.vid == vid:
             return vlan
-    raise InvalidRequest.of({"vid": [f"There is no VLAN {vid} in that fabric, which has {len(vlans)} VLANs."]})
+    raise InvalidRequest.of({"vid": [f"That fabric has {len(vlans)} VLANs, but no VLAN {vid}."]})
 
 
-async def _check_room(db: Db, subnet: Subnet, cidr: Network) -> None:
-    """What people or machines have in the subnet has to be in `cidr` as well."""
-    await address_store.lock_subnet(db, subnet.id)
-    claims = await address_store.claims(db, subnet.id)
-    lost = address_store.outside(claims, cidr)
+async def _check_claims_fit(db: Db, subnet: Subnet, cidr: Network) -> None:
+    """Raises InvalidRequest if a claimed address or a user's range is not in `cidr`."""
+    await ipam_store.lock_subnet(db, subnet.id)
+    claims = await ipam_store.claims(db, subnet.id)
+    lost = ipam_store.outside(claims, cidr)
     if lost:
         raise InvalidRequest.of(
             {"cidr": [f"{len(lost)} of {len(claims)} claimed addresses are not in {cidr}: {_named(lost)}."]}
         )
-    for one in await address_store.ranges(db, subnet_id=subnet.id):
-        if not one.learned and (one.start_ip not in cidr or one.end_ip not in cidr):
+    for one in await ipam_store.ranges(db, subnet_id=subnet.id):
+        if not one.discovered and (one.start_ip not in cidr or one.end_ip not in cidr):
             raise InvalidRequest.of({"cidr": [f"The {one.type} range {one.start_ip}-{one.end_ip} is not in {cidr}."]})
 
 
 def _new_name(subnet: Subnet, change: SubnetChange, cidr: Network) -> str:
-    """A subnet that nobody named is called as its CIDR."""
+    """The default name is the CIDR, and changes with it."""
     if change.name is not None:
         return change.name or str(cidr)
     return str(cidr) if subnet.name == str(subnet.cidr) else subnet.name
@@ -175,11 +176,11 @@ def _cidr(text: str | None) -> Network:
     try:
         return ip_network(text.strip())
     except ValueError as error:
-        raise InvalidRequest.of({"cidr": [f"{text!r} is no network such as 10.1.0.0/24: {error}."]}) from error
+        raise InvalidRequest.of({"cidr": [f"{text!r} is not a network such as 10.1.0.0/24: {error}."]}) from error
 
 
-def _named(claims: tuple[address_store.Claim, ...]) -> str:
-    named = ", ".join(f"{claim.address} is machine {claim.hostname}'s" for claim in claims[:5])
+def _named(claims: tuple[ipam_store.Claim, ...]) -> str:
+    named = ", ".join(f"{claim.address} by {claim.hostname}" for claim in claims[:5])
     return named + (", …" if len(claims) > 5 else "")
 
 

@@ -1,4 +1,4 @@
-"""One attempt at one operation, from the lease to what is written at its end."""
+"""Runs or undoes one leased operation and writes the result."""
 
 from __future__ import annotations
 
@@ -13,171 +13,194 @@ from attrs import evolve
 from common.errors import Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database
 from regiond.operations import lease_store
-from regiond.operations.model import Operation, OperationState, Turn, advance, retry_delay_s
-from regiond.operations.work import LeaseLost, Outcome, Work
+from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
+from regiond.operations.model import ErrorRecord, Operation, OperationEvent, OperationState, advance, retry_delay_s
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-Told = tuple[str, str, Mapping[str, Any]]
-_CANCELLED: Told = ("cancelled", "The operation was cancelled.", {})
+_CANCELLED = ErrorRecord(code="cancelled", message="The operation was cancelled.")
 
 
 class Attempt:
-    """Runs or undoes one operation that this process holds, and is its Journal."""
+    """One attempt at an operation whose lease this process holds; also the handler's Journal."""
 
-    def __init__(self, database: Database, owner: UUID, work: Work, operation: Operation) -> None:
+    def __init__(self, database: Database, owner: UUID, handler: OperationHandler, operation: Operation) -> None:
         self._database = database
         self._owner = owner
-        self._work = work
-        self._held = operation
+        self._handler = handler
+        self._operation = operation
         self._step: str | None = operation.step
 
-    async def go(self) -> None:
-        """To the end of this attempt: ended, waiting, or LeaseLost. Database failures leave it to the lease."""
-        if self._held.cancel_requested and self._held.state is not OperationState.UNDOING:
-            await self._turn(Turn.CANCEL_ASKED, _CANCELLED)
-        if self._held.state is OperationState.UNDOING:
+    async def run(self) -> None:
+        """Returns when the operation has ended or waits for a retry.
+
+        Raises LeaseLost, or DatabaseUnavailable: then the lease lapses and any process continues.
+        """
+        if self._operation.cancel_requested and self._operation.state is not OperationState.UNDOING:
+            await self._begin_undo(OperationEvent.CANCEL_REQUESTED, _CANCELLED)
+        if self._operation.state is OperationState.UNDOING:
             await self._undo()
         else:
-            await self._run()
+            await self._run_handler()
 
-    async def _run(self) -> None:
+    async def _run_handler(self) -> None:
         try:
-            outcome = await self._work.run(self._held, self)
-            if outcome.refused is None:
-                await self._end(Turn.FINISHED, outcome)
+            outcome = await self._handler.run(self._operation, self)
+            if outcome.rejection is None:
+                await self._end(OperationEvent.FINISHED, outcome)
                 return
-            told = _told(outcome.refused, self._held)
+            error = _error_record(outcome.rejection, self._operation)
         except (DatabaseUnavailable, LeaseLost):
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, the operation ends with a reason
-            told = _told(error, self._held)
-            if _passes(error) and self._held.failures + 1 < self._held.max_failures:
-                await self._wait(told)
+        except Exception as raised:  # noqa: BLE001  # whatever it is, the operation ends with a reason
+            error = _error_record(raised, self._operation)
+            if _is_retryable(raised) and self._operation.failures + 1 < self._operation.max_failures:
+                await self._wait(error)
                 return
-        await self._turn(Turn.REFUSED, told)
+        await self._begin_undo(OperationEvent.REJECTED, error)
         await self._undo()
 
     async def _undo(self) -> None:
         try:
-            outcome = await self._work.undo(self._held, self)
-            if outcome.sent_on:
-                await self._send_on(outcome)
+            outcome = await self._handler.undo(self._operation, self)
+            if outcome.rescheduled:
+                await self._reschedule(outcome)
                 return
-            cancelled = self._held.cancel_requested and self._held.error_code == _CANCELLED[0]
-            await self._end(Turn.UNDONE_AFTER_CANCEL if cancelled else Turn.UNDONE, outcome)
+            cancelled = self._operation.cancel_requested and self._operation.error_code == _CANCELLED.code
+            await self._end(OperationEvent.UNDONE_AFTER_CANCEL if cancelled else OperationEvent.UNDONE, outcome)
         except (DatabaseUnavailable, LeaseLost):
             raise
-        except Exception as error:  # noqa: BLE001  # undoing goes on until it has succeeded
-            await self.note("undoing did not succeed yet", error=_told(error, self._held)[1])
-            kept = (self._held.error_code or "", self._held.error_message or "", self._held.error_details or {})
-            await self._wait(kept)
+        except Exception as raised:  # noqa: BLE001  # undoing is retried until it succeeds
+            await self.note("undoing failed, will retry", error=_error_record(raised, self._operation).message)
+            first = self._operation
+            await self._wait(
+                ErrorRecord(
+                    code=first.error_code or "", message=first.error_message or "", details=first.error_details or {}
+                )
+            )
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
         async with self._database.transaction() as db:
-            if not await lease_store.step(db, self._held, self._owner, name, reaches_host=reaches_host):
+            if not await lease_store.record_step(db, self._operation, self._owner, name, reaches_host=reaches_host):
                 raise LeaseLost
-            await lease_store.log(db, self._held.id, self._held.attempt, name, "started", facts)
+            await self._log(db, name, "started", facts)
         self._step = name
         if reaches_host:
-            self._held = evolve(self._held, reached_host=True)
+            self._operation = evolve(self._operation, reached_host=True)
+
+    async def host_not_reached(self) -> None:
+        async with self._database.transaction() as db:
+            reached_host = await lease_store.record_host_not_reached(db, self._operation, self._owner)
+        if reached_host is None:
+            raise LeaseLost
+        self._operation = evolve(self._operation, reached_host=reached_host)
 
     async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
         async def write(db: Db) -> None:
-            if not await lease_store.step(db, self._held, self._owner, name, reaches_host=False):
+            if not await lease_store.record_step(db, self._operation, self._owner, name, reaches_host=False):
                 raise LeaseLost
             await record(db)
-            await lease_store.log(db, self._held.id, self._held.attempt, name, "done", {})
+            await self._log(db, name, "done", {})
 
         await self._database.in_transaction(write)
         self._step = name
 
     async def note(self, message: str, **facts: Any) -> None:
         async with self._database.transaction() as db:
-            await lease_store.log(db, self._held.id, self._held.attempt, self._step, message, facts)
+            await self._log(db, self._step, message, facts)
 
-    async def _turn(self, turn: Turn, told: Told) -> None:
-        state = advance(self._held.state, turn)
+    async def _log(self, db: Db, step: str | None, message: str, facts: Mapping[str, Any]) -> None:
+        await lease_store.append_log(db, self._operation.id, self._operation.attempt, step, message, facts)
+
+    async def _begin_undo(self, event: OperationEvent, error: ErrorRecord) -> None:
+        state = advance(self._operation.state, event)
         async with self._database.transaction() as db:
-            if not await lease_store.turn(db, self._held, self._owner, state, told):
+            if not await lease_store.set_state(db, self._operation, self._owner, state, error):
                 raise LeaseLost
-            await lease_store.log(db, self._held.id, self._held.attempt, self._step, told[1], {"code": told[0]})
-        self._held = evolve(self._held, state=state, error_code=told[0], error_message=told[1], error_details=told[2])
+            await self._log(db, self._step, error.message, {"code": error.code})
+        self._operation = evolve(
+            self._operation,
+            state=state,
+            error_code=error.code,
+            error_message=error.message,
+            error_details=error.details,
+        )
 
-    async def _wait(self, told: Told) -> None:
-        state = advance(self._held.state, Turn.UNREACHABLE)
-        delay_s = retry_delay_s(self._held.failures, random.random())  # noqa: S311  # spreads retries, no secret
+    async def _wait(self, error: ErrorRecord) -> None:
+        operation = self._operation
+        state = advance(operation.state, OperationEvent.UNREACHABLE)
+        delay_s = retry_delay_s(operation.failures, random.random())  # noqa: S311  # spreads retries, no secret
+        facts = {"code": error.code, "retry_in_s": round(delay_s, 1)}
         async with self._database.transaction() as db:
-            if not await lease_store.wait(db, self._held, self._owner, state, delay_s, told):
+            if not await lease_store.wait(db, operation, self._owner, state, delay_s, error):
                 raise LeaseLost
-            facts = {"code": told[0], "again_in_s": round(delay_s, 1)}
-            await lease_store.log(db, self._held.id, self._held.attempt, self._step, told[1], facts)
-        log.info("operation_waits", operation=self._held.id, kind=self._held.kind.value, **facts)
+            await self._log(db, self._step, error.message, facts)
+        log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
-    async def _send_on(self, outcome: Outcome) -> None:
-        """In one transaction: from then on it is an operation that nobody has begun yet, and nothing is left of it."""
-        state = advance(self._held.state, Turn.SENT_ON)
+    async def _reschedule(self, outcome: Outcome) -> None:
+        """Queues the operation again, as if it had never started, in one transaction with `outcome.record`."""
+        operation = self._operation
+        state = advance(operation.state, OperationEvent.RESCHEDULED)
 
         async def write(db: Db) -> None:
-            if not await lease_store.queue_again(db, self._held, self._owner, state):
+            if not await lease_store.requeue(db, operation, self._owner, state):
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
-            facts = {"because": self._held.error_message, "undone": list(outcome.undone)}
-            await lease_store.log(db, self._held.id, self._held.attempt, None, "goes on elsewhere", facts)
+            facts = {"reason": operation.error_message, "undone": list(outcome.undone)}
+            await self._log(db, None, "rescheduled", facts)
 
         await self._database.in_transaction(write)
-        log.info("operation_sent_on", operation=self._held.id, kind=self._held.kind.value, code=self._held.error_code)
+        log.info("operation_rescheduled", operation=operation.id, kind=operation.kind.value, code=operation.error_code)
 
-    async def _end(self, turn: Turn, outcome: Outcome) -> None:
-        state = advance(self._held.state, turn)
+    async def _end(self, event: OperationEvent, outcome: Outcome) -> None:
+        operation = self._operation
+        state = advance(operation.state, event)
 
         async def write(db: Db) -> None:
-            told = None if outcome.error is None else _told(outcome.error, self._held)
-            ended = await lease_store.end(
-                db, self._held, self._owner, state, result=outcome.result, undone=outcome.undone, error=told
+            error = None if outcome.error is None else _error_record(outcome.error, operation)
+            ended = await lease_store.finish(
+                db, operation, self._owner, state, result=outcome.result, undone=outcome.undone, error=error
             )
             if not ended:
                 raise LeaseLost
             if outcome.record is not None:
                 await outcome.record(db)
-            await lease_store.log(
-                db, self._held.id, self._held.attempt, None, state.value, {"undone": list(outcome.undone)}
-            )
+            await self._log(db, None, state.value, {"undone": list(outcome.undone)})
 
-        await self._database.in_transaction(write)  # a host that is removed meets all operations that end on it
+        await self._database.in_transaction(write)  # removing a host can deadlock with operations that end on it
         log.info(
             "operation_ended",
-            operation=self._held.id,
-            kind=self._held.kind.value,
+            operation=operation.id,
+            kind=operation.kind.value,
             state=state.value,
-            code=self._held.error_code if state is not OperationState.SUCCEEDED else None,
-            attempt=self._held.attempt,
+            code=operation.error_code if state is not OperationState.SUCCEEDED else None,
+            attempt=operation.attempt,
         )
 
 
-def _passes(error: Exception) -> bool:
-    """Whether a later try may go well. A call that the other end cancelled (a rack that stops) was not refused."""
+def _is_retryable(error: Exception) -> bool:
+    """A cancelled call counts: the peer stopped (a rack that shuts down), it did not reject the call."""
     return isinstance(error, InnkeeperError) and (error.retryable or isinstance(error, Cancelled))
 
 
-def _told(error: Exception, held: Operation) -> Told:
-    """The error as it is stored and shown. A bug of ours is logged whole and told by its reference."""
+def _error_record(error: Exception, operation: Operation) -> ErrorRecord:
+    """A bug is logged with its traceback; users see only a reference to the log."""
     if isinstance(error, InnkeeperError):
-        return error.code, _storable(error.message), _storable(error.details)
+        return ErrorRecord(code=error.code, message=_storable(error.message), details=_storable(error.details))
     reference = uuid4().hex[:12]
-    log.exception("operation_hit_a_bug", operation=held.id, kind=held.kind.value, reference=reference)
-    told = InternalError(
-        f"Something went wrong inside Innkeeper; the region's log has it under {reference}.", reference=reference
+    log.exception("operation_failed", operation=operation.id, kind=operation.kind.value, reference=reference)
+    internal = InternalError(
+        f"Internal error. The region's log has the details under the reference {reference}.", reference=reference
     )
-    return told.code, told.message, told.details
+    return ErrorRecord(code=internal.code, message=internal.message, details=internal.details)
 
 
 def _storable(value: Any) -> Any:
-    """`value` without what no text of the database can hold: hypervisors quote whatever bytes they met."""
+    """Removes what PostgreSQL cannot store: hypervisors quote arbitrary bytes, NUL and lone surrogates included."""
     if isinstance(value, str):
         return value.replace("\0", "").encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):

@@ -1,4 +1,7 @@
-"""What the engine writes of the operations that it holds. Leases use the database's clock."""
+"""SQL of leased operations: acquire, renew, record progress, end.
+
+Leases use the clock of the database.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from regiond.operations import store
-from regiond.operations.model import Operation, OperationState
+from regiond.operations.model import ErrorRecord, Operation, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -16,13 +19,13 @@ LEASE_S = 15.0
 
 _LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
 
-# Takes what is due and not held by a living lease. A host gets a few at a time, so that a hung one cannot
-# fill every place of this process. What another living process has a rack for, and this one has not, is left to it.
-_TAKE = """
+# Due operations without a valid lease. At most 4 per host at a time, so that a host that hangs cannot occupy the whole
+# process. If only another live region has a rack that reaches the host, the operation is left to that region.
+_ACQUIRE = """
     with ranked as (
-        select id, row_number() over (partition by host_id order by not_before, id) as turn
+        select id, row_number() over (partition by host_id order by not_before, id) as rank
           from operation
-         where state in ('queued', 'running', 'waiting', 'undoing') and not_before <= now()
+         where is_open and not_before <= now()
            and (lease_until is null or lease_until < now())
            and not (coalesce(host_id, 0) = any($4::integer[]))
            and (exists (select from rack_link l
@@ -35,7 +38,7 @@ _TAKE = """
                                 where l.region_id <> $1 and x.reaches is distinct from false))
     ), due as (
         select o.id from operation o join ranked r on r.id = o.id
-         where r.turn <= 4 and o.state in ('queued', 'running', 'waiting', 'undoing') and o.not_before <= now()
+         where r.rank <= 4 and o.is_open and o.not_before <= now()
            and (o.lease_until is null or o.lease_until < now())
          order by o.not_before, o.id
          limit $2
@@ -52,10 +55,11 @@ _TAKE = """
 _NEXT_DUE = """
     select extract(epoch from min(greatest(not_before, coalesce(lease_until, not_before))) - now())::float8
       from operation
-     where state in ('queued', 'running', 'waiting', 'undoing')
+     where is_open
 """
 
-# In the order of ids, as whoever else waits for several. None is passed over: it would seem lost.
+# Locks in id order, like every statement that locks several operations. No `skip locked`: a skipped row would count as
+# a lost lease.
 _RENEW = """
     with held as (
         select id from operation
@@ -68,21 +72,27 @@ _RENEW = """
     returning o.id
 """
 
-# One that somebody has locked is left to the next time, or to its lease: waiting for several could end in a deadlock.
-_HAND_BACK = """
+# Skips locked rows, since waiting for several could deadlock. The next call releases them, or their lease lapses.
+_RELEASE = """
     update operation set lease_owner = null, lease_until = null
      where id in (select id from operation
                    where lease_owner = $1 and not (id = any($2::bigint[]))
-                     and state in ('queued', 'running', 'waiting', 'undoing')
+                     and is_open
                      for update skip locked)
 """
 
-_STEP = """
+_RECORD_STEP = """
     update operation set step = $4, reached_host = reached_host or $5
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-_TURN = """
+_RECORD_HOST_NOT_REACHED = """
+    update operation set reached_host = cancel_requested and reached_host
+     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+    returning reached_host
+"""
+
+_SET_STATE = """
     update operation
        set state = $4, error_code = $5, error_message = $6, error_details = $7
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
@@ -95,7 +105,7 @@ _WAIT = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-_END = """
+_FINISH = """
     update operation
        set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
            error_code = case when $4 = 'succeeded' then null else coalesce($7, error_code) end,
@@ -104,8 +114,8 @@ _END = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-# As if it were new, but for its attempts, which go on counting: they are what orders all that ever acted for it.
-_QUEUE_AGAIN = """
+# Resets everything but the attempt number, which orders all attempts as a fencing token.
+_REQUEUE = """
     update operation
        set state = $4, step = null, reached_host = false, failures = 0, not_before = now(), lease_owner = null,
            lease_until = null, error_code = null, error_message = null, error_details = null
@@ -113,78 +123,85 @@ _QUEUE_AGAIN = """
 """
 
 
-async def log(
+async def append_log(
     db: Db, operation_id: int, attempt: int, step: str | None, message: str, details: Mapping[str, Any]
 ) -> None:
     await db.execute(_LOG, operation_id, attempt, step, message, dict(details))
 
 
-async def take(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> list[Operation]:
-    """Up to `limit` due operations, now held by `owner` for LEASE_S under a new attempt number."""
-    ids = [row["id"] for row in await db.fetch(_TAKE, owner, limit, LEASE_S, list(full_hosts))]
+async def acquire(db: Db, owner: UUID, *, limit: int, full_hosts: Iterable[int]) -> list[Operation]:
+    """Returns up to `limit` due operations, leased to `owner` for LEASE_S seconds, each with a new attempt number.
+
+    Omits operations on `full_hosts` (host ids).
+    """
+    ids = [row["id"] for row in await db.fetch(_ACQUIRE, owner, limit, LEASE_S, list(full_hosts))]
     return await store.read_each(db, ids) if ids else []
 
 
 async def next_due_s(db: Db) -> float | None:
-    """Seconds until something may be taken; None when nothing is open."""
+    """Returns the seconds until an operation can be acquired; negative if one is due, None if none is open."""
     due: float | None = await db.fetchval(_NEXT_DUE)
     return due
 
 
 async def renew(db: Db, owner: UUID, operation_ids: Iterable[int]) -> set[int]:
-    """Those of `operation_ids` that `owner` still holds, held for another LEASE_S."""
+    """Renews the leases for LEASE_S seconds. Returns the ids that `owner` still holds."""
     return {row["id"] for row in await db.fetch(_RENEW, owner, LEASE_S, list(operation_ids))}
 
 
-async def hand_back(db: Db, owner: UUID, *, but: Iterable[int] = ()) -> None:
-    await db.execute(_HAND_BACK, owner, list(but))
+async def release_leases(db: Db, owner: UUID, *, except_ids: Iterable[int] = ()) -> None:
+    """Releases the leases of `owner`, so that any process can continue the operations at once. Idempotent."""
+    await db.execute(_RELEASE, owner, list(except_ids))
 
 
-async def step(db: Db, held: Operation, owner: UUID, name: str, *, reaches_host: bool) -> bool:
-    """False when the lease was lost: whoever holds it now goes on."""
-    return bool(await db.execute(_STEP, held.id, held.attempt, owner, name, reaches_host) == "UPDATE 1")
+# The following functions return False and change nothing if `owner` no longer holds the lease of this attempt.
 
 
-async def turn(
-    db: Db, held: Operation, owner: UUID, state: OperationState, error: tuple[str, str, Mapping[str, Any]]
-) -> bool:
-    code, message, details = error
-    done = await db.execute(_TURN, held.id, held.attempt, owner, state.value, code, message, dict(details))
-    return bool(done == "UPDATE 1")
+async def record_step(db: Db, operation: Operation, owner: UUID, name: str, *, reaches_host: bool) -> bool:
+    return _updated(await db.execute(_RECORD_STEP, operation.id, operation.attempt, owner, name, reaches_host))
+
+
+async def record_host_not_reached(db: Db, operation: Operation, owner: UUID) -> bool | None:
+    """Returns whether undoing must still check the host, as a repair that cancels may require; None without lease."""
+    reached_host: bool | None = await db.fetchval(_RECORD_HOST_NOT_REACHED, operation.id, operation.attempt, owner)
+    return reached_host
+
+
+async def set_state(db: Db, operation: Operation, owner: UUID, state: OperationState, error: ErrorRecord) -> bool:
+    lease = (operation.id, operation.attempt, owner)
+    return _updated(await db.execute(_SET_STATE, *lease, state.value, error.code, error.message, dict(error.details)))
 
 
 async def wait(
-    db: Db,
-    held: Operation,
-    owner: UUID,
-    state: OperationState,
-    delay_s: float,
-    error: tuple[str, str, Mapping[str, Any]],
+    db: Db, operation: Operation, owner: UUID, state: OperationState, delay_s: float, error: ErrorRecord
 ) -> bool:
-    code, message, details = error
-    done = await db.execute(_WAIT, held.id, held.attempt, owner, state.value, delay_s, code, message, dict(details))
-    return bool(done == "UPDATE 1")
+    """Releases the lease; the next attempt starts after `delay_s`."""
+    lease = (operation.id, operation.attempt, owner)
+    return _updated(
+        await db.execute(_WAIT, *lease, state.value, delay_s, error.code, error.message, dict(error.details))
+    )
 
 
-async def end(
+async def finish(
     db: Db,
-    held: Operation,
+    operation: Operation,
     owner: UUID,
     state: OperationState,
     *,
     result: Mapping[str, Any],
     undone: Iterable[str],
-    error: tuple[str, str, Mapping[str, Any]] | None = None,
+    error: ErrorRecord | None = None,
 ) -> bool:
-    """`error` takes the place of the one that it has."""
-    code, message, details = error or (None, None, None)
-    done = await db.execute(
-        _END, held.id, held.attempt, owner, state.value, dict(result), list(undone), code, message,
-        None if details is None else dict(details),
-    )  # fmt: skip
-    return bool(done == "UPDATE 1")
+    """Ends the operation. `error` replaces the error that is stored."""
+    lease = (operation.id, operation.attempt, owner)
+    code, message, details = (error.code, error.message, dict(error.details)) if error else (None, None, None)
+    return _updated(await db.execute(_FINISH, *lease, state.value, dict(result), list(undone), code, message, details))
 
 
-async def queue_again(db: Db, held: Operation, owner: UUID, state: OperationState) -> bool:
-    """False when the lease was lost, or somebody asked to cancel it."""
-    return bool(await db.execute(_QUEUE_AGAIN, held.id, held.attempt, owner, state.value) == "UPDATE 1")
+async def requeue(db: Db, operation: Operation, owner: UUID, state: OperationState) -> bool:
+    """Also returns False if cancellation has been requested."""
+    return _updated(await db.execute(_REQUEUE, operation.id, operation.attempt, owner, state.value))
+
+
+def _updated(status: str) -> bool:
+    return status == "UPDATE 1"

@@ -1,7 +1,9 @@
-"""What an operation is, and the one table of its moves."""
+"""Operations: kinds, states, the transition table and retry delays."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -15,15 +17,15 @@ from common.errors import WrongState
 class OperationKind(StrEnum):
     COMPOSE = "compose"
     POWER = "power"
-    DELETE = "delete"  # of a machine: its guest is decomposed, then the row goes
-    ALLOCATE = "allocate"  # of a ready machine: done in the moment it is opened, kept to be told
-    RELEASE = "release"  # of a machine that stays: it is switched off, then it is nobody's
+    DELETE = "delete"  # removes a machine's guest, then the machine
+    ALLOCATE = "allocate"  # of a ready machine: succeeds in the transaction that opens it
+    RELEASE = "release"  # powers a machine off, then clears its owner
     REFRESH = "refresh"
     REMOVE_HOST = "remove_host"
-    ROTATE = "rotate_credentials"  # of an LXD server: a new key pair in place of the old one
-    ADOPT = "adopt"  # a foreign guest becomes a machine: it is marked, and nothing else of it changes
-    FORGET = "forget"  # the inverse: the mark goes, then the machine's row; the guest stays as it is
-    CLEAN_UP = "clean_up"  # of a guest whose machine was given up
+    ROTATE = "rotate_credentials"  # replaces the key pair of an LXD server
+    ADOPT = "adopt"  # adds the ownership marker to a foreign guest and creates its machine
+    FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
+    CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
 
 
 class OperationState(StrEnum):
@@ -37,57 +39,69 @@ class OperationState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        return self in (OperationState.SUCCEEDED, OperationState.FAILED, OperationState.CANCELLED)
+        return self not in OPEN_STATES
 
 
-class Turn(StrEnum):
-    """What happens to an operation."""
+# The column operation.is_open is the same set in SQL.
+OPEN_STATES = (OperationState.QUEUED, OperationState.RUNNING, OperationState.WAITING, OperationState.UNDOING)
+
+
+class OperationEvent(StrEnum):
+    """What changes the state of an operation."""
 
     STARTED = "started"
-    UNREACHABLE = "unreachable"
+    UNREACHABLE = "unreachable"  # a retryable failure
     FINISHED = "finished"
-    REFUSED = "refused"
-    CANCEL_ASKED = "cancel_asked"
+    REJECTED = "rejected"
+    CANCEL_REQUESTED = "cancel_requested"
     UNDONE = "undone"
     UNDONE_AFTER_CANCEL = "undone_after_cancel"
-    SENT_ON = "sent_on"  # undone here, and begun anew on another host
+    RESCHEDULED = "rescheduled"  # undone here, queued again for another host
 
 
-_S, _T = OperationState, Turn
-NEXT: Mapping[tuple[OperationState, Turn], OperationState] = {
-    (_S.QUEUED, _T.STARTED): _S.RUNNING,
-    (_S.QUEUED, _T.CANCEL_ASKED): _S.UNDOING,
-    (_S.RUNNING, _T.STARTED): _S.RUNNING,  # taken over: the lease of whoever ran it has lapsed
-    (_S.RUNNING, _T.UNREACHABLE): _S.WAITING,
-    (_S.RUNNING, _T.FINISHED): _S.SUCCEEDED,
-    (_S.RUNNING, _T.REFUSED): _S.UNDOING,
-    (_S.RUNNING, _T.CANCEL_ASKED): _S.UNDOING,
-    (_S.WAITING, _T.STARTED): _S.RUNNING,
-    (_S.WAITING, _T.CANCEL_ASKED): _S.UNDOING,
-    (_S.UNDOING, _T.STARTED): _S.UNDOING,
-    (_S.UNDOING, _T.UNREACHABLE): _S.UNDOING,
-    (_S.UNDOING, _T.UNDONE): _S.FAILED,
-    (_S.UNDOING, _T.UNDONE_AFTER_CANCEL): _S.CANCELLED,
-    (_S.UNDOING, _T.SENT_ON): _S.QUEUED,
+_S, _E = OperationState, OperationEvent
+NEXT: Mapping[tuple[OperationState, OperationEvent], OperationState] = {
+    (_S.QUEUED, _E.STARTED): _S.RUNNING,
+    (_S.QUEUED, _E.CANCEL_REQUESTED): _S.UNDOING,
+    (_S.RUNNING, _E.STARTED): _S.RUNNING,  # taken over after the lease of the previous owner lapsed
+    (_S.RUNNING, _E.UNREACHABLE): _S.WAITING,
+    (_S.RUNNING, _E.FINISHED): _S.SUCCEEDED,
+    (_S.RUNNING, _E.REJECTED): _S.UNDOING,
+    (_S.RUNNING, _E.CANCEL_REQUESTED): _S.UNDOING,
+    (_S.WAITING, _E.STARTED): _S.RUNNING,
+    (_S.WAITING, _E.CANCEL_REQUESTED): _S.UNDOING,
+    (_S.UNDOING, _E.STARTED): _S.UNDOING,
+    (_S.UNDOING, _E.UNREACHABLE): _S.UNDOING,
+    (_S.UNDOING, _E.UNDONE): _S.FAILED,
+    (_S.UNDOING, _E.UNDONE_AFTER_CANCEL): _S.CANCELLED,
+    (_S.UNDOING, _E.RESCHEDULED): _S.QUEUED,
 }
 
 
-def advance(state: OperationState, turn: Turn) -> OperationState:
-    """Return the state that follows, or raise WrongState and change nothing."""
+def advance(state: OperationState, event: OperationEvent) -> OperationState:
+    """Returns the next state. Raises WrongState if the table has no such transition."""
     try:
-        return NEXT[state, turn]
+        return NEXT[state, event]
     except KeyError:
-        raise WrongState(f"An operation that is {state} cannot be {turn}.", state=state.value) from None
+        raise WrongState(f"An operation that is {state} does not accept {event}.", state=state.value) from None
 
 
 def retry_delay_s(failures: int, jitter: float) -> float:
-    """Seconds before try `failures` + 1: doubling from 0.5 to 30; `jitter` in 0…1 spreads it by half."""
+    """Returns the seconds before attempt `failures` + 1: 0.5, doubling up to 30, times 0.75 to 1.25.
+
+    `jitter` is between 0 and 1.
+    """
     return min(30.0, 0.5 * 2.0 ** min(failures, 10)) * (0.75 + jitter / 2)
+
+
+def request_hash(request: Mapping[str, Any]) -> bytes:
+    """Returns the SHA-256 of `request` as JSON, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
 
 
 @frozen(kw_only=True)
 class Operation:
-    """One intent that touches a host, as its row says."""
+    """One intent that touches a host: its row."""
 
     id: int
     kind: OperationKind
@@ -117,6 +131,31 @@ class Operation:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     not_before: datetime | None = None
+
+
+@frozen(kw_only=True)
+class NewOperation:
+    """An operation on a machine that the same transaction creates, so that no other operation can act on it."""
+
+    host_id: int
+    host_name: str
+    machine_id: int
+    system_id: str
+    hostname: str
+    account_id: int
+    username: str
+    request: Mapping[str, Any]
+    explanation: Mapping[str, Any]
+    max_failures: int
+
+
+@frozen(kw_only=True)
+class ErrorRecord:
+    """An error as operations store and show it."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)

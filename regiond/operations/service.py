@@ -1,39 +1,72 @@
-"""What may be done with operations: look, wait, cancel. Other capabilities open them inside their own transactions."""
+"""Public functions on operations: open, list, wait, cancel, and idempotent requests.
+
+Functions that take `db` join the caller's transaction.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.operations import lease_store, store
-from regiond.operations.model import LogLine, Operation, OperationState
+from regiond.operations import store
+from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
+from regiond.operations.idempotency_store import operation_of_key, store_key
+from regiond.operations.intent_store import insert, insert_failed, insert_several, insert_succeeded
+from regiond.operations.lease_store import append_log, release_leases
+from regiond.operations.model import LogLine, Operation, OperationState, request_hash
+from regiond.operations.store import active, explain, list_operations, redirect, request_cancel, wake_waiting
 
-_POLL_S = 5.0  # notifications are hints; this is what holds when one is lost
+__all__ = [
+    "Journal",
+    "LeaseLost",
+    "OperationHandler",
+    "Operations",
+    "Outcome",
+    "active",
+    "append_log",
+    "error_of",
+    "explain",
+    "fence_of",
+    "insert",
+    "insert_failed",
+    "insert_several",
+    "insert_succeeded",
+    "list_operations",
+    "outcome",
+    "redirect",
+    "release_leases",
+    "request_cancel",
+    "store_key",
+    "wake_waiting",
+]
+
+_POLL_S = 5.0  # the fallback if a notification was lost
 
 
 def outcome(operation: Operation) -> Operation:
-    """The operation when it succeeded; raises what it failed with, naming the operation."""
+    """Returns the operation if it succeeded. Otherwise raises its error, with its id under `operation`."""
     if operation.state is OperationState.SUCCEEDED:
         return operation
     raise error_of(operation)
 
 
 def error_of(operation: Operation) -> InnkeeperError:
+    """Returns the error of a failed operation, with its id under `operation`."""
     details = {**(operation.error_details or {}), "operation": operation.id}
-    return rebuild(operation.error_code or "error", operation.error_message or "It failed.", details)
+    return rebuild(operation.error_code or "error", operation.error_message or "The operation failed.", details)
 
 
 class Operations:
+    """Reads, waits for and cancels operations; handlers run in the engine of any region process."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._ended: dict[int, set[asyncio.Event]] = defaultdict(set)
+        self._waiters: dict[int, set[asyncio.Event]] = defaultdict(set)
 
     async def list(
         self,
@@ -44,107 +77,113 @@ class Operations:
         limit: int = 100,
         before_id: int | None = None,
     ) -> tuple[Operation, ...]:
-        """Newest first."""
+        """Returns the operations that match all filters, newest first."""
         async with self._database.connection() as db:
-            return await store.list_operations(
+            return await list_operations(
                 db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id
             )
 
     async def read(self, operation_id: int) -> Operation:
+        """Raises NotFound."""
         async with self._database.connection() as db:
             return await store.read(db, operation_id)
 
     async def log(self, operation_id: int) -> tuple[LogLine, ...]:
+        """Returns the log lines, oldest first."""
         async with self._database.connection() as db:
             return await store.read_log(db, operation_id)
 
     async def wait(self, operation_id: int, *, timeout_s: float) -> Operation:
-        """The operation once it has ended. Raises OperationPending when `timeout_s` is over; it goes on."""
-        told = asyncio.Event()
-        self._ended[operation_id].add(told)
+        """Returns the operation once it has ended. Raises OperationPending after `timeout_s`; it continues then."""
+        changed = asyncio.Event()
+        self._waiters[operation_id].add(changed)
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    told.clear()
+                    changed.clear()
                     operation = await self.read(operation_id)
                     if operation.state.ended:
                         return operation
-                    await _within(told.wait(), _POLL_S)
+                    await _wait_at_most(changed.wait(), _POLL_S)
         except TimeoutError:
             raise OperationPending(
-                f"Operation {operation_id} has not ended within {timeout_s:.0f} s; it goes on. "
+                f"Operation {operation_id} has not ended within {timeout_s:.0f} s; it continues. "
                 f"See operations/{operation_id}/.",
                 operation=operation_id,
             ) from None
         finally:
-            self._ended[operation_id].discard(told)
-            if not self._ended[operation_id]:
-                del self._ended[operation_id]
+            self._waiters[operation_id].discard(changed)
+            if not self._waiters[operation_id]:
+                del self._waiters[operation_id]
+
+    @property
+    def awaited(self) -> tuple[int, ...]:
+        """The ids of the operations for whose end this process waits."""
+        return tuple(self._waiters)
 
     async def cancel(self, caller: Caller, operation_id: int) -> Operation:
-        """Ask for it; what was done is undone before the state says `cancelled`."""
+        """Requests cancellation; the operation is undone before its state becomes `cancelled`.
+
+        Administrators only. Raises NotFound; WrongState if it has ended or is being undone.
+        """
         caller.require_admin()
         async with self._database.transaction() as db:
             operation = await store.read(db, operation_id)
-            if not await store.ask_cancel(db, operation_id):
+            if not await request_cancel(db, operation_id):
                 raise WrongState(f"Operation {operation_id} is {operation.state} and cannot be cancelled.")
-            await lease_store.log(
-                db, operation_id, operation.attempt, operation.step, "cancel asked", {"by": caller.username}
+            await append_log(
+                db, operation_id, operation.attempt, operation.step, "cancel requested", {"by": caller.username}
             )
         return await self.read(operation_id)
 
-    def told(self, operation_id: int, state: str) -> None:
-        """A notification of the database: who waits for the operation looks again."""
+    def on_state_changed(self, operation_id: int, state: str) -> None:
+        """Handles a database notification: wakes those who wait for the end of the operation."""
         if OperationState(state).ended:
-            for waiter in self._ended.get(operation_id, ()):
+            for waiter in self._waiters.get(operation_id, ()):
                 waiter.set()
 
-    def look_again(self) -> None:
-        """Notifications may have been lost: everyone who waits looks again."""
-        for waiters in self._ended.values():
+    def recheck(self) -> None:
+        """Makes every waiter query its operation again, since notifications may have been lost."""
+        for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.set()
 
-    async def once(
+    async def idempotent(
         self,
         caller: Caller,
         key: str | None,
         request: Mapping[str, Any],
-        open_: Callable[[], Awaitable[Operation | int]],
+        open_operation: Callable[[], Awaitable[Operation | int]],
     ) -> Operation:
-        """Open an operation, or return the one opened before with the same idempotency key and request.
+        """Opens an operation, or returns the one that the same key and request opened before.
 
-        `open_` commits the intent and returns the operation or its id; in the same transaction it ties the key to it
-        with `store.keep_key`. Two callers with one key at once: one opens, the other gets that operation. Raises
-        IdempotencyMismatch.
+        `open_operation` commits the intent and returns the operation or its id; in the same transaction it calls
+        `store_key`. Of two concurrent requests with one key, one opens the operation and both receive it. Raises
+        IdempotencyMismatch if the key was used for another request.
         """
         if key is None:
-            return await self._made(await open_())
-        known = await self._of_key(caller, key, request)
-        if known is not None:
-            return known
+            return await self._resolve(await open_operation())
+        existing = await self._of_key(caller, key, request)
+        if existing is not None:
+            return existing
         try:
-            return await self._made(await open_())
-        except InnkeeperError:  # the other one took the name or the room that this one asked for too
-            known = await self._of_key(caller, key, request)
-            if known is None:
+            return await self._resolve(await open_operation())
+        except InnkeeperError:  # the concurrent request may have taken the name or the capacity
+            existing = await self._of_key(caller, key, request)
+            if existing is None:
                 raise
-            return known
+            return existing
 
-    async def _made(self, opened: Operation | int) -> Operation:
+    async def _resolve(self, opened: Operation | int) -> Operation:
         return opened if isinstance(opened, Operation) else await self.read(opened)
 
     async def _of_key(self, caller: Caller, key: str, request: Mapping[str, Any]) -> Operation | None:
         async with self._database.connection() as db:
-            known = await store.operation_of_key(db, caller.account_id, key, request_hash(request))
-        return await self.read(known) if known is not None else None
+            operation_id = await operation_of_key(db, caller.account_id, key, request_hash(request))
+        return await self.read(operation_id) if operation_id is not None else None
 
 
-def request_hash(request: Mapping[str, Any]) -> bytes:
-    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).digest()
-
-
-async def _within(work: Awaitable[Any], seconds: float) -> None:
+async def _wait_at_most(work: Awaitable[Any], seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await work

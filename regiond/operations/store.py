@@ -1,18 +1,15 @@
-"""The rows of operations, their log and their idempotency keys."""
+"""SQL of operations: reading, listing, and changes that need no lease."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-from attrs import frozen
-
-from common.errors import Busy, IdempotencyMismatch, NotFound
+from common.errors import NotFound
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
+    from regiond.db.pool import Db, Row
 
 _SELECT = """
     select o.id, o.kind, o.state, o.host_id, o.host_name, o.machine_id, o.system_id, o.hostname, o.parent_id,
@@ -41,42 +38,11 @@ _LIST = (
 _ACTIVE = (
     _SELECT
     + """
-     where o.state in ('queued', 'running', 'waiting', 'undoing')
+     where o.is_open
        and ((o.kind = $1 and o.host_id = $2) or ($3::integer is not null and o.machine_id = $3))
      order by o.id limit 1
 """
 )
-
-_INSERT = """
-    insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
-                           explanation, max_failures)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-    on conflict do nothing
-    returning id
-"""
-
-_INSERT_SEVERAL = """
-    insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
-                           max_failures)
-    select $1, o.* from jsonb_to_recordset($2::jsonb) o (
-           host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
-           request jsonb, explanation jsonb, max_failures integer)
-    returning id, machine_id, created_at, not_before
-"""
-
-_INSERT_REFUSED = """
-    insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
-                           started_at, finished_at)
-    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now())
-    returning id
-"""
-
-_INSERT_DONE = """
-    insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
-                           result, max_failures, started_at, finished_at)
-    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, 0, now(), now())
-    returning id
-"""
 
 _READ_LOG = """
     select at, attempt, step, message, details from operation_log where operation_id = $1 order by id
@@ -93,12 +59,12 @@ _CANCEL = """
      where id = $1 and state in ('queued', 'running', 'waiting')
 """
 
-# In the order of ids: two racks that come at once wake the same.
-_WAKE_HOST = """
+# Locks in id order: two racks that connect at the same time wake the same operations.
+_WAKE = """
     with waits as (
         select id from operation
          where lease_owner is null and not_before > now() and ($1::integer is null or host_id = $1)
-           and (state = 'undoing' -- its error says why it is undone, not what it waits for
+           and (state = 'undoing' -- its error is the reason for undoing, not for waiting
                 or (state = 'waiting' and error_code in (
                     'rack_unreachable', 'link_lost', 'host_unreachable', 'host_hung', 'deadline_exceeded',
                     'cancelled')))
@@ -108,31 +74,17 @@ _WAKE_HOST = """
     update operation o set not_before = now() from waits where o.id = waits.id
 """
 
-_FIND_KEY = "select request_hash, operation_id from idempotency_key where account_id = $1 and key = $2"
-_ADD_KEY = """
-    insert into idempotency_key (account_id, key, request_hash, operation_id) values ($1, $2, $3, $4)
-"""
-
-
-def _operation(row: asyncpg.Record) -> Operation:
-    return Operation(
-        **{
-            **dict(row),
-            "kind": OperationKind(row["kind"]),
-            "state": OperationState(row["state"]),
-            "undone": tuple(row["undone"]),
-        }
-    )
-
 
 async def read(db: Db, operation_id: int) -> Operation:
+    """Raises NotFound."""
     row = await db.fetchrow(_READ, operation_id)
     if row is None:
-        raise NotFound(f"No operation {operation_id}.")
+        raise NotFound(f"There is no operation {operation_id}.")
     return _operation(row)
 
 
 async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
+    """Returns the operations in id order."""
     return [_operation(row) for row in await db.fetch(_READ_ALL, list(operation_ids))]
 
 
@@ -146,7 +98,7 @@ async def list_operations(
     parent_id: int | None = None,
     limit: int = 100,
 ) -> tuple[Operation, ...]:
-    """Newest first."""
+    """Returns the operations that match all filters, newest first."""
     rows = await db.fetch(_LIST, list(states), host_id, system_id, before_id, parent_id, limit)
     return tuple(_operation(row) for row in rows)
 
@@ -154,131 +106,13 @@ async def list_operations(
 async def active(
     db: Db, kind: OperationKind, *, host_id: int | None = None, machine_id: int | None = None
 ) -> Operation | None:
-    """The unfinished operation of this kind on the host, or any on the machine."""
+    """Returns the open operation of this kind on the host, or of any kind on the machine."""
     row = await db.fetchrow(_ACTIVE, kind.value, host_id, machine_id)
     return _operation(row) if row is not None else None
 
 
-async def insert(
-    db: Db,
-    kind: OperationKind,
-    *,
-    host_id: int | None,
-    host_name: str | None,
-    machine_id: int | None = None,
-    system_id: str | None = None,
-    hostname: str | None = None,
-    parent_id: int | None = None,
-    account_id: int | None = None,
-    request: Mapping[str, Any],
-    explanation: Mapping[str, Any] | None = None,
-    max_failures: int,
-) -> int:
-    """The id of the committed intent (once the caller's transaction ends).
-
-    Raises Busy when another one acts on it, and then the caller's transaction may go on; NotFound when its host or
-    machine went in this very moment, and then it may not.
-    """
-    try:
-        made: int | None = await db.fetchval(
-            _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,
-            dict(request), None if explanation is None else dict(explanation), max_failures,
-        )  # fmt: skip
-    except asyncpg.ForeignKeyViolationError as error:
-        raise NotFound(f"{hostname or host_name} has just been removed.") from error
-    if made is None:
-        subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
-        raise Busy(f"Another operation acts on {subject} right now; try again when it has ended.")
-    return made
-
-
-@frozen(kw_only=True)
-class NewOperation:
-    """One on a machine that was made in the same transaction, so that nothing else can act on it."""
-
-    host_id: int
-    host_name: str
-    machine_id: int
-    system_id: str
-    hostname: str
-    account_id: int
-    username: str
-    request: Mapping[str, Any]
-    explanation: Mapping[str, Any]
-    max_failures: int
-
-
-async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
-    """The intents, in the order of `new`, committed once the caller's transaction ends. One query for all.
-
-    Raises NotFound when something went in this very moment; the caller's transaction must then roll back.
-    """
-    try:
-        rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_plain(one) for one in new])
-    except asyncpg.ForeignKeyViolationError as error:
-        raise NotFound(f"What the operation is about has just been removed: {error.detail}") from error
-    by_machine = {row["machine_id"]: row for row in rows}
-    return tuple(_opened(kind, one, by_machine[one.machine_id]) for one in new)
-
-
-def _plain(new: NewOperation) -> Mapping[str, object]:
-    return {
-        "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
-        "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
-        "explanation": new.explanation, "max_failures": new.max_failures,
-    }  # fmt: skip
-
-
-def _opened(kind: OperationKind, new: NewOperation, row: asyncpg.Record) -> Operation:
-    """As `read` would find it: nobody takes it up before the transaction ends."""
-    return Operation(
-        id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
-        machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
-        account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
-        max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
-    )  # fmt: skip
-
-
-async def insert_done(
-    db: Db,
-    kind: OperationKind,
-    *,
-    host_id: int | None,
-    host_name: str | None,
-    machine_id: int,
-    system_id: str,
-    hostname: str,
-    account_id: int,
-    request: Mapping[str, Any],
-    result: Mapping[str, Any],
-) -> int:
-    """The id of an operation that needed no host: what it did is done in the caller's transaction, and told here."""
-    made: int = await db.fetchval(
-        _INSERT_DONE, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
-        dict(result),
-    )  # fmt: skip
-    return made
-
-
-async def insert_refused(
-    db: Db,
-    kind: OperationKind,
-    *,
-    account_id: int | None,
-    request: Mapping[str, Any],
-    explanation: Mapping[str, Any] | None,
-    code: str,
-    message: str,
-) -> int:
-    """The id of an operation that failed before it began: nothing was claimed, and nothing is done about it."""
-    made: int = await db.fetchval(
-        _INSERT_REFUSED, kind.value, account_id, dict(request), None if explanation is None else dict(explanation),
-        code, message,
-    )  # fmt: skip
-    return made
-
-
 async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
+    """Returns the log lines, oldest first."""
     return tuple(LogLine(**dict(row)) for row in await db.fetch(_READ_LOG, operation_id))
 
 
@@ -291,43 +125,31 @@ async def redirect(
     request: Mapping[str, Any],
     explanation: Mapping[str, Any],
 ) -> None:
-    """It is about another host now, in the transaction that queues it again."""
+    """Assigns another host, in the transaction that queues the operation again."""
     await db.execute(_REDIRECT, operation_id, host_id, host_name, dict(request), dict(explanation))
 
 
 async def explain(db: Db, operation_id: int, explanation: Mapping[str, Any]) -> None:
+    """Replaces the placement explanation."""
     await db.execute(_EXPLAIN, operation_id, dict(explanation))
 
 
-async def ask_cancel(db: Db, operation_id: int) -> bool:
-    return bool(await db.execute(_CANCEL, operation_id) == "UPDATE 1")
+async def request_cancel(db: Db, operation_id: int) -> bool:
+    """Returns False if the operation has ended or is being undone."""
+    return await db.execute(_CANCEL, operation_id) == "UPDATE 1"
 
 
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:
-    """A host is back, or a rack came and any host may be: what waited for that is tried at once."""
-    await db.execute(_WAKE_HOST, host_id)
+    """Makes operations due that wait for the host (None: for any host) to become reachable. Idempotent."""
+    await db.execute(_WAKE, host_id)
 
 
-async def operation_of_key(db: Db, account_id: int, key: str, request_hash: bytes) -> int | None:
-    """The operation made earlier with this key. Raises IdempotencyMismatch when it was for another request."""
-    row = await db.fetchrow(_FIND_KEY, account_id, key)
-    if row is None:
-        return None
-    if row["request_hash"] != request_hash:
-        raise IdempotencyMismatch(
-            f"The idempotency key {key!r} was used for another request (operation {row['operation_id']}); "
-            "use a new key for a new request.",
-            operation=row["operation_id"],
-        )
-    return int(row["operation_id"])
-
-
-async def keep_key(db: Db, account_id: int, key: str, request_hash: bytes, operation_id: int) -> None:
-    """Tie the key to the operation, in the transaction that opens it.
-
-    Raises Busy when another caller used the key a moment ago; the caller's transaction must then roll back.
-    """
-    try:
-        await db.execute(_ADD_KEY, account_id, key, request_hash, operation_id)
-    except asyncpg.UniqueViolationError as error:
-        raise Busy(f"A request with the idempotency key {key!r} is just being opened; ask again.") from error
+def _operation(row: Row) -> Operation:
+    return Operation(
+        **{
+            **dict(row),
+            "kind": OperationKind(row["kind"]),
+            "state": OperationState(row["state"]),
+            "undone": tuple(row["undone"]),
+        }
+    )

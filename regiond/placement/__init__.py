@@ -1,1 +1,1 @@
-"""Which host takes a machine, and why not the others. Pure: everything comes in, every reason goes out."""
+"""Filters, evaluates and scores hosts for a machine. Pure; imports no other package."""

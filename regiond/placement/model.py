@@ -1,34 +1,70 @@
-"""What placement sees of hosts, what is asked of them, and what it answers."""
+"""Requirements of a machine, evaluations of hosts, and the placement that is chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_FLOOR, Decimal
-from functools import lru_cache
+from typing import Literal
 
 from attrs import field, frozen
 from attrs.validators import ge
 
+from common.units import BYTES_PER_GB
 from common.values import NicKind
-from regiond.placement.storage_text import DiskWish
+from regiond.placement.candidate import (
+    Candidate,
+    CandidateHugePages,
+    CandidateInterface,
+    CandidateNode,
+    CandidateStoragePool,
+    CandidateSubnet,
+    claimable,
+)
 
+__all__ = [
+    "ANY_HOST",
+    "DEFAULT_ROOT_BYTES",
+    "NO_SPACE",
+    "Candidate",
+    "CandidateHugePages",
+    "CandidateInterface",
+    "CandidateNode",
+    "CandidateStoragePool",
+    "CandidateSubnet",
+    "Condition",
+    "DiskPlacement",
+    "DiskRequirement",
+    "Evaluation",
+    "HostFilter",
+    "HugePagesPlacement",
+    "NamedNetwork",
+    "NetworkType",
+    "NicAttachment",
+    "NicRequirement",
+    "PendingClaim",
+    "PinRequirement",
+    "Placement",
+    "Requirements",
+    "Strategy",
+    "claimable",
+]
 
-@lru_cache(maxsize=10_000)  # the same few sizes and ratios for every machine placed
-def claimable(total: int, ratio: float) -> int:
-    """`floor(total × ratio)`, exactly: 100 × 0.29 is 29, not 28."""
-    return int((Decimal(str(ratio)) * total).to_integral_value(rounding=ROUND_FLOOR))
+Strategy = Literal["spread", "pack"]
+DEFAULT_ROOT_BYTES = 8 * BYTES_PER_GB
+NO_SPACE = "undefined"  # MAAS's name for the space of a VLAN that is in none
 
 
 @frozen(kw_only=True)
 class HostFilter:
-    """Which hosts may take the machine at all; a part that is empty lets any pass.
+    """Which hosts may take the machine, whatever their free capacity. An empty field excludes nothing.
 
-    Several hosts, drivers, zones, resource pools or architectures are alternatives. A host has all of `tags` and none
-    of `not_tags`. Zones and resource pools are names; drivers are the words of the API.
+    Several values of a field are alternatives, but a host must have all of `tags` and none of `not_tags`. Zones and
+    resource pools are names, drivers are the API's host types. `tried_host_ids` are hosts on which this compose
+    already failed.
     """
 
     host_ids: frozenset[int] = frozenset()
     not_host_ids: frozenset[int] = frozenset()
+    tried_host_ids: frozenset[int] = frozenset()
     drivers: tuple[str, ...] = ()
     not_drivers: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
@@ -45,8 +81,17 @@ ANY_HOST = HostFilter()
 
 
 @frozen(kw_only=True)
+class DiskRequirement:
+    """One disk. A tag is the name of a storage pool or free text; `size_bytes` 0 (root disk only) means any size."""
+
+    label: str
+    size_bytes: int
+    tags: tuple[str, ...]
+
+
+@frozen(kw_only=True)
 class Condition:
-    """One key of an interface constraint with its values: any of them will do, or with `negated` none may."""
+    """One key of an interface constraint: any of `values` satisfies it; if `negated`, none may match."""
 
     key: str
     values: tuple[str, ...]
@@ -54,10 +99,10 @@ class Condition:
 
 
 @frozen(kw_only=True)
-class NicWish:
-    """A card to make on an interface of the host that meets all `conditions`.
+class NicRequirement:
+    """One NIC, to be attached to a host interface that satisfies all `conditions`.
 
-    `ip` is an address that the card is to have; with `configured` False (`mode=unconfigured`) it gets none.
+    `ip` is a static address for the NIC. If not `configured` (`mode=unconfigured`), it gets no address at all.
     """
 
     label: str
@@ -66,176 +111,61 @@ class NicWish:
     configured: bool = True
 
 
+NetworkType = Literal["fabric", "space", "vlan", "subnet"]
+
+
 @frozen(kw_only=True)
-class PinWish:
-    """Which cores are the machine's alone: these, or `count` of one node, whole cores as far as that goes."""
+class NamedNetwork:
+    """A fabric, space, VLAN or subnet that a constraint names: `by` `id`, `name`, `vid`, `cidr`, `class` or `ip`.
+
+    `text` is the pair as written, such as `not_space=dmz`; `label` is that of its NIC. Both are for messages.
+    """
+
+    of: NetworkType
+    by: str
+    value: str
+    label: str
+    text: str
+
+
+@frozen(kw_only=True)
+class PinRequirement:
+    """Cores for exclusive use: those of `core_ids`, or any `count` cores of one NUMA node."""
 
     core_ids: tuple[int, ...] = ()
     count: int | None = None
 
 
 @frozen(kw_only=True)
-class Wish:
-    """What a machine needs. `host_id` names the host; None leaves the choice among those of `hosts` to the score.
+class Requirements:
+    """What a machine requires of its host. `host_id` names the host; None lets the score choose among `hosts`.
 
-    No `nics` means one card on the host's default network. `huge_pages`: all memory is backed by them, of
-    `huge_page_size_kib` where that is given. With `one_numa_node` pinned cores and pages are all of one node.
+    Empty `nics` means one NIC on the host's default network. With `huge_pages`, huge pages back all memory, of size
+    `huge_page_size_kib` if given. With `one_numa_node`, pinned cores and huge pages come from a single node.
     """
 
     cores: int = field(validator=ge(1))
     memory_mib: int = field(validator=ge(1))
-    disks: tuple[DiskWish, ...]
+    disks: tuple[DiskRequirement, ...]
     architecture: str | None = None
     cpu_speed_mhz: int | None = None
     host_id: int | None = None
     hosts: HostFilter = ANY_HOST
-    nics: tuple[NicWish, ...] = ()
-    pins: PinWish | None = None
+    nics: tuple[NicRequirement, ...] = ()
+    pins: PinRequirement | None = None
     huge_pages: bool = False
     huge_page_size_kib: int | None = None
     one_numa_node: bool = False
 
     @property
     def needs_nodes(self) -> bool:
-        """Whether NUMA nodes of hosts have to be known."""
+        """Whether the evaluation reads `Candidate.nodes`."""
         return self.pins is not None or self.huge_pages
 
 
 @frozen(kw_only=True)
-class SubnetOffer:
-    id: int
-    name: str
-    cidr: str
-
-
-@frozen(kw_only=True)
-class InterfaceOffer:
-    """What a card of a guest can be attached to. Ids and names of networks are None while nothing is known of them.
-
-    `type` is one of `physical`, `bond`, `bridge`, `vlan`, `unknown`: what constraints ask for; `kind` and `name` say
-    how it is attached to. `vid` is of its VLAN. `functions` are virtual functions, counted under the port's name
-    `function_port` (for a VLAN that of its parent).
-    """
-
-    id: int
-    name: str
-    kind: NicKind
-    type: str
-    attachable: bool = True
-    active: bool = True
-    dhcp: bool = False
-    vid: int | None = None
-    vlan_id: int | None = None
-    vlan_name: str | None = None
-    fabric_id: int | None = None
-    fabric_name: str | None = None
-    fabric_class: str | None = None
-    space_id: int | None = None
-    space_name: str | None = None
-    subnets: tuple[SubnetOffer, ...] = ()
-    tags: tuple[str, ...] = ()
-    link_speed_mbps: int | None = None
-    functions_total: int = 0
-    functions_free: int = 0
-    function_port: str | None = None
-    parent: str | None = None  # the interface of the host that leads on from it, if any
-
-
-@frozen(kw_only=True)
-class PagesOffer:
-    size_kib: int
-    total: int
-    free: int
-
-
-@frozen(kw_only=True)
-class NodeOffer:
-    """A NUMA node. `free_core_ids` are those that no guest is pinned to; `siblings` groups threads of one core."""
-
-    node_id: int
-    core_ids: tuple[int, ...]
-    free_core_ids: tuple[int, ...]
-    siblings: tuple[tuple[int, ...], ...] = ()
-    pages: tuple[PagesOffer, ...] = ()
-
-
-@frozen(kw_only=True)
-class PoolOffer:
-    """A storage pool: `room_bytes` is what may still be claimed of `total_bytes`."""
-
-    id: int
-    pool_key: str
-    name: str
-    total_bytes: int
-    room_bytes: int
-
-
-@frozen(kw_only=True)
-class HostOffer:
-    """A host as placement sees it. Capacity is None while it is unknown; claims are those of the whole server.
-
-    `zone` and `pool` (the resource pool) are names, with their ids beside them. What is reserved is kept for the host
-    itself and taken off before the ratios; `huge_memory_mib` is the part of `memory_mib` that only guests backed by
-    huge pages can use.
-    """
-
-    id: int
-    name: str
-    state: str
-    reachable: bool
-    architecture: str | None
-    cores: int | None
-    memory_mib: int | None
-    server_id: int | None = None
-    cores_claimed: int = 0
-    memory_mib_claimed: int = 0
-    cpu_over_commit_ratio: float = 1.0
-    memory_over_commit_ratio: float = 1.0
-    storage_pools: tuple[PoolOffer, ...] = ()
-    default_storage_pool_id: int | None = None
-    cpu_speed_mhz: int | None = None
-    zone: str = "default"
-    zone_id: int = 1
-    pool: str = "default"
-    pool_id: int = 0
-    tags: tuple[str, ...] = ()
-    driver: str = ""
-    default_macvlan_mode: str | None = None
-    reserved_cores: int = 0
-    reserved_memory_mib: int = 0
-    huge_memory_mib: int = 0
-    nodes: tuple[NodeOffer, ...] = ()
-    interfaces: tuple[InterfaceOffer, ...] = ()
-
-    @property
-    def cores_for_machines(self) -> int:
-        return max(0, (self.cores or 0) - self.reserved_cores)
-
-    @property
-    def memory_mib_for_machines(self) -> int:
-        """General memory, without the reserve."""
-        return max(0, (self.memory_mib or 0) - self.huge_memory_mib - self.reserved_memory_mib)
-
-    @property
-    def cores_claimable(self) -> int:
-        return claimable(self.cores_for_machines, self.cpu_over_commit_ratio)
-
-    @property
-    def memory_mib_claimable(self) -> int:
-        return claimable(self.memory_mib_for_machines, self.memory_over_commit_ratio)
-
-    @property
-    def cores_left(self) -> int:
-        return self.cores_claimable - self.cores_claimed
-
-    @property
-    def memory_mib_left(self) -> int:
-        return self.memory_mib_claimable - self.memory_mib_claimed
-
-
-@frozen(kw_only=True)
-class DiskPlace:
-    """A disk and the storage pool of the host that it goes to. `label` and `tags` are those of the wish."""
+class DiskPlacement:
+    """A disk and its storage pool. `label` and `tags` are those of the requirement."""
 
     label: str
     size_bytes: int
@@ -245,10 +175,11 @@ class DiskPlace:
 
 
 @frozen(kw_only=True)
-class NicPlace:
-    """A card and what it is attached to. `name` is the card's own in the guest; `source` what `kind` takes.
+class NicAttachment:
+    """A NIC and what it is attached to. `name` is that of the NIC in the guest; `kind` is the kind of `source`.
 
-    `function_port` is set when it takes a virtual function. `subnet_id` is that of `ip`, or the one known subnet.
+    `function_port` is set if the NIC uses a virtual function. `subnet_id` is the subnet of `ip`, or the only possible
+    one.
     """
 
     label: str
@@ -266,8 +197,8 @@ class NicPlace:
 
 
 @frozen(kw_only=True)
-class PagesPlace:
-    """So many huge pages of one node."""
+class HugePagesPlacement:
+    """A number of huge pages of one NUMA node."""
 
     node_id: int
     size_kib: int
@@ -275,21 +206,21 @@ class PagesPlace:
 
 
 @frozen(kw_only=True)
-class Verdict:
-    """What placement says of one host: `reasons` why not, or its score and where each disk goes, the root one first.
+class Evaluation:
+    """The result for one host: `reasons` for its rejection, or its score and everything that the machine gets there.
 
-    `nics`, `pinned_core_ids` and `pages` say what else the machine would get there; `numa_node_ids` are those that its
-    memory comes from, empty where that is left to the host.
+    `disks` are in the order of the requirements, the root disk first. `numa_node_ids` are the nodes of the memory;
+    empty leaves the choice to the host.
     """
 
     host_id: int
     host_name: str
     reasons: tuple[str, ...] = ()
     score: float | None = None
-    disks: tuple[DiskPlace, ...] = ()
-    nics: tuple[NicPlace, ...] = ()
+    disks: tuple[DiskPlacement, ...] = ()
+    nics: tuple[NicAttachment, ...] = ()
     pinned_core_ids: tuple[int, ...] = ()
-    pages: tuple[PagesPlace, ...] = ()
+    pages: tuple[HugePagesPlacement, ...] = ()
     numa_node_ids: tuple[int, ...] = ()
 
     @property
@@ -303,62 +234,23 @@ class Verdict:
 
 @frozen(kw_only=True)
 class Placement:
-    """`order` holds the hosts that fit, best first; `refused` the others, each with at least one reason.
+    """`ranked` are the hosts that fit, the best first; `rejected` the others, each with at least one reason.
 
-    `left_out` counts hosts that were not looked at by name, since there are too many, by what was found of them.
+    `summarized` counts, by reason, hosts that were not evaluated individually because there are too many.
     """
 
-    order: tuple[Verdict, ...]
-    refused: tuple[Verdict, ...]
-    left_out: Mapping[str, int] = field(factory=dict)
+    ranked: tuple[Evaluation, ...]
+    rejected: tuple[Evaluation, ...]
+    summarized: Mapping[str, int] = field(factory=dict)
 
     @property
-    def chosen(self) -> Verdict | None:
-        return self.order[0] if self.order else None
-
-    def as_explanation(self, taken: Verdict | None = None) -> Mapping[str, object]:
-        """The answer as plain data, stored with the operation and shown to people.
-
-        `taken` is the host that got the machine in the end, when a race for the best one was lost.
-        """
-        chosen = taken or self.chosen
-        return {
-            "chosen": chosen.host_name if chosen else None,
-            "chosen_id": chosen.host_id if chosen else None,
-            "disks": [_disk(disk) for disk in chosen.disks] if chosen else [],
-            "nics": [_nic(nic) for nic in chosen.nics] if chosen else [],
-            "pinned_cores": list(chosen.pinned_core_ids) if chosen else [],
-            "huge_pages": [_pages(pages) for pages in chosen.pages] if chosen else [],
-            "fitting": [
-                {"host": verdict.host_name, "host_id": verdict.host_id, "score": verdict.score}
-                for verdict in self.order
-            ],
-            "refused": [
-                {"host": verdict.host_name, "host_id": verdict.host_id, "reasons": list(verdict.reasons)}
-                for verdict in self.refused
-            ],
-            "left_out": [{"hosts": hosts, "reason": reason} for reason, hosts in self.left_out.items()],
-        }
+    def chosen(self) -> Evaluation | None:
+        return self.ranked[0] if self.ranked else None
 
 
-def _disk(disk: DiskPlace) -> Mapping[str, object]:
-    return {"label": disk.label, "size": disk.size_bytes, "tags": list(disk.tags), "storage_pool": disk.storage_pool}
+@frozen(kw_only=True)
+class PendingClaim:
+    """A machine whose claims on the host of `evaluation` may not be visible in the database yet."""
 
-
-def _nic(nic: NicPlace) -> Mapping[str, object]:
-    """Ids are those of what the card is attached to; `interface` is the name of the host's own."""
-    return {
-        "label": nic.label,
-        "name": nic.name,
-        "kind": nic.kind.value,
-        "interface": nic.source,
-        "interface_id": nic.interface_id,
-        "vlan": nic.vlan_id,
-        "vid": nic.vid,
-        "subnet": nic.subnet_id,
-        "ip": nic.ip,
-    }
-
-
-def _pages(pages: PagesPlace) -> Mapping[str, object]:
-    return {"node": pages.node_id, "page_size": pages.size_kib * 1024, "pages": pages.pages}
+    requirements: Requirements
+    evaluation: Evaluation

@@ -1,0 +1,1 @@
+"""Racks: enrolment, links, calls to hosts, events of hosts."""

@@ -1,4 +1,4 @@
-"""Racks as people see them, and in which order they are tried for a host."""
+"""Values of racks and RPC clients, and the order in which racks are tried for a host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.errors import InvalidRequest, NotAllowed, NotFound
+from common.errors import InvalidRequest, NotAllowed, NotFound, TokenRejected
 from common.rpc.peers import Peer
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 @frozen(kw_only=True)
 class RackView:
-    """`connected`: to any living region process. `hosts_reached` counts hosts it reached when it last tried."""
+    """`connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached."""
 
     id: UUID
     name: str
@@ -43,9 +43,9 @@ class RpcClientView:
 
 @frozen(kw_only=True)
 class RackCandidate:
-    """A connected rack, and how it fared with one host: `reaches` is None when it has not tried yet.
+    """A connected rack and its last attempt at one host. `reaches` is None before the first.
 
-    `here` says that this region process has a link to it. `since` is when `reaches` came to be so.
+    `here` means that this region process has a link to the rack. `since` is when `reaches` changed last.
     """
 
     rack_id: UUID
@@ -58,47 +58,61 @@ class RackCandidate:
 
 
 @frozen(kw_only=True)
-class AwayRack:
-    """A rack that reached a host when it last tried, and is connected to no region now."""
+class SupervisedHost:
+    """A host as the link supervisor sees it. A new address or key on either side requires a new watch."""
+
+    id: int
+    is_ready: bool
+    is_removing: bool
+    address: str
+    pinned_fingerprint: str | None = None
+    certificate_fingerprint: str | None = None
+
+
+@frozen(kw_only=True)
+class DisconnectedRack:
+    """A rack that reached a host when it last tried and has no link to any region now."""
 
     name: str
     seen_at: datetime | None
 
 
-def unreached_text(host_id: int, linked: int, away: Iterable[AwayRack], failed: Mapping[str, str]) -> str:
-    """Why nobody gets to a host, and what to do. `failed`: what each connected rack met there, by its name.
+def unreachable_message(host_id: int, linked: int, away: Iterable[DisconnectedRack], failed: Mapping[str, str]) -> str:
+    """Explains why no rack reaches a host and what helps.
 
-    `linked` racks are connected to the region process that says so.
+    `linked` is the number of racks connected to this region, `failed` maps a rack's name to its error.
     """
     known = [
         f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}" for rack in away
     ]
     if not known:
         return (
-            f"No connected rack can reach VM host {host_id}; {linked} racks are connected to this region. "
-            "Start a rack, or join one."
+            f"No connected rack reaches VM host {host_id} ({linked} racks are connected to this region). "
+            "Start a rack or join a new one: innkeeper rack token"
         )
-    said = [f"No connected rack reaches VM host {host_id}. Not connected, but reached it: {', '.join(known)}."]
-    said += [f"Rack {name}: {message}" for name, message in failed.items()]
-    return " ".join(said)
+    sentences = [
+        f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(known)}."
+    ]
+    sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
+    return " ".join(sentences)
 
 
-def in_order(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
-    """Those that reach the host, then those that have not tried, then those that failed, the oldest failure first.
+def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
+    """Racks that reach the host, then racks that have not tried, then racks that failed, the oldest failure first.
 
-    Within each of these, the ones linked to this process first; ties go to the lower id.
+    Within each group, racks linked to this process come first; ties go to the lower id.
     """
-    return tuple(sorted(candidates, key=_place))
+    return tuple(sorted(candidates, key=_sort_key))
 
 
-def _place(candidate: RackCandidate) -> tuple[int, bool, float, str]:
+def _sort_key(candidate: RackCandidate) -> tuple[int, bool, float, str]:
     rank = {True: 0, None: 1, False: 2}[candidate.reaches]
     failed_at = candidate.since.timestamp() if rank == 2 and candidate.since else 0.0
     return rank, not candidate.here, failed_at, str(candidate.rack_id)
 
 
 def check_name(name: str) -> str:
-    """A rack's or RPC client's name: 1 to 63 of letters, digits, dots, hyphens, underscores. Raises InvalidRequest."""
+    """Returns a valid name of a rack or RPC client. Raises InvalidRequest."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest.of(
             {
@@ -111,12 +125,12 @@ def check_name(name: str) -> str:
 
 
 def token_hash(secret: str) -> bytes:
-    """SHA-256: the 256 random bits of a token's secret need neither salt nor stretching."""
+    """SHA-256, because the 256 random bits of a secret need neither salt nor stretching."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 def rack_uuid(rack_id: str) -> UUID:
-    """Raises NotFound for what is no id."""
+    """Raises NotFound for an invalid id."""
     try:
         return UUID(rack_id)
     except ValueError as error:
@@ -124,8 +138,41 @@ def rack_uuid(rack_id: str) -> UUID:
 
 
 def peer_id(peer: Peer) -> UUID:
-    """Raises NotAllowed for an id that no rack and no RPC client of ours can have."""
+    """Raises NotAllowed for an id that is not a UUID."""
     try:
         return UUID(peer.id)
     except ValueError as error:
         raise NotAllowed(f"{peer} is not known to this region.") from error
+
+
+@frozen(kw_only=True)
+class TokenState:
+    used_at: datetime | None
+    expires_at: datetime
+
+
+@frozen(kw_only=True)
+class Membership:
+    """A rack that requests admission."""
+
+    name: str
+    removed_at: datetime | None
+
+
+def require_admission(rack_id: str, known: Membership | None) -> str:
+    """Returns the name of an enrolled rack. Raises NotAllowed for an unknown or removed one."""
+    if known is None:
+        raise NotAllowed(f"Rack {rack_id} is unknown to this region; it has to join again.")
+    if known.removed_at is not None:
+        raise NotAllowed(f"The rack {known.name!r} was removed from this region on {known.removed_at:%Y-%m-%d}.")
+    return known.name
+
+
+def token_error(token: TokenState | None) -> TokenRejected:
+    if token is None:
+        return TokenRejected(
+            "This region did not issue this token. Get a new one with: innkeeper rack token", reason="unknown"
+        )
+    if token.used_at is not None:
+        return TokenRejected(f"This token was used at {token.used_at:%Y-%m-%d %H:%M} UTC.", reason="used")
+    return TokenRejected(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.", reason="expired")

@@ -1,4 +1,4 @@
-"""The rows of racks, their tokens and RPC clients, and of what each rack reaches."""
+"""Rows of racks, join tokens, RPC clients and of what each rack reaches."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from regiond.accounts.model import Caller
-from regiond.racks.model import AwayRack, RackCandidate, RackView, RpcClientView
+from regiond.caller import Caller
+from regiond.racks.model import DisconnectedRack, Membership, RackCandidate, RackView, RpcClientView, TokenState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REMOVED_CHANNEL = "rack_removed"
 REVOKED_CHANNEL = "rpc_client_revoked"
 
-# A region process that was not heard of for 30 s has no links, whatever its rows say.
+# The links of a region that has sent no heartbeat for 30 s do not count.
 _SELECT = """
     select r.id, r.name, r.joined_at, r.seen_at, r.removed_at, r.certificate_fingerprint, r.certificate_expires_at,
            exists (select from rack_link l join region_process p on p.id = l.region_id
@@ -41,10 +41,10 @@ _USE_INVITATION = """
     update rack_token set used_at = now(), used_by = $2
      where secret_hash = $1 and used_at is null and expires_at > now()
 """
-_INVITATION = "select used_at, expires_at from rack_token where secret_hash = $1"
-_FORGET_INVITATIONS = "delete from rack_token where greatest(used_at, expires_at) < now() - interval '30 days'"
+_SELECT_INVITATION = "select used_at, expires_at from rack_token where secret_hash = $1"
+_DELETE_OLD_TOKENS = "delete from rack_token where greatest(used_at, expires_at) < now() - interval '30 days'"
 
-# A rack that joined and never came back with its certificate does not keep its name.
+# A rack that joined but never connected does not block its name.
 _REPLACE_UNSEEN = "update rack set removed_at = now() where name = $1 and removed_at is null and seen_at is null"
 _INSERT = """
     insert into rack (id, name, certificate_fingerprint, certificate_expires_at) values ($1, $2, $3, $4)
@@ -53,12 +53,12 @@ _RENEW = """
     update rack set certificate_fingerprint = $2, certificate_expires_at = $3 where id = $1 and removed_at is null
     returning name
 """
-_STANDING = "select name, removed_at from rack where id = $1"
+_MEMBERSHIP = "select name, removed_at from rack where id = $1"
 _REMOVE = "update rack set removed_at = now() where id = $1 and removed_at is null returning name"
 _REMOVE_REACH = "delete from rack_reach where rack_id = $1"
-_TELL = "select pg_notify($1, $2)"
+_NOTIFY = "select pg_notify($1, $2)"
 
-# Says nothing, and writes nothing, when it is as it was.
+# Writes only changes.
 _RECORD_REACH = """
     insert into rack_reach (rack_id, host_id, reaches, error_code, error_message)
     select $1, $2, $3, $4, $5
@@ -84,8 +84,7 @@ _CANDIDATES = """
      group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at
 """
 
-# Ready by their state, though nobody who is connected was seen to get there.
-_UNREACHED = """
+_UNREACHED_HOSTS = """
     select h.id from vm_host h
      where h.state = 'ready'
        and not exists (select from rack_reach x
@@ -93,7 +92,7 @@ _UNREACHED = """
                          join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
                         where x.host_id = h.id and x.reaches)
 """
-_UNTRIED = """
+_UNTRIED_HOSTS = """
     select l.rack_id, h.id as host_id
       from rack_link l cross join vm_host h
      where l.region_id = $1 and h.state = 'ready'
@@ -101,7 +100,7 @@ _UNTRIED = """
      order by h.id, l.rack_id
      limit 1000
 """
-_AWAY = """
+_DISCONNECTED_RACKS = """
     select r.name, r.seen_at
       from rack r
       join rack_reach x on x.rack_id = r.id and x.host_id = $1 and x.reaches
@@ -135,21 +134,7 @@ _REVOKE_CLIENT = """
 
 
 @frozen(kw_only=True)
-class TokenState:
-    used_at: datetime | None
-    expires_at: datetime
-
-
-@frozen(kw_only=True)
-class Standing:
-    """What is known of a rack that asks to come in."""
-
-    name: str
-    removed_at: datetime | None
-
-
-@frozen(kw_only=True)
-class ClientStanding:
+class RpcClient:
     caller: Caller
     is_active: bool
     revoked_at: datetime | None
@@ -162,9 +147,9 @@ async def installation_id(db: Db) -> UUID:
 
 
 async def authority_fingerprint(db: Db) -> str | None:
-    """Of the authority that signed for this installation so far; None before the first start.
+    """Returns the fingerprint of the installation's authority, None before the first start.
 
-    The row is locked: two first starts at once agree on one.
+    Locks the row, so that two concurrent first starts use the same authority.
     """
     found: str | None = await db.fetchval(_AUTHORITY)
     return found
@@ -184,49 +169,49 @@ async def read(db: Db, rack_id: UUID) -> RackView | None:
 
 
 async def insert_token(db: Db, secret_hash: bytes, created_by: int | None, lifetime: timedelta) -> datetime:
-    await db.execute(_FORGET_INVITATIONS)
+    await db.execute(_DELETE_OLD_TOKENS)
     expires_at: datetime = await db.fetchval(_INSERT_INVITATION, secret_hash, created_by, lifetime)
     return expires_at
 
 
 async def use_token(db: Db, secret_hash: bytes, rack_id: UUID) -> bool:
-    """Whether it was good; from now on it is not. Waits for another transaction that is using it."""
+    """Records a valid token as used and returns whether it was valid. Waits for a concurrent use."""
     return await db.execute(_USE_INVITATION, secret_hash, rack_id) == "UPDATE 1"
 
 
 async def token(db: Db, secret_hash: bytes) -> TokenState | None:
-    row = await db.fetchrow(_INVITATION, secret_hash)
+    row = await db.fetchrow(_SELECT_INVITATION, secret_hash)
     return None if row is None else TokenState(**row)
 
 
 async def insert(db: Db, rack_id: UUID, name: str, fingerprint: str, expires_at: datetime) -> None:
-    """Raises asyncpg's UniqueViolationError when a rack of that name is in use."""
+    """Raises asyncpg.UniqueViolationError if another rack has the name."""
     await db.execute(_REPLACE_UNSEEN, name)
     await db.execute(_INSERT, rack_id, name, fingerprint, expires_at)
 
 
 async def renew(db: Db, rack_id: UUID, fingerprint: str, expires_at: datetime) -> str | None:
-    """The rack's name; None when there is no such rack any more."""
+    """Returns the rack's name, None if it is removed."""
     name: str | None = await db.fetchval(_RENEW, rack_id, fingerprint, expires_at)
     return name
 
 
-async def standing(db: Db, rack_id: UUID) -> Standing | None:
-    row = await db.fetchrow(_STANDING, rack_id)
-    return None if row is None else Standing(**row)
+async def membership(db: Db, rack_id: UUID) -> Membership | None:
+    row = await db.fetchrow(_MEMBERSHIP, rack_id)
+    return None if row is None else Membership(**row)
 
 
 async def remove(db: Db, rack_id: UUID) -> str | None:
-    """The name of the rack removed just now, which every region process is told; None when there was none."""
+    """Removes a rack, notifies all regions and returns its name; None if there was none to remove."""
     name: str | None = await db.fetchval(_REMOVE, rack_id)
     if name is not None:
         await db.execute(_REMOVE_REACH, rack_id)
-        await db.execute(_TELL, REMOVED_CHANNEL, str(rack_id))
+        await db.execute(_NOTIFY, REMOVED_CHANNEL, str(rack_id))
     return name
 
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> bool:
-    """Whether something had changed and was written."""
+    """Returns whether a change was written."""
     code, message = (error.code, error.message.replace("\0", "")) if error else (None, None)
     return await db.execute(_RECORD_REACH, rack_id, host_id, error is None, code, message) == "INSERT 0 1"
 
@@ -235,30 +220,30 @@ async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandida
     return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
 
 
-async def away(db: Db, host_id: int) -> tuple[AwayRack, ...]:
-    return tuple(AwayRack(**row) for row in await db.fetch(_AWAY, host_id))
+async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ...]:
+    return tuple(DisconnectedRack(**row) for row in await db.fetch(_DISCONNECTED_RACKS, host_id))
 
 
-async def untried(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:
-    return tuple((row["rack_id"], row["host_id"]) for row in await db.fetch(_UNTRIED, region_id))
+async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:
+    return tuple((row["rack_id"], row["host_id"]) for row in await db.fetch(_UNTRIED_HOSTS, region_id))
 
 
-async def unreached(db: Db) -> tuple[int, ...]:
-    return tuple(row["id"] for row in await db.fetch(_UNREACHED))
+async def unreached_hosts(db: Db) -> tuple[int, ...]:
+    return tuple(row["id"] for row in await db.fetch(_UNREACHED_HOSTS))
 
 
 async def insert_client(
     db: Db, client_id: UUID, name: str, account_id: int, fingerprint: str, expires_at: datetime
 ) -> None:
-    """Raises asyncpg's UniqueViolationError when a client of that name is in use."""
+    """Raises asyncpg.UniqueViolationError if another client has the name."""
     await db.execute(_INSERT_CLIENT, client_id, name, account_id, fingerprint, expires_at)
 
 
-async def client(db: Db, client_id: UUID) -> ClientStanding | None:
+async def client(db: Db, client_id: UUID) -> RpcClient | None:
     row = await db.fetchrow(_CLIENT, client_id)
     if row is None:
         return None
-    return ClientStanding(
+    return RpcClient(
         caller=Caller(account_id=row["id"], username=row["username"], email=row["email"], is_admin=row["is_admin"]),
         is_active=row["is_active"],
         revoked_at=row["revoked_at"],
@@ -270,9 +255,9 @@ async def list_clients(db: Db) -> tuple[RpcClientView, ...]:
     return tuple(RpcClientView(**row) for row in await db.fetch(_CLIENTS))
 
 
-async def revoke_client(db: Db, name: str, account_id: int, *, whoever_holds_it: bool) -> UUID | None:
-    """The id of the client revoked just now, which every region process is told."""
-    client_id: UUID | None = await db.fetchval(_REVOKE_CLIENT, name, whoever_holds_it, account_id)
+async def revoke_client(db: Db, name: str, account_id: int, *, of_any_account: bool) -> UUID | None:
+    """Revokes a client, notifies all regions and returns its id; None if there was none to revoke."""
+    client_id: UUID | None = await db.fetchval(_REVOKE_CLIENT, name, of_any_account, account_id)
     if client_id is not None:
-        await db.execute(_TELL, REVOKED_CHANNEL, str(client_id))
+        await db.execute(_NOTIFY, REVOKED_CHANNEL, str(client_id))
     return client_id

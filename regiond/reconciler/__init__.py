@@ -1,0 +1,1 @@
+"""Compares ledger and discovery runs; reports and repairs discrepancies."""

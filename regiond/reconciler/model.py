@@ -1,4 +1,4 @@
-"""Where what is and what should be part, as it is told. Pure."""
+"""Discrepancies between ledger and hosts, and who decides about their repair."""
 
 from __future__ import annotations
 
@@ -10,87 +10,89 @@ from enum import StrEnum
 from attrs import frozen
 
 
-class Kind(StrEnum):
-    LEFTOVER_GUEST = "leftover_guest"  # our mark, and the machine was given up
-    UNKNOWN_GUEST = "unknown_guest"  # our mark, and the ledger has never heard of the machine
-    SECOND_GUEST = "second_guest"  # our mark, and another guest is that machine
-    GUEST_ELSEWHERE = "guest_elsewhere"  # on another server than its machine
-    UNUSED_VOLUME = "unused_volume"  # named after a mark of ours, and no guest has it
-    MACHINE_MISSING = "machine_missing"  # the last look at its host did not list its guest
-    MACHINE_CHANGED = "machine_changed"  # its guest has another size, or is pinned otherwise
+class DiscrepancyKind(StrEnum):
+    LEFTOVER_GUEST = "leftover_guest"  # carries our marker; its machine has a tombstone
+    UNKNOWN_GUEST = "unknown_guest"  # carries our marker; its machine is not in the ledger
+    DUPLICATE_GUEST = "duplicate_guest"  # carries our marker; its machine has another guest
+    GUEST_ON_OTHER_HOST = "guest_on_other_host"  # on another server or in another project than its machine
+    ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest uses it
+    MACHINE_MISSING = "machine_missing"  # the last refresh of its host did not list its guest
+    MACHINE_CHANGED = "machine_changed"  # its guest has another size or other pinned cores
     MACHINE_WITHOUT_CLAIMS = "machine_without_claims"
-    CLAIMS_DIFFER = "claims_differ"  # from what the machine has
-    CLAIM_WITHOUT_OWNER = "claim_without_owner"
-    TOTAL_DIFFERS = "total_differs"  # from the sum of its claims
-    ADDRESS_WITHOUT_OWNER = "address_without_owner"
+    WRONG_CLAIMS = "wrong_claims"  # differ from what the machine or guest uses
+    ORPHANED_CLAIM = "orphaned_claim"
+    WRONG_TOTAL = "wrong_total"  # differs from the sum of its claims
+    ORPHANED_ADDRESS = "orphaned_address"
     ADDRESS_OUTSIDE_SUBNET = "address_outside_subnet"
-    STATE_UNEXPLAINED = "state_unexplained"  # an operation should be under way, and none is
-    LEASE_LAPSED = "lease_lapsed"
+    STATE_WITHOUT_OPERATION = "state_without_operation"  # a transient state that no operation ends
+    LEASE_EXPIRED = "lease_expired"
     OPERATION_STUCK = "operation_stuck"
 
 
-class By(StrEnum):
-    """Who has to want it mended. What is done then: `regiond.reconciler.mends`."""
-
-    ITSELF = "itself"  # two sweeps in a row have seen it
-    APPROVAL = "approval"  # a person has seen what would be done, and said yes
-    NOBODY = "nobody"  # it is only told: a look sets it right, or somebody at the hypervisor
+class RepairPolicy(StrEnum):
+    AUTOMATIC = "automatic"  # repaired after two consecutive sweeps have found it
+    APPROVAL = "approval"  # repaired when an administrator approves what was shown
+    NONE = "none"  # only reported: a refresh or a person resolves it
 
 
 @frozen(kw_only=True)
-class Difference:
-    """`ours`: whoever mends it touches only the ledger, or guests that were given up: no person need be asked."""
+class Discrepancy:
+    """`ours`: a repair changes only the ledger, or removes guests and volumes of deleted machines.
 
-    kind: Kind
-    key: str  # what it is about, within its kind: the same as long as the difference stands
+    `remedy` is a sentence: what the repair does ("This ..."), or for policy `none` what a person can do.
+    """
+
+    kind: DiscrepancyKind
+    key: str  # identifies the subject within the kind, such as `server 3 machine 12`
     name: str  # of the machine, guest, operation or total
     found: str
     expected: str
     remedy: str
     ours: bool
     data_at_risk: bool
-    mended_by: By = By.NOBODY
+    repair_policy: RepairPolicy = RepairPolicy.NONE
     host_id: int | None = None
     host_name: str | None = None
     system_id: str | None = None
-    since: datetime | None = None  # when it began, where that is known
+    since: datetime | None = None  # None: unknown
 
     @property
     def message(self) -> str:
         where = f" on {self.host_name}" if self.host_name else ""
         return f"{self.name}{where}: {self.found}; expected: {self.expected}"
 
-    def number_of(self, word: str) -> int:
-        """What follows `word` in the key, such as 12 for `machine` in `server 3 machine 12`."""
+    def id_of(self, word: str) -> int:
+        """The number after `word` in the key: 12 for `machine` in `server 3 machine 12`."""
         words = self.key.split()
         return int(words[words.index(word) + 1])
 
-    def again(self, found: Iterable[Difference | None]) -> Difference | None:
-        """What is found of it by now. None when it is gone, or when it is no longer mended by whom it was."""
-        return next((one for one in found if one is not None and one._same_as(self)), None)
+    def revalidated(self, found: Iterable[Discrepancy | None]) -> Discrepancy | None:
+        """This discrepancy as `found` has it now; None if it is resolved or its policy has changed.
 
-    def _same_as(self, other: Difference) -> bool:
-        """A person approves what was shown, word for word."""
-        asked = self.mended_by is By.APPROVAL
-        return (self.kind, self.key, self.mended_by, self.found if asked else "", self.remedy if asked else "") == (
-            other.kind, other.key, other.mended_by, other.found if asked else "", other.remedy if asked else "",
-        )  # fmt: skip
+        With policy `approval`, also None if `found` or `remedy` has changed: approval covers exactly what was shown.
+        """
+        return next((one for one in found if one is not None and one._identity == self._identity), None)
+
+    @property
+    def _identity(self) -> tuple[str, ...]:
+        identity = (self.kind.value, self.key, self.repair_policy.value)
+        return (*identity, self.found, self.remedy) if self.repair_policy is RepairPolicy.APPROVAL else identity
 
     @property
     def etag(self) -> str:
-        """The same as long as it is the same to whoever approves it: what was found, and what would be done."""
-        told = (self.kind.value, self.key, self.found, self.expected, self.remedy, self.mended_by.value)
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        """Changes when anything changes that an administrator approves."""
+        facts = (self.kind.value, self.key, self.found, self.expected, self.remedy, self.repair_policy.value)
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 @frozen(kw_only=True)
-class Standing:
-    """A difference that was there at the last sweep, and since when sweeps see it."""
+class OpenDiscrepancy:
+    """A discrepancy that the last sweep found, or that was repaired, as stored."""
 
     id: int
-    difference: Difference
+    discrepancy: Discrepancy
     first_seen_at: datetime
     last_seen_at: datetime
-    sweeps: int = 0  # that saw it, one after the other; who only asks is none
-    mended_at: datetime | None = None
-    mended: str | None = None  # what was before, and what is now
+    sweeps: int = 0  # consecutive sweeps that found it; a check on request does not count
+    repaired_at: datetime | None = None
+    repaired: str | None = None  # what was wrong and what the repair did

@@ -1,10 +1,4 @@
-"""Sweeps over ledger and hosts, by itself and when asked: what differs is kept, and told once.
-
-What two sweeps in a row have seen is mended, if it is ours to mend (`regiond.reconciler.mends`); asking mends nothing.
-
-Hosts are as their last look found them; no rack is asked. Operations that are under way explain what they are about to
-set right, and since the whole sweep reads one moment, none is seen half done.
-"""
+"""Finds discrepancies every five minutes and on request, and repairs them."""
 
 from __future__ import annotations
 
@@ -17,14 +11,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
-from regiond.accounts.model import Caller
+from common.periodic import PeriodicTask
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.ledger.check import wrong_totals
-from regiond.reconciler import approving, guests, ledger, look_store, machines, operations, store, volume_store, volumes
-from regiond.reconciler.mends import AT_HOST, mend
-from regiond.reconciler.model import Difference, Kind, Standing
+from regiond.reconciler import approval, store
+from regiond.reconciler.detection import find_discrepancies
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
+from regiond.reconciler.repairs import AT_HOST, repair
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -32,14 +27,18 @@ if TYPE_CHECKING:
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 300.0
-FIRST_SWEEP_AFTER_S = 60.0  # by then leases of a region that died have been taken over, and racks are linked
+FIRST_SWEEP_AFTER_S = 60.0  # by then racks are linked, and leases of a dead region are taken over
 DEADLINE_S = 60.0
-LATELY = timedelta(days=1)
-CONFLICTS = 1000  # that one sweep may lose to others that keep the same difference; in truth the deadline ends it
+RECENT = timedelta(days=1)
+MAX_CONFLICTS = 1000  # with concurrent checks; in practice the deadline ends a sweep
 
 
 class Reconciler:
-    """Regions take turns: one that finds another sweeping leaves it at that."""
+    """Sweeps and repairs. Compares the ledger with the last refreshes and asks no rack.
+
+    Each sweep reads one snapshot, so it sees no transaction half done; subjects of open operations are no
+    discrepancies. Only one region sweeps at a time.
+    """
 
     def __init__(
         self,
@@ -47,176 +46,179 @@ class Reconciler:
         *,
         first_after_s: float = FIRST_SWEEP_AFTER_S,
         every_s: float = SWEEP_EVERY_S,
-        mends: bool = True,
+        auto_repair: bool = True,
+        lock_timeout_s: float = store.LOCK_TIMEOUT_S,
     ) -> None:
-        """Without `mends` it only tells."""
+        """Without `auto_repair`, sweeps only report; approved repairs are still carried out."""
         self._database = database
-        self._first_after_s = first_after_s
         self._every_s = every_s
-        self._mends = mends
-        self._one_at_a_time = asyncio.Lock()
-        self._loop: asyncio.Task[None] | None = None
+        self._auto_repair = auto_repair
+        self._lock_timeout_s = lock_timeout_s
+        self._sweep_lock = asyncio.Lock()
+        self._task = PeriodicTask("reconciler_sweep", self.sweep, every_s=every_s, first_after_s=first_after_s)
 
     def start(self) -> None:
-        self._loop = asyncio.create_task(self._go())
+        self._task.start()
 
     async def stop(self) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        await self._task.stop()
 
-    async def check(self, *, host_id: int | None = None, kind: Kind | None = None) -> tuple[Standing, ...]:
-        """Sweep now; what differs, the longest known first. Raises DeadlineExceeded after a minute."""
+    async def check(
+        self, *, host_id: int | None = None, kind: DiscrepancyKind | None = None
+    ) -> tuple[OpenDiscrepancy, ...]:
+        """Compares now and returns the discrepancies, the longest known first; repairs nothing.
+
+        Raises DeadlineExceeded after a minute.
+        """
         try:
-            standing = await self._sweep(asked=True)
+            found = await self._sweep(on_request=True)
         except TimeoutError as error:
-            message = f"The ledger could not be compared with the hosts within {DEADLINE_S:.0f} s."
-            raise DeadlineExceeded(message) from error
+            raise DeadlineExceeded(f"Comparing ledger and hosts took more than {DEADLINE_S:.0f} s.") from error
         return tuple(
-            one for one in standing if host_id in (None, one.difference.host_id) and kind in (None, one.difference.kind)
+            one for one in found if host_id in (None, one.discrepancy.host_id) and kind in (None, one.discrepancy.kind)
         )
 
-    async def known(self, difference_id: int) -> Standing:
-        """As the last sweep saw it, or as it was mended. Raises NotFound when it is neither."""
+    async def read_stored(self, discrepancy_id: int) -> OpenDiscrepancy:
+        """As the last sweep found it, or as it was repaired. Raises NotFound if it is neither."""
         async with self._database.connection() as db:
-            return approving.one_of(await store.kept(db, difference_id), difference_id)
+            return approval.find(await store.read(db, discrepancy_id), discrepancy_id)
 
-    async def read(self, difference_id: int) -> Standing:
-        """As it is found now, or as it was mended. Raises NotFound when it is neither, and what `check` raises."""
+    async def read(self, discrepancy_id: int) -> OpenDiscrepancy:
+        """As it is now, or as it was repaired. Raises NotFound if it is neither, and what `check` raises."""
         await self.check()
-        return await self.known(difference_id)
+        return await self.read_stored(discrepancy_id)
 
-    async def approve(self, caller: Caller, difference_id: int, *, etag: str, shown: str = "") -> Standing:
-        """Mend what `caller` was shown with this `etag`; with what was done. `shown` is told beside what is found now.
+    async def approve(self, caller: Caller, discrepancy_id: int, *, etag: str, shown: str = "") -> OpenDiscrepancy:
+        """Repairs the discrepancy that `caller` was shown with `etag`; returns it with what was done. Idempotent.
 
-        What was mended before is told as it was done then, so that whoever lost that answer can ask again. Raises
-        NotFound when it went by itself; WrongState when it is another by now, or nothing that anybody could approve;
-        what the mend raises. Nothing was changed then.
+        `shown`: the text of `found` that was shown, for the error message. Raises NotFound if the discrepancy
+        disappeared, WrongState if it changed or has no repair, and what the repair raises; nothing is changed then.
         """
         caller.require_admin()
-        same = partial(approving.refuse_other, etag=etag, shown=shown)
-        standing = await self.read(difference_id)
-        same(standing)
-        if standing.mended is not None:
-            return standing
-        wanted = partial(mend_one, difference_id=difference_id, caller=caller, only=same)
-        done = await self._database.in_transaction(wanted)
+        check_unchanged = partial(approval.check_unchanged, etag=etag, shown=shown)
+        approved = await self.read(discrepancy_id)
+        check_unchanged(approved)
+        if approved.repaired is not None:
+            return approved
+        done = await self._repair(discrepancy_id, caller=caller, check=check_unchanged)
         if done is None:
-            now = await self.read(difference_id)
-            if now.mended is None:
-                raise approving.changed_meanwhile(standing, now)
-            same(now)
-            return now
-        log.warning("difference_approved", difference=done.id, kind=done.difference.kind.value, mended=done.mended)
+            current = await self.read(discrepancy_id)
+            if current.repaired is None:
+                raise approval.changed_during_repair(approved, current)
+            check_unchanged(current)
+            return current
+        log.warning(
+            "discrepancy_approved", discrepancy=done.id, kind=done.discrepancy.kind.value, repaired=done.repaired
+        )
         return done
 
-    async def mended_lately(self, within: timedelta = LATELY) -> tuple[Standing, ...]:
-        """What was mended, by itself or by approval, the latest first."""
+    async def recent_repairs(self, within: timedelta = RECENT) -> tuple[OpenDiscrepancy, ...]:
+        """Automatic and approved repairs, the latest first."""
         async with self._database.connection() as db:
-            return await store.mended_within(db, within)
+            return await store.recent_repairs(db, within)
 
-    async def sweep(self) -> tuple[Standing, ...]:
-        """As it does by itself: look, keep, mend what is due; what was mended. Raises TimeoutError, and conflicts that
-        others win for a minute."""
-        await self._sweep(asked=False)
-        return await self._mend_due() if self._mends else ()
+    async def sweep(self) -> tuple[OpenDiscrepancy, ...]:
+        """Compares, stores the discrepancies, makes due repairs and returns these. Raises TimeoutError."""
+        await self._sweep(on_request=False)
+        return await self._repair_due() if self._auto_repair else ()
 
-    async def _go(self) -> None:
-        await asyncio.sleep(self._first_after_s)
-        while True:
-            try:
-                await self.sweep()
-            except (DatabaseUnavailable, TimeoutError) as error:
-                log.warning("sweep_not_made", because=str(error) or "it took too long")
-            except Exception:
-                log.exception("sweep_hit_a_bug")  # the next one may do better; none would be worse
-            await asyncio.sleep(self._every_s)
-
-    async def _sweep(self, *, asked: bool) -> list[Standing]:
-        async def sweep(db: Db) -> list[Standing]:
-            await store.see_one_moment(db)
-            if not asked and not await store.alone(db):
+    async def _sweep(self, *, on_request: bool) -> list[OpenDiscrepancy]:
+        async def sweep(db: Db) -> list[OpenDiscrepancy]:
+            await store.use_snapshot(db)
+            if not on_request and not await store.try_sweep_lock(db):
                 return []
-            return await _keep(db, await differences(db), is_sweep=not asked)
+            return await _record(db, await find_discrepancies(db), is_sweep=not on_request)
 
-        async with asyncio.timeout(DEADLINE_S), self._one_at_a_time:
-            return await self._database.in_transaction(sweep, tries=CONFLICTS)
+        async with asyncio.timeout(DEADLINE_S), self._sweep_lock:
+            return await self._database.in_transaction(sweep, tries=MAX_CONFLICTS)
 
-    async def _mend_due(self) -> tuple[Standing, ...]:
-        """Each in a transaction of its own: what one of them meets keeps no other from being mended."""
-        mended: list[Standing] = []
+    async def _repair_due(self) -> tuple[OpenDiscrepancy, ...]:
+        """Makes each repair in its own transaction, so that a failed one does not prevent the others."""
+        repaired: list[OpenDiscrepancy] = []
         async with asyncio.timeout(DEADLINE_S):
             async with self._database.connection() as db:
                 due = await store.due(db, older_than_s=self._every_s / 2, at_host=AT_HOST)
-            for difference_id in due:
-                try:
-                    done = await self._database.in_transaction(partial(mend_one, difference_id=difference_id))
-                except (DatabaseUnavailable, TimeoutError):
-                    raise
-                except InnkeeperError as error:
-                    log.info("difference_not_mended_yet", difference=difference_id, because=error.message)
-                except Exception:
-                    log.exception("mend_hit_a_bug", difference=difference_id)
-                else:
-                    mended += [done] if done is not None else []
-        for one in mended:
-            log.warning("difference_mended", difference=one.id, kind=one.difference.kind.value, mended=one.mended)
-        return tuple(mended)
+            for discrepancy_id in due:
+                done = await self._try_repair(discrepancy_id)
+                repaired += [done] if done is not None else []
+        for one in repaired:
+            log.warning(
+                "discrepancy_repaired", discrepancy=one.id, kind=one.discrepancy.kind.value, repaired=one.repaired
+            )
+        return tuple(repaired)
 
-
-async def mend_one(
-    db: Db, difference_id: int, caller: Caller | None = None, only: Callable[[Standing], None] = lambda _: None
-) -> Standing | None:
-    """Mend it and tell so, inside the caller's transaction; None when there is nothing to mend (any more).
-
-    `caller` has approved it, and `only` raises when it is not what they approved. Raises that, and what the mend
-    raises; the transaction must then roll back.
-    """
-    async with store.short_waits(db):
-        standing = await store.lock(db, difference_id)
-        if standing is not None:
-            only(standing)
-        done = await mend(db, standing.difference) if standing is not None else None
-    if standing is None or done is None:
+    async def _try_repair(self, discrepancy_id: int) -> OpenDiscrepancy | None:
+        try:
+            return await self._repair(discrepancy_id)
+        except (DatabaseUnavailable, TimeoutError):
+            raise
+        except InnkeeperError as error:
+            log.info("repair_postponed", discrepancy=discrepancy_id, reason=error.message)
+        except Exception:  # a bug in one repair must not prevent the others
+            log.exception("repair_failed", discrepancy=discrepancy_id)
         return None
-    kept = await store.keep_mended(db, standing.id, done)
-    message = f"{standing.difference.name}: {done}"
-    await _tell(db, "difference_mended", standing.difference, message, Level.WARNING, caller=caller, mended=done)
-    return kept
+
+    async def _repair(
+        self,
+        discrepancy_id: int,
+        *,
+        caller: Caller | None = None,
+        check: Callable[[OpenDiscrepancy], None] = lambda _: None,
+    ) -> OpenDiscrepancy | None:
+        return await self._database.in_transaction(
+            partial(
+                repair_one,
+                discrepancy_id=discrepancy_id,
+                caller=caller,
+                check=check,
+                lock_timeout_s=self._lock_timeout_s,
+            )
+        )
 
 
-async def differences(db: Db) -> list[Difference]:
-    """All of them, in the caller's transaction, which should see one moment."""
-    hosts, now = await look_store.hosts(db), await look_store.now(db)
-    totals = [ledger.of_total(wrong, *hosts.get(wrong.server_id, (None, None))) for wrong in await wrong_totals(db)]
-    marked = [guests.judge(guest) for guest in await look_store.marked_guests(db)]
-    opened = [operations.judge(operation, now) for operation in await look_store.open_operations(db)]
-    return [
-        *[one for one in marked if one is not None],
-        *[one for one in map(guests.judge_claims, await look_store.guest_claims(db)) if one is not None],
-        *[one for machine in await look_store.machines(db) for one in machines.judge(machine)],
-        *[one for one in map(volumes.judge, await volume_store.unused_volumes(db)) if one is not None],
-        *[ledger.of_claim(claim) for claim in await look_store.loose_claims(db)],
-        *totals,
-        *[ledger.of_address(address) for address in await look_store.loose_addresses(db)],
-        *[one for one in opened if one is not None],
-        *[operations.of_host(host) for host in await look_store.removing_hosts(db)],
-    ]
+async def repair_one(
+    db: Db,
+    discrepancy_id: int,
+    *,
+    caller: Caller | None = None,
+    check: Callable[[OpenDiscrepancy], None] = lambda _: None,
+    lock_timeout_s: float = store.LOCK_TIMEOUT_S,
+) -> OpenDiscrepancy | None:
+    """Repairs the discrepancy and records an event, in the caller's transaction; None if nothing is left to repair.
+
+    `caller` approved it; `check` raises if it is not what they approved. Raises that, Busy, and what the repair raises;
+    the caller must then roll back.
+    """
+    async with store.lock_timeout(db, lock_timeout_s):
+        current = await store.lock(db, discrepancy_id)
+        if current is None:
+            return None
+        check(current)
+        repaired = await repair(db, current.discrepancy)
+    if repaired is None:
+        return None
+    stored = await store.record_repair(db, current.id, repaired)
+    message = f"{current.discrepancy.name}: {repaired}"
+    await _record_event(
+        db, "discrepancy_repaired", current.discrepancy, message, Level.WARNING, caller=caller, repaired=repaired
+    )
+    return stored
 
 
-async def _keep(db: Db, found: list[Difference], *, is_sweep: bool) -> list[Standing]:
-    standing, new = await store.see(db, found, is_sweep=is_sweep)
+async def _record(db: Db, found: list[Discrepancy], *, is_sweep: bool) -> list[OpenDiscrepancy]:
+    current, new = await store.record(db, found, is_sweep=is_sweep)
     for one in new:
-        await _tell(db, "difference_found", one.difference, one.difference.message, Level.WARNING)
-    for gone in await store.resolve(db, standing):
-        await _tell(db, "difference_gone", gone, f"{gone.name}: {gone.found}: no more", Level.INFO)
-    return standing
+        await _record_event(db, "discrepancy_found", one.discrepancy, one.discrepancy.message, Level.WARNING)
+    for resolved in await store.resolve(db, current):
+        message = f"{resolved.name}: resolved: {resolved.found}"
+        await _record_event(db, "discrepancy_resolved", resolved, message, Level.INFO)
+    return current
 
 
-async def _tell(
+async def _record_event(
     db: Db,
     kind: str,
-    difference: Difference,
+    discrepancy: Discrepancy,
     message: str,
     level: Level,
     *,
@@ -224,11 +226,11 @@ async def _tell(
     **more: str,
 ) -> None:
     details = {
-        "kind": difference.kind.value, "found": difference.found, "expected": difference.expected,
-        "remedy": difference.remedy, "mended_by": difference.mended_by.value, "ours": difference.ours,
-        "data_at_risk": difference.data_at_risk, **more,
+        "kind": discrepancy.kind.value, "found": discrepancy.found, "expected": discrepancy.expected,
+        "remedy": discrepancy.remedy, "repair_policy": discrepancy.repair_policy.value, "ours": discrepancy.ours,
+        "data_at_risk": discrepancy.data_at_risk, **more,
     }  # fmt: skip
     await Events.record(
-        db, kind, message, level=level, caller=caller, host_id=difference.host_id, system_id=difference.system_id,
+        db, kind, message, level=level, caller=caller, host_id=discrepancy.host_id, system_id=discrepancy.system_id,
         details=details,
     )  # fmt: skip

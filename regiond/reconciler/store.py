@@ -1,4 +1,4 @@
-"""The rows of differences: one as long as a difference stands, kept for a time when it has gone."""
+"""SQL for discrepancies: a row exists while a discrepancy is open, and 90 days longer."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ import asyncpg
 from attrs import asdict, fields
 
 from common.errors import Busy
-from regiond.reconciler.model import By, Difference, Kind, Standing
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# `xmax` is 0 in a row that this statement has made.
-_SEE = """
-    insert into difference as d (kind, key, host_id, host_name, system_id, name, found, expected, remedy, mended_by,
-                                 ours, data_at_risk, since, sweeps)
+# `xmax` is 0 in a row that this statement inserted.
+_RECORD = """
+    insert into discrepancy as d (kind, key, host_id, host_name, system_id, name, found, expected, remedy,
+                                  repair_policy, ours, data_at_risk, since, sweeps)
     select seen.*, $2
       from jsonb_to_recordset($1::jsonb) seen (
            kind text, key text, host_id integer, host_name text, system_id text, name text, found text, expected text,
-           remedy text, mended_by text, ours boolean, data_at_risk boolean, since timestamptz)
+           remedy text, repair_policy text, ours boolean, data_at_risk boolean, since timestamptz)
     on conflict (kind, key) where resolved_at is null do update
        set host_id = excluded.host_id, host_name = excluded.host_name, system_id = excluded.system_id,
            name = excluded.name, found = excluded.found, expected = excluded.expected, remedy = excluded.remedy,
-           mended_by = excluded.mended_by, ours = excluded.ours, data_at_risk = excluded.data_at_risk,
+           repair_policy = excluded.repair_policy, ours = excluded.ours, data_at_risk = excluded.data_at_risk,
            since = excluded.since, last_seen_at = now(),
-           sweeps = case when d.mended_by = excluded.mended_by then d.sweeps + $2 else $2 end
+           sweeps = case when d.repair_policy = excluded.repair_policy then d.sweeps + $2 else $2 end
     returning d.*, d.xmax = 0 as is_new
 """
 _RESOLVE = """
-    update difference set resolved_at = now() where resolved_at is null and id <> all($1::bigint[]) returning *
+    update discrepancy set resolved_at = now() where resolved_at is null and id <> all($1::bigint[]) returning *
 """
-# What two regions see within a moment is seen once.
+# The age condition ignores a second sweep that another region makes at almost the same time.
 _DUE = """
-    select d.id from difference d
-      left join (select kind, key, count(*) as times, max(mended_at) as last from difference
-                  where mended_at is not null group by kind, key) before using (kind, key)
-     where d.resolved_at is null and d.mended_by = 'itself' and d.sweeps >= 2
+    select d.id from discrepancy d
+      left join (select kind, key, count(*) as times, max(repaired_at) as last from discrepancy
+                  where repaired_at is not null group by kind, key) before using (kind, key)
+     where d.resolved_at is null and d.repair_policy = 'automatic' and d.sweeps >= 2
        and d.first_seen_at <= now() - make_interval(secs => $1)
        and (d.kind <> all($2::text[])
             or coalesce(before.last + least(interval '5 minutes' * 2 ^ least(before.times, 10), interval '1 day'),
@@ -50,98 +50,111 @@ _DUE = """
                             where x.host_id = d.host_id and x.reaches))
      order by d.id
 """
-_KEPT = "select * from difference where id = $1 and (resolved_at is null or mended_at is not null)"
-_LOCK = "select * from difference where id = $1 and resolved_at is null for update"
-_WAIT_SHORTLY = "set local lock_timeout = '5s'"
-_MENDED = "update difference set resolved_at = now(), mended_at = now(), mended = $2 where id = $1 returning *"
-_MENDED_LATELY = """
-    select * from difference where mended_at > now() - $1::interval order by mended_at desc, id desc limit 1000
+_READ = "select * from discrepancy where id = $1 and (resolved_at is null or repaired_at is not null)"
+_LOCK = "select * from discrepancy where id = $1 and resolved_at is null for update"
+_LOCK_TIMEOUT = "select set_config('lock_timeout', $1, true)"
+_RECORD_REPAIR = (
+    "update discrepancy set resolved_at = now(), repaired_at = now(), repaired = $2 where id = $1 returning *"
+)
+_RECENT_REPAIRS = """
+    select * from discrepancy where repaired_at > now() - $1::interval order by repaired_at desc, id desc limit 1000
 """
-_PRUNE = "delete from difference where resolved_at < now() - interval '90 days'"
-_ONE_SNAPSHOT = "set transaction isolation level repeatable read"
-_ONLY_ONE = "select pg_try_advisory_xact_lock(hashtextextended('reconciler', 0))"
-_COLUMNS = [one.name for one in fields(Difference) if one.name not in ("kind", "mended_by")]
+_PRUNE = "delete from discrepancy where resolved_at < now() - interval '90 days'"
+_USE_SNAPSHOT = "set transaction isolation level repeatable read"
+_SWEEP_LOCK = "select pg_try_advisory_xact_lock(hashtextextended('reconciler', 0))"
+_HOSTS = """
+    select distinct on (server_id) server_id, id, name from vm_host where server_id is not null order by server_id, id
+"""
+_COLUMNS = [one.name for one in fields(Discrepancy) if one.name not in ("kind", "repair_policy")]
+LOCK_TIMEOUT_S = 5.0
 
 
-async def see_one_moment(db: Db) -> None:
-    """All that the transaction reads is of one moment: as its first statement. Conflicts of writers are its price."""
-    await db.execute(_ONE_SNAPSHOT)
+async def use_snapshot(db: Db) -> None:
+    """Makes the transaction read one snapshot; must be its first statement. Concurrent writes then raise conflicts."""
+    await db.execute(_USE_SNAPSHOT)
 
 
-async def alone(db: Db) -> bool:
-    """Whether no other region sweeps by itself right now; until the transaction ends."""
-    return await db.fetchval(_ONLY_ONE) is True
+async def try_sweep_lock(db: Db) -> bool:
+    """False if another region is sweeping; held until the transaction ends."""
+    return await db.fetchval(_SWEEP_LOCK) is True
 
 
-async def see(db: Db, seen: Sequence[Difference], *, is_sweep: bool = True) -> tuple[list[Standing], list[Standing]]:
-    """Keep what is there now: all of it, and of that what is new. `is_sweep`: not only because somebody asks."""
-    if not seen:
+async def hosts_by_server(db: Db) -> dict[int, tuple[int, str]]:
+    """Id and name of the oldest host of each server, by the server's id."""
+    return {row["server_id"]: (row["id"], row["name"]) for row in await db.fetch(_HOSTS)}
+
+
+async def record(
+    db: Db, found: Sequence[Discrepancy], *, is_sweep: bool = True
+) -> tuple[list[OpenDiscrepancy], list[OpenDiscrepancy]]:
+    """Stores the discrepancies; returns all, and those that are new. `is_sweep`: counts for automatic repair."""
+    if not found:
         return [], []
-    plain = [{**asdict(one), "since": one.since.isoformat() if one.since else None} for one in seen]
-    rows = sorted(await db.fetch(_SEE, plain, int(is_sweep)), key=lambda row: int(row["id"]))
-    return [_standing(row) for row in rows], [_standing(row) for row in rows if row["is_new"]]
+    values = [{**asdict(one), "since": one.since.isoformat() if one.since else None} for one in found]
+    rows = sorted(await db.fetch(_RECORD, values, int(is_sweep)), key=lambda row: int(row["id"]))
+    return [_open_discrepancy(row) for row in rows], [_open_discrepancy(row) for row in rows if row["is_new"]]
 
 
-async def resolve(db: Db, standing: Iterable[Standing]) -> list[Difference]:
-    """Those that were there before and are no more; long gone ones go."""
-    rows = await db.fetch(_RESOLVE, [one.id for one in standing])
+async def resolve(db: Db, current: Iterable[OpenDiscrepancy]) -> list[Discrepancy]:
+    """Closes all stored discrepancies except `current`, and returns them. Deletes those closed 90 days ago."""
+    rows = await db.fetch(_RESOLVE, [one.id for one in current])
     await db.execute(_PRUNE)
-    return [_difference(row) for row in rows]
+    return [_discrepancy(row) for row in rows]
 
 
-async def due(db: Db, older_than_s: float, *, at_host: Iterable[Kind]) -> list[int]:
-    """Ids of those that two sweeps in a row have seen and that are mended without asking anybody, oldest first.
+async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind]) -> list[int]:
+    """Ids of those that two consecutive sweeps found and that are repaired automatically, oldest first.
 
-    Of the kinds `at_host` only where a connected rack reaches the host, and one that is back after it was mended, since
-    its host does not do it, waits for ten minutes, then for twice as long each time, up to a day.
+    For the kinds `at_host`, a connected rack must reach the host. One that returned after a repair, because the host
+    did not do it, waits for ten minutes, then twice as long each time, up to a day.
     """
     return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
 
 
-async def kept(db: Db, difference_id: int) -> tuple[Standing, ...]:
-    """The one of this id, if it stands or was mended; those that went by themselves are no more."""
-    return tuple(_standing(row) for row in await db.fetch(_KEPT, difference_id))
+async def read(db: Db, discrepancy_id: int) -> tuple[OpenDiscrepancy, ...]:
+    """The discrepancy if it is open or was repaired; empty if it is unknown or disappeared without a repair."""
+    return tuple(_open_discrepancy(row) for row in await db.fetch(_READ, discrepancy_id))
 
 
-async def lock(db: Db, difference_id: int) -> Standing | None:
-    """Nobody else mends it until the transaction ends. None when it is gone, or mended."""
-    row = await db.fetchrow(_LOCK, difference_id)
-    return None if row is None else _standing(row)
+async def lock(db: Db, discrepancy_id: int) -> OpenDiscrepancy | None:
+    """Prevents a concurrent repair until the transaction ends. None if it is resolved or repaired."""
+    row = await db.fetchrow(_LOCK, discrepancy_id)
+    return None if row is None else _open_discrepancy(row)
 
 
 @asynccontextmanager
-async def short_waits(db: Db) -> AsyncIterator[None]:
-    """Raises Busy when a row is held by somebody else for five seconds; the transaction must then roll back."""
-    await db.execute(_WAIT_SHORTLY)
+async def lock_timeout(db: Db, timeout_s: float = LOCK_TIMEOUT_S) -> AsyncIterator[None]:
+    """Raises Busy if another transaction holds a lock for longer; the caller must then roll back."""
+    await db.execute(_LOCK_TIMEOUT, f"{round(timeout_s * 1000)}ms")
     try:
         yield
     except asyncpg.LockNotAvailableError as error:
-        raise Busy("Something else changes the same rows right now; nothing was mended. Try again.") from error
+        raise Busy("Another transaction changes the same rows, so nothing was repaired. Try again.") from error
 
 
-async def keep_mended(db: Db, difference_id: int, mended: str) -> Standing:
-    """It stands no more. A sweep that finds it again tells it anew."""
-    (row,) = await db.fetch(_MENDED, difference_id, mended)
-    return _standing(row)
+async def record_repair(db: Db, discrepancy_id: int, repaired: str) -> OpenDiscrepancy:
+    """Closes the discrepancy. A sweep that finds it again stores a new one."""
+    (row,) = await db.fetch(_RECORD_REPAIR, discrepancy_id, repaired)
+    return _open_discrepancy(row)
 
 
-async def mended_within(db: Db, time: timedelta) -> tuple[Standing, ...]:
-    """The latest first."""
-    return tuple(_standing(row) for row in await db.fetch(_MENDED_LATELY, time))
+async def recent_repairs(db: Db, within: timedelta) -> tuple[OpenDiscrepancy, ...]:
+    """The latest first, at most 1,000."""
+    return tuple(_open_discrepancy(row) for row in await db.fetch(_RECENT_REPAIRS, within))
 
 
-def _standing(row: asyncpg.Record) -> Standing:
-    return Standing(
+def _open_discrepancy(row: asyncpg.Record) -> OpenDiscrepancy:
+    return OpenDiscrepancy(
         id=row["id"],
-        difference=_difference(row),
+        discrepancy=_discrepancy(row),
         first_seen_at=row["first_seen_at"],
         last_seen_at=row["last_seen_at"],
         sweeps=row["sweeps"],
-        mended_at=row["mended_at"],
-        mended=row["mended"],
+        repaired_at=row["repaired_at"],
+        repaired=row["repaired"],
     )
 
 
-def _difference(row: asyncpg.Record) -> Difference:
-    told = {name: row[name] for name in _COLUMNS}
-    return Difference(kind=Kind(row["kind"]), mended_by=By(row["mended_by"]), **told)
+def _discrepancy(row: asyncpg.Record) -> Discrepancy:
+    values = {name: row[name] for name in _COLUMNS}
+    return Discrepancy(kind=DiscrepancyKind(row["kind"]), repair_policy=RepairPolicy(row["repair_policy"]), **values)

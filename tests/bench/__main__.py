@@ -1,4 +1,4 @@
-"""The benchmarks: what design §11 asks for, what this machine gives, and what the simple way would give.
+"""Measures the figures that the design requires, each against a simple baseline.
 
 python -m tests.bench [--quick] [--strict] [--into FOLDER] [--profile] [NAME ...]
 """
@@ -32,9 +32,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -> Report:
-    """Each figure in turn, on one database server."""
+    """Measures the figures one after the other, on one database server."""
     from tests.bench import growth, profiling
-    from tests.bench.machine import the_machine
+    from tests.bench.machine import this_machine
     from tests.bench.measuring import Bench, CannotMeasure, durable_server
     from tests.bench.report import Report
 
@@ -43,7 +43,7 @@ async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -
     curves: tuple[Curve, ...] = ()
     skipped: list[str] = []
     with durable_server() as dsn, tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as made:
-        machine = await the_machine(dsn)
+        machine = await this_machine(dsn)
         bench = Bench(folder=Path(made), server_dsn=dsn, quick=quick)
         with profiling.watched(dsn, print) if profile else nullcontext():
             for name in names:
@@ -62,14 +62,14 @@ async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -
 
 
 async def bench(asked: argparse.Namespace) -> Report:
-    """Measured, printed, and written where that was asked for."""
+    """Measures and prints; writes files if requested."""
     from tests.bench.lines import table
     from tests.bench.report import NOT_MEASURED, write
 
     names = asked.names or [*FIGURES, GROWTH]
     report = await measure(names, quick=asked.quick, profile=asked.profile)
     print(report.machine.text)
-    print(f"took        {report.took_s:.0f} s" + ("; quick: small worlds, few tries" if asked.quick else ""))
+    print(f"took        {report.took_s:.0f} s" + ("; quick: small databases, few repetitions" if asked.quick else ""))
     print(table(report.lines))
     for curve in report.curves:
         print(f"growth  {curve.text}")
@@ -83,28 +83,32 @@ async def bench(asked: argparse.Namespace) -> Report:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev bench", description="Measure what the design asks for.")
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Measure the figures that the design requires.")
     known = (*FIGURES, GROWTH)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(known)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="smaller worlds and fewer tries: minutes become seconds")
-    parser.add_argument("--strict", action="store_true", help="exit status 1 when a figure is missed")
     parser.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="write JSON, plot and page there; a whole run writes to docs/"
+        "names", nargs="*", metavar="NAME", help=f"figures to measure (default: all): {', '.join(known)}"
     )
     parser.add_argument(
-        "--profile", action="store_true", help="where the time of each measured stretch goes; what is timed gets slower"
+        "--quick", action="store_true", help="smaller databases and fewer repetitions: seconds instead of minutes"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a figure is missed")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="write JSON, plot and page there; a complete run writes to docs/"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="show where the time of each measurement goes; slows the measurements"
     )
     asked = parser.parse_args()
     unknown = set(asked.names) - set(known)
     if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}")
+        parser.error(f"unknown figure: {', '.join(sorted(unknown))}")
     return asked
 
 
 def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory(prefix="ik-bench-lab-", ignore_cleanup_errors=True) as lab:
-        os.environ["LAB_DIR"] = lab  # hypervisors of the bench's own
+        os.environ["LAB_DIR"] = lab  # these start their own hypervisors
         install_reactor()
         configure_logging(level="warning")
         made: list[Report] = []

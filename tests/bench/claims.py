@@ -1,24 +1,24 @@
-"""Place and claim, committed: what a region can promise a second, and that it promises nothing twice."""
+"""Measures committed placements per second, and checks that nothing is overcommitted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from common.compose_request import ComposeRequest
 from regiond.db.pool import Database
-from regiond.machines.model import ComposeRequest
 from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Against, Bench, Line, Times, timed
 from tests.bench.prefilled import oversubscribed
-from tests.installation import Installation
+from tests.deployment.deployment import Deployment
 
 CALLERS = 32
 
 
 async def measure(bench: Bench) -> list[Line]:
-    """Composes that end when the intent is committed; nothing is made on a host."""
+    """Composes up to the committed intent; no host is called."""
     hosts = bench.size(1000, 100, 3)
     dsn = await bench.database()
     folder = bench.new_folder("claims")
@@ -29,11 +29,11 @@ async def measure(bench: Bench) -> list[Line]:
         ]
 
 
-async def _line(bench: Bench, innkeeper: Installation, dsn: str, hosts: int, *, is_named: bool) -> Line:
+async def _line(bench: Bench, innkeeper: Deployment, dsn: str, hosts: int, *, is_named: bool) -> Line:
     times = await claims(innkeeper, hosts, bench.size(1600, 320, 8), is_named=is_named)
     too_much = await oversubscribed(dsn)
     against = await claims_with_one_lock(innkeeper, dsn, hosts, bench.size(800, 160, 8), is_named=is_named)
-    await oversubscribed(dsn)  # raises if the other way kept another ledger
+    await oversubscribed(dsn)  # raises if the baseline left an inconsistent ledger
     way = "named" if is_named else "chosen"
     return Line(
         key=f"claims.{way}",
@@ -51,9 +51,9 @@ async def _line(bench: Bench, innkeeper: Installation, dsn: str, hosts: int, *, 
     )
 
 
-async def claims(innkeeper: Installation, hosts: int, times: int, *, is_named: bool) -> Times:
-    """As the API begins a compose, but that nobody waits for its end."""
-    machines = innkeeper.region.parts.services.machines
+async def claims(innkeeper: Deployment, hosts: int, times: int, *, is_named: bool) -> Times:
+    """Starts composes as the API does, without waiting for their end."""
+    machines = innkeeper.region.components.services.machines
 
     async def claim(number: int) -> None:
         host_id = _named(number, hosts) if is_named else None
@@ -64,8 +64,8 @@ async def claims(innkeeper: Installation, hosts: int, times: int, *, is_named: b
     return await _timed_when_warm(claim, times)
 
 
-async def claims_with_one_lock(innkeeper: Installation, dsn: str, hosts: int, times: int, *, is_named: bool) -> Times:
-    """The same promises in the same database, through a pool of the same size."""
+async def claims_with_one_lock(innkeeper: Deployment, dsn: str, hosts: int, times: int, *, is_named: bool) -> Times:
+    """The baseline: the same claims in the same database, with a connection pool of the same size."""
     database = await Database.open(dsn, application_name="bench-one-lock", acquire_deadline_s=60.0)
     one_lock, need = OneLock(database=database, account_id=innkeeper.admin.account_id), Need()
 
@@ -79,8 +79,7 @@ async def claims_with_one_lock(innkeeper: Installation, dsn: str, hosts: int, ti
 
 
 async def _timed_when_warm(claim: Callable[[int], Awaitable[None]], times: int) -> Times:
-    """After a fifth as many of the same, which are made and checked like the others but not counted: connections are
-    open then, statements prepared and code paths taken once, as in a region that has run for a minute."""
+    """Times the work after a warm-up with a fifth as many repetitions, which are checked but not counted."""
     numbers = iter(range(times // 5))
 
     async def caller() -> None:

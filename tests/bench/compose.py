@@ -1,16 +1,17 @@
-"""Compose through API, region, rack and a simulated host, each a process of its own, minus the driver's own time."""
+"""Measures composes through API, region, rack and a simulated host as processes, minus the driver's time."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from uuid import uuid4
 
-from common.marks import volume_name
+from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.simulated_address import SimulatedAddress
-from common.values import DiskSpec, GuestSpec, Mark, NicKind, NicSpec
+from common.values import NicKind, OwnershipMarker
+from common.volume_names import volume_name
 from rackd.drivers.simulated.driver import SimulatedDriver
-from rackd.drivers.simulated.pace import Chances, Pace
-from regiond.names import new_mac_address, serial
+from rackd.drivers.simulated.fault_injection import FaultInjector, FaultSequences
+from regiond.identifiers import new_mac_address, serial
 from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need
 from tests.bench.daemons import region_and_rack
@@ -19,20 +20,20 @@ from tests.bench.measuring import Against, Bench, Line, Times, timed
 
 HOSTS = 8
 CALLERS = 32
-HARDWARE = "cores=256&memory_mib=1048576&storage_gb=10000"  # those of the prefilled worlds
+HARDWARE = "cores=256&memory_mib=1048576&storage_gb=10000"  # as in the prefilled databases
 
 
 async def measure(bench: Bench) -> list[Line]:
     driver = await _driver_alone(bench)
     simple = await _simple(bench)
-    async with region_and_rack(bench) as daemons:
+    async with region_and_rack(bench) as deployment:
         host_ids = [
-            await daemons.add_host(type="simulated", power_address=f"simulated:c{n}?{HARDWARE}", name=f"c{n}")
+            await deployment.add_host(type="simulated", power_address=f"simulated:c{n}?{HARDWARE}", name=f"c{n}")
             for n in range(HOSTS)
         ]
 
         async def compose(number: int) -> None:
-            await daemons.compose(host_ids[number % HOSTS], cores=1, memory=1024)
+            await deployment.compose(host_ids[number % HOSTS], cores=1, memory=1024)
 
         await timed(compose, HOSTS)  # the first call opens the host
         one = await timed(compose, bench.size(200, 40))
@@ -44,7 +45,7 @@ async def measure(bench: Bench) -> list[Line]:
 
 
 def _line(what: str, times: Times, driver: Times, simple: Times, wanted_ms: float | None = None) -> Line:
-    """The driver's median time is taken away from each figure."""
+    """Subtracts the driver's median time from each figure."""
     p50_ms, p99_ms = times.p50_ms - driver.p50_ms, times.p99_ms - driver.p50_ms
     return Line(
         key="compose" if wanted_ms is not None else "compose.many",
@@ -63,7 +64,7 @@ def _line(what: str, times: Times, driver: Times, simple: Times, wanted_ms: floa
 
 
 async def _driver_alone(bench: Bench) -> Times:
-    """The simulated driver in this process, with nobody between."""
+    """The simulated driver alone, in this process."""
     with closing(_driver(bench)) as driver:
 
         async def compose(number: int) -> None:
@@ -73,10 +74,10 @@ async def _driver_alone(bench: Bench) -> Times:
 
 
 async def _simple(bench: Bench) -> Times:
-    """What a script would do: promise in one transaction, call the driver, and tell the end in another."""
+    """The baseline: claim in one transaction, call the driver, and record the result in another."""
     dsn = await bench.database()
     async with prefilled_region(bench.new_folder("simple"), dsn, hosts=HOSTS, machines_each=1) as innkeeper:
-        one_lock = OneLock(database=innkeeper.region.parts.database, account_id=innkeeper.admin.account_id)
+        one_lock = OneLock(database=innkeeper.region.components.database, account_id=innkeeper.admin.account_id)
         with closing(_driver(bench)) as driver:
 
             async def compose(number: int) -> None:
@@ -89,15 +90,23 @@ async def _simple(bench: Bench) -> Times:
 
 def _driver(bench: Bench) -> SimulatedDriver:
     address, folder = SimulatedAddress.parse(f"simulated:alone?{HARDWARE}"), bench.new_folder("driver")
-    return SimulatedDriver(address, folder, Pace(address, Chances().of(address), hold=folder / "alone.hold"))
+    return SimulatedDriver(
+        address, folder, FaultInjector(address, FaultSequences().of(address), hold=folder / "alone.hold")
+    )
 
 
 def _spec(number: int) -> GuestSpec:
-    mark = Mark(installation_id=uuid4(), machine_id=uuid4())
+    marker = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
     disk = DiskSpec(
-        volume=volume_name(mark, 0), pool_id="default", size_bytes=8 * 10**9, serial=serial(mark.machine_id, 0)
+        volume=volume_name(marker, 0), pool_id="default", size_bytes=8 * 10**9, serial=serial(marker.machine_id, 0)
     )
     nic = NicSpec(name="eth0", mac_address=new_mac_address(), kind=NicKind.NETWORK, source="default", boot=True)
     return GuestSpec(
-        name=f"alone-{number}", mark=mark, architecture="amd64", cores=1, memory_mib=1024, disks=(disk,), nics=(nic,)
+        name=f"alone-{number}",
+        marker=marker,
+        architecture="amd64",
+        cores=1,
+        memory_mib=1024,
+        disks=(disk,),
+        nics=(nic,),
     )

@@ -1,4 +1,4 @@
-"""Region and rack as the processes they are, on the bench's own PostgreSQL."""
+"""Region and rack as processes, on the PostgreSQL of the benchmarks."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ from pathlib import Path
 
 from tests.bench.measuring import Bench
 from tests.bench.prefilled import prefill
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
+from tests.deployment.processes import as_processes
 
 
 @asynccontextmanager
-async def region_and_rack(bench: Bench) -> AsyncIterator[Daemons]:
-    """Killed at the end; the database stays until the bench is over."""
-    folder = bench.new_folder("daemons")
-    made = Daemons(folder=folder, server_folder=folder / "unused", dsn=await bench.database())
+async def region_and_rack(bench: Bench) -> AsyncIterator[Deployment]:
+    """Kills the processes at the end; the database stays until the benchmarks end."""
+    folder = bench.new_folder("deployment")
+    made = as_processes(folder=folder, server_folder=folder / "unused", dsn=await bench.database())
     try:
-        await made.start_daemons()
+        await made.start_region_and_rack()
         yield made
     finally:
-        made.stop()
+        made.processes.kill_all()
 
 
 @asynccontextmanager
-async def prefilled_region_alone(bench: Bench, *, hosts: int, machines_each: int) -> AsyncIterator[Daemons]:
-    """No rack, so that nothing goes on but what is asked for."""
+async def prefilled_region_alone(bench: Bench, *, hosts: int, machines_each: int) -> AsyncIterator[Deployment]:
+    """Has no rack, so that the region only answers requests."""
     folder = bench.new_folder("region")
     dsn = await bench.database()
     await prefill(dsn, hosts=hosts, machines_each=machines_each)
-    made = Daemons(folder=folder, server_folder=folder / "unused", dsn=dsn)
+    made = as_processes(folder=folder, server_folder=folder / "unused", dsn=dsn)
     try:
-        await made.start_region()
+        await made.runner.start_region()
         yield made
     finally:
-        made.stop()
+        made.processes.kill_all()
 
 
-def memory_mib(daemons: Daemons) -> float:
-    """What the region holds in memory right now."""
-    return _status_mib(daemons, "VmRSS")
+def memory_mib(deployment: Deployment) -> float:
+    """Resident memory of the region now."""
+    return _status_mib(deployment, "VmRSS")
 
 
-def most_memory_mib(daemons: Daemons) -> float:
-    """The most that the region has held since it started."""
-    return _status_mib(daemons, "VmHWM")
+def most_memory_mib(deployment: Deployment) -> float:
+    """Peak resident memory of the region since it started."""
+    return _status_mib(deployment, "VmHWM")
 
 
-def _status_mib(daemons: Daemons, key: str) -> float:
-    status = Path(f"/proc/{daemons.running['region'].pid}/status").read_text()
+def _status_mib(deployment: Deployment, key: str) -> float:
+    status = Path(f"/proc/{deployment.processes.running['region'].pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{key}:")]
     return int(line.split()[1]) / 1024

@@ -1,12 +1,13 @@
-"""A dry run over many hosts: one look at the database, then a pure decision."""
+"""Measures dry runs over many hosts: one query, then a pure decision."""
 
 from __future__ import annotations
 
-from regiond.machines.model import AskedHosts, ComposeRequest
+from common.compose_request import ComposeRequest
+from regiond.machines.model import HostConstraints
 from tests.bench.baselines.reading_all import Need, choose
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Against, Bench, Line, Times, timed
-from tests.installation import Installation
+from tests.deployment.deployment import Deployment
 
 
 async def measure(bench: Bench) -> list[Line]:
@@ -34,9 +35,9 @@ async def measure(bench: Bench) -> list[Line]:
     ]
 
 
-async def dry_runs(innkeeper: Installation, times: int) -> Times:
-    machines = innkeeper.region.parts.services.machines
-    request, anywhere = ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
+async def dry_runs(innkeeper: Deployment, times: int) -> Times:
+    machines = innkeeper.region.components.services.machines
+    request, anywhere = ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
 
     async def dry(_: int) -> None:
         placement = await machines.dry_run(request, anywhere)
@@ -46,8 +47,8 @@ async def dry_runs(innkeeper: Installation, times: int) -> Times:
     return await timed(dry, times)
 
 
-async def reading_all(innkeeper: Installation, times: int) -> Times:
-    database, need = innkeeper.region.parts.database, Need()
+async def reading_all(innkeeper: Deployment, times: int) -> Times:
+    database, need = innkeeper.region.components.database, Need()
 
     async def dry(_: int) -> None:
         async with database.connection() as db:
@@ -57,11 +58,11 @@ async def reading_all(innkeeper: Installation, times: int) -> Times:
     return await timed(dry, times)
 
 
-async def _check_that_both_choose_alike(innkeeper: Installation) -> None:
-    ours = await innkeeper.region.parts.services.machines.dry_run(
-        ComposeRequest(cores=1, memory_mib=1024), AskedHosts()
+async def _check_that_both_choose_alike(innkeeper: Deployment) -> None:
+    ours = await innkeeper.region.components.services.machines.dry_run(
+        ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
     )
-    async with innkeeper.region.parts.database.connection() as db:
+    async with innkeeper.region.components.database.connection() as db:
         simple = await choose(db, Need())
     chosen = None if ours.chosen is None else ours.chosen.host_id
     if simple is None or simple.host["id"] != chosen:

@@ -1,4 +1,4 @@
-"""How the figures grow with the hosts, for the product and for the simple way of the same work."""
+"""Measures how figures grow with the number of hosts, for the product and the baseline."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from regiond.reconciler.service import differences
-from regiond.reconciler.store import see_one_moment
+from regiond.reconciler.detection import find_discrepancies
+from regiond.reconciler.store import use_snapshot
 from tests.bench.baselines.all_machines import page
 from tests.bench.claims import CALLERS, claims, claims_with_one_lock
 from tests.bench.dry import dry_runs, reading_all
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Bench, Times, timed
 from tests.bench.prefilled import oversubscribed
-from tests.installation import Installation
+from tests.deployment.deployment import Deployment
 
 MACHINES_EACH = 5
-ASKED_HOSTS = 4  # in the list, so that each answer has as many machines, however many there are
+ASKED_HOSTS = 4  # in the list: every response has the same number of machines
 
 
 @frozen(kw_only=True)
 class Curve:
-    """Milliseconds (median) by number of hosts. `simple` is the simple way, where there is one."""
+    """Median milliseconds by number of hosts. `simple` is the baseline, if there is one."""
 
     key: str
     what: str
@@ -34,7 +34,7 @@ class Curve:
 
     @property
     def text(self) -> str:
-        """One line for a terminal."""
+        """Formats the curve as one line for a terminal."""
         cells = [
             f"{hosts} hosts {ms:.1f}" + (f" ({self.simple[hosts]:.1f})" if hosts in self.simple else "")
             for hosts, ms in self.ours.items()
@@ -42,7 +42,7 @@ class Curve:
         return f"{self.what}, ms{f' ({self.simple_way})' if self.simple_way else ''}: {', '.join(cells)}"
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the values for JSON."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ CURVES = (
 
 
 async def measure(bench: Bench) -> tuple[Curve, ...]:
-    """Each size in a database of its own, with as many machines on each host."""
+    """Uses a new database for each size, with the same number of machines on each host."""
     ours: dict[str, dict[int, float]] = {curve.key: {} for curve in CURVES}
     simple: dict[str, dict[int, float]] = {curve.key: {} for curve in CURVES}
     for hosts in _sizes(bench):
@@ -88,9 +88,7 @@ async def _at(bench: Bench, hosts: int) -> dict[str, tuple[float, float | None]]
         claimed = await claims(innkeeper, hosts, times, is_named=False)
         locked = await claims_with_one_lock(innkeeper, dsn, hosts, times, is_named=False)
         if too_much := await oversubscribed(dsn):
-            raise RuntimeError(
-                f"{too_much} servers or storage pools of {hosts} hosts have given away more than they have"
-            )
+            raise RuntimeError(f"{too_much} servers or storage pools of {hosts} hosts are overcommitted")
     return {
         "claim": (1000 / claimed.rate, 1000 / locked.rate),
         "dry": (dry.p50_ms, all_hosts.p50_ms),
@@ -99,10 +97,10 @@ async def _at(bench: Bench, hosts: int) -> dict[str, tuple[float, float | None]]
     }
 
 
-async def _lists(innkeeper: Installation, hosts: int, times: int) -> tuple[Times, Times]:
+async def _lists(innkeeper: Deployment, hosts: int, times: int) -> tuple[Times, Times]:
     names = [f"host-{number}" for number in range(1, min(hosts, ASKED_HOSTS) + 1)]
     path = "machines/?" + "&".join(f"pod={name}" for name in names)
-    database = innkeeper.region.parts.database
+    database = innkeeper.region.components.database
 
     async def ours(_: int) -> None:
         assert len(await innkeeper.get(path)) == MACHINES_EACH * len(names)
@@ -114,11 +112,11 @@ async def _lists(innkeeper: Installation, hosts: int, times: int) -> tuple[Times
     return await timed(ours, times), await timed(simple, min(times, 5))
 
 
-async def _sweeps(innkeeper: Installation, times: int) -> Times:
+async def _sweeps(innkeeper: Deployment, times: int) -> Times:
     async def sweep(_: int) -> None:
-        async with innkeeper.region.parts.database.transaction() as db:
-            await see_one_moment(db)
-            found = await differences(db)
-        assert not found, f"a sweep of what was written for the bench finds {found[:3]}"
+        async with innkeeper.region.components.database.transaction() as db:
+            await use_snapshot(db)
+            found = await find_discrepancies(db)
+        assert not found, f"a sweep of the prefilled database finds {found[:3]}"
 
     return await timed(sweep, min(times, 5))

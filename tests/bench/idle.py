@@ -1,4 +1,4 @@
-"""A region with a linked rack and nothing going on behind: what is measured is asked for by the benchmark alone."""
+"""A region with a linked rack and no background work: only the benchmark sends requests."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from common.daemon import keep_for_good
+from common.daemon import freeze_gc
 from tests.bench.prefilled import prefill
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 
 
 @asynccontextmanager
-async def prefilled_region(folder: Path, dsn: str, *, hosts: int, machines_each: int) -> AsyncIterator[Installation]:
-    """Its rack reaches every host. No operation is taken, no host watched or refreshed."""
-    async with installed(folder, dsn) as innkeeper:
+async def prefilled_region(folder: Path, dsn: str, *, hosts: int, machines_each: int) -> AsyncIterator[Deployment]:
+    """The rack reaches every host. No operation runs, and no host is watched or refreshed."""
+    async with deployed(folder, dsn) as innkeeper:
         await innkeeper.start_rack()
-        parts = innkeeper.region.parts
-        await parts.engine.stop()
-        await parts.attendance.stop()
-        await parts.schedule.stop()
+        components = innkeeper.region.components
+        await components.engine.stop()
+        await components.link_supervisor.stop()
+        await components.schedule.stop()
         await prefill(dsn, hosts=hosts, machines_each=machines_each)
-        keep_for_good()  # as a region that is a process of its own does when it has started
+        freeze_gc()  # as the region daemon does at its start
         yield innkeeper

@@ -1,4 +1,4 @@
-"""The hypervisor lab for the bench alone: in a folder of its own, gone when the figure is measured."""
+"""Starts a hypervisor of the lab in a temporary folder for one figure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DEADLINE_S = 180.0
 
 @asynccontextmanager
 async def lab(*arguments: str, needs: str) -> AsyncIterator[None]:
-    """What `lab ARGUMENTS` starts, for as long as this lasts. `needs` is the program without which it cannot be.
+    """Runs `lab ARGUMENTS` and stops what it started at the end. `needs` is a required program.
 
-    Raises CannotMeasure with the reason where this machine has no such hypervisor.
+    Raises CannotMeasure with the reason if this machine has no such hypervisor.
     """
     if os.geteuid() != 0:
-        raise CannotMeasure("needs root: the lab's hypervisors are started by root")
+        raise CannotMeasure("requires root to start the lab's hypervisors")
     if shutil.which(needs) is None:
         raise CannotMeasure(f"needs {needs}: tests/lab/lab lists what installs it")
     try:
@@ -38,4 +38,4 @@ async def _do(*arguments: str) -> None:
         subprocess.run, (str(_LAB), *arguments), capture_output=True, text=True, check=False, timeout=_DEADLINE_S
     )
     if done.returncode:
-        raise CannotMeasure(f"the lab could not do {arguments[0]}: {done.stdout}{done.stderr}".strip())
+        raise CannotMeasure(f"the lab command {arguments[0]} failed: {done.stdout}{done.stderr}".strip())

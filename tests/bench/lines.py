@@ -1,4 +1,4 @@
-"""What a benchmark says: a figure, whether it was met, and how many times better it is than the simple way."""
+"""A line of the results: a figure, whether its goal was met, and the ratio to the baseline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INDENT = " " * 8
 
 @frozen(kw_only=True)
 class Against:
-    """The same work done in a simple way in the same run. `ratio`: how many times better ours is; below 1 worse."""
+    """The baseline for the same work in the same run. `ratio` says how many times better the product is."""
 
     what: str
     measured: str
@@ -28,7 +28,7 @@ class Against:
 
 @frozen(kw_only=True)
 class Line:
-    """One figure. `good` says whether it was reached; None when none is set. `key` names it for ever, in JSON."""
+    """One figure. `good` says whether the goal was met; None without a goal. `key` is its fixed name in JSON."""
 
     key: str
     what: str
@@ -39,7 +39,7 @@ class Line:
     against: Against | None = None
 
     @property
-    def verdict(self) -> str:
+    def evaluation(self) -> str:
         return _WORDS[self.good]
 
 
@@ -48,16 +48,16 @@ def times(ratio: float) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """For a terminal: each figure on a few lines of its own."""
+    """Formats the figures for a terminal."""
     return "\n".join(_block(line) for line in lines)
 
 
 def _block(line: Line) -> str:
     wanted = f" (wanted: {line.wanted})" if line.wanted else ""
-    told = [_wrapped(f"{line.verdict:<8}{line.what}{wanted}"), _wrapped(f"{_INDENT}{line.measured}")]
+    rows = [_wrapped(f"{line.evaluation:<8}{line.what}{wanted}"), _wrapped(f"{_INDENT}{line.measured}")]
     if line.against is not None:
-        told.append(_wrapped(f"{_INDENT}{line.against.text}"))
-    return "\n".join(told)
+        rows.append(_wrapped(f"{_INDENT}{line.against.text}"))
+    return "\n".join(rows)
 
 
 def _wrapped(text: str) -> str:

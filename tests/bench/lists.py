@@ -1,4 +1,4 @@
-"""Pages and long lists over HTTP, from a region that is a process of its own."""
+"""Measures pages and long lists over HTTP, with the region as a process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from regiond.db.pool import Database
 from tests.bench.baselines.all_machines import page
 from tests.bench.daemons import prefilled_region_alone
 from tests.bench.measuring import Against, Bench, Line, Times, timed
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
 
 PAGE = 100
 ASKED_HOSTS = 20
@@ -18,16 +18,16 @@ EACH = 50
 async def measure(bench: Bench) -> list[Line]:
     hosts = bench.size(1000, 100)
     machines = hosts * EACH
-    async with prefilled_region_alone(bench, hosts=hosts, machines_each=EACH) as daemons:
-        simple = await _reading_all(daemons, bench.size(5, 3))
-        of_some = await _pages(daemons, _hosts(), bench.size(200, 20))
-        ready = await _pages(daemons, _ready(range(1, hosts + 1)), bench.size(200, 20))
+    async with prefilled_region_alone(bench, hosts=hosts, machines_each=EACH) as deployment:
+        simple = await _reading_all(deployment, bench.size(5, 3))
+        of_some = await _pages(deployment, _hosts(), bench.size(200, 20))
+        ready = await _pages(deployment, _ready(range(1, hosts + 1)), bench.size(200, 20))
         tenth = f"machines/?{_pods(hosts // 10)}"
         return [
             _page(f"{machines} machines, of {ASKED_HOSTS} hosts", "hosts", of_some, simple),
             _page(f"{machines} machines, ready", "ready", ready, simple),
-            await _list(daemons, tenth, f"{machines // 10} of {machines} machines, by host", bench),
-            await _list(daemons, "vm-hosts/", f"all {hosts} VM hosts", bench),
+            await _list(deployment, tenth, f"{machines // 10} of {machines} machines, by host", bench),
+            await _list(deployment, "vm-hosts/", f"all {hosts} VM hosts", bench),
         ]
 
 
@@ -36,22 +36,22 @@ def _pods(number: int) -> str:
 
 
 def _hosts() -> tuple[str, ...]:
-    """Pages of the machines of a few hosts: the first, and those that begin at each of them.
+    """Pages of the machines of a few hosts: the first page, and one that starts at each machine.
 
-    Between two of them, in the order of hostnames, are the machines of many others.
+    In the order of host names, machines of many other hosts lie between two of them.
     """
     path = f"machines/?limit={PAGE}&{_pods(ASKED_HOSTS)}"
     return (path, *(f"{path}&after=vm-{host}-1" for host in range(2, 8)))
 
 
 def _ready(hosts: Sequence[int]) -> tuple[str, ...]:
-    """Pages of all machines that are ready, from the first to near the last."""
+    """Pages of all ready machines, from the first to almost the last."""
     path = f"machines/?limit={PAGE}&status=ready"
     return (path, *(f"{path}&after=vm-{host}-1" for host in hosts[:: max(1, len(hosts) // 20)][:-2]))
 
 
-async def _pages(daemons: Daemons, paths: Sequence[str], times: int) -> Times:
-    api = daemons.api
+async def _pages(deployment: Deployment, paths: Sequence[str], times: int) -> Times:
+    api = deployment.api
 
     async def ask(number: int) -> None:
         await api.get(paths[number % len(paths)])
@@ -59,18 +59,18 @@ async def _pages(daemons: Daemons, paths: Sequence[str], times: int) -> Times:
     for path in paths:
         found = len((await api.get(path)).json())
         if found != PAGE:
-            raise RuntimeError(f"{path} answers {found} machines, not {PAGE}")
+            raise RuntimeError(f"{path} returned {found} machines, not {PAGE}")
     return await timed(ask, times)
 
 
-async def _reading_all(daemons: Daemons, times: int) -> Times:
+async def _reading_all(deployment: Deployment, times: int) -> Times:
     names = frozenset(f"host-{host}" for host in range(1, ASKED_HOSTS + 1))
-    database = await Database.open(daemons.dsn, application_name="bench-all-machines")
+    database = await Database.open(deployment.dsn, application_name="bench-all-machines")
 
     async def read(_: int) -> None:
         async with database.connection() as db:
             if len(await page(db, hosts=names, size=PAGE)) != PAGE:
-                raise RuntimeError("the simple way finds another page")
+                raise RuntimeError("the baseline found another page")
 
     try:
         return await timed(read, times)
@@ -93,8 +93,8 @@ def _page(what: str, key: str, found: Times, simple: Times) -> Line:
     )  # fmt: skip
 
 
-async def _list(daemons: Daemons, path: str, what: str, bench: Bench) -> Line:
-    api = daemons.api
+async def _list(deployment: Deployment, path: str, what: str, bench: Bench) -> Line:
+    api = deployment.api
     size = len((await api.get(path)).body)
     found = await timed(lambda _: api.get(path), bench.size(20, 5))
     return Line(

@@ -1,4 +1,4 @@
-"""The machine that numbers are of: enough to compare them by, and nothing that says whose it is."""
+"""Describes the hardware and software that was measured, without identifying the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @frozen(kw_only=True)
 class Machine:
-    """`load` is that of the last minute when the run began: what else the machine was doing."""
+    """`load` is the load average of the minute before the run."""
 
     cpu: str
     cores: int
@@ -32,14 +32,14 @@ class Machine:
         return "\n".join(
             (
                 f"machine     {self.cores} cores, {self.cpu}, {self.memory_gib:.0f} GiB, kernel {self.kernel}; "
-                f"load {self.load:.1f} before we began",
+                f"load {self.load:.1f} before the run",
                 f"software    Python {self.python}, PostgreSQL {self.postgresql}",
                 f"commit      {self.commit}",
             )
         )
 
 
-async def the_machine(server_dsn: str) -> Machine:
+async def this_machine(server_dsn: str) -> Machine:
     connection = await connect(server_dsn, application_name="bench")
     try:
         version = await connection.fetchval("show server_version")
@@ -50,7 +50,7 @@ async def the_machine(server_dsn: str) -> Machine:
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
-        kernel=platform.release().partition("-")[0],  # what follows is whoever built it
+        kernel=platform.release().partition("-")[0],  # the packager's name follows
         postgresql=f"{version} (fsync {fsync})",
         python=platform.python_version(),
         load=os.getloadavg()[0],

@@ -1,4 +1,4 @@
-"""What a benchmark works with: a durable database server, worlds of one size or another, and a stopwatch."""
+"""The tools of a benchmark: a durable database server, the sizes to measure, and timing."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def _nobody(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-# Who looks on while a stretch, named by its work, is timed.
+# Called around each measurement, with the name of the work.
 WATCHING: ContextVar[Callable[[str], AbstractContextManager[None]]] = ContextVar("WATCHING", default=_nobody)
 
 
 class CannotMeasure(Exception):
-    """What this machine lacks for a figure; it is printed in place of the figure."""
+    """Says what this machine lacks for a figure; printed instead of the figure."""
 
 
 @frozen(kw_only=True)
 class Bench:
-    """`quick` asks for numbers within seconds, of a smaller world; `toy` of one that only shows that all works."""
+    """`quick` uses smaller databases and takes seconds; `toy` only shows that the benchmark works."""
 
     folder: Path
     server_dsn: str
@@ -47,7 +47,7 @@ class Bench:
     toy: bool = False
 
     async def database(self) -> str:
-        """The DSN of a fresh database with every migration applied."""
+        """The DSN of a new, migrated database."""
         name = f"bench_{uuid4().hex[:12]}"
         connection = await connect(self.server_dsn, application_name="bench")
         try:
@@ -71,14 +71,14 @@ class Bench:
 
 @frozen(kw_only=True)
 class Times:
-    """Milliseconds of each try, in order; the seconds that all took together, and this process's of a core."""
+    """Sorted milliseconds of each repetition, the seconds of all together, and the CPU seconds of this process."""
 
     each_ms: tuple[float, ...]
     whole_s: float
     busy_s: float
 
     def percentile_ms(self, share: float) -> float:
-        """The nearest rank: the smallest time that `share` of the tries did not exceed."""
+        """The quantile `share`, by nearest rank."""
         return self.each_ms[max(0, math.ceil(share * len(self.each_ms)) - 1)]
 
     @property
@@ -91,7 +91,7 @@ class Times:
 
     @property
     def busy_ms(self) -> float:
-        """What one try costs this process: much the same whatever else the machine does."""
+        """CPU milliseconds of this process per repetition, which depend little on other load."""
         return self.busy_s * 1000 / len(self.each_ms)
 
     @property
@@ -100,7 +100,7 @@ class Times:
 
     @property
     def numbers(self) -> Mapping[str, float]:
-        """For JSON."""
+        """Returns the values for JSON."""
         return {
             "p50_ms": round(self.p50_ms, 2),
             "p99_ms": round(self.p99_ms, 2),
@@ -114,10 +114,7 @@ class Times:
 
 
 async def timed(work: Callable[[int], Awaitable[object]], times: int, *, callers: int = 1) -> Times:
-    """Do `work(0)` to `work(times - 1)`, `callers` at once, each starting when its last has ended.
-
-    What takes too long is done less often: nothing is begun after `LONG_ENOUGH_S`.
-    """
+    """Runs `work(0)` to `work(times - 1)` with `callers` concurrent tasks; starts nothing after `LONG_ENOUGH_S`."""
     numbers = iter(range(times))
     each: list[float] = []
 
@@ -138,7 +135,7 @@ async def timed(work: Callable[[int], Awaitable[object]], times: int, *, callers
 
 @contextmanager
 def durable_server() -> Iterator[str]:
-    """A PostgreSQL of the bench's own with fsync on, on this machine's disk; stopped and removed at the end."""
+    """A new PostgreSQL with fsync on this machine's disk; stopped and removed at the end."""
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-pg-", ignore_cleanup_errors=True) as made:
         folder = Path(made) / "server"
         try:

@@ -1,4 +1,4 @@
-"""The memory of a region that keeps many hosts and machines: at rest, and the most it took for its longest lists."""
+"""Measures the memory of a region with many hosts and machines: at rest, and at most for its longest lists."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.bench.measuring import Against, Bench, Line
 
 async def measure(bench: Bench) -> list[Line]:
     hosts = bench.size(1000, 100)
-    async with prefilled_region_alone(bench, hosts=hosts, machines_each=50) as daemons:
-        api = daemons.api
+    async with prefilled_region_alone(bench, hosts=hosts, machines_each=50) as deployment:
+        api = deployment.api
         await api.get("zones/")
-        at_rest = memory_mib(daemons)
+        at_rest = memory_mib(deployment)
         await api.get("vm-hosts/")
-        after_hosts = most_memory_mib(daemons)
+        after_hosts = most_memory_mib(deployment)
         size_mb = len((await api.get("machines/", deadline_s=300.0)).body) / 1e6
-        most = most_memory_mib(daemons)
-        simple = await _holding_all(daemons.dsn)
+        most = most_memory_mib(deployment)
+        simple = await _holding_all(deployment.dsn)
     return [
         Line(
             key="memory",
@@ -30,7 +30,7 @@ async def measure(bench: Bench) -> list[Line]:
             good=most <= 1024,
             numbers={"at_rest_mib": round(at_rest), "hosts_mib": round(after_hosts), "most_mib": round(most)},
             against=Against(
-                what="a process that holds all rows, and their JSON, which is shorter",
+                what="a process that holds all rows and their JSON",
                 measured=f"{simple:.0f} MiB",
                 ratio=simple / most,
                 numbers={"most_mib": simple},
@@ -40,11 +40,11 @@ async def measure(bench: Bench) -> list[Line]:
 
 
 async def _holding_all(dsn: str) -> float:
-    """MiB."""
+    """Returns MiB."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "tests.bench.baselines.holding_all", dsn, stdout=asyncio.subprocess.PIPE
     )
-    told, _ = await process.communicate()
+    output, _ = await process.communicate()
     if process.returncode:
-        raise RuntimeError("the process that holds all rows failed; it said why above")
-    return float(told)
+        raise RuntimeError("the process that holds all rows failed; its output is above")
+    return float(output)

@@ -1,19 +1,18 @@
-"""Hosts and machines written straight into a database, as if they had been added and composed. The ledger is right."""
+"""Writes hosts and machines directly into a database, with a consistent ledger."""
 
 from __future__ import annotations
 
 from common.units import BYTES_PER_GB
 from regiond.db.pool import connect
-from regiond.ledger.check import check
+from regiond.ledger.service import check
 
 CORES, MEMORY_MIB, STORAGE_GB = 256, 1024 * 1024, 10_000
 DISK_BYTES = 8 * BYTES_PER_GB
 
 _SERVERS = f"""
     insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cores_claimed,
-                        memory_mib_claimed, networks)
-    select 'simulated/bench-' || n, 'amd64', '1', {CORES}, {MEMORY_MIB}, $2::bigint, 1024 * $2::bigint,
-           '[{{"name": "default", "kind": "network", "active": true}}]'
+                        memory_mib_claimed)
+    select 'simulated/bench-' || n, 'amd64', '1', {CORES}, {MEMORY_MIB}, $2::bigint, 1024 * $2::bigint
       from generate_series(1, $1) n
 """  # noqa: S608  # our own numbers
 _STORAGE_POOLS = f"""
@@ -78,7 +77,7 @@ _OVERSUBSCRIBED = """
 
 
 async def prefill(dsn: str, *, hosts: int, machines_each: int) -> None:
-    """Into a database without hosts. Every rack that has joined reaches every host."""
+    """Fills a database without hosts. Every enrolled rack reaches every host."""
     connection = await connect(dsn, application_name="bench")
     try:
         async with connection.transaction():
@@ -95,11 +94,11 @@ async def prefill(dsn: str, *, hosts: int, machines_each: int) -> None:
     finally:
         await connection.close()
     if faults:
-        raise RuntimeError(f"the prefilled ledger is wrong: {faults[:3]}")
+        raise RuntimeError(f"the prefilled ledger is inconsistent: {faults[:3]}")
 
 
 async def oversubscribed(dsn: str) -> int:
-    """How many servers and storage pools have given away more than they may. Raises when totals are not their sums."""
+    """Counts overcommitted servers and storage pools. Raises if a total differs from the sum of its claims."""
     connection = await connect(dsn, application_name="bench")
     try:
         faults = await check(connection)
@@ -107,5 +106,5 @@ async def oversubscribed(dsn: str) -> int:
     finally:
         await connection.close()
     if faults:
-        raise RuntimeError(f"the ledger is wrong: {faults[:3]}")
+        raise RuntimeError(f"the ledger is inconsistent: {faults[:3]}")
     return found

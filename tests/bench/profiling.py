@@ -1,4 +1,4 @@
-"""Where the time of each measured stretch goes: this process's functions, and what PostgreSQL does or waits for."""
+"""Profiles each measurement: functions of this process, and what PostgreSQL executes or waits for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def watched(server_dsn: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Every stretch that is timed meanwhile is told of in a few dozen lines. Its times are worse than without."""
+    """Reports a profile of each measurement in the block, which slows the measurements."""
 
     @contextmanager
     def watch(name: str) -> Iterator[None]:
@@ -62,7 +62,7 @@ def watched(server_dsn: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _functions(profile: cProfile.Profile) -> str:
-    """By the time in the function itself, then those of the region with all that they call."""
+    """Functions by their own time, then the region's functions by cumulative time."""
     text = io.StringIO()
     stats = pstats.Stats(profile, stream=text).strip_dirs()
     stats.sort_stats("tottime").print_stats(_FUNCTIONS)
@@ -72,29 +72,29 @@ def _functions(profile: cProfile.Profile) -> str:
 
 
 class _Sampler:
-    """Looks at what PostgreSQL is doing a hundred times a second, in a thread and a connection of its own."""
+    """Samples PostgreSQL's activity a hundred times per second, in a separate thread and connection."""
 
     def __init__(self, server_dsn: str) -> None:
         self._dsn = server_dsn
         self._ended, self._begun = threading.Event(), threading.Event()
         self._seen: Counter[tuple[str, str]] = Counter()
-        self._looks = 0
+        self._samples = 0
         self._database_s = 0.0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._go()), name="bench-sampler")
         self._thread.start()
         self._begun.wait(10)
 
     def end(self) -> float:
-        """Seconds of a core that PostgreSQL's processes have used meanwhile."""
+        """CPU seconds of PostgreSQL's processes."""
         self._ended.set()
         self._thread.join(10)
         return self._database_s
 
     def lines(self) -> Iterator[str]:
-        """Connections at work at the same time, on average, and what they were at."""
-        yield f"  PostgreSQL, connections on average by what they do ({self._looks} looks):"
+        """The average number of active connections, by what they do."""
+        yield f"  PostgreSQL, connections on average by what they do ({self._samples} samples):"
         for (waits_for, query), times in self._seen.most_common(_STATEMENTS):
-            yield f"    {times / max(1, self._looks):5.2f}  {waits_for:24} {query}"
+            yield f"    {times / max(1, self._samples):5.2f}  {waits_for:24} {query}"
 
     async def _go(self) -> None:
         db = await connect(self._dsn, application_name="bench-sampler")
@@ -102,7 +102,7 @@ class _Sampler:
             before = await _cpu_s(db)
             self._begun.set()
             while not self._ended.is_set():
-                self._looks += 1
+                self._samples += 1
                 self._seen.update(_doing(row) for row in await db.fetch(_ACTIVITY) if row["state"] != "idle")
                 await asyncio.sleep(_EVERY_S)
             after = await _cpu_s(db)
@@ -119,14 +119,14 @@ def _doing(row: asyncpg.Record) -> tuple[str, str]:
 
 
 async def _cpu_s(db: asyncpg.Connection[asyncpg.Record]) -> Mapping[int, float]:
-    """By process; one that is gone by now is left out."""
+    """CPU seconds by process; processes that have ended are omitted."""
     spent = {row["pid"]: _spent_s(row["pid"]) for row in await db.fetch(_PIDS)}
     return {pid: seconds for pid, seconds in spent.items() if seconds is not None}
 
 
 def _spent_s(pid: int) -> float | None:
     try:
-        told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return None
-    return (int(told[11]) + int(told[12])) / _TICKS_PER_S
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S

@@ -1,18 +1,19 @@
-"""Refresh of a host with many guests: seconds, calls to the host, rows written; the first time and unchanged."""
+"""Measures refreshes of a host with many guests, first and unchanged: seconds, calls and rows written."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.bench.measuring import Bench, Line, timed
-from tests.installation import Installation, installed
-from tests.rows import versions
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
+from tests.row_versions import versions
 
 
 async def measure(bench: Bench) -> list[Line]:
     guests = bench.size(1000, 1000)
     dsn = await bench.database()
-    async with installed(bench.new_folder("refresh"), dsn) as innkeeper:
+    async with deployed(bench.new_folder("refresh"), dsn) as innkeeper:
         await innkeeper.start_rack()
 
         async def add(_: int) -> None:
@@ -49,8 +50,8 @@ async def measure(bench: Bench) -> list[Line]:
     ]
 
 
-async def _refresh(innkeeper: Installation, host_id: int) -> Any:
-    """What came of it, as its operation says."""
+async def _refresh(innkeeper: Deployment, host_id: int) -> Any:
+    """The result in the operation."""
     await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
     newest = await innkeeper.get("operations/")
     return newest[0]["result"]

@@ -1,4 +1,4 @@
-"""A look at a real libvirtd with many domains, beside asking virsh for each of them."""
+"""Measures discovery runs of a libvirtd with many domains, against virsh for each domain."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from contextlib import closing
 from uuid import uuid4
 
-from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.definitions import AGAIN
+from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
+from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from tests.bench.baselines import virsh_session
-from tests.bench.baselines.told import check_alike
+from tests.bench.baselines.guest_facts import check_alike
 from tests.bench.lab import lab
-from tests.bench.looks import line, look
 from tests.bench.measuring import Bench, CannotMeasure, Line, timed
+from tests.bench.refresh_reads import discover, line
 from tests.lab.lab_host import LabHost
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
-FEW = AGAIN + 10  # a look reads that many definitions again in any case
+FEW = REREAD_DOMAINS + 10  # a discovery run rereads this many definitions
 
 
 async def measure(bench: Bench) -> list[Line]:
-    """In a libvirtd of its own: the machine's is left alone."""
-    async with lab("up-libvirt", needs="libvirtd"):  # knows its emulators; asking them again takes long
+    """Uses a separate libvirtd."""
+    async with lab("up-libvirt", needs="libvirtd"):  # has cached the emulators' capabilities
         if (why := why_no_own_libvirtd()) is not None:
             raise CannotMeasure(why)
         folder = bench.new_folder("libvirt")
@@ -39,12 +39,12 @@ async def _measure(bench: Bench, host: LabHost, uri: str) -> list[Line]:
     guests = bench.size(1000, 150)
     with closing(LibvirtDriver(lambda: Client.open(uri), uuid4())) as driver:
         await asyncio.to_thread(_make, host, 0, FEW)
-        await look(driver)
-        few = await look(driver)
+        await discover(driver)
+        few = await discover(driver)
         await asyncio.to_thread(_make, host, FEW, guests)
-        first = await timed(lambda _: look(driver), 1)
-        many = await look(driver)
-        again = await timed(lambda _: look(driver), bench.size(20, 5))
+        first = await timed(lambda _: discover(driver), 1)
+        many = await discover(driver)
+        again = await timed(lambda _: discover(driver), bench.size(20, 5))
     check_alike(await asyncio.to_thread(virsh_session.guests, uri), many.guests)
     simple = await timed(lambda _: asyncio.to_thread(virsh_session.guests, uri), bench.size(5, 3))
     return [

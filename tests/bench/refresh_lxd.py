@@ -1,17 +1,17 @@
-"""A look at a real LXD server with many instances, beside asking pylxd for each of them."""
+"""Measures discovery runs of an LXD server with many instances, against pylxd for each instance."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import closing
 
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.bench.baselines import pylxd_calls
+from tests.bench.baselines.guest_facts import check_alike
 from tests.bench.baselines.pylxd_calls import PylxdCalls
-from tests.bench.baselines.told import check_alike
 from tests.bench.lab import lab
-from tests.bench.looks import line, look
 from tests.bench.measuring import Bench, Line, timed
+from tests.bench.refresh_reads import discover, line
 from tests.lab.key_pair import make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.ports import free_port
@@ -21,7 +21,7 @@ FEW = 2
 
 
 async def measure(bench: Bench) -> list[Line]:
-    """In an LXD of its own, which is gone afterwards."""
+    """Uses a temporary LXD."""
     port = free_port()
     async with lab("up-lxd", NAME, str(port), needs="lxd"):
         return await _measure(bench, LxdServer(NAME, f"127.0.0.1:{port}"))
@@ -31,13 +31,13 @@ async def _measure(bench: Bench, lxd: LxdServer) -> list[Line]:
     guests, pair, folder = bench.size(250, 25), make_key_pair("ikbench"), bench.new_folder("lxd")
     with lxd.trusting(pair):
         access = lxd.access(pair)
-        with closing(LxdOpening().open(access)) as driver:
+        with closing(LxdDriverFactory().open(access)) as driver:
             await asyncio.to_thread(lxd.make_many, "n", "default", range(FEW))
-            few = await look(driver)
+            few = await discover(driver)
             await asyncio.to_thread(lxd.make_many, "n", "default", range(FEW, guests))
-            first = await timed(lambda _: look(driver), 1)
-            many = await look(driver)
-            again = await timed(lambda _: look(driver), bench.size(20, 5))
+            first = await timed(lambda _: discover(driver), 1)
+            many = await discover(driver)
+            again = await timed(lambda _: discover(driver), bench.size(20, 5))
         files = {name: folder / name for name in ("own.crt", "own.key", "server.crt")}
         for path, text in zip(files.values(), (pair.certificate_pem, pair.key_pem, access.pinned or ""), strict=True):
             path.touch(mode=0o600)

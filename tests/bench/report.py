@@ -1,4 +1,4 @@
-"""What a whole run leaves: its numbers as JSON, and a page for people made from that JSON alone."""
+"""Writes the results of a run as JSON, and a page made from the JSON alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.bench.lines import Line, times
 from tests.bench.machine import Machine
 
 NOT_MEASURED = (
-    "A hypervisor's event to the browser (wanted: p99 ≤ 1 s): there is no web interface yet.",
+    "From a hypervisor's event to the browser (goal: p99 ≤ 1 s): there is no web interface yet.",
 )  # fmt: skip
 JSON_FILE, PLOT_FILE, PAGE_FILE = "bench/figures.json", "bench/growth.svg", "explanation/figures.md"
 
 
 @frozen(kw_only=True)
 class Report:
-    """One run. `skipped` says why a figure was not measured on this machine."""
+    """One run. `skipped` says why figures were not measured on this machine."""
 
     machine: Machine
     date: str
@@ -36,7 +36,7 @@ class Report:
         return tuple(line for line in self.lines if line.good is False)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON: `met` is null where no figure is set; `against.ratio` is how many times better ours is."""
+        """Returns the values for JSON: `met` is null without a goal, `against.ratio` compares with the baseline."""
         return {
             "date": self.date,
             "took_s": round(self.took_s),
@@ -50,46 +50,46 @@ class Report:
 
 def _figure(line: Line) -> dict[str, Any]:
     against = line.against
-    told = None if against is None else {**asdict(against), "ratio": round(against.ratio, 2)}
+    baseline = None if against is None else {**asdict(against), "ratio": round(against.ratio, 2)}
     return {
         "key": line.key, "what": line.what, "wanted": line.wanted, "met": line.good, "measured": line.measured,
-        "numbers": dict(line.numbers), "against": told,
+        "numbers": dict(line.numbers), "against": baseline,
     }  # fmt: skip
 
 
 def write(plain: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
-    """JSON, plot and page below `folder`, which is laid out as `docs/`; what was written. Needs matplotlib."""
+    """Writes JSON, plot and page into `folder`, laid out as `docs/`; returns the paths. Requires matplotlib."""
     from tests.bench.plot import draw
 
-    told = {name: folder / name for name in (JSON_FILE, PLOT_FILE, PAGE_FILE)}
-    for path in told.values():
+    paths = {name: folder / name for name in (JSON_FILE, PLOT_FILE, PAGE_FILE)}
+    for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    told[JSON_FILE].write_text(json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
-    told[PAGE_FILE].write_text(page(plain))
-    draw(plain["growth"], told[PLOT_FILE])
-    return tuple(told.values())
+    paths[JSON_FILE].write_text(json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    paths[PAGE_FILE].write_text(page(plain))
+    draw(plain["growth"], paths[PLOT_FILE])
+    return tuple(paths.values())
 
 
 def page(plain: Mapping[str, Any]) -> str:
-    """Markdown, of what `Report.plain` told."""
+    """Returns Markdown for the values of `Report.plain`."""
     machine = plain["machine"]
     took = f"{plain['took_s'] / 60:.0f} minutes" if plain["took_s"] >= 120 else f"{plain['took_s']} seconds"
     return "\n".join(
         (
             "# Figures",
             "",
-            "Made by `./dev bench` from [figures.json](../bench/figures.json): not written by hand.",
-            "[Benchmarks](benchmarks.md) says how each is measured, and why what is missed is missed.",
+            "*Written by `./dev bench` from [figures.json](../bench/figures.json); do not edit.*",
+            "[Benchmarks](benchmarks.md) explains how each figure is measured, and why goals are missed.",
             "",
             f"{plain['date']}, commit {machine['commit']}, in {took}: {machine['cores']} cores of {machine['cpu']}, "
             f"{machine['memory_gib']:.0f} GiB, kernel {machine['kernel']}, PostgreSQL {machine['postgresql']}, "
             f"Python {machine['python']}. Load before the run: {machine['load']:.1f}."
-            + (" A quick run: small worlds, few tries." if plain["quick"] else ""),
+            + (" A quick run: small databases, few repetitions." if plain["quick"] else ""),
             "",
             *_figures(plain["figures"]),
             "",
-            "× says how many times better than the simple way of the same work, done in the same run on the same data; "
-            "below 1, the simple way is better.",
+            "× is the ratio to a simple baseline for the same work, in the same run and on the same data; "
+            "below 1, the baseline is better.",
             "",
             "Not measured:",
             "",
@@ -102,11 +102,13 @@ def page(plain: Mapping[str, Any]) -> str:
 
 def _figures(figures: Iterable[Mapping[str, Any]]) -> list[str]:
     words = {True: "met", False: "**missed**", None: ""}
-    rows = ["| What | Wanted | Measured | | Against |", "|---|---|---|---|---|"]
-    for told in figures:
-        against = told["against"]
+    rows = ["| What | Goal | Measured | | Baseline |", "|---|---|---|---|---|"]
+    for figure in figures:
+        against = figure["against"]
         other = "" if against is None else f"{times(against['ratio'])} × {against['what']}: {against['measured']}"
-        rows.append(f"| {told['what']} | {told['wanted']} | {told['measured']} | {words[told['met']]} | {other} |")
+        rows.append(
+            f"| {figure['what']} | {figure['wanted']} | {figure['measured']} | {words[figure['met']]} | {other} |"
+        )
     return rows
 
 
@@ -116,7 +118,7 @@ def _growth(curves: Sequence[Mapping[str, Any]]) -> list[str]:
     sizes = [str(size) for size in curves[0]["ours"]]
     rows = [
         "", "## Growth", "", "![Milliseconds by number of hosts](../bench/growth.svg)", "",
-        "Median milliseconds by number of hosts, five machines on each; the simple way in brackets.", "",
+        "Median milliseconds by number of hosts, five machines on each; the baseline in parentheses.", "",
         f"| Hosts | {' | '.join(f'{int(size):,}' for size in sizes)} |", f"|---|{'---|' * len(sizes)}",
     ]  # fmt: skip
     for curve in curves:
@@ -126,9 +128,9 @@ def _growth(curves: Sequence[Mapping[str, Any]]) -> list[str]:
     return rows
 
 
-def _by_size(told: Mapping[Any, float]) -> dict[str, float]:
-    """JSON has no numbers as keys."""
-    return {str(size): value for size, value in told.items()}
+def _by_size(values: Mapping[Any, float]) -> dict[str, float]:
+    """Converts the keys, which are strings in JSON."""
+    return {str(size): value for size, value in values.items()}
 
 
 def _cell(ours: Mapping[str, float], simple: Mapping[str, float], size: str) -> str:

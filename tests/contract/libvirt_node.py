@@ -1,4 +1,4 @@
-"""The server of libvirt's own test driver: without NUMA, which it cannot tell, and with a card as libvirt 9.0 tells."""
+"""The server of libvirt's test driver: no NUMA, and a network device as libvirt 9.0 reports it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rackd.drivers.libvirt.client import Client
+from rackd.drivers.libvirt.connection.client import Client
 
 PORT = """
 <device>
@@ -17,7 +17,7 @@ PORT = """
   </capability>
 </device>
 """
-CARD = """
+PCI_DEVICE = """
 <device>
   <name>pci_0000_3b_00_0</name><parent>pci_0000_3a_00_0</parent><driver><name>i40e</name></driver>
   <capability type='pci'>
@@ -41,8 +41,8 @@ FUNCTION = """
 </device>
 """
 
-# Below `computer`, as far as the test driver knows the devices between.
-_DEVICES = "".join(device.replace("pci_0000_3a_00_0", "computer") for device in (CARD, PORT, FUNCTION))
+# The test driver does not know the devices in between: these are children of `computer`.
+_DEVICES = "".join(device.replace("pci_0000_3a_00_0", "computer") for device in (PCI_DEVICE, PORT, FUNCTION))
 NODE = f"""<node>
   <cpu>
     <mhz>2000</mhz><model>x86_64</model><active>8</active><nodes>2</nodes><sockets>1</sockets><cores>4</cores>
@@ -65,9 +65,9 @@ NODE = f"""<node>
 
 @contextmanager
 def opened(folder: Path, node: str = NODE) -> Iterator[Client]:
-    """A connection to such a server, which lasts as long as somebody is connected."""
+    """Yields a connection to such a server, which exists while a connection is open."""
     file = folder / "node.xml"
     file.write_text(node)
-    made = Client.open(f"test://{file}")
-    yield made
-    made.close()
+    client = Client.open(f"test://{file}")
+    yield client
+    client.close()

@@ -1,93 +1,86 @@
-"""What every driver promises about volumes that no guest has, held against each of them on a host of its own."""
+"""Contract of orphaned volumes: discovery lists them, and removal spares all others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from common.discovery import VolumeRef
 from common.errors import WrongState
-from common.values import DiskSpec, GuestSpec, Mark
-from tests.contract.benches import BENCHES, INSTALLATION, Bench, MakeBench, spec_for
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import OwnershipMarker
+from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 
-STRANGER = Mark(installation_id=uuid4(), machine_id=uuid4())
+OTHER_MARKER = OwnershipMarker(installation_id=uuid4(), machine_id=uuid4())
 
-
-@pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    make: MakeBench = request.param
-    made = make(tmp_path)
-    yield made
-    made.close()
+pytestmark = EVERY_HOST
 
 
-def left_behind(bench: Bench, name: str) -> tuple[GuestSpec, DiskSpec]:
-    """A volume that was made for a guest that never came: its second disk, which is a volume on every host."""
-    spec = spec_for(bench, name, disks=2)
-    bench.make_volume(spec, spec.disks[1])
+def make_orphan(host: DriverFixture, name: str) -> tuple[GuestSpec, DiskSpec]:
+    """Creates the second disk of a guest, a separate volume on every host, without the guest."""
+    spec = spec_for(host, name, disks=2)
+    host.make_volume(spec, spec.disks[1])
     return spec, spec.disks[1]
 
 
-def unused(bench: Bench, mark: Mark) -> list[tuple[str, str]]:
-    found = bench.driver.discover()
-    assert bench.pool_id in found.volumes_told
-    return [(one.pool_id, one.name) for one in found.unused_volumes if one.mark == mark]
+def orphaned(host: DriverFixture, marker: OwnershipMarker) -> list[tuple[str, str]]:
+    found = host.driver.discover()
+    assert host.pool_id in found.inspected_pools
+    return [(one.pool_id, one.name) for one in found.orphaned_volumes if one.marker == marker]
 
 
 def refs(*disks: DiskSpec) -> list[VolumeRef]:
     return [VolumeRef(pool_id=disk.pool_id, name=disk.volume) for disk in disks]
 
 
-def test_a_volume_that_no_guest_has_is_told_with_its_mark(bench: Bench) -> None:
-    spec, disk = left_behind(bench, "lone")
-    assert unused(bench, spec.mark) == [(disk.pool_id, disk.volume)]
-    (told,) = [one for one in bench.driver.discover().unused_volumes if one.mark == spec.mark]
-    assert told.size_bytes in {None, disk.size_bytes}
-    bench.driver.remove_volumes(spec.mark, refs(disk))
+def test_orphaned_volumes_are_listed_with_their_marker(host: DriverFixture) -> None:
+    spec, disk = make_orphan(host, "orphan")
+    assert orphaned(host, spec.marker) == [(disk.pool_id, disk.volume)]
+    (found,) = [one for one in host.driver.discover().orphaned_volumes if one.marker == spec.marker]
+    assert found.size_bytes in {None, disk.size_bytes}
+    host.driver.remove_volumes(spec.marker, refs(disk))
 
 
-def test_volumes_of_guests_are_not_among_the_unused(bench: Bench) -> None:
-    spec = spec_for(bench, "has", disks=2)
-    bench.driver.compose(spec)
-    assert unused(bench, spec.mark) == []
+def test_volumes_of_guests_are_not_orphaned(host: DriverFixture) -> None:
+    spec = spec_for(host, "attached", disks=2)
+    host.driver.compose(spec)
+    assert orphaned(host, spec.marker) == []
 
 
-def test_an_unused_volume_is_removed_and_removing_it_again_is_harmless(bench: Bench) -> None:
-    before = bench.volumes()
-    spec, disk = left_behind(bench, "away")
+def test_removing_an_orphaned_volume_is_idempotent(host: DriverFixture) -> None:
+    before = host.volumes()
+    spec, disk = make_orphan(host, "removed")
     for _ in range(2):
-        bench.driver.remove_volumes(spec.mark, refs(disk))
-        assert bench.volumes() == before
-    assert unused(bench, spec.mark) == []
+        host.driver.remove_volumes(spec.marker, refs(disk))
+        assert host.volumes() == before
+    assert orphaned(host, spec.marker) == []
 
 
-def test_the_volumes_of_a_guest_stay_and_so_does_the_guest(bench: Bench) -> None:
-    spec = spec_for(bench, "stays", disks=2)
-    bench.driver.compose(spec)
-    before = bench.volumes()
+def test_volumes_of_a_guest_are_not_removed(host: DriverFixture) -> None:
+    spec = spec_for(host, "attached", disks=2)
+    host.driver.compose(spec)
+    before = host.volumes()
     with pytest.raises(WrongState, match=spec.disks[1].volume):
-        bench.driver.remove_volumes(spec.mark, refs(spec.disks[1]))
-    assert bench.driver.find(spec.ref) is not None
-    assert bench.volumes() == before
+        host.driver.remove_volumes(spec.marker, refs(spec.disks[1]))
+    assert host.driver.find(spec.ref) is not None
+    assert host.volumes() == before
 
 
-def test_only_volumes_named_after_the_mark_are_removed(bench: Bench) -> None:
-    spec, disk = left_behind(bench, "marked")
-    bench.make_foreign(f"{bench.prefix}theirs")
-    before = bench.volumes()
+def test_only_volumes_of_the_marker_are_removed(host: DriverFixture) -> None:
+    spec, disk = make_orphan(host, "other")
+    host.make_foreign(f"{host.prefix}foreign")
+    before = host.volumes()
     named = [VolumeRef(pool_id=pool_id, name=name) for pool_id, name in before]
-    bench.driver.remove_volumes(STRANGER, named)
-    assert bench.volumes() == before
-    bench.driver.remove_volumes(Mark(installation_id=INSTALLATION, machine_id=uuid4()), refs(disk))
-    assert bench.volumes() == before
-    bench.driver.remove_volumes(spec.mark, refs(disk))
+    host.driver.remove_volumes(OTHER_MARKER, named)
+    assert host.volumes() == before
+    host.driver.remove_volumes(OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()), refs(disk))
+    assert host.volumes() == before
+    host.driver.remove_volumes(spec.marker, refs(disk))
 
 
-def test_a_storage_pool_that_is_gone_has_no_volume_to_remove(bench: Bench) -> None:
-    spec, disk = left_behind(bench, "nopool")
-    lost = VolumeRef(pool_id="3b2a1c00-0000-4000-8000-00000000dead", name=disk.volume)
-    bench.driver.remove_volumes(spec.mark, [lost, *refs(disk)])
-    assert unused(bench, spec.mark) == []
+def test_removing_from_a_missing_pool_succeeds(host: DriverFixture) -> None:
+    spec, disk = make_orphan(host, "nopool")
+    missing = VolumeRef(pool_id="3b2a1c00-0000-4000-8000-00000000dead", name=disk.volume)
+    host.driver.remove_volumes(spec.marker, [missing, *refs(disk)])
+    assert orphaned(host, spec.marker) == []

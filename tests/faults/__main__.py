@@ -1,7 +1,7 @@
-"""The crash matrix: every operation, met at each of its points by each victim.
+"""The crash matrix: kills each victim at each point of each scenario.
 
-Tried in several processes, on simulated hosts; what was green before is not tried again. The page
-docs/explanation/faults.md is written from the results of all, unless only some were asked for.
+Tries cells on simulated hosts in several processes; cells that were green before are not tried again. Writes
+docs/explanation/faults.md from all results, unless --only selects some cells.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from innkeeper.running import run as run_with_reactor  # it installs the reactor, so it comes first
-from tests.faults import long
+from innkeeper.reactor import run as run_with_reactor  # it installs the reactor, so it comes first
+from tests.faults import long_runs
 from tests.faults import real as real_processes
 from tests.faults.cells import CellResult
 from tests.faults.matrix.page import PAGE, text
 from tests.faults.matrix.results import Results
-from tests.faults.matrix.table import every_point, mark, summary
+from tests.faults.matrix.table import every_point, marker, summary
 
 JOBS = 2 * (os.cpu_count() or 1)  # a cell mostly waits
 RESULTS = Path(__file__).parents[2] / "var" / "faults" / "results.jsonl"
@@ -29,51 +29,49 @@ RESULTS = Path(__file__).parents[2] / "var" / "faults" / "results.jsonl"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
-    parser.add_argument("--only", action="append", default=[], metavar="BEGINNING", help="cells whose name begins so")
+    parser.add_argument("--only", action="append", default=[], metavar="PREFIX", help="cells whose name starts with it")
     parser.add_argument("--seed", type=int, default=1, help="decides the order")
-    parser.add_argument("--again", action="store_true", help="forget all results")
-    parser.add_argument(
-        "--jobs", type=int, default=JOBS, metavar="N", help="so many processes at most try cells; 1: this one"
-    )
-    parser.add_argument("--real", action="store_true", help="the sample on real processes and in the lab, instead")
-    long.add_to(parser)
-    asked = parser.parse_args()
-    if long.is_asked(asked):
-        return long.run(asked)
-    results = Results(RESULTS, again=asked.again)
-    names, broken = _real(results, asked) if asked.real else _here(results, asked)
-    if not asked.only:
-        here = results.all(real=False) if asked.real else results.of(names, real=False)
-        PAGE.write_text(text(here, results.all(real=True)))
-    wanted = [kept.result for kept in results.of(names, real=asked.real)]
+    parser.add_argument("--again", action="store_true", help="delete all earlier results")
+    parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help="at most N processes; 1: this process")
+    parser.add_argument("--real", action="store_true", help="the sample on real processes and in the lab instead")
+    long_runs.add_to(parser)
+    options = parser.parse_args()
+    if long_runs.is_selected(options):
+        return long_runs.run(options)
+    results = Results(RESULTS, again=options.again)
+    names, broken = _real(results, options) if options.real else _in_process(results, options)
+    if not options.only:
+        in_process = results.all(real=False) if options.real else results.of(names, real=False)
+        PAGE.write_text(text(in_process, results.all(real=True)))
+    wanted = [stored.result for stored in results.of(names, real=options.real)]
     print(every_point(wanted, colour=sys.stdout.isatty()), summary(wanted), sep="\n")
     missing = len(names) - len(wanted)
     if missing:
-        print(f"{missing} cells were not reached.")
+        print(f"{missing} cells were not tried.")
     return 1 if broken or missing or any(one.faults for one in wanted) else 0
 
 
-def _here(results: Results, asked: argparse.Namespace) -> tuple[list[str], int]:
-    """The names of the cells that were wanted, in the order of the table; 1 when a kind fails even without a fault."""
+def _in_process(results: Results, options: argparse.Namespace) -> tuple[list[str], int]:
+    """The names of the wanted cells in the order of the table, and 1 if a scenario fails even without a fault."""
     names: list[str] = []
 
     async def run() -> int:
-        from tests.faults.matrix.children import on_processes  # these come after the reactor
+        from tests.faults.matrix.cell_runs import Filter, run  # these come after the reactor
         from tests.faults.matrix.databases import Databases, server
-        from tests.faults.matrix.running import Wanted, run
+        from tests.faults.matrix.worker_processes import on_processes
         from tests.faults.output import errors_only
 
         errors_only()
         with server() as dsn, tempfile.TemporaryDirectory(prefix="innkeeper-faults-") as made:
             tried = run(
-                await Databases.on(dsn), Path(made), wanted=Wanted(tuple(asked.only)), seed=asked.seed,
+                await Databases.on(dsn), Path(made), wanted=Filter(tuple(options.only)), seed=options.seed,
                 done=results.done(real=False), planned=names,
-                elsewhere=partial(on_processes, jobs=asked.jobs) if asked.jobs > 1 else None,
+                workers=partial(on_processes, jobs=options.jobs) if options.jobs > 1 else None,
             )  # fmt: skip
             try:
                 async for result in tried:
                     results.add(result)
-                    _tell(result)
+                    _print(result)
             except AssertionError as error:
                 print(error)
                 return 1
@@ -82,25 +80,25 @@ def _here(results: Results, asked: argparse.Namespace) -> tuple[list[str], int]:
     return names, run_with_reactor(run)
 
 
-def _real(results: Results, asked: argparse.Namespace) -> tuple[list[str], int]:
+def _real(results: Results, options: argparse.Namespace) -> tuple[list[str], int]:
     done = results.done(real=True)
-    kept = [name for name in sorted(done) if not asked.only or name.startswith(tuple(asked.only))]
-    return [*kept, *_told(results, real_processes.run(asked.only, asked.seed, done=done))], 0
+    earlier = [name for name in sorted(done) if not options.only or name.startswith(tuple(options.only))]
+    return [*earlier, *_stored(results, real_processes.run(options.only, options.seed, done=done))], 0
 
 
-def _told(results: Results, tried: Iterator[CellResult]) -> Iterator[str]:
+def _stored(results: Results, tried: Iterator[CellResult]) -> Iterator[str]:
     for result in tried:
         results.add(result)
-        _tell(result)
+        _print(result)
         yield result.cell.name
 
 
-def _tell(result: CellResult) -> None:
-    """On standard error, as it comes."""
+def _print(result: CellResult) -> None:
+    """On standard error, as soon as the cell has ended."""
     if result.skipped is None:
         now = time.strftime("%H:%M:%S")
         print(
-            now, mark(result), result.cell.name, result.outcome, *result.faults, sep="  ", file=sys.stderr, flush=True
+            now, marker(result), result.cell.name, result.outcome, *result.faults, sep="  ", file=sys.stderr, flush=True
         )
 
 

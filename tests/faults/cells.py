@@ -1,4 +1,4 @@
-"""One cell of the crash matrix, and what came of it."""
+"""A cell of the crash matrix, and its result."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from attrs import frozen
 
 
 class Victim(StrEnum):
-    """What dies at a point of an operation."""
+    """What is killed at a point of a scenario."""
 
     REGION = "region"
     RACK = "rack"
-    LINK = "link"  # between the two: both live on
-    ANSWER = "answer"  # the host acted, and what it said was lost
-    HOST = "host"  # the hypervisor's daemon: it comes back
-    CONNECTION = "connection"  # one of the region's to the database
-    DATABASE = "database"  # all of them, and for a while no new one
+    LINK = "link"  # the connection between region and rack; both continue
+    ANSWER = "answer"  # the host has acted, and its answer is lost
+    HOST = "host"  # the hypervisor's daemon; it recovers
+    CONNECTION = "connection"  # one connection of the region to the database
+    DATABASE = "database"  # all connections; for a while no new one is accepted
 
 
 @frozen(kw_only=True, order=True)
 class Cell:
-    """`kind` is a scenario (`compose`, `join_rack` …), `point` where within it, such as `commit 3 after`."""
+    """`kind` is a scenario (`compose`, `join_rack` …), `point` the place in it, such as `commit 3 after`."""
 
     kind: str
     point: str
@@ -29,17 +29,17 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """As `--only` takes it, whole or its beginning."""
+        """`--only` takes it, or a prefix of it."""
         return f"{self.kind}/{self.point}/{self.victim}"
 
 
 @frozen(kw_only=True)
 class CellResult:
-    """Green without `faults`. A cell that could not be tried says why in `skipped`; it is not green."""
+    """Green if `faults` is empty and the cell was tried. `skipped` says why a cell was not tried."""
 
     cell: Cell
-    outcome: str  # how the operation ended and what the caller could learn, such as `succeeded, told`
-    recovered_s: float  # from the fault until all was well
+    outcome: str  # how the operation ended and what the caller learned, such as `succeeded, answered`
+    recovered_s: float  # from the fault until the caller had the outcome
     faults: tuple[str, ...] = ()
     skipped: str | None = None
     real: bool = False  # real processes were killed

@@ -1,4 +1,4 @@
-"""Faults are made for real: these tests kill processes in the middle of their work."""
+"""These tests kill real processes and fill real disks; all are marked `fault`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
 
 if TYPE_CHECKING:
-    from tests.faults.daemons import Daemons
+    from tests.deployment.deployment import Deployment
 
 HERE = Path(__file__).parent
 PREFIX = "ikkill-"
@@ -24,17 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path, server_folder: Path) -> Iterator[Daemons]:
-    from tests.faults.daemons import Daemons  # it imports the reactor, which pytest installs after this file
+def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
+    from tests.deployment.processes import as_processes
 
-    made = Daemons(folder=tmp_path, server_folder=server_folder)
+    made = as_processes(folder=tmp_path, server_folder=server_folder)
     yield made
-    made.stop()
+    made.processes.kill_all()
 
 
 @pytest.fixture
 def lxd() -> Iterator[LxdServer]:
-    """A real LXD server; what is named with PREFIX, and whoever came to be trusted, is removed after the test."""
+    """A real LXD server; names with PREFIX and newly trusted certificates are removed after the test."""
     if (why := why_no_lxd()) is not None:
         pytest.skip(why)
     server = lab_server()

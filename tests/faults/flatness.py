@@ -1,8 +1,8 @@
-"""Whether a process grows while it lives. Pure.
+"""Decides whether a process grows while it runs. Pure.
 
-A life is flat when the median of its last quarter is at most a fifth above that of its second quarter, or at most
-SLACK above it: the first quarter is for what is loaded once and pools that fill, and a daemon with four threads is not
-leaking because it has five. Lives of fewer than LEAST samples are not judged.
+A process is flat if the median of its last quarter is at most a fifth above that of its second quarter, or at most
+SLACK above it. The first quarter is ignored: modules are loaded and pools are filled. SLACK allows small counts to
+vary: a fifth thread is not a leak. Processes with fewer than LEAST samples are not judged.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from statistics import median
 
 from attrs import frozen
 
-from tests.faults.vitals import Life, Sample
+from tests.faults.process_metrics import Life, Sample
 
 LEAST = 90
 GROWTH = 1.2
 Read = Callable[[Sample], float]
-MEASURES: Mapping[str, tuple[Read, float]] = {  # how it is read, and the SLACK, in its own unit
+MEASURES: Mapping[str, tuple[Read, float]] = {  # how to read it from a sample, and the SLACK in its unit
     "memory MiB": (lambda sample: sample.memory_kib / 1024, 8.0),
     "threads": (lambda sample: sample.threads, 6.0),
     "files": (lambda sample: sample.files, 16.0),
@@ -26,7 +26,7 @@ MEASURES: Mapping[str, tuple[Read, float]] = {  # how it is read, and the SLACK,
 
 @frozen(kw_only=True)
 class Verdict:
-    """Of one measure of one life; medians of its second and of its last quarter."""
+    """One measure of one process: the medians of its second and last quarter."""
 
     process: str
     phase: str

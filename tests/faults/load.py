@@ -1,4 +1,4 @@
-"""Impatient people: clients that compose, power, cancel and delete at once, through whatever is being killed."""
+"""Concurrent clients that compose, switch, cancel and delete while processes are killed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from attrs import define, field
 
 from common.errors import InnkeeperError
 from innkeeper.http import Body
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
 
 ASYNC = {"Prefer": "respond-async"}
-Asks = Callable[[random.Random], Awaitable[None]]
+RequestKind = Callable[[random.Random], Awaitable[None]]
 
 
 @define(kw_only=True)
 class Load:
-    """`clients` tasks that ask for one thing after the other until cancelled. `done` counts what was done.
+    """`clients` trequest that send one request after the other until they are cancelled.
 
-    Refusals and broken connections are part of it; an answer that says that something inside went wrong is not, and
-    is kept in `bugs`.
+    `done` counts the requests that succeeded. Error responses and lost connections are expected, except status 500,
+    which is recorded in `bugs`. `broken` is set when the trequest have ended.
     """
 
-    daemons: Daemons
+    deployment: Deployment
     host_ids: list[int]
     clients: int = 20
     seed: int = 0
@@ -36,8 +36,8 @@ class Load:
     bugs: list[str] = field(factory=list)
 
     @property
-    def kinds(self) -> dict[Asks, int]:
-        """What people ask for, and how often."""
+    def kinds(self) -> dict[RequestKind, int]:
+        """The requests and their relative frequencies."""
         return {self._compose: 8, self._delete: 5, self._power: 3, self._cancel: 2, self._refresh: 1}
 
     async def run(self) -> None:
@@ -50,24 +50,24 @@ class Load:
             self.broken = True
 
     def has_done(self, number: int) -> bool:
-        """Also when nobody asks for anything any more."""
+        """True also when the trequest have ended."""
         return self.done >= number or self.broken
 
     async def _client(self, chance: random.Random) -> None:
         kinds, weights = zip(*self.kinds.items(), strict=True)
         while True:
-            asks = chance.choices(kinds, weights=weights)[0]
+            request = chance.choices(kinds, weights=weights)[0]
             try:
-                await asks(chance)
+                await request(chance)
             except InnkeeperError as error:
                 status = error.details.get("status")
-                self.answers[f"{asks.__name__} {status or error.code}"] += 1
+                self.answers[f"{request.__name__} {status or error.code}"] += 1
                 if status == 500:
-                    self.bugs.append(f"{asks.__name__}: {error}")
+                    self.bugs.append(f"{request.__name__}: {error}")
                 if status is None or status == 503:
-                    await asyncio.sleep(0.2)  # nobody is there; people look away for a moment, too
+                    await asyncio.sleep(0.2)  # the region is down
             else:
-                self.answers[f"{asks.__name__} done"] += 1
+                self.answers[f"{request.__name__} done"] += 1
                 self.done += 1
 
     async def _compose(self, chance: random.Random) -> None:
@@ -76,36 +76,36 @@ class Load:
             "memory": str(1024 * chance.randint(1, 4)),
             "storage": chance.choice(("root:4", "root:4,data:8")),
         }
-        await self._ask("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="compose", **fields)
+        await self._send("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="compose", **fields)
 
     async def _delete(self, chance: random.Random) -> None:
         if system_id := await self._some_machine(chance):
-            await self._ask("DELETE", f"machines/{system_id}/", chance)
+            await self._send("DELETE", f"machines/{system_id}/", chance)
 
     async def _power(self, chance: random.Random) -> None:
         if system_id := await self._some_machine(chance):
             op = chance.choice(("power_on", "power_off"))
-            await self._ask("POST", f"machines/{system_id}/", chance, op=op)
+            await self._send("POST", f"machines/{system_id}/", chance, op=op)
 
     async def _cancel(self, chance: random.Random) -> None:
-        operations = (await self.daemons.api.get("operations/", deadline_s=20.0)).json()
+        operations = (await self.deployment.api.get("operations/", deadline_s=20.0)).json()
         under_way = [one["id"] for one in operations if one["state"] in ("queued", "running", "waiting")]
         if under_way:
-            await self._ask("POST", f"operations/{chance.choice(under_way)}/", chance, op="cancel")
+            await self._send("POST", f"operations/{chance.choice(under_way)}/", chance, op="cancel")
 
     async def _refresh(self, chance: random.Random) -> None:
-        await self._ask("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="refresh")
+        await self._send("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="refresh")
 
     async def _some_machine(self, chance: random.Random) -> str | None:
-        machines = (await self.daemons.api.get("machines/", deadline_s=20.0)).json()
+        machines = (await self.deployment.api.get("machines/", deadline_s=20.0)).json()
         return str(chance.choice(machines)["system_id"]) if machines else None
 
-    async def _ask(
+    async def _send(
         self, method: Any, path: str, chance: random.Random, *, op: str | None = None, **fields: str
     ) -> None:
-        """Half of them wait for the answer, and give up early."""
+        """Half of the requests wait for the result, with a short deadline."""
         waits = chance.random() < 0.5
-        await self.daemons.api.send(
+        await self.deployment.api.send(
             method,
             path,
             query=[("op", op)] if op else [],

@@ -1,15 +1,15 @@
-"""What the logs of daemons say that no fault excuses."""
+"""Finds log lines of the daemons that report bugs."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-EXPECTED = ("asyncpg.pool",)  # it logs each connection that it fails to make while PostgreSQL is away
+EXPECTED = ("asyncpg.pool",)  # logs each failed connection while PostgreSQL is down
 
 
 def bugs_logged(log: Path) -> list[str]:
-    """Lines with a traceback, or that are no log lines at all."""
+    """Lines with a traceback, and lines that are not log events."""
     found = []
     for line in log.read_text().splitlines():
         try:

@@ -1,4 +1,4 @@
-"""What processes that try cells say: results on standard output, everything else on standard error."""
+"""Output of processes that try cells: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from common.logging import configure_logging
 
 
 def errors_only() -> None:
-    """Of the daemons' log, from here on in this process."""
+    """Reduces the logs of this process to errors."""
     configure_logging(level="error")
-    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # it tells of each connection that it fails to make
+    logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)  # logs each failed connection
 
 
 @contextmanager
 def results_alone() -> Iterator[TextIO]:
-    """Standard output, a line at a time. What else is written there from now on goes to standard error."""
+    """Yields standard output, line-buffered. Other writes to standard output go to standard error from now on."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1) as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         yield out

@@ -1,4 +1,4 @@
-"""The samples of a soak as a picture. With the bench's, the only module that knows matplotlib."""
+"""Plots the samples of a soak test. Requires matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PANELS = (("memory, MiB", 1, 1024.0), ("threads", 2, 1.0), ("open files", 3, 1.
 
 
 def draw(lives: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A line for each life of each process; it ends where the process died."""
+    """One line for each process, from its start until it was killed."""
     with mpl.rc_context({"svg.hashsalt": "innkeeper", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(9.0, 7.0), layout="constrained")
         FigureCanvasSVG(figure)
@@ -23,7 +23,7 @@ def draw(lives: Sequence[Mapping[str, Any]], path: Path) -> None:
         for panel, (title, column, unit) in zip(panels, _PANELS, strict=True):
             _panel(panel, lives, title, column, unit)
         panels[-1].set_xlabel("seconds")
-        figure.savefig(path, metadata={"Date": None})  # the same numbers make the same file
+        figure.savefig(path, metadata={"Date": None})  # the same samples make the same file
 
 
 def _panel(panel: Any, lives: Sequence[Mapping[str, Any]], title: str, column: int, unit: float) -> None:

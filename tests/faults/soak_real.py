@@ -1,4 +1,4 @@
-"""The soak on real LXD and libvirt together: one rack reaches both."""
+"""The soak test on LXD and libvirt together: one rack reaches both."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from uuid import UUID
 from attrs import define, field
 
 from development import postgres
-from tests.faults.adding_up import fetch
-from tests.faults.daemons import Daemons
-from tests.faults.load import Asks, Load
+from tests.deployment.deployment import Deployment
+from tests.deployment.processes import as_processes
+from tests.faults.consistency import fetch
+from tests.faults.load import Load, RequestKind
 from tests.faults.real.lab_hosts import LabServer, opened, why_none
-from tests.faults.soak import SoakReport, Tell, soaked
+from tests.faults.soak import Show, SoakReport, soak_on
 
 PLATFORMS = ("LXD", "libvirt")
-CALLERS = 8  # software emulation leaves little of the machine to people
-MOST_MACHINES = 12
+CALLERS = 8  # software emulation leaves little CPU time
+MAX_MACHINES = 12
 SETTINGS = {"power_off_grace_s": "3"}  # empty guests never shut down by themselves
 
 _MACHINES = "select m.hostname, m.uuid, m.state, h.name as host from machine m join vm_host h on h.id = m.host_id"
@@ -28,35 +29,35 @@ _MACHINES = "select m.hostname, m.uuid, m.state, h.name as host from machine m j
 
 @define(kw_only=True)
 class RealLoad(Load):
-    """Small machines, few of them, named so that what is left over is found."""
+    """Few and small machines, with a name prefix by which leftovers are found."""
 
     servers: dict[int, LabServer]
     made: int = 0
 
     @property
-    def kinds(self) -> dict[Asks, int]:
+    def kinds(self) -> dict[RequestKind, int]:
         return {self._compose: 4, self._delete: 5, self._power: 1, self._cancel: 1, self._refresh: 1}
 
     async def _compose(self, chance: random.Random) -> None:
-        if len((await self.daemons.api.get("machines/", deadline_s=20.0)).json()) >= MOST_MACHINES:
+        if len((await self.deployment.api.get("machines/", deadline_s=20.0)).json()) >= MAX_MACHINES:
             return
         host_id = chance.choice(self.host_ids)
         self.made += 1
         fields = {"cores": "1", "memory": "1024", "storage": "1,1"}
         hostname = f"{self.servers[host_id].prefix}{self.made}"
-        await self._ask("POST", f"vm-hosts/{host_id}/", chance, op="compose", hostname=hostname, **fields)
+        await self._send("POST", f"vm-hosts/{host_id}/", chance, op="compose", hostname=hostname, **fields)
 
 
 @define(kw_only=True)
-class _Comparison:
+class _Servers:
     servers: dict[str, LabServer] = field(factory=dict)
 
-    async def adds_up(self, daemons: Daemons) -> None:
-        """Every guest with our mark is a machine, every machine has its guest, and every volume is some guest's.
+    async def check(self, deployment: Deployment) -> None:
+        """Every marked guest has its machine, every machine its guest, and a guest uses every volume.
 
-        A machine is missing whose removal was cancelled when its guest was gone already.
+        A machine is missing if its deletion was cancelled after its guest was removed.
         """
-        rows = await fetch(daemons, _MACHINES)
+        rows = await fetch(deployment, _MACHINES)
         assert {row["state"] for row in rows} <= {"ready", "missing"}, [dict(row) for row in rows]
         machines = {(row["host"], row["hostname"], str(row["uuid"])) for row in rows if row["state"] == "ready"}
         held = set()
@@ -66,31 +67,31 @@ class _Comparison:
                 (name, guest, str(UUID(one.machine_id))) for guest, one in guests.items() if one.machine_id is not None
             }
             unused = await asyncio.to_thread(server.unused)
-            assert not unused, f"volumes that no guest of {name} has: {sorted(unused)}"
-        assert held == machines, f"on the hosts and no machines: {held - machines}; the other way: {machines - held}"
-        assert await daemons.ledger_faults() == []
+            assert not unused, f"orphaned volumes on {name}: {sorted(unused)}"
+        assert held == machines, f"guests without machine: {held - machines}; machines without guest: {machines - held}"
+        assert await deployment.ledger_problems() == []
 
 
 def why_not() -> str | None:
     return next((why for platform in PLATFORMS if (why := why_none(platform)) is not None), None)
 
 
-async def run(minutes: float, seed: int, tell: Tell) -> SoakReport:
-    with ExitStack() as labs:
-        folder = Path(labs.enter_context(tempfile.TemporaryDirectory(prefix="innkeeper-soak-")))
-        compared = _Comparison()
+async def run(minutes: float, seed: int, show: Show) -> SoakReport:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="innkeeper-soak-")))
+        lab = _Servers()
         for platform in PLATFORMS:
-            compared.servers[platform] = labs.enter_context(opened(platform, folder))
-        daemons = Daemons(
-            folder=folder, server_folder=folder / "server", rack_prefix=compared.servers["libvirt"].rack_prefix,
+            lab.servers[platform] = stack.enter_context(opened(platform, folder))
+        deployment = as_processes(
+            folder=folder, server_folder=folder / "server", rack_prefix=lab.servers["libvirt"].rack_prefix,
             settings=SETTINGS,
         )  # fmt: skip
-        labs.callback(postgres.stop, folder / "server")
-        labs.callback(daemons.stop)
-        await daemons.start()
+        stack.callback(postgres.stop, folder / "server")
+        stack.callback(deployment.processes.kill_all)
+        await deployment.start()
         servers = {
-            await daemons.add_host(name=name, **server.adding()): server for name, server in compared.servers.items()
+            await deployment.add_host(name=name, **server.adding()): server for name, server in lab.servers.items()
         }
-        load = RealLoad(daemons=daemons, host_ids=list(servers), clients=CALLERS, seed=seed, servers=servers)
+        load = RealLoad(deployment=deployment, host_ids=list(servers), clients=CALLERS, seed=seed, servers=servers)
         where = "real LXD and libvirt"
-        return await soaked(daemons, load, minutes, seed, tell, where=where, adds_up=compared.adds_up)
+        return await soak_on(deployment, load, minutes, seed, show, where=where, check=lab.check)

@@ -1,4 +1,4 @@
-"""Disks that are full, for real: the database's, the region's and the rack's. Small file systems in memory."""
+"""Full disks of database, region and rack, as small file systems in memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from common.daemon import FAILED
 from common.errors import InnkeeperError
 from development import postgres
 from innkeeper.http import Api
-from rackd.joining import join
+from rackd.enrolment import join
 from regiond.db.pool import connect
-from tests.faults.daemons import Daemons
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
 FILLER = "filler"
@@ -40,7 +40,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def database_disk() -> Iterator[Path]:
-    """Not below `tmp_path`, where PostgreSQL's user may not go."""
+    """Not below `tmp_path`, which PostgreSQL's user cannot enter."""
     folder = Path(f"/tmp/innkeeper-full-{os.getpid()}")  # noqa: S108  # a mount of our own, with a mode of its own
     yield from _disk(folder, "160m")
 
@@ -49,29 +49,29 @@ def _disk(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir(mode=0o755)
     if not _mounted(folder, size):
         folder.rmdir()
-        pytest.skip("this container may not mount a file system: run as root on a machine, or with CAP_SYS_ADMIN")
+        pytest.skip("requires permission to mount a file system (CAP_SYS_ADMIN)")
     yield folder
     postgres.stop(folder / "server")
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
     folder.rmdir()
 
 
-def fill(disk: Path, *, but_bytes: int = 0) -> None:
-    """No byte is left, or so many."""
+def fill(disk: Path, *, free_bytes: int = 0) -> None:
+    """Fills the disk; leaves `free_bytes`."""
     with (disk / FILLER).open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(64 * 1024))
         except OSError:
-            file.truncate(max(0, file.tell() - but_bytes))
+            file.truncate(max(0, file.tell() - free_bytes))
 
 
-def make_room(disk: Path) -> None:
+def free_space(disk: Path) -> None:
     (disk / FILLER).unlink()
 
 
-async def make_zone(innkeeper: Installation, name: str) -> str | None:
-    """None, or why it could not be made. Its description needs room of its own, and cannot be packed."""
+async def make_zone(innkeeper: Deployment, name: str) -> str | None:
+    """Returns the error, if any. The description cannot be compressed, so it takes disk space."""
     try:
         await innkeeper.post("zones/", name=name, description=os.urandom(2040).hex())
     except InnkeeperError as error:
@@ -80,48 +80,48 @@ async def make_zone(innkeeper: Installation, name: str) -> str | None:
 
 
 @pytest.mark.same_sql
-async def test_a_full_disk_of_the_database_is_told_and_all_goes_on_when_there_is_room(
+async def test_a_full_database_disk_is_reported_and_recovers_with_space(
     tmp_path: Path, database_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = database_disk / "server"
     dsn = postgres.start(server, settings=SMALL_WAL)
-    async with installed(tmp_path, dsn) as innkeeper:
+    async with deployed(tmp_path, dsn) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.add_simulated()
         fill(database_disk)
         made = 0
         while (why := await make_zone(innkeeper, f"zone-{made}")) is None:
             made += 1
-        assert why.startswith("503: The database's disk is full")
-        assert len(await innkeeper.get("zones/")) == made + 1  # reading goes on, and nothing is half there
+        assert why.startswith("503: The disk of the database is full")
+        assert len(await innkeeper.get("zones/")) == made + 1  # reads work, and nothing was written partly
 
-        # Then the journal has no room either: PostgreSQL stops at once, as it must, and comes up when it can.
-        await _use_up_journal(dsn)
+        # When the write-ahead log cannot grow either, PostgreSQL stops; it can start when there is space.
+        await _fill_wal(dsn)
         await eventually(lambda: _not_ready(innkeeper))
-        make_room(database_disk)
+        free_space(database_disk)
         postgres.start(server, settings=SMALL_WAL)
         await eventually(lambda: _ready(innkeeper))
         assert await make_zone(innkeeper, "after") is None
         assert len(await innkeeper.get("zones/")) == made + 2
         await eventually(lambda: innkeeper.is_linked("rack"))
-        await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="inn")
-        assert innkeeper.simulated_guests() == ["inn"]
+        await innkeeper.compose(host["id"], cores=1, memory=1024, hostname="m1")
+        assert innkeeper.simulated_guests() == ["m1"]
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-async def _use_up_journal(dsn: str) -> None:
+async def _fill_wal(dsn: str) -> None:
     db = await connect(dsn, application_name="test")
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        await _switch_again_and_again(db)
+        await _write_wal(db)
     db.terminate()
 
 
-async def _switch_again_and_again(db: asyncpg.Connection[Any]) -> None:
+async def _write_wal(db: asyncpg.Connection[Any]) -> None:
     while True:
         await db.execute("select pg_logical_emit_message(true, 'full', 'x'); select pg_switch_wal()")
 
 
-async def _ready(innkeeper: Installation) -> bool:
+async def _ready(innkeeper: Deployment) -> bool:
     try:
         await Api(innkeeper.region.api_url.removesuffix("MAAS/"), None).get("healthz/ready")
     except InnkeeperError:
@@ -129,23 +129,23 @@ async def _ready(innkeeper: Installation) -> bool:
     return True
 
 
-async def _not_ready(innkeeper: Installation) -> bool:
+async def _not_ready(innkeeper: Deployment) -> bool:
     return not await _ready(innkeeper)
 
 
 @pytest.mark.same_sql
-async def test_a_region_whose_folder_has_no_room_says_so_in_a_sentence_and_starts_when_there_is(
-    daemons: Daemons, small_disk: Path, database_url: str
+async def test_a_region_names_a_full_state_folder_and_starts_with_space(
+    deployment: Deployment, small_disk: Path, database_url: str
 ) -> None:
-    daemons.dsn, state = database_url, small_disk / "state"
-    environment = daemons.environment() | {"INNKEEPER_STATE": str(state)}
+    deployment.processes.dsn, state = database_url, small_disk / "state"
+    environment = deployment.processes.environment() | {"INNKEEPER_STATE": str(state)}
     fill(small_disk)
     done = await _run_region(environment)
-    assert done.returncode == FAILED  # so systemd tries again
+    assert done.returncode == FAILED  # so systemd restarts it
     said = (await done.communicate())[1].decode()
-    assert f"The disk is full: {state} cannot be written." in said
+    assert f"Cannot write {state}: the disk is full." in said
     assert "Traceback" not in said
-    make_room(small_disk)
+    free_space(small_disk)
     region = await _run_region(environment, until="region_started")
     region.terminate()
     assert await region.wait() == 0
@@ -159,21 +159,23 @@ async def _run_region(environment: dict[str, str], *, until: str | None = None) 
         await process.wait()
         return process
     assert process.stderr is not None
+    output = b""
     async for line in process.stderr:
+        output += line
         if until.encode() in line:
-            break
-    return process
+            return process
+    raise AssertionError(output.decode())
 
 
 @pytest.mark.same_sql
-async def test_a_rack_without_room_for_its_identity_does_not_use_up_its_token(
+async def test_a_rack_on_a_full_disk_does_not_use_up_its_token(
     tmp_path: Path, small_disk: Path, database_url: str
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        token: Any = await innkeeper.region.parts.services.racks.make_token(innkeeper.admin, lifetime_s=60)
-        fill(small_disk, but_bytes=8192)
+    async with deployed(tmp_path, database_url) as innkeeper:
+        token: Any = await innkeeper.region.components.services.racks.create_token(innkeeper.admin, lifetime_s=60)
+        fill(small_disk, free_bytes=8192)
         with pytest.raises(OSError, match=r"No space left on device.*rack"):
             await join(token, small_disk / "rack", "rack")
         assert await innkeeper.get("racks/") == []
-        make_room(small_disk)
+        free_space(small_disk)
         assert (await join(token, small_disk / "rack", "rack")).name == "rack"

@@ -1,4 +1,4 @@
-"""Migrations whose process is killed or whose connection is cut: the next start goes on, and nothing tells the tale."""
+"""Migrations interrupted by a kill or a lost connection: the next start completes them, with the same schema."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from attrs import evolve
 
 from common.daemon import MISCONFIGURED
 from common.errors import DatabaseUnavailable
-from regiond.db.migrate import Migration, migrate, migration, packaged
+from regiond.db.migrate import Migration, migrate, packaged
 from regiond.db.pool import connect
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
+from tests.later_migrations import LATER, NEWER
 from tests.waiting import eventually
 
-# What a dump would tell: columns, constraints, indexes, functions, triggers, and how many rows there are at first.
-_SHAPE = """
+# Columns, constraints, indexes, functions, triggers, applied files and the number of initial rows.
+_SCHEMA = """
     select 'column', format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
       from information_schema.columns where table_schema = 'public' and table_name <> 'schema_migration'
     union all
@@ -41,42 +42,42 @@ _SHAPE = """
                          (select count(*) from vlan))
      order by 1, 2
 """
-_SLEEPS = """
+_SLEEPING = """
     select pid from pg_stat_activity
      where datname = current_database() and wait_event = 'PgSleep'
 """
 _PROGRAM = """
 import asyncio, sys
-from attrs import evolve
-from regiond.db.migrate import migrate, packaged
-*before, last = packaged()
-asyncio.run(migrate(sys.argv[1], [*before, evolve(last, sql=last.sql + "; select pg_sleep(600)")]))
+from regiond.db.migrate import migrate, migration, packaged
+stuck = migration("9000_stuck.sql", "create table stuck (); select pg_sleep(600)")
+asyncio.run(migrate(sys.argv[1], [*packaged(), stuck]))
 """
 
 
-async def shape_of(dsn: str) -> list[tuple[str, str]]:
+async def schema_of(dsn: str) -> list[tuple[str, str]]:
     db = await connect(dsn, application_name="test")
     try:
-        return [tuple(row) for row in await db.fetch(_SHAPE)]
+        return [tuple(row) for row in await db.fetch(_SCHEMA)]
     finally:
         await db.close()
 
 
 def stuck(one: Migration) -> Migration:
-    """It does all that it does, and then does not come to its end."""
+    """The same migration, with a last statement that does not end."""
     return evolve(one, sql=f"{one.sql}; select pg_sleep(600)")
 
 
 async def sleeper(db: asyncpg.Connection[Any]) -> int:
-    """The server process that is in the middle of a migration."""
-    return int(await eventually(lambda: db.fetchval(_SLEEPS), every_s=0.01))
+    """Returns the id of the server process that executes a stuck migration."""
+    return int(await eventually(lambda: db.fetchval(_SLEEPING), every_s=0.01))
 
 
 @pytest.mark.same_sql
-async def test_a_connection_that_is_cut_in_each_migration_leaves_the_one_before_and_the_end_is_the_same(
+async def test_a_connection_lost_during_any_migration_changes_nothing(
     empty_database_url: str, database_url: str
 ) -> None:
-    files = packaged()
+    files = [*packaged(), *LATER]
+    await migrate(database_url, files)
     watcher = await connect(empty_database_url, application_name="test")
     for index, one in enumerate(files):
         cut = asyncio.create_task(migrate(empty_database_url, [*files[:index], stuck(one)]))
@@ -87,13 +88,11 @@ async def test_a_connection_that_is_cut_in_each_migration_leaves_the_one_before_
         assert (await watcher.fetchval("select count(*) from schema_migration") if there else 0) == index
         assert await migrate(empty_database_url, files[: index + 1]) == (one.name,)
     await watcher.close()
-    assert await shape_of(empty_database_url) == await shape_of(database_url)
+    assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
 @pytest.mark.same_sql
-async def test_a_process_that_is_killed_in_the_last_migration_keeps_nobody_waiting_and_the_end_is_the_same(
-    empty_database_url: str, database_url: str
-) -> None:
+async def test_a_process_killed_during_a_migration_blocks_no_other(empty_database_url: str, database_url: str) -> None:
     killed = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, empty_database_url)
     watcher = await connect(empty_database_url, application_name="test")
     await sleeper(watcher)
@@ -102,26 +101,29 @@ async def test_a_process_that_is_killed_in_the_last_migration_keeps_nobody_waiti
     assert not await watcher.fetchval("select count(*) from schema_migration")
     await watcher.close()
     begun_at = time.monotonic()
-    two = await asyncio.gather(migrate(empty_database_url), migrate(empty_database_url))  # regions that start at once
+    two = await asyncio.gather(
+        migrate(empty_database_url), migrate(empty_database_url)
+    )  # two regions that start together
     assert sorted(map(len, two)) == [0, len(packaged())]
-    assert time.monotonic() - begun_at < 30.0  # the server looks every 2 s whether whoever asks is there still
-    assert await shape_of(empty_database_url) == await shape_of(database_url)
+    assert time.monotonic() - begun_at < 30.0  # the server checks the client connection every 2 s
+    assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
 @pytest.mark.same_sql
-async def test_a_region_process_ends_with_the_status_that_keeps_systemd_from_starting_it_again(
-    daemons: Daemons, database_url: str
+async def test_an_outdated_region_exits_with_a_status_without_restart(
+    deployment: Deployment, database_url: str
 ) -> None:
-    daemons.dsn = database_url
-    (daemons.folder / "simulated").mkdir()
-    await daemons.start_region()
-    await migrate(database_url, [*packaged(), migration("9000_next.sql", "alter table machine add stars integer;")])
-    process = daemons.running.pop("region")
+    deployment.processes.dsn = database_url
+    (deployment.folder / "simulated").mkdir()
+    await deployment.runner.start_region()
+    await migrate(database_url, [*packaged(), NEWER])
+    process = deployment.processes.running.pop("region")
     await eventually(lambda: process.poll() is not None, deadline_s=30.0)
     assert process.returncode == MISCONFIGURED
     assert _units_stay_down(MISCONFIGURED)
-    said = (daemons.folder / "region.log").read_text()
-    assert "The database is newer than this release: 9000_next.sql was applied to it by Innkeeper" in said
+    said = (deployment.folder / "region.log").read_text()
+    assert "The database is newer than this release: Innkeeper" in said
+    assert "applied 9000_next.sql" in said
     assert "Traceback" not in said
 
 

@@ -1,96 +1,87 @@
-"""Whatever is killed in the middle of a compose: one machine with one guest, or none with none, and a right ledger."""
+"""A process is killed during a compose: one machine with one guest, or neither, and a consistent ledger."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import pytest
 
-from rackd.drivers.simulated.pace import Call
-from tests.faults.daemons import Daemons
+from rackd.drivers.simulated.fault_injection import Call
+from tests.deployment.deployment import Deployment
+from tests.deployment.runner import POSTGRES, RACK, REGION
+from tests.faults.scenarios.site import FOREIGN
 from tests.waiting import eventually
 
-HOST = "simulated:inn?cores=8&memory_mib=16384"
-HELD: dict[str, Call] = {
-    "called": "look up guest",
-    "half_made": "define guest",
-}  # the call to the host in which the compose is met
-
-
-def rows(folder: Path, what: str) -> list[str]:
-    """Names of the guests or volumes that the simulated hypervisor holds."""
-    with closing(sqlite3.connect(folder / "simulated" / "inn.sqlite", timeout=60)) as store:
-        return sorted(row[0] for row in store.execute(f"select name from {what}"))  # noqa: S608  # ours
+HOST = "sim"
+ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"
+HELD: dict[str, Call] = {"called": "find existing guest", "half_done": "define guest"}  # where the compose stops
 
 
 @asynccontextmanager
 async def composing(
-    daemons: Daemons, moment: str, *, hostname: str = "survivor", host: str = HOST
+    deployment: Deployment, moment: str, *, hostname: str = "survivor", address: str = ADDRESS
 ) -> AsyncIterator[int]:
-    """The id of a compose that has got as far as `moment`, and gets no further inside."""
-    host_id = await daemons.add_host(type="simulated", power_address=host, name="inn")
-    with daemons.held("inn", HELD[moment]):
-        operation_id = await daemons.begin_compose(host_id, cores=1, memory=1024, hostname=hostname)
-        await eventually(lambda: daemons.has_begun("compose"))
-        if moment == "half_made":
-            await eventually(lambda: rows(daemons.folder, "volume"))
+    """The id of a compose that has reached `moment` and stays there until the block ends."""
+    host_id = await deployment.add_host(type="simulated", power_address=address, name=HOST)
+    with deployment.held(HELD[moment], name=HOST):
+        operation_id = await deployment.begin_compose(host_id, cores=1, memory=1024, hostname=hostname)
+        await eventually(lambda: deployment.processes.has_begun("compose"))
+        if moment == "half_done":
+            await eventually(deployment.simulated(HOST).volume_names)
         yield operation_id
 
 
-@pytest.mark.parametrize("moment", ["called", "half_made"])
-@pytest.mark.parametrize("victim", ["region", "rack", "postgres"])
-async def test_a_compose_survives_the_death_of(daemons: Daemons, victim: str, moment: str) -> None:
-    await daemons.start()
-    async with composing(daemons, moment) as operation_id:
-        daemons.kill(victim)
-    await daemons.start_again(victim)
-    assert await daemons.ended(operation_id) == "succeeded"
-    assert rows(daemons.folder, "guest") == ["survivor"]
-    assert len(rows(daemons.folder, "volume")) == 1
-    assert [machine["hostname"] for machine in await daemons.get("machines/")] == ["survivor"]
-    assert await daemons.ledger_faults() == []
+@pytest.mark.parametrize("moment", ["called", "half_done"])
+@pytest.mark.parametrize("victim", [REGION, RACK, POSTGRES])
+async def test_a_compose_survives_the_kill_of(deployment: Deployment, victim: str, moment: str) -> None:
+    await deployment.start()
+    async with composing(deployment, moment) as operation_id:
+        deployment.kill(victim)
+    await deployment.restart(victim)
+    assert await deployment.ended(operation_id) == "succeeded"
+    assert deployment.simulated_guests(HOST) == ["survivor"]
+    assert len(deployment.simulated(HOST).volume_names()) == 1
+    assert [machine["hostname"] for machine in await deployment.get("machines/")] == ["survivor"]
+    assert await deployment.ledger_problems() == []
 
 
-async def test_everything_killed_at_once_comes_back_to_one_machine(daemons: Daemons) -> None:
-    await daemons.start()
-    async with composing(daemons, "half_made") as operation_id:
-        for name in ("region", "rack", "postgres"):
-            daemons.kill(name)
-    for name in ("postgres", "region", "rack"):
-        await daemons.start_again(name)
-    assert await daemons.ended(operation_id) == "succeeded"
-    assert rows(daemons.folder, "guest") == ["survivor"]
-    assert await daemons.ledger_faults() == []
+async def test_a_compose_survives_the_kill_of_all_processes(deployment: Deployment) -> None:
+    await deployment.start()
+    async with composing(deployment, "half_done") as operation_id:
+        for name in (REGION, RACK, POSTGRES):
+            deployment.kill(name)
+    for name in (POSTGRES, REGION, RACK):
+        await deployment.restart(name)
+    assert await deployment.ended(operation_id) == "succeeded"
+    assert deployment.simulated_guests(HOST) == ["survivor"]
+    assert await deployment.ledger_problems() == []
 
 
-async def test_a_compose_that_is_refused_while_the_region_dies_leaves_nothing(daemons: Daemons) -> None:
-    await daemons.start()
-    foreign = "foreign-0001"
-    async with composing(daemons, "called", hostname=foreign, host=f"{HOST}&guests=1") as operation_id:
-        daemons.kill("region")
-    await daemons.start_again("region")
-    assert await daemons.ended(operation_id) == "failed"
-    assert rows(daemons.folder, "guest") == [foreign]
-    assert await daemons.get("machines/") == []
-    assert await daemons.ledger_faults() == []
+async def test_a_rejected_compose_leaves_nothing_if_the_region_is_killed(deployment: Deployment) -> None:
+    await deployment.start()
+    with_guest = f"{ADDRESS}&guests=1"
+    async with composing(deployment, "called", hostname=FOREIGN, address=with_guest) as operation_id:
+        deployment.kill(REGION)
+    await deployment.restart(REGION)
+    assert await deployment.ended(operation_id) == "failed"
+    assert deployment.simulated_guests(HOST) == [FOREIGN]
+    assert await deployment.get("machines/") == []
+    assert await deployment.ledger_problems() == []
 
 
-async def test_deleting_survives_the_death_of_the_rack(daemons: Daemons) -> None:
-    await daemons.start()
-    host_id = await daemons.add_host(type="simulated", power_address=HOST, name="inn")
-    operation_id = await daemons.begin_compose(host_id, cores=1, memory=1024, hostname="short-lived")
-    assert await daemons.ended(operation_id) == "succeeded"
-    (machine,) = await daemons.get("machines/")
-    with daemons.held("inn", "remove guest"):
-        path = f"machines/{machine['system_id']}/"
-        answer = await daemons.api.send("DELETE", path, headers={"Prefer": "respond-async"})
-        await eventually(lambda: daemons.has_begun("decompose"))
-        daemons.kill("rack")
-    await daemons.start_again("rack")
-    assert await daemons.ended(int(answer.json()["id"])) == "succeeded"
-    assert rows(daemons.folder, "guest") == rows(daemons.folder, "volume") == []
-    assert await daemons.get("machines/") == []
-    assert await daemons.ledger_faults() == []
+async def test_a_deletion_survives_the_kill_of_the_rack(deployment: Deployment) -> None:
+    await deployment.start()
+    host_id = await deployment.add_host(type="simulated", power_address=ADDRESS, name=HOST)
+    operation_id = await deployment.begin_compose(host_id, cores=1, memory=1024, hostname="short-lived")
+    assert await deployment.ended(operation_id) == "succeeded"
+    (machine,) = await deployment.get("machines/")
+    with deployment.held("remove guest", name=HOST):
+        operation_id = await deployment.begin(f"machines/{machine['system_id']}/", method="DELETE")
+        await eventually(lambda: deployment.processes.has_begun("decompose"))
+        deployment.kill(RACK)
+    await deployment.restart(RACK)
+    assert await deployment.ended(operation_id) == "succeeded"
+    assert deployment.simulated_guests(HOST) == deployment.simulated(HOST).volume_names() == []
+    assert await deployment.get("machines/") == []
+    assert await deployment.ledger_problems() == []

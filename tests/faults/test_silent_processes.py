@@ -1,112 +1,100 @@
-"""Processes that are not dead but stopped: others take over, and what wakes up too late does no harm."""
+"""Processes that are stopped, not dead: others take over, and a process that wakes up late does no harm."""
 
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from regiond.db.pool import connect
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
+from tests.deployment.runner import RACK, REGION
+from tests.deployment.simulated_host import SimulatedHost
 from tests.waiting import eventually
 
-HOST = "simulated:inn?cores=8&memory_mib=16384"
+HOST = "sim"
+ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"
 _LOG = "select attempt, step, message from operation_log where operation_id = $1 order by id"
 
 
-def rows(daemons: Daemons, query: str) -> list[str]:
-    """What the simulated host itself says."""
-    with closing(sqlite3.connect(daemons.folder / "simulated" / "inn.sqlite", timeout=60)) as store:
-        return sorted(row[0] for row in store.execute(query))
-
-
-def held(daemons: Daemons, what: str) -> list[str]:
-    """Names of the guests or volumes on the host."""
-    return rows(daemons, f"select name from {what}")  # noqa: S608  # ours
-
-
-def appeared(daemons: Daemons) -> list[str]:
-    """Guests that were made there, those that are gone again too."""
-    return rows(daemons, "select guest_name from change where event = 'appeared'")
-
-
-async def log_of(daemons: Daemons, operation_id: int) -> list[tuple[Any, ...]]:
-    db = await connect(daemons.dsn, application_name="test")
-    try:
+async def log_of(deployment: Deployment, operation_id: int) -> list[tuple[Any, ...]]:
+    async with deployment.connection() as db:
         return [tuple(row) for row in await db.fetch(_LOG, operation_id)]
-    finally:
-        await db.close()
 
 
 @pytest.fixture
-def daemons(daemons: Daemons) -> Daemons:
-    """They give each other up sooner than people would want it, so that a test need not wait for it as long."""
-    daemons.settings = {"link_silence_s": "6"}
-    return daemons
+def deployment(deployment: Deployment) -> Deployment:
+    """Links end after a shorter silence than by default, so that the tests take less time."""
+    deployment.processes.settings = {"link_idle_timeout_s": "6"}
+    return deployment
 
 
-async def begin(daemons: Daemons, stops: str) -> tuple[int, subprocess.Popen[bytes]]:
-    """A compose that a thread of the rack is about, and the process `stops`, stopped before anything was made."""
-    host_id = await daemons.add_host(type="simulated", power_address=HOST, name="inn")
-    stopped = daemons.running[stops]
-    with daemons.held("inn", "make volume"):
-        operation_id = await daemons.begin_compose(host_id, cores=1, memory=1024, hostname="survivor")
-        await eventually(lambda: daemons.has_begun("compose"))
-        stopped.send_signal(signal.SIGSTOP)
-        await eventually(lambda: " T " in Path(f"/proc/{stopped.pid}/stat").read_text())
-    assert stops == "region" or held(daemons, "volume") == []
-    return operation_id, stopped
+@pytest.fixture
+def host(deployment: Deployment) -> SimulatedHost:
+    return deployment.simulated(HOST)
+
+
+async def begin(deployment: Deployment, stopped: str) -> tuple[int, subprocess.Popen[bytes]]:
+    """A compose that the rack has begun, and the process that was stopped before anything was created."""
+    host_id = await deployment.add_host(type="simulated", power_address=ADDRESS, name=HOST)
+    process = deployment.processes.running[stopped]
+    with deployment.held("create volume", name=HOST):
+        operation_id = await deployment.begin_compose(host_id, cores=1, memory=1024, hostname="survivor")
+        await eventually(lambda: deployment.processes.has_begun("compose"))
+        process.send_signal(signal.SIGSTOP)
+        await eventually(lambda: " T " in Path(f"/proc/{process.pid}/stat").read_text())
+    assert stopped == REGION or deployment.simulated(HOST).volume_names() == []
+    return operation_id, process
 
 
 @pytest.mark.deadline(240)
-async def test_what_a_silent_rack_was_doing_is_done_by_another_and_once(daemons: Daemons) -> None:
-    await daemons.start()
-    operation_id, silent = await begin(daemons, "rack")
-    await daemons.start_second_rack()
-    assert await daemons.ended(operation_id, deadline_s=120.0) == "succeeded"
+async def test_another_rack_finishes_once_what_a_silent_rack_began(deployment: Deployment, host: SimulatedHost) -> None:
+    await deployment.start()
+    operation_id, silent = await begin(deployment, RACK)
+    await deployment.start_rack("second")
+    assert await deployment.ended(operation_id, deadline_s=120.0) == "succeeded"
     silent.send_signal(signal.SIGCONT)
-    rack_log = daemons.folder / "rack.log"
-    await eventually(
-        lambda: "region_lost" in rack_log.read_text(),
-    )  # it is awake
-    assert held(daemons, "guest") == ["survivor"]
-    assert len(held(daemons, "volume")) == 1
-    assert await daemons.ledger_faults() == []
+    rack_log = deployment.processes.log(RACK)
+    await eventually(lambda: "region_link_lost" in rack_log.read_text())  # it runs again
+    assert host.guest_names() == ["survivor"]
+    assert len(host.volume_names()) == 1
+    assert await deployment.ledger_problems() == []
 
 
 @pytest.mark.deadline(240)
-async def test_what_a_silent_rack_makes_after_the_cancel_is_found_and_removed(daemons: Daemons) -> None:
-    await daemons.start()
-    operation_id, silent = await begin(daemons, "rack")
-    await daemons.start_second_rack()
-    await daemons.api.send("POST", f"operations/{operation_id}/", query=[("op", "cancel")])
-    assert await daemons.ended(operation_id, deadline_s=120.0) == "cancelled"
-    assert held(daemons, "guest") == held(daemons, "volume") == []
+async def test_what_a_silent_rack_creates_after_a_cancel_is_removed(
+    deployment: Deployment, host: SimulatedHost
+) -> None:
+    await deployment.start()
+    operation_id, silent = await begin(deployment, RACK)
+    await deployment.start_rack("second")
+    await deployment.send("POST", f"operations/{operation_id}/", op="cancel")
+    assert await deployment.ended(operation_id, deadline_s=120.0) == "cancelled"
+    assert host.guest_names() == host.volume_names() == []
     silent.send_signal(signal.SIGCONT)
-    await eventually(lambda: appeared(daemons))  # the straggler knew nothing of it
-    await eventually(lambda: not held(daemons, "guest") and not held(daemons, "volume"))
-    assert await daemons.get("machines/") == []
-    assert await daemons.ledger_faults() == []
+    await eventually(host.names_that_appeared)  # the stale call did not know of the cancel
+    await eventually(lambda: not host.guest_names() and not host.volume_names())
+    assert await deployment.get("machines/") == []
+    assert await deployment.ledger_problems() == []
 
 
 @pytest.mark.deadline(240)
-async def test_what_a_silent_region_was_doing_is_done_by_another_and_it_writes_nothing_more(daemons: Daemons) -> None:
-    await daemons.start()
-    operation_id, first = await begin(daemons, "region")
-    await daemons.start_second_region()
-    await daemons.start_second_rack()
-    assert await daemons.ended(operation_id, deadline_s=120.0) == "succeeded"
-    written = await log_of(daemons, operation_id)
+async def test_a_silent_region_is_replaced_and_writes_nothing_later(
+    deployment: Deployment, host: SimulatedHost
+) -> None:
+    await deployment.start()
+    operation_id, first = await begin(deployment, REGION)
+    await deployment.processes.start_second_region()
+    await deployment.start_rack("second")
+    assert await deployment.ended(operation_id, deadline_s=120.0) == "succeeded"
+    written = await log_of(deployment, operation_id)
     first.send_signal(signal.SIGCONT)
-    region_log = daemons.folder / "region.log"
+    region_log = deployment.processes.log(REGION)
     await eventually(lambda: "lease_lost" in region_log.read_text())
-    assert await log_of(daemons, operation_id) == written
+    assert await log_of(deployment, operation_id) == written
     assert first.poll() is None
-    assert held(daemons, "guest") == ["survivor"]
-    assert len(held(daemons, "volume")) == 1
-    assert await daemons.ledger_faults() == []
+    assert host.guest_names() == ["survivor"]
+    assert len(host.volume_names()) == 1
+    assert await deployment.ledger_problems() == []

@@ -1,4 +1,4 @@
-"""Twenty people, failing hosts, and every process killed again and again; afterwards everything adds up exactly."""
+"""Twenty clients, failing hosts, and every process killed repeatedly: afterwards hosts and ledger agree exactly."""
 
 from __future__ import annotations
 
@@ -7,45 +7,47 @@ from functools import partial
 
 import pytest
 
-from tests.faults.adding_up import assert_all_adds_up, delete_all, refresh_until_good, until_nothing_is_open
-from tests.faults.daemons import Daemons
+from tests.deployment.deployment import Deployment
+from tests.faults.consistency import assert_consistent, delete_all, refresh_hosts, until_no_operation_is_open
 from tests.faults.load import Load
 from tests.faults.logs import bugs_logged
 from tests.faults.soak import HARDWARE, HOSTS
 from tests.waiting import eventually
 
-ROUNDS = 5  # each kills all three once
+ROUNDS = 5  # each kills every process once
 DONE_BETWEEN_KILLS = 35
 
 
 @pytest.mark.deadline(420)
-async def test_after_many_deaths_every_guest_has_its_machine_and_every_machine_its_guest(daemons: Daemons) -> None:
-    await daemons.start()
+async def test_hosts_and_ledger_agree_after_many_kills(
+    deployment: Deployment,
+) -> None:
+    await deployment.start()
     host_ids = [
-        await daemons.add_host(
+        await deployment.add_host(
             type="simulated", power_address=f"simulated:{name}?{HARDWARE}&fault_seed={seed}", name=name
         )
         for seed, name in enumerate(HOSTS)
     ]
-    load = Load(daemons=daemons, host_ids=host_ids)
-    people = asyncio.create_task(load.run())
+    load = Load(deployment=deployment, host_ids=host_ids)
+    load_task = asyncio.create_task(load.run())
     try:
         for _ in range(ROUNDS):
             for victim in ("rack", "region", "postgres"):
                 enough = load.done + DONE_BETWEEN_KILLS
                 await eventually(partial(load.has_done, enough), deadline_s=60.0)
-                assert not people.done(), people.exception()
-                daemons.kill(victim)
-                await daemons.start_again(victim)
+                assert not load_task.done(), load_task.exception()
+                deployment.kill(victim)
+                await deployment.restart(victim)
     finally:
-        people.cancel()
-        await asyncio.gather(people, return_exceptions=True)
+        load_task.cancel()
+        await asyncio.gather(load_task, return_exceptions=True)
     assert load.bugs == []
-    await until_nothing_is_open(daemons)
-    await refresh_until_good(daemons, host_ids)
-    await until_nothing_is_open(daemons)  # leftovers that were found
-    machines = await assert_all_adds_up(daemons)
-    await delete_all(daemons, machines)
-    await refresh_until_good(daemons, host_ids)
-    assert await assert_all_adds_up(daemons) == []
-    assert [*bugs_logged(daemons.folder / "region.log"), *bugs_logged(daemons.folder / "rack.log")] == []
+    await until_no_operation_is_open(deployment)
+    await refresh_hosts(deployment, host_ids)
+    await until_no_operation_is_open(deployment)  # removals of leftover guests
+    machines = await assert_consistent(deployment)
+    await delete_all(deployment, machines)
+    await refresh_hosts(deployment, host_ids)
+    assert await assert_consistent(deployment) == []
+    assert [*bugs_logged(deployment.folder / "region.log"), *bugs_logged(deployment.folder / "rack.log")] == []

@@ -1,4 +1,4 @@
-"""Racks of one region's database, and LXD servers that every rack of a test reaches.
+"""A region with a rack, the racks of a region's database, and LXD servers that every rack of a test reaches.
 
 Imports of the daemons are in the fixtures: this file is read before pytest installs its reactor.
 """
@@ -15,44 +15,70 @@ from tests.waiting import settle
 
 if TYPE_CHECKING:
     from regiond.db.pool import Database
-    from regiond.racks.presence import Presence
+    from regiond.racks.heartbeat import Heartbeat
     from regiond.racks.service import Racks
-    from tests.integration.lxd_hosts import Lxds
-    from tests.lxd_double import FakeLxd, FakeLxds
+    from tests.deployment.deployment import Deployment
+    from tests.integration.linked import Region
+    from tests.lxd_double import FakeLxds
 
 
 @pytest.fixture
-def presence(database: Database) -> Iterator[Presence]:
-    from regiond.racks.presence import Presence
+def region(tmp_path: Path) -> Iterator[Region]:
+    """A region's listener, without a database."""
+    from tests.integration.linked import make_region
 
-    made = Presence(database, hostname="region-1", pid=1)
-    settle(made.start())
-    yield made
-    settle(made.stop())
+    listening = make_region(tmp_path / "authority")
+    yield listening
+    settle(listening.listener.stop())
 
 
 @pytest.fixture
-def racks(database: Database, presence: Presence, tmp_path: Path) -> Racks:
+def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """A region without a rack, in this process; the ledger is checked after the test.
+
+    Its racks have the drivers of `lxds` if the test requests that fixture.
+    """
+    from tests.deployment.in_process import deployed
+
+    drivers = request.getfixturevalue("lxds").drivers if "lxds" in request.fixturenames else None
+    deployment = deployed(tmp_path, database_url, drivers=drivers)
+    yield settle(deployment.__aenter__())
+    settle(deployment.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def innkeeper(rackless: Deployment) -> Deployment:
+    """A region and its rack `rack`, in this process; the ledger is checked after the test."""
+    settle(rackless.start_rack())
+    return rackless
+
+
+@pytest.fixture
+def heartbeat(database: Database) -> Iterator[Heartbeat]:
+    from regiond.racks.heartbeat import Heartbeat
+
+    started = Heartbeat(database, hostname="region-1", pid=1)
+    settle(started.start())
+    yield started
+    settle(started.stop())
+
+
+@pytest.fixture
+def racks(database: Database, heartbeat: Heartbeat, tmp_path: Path) -> Racks:
     from regiond.accounts.service import Accounts
+    from regiond.events.service import Events
     from regiond.racks.authority import Authority
     from regiond.racks.service import Racks
 
-    settle(Accounts(database).ensure_admin())
+    settle(Accounts(database, record_event=Events.record).ensure_admin())
     return Racks(
-        database, Authority.open(tmp_path / "authority"), presence, token_text=lambda secret: f"token:{secret}"
+        database, Authority.open(tmp_path / "authority"), heartbeat, token_text=lambda secret: f"token:{secret}"
     )
 
 
 @pytest.fixture
-def lxds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lxds:
-    """Servers that every rack of the test reaches; their rack has no other driver."""
-    from common.values import DriverType
-    from rackd.drivers.registry import Drivers
+def lxds(tmp_path: Path) -> FakeLxds:
+    """LXD servers that the racks of `innkeeper` reach; a test adds them."""
     from tests.lxd_double import FakeLxds
 
-    def make(*servers: FakeLxd) -> FakeLxds:
-        made = FakeLxds(tmp_path / "simulated", *servers)
-        monkeypatch.setattr("rackd.service.make_drivers", lambda _: Drivers({DriverType.LXD: made}, absent={}))
-        return made
-
-    return make
+    return FakeLxds(tmp_path / "simulated")

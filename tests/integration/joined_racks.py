@@ -1,10 +1,10 @@
-"""Racks that have joined by a token, and what it takes to join."""
+"""Creates join tokens and enrolled racks."""
 
 from __future__ import annotations
 
 from common.certificates import make_key, make_signing_request
 from common.rpc.commands import JoinCall, Joined
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.racks.service import Racks
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
@@ -15,7 +15,7 @@ def signing_request(name: str = "rack-1") -> str:
 
 
 async def token_secret(racks: Racks) -> str:
-    return (await racks.make_token(ADMIN, lifetime_s=600)).removeprefix("token:")
+    return (await racks.create_token(ADMIN, lifetime_s=600)).removeprefix("token:")
 
 
 async def joined_rack(racks: Racks, name: str = "rack-1") -> Joined:

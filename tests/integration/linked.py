@@ -1,24 +1,24 @@
-"""A region's end of links over real TLS on loopback, and the ends that dial it."""
+"""A region's listener over TLS on loopback, and the racks and clients that connect to it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from attrs import define, field, frozen
 
-from common.certificates import RACK_LIFETIME, Credentials, Role, Subject
-from common.errors import DatabaseUnavailable, DriverFailed, NotAllowed, TokenRefused
+from common.certificates import RACK_LIFETIME, Credentials, Role, Subject, utc_now
+from common.errors import DatabaseUnavailable, DriverFailed, NotAllowed, TokenRejected
 from common.rpc.commands import RACK_JOIN, RACK_RENEW, Command, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.connection import Address, Handlers, Link, Peer, Side, connect
 from common.rpc.tls import JoiningTls, MemberTls, RegionTls
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.racks.authority import Authority
-from regiond.racks.listener import Listener, Reception
+from regiond.racks.listener import Listener, ListenerCallbacks
 
 INSTALLATION = UUID("8a4f1d8e-0000-4000-8000-000000000001")
 
@@ -41,7 +41,7 @@ JOIN = Command("test.join", Text, Text)
 
 @define
 class Behaviour:
-    """Handlers of either end, and what was seen of them."""
+    """Handlers for either end of a link; records the calls and events that they receive."""
 
     started: list[str] = field(factory=list)
     stopped: list[str] = field(factory=list)
@@ -60,7 +60,7 @@ class Behaviour:
         return request
 
     async def fail(self, _: Link, request: Text) -> Text:
-        raise DriverFailed(f"the host said: {request.text}", host="h1")
+        raise DriverFailed(f"the host reported: {request.text}", host="h1")
 
     async def bug(self, _: Link, request: Text) -> Text:
         raise ValueError(f"secret {request.text}")
@@ -94,7 +94,7 @@ class Behaviour:
 
 @define
 class Region:
-    """A listener with the handlers above, tokens in memory, and a list of who was removed."""
+    """A listener with the handlers above, tokens in memory, and the ids of removed peers."""
 
     authority: Authority
     tls: Callable[[Authority], RegionTls]
@@ -102,10 +102,11 @@ class Region:
     behaviour: Behaviour = field(factory=Behaviour)
     tokens: set[str] = field(factory=set)
     removed: set[str] = field(factory=set)
-    troubles: list[str] = field(factory=list)
+    admit_errors: list[str] = field(factory=list)
     links: list[Link] = field(factory=list)
     lost: list[Link] = field(factory=list)
     rack_lifetime: timedelta = RACK_LIFETIME
+    clock: Callable[[], datetime] = utc_now
     _listener: Listener | None = None
 
     @property
@@ -118,38 +119,45 @@ class Region:
         return Address(host="127.0.0.1", port=self.port)
 
     def start(self) -> None:
-        everybody = self.behaviour.handlers()
-        reception = Reception(
+        common = self.behaviour.handlers()
+        callbacks = ListenerCallbacks(
             handlers={
-                Role.RACK: {**everybody, RACKS_ONLY: self.behaviour.echo, RACK_RENEW: self.renew},
-                Role.CLIENT: everybody,
+                Role.RACK: {**common, RACKS_ONLY: self.behaviour.echo, RACK_RENEW: self.renew},
+                Role.CLIENT: common,
                 Role.ANONYMOUS: {JOIN: self.behaviour.echo, RACK_JOIN: self.join},
             },
             admit=self.admit,
-            on_link=self.on_link,
-            on_lost=self.on_lost,
+            on_connect=self.on_connect,
+            on_disconnect=self.on_disconnect,
             on_event=self.behaviour.event,
         )
         tls = self.tls(self.authority)
-        self._listener = Listener(host="127.0.0.1", port=self.port, tls=tls, name="region", reception=reception)
+        self._listener = Listener(
+            host="127.0.0.1",
+            port=self.port,
+            tls=tls,
+            name="region",
+            callbacks=callbacks,
+            clock=lambda: self.clock(),  # noqa: PLW0108  # read at each call, because a test sets it later
+        )
         self._listener.start()
         self.port = self._listener.port
 
     async def admit(self, peer: Peer) -> None:
-        if self.troubles:
-            raise DatabaseUnavailable(self.troubles.pop())
+        if self.admit_errors:
+            raise DatabaseUnavailable(self.admit_errors.pop())
         if peer.id in self.removed:
             raise NotAllowed(f"{peer} was removed")
 
-    async def on_link(self, link: Link) -> None:
+    async def on_connect(self, link: Link) -> None:
         self.links.append(link)
 
-    async def on_lost(self, link: Link) -> None:
+    async def on_disconnect(self, link: Link) -> None:
         self.lost.append(link)
 
     async def join(self, _: Link, call: JoinCall) -> Joined:
         if call.token_secret not in self.tokens:
-            raise TokenRefused("this join token was used already")
+            raise TokenRejected("this join token was used already")
         self.tokens.remove(call.token_secret)
         rack_id = str(uuid4())
         return Joined(
@@ -197,7 +205,7 @@ def make_region(folder: Path, tls: Callable[[Authority], RegionTls] = region_one
 
 @define
 class Dialled:
-    """A rack's or client's end."""
+    """The side of a rack or client."""
 
     link: Link
     behaviour: Behaviour
@@ -214,6 +222,6 @@ async def dial(region: Region, credentials: Credentials | None = None, role: Rol
     return Dialled(link=link, behaviour=behaviour)
 
 
-async def newcomer(region: Region, fingerprint: str | None = None) -> Link:
+async def dial_anonymously(region: Region, fingerprint: str | None = None) -> Link:
     tls = JoiningTls(fingerprint or region.authority.fingerprint)
     return await connect(region.address, tls, Side(role=Role.ANONYMOUS, name="new"))

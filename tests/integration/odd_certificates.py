@@ -1,4 +1,4 @@
-"""Certificates that our authority would never sign, signed by it all the same."""
+"""Certificates with names, usages or lifetimes that the authority never signs, signed with its key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def odd_certificate(
     now: datetime,
     lifetime: timedelta = timedelta(days=1),
 ) -> tuple[str, str]:
-    """(key PEM, certificate PEM). No names or usages means that the extension is left out."""
+    """(key PEM, certificate PEM). No names or usages omits the extension."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()

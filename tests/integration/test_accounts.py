@@ -1,16 +1,19 @@
-"""Accounts and their keys."""
+"""Accounts, API keys and their cache."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
-from regiond.accounts.model import ApiKey, Caller
-from regiond.accounts.service import REMEMBERED_S, Accounts
+from regiond.accounts.model import ApiKey
+from regiond.accounts.service import CACHE_S, Accounts
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 
@@ -23,33 +26,37 @@ class Clock:
         return self.now
 
 
+def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic) -> Accounts:
+    return Accounts(database, record_event=Events.record, clock=clock)
+
+
 async def _admin(accounts: Accounts) -> tuple[Caller, ApiKey]:
     text = await accounts.ensure_admin()
     assert text is not None
     return await accounts.user("admin"), ApiKey.parse(text)
 
 
-async def _signs_in(accounts: Accounts, key: ApiKey) -> Caller:
+async def _authenticate(accounts: Accounts, key: ApiKey) -> Caller:
     return await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
 
 
-async def test_the_first_start_makes_an_admin_whose_key_works_and_later_starts_make_nothing(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_only_the_first_start_creates_an_admin(database: Database) -> None:
+    accounts = _accounts(database)
     admin, key = await _admin(accounts)
     assert (len(key.consumer_key), len(key.token_key), len(key.token_secret)) == (18, 18, 32)
-    assert await _signs_in(accounts, key) == admin
+    assert await _authenticate(accounts, key) == admin
     assert admin.is_admin
     assert await accounts.ensure_admin() is None
 
 
-async def test_several_first_starts_at_once_make_one_admin(database: Database) -> None:
-    made = await asyncio.gather(*(Accounts(database).ensure_admin() for _ in range(4)))
-    assert sum(text is not None for text in made) == 1
-    assert [user.username for user in await Accounts(database).users()] == ["admin"]
+async def test_concurrent_first_starts_create_one_admin(database: Database) -> None:
+    keys = await asyncio.gather(*(_accounts(database).ensure_admin() for _ in range(4)))
+    assert sum(text is not None for text in keys) == 1
+    assert [user.username for user in await _accounts(database).users()] == ["admin"]
 
 
-async def test_any_part_of_a_key_that_is_wrong_is_not_authenticated(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_a_key_with_any_wrong_part_is_not_authenticated(database: Database) -> None:
+    accounts = _accounts(database)
     _, key = await _admin(accounts)
     for parts in (
         ("x" * 18, key.token_key, key.token_secret),
@@ -64,44 +71,44 @@ async def test_any_part_of_a_key_that_is_wrong_is_not_authenticated(database: Da
 
 
 async def test_the_secret_is_not_in_the_database(database: Database) -> None:
-    _, key = await _admin(Accounts(database))
+    _, key = await _admin(_accounts(database))
     async with database.connection() as db:
         for table in ("api_key", "event", "account"):
-            rows = await db.fetch(f"select * from {table}")  # noqa: S608 - names of the test
+            rows = await db.fetch(f"select * from {table}")  # noqa: S608 - constants of the test
             assert key.token_secret not in repr(rows)
 
 
-async def test_a_key_is_remembered_for_a_few_seconds_and_no_longer(database: Database) -> None:
+async def test_an_authenticated_key_is_cached_for_three_seconds(database: Database) -> None:
     clock = Clock()
-    accounts, elsewhere = Accounts(database, clock=clock), Accounts(database)
+    accounts, other_region = _accounts(database, clock=clock), _accounts(database)
     admin, key = await _admin(accounts)
-    await _signs_in(accounts, key)
-    await elsewhere.delete_key(admin, key.token_key)
-    assert await _signs_in(accounts, key) == admin
-    clock.now += REMEMBERED_S
+    await _authenticate(accounts, key)
+    await other_region.delete_key(admin, key.token_key)
+    assert await _authenticate(accounts, key) == admin
+    clock.now += CACHE_S
     with pytest.raises(NotAuthenticated):
-        await _signs_in(accounts, key)
+        await _authenticate(accounts, key)
 
 
-async def test_a_thousand_requests_do_not_cost_a_thousand_queries(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_cached_authentication_needs_no_query(database: Database) -> None:
+    accounts = _accounts(database)
     _, key = await _admin(accounts)
-    await _signs_in(accounts, key)
+    await _authenticate(accounts, key)
     await database.close()
     for _ in range(1000):
-        await _signs_in(accounts, key)
+        await _authenticate(accounts, key)
 
 
-async def test_a_deleted_key_is_refused_at_once_and_the_others_go_on_working(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_a_deleted_key_is_rejected_at_once_and_others_work(database: Database) -> None:
+    accounts = _accounts(database)
     admin, first = await _admin(accounts)
     second = ApiKey.parse(await accounts.create_key(admin, "laptop"))
-    await _signs_in(accounts, first)
-    await _signs_in(accounts, second)
+    await _authenticate(accounts, first)
+    await _authenticate(accounts, second)
     await accounts.delete_key(admin, first.token_key)
     with pytest.raises(NotAuthenticated):
-        await _signs_in(accounts, first)
-    assert await _signs_in(accounts, second) == admin
+        await _authenticate(accounts, first)
+    assert await _authenticate(accounts, second) == admin
     assert [(key.name, key.token_key) for key in await accounts.list_keys(admin)] == [("laptop", second.token_key)]
     assert [event.kind for event in await Events(database).list()] == [
         "api_key_deleted",
@@ -110,56 +117,56 @@ async def test_a_deleted_key_is_refused_at_once_and_the_others_go_on_working(dat
     ]
 
 
-async def test_nobody_deletes_a_key_of_somebody_else(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_a_key_of_another_account_cannot_be_deleted(database: Database) -> None:
+    accounts = _accounts(database)
     _, key = await _admin(accounts)
     other = await _guest(database)
     with pytest.raises(NotFound):
         await accounts.delete_key(other, key.token_key)
-    await _signs_in(accounts, key)
+    await _authenticate(accounts, key)
 
 
-async def test_an_account_switched_off_is_not_allowed_in_until_it_is_switched_on(database: Database) -> None:
-    accounts = Accounts(database)
+async def test_a_deactivated_account_is_rejected_until_activated(database: Database) -> None:
+    accounts = _accounts(database)
     admin, _ = await _admin(accounts)
     guest = await _guest(database)
     key = ApiKey.parse(await accounts.create_key(guest, ""))
-    await _signs_in(accounts, key)
+    await _authenticate(accounts, key)
     await accounts.set_active(admin, "guest", active=False)
     with pytest.raises(NotAllowed, match=r"User is not allowed access to this API\."):
-        await _signs_in(accounts, key)
+        await _authenticate(accounts, key)
     await accounts.set_active(admin, "guest", active=True)
-    assert await _signs_in(accounts, key) == guest
+    assert await _authenticate(accounts, key) == guest
     with pytest.raises(NotAllowed):
         await accounts.set_active(guest, "admin", active=False)
     with pytest.raises(NotAllowed):
         await accounts.set_active(admin, "admin", active=False)
     with pytest.raises(NotFound):
-        await accounts.set_active(admin, "nobody", active=False)
+        await accounts.set_active(admin, "unknown", active=False)
 
 
 async def test_an_unknown_user_is_not_found(database: Database) -> None:
-    for name in ("nobody", "", "a\0b"):
+    for name in ("unknown", "", "a\0b"):
         with pytest.raises(NotFound):
-            await Accounts(database).user(name)
+            await _accounts(database).user(name)
 
 
-async def test_a_key_name_that_cannot_be_shown_is_refused_by_field(database: Database) -> None:
+async def test_an_unprintable_key_name_is_rejected_for_its_field(database: Database) -> None:
     guest = await _guest(database)
     for name in ("x" * 256, "line\nbreak", "nul\0"):
-        with pytest.raises(InvalidRequest) as refused:
-            await Accounts(database).create_key(guest, name)
-        assert list(refused.value.fields) == ["name"]
+        with pytest.raises(InvalidRequest) as rejected:
+            await _accounts(database).create_key(guest, name)
+        assert list(rejected.value.fields) == ["name"]
 
 
 @given(st.text().filter(lambda text: not all(part.isalnum() for part in text.strip().split(":"))))
-def test_a_text_that_is_no_key_is_refused_without_being_repeated(text: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
+def test_an_invalid_key_is_rejected_without_repeating_it(text: str) -> None:
+    with pytest.raises(InvalidRequest) as rejected:
         ApiKey.parse(text)
-    assert refused.value.message == "An API key is three parts of letters and digits, joined by colons."
+    assert rejected.value.message == "An API key has three parts of letters and digits, joined by colons."
 
 
-def test_a_random_key_survives_its_text_and_hides_its_secret() -> None:
+def test_a_random_key_round_trips_and_hides_its_secret() -> None:
     key = ApiKey.random()
     assert ApiKey.parse(f" {key}\n") == key
     assert key.token_secret not in repr(key)

@@ -1,269 +1,243 @@
-"""Allocate and release through API, region, ledger, operations, link, rack and driver; hypervisors are simulated."""
+"""Allocate and release through API, region, ledger, operations, link, rack and the simulated driver."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
-from regiond.machines.composing import Composer
+from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity, RackUnreachable
+from regiond.machines.allocation.service import Allocator
+from regiond.machines.model import AllocateRequest
 from regiond.operations.model import Operation
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user
 from tests.waiting import eventually
 
 
-async def allocate(innkeeper: Installation, **fields: Any) -> Any:
+async def allocate(innkeeper: Deployment, **fields: Any) -> Any:
     headers = fields.pop("headers", None)
     return await innkeeper.post("machines/", op="allocate", headers=headers, **fields)
 
 
-async def refused(innkeeper: Installation, **fields: Any) -> InnkeeperError:
+async def rejection(innkeeper: Deployment, **fields: Any) -> InnkeeperError:
     with pytest.raises(InnkeeperError) as error:
         await allocate(innkeeper, **fields)
     assert "Retry-After" not in error.value.details.get("headers", {})
     return error.value
 
 
-async def test_the_cheapest_ready_machine_is_taken_first_and_one_is_composed_when_there_is_none(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(cores=16, memory_mib=65536)
-        for cores, hostname in ((4, "large"), (2, "small"), (3, "middle")):
-            await innkeeper.compose(host["id"], cores=cores, memory=2048, hostname=hostname)
-        ann = await as_user(innkeeper, "ann")
-        got = [await allocate(ann, cpu_count=3, mem="1024.0", agent_name="juju", comment="x") for _ in range(3)]
-        assert [one["hostname"] for one in got[:2]] == ["middle", "large"]
-        assert [one["status_name"] for one in got] == ["Allocated"] * 3
-        made = got[2]
-        assert (made["owner"], made["agent_name"], made["cpu_count"], made["memory"]) == ("ann", "juju", 3, 1024)
-        assert made["hostname"] in innkeeper.simulated_guests()
-        found = await ann.get("machines/?agent_name=juju&status=allocated")
-        assert {one["hostname"] for one in found} == {"middle", "large", made["hostname"]}
-        released = await ann.post("machines/", op="release", machines=got[0]["system_id"])
-        assert released == [got[0]["system_id"]]
-        gone = await ann.post(f"machines/{made['system_id']}/", op="release")
-        assert gone["status_name"] == "Releasing"
-        assert len(innkeeper.simulated_guests()) == 3
-        events = (await innkeeper.get("events/", op="query"))["events"]
-        told = [one["details"] for one in events if one["kind"] == "machine_allocated"]
-        assert told == [{"comment": "x"}] * 3
-        kinds = {one["kind"]: one["state"] for one in await innkeeper.get("operations/")}
-        assert {"allocate", "release", "compose", "delete"} <= kinds.keys()
+async def test_the_cheapest_ready_machine_is_allocated_or_one_is_composed(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=16, memory_mib=65536)
+    for cores, hostname in ((4, "large"), (2, "small"), (3, "middle")):
+        await innkeeper.compose(host["id"], cores=cores, memory=2048, hostname=hostname)
+    ann = await as_user(innkeeper, "ann")
+    allocated = [await allocate(ann, cpu_count=3, mem="1024.0", agent_name="juju", comment="x") for _ in range(3)]
+    assert [one["hostname"] for one in allocated[:2]] == ["middle", "large"]
+    assert [one["status_name"] for one in allocated] == ["Allocated"] * 3
+    composed = allocated[2]
+    assert (composed["owner"], composed["agent_name"]) == ("ann", "juju")
+    assert (composed["cpu_count"], composed["memory"]) == (3, 1024)
+    assert composed["hostname"] in innkeeper.simulated_guests()
+    found = await ann.get("machines/?agent_name=juju&status=allocated")
+    assert {one["hostname"] for one in found} == {"middle", "large", composed["hostname"]}
+    released = await ann.post("machines/", op="release", machines=allocated[0]["system_id"])
+    assert released == [allocated[0]["system_id"]]
+    deleted = await ann.post(f"machines/{composed['system_id']}/", op="release")
+    assert deleted["status_name"] == "Releasing"
+    assert len(innkeeper.simulated_guests()) == 3
+    events = (await innkeeper.get("events/", op="query"))["events"]
+    details = [one["details"] for one in events if one["kind"] == "machine_allocated"]
+    assert details == [{"comment": "x"}] * 3
+    kinds = {one["kind"]: one["state"] for one in await innkeeper.get("operations/")}
+    assert {"allocate", "release", "compose", "delete"} <= kinds.keys()
 
 
-async def test_a_machine_that_somebody_is_about_to_take_keeps_nobody_waiting(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        for cores, hostname in ((1, "small"), (2, "large")):
-            await innkeeper.compose(host["id"], cores=cores, memory=1024, hostname=hostname)
-        async with innkeeper.region.parts.database.transaction() as other:
-            await other.execute("select 1 from machine where hostname = 'small' for update")
-            got = await allocate(innkeeper)
-        assert got["hostname"] == "large"
+async def test_a_locked_machine_delays_no_other_allocation(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    for cores, hostname in ((1, "small"), (2, "large")):
+        await innkeeper.compose(host["id"], cores=cores, memory=1024, hostname=hostname)
+    async with innkeeper.region.components.database.transaction() as other:
+        await other.execute("select 1 from machine where hostname = 'small' for update")
+        allocated = await allocate(innkeeper)
+    assert allocated["hostname"] == "large"
 
 
-async def test_labels_mean_the_disks_and_cards_that_were_asked_for(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        networks = "front:10.1.0.0/24:0,back:10.2.0.0/24:0"
-        host = await innkeeper.add_simulated(cores=8, pools="default:100,fast:50", networks=networks)
-        there = await innkeeper.compose(host["id"], storage="8,20,6(fast)", interfaces="a:name=front;b:name=back")
-        asked = {"storage": "root:0,0:5(fast),1:10", "interfaces": "x:subnet_cidr=10.2.0.0/24"}
-        dry = await allocate(innkeeper, dry_run="true", **asked)
-        assert (dry["system_id"], dry["status_name"]) == (there["system_id"], "Ready")
-        for expected in (there["system_id"], None):
-            got = await allocate(innkeeper, verbose="true", **asked)
-            assert expected in (None, got["system_id"])
-            sizes = {str(disk["id"]): disk["size"] // 10**9 for disk in got["blockdevice_set"]}
-            by_type = got["constraints_by_type"]
-            assert got["constraint_map"] == {str(ids[0]): label for label, ids in by_type["storage"].items()}
-            assert set(by_type["storage"]) == {"root", "0", "1"}
-            assert sizes[str(by_type["storage"]["1"][0])] >= 10
-            assert [disk["tags"] for disk in got["verbose_storage"]["0"]] == [["fast"]]
-            (card,) = got["verbose_interfaces"]["x"]
-            assert [card["id"]] == by_type["interfaces"]["x"]
-            assert card["links"][0]["subnet"]["cidr"] == "10.2.0.0/24"
-        none = await refused(innkeeper, subnets="10.1.0.0/24", not_subnets="10.1.0.0/24")
-        assert none.details["status"] == 409
+async def test_labels_map_to_the_requested_disks_and_nics(innkeeper: Deployment) -> None:
+    networks = "front:10.1.0.0/24:0,back:10.2.0.0/24:0"
+    host = await innkeeper.add_simulated(cores=8, pools="default:100,fast:50", networks=networks)
+    existing = await innkeeper.compose(host["id"], storage="8,20,6(fast)", interfaces="a:name=front;b:name=back")
+    constraints = {"storage": "root:0,0:5(fast),1:10", "interfaces": "x:subnet_cidr=10.2.0.0/24"}
+    dry = await allocate(innkeeper, dry_run="true", **constraints)
+    assert (dry["system_id"], dry["status_name"]) == (existing["system_id"], "Ready")
+    for expected in (existing["system_id"], None):
+        allocated = await allocate(innkeeper, verbose="true", **constraints)
+        assert expected in (None, allocated["system_id"])
+        sizes = {str(disk["id"]): disk["size"] // 10**9 for disk in allocated["blockdevice_set"]}
+        by_type = allocated["constraints_by_type"]
+        assert allocated["constraint_map"] == {str(ids[0]): label for label, ids in by_type["storage"].items()}
+        assert set(by_type["storage"]) == {"root", "0", "1"}
+        assert sizes[str(by_type["storage"]["1"][0])] >= 10
+        assert [disk["tags"] for disk in allocated["verbose_storage"]["0"]] == [["fast"]]
+        (nic,) = allocated["verbose_interfaces"]["x"]
+        assert [nic["id"]] == by_type["interfaces"]["x"]
+        assert nic["links"][0]["subnet"]["cidr"] == "10.2.0.0/24"
+    none = await rejection(innkeeper, subnets="10.1.0.0/24", not_subnets="10.1.0.0/24")
+    assert none.details["status"] == 409
 
 
-async def test_hosts_and_machines_are_narrowed_alike(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        await innkeeper.post("zones/", name="east")
-        await innkeeper.post("resourcepools/", name="web")
-        one, two = [await innkeeper.add_simulated(name) for name in ("one", "two")]
-        await innkeeper.put(f"vm-hosts/{two['id']}/", zone="east", pool="web", tags="ssd")
-        for fields in (
-            {"zone": "east"}, {"not_in_zone": "default"}, {"pool": "web"}, {"not_in_pools": "default"}, {"pod": "two"},
-            {"not_pod": "one"}, {"tags": "ssd pod-console-logging"}, {"not_pod": one["id"], "arch": "amd64/generic"},
-        ):  # fmt: skip
-            fields = {"mem": 1024, **fields}  # noqa: PLW2901
-            made = await allocate(innkeeper, **fields)
-            assert made["pod"]["name"] == "two", fields
-            dry = await allocate(innkeeper, dry_run="true", **fields)
-            assert (dry["system_id"], dry["explanation"]["chosen"]) == (None, "two"), fields
-            if "zone" in fields or "not_in_zone" in fields:
-                assert made["zone"]["name"] == "east"
-            await innkeeper.post(f"machines/{made['system_id']}/", op="release")
-        assert (await allocate(innkeeper, not_tags="ssd"))["pod"]["name"] == "one"
-        for fields, reason in (
-            ({"pod_type": "lxd"}, "type: lxd asked, the host is simulated"),
-            ({"not_pod_type": "simulated"}, "type: not simulated asked"),
-            ({"arch": "arm64"}, "architecture: arm64 asked, the host is amd64"),
-            ({"not_arch": "amd64"}, "architecture: not amd64 asked, the host is amd64"),
-            ({"tags": "gpu"}, "tags: gpu asked, the host has no gpu"),
-        ):
-            error = await refused(innkeeper, **fields)
-            assert error.details["status"] == 409
-            assert f"one: {reason}" in error.message
-            assert "two: " in error.message
-        for fields, field in (
-            ({"zone": "nowhere"}, "zone"), ({"pod": "nobody"}, "pod"), ({"subnets": "no-such"}, "subnets"),
-            ({"storage": "8gb"}, "storage"), ({"interfaces": "x:y=z"}, "interfaces"), ({"fabrics": "a=b"}, "fabrics"),
-        ):  # fmt: skip
-            with pytest.raises(InvalidRequest) as wrong:
-                await allocate(innkeeper, **fields)
-            assert list(wrong.value.fields) == [field]
+async def test_filters_apply_to_hosts_and_machines_alike(innkeeper: Deployment) -> None:
+    await innkeeper.post("zones/", name="east")
+    await innkeeper.post("resourcepools/", name="web")
+    one, two = [await innkeeper.add_simulated(name) for name in ("one", "two")]
+    await innkeeper.put(f"vm-hosts/{two['id']}/", zone="east", pool="web", tags="ssd")
+    for fields in (
+        {"zone": "east"}, {"not_in_zone": "default"}, {"pool": "web"}, {"not_in_pools": "default"}, {"pod": "two"},
+        {"not_pod": "one"}, {"tags": "ssd pod-console-logging"}, {"not_pod": one["id"], "arch": "amd64/generic"},
+    ):  # fmt: skip
+        fields = {"mem": 1024, **fields}  # noqa: PLW2901
+        allocated = await allocate(innkeeper, **fields)
+        assert allocated["pod"]["name"] == "two", fields
+        dry = await allocate(innkeeper, dry_run="true", **fields)
+        assert (dry["system_id"], dry["explanation"]["chosen"]) == (None, "two"), fields
+        if "zone" in fields or "not_in_zone" in fields:
+            assert allocated["zone"]["name"] == "east"
+        await innkeeper.post(f"machines/{allocated['system_id']}/", op="release")
+    assert (await allocate(innkeeper, not_tags="ssd"))["pod"]["name"] == "one"
+    for fields, reason in (
+        ({"pod_type": "lxd"}, "type is simulated, needs lxd"),
+        ({"not_pod_type": "simulated"}, "type simulated is excluded"),
+        ({"arch": "arm64"}, "architecture is amd64, needs arm64"),
+        ({"not_arch": "amd64"}, "architecture amd64 is excluded"),
+        ({"tags": "gpu"}, "lacks the tag gpu"),
+    ):
+        error = await rejection(innkeeper, **fields)
+        assert error.details["status"] == 409
+        assert f"one: {reason}" in error.message
+        assert "two: " in error.message
+    for fields, field in (
+        ({"zone": "nowhere"}, "zone"), ({"pod": "unknown"}, "pod"), ({"subnets": "no-such"}, "subnets"),
+        ({"storage": "8gb"}, "storage"), ({"interfaces": "x:y=z"}, "interfaces"), ({"fabrics": "a=b"}, "fabrics"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidRequest) as wrong:
+            await allocate(innkeeper, **fields)
+        assert list(wrong.value.fields) == [field]
 
 
-async def test_nothing_found_is_409_with_what_each_host_lacked_and_a_dry_run_changes_nothing(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        await innkeeper.add_simulated(cores=4)
-        dry = await allocate(innkeeper, cpu_count=2, dry_run="true", storage="root:9,data:3")
-        assert (dry["would_compose"]["cpu_count"], dry["explanation"]["chosen"]) == (2, "sim")
-        assert dry["constraints_by_type"] == {"storage": {"root": [], "data": []}, "interfaces": {}}
-        assert (innkeeper.simulated_guests(), await innkeeper.get("machines/")) == ([], [])
-        for dry_run in ("true", "false"):
-            error = await refused(innkeeper, cpu_count=5, mem=2048, dry_run=dry_run)
-            assert error.details["status"] == 409
-            assert error.message == (
-                "No available machine matches constraints: [('cpu_count', ['5']), ('mem', ['2048'])] "
-                '(resolved to "cpu_count=5 mem=2048"). sim: cores: 5 asked, 4 of 4 × 1.0 = 4 left'
-            )
-        (kept,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
-        assert (kept["state"], kept["error"]["code"]) == ("failed", "none_available")
-        assert kept["explanation"]["refused"][0]["host"] == "sim"
-        error = await refused(innkeeper, system_id="abcdef")
-        assert (error.details["status"], error.message) == (409, "No machine with system ID abcdef available.")
-        error = await refused(innkeeper, name="nobody")
-        assert error.message.startswith("No available machine matches constraints: [('name', ['nobody'])]")
+async def test_no_match_is_409_with_reasons_and_a_dry_run_writes_nothing(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(cores=4)
+    dry = await allocate(innkeeper, cpu_count=2, dry_run="true", storage="root:9,data:3")
+    assert (dry["would_compose"]["cpu_count"], dry["explanation"]["chosen"]) == (2, "sim")
+    assert dry["constraints_by_type"] == {"storage": {"root": [], "data": []}, "interfaces": {}}
+    assert (innkeeper.simulated_guests(), await innkeeper.get("machines/")) == ([], [])
+    for dry_run in ("true", "false"):
+        error = await rejection(innkeeper, cpu_count=5, mem=2048, dry_run=dry_run)
+        assert error.details["status"] == 409
+        assert error.message == (
+            "No available machine matches cpu_count=5, mem=2048. "
+            "sim: needs 5 cores, 4 free (4 cores × ratio 1.0, 0 used)"
+        )
+    (stored,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
+    assert (stored["state"], stored["error"]["code"]) == ("failed", "none_available")
+    assert stored["explanation"]["rejected"][0]["host"] == "sim"
+    error = await rejection(innkeeper, system_id="abcdef")
+    assert (error.details["status"], error.message) == (409, "No machine with system ID abcdef available.")
+    error = await rejection(innkeeper, name="unknown")
+    assert error.message.startswith("No available machine matches name=unknown.")
 
 
-async def test_twenty_callers_at_once_never_get_one_machine_twice(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(cores=15, memory_mib=65536, storage_gb=1000)
-        for _ in range(10):
-            await innkeeper.compose(host["id"], cores=1, memory=1024)
+async def test_concurrent_callers_never_get_the_same_machine(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=15, memory_mib=65536, storage_gb=1000)
+    for _ in range(10):
+        await innkeeper.compose(host["id"], cores=1, memory=1024)
 
-        async def one() -> str:
-            try:
-                return str((await allocate(innkeeper, mem=1024))["system_id"])
-            except InnkeeperError as error:
-                return str(error.details["status"])
+    async def one() -> str:
+        try:
+            return str((await allocate(innkeeper, mem=1024))["system_id"])
+        except InnkeeperError as error:
+            return str(error.details["status"])
 
-        got = await asyncio.gather(*(one() for _ in range(20)))
-        machines = [each for each in got if each != "409"]
-        assert (len(machines), len(set(machines))) == (15, 15)
-        assert {each["status_name"] for each in await innkeeper.get("machines/")} == {"Allocated"}
-        assert len(innkeeper.simulated_guests()) == 15
+    allocated = await asyncio.gather(*(one() for _ in range(20)))
+    machines = [each for each in allocated if each != "409"]
+    assert (len(machines), len(set(machines))) == (15, 15)
+    assert {each["status_name"] for each in await innkeeper.get("machines/")} == {"Allocated"}
+    assert len(innkeeper.simulated_guests()) == 15
 
 
-async def test_an_idempotency_key_stands_for_one_machine_and_a_compose_may_be_answered_later(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"], memory=1024, hostname="there")
-        for key, taken in (("a", 1), ("c", 2)):  # one is there; then none is, and one is composed
-            if key == "a":
-                assert (await allocate(innkeeper, headers={"Idempotency-Key": key}))["hostname"] == "there"
-            alike = await asyncio.gather(*(allocate(innkeeper, headers={"Idempotency-Key": key}) for _ in range(4)))
-            assert len({one["system_id"] for one in alike}) == 1
-            assert len(await innkeeper.get("machines/", op="list_allocated")) == taken
-        later = {"Idempotency-Key": "b", "Prefer": "respond-async"}
-        operation = await allocate(innkeeper, headers=later)
-        assert operation["kind"] == "compose"
+async def test_requests_with_one_idempotency_key_get_one_machine(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], memory=1024, hostname="existing")
+    for key, allocated_count in (("a", 1), ("c", 2)):  # the first is there already, the second is composed
+        if key == "a":
+            assert (await allocate(innkeeper, headers={"Idempotency-Key": key}))["hostname"] == "existing"
+        alike = await asyncio.gather(*(allocate(innkeeper, headers={"Idempotency-Key": key}) for _ in range(4)))
+        assert len({one["system_id"] for one in alike}) == 1
+        assert len(await innkeeper.get("machines/", op="list_allocated")) == allocated_count
+    later = {"Idempotency-Key": "b", "Prefer": "respond-async"}
+    operation = await allocate(innkeeper, headers=later)
+    assert operation["kind"] == "compose"
 
-        async def owned() -> Any:
-            found = await innkeeper.get(f"machines/{operation['system_id']}/")
-            return found if found["status_name"] == "Allocated" else None
+    async def owned() -> Any:
+        found = await innkeeper.get(f"machines/{operation['system_id']}/")
+        return found if found["status_name"] == "Allocated" else None
 
-        machine = await eventually(owned)
-        again = await allocate(innkeeper, headers={"Idempotency-Key": "b"})
-        assert (again["system_id"], again["owner"]) == (machine["system_id"], "admin")
-        error = await refused(innkeeper, headers={"Idempotency-Key": "b"}, cpu_count=2)
-        assert error.details["status"] == 422
+    machine = await eventually(owned)
+    again = await allocate(innkeeper, headers={"Idempotency-Key": "b"})
+    assert (again["system_id"], again["owner"]) == (machine["system_id"], "admin")
+    error = await rejection(innkeeper, headers={"Idempotency-Key": "b"}, cpu_count=2)
+    assert error.details["status"] == 422
 
 
-async def test_a_machine_that_goes_missing_comes_back_to_its_owner(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        made = await allocate(innkeeper)
-        path, hypervisor = f"vm-hosts/{host['id']}/", innkeeper.folder / "simulated" / "sim.sqlite"
-        with closing(sqlite3.connect(hypervisor)) as store, store:
-            store.executescript("create table away as select * from guest; delete from guest")
-        await innkeeper.post(path, op="refresh")
-        machine = f"machines/{made['system_id']}/"
-        assert (await innkeeper.get(machine))["status_name"] == "Missing"
-        await innkeeper.post(machine, op="mark_broken")
-        await innkeeper.post(path, op="refresh")
-        assert (await innkeeper.get(machine))["status_name"] == "Broken"
-        assert (await innkeeper.post(machine, op="mark_fixed"))["status_name"] == "New"
-        with closing(sqlite3.connect(hypervisor)) as store, store:
-            store.executescript("insert into guest select * from away")
-        await innkeeper.post(path, op="refresh")
-        back = await innkeeper.get(machine)
-        assert (back["status_name"], back["owner"]) == ("Allocated", "admin")
+async def test_a_missing_machine_that_reappears_has_its_old_owner(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    allocated = await allocate(innkeeper)
+    path, hypervisor = f"vm-hosts/{host['id']}/", innkeeper.folder / "simulated" / "sim.sqlite"
+    with closing(sqlite3.connect(hypervisor)) as store, store:
+        store.executescript("create table away as select * from guest; delete from guest")
+    await innkeeper.post(path, op="refresh")
+    machine = f"machines/{allocated['system_id']}/"
+    assert (await innkeeper.get(machine))["status_name"] == "Missing"
+    await innkeeper.post(machine, op="mark_broken")
+    await innkeeper.post(path, op="refresh")
+    assert (await innkeeper.get(machine))["status_name"] == "Broken"
+    assert (await innkeeper.post(machine, op="mark_fixed"))["status_name"] == "New"
+    with closing(sqlite3.connect(hypervisor)) as store, store:
+        store.executescript("insert into guest select * from away")
+    await innkeeper.post(path, op="refresh")
+    restored = await innkeeper.get(machine)
+    assert (restored["status_name"], restored["owner"]) == ("Allocated", "admin")
 
 
-async def test_while_no_rack_is_connected_nobody_is_told_that_no_machine_fits(
-    tmp_path: Path, database_url: str
-) -> None:
-    """So it is for some seconds after a region has started: to ask again is right, to give up is not."""
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"], hostname="there", cores=1)
-        await innkeeper.stop_rack("rack")
-        assert (await allocate(innkeeper))["hostname"] == "there"
-        error = await refused(innkeeper)
-        assert (error.details["status"], "no rack is connected" in error.message) == (503, True)
-        await innkeeper.run_rack("rack")
-        assert (await allocate(innkeeper))["hostname"] in innkeeper.simulated_guests()
+async def test_without_a_rack_allocate_answers_503(innkeeper: Deployment) -> None:
+    """As in the first seconds after a region starts: the client must retry."""
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], hostname="existing", cores=1)
+    await innkeeper.stop_rack("rack")
+    assert (await allocate(innkeeper))["hostname"] == "existing"
+    error = await rejection(innkeeper)
+    assert (error.details["status"], "no rack is connected" in error.message) == (503, True)
+    await innkeeper.start_rack("rack")
+    assert (await allocate(innkeeper))["hostname"] in innkeeper.simulated_guests()
 
 
-async def test_a_rack_that_comes_in_while_hosts_are_looked_at_makes_no_refusal_of_it(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        await innkeeper.add_simulated()
-        await innkeeper.stop_rack("rack")
-        opened = Composer.open
+class ComposerWithALateRack:
+    """No host fits because no rack is connected; one connects meanwhile."""
 
-        async def rack_comes_in(self: Composer, *args: Any, **more: Any) -> Operation:
-            try:
-                return await opened(self, *args, **more)
-            except OutOfCapacity:
-                await innkeeper.run_rack("rack")
-                raise
+    has_racks = False
 
-        monkeypatch.setattr(Composer, "open", rack_comes_in)
-        assert (await refused(innkeeper)).details["status"] == 503
-        assert (await allocate(innkeeper))["hostname"] in innkeeper.simulated_guests()
+    async def reserve(self, *_: Any, **__: Any) -> Operation:
+        self.has_racks = True
+        raise OutOfCapacity("No connected rack reaches a host.")
+
+
+async def test_a_rack_that_connects_during_placement_causes_a_retry(innkeeper: Deployment) -> None:
+    components: Any = innkeeper.region.components
+    allocator = Allocator(
+        components.database, components.operations, components.services.hosts, components.services.groups,
+        cast(Any, ComposerWithALateRack()),
+    )  # fmt: skip
+    with pytest.raises(RackUnreachable, match="no rack is connected"):
+        await allocator.start(innkeeper.admin, AllocateRequest())

@@ -1,4 +1,4 @@
-"""The API on a real socket: what only shows on the wire."""
+"""The API on a real socket: headers, redirects, malformed requests, disconnecting clients."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from attrs import evolve, frozen
 from twisted.internet import reactor
 
-from common.bridge import from_deferred
+from common.deferreds import from_deferred
 from common.errors import DatabaseUnavailable
-from regiond.api.bodies import MAX_BODY_BYTES
-from regiond.api.catalogue import SERVED
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
+from regiond.api.registry import SERVED
+from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.services import Services
 from regiond.api.site import make_site
-from tests.unit.api_double import ADMIN_KEY, NOW_S, World, authorization
+from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import HOST, OPERATION, RUNNING
 from tests.waiting import eventually
 
@@ -28,7 +28,7 @@ BASE = "/MAAS/api/2.0/"
 
 
 @frozen
-class Heard:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -36,11 +36,11 @@ class Heard:
 
 @frozen
 class Client:
-    world: World
+    api: ApiDouble
     port: int
     stop: Callable[[], Awaitable[None]]
 
-    async def send(self, raw: bytes) -> Heard:
+    async def send(self, raw: bytes) -> Response:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(raw)
@@ -50,9 +50,9 @@ class Client:
             await writer.wait_closed()
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(": ") for line in lines)
-        return Heard(int(first.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, body)
+        return Response(int(first.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, body)
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -61,23 +61,23 @@ class Client:
         signed: bool = True,
         host: str = "region:5240",
         **headers: str,
-    ) -> Heard:
-        return await self.send(self.request(method, path, body=body, signed=signed, host=host, **headers))
+    ) -> Response:
+        return await self.send(self.encode(method, path, body=body, signed=signed, host=host, **headers))
 
-    def request(self, method: str, path: str, *, body: bytes, signed: bool, host: str, **headers: str) -> bytes:
+    def encode(self, method: str, path: str, *, body: bytes, signed: bool, host: str, **headers: str) -> bytes:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", f"Content-Length: {len(body)}"]
         if signed:
-            lines.append(f"Authorization: {self.world.signed()}")
+            lines.append(f"Authorization: {self.api.signed()}")
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 @asynccontextmanager
 async def serving(
-    world: World | None = None, info: SiteInfo | None = None, services: Services | None = None
+    api: ApiDouble | None = None, info: SiteInfo | None = None, services: Services | None = None
 ) -> AsyncIterator[Client]:
-    world = world or World()
-    site = make_site(services or world.services(), info or world.info, now_s=lambda: NOW_S)
+    api = api or ApiDouble()
+    site = make_site(services or api.services(), info or api.info, now_s=lambda: NOW_S)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
 
     async def stop() -> None:
@@ -87,100 +87,100 @@ async def serving(
         await site.close()
 
     try:
-        yield Client(world, port.getHost().port, stop)
+        yield Client(api, port.getHost().port, stop)
     finally:
         await stop()
 
 
-async def test_every_answer_says_what_it_is_even_an_empty_one() -> None:
+async def test_every_response_has_a_content_type() -> None:
     async with serving() as client:
-        heard = await client.ask("DELETE", f"{BASE}vm-hosts/4/")
-    assert (heard.status, heard.body) == (204, b"")
-    assert heard.headers["content-type"] == "text/plain; charset=utf-8"
-    assert heard.headers["x-maas-api-hash"] == description_hash(SERVED)
-    assert heard.headers["vary"] == "Authorization"
-    assert heard.headers["x-content-type-options"] == "nosniff"
-    assert heard.headers["x-request-id"]
+        response = await client.request("DELETE", f"{BASE}vm-hosts/4/")
+    assert (response.status, response.body) == (204, b"")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["x-maas-api-hash"] == description_hash(SERVED)
+    assert response.headers["vary"] == "Authorization"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-request-id"]
 
 
-async def test_the_description_is_plain_json_and_names_the_address_asked() -> None:
+async def test_the_description_is_plain_json_with_the_request_origin() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"{BASE}describe/", signed=False, X_Forwarded_Proto="https")
-    assert heard.headers["content-type"] == "application/json"
-    found = json.loads(heard.body)
-    assert found["hash"] == heard.headers["x-maas-api-hash"]
+        response = await client.request("GET", f"{BASE}describe/", signed=False, X_Forwarded_Proto="https")
+    assert response.headers["content-type"] == "application/json"
+    found = json.loads(response.body)
+    assert found["hash"] == response.headers["x-maas-api-hash"]
     assert all(one["uri"].startswith("https://region:5240/MAAS/api/2.0/") for one in found["handlers"])
 
 
 async def test_only_a_get_is_redirected_to_the_final_slash() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"{BASE}vm-hosts?op=&x=1")
-        assert (heard.status, heard.headers["location"]) == (301, f"{BASE}vm-hosts/?op=&x=1")
-        heard = await client.ask("POST", f"{BASE}vm-hosts/4?op=refresh")
-        assert heard.status == 200
+        response = await client.request("GET", f"{BASE}vm-hosts?op=&x=1")
+        assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/?op=&x=1")
+        response = await client.request("POST", f"{BASE}vm-hosts/4?op=refresh")
+        assert response.status == 200
 
 
-async def test_nobody_is_redirected_to_another_host() -> None:
+async def test_a_redirect_never_leads_to_another_host() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"/{BASE}vm-hosts")
-        assert (heard.status, heard.headers["location"]) == (301, f"{BASE}vm-hosts/")
+        response = await client.request("GET", f"/{BASE}vm-hosts")
+        assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/")
 
 
-async def test_single_virtual_machines_and_clusters_are_found_with_and_without_a_final_slash() -> None:
+async def test_the_final_slash_is_optional_for_vms_and_clusters() -> None:
     async with serving() as client:
         for path in ("virtual-machines/17", "virtual-machines/17/"):
-            assert (await client.ask("GET", BASE + path)).status == 200
+            assert (await client.request("GET", BASE + path)).status == 200
         for path in ("vm-clusters/1", "vm-clusters/1/"):
-            assert (await client.ask("GET", BASE + path)).status == 200
+            assert (await client.request("GET", BASE + path)).status == 200
         for path in ("virtual-machines/99", "vm-clusters/2", "vm-clusters/2/"):
-            assert (await client.ask("GET", BASE + path)).status == 404
+            assert (await client.request("GET", BASE + path)).status == 404
 
 
-async def test_an_op_may_stand_in_the_path() -> None:
+async def test_an_op_may_be_in_the_path() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"{BASE}vm-hosts/4/op-parameters")
-        assert json.loads(heard.body)["power_address"] == "qemu:///system"
-        assert (await client.ask("GET", f"{BASE}users/op-whoami")).status == 200
+        response = await client.request("GET", f"{BASE}vm-hosts/4/op-parameters")
+        assert json.loads(response.body)["power_address"] == "qemu:///system"
+        assert (await client.request("GET", f"{BASE}users/op-whoami")).status == 200
 
 
 async def test_head_is_a_get_without_its_body() -> None:
     async with serving() as client:
-        got = await client.ask("GET", f"{BASE}zones/")
-        heard = await client.ask("HEAD", f"{BASE}zones/")
-    assert (heard.status, heard.body) == (200, b"")
-    assert heard.headers["content-length"] == str(len(got.body))
+        full = await client.request("GET", f"{BASE}zones/")
+        response = await client.request("HEAD", f"{BASE}zones/")
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers["content-length"] == str(len(full.body))
 
 
-async def test_unknown_paths_and_methods_are_told_in_plain_text() -> None:
+async def test_unknown_paths_and_methods_answer_plain_text() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"{BASE}nothing/")
-        assert (heard.status, heard.headers["content-type"]) == (404, "text/plain; charset=utf-8")
-        heard = await client.ask("PATCH", f"{BASE}vm-hosts/")
-        assert (heard.status, heard.headers["allow"]) == (405, "GET, POST")
-        assert (await client.ask("GET", "/MAAS/api/1.0/nodes/")).status == 410
-        assert (await client.ask("GET", "/MAAS/api/version/", signed=False)).body == b"2.0"
+        response = await client.request("GET", f"{BASE}nothing/")
+        assert (response.status, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+        response = await client.request("PATCH", f"{BASE}vm-hosts/")
+        assert (response.status, response.headers["allow"]) == (405, "GET, POST")
+        assert (await client.request("GET", "/MAAS/api/1.0/nodes/")).status == 410
+        assert (await client.request("GET", "/MAAS/api/version/", signed=False)).body == b"2.0"
 
 
 async def test_a_request_without_a_signature_is_unauthorised() -> None:
     async with serving() as client:
-        heard = await client.ask("GET", f"{BASE}vm-hosts/", signed=False)
-    assert (heard.status, heard.body) == (401, b"Forbidden")
-    assert heard.headers["www-authenticate"] == 'OAuth realm="OAuth"'
+        response = await client.request("GET", f"{BASE}vm-hosts/", signed=False)
+    assert (response.status, response.body) == (401, b"Forbidden")
+    assert response.headers["www-authenticate"] == 'OAuth realm="OAuth"'
 
 
-async def test_a_body_that_is_too_large_is_refused_without_being_kept() -> None:
+async def test_an_oversized_body_is_rejected_without_being_stored() -> None:
     async with serving() as client:
-        heard = await client.ask("POST", f"{BASE}zones/", body=b"x" * (MAX_BODY_BYTES + 1))
-        assert heard.status == 413
-        assert not client.world.done()
+        response = await client.request("POST", f"{BASE}zones/", body=b"x" * (MAX_BODY_BYTES + 1))
+        assert response.status == 413
+        assert not client.api.done()
 
 
-async def test_hosts_and_paths_that_are_no_text_are_bad_requests() -> None:
+async def test_invalid_hosts_and_paths_are_bad_requests() -> None:
     async with serving() as client:
-        assert (await client.ask("GET", f"{BASE}version/", host="..")).status == 400
-        assert (await client.ask("GET", f"{BASE}version/", host="a" * 70)).status == 400
-        assert (await client.ask("GET", f"{BASE}zones/%ff%fe/")).status == 400
-        assert (await client.ask("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
+        assert (await client.request("GET", f"{BASE}version/", host="..")).status == 400
+        assert (await client.request("GET", f"{BASE}version/", host="a" * 70)).status == 400
+        assert (await client.request("GET", f"{BASE}zones/%ff%fe/")).status == 400
+        assert (await client.request("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -203,71 +203,71 @@ async def test_hosts_and_paths_that_are_no_text_are_bad_requests() -> None:
 )
 async def test_no_bytes_break_the_server(raw: bytes) -> None:
     async with serving() as client:
-        heard = await client.send(raw + b"Connection: close\r\n\r\n")
-    assert heard.status < 500
-    assert b"Traceback" not in heard.body
+        response = await client.send(raw + b"Connection: close\r\n\r\n")
+    assert response.status < 500
+    assert b"Traceback" not in response.body
 
 
 async def test_names_in_paths_are_decoded_once() -> None:
-    world = World()
-    world.answers["groups.zone"] = lambda name: {"a b%20c": world.answers["groups.zones"][0]}[name]
-    async with serving(world) as client:
-        assert (await client.ask("GET", f"{BASE}zones/a%20b%2520c/")).status == 200
+    api = ApiDouble()
+    api.answers["groups.zone"] = lambda name: {"a b%20c": api.answers["groups.zones"][0]}[name]
+    async with serving(api) as client:
+        assert (await client.request("GET", f"{BASE}zones/a%20b%2520c/")).status == 200
 
 
-async def test_a_bug_is_told_with_the_request_id_and_without_a_traceback() -> None:
-    world = World()
-    world.answers["groups.zones"] = RuntimeError("the secret inside")
-    async with serving(world) as client:
-        heard = await client.ask("GET", f"{BASE}zones/", X_Request_Id="abc-1")
-    assert heard.status == 500
-    assert b"abc-1" in heard.body
-    assert b"secret" not in heard.body
-    assert heard.headers["x-request-id"] == "abc-1"
+async def test_a_bug_answers_the_request_id_without_a_traceback() -> None:
+    api = ApiDouble()
+    api.answers["groups.zones"] = RuntimeError("the secret inside")
+    async with serving(api) as client:
+        response = await client.request("GET", f"{BASE}zones/", X_Request_Id="abc-1")
+    assert response.status == 500
+    assert b"abc-1" in response.body
+    assert b"secret" not in response.body
+    assert response.headers["x-request-id"] == "abc-1"
 
 
-async def test_a_database_that_is_away_asks_to_come_again() -> None:
-    world = World()
-    world.answers["accounts.authenticate"] = DatabaseUnavailable("The database cannot be reached.")
-    async with serving(world) as client:
-        heard = await client.ask("GET", f"{BASE}zones/")
-    assert (heard.status, heard.headers["retry-after"]) == (503, "5")
+async def test_an_unavailable_database_answers_503_with_retry_after() -> None:
+    api = ApiDouble()
+    api.answers["accounts.authenticate"] = DatabaseUnavailable("The database cannot be reached.")
+    async with serving(api) as client:
+        response = await client.request("GET", f"{BASE}zones/")
+    assert (response.status, response.headers["retry-after"]) == (503, "5")
 
 
-async def test_health_pages_need_no_key_and_readiness_tells_why_not() -> None:
-    async def away() -> str:
+async def test_health_pages_need_no_key_and_show_the_reason() -> None:
+    async def database_lost() -> str:
         return "the database cannot be reached"
 
-    async with serving(info=SiteInfo(not_ready=away)) as client:
-        assert (await client.ask("GET", "/healthz/live", signed=False)).status == 200
-        heard = await client.ask("GET", "/healthz/ready", signed=False)
-        assert heard.status == 503
-        assert b"database" in heard.body
+    async with serving(info=SiteInfo(not_ready=database_lost)) as client:
+        assert (await client.request("GET", "/healthz/live", signed=False)).status == 200
+        response = await client.request("GET", "/healthz/ready", signed=False)
+        assert response.status == 503
+        assert b"database" in response.body
     async with serving() as client:
-        assert (await client.ask("GET", "/healthz/ready", signed=False)).status == 200
+        assert (await client.request("GET", "/healthz/ready", signed=False)).status == 200
 
 
-async def _leave_during(client: Client, method: str, path: str, running: asyncio.Event) -> None:
+async def _disconnect_during(client: Client, method: str, path: str, running: asyncio.Event) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(client.request(method, path, body=b"", signed=True, host="h"))
+    writer.write(client.encode(method, path, body=b"", signed=True, host="h"))
     await running.wait()
     writer.close()
     await writer.wait_closed()
     del reader
 
 
-class Held:
-    """An answer of a service that takes until it is let go."""
+class HeldCall:
+    """A service call that answers once the test sets `proceed`."""
 
     def __init__(self, answer: Any) -> None:
-        self.began, self.let_go = asyncio.Event(), asyncio.Event()
+        self.started, self.proceed = asyncio.Event(), asyncio.Event()
         self.ended = ""
         self._answer = answer
 
     async def __call__(self, *_: Any, **__: Any) -> Any:
-        self.began.set()
+        self.started.set()
         try:
-            await self.let_go.wait()
+            await self.proceed.wait()
         except asyncio.CancelledError:
             self.ended = "cancelled"
             raise
@@ -275,43 +275,43 @@ class Held:
         return self._answer
 
 
-async def test_a_client_that_leaves_cancels_its_reading() -> None:
-    world, held = World(), Held(())
-    services = evolve(world.services(), groups=cast(Any, type("Groups", (), {"zones": held})()))
-    async with serving(world, services=services) as client:
-        await _leave_during(client, "GET", f"{BASE}zones/", held.began)
+async def test_a_disconnecting_client_cancels_its_read() -> None:
+    api, held = ApiDouble(), HeldCall(())
+    services = evolve(api.services(), groups=cast(Any, type("Groups", (), {"zones": held})()))
+    async with serving(api, services=services) as client:
+        await _disconnect_during(client, "GET", f"{BASE}zones/", held.started)
         await eventually(lambda: held.ended == "cancelled")
 
 
-async def test_a_client_that_leaves_does_not_stop_a_change() -> None:
-    world, held = World(), Held(OPERATION)
-    world.answers["hosts.read"] = HOST
-    hosts = type("Hosts", (), {"start_refresh": held, "read": staticmethod(world.services().hosts.read)})()
-    services = evolve(world.services(), hosts=cast(Any, hosts))
-    async with serving(world, services=services) as client:
-        await _leave_during(client, "POST", f"{BASE}vm-hosts/4/?op=refresh", held.began)
-        held.let_go.set()
+async def test_a_disconnecting_client_does_not_cancel_its_change() -> None:
+    api, held = ApiDouble(), HeldCall(OPERATION)
+    api.answers["hosts.read"] = HOST
+    hosts = type("Hosts", (), {"start_refresh": held, "read": staticmethod(api.services().hosts.read)})()
+    services = evolve(api.services(), hosts=cast(Any, hosts))
+    async with serving(api, services=services) as client:
+        await _disconnect_during(client, "POST", f"{BASE}vm-hosts/4/?op=refresh", held.started)
+        held.proceed.set()
         await eventually(lambda: held.ended == "finished")
 
 
-async def test_closing_ends_what_still_waits_and_tells_the_client() -> None:
-    world, held = World(), Held(OPERATION)
-    world.answers["hosts.start_refresh"] = RUNNING
+async def test_closing_cancels_waiting_requests_with_503() -> None:
+    api, held = ApiDouble(), HeldCall(OPERATION)
+    api.answers["hosts.start_refresh"] = RUNNING
     operations = type("Operations", (), {"wait": held})()
-    services = evolve(world.services(), operations=cast(Any, operations))
-    async with serving(world, services=services) as client:
-        asking = asyncio.ensure_future(client.ask("POST", f"{BASE}vm-hosts/4/?op=refresh"))
-        await held.began.wait()
+    services = evolve(api.services(), operations=cast(Any, operations))
+    async with serving(api, services=services) as client:
+        pending = asyncio.ensure_future(client.request("POST", f"{BASE}vm-hosts/4/?op=refresh"))
+        await held.started.wait()
         await client.stop()
-        heard = await asking
-    assert heard.status == 503
+        response = await pending
+    assert response.status == 503
     assert held.ended == "cancelled"
 
 
-async def test_a_used_nonce_is_refused() -> None:
+async def test_a_used_nonce_is_rejected() -> None:
     async with serving() as client:
         signature = authorization(ADMIN_KEY, nonce="once", timestamp_s=NOW_S)
-        first = await client.ask("GET", f"{BASE}zones/", signed=False, Authorization=signature)
-        again = await client.ask("GET", f"{BASE}zones/", signed=False, Authorization=signature)
+        first = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
+        again = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
     assert (first.status, again.status) == (200, 401)
     assert again.body.startswith(b"Authorization Error: 'Nonce already used")

@@ -1,4 +1,4 @@
-"""The bench in a toy world: it runs, both ways of each work keep the ledger, and the page tells what was found."""
+"""The benchmarks run at a minimal size with a correct ledger; table, profile and page show what they measured."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ MISSED = Line(
 
 
 @pytest.mark.same_sql
-async def test_in_a_toy_world_both_ways_do_the_same_work_and_keep_the_ledger(
-    tmp_path: Path, postgres_server: str
-) -> None:
+async def test_each_growth_benchmark_also_measures_its_baseline(tmp_path: Path, postgres_server: str) -> None:
     bench = Bench(folder=tmp_path, server_dsn=postgres_server, quick=True, toy=True)
     curves = {curve.key: curve for curve in await growth.measure(bench)}
     assert set(curves) == {"claim", "dry", "list", "sweep"}
@@ -47,23 +45,23 @@ async def test_in_a_toy_world_both_ways_do_the_same_work_and_keep_the_ledger(
 
 
 @pytest.mark.same_sql
-async def test_a_profile_tells_of_each_stretch_what_this_process_and_the_database_did(postgres_server: str) -> None:
-    told: list[str] = []
+async def test_a_profile_shows_functions_and_database_of_each_measurement(postgres_server: str) -> None:
+    output: list[str] = []
 
     async def work(number: int) -> None:
         db = await connect(postgres_server, application_name="test")
         await db.close()
 
-    with watched(postgres_server, told.append):
+    with watched(postgres_server, output.append):
         await timed(work, 3, callers=2)
     await timed(work, 1)
-    (text,) = told
+    (text,) = output
     assert f"profile of {__name__}." in text
     assert "of PostgreSQL" in text
     assert "pool.py" in text
 
 
-def test_a_missed_figure_is_told_with_how_many_times_better_it_is_than_the_simple_way() -> None:
+def test_a_missed_goal_is_printed_with_its_ratio_to_the_baseline() -> None:
     assert table([MISSED]).splitlines() == [
         "missed  place + claim (wanted: ≥ 1000/s)",
         "        10/s",
@@ -71,7 +69,7 @@ def test_a_missed_figure_is_told_with_how_many_times_better_it_is_than_the_simpl
     ]
 
 
-def test_the_page_is_made_from_the_json_alone_and_tells_what_was_not_measured() -> None:
+def test_the_page_needs_only_the_json_and_lists_what_was_not_measured() -> None:
     curve = growth.Curve(key="dry", what="dry run", simple_way="reading all", ours={10: 1.5}, simple={10: 3.0})
     report = Report(
         machine=MACHINE,
@@ -84,8 +82,8 @@ def test_the_page_is_made_from_the_json_alone_and_tells_what_was_not_measured() 
     )
     assert report.missed == (MISSED,)
     plain = report.plain()
-    told = page(json.loads(json.dumps(plain)))
-    assert told == page(plain)
-    assert "**missed** | 2.0 × one global lock: 5/s |" in told
-    assert "| dry run (reading all) | 1.5 (3.0) |" in told
-    assert all(f"- {reason}" in told for reason in (*NOT_MEASURED, "lxd: none"))
+    output = page(json.loads(json.dumps(plain)))
+    assert output == page(plain)
+    assert "**missed** | 2.0 × one global lock: 5/s |" in output
+    assert "| dry run (reading all) | 1.5 (3.0) |" in output
+    assert all(f"- {reason}" in output for reason in (*NOT_MEASURED, "lxd: none"))

@@ -1,7 +1,7 @@
-"""Clocks that are set by an hour, either way: nothing is done twice, nothing waits for an hour, and people are told.
+"""Clocks that are set by an hour: nothing runs twice, nothing waits for an hour, and an event reports it.
 
-PostgreSQL's own clock cannot be set here. That it goes back by an hour is, for every row, the same as the row's moments
-moving an hour ahead; that is what these tests do.
+The tests cannot set PostgreSQL's clock. Instead of setting it back by an hour, they move the timestamps of all rows an
+hour ahead.
 """
 
 from __future__ import annotations
@@ -9,132 +9,127 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from common.certificates import load_certificate, renew_at, utc_now
-from rackd.joining import join
-from regiond.clocks.model import Reading, database_step_s, skew_s
-from regiond.clocks.service import ClockWatch
+from rackd.enrolment import join
 from regiond.db.pool import Database
+from regiond.housekeeping.clock_monitor import ClockMonitor
+from regiond.housekeeping.model import ClockReading, database_step_s, skew_s
 from regiond.racks.authority import Authority
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.integration.byzantine_rack import recorded_messages
 from tests.integration.linked import Region, dial, region_one
-from tests.integration.lying import refusals
 from tests.waiting import eventually, settle
 
 HOUR = timedelta(hours=1)
-_MOMENTS = (
+_SHIFTS = (
     "update operation set not_before = not_before + $1::interval, lease_until = lease_until + $1::interval",
     "update region_process set seen_at = seen_at + $1::interval",
     "update vm_host_schedule set next_refresh_at = next_refresh_at + $1::interval",
     "update machine set settled_at = settled_at + $1::interval",
-    "update tombstone set given_up_at = given_up_at + $1::interval",
+    "update tombstone set recorded_at = recorded_at + $1::interval",
 )
 
 
 async def set_clock(database: Database, *, by: timedelta) -> None:
     async with database.transaction() as db:
-        for statement in _MOMENTS:
+        for statement in _SHIFTS:
             await db.execute(statement, -by)
 
 
-def watch(innkeeper: Installation, steady: list[float]) -> ClockWatch:
-    """`steady` holds what its clock says from now on."""
-    return ClockWatch(innkeeper.region.parts.database, refresh_every_s=60.0, steady=lambda: steady[0])
+def monitor(innkeeper: Deployment, monotonic: list[float]) -> ClockMonitor:
+    """Returns a clock monitor whose monotonic clock shows the value in `monotonic`."""
+    return ClockMonitor(innkeeper.region.components.database, refresh_every_s=60.0, monotonic=lambda: monotonic[0])
 
 
-def test_a_step_is_what_the_databases_clock_did_and_the_steady_one_did_not() -> None:
+def test_a_clock_step_is_detected_by_the_monotonic_clock() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    begun = Reading(database_at=at, machine_at=at, steady_s=7)
+    first = ClockReading(database_at=at, computer_at=at, monotonic_s=7)
 
-    def later(*, steady_s: float, database_s: float) -> Reading:
-        moved = begun.database_at + timedelta(seconds=database_s)
-        return Reading(database_at=moved, machine_at=begun.machine_at, steady_s=begun.steady_s + steady_s)
+    def later(*, monotonic_s: float, database_s: float) -> ClockReading:
+        moved = first.database_at + timedelta(seconds=database_s)
+        return ClockReading(
+            database_at=moved, computer_at=first.computer_at, monotonic_s=first.monotonic_s + monotonic_s
+        )
 
-    assert database_step_s(begun, later(steady_s=10, database_s=10.5)) == 0
-    assert database_step_s(begun, later(steady_s=10, database_s=-3590)) == -3600
-    assert database_step_s(begun, later(steady_s=10, database_s=3610)) == 3600
-    assert skew_s(later(steady_s=0, database_s=30)) == 0
-    assert skew_s(later(steady_s=0, database_s=3600)) == -3600
-
-
-@pytest.mark.same_sql
-async def test_a_database_whose_clock_goes_back_an_hour_keeps_nothing_waiting(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        steady = [0.0]
-        clocks = watch(innkeeper, steady)
-        host = await _host_without_rack(innkeeper)
-        begun, waits = [await _begin(innkeeper, host, name) for name in ("inn", "out")]  # for a rack
-        await clocks.look()
-        database = innkeeper.region.parts.database
-        async with database.connection() as db:  # a region that died in this hour, with the operation in its hands
-            await db.execute("insert into region_process (id, hostname, pid) values ($1, 'dead', 1)", dead := uuid4())
-            await db.execute(
-                "update operation set lease_owner = $1, lease_until = now() + interval '15 s', state = 'running' "
-                "where id = $2", dead, begun,
-            )  # fmt: skip
-        await set_clock(database, by=-HOUR)
-        steady[0] += 3600.0 + 10.0  # what the database's clock did not do
-        await clocks.look()
-        async with database.connection() as db:
-            late = await db.fetchval(
-                "select count(*) from operation where finished_at is null "
-                "and (not_before > now() or lease_until > now() + interval '15 s')"
-            )
-            assert late == 0
-            lease = await db.fetchval("select lease_until from operation where id = $1", waits)
-            assert lease is None  # nobody holds it
-            assert await db.fetchval("select count(*) from vm_host_schedule where next_refresh_at > now()") == 0
-            assert await db.fetchval("select count(*) from region_process where seen_at > now()") == 0
-            assert await db.fetchval("select count(*) from machine where settled_at > now()") == 0
-            await db.execute("delete from region_process where id = $1", dead)  # half a minute later
-            await db.execute("update operation set lease_until = now()")  # a quarter of a minute later
-        (said,) = await refusals(innkeeper, "database_clock_set")
-        assert "was set back by 3610 s" in said
-        await innkeeper.start_rack()
-        await eventually(lambda: _succeeded(innkeeper, begun))
-        await eventually(lambda: _succeeded(innkeeper, waits))
-        assert innkeeper.simulated_guests() == ["inn", "out"]
+    assert database_step_s(first, later(monotonic_s=10, database_s=10.5)) == 0
+    assert database_step_s(first, later(monotonic_s=10, database_s=-3590)) == -3600
+    assert database_step_s(first, later(monotonic_s=10, database_s=3610)) == 3600
+    assert skew_s(later(monotonic_s=0, database_s=30)) == 0
+    assert skew_s(later(monotonic_s=0, database_s=3600)) == -3600
 
 
 @pytest.mark.same_sql
-async def test_a_database_whose_clock_goes_an_hour_ahead_in_a_compose_makes_one_machine(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        with innkeeper.held("make volume"):
-            begun = await _begin(innkeeper, host["id"])
-            await eventually(lambda: _attempt(innkeeper, begun))
-            await set_clock(innkeeper.region.parts.database, by=HOUR)  # every lease has lapsed, every region seems dead
-            innkeeper.region.parts.engine.wake()  # before this process renews its own
-            await innkeeper.region.parts.presence.beat()  # ten seconds later at the latest
-            await eventually(lambda: _attempt(innkeeper, begun, at_least=2))
-        await eventually(lambda: _succeeded(innkeeper, begun))
-        assert innkeeper.simulated_guests() == ["inn"]
-        assert len(await refusals(innkeeper, "machine_composed")) == 1
+async def test_after_the_database_clock_is_set_back_nothing_waits_for_it(rackless: Deployment) -> None:
+    monotonic = [0.0]
+    clocks = monitor(rackless, monotonic)
+    host = await _host_without_rack(rackless)
+    running, waiting = [await rackless.begin_compose(host, hostname=name) for name in ("one", "two")]
+    await clocks.check()
+    database = rackless.region.components.database
+    async with database.connection() as db:  # a region that died within the hour holds the first operation
+        await db.execute("insert into region_process (id, hostname, pid) values ($1, 'dead', 1)", dead := uuid4())
+        await db.execute(
+            "update operation set lease_owner = $1, lease_until = now() + interval '15 s', state = 'running' "
+            "where id = $2", dead, running,
+        )  # fmt: skip
+    await set_clock(database, by=-HOUR)
+    monotonic[0] += 3600.0 + 10.0  # the database's clock went back instead
+    await clocks.check()
+    async with database.connection() as db:
+        late = await db.fetchval(
+            "select count(*) from operation where finished_at is null "
+            "and (not_before > now() + interval '1 minute' or lease_until > now() + interval '15 s')"
+        )
+        assert late == 0
+        without_owner = (
+            "select count(*) from operation where id = $1 and lease_until is not null and lease_owner is null"
+        )
+        assert await db.fetchval(without_owner, waiting) == 0
+        assert await db.fetchval("select count(*) from vm_host_schedule where next_refresh_at > now()") == 0
+        assert await db.fetchval("select count(*) from region_process where seen_at > now()") == 0
+        assert await db.fetchval("select count(*) from machine where settled_at > now()") == 0
+        await db.execute("delete from region_process where id = $1", dead)  # half a minute later
+        await db.execute("update operation set lease_until = now()")  # a quarter of a minute later
+    (message,) = await recorded_messages(rackless, "database_clock_set")
+    assert "was set back by 3610 s" in message
+    await rackless.start_rack()
+    assert [await rackless.ended(one) for one in (running, waiting)] == ["succeeded"] * 2
+    assert rackless.simulated_guests() == ["one", "two"]
 
 
 @pytest.mark.same_sql
-async def test_a_machine_whose_clock_differs_from_the_databases_is_told_once(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        database = innkeeper.region.parts.database
-        ahead = ClockWatch(database, refresh_every_s=60.0, machine=lambda: utc_now() + HOUR)
-        await ahead.look()
-        await ahead.look()
-        (said,) = await refusals(innkeeper, "clock_skewed")
-        assert "is 3600 s ahead of the database's" in said
+async def test_a_compose_during_a_clock_step_creates_one_machine(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    with innkeeper.held("create volume"):
+        operation_id = await innkeeper.begin_compose(host["id"], hostname="vm")
+        await eventually(lambda: _attempt(innkeeper, operation_id))
+        # Every lease has lapsed, and every region seems dead until it writes its next heartbeat.
+        await set_clock(innkeeper.region.components.database, by=HOUR)
+        innkeeper.region.components.engine.wake()
+        await innkeeper.region.components.heartbeat.write()
+        await eventually(lambda: _attempt(innkeeper, operation_id, at_least=2))
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    assert innkeeper.simulated_guests() == ["vm"]
+    assert len(await recorded_messages(innkeeper, "machine_composed")) == 1
+
+
+@pytest.mark.same_sql
+async def test_a_skewed_clock_is_reported_once(rackless: Deployment) -> None:
+    database = rackless.region.components.database
+    ahead = ClockMonitor(database, refresh_every_s=60.0, computer=lambda: utc_now() + HOUR)
+    await ahead.check()
+    await ahead.check()
+    (message,) = await recorded_messages(rackless, "clock_skewed")
+    assert "is 3600 s ahead of the database's" in message
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])
 def odd_region(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Region]:
-    """A region whose clock is an hour off; everybody else's is right."""
+    """A region whose clock is an hour off; the rack's clock is right."""
     by: timedelta = request.param
     region = Region(authority=Authority.open(tmp_path / "authority", clock=lambda: utc_now() + by), tls=region_one)
     region.start()
@@ -142,9 +137,7 @@ def odd_region(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Regio
     settle(region.listener.stop())
 
 
-async def test_a_rack_joins_and_links_to_a_region_whose_clock_is_an_hour_off(
-    odd_region: Region, tmp_path: Path
-) -> None:
+async def test_a_rack_joins_a_region_whose_clock_is_an_hour_off(odd_region: Region, tmp_path: Path) -> None:
     identity = await join(odd_region.token(), tmp_path / "rack", "rack")
     rack = await dial(odd_region, identity.credentials)
     assert rack.link.is_open
@@ -153,24 +146,13 @@ async def test_a_rack_joins_and_links_to_a_region_whose_clock_is_an_hour_off(
     assert 4 < days < 5  # of seven
 
 
-async def _host_without_rack(innkeeper: Installation) -> int:
-    """A simulated host that is known, and no rack connected."""
+async def _host_without_rack(innkeeper: Deployment) -> int:
+    """Adds a simulated host, then disconnects the rack; returns the host's id."""
     await innkeeper.start_rack()
     host = await innkeeper.add_simulated()
     await innkeeper.stop_rack("rack")
     return int(host["id"])
 
 
-async def _begin(innkeeper: Installation, host_id: int, hostname: str = "inn") -> int:
-    begun: Any = await innkeeper.post(
-        f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"}, hostname=hostname
-    )
-    return int(begun["id"])
-
-
-async def _attempt(innkeeper: Installation, operation_id: int, *, at_least: int = 1) -> bool:
+async def _attempt(innkeeper: Deployment, operation_id: int, *, at_least: int = 1) -> bool:
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["attempt"] >= at_least)
-
-
-async def _succeeded(innkeeper: Installation, operation_id: int) -> bool:
-    return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == "succeeded")

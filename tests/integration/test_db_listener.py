@@ -1,4 +1,4 @@
-"""Notifications arrive, survive a lost connection, and say when something may have been missed."""
+"""Notifications: delivery, reconnection, and resynchronization after possible losses."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from regiond.db.pool import Database, connect
 from tests.waiting import eventually
 
 
-async def test_what_is_told_at_commit_is_heard(database: Database, database_url: str) -> None:
-    heard: list[str] = []
+async def test_a_notification_arrives_after_commit(database: Database, database_url: str) -> None:
+    received: list[str] = []
     others: list[str] = []
     notifications = Notifications(database_url)
-    notifications.on("operation", heard.append)
+    notifications.on("operation", received.append)
     notifications.on("other", others.append)
     await notifications.start()
     async with database.transaction() as db:
         await db.execute("select pg_notify('operation', '7 running')")
-        await db.execute("select pg_notify('unknown', 'nobody listens')")
-    await eventually(lambda: heard)
+        await db.execute("select pg_notify('unknown', 'no listener')")
+    await eventually(lambda: received)
     await notifications.stop()
-    assert (heard, others) == (["7 running"], [])
+    assert (received, others) == (["7 running"], [])
 
 
-async def test_after_a_lost_connection_everything_is_read_afresh_and_listening_goes_on(
-    database: Database, database_url: str
-) -> None:
-    heard: list[str] = []
+async def test_a_lost_connection_is_replaced_and_resynchronized(database: Database, database_url: str) -> None:
+    received: list[str] = []
     resyncs: list[int] = []
     notifications = Notifications(database_url, first_delay_s=0.01)
-    notifications.on("operation", heard.append)
+    notifications.on("operation", received.append)
     notifications.on_resync(lambda: resyncs.append(1))
     await notifications.start()
     assert len(resyncs) == 1
@@ -47,12 +45,12 @@ async def test_after_a_lost_connection_everything_is_read_afresh_and_listening_g
         await eventually(lambda: len(resyncs) == 2)
         assert notifications.connected
         await db.execute("select pg_notify('operation', 'after')")
-    await eventually(lambda: heard == ["after"])
+    await eventually(lambda: received == ["after"])
     await notifications.stop()
     assert not notifications.connected
 
 
-async def test_a_database_that_has_no_name_for_a_while_is_found_again(
+async def test_a_database_that_is_dropped_and_created_is_found_again(
     empty_database_url: str, postgres_server: str
 ) -> None:
     resyncs: list[int] = []
@@ -69,30 +67,30 @@ async def test_a_database_that_has_no_name_for_a_while_is_found_again(
     await server.close()
 
 
-async def test_a_callback_that_raises_hurts_nobody_else(database: Database, database_url: str) -> None:
-    heard: list[str] = []
+async def test_a_callback_that_raises_does_not_affect_others(database: Database, database_url: str) -> None:
+    received: list[str] = []
 
     def fails(payload: str) -> None:
         raise KeyError(payload)
 
     notifications = Notifications(database_url)
     notifications.on("operation", fails)
-    notifications.on("operation", heard.append)
+    notifications.on("operation", received.append)
     await notifications.start()
     async with database.connection() as db:
         await db.execute("select pg_notify('operation', 'one'), pg_notify('operation', 'two')")
-    await eventually(lambda: heard == ["one", "two"])
+    await eventually(lambda: received == ["one", "two"])
     await notifications.stop()
 
 
-async def test_starting_without_a_server_says_so_and_stopping_is_harmless(tmp_path: Path) -> None:
+async def test_start_without_a_server_raises_and_stop_is_idempotent(tmp_path: Path) -> None:
     notifications = Notifications(f"postgresql://innkeeper@/innkeeper?host={tmp_path}")
     with pytest.raises(DatabaseUnavailable):
         await notifications.start()
     await notifications.stop()
 
 
-async def test_stopping_while_the_server_is_away_ends_at_once(database: Database, database_url: str) -> None:
+async def test_stop_does_not_wait_for_an_unavailable_server(database: Database, database_url: str) -> None:
     notifications = Notifications(database_url, first_delay_s=60.0, longest_delay_s=60.0)
     await notifications.start()
     async with database.connection() as db:

@@ -1,4 +1,4 @@
-"""Migrations: applied once whoever starts first, and refused when the files and the database disagree."""
+"""Migrations: applied once by concurrent processes, rejected if files and database disagree."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from pathlib import Path
 import pytest
 
 from common.errors import BadSettings, DatabaseUnavailable
-from regiond.db.migrate import _LOCK, RELEASE, Migration, migrate, migration, packaged
+from regiond.db.migrate import MIGRATION_LOCK, RELEASE, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
+from regiond.operations.model import OPEN_STATES, OperationState
 
-FIRST = migration("0001_inns.sql", "create table inn (name text); insert into inn values ('Prancing Pony');")
-SECOND = migration("0002_beds.sql", "alter table inn add column beds integer not null default 1;")
-BROKEN = migration("0003_broken.sql", "create table cellar (id integer); insert into cellar values ('no number');")
+FIRST = migration("0001_hosts.sql", "create table host (name text); insert into host values ('one');")
+SECOND = migration("0002_cores.sql", "alter table host add column cores integer not null default 1;")
+BROKEN = migration("0003_broken.sql", "create table guest (id integer); insert into guest values ('no number');")
 OUTSIDE = migration(
-    "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on inn (name);"
+    "0003_index.sql", "-- no transaction\ncreate index concurrently if not exists by_name on host (name);"
 )
-AFTER = migration("0004_after.sql", "alter table inn add column stars integer;")
+AFTER = migration("0004_after.sql", "alter table host add column zone integer;")
 
 
 async def test_missing_files_are_applied_in_order_and_once(empty_database_url: str) -> None:
-    assert await migrate(empty_database_url, [FIRST]) == ("0001_inns.sql",)
-    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_beds.sql",)
+    assert await migrate(empty_database_url, [FIRST]) == ("0001_hosts.sql",)
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_cores.sql",)
     assert await migrate(empty_database_url, [FIRST, SECOND]) == ()
-    assert await _value(empty_database_url, "select sum(beds) from inn") == 1
+    assert await _value(empty_database_url, "select sum(cores) from host") == 1
 
 
-async def test_a_user_who_may_make_no_tables_is_told_so(empty_database_url: str) -> None:
+async def test_a_user_without_privileges_is_reported(empty_database_url: str) -> None:
     separator = "&" if "?" in empty_database_url else "?"
-    with pytest.raises(BadSettings, match="refused its user: permission denied for schema public"):
+    with pytest.raises(BadSettings, match="rejected its user: permission denied for schema public"):
         await migrate(f"{empty_database_url}{separator}role=pg_monitor", [FIRST])
 
 
-async def test_many_at_once_apply_each_file_once(empty_database_url: str) -> None:
+async def test_concurrent_calls_apply_each_file_once(empty_database_url: str) -> None:
     files = [FIRST, SECOND, OUTSIDE, AFTER]
     applied = await asyncio.gather(*(migrate(empty_database_url, files) for _ in range(6)))
     assert sorted(name for names in applied for name in names) == [one.name for one in files]
-    assert await _value(empty_database_url, "select count(*) from inn") == 1
+    assert await _value(empty_database_url, "select count(*) from host") == 1
 
 
-async def test_four_processes_at_once_apply_the_release_once(empty_database_url: str) -> None:
+async def test_concurrent_processes_apply_the_release_once(empty_database_url: str) -> None:
     program = "import asyncio, sys; from regiond.db.migrate import migrate; print(asyncio.run(migrate(sys.argv[1])))"
     started = [
         await asyncio.create_subprocess_exec(
@@ -60,38 +61,34 @@ async def test_a_broken_file_changes_nothing_and_is_named(empty_database_url: st
     with pytest.raises(BadSettings, match=r"0003_broken\.sql of Innkeeper .* failed: invalid input syntax"):
         await migrate(empty_database_url, [FIRST, SECOND, BROKEN])
     assert await _value(empty_database_url, "select max(number) from schema_migration") == 1
-    assert await _value(empty_database_url, "select to_regclass('cellar')::text") is None
-    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_beds.sql",)
+    assert await _value(empty_database_url, "select to_regclass('guest')::text") is None
+    assert await migrate(empty_database_url, [FIRST, SECOND]) == ("0002_cores.sql",)
 
 
-async def test_a_file_edited_after_it_was_applied_is_refused_by_name(empty_database_url: str) -> None:
+async def test_an_edited_file_is_rejected_by_name(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST, SECOND])
     edited = Migration(number=1, name=FIRST.name, sql=FIRST.sql + " -- a harmless comment")
-    with pytest.raises(BadSettings, match=r"0001_inns\.sql was edited"):
+    with pytest.raises(BadSettings, match=r"0001_hosts\.sql was edited"):
         await migrate(empty_database_url, [edited, SECOND])
 
 
-async def test_a_database_newer_than_the_release_is_refused(empty_database_url: str) -> None:
+async def test_a_newer_database_is_rejected(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST, SECOND])
-    told = rf"newer than this release: 0002_beds\.sql was applied to it by Innkeeper {RELEASE}, and this is"
-    with pytest.raises(BadSettings, match=told):
+    message = rf"newer than this release: Innkeeper {RELEASE} applied 0002_cores\.sql, which Innkeeper"
+    with pytest.raises(BadSettings, match=message):
         await migrate(empty_database_url, [FIRST])
 
 
-async def test_a_database_of_a_release_that_kept_no_release_is_migrated_and_says_which_did_it_from_then_on(
-    empty_database_url: str,
-) -> None:
+async def test_a_migration_table_without_the_release_column_is_upgraded(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST])
     await _value(empty_database_url, "alter table schema_migration drop column release")
-    with pytest.raises(BadSettings, match="by Innkeeper of a later release"):
+    with pytest.raises(BadSettings, match="Innkeeper of a later release applied"):
         await migrate(empty_database_url, [])
     await migrate(empty_database_url, [FIRST, SECOND])
     assert await _value(empty_database_url, "select release from schema_migration where number = 2") == RELEASE
 
 
-async def test_a_migrated_database_is_fine_while_somebody_else_has_the_lock_or_nothing_can_be_written(
-    empty_database_url: str,
-) -> None:
+async def test_a_current_database_may_be_read_only(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST])
     separator = "&" if "?" in empty_database_url else "?"
     assert await migrate(f"{empty_database_url}{separator}default_transaction_read_only=on", [FIRST]) == ()
@@ -99,19 +96,16 @@ async def test_a_migrated_database_is_fine_while_somebody_else_has_the_lock_or_n
         await migrate(f"{empty_database_url}{separator}default_transaction_read_only=on", [FIRST, SECOND])
 
 
-async def test_a_process_that_finds_the_database_locked_for_long_says_by_whom(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("regiond.db.migrate._LOCK_DEADLINE_S", 0.2)
+async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_database_url: str) -> None:
     holder = await connect(empty_database_url, application_name="innkeeper-migrate")
-    await holder.fetchval("select pg_advisory_lock($1)", _LOCK)
-    told = rf"process {holder.get_server_pid()} of the database \(innkeeper-migrate"
-    with pytest.raises(DatabaseUnavailable, match=told):
-        await migrate(empty_database_url, [FIRST])
+    await holder.fetchval("select pg_advisory_lock($1)", MIGRATION_LOCK)
+    message = rf"by database process {holder.get_server_pid()} \(innkeeper-migrate"
+    with pytest.raises(DatabaseUnavailable, match=message):
+        await migrate(empty_database_url, [FIRST], lock_deadline_s=0.2)
     await holder.close()
 
 
-async def test_a_marked_file_runs_outside_a_transaction(empty_database_url: str) -> None:
+async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_database_url: str) -> None:
     assert await migrate(empty_database_url, [FIRST, SECOND, OUTSIDE, AFTER]) == tuple(
         one.name for one in (FIRST, SECOND, OUTSIDE, AFTER)
     )
@@ -122,13 +116,26 @@ def test_the_files_of_the_release_are_numbered_without_gaps() -> None:
     assert [one.number for one in packaged()] == list(range(1, len(packaged()) + 1))
 
 
-def test_a_region_that_runs_knows_no_more_files_when_a_newer_release_is_installed_over_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = packaged()
+def test_a_running_region_ignores_files_of_a_release_installed_later(tmp_path: Path) -> None:
+    (tmp_path / "0001_first.sql").write_text("select 1;")
+    known = packaged(tmp_path)
     (tmp_path / "9000_newer.sql").write_text("select 1;")
-    monkeypatch.setattr("regiond.db.migrate.resources.files", lambda _: tmp_path)
-    assert packaged() == ours
+    assert [one.name for one in packaged(tmp_path)] == [one.name for one in known] == ["0001_first.sql"]
+
+
+async def test_every_table_has_a_comment(database_url: str) -> None:
+    uncommented = "select array_agg(relname::text) from pg_class where relkind = 'r' and obj_description(oid) is null"
+    of_innkeeper = " and relnamespace = 'public'::regnamespace and relname <> 'schema_migration'"
+    assert await _value(database_url, uncommented + of_innkeeper) is None
+
+
+async def test_is_open_matches_the_open_states(database_url: str) -> None:
+    open_states = "select array_agg(state) from (select state, is_open from operation) o where is_open"
+    insert = "insert into operation (kind, state, max_failures) select 'refresh', unnest($1::text[]), 0"
+    db = await connect(database_url, application_name="test")
+    await db.execute(insert, [state.value for state in OperationState])
+    assert {*await db.fetchval(open_states)} == {state.value for state in OPEN_STATES}
+    await db.close()
 
 
 async def _value(dsn: str, query: str) -> object:

@@ -1,4 +1,4 @@
-"""The pool against a real server: transactions, JSON, and what its failures look like to everybody else."""
+"""The connection pool and the embedded PostgreSQL: transactions, JSON, translated errors, restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
-from regiond.db import pool as pool_module
 from regiond.db.pool import Database, Db, connect
 from tests.database import named
 from tests.waiting import eventually
@@ -26,18 +25,18 @@ def own_server(server_folder: Path) -> Path:
     return server_folder
 
 
-async def test_what_a_transaction_wrote_is_there_after_it(database: Database) -> None:
+async def test_a_transaction_commits(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute("insert into zone (name) values ('north')")
     async with database.connection() as db:
         assert await db.fetchval("select count(*) from zone where name = 'north'") == 1
 
 
-async def test_an_exception_in_a_transaction_undoes_it(database: Database) -> None:
+async def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
     async def work() -> None:
         async with database.transaction() as db:
             await db.execute("insert into zone (name) values ('north')")
-            raise KeyError("changed my mind")
+            raise KeyError("rollback")
 
     with pytest.raises(KeyError):
         await work()
@@ -45,7 +44,7 @@ async def test_an_exception_in_a_transaction_undoes_it(database: Database) -> No
         assert await db.fetchval("select count(*) from zone where name = 'north'") == 0
 
 
-async def test_a_cancelled_task_undoes_its_transaction_and_leaves_the_pool_usable(database: Database) -> None:
+async def test_a_cancelled_task_rolls_back_and_leaves_the_pool_usable(database: Database) -> None:
     inside = asyncio.Event()
 
     async def work() -> None:
@@ -70,7 +69,7 @@ async def test_json_columns_are_plain_values_in_both_directions(database: Databa
         assert await db.fetchval("select $1::json", [value]) == [value]
 
 
-async def test_a_value_that_no_column_can_hold_is_the_requests_fault(database: Database) -> None:
+async def test_an_unstorable_value_is_an_invalid_request(database: Database) -> None:
     for statement, value in (
         ("select $1::text", "a\0b"),
         ("select $1::jsonb", {"a": "\0"}),
@@ -82,35 +81,35 @@ async def test_a_value_that_no_column_can_hold_is_the_requests_fault(database: D
                 await db.fetchval(statement, value)
 
 
-async def test_an_error_of_a_statement_goes_up_as_it_is(database: Database) -> None:
+async def test_other_statement_errors_are_not_translated(database: Database) -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
         async with database.connection() as db:
             await db.execute("select * from nowhere")
 
 
-async def test_a_connection_ended_by_the_server_is_unavailable_and_the_next_one_works(database: Database) -> None:
-    with pytest.raises(DatabaseUnavailable) as told:
+async def test_a_terminated_connection_is_unavailable_and_is_replaced(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable) as unavailable:
         async with database.connection() as db:
             await db.execute("select pg_terminate_backend(pg_backend_pid())")
-    assert told.value.retryable
+    assert unavailable.value.retryable
     await database.ping()
 
 
-async def test_a_connection_lost_between_two_statements_of_a_transaction_is_unavailable(database: Database) -> None:
-    async def lose_it() -> None:
+async def test_a_connection_lost_between_statements_is_unavailable(database: Database) -> None:
+    async def lose_connection() -> None:
         async with database.transaction() as db:
             backend = await db.fetchval("select pg_backend_pid()")
             async with database.connection() as other:
                 await other.execute("select pg_terminate_backend($1)", backend)
-            await eventually(lambda: back_in_the_pool(db))
+            await eventually(lambda: is_back_in_pool(db))
             await db.execute("select 1")
 
     with pytest.raises(DatabaseUnavailable):
-        await lose_it()
+        await lose_connection()
     await database.ping()
 
 
-def back_in_the_pool(db: Db) -> bool:
+def is_back_in_pool(db: Db) -> bool:
     try:
         db.is_closed()
     except asyncpg.InterfaceError:
@@ -118,13 +117,13 @@ def back_in_the_pool(db: Db) -> bool:
     return False
 
 
-async def test_a_statement_over_its_time_is_unavailable(database: Database) -> None:
+async def test_a_statement_timeout_is_unavailable(database: Database) -> None:
     with pytest.raises(DatabaseUnavailable, match="statement timeout"):
         async with database.connection() as db:
             await db.execute("set statement_timeout = '20ms'; select pg_sleep(60)")
 
 
-async def test_a_pool_with_nothing_free_is_unavailable_in_time_and_says_why(database_url: str) -> None:
+async def test_an_exhausted_pool_is_unavailable_with_the_reason(database_url: str) -> None:
     database = await Database.open(database_url, min_size=1, max_size=1, acquire_deadline_s=0.05)
     async with database.connection():
         with pytest.raises(DatabaseUnavailable, match="1 of 1 are in use"):
@@ -133,14 +132,14 @@ async def test_a_pool_with_nothing_free_is_unavailable_in_time_and_says_why(data
     await database.close()
 
 
-async def test_losing_a_deadlock_is_tried_again(database: Database) -> None:
+async def test_a_lost_deadlock_is_retried(database: Database) -> None:
     async with database.transaction() as db:
         await db.execute("insert into zone (name) values ('a'), ('b')")
     both = asyncio.Barrier(2)
     runs = 0
 
     async def change(first: str, second: str) -> None:
-        async def work(db: pool_module.Db) -> None:
+        async def work(db: Db) -> None:
             nonlocal runs
             runs += 1
             await db.execute("update zone set description = description || 'x' where name = $1", first)
@@ -156,20 +155,20 @@ async def test_losing_a_deadlock_is_tried_again(database: Database) -> None:
     assert runs > 2
 
 
-async def test_who_loses_again_and_again_is_told_to_ask_again(database: Database) -> None:
-    async def work(db: pool_module.Db) -> None:
+async def test_repeated_conflicts_raise_busy(database: Database) -> None:
+    async def work(db: Db) -> None:
         raise asyncpg.DeadlockDetectedError("deadlock detected")
 
     with pytest.raises(Busy, match="2 times in a row"):
         await database.in_transaction(work, tries=2)
 
 
-async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
+async def test_a_missing_server_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="Cannot connect"):
         await Database.open(f"postgresql://innkeeper@/innkeeper?host={tmp_path}")
 
 
-async def test_a_login_that_is_refused_or_a_dsn_that_is_none_is_a_setting(postgres_server: str) -> None:
+async def test_a_rejected_login_or_invalid_dsn_is_a_bad_setting(postgres_server: str) -> None:
     with pytest.raises(BadSettings, match="no_such_database"):
         await Database.open(named(postgres_server, "no_such_database"))
     for bad in ("https://example.com/", "postgresql://user@host:port/x"):
@@ -177,19 +176,18 @@ async def test_a_login_that_is_refused_or_a_dsn_that_is_none_is_a_setting(postgr
             await Database.open(bad)
 
 
-async def test_no_message_repeats_the_password(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnavailable) as told:
+async def test_no_message_contains_the_password(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable) as unavailable:
         await Database.open(f"postgresql://innkeeper:hunter2@/innkeeper?host={tmp_path}&password=hunter2")
-    assert "hunter2" not in told.value.message
+    assert "hunter2" not in unavailable.value.message
 
 
-async def test_a_postgresql_that_is_too_old_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "OLDEST_POSTGRESQL", 99)
-    with pytest.raises(BadSettings, match="too old: 99 or newer"):
-        await Database.open(database_url)
+async def test_an_old_postgresql_is_rejected(database_url: str) -> None:
+    with pytest.raises(BadSettings, match="too old: Innkeeper requires 99 or newer"):
+        await Database.open(database_url, min_postgresql=99)
 
 
-async def test_closing_ends_in_time_while_a_connection_is_held(database_url: str) -> None:
+async def test_close_ends_in_time_while_a_connection_is_in_use(database_url: str) -> None:
     database = await Database.open(database_url, min_size=1)
     with pytest.raises(DatabaseUnavailable):
         async with database.connection() as db:
@@ -197,7 +195,7 @@ async def test_closing_ends_in_time_while_a_connection_is_held(database_url: str
     await database.close()
 
 
-async def test_the_same_pool_works_again_when_the_server_was_killed_and_is_back(own_server: Path) -> None:
+async def test_the_pool_works_again_after_a_server_restart(own_server: Path) -> None:
     dsn = await asyncio.to_thread(postgres.start, own_server, settings=postgres.FAST)
     database = await Database.open(dsn)
     await asyncio.to_thread(postgres.stop, own_server)
@@ -209,7 +207,7 @@ async def test_the_same_pool_works_again_when_the_server_was_killed_and_is_back(
     await database.close()
 
 
-async def test_the_embedded_server_is_adopted_restarted_after_a_kill_and_stopped(own_server: Path) -> None:
+async def test_the_embedded_server_is_reused_restarted_and_stopped(own_server: Path) -> None:
     first = postgres.running_pid(own_server)
     assert first is not None
     dsn = await asyncio.to_thread(postgres.start, own_server)
@@ -219,20 +217,20 @@ async def test_the_embedded_server_is_adopted_restarted_after_a_kill_and_stopped
     await eventually(lambda: postgres.running_pid(own_server) is None)
     assert await asyncio.to_thread(postgres.start, own_server, settings=postgres.FAST) == dsn
     assert postgres.running_pid(own_server) not in (None, first)
-    await _check_written(dsn)
+    await _read_back(dsn)
     await asyncio.to_thread(postgres.stop, own_server)
     assert not postgres.is_running(own_server)
     await asyncio.to_thread(postgres.stop, own_server)
 
 
-async def test_an_embedded_server_leaves_huge_pages_to_the_guests(own_server: Path) -> None:
+async def test_an_embedded_server_uses_no_huge_pages(own_server: Path) -> None:
     database = await Database.open(await asyncio.to_thread(postgres.start, own_server))
     async with database.connection() as db:
         assert await db.fetchval("show huge_pages") == "off"
     await database.close()
 
 
-async def test_stopping_one_embedded_server_leaves_another_alone(own_server: Path) -> None:
+async def test_stopping_an_embedded_server_does_not_stop_another(own_server: Path) -> None:
     other = own_server.parent / "other"
     await asyncio.to_thread(postgres.start, other, settings=postgres.FAST)
     await asyncio.to_thread(postgres.stop, other)
@@ -251,7 +249,7 @@ async def test_a_guarded_server_ends_with_its_owner(server_folder: Path) -> None
     assert not folder.exists()
 
 
-def test_a_pid_file_that_names_another_process_is_not_believed(tmp_path: Path) -> None:
+def test_a_pid_file_of_another_process_is_ignored(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "postmaster.pid").write_text("1\n")
@@ -261,12 +259,12 @@ def test_a_pid_file_that_names_another_process_is_not_believed(tmp_path: Path) -
 
 async def _write(dsn: str) -> None:
     connection = await connect(dsn, application_name="test")
-    await connection.execute("create table kept as select 7 as number")
+    await connection.execute("create table saved as select 7 as number")
     await connection.execute("checkpoint")
     await connection.close()
 
 
-async def _check_written(dsn: str) -> None:
+async def _read_back(dsn: str) -> None:
     connection = await connect(dsn, application_name="test")
-    assert await connection.fetchval("select number from kept") == 7
+    assert await connection.fetchval("select number from saved") == 7
     await connection.close()

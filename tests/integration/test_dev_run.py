@@ -1,4 +1,4 @@
-"""./dev run, whole: PostgreSQL, region, rack and this machine's libvirt, in processes of their own."""
+"""./dev run as a whole: PostgreSQL, region, rack and this machine's libvirt as real processes."""
 
 from __future__ import annotations
 
@@ -23,75 +23,75 @@ from tests.waiting import eventually, settle
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ADDRESS = "qemu:///system"
-UP = "Ctrl-C stops all that was started here"
+UP = "Ctrl-C stops everything started here"
 START_S = 110.0
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(why_no_libvirt() is not None, reason=why_no_libvirt() or "")]
 
 
 @frozen(kw_only=True)
-class Place:
-    """A state folder and ports of its own; several runs may use it, one after the other."""
+class DevRun:
+    """A state folder and ports for consecutive runs of ./dev run."""
 
     state: Path
     ports: tuple[int, int] = field(factory=lambda: (free_port(), free_port()))
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
         return {
-            **kept,
+            **inherited,
             "INNKEEPER_STATE": str(self.state),
             "INNKEEPER_HTTP_PORT": str(self.ports[0]),
             "INNKEEPER_RPC_PORT": str(self.ports[1]),
         }
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         path = self.state.with_suffix(".out")
         return path.read_text() if path.exists() else ""
 
-    async def begin(self) -> asyncio.subprocess.Process:
-        with self.state.with_suffix(".out").open("wb") as output:
+    async def launch(self) -> asyncio.subprocess.Process:
+        with self.state.with_suffix(".out").open("wb") as log:
             return await asyncio.create_subprocess_exec(
-                CHECKOUT / "dev", "run", env=self.environment, stdout=output, stderr=output, start_new_session=True
+                CHECKOUT / "dev", "run", env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     async def start(self) -> asyncio.subprocess.Process:
-        run = await self.begin()
-        await eventually(lambda: UP in self.said or run.returncode is not None, deadline_s=START_S)
-        assert run.returncode is None, self.said
+        run = await self.launch()
+        await eventually(lambda: UP in self.output or run.returncode is not None, deadline_s=START_S)
+        assert run.returncode is None, self.output
         return run
 
-    async def refused(self) -> str:
-        run = await self.begin()
+    async def rejected(self) -> str:
+        run = await self.launch()
         async with asyncio.timeout(START_S):
-            assert await run.wait() == 1, self.said
-        return self.said
+            assert await run.wait() == 1, self.output
+        return self.output
 
     def pid(self, name: str) -> int | None:
-        process = processes.remembered(self.state / f"pids/{name}.pid")
+        process = processes.recorded(self.state / f"pids/{name}.pid")
         return process.pid if process else None
 
-    def left(self) -> list[str]:
-        """What still runs for this state, except the VM."""
+    def leftovers(self) -> list[str]:
+        """Returns the command lines of the processes that still run for this state, except the VM."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 environment = (folder / "environ").read_bytes().decode(errors="replace")
             except OSError:
-                continue  # it ended while we looked
+                continue  # it exited meanwhile
             if f"INNKEEPER_STATE={self.state}\0" in environment or f"-D {self.state}/" in command:
                 found.append(command)
         return found
 
     def guests(self) -> list[str]:
-        return re.findall(r"^  VM       (\S+) \(", self.said, flags=re.MULTILINE)
+        return re.findall(r"^  VM       (\S+) \(", self.output, flags=re.MULTILINE)
 
     def remove_guests(self) -> None:
         for name in virsh("list", "--all", "--name").split():
-            if mark_of(name) == self.installation():
+            if marker_of(name) == self.installation():
                 subprocess.run(["virsh", "-c", ADDRESS, "destroy", name], capture_output=True, check=False)
                 virsh("undefine", name, "--remove-all-storage")
 
@@ -123,14 +123,14 @@ def virsh(*command: str) -> str:
     ).stdout
 
 
-def mark_of(name: str) -> str | None:
-    """The installation that the domain's mark names. None also for a domain of others that has gone meanwhile."""
+def marker_of(name: str) -> str | None:
+    """Returns the installation id in the domain's ownership marker; None without a marker or a domain."""
     try:
-        definition = ET.fromstring(virsh("dumpxml", name))  # noqa: S314 - from our own libvirtd
+        definition = ET.fromstring(virsh("dumpxml", name))  # noqa: S314  # from the local libvirtd
     except subprocess.CalledProcessError:
         return None
-    mark = definition.find("metadata/{*}mark")
-    return None if mark is None else mark.get("installation")
+    marker = definition.find("metadata/{*}marker")
+    return None if marker is None else marker.get("installation")
 
 
 async def stop(run: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> None:
@@ -142,7 +142,7 @@ async def stop(run: asyncio.subprocess.Process, number: signal.Signals = signal.
 
 @pytest.fixture(scope="module", autouse=True)
 def network_as_before() -> Iterator[None]:
-    """A run leaves the network on for the VM that stays; here the VM goes."""
+    """Stops the network that a run leaves active for its VM."""
     before = virsh("net-list", "--name").split()
     yield
     for name in set(virsh("net-list", "--name").split()) - set(before):
@@ -150,70 +150,95 @@ def network_as_before() -> Iterator[None]:
 
 
 @pytest.mark.deadline(400)
-async def test_stopping_leaves_only_the_vm_and_the_next_run_finds_it_also_after_a_kill(tmp_path: Path) -> None:
-    place = Place(state=tmp_path / "state")
-    run = await place.start()
+async def test_a_stopped_or_killed_run_leaves_the_vm_and_the_next_finds_it(tmp_path: Path) -> None:
+    dev_run = DevRun(state=tmp_path / "state")
+    run = await dev_run.start()
     try:
-        (name,) = place.guests()
+        (name,) = dev_run.guests()
         await stop(run, signal.SIGINT)
         assert run.returncode == 0
-        assert place.left() == []
+        assert dev_run.leftovers() == []
         assert name in virsh("list", "--name").split()
 
-        run = await place.start()
-        assert (place.guests(), "found again, power on" in place.said) == ([name], True)
+        run = await dev_run.start()
+        assert (dev_run.guests(), "found, power on" in dev_run.output) == ([name], True)
         run.kill()
         await run.wait()
 
-        run = await place.start()
-        assert place.guests() == [name]
-        assert [guest for guest in virsh("list", "--all", "--name").split() if mark_of(guest) == mark_of(name)] == [
+        run = await dev_run.start()
+        assert dev_run.guests() == [name]
+        assert [guest for guest in virsh("list", "--all", "--name").split() if marker_of(guest) == marker_of(name)] == [
             name
         ]
     finally:
         try:
-            place.remove_guests()
+            dev_run.remove_guests()
         finally:
             await stop(run)
-    assert place.left() == []
+    assert dev_run.leftovers() == []
+
+
+@pytest.mark.deadline(300)
+async def test_a_region_killed_while_the_first_vm_is_added_delays_it(tmp_path: Path) -> None:
+    dev_run = DevRun(state=tmp_path / "state")
+    run = await dev_run.launch()
+    try:
+        adding = "Adding this machine's libvirt"
+        await eventually(lambda: adding in dev_run.output or run.returncode is not None, deadline_s=START_S)
+        assert run.returncode is None, dev_run.output
+        region = dev_run.pid("regiond")
+        assert region is not None
+        os.kill(region, signal.SIGKILL)
+        await eventually(lambda: UP in dev_run.output or run.returncode is not None, deadline_s=START_S)
+        assert run.returncode is None, dev_run.output
+        assert "Waiting until the region is available again." in dev_run.output
+        (name,) = dev_run.guests()
+        assert name in virsh("list", "--name").split()
+    finally:
+        try:
+            dev_run.remove_guests()
+        finally:
+            await stop(run)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One run for the tests that do not end it."""
-    place = Place(state=tmp_path_factory.mktemp("dev-run") / "state")
-    run = settle(place.start())
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevRun]:
+    """One run, shared by the tests that do not end it."""
+    dev_run = DevRun(state=tmp_path_factory.mktemp("dev-run") / "state")
+    run = settle(dev_run.start())
     try:
-        place.innkeeper(f"innkeeper login admin http://127.0.0.1:{place.ports[0]}/MAAS @{place.state}/admin.apikey")
-        place.innkeeper("innkeeper admin vm-host update 1 cpu_over_commit_ratio=10")  # the first VM may fill the cores
-        yield place
-        place.remove_guests()
+        dev_run.innkeeper(
+            f"innkeeper login admin http://127.0.0.1:{dev_run.ports[0]}/MAAS @{dev_run.state}/admin.apikey"
+        )
+        dev_run.innkeeper("innkeeper admin vm-host update 1 cpu_over_commit_ratio=10")  # the first VM may use all cores
+        yield dev_run
+        dev_run.remove_guests()
     finally:
         settle(stop(run))
 
 
-def test_a_first_run_ends_in_a_running_vm_with_our_mark(running: Place) -> None:
+def test_a_first_run_leaves_a_running_vm_with_our_marker(running: DevRun) -> None:
     (name,) = running.guests()
     assert name in virsh("list", "--name").split()
-    assert mark_of(name) == running.installation()
-    assert "composed and started, power on" in running.said
+    assert marker_of(name) == running.installation()
+    assert "composed and started, power on" in running.output
 
 
-def test_the_administrators_key_is_readable_by_its_owner_alone(running: Place) -> None:
+def test_only_its_owner_can_read_the_administrator_key(running: DevRun) -> None:
     assert (running.state / "admin.apikey").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_next_commands_work_as_they_are_printed(running: Place) -> None:
-    commands = re.findall(r"^  (virsh .*|\S+/innkeeper .*)$", running.said, flags=re.MULTILINE)
+def test_the_printed_next_commands_work(running: DevRun) -> None:
+    commands = re.findall(r"^  (virsh .*|\S+/innkeeper .*)$", running.output, flags=re.MULTILINE)
     outputs = [running.innkeeper(command) for command in commands]
     assert len(outputs) == 4
     assert running.guests()[0] in outputs[0]
     assert '"name": "local"' in outputs[2]
-    made = json.loads(outputs[3])["system_id"]
-    running.innkeeper(f"innkeeper admin machine delete {made}")
+    system_id = json.loads(outputs[3])["system_id"]
+    running.innkeeper(f"innkeeper admin machine delete {system_id}")
 
 
-def test_the_command_line_prints_the_hosts_storage_pools(running: Place) -> None:
+def test_the_command_line_prints_storage_pools_of_the_host(running: DevRun) -> None:
     table = running.innkeeper(
         """innkeeper admin vm-host read 1 | jq -r '(["NAME","TYPE","PATH","TOTAL","USED","AVAIL"] """
         """| (., map(length*"-"))), (.storage_pools[] """
@@ -224,23 +249,23 @@ def test_the_command_line_prints_the_hosts_storage_pools(running: Place) -> None
     assert {pool[0] for pool in pools} >= set(virsh("pool-list", "--name").split())
 
 
-def test_the_readmes_program_composes_a_vm_and_waits_for_it(running: Place) -> None:
+def test_the_program_in_the_readme_composes_a_vm(running: DevRun) -> None:
     running.innkeeper(f"cd {running.state} && innkeeper client issue robot")
     (program,) = re.findall(r"```python\n(.*?)```", _readme(), flags=re.DOTALL)
     (running.state / "robot.py").write_text(program.replace("127.0.0.1:5250", f"127.0.0.1:{running.ports[1]}"))
-    said = running.innkeeper(f"cd {running.state} && python -P robot.py")
-    made = re.fullmatch(r"Composed (\w+)\.\n", said)
-    assert made, said
-    running.innkeeper(f"innkeeper admin machine delete {made[1]}")
+    output = running.innkeeper(f"cd {running.state} && python -P robot.py")
+    composed = re.fullmatch(r"Composed (\w+)\.\n", output)
+    assert composed, output
+    running.innkeeper(f"innkeeper admin machine delete {composed[1]}")
 
 
-def test_the_readmes_simulated_host_is_added(running: Place) -> None:
+def test_the_simulated_host_in_the_readme_is_added(running: DevRun) -> None:
     (command,) = re.findall(r"innkeeper (admin vm-hosts create type=simulated .*?)```", _readme(), flags=re.DOTALL)
     host = json.loads(running.innkeeper(f"innkeeper {command}"))
     assert host["total"] == {"cores": 4, "memory": 12288, "local_storage": 100_000_000_000}
 
 
-async def test_a_daemon_that_is_killed_is_started_again(running: Place) -> None:
+async def test_a_killed_daemon_is_restarted(running: DevRun) -> None:
     for name in ("regiond", "rackd"):
         first = running.pid(name)
         assert first is not None
@@ -256,15 +281,15 @@ async def test_a_daemon_that_is_killed_is_started_again(running: Place) -> None:
         return True
 
     await eventually(ready, deadline_s=90.0)
-    assert "regiond was ended by signal 9; starting it again in 1 s." in running.said
+    assert "regiond was killed by signal 9; restarting it in 1 s." in running.output
 
 
-async def test_a_second_run_on_the_same_state_is_refused(running: Place) -> None:
-    other = Place(state=running.state.with_name("second"), ports=running.ports)
-    assert f"port {running.ports[0]} is not free" in await other.refused()
+async def test_a_second_run_on_the_same_state_is_rejected(running: DevRun) -> None:
+    other = DevRun(state=running.state.with_name("second"), ports=running.ports)
+    assert f"port {running.ports[0]} is not free" in await other.rejected()
     run = await asyncio.create_subprocess_exec(
         CHECKOUT / "dev", "run", env=running.environment, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    _, said = await run.communicate()
+    _, errors = await run.communicate()
     assert run.returncode == 1
-    assert re.fullmatch(r"\./dev run: another \./dev run \(process \d+\) uses .*\n", said.decode())
+    assert re.fullmatch(r"\./dev run: another \./dev run \(process \d+\) uses .*\n", errors.decode())

@@ -1,4 +1,4 @@
-"""The audit trail."""
+"""Recording, filtering and pruning events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.model import EventFilter, Level
 from regiond.events.service import Events
@@ -15,7 +15,7 @@ from regiond.events.service import Events
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 
 
-async def test_what_is_recorded_is_read_newest_first_with_all_it_says(database: Database) -> None:
+async def test_events_are_listed_newest_first_with_all_fields(database: Database) -> None:
     rack_id = uuid4()
     async with database.transaction() as db:
         first = await Events.record(db, "host_added", "local was added", caller=ADMIN, host_id=7)
@@ -27,7 +27,7 @@ async def test_what_is_recorded_is_read_newest_first_with_all_it_says(database: 
             system_id="abc",
             operation_id=9,
             rack_id=rack_id,
-            details={"asked_mib": 4096, "rack": rack_id},
+            details={"required_mib": 4096, "rack": rack_id},
         )
     events = await Events(database).list()
     assert [event.id for event in events] == [second, first]
@@ -37,11 +37,11 @@ async def test_what_is_recorded_is_read_newest_first_with_all_it_says(database: 
         "admin",
         7,
     )
-    assert events[0].details == {"asked_mib": 4096, "rack": str(rack_id)}
+    assert events[0].details == {"required_mib": 4096, "rack": str(rack_id)}
     assert (events[0].rack_id, events[0].operation_id, events[0].system_id) == (rack_id, 9, "abc")
 
 
-async def test_an_event_of_a_transaction_that_failed_never_happened(database: Database) -> None:
+async def test_a_rolled_back_transaction_records_no_event(database: Database) -> None:
     async def fails() -> None:
         async with database.transaction() as db:
             await Events.record(db, "host_added", "local was added")
@@ -52,14 +52,14 @@ async def test_an_event_of_a_transaction_that_failed_never_happened(database: Da
     assert await Events(database).list() == ()
 
 
-async def test_filters_hold_together_and_pages_follow_each_other(database: Database) -> None:
+async def test_filters_combine_and_pages_follow_each_other(database: Database) -> None:
     async with database.transaction() as db:
         for number in range(10):
             level = Level.WARNING if number % 2 else Level.INFO
             await Events.record(db, "counted", str(number), level=level, host_id=number // 5)
     events = Events(database)
-    wanted = EventFilter(levels=(Level.WARNING,), host_id=1, limit=2)
-    page = await events.list(wanted)
+    filter_ = EventFilter(levels=(Level.WARNING,), host_id=1, limit=2)
+    page = await events.list(filter_)
     assert [event.message for event in page] == ["9", "7"]
     rest = await events.list(EventFilter(levels=(Level.WARNING,), host_id=1, limit=2, before_id=page[-1].id))
     assert [event.message for event in rest] == ["5"]
@@ -68,11 +68,11 @@ async def test_filters_hold_together_and_pages_follow_each_other(database: Datab
     assert [event.message for event in back] == ["7"]
 
 
-async def test_only_what_is_older_than_the_time_to_keep_is_pruned(database: Database) -> None:
+async def test_only_events_older_than_the_retention_are_pruned(database: Database) -> None:
     async with database.transaction() as db:
         for days in (0, 89, 91, 400):
             event_id = await Events.record(db, "aged", str(days))
             await db.execute("update event set at = now() - $2::interval where id = $1", event_id, timedelta(days=days))
     assert await Events(database).prune() == 2
     assert [event.message for event in await Events(database).list()] == ["89", "0"]
-    assert await Events(database, keep=timedelta(days=1)).prune() == 1
+    assert await Events(database, retention=timedelta(days=1)).prune() == 1

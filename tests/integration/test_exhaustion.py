@@ -1,15 +1,14 @@
-"""Machines are made on a small fleet until each resource in turn runs out: the refusal names it, the sums are right."""
+"""Composes until each resource in turn is exhausted: the rejection names it, and the sums stay correct."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import field, frozen
 
 from common.errors import InnkeeperError
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
 
 pytestmark = pytest.mark.same_sql
 
@@ -25,7 +24,7 @@ OVERCOMMITTED = {"cpu_over_commit_ratio": 10.0, "memory_over_commit_ratio": 10.0
 
 @frozen(kw_only=True)
 class Shortage:
-    """`fit` machines of this request fit on one host; of the next one it is said that it `lacks` this."""
+    """`fit` machines of this request fit on one host; the rejection of the next one starts with `lacks`."""
 
     request: dict[str, Any]
     fit: int
@@ -34,44 +33,44 @@ class Shortage:
 
 
 SHORTAGES = {
-    "cores": Shortage(request={"cores": 4}, fit=4, lacks="cores: 4 asked, 0 of 16 × 1.0 = 16 left"),
-    "reserved cores": Shortage(request={"cores": 4}, fit=3, lacks="cores: 4 asked, 1 of", host={"reserved_cores": 3}),
+    "cores": Shortage(request={"cores": 4}, fit=4, lacks="needs 4 cores, 0 free (16 cores × ratio 1.0, 16 used)"),
+    "reserved cores": Shortage(request={"cores": 4}, fit=3, lacks="needs 4 cores, 1 free", host={"reserved_cores": 3}),
     "general memory": Shortage(
-        request={"cores": 1, "memory": 12 * GIB_MIB}, fit=4, lacks="memory: 12288 MiB asked, 0 of"
+        request={"cores": 1, "memory": 12 * GIB_MIB}, fit=4, lacks="needs 12288 MiB of memory, 0 free"
     ),
     "pinned cores of one node": Shortage(
-        request={"pin_cores": 4}, fit=4, lacks="pinned cores: 4 on one node asked, 0 of 8", host=OVERCOMMITTED
+        request={"pin_cores": 4}, fit=4, lacks="needs 4 unpinned cores on one NUMA node, 0 of 8", host=OVERCOMMITTED
     ),
     "a pinned core": Shortage(
         request={"pinned_cores": [3, 12]},
         fit=1,
-        lacks="pinned cores: 3,12 asked, 3 and 12 are taken",
+        lacks="cores 3 and 12 are already pinned by ",
         host=OVERCOMMITTED,
     ),
     "huge pages": Shortage(
         request={"cores": 1, "memory": 4 * GIB_MIB, "hugepages_backed": "true"},
         fit=4,
-        lacks="huge pages: 4 of 1 GiB asked, 0 of 8",
+        lacks="needs 4 huge pages of 1 GiB, 0 of 8",
         host=OVERCOMMITTED,
     ),
     "a storage pool": Shortage(
         request={"cores": 1, "storage": "root:8(default),data:120(fast)"},
         fit=4,
-        lacks="storage: a disk of 120.0 GB asked, 20.0 of 500.0 GB left in fast",
+        lacks="needs a disk of 120.0 GB, 20.0 of 500.0 GB free in fast",
         host=OVERCOMMITTED,
     ),
-    "virtual functions": Shortage(  # of three cards, the first and the last are on the first network
+    "virtual functions": Shortage(  # of three network devices, the first and the last are on the network
         request={"cores": 1, "storage": "root:1", "interfaces": PHYSICAL_ON_DMZ},
         fit=4,
-        lacks="virtual functions: 1 asked for eth0 (vid 100 and type physical), 0 of 8 left on sim0, 0 of 8 left on",
+        lacks="needs 1 virtual function for eth0 (vid 100 and type physical), 0 of 8 free on sim0, 0 of 8 free on",
         host=OVERCOMMITTED,
     ),
 }
 
 
-async def sums_are_right(innkeeper: Installation, host_id: int, machines: list[Any]) -> None:
-    """Each node: what is there is what is used and what is free; all nodes: what the machines were given."""
-    assert await innkeeper.ledger_faults() == []
+async def check_sums(innkeeper: Deployment, host_id: int, machines: list[Any]) -> None:
+    """On each node used plus free equals the total; the sum over the nodes is what the machines received."""
+    assert await innkeeper.ledger_problems() == []
     nodes = await innkeeper.get(f"vm-hosts/{host_id}/", op="numa")
     pinned: list[int] = []
     pages = functions = 0
@@ -91,28 +90,24 @@ async def sums_are_right(innkeeper: Installation, host_id: int, machines: list[A
 
 
 def _functions(node: Any) -> list[Any]:
-    return [card["virtual_functions"] for card in node["network_cards"]]
+    return [device["virtual_functions"] for device in node["network_devices"]]
 
 
 @pytest.mark.parametrize("shortage", SHORTAGES.values(), ids=SHORTAGES)
-async def test_machines_are_made_until_a_resource_runs_out_and_the_refusal_names_it(
-    tmp_path: Path, database_url: str, shortage: Shortage
-) -> None:
+async def test_the_rejection_names_the_exhausted_resource(innkeeper: Deployment, shortage: Shortage) -> None:
     request = {"memory": 1024, "storage": "root:8", **shortage.request}
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = [await innkeeper.add_simulated(f"numa-{number}", **ADDRESS) for number in (1, 2)]
-        for host in hosts:
-            if shortage.host:
-                await innkeeper.put(f"vm-hosts/{host['id']}/", **shortage.host)
-            for made in range(shortage.fit):
-                await innkeeper.compose(host["id"], **request)
-                await sums_are_right(innkeeper, host["id"], [request] * (made + 1))
-            with pytest.raises(InnkeeperError, match="Unable to compose") as refused:
-                await innkeeper.compose(host["id"], **request)
-            assert shortage.lacks in str(refused.value)
-            await sums_are_right(innkeeper, host["id"], [request] * shortage.fit)
-        where = await innkeeper.post("vm-hosts/", op="place", **request)
-        assert where["chosen"] is None
-        assert [one["host"] for one in where["refused"]] == ["numa-1", "numa-2"]
-        assert all(one["reasons"][0].startswith(shortage.lacks) for one in where["refused"])
+    hosts = [await innkeeper.add_simulated(f"numa-{number}", **ADDRESS) for number in (1, 2)]
+    for host in hosts:
+        if shortage.host:
+            await innkeeper.put(f"vm-hosts/{host['id']}/", **shortage.host)
+        for composed in range(shortage.fit):
+            await innkeeper.compose(host["id"], **request)
+            await check_sums(innkeeper, host["id"], [request] * (composed + 1))
+        with pytest.raises(InnkeeperError, match="Unable to compose") as rejected:
+            await innkeeper.compose(host["id"], **request)
+        assert shortage.lacks in str(rejected.value)
+        await check_sums(innkeeper, host["id"], [request] * shortage.fit)
+    where = await innkeeper.post("vm-hosts/", op="place", **request)
+    assert where["chosen"] is None
+    assert [one["host"] for one in where["rejected"]] == ["numa-1", "numa-2"]
+    assert all(one["reasons"][0].startswith(shortage.lacks) for one in where["rejected"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest, NotAllowed, NotFound
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.groups.model import ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
@@ -19,27 +19,27 @@ ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="user", is_admin=False)
 
 
-async def test_the_defaults_are_there_from_the_start(database: Database) -> None:
+async def test_a_new_database_has_the_defaults(database: Database) -> None:
     groups = Groups(database)
     assert await groups.zones() == (Zone(id=1, name="default", description=""),)
     assert await groups.pools() == (ResourcePool(id=0, name="default", description="Default pool"),)
 
 
-async def test_a_zone_is_made_read_renamed_and_deleted(database: Database) -> None:
+async def test_a_zone_is_created_read_renamed_and_deleted(database: Database) -> None:
     groups = Groups(database)
-    made = await groups.create_zone(ADMIN, "rack 1-a", "by the door")
-    assert made.id >= 2
-    assert await groups.zone("rack 1-a") == made
+    created = await groups.create_zone(ADMIN, "rack 1-a", "first row")
+    assert created.id >= 2
+    assert await groups.zone("rack 1-a") == created
     assert [zone.name for zone in await groups.zones()] == ["default", "rack 1-a"]
-    renamed = await groups.update_zone(ADMIN, "rack 1-a", new_name="door")
-    assert renamed == Zone(id=made.id, name="door", description="by the door")
-    assert (await groups.update_zone(ADMIN, "door", description="")).description == ""
-    await groups.delete_zone(ADMIN, "door")
-    with pytest.raises(NotFound, match="door"):
-        await groups.zone("door")
+    renamed = await groups.update_zone(ADMIN, "rack 1-a", new_name="renamed")
+    assert renamed == Zone(id=created.id, name="renamed", description="first row")
+    assert (await groups.update_zone(ADMIN, "renamed", description="")).description == ""
+    await groups.delete_zone(ADMIN, "renamed")
+    with pytest.raises(NotFound, match="renamed"):
+        await groups.zone("renamed")
 
 
-async def test_deleting_a_zone_that_is_none_is_success_and_changing_one_is_not(database: Database) -> None:
+async def test_deleting_an_unknown_zone_succeeds_and_changing_it_fails(database: Database) -> None:
     groups = Groups(database)
     for name in ("nowhere", "", "a\0b"):
         await groups.delete_zone(ADMIN, name)
@@ -47,7 +47,7 @@ async def test_deleting_a_zone_that_is_none_is_success_and_changing_one_is_not(d
             await groups.update_zone(ADMIN, name, description="x")
 
 
-async def test_hosts_and_machines_of_a_deleted_zone_move_to_the_default_zone(database: Database) -> None:
+async def test_members_of_a_deleted_zone_move_to_the_default_zone(database: Database) -> None:
     groups = Groups(database)
     zone = await groups.create_zone(ADMIN, "north", "")
     await _add_host(database, zone_id=zone.id)
@@ -67,26 +67,26 @@ async def test_the_defaults_cannot_be_deleted(database: Database) -> None:
             await groups.delete_pool(ADMIN, name)
 
 
-async def test_a_pool_is_found_by_id_or_name_and_its_id_comes_first(database: Database) -> None:
+async def test_a_pool_is_found_by_id_before_name(database: Database) -> None:
     groups = Groups(database)
-    made = await groups.create_pool(ADMIN, "gold", "fast disks")
-    assert await groups.pool("gold") == await groups.pool(str(made.id)) == made
+    created = await groups.create_pool(ADMIN, "gold", "fast disks")
+    assert await groups.pool("gold") == await groups.pool(str(created.id)) == created
     assert (await groups.pool("0")).name == "default"
-    named_like_an_id = await groups.create_pool(ADMIN, str(made.id), "")
-    assert await groups.pool(str(made.id)) == made
+    named_like_an_id = await groups.create_pool(ADMIN, str(created.id), "")
+    assert await groups.pool(str(created.id)) == created
     assert await groups.pool(str(named_like_an_id.id)) == named_like_an_id
     for unknown in ("silver", "99", "", "99999999999999999999", "a\0b"):
         with pytest.raises(NotFound):
             await groups.pool(unknown)
 
 
-async def test_a_pool_is_renamed_and_deleted_by_either(database: Database) -> None:
+async def test_a_pool_is_changed_by_id_and_deleted_by_name(database: Database) -> None:
     groups = Groups(database)
-    made = await groups.create_pool(ADMIN, "gold", "")
-    assert (await groups.update_pool(ADMIN, str(made.id), new_name="silver")).name == "silver"
-    assert (await groups.update_pool(ADMIN, str(made.id), strategy="pack")).strategy == "pack"
-    assert (await groups.update_pool(ADMIN, str(made.id), description="x")).strategy == "pack"
-    assert (await groups.update_pool(ADMIN, str(made.id), strategy="")).strategy is None
+    created = await groups.create_pool(ADMIN, "gold", "")
+    assert (await groups.update_pool(ADMIN, str(created.id), new_name="silver")).name == "silver"
+    assert (await groups.update_pool(ADMIN, str(created.id), strategy="pack")).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(created.id), description="x")).strategy == "pack"
+    assert (await groups.update_pool(ADMIN, str(created.id), strategy="")).strategy is None
     assert (await groups.create_pool(ADMIN, "spreading", strategy="spread")).strategy == "spread"
     await groups.delete_pool(ADMIN, "silver")
     with pytest.raises(NotFound):
@@ -106,7 +106,7 @@ async def test_a_pool_in_use_cannot_be_deleted(database: Database) -> None:
     assert len(await groups.pools()) == 3
 
 
-async def test_a_name_that_is_taken_is_refused_under_its_field(database: Database) -> None:
+async def test_a_taken_name_is_rejected_for_its_field(database: Database) -> None:
     groups = Groups(database)
     await groups.create_zone(ADMIN, "north", "")
     await groups.create_pool(ADMIN, "gold", "")
@@ -117,20 +117,20 @@ async def test_a_name_that_is_taken_is_refused_under_its_field(database: Databas
         groups.update_pool(ADMIN, "gold", new_name="default"),
     )
     for attempt in attempts:
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(InvalidRequest) as rejected:
             await attempt
-        assert list(refused.value.fields) == ["name"]
+        assert list(rejected.value.fields) == ["name"]
     assert (await groups.update_zone(ADMIN, "north", new_name="north")).name == "north"
 
 
-async def test_of_many_who_want_one_name_one_gets_it(database: Database) -> None:
+async def test_one_of_many_concurrent_creations_gets_the_name(database: Database) -> None:
     groups = Groups(database)
-    made = await asyncio.gather(*(groups.create_pool(ADMIN, "gold", "") for _ in range(8)), return_exceptions=True)
-    assert sum(isinstance(one, ResourcePool) for one in made) == 1
-    assert sum(isinstance(one, InvalidRequest) for one in made) == 7
+    results = await asyncio.gather(*(groups.create_pool(ADMIN, "gold", "") for _ in range(8)), return_exceptions=True)
+    assert sum(isinstance(one, ResourcePool) for one in results) == 1
+    assert sum(isinstance(one, InvalidRequest) for one in results) == 7
 
 
-async def test_only_admins_change_groups(database: Database) -> None:
+async def test_only_administrators_change_groups(database: Database) -> None:
     groups = Groups(database)
     attempts = (
         groups.create_zone(USER, "x", ""),
@@ -146,27 +146,27 @@ async def test_only_admins_change_groups(database: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "9", "_x", "Grüne Zone", "rack 1-a", "x" * 256])
-def test_names_that_follow_the_rule_are_taken(name: str) -> None:
+def test_valid_names_are_accepted(name: str) -> None:
     check_group(name, "anything\n at all")
 
 
 @pytest.mark.parametrize("name", ["", " a", "-a", "a/b", "a.b", "a\n", "a\tb", "x" * 257, "a\0"])
-def test_names_that_do_not_are_refused_under_their_field(name: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
+def test_invalid_names_are_rejected_for_their_field(name: str) -> None:
+    with pytest.raises(InvalidRequest) as rejected:
         check_group(name, None)
-    assert list(refused.value.fields) == ["name"]
+    assert list(rejected.value.fields) == ["name"]
 
 
-def test_everything_wrong_is_said_at_once() -> None:
-    with pytest.raises(InvalidRequest) as refused:
+def test_all_invalid_fields_are_reported_together() -> None:
+    with pytest.raises(InvalidRequest) as rejected:
         check_group("", "\0")
-    assert sorted(refused.value.fields) == ["description", "name"]
+    assert sorted(rejected.value.fields) == ["description", "name"]
 
 
 @given(st.text(max_size=300))
-def test_exactly_the_names_that_follow_the_rule_are_taken(name: str) -> None:
-    follows = 1 <= len(name) <= 256 and _word(name[0]) and all(_word(letter) or letter in " -" for letter in name)
-    with nullcontext() if follows else pytest.raises(InvalidRequest, match="name: "):
+def test_exactly_the_valid_names_are_accepted(name: str) -> None:
+    valid = 1 <= len(name) <= 256 and _word(name[0]) and all(_word(letter) or letter in " -" for letter in name)
+    with nullcontext() if valid else pytest.raises(InvalidRequest, match="name: "):
         check_group(name, None)
 
 

@@ -1,4 +1,4 @@
-"""Hosts in a whole installation: added, changed, tagged and shared, with what people are told of each."""
+"""Hosts in a deployment: add, change, tag, and two hosts on one server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.credentials import store as secret_store
-from tests.installation import installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.integration.tables import count
 from tests.waiting import eventually
 
@@ -18,258 +19,219 @@ PHRASE = "a pass phrase"
 SIM = "simulated:sim?cores=4&memory_mib=12288"
 
 
-def lasting(host: dict[str, Any]) -> dict[str, Any]:
-    """All but when it was looked at."""
+def unrefreshed(host: dict[str, Any]) -> dict[str, Any]:
+    """Returns the host without the time of its last refresh."""
     return {key: value for key, value in host.items() if key != "refreshed_at"}
 
 
 # Adding --------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_same_place_in_another_spelling_is_refused(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, name="one")
-        with pytest.raises(InnkeeperError, match="Pod two with type and parameters already exist") as refused:
-            await innkeeper.post(
-                "vm-hosts/", type="simulated", power_address="simulated:sim?memory_mib=12288&cores=4", name="two"
-            )
-        assert refused.value.details["status"] == 400
-        assert len(await innkeeper.get("vm-hosts/")) == 1
+async def test_the_same_address_in_another_spelling_is_rejected(innkeeper: Deployment) -> None:
+    await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, name="one")
+    with pytest.raises(InnkeeperError, match=r"Host 'one' \(id 1\) already uses simulated:sim") as rejected:
+        await innkeeper.post(
+            "vm-hosts/", type="simulated", power_address="simulated:sim?memory_mib=12288&cores=4", name="two"
+        )
+    assert rejected.value.details["status"] == 400
+    assert len(await innkeeper.get("vm-hosts/")) == 1
 
 
-async def test_two_who_add_the_same_place_at_once_add_one_host(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
+async def test_concurrent_requests_add_an_address_once(innkeeper: Deployment) -> None:
 
-        async def add() -> int:
-            try:
-                await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM)
-            except InnkeeperError as error:
-                return int(error.details["status"])
-            return 200
+    async def add() -> int:
+        try:
+            await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM)
+        except InnkeeperError as error:
+            return int(error.details["status"])
+        return 200
 
-        assert sorted(await asyncio.gather(*(add() for _ in range(4)))) == [200, 400, 400, 400]
+    assert sorted(await asyncio.gather(*(add() for _ in range(4)))) == [200, 400, 400, 400]
 
 
-async def test_bad_values_of_a_host_are_refused_by_field_and_nothing_is_written(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        good = {"type": "simulated", "power_address": SIM}
-        for changes, field in [
-            ({"type": "vmware"}, "type"),
-            ({"type": ""}, "type"),
-            ({"power_address": ""}, "power_address"),
-            ({"power_address": "simulated:../x"}, "power_address"),
-            ({"power_address": "simulated:x?cores=0"}, "power_address"),
-            ({"power_address": "qemu:///system"}, "power_address"),
-            ({"type": "virsh", "power_address": "qemu+ssh://user@host/system?command=x"}, "power_address"),
-            ({"cpu_over_commit_ratio": "10.1"}, "cpu_over_commit_ratio"),
-            ({"cpu_over_commit_ratio": "-0.1"}, "cpu_over_commit_ratio"),
-            ({"cpu_over_commit_ratio": "nan"}, "cpu_over_commit_ratio"),
-            ({"memory_over_commit_ratio": "inf"}, "memory_over_commit_ratio"),
-            ({"memory_over_commit_ratio": "much"}, "memory_over_commit_ratio"),
-            ({"reserved_cores": "-1"}, "reserved_cores"),
-            ({"reserved_memory": "half"}, "reserved_memory"),
-            ({"zone": "nowhere"}, "zone"),
-            ({"pool": "nowhere"}, "pool"),
-            ({"name": "n" * 256}, "name"),
-            ({"default_macvlan_mode": "loose"}, "default_macvlan_mode"),
-        ]:
-            with pytest.raises(InvalidRequest) as refused:
-                await innkeeper.post("vm-hosts/", **dict[str, Any]({**good, **changes}))
-            assert list(refused.value.fields) == [field], changes
-        for table in ("vm_host", "server", "operation", "secret"):
-            assert await count(innkeeper, table) == 0
+async def test_bad_fields_of_a_new_host_are_rejected_by_field(rackless: Deployment) -> None:
+    good = {"type": "simulated", "power_address": SIM}
+    for changes, field in [
+        ({"type": "vmware"}, "type"),
+        ({"type": ""}, "type"),
+        ({"power_address": ""}, "power_address"),
+        ({"power_address": "simulated:../x"}, "power_address"),
+        ({"power_address": "simulated:x?cores=0"}, "power_address"),
+        ({"power_address": "qemu:///system"}, "power_address"),
+        ({"type": "virsh", "power_address": "qemu+ssh://user@host/system?command=x"}, "power_address"),
+        ({"cpu_over_commit_ratio": "10.1"}, "cpu_over_commit_ratio"),
+        ({"cpu_over_commit_ratio": "-0.1"}, "cpu_over_commit_ratio"),
+        ({"cpu_over_commit_ratio": "nan"}, "cpu_over_commit_ratio"),
+        ({"memory_over_commit_ratio": "inf"}, "memory_over_commit_ratio"),
+        ({"memory_over_commit_ratio": "much"}, "memory_over_commit_ratio"),
+        ({"reserved_cores": "-1"}, "reserved_cores"),
+        ({"reserved_memory": "half"}, "reserved_memory"),
+        ({"zone": "nowhere"}, "zone"),
+        ({"pool": "nowhere"}, "pool"),
+        ({"name": "n" * 256}, "name"),
+        ({"default_macvlan_mode": "loose"}, "default_macvlan_mode"),
+    ]:
+        with pytest.raises(InvalidRequest) as rejected:
+            await rackless.post("vm-hosts/", **dict[str, Any]({**good, **changes}))
+        assert list(rejected.value.fields) == [field], changes
+    for table in ("vm_host", "server", "operation", "secret"):
+        assert await count(rackless, table) == 0
 
 
-async def test_a_host_without_a_name_gets_one_and_the_console_tag(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, tags="a,b,a")
-        assert host["name"].count("-") == 1
-        assert host["tags"] == ["a", "b", "pod-console-logging", "simulated"]
+async def test_a_host_without_a_name_gets_one_and_the_console_tag(innkeeper: Deployment) -> None:
+    host = await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, tags="a,b,a")
+    assert host["name"].count("-") == 1
+    assert host["tags"] == ["a", "b", "pod-console-logging", "simulated"]
 
 
-async def test_a_host_that_nobody_reaches_is_added_with_zero_totals_and_refresh_says_why(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        host = await innkeeper.add_simulated()
-        assert host["total"] == {"cores": 0, "memory": 0, "local_storage": 0}
-        assert (host["architectures"], host["storage_pools"]) == ([], [])
-        with pytest.raises(InnkeeperError, match="No connected rack") as refused:
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        assert refused.value.details["status"] == 503
+async def test_an_unreachable_host_is_added_and_its_refresh_fails(rackless: Deployment) -> None:
+    host = await rackless.add_simulated()
+    assert host["total"] == {"cores": 0, "memory": 0, "local_storage": 0}
+    assert (host["architectures"], host["storage_pools"]) == ([], [])
+    with pytest.raises(InnkeeperError, match="No connected rack") as rejected:
+        await rackless.post(f"vm-hosts/{host['id']}/", op="refresh")
+    assert rejected.value.details["status"] == 503
 
 
-async def test_a_host_that_fails_is_added_and_refresh_tells_the_drivers_words(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(fault_rate=1)
-        assert host["total"]["cores"] == 0
-        with pytest.raises(InnkeeperError, match=r"simulated (loss|failure)") as refused:
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        assert refused.value.details["status"] == 503
-        with pytest.raises(InnkeeperError, match="first good refresh"):
-            await innkeeper.compose(host["id"])
+async def test_a_failing_host_is_added_with_the_drivers_message(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(fault_rate=1)
+    assert host["total"]["cores"] == 0
+    with pytest.raises(InnkeeperError, match=r"simulated (connection loss|failure)") as rejected:
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    assert rejected.value.details["status"] == 503
+    with pytest.raises(InnkeeperError, match="first successful refresh"):
+        await innkeeper.compose(host["id"])
 
 
 # Changing ------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_macvlan_mode_of_a_host_is_kept_changed_and_stays_when_something_else_changes(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        host = await innkeeper.post("vm-hosts/", type="simulated", power_address=SIM, default_macvlan_mode="vepa")
-        assert host["default_macvlan_mode"] == "vepa"
-        for change in ({"default_macvlan_mode": "private"}, {"name": "inn"}):
-            changed = await innkeeper.put(f"vm-hosts/{host['id']}/", **change)
-            assert changed["default_macvlan_mode"] == "private"
+async def test_the_macvlan_mode_is_stored_and_changed(rackless: Deployment) -> None:
+    host = await rackless.post("vm-hosts/", type="simulated", power_address=SIM, default_macvlan_mode="vepa")
+    assert host["default_macvlan_mode"] == "vepa"
+    for change in ({"default_macvlan_mode": "private"}, {"name": "renamed"}):
+        changed = await rackless.put(f"vm-hosts/{host['id']}/", **change)
+        assert changed["default_macvlan_mode"] == "private"
 
 
-async def test_what_is_reserved_for_the_host_is_told_and_is_no_more_than_it_has(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        address = "simulated:sim?cores=4&memory_mib=8192"
-        host = await innkeeper.post("vm-hosts/", type="simulated", power_address=address, reserved_cores=1)
-        assert (host["reserved_cores"], host["reserved_memory"]) == (1, 0)
+async def test_the_reserve_of_a_host_is_shown_and_limited(innkeeper: Deployment) -> None:
+    address = "simulated:sim?cores=4&memory_mib=8192"
+    host = await innkeeper.post("vm-hosts/", type="simulated", power_address=address, reserved_cores=1)
+    assert (host["reserved_cores"], host["reserved_memory"]) == (1, 0)
+    path = f"vm-hosts/{host['id']}/"
+    changed = await innkeeper.put(path, reserved_memory=1024)
+    assert (changed["reserved_cores"], changed["reserved_memory"]) == (1, 1024)
+    with pytest.raises(InvalidRequest) as rejected:
+        await innkeeper.put(path, reserved_cores=5, reserved_memory=8193)
+    assert rejected.value.fields == {
+        "reserved_cores": ["Must be at most 4."],
+        "reserved_memory": ["Must be at most 8192."],
+    }
+
+
+async def test_an_update_leaves_other_fields_unchanged(innkeeper: Deployment) -> None:
+    await innkeeper.post("zones/", name="dmz")
+    await innkeeper.post("resourcepools/", name="web")
+    host = await innkeeper.add_simulated()
+    path = f"vm-hosts/{host['id']}/"
+    changed = await innkeeper.put(path, zone="dmz", pool="web", tags="x,y", cpu_over_commit_ratio="2.5")
+    assert (changed["zone"]["name"], changed["pool"]["name"], changed["cpu_over_commit_ratio"]) == (
+        "dmz",
+        "web",
+        2.5,
+    )
+    assert changed["tags"] == ["x", "y", "pod-console-logging", "simulated"]
+    again = await innkeeper.put(path, name="renamed")
+    assert unrefreshed(again) == {**unrefreshed(changed), "name": "renamed"}
+    assert unrefreshed(await innkeeper.put(path, name="renamed", type="simulated")) == unrefreshed(again)
+
+
+async def test_an_update_with_bad_values_changes_nothing(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    path = f"vm-hosts/{host['id']}/"
+    for changes, field in [
+        ({"type": "virsh"}, "type"),
+        ({"power_address": "elsewhere"}, "power_address"),
+        ({"default_storage_pool": "nope"}, "default_storage_pool"),
+        ({"zone": "nowhere"}, "zone"),
+        ({"pool": "nowhere"}, "pool"),
+        ({"cpu_over_commit_ratio": "11"}, "cpu_over_commit_ratio"),
+    ]:
+        with pytest.raises(InvalidRequest) as rejected:
+            await innkeeper.put(path, **{"name": "other", **changes})
+        assert list(rejected.value.fields) == [field], changes
+    assert unrefreshed(await innkeeper.get(path)) == unrefreshed(host)
+
+
+async def test_an_update_cannot_take_the_address_of_another_host(innkeeper: Deployment) -> None:
+    one, two = await innkeeper.add_simulated("one"), await innkeeper.add_simulated("two")
+    address = (await innkeeper.get(f"vm-hosts/{one['id']}/", op="parameters"))["power_address"]
+    with pytest.raises(InnkeeperError, match="already uses"):
+        await innkeeper.put(f"vm-hosts/{two['id']}/", power_address=address)
+
+
+async def test_an_update_discovers_new_hardware(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(cores=4)
+    grown = await innkeeper.put(f"vm-hosts/{host['id']}/", power_address="simulated:sim?cores=16&memory_mib=12288")
+    assert grown["total"]["cores"] == 16
+
+
+async def test_a_host_without_machines_may_move_to_another_server(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("old", guests=2)
+    remaining = await innkeeper.add_simulated("old", delay_ms=1)
+    for left in (1, 2, 2):  # to the server of another host, to a new server, and there again
         path = f"vm-hosts/{host['id']}/"
-        changed = await innkeeper.put(path, reserved_memory=1024)
-        assert (changed["reserved_cores"], changed["reserved_memory"]) == (1, 1024)
-        with pytest.raises(InvalidRequest) as refused:
-            await innkeeper.put(path, reserved_cores=5, reserved_memory=8193)
-        assert refused.value.fields == {
-            "reserved_cores": ["Ensure this value is less than or equal to 4."],
-            "reserved_memory": ["Ensure this value is less than or equal to 8192."],
-        }
+        moved = await innkeeper.put(path, power_address=f"simulated:new{left}?cores=9&guests={left}")
+        assert (moved["total"]["cores"], moved["used"]["cores"]) == (9, left)
+        assert [pool["default"] for pool in moved["storage_pools"]] == [True]
+        assert await count(innkeeper, "server") == 2
+        assert await count(innkeeper, "guest") == 2 + left
+    assert (await innkeeper.get(f"vm-hosts/{remaining['id']}/"))["used"]["cores"] == 2
 
 
-async def test_an_update_keeps_what_it_does_not_name(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        await innkeeper.post("zones/", name="dmz")
-        await innkeeper.post("resourcepools/", name="web")
-        host = await innkeeper.add_simulated()
-        path = f"vm-hosts/{host['id']}/"
-        changed = await innkeeper.put(path, zone="dmz", pool="web", tags="x,y", cpu_over_commit_ratio="2.5")
-        assert (changed["zone"]["name"], changed["pool"]["name"], changed["cpu_over_commit_ratio"]) == (
-            "dmz",
-            "web",
-            2.5,
-        )
-        assert changed["tags"] == ["x", "y", "pod-console-logging", "simulated"]
-        again = await innkeeper.put(path, name="renamed")
-        assert lasting(again) == {**lasting(changed), "name": "renamed"}
-        assert lasting(await innkeeper.put(path, name="renamed", type="simulated")) == lasting(again)
+async def test_a_host_with_machines_cannot_move_to_another_server(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("old")
+    composed = await innkeeper.compose(host["id"])
+    path = f"vm-hosts/{host['id']}/"
+    before = await innkeeper.get(path)
+    address = (await innkeeper.get(path, op="parameters"))["power_address"]
+    await innkeeper.put(path, power_address="simulated:new?cores=9")
+    with pytest.raises(InnkeeperError, match="now leads to another server"):
+        await innkeeper.post(path, op="refresh")
+    known = await innkeeper.region.components.services.hosts.read(host["id"])
+    assert (known.error_code, known.total and known.total.cores) == ("wrong_state", 4)
+    assert await count(innkeeper, "server") == 1
+    assert unrefreshed(await innkeeper.put(path, power_address=address)) == unrefreshed(before)
+    assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
 
 
-async def test_an_updates_bad_values_change_nothing(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        path = f"vm-hosts/{host['id']}/"
-        for changes, field in [
-            ({"type": "virsh"}, "type"),
-            ({"power_address": "elsewhere"}, "power_address"),
-            ({"default_storage_pool": "nope"}, "default_storage_pool"),
-            ({"zone": "nowhere"}, "zone"),
-            ({"pool": "nowhere"}, "pool"),
-            ({"cpu_over_commit_ratio": "11"}, "cpu_over_commit_ratio"),
-        ]:
-            with pytest.raises(InvalidRequest) as refused:
-                await innkeeper.put(path, **{"name": "other", **changes})
-            assert list(refused.value.fields) == [field], changes
-        assert lasting(await innkeeper.get(path)) == lasting(host)
-
-
-async def test_an_update_may_not_take_the_place_of_another_host(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        one, two = await innkeeper.add_simulated("one"), await innkeeper.add_simulated("two")
-        address = (await innkeeper.get(f"vm-hosts/{one['id']}/", op="parameters"))["power_address"]
-        with pytest.raises(InnkeeperError, match="already exist"):
-            await innkeeper.put(f"vm-hosts/{two['id']}/", power_address=address)
-
-
-async def test_more_hardware_is_seen_at_the_update_that_names_it(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(cores=4)
-        grown = await innkeeper.put(f"vm-hosts/{host['id']}/", power_address="simulated:sim?cores=16&memory_mib=12288")
-        assert grown["total"]["cores"] == 16
-
-
-async def test_a_host_without_machines_may_move_to_another_server(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated("old", guests=2)
-        stays = await innkeeper.add_simulated("old", delay_ms=1)
-        for left in (1, 2, 2):  # to where another host is, to a new server, and there again
-            path = f"vm-hosts/{host['id']}/"
-            moved = await innkeeper.put(path, power_address=f"simulated:new{left}?cores=9&guests={left}")
-            assert (moved["total"]["cores"], moved["used"]["cores"]) == (9, left)
-            assert [pool["default"] for pool in moved["storage_pools"]] == [True]
-            assert await count(innkeeper, "server") == 2
-            assert await count(innkeeper, "guest") == 2 + left
-        assert (await innkeeper.get(f"vm-hosts/{stays['id']}/"))["used"]["cores"] == 2
-
-
-async def test_a_host_with_machines_does_not_become_another_server(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated("old")
-        made = await innkeeper.compose(host["id"])
-        path = f"vm-hosts/{host['id']}/"
-        before = await innkeeper.get(path)
-        address = (await innkeeper.get(path, op="parameters"))["power_address"]
-        await innkeeper.put(path, power_address="simulated:new?cores=9")
-        with pytest.raises(InnkeeperError, match="leads to another server now"):
-            await innkeeper.post(path, op="refresh")
-        known = await innkeeper.region.parts.services.hosts.read(host["id"])
-        assert (known.error_code, known.total and known.total.cores) == ("wrong_state", 4)
-        assert await count(innkeeper, "server") == 1
-        assert lasting(await innkeeper.put(path, power_address=address)) == lasting(before)
-        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
-
-
-async def test_the_default_storage_pool_is_where_disks_go(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(pools=2)
-        await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool="fast")
-        await innkeeper.compose(host["id"], storage="10")
-        after = await innkeeper.get(f"vm-hosts/{host['id']}/")
-        used = {pool["name"]: (pool["used"], pool["default"]) for pool in after["storage_pools"]}
-        assert used == {"default": (0, False), "fast": (10 * 10**9, True)}
+async def test_disks_are_created_in_the_default_storage_pool(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(pools=2)
+    await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool="fast")
+    await innkeeper.compose(host["id"], storage="10")
+    after = await innkeeper.get(f"vm-hosts/{host['id']}/")
+    used = {pool["name"]: (pool["used"], pool["default"]) for pool in after["storage_pools"]}
+    assert used == {"default": (0, False), "fast": (10 * 10**9, True)}
 
 
 # Tags and parameters -------------------------------------------------------------------------------------------------
 
 
-async def test_tags_that_are_added_at_once_are_all_kept(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        path = f"vm-hosts/{(await innkeeper.add_simulated())['id']}/"
-        await asyncio.gather(*(innkeeper.post(path, op="add_tag", tag=f"t{number % 6}") for number in range(12)))
-        assert sorted((await innkeeper.get(path))["tags"]) == [
-            "pod-console-logging",
-            "simulated",
-            *(f"t{n}" for n in range(6)),
-        ]
-        await asyncio.gather(*(innkeeper.post(path, op="remove_tag", tag=f"t{number}") for number in range(4)))
-        assert sorted((await innkeeper.get(path))["tags"]) == ["pod-console-logging", "simulated", "t4", "t5"]
-        assert sorted((await innkeeper.post(path, op="remove_tag", tag="absent"))["tags"])[2:] == ["t4", "t5"]
+async def test_concurrently_added_tags_are_all_stored(innkeeper: Deployment) -> None:
+    path = f"vm-hosts/{(await innkeeper.add_simulated())['id']}/"
+    await asyncio.gather(*(innkeeper.post(path, op="add_tag", tag=f"t{number % 6}") for number in range(12)))
+    assert sorted((await innkeeper.get(path))["tags"]) == [
+        "pod-console-logging",
+        "simulated",
+        *(f"t{n}" for n in range(6)),
+    ]
+    await asyncio.gather(*(innkeeper.post(path, op="remove_tag", tag=f"t{number}") for number in range(4)))
+    assert sorted((await innkeeper.get(path))["tags"]) == ["pod-console-logging", "simulated", "t4", "t5"]
+    assert sorted((await innkeeper.post(path, op="remove_tag", tag="absent"))["tags"])[2:] == ["t4", "t5"]
 
 
-async def test_parameters_are_texts_and_never_our_private_key(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_parameters_are_texts_without_our_private_key(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await innkeeper.post(
             "vm-hosts/", type="virsh", power_address="qemu+ssh://u@127.0.0.1:1/system", power_pass=PHRASE
         )
@@ -278,7 +240,7 @@ async def test_parameters_are_texts_and_never_our_private_key(tmp_path: Path, da
         assert found["power_pass"] == PHRASE
         assert found["ssh_public_key"].startswith("ssh-")
         assert "PRIVATE" not in str(found)
-        async with innkeeper.region.parts.database.connection() as db:
+        async with innkeeper.region.components.database.connection() as db:
             sealed = await secret_store.of_host(db, host["id"])
         assert set(sealed) == {"power_pass", "ssh_private_key"}
         assert PHRASE.encode() not in b"".join(sealed.values())
@@ -287,34 +249,28 @@ async def test_parameters_are_texts_and_never_our_private_key(tmp_path: Path, da
 # Two hosts on one server ---------------------------------------------------------------------------------------------
 
 
-async def test_two_hosts_on_one_server_share_its_capacity(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        one = await innkeeper.add_simulated()
-        two = await innkeeper.add_simulated(delay_ms=1)
-        assert await count(innkeeper, "server") == 1
-        await innkeeper.compose(one["id"], cores=3, memory=1024)
-        with pytest.raises(InnkeeperError, match="cores: 2 asked, 1 of 4"):
-            await innkeeper.compose(two["id"], cores=2, memory=1024)
-        await innkeeper.compose(two["id"], cores=1, memory=1024)
-        for host in (one, two):
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        states = {machine["status_name"] for machine in await innkeeper.get("machines/")}
-        assert states == {"Ready"}, "neither host takes the other's machine for a missing or a foreign one"
+async def test_two_hosts_on_one_server_share_its_capacity(innkeeper: Deployment) -> None:
+    one = await innkeeper.add_simulated()
+    two = await innkeeper.add_simulated(delay_ms=1)
+    assert await count(innkeeper, "server") == 1
+    await innkeeper.compose(one["id"], cores=3, memory=1024)
+    with pytest.raises(InnkeeperError, match="needs 2 cores, 1 free"):
+        await innkeeper.compose(two["id"], cores=2, memory=1024)
+    await innkeeper.compose(two["id"], cores=1, memory=1024)
+    for host in (one, two):
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    states = {machine["status_name"] for machine in await innkeeper.get("machines/")}
+    assert states == {"Ready"}, "neither host takes the other's machine for a missing or a foreign one"
 
 
-async def test_guests_left_by_a_removed_host_still_count_for_the_one_that_shares_its_server(
-    tmp_path: Path, database_url: str
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        one = await innkeeper.add_simulated()
-        two = await innkeeper.add_simulated(delay_ms=1)
-        await innkeeper.compose(one["id"], cores=3, memory=1024)
-        await innkeeper.delete(f"vm-hosts/{one['id']}/")
+async def test_guests_of_a_removed_host_still_count_on_a_shared_server(innkeeper: Deployment) -> None:
+    one = await innkeeper.add_simulated()
+    two = await innkeeper.add_simulated(delay_ms=1)
+    await innkeeper.compose(one["id"], cores=3, memory=1024)
+    await innkeeper.delete(f"vm-hosts/{one['id']}/")
 
-        async def is_counted() -> bool:
-            return bool((await innkeeper.get(f"vm-hosts/{two['id']}/"))["used"]["cores"] == 3)
+    async def is_counted() -> bool:
+        return bool((await innkeeper.get(f"vm-hosts/{two['id']}/"))["used"]["cores"] == 3)
 
-        await eventually(is_counted)
-        assert len(innkeeper.simulated_guests()) == 1
+    await eventually(is_counted)
+    assert len(innkeeper.simulated_guests()) == 1

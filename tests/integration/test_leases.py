@@ -1,4 +1,4 @@
-"""What is changed of several operations at once, while others have locked some of their rows."""
+"""Statements on several operations while other transactions have locked some of the rows."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from uuid import UUID, uuid4
 import pytest
 
 from regiond.db.pool import Database, Db
-from regiond.operations import lease_store, store
-from tests.integration.works import opened
+from regiond.operations import lease_store, service
+from tests.integration.scripted_operations import open_operation
 from tests.waiting import eventually
 
 _LEASED = "select id from operation where lease_owner is not null order by id"
-_WAIT = """
+_SET_WAITING = """
     update operation set state = 'waiting', error_code = 'rack_unreachable', lease_owner = null, lease_until = null,
                          not_before = now() + interval '1 hour'
      where id = $1
 """
-_WAITING = """
+_LOCK_WAITERS = """
     select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
 """
-_LOCK_AT_ONCE = "select id from operation where id = $1 for update nowait"
-_AS_IT_LIES = """
+_LOCK_NOWAIT = "select id from operation where id = $1 for update nowait"
+_SEQUENTIAL_SCAN = """
     set local enable_indexscan = off; set local enable_indexonlyscan = off; set local enable_bitmapscan = off
 """
 
 
-async def two_held(database: Database, owner: UUID) -> tuple[int, int]:
-    """Whoever reads the table as it lies meets the second one first."""
-    first, second = await opened(database), await opened(database)
+async def two_leased(database: Database, owner: UUID) -> tuple[int, int]:
+    """Two leased operations whose rows lie in reverse id order in the table."""
+    first, second = await open_operation(database), await open_operation(database)
     async with database.connection() as db:
-        await lease_store.take(db, owner, limit=10, full_hosts=())
-        await store.explain(db, first, {"moved": "its row behind the other"})
+        await lease_store.acquire(db, owner, limit=10, full_hosts=())
+        await service.explain(db, first, {"row": "stored after the second"})
     return first, second
 
 
 @asynccontextmanager
 async def locked(database: Database, operation_id: int) -> AsyncIterator[Db]:
-    """A transaction that has changed it and is not over."""
+    """An open transaction that has changed the operation."""
     async with database.transaction() as db:
-        await store.explain(db, operation_id, {"changed": "a moment ago"})
+        await service.explain(db, operation_id, {"changed": "by another transaction"})
         yield db
 
 
@@ -52,36 +52,36 @@ async def renew(db: Db, owner: UUID, ids: tuple[int, int]) -> None:
 
 
 async def wake(db: Db, _: UUID, __: tuple[int, int]) -> None:
-    await store.wake_waiting(db)
+    await service.wake_waiting(db)
 
 
 @pytest.mark.parametrize("change", [renew, wake])
-async def test_who_changes_several_has_none_while_it_waits_for_the_first(
+async def test_several_rows_are_locked_in_id_order(
     database: Database, change: Callable[[Db, UUID, tuple[int, int]], Coroutine[Any, Any, None]]
 ) -> None:
-    """So nobody who locks them in the order of their ids meets it in a circle."""
+    """While the statement waits for the first row it holds no later row, so lockers in id order cannot deadlock."""
     owner = uuid4()
-    first, second = await two_held(database, owner)
+    first, second = await two_leased(database, owner)
     if change is wake:
         async with database.connection() as db:
             for one in (second, first):
-                await db.execute(_WAIT, one)
+                await db.execute(_SET_WAITING, one)
     async with database.transaction() as db:
-        await db.execute(_AS_IT_LIES)
+        await db.execute(_SEQUENTIAL_SCAN)
         async with locked(database, first) as other:
             changing = asyncio.create_task(change(db, owner, (first, second)))
-            await eventually(lambda: other.fetchval(_WAITING))
-            assert await other.fetchval(_LOCK_AT_ONCE, second) == second
+            await eventually(lambda: other.fetchval(_LOCK_WAITERS))
+            assert await other.fetchval(_LOCK_NOWAIT, second) == second
         await changing
 
 
-async def test_handing_back_waits_for_nobody_and_frees_the_others(database: Database) -> None:
+async def test_release_leases_skips_locked_rows(database: Database) -> None:
     owner = uuid4()
-    first, second = await two_held(database, owner)
+    first, second = await two_leased(database, owner)
     async with database.transaction() as db:
         await db.execute("set local lock_timeout = '1s'")
         async with locked(database, first):
-            await lease_store.hand_back(db, owner)
+            await lease_store.release_leases(db, owner)
             assert [row["id"] for row in await db.fetch(_LEASED)] == [first], f"{second} is free"
-        await lease_store.hand_back(db, owner)
+        await lease_store.release_leases(db, owner)
         assert await db.fetch(_LEASED) == []

@@ -1,4 +1,4 @@
-"""`rackd` as a process: joining, running, ending, and being killed in the middle of its work."""
+"""`rackd` as a process: it joins, serves, exits and is killed during a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,7 @@ import pytest
 from attrs import define
 
 from common.errors import InnkeeperError, LinkLost
+from common.guest_spec import DiskSpec, GuestSpec
 from common.rpc.commands import (
     HOST_COMPOSE,
     HOST_DISCOVER,
@@ -26,24 +27,17 @@ from common.rpc.commands import (
     HostCall,
 )
 from common.rpc.connection import Link
-from common.values import DiskSpec, DriverType, Guest, GuestSpec, HostAccess, Mark
-from tests.holding import hold
-from tests.integration.linked import INSTALLATION, Region, make_region
-from tests.waiting import eventually, settle
+from common.values import DriverType, Guest, HostAccess, OwnershipMarker
+from tests.deployment.simulated_host import SimulatedHost
+from tests.integration.linked import INSTALLATION, Region
+from tests.waiting import eventually
 
 DEADLINE_S = 60.0
 
 
-@pytest.fixture
-def region(tmp_path: Path) -> Iterator[Region]:
-    made = make_region(tmp_path / "authority")
-    yield made
-    settle(made.listener.stop())
-
-
 @define
 class Rack:
-    """Starts `rackd` with a state and simulated hosts of its own."""
+    """Starts `rackd` with its own state folder and simulated hosts."""
 
     folder: Path
 
@@ -61,11 +55,11 @@ class Rack:
             stderr=asyncio.subprocess.STDOUT,
         )
 
-    async def says(self, *arguments: str, **environment: str) -> tuple[int | None, str]:
+    async def run(self, *arguments: str, **environment: str) -> tuple[int | None, str]:
         process = await self.start(*arguments, **environment)
         async with asyncio.timeout(DEADLINE_S):
-            said, _ = await process.communicate()
-        return process.returncode, said.decode()
+            output, _ = await process.communicate()
+        return process.returncode, output.decode()
 
     @asynccontextmanager
     async def running(self, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
@@ -84,8 +78,8 @@ def rack(tmp_path: Path) -> Rack:
 
 
 async def joined(rack: Rack, region: Region) -> Rack:
-    status, said = await rack.says("join", region.token(), "--name", "rack-a")
-    assert (status, "Joined as rack rack-a" in said) == (0, True), said
+    status, output = await rack.run("join", region.token(), "--name", "rack-a")
+    assert (status, "Joined as rack rack-a" in output) == (0, True), output
     return rack
 
 
@@ -103,7 +97,7 @@ def access(parameters: str = "") -> HostAccess:
 def spec() -> GuestSpec:
     return GuestSpec(
         name="vm",
-        mark=Mark(installation_id=INSTALLATION, machine_id=uuid4()),
+        marker=OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()),
         architecture="amd64",
         cores=1,
         memory_mib=512,
@@ -113,17 +107,17 @@ def spec() -> GuestSpec:
     )
 
 
-async def compose(link: Link, made: GuestSpec, parameters: str = "", attempt: int = 1) -> Guest:
-    fence = Fence(machine_id=str(made.mark.machine_id), operation_id=1, attempt=attempt)
-    call = ComposeCall(access=access(parameters), spec=made, fence=fence)
+async def compose(link: Link, guest: GuestSpec, parameters: str = "", attempt: int = 1) -> Guest:
+    fence = Fence(machine_id=str(guest.marker.machine_id), operation_id=1, attempt=attempt)
+    call = ComposeCall(access=access(parameters), spec=guest, fence=fence)
     return await link.call(HOST_COMPOSE, call, deadline_s=DEADLINE_S)
 
 
 def volumes(store: Path) -> int:
-    """How many the simulated host has."""
+    """Returns how many volumes the simulated host has."""
     with closing(sqlite3.connect(store, timeout=DEADLINE_S)) as db:
-        there = db.execute("select 1 from sqlite_schema where name = 'volume'").fetchone()
-        return int(db.execute("select count(*) from volume").fetchone()[0]) if there else 0
+        has_table = db.execute("select 1 from sqlite_schema where name = 'volume'").fetchone()
+        return int(db.execute("select count(*) from volume").fetchone()[0]) if has_table else 0
 
 
 async def guests(link: Link) -> list[Guest]:
@@ -131,20 +125,20 @@ async def guests(link: Link) -> list[Guest]:
     return [guest async for part in parts for guest in part.guests]
 
 
-async def test_a_joined_rack_works_for_its_region_and_ends_cleanly(rack: Rack, region: Region) -> None:
+async def test_an_enrolled_rack_serves_its_region_and_exits_cleanly(rack: Rack, region: Region) -> None:
     await joined(rack, region)
     async with rack.running() as process:
         link = await linked(region)
         assert link.peer.name == "rack-a"
-        made = spec()
-        assert (await compose(link, made)).mark == made.mark
+        guest = spec()
+        assert (await compose(link, guest)).marker == guest.marker
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(DEADLINE_S):
             assert await process.wait() == 0
     assert await eventually(lambda: region.lost) == [link]
 
 
-async def test_a_hung_host_does_not_keep_a_rack_from_ending(rack: Rack, region: Region) -> None:
+async def test_a_hung_host_does_not_delay_the_exit_of_a_rack(rack: Rack, region: Region) -> None:
     await joined(rack, region)
     async with rack.running() as process:
         link = await linked(region)
@@ -162,76 +156,72 @@ async def test_a_hung_host_does_not_keep_a_rack_from_ending(rack: Rack, region: 
             await stuck
 
 
-async def test_the_service_manager_hears_when_it_is_ready_linked_and_stopping(
-    rack: Rack, region: Region, tmp_path: Path
-) -> None:
+async def test_the_service_manager_gets_ready_linked_and_stopping(rack: Rack, region: Region, tmp_path: Path) -> None:
     await joined(rack, region)
-    told: list[str] = []
+    messages: list[str] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
 
-        def heard(text: str) -> bool:
+        def received(text: str) -> bool:
             with suppress(BlockingIOError):
                 while True:
-                    told.append(manager.recv(4096).decode())
-            return any(text in one for one in told)
+                    messages.append(manager.recv(4096).decode())
+            return any(text in one for one in messages)
 
         async with rack.running(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000") as process:
-            await eventually(lambda: heard("READY=1\nSTATUS=Rack rack-a: linked to 0 of 1 regions."))
-            await eventually(lambda: heard("STATUS=Rack rack-a: linked to 1 of 1 regions."))
-            await eventually(lambda: heard("WATCHDOG=1"))
+            await eventually(lambda: received("READY=1\nSTATUS=Rack rack-a: linked to 0 of 1 regions."))
+            await eventually(lambda: received("STATUS=Rack rack-a: linked to 1 of 1 regions."))
+            await eventually(lambda: received("WATCHDOG=1"))
             process.send_signal(signal.SIGTERM)
             await process.wait()
-            assert heard("STOPPING=1")
+            assert received("STOPPING=1")
 
 
 @pytest.mark.fault
-async def test_a_rack_killed_in_the_middle_of_a_compose_leaves_one_guest_after_the_next_try(
-    rack: Rack, region: Region
-) -> None:
+async def test_a_rack_killed_during_a_compose_leaves_one_guest_after_a_retry(rack: Rack, region: Region) -> None:
     await joined(rack, region)
-    made = spec()
+    guest = spec()
     hosts = rack.folder / "hosts"
-    with hold(hosts, "h", "define guest"):
+    with SimulatedHost(folder=hosts, name="h").hold("define guest"):
         async with rack.running() as process:
             link = await linked(region)
-            lost = asyncio.ensure_future(compose(link, made))
+            lost = asyncio.ensure_future(compose(link, guest))
             await eventually((hosts / "h.sqlite").exists)
-            await eventually(lambda: volumes(hosts / "h.sqlite") == len(made.disks))
+            await eventually(lambda: volumes(hosts / "h.sqlite") == len(guest.disks))
             process.kill()
             with pytest.raises(LinkLost):
                 await lost
             await eventually(lambda: region.lost)
     async with rack.running():
         link = await linked(region)
-        assert (await compose(link, made, attempt=2)).mark == made.mark
-        assert [guest.mark for guest in await guests(link)] == [made.mark]
+        assert (await compose(link, guest, attempt=2)).marker == guest.marker
+        assert [one.marker for one in await guests(link)] == [guest.marker]
 
 
-async def test_a_rack_that_never_joined_says_what_to_do(rack: Rack) -> None:
-    status, said = await rack.says("run")
+async def test_a_rack_without_identity_prints_how_to_join(rack: Rack) -> None:
+    status, output = await rack.run("run")
     assert status == 1
-    assert "rackd join TOKEN" in said
-    assert len(said.splitlines()) == 1
+    assert "rackd join TOKEN" in output
+    assert len(output.splitlines()) == 1
 
 
-async def test_a_bad_token_is_one_sentence(rack: Rack) -> None:
-    status, said = await rack.says("join", "nonsense")
+async def test_an_invalid_token_is_one_line(rack: Rack) -> None:
+    status, output = await rack.run("join", "nonsense")
     assert status == 1
-    assert len(said.splitlines()) == 1
+    assert len(output.splitlines()) == 1
     assert not rack.folder.exists()
 
 
-async def test_bad_settings_refuse_to_start_and_name_the_key(rack: Rack, tmp_path: Path) -> None:
+async def test_invalid_settings_prevent_the_start_and_name_the_key(rack: Rack, tmp_path: Path) -> None:
     config = tmp_path / "rackd.toml"
     config.write_text("colour = 1\n")
-    status, said = await rack.says("--config", str(config), "run", INNKEEPER_MAX_CALLS="none")
+    status, output = await rack.run("--config", str(config), "run", INNKEEPER_MAX_CALLS="none")
     assert status == 2
-    assert "colour" in said
-    assert "INNKEEPER_MAX_CALLS must be a whole number" in said
+    assert "colour" in output
+    assert "INNKEEPER_MAX_CALLS must be a whole number" in output
 
 
-async def test_the_version_is_told_without_any_setting(rack: Rack) -> None:
-    status, said = await rack.says("--version")
-    assert (status, said.split()[0]) == (0, "rackd")
+async def test_the_version_needs_no_setting(rack: Rack) -> None:
+    status, output = await rack.run("--version")
+    assert (status, output.split()[0]) == (0, "rackd")

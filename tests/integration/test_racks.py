@@ -1,4 +1,4 @@
-"""Racks: joining by token, coming in, being removed; and RPC clients."""
+"""Racks join, are admitted and removed; RPC clients are issued and revoked."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.certificates import Role, fingerprint, load_certificate, subject_of
-from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound, TokenRefused
+from common.errors import InvalidRequest, NameTaken, NotAllowed, NotFound, TokenRejected
 from common.rpc.commands import JoinCall, Joined, RenewCall
 from common.rpc.peers import Peer
-from regiond.accounts.model import Caller
 from regiond.accounts.service import Accounts
+from regiond.caller import Caller
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
+from regiond.events.service import Events
 from regiond.racks import store
 from regiond.racks.model import check_name
 from regiond.racks.service import Racks
@@ -29,10 +30,7 @@ def _peer(joined: Joined) -> Peer:
     return Peer(role=Role.RACK, id=joined.rack_id, name=joined.name, fingerprint=fingerprint(certificate))
 
 
-# Joining -------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_token_makes_one_rack_with_a_certificate_that_is_let_in(racks: Racks, database: Database) -> None:
+async def test_a_token_enrols_one_rack_that_is_admitted(racks: Racks, database: Database) -> None:
     joined = await joined_rack(racks)
     certificate = load_certificate(joined.certificate_pem)
     assert (subject_of(certificate).role, subject_of(certificate).id) == (Role.RACK, joined.rack_id)
@@ -44,30 +42,30 @@ async def test_a_token_makes_one_rack_with_a_certificate_that_is_let_in(racks: R
         assert joined.installation_id == str(await db.fetchval("select id from installation"))
 
 
-async def test_a_token_used_expired_or_unknown_is_refused_saying_which(racks: Racks, database: Database) -> None:
+async def test_a_used_expired_or_unknown_token_is_rejected_as_such(racks: Racks, database: Database) -> None:
     secret = await token_secret(racks)
     await racks.enrol(JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request()))
-    late = await token_secret(racks)
+    expired = await token_secret(racks)
     async with database.connection() as db:
         await db.execute("update rack_token set expires_at = now() - interval '1 second' where used_at is null")
-    for refused, reason in ((secret, "used"), (late, "expired"), ("never made", "unknown"), ("\ud800", "unknown")):
-        with pytest.raises(TokenRefused) as told:
-            await racks.enrol(JoinCall(token_secret=refused, name="rack-2", signing_request_pem=signing_request()))
-        assert told.value.details["reason"] == reason
-        assert refused not in told.value.message
+    for token, reason in ((secret, "used"), (expired, "expired"), ("never issued", "unknown"), ("\ud800", "unknown")):
+        with pytest.raises(TokenRejected) as error:
+            await racks.enrol(JoinCall(token_secret=token, name="rack-2", signing_request_pem=signing_request()))
+        assert error.value.details["reason"] == reason
+        assert token not in error.value.message
     assert len(await racks.list()) == 1
 
 
-async def test_of_two_who_use_one_token_at_once_one_joins(racks: Racks) -> None:
+async def test_of_two_concurrent_uses_of_a_token_one_succeeds(racks: Racks) -> None:
     secret = await token_secret(racks)
     calls = [JoinCall(token_secret=secret, name=f"rack-{n}", signing_request_pem=signing_request()) for n in range(4)]
     done = await asyncio.gather(*(racks.enrol(call) for call in calls), return_exceptions=True)
     assert sum(isinstance(one, Joined) for one in done) == 1
-    assert sum(isinstance(one, TokenRefused) for one in done) == 3
+    assert sum(isinstance(one, TokenRejected) for one in done) == 3
     assert len(await racks.list()) == 1
 
 
-async def test_a_refused_request_leaves_the_token_good(racks: Racks) -> None:
+async def test_a_rejected_request_does_not_use_up_the_token(racks: Racks) -> None:
     secret = await token_secret(racks)
     for bad in (
         JoinCall(token_secret=secret, name="rack-1", signing_request_pem="not a request"),
@@ -78,10 +76,10 @@ async def test_a_refused_request_leaves_the_token_good(racks: Racks) -> None:
     await racks.enrol(JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request()))
 
 
-async def test_the_name_of_a_rack_that_was_seen_is_taken_until_it_is_removed(racks: Racks) -> None:
+async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks) -> None:
     first = await joined_rack(racks)
-    await racks.link_up(first.rack_id)
-    await racks.link_down(first.rack_id)
+    await racks.add_link(first.rack_id)
+    await racks.remove_link(first.rack_id)
     secret = await token_secret(racks)
     call = JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request())
     with pytest.raises(NameTaken, match="rack-1"):
@@ -90,7 +88,7 @@ async def test_the_name_of_a_rack_that_was_seen_is_taken_until_it_is_removed(rac
     assert (await racks.enrol(call)).rack_id != first.rack_id
 
 
-async def test_a_rack_whose_answer_was_lost_on_the_way_joins_again_under_its_name(racks: Racks) -> None:
+async def test_a_rack_that_lost_the_response_can_join_again(racks: Racks) -> None:
     lost = await joined_rack(racks)
     again = await joined_rack(racks)
     assert [str(rack.id) for rack in await racks.list()] == [again.rack_id]
@@ -98,13 +96,13 @@ async def test_a_rack_whose_answer_was_lost_on_the_way_joins_again_under_its_nam
         await racks.admit(_peer(lost))
 
 
-async def test_tokens_are_for_admins_and_have_a_sensible_lifetime(racks: Racks) -> None:
+async def test_only_admins_create_tokens_with_a_valid_lifetime(racks: Racks) -> None:
     with pytest.raises(NotAllowed):
-        await racks.make_token(Caller(account_id=2, username="user", is_admin=False), lifetime_s=60)
+        await racks.create_token(Caller(account_id=2, username="user", is_admin=False), lifetime_s=60)
     for lifetime_s in (0, -1, 1e9, float("nan"), float("inf")):
         with pytest.raises(InvalidRequest):
-            await racks.make_token(None, lifetime_s=lifetime_s)
-    assert (await racks.make_token(None, lifetime_s=60)).startswith("token:")
+            await racks.create_token(None, lifetime_s=lifetime_s)
+    assert (await racks.create_token(None, lifetime_s=60)).startswith("token:")
 
 
 async def test_the_secret_of_a_token_is_not_in_the_database(racks: Racks, database: Database) -> None:
@@ -115,19 +113,18 @@ async def test_the_secret_of_a_token_is_not_in_the_database(racks: Racks, databa
 
 
 @given(st.text(max_size=70))
-def test_a_name_that_is_taken_has_only_harmless_characters(name: str) -> None:
-    harmless = name.isascii() and 1 <= len(name) <= 63 and all(one.isalnum() or one in "._-" for one in name)
-    if not (harmless and name[0].isalnum() and name[-1].isalnum()):
+def test_an_invalid_rack_name_is_rejected(name: str) -> None:
+    has_valid_characters = (
+        name.isascii() and 1 <= len(name) <= 63 and all(one.isalnum() or one in "._-" for one in name)
+    )
+    if not (has_valid_characters and name[0].isalnum() and name[-1].isalnum()):
         with pytest.raises(InvalidRequest):
             check_name(name)
     else:
         assert check_name(name) == name
 
 
-# Staying and leaving -------------------------------------------------------------------------------------------------
-
-
-async def test_a_renewed_certificate_is_recorded_and_the_old_one_stays_good(racks: Racks) -> None:
+async def test_a_renewed_certificate_is_recorded(racks: Racks) -> None:
     joined = await joined_rack(racks)
     renewed = await racks.renew(joined.rack_id, RenewCall(signing_request_pem=signing_request()))
     certificate = load_certificate(renewed.certificate_pem)
@@ -136,15 +133,15 @@ async def test_a_renewed_certificate_is_recorded_and_the_old_one_stays_good(rack
     await racks.admit(_peer(joined))
 
 
-async def test_a_removed_rack_is_told_to_every_region_and_refused(racks: Racks, database_url: str) -> None:
+async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, database_url: str) -> None:
     joined = await joined_rack(racks)
-    await racks.link_up(joined.rack_id)
-    heard: list[str] = []
+    await racks.add_link(joined.rack_id)
+    notified: list[str] = []
     notifications = Notifications(database_url)
-    notifications.on(store.REMOVED_CHANNEL, heard.append)
+    notifications.on(store.REMOVED_CHANNEL, notified.append)
     await notifications.start()
     await racks.remove(ADMIN, joined.rack_id)
-    await eventually(lambda: heard == [joined.rack_id])
+    await eventually(lambda: notified == [joined.rack_id])
     await notifications.stop()
     with pytest.raises(NotAllowed, match="was removed"):
         await racks.admit(_peer(joined))
@@ -155,7 +152,7 @@ async def test_a_removed_rack_is_told_to_every_region_and_refused(racks: Racks, 
     await racks.remove(ADMIN, joined.rack_id)
 
 
-async def test_a_rack_that_is_none_is_not_found_and_not_let_in(racks: Racks) -> None:
+async def test_an_unknown_rack_is_not_found_and_not_admitted(racks: Racks) -> None:
     for unknown in (str(uuid4()), "rack-1", ""):
         with pytest.raises(NotFound):
             await racks.read(unknown)
@@ -167,9 +164,6 @@ async def test_a_rack_that_is_none_is_not_found_and_not_let_in(racks: Racks) -> 
         await racks.admit(Peer(role=Role.REGION, name="x", id=str(uuid4())))
 
 
-# RPC clients ---------------------------------------------------------------------------------------------------------
-
-
 def _client_peer(certificate_pem: str) -> Peer:
     certificate = load_certificate(certificate_pem)
     subject = subject_of(certificate)
@@ -177,7 +171,7 @@ def _client_peer(certificate_pem: str) -> Peer:
 
 
 async def test_an_issued_client_acts_for_the_account_it_was_issued_to(racks: Racks, database: Database) -> None:
-    admin = await Accounts(database).user("admin")
+    admin = await Accounts(database, record_event=Events.record).user("admin")
     certificate_pem, key_pem, authority_pem = await racks.issue_client(admin, "ci")
     peer = _client_peer(certificate_pem)
     assert peer.role is Role.CLIENT
@@ -189,8 +183,8 @@ async def test_an_issued_client_acts_for_the_account_it_was_issued_to(racks: Rac
     assert [client.name for client in await racks.clients(admin)] == ["ci"]
 
 
-async def test_a_client_is_refused_when_revoked_unknown_or_its_account_is_off(racks: Racks, database: Database) -> None:
-    admin = await Accounts(database).user("admin")
+async def test_revoked_unknown_or_disabled_clients_are_rejected(racks: Racks, database: Database) -> None:
+    admin = await Accounts(database, record_event=Events.record).user("admin")
     peer = _client_peer((await racks.issue_client(admin, "ci"))[0])
     with pytest.raises(NameTaken):
         await racks.issue_client(admin, "ci")
@@ -198,11 +192,11 @@ async def test_a_client_is_refused_when_revoked_unknown_or_its_account_is_off(ra
         Peer(role=Role.CLIENT, id=peer.id, name="ci", fingerprint="00"),
         Peer(role=Role.CLIENT, id=str(uuid4()), name="ci", fingerprint=peer.fingerprint),
     ):
-        with pytest.raises(NotAllowed, match="not known"):
+        with pytest.raises(NotAllowed, match="unknown to this region"):
             await racks.admit(stranger)
     async with database.connection() as db:
         await db.execute("update account set is_active = false")
-    with pytest.raises(NotAllowed, match="switched off"):
+    with pytest.raises(NotAllowed, match="is disabled"):
         await racks.admit(peer)
     async with database.connection() as db:
         await db.execute("update account set is_active = true")

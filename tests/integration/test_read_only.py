@@ -1,4 +1,4 @@
-"""A database that takes no writes for a time: reading goes on, changing is refused with the reason, all comes back."""
+"""A read-only database: reads work, changes fail with the reason, and the region recovers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import pytest
 
 from common.errors import InnkeeperError, LinkLost
 from innkeeper.http import Api
+from regiond.admin_commands import check
 from regiond.db.pool import connect
-from regiond.maintenance import check
-from tests.installation import Installation, installed
+from tests.deployment.api_calls import ASYNC
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
 COMPOSE = {"cores": 1, "memory": 1024}
 
 
 async def set_read_only(dsn: str, how: str) -> None:
-    """For every connection from now on; those that are open are cut, as at a failover."""
+    """Changes the mode for new connections; `on` closes all open connections, as a failover does."""
     db = await connect(f"{dsn}{'&' if '?' in dsn else '?'}default_transaction_read_only=off", application_name="test")
     name = urlsplit(dsn).path.strip("/")
     await db.execute(f'alter database "{name}" set default_transaction_read_only = {how}')
@@ -31,8 +33,8 @@ async def set_read_only(dsn: str, how: str) -> None:
     await db.close()
 
 
-async def health(innkeeper: Installation) -> str:
-    """`ready`, or why not."""
+async def health(innkeeper: Deployment) -> str:
+    """Returns `ready` or the error message."""
     root = innkeeper.region.api_url.removesuffix("MAAS/")
     try:
         return (await Api(root, None).get("healthz/ready")).body.decode()
@@ -42,55 +44,50 @@ async def health(innkeeper: Installation) -> str:
         return error.message
 
 
-async def test_reading_goes_on_writing_is_refused_with_the_reason_and_all_comes_back_by_itself(
+async def test_a_read_only_database_rejects_changes_until_it_recovers(
     tmp_path: Path, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.add_simulated()
         first = await innkeeper.compose(host["id"], hostname="first", **COMPOSE)
-        with innkeeper.held("make volume"):
-            begun = await innkeeper.post(
-                f"vm-hosts/{host['id']}/", op="compose", headers={"Prefer": "respond-async"}, hostname="inn"
-            )
-            await eventually(lambda: innkeeper.region.parts.engine.running)
+        with innkeeper.held("create volume"):
+            operation = await innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", headers=ASYNC, hostname="second")
+            await eventually(lambda: innkeeper.region.components.engine.running)
             await set_read_only(database_url, "on")
-        await eventually(lambda: _says(innkeeper, "read-only"))  # the cut connections are met first
+        await eventually(lambda: _health_contains(innkeeper, "read-only"))  # after the errors of the closed connections
         assert [one["name"] for one in await innkeeper.get("vm-hosts/")] == ["sim"]
-        asked = await innkeeper.get(f"machines/{first['system_id']}/", op="query_power_state")
-        assert asked == {"state": "off"}  # that goes to the host
-        assert (await innkeeper.get(f"operations/{begun['id']}/"))["state"] == "running"
-        with pytest.raises(InnkeeperError, match="database is read-only: reading goes on") as refused:
+        reply = await innkeeper.get(f"machines/{first['system_id']}/", op="query_power_state")
+        assert reply == {"state": "off"}  # queries the host
+        assert (await innkeeper.get(f"operations/{operation['id']}/"))["state"] == "running"
+        with pytest.raises(InnkeeperError, match="database is read-only: requests that change") as rejected:
             await innkeeper.compose(host["id"], **COMPOSE)
-        assert refused.value.details["status"] == 503
-        (told,) = await check(innkeeper.settings)
-        assert told.startswith("The database is read-only")
-        await eventually(lambda: not innkeeper.region.parts.engine.running)  # it could not be told that it ended
-        await asyncio.gather(*(_refused(innkeeper, host["id"]) for _ in range(20)))
+        assert rejected.value.details["status"] == 503
+        (problem,) = await check(innkeeper.in_process.settings)
+        assert problem.startswith("The database is read-only")
+        await eventually(lambda: not innkeeper.region.components.engine.running)  # the result could not be recorded
+        await asyncio.gather(*(_rejected(innkeeper, host["id"]) for _ in range(20)))
         await set_read_only(database_url, "off")
         await eventually(lambda: _is_ready(innkeeper))
-        async with innkeeper.region.parts.database.connection() as db:
+        async with innkeeper.region.components.database.connection() as db:
             await db.execute("update operation set lease_until = now() where lease_until is not null")
-
-        async def ended() -> bool:
-            return bool((await innkeeper.get(f"operations/{begun['id']}/"))["state"] == "succeeded")
-
-        await eventually(ended)  # begun anew when its lease had lapsed, and the guest that was there was found
-        assert innkeeper.simulated_guests() == ["first", "inn"]
+        # A new attempt after the lease lapsed completes the existing guest.
+        await innkeeper.wait_for_state(operation["id"], "succeeded")
+        assert innkeeper.simulated_guests() == ["first", "second"]
         await innkeeper.compose(host["id"], **COMPOSE)
-    said = "".join(capfd.readouterr())
-    assert "Traceback" not in said
-    assert said.count("operations_not_taken") < 5  # said when it is news, not every two seconds
+    output = "".join(capfd.readouterr())
+    assert "Traceback" not in output
+    assert output.count("operation_acquire") < 5  # rate-limited, not every two seconds
 
 
-async def _says(innkeeper: Installation, what: str) -> bool:
-    return what in await health(innkeeper)
+async def _health_contains(innkeeper: Deployment, text: str) -> bool:
+    return text in await health(innkeeper)
 
 
-async def _is_ready(innkeeper: Installation) -> bool:
+async def _is_ready(innkeeper: Deployment) -> bool:
     return await health(innkeeper) == "ready"
 
 
-async def _refused(innkeeper: Installation, host_id: int) -> None:
+async def _rejected(innkeeper: Deployment, host_id: int) -> None:
     with pytest.raises(InnkeeperError, match="read-only"):
         await innkeeper.compose(host_id, **COMPOSE)

@@ -1,116 +1,103 @@
-"""Refresh: what was found becomes rows, nothing found anew writes none, and nothing on a host is ever touched."""
+"""Refresh: changes are recorded, an unchanged host writes no row, and the host is never changed."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from common.errors import InnkeeperError
-from tests.installation import installed
-from tests.rows import versions
+from tests.deployment.deployment import Deployment
+from tests.row_versions import versions
 from tests.waiting import eventually
 
 
-async def test_an_unchanged_refresh_writes_no_row_and_costs_the_same_calls(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated(guests=200, cores=64, memory_mib=524288, storage_gb=10000)
-        few = await innkeeper.add_simulated(
-            "few", guests=1, cores=16, memory_mib=65536, numa_nodes=2, hugepages_mib=16384, virtual_functions="3x8",
-            pinned_guests="0-3:8192:huge,8:1024",
-        )  # fmt: skip
-        for one in (host, few):
-            await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
-        before = await versions(database_url)
-        for one in (host, few):
-            await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
-        assert await versions(database_url) == before
-        newest = await innkeeper.get("operations/")
-        assert newest[0]["result"]["calls"] == newest[1]["result"]["calls"]
-        assert newest[1]["result"]["guests"] == 200
-
-
-async def test_a_guest_that_vanished_makes_its_machine_missing_and_back_ready(
-    tmp_path: Path, database_url: str
+async def test_an_unchanged_refresh_writes_no_row_at_a_constant_number_of_calls(
+    innkeeper: Deployment, database_url: str
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        made = await innkeeper.compose(host["id"], hostname="gone")
-        with closing(sqlite3.connect(tmp_path / "simulated" / "sim.sqlite")) as store, store:
-            (row,) = store.execute("select * from guest").fetchall()
-            columns = [one[1] for one in store.execute("pragma table_info(guest)")]
-            store.execute("delete from guest")
+    host = await innkeeper.add_simulated(guests=200, cores=64, memory_mib=524288, storage_gb=10000)
+    few = await innkeeper.add_simulated(
+        "few", guests=1, cores=16, memory_mib=65536, numa_nodes=2, hugepages_mib=16384, virtual_functions="3x8",
+        pinned_guests="0-3:8192:huge,8:1024",
+    )  # fmt: skip
+    for one in (host, few):
+        await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
+    before = await versions(database_url)
+    for one in (host, few):
+        await innkeeper.post(f"vm-hosts/{one['id']}/", op="refresh")
+    assert await versions(database_url) == before
+    newest = await innkeeper.get("operations/")
+    assert newest[0]["result"]["calls"] == newest[1]["result"]["calls"]
+    assert newest[1]["result"]["guests"] == 200
+
+
+async def test_a_vanished_guest_makes_its_machine_missing_until_it_returns(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    composed = await innkeeper.compose(host["id"], hostname="vanished")
+    with closing(sqlite3.connect(innkeeper.folder / "simulated" / "sim.sqlite")) as store, store:
+        (row,) = store.execute("select * from guest").fetchall()
+        columns = [one[1] for one in store.execute("pragma table_info(guest)")]
+        store.execute("delete from guest")
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    machine = await innkeeper.get(f"machines/{composed['system_id']}/")
+    assert machine["status_name"] == "Missing"
+    assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "its claims remain"
+    with closing(sqlite3.connect(innkeeper.folder / "simulated" / "sim.sqlite")) as store, store:
+        placeholders = ", ".join("?" for _ in columns)
+        store.execute(f"insert into guest ({', '.join(columns)}) values ({placeholders})", row)  # noqa: S608
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
+
+
+async def test_an_unreachable_host_retains_its_last_facts(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"])
+    await innkeeper.stop_rack("rack")
+    with pytest.raises(InnkeeperError) as rejected:
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        machine = await innkeeper.get(f"machines/{made['system_id']}/")
-        assert machine["status_name"] == "Missing"
-        assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "its claims are kept"
-        with closing(sqlite3.connect(tmp_path / "simulated" / "sim.sqlite")) as store, store:
-            marks = ", ".join("?" for _ in columns)
-            store.execute(f"insert into guest ({', '.join(columns)}) values ({marks})", row)  # noqa: S608
-        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
+    assert rejected.value.details["status"] == 503
+    after = await innkeeper.get(f"vm-hosts/{host['id']}/")
+    assert (after["total"], after["used"]["cores"]) == (host["total"], 1)
 
 
-async def test_an_unreachable_host_says_so_and_keeps_what_was_known(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"])
-        await innkeeper.stop_rack("rack")
-        with pytest.raises(InnkeeperError) as refused:
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        assert refused.value.details["status"] == 503
-        after = await innkeeper.get(f"vm-hosts/{host['id']}/")
-        assert (after["total"], after["used"]["cores"]) == (host["total"], 1)
+async def test_a_guest_with_a_tombstone_is_removed(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    composed = await innkeeper.compose(host["id"], hostname="leftover")
+    store_path = innkeeper.folder / "simulated" / "sim.sqlite"
+    with closing(sqlite3.connect(store_path)) as store:
+        (row,) = store.execute("select * from guest").fetchall()
+    await innkeeper.delete(f"machines/{composed['system_id']}/")
+    with closing(sqlite3.connect(store_path)) as store, store:
+        store.execute(f"insert into guest values ({', '.join('?' for _ in row)})", row)  # noqa: S608
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    await eventually(lambda: not innkeeper.simulated_guests())
 
 
-async def test_a_leftover_of_a_machine_that_was_given_up_is_removed(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        made = await innkeeper.compose(host["id"], hostname="straggler")
-        store_path = tmp_path / "simulated" / "sim.sqlite"
-        with closing(sqlite3.connect(store_path)) as store:
-            (row,) = store.execute("select * from guest").fetchall()
-        await innkeeper.delete(f"machines/{made['system_id']}/")
-        with closing(sqlite3.connect(store_path)) as store, store:
-            store.execute(f"insert into guest values ({', '.join('?' for _ in row)})", row)  # noqa: S608
-        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        await eventually(lambda: not innkeeper.simulated_guests())
+async def test_a_guest_with_an_unknown_marker_is_not_changed(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], hostname="restored")
+    async with innkeeper.region.components.database.transaction() as db:  # a database restored from before the compose
+        for table in ("claim", "guest", "operation", "machine"):
+            await db.execute(f"delete from {table}")  # noqa: S608
+        await db.execute("update server set cores_claimed = 0, memory_mib_claimed = 0")
+        await db.execute("update storage_pool set claimed_bytes = 0")
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    assert innkeeper.simulated_guests() == ["restored"]
+    assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "it counts as a foreign guest"
+    events = await innkeeper.region.components.events.list()
+    assert any(event.kind == "unknown_marker_found" for event in events)
 
 
-async def test_a_marked_guest_that_the_ledger_never_heard_of_is_left_alone(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        await innkeeper.compose(host["id"], hostname="restored")
-        async with innkeeper.region.parts.database.transaction() as db:  # a database restored from before the compose
-            for table in ("claim", "guest", "operation", "machine"):
-                await db.execute(f"delete from {table}")  # noqa: S608
-            await db.execute("update server set cores_claimed = 0, memory_mib_claimed = 0")
-            await db.execute("update storage_pool set claimed_bytes = 0")
-        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-        assert innkeeper.simulated_guests() == ["restored"]
-        assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "it is counted as foreign"
-        events = await innkeeper.region.parts.events.list()
-        assert any(event.kind == "unknown_marked_guest_found" for event in events)
+async def test_an_external_power_change_is_found_by_its_event(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    composed = await innkeeper.compose(host["id"])
+    await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
+    await innkeeper.stop_rack("rack")
+    await innkeeper.start_rack("other")
+    await innkeeper.post(f"machines/{composed['system_id']}/", op="power_off", stop_mode="hard")
 
+    async def is_off() -> bool:
+        return bool((await innkeeper.get(f"machines/{composed['system_id']}/"))["power_state"] == "off")
 
-async def test_power_changed_behind_our_back_is_seen_by_its_event(tmp_path: Path, database_url: str) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.add_simulated()
-        made = await innkeeper.compose(host["id"])
-        await innkeeper.post(f"machines/{made['system_id']}/", op="power_on")
-        await innkeeper.stop_rack("rack")
-        await innkeeper.start_rack("other")
-        await innkeeper.post(f"machines/{made['system_id']}/", op="power_off", stop_mode="hard")
-
-        async def is_off() -> bool:
-            return bool((await innkeeper.get(f"machines/{made['system_id']}/"))["power_state"] == "off")
-
-        await eventually(is_off)
+    await eventually(is_off)

@@ -1,4 +1,4 @@
-"""All TCP traffic of this machine with itself, as anybody with a packet capture sees it."""
+"""Captures the TCP traffic on the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _IPV4, _IPV6, _TCP = 4, 6, 6
 _IPV6_HEADER = 40
 _SO_RCVBUFFORCE, _SOL_PACKET, _PACKET_STATISTICS = 33, 263, 6
 _BUFFER_BYTES = 64 * 1024 * 1024
-_LONGEST = 128 * 1024  # loopback carries segments that a network card would split
+_LONGEST = 128 * 1024  # loopback segments are larger than those of a network
 _GIVE_UP_S = 20.0
 
 
 @frozen
 class Flow:
-    """One direction between two ports. Connections that follow each other on the same ports are one."""
+    """One direction between two ports; successive connections on the same ports are joined."""
 
     source: int
     target: int
@@ -31,7 +31,7 @@ class Flow:
 
 @frozen(kw_only=True)
 class Capture:
-    """`payloads` is whole once the block of `capturing` has ended."""
+    """`payloads` is complete when the block of `capturing` has ended."""
 
     payloads: Mapping[Flow, bytearray] = field(factory=lambda: defaultdict(bytearray))
 
@@ -48,7 +48,7 @@ class Capture:
 
 @contextmanager
 def capturing() -> Iterator[Capture]:
-    """Needs root. Fails when the kernel dropped a packet, or when what was sent last is not there at the end."""
+    """Requires root. Fails if the kernel dropped a packet or the last data sent was not captured."""
     capture = Capture()
     ending = token_hex(16).encode()
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL_PROTOCOLS)) as tap:
@@ -62,16 +62,16 @@ def capturing() -> Iterator[Capture]:
         finally:
             _say(ending)
             thread.join(_GIVE_UP_S)
-        assert not thread.is_alive(), "the capture did not see what was said last"
+        assert not thread.is_alive(), "the capture lacks the last data sent"
         _, dropped = struct.unpack("II", tap.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        assert dropped == 0, f"{dropped} packets were not seen"
+        assert dropped == 0, f"{dropped} packets were dropped"
 
 
 def _listen(tap: socket.socket, capture: Capture, ending: bytes) -> None:
     while True:
         packet, (_, _, kind, _, _) = tap.recvfrom(_LONGEST)
         if kind == socket.PACKET_OUTGOING:
-            continue  # each one comes twice: as it leaves, and as it arrives
+            continue  # each packet is captured twice: sent and received
         found = _segment(packet)
         if found is None:
             continue

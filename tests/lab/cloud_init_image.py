@@ -1,4 +1,4 @@
-"""What cloud-init reads in an image that was made for a guest."""
+"""Reads the files that cloud-init finds in a guest's seed image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pycdlib import PyCdlib
 
 
 def cloud_init_files(image: Path) -> dict[str, Any]:
-    """`meta-data` and `network-config`, by their Joliet names."""
+    """Returns `meta-data` and `network-config`, by their Joliet names."""
     opened = PyCdlib()
     found: dict[str, Any] = {}
     with image.open("rb") as content:

@@ -1,4 +1,4 @@
-"""Tests on real hypervisors: everything here is marked `lab`, and skipped with the reason where the lab is not up."""
+"""Tests on real hypervisors; all are marked `lab` and skipped with a reason if the lab is not running."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.contract.libvirt_benches import QemuBench, qemu_bench
+from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
 from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 if TYPE_CHECKING:
-    from tests.faults.daemons import Daemons
+    from tests.deployment.deployment import Deployment
 
 INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c002")
 HERE = Path(__file__).parent
@@ -29,16 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def qemu(tmp_path: Path) -> Iterator[QemuBench]:
-    """The system's libvirt with a storage pool for this test."""
-    bench = qemu_bench(INSTALLATION, tmp_path)
-    yield bench
-    bench.close()
+def qemu(tmp_path: Path) -> Iterator[QemuFixture]:
+    """The system's libvirt, with a storage pool for this test."""
+    host_fixture = qemu_fixture(INSTALLATION, tmp_path)
+    yield host_fixture
+    host_fixture.close()
 
 
 @pytest.fixture
 def lab_ssh() -> tuple[str, str]:
-    """The lab's sshd: an address to open, and the private key it takes."""
+    """The lab's sshd: a libvirt address, and the private key that it accepts."""
     if (why := why_no_ssh()) is not None:
         pytest.skip(why)
     return f"qemu+ssh://root@127.0.0.1:{SSH_PORT}/system", (LAB_DIR / "ssh" / "client").read_text()
@@ -46,7 +46,7 @@ def lab_ssh() -> tuple[str, str]:
 
 @pytest.fixture
 def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
-    """A libvirtd that only this test uses, to be stopped and killed."""
+    """A libvirtd for this test alone, which may be stopped and killed."""
     if (why := why_no_own_libvirtd()) is not None:
         pytest.skip(why)
     daemon = OwnLibvirtd(tmp_path)
@@ -57,7 +57,7 @@ def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
 
 @pytest.fixture(scope="session")
 def lxd() -> LxdServer:
-    """A real LXD server, started for the first test that wants it."""
+    """A real LXD server, started for the first test that uses it."""
     if (why := why_no_lxd()) is not None:
         pytest.skip(why)
     return lab_server()
@@ -65,7 +65,7 @@ def lxd() -> LxdServer:
 
 @pytest.fixture
 def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
-    """Two servers that trust nobody, and have nothing but what a test made. What it names starts with `iktrust-`."""
+    """Two LXD servers with empty trust stores. Names that a test gives start with `iktrust-`."""
     if (why := why_no_lxd()) is not None:
         pytest.skip(why)
     pair = lab_pair()
@@ -80,13 +80,13 @@ def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path, server_folder: Path) -> Iterator[Daemons]:
-    """Region and racks as processes, for `start` or `start_racks_of` to begin."""
-    from tests.faults.daemons import Daemons  # it imports the reactor, which pytest installs after this file
+def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
+    """A deployment of processes; the test starts them."""
+    from tests.deployment.processes import as_processes
 
-    made = Daemons(folder=tmp_path, server_folder=server_folder)
-    yield made
-    made.stop()
+    created = as_processes(folder=tmp_path, server_folder=server_folder)
+    yield created
+    created.processes.kill_all()
 
 
 @pytest.fixture(scope="session")
@@ -100,22 +100,22 @@ def lxd_cluster() -> tuple[LxdServer, ...]:
 @pytest.fixture
 def trusted(lxd: LxdServer) -> Iterator[KeyPair]:
     """A pair that the server trusts during this test."""
-    made = make_key_pair("ik-trusted")
-    with lxd.trusting(made):
-        yield made
+    pair = make_key_pair("ik-trusted")
+    with lxd.trusting(pair):
+        yield pair
 
 
 @pytest.fixture
 def cluster_pair(lxd_cluster: tuple[LxdServer, ...]) -> Iterator[KeyPair]:
     """A pair that the cluster trusts during this test."""
-    made = make_key_pair("ik-trusted")
-    with lxd_cluster[0].trusting(made):
-        yield made
+    pair = make_key_pair("ik-trusted")
+    with lxd_cluster[0].trusting(pair):
+        yield pair
 
 
 @pytest.fixture
 def prefix(lxd: LxdServer) -> Iterator[str]:
-    """For the names of this test's instances and volumes, which are removed after it."""
+    """The prefix of this test's instances and volumes, which are removed afterwards."""
     name = f"iklab-{uuid4().hex[:6]}-"
     yield name
     lxd.sweep(name)

@@ -1,4 +1,4 @@
-"""A wall between some processes and some ports of this machine, so that one rack reaches less than another."""
+"""Blocks TCP ports for some processes, so that one rack reaches fewer hosts than another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from zlib import crc32
 
 from tests.lab.needs import LAB_DIR
 
-_GROUP = 62000 + crc32(str(LAB_DIR).encode()) % 1000  # nobody's; labs of one machine each have one of their own
+_GROUP = 62000 + crc32(str(LAB_DIR).encode()) % 1000  # unused by others; each lab has its own
 _TABLE = f"iklab{_GROUP}"
-BEHIND_IT = ("setpriv", "--regid", str(_GROUP), "--keep-groups")  # put before a command
+BEHIND_IT = ("setpriv", "--regid", str(_GROUP), "--keep-groups")  # put before a command that the firewall applies to
 
 _RULES = """
 table inet {table} {{
@@ -25,7 +25,7 @@ table inet {table} {{
 
 @contextmanager
 def wall(port: int) -> Iterator[None]:
-    """Who runs behind it is refused at that TCP port, connections that stand already too."""
+    """Rejects connections of commands after BEHIND_IT to this TCP port, existing ones too."""
     _nft(_RULES.format(table=_TABLE, group=_GROUP, port=port))
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an administrator sets up on this machine itself, for its hypervisors: a bridge, huge pages."""
+"""Sets up bridges and huge pages on this machine, as an administrator does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 from tests.lab.needs import HUGE_PAGES
 
 HUGE_PAGE_KIB = 2048
-_FOLDER = Path("/dev/hugepages")  # where LXD looks for a file system of them
+_FOLDER = Path("/dev/hugepages")  # where LXD expects their file system
 
 
 def run(*command: str) -> str:
@@ -20,7 +20,7 @@ def run(*command: str) -> str:
 
 @contextmanager
 def host_bridge(address: str) -> Iterator[str]:
-    """A bridge that is nobody's, with that address (`10.254.7.1/24`)."""
+    """A bridge without a hypervisor's network, with this address (`10.254.7.1/24`)."""
     name = f"ikbr{uuid4().hex[:8]}"
     run("ip", "link", "add", name, "type", "bridge")
     try:
@@ -33,7 +33,7 @@ def host_bridge(address: str) -> Iterator[str]:
 
 @contextmanager
 def huge_pages(count: int) -> Iterator[None]:
-    """So many more of them than there were."""
+    """Adds this many huge pages until the block ends."""
     before = int(HUGE_PAGES.read_text())
     mounted = "hugetlbfs" in Path("/proc/mounts").read_text()
     HUGE_PAGES.write_text(str(before + count))

@@ -1,4 +1,4 @@
-"""Certificates that say nothing but a name, as LXD takes them."""
+"""Makes client certificates with only a name, as LXD accepts them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeyPair:
 
 
 def make_key_pair(name: str) -> KeyPair:
-    """Self-signed and valid for a day."""
+    """Returns a self-signed pair, valid for a day."""
     key_pem = make_key()
     key = load_key(key_pem)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,5 +1,4 @@
-"""A libvirt host as its administrator sees it, beside what Innkeeper does there: a storage pool of the test's own,
-domains that are nobody's, and the names by which all of it goes again."""
+"""A libvirt host with a storage pool for one test, read and changed as its administrator does."""
 
 from __future__ import annotations
 
@@ -10,11 +9,10 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from common.values import DiskSpec
-from rackd.drivers.libvirt.definition import volume_xml
-from rackd.drivers.libvirt.guests import MARK_NAMESPACE
-from rackd.drivers.libvirt.library import ensure_event_loop
-from tests.contract.libvirt_benches import disk_element
+from rackd.drivers.libvirt.connection.errors import ensure_event_loop
+from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
+from rackd.drivers.libvirt.definitions.metadata import MARKER_NAMESPACE
+from tests.contract.libvirt_fixtures import disk_element
 
 MIB = 1024 * 1024
 FOREIGN_DISK_BYTES = 16 * MIB
@@ -22,7 +20,7 @@ _LOGS = Path("/var/log/libvirt/qemu")
 
 
 class LabHost:
-    """Everything made here, or by others under a name that starts with `prefix`, is gone after `close`."""
+    """`close` removes everything whose name starts with `prefix`."""
 
     def __init__(self, folder: Path, *, uri: str = "qemu:///system", prefix: str = "iklab") -> None:
         ensure_event_loop()
@@ -35,7 +33,7 @@ class LabHost:
         self.pool_id: str = self.pool.UUIDString()
 
     def connect(self) -> None:
-        """Again, after its libvirtd was killed."""
+        """Reconnects after libvirtd was killed."""
         self.connection: Any = libvirt.open(self._uri)
 
     def _make_pool(self) -> None:
@@ -55,16 +53,16 @@ class LabHost:
         return self._folder
 
     def volumes(self) -> set[str]:
-        """What is in the folder of the pool, libvirt's own idea of it left aside."""
+        """Files in the pool's folder, without asking libvirt."""
         return {path.name for path in self._folder.iterdir()}
 
     def lose_volumes(self) -> None:
-        """As a broken disk would, behind libvirt's back."""
+        """Deletes the files without libvirt, as a broken disk does."""
         for path in self._folder.iterdir():
             path.unlink()
 
     def names(self) -> set[str]:
-        """The domains of this test."""
+        """Names of the domains of this test."""
         return {domain.name() for domain in self.connection.listAllDomains() if self._is_ours(domain)}
 
     def _is_ours(self, domain: Any) -> bool:
@@ -76,16 +74,16 @@ class LabHost:
     def tree(self, name: str) -> ET.Element:
         return ET.fromstring(self.domain(name).XMLDesc())  # noqa: S314  libvirt's own answer
 
-    def mark(self, name: str) -> dict[str, str] | None:
-        """What is written in the domain's metadata: `installation` and `machine`."""
-        found = self.tree(name).find(f"metadata/{{{MARK_NAMESPACE}}}mark")
+    def marker(self, name: str) -> dict[str, str] | None:
+        """Our marker in the domain's metadata: `installation` and `machine`."""
+        found = self.tree(name).find(f"metadata/{{{MARKER_NAMESPACE}}}marker")
         return None if found is None else dict(found.attrib)
 
     def is_running(self, name: str) -> bool:
         return bool(self.domain(name).isActive())
 
     def make_foreign(self, name: str, *, cores: int = 1, memory_mib: int = 64, disk: bool = True) -> Any:
-        """A domain as somebody else would define it, switched off."""
+        """Defines a foreign domain, powered off."""
         domain = ET.Element("domain", type="qemu")
         ET.SubElement(domain, "name").text = f"{self.prefix}{name}"
         ET.SubElement(domain, "title").text = "Somebody else's"
@@ -94,12 +92,12 @@ class LabHost:
         ET.SubElement(ET.SubElement(domain, "os"), "type").text = "hvm"
         devices = ET.SubElement(domain, "devices")
         if disk:
-            spec = DiskSpec(volume=f"{name}.img", pool_id=self.pool_id, size_bytes=FOREIGN_DISK_BYTES, serial="foreign")
-            devices.append(disk_element("vda", self.pool.createXML(volume_xml(spec, "dir")).path()))
+            volume = volume_xml(f"{name}.img", FOREIGN_DISK_BYTES, "dir")
+            devices.append(disk_element("vda", self.pool.createXML(volume).path()))
         return self.connection.defineXML(ET.tostring(domain, encoding="unicode"))
 
     def compute(self) -> tuple[int, int]:
-        """Cores and MiB of memory of all domains on this host, asked one by one."""
+        """Cores and MiB of memory of all domains on this host."""
         infos = [domain.info() for domain in self.connection.listAllDomains()]
         return sum(info[3] for info in infos), sum(info[1] // 1024 for info in infos)
 
@@ -120,5 +118,5 @@ class LabHost:
 
 
 def definition(domain: Any) -> str:
-    """All that its owner wrote and libvirt completed, to the byte; not what changes while it runs."""
+    """The persistent definition, as libvirt completed it."""
     return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))

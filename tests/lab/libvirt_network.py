@@ -1,4 +1,4 @@
-"""A network of libvirt's own for one test, with a DHCP server and a bridge that nobody else has."""
+"""A libvirt network for one test, with its own DHCP server and bridge."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-SUBNET = "192.168.231"  # libvirt refuses to start a second one with it
+SUBNET = "192.168.231"  # libvirt does not start a second network with this address
 
 
 class LabNetwork:
-    """Active, and defined."""
+    """A network that is defined and active."""
 
     def __init__(self, connection: Any) -> None:
         self.name = f"iknet-{uuid4().hex[:6]}"
@@ -29,7 +29,7 @@ class LabNetwork:
         self._network.create()
 
     def hosts(self) -> list[dict[str, str]]:
-        """Its host entries, which are the same as it runs and as it is defined."""
+        """The DHCP host entries; asserts that running and persistent network agree."""
         live, defined = (self._hosts(flag) for flag in (0, libvirt.VIR_NETWORK_XML_INACTIVE))
         assert live == defined
         return live
@@ -39,7 +39,7 @@ class LabNetwork:
         return [dict(host.attrib) for host in tree.iterfind("ip/dhcp/host")]
 
     def enter(self, mac_address: str, address: str) -> None:
-        """A host entry, as an administrator makes it."""
+        """Adds a DHCP host entry, as an administrator does."""
         self._update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, mac_address, address)
 
     def take_away(self, mac_address: str, address: str) -> None:
@@ -57,8 +57,8 @@ class LabNetwork:
 
 @contextmanager
 def lab_network(connection: Any) -> Iterator[LabNetwork]:
-    made = LabNetwork(connection)
+    network = LabNetwork(connection)
     try:
-        yield made
+        yield network
     finally:
-        made.close()
+        network.close()

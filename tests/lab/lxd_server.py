@@ -1,4 +1,4 @@
-"""An LXD server of the lab as its administrator sees it: over its own unix socket, beside what Innkeeper does."""
+"""An LXD server of the lab, read and changed as its administrator does, over its Unix socket."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from zlib import crc32
 from attrs import evolve
 
 from common.values import DriverType, HostAccess
-from rackd.drivers.lxd.guests import STOPPED
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
+from rackd.drivers.lxd.inventory.guests import STOPPED
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
 from tests.lab.qemu_monitor import ask_qemu
 
 LAB = Path(__file__).parent / "lab"
-_SLOT = crc32(str(LAB_DIR).encode()) % 100  # labs of one machine each have ports of their own
+_SLOT = crc32(str(LAB_DIR).encode()) % 100  # each lab of a machine has its own ports
 SERVER, SERVER_PORT = "iksrv", 18400 + _SLOT
 CLUSTER, CLUSTER_PORT, CLUSTER_MEMBERS = "ikcl", 18500 + _SLOT, 3
 PAIR = {"iktrust1": 18600 + _SLOT, "iktrust2": 18700 + _SLOT}
@@ -39,9 +39,9 @@ START_S = 120.0
 
 def why_no_lxd() -> str | None:
     if os.geteuid() != 0:
-        return "needs root: the lab's LXD is started by root"
+        return "requires root, which starts the lab's LXD"
     if shutil.which("lxd") is None:
-        return "needs LXD: tests/lab/lab install-lxd"
+        return "requires LXD: tests/lab/lab install-lxd"
     return None
 
 
@@ -57,7 +57,7 @@ class _SocketConnection(HTTPConnection):
 
 
 class LxdServer:
-    """A running server, or a member of a running cluster. `lxc` is an administrator's hands."""
+    """A running server, or a member of a running cluster."""
 
     def __init__(self, name: str, address: str, *, member: str | None = None) -> None:
         self.name, self.address, self.member = name, address, member
@@ -70,7 +70,7 @@ class LxdServer:
         return done.stdout
 
     def ask(self, path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Any:
-        """The metadata of an answer; changes are waited for."""
+        """Returns the metadata of the response; waits for background operations."""
         line = _SocketConnection(LAB_DIR / f"lxd-{self.name}" / "unix.socket")
         try:
             line.request(method, path, body=None if body is None else json.dumps(body))
@@ -88,7 +88,7 @@ class LxdServer:
     def access(
         self, pair: KeyPair, *, project: str = "default", pinned: str | None = None, installation: UUID | None = None
     ) -> HostAccess:
-        """What the region gives a rack; the server's certificate is pinned as it is unless another is given."""
+        """The access that a region sends to a rack, with the server's certificate pinned unless `pinned` is given."""
         access = HostAccess(
             host_id=1,
             driver=DriverType.LXD,
@@ -98,12 +98,12 @@ class LxdServer:
             installation_id=installation or uuid4(),
             credentials={"certificate": pair.certificate_pem, "key": pair.key_pem},
         )
-        material = pinned or LxdOpening().identify(access).material
+        material = pinned or LxdDriverFactory().identify(access).material
         return evolve(access, pinned=material)
 
     @contextmanager
     def trusting(self, pair: KeyPair, *options: str) -> Iterator[None]:
-        """The server trusts this pair for as long as this lasts."""
+        """The server trusts this pair until the block ends."""
         self.add_trust(pair, *options)
         try:
             yield
@@ -133,27 +133,27 @@ class LxdServer:
         return int((LAB_DIR / f"lxd-{self.name}.pid").read_text())
 
     def kill(self) -> None:
-        """kill -9; its VMs run on. Returns when it is gone."""
+        """Kills LXD with SIGKILL; its VMs continue. Returns when the process has ended."""
         os.kill(self._pid, signal.SIGKILL)
         stat = Path(f"/proc/{self._pid}/stat")
-        with suppress(FileNotFoundError, ProcessLookupError):  # it may go between two looks, and in one
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end between these calls
             while stat.read_text().rpartition(")")[2].split()[0] != "Z":
                 os.sched_yield()
 
     def start(self) -> None:
-        """After `kill`. Returns when it answers; a member, when its cluster has heard of it since."""
-        began = datetime.now(UTC).isoformat()
+        """Starts LXD after `kill`. Returns when it answers and, in a cluster, has sent a heartbeat."""
+        started_at = datetime.now(UTC).isoformat()
         _lab("start-lxd", self.name)
         ends_at = time.monotonic() + START_S
-        # Until then it may be offline to the others at any moment, though it answers: they have heard nothing since
-        # before it was killed, and 20 s of that is too long for them.
-        while self.member and self._heard_at() < began:
-            assert time.monotonic() < ends_at, f"its cluster has not heard of {self.name}"
+        # Until then the other members may mark it offline: their last heartbeat of it is from before the kill, and
+        # they wait only 20 s.
+        while self.member and self._last_heartbeat() < started_at:
+            assert time.monotonic() < ends_at, f"no heartbeat of {self.name}"
             time.sleep(0.1)
 
-    def _heard_at(self) -> str:
-        """The newest heartbeat of this member that its cluster's database knows."""
-        query = f"select heartbeat from nodes where name = '{self.member}'"  # noqa: S608  # ours
+    def _last_heartbeat(self) -> str:
+        """This member's newest heartbeat in the cluster's database."""
+        query = f"select heartbeat from nodes where name = '{self.member}'"  # noqa: S608  # a constant name
         found = self.ask("/internal/sql", method="POST", body={"database": "global", "query": query})
         return str(found["Results"][0]["rows"][0][0])
 
@@ -163,7 +163,7 @@ class LxdServer:
 
     @contextmanager
     def without_machines(self, folder: Path) -> Iterator[None]:
-        """It has found no QEMU that works, and offers no virtual machines; `folder` is where the broken one is put."""
+        """LXD runs without a working QEMU and offers no VMs. `folder` receives a broken QEMU."""
         broken = folder / "qemu-system-x86_64"
         broken.write_text("#!/bin/sh\nexit 1\n")
         broken.chmod(0o755)
@@ -176,9 +176,9 @@ class LxdServer:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """It takes connections and answers nothing."""
+        """LXD accepts connections and does not answer."""
         os.kill(self._pid, signal.SIGSTOP)
-        while not self._is_stopped():  # its threads stop one by one
+        while not self._is_stopped():  # threads stop one after the other
             os.sched_yield()
         try:
             yield
@@ -187,7 +187,7 @@ class LxdServer:
 
     @contextmanager
     def project(self, prefix: str) -> Iterator[str]:
-        """A project of its own, removed with all in it."""
+        """A new project, removed with its contents."""
         name = f"{prefix}-{uuid4().hex[:6]}"
         self.lxc("project", "create", name)
         try:
@@ -198,16 +198,16 @@ class LxdServer:
 
     @contextmanager
     def pool(self, driver: str, *, size_mib: int = 512) -> Iterator[str]:
-        """A storage pool of its own, on a loop device unless it is a folder; removed with all in it."""
+        """A new storage pool, on a loop device unless it is a folder; removed with its contents."""
         name = f"ikp-{driver}-{uuid4().hex[:6]}"
         size = () if driver == "dir" else (f"size={size_mib}MiB",)
         self.lxc("storage", "create", name, driver, *size)
         try:
             yield name
         finally:
-            for pool, told in tuple(self._custom_volumes()):
+            for pool, volume in tuple(self._custom_volumes()):
                 if pool == name:
-                    self.lxc("storage", "volume", "delete", name, str(told["name"]))
+                    self.lxc("storage", "volume", "delete", name, str(volume["name"]))
             self.lxc("storage", "delete", name)
 
     def _is_stopped(self) -> bool:
@@ -219,16 +219,16 @@ class LxdServer:
         return next(str(one["name"]) for one in self.ask("/1.0/networks?recursion=1") if one["managed"])
 
     def folder_of(self, instance: str) -> Path:
-        """Where its disks that are files are, of an instance of the default project."""
+        """The folder with the disk files of an instance in the default project."""
         return LAB_DIR / f"lxd-{self.name}" / "virtual-machines" / instance
 
     def process_of(self, instance: str) -> Path:
-        """The running QEMU's folder below `/proc`."""
+        """The folder of the running QEMU below `/proc`."""
         pid = (LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.pid").read_text()
         return Path("/proc", pid.strip())
 
     def devices_of(self, instance: str) -> str:
-        """All that the running QEMU says of its devices (`info qtree`). LXD is away meanwhile: it has the one line."""
+        """The device tree of the running QEMU (`info qtree`). Stops LXD meanwhile: it holds the only connection."""
         self.kill()
         try:
             return ask_qemu(LAB_DIR / f"lxd-{self.name}" / "logs" / instance / "qemu.monitor", "info qtree")
@@ -236,7 +236,7 @@ class LxdServer:
             self.start()
 
     def make_many(self, prefix: str, project: str, numbers: Iterable[int]) -> None:
-        """Small machines that are nobody's, named `prefix` and a number; in a cluster on this member."""
+        """Creates small foreign instances named `prefix` and a number; in a cluster on this member."""
         target = f"&target={self.member}" if self.member else ""
         for number in numbers:
             body = {
@@ -250,22 +250,22 @@ class LxdServer:
             self.ask(f"/1.0/instances?project={project}{target}", method="POST", body=body)
 
     def volumes(self) -> set[tuple[str, str]]:
-        """(pool, name) of all custom volumes, in all projects."""
-        return {(pool, told["name"]) for pool, told in self._custom_volumes()}
+        """(pool, name) of all custom volumes in all projects."""
+        return {(pool, volume["name"]) for pool, volume in self._custom_volumes()}
 
     def _custom_volumes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for pool in self.ask("/1.0/storage-pools?recursion=1"):
-            for told in self.ask(f"/1.0/storage-pools/{pool['name']}/volumes?recursion=1&all-projects=true"):
-                if told["type"] == "custom":
-                    yield pool["name"], told
+            for volume in self.ask(f"/1.0/storage-pools/{pool['name']}/volumes?recursion=1&all-projects=true"):
+                if volume["type"] == "custom":
+                    yield pool["name"], volume
 
     def instances(self, prefix: str) -> set[tuple[str, str]]:
-        """(project, name) of all whose name starts with `prefix`."""
+        """(project, name) of all instances whose name starts with `prefix`."""
         found = self.ask("/1.0/instances?recursion=1&all-projects=true")
         return {(one["project"], one["name"]) for one in found if one["name"].startswith(prefix)}
 
     def sweep(self, prefix: str, *, project: str | None = None) -> None:
-        """Remove instances and volumes whose name starts with `prefix`, and volumes of machines that are gone."""
+        """Removes instances and volumes whose name starts with `prefix`, and unused volumes of machines."""
         for its_project, name in self.instances(prefix):
             if project in {None, its_project}:
                 where = f"/1.0/instances/{name}"
@@ -273,29 +273,33 @@ class LxdServer:
                     stop = {"action": "stop", "force": True, "timeout": -1}
                     self.ask(f"{where}/state?project={its_project}", method="PUT", body=stop)
                 self.ask(f"{where}?project={its_project}", method="DELETE")
-        for pool, told in self._custom_volumes():
-            if told["name"].startswith((prefix, "ik-")) and not told["used_by"] and project in {None, told["project"]}:
-                target = "" if told["location"] in {"", "none"} else f"&target={told['location']}"
-                url = f"/1.0/storage-pools/{pool}/volumes/custom/{told['name']}?project={told['project']}{target}"
+        for pool, volume in self._custom_volumes():
+            if (
+                volume["name"].startswith((prefix, "ik-"))
+                and not volume["used_by"]
+                and project in {None, volume["project"]}
+            ):
+                target = "" if volume["location"] in {"", "none"} else f"&target={volume['location']}"
+                url = f"/1.0/storage-pools/{pool}/volumes/custom/{volume['name']}?project={volume['project']}{target}"
                 self.ask(url, method="DELETE")
 
 
 @cache
 def lab_server() -> LxdServer:
-    """The lab's one LXD server, started when it is not there; then it ends with this process."""
+    """The lab's single LXD server. Starts it if necessary; then it ends with this process."""
     return _server(SERVER, SERVER_PORT)
 
 
 @cache
 def lab_pair() -> tuple[LxdServer, LxdServer]:
-    """Two servers beside that one, whose trust lists are the tests' own."""
+    """Two more servers, whose trust stores the tests may change."""
     first, second = (_server(name, port) for name, port in PAIR.items())
     return first, second
 
 
 @cache
 def lab_cluster() -> tuple[LxdServer, ...]:
-    """The members of the lab's cluster, started when they are not there; then they end with this process."""
+    """The members of the lab's cluster. Starts them if necessary; then they end with this process."""
     names = tuple(f"{CLUSTER}{number}" for number in range(1, CLUSTER_MEMBERS + 1))
     _up(("up-cluster", CLUSTER, str(CLUSTER_MEMBERS), str(CLUSTER_PORT)), names)
     return tuple(

@@ -1,4 +1,4 @@
-"""Guests to be made on the lab's LXD by its driver alone, and drivers that meet with more than LXD."""
+"""Guests for the driver's tests on the lab's LXD, and drivers with an instrumented client."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from uuid import uuid4
 
 from attrs import evolve
 
+from common.device_names import lxd_device_name, lxd_serial
+from common.guest_spec import DiskSpec, GuestSpec
 from common.lxd_address import parse
-from common.lxd_disks import device_name, serial_of
-from common.marks import volume_name
-from common.values import DiskSpec, GuestSpec, Mark
-from rackd.drivers.lxd import tls
-from rackd.drivers.lxd.client import Client
+from common.values import OwnershipMarker
+from common.volume_names import volume_name
+from rackd.drivers.lxd.connection import tls
+from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.survey import Place
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
@@ -27,14 +27,17 @@ DISK_BYTES = 64 * 1024 * 1024
 
 def small_spec(name: str, pools: Sequence[str] = ("default",), **fields: Any) -> GuestSpec:
     """One core and 128 MiB, with a disk in each of `pools`."""
-    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
     disks = tuple(
         DiskSpec(
-            volume=volume_name(mark, index), pool_id=pool, size_bytes=DISK_BYTES, serial=serial_of(device_name(index))
+            volume=volume_name(marker, index),
+            pool_id=pool,
+            size_bytes=DISK_BYTES,
+            serial=lxd_serial(lxd_device_name(index)),
         )
         for index, pool in enumerate(pools)
     )
-    made = GuestSpec(name=name, mark=mark, architecture="amd64", cores=1, memory_mib=128, disks=disks)
+    made = GuestSpec(name=name, marker=marker, architecture="amd64", cores=1, memory_mib=128, disks=disks)
     return evolve(made, **fields)
 
 
@@ -43,11 +46,11 @@ def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
 
 
 def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDriver, C]:
-    """A driver that speaks through a client of that kind."""
+    """A driver that uses this client class."""
     access = lxd.access(pair)
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     closing = threading.Event()
     client = kind(parse(access.address), context, access.pinned, closing=closing)
-    place = Place(project="default")
+    place = Scope(project="default")
     return LxdDriver(client, place, own_pem=pair.certificate_pem, pinned_pem=access.pinned, closing=closing), client

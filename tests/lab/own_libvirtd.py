@@ -1,4 +1,4 @@
-"""A libvirtd of its own for one test, in its own mount namespace: it sees none of the machine's domains."""
+"""A libvirtd for one test, in its own mount namespace, without the machine's domains."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import libvirt
 
-from rackd.drivers.libvirt.library import ensure_event_loop
+from rackd.drivers.libvirt.connection.errors import ensure_event_loop
 from tests.lab.needs import why_no_libvirt
 
 START_S = 30.0
-# In a chroot / is no mount point: its propagation cannot be changed, and who made the chroot has cut it off.
+# In a chroot, / is not a mount point: its propagation cannot be changed, and does not matter.
 _UNSHARE = ("unshare", "--mount", "--propagation", "unchanged")
 _START = """
 set -e
@@ -31,7 +31,7 @@ _ENTER = '{ mount --make-rprivate / 2>/dev/null || true; } && mount --bind "$0" 
 
 def why_no_own_libvirtd() -> str | None:
     if shutil.which("libvirtd") is None or shutil.which("unshare") is None:
-        return "needs libvirtd and unshare: tests/lab/lab install"
+        return "requires libvirtd and unshare: tests/lab/lab install"
     return why_no_libvirt()
 
 
@@ -40,24 +40,24 @@ class OwnLibvirtd:
         self._folder = folder / "libvirtd"
         for name in ("var", "run"):
             (self._folder / name).mkdir(parents=True)
-        # What the machine's libvirtd found out about its emulators: asking each of them again takes ten seconds.
-        # It may be about to write there: then its file has another name for a moment.
+        # The capabilities of the emulators, which take ten seconds to query. A file that libvirtd is writing has
+        # a temporary name.
         unfinished = shutil.ignore_patterns("*.new")
         shutil.copytree("/var/cache/libvirt", self._folder / "cache", copy_function=shutil.copy2, ignore=unfinished)
-        # The settings, but none of the domains, networks and storage pools: two libvirts would start the same guest.
+        # Only settings: with domains, networks or pools, two libvirts would start the same guest.
         shutil.copytree("/etc/libvirt", self._folder / "etc", ignore=shutil.ignore_patterns("qemu", "storage"))
         with (self._folder / "etc" / "qemu.conf").open("a") as settings:
-            settings.write('\nstdio_handler = "file"\n')  # the machine's virtlogd is out of sight
+            settings.write('\nstdio_handler = "file"\n')  # the machine's virtlogd is not reachable
         self.uri = f"qemu+unix:///system?socket={self._folder}/run/libvirt-sock"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def entering(self) -> tuple[str, ...]:
-        """Put before a command: there `qemu:///system` is this libvirtd, also after it was started again."""
+        """Put before a command: its `qemu:///system` is this libvirtd, also after a restart."""
         return (*_UNSHARE, "bash", "-c", _ENTER, str(self._folder / "run"))
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Returns when libvirtd answers."""
         command = [*_UNSHARE, "bash", "-c", _START]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log, start_new_session=True)
@@ -92,11 +92,11 @@ class OwnLibvirtd:
         return " T " in Path(f"/proc/{self._process.pid}/stat").read_text()
 
     def definitions(self) -> set[str]:
-        """The domains that are written down."""
+        """Files of persistent domains."""
         return {path.stem for path in (self._folder / "etc" / "qemu").glob("*.xml")}
 
     def process_of(self, name: str) -> int:
-        """The QEMU of a running domain."""
+        """The process id of a running domain's QEMU."""
         return int((self._folder / "run" / "qemu" / f"{name}.pid").read_text())
 
     def close(self) -> None:

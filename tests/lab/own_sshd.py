@@ -1,4 +1,4 @@
-"""An sshd of its own for one test: its host key can be changed, and it lets in only whom the test says."""
+"""An sshd for one test, with its own host key and authorised keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_S = 60.0
 
 def why_no_own_sshd() -> str | None:
     if shutil.which(SSHD) is None or shutil.which("ssh-keygen") is None:
-        return "needs sshd and ssh-keygen: tests/lab/lab install"
+        return "requires sshd and ssh-keygen: tests/lab/lab install"
     return why_no_libvirt()
 
 
@@ -35,11 +35,11 @@ class OwnSshd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, key: str = "first") -> str:
-        """Returns once it answers: the fingerprint of its host key, which is another one for another `key`."""
+        """Returns the fingerprint of its host key, when sshd answers. Another `key` has another fingerprint."""
         path = self._folder / key
         if not path.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", key, "-f", path], check=True)
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd gives up some rights there
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd drops privileges there
         options = {
             "ListenAddress": "127.0.0.1",
             "AuthorizedKeysFile": str(self.authorized_keys),
@@ -66,7 +66,7 @@ class OwnSshd:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """With everybody who is logged in."""
+        """Ends sshd with its sessions."""
         if self._process is not None:
             logins = _children(self._process.pid)
             self._process.kill()

@@ -1,4 +1,4 @@
-"""Asking a running QEMU itself."""
+"""Queries a running QEMU."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def ask_qemu(monitor: Path, command: str) -> str:
-    """What the monitor for people answers to `command`, asked through the one for programs."""
+    """Returns the output of a human monitor command, sent over QMP."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(30)
         line.connect(str(monitor))
         with line.makefile("rwb") as talk:
-            talk.readline()  # who it is
+            talk.readline()  # the greeting
             for request in (
                 {"execute": "qmp_capabilities"},
                 {"execute": "human-monitor-command", "arguments": {"command-line": command}},

@@ -1,4 +1,4 @@
-"""Looks for secrets in anything that was written or sent: as they are, in hex, in base64 again, quoted for a URL."""
+"""Searches bytes for secrets: plain, in hex, in base64, or quoted for a URL."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from urllib.parse import quote
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-_WINDOW = 20  # characters: 120 bits of base64, 80 of hex
+_WINDOW = 20  # characters: 120 bits in base64, 80 in hex
 _RUN = re.compile(rb"[A-Za-z0-9+/=%_.-]{20,}")
 
 
 class SecretSearch:
-    """Of texts of 20 characters and more, and of private keys: any 20 characters of them are met. Just what is secret:
-    tokens and keys begin with what is the same in all of them, and hold what is public too."""
+    """Finds any 20 characters of the secrets. Only secret parts are added: tokens and keys also have public parts."""
 
     def __init__(self) -> None:
         self._windows: dict[bytes, str] = {}
         self._binary: dict[bytes, str] = {}
 
     def add_text(self, name: str, text: str) -> None:
-        assert len(text) >= _WINDOW, f"{name} is too short to be told from chance"
+        assert len(text) >= _WINDOW, f"{name} is too short: it would be found by chance"
         for start in range(len(text) - _WINDOW + 1):
             self._add(name, text[start : start + _WINDOW].encode())
 
     def add_key(self, name: str, pem: str) -> None:
-        """Its lines in PEM, and the numbers that make it private."""
+        """Adds the PEM lines of a private key and its secret numbers."""
         key = load_pem_private_key(pem.encode(), None)
         lines = pem[pem.index("PRIVATE KEY-----") :].split("\n")[1:]
         lines = lines[: next(number for number, line in enumerate(lines) if line.startswith("-----"))]
         der = base64.b64decode("".join(lines))
         first, *others = [number.to_bytes((number.bit_length() + 7) // 8) for number in _private_numbers(key)]
         begin = der.index(first)
-        end = len(der) if others else begin + len(first)  # RSA: all that follows is secret; EC: the public point is not
+        end = len(der) if others else begin + len(first)  # RSA: everything after is secret; EC: the public point is not
         for number, line in enumerate(lines):
             here = line[max(0, -(-8 * begin // 6) - 64 * number) : max(0, 8 * end // 6 - 64 * number)]
             if len(here) >= _WINDOW:
@@ -53,7 +52,7 @@ class SecretSearch:
         return {*self._windows.values(), *self._binary.values()}
 
     def found_in(self, data: bytes) -> set[str]:
-        """The names of those that were met."""
+        """The names of the secrets that were found."""
         found = {name for secret, name in self._binary.items() if secret in data}
         for run in _RUN.finditer(data):
             text = run.group()
@@ -62,7 +61,7 @@ class SecretSearch:
         return found
 
     def found_among(self, places: Mapping[str, bytes]) -> dict[str, set[str]]:
-        """By place, those alone where something was met."""
+        """Found secrets by place; places without any are omitted."""
         return {place: found for place, data in places.items() if (found := self.found_in(data))}
 
 
@@ -71,7 +70,7 @@ def _forms(secret: bytes) -> Iterable[bytes]:
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
     yield quote(secret, safe="").encode()
-    for before in range(3):  # wherever it stands in what was encoded
+    for before in range(3):  # at every alignment in the encoded data
         whole = base64.b64encode(bytes(before) + secret)
         inner = whole[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
         yield inner
@@ -79,7 +78,7 @@ def _forms(secret: bytes) -> Iterable[bytes]:
 
 
 def _private_numbers(key: object) -> tuple[int, ...]:
-    """In the order in which they are written."""
+    """In writing order."""
     if isinstance(key, rsa.RSAPrivateKey):
         numbers = key.private_numbers()
         return numbers.d, numbers.p, numbers.q

@@ -1,4 +1,4 @@
-"""Adoption on real QEMU: the process runs on, and the definition is the same to the byte but for its metadata."""
+"""Adoption on real QEMU: the process continues, and only the domain's metadata changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lab_host import LabHost, definition
 from tests.lab.needs import why_no_libvirt
 
@@ -20,13 +21,13 @@ _METADATA = re.compile(r"\n? *<metadata>.*?</metadata>|\n? *<metadata/>", re.DOT
 def lab_host(tmp_path: Path) -> Iterator[LabHost]:
     if (why := why_no_libvirt()) is not None:
         pytest.skip(why)
-    made = LabHost(tmp_path, prefix="ikadopt")
-    yield made
-    made.close()
+    host = LabHost(tmp_path, prefix="ikadopt")
+    yield host
+    host.close()
 
 
 def running(lab_host: LabHost, name: str) -> str:
-    """A domain as somebody else would make it, switched on; its full name."""
+    """Creates and starts a foreign domain; returns its full name."""
     domain = lab_host.make_foreign(name)
     domain.create()
     return str(domain.name())
@@ -37,55 +38,55 @@ def process(name: str) -> int:
 
 
 def all_but_metadata(lab_host: LabHost, name: str) -> tuple[str, str]:
-    """As it runs, and as it is defined."""
+    """The live and the persistent XML."""
     domain = lab_host.domain(name)
     return _METADATA.sub("", domain.XMLDesc()), _METADATA.sub("", definition(domain))
 
 
-async def add_host(innkeeper: Installation) -> Any:
+async def add_host(innkeeper: Deployment) -> Any:
     await innkeeper.start_rack()
     return await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
 
 
-async def machine_of(innkeeper: Installation, hostname: str) -> Any:
+async def machine_of(innkeeper: Deployment, hostname: str) -> Any:
     return next((one for one in await innkeeper.get("machines/") if one["hostname"] == hostname), None)
 
 
-async def test_a_running_domain_becomes_a_machine_and_a_foreign_guest_again_without_noticing(
+async def test_a_running_domain_is_adopted_and_disowned_unchanged(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
     name = running(lab_host, "theirs")
     before = all_but_metadata(lab_host, name), process(name), lab_host.volumes()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
         (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
-        mark = lab_host.mark(name)
-        assert mark is not None
-        assert mark["machine"] == lab_host.domain(name).UUIDString()
-        for _ in range(2):  # a listing of libvirt does not tell the mark
+        marker = lab_host.marker(name)
+        assert marker is not None
+        assert marker["machine"] == lab_host.domain(name).UUIDString()
+        for _ in range(2):  # libvirt's list of domains does not contain the marker
             await innkeeper.post(path, op="refresh")
             machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
             assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
-            assert machine["hardware_uuid"] == mark["machine"]
+            assert machine["hardware_uuid"] == marker["machine"]
             assert [disk["size"] for disk in machine["blockdevice_set"]] == [16 * 1024 * 1024]
         assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
         await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
         assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
-        assert lab_host.mark(name) is None
+        assert lab_host.marker(name) is None
         await innkeeper.post(path, op="refresh")
         assert await machine_of(innkeeper, name) is None
 
 
-async def test_an_adopted_domain_comes_back_with_its_host_and_is_deleted_without_its_disk(
+async def test_adopted_domains_are_reattached_and_keep_their_disk(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
-    name = running(lab_host, "kept")
+    name = running(lab_host, "adopted")
     pid, volumes = process(name), lab_host.volumes()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await add_host(innkeeper)
         (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
         await innkeeper.delete(f"vm-hosts/{host['id']}/")
-        assert [one["hostname"] for one in await innkeeper.get("machines/", op="forgotten")] == [name]
+        assert [one["hostname"] for one in await innkeeper.get("machines/", op="detached")] == [name]
         again = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="again")
         machine = await machine_of(innkeeper, name)
         assert (machine["system_id"], machine["pod"]["id"]) == (adopted["system_id"], again["id"])
@@ -99,20 +100,20 @@ async def test_an_adopted_domain_comes_back_with_its_host_and_is_deleted_without
         assert lab_host.volumes() == volumes
 
 
-async def test_a_composed_domain_that_is_forgotten_stays_foreign_until_it_is_adopted_again(
+async def test_a_disowned_machine_stays_foreign_until_adopted(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
         ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
         await innkeeper.put(path, default_storage_pool=lab_host.pool_id, **ratios)
         name = f"{lab_host.prefix}mine"
-        made = await innkeeper.post(path, op="compose", hostname=name, cores=1, memory=1024, storage="0.01")
-        await innkeeper.api.send("POST", f"machines/{made['system_id']}/", query=[("op", "forget")])
-        for _ in range(2):  # its volumes are still named after the mark
+        composed = await innkeeper.post(path, op="compose", hostname=name, cores=1, memory=1024, storage="0.01")
+        await innkeeper.api.send("POST", f"machines/{composed['system_id']}/", query=[("op", "forget")])
+        for _ in range(2):  # its volumes are still named after the marker
             await innkeeper.post(path, op="refresh")
             assert await machine_of(innkeeper, name) is None
             assert name in lab_host.names()
         (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
         await innkeeper.delete(f"machines/{adopted['system_id']}/")
-        assert (lab_host.names(), lab_host.volumes()) == (set(), set()), "we made it, volumes and all"
+        assert (lab_host.names(), lab_host.volumes()) == (set(), set()), "Innkeeper composed it, with its volumes"

@@ -1,17 +1,17 @@
-"""Adoption on a real LXD server, from the API down: a running instance gets the mark and nothing else."""
+"""Adoption on a real LXD server, from the API: a running instance receives only the marker."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from tests.installation import installed
+from tests.deployment.in_process import deployed
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 
 
-def told(lxd: LxdServer, name: str) -> Any:
-    """The instance as LXD tells it, without our mark and without what LXD itself writes while it runs."""
+def description(lxd: LxdServer, name: str) -> Any:
+    """LXD's description of the instance without the marker and without what LXD changes while it runs."""
     found = lxd.ask(f"/1.0/instances/{name}")
     config = {
         key: value for key, value in found["config"].items() if not key.startswith(("user.innkeeper.", "volatile."))
@@ -23,29 +23,29 @@ def process(lxd: LxdServer, name: str) -> int:
     return int(lxd.ask(f"/1.0/instances/{name}/state")["pid"])
 
 
-def marks(lxd: LxdServer, name: str) -> list[str]:
+def markers(lxd: LxdServer, name: str) -> list[str]:
     return [key for key in lxd.ask(f"/1.0/instances/{name}")["config"] if key.startswith("user.innkeeper.")]
 
 
-async def test_a_running_instance_is_adopted_forgotten_and_comes_back_with_its_host(
+async def test_a_running_instance_is_adopted_and_reattached(
     tmp_path: Path, database_url: str, lxd: LxdServer, trusted: KeyPair, prefix: str
 ) -> None:
     name = f"{prefix}0"
     lxd.make_many(prefix, "default", range(1))
     lxd.lxc("start", name)
-    before = told(lxd, name), process(lxd, name)
+    before = description(lxd, name), process(lxd, name)
     access: dict[str, Any] = {
         "type": "lxd",
         "power_address": lxd.address,
         "certificate": trusted.certificate_pem,
         "key": trusted.key_pem,
     }
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", name="inn", **access)
+        host = await innkeeper.post("vm-hosts/", name="lab", **access)
         (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
-        assert marks(lxd, name)
-        assert (told(lxd, name), process(lxd, name)) == before
+        assert markers(lxd, name)
+        assert (description(lxd, name), process(lxd, name)) == before
         machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
         assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
         assert [disk["storage_pool"] for disk in machine["blockdevice_set"]] == ["default"]
@@ -54,7 +54,7 @@ async def test_a_running_instance_is_adopted_forgotten_and_comes_back_with_its_h
         back = await innkeeper.get(f"machines/{adopted['system_id']}/")
         assert (back["pod"]["id"], back["hardware_uuid"]) == (again["id"], machine["hardware_uuid"])
         await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
-        assert marks(lxd, name) == []
-        assert (told(lxd, name), process(lxd, name)) == before
+        assert markers(lxd, name) == []
+        assert (description(lxd, name), process(lxd, name)) == before
         await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
         assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}

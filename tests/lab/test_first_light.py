@@ -1,4 +1,4 @@
-"""API, region, rack and the real QEMU: a machine's whole life on a real host, and the lives beside it untouched."""
+"""API, region, rack and real QEMU: machines are composed, powered and deleted, and foreign guests stay unchanged."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost, definition
 from tests.lab.needs import why_no_libvirt
 from tests.waiting import eventually
 
 ROOT_BYTES = 2 * 10**9
-GRACE_S = 12.0  # enough for a compose meanwhile
+GRACE_S = 12.0  # long enough to compose a machine meanwhile
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "2"}
 
 
@@ -24,14 +25,14 @@ SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "2"}
 def lab_host(tmp_path: Path) -> Iterator[LabHost]:
     if (why := why_no_libvirt()) is not None:
         pytest.skip(why)
-    made = LabHost(tmp_path)
-    yield made
-    made.close()
+    host = LabHost(tmp_path)
+    yield host
+    host.close()
 
 
-async def add(innkeeper: Installation, lab_host: LabHost) -> Any:
-    """The system's libvirt as a VM host whose machines go into the test's own storage pool; overcommitted, since
-    others may have domains here too."""
+async def add(innkeeper: Deployment, lab_host: LabHost) -> Any:
+    """Adds the system's libvirt with the test's storage pool as default. It is overcommitted, because it may have other
+    domains."""
     await innkeeper.start_rack()
     host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
     return await innkeeper.put(
@@ -42,19 +43,19 @@ async def add(innkeeper: Installation, lab_host: LabHost) -> Any:
     )
 
 
-async def compose(innkeeper: Installation, lab_host: LabHost, host: Any, name: str, **more: Any) -> str:
-    """The system id of a small machine."""
+async def compose(innkeeper: Deployment, lab_host: LabHost, host: Any, name: str, **more: Any) -> str:
+    """Composes a small machine; returns its system id."""
     fields = {**SMALL, "hostname": f"{lab_host.prefix}{name}", **more}
-    made = await innkeeper.compose(host["id"], **fields)
-    return str(made["system_id"])
+    composed = await innkeeper.compose(host["id"], **fields)
+    return str(composed["system_id"])
 
 
-async def power(innkeeper: Installation, system_id: str, op: str, **fields: Any) -> str:
-    """The power state in the answer."""
+async def power(innkeeper: Deployment, system_id: str, op: str, **fields: Any) -> str:
+    """The power state in the response."""
     return str((await innkeeper.post(f"machines/{system_id}/", op=op, **fields))["power_state"])
 
 
-async def says(innkeeper: Installation, system_id: str) -> str:
+async def queried_power(innkeeper: Deployment, system_id: str) -> str:
     return str((await innkeeper.get(f"machines/{system_id}/", op="query_power_state"))["state"])
 
 
@@ -63,22 +64,20 @@ def memory_of_this_machine_mib() -> int:
     return int(line.split()[1]) // 1024
 
 
-async def pool_used(innkeeper: Installation, lab_host: LabHost, host: Any) -> int:
+async def pool_used(innkeeper: Deployment, lab_host: LabHost, host: Any) -> int:
     found = await innkeeper.get(f"vm-hosts/{host['id']}/")
     return int(next(pool["used"] for pool in found["storage_pools"] if pool["id"] == lab_host.pool_id))
 
 
-async def test_a_machine_is_composed_switched_on_and_off_and_deleted(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_a_machine_is_composed_powered_and_deleted(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await add(innkeeper, lab_host)
         name = f"{lab_host.prefix}first"
         system_id = await compose(innkeeper, lab_host, host, "first", storage="root:2,data:1")
-        async with innkeeper.region.parts.database.connection() as db:
+        async with innkeeper.region.components.database.connection() as db:
             installation = await db.fetchval("select id::text from installation")
             machine = await db.fetchval("select uuid::text from machine")
-        assert lab_host.mark(name) == {"installation": installation, "machine": machine}
+        assert lab_host.marker(name) == {"installation": installation, "machine": machine}
         assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
         assert len(lab_host.volumes()) == 2
         assert lab_host.domain(name).autostart() == 1
@@ -86,11 +85,11 @@ async def test_a_machine_is_composed_switched_on_and_off_and_deleted(
 
         assert await power(innkeeper, system_id, "power_on") == "on"
         assert lab_host.is_running(name)
-        assert await says(innkeeper, system_id) == "on"
+        assert await queried_power(innkeeper, system_id) == "on"
         assert await power(innkeeper, system_id, "power_on") == "on"
         assert await power(innkeeper, system_id, "power_off", stop_mode="hard") == "off"
         assert not lab_host.is_running(name)
-        assert await says(innkeeper, system_id) == "off"
+        assert await queried_power(innkeeper, system_id) == "off"
         assert await power(innkeeper, system_id, "power_cycle") == "on"
         assert lab_host.is_running(name)
 
@@ -99,45 +98,47 @@ async def test_a_machine_is_composed_switched_on_and_off_and_deleted(
         assert await innkeeper.get("machines/") == []
 
 
-async def test_a_guest_that_does_not_hear_is_switched_off_after_its_time_and_holds_nobody_up(
+async def test_an_unresponsive_guest_is_forced_off_in_time(
     tmp_path: Path, database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with installed(tmp_path, database_url, power_off_grace_s=GRACE_S) as innkeeper:
+    async with deployed(tmp_path, database_url, power_off_grace_s=GRACE_S) as innkeeper:
         host = await add(innkeeper, lab_host)
-        deaf, cycled = [await compose(innkeeper, lab_host, host, name, power_on="true") for name in ("deaf", "cycled")]
+        stuck, cycled = [
+            await compose(innkeeper, lab_host, host, name, power_on="true") for name in ("stuck", "cycled")
+        ]
         first_run = lab_host.domain(f"{lab_host.prefix}cycled").ID()
         started = time.monotonic()
         switching = [
-            asyncio.create_task(power(innkeeper, deaf, "power_off")),
+            asyncio.create_task(power(innkeeper, stuck, "power_off")),
             asyncio.create_task(power(innkeeper, cycled, "power_cycle")),
         ]
         other = await compose(innkeeper, lab_host, host, "meanwhile", power_on="true")
         meanwhile_s = time.monotonic() - started
-        assert await says(innkeeper, other) == await says(innkeeper, deaf) == "on"
+        assert await queried_power(innkeeper, other) == await queried_power(innkeeper, stuck) == "on"
         assert not any(task.done() for task in switching)
         assert await asyncio.gather(*switching) == ["off", "on"]
         took_s = time.monotonic() - started
         assert GRACE_S <= took_s < GRACE_S + 60
-        assert not lab_host.is_running(f"{lab_host.prefix}deaf")
+        assert not lab_host.is_running(f"{lab_host.prefix}stuck")
         assert lab_host.domain(f"{lab_host.prefix}cycled").ID() != first_run
         with capsys.disabled():
-            print(f"\npower off and cycle of deaf guests: {took_s:.1f} s; a compose meanwhile: {meanwhile_s:.2f} s")  # noqa: T201
+            print(f"\npower off and cycle of stuck guests: {took_s:.1f} s; a compose meanwhile: {meanwhile_s:.2f} s")  # noqa: T201
 
 
-async def test_what_is_not_ours_is_counted_and_never_touched(
+async def test_foreign_guests_are_counted_and_never_changed(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
     still, running = lab_host.make_foreign("still", cores=3, memory_mib=96), lab_host.make_foreign("running")
     running.create()
     before = [definition(still), definition(running)]
     run = running.ID()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await add(innkeeper, lab_host)
         assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES
-        await compose(innkeeper, lab_host, host, "ours", power_on="true")
+        await compose(innkeeper, lab_host, host, "managed", power_on="true")
         assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES + ROOT_BYTES
 
-        async def counted() -> bool:  # others may come and go on this libvirt
+        async def counted() -> bool:  # other tests may use this libvirt
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
             now = await innkeeper.get(f"vm-hosts/{host['id']}/")
             used, total, left = now["used"], now["total"], now["available"]
@@ -151,7 +152,7 @@ async def test_what_is_not_ours_is_counted_and_never_touched(
         listed = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
         assert listed[still.name()]["machine_id"] is None
         assert (listed[still.name()]["unpinned_cores"], listed[still.name()]["memory"]) == (3, 96)
-        assert listed[f"{lab_host.prefix}ours"]["machine_id"] is not None
+        assert listed[f"{lab_host.prefix}managed"]["machine_id"] is not None
 
         assert (await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")).status == 204
         assert lab_host.names() == {still.name(), running.name()}
@@ -161,10 +162,10 @@ async def test_what_is_not_ours_is_counted_and_never_touched(
 
 
 @pytest.mark.database
-async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_events_report_changes_made_in_libvirt(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await add(innkeeper, lab_host)
-        system_id = await compose(innkeeper, lab_host, host, "ours", power_on="true")
+        system_id = await compose(innkeeper, lab_host, host, "managed", power_on="true")
 
         async def knows(name: str) -> bool:
             return name in {guest["identifier"] for guest in await innkeeper.get("virtual-machines/")}
@@ -176,7 +177,7 @@ async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_ur
         async def power_state() -> str:
             return str((await innkeeper.get(f"machines/{system_id}/"))["power_state"])
 
-        lab_host.domain(f"{lab_host.prefix}ours").destroy()
+        lab_host.domain(f"{lab_host.prefix}managed").destroy()
 
         async def is_off() -> bool:
             return await power_state() == "off"
@@ -184,29 +185,29 @@ async def test_what_others_do_is_seen_without_asking(tmp_path: Path, database_ur
         await eventually(is_off)
         foreign.undefine()
 
-        async def forgotten() -> bool:
+        async def is_removed() -> bool:
             return not await knows(name)
 
-        await eventually(forgotten)
+        await eventually(is_removed)
 
 
-async def test_a_machine_whose_storage_pool_or_disk_is_away_stays_ours(
+async def test_a_machine_without_its_pool_or_disk_stays_managed(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         host = await add(innkeeper, lab_host)
-        system_id = await compose(innkeeper, lab_host, host, "ours")
+        system_id = await compose(innkeeper, lab_host, host, "managed")
 
-        async def is_ours() -> bool:
+        async def is_managed() -> bool:
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
             machine = await innkeeper.get(f"machines/{system_id}/")
             guests = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
-            return bool(machine["status_name"] == "Ready" and guests[f"{lab_host.prefix}ours"]["machine_id"])
+            return bool(machine["status_name"] == "Ready" and guests[f"{lab_host.prefix}managed"]["machine_id"])
 
         lab_host.pool.destroy()
-        assert await is_ours()
+        assert await is_managed()
         lab_host.pool.create()
         lab_host.lose_volumes()
-        assert await is_ours()
+        assert await is_managed()
         assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
         assert lab_host.names() == set()

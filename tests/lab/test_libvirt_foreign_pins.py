@@ -1,4 +1,4 @@
-"""Pins and huge pages of a libvirt guest that is nobody's of ours, changed by hand: on the real QEMU, in the ledger."""
+"""Pins and huge pages of a foreign libvirt guest, changed by hand, in the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import libvirt
 import pytest
 
 from common.errors import InnkeeperError
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.lab_host import LabHost
 from tests.lab.needs import why_no_huge_pages, why_no_libvirt
@@ -20,7 +21,7 @@ from tests.waiting import eventually
 
 MEMORY_MIB = 64
 PAGES = MEMORY_MIB * 1024 // HUGE_PAGE_KIB
-FIRST, SECOND = (True, False), (False, True)  # of this machine's two cores, as virsh vcpupin says it
+FIRST, SECOND = (True, False), (False, True)  # of this machine's two cores, as virsh vcpupin writes them
 _CLAIMS = """
     select c.resource, c.key, c.amount::int from claim c join guest g on g.id = c.guest_id
      where g.name = $1 and c.resource in ('pinned_core', 'huge_pages') order by 1, 2
@@ -31,17 +32,17 @@ _CLAIMS = """
 def lab_host(tmp_path: Path) -> Iterator[LabHost]:
     if (why := why_no_libvirt() or why_no_huge_pages()) is not None:
         pytest.skip(why)
-    made = LabHost(tmp_path, prefix="iklab-pins")
+    host = LabHost(tmp_path, prefix="iklab-pins")
     with huge_pages(PAGES * 2):
-        yield made
-        made.close()
+        yield host
+        host.close()
 
 
 def define_pinned(lab: LabHost, core: int, *, backed: bool) -> Any:
-    """Somebody else's guest, off: its virtual core is on `core`, its memory of huge pages or not."""
-    name = f"{lab.prefix}theirs"
+    """A foreign guest that is off, pinned to `core`, with or without huge pages."""
+    name = f"{lab.prefix}foreign"
     if name not in lab.names():
-        lab.make_foreign("theirs", memory_mib=MEMORY_MIB, disk=False)
+        lab.make_foreign("foreign", memory_mib=MEMORY_MIB, disk=False)
     tree = lab.tree(name)
     for element in (tree.find("memoryBacking"), tree.find("cputune")):
         if element is not None:
@@ -52,10 +53,10 @@ def define_pinned(lab: LabHost, core: int, *, backed: bool) -> Any:
     return lab.connection.defineXML(ET.tostring(tree, encoding="unicode"))
 
 
-async def held(innkeeper: Installation, host_id: int, name: str) -> dict[tuple[str, str], int]:
-    """What the ledger has for the guest after a refresh; the view by NUMA nodes says the same."""
+async def claims_of(innkeeper: Deployment, host_id: int, name: str) -> dict[tuple[str, str], int]:
+    """The guest's claims after a refresh; the view by NUMA nodes agrees."""
     await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
-    async with innkeeper.region.parts.database.connection() as db:
+    async with innkeeper.region.components.database.connection() as db:
         claims = {(row["resource"], row["key"]): row["amount"] for row in await db.fetch(_CLAIMS, name)}
     (node, *_others) = await innkeeper.get(f"vm-hosts/{host_id}/", op="numa")
     assert {int(key) for resource, key in claims if resource == "pinned_core"} <= {*node["cores"]["used_by_others"]}
@@ -64,33 +65,33 @@ async def held(innkeeper: Installation, host_id: int, name: str) -> dict[tuple[s
     return claims
 
 
-async def test_pins_and_huge_pages_of_a_foreign_guest_are_claimed_and_follow_what_is_changed_by_hand(
+async def test_foreign_pins_and_huge_pages_are_claimed_and_updated(
     tmp_path: Path, database_url: str, lab_host: LabHost
 ) -> None:
     foreign = define_pinned(lab_host, 0, backed=True)
     pages = {("huge_pages", f"0/{HUGE_PAGE_KIB}"): PAGES}
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
         host_id = int(host["id"])
         ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
         await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
 
-        async def is_on(core: int) -> bool:
-            return await held(innkeeper, host_id, foreign.name()) == {("pinned_core", str(core)): 1}
+        async def is_pinned_to(core: int) -> bool:
+            return await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", str(core)): 1}
 
-        assert await held(innkeeper, host_id, foreign.name()) == {("pinned_core", "0"): 1, **pages}
-        asked = {"hostname": f"{lab_host.prefix}ours", "memory": 1024, "storage": "1", "pinned_cores": [0]}
-        with pytest.raises(InnkeeperError, match="pinned cores"):
-            await innkeeper.compose(host_id, **asked)
-        foreign.pinVcpuFlags(0, SECOND, libvirt.VIR_DOMAIN_AFFECT_CONFIG)  # libvirt tells nobody
-        assert await held(innkeeper, host_id, foreign.name()) == {("pinned_core", "1"): 1, **pages}
-        define_pinned(lab_host, 1, backed=False)  # a libvirtd that is older than the pages could not start it
-        await eventually(partial(is_on, 1))
+        assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "0"): 1, **pages}
+        requested = {"hostname": f"{lab_host.prefix}managed", "memory": 1024, "storage": "1", "pinned_cores": [0]}
+        with pytest.raises(InnkeeperError, match="core 0 is already pinned by"):
+            await innkeeper.compose(host_id, **requested)
+        foreign.pinVcpuFlags(0, SECOND, libvirt.VIR_DOMAIN_AFFECT_CONFIG)  # libvirt sends no event
+        assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "1"): 1, **pages}
+        define_pinned(lab_host, 1, backed=False)  # libvirtd cannot use pages newer than itself
+        await eventually(partial(is_pinned_to, 1))
         foreign.create()
         foreign.pinVcpuFlags(0, FIRST, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-        await eventually(partial(is_on, 0))
-        foreign.destroy()  # from now on its definition counts
-        await eventually(partial(is_on, 1))
+        await eventually(partial(is_pinned_to, 0))
+        foreign.destroy()  # now its persistent definition counts
+        await eventually(partial(is_pinned_to, 1))
         foreign.undefine()
-        assert await held(innkeeper, host_id, f"{lab_host.prefix}theirs") == {}
+        assert await claims_of(innkeeper, host_id, f"{lab_host.prefix}foreign") == {}

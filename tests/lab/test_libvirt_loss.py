@@ -1,4 +1,4 @@
-"""What the driver does when libvirtd stops answering, dies, and comes back: on a libvirtd of the test's own."""
+"""The driver when libvirtd hangs, is killed and restarts; each test has its own libvirtd."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 
 from common.errors import HostUnreachable
 from common.values import GuestChange, GuestEvent
-from rackd.drivers.libvirt import definitions
-from rackd.drivers.libvirt.client import KEEPALIVE_EVERY_S, KEEPALIVE_MISSES, Client
+from rackd.drivers.libvirt.connection.client import KEEPALIVE_EVERY_S, KEEPALIVE_MISSES, Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.lab.conftest import INSTALLATION
 from tests.lab.own_libvirtd import OwnLibvirtd
@@ -25,18 +24,18 @@ FOREIGN = "<domain type='qemu'><name>other</name><memory>65536</memory><os><type
 
 @pytest.fixture
 def driver(own_libvirtd: OwnLibvirtd) -> Iterator[LibvirtDriver]:
-    made = LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION)
-    yield made
-    made.close()
+    opened = LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION)
+    yield opened
+    opened.close()
 
 
-def test_a_libvirtd_that_stopped_answering_fails_the_call(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
+def test_calls_to_an_unresponsive_libvirtd_fail(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
     driver.reach()
     own_libvirtd.send(signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(HostUnreachable):
         driver.discover()
-    assert time.monotonic() - started < 5 * NOTICED_S  # it would be silent for good
+    assert time.monotonic() - started < 5 * NOTICED_S  # without keepalives the call would never return
     own_libvirtd.send(signal.SIGCONT)
     assert driver.discover().guests == ()
 
@@ -50,9 +49,7 @@ def test_a_restarted_libvirtd_is_the_same_server(own_libvirtd: OwnLibvirtd, driv
     assert driver.discover().facts.server_identity == before
 
 
-async def test_after_a_gap_watchers_are_told_to_look_again_and_hear_what_follows(
-    own_libvirtd: OwnLibvirtd, driver: LibvirtDriver
-) -> None:
+async def test_a_watch_resyncs_after_a_gap_and_continues(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
     seen: list[GuestChange] = []
     stop = await asyncio.to_thread(driver.watch, seen.append)
     await asyncio.to_thread(own_libvirtd.kill)
@@ -66,7 +63,7 @@ async def test_after_a_gap_watchers_are_told_to_look_again_and_hear_what_follows
     await asyncio.to_thread(stop)
 
 
-async def test_a_watch_can_be_stopped_while_the_host_is_away(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
+async def test_a_watch_can_be_stopped_while_the_host_is_down(own_libvirtd: OwnLibvirtd, driver: LibvirtDriver) -> None:
     stop = await asyncio.to_thread(driver.watch, lambda _change: None)
     await asyncio.to_thread(own_libvirtd.kill)
     async with asyncio.timeout(60):
@@ -79,27 +76,28 @@ PINNED = FOREIGN.replace(
 )
 
 
-async def test_definitions_are_read_again_when_a_change_is_told_and_all_of_them_on_a_new_connection(
-    own_libvirtd: OwnLibvirtd, driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch
+async def test_domains_are_reread_after_events_and_reconnects(
+    own_libvirtd: OwnLibvirtd,
 ) -> None:
-    monkeypatch.setattr(definitions, "AGAIN", 0)  # so that nothing but what is told counts
+    driver = LibvirtDriver(lambda: Client.open(own_libvirtd.uri), INSTALLATION, reread_domains=0)  # only after events
     administrator = await asyncio.to_thread(libvirt.open, own_libvirtd.uri)
     domain = administrator.defineXML(PINNED % 0)
 
-    async def is_on(core: int) -> bool:
+    async def is_pinned_to(core: int) -> bool:
         (guest,) = (await asyncio.to_thread(driver.discover)).guests
         return guest.pinned_core_ids == (core,)
 
-    assert await is_on(0)
+    assert await is_pinned_to(0)
     administrator.defineXML(PINNED % 1)
-    await eventually(lambda: is_on(1))
+    await eventually(lambda: is_pinned_to(1))
     calls = (await asyncio.to_thread(driver.discover)).calls
     domain.pinVcpuFlags(0, (True, False), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-    assert await is_on(1), "libvirt tells nobody"
+    assert await is_pinned_to(1), "libvirt sends no event"
     assert (await asyncio.to_thread(driver.discover)).calls == calls
     await asyncio.to_thread(own_libvirtd.kill)
     with pytest.raises(HostUnreachable):
         await asyncio.to_thread(driver.discover)
     await asyncio.to_thread(own_libvirtd.start)
-    assert await is_on(0)
+    assert await is_pinned_to(0)
     administrator.close()
+    driver.close()

@@ -1,4 +1,4 @@
-"""The driver with real storage pools of two kinds: a folder, and a volume group of LVM."""
+"""The driver with a directory pool and an LVM pool."""
 
 from __future__ import annotations
 
@@ -9,56 +9,57 @@ from uuid import uuid4
 import pytest
 
 from common.errors import DriverFailed, OutOfCapacity
-from common.marks import volume_name
-from common.values import DiskSpec, GuestSpec, Mark, PowerAction
-from tests.contract.libvirt_benches import QemuBench
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import OwnershipMarker, PowerAction
+from common.volume_names import volume_name
+from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.needs import why_no_logical_volumes, why_no_volume_groups
 from tests.lab.volume_group import SIZE_MIB, VolumeGroup, run, volume_group
 
 MIB = 1024 * 1024
-EXTENT = 4 * MIB  # what LVM rounds up to
+EXTENT = 4 * MIB  # LVM rounds sizes up to this
 
 
 @pytest.fixture
-def group(qemu: QemuBench, tmp_path: Path) -> Iterator[VolumeGroup]:
+def group(qemu: QemuFixture, tmp_path: Path) -> Iterator[VolumeGroup]:
     if (why := why_no_volume_groups()) is not None:
         pytest.skip(why)
-    folder = tmp_path.parent / f"{tmp_path.name}-group"  # the bench's pool is all of the test's own folder
+    folder = tmp_path.parent / f"{tmp_path.name}-group"  # the fixture's storage pool is the whole test folder
     folder.mkdir()
-    with volume_group(qemu.administrator, folder) as made:
-        yield made
+    with volume_group(qemu.administrator, folder) as created:
+        yield created
 
 
-def spec_of(qemu: QemuBench, *disks: tuple[str, int]) -> GuestSpec:
-    """A guest with a disk of so many bytes in each of these pools."""
-    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
-    made = tuple(
+def spec_of(qemu: QemuFixture, *disks: tuple[str, int]) -> GuestSpec:
+    """A guest with a disk of this size in each of these pools."""
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    specs = tuple(
         DiskSpec(
-            volume=volume_name(mark, index),
+            volume=volume_name(marker, index),
             pool_id=pool_id,
             size_bytes=size,
-            serial=f"{mark.machine_id.hex[:8]}-{index}",
+            serial=f"{marker.machine_id.hex[:8]}-{index}",
         )
         for index, (pool_id, size) in enumerate(disks)
     )
-    return GuestSpec(name=f"{qemu.prefix}disks", mark=mark, architecture="amd64", cores=1, memory_mib=64, disks=made)
+    return GuestSpec(
+        name=f"{qemu.prefix}disks", marker=marker, architecture="amd64", cores=1, memory_mib=64, disks=specs
+    )
 
 
 def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
     return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
 
 
-def test_a_volume_group_is_found_with_its_size_and_what_it_refuses_leaves_nothing(
-    qemu: QemuBench, group: VolumeGroup
-) -> None:
+def test_a_full_volume_group_rejects_disks_without_residue(qemu: QemuFixture, group: VolumeGroup) -> None:
     pools = {pool.pool_id: pool for pool in qemu.driver.discover().facts.storage_pools}
     found = pools[group.pool_id]
     assert (found.name, found.type, found.path) == (group.name, "logical", f"/dev/{group.name}")
     assert (SIZE_MIB - 8) * MIB <= found.total_bytes < SIZE_MIB * MIB
     with pytest.raises(OutOfCapacity, match=group.name):
         qemu.driver.compose(spec_of(qemu, (qemu.pool_id, MIB), (group.pool_id, SIZE_MIB * MIB)))
-    run("vgexport", group.name)  # LVM makes nothing in it now
+    run("vgexport", group.name)  # LVM cannot create volumes in it now
     spec = spec_of(qemu, (qemu.pool_id, MIB), (group.pool_id, EXTENT))
     with pytest.raises(DriverFailed, match=spec.disks[1].volume):
         qemu.driver.compose(spec)
@@ -66,21 +67,19 @@ def test_a_volume_group_is_found_with_its_size_and_what_it_refuses_leaves_nothin
     assert (qemu.volumes(), group.logical_volumes(), qemu.driver.find(spec.ref)) == (set(), set(), None)
 
 
-def test_disks_in_a_folder_and_in_a_volume_group_keep_their_serials_and_go_with_the_guest(
-    qemu: QemuBench, group: VolumeGroup
-) -> None:
+def test_disks_of_both_pools_have_serials_and_are_deleted(qemu: QemuFixture, group: VolumeGroup) -> None:
     if (why := why_no_logical_volumes()) is not None:
         pytest.skip(why)
     spec = spec_of(qemu, (group.pool_id, 16 * MIB), (qemu.pool_id, 5 * MIB))
-    made = qemu.driver.compose(spec)
-    assert [(disk.pool_id, disk.serial, disk.size_bytes) for disk in made.disks] == [
+    composed = qemu.driver.compose(spec)
+    assert [(disk.pool_id, disk.serial, disk.size_bytes) for disk in composed.disks] == [
         (disk.pool_id, disk.serial, disk.size_bytes) for disk in spec.disks
     ]
     assert group.logical_volumes() == {spec.disks[0].volume}
     qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
     running = qemu.driver.find(spec.ref)
     assert running is not None
-    assert running.disks == made.disks
+    assert running.disks == composed.disks
     (listed,) = [guest for guest in qemu.driver.discover().guests if guest.name == spec.name]
     assert [disk.size_bytes for disk in listed.disks] == [16 * MIB, 5 * MIB]
     qemu.driver.decompose(spec.ref, volumes_of(spec))

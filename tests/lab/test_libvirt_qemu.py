@@ -1,4 +1,4 @@
-"""The driver on real QEMU, in what the contract suite does not ask of every driver."""
+"""The driver on real QEMU, beyond the contract suite."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import DriverFailed, NameTaken
-from common.marks import volume_name
-from common.values import DiskSpec, GuestSpec, Mark, PowerAction, PowerState
-from rackd.drivers.libvirt.client import Client
-from rackd.drivers.libvirt.definitions import AGAIN
-from rackd.drivers.libvirt.driver import LibvirtDriver, undo
-from tests.contract.libvirt_benches import QemuBench, disk_element, qemu_bench
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import OwnershipMarker, PowerAction, PowerState
+from common.volume_names import volume_name
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.driver import LibvirtDriver
+from rackd.drivers.libvirt.guests.compose import undo
+from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
+from tests.contract.libvirt_fixtures import QemuFixture, disk_element, qemu_fixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.own_libvirtd import OwnLibvirtd
 from tests.waiting import eventually
@@ -30,20 +32,20 @@ GREETING = b"Innkeeper!\n"
 
 
 @pytest.fixture
-def quiet(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[QemuBench]:
-    """A real libvirt that nobody else uses, so that its calls can be counted."""
+def quiet(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[QemuFixture]:
+    """A libvirtd that only this test uses, so that its calls can be counted."""
     pool = tmp_path / "pool"
     pool.mkdir()
-    bench = qemu_bench(INSTALLATION, pool, uri=own_libvirtd.uri)
-    yield bench
-    bench.close()
+    host_fixture = qemu_fixture(INSTALLATION, pool, uri=own_libvirtd.uri)
+    yield host_fixture
+    host_fixture.close()
 
 
-def spec_for(qemu: QemuBench, name: str) -> GuestSpec:
-    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
-    disk = DiskSpec(volume=volume_name(mark, 0), pool_id=qemu.pool_id, size_bytes=4 * MIB, serial="first")
+def spec_for(qemu: QemuFixture, name: str) -> GuestSpec:
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    disk = DiskSpec(volume=volume_name(marker, 0), pool_id=qemu.pool_id, size_bytes=4 * MIB, serial="first")
     return GuestSpec(
-        name=f"{qemu.prefix}{name}", mark=mark, architecture="amd64", cores=1, memory_mib=64, disks=(disk,)
+        name=f"{qemu.prefix}{name}", marker=marker, architecture="amd64", cores=1, memory_mib=64, disks=(disk,)
     )
 
 
@@ -66,7 +68,7 @@ def read(console: Path) -> bytes:
     return console.read_bytes() if console.exists() else b""
 
 
-async def test_a_composed_guest_boots_from_its_disk_and_speaks_on_its_console(qemu: QemuBench, tmp_path: Path) -> None:
+async def test_a_composed_guest_boots_and_writes_to_its_console(qemu: QemuFixture, tmp_path: Path) -> None:
     spec = spec_for(qemu, "boots")
     await asyncio.to_thread(qemu.driver.compose, spec)
     install(tmp_path / spec.disks[0].volume)
@@ -80,7 +82,7 @@ async def test_a_composed_guest_boots_from_its_disk_and_speaks_on_its_console(qe
     assert qemu.volumes() == set()
 
 
-def test_a_paused_guest_is_resumed_and_switched_off(qemu: QemuBench) -> None:
+def test_paused_guests_are_resumed_and_powered_off(qemu: QemuFixture) -> None:
     spec = spec_for(qemu, "paused")
     qemu.driver.compose(spec)
     qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
@@ -94,13 +96,13 @@ def test_a_paused_guest_is_resumed_and_switched_off(qemu: QemuBench) -> None:
     assert qemu.driver.power(spec.ref, PowerAction.OFF, grace_s=60.0) is PowerState.OFF
 
 
-def test_a_half_made_volume_of_another_size_is_made_again(qemu: QemuBench) -> None:
+def test_a_volume_of_another_size_is_recreated(qemu: QemuFixture) -> None:
     spec = spec_for(qemu, "half")
     qemu.make_volume(spec, evolve(spec.disks[0], size_bytes=MIB))
     assert qemu.driver.compose(spec).disks[0].size_bytes == 4 * MIB
 
 
-def test_an_image_and_a_shared_disk_attached_later_stay(qemu: QemuBench, tmp_path: Path) -> None:
+def test_images_and_shared_disks_attached_later_are_not_deleted(qemu: QemuFixture, tmp_path: Path) -> None:
     spec = spec_for(qemu, "shared")
     qemu.driver.compose(spec)
     image = tmp_path / "debian.iso"
@@ -108,17 +110,17 @@ def test_an_image_and_a_shared_disk_attached_later_stay(qemu: QemuBench, tmp_pat
     administrator = qemu.administrator
     qemu.attach(administrator.lookupByName(spec.name), disk_element("hda", str(image), device="cdrom", bus="ide"))
     qemu.make_foreign(f"{qemu.prefix}other")
-    ours = tmp_path / spec.disks[0].volume
-    qemu.attach(administrator.lookupByName(f"{qemu.prefix}other"), disk_element("vdb", str(ours)))
+    shared = tmp_path / spec.disks[0].volume
+    qemu.attach(administrator.lookupByName(f"{qemu.prefix}other"), disk_element("vdb", str(shared)))
     listed = {guest.name: guest for guest in qemu.driver.discover().guests}[spec.name]
     assert [disk.device for disk in listed.disks] == ["vda"]
     qemu.driver.decompose(spec.ref, volumes_of(spec))
     assert image.exists()
-    assert ours.exists()
+    assert shared.exists()
     assert qemu.driver.find(spec.ref) is None
 
 
-def test_a_guest_with_our_id_but_not_our_mark_is_left_alone(qemu: QemuBench) -> None:
+def test_a_guest_with_our_id_but_no_marker_is_not_changed(qemu: QemuFixture) -> None:
     spec = spec_for(qemu, "unmarked")
     qemu.driver.compose(spec)
     domain = qemu.administrator.lookupByName(spec.name)
@@ -134,8 +136,8 @@ def test_a_guest_with_our_id_but_not_our_mark_is_left_alone(qemu: QemuBench) -> 
         qemu.driver.compose(spec)
 
 
-def test_a_definition_that_libvirt_refuses_leaves_no_volume(qemu: QemuBench) -> None:
-    spec = spec_for(qemu, "refused")
+def test_a_rejected_domain_leaves_no_volume(qemu: QemuFixture) -> None:
+    spec = spec_for(qemu, "rejected")
     twice = (qemu.nics[0], evolve(qemu.nics[0], mac_address="53:54:00:00:00:01"))  # a multicast address
     with pytest.raises(DriverFailed, match="unicast"):
         qemu.driver.compose(evolve(spec, nics=twice))
@@ -143,7 +145,7 @@ def test_a_definition_that_libvirt_refuses_leaves_no_volume(qemu: QemuBench) -> 
     assert qemu.driver.find(spec.ref) is None
 
 
-def test_a_guest_that_another_rack_defined_meanwhile_keeps_its_disks(qemu: QemuBench) -> None:
+def test_a_guest_of_another_rack_keeps_its_disks(qemu: QemuFixture) -> None:
     spec = spec_for(qemu, "race")
     qemu.driver.compose(spec)
     client = Client.open("qemu:///system")
@@ -154,7 +156,7 @@ def test_a_guest_that_another_rack_defined_meanwhile_keeps_its_disks(qemu: QemuB
     assert qemu.volumes() == set(volumes_of(spec))
 
 
-def test_a_pool_that_is_not_active_is_named(qemu: QemuBench, tmp_path: Path) -> None:
+def test_inactive_pools_are_named(qemu: QemuFixture, tmp_path: Path) -> None:
     name = f"{qemu.prefix}idle"
     folder = tmp_path / "idle"
     folder.mkdir()
@@ -170,27 +172,27 @@ def test_a_pool_that_is_not_active_is_named(qemu: QemuBench, tmp_path: Path) -> 
         pool.undefine()
 
 
-def test_a_first_look_at_three_hundred_guests_makes_one_call_more_for_each_and_later_ones_do_not(
-    quiet: QemuBench, own_libvirtd: OwnLibvirtd, capsys: pytest.CaptureFixture[str]
+def test_only_the_first_discovery_reads_each_domain(
+    quiet: QemuFixture, own_libvirtd: OwnLibvirtd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quiet.driver.compose(spec_for(quiet, "first"))
-    one = two_looks(own_libvirtd.uri)
+    one = two_discovery_runs(own_libvirtd.uri)
     for number in range(MANY - 1):
         quiet.driver.compose(spec_for(quiet, f"n{number}"))
     started = time.monotonic()
-    many = two_looks(own_libvirtd.uri)
+    many = two_discovery_runs(own_libvirtd.uri)
     took_ms = (time.monotonic() - started) * 1000
     assert len(many[0].guests) == MANY
-    assert all(guest.mark is not None and guest.disks and guest.fully_told for guest in many[0].guests)
-    assert [look.calls for look in many] == [one[0].calls + MANY - 1, one[1].calls + AGAIN - 1]
+    assert all(guest.marker is not None and guest.disks and guest.is_complete for guest in many[0].guests)
+    assert [run.calls for run in many] == [one[0].calls + MANY - 1, one[1].calls + REREAD_DOMAINS - 1]
     assert (many[1].facts, many[1].guests) == (many[0].facts, many[0].guests)
     with capsys.disabled():
-        calls = " and ".join(str(look.calls) for look in many)
-        print(f"\n{MANY} domains: connected and looked at twice in {took_ms:.0f} ms, {calls} calls")  # noqa: T201
+        calls = " and ".join(str(run.calls) for run in many)
+        print(f"\n{MANY} domains: connection and two discovery runs in {took_ms:.0f} ms, {calls} calls")  # noqa: T201
 
 
-def two_looks(uri: str) -> tuple[Discovery, Discovery]:
-    """What a rack that was started just now finds, and what it finds again."""
+def two_discovery_runs(uri: str) -> tuple[Discovery, Discovery]:
+    """The first and the second discovery of a rack that has just started."""
     driver = LibvirtDriver(lambda: Client.open(uri), INSTALLATION)
     try:
         return driver.discover(), driver.discover()

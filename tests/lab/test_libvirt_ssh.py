@@ -1,4 +1,4 @@
-"""qemu+ssh against a real sshd: our key from memory, the host's pinned, and clear words when either is wrong."""
+"""qemu+ssh with a real sshd: the key from memory, the pinned host key, and the errors when either is wrong."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from attrs import evolve
 
 from common.errors import HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
 from common.values import DriverType, HostAccess
-from rackd.drivers.libvirt.opening import LibvirtOpening
-from rackd.drivers.libvirt.ssh import fingerprint, public_key
+from rackd.drivers.libvirt.connection.ssh import fingerprint, public_key
+from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from tests.lab.conftest import INSTALLATION
 from tests.ports import free_port
 
-OPENING = LibvirtOpening()
+OPENING = LibvirtDriverFactory()
 
 
 @pytest.fixture
 def access(lab_ssh: tuple[str, str]) -> HostAccess:
-    """The lab's host as it is before anybody trusted it."""
+    """The lab's host before its key is pinned."""
     address, key = lab_ssh
     return HostAccess(
         host_id=1,
@@ -47,7 +47,7 @@ def another_key(tmp_path: Path) -> str:
 
 @pytest.fixture
 def sshd_with_every_key(access: HostAccess, tmp_path: Path) -> Iterator[int]:
-    """The port of an sshd that has a host key of each kind, as most hosts do."""
+    """The port of an sshd with a host key of each type, as most hosts have."""
     key = access.credentials["ssh_private_key"]
     (tmp_path / "authorized_keys").write_text(public_key(key) + "\n")
     options = []
@@ -71,7 +71,7 @@ def sshd_with_every_key(access: HostAccess, tmp_path: Path) -> Iterator[int]:
         sshd.terminate()
 
 
-def test_the_host_shows_its_key_without_a_login(access: HostAccess) -> None:
+def test_the_host_key_is_read_without_a_login(access: HostAccess) -> None:
     identity = OPENING.identify(evolve(access, credentials={}))
     assert identity is not None
     assert identity.kind == "ssh-host-key"
@@ -79,9 +79,7 @@ def test_the_host_shows_its_key_without_a_login(access: HostAccess) -> None:
     assert identity.fingerprint.startswith("SHA256:")
 
 
-def test_of_several_host_keys_the_one_is_pinned_that_the_login_will_meet(
-    access: HostAccess, sshd_with_every_key: int
-) -> None:
+def test_the_pinned_key_is_the_one_used_at_login(access: HostAccess, sshd_with_every_key: int) -> None:
     many = evolve(access, address=f"qemu+ssh://root@127.0.0.1:{sshd_with_every_key}/system")
     identity = OPENING.identify(many)
     assert identity is not None
@@ -92,7 +90,7 @@ def test_of_several_host_keys_the_one_is_pinned_that_the_login_will_meet(
         driver.close()
 
 
-def test_with_its_key_pinned_the_host_is_the_same_server_as_over_its_socket(pinned: HostAccess) -> None:
+def test_ssh_and_socket_reach_the_same_server(pinned: HostAccess) -> None:
     over_ssh = OPENING.open(pinned)
     local = OPENING.open(evolve(pinned, address="qemu:///system", credentials={}, pinned=None))
     try:
@@ -109,33 +107,33 @@ def test_no_key_stays_open_after_the_login(pinned: HostAccess) -> None:
     driver.close()
 
 
-def test_a_host_that_is_not_pinned_is_not_contacted(access: HostAccess) -> None:
+def test_unpinned_hosts_are_not_contacted(access: HostAccess) -> None:
     with pytest.raises(NotTrusted, match="host key"):
         OPENING.open(access)
 
 
-def test_a_changed_host_key_is_refused_with_both_fingerprints(pinned: HostAccess, another_key: str) -> None:
+def test_a_changed_host_key_names_both_fingerprints(pinned: HostAccess, another_key: str) -> None:
     trusted = public_key(another_key)
-    with pytest.raises(PeerChanged) as refused:
+    with pytest.raises(PeerChanged) as rejected:
         OPENING.open(evolve(pinned, pinned=trusted))
-    assert fingerprint(trusted) in str(refused.value)
+    assert fingerprint(trusted) in str(rejected.value)
     assert pinned.pinned is not None
-    assert fingerprint(pinned.pinned) in str(refused.value)
+    assert fingerprint(pinned.pinned) in str(rejected.value)
 
 
-def test_a_login_that_the_host_does_not_know_names_the_key_to_add(pinned: HostAccess, another_key: str) -> None:
-    with pytest.raises(NotTrusted) as refused:
+def test_a_rejected_login_names_the_key_to_add(pinned: HostAccess, another_key: str) -> None:
+    with pytest.raises(NotTrusted) as rejected:
         OPENING.open(evolve(pinned, credentials={"ssh_private_key": another_key}))
-    assert public_key(another_key) in str(refused.value)
-    assert "PRIVATE" not in str(refused.value)
+    assert public_key(another_key) in str(rejected.value)
+    assert "PRIVATE" not in str(rejected.value)
 
 
-def test_a_user_that_is_not_there_is_a_login_that_fails(pinned: HostAccess) -> None:
+def test_an_unknown_user_is_a_rejected_login(pinned: HostAccess) -> None:
     with pytest.raises(NotTrusted, match="nobody-here"):
         OPENING.open(evolve(pinned, address=pinned.address.replace("root@", "nobody-here@")))
 
 
-def test_a_port_where_nobody_listens_is_unreachable(pinned: HostAccess) -> None:
+def test_a_closed_port_is_unreachable(pinned: HostAccess) -> None:
     with pytest.raises(HostUnreachable, match="refused"):
         OPENING.open(evolve(pinned, address="qemu+ssh://root@127.0.0.1:1/system"))
     with pytest.raises(HostUnreachable):

@@ -1,4 +1,4 @@
-"""The LXD driver on a real server: what the contract suite cannot ask of every hypervisor."""
+"""The LXD driver on a real server, beyond the contract suite."""
 
 from __future__ import annotations
 
@@ -12,24 +12,14 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
+from common.guest_spec import DiskSpec, GuestSpec
 from common.lxd_address import parse
-from common.marks import volume_name
-from common.values import (
-    DiskSpec,
-    Guest,
-    GuestChange,
-    GuestEvent,
-    GuestRef,
-    GuestSpec,
-    Mark,
-    NicKind,
-    PowerAction,
-    PowerState,
-)
-from rackd.drivers.lxd import tls
-from rackd.drivers.lxd.client import Client
+from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, OwnershipMarker, PowerAction, PowerState
+from common.volume_names import volume_name
+from rackd.drivers.lxd.connection import tls
+from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
@@ -41,15 +31,15 @@ POOL = "default"
 
 
 def spec(prefix: str, name: str = "vm", *, disks: int = 1) -> GuestSpec:
-    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
     return GuestSpec(
         name=f"{prefix}{name}",
-        mark=mark,
+        marker=marker,
         architecture="amd64",
         cores=1,
         memory_mib=128,
         disks=tuple(
-            DiskSpec(volume=volume_name(mark, index), pool_id=POOL, size_bytes=64 * MIB, serial="lxd_root")
+            DiskSpec(volume=volume_name(marker, index), pool_id=POOL, size_bytes=64 * MIB, serial="lxd_root")
             for index in range(disks)
         ),
     )
@@ -61,26 +51,26 @@ def named(driver: LxdDriver, name: str) -> Guest:
 
 
 def requests(found: Discovery) -> int:
-    """Those that do not belong to one storage pool, nor to one interface (there are those of other tests)."""
-    bridges_and_cards = [one for one in found.facts.networks if one.kind is not NicKind.NETWORK or one.bridge]
-    return found.calls - 2 * len(found.facts.storage_pools) - len(bridges_and_cards)
+    """The requests that are not for one storage pool or interface, of which other tests may have more."""
+    interfaces = [one for one in found.facts.networks if one.kind is not NicKind.NETWORK or one.bridge]
+    return found.calls - 2 * len(found.facts.storage_pools) - len(interfaces)
 
 
 def opened(lxd: LxdServer, pair: KeyPair, project: str = "default") -> LxdDriver:
-    return LxdOpening().open(lxd.access(pair, project=project))
+    return LxdDriverFactory().open(lxd.access(pair, project=project))
 
 
 class Fatal(Client):
-    """Kills the server before its request of that number."""
+    """Kills the server before the `left`-th request."""
 
     victim: LxdServer
     left = 0
 
-    def _request(self, *arguments: Any, **options: Any) -> Any:
+    def request(self, *arguments: Any, **options: Any) -> Any:
         self.left -= 1
         if self.left == 0:
             self.victim.kill()
-        return super()._request(*arguments, **options)
+        return super().request(*arguments, **options)
 
 
 def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
@@ -90,7 +80,7 @@ def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
 
 
 @pytest.mark.parametrize("at_call", [8, 10, 11, 12, 13])
-def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_and_nothing_else(
+def test_a_server_killed_during_compose_ends_with_one_guest(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
     wanted = spec(prefix, disks=2)
@@ -112,7 +102,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_compose_ends_with_one_guest_
 
 
 @pytest.mark.parametrize("at_call", [6, 9])
-def test_a_server_that_is_killed_in_the_middle_of_a_decompose_ends_with_nothing(
+def test_a_server_killed_during_decompose_ends_with_nothing(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
     wanted = spec(prefix, disks=3)
@@ -132,9 +122,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_decompose_ends_with_nothing(
     driver.close()
 
 
-def test_two_racks_that_compose_the_same_machine_at_once_end_with_one_guest(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_two_racks_composing_one_machine_create_one_guest(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     wanted = spec(prefix, disks=2)
     before = lxd.volumes()
     drivers = [opened(lxd, trusted) for _ in range(2)]
@@ -162,9 +150,7 @@ def test_two_racks_that_compose_the_same_machine_at_once_end_with_one_guest(
     assert lxd.volumes() == before
 
 
-def test_refreshing_300_machines_in_two_projects_takes_as_many_requests_as_3(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_discovering_300_machines_takes_as_many_calls_as_3(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     with lxd.project("ikmany") as project:
         driver = opened(lxd, trusted)
         lxd.make_many(prefix, "default", range(2))
@@ -177,15 +163,15 @@ def test_refreshing_300_machines_in_two_projects_takes_as_many_requests_as_3(
         finally:
             lxd.sweep(prefix)
             driver.close()
-    ours = [guest for guest in many.guests if guest.name.startswith(prefix)]
-    assert len(ours) == 300
-    assert {guest.project for guest in ours} == {"default", project}
-    assert {len(guest.disks) for guest in ours} == {1}
+    listed = [guest for guest in many.guests if guest.name.startswith(prefix)]
+    assert len(listed) == 300
+    assert {guest.project for guest in listed} == {"default", project}
+    assert {len(guest.disks) for guest in listed} == {1}
     assert requests(many) == requests(few) <= 7
     assert not many.problems
 
 
-def test_a_pair_that_is_restricted_to_a_project_is_enough_for_a_whole_life(lxd: LxdServer, prefix: str) -> None:
+def test_a_restricted_key_pair_suffices_for_all_operations(lxd: LxdServer, prefix: str) -> None:
     pair = make_key_pair("ik-restricted")
     with lxd.project("ikres") as project, lxd.trusting(pair, "--restricted", "--projects", project):
         driver = opened(lxd, pair, project)
@@ -204,7 +190,7 @@ def test_a_pair_that_is_restricted_to_a_project_is_enough_for_a_whole_life(lxd: 
         driver.close()
 
 
-def test_two_addresses_and_two_projects_of_a_server_are_one_server(lxd: LxdServer, trusted: KeyPair) -> None:
+def test_addresses_and_projects_of_a_server_share_identity(lxd: LxdServer, trusted: KeyPair) -> None:
     with lxd.project("iktwo") as project:
         one, other = opened(lxd, trusted), opened(lxd, trusted, project)
         first, second = (evolve(driver.discover().facts, profiles=()) for driver in (one, other))
@@ -213,8 +199,8 @@ def test_two_addresses_and_two_projects_of_a_server_are_one_server(lxd: LxdServe
         other.close()
 
 
-def test_a_host_tells_its_cards_and_the_profiles_and_networks_of_its_project(lxd: LxdServer, trusted: KeyPair) -> None:
-    told = lxd.ask("/1.0/resources")
+def test_discovery_has_devices_profiles_and_networks(lxd: LxdServer, trusted: KeyPair) -> None:
+    resources = lxd.ask("/1.0/resources")
     with lxd.project("ikcards") as project:
         lxd.lxc("profile", "create", "maas", "--project", project)
         driver = opened(lxd, trusted, project)
@@ -224,17 +210,15 @@ def test_a_host_tells_its_cards_and_the_profiles_and_networks_of_its_project(lxd
             lxd.lxc("profile", "delete", "maas", "--project", project)
             driver.close()
     assert [profile.name for profile in facts.profiles] == ["default", "maas"]
-    names = {port["id"] for card in told["network"]["cards"] for port in card.get("ports") or ()}
-    assert {port.name for card in facts.network_cards for port in card.ports} == names
-    assert len(facts.network_cards) == len(told["network"]["cards"])
-    assert len(facts.gpus) == len(told["gpu"]["cards"])
+    names = {port["id"] for card in resources["network"]["cards"] for port in card.get("ports") or ()}
+    assert {port.name for card in facts.network_devices for port in card.ports} == names
+    assert len(facts.network_devices) == len(resources["network"]["cards"])
+    assert len(facts.gpus) == len(resources["gpu"]["cards"])
     assert facts.networks[0].type == "bridge"
     assert facts.networks[0].attachable
 
 
-def test_networks_and_cards_that_compose_makes_none_of_are_listed_as_what_they_are(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_other_networks_and_nics_are_listed(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     parent = lxd.ask("/1.0/resources")["network"]["cards"][0]["ports"][0]["id"]
     lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={parent}")
@@ -249,56 +233,52 @@ def test_networks_and_cards_that_compose_makes_none_of_are_listed_as_what_they_a
             NicKind.OTHER,
             NicKind.SRIOV,
             NicKind.SRIOV,
-        ], "a card on a network that takes functions of a port has one of its functions"
+        ], "a NIC on an SR-IOV network uses a virtual function of the network's port"
     finally:
         lxd.sweep(prefix)
         lxd.lxc("network", "delete", "ikvf")
         driver.close()
 
 
-def test_a_copy_of_a_machine_is_foreign_and_stays_when_the_machine_goes(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_a_copy_of_a_machine_is_foreign_and_not_deleted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     wanted = spec(prefix)
     driver.compose(wanted)
     lxd.lxc("copy", wanted.name, f"{prefix}copy")
-    assert named(driver, f"{prefix}copy").mark is None
+    assert named(driver, f"{prefix}copy").marker is None
     driver.decompose(wanted.ref)
     driver.decompose(wanted.ref)
     assert lxd.instances(prefix) == {("default", f"{prefix}copy")}
     driver.close()
 
 
-def test_an_adopted_machine_leaves_the_volumes_that_were_there_before(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_an_adopted_machine_keeps_its_earlier_volumes(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     lxd.make_many(prefix, "default", range(1))
     lxd.lxc("storage", "volume", "create", POOL, f"{prefix}data", "--type=block", "size=64MiB")
     disk = ("disk", f"pool={POOL}", f"source={prefix}data")
     lxd.lxc("config", "device", "add", f"{prefix}0", "data", *disk)
     found = named(driver, f"{prefix}0")
-    mark = Mark(installation_id=INSTALLATION, machine_id=uuid4())
-    adopted = driver.adopt(found.guest_id, found.name, mark)
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    adopted = driver.adopt(found.guest_id, found.name, marker)
     assert [disk.volume for disk in adopted.disks] == [None, f"{prefix}data"]
-    driver.decompose(GuestRef(name=found.name, mark=mark), ((POOL, f"{prefix}data"),))
+    driver.decompose(GuestRef(name=found.name, marker=marker), ((POOL, f"{prefix}data"),))
     assert lxd.instances(prefix) == set()
     assert (POOL, f"{prefix}data") in lxd.volumes()
     driver.close()
 
 
-def test_a_container_is_counted_and_never_adopted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+def test_containers_are_counted_and_never_adopted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     lxd.lxc("init", f"{prefix}box", "--empty", "-c", "limits.cpu=2", "-c", "limits.memory=256MiB")
     found = named(driver, f"{prefix}box")
-    assert (found.kind, found.cores, found.memory_mib, found.mark) == ("container", 2, 256, None)
+    assert (found.kind, found.cores, found.memory_mib, found.marker) == ("container", 2, 256, None)
     with pytest.raises(Unsupported, match="container"):
-        driver.adopt(found.guest_id, found.name, Mark(installation_id=INSTALLATION, machine_id=uuid4()))
+        driver.adopt(found.guest_id, found.name, OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()))
     driver.close()
 
 
-def test_a_frozen_machine_is_paused_and_goes_on_or_off(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     wanted = spec(prefix)
     driver.compose(wanted)
@@ -311,7 +291,7 @@ def test_a_frozen_machine_is_paused_and_goes_on_or_off(lxd: LxdServer, trusted: 
     driver.close()
 
 
-def test_lxd_says_in_its_own_words_why_it_refuses(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+def test_errors_contain_lxds_reason(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     wanted = evolve(spec(prefix, disks=2), name="not_a_name")
     before = lxd.volumes()
@@ -321,16 +301,14 @@ def test_lxd_says_in_its_own_words_why_it_refuses(lxd: LxdServer, trusted: KeyPa
     driver.close()
 
 
-def test_a_project_that_is_not_there_takes_no_machine(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
+def test_a_missing_project_rejects_machines(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted, "ikt-nowhere")
     with pytest.raises(NotFound, match="ikt-nowhere"):
         driver.compose(spec(prefix))
     driver.close()
 
 
-async def test_a_watch_outlives_the_server_and_says_that_something_may_be_lost(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+async def test_a_watch_survives_a_restart_and_resyncs(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted)
     seen: list[GuestChange] = []
     stop = await asyncio.to_thread(driver.watch, seen.append)
@@ -342,13 +320,13 @@ async def test_a_watch_outlives_the_server_and_says_that_something_may_be_lost(
     await asyncio.to_thread(driver.close)
 
 
-def test_a_server_that_does_not_answer_is_unreachable_in_time(lxd: LxdServer, trusted: KeyPair) -> None:
+def test_an_unresponsive_server_is_unreachable_in_time(lxd: LxdServer, trusted: KeyPair) -> None:
     access = lxd.access(trusted)
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=trusted.certificate_pem, key_pem=trusted.key_pem)
     client = Client(parse(access.address), context, access.pinned, closing=threading.Event(), read_s=1.0)
     assert client.server()["auth"] == "trusted"
-    with lxd.hanging(), pytest.raises(InnkeeperError, match="did not answer in time") as slow:
+    with lxd.hanging(), pytest.raises(InnkeeperError, match="did not respond in time") as slow:
         client.server()
     assert isinstance(slow.value, HostUnreachable)
     assert client.server()["auth"] == "trusted"

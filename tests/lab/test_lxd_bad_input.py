@@ -1,4 +1,4 @@
-"""Bad input and faults on real LXD, from the API down: a clear error each time, and nothing lost or left behind."""
+"""Bad input and faults on real LXD, from the API: clear errors, nothing lost, nothing left behind."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.errors import InnkeeperError, InvalidRequest
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.key_pair import make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
@@ -32,35 +34,35 @@ def server(lxd: LxdServer) -> Iterator[LxdServer]:
 
 @contextmanager
 def nothing_lost(server: LxdServer) -> Iterator[None]:
-    """As many instances and volumes afterwards as before, and the same."""
+    """Asserts that the block leaves the server's instances and volumes unchanged."""
     before = server.instances(""), server.volumes()
     yield
     assert (server.instances(""), server.volumes()) == before
 
 
-async def added(innkeeper: Installation, server: LxdServer, **fields: Any) -> int:
+async def added(innkeeper: Deployment, server: LxdServer, **fields: Any) -> int:
     token = await asyncio.to_thread(server.token, "innkeeper")
-    made = await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, password=token, **fields)
-    return int(made["id"])
+    host = await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, password=token, **fields)
+    return int(host["id"])
 
 
-async def fingerprint(innkeeper: Installation, host_id: int) -> str:
+async def fingerprint(innkeeper: Deployment, host_id: int) -> str:
     shown: str = (await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters"))["certificate_fingerprint"]
     return shown
 
 
-async def test_a_certificate_that_does_not_fit_the_key_is_refused_before_anything_is_written(
+async def test_a_mismatched_key_pair_is_rejected_before_any_write(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
     wrong: dict[str, Any] = {
         "certificate": make_key_pair("ikbad").certificate_pem,
         "key": make_key_pair("ikbad").key_pem,
     }
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(InvalidRequest) as rejected:
             await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, **wrong)
-        assert refused.value.fields == {"key": ["The key does not fit the certificate."]}
+        assert rejected.value.fields == {"key": ["The key does not belong to the certificate."]}
         assert await innkeeper.get("vm-hosts/") == []
         host_id = await added(innkeeper, server)
         used, trusted = await fingerprint(innkeeper, host_id), await asyncio.to_thread(server.trusted)
@@ -71,10 +73,10 @@ async def test_a_certificate_that_does_not_fit_the_key_is_refused_before_anythin
         await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
 
 
-async def test_a_project_that_is_not_there_any_more_is_named_and_nothing_is_made_elsewhere(
+async def test_a_deleted_project_is_named_and_nothing_created(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         with server.project("ikbad") as project:
             host_id = await added(innkeeper, server, project=project)
@@ -87,10 +89,10 @@ async def test_a_project_that_is_not_there_any_more_is_named_and_nothing_is_made
         assert project not in {one["name"] for one in server.ask("/1.0/projects?recursion=1")}
 
 
-async def test_a_name_that_a_foreign_instance_took_is_told_and_that_instance_stays_as_it_is(
+async def test_a_taken_name_is_named_and_the_instance_unchanged(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
         await asyncio.to_thread(server.make_many, PREFIX, "default", range(1))
@@ -101,25 +103,21 @@ async def test_a_name_that_a_foreign_instance_took_is_told_and_that_instance_sta
         assert await innkeeper.get("machines/") == []
 
 
-async def test_disks_that_were_made_before_their_pool_was_missed_are_removed_again(
-    tmp_path: Path, database_url: str, server: LxdServer
-) -> None:
-    gone = f"{PREFIX}gone"
-    await asyncio.to_thread(server.lxc, "storage", "create", gone, "dir")
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_disks_created_before_a_failure_are_removed(tmp_path: Path, database_url: str, server: LxdServer) -> None:
+    removed = f"{PREFIX}removed"
+    await asyncio.to_thread(server.lxc, "storage", "create", removed, "dir")
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
-        await asyncio.to_thread(server.lxc, "storage", "delete", gone)
-        storage = f"root:1(default),more:1(default),last:1({gone})"
-        with nothing_lost(server), pytest.raises(InnkeeperError, match=gone):
+        await asyncio.to_thread(server.lxc, "storage", "delete", removed)
+        storage = f"root:1(default),more:1(default),last:1({removed})"
+        with nothing_lost(server), pytest.raises(InnkeeperError, match=removed):
             await innkeeper.compose(host_id, hostname=f"{PREFIX}a", memory=1024, storage=storage)
         assert await innkeeper.get("machines/") == []
 
 
-async def test_a_server_that_answers_slowly_delays_nobody_else_and_makes_one_machine(
-    tmp_path: Path, database_url: str, server: LxdServer
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_a_slow_server_delays_no_other_host(tmp_path: Path, database_url: str, server: LxdServer) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
         other = await innkeeper.add_simulated()
@@ -130,49 +128,47 @@ async def test_a_server_that_answers_slowly_delays_nobody_else_and_makes_one_mac
             async with asyncio.timeout(10):
                 await innkeeper.compose(other["id"], hostname="quick", cores=1, memory=1024, storage="1")
             assert not slow.done()
-        made = await slow
+        composed = await slow
         assert server.instances(PREFIX) == {("default", f"{PREFIX}slow")}
         assert len(server.volumes() - volumes) == 1
-        await innkeeper.delete(f"machines/{made['system_id']}/")
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
         assert (server.instances(PREFIX), server.volumes()) == (set(), volumes)
 
 
-async def is_at_work(innkeeper: Installation) -> bool:
+async def is_at_work(innkeeper: Deployment) -> bool:
     newest = (await innkeeper.get("operations/"))[0]
     return bool(newest["state"] == "running" and newest["step"] == "compose_on_host")
 
 
-async def test_a_server_without_virtual_machines_is_told_so_and_keeps_what_it_has(
-    tmp_path: Path, database_url: str, server: LxdServer
-) -> None:
+async def test_a_server_without_vms_is_rejected_unchanged(tmp_path: Path, database_url: str, server: LxdServer) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
-        made = await innkeeper.compose(host_id, hostname=f"{PREFIX}kept", **TWO_DISKS)
+        composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}stays", **TWO_DISKS)
         with nothing_lost(server):
             with server.without_machines(broken):
-                for ask in (
+                for request in (
                     partial(innkeeper.post, f"vm-hosts/{host_id}/", op="refresh"),
                     partial(innkeeper.compose, host_id, hostname=f"{PREFIX}new", **TWO_DISKS),
                 ):
                     with pytest.raises(InnkeeperError, match="cannot run virtual machines"):
-                        await ask()
-                assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
+                        await request()
+                assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
                 with server.project("ikbad") as project:
                     second = await added(innkeeper, server, project=project)
-                    known = await innkeeper.region.parts.services.hosts.read(second)
+                    known = await innkeeper.region.components.services.hosts.read(second)
                     assert known.error_code == "unsupported"
                     assert known.total is None
                     await innkeeper.delete(f"vm-hosts/{second}/")
             await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
-        assert [one["hostname"] for one in await innkeeper.get("machines/")] == [f"{PREFIX}kept"]
+        assert [one["hostname"] for one in await innkeeper.get("machines/")] == [f"{PREFIX}stays"]
 
 
 @contextmanager
 def replaced(server: LxdServer, other: LxdServer) -> Iterator[None]:
-    """The first server is gone, and the other one answers at its address; afterwards all is as before."""
+    """Kills the first server and moves the other one to its address until the block ends."""
     server.kill()
     other.lxc("config", "set", "core.https_address", server.address)
     try:
@@ -182,16 +178,16 @@ def replaced(server: LxdServer, other: LxdServer) -> Iterator[None]:
         server.start()
 
 
-async def test_another_server_at_the_same_address_gets_nothing_and_no_machine_is_lost(
+async def test_a_replaced_server_receives_nothing(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     server, other = servers
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
-        made = await innkeeper.compose(host_id, hostname="iktrust-stays", **TWO_DISKS)
-        path, machine = f"vm-hosts/{host_id}/", f"machines/{made['system_id']}/"
-        asks: tuple[Callable[[], Awaitable[Any]], ...] = (
+        composed = await innkeeper.compose(host_id, hostname="iktrust-stays", **TWO_DISKS)
+        path, machine = f"vm-hosts/{host_id}/", f"machines/{composed['system_id']}/"
+        requests: tuple[Callable[[], Awaitable[Any]], ...] = (
             lambda: innkeeper.post(path, op="refresh"),
             lambda: innkeeper.compose(host_id, hostname="iktrust-new", **TWO_DISKS),
             lambda: innkeeper.post(machine, op="power_on"),
@@ -199,9 +195,9 @@ async def test_another_server_at_the_same_address_gets_nothing_and_no_machine_is
         )
         was, now = (one.ask("/1.0")["environment"]["certificate_fingerprint"] for one in servers)
         with nothing_lost(server), nothing_lost(other), replaced(server, other):
-            for ask in asks:
+            for request in requests:
                 with pytest.raises(InnkeeperError, match=f"{now}.*{was}"):
-                    await ask()
+                    await request()
             assert (await innkeeper.get(machine))["status_name"] == "Ready"
             assert other.trusted() == set()
         await innkeeper.post(path, op="refresh")
@@ -209,20 +205,21 @@ async def test_another_server_at_the_same_address_gets_nothing_and_no_machine_is
         assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
 
 
-async def test_what_a_replaced_server_holds_half_made_is_removed_once_it_is_back(
+async def test_incomplete_guests_are_removed_when_the_server_returns(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     server, other = servers
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host_id = await added(innkeeper, server)
         with nothing_lost(server), nothing_lost(other):
-            operation = await innkeeper.post(
-                f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"},
-                hostname="iktrust-half", **TWO_DISKS,
-            )  # fmt: skip
+            with capture_logs() as logs:
+                operation = await innkeeper.post(
+                    f"vm-hosts/{host_id}/", op="compose", headers={"Prefer": "respond-async"},
+                    hostname="iktrust-half", **TWO_DISKS,
+                )  # fmt: skip
+                await eventually(lambda: "host_call_started" in [entry["event"] for entry in logs], every_s=0.001)
             ends = partial(state_of, innkeeper, operation["id"])
-            await eventually(partial(is_at_work, innkeeper), every_s=0.001)
             with replaced(server, other):
                 await eventually(partial(ends, "undoing"))
                 assert other.trusted() == set()
@@ -231,5 +228,5 @@ async def test_what_a_replaced_server_holds_half_made_is_removed_once_it_is_back
         assert (await innkeeper.get(f"operations/{operation['id']}/"))["error"]["code"] == "peer_changed"
 
 
-async def state_of(innkeeper: Installation, operation_id: int, wanted: str) -> bool:
+async def state_of(innkeeper: Deployment, operation_id: int, wanted: str) -> bool:
     return bool((await innkeeper.get(f"operations/{operation_id}/"))["state"] == wanted)

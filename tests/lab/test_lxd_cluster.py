@@ -1,4 +1,4 @@
-"""The LXD driver on a real cluster: members are servers of their own, and one credential is for all."""
+"""The LXD driver on a real cluster: each member is a server, and one credential serves all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import evolve
 from common.errors import HostUnreachable
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd import spec
@@ -22,10 +22,10 @@ Members = tuple[LxdServer, ...]
 
 
 def opened(through: LxdServer, pair: KeyPair, member: str | None) -> LxdDriver:
-    return LxdOpening().open(evolve(through.access(pair), member=member))
+    return LxdDriverFactory().open(evolve(through.access(pair), member=member))
 
 
-def test_each_member_is_a_server_whatever_address_leads_to_it(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
+def test_each_member_is_one_server_at_any_address(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
     first, second = lxd_cluster[:2]
     direct = opened(second, cluster_pair, None)
     through = opened(first, cluster_pair, second.name)
@@ -41,9 +41,7 @@ def test_each_member_is_a_server_whatever_address_leads_to_it(lxd_cluster: Membe
         driver.close()
 
 
-def test_a_machine_that_was_moved_to_another_member_is_found_and_still_obeys(
-    lxd_cluster: Members, cluster_pair: KeyPair
-) -> None:
+def test_machines_moved_to_another_member_are_found(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
     first, second = lxd_cluster[:2]
     prefix = f"ikmv-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
@@ -66,9 +64,7 @@ def test_a_machine_that_was_moved_to_another_member_is_found_and_still_obeys(
         there.close()
 
 
-async def test_what_is_on_a_member_that_does_not_answer_is_never_taken_for_gone(
-    lxd_cluster: Members, cluster_pair: KeyPair
-) -> None:
+async def test_guests_of_a_down_member_are_never_reported_missing(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
     first, second = lxd_cluster[:2]
     prefix = f"ikoff-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
@@ -82,29 +78,29 @@ async def test_what_is_on_a_member_that_does_not_answer_is_never_taken_for_gone(
             lambda: here.find(wanted.ref),
             lambda: there.decompose(wanted.ref),
             lambda: there.power(wanted.ref, PowerAction.ON, grace_s=1),
-            lambda: there.disown("", wanted.name, wanted.mark),
+            lambda: there.disown("", wanted.name, wanted.marker),
         ]
-        for ask in unknown:
+        for call in unknown:
             with pytest.raises(HostUnreachable, match=second.name):
-                ask()
+                call()
         assert here.discover().facts.cluster_member == first.name
         assert here.compose(spec(prefix, "here")).member == first.name
         first.make_many(f"{prefix}foreign", "default", range(1))
         foreign = next(guest for guest in here.discover().guests if guest.name == f"{prefix}foreign0")
-        mark = evolve(wanted.mark, machine_id=uuid4())
-        assert here.adopt(foreign.guest_id, foreign.name, mark).mark == mark  # its own member answers
+        marker = evolve(wanted.marker, machine_id=uuid4())
+        assert here.adopt(foreign.guest_id, foreign.name, marker).marker == marker  # its member answers
     finally:
         second.start()
-    await eventually(lambda: asyncio.to_thread(is_back, there), deadline_s=60)
+    await eventually(lambda: asyncio.to_thread(is_reachable, there), deadline_s=60)
     found = there.find(wanted.ref)
     assert found is not None
-    assert found.mark == wanted.mark
+    assert found.marker == wanted.marker
     first.sweep(prefix)
     here.close()
     there.close()
 
 
-def is_back(driver: LxdDriver) -> bool:
+def is_reachable(driver: LxdDriver) -> bool:
     try:
         driver.discover()
     except HostUnreachable:
@@ -112,7 +108,7 @@ def is_back(driver: LxdDriver) -> bool:
     return True
 
 
-def test_one_pair_is_for_all_members(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
+def test_one_key_pair_serves_all_members(lxd_cluster: Members, cluster_pair: KeyPair) -> None:
     for member in lxd_cluster:
         driver = opened(member, cluster_pair, None)
         assert driver.reach()
@@ -120,7 +116,7 @@ def test_one_pair_is_for_all_members(lxd_cluster: Members, cluster_pair: KeyPair
         driver.close()
 
 
-def test_a_token_of_another_member_is_taken_to_the_member_that_made_it(lxd_cluster: Members) -> None:
+def test_a_token_is_sent_to_the_member_that_created_it(lxd_cluster: Members) -> None:
     first, second = lxd_cluster[:2]
     stranger = make_key_pair("ik-token-elsewhere")
     driver = opened(first, stranger, None)

@@ -1,4 +1,4 @@
-"""A real LXD cluster as VM hosts: adding one member adds all, each with its own capacity, one key pair for all."""
+"""A real LXD cluster as VM hosts: adding one member adds all, with separate capacity and one key pair."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from regiond.hosts.model import HostState
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.database  # nobody else uses the SQL of clusters
+pytestmark = pytest.mark.database  # no other test uses the SQL of clusters
 
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclh-"
@@ -31,8 +32,8 @@ def cluster(lxd_cluster: Members) -> Iterator[Members]:
         lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
 
 
-async def added(innkeeper: Installation, cluster: Members) -> dict[str, int]:
-    """Host ids by member, once each was looked at."""
+async def added(innkeeper: Deployment, cluster: Members) -> dict[str, int]:
+    """Adds the cluster; returns the host ids by member once all are ready."""
     first = cluster[0]
     token = await asyncio.to_thread(first.token, "innkeeper")
     await innkeeper.post("vm-hosts/", type="lxd", power_address=first.address, password=token, name="cloud")
@@ -40,8 +41,8 @@ async def added(innkeeper: Installation, cluster: Members) -> dict[str, int]:
     return {host["name"]: host["id"] for host in await innkeeper.get("vm-hosts/")}
 
 
-async def all_ready(innkeeper: Installation, count: int) -> bool:
-    hosts = await innkeeper.region.parts.services.hosts.list()
+async def all_ready(innkeeper: Deployment, count: int) -> bool:
+    hosts = await innkeeper.region.components.services.hosts.list()
     return len(hosts) == count and all(host.state is HostState.READY for host in hosts)
 
 
@@ -53,7 +54,7 @@ def location(cluster: Members, name: str) -> str:
 async def test_adding_one_member_adds_all_with_one_key_pair(
     tmp_path: Path, database_url: str, cluster: Members
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         before = await asyncio.to_thread(cluster[0].trusted)
         hosts = await added(innkeeper, cluster)
@@ -68,25 +69,21 @@ async def test_adding_one_member_adds_all_with_one_key_pair(
         assert len({pair["certificate"] for pair in pairs}) == 1
 
 
-async def test_compose_names_its_member_and_every_member_counts_for_itself(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_members_compose_and_count_separately(tmp_path: Path, database_url: str, cluster: Members) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         other = cluster[1].name
-        made = await innkeeper.compose(hosts[other], hostname=f"{PREFIX}a", **SMALL)
+        composed = await innkeeper.compose(hosts[other], hostname=f"{PREFIX}a", **SMALL)
         assert await asyncio.to_thread(location, cluster, f"{PREFIX}a") == other
         used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
         assert used[other] - used[cluster[0].name] == 1
-        await innkeeper.delete(f"machines/{made['system_id']}/")
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
         assert f"{PREFIX}a" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
 
 
-async def test_removing_one_member_keeps_the_others_and_it_does_not_come_back(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_removing_a_member_keeps_the_others(tmp_path: Path, database_url: str, cluster: Members) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         await innkeeper.delete(f"vm-hosts/{hosts[cluster[1].name]}/")
@@ -101,12 +98,10 @@ async def test_removing_one_member_keeps_the_others_and_it_does_not_come_back(
         assert await innkeeper.get("vm-clusters/") == []
 
 
-async def test_an_unchanged_look_at_a_member_writes_nothing(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
-    from tests.rows import versions
+async def test_an_unchanged_member_refresh_writes_nothing(tmp_path: Path, database_url: str, cluster: Members) -> None:
+    from tests.row_versions import versions
 
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         for host_id in hosts.values():
@@ -117,10 +112,8 @@ async def test_an_unchanged_look_at_a_member_writes_nothing(
         assert await versions(database_url) == before
 
 
-async def test_zone_and_pool_of_a_cluster_are_copied_to_its_members(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_members_inherit_zone_and_pool(tmp_path: Path, database_url: str, cluster: Members) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         await innkeeper.post("zones/", name="east")
@@ -131,23 +124,23 @@ async def test_zone_and_pool_of_a_cluster_are_copied_to_its_members(
         assert zones == {"east"}
 
 
-async def test_a_machine_that_its_cluster_moves_is_followed_with_its_claims(
+async def test_claims_follow_a_machine_moved_by_its_cluster(
     tmp_path: Path, database_url: str, cluster: Members
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         first, other = cluster[0].name, cluster[1].name
-        made = await innkeeper.compose(hosts[first], hostname=f"{PREFIX}mover", **SMALL)
+        composed = await innkeeper.compose(hosts[first], hostname=f"{PREFIX}mover", **SMALL)
         await asyncio.to_thread(cluster[0].lxc, "move", f"{PREFIX}mover", "--target", other)
 
         async def followed() -> bool:
-            machine = await innkeeper.get(f"machines/{made['system_id']}/")
+            machine = await innkeeper.get(f"machines/{composed['system_id']}/")
             return (machine["pod"]["name"], machine["status_name"]) == (other, "Ready")
 
         await eventually(followed, deadline_s=60)
         used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
         assert used[other] - used[first] == 1
-        await innkeeper.post(f"machines/{made['system_id']}/", op="power_on")
-        await innkeeper.delete(f"machines/{made['system_id']}/")
+        await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
         assert f"{PREFIX}mover" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}

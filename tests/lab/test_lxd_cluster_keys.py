@@ -1,4 +1,4 @@
-"""Credentials and marks on a real LXD cluster: one rotation is for all members, and a member's instance is adopted."""
+"""Credentials and markers on a real LXD cluster: one rotation for all members, adoption on each."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 
 from common.errors import InvalidRequest
 from regiond.hosts.model import HostState
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
-from tests.lab.test_adoption_lxd import marks, process, told
+from tests.lab.test_adoption_lxd import description, markers, process
 from tests.lab.test_lxd_cluster_hosts import SMALL, added, location
-from tests.lab.test_lxd_through_the_region import looks
+from tests.lab.test_lxd_through_the_region import has_state
 from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
@@ -32,11 +33,11 @@ def cluster(lxd_cluster: Members) -> Iterator[Members]:
         lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
 
 
-async def test_one_rotation_changes_the_pair_of_all_members_and_every_member_composes_with_it(
+async def test_one_rotation_changes_the_pair_of_all_members(
     tmp_path: Path, database_url: str, cluster: Members
 ) -> None:
     others = await asyncio.to_thread(cluster[0].trusted)
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         (old,) = await asyncio.to_thread(cluster[0].trusted) - others
@@ -47,19 +48,17 @@ async def test_one_rotation_changes_the_pair_of_all_members_and_every_member_com
         for name, host_id in hosts.items():
             shown = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
             assert shown["certificate_fingerprint"] == new
-            made = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
+            composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
             assert await asyncio.to_thread(location, cluster, f"{PREFIX}{name}") == name
-            await innkeeper.delete(f"machines/{made['system_id']}/")
+            await innkeeper.delete(f"machines/{composed['system_id']}/")
         assert await key_pairs(innkeeper) == [(new, None)]
 
 
 @pytest.mark.deadline(240)
-async def test_a_member_that_is_down_holds_up_no_rotation_and_takes_the_new_pair_when_it_is_back(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
+async def test_a_down_member_does_not_delay_a_rotation(tmp_path: Path, database_url: str, cluster: Members) -> None:
     others = await asyncio.to_thread(cluster[0].trusted)
     down = cluster[1]
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
         (old,) = await asyncio.to_thread(cluster[0].trusted) - others
@@ -68,7 +67,7 @@ async def test_a_member_that_is_down_holds_up_no_rotation_and_takes_the_new_pair
             await innkeeper.post(f"vm-hosts/{hosts[down.name]}/", op="rotate")
         finally:
             await asyncio.to_thread(down.start)
-        back = partial(looks, innkeeper, hosts[down.name], HostState.READY, hosts[down.name])
+        back = partial(has_state, innkeeper, hosts[down.name], HostState.READY, hosts[down.name])
         await eventually(back, deadline_s=90, every_s=1)
         for member in cluster:
             (new,) = await asyncio.to_thread(member.trusted) - others
@@ -76,34 +75,32 @@ async def test_a_member_that_is_down_holds_up_no_rotation_and_takes_the_new_pair
         assert await key_pairs(innkeeper) == [(new, None)]
 
 
-async def key_pairs(innkeeper: Installation) -> list[tuple[Any, ...]]:
-    async with innkeeper.region.parts.database.connection() as db:
+async def key_pairs(innkeeper: Deployment) -> list[tuple[Any, ...]]:
+    async with innkeeper.region.components.database.connection() as db:
         return [tuple(row) for row in await db.fetch("select fingerprint, replaces_id from key_pair")]
 
 
-async def test_an_instance_on_the_second_member_is_adopted_through_its_host_and_forgotten_again(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
+async def test_instances_of_a_second_member_are_adopted(tmp_path: Path, database_url: str, cluster: Members) -> None:
     first, second = cluster[:2]
     name = f"{PREFIX}0"
     await asyncio.to_thread(second.make_many, PREFIX, "default", range(1))
     await asyncio.to_thread(second.lxc, "start", name)
-    before = await asyncio.to_thread(told, second, name), await asyncio.to_thread(process, second, name)
-    async with installed(tmp_path, database_url) as innkeeper:
+    before = await asyncio.to_thread(description, second, name), await asyncio.to_thread(process, second, name)
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, cluster)
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(InvalidRequest) as rejected:
             await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="adopt", guests=name)
-        assert refused.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
+        assert rejected.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
         (adopted,) = await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="adopt", guests=name)
         machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
         assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Ready", "on")
-        assert await asyncio.to_thread(marks, first, name)
+        assert await asyncio.to_thread(markers, first, name)
         await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="refresh")
         assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["pod"]["name"] == second.name
         await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
-        assert await asyncio.to_thread(marks, first, name) == []
-        now = await asyncio.to_thread(told, second, name), await asyncio.to_thread(process, second, name)
+        assert await asyncio.to_thread(markers, first, name) == []
+        now = await asyncio.to_thread(description, second, name), await asyncio.to_thread(process, second, name)
         assert now == before
         await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="refresh")
         assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}

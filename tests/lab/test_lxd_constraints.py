@@ -1,4 +1,4 @@
-"""What a machine was asked to have, on real LXD: checked with LXD's own tools and on the running QEMU."""
+"""A machine's constraints on real LXD, checked with LXD's tools and on the running QEMU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
-from common.values import Guest, GuestNic, HostFacts, NicAddress, NicKind, NicSpec, PowerAction, PowerState
-from rackd.drivers.lxd.client import Client
+from common.guest_spec import NicAddress, NicSpec
+from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, PowerState
+from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages, run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
@@ -28,7 +29,7 @@ FIRST_MAC, SECOND_MAC = "52:54:00:0e:00:01", "52:54:00:0e:00:02"
 
 @pytest.fixture
 def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
-    opened = LxdOpening().open(lxd.access(trusted))
+    opened = LxdDriverFactory().open(lxd.access(trusted))
     yield opened
     opened.close()
 
@@ -52,7 +53,7 @@ def pages() -> Iterator[int]:
         yield 128
 
 
-def card(name: str, kind: NicKind, source: str, mac: str = FIRST_MAC, **fields: Any) -> NicSpec:
+def nic_spec(name: str, kind: NicKind, source: str, mac: str = FIRST_MAC, **fields: Any) -> NicSpec:
     return NicSpec(name=name, mac_address=mac, kind=kind, source=source, **fields)
 
 
@@ -67,14 +68,14 @@ def of_bridge(lxd: LxdServer, index: int) -> NicAddress:
     return NicAddress(address=address, prefix_length=own.network.prefixlen, gateway=str(own.ip))
 
 
-def told_by_disk(lxd: LxdServer, name: str) -> Any:
-    """The network configuration on the disk that LXD shows a guest that has no agent."""
+def cloud_init_nics(lxd: LxdServer, name: str) -> Any:
+    """The NICs in the cloud-init configuration that LXD gives a guest without agent, on a disk."""
     image = lxd.folder_of(name) / "config.iso"
     return json.loads(run("isoinfo", "-R", "-i", str(image), "-x", "/network-config"))["ethernets"]
 
 
 def affinities(lxd: LxdServer, name: str) -> set[str]:
-    """Which cores the threads of its QEMU may run on."""
+    """The cores that the threads of its QEMU may run on."""
     found = set()
     for status in (lxd.process_of(name) / "task").glob("*/status"):
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("Cpus_allowed_list")]
@@ -82,27 +83,27 @@ def affinities(lxd: LxdServer, name: str) -> set[str]:
     return found
 
 
-def test_pools_cards_addresses_and_pins_are_as_asked_on_the_host_itself(
+def test_the_host_has_the_requested_nics_and_pins(
     lxd: LxdServer, driver: LxdDriver, facts: HostFacts, prefix: str, bridge: str
 ) -> None:
     core_ids = facts.numa_nodes[0].core_ids[:2]
     leased, static = of_bridge(lxd, 77), NicAddress(address="10.254.7.20", prefix_length=24, gateway="10.254.7.1")
     with lxd.pool("dir") as other:
         spec = small_spec(
-            f"{prefix}asked",
+            f"{prefix}whole",
             ("default", other),
             cores=len(core_ids),
             pinned_core_ids=core_ids,
             nics=(
-                card("eth0", NicKind.NETWORK, lxd.managed_bridge, boot=True, address=leased),
-                card("eth1", NicKind.BRIDGE, bridge, SECOND_MAC, address=static),
+                nic_spec("eth0", NicKind.NETWORK, lxd.managed_bridge, boot=True, address=leased),
+                nic_spec("eth1", NicKind.BRIDGE, bridge, SECOND_MAC, address=static),
             ),
         )
-        made = driver.compose(spec)
-        assert listed(driver, spec.name) == made
-        assert made.pinned_core_ids == core_ids
-        assert [disk.pool_id for disk in made.disks] == ["default", other], "what tells the guest is no disk of it"
-        assert made.nics == (
+        composed = driver.compose(spec)
+        assert listed(driver, spec.name) == composed
+        assert composed.pinned_core_ids == core_ids
+        assert [disk.pool_id for disk in composed.disks] == ["default", other], "the cloud-init device is not a disk"
+        assert composed.nics == (
             GuestNic(mac_address=FIRST_MAC, kind=NicKind.NETWORK, source=lxd.managed_bridge),
             GuestNic(mac_address=SECOND_MAC, kind=NicKind.BRIDGE, source=bridge),
         )
@@ -113,18 +114,18 @@ def test_pools_cards_addresses_and_pins_are_as_asked_on_the_host_itself(
         leases = lxd.lxc("network", "list-leases", lxd.managed_bridge, "--format", "csv")
         assert f"{spec.name},{FIRST_MAC},{leased.address},STATIC" in leases
         assert driver.power(spec.ref, PowerAction.ON, grace_s=1) is PowerState.ON
-        told = told_by_disk(lxd, spec.name)
-        assert told["eth0"] == {"match": {"macaddress": FIRST_MAC}, "dhcp4": True}
-        assert told["eth1"]["addresses"] == ["10.254.7.20/24"]
+        nics = cloud_init_nics(lxd, spec.name)
+        assert nics["eth0"] == {"match": {"macaddress": FIRST_MAC}, "dhcp4": True}
+        assert nics["eth1"]["addresses"] == ["10.254.7.20/24"]
         assert {str(core_id) for core_id in core_ids} <= affinities(lxd, spec.name)
         driver.decompose(spec.ref, volumes_of(spec))
         assert lxd.instances(prefix) == set()
 
 
-def test_a_guest_of_huge_pages_has_its_memory_there(lxd: LxdServer, driver: LxdDriver, prefix: str, pages: int) -> None:
+def test_huge_pages_back_the_guests_memory(lxd: LxdServer, driver: LxdDriver, prefix: str, pages: int) -> None:
     spec = small_spec(f"{prefix}huge", huge_page_size_kib=HUGE_PAGE_KIB, pinned_core_ids=(0,), cores=1)
-    made = driver.compose(spec)
-    assert (made.huge_pages_backed, made.pinned_core_ids) == (True, (0,))
+    composed = driver.compose(spec)
+    assert (composed.huge_pages_backed, composed.pinned_core_ids) == (True, (0,))
     shown = lxd.lxc("config", "show", spec.name)
     assert 'limits.memory.hugepages: "true"' in shown
     assert "limits.cpu: 0-0" in shown
@@ -132,9 +133,9 @@ def test_a_guest_of_huge_pages_has_its_memory_there(lxd: LxdServer, driver: LxdD
     held = [line for line in (lxd.process_of(spec.name) / "maps").read_text().splitlines() if "/hugepages/" in line]
     first, _, last = held[0].split()[0].partition("-")
     assert (len(held), int(last, 16) - int(first, 16)) == (1, spec.memory_mib * 1024**2)
-    told = next(one for node in driver.discover().facts.numa_nodes for one in node.huge_pages)
-    assert told.size_kib == HUGE_PAGE_KIB
-    assert told.total >= pages
+    node_pages = next(one for node in driver.discover().facts.numa_nodes for one in node.huge_pages)
+    assert node_pages.size_kib == HUGE_PAGE_KIB
+    assert node_pages.total >= pages
     driver.decompose(spec.ref, volumes_of(spec))
 
 
@@ -144,12 +145,12 @@ def test_a_guest_of_huge_pages_has_its_memory_there(lxd: LxdServer, driver: LxdD
         ({"huge_page_size_kib": 1048576}, Unsupported, "default size"),
         ({"huge_page_size_kib": HUGE_PAGE_KIB, "memory_mib": 1024 * 1024}, OutOfCapacity, "524288 huge pages"),
         ({"pinned_core_ids": (0, 4095)}, NotFound, "core 4095"),
-        ({"nics": (card("eth0", NicKind.NETWORK, "iknowhere"),)}, NotFound, "iknowhere"),
-        ({"nics": (card("eth0", NicKind.BRIDGE, "iknowhere"),)}, NotFound, "iknowhere"),
-        ({"nics": (card("eth0", NicKind.USER, ""),)}, Unsupported, "user"),
+        ({"nics": (nic_spec("eth0", NicKind.NETWORK, "iknowhere"),)}, NotFound, "iknowhere"),
+        ({"nics": (nic_spec("eth0", NicKind.BRIDGE, "iknowhere"),)}, NotFound, "iknowhere"),
+        ({"nics": (nic_spec("eth0", NicKind.USER, ""),)}, Unsupported, "user"),
     ],
 )
-def test_what_the_host_has_not_is_refused_by_name_and_nothing_was_made(
+def test_missing_resources_are_named_before_creation(
     lxd: LxdServer, driver: LxdDriver, prefix: str, changes: dict[str, Any], error: type[InnkeeperError], words: str
 ) -> None:
     before = lxd.volumes()
@@ -159,7 +160,7 @@ def test_what_the_host_has_not_is_refused_by_name_and_nothing_was_made(
 
 
 class Hasty(Client):
-    """Somebody deletes a network just before the instance is made."""
+    """Deletes a network just before the instance is created."""
 
     network = ""
     delete_network: Callable[[str], object]
@@ -170,34 +171,32 @@ class Hasty(Client):
         super().post(where, body, **options)
 
 
-def test_a_network_that_goes_while_the_disks_are_made_is_named_and_the_disks_go_too(
-    lxd: LxdServer, trusted: KeyPair, prefix: str
-) -> None:
+def test_a_network_deleted_during_compose_is_named(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     name = f"ikn{uuid4().hex[:8]}"
     lxd.lxc("network", "create", name, "ipv4.address=none", "ipv6.address=none")
     before = lxd.volumes()
     driver, client = driver_through(Hasty, lxd, trusted)
     client.network, client.delete_network = name, partial(lxd.lxc, "network", "delete")
-    spec = small_spec(f"{prefix}gone", ("default", "default"), nics=(card("eth0", NicKind.NETWORK, name),))
+    spec = small_spec(f"{prefix}lost", ("default", "default"), nics=(nic_spec("eth0", NicKind.NETWORK, name),))
     with pytest.raises(NotFound, match=name):
         driver.compose(spec)
     assert (lxd.instances(prefix), lxd.volumes()) == (set(), before)
     driver.close()
 
 
-def test_cards_on_interfaces_of_the_server_are_what_lxd_calls_them(
+def test_nics_on_server_interfaces_have_lxds_types(
     lxd: LxdServer, driver: LxdDriver, facts: HostFacts, prefix: str
 ) -> None:
-    port = next(port.name for one in facts.network_cards for port in one.ports)
+    port = next(port.name for one in facts.network_devices for port in one.ports)
     spec = small_spec(
-        f"{prefix}cards",
+        f"{prefix}nics",
         nics=(
-            card("eth0", NicKind.MACVLAN, port, macvlan_mode="vepa", configured=False),
-            card("eth1", NicKind.SRIOV, port, SECOND_MAC, vid=101),
+            nic_spec("eth0", NicKind.MACVLAN, port, macvlan_mode="vepa", configured=False),
+            nic_spec("eth1", NicKind.SRIOV, port, SECOND_MAC, vid=101),
         ),
     )
-    made = driver.compose(spec)
-    assert [(nic.kind, nic.source) for nic in made.nics] == [(NicKind.MACVLAN, port), (NicKind.SRIOV, port)]
+    composed = driver.compose(spec)
+    assert [(nic.kind, nic.source) for nic in composed.nics] == [(NicKind.MACVLAN, port), (NicKind.SRIOV, port)]
     devices = lxd.ask(f"/1.0/instances/{spec.name}")["devices"]
     assert (devices["eth0"]["nictype"], devices["eth0"]["parent"]) == ("macvlan", port)
     assert (devices["eth1"]["nictype"], devices["eth1"]["vlan"]) == ("sriov", "101")
@@ -206,7 +205,7 @@ def test_cards_on_interfaces_of_the_server_are_what_lxd_calls_them(
     driver.decompose(spec.ref, volumes_of(spec))
 
 
-def test_subnets_are_seen_on_bridges_of_lxd_and_of_the_server(lxd: LxdServer, driver: LxdDriver, bridge: str) -> None:
+def test_subnets_are_found_on_all_bridges(lxd: LxdServer, driver: LxdDriver, bridge: str) -> None:
     found = {network.name: network for network in driver.discover().facts.networks}
     own = ip_interface(lxd.ask(f"/1.0/networks/{lxd.managed_bridge}")["config"]["ipv4.address"])
     managed, plain = found[lxd.managed_bridge], found[bridge]

@@ -1,4 +1,4 @@
-"""Real LXD servers as VM hosts, from the API down: trust by command and by token, one pair for all racks, rotation."""
+"""Real LXD servers as VM hosts, from the API: trust by command and token, one key pair for all racks, rotation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pytest
 from common.certificates import utc_now
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.hosts.model import MASK, HostState
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.lab.needs import LAB_DIR
-from tests.unit.test_host_certificates import small_pair
+from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 PREFIX = "iktrust-"
@@ -30,7 +31,7 @@ def server(servers: tuple[LxdServer, LxdServer]) -> LxdServer:
 
 
 async def on_the_server(server: LxdServer, command: str) -> None:
-    """What a person pastes into a shell there."""
+    """Runs the command in a shell on the server."""
     environment = {**os.environ, "LXD_DIR": str(LAB_DIR / f"lxd-{server.name}")}
     program = await asyncio.create_subprocess_exec(
         "bash", "-euo", "pipefail", "-c", command, env=environment, stdin=asyncio.subprocess.DEVNULL
@@ -40,41 +41,41 @@ async def on_the_server(server: LxdServer, command: str) -> None:
 
 
 async def token_of(server: LxdServer, *options: str) -> str:
-    told = await asyncio.to_thread(server.lxc, "config", "trust", "add", "--name", "innkeeper", "-q", *options)
-    return told.strip().splitlines()[-1]
+    output = await asyncio.to_thread(server.lxc, "config", "trust", "add", "--name", "innkeeper", "-q", *options)
+    return output.strip().splitlines()[-1]
 
 
 async def trusted(server: LxdServer) -> set[str]:
     return await asyncio.to_thread(server.trusted)
 
 
-async def add(innkeeper: Installation, server: LxdServer, **fields: Any) -> Any:
-    return await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, **{"name": "inn", **fields})
+async def add(innkeeper: Deployment, server: LxdServer, **fields: Any) -> Any:
+    return await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, **{"name": "vms", **fields})
 
 
-async def parameters(innkeeper: Installation, host: Any) -> dict[str, str]:
+async def parameters(innkeeper: Deployment, host: Any) -> dict[str, str]:
     found: dict[str, str] = await innkeeper.get(f"vm-hosts/{host['id']}/", op="parameters")
     return found
 
 
-async def error_of(innkeeper: Installation, host: Any) -> tuple[str | None, str]:
-    known = await innkeeper.region.parts.services.hosts.read(host["id"])
+async def error_of(innkeeper: Deployment, host: Any) -> tuple[str | None, str]:
+    known = await innkeeper.region.components.services.hosts.read(host["id"])
     return known.error_code, known.error_message or ""
 
 
-async def is_ready(innkeeper: Installation, host: Any) -> bool:
-    return (await innkeeper.region.parts.services.hosts.read(host["id"])).state is HostState.READY
+async def is_ready(innkeeper: Deployment, host: Any) -> bool:
+    return (await innkeeper.region.components.services.hosts.read(host["id"])).state is HostState.READY
 
 
-async def reaches(innkeeper: Installation, rack: str, hosts: int) -> bool:
-    known = await innkeeper.region.parts.services.racks.list()
+async def reaches(innkeeper: Deployment, rack: str, hosts: int) -> bool:
+    known = await innkeeper.region.components.services.racks.list()
     return any(one.name == rack and one.hosts_reached == hosts for one in known)
 
 
-async def test_the_command_that_is_shown_makes_a_pending_host_ready(
+async def test_the_shown_command_makes_a_pending_host_ready(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add(innkeeper, server)
         shown = await parameters(innkeeper, host)
@@ -92,11 +93,11 @@ async def test_the_command_that_is_shown_makes_a_pending_host_ready(
         assert "default" in {one["name"] for one in await innkeeper.get(f"vm-hosts/{host['id']}/", op="projects")}
 
 
-async def test_a_token_finishes_at_once_and_its_faults_are_told(
+async def test_a_token_completes_at_once_or_names_its_fault(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     server, other = servers
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add(innkeeper, server, password=await token_of(other))
         code, message = await error_of(innkeeper, host)
@@ -108,33 +109,31 @@ async def test_a_token_finishes_at_once_and_its_faults_are_told(
         await innkeeper.put(path, password=used)
         code, message = await error_of(innkeeper, host)
         assert code == "not_trusted"
-        assert "refused" in message
+        assert "rejected" in message
         assert used not in message
         done = await innkeeper.put(path, password=await token_of(server))
         assert done["total"]["cores"] > 0
         assert len(await trusted(server)) == 1
 
 
-async def test_an_expired_token_is_named_as_such(tmp_path: Path, database_url: str, server: LxdServer) -> None:
+async def test_an_expired_token_is_named(tmp_path: Path, database_url: str, server: LxdServer) -> None:
     server.lxc("config", "set", "core.remote_token_expiry", "1S")
     try:
         token = await token_of(server)
     finally:
         server.lxc("config", "unset", "core.remote_token_expiry")
-    await asyncio.sleep(1.5)  # LXD's own clock decides
-    async with installed(tmp_path, database_url) as innkeeper:
+    await asyncio.sleep(1.5)  # LXD compares with its clock
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add(innkeeper, server, password=token)
         assert "expired at" in (await error_of(innkeeper, host))[1]
 
 
-async def test_a_trust_password_works_where_the_server_has_one(
-    tmp_path: Path, database_url: str, server: LxdServer
-) -> None:
+async def test_a_trust_password_is_accepted_if_configured(tmp_path: Path, database_url: str, server: LxdServer) -> None:
     phrase = "long and secret"
     server.lxc("config", "set", "core.trust_password", phrase)
     try:
-        async with installed(tmp_path, database_url) as innkeeper:
+        async with deployed(tmp_path, database_url) as innkeeper:
             await innkeeper.start_rack()
             host = await add(innkeeper, server, password=phrase)
             assert host["total"]["cores"] > 0
@@ -142,21 +141,21 @@ async def test_a_trust_password_works_where_the_server_has_one(
         server.lxc("config", "unset", "core.trust_password")
 
 
-async def test_a_missing_project_is_made_and_a_restricted_certificate_is_enough_for_one_that_is_there(
+async def test_missing_projects_are_created_unless_restricted(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     server, other = servers
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
-        made = await add(innkeeper, server, project="inn", password=await token_of(server))
-        assert made["total"]["cores"] > 0
-        assert server.ask("/1.0/projects/inn")["description"] == "Project managed by Innkeeper"
-        other.lxc("project", "create", "inn", "-c", "features.images=false", "-c", "features.profiles=false")
-        host = await add(innkeeper, other, name="restricted", project="inn")
+        added = await add(innkeeper, server, project="vms", password=await token_of(server))
+        assert added["total"]["cores"] > 0
+        assert server.ask("/1.0/projects/vms")["description"] == "Project managed by Innkeeper"
+        other.lxc("project", "create", "vms", "-c", "features.images=false", "-c", "features.profiles=false")
+        host = await add(innkeeper, other, name="restricted", project="vms")
         await on_the_server(other, (await parameters(innkeeper, host))["trust_command_restricted"])
         await eventually(partial(is_ready, innkeeper, host))
         composed = await innkeeper.compose(host["id"], hostname=f"{PREFIX}restricted", **SMALL)
-        assert other.instances(PREFIX) == {("inn", f"{PREFIX}restricted")}
+        assert other.instances(PREFIX) == {("vms", f"{PREFIX}restricted")}
         (old,) = await trusted(other)
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
         (new,) = await trusted(other)
@@ -166,10 +165,10 @@ async def test_a_missing_project_is_made_and_a_restricted_certificate_is_enough_
 
 
 @pytest.mark.deadline(240)
-async def test_every_rack_uses_one_pair_for_each_server_and_a_new_one_composes_within_30_s(
+async def test_a_new_rack_composes_within_30_s_with_the_same_pair(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack("one")
         await innkeeper.start_rack("two")
         hosts = [await add(innkeeper, server, name=server.name, password=await token_of(server)) for server in servers]
@@ -180,24 +179,22 @@ async def test_every_rack_uses_one_pair_for_each_server_and_a_new_one_composes_w
             await innkeeper.start_rack("three")
             await eventually(partial(reaches, innkeeper, "three", 2))
             for host in hosts:
-                made = await innkeeper.compose(host["id"], hostname=f"{PREFIX}{host['name']}", **SMALL)
-                assert (await innkeeper.delete(f"machines/{made['system_id']}/")).status == 204
+                composed = await innkeeper.compose(host["id"], hostname=f"{PREFIX}{host['name']}", **SMALL)
+                assert (await innkeeper.delete(f"machines/{composed['system_id']}/")).status == 204
         for server, host in zip(servers, hosts, strict=True):
             assert await trusted(server) == {(await parameters(innkeeper, host))["certificate_fingerprint"]}
             assert server.instances(PREFIX) == set()
-        async with innkeeper.region.parts.database.connection() as db:
-            kept = {row["fingerprint"] for row in await db.fetch("select fingerprint from key_pair")}
-        assert len(kept) == 2
-        assert kept == {(await parameters(innkeeper, host))["certificate_fingerprint"] for host in hosts}
+        async with innkeeper.region.components.database.connection() as db:
+            fingerprints = {row["fingerprint"] for row in await db.fetch("select fingerprint from key_pair")}
+        assert len(fingerprints) == 2
+        assert fingerprints == {(await parameters(innkeeper, host))["certificate_fingerprint"] for host in hosts}
 
 
-async def test_credentials_rotate_on_a_real_server_for_every_project_at_once(
-    tmp_path: Path, database_url: str, server: LxdServer
-) -> None:
-    async with installed(tmp_path, database_url) as innkeeper:
+async def test_rotation_covers_every_project_of_a_server(tmp_path: Path, database_url: str, server: LxdServer) -> None:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         one = await add(innkeeper, server, password=await token_of(server))
-        two = await add(innkeeper, server, name="second", project="inn")
+        two = await add(innkeeper, server, name="second", project="vms")
         (old,) = await trusted(server)
         await innkeeper.post(f"vm-hosts/{one['id']}/", op="rotate")
         (new,) = await trusted(server)
@@ -206,35 +203,35 @@ async def test_credentials_rotate_on_a_real_server_for_every_project_at_once(
             assert (await parameters(innkeeper, host))["certificate_fingerprint"] == new
             await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
         assert (await innkeeper.get(f"vm-hosts/{one['id']}/"))["total"]["cores"] > 0
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(InvalidRequest) as rejected:
             await innkeeper.put(f"vm-hosts/{two['id']}/", project="other")
-        assert list(refused.value.fields) == ["project"]
+        assert list(rejected.value.fields) == ["project"]
 
 
-async def test_a_server_that_shows_another_certificate_is_refused_until_a_person_accepts_it(
+async def test_a_changed_certificate_is_rejected_until_accepted(
     tmp_path: Path, database_url: str, server: LxdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = LAB_DIR / f"lxd-{server.name}"
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await add(innkeeper, server, password=await token_of(server))
         path = f"vm-hosts/{host['id']}/"
         before = (await parameters(innkeeper, host))["host_key_fingerprint"]
-        made = await innkeeper.compose(host["id"], hostname=f"{PREFIX}stays", **SMALL)
+        composed = await innkeeper.compose(host["id"], hostname=f"{PREFIX}stays", **SMALL)
         another = small_pair(ends=utc_now() + timedelta(days=30))
         (folder / "server.key").write_text(another.key_pem)
         (folder / "server.crt").write_text(another.certificate_pem)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder / "server.crt"))
         await asyncio.to_thread(server.restart)
         now = another.fingerprint
-        with pytest.raises(InnkeeperError, match=f"(?s){now}.*{before}") as refused:
+        with pytest.raises(InnkeeperError, match=f"(?s){now}.*{before}") as rejected:
             await innkeeper.post(path, op="refresh")
-        assert refused.value.details["status"] == 503
+        assert rejected.value.details["status"] == 503
         assert (await error_of(innkeeper, host))[0] == "peer_changed"
         with pytest.raises(InvalidRequest):
             await innkeeper.post(path, op="trust", fingerprint=before)
         await innkeeper.post(path, op="trust", fingerprint=now)
         await innkeeper.post(path, op="refresh")
         assert (await parameters(innkeeper, host))["host_key_fingerprint"] == now
-        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["status_name"] == "Ready"
-        await innkeeper.delete(f"machines/{made['system_id']}/")
+        assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
+        await innkeeper.delete(f"machines/{composed['system_id']}/")

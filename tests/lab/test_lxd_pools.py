@@ -1,4 +1,4 @@
-"""Machines on the kinds of storage pools that LXD has, those of them that this machine's kernel can have."""
+"""Machines on the types of LXD storage pools that this kernel supports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import evolve
 from common.errors import OutOfCapacity
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.host_setup import run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
@@ -25,14 +25,14 @@ def pool(request: pytest.FixtureRequest, lxd: LxdServer) -> Iterator[str]:
     if (why := why_no_lxd_pool(request.param)) is not None:
         pytest.skip(why)
     before = loop_devices()
-    with lxd.pool(request.param) as made:
-        yield made
+    with lxd.pool(request.param) as name:
+        yield name
     assert loop_devices() == before
 
 
 @pytest.fixture
 def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
-    opened = LxdOpening().open(lxd.access(trusted))
+    opened = LxdDriverFactory().open(lxd.access(trusted))
     yield opened
     opened.close()
 
@@ -41,7 +41,7 @@ def loop_devices() -> list[str]:
     return [line for line in run("losetup", "--all").splitlines() if str(LAB_DIR) in line]
 
 
-def test_two_disks_of_a_pool_are_block_devices_with_their_own_serials_and_leave_nothing_behind(
+def test_disks_are_block_devices_and_leave_no_residue(
     lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str
 ) -> None:
     spec = small_spec(f"{prefix}two", (pool, pool))
@@ -62,7 +62,7 @@ def test_two_disks_of_a_pool_are_block_devices_with_their_own_serials_and_leave_
     assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
 
 
-def test_a_pool_takes_no_more_than_it_has(lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str) -> None:
+def test_a_pool_rejects_more_than_its_capacity(lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str) -> None:
     total = next(one.total_bytes for one in driver.discover().facts.storage_pools if one.pool_id == pool)
     spec = small_spec(f"{prefix}big", (pool, pool))
     root, data = spec.disks

@@ -1,32 +1,33 @@
-"""Credentials of a real LXD server rotate while racks work with it: nothing is interrupted."""
+"""Credentials of a real LXD server rotate while racks use it, without interruption."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 
-PREFIX = "iktrust-"  # what the servers' fixture sweeps
+PREFIX = "iktrust-"  # the `servers` fixture removes everything with this prefix
 WORKERS, ROTATIONS = 3, 4
 
 
-async def works(innkeeper: Installation, host_id: int, number: int, done: asyncio.Event) -> None:
-    """One whole life of a machine after the other."""
+async def compose_repeatedly(innkeeper: Deployment, host_id: int, number: int, done: asyncio.Event) -> None:
+    """Composes, starts, refreshes and deletes machines, one after the other."""
     while not done.is_set():
-        made = await innkeeper.compose(host_id, hostname=f"{PREFIX}{number}", cores=1, memory=1024, storage="1,1")
-        machine = f"machines/{made['system_id']}/"
+        composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}{number}", cores=1, memory=1024, storage="1,1")
+        machine = f"machines/{composed['system_id']}/"
         assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
         await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
         assert (await innkeeper.delete(machine)).status == 204
 
 
-async def test_rotations_that_overtake_the_work_on_a_server_fail_none_of_it(
+async def test_rotations_never_fail_concurrent_operations(
     tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     server = servers[0]
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         token = await asyncio.to_thread(server.token, "innkeeper")
         host = await innkeeper.post(
@@ -35,7 +36,7 @@ async def test_rotations_that_overtake_the_work_on_a_server_fail_none_of_it(
         done = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for number in range(WORKERS):
-                group.create_task(works(innkeeper, host["id"], number, done))
+                group.create_task(compose_repeatedly(innkeeper, host["id"], number, done))
             for _ in range(ROTATIONS):
                 await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
             done.set()

@@ -1,4 +1,4 @@
-"""Real LXD from the API down: many machines in two projects, pools and cluster members that go away."""
+"""Real LXD from the API: many machines in two projects, and pools and cluster members that disappear."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 
 from common.errors import InnkeeperError
 from regiond.hosts.model import HostState
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd_cluster_hosts import added
-from tests.rows import versions
+from tests.row_versions import versions
 from tests.waiting import eventually
 
 PREFIX = "ikthr-"
@@ -31,26 +32,26 @@ def server(lxd: LxdServer) -> Iterator[LxdServer]:
         lxd.ask(f"/1.0/certificates/{found}", method="DELETE")
 
 
-async def host_in(innkeeper: Installation, server: LxdServer, project: str, **fields: Any) -> int:
-    made = await innkeeper.post(
+async def host_in(innkeeper: Deployment, server: LxdServer, project: str, **fields: Any) -> int:
+    host = await innkeeper.post(
         "vm-hosts/", type="lxd", power_address=server.address, project=project, name=project, **fields
     )
-    return int(made["id"])
+    return int(host["id"])
 
 
-async def looked_at(innkeeper: Installation, host_ids: tuple[int, ...]) -> list[int]:
-    """How many requests each look took."""
+async def refresh_calls(innkeeper: Deployment, host_ids: tuple[int, ...]) -> list[int]:
+    """The number of requests of one refresh of each host."""
     for host_id in host_ids:
         await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
     newest = (await innkeeper.get("operations/"))[: len(host_ids)]
     return [operation["result"]["calls"] for operation in newest]
 
 
-async def test_300_machines_in_two_projects_cost_a_look_no_more_than_three_and_unchanged_write_nothing(
+async def test_a_refresh_of_300_machines_costs_as_much_as_3(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
     with server.project("ikthr-a") as first, server.project("ikthr-b") as second:
-        async with installed(tmp_path, database_url) as innkeeper:
+        async with deployed(tmp_path, database_url) as innkeeper:
             await innkeeper.start_rack()
             token = await asyncio.to_thread(server.token, "innkeeper")
             hosts = (
@@ -58,35 +59,35 @@ async def test_300_machines_in_two_projects_cost_a_look_no_more_than_three_and_u
                 await host_in(innkeeper, server, second),
             )
             await asyncio.to_thread(server.make_many, PREFIX, first, range(FEW))
-            calls = await looked_at(innkeeper, hosts)
+            calls = await refresh_calls(innkeeper, hosts)
             half = MANY // 2
             await asyncio.to_thread(server.make_many, PREFIX, first, range(FEW, half))
             await asyncio.to_thread(server.make_many, PREFIX, second, range(half, MANY))
-            assert await looked_at(innkeeper, hosts) == calls
+            assert await refresh_calls(innkeeper, hosts) == calls
             before = await versions(database_url)
-            assert await looked_at(innkeeper, hosts) == calls
+            assert await refresh_calls(innkeeper, hosts) == calls
             assert await versions(database_url) == before
-            each = [await innkeeper.region.parts.services.hosts.read(host_id) for host_id in hosts]
+            each = [await innkeeper.region.components.services.hosts.read(host_id) for host_id in hosts]
             assert [host.used.cores for host in each] == [half, half], "each project counts its own"
             assert len({host.server_id for host in each}) == 1, "one server, counted once"
             assert each[0].claimed.cores == each[1].claimed.cores >= MANY
 
 
 @pytest.mark.database
-async def test_a_storage_pool_that_vanishes_takes_no_more_disks_and_the_default_moves_on(
+async def test_a_deleted_pool_is_not_used_and_not_the_default(
     tmp_path: Path, database_url: str, server: LxdServer
 ) -> None:
-    await asyncio.to_thread(server.lxc, "storage", "create", "ikthr-gone", "dir")
-    async with installed(tmp_path, database_url) as innkeeper:
+    await asyncio.to_thread(server.lxc, "storage", "create", "ikthr-extra", "dir")
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         token = await asyncio.to_thread(server.token, "innkeeper")
         host_id = await host_in(innkeeper, server, "default", password=token)
-        await innkeeper.put(f"vm-hosts/{host_id}/", default_storage_pool="ikthr-gone")
-        made = await innkeeper.compose(host_id, hostname=f"{PREFIX}one", storage="1", memory=1024)
-        assert (await innkeeper.get(f"machines/{made['system_id']}/"))["boot_disk"]["storage_pool"] == "ikthr-gone"
-        await innkeeper.delete(f"machines/{made['system_id']}/")
-        await asyncio.to_thread(server.lxc, "storage", "delete", "ikthr-gone")
-        with pytest.raises(InnkeeperError, match="ikthr-gone"):
+        await innkeeper.put(f"vm-hosts/{host_id}/", default_storage_pool="ikthr-extra")
+        composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}one", storage="1", memory=1024)
+        assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["boot_disk"]["storage_pool"] == "ikthr-extra"
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
+        await asyncio.to_thread(server.lxc, "storage", "delete", "ikthr-extra")
+        with pytest.raises(InnkeeperError, match="ikthr-extra"):
             await innkeeper.compose(host_id, hostname=f"{PREFIX}two", storage="1", memory=1024)
         await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
         pools = (await innkeeper.get(f"vm-hosts/{host_id}/"))["storage_pools"]
@@ -96,12 +97,12 @@ async def test_a_storage_pool_that_vanishes_takes_no_more_disks_and_the_default_
         assert names == {f"{PREFIX}three"}
 
 
-async def state_of(innkeeper: Installation, host_id: int) -> HostState:
-    return (await innkeeper.region.parts.services.hosts.read(host_id)).state
+async def state_of(innkeeper: Deployment, host_id: int) -> HostState:
+    return (await innkeeper.region.components.services.hosts.read(host_id)).state
 
 
-async def looks(innkeeper: Installation, host_id: int, wanted: HostState, through: int) -> bool:
-    """Has the cluster looked at again, since nobody waits minutes here."""
+async def has_state(innkeeper: Deployment, host_id: int, wanted: HostState, through: int) -> bool:
+    """Refreshes the cluster through that host first; the schedule would take minutes."""
     try:
         await innkeeper.post(f"vm-hosts/{through}/", op="refresh")
     except InnkeeperError:
@@ -111,29 +112,31 @@ async def looks(innkeeper: Installation, host_id: int, wanted: HostState, throug
 
 @pytest.mark.database
 @pytest.mark.deadline(240)
-async def test_a_member_that_is_offline_is_a_state_and_its_machines_are_kept(
+async def test_an_offline_member_keeps_its_machines(
     tmp_path: Path, database_url: str, lxd_cluster: tuple[LxdServer, ...]
 ) -> None:
     first, other = lxd_cluster[:2]
     before = await asyncio.to_thread(first.trusted)
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         hosts = await added(innkeeper, lxd_cluster)
-        made = await innkeeper.compose(hosts[other.name], hostname=f"{PREFIX}kept", storage="1", memory=1024)
+        composed = await innkeeper.compose(hosts[other.name], hostname=f"{PREFIX}stays", storage="1", memory=1024)
         await asyncio.to_thread(other.kill)
         try:
             await eventually(
-                partial(looks, innkeeper, hosts[other.name], HostState.UNREACHABLE, hosts[first.name]),
+                partial(has_state, innkeeper, hosts[other.name], HostState.UNREACHABLE, hosts[first.name]),
                 deadline_s=90,
                 every_s=1,
             )
-            machine = await innkeeper.get(f"machines/{made['system_id']}/")
-            assert machine["status_name"] == "Ready", "out of sight is not missing"
+            machine = await innkeeper.get(f"machines/{composed['system_id']}/")
+            assert machine["status_name"] == "Ready", "the guest of an unreachable member is not missing"
         finally:
             await asyncio.to_thread(other.start)
         await eventually(
-            partial(looks, innkeeper, hosts[other.name], HostState.READY, hosts[other.name]), deadline_s=90, every_s=1
+            partial(has_state, innkeeper, hosts[other.name], HostState.READY, hosts[other.name]),
+            deadline_s=90,
+            every_s=1,
         )
-        await innkeeper.delete(f"machines/{made['system_id']}/")
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
     for found in await asyncio.to_thread(first.trusted) - before:
         await asyncio.to_thread(partial(first.ask, f"/1.0/certificates/{found}", method="DELETE"))

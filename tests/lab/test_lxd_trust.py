@@ -1,4 +1,4 @@
-"""Who trusts whom, between a rack and a real LXD server."""
+"""Trust between a rack and a real LXD server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import evolve
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.values import GuestChange, HostAccess
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.opening import LxdOpening
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_lxd import spec
@@ -23,23 +23,23 @@ from tests.lab.test_lxd import spec
 
 @pytest.fixture
 def stranger(lxd: LxdServer) -> Iterator[KeyPair]:
-    """A pair that the server does not know; forgotten again if it did learn it."""
-    made = make_key_pair(f"ikt-{uuid4().hex[:6]}")
-    yield made
-    lxd.remove_trust(made)
+    """A pair that the server does not trust; trust that the test adds is removed."""
+    pair = make_key_pair(f"ikt-{uuid4().hex[:6]}")
+    yield pair
+    lxd.remove_trust(pair)
 
 
 def opened(access: HostAccess) -> LxdDriver:
-    return LxdOpening().open(access)
+    return LxdDriverFactory().open(access)
 
 
-def test_the_certificate_is_fetched_without_logging_in(lxd: LxdServer, stranger: KeyPair) -> None:
-    found = LxdOpening().identify(lxd.access(stranger))
+def test_the_certificate_is_read_without_a_login(lxd: LxdServer, stranger: KeyPair) -> None:
+    found = LxdDriverFactory().identify(lxd.access(stranger))
     assert found.fingerprint == lxd.ask("/1.0")["environment"]["certificate_fingerprint"]
     assert found.material.startswith("-----BEGIN CERTIFICATE-----")
 
 
-def test_a_server_that_does_not_know_us_is_told_with_what_to_run(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_untrusted_errors_give_the_command(lxd: LxdServer, stranger: KeyPair) -> None:
     driver = opened(lxd.access(stranger))
     with pytest.raises(NotTrusted, match="lxc config trust add"):
         driver.reach()
@@ -50,10 +50,10 @@ def test_a_server_that_does_not_know_us_is_told_with_what_to_run(lxd: LxdServer,
     driver.close()
 
 
-def test_another_certificate_than_the_pinned_one_is_refused_also_when_the_environment_trusts_it(
+def test_only_the_pinned_certificate_is_accepted(
     lxd: LxdServer, trusted: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = LxdOpening().identify(lxd.access(trusted))
+    real = LxdDriverFactory().identify(lxd.access(trusted))
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(real.material)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -62,18 +62,18 @@ def test_another_certificate_than_the_pinned_one_is_refused_also_when_the_enviro
     driver = opened(lxd.access(trusted, pinned=other.certificate_pem))
     seen: list[GuestChange] = []
     for attempt in (driver.reach, driver.discover, lambda: driver.watch(seen.append)):
-        with pytest.raises(PeerChanged) as refused:
+        with pytest.raises(PeerChanged) as rejected:
             attempt()
-        assert refused.value.details == {"pinned": other.fingerprint, "presented": real.fingerprint}
-        assert real.fingerprint in str(refused.value)
+        assert rejected.value.details == {"pinned": other.fingerprint, "presented": real.fingerprint}
+        assert real.fingerprint in str(rejected.value)
     driver.close()
 
 
-def test_a_bundle_of_the_environment_takes_no_trust_away(
+def test_environment_ca_bundles_are_ignored(
     lxd: LxdServer, trusted: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = tmp_path / "bundle.pem"
-    bundle.write_text(make_key_pair("somebody else").certificate_pem)
+    bundle.write_text(make_key_pair("another server").certificate_pem)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     driver = opened(lxd.access(trusted))
@@ -82,7 +82,7 @@ def test_a_bundle_of_the_environment_takes_no_trust_away(
     driver.close()
 
 
-def test_a_token_makes_the_server_trust_us_once(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_a_token_works_once(lxd: LxdServer, stranger: KeyPair) -> None:
     token = lxd.token("ikt")
     driver = opened(lxd.access(stranger))
     driver.trust(stranger.certificate_pem, "ikt", token)
@@ -98,20 +98,20 @@ def test_a_token_makes_the_server_trust_us_once(lxd: LxdServer, stranger: KeyPai
     driver.close()
 
 
-def test_a_token_of_another_server_is_never_sent(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_tokens_of_another_server_are_never_sent(lxd: LxdServer, stranger: KeyPair) -> None:
     token = json.loads(base64.b64decode(lxd.token("ikt-other")))
     other = base64.b64encode(json.dumps({**token, "fingerprint": "ab" * 32}).encode()).decode()
     driver = opened(lxd.access(stranger))
-    with pytest.raises(PeerChanged) as refused:
+    with pytest.raises(PeerChanged) as rejected:
         driver.trust(stranger.certificate_pem, "ikt", other)
-    assert refused.value.details["presented"] == "ab" * 32
-    assert token["secret"] not in str(refused.value)
+    assert rejected.value.details["presented"] == "ab" * 32
+    assert token["secret"] not in str(rejected.value)
     original = base64.b64encode(json.dumps(token).encode()).decode()
-    driver.trust(stranger.certificate_pem, "ikt", original)  # so it had not been used
+    driver.trust(stranger.certificate_pem, "ikt", original)  # it was not used up
     driver.close()
 
 
-def test_a_token_that_expired_is_not_sent(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_expired_tokens_are_not_sent(lxd: LxdServer, stranger: KeyPair) -> None:
     token = json.loads(base64.b64decode(lxd.token("ikt-late")))
     expired = {**token, "expires_at": "2020-01-01T00:00:00Z"}
     driver = opened(lxd.access(stranger))
@@ -121,13 +121,13 @@ def test_a_token_that_expired_is_not_sent(lxd: LxdServer, stranger: KeyPair) -> 
     driver.close()
 
 
-def test_a_trust_password_works_where_the_server_has_one(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_a_trust_password_is_accepted_if_configured(lxd: LxdServer, stranger: KeyPair) -> None:
     lxd.lxc("config", "set", "core.trust_password", "sesame")
     try:
         driver = opened(lxd.access(stranger))
-        with pytest.raises(NotTrusted, match="password") as refused:
+        with pytest.raises(NotTrusted, match="password") as rejected:
             driver.trust(stranger.certificate_pem, "ikt", "guess")
-        assert "guess" not in str(refused.value)
+        assert "guess" not in str(rejected.value)
         driver.trust(stranger.certificate_pem, "ikt", "sesame")
         assert driver.reach()
         driver.close()
@@ -135,7 +135,7 @@ def test_a_trust_password_works_where_the_server_has_one(lxd: LxdServer, strange
         lxd.lxc("config", "unset", "core.trust_password")
 
 
-def test_a_new_pair_comes_in_with_the_old_one_and_takes_its_place(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_the_old_pair_adds_the_new_one(lxd: LxdServer, stranger: KeyPair) -> None:
     old = make_key_pair("ikt-old")
     lxd.add_trust(old)
     driver = opened(lxd.access(old))
@@ -153,9 +153,7 @@ def test_a_new_pair_comes_in_with_the_old_one_and_takes_its_place(lxd: LxdServer
     successor.close()
 
 
-def test_a_pair_that_is_not_trusted_any_more_is_told_as_such_in_the_middle_of_the_work(
-    lxd: LxdServer, stranger: KeyPair
-) -> None:
+def test_revoked_pairs_are_reported_during_work(lxd: LxdServer, stranger: KeyPair) -> None:
     lxd.add_trust(stranger)
     driver = opened(lxd.access(stranger))
     driver.discover()
@@ -167,61 +165,61 @@ def test_a_pair_that_is_not_trusted_any_more_is_told_as_such_in_the_middle_of_th
     driver.close()
 
 
-def test_a_restricted_pair_is_exchanged_for_the_new_one_and_stays_restricted(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_a_restricted_pair_is_replaced_and_stays_restricted(lxd: LxdServer, stranger: KeyPair) -> None:
     with lxd.project("ikt") as project:
         old = make_key_pair("ikt-old")
         lxd.add_trust(old, "--restricted", "--projects", project)
         driver = opened(lxd.access(old, project=project))
         driver.trust(stranger.certificate_pem, "ikt-new", None)
-        told = lxd.ask(f"/1.0/certificates/{stranger.fingerprint}")
-        assert (told["restricted"], told["projects"]) == (True, [project])
+        certificate = lxd.ask(f"/1.0/certificates/{stranger.fingerprint}")
+        assert (certificate["restricted"], certificate["projects"]) == (True, [project])
         assert old.fingerprint not in lxd.trusted()
         driver.close()
 
 
-def test_a_missing_project_is_named_and_made_when_asked(lxd: LxdServer, trusted: KeyPair) -> None:
+def test_a_missing_project_is_named_and_created_on_request(lxd: LxdServer, trusted: KeyPair) -> None:
     name = f"ikt-{uuid4().hex[:6]}"
     driver = opened(lxd.access(trusted, project=name))
     with pytest.raises(NotFound, match=name):
         driver.discover()
     assert name not in {project.name for project in driver.projects()}
     for _ in range(2):
-        driver.make_project("Made by a test")
+        driver.make_project("Created by a test")
     try:
         (found,) = [project for project in driver.projects() if project.name == name]
-        assert (found.description, found.guests) == ("Made by a test", 0)
+        assert (found.description, found.guests) == ("Created by a test", 0)
         assert driver.discover().facts.cores >= 1
     finally:
         lxd.lxc("project", "delete", name)
         driver.close()
 
 
-def test_a_restricted_pair_cannot_make_a_project_and_is_told_what_to_run(lxd: LxdServer, stranger: KeyPair) -> None:
+def test_a_restricted_pair_cannot_create_projects(lxd: LxdServer, stranger: KeyPair) -> None:
     with lxd.project("ikt") as project:
         lxd.add_trust(stranger, "--restricted", "--projects", project)
         driver = opened(lxd.access(stranger, project="ikt-missing"))
         with pytest.raises(NotFound, match="ikt-missing"):
             driver.discover()
         with pytest.raises(NotTrusted, match="lxc project create ikt-missing"):
-            driver.make_project("never made")
+            driver.make_project("never created")
         driver.close()
 
 
-def test_nothing_is_opened_without_a_pin_or_a_pair(lxd: LxdServer, trusted: KeyPair) -> None:
+def test_opening_requires_a_pin_and_a_key_pair(lxd: LxdServer, trusted: KeyPair) -> None:
     access = lxd.access(trusted)
-    with pytest.raises(NotTrusted, match="not trusted yet"):
+    with pytest.raises(NotTrusted, match="not pinned yet"):
         opened(evolve(access, pinned=None))
     with pytest.raises(NotTrusted, match="no certificate and key"):
         opened(evolve(access, credentials={}))
     foreign_key = {"certificate": trusted.certificate_pem, "key": make_key_pair("x").key_pem}
-    with pytest.raises(NotTrusted, match="cannot be used"):
+    with pytest.raises(NotTrusted, match="Cannot use the certificate"):
         opened(evolve(access, credentials=foreign_key))
 
 
-def test_an_address_where_nothing_answers_is_unreachable(lxd: LxdServer, trusted: KeyPair) -> None:
+def test_a_closed_address_is_unreachable(lxd: LxdServer, trusted: KeyPair) -> None:
     access = evolve(lxd.access(trusted), address="127.0.0.1:9")
     with pytest.raises(HostUnreachable, match="refused"):
         opened(access).reach()
     with pytest.raises(HostUnreachable, match="refused"):
-        LxdOpening().identify(access)
+        LxdDriverFactory().identify(access)
     assert not [one for one in threading.enumerate() if one.name == "lxd-watch"]

@@ -1,7 +1,7 @@
-"""All that passes on this machine's loopback while hosts come and go: no secret outside TLS, nor in logs or rows.
+"""No secret is sent over loopback outside TLS, logged or stored in rows while hosts are added and removed.
 
-The one connection that is left out is the API's own: it is plain HTTP here, and what a person gives to the API, or asks
-it for, is on it by nature. What the API sends is looked at, but for the token that a new rack is to have.
+The API's connection is excluded: it is plain HTTP here and carries the secrets that users send. The responses of the
+API are searched; only the token for a new rack is in them.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from tests.lab.secret_search import SecretSearch
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.faults.daemons import Daemons
+    from tests.deployment.deployment import Deployment
 
 PREFIX = "iktrust-"
 SMALL = {"cores": 1, "memory": 1024, "storage": "1"}
 TLS_HANDSHAKE = b"\x16\x03"
-JOIN_TOKEN, TRUST_TOKEN, PASSWORD, REFUSED, OWN_KEY = "join token", "trust token", "password", "refused", "own key"
+JOIN_TOKEN, TRUST_TOKEN, PASSWORD, WRONG, OWN_KEY = "join token", "trust token", "password", "wrong password", "own key"
 
 
 @asynccontextmanager
-async def database_over_tcp(daemons: Daemons) -> AsyncIterator[int]:
-    """The port through which the region speaks to its database, so that the capture sees that link, too."""
-    sockets = parse_qs(urlsplit(daemons.dsn).query)["host"][0]
+async def database_over_tcp(deployment: Deployment) -> AsyncIterator[int]:
+    """The port through which the region connects to its database, so that the capture includes that connection."""
+    sockets = parse_qs(urlsplit(deployment.dsn).query)["host"][0]
 
     forwarding: set[asyncio.Task[None]] = set()
 
@@ -53,17 +53,17 @@ async def database_over_tcp(daemons: Daemons) -> AsyncIterator[int]:
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(f"{sockets}/.s.PGSQL.5432")
-        await asyncio.gather(pumped(reader, inner_writer), pumped(inner_reader, writer))
+        await asyncio.gather(copied(reader, inner_writer), copied(inner_reader, writer))
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         port: int = server.sockets[0].getsockname()[1]
-        daemons.dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        deployment.processes.dsn = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         yield port
-    daemons.stop()  # its connections end, and what forwards them
+    deployment.processes.kill_all()  # this ends the forwarded connections
     await asyncio.gather(*forwarding)
 
 
-async def pumped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -83,22 +83,22 @@ def trust_password(server: LxdServer, phrase: str) -> Iterator[None]:
         server.lxc("config", "unset", "core.trust_password")
 
 
-async def put(daemons: Daemons, host_id: int, **fields: str) -> None:
-    await daemons.api.send("PUT", f"vm-hosts/{host_id}/", body=Body(fields=list(fields.items())))
+async def put(deployment: Deployment, host_id: int, **fields: str) -> None:
+    await deployment.api.send("PUT", f"vm-hosts/{host_id}/", body=Body(fields=list(fields.items())))
 
 
-async def do(daemons: Daemons, host_id: int, op: str) -> None:
-    await daemons.api.send("POST", f"vm-hosts/{host_id}/", query=[("op", op)])
+async def do(deployment: Deployment, host_id: int, op: str) -> None:
+    await deployment.api.send("POST", f"vm-hosts/{host_id}/", query=[("op", op)])
 
 
-async def is_ready(daemons: Daemons, host_id: int) -> bool:
-    return bool((await daemons.get(f"vm-hosts/{host_id}/"))["state"] == "ready")
+async def is_ready(deployment: Deployment, host_id: int) -> bool:
+    return bool((await deployment.get(f"vm-hosts/{host_id}/"))["state"] == "ready")
 
 
-async def learn_pairs(daemons: Daemons, search: SecretSearch) -> None:
-    """The keys that the region has made or was given, as only it can open them."""
-    key = open_key_file(daemons.folder / "state" / FILE)
-    db = await connect(daemons.dsn, application_name="test")
+async def add_key_pairs(deployment: Deployment, search: SecretSearch) -> None:
+    """The keys that the region created or received, unsealed."""
+    key = open_key_file(deployment.folder / "state" / FILE)
+    db = await connect(deployment.processes.dsn, application_name="test")
     try:
         for row in await db.fetch("select id, sealed_key from key_pair where not imported"):
             search.add_key(f"key pair {row['id']}", unseal(key, row["id"], KEY_NAME, row["sealed_key"]))
@@ -106,19 +106,19 @@ async def learn_pairs(daemons: Daemons, search: SecretSearch) -> None:
         await db.close()
 
 
-def learn_files(daemons: Daemons, servers: Iterable[LxdServer], search: SecretSearch) -> None:
-    """What region, rack and LXD servers keep to themselves."""
-    state = daemons.folder / "state"
-    search.add_key("rack", load(daemons.folder / "rack-rack" / "rackd").key_pem)
+def add_files(deployment: Deployment, servers: Iterable[LxdServer], search: SecretSearch) -> None:
+    """The secrets of region, rack and LXD servers."""
+    state = deployment.folder / "state"
+    search.add_key("rack", load(deployment.folder / "rack-rack" / "rackd").key_pem)
     search.add_key("authority", (state / "authority" / "authority.pem").read_text())
     search.add_text("master key", (state / FILE).read_text().strip())
     for server in servers:
         search.add_key(server.name, (LAB_DIR / f"lxd-{server.name}" / "server.key").read_text())
 
 
-async def rows(daemons: Daemons) -> bytes:
+async def rows(deployment: Deployment) -> bytes:
     """Every row of every table, as text; bytes in hex."""
-    db = await connect(daemons.dsn, application_name="test")
+    db = await connect(deployment.processes.dsn, application_name="test")
     try:
         names = [row[0] for row in await db.fetch("select tablename from pg_tables where schemaname = 'public'")]
         found = [row[0] for name in names for row in await db.fetch(f'select t::text from "{name}" t')]  # noqa: S608  # our own tables
@@ -133,71 +133,73 @@ def secret_of(token: str) -> str:
 
 
 def secret_to_join(sent: bytes) -> str:
-    """Of the token that the API answered."""
+    """The secret in the token of the API's response."""
     return decode_token(sent.partition(b'"token": "')[2].partition(b'"')[0].decode()).secret
 
 
-async def come_and_go(
-    daemons: Daemons, servers: tuple[LxdServer, LxdServer], own: KeyPair, search: SecretSearch, phrase: str
+async def add_and_remove_hosts(
+    deployment: Deployment, servers: tuple[LxdServer, LxdServer], own: KeyPair, search: SecretSearch, phrase: str
 ) -> bytes:
-    """Hosts by token, by password, by a pair of one's own; composed on, rotated, removed. What the tables held."""
+    """Adds hosts by token, password and user's key pair; composes, rotates, removes. Returns the tables' rows."""
     first, second = servers
     token = await asyncio.to_thread(first.token, "innkeeper")
     search.add_text(TRUST_TOKEN, secret_of(token))
-    refused = token_hex(16)
-    search.add_text(REFUSED, refused)
-    here = await daemons.add_host(type="lxd", power_address=first.address, password=token, name="here")
-    there = await daemons.add_host(type="lxd", power_address=second.address, password=refused, name="there")
-    await put(daemons, there, password=phrase)
-    await eventually(partial(is_ready, daemons, there))
-    await learn_pairs(daemons, search)
+    wrong = token_hex(16)
+    search.add_text(WRONG, wrong)
+    here = await deployment.add_host(type="lxd", power_address=first.address, password=token, name="here")
+    there = await deployment.add_host(type="lxd", power_address=second.address, password=wrong, name="there")
+    await put(deployment, there, password=phrase)
+    await eventually(partial(is_ready, deployment, there))
+    await add_key_pairs(deployment, search)
     await asyncio.to_thread(second.add_trust, own)
-    await put(daemons, there, certificate=own.certificate_pem, key=own.key_pem)
-    await do(daemons, there, "refresh")
-    await do(daemons, here, "rotate")
-    await learn_pairs(daemons, search)
-    made: list[Any] = [await daemons.compose(host, hostname=f"{PREFIX}{host}", **SMALL) for host in (here, there)]
-    held = await rows(daemons)
-    for machine in made:
-        await daemons.api.send("DELETE", f"machines/{machine['system_id']}/")
-    await daemons.get("operations/")
-    await daemons.get("events/")
+    await put(deployment, there, certificate=own.certificate_pem, key=own.key_pem)
+    await do(deployment, there, "refresh")
+    await do(deployment, here, "rotate")
+    await add_key_pairs(deployment, search)
+    machines: list[Any] = [
+        await deployment.compose(host, hostname=f"{PREFIX}{host}", **SMALL) for host in (here, there)
+    ]
+    held = await rows(deployment)
+    for machine in machines:
+        await deployment.api.send("DELETE", f"machines/{machine['system_id']}/")
+    await deployment.get("operations/")
+    await deployment.get("events/", op="query")
     for host in (here, there):
-        await daemons.api.send("DELETE", f"vm-hosts/{host}/")
-    return held + await rows(daemons)
+        await deployment.api.send("DELETE", f"vm-hosts/{host}/")
+    return held + await rows(deployment)
 
 
 def tls_only(seen: Capture, port: int) -> bool:
-    """Whether both ends of each connection there begin with a handshake."""
+    """Whether both ends of each connection begin with a TLS handshake."""
     flows = [payload for flow, payload in seen.payloads.items() if port in (flow.source, flow.target) and payload]
     return len(flows) >= 2 and all(payload.startswith(TLS_HANDSHAKE) for payload in flows)
 
 
 @pytest.mark.deadline(180)
-async def test_no_secret_is_on_any_link_but_tls_nor_in_logs_nor_in_rows(
-    daemons: Daemons, servers: tuple[LxdServer, LxdServer]
+async def test_no_secret_is_outside_tls_or_in_logs_or_rows(
+    deployment: Deployment, servers: tuple[LxdServer, LxdServer]
 ) -> None:
     search, own, phrase = SecretSearch(), make_key_pair("ikown"), token_hex(16)
     search.add_key(OWN_KEY, own.key_pem)
     search.add_text(PASSWORD, phrase)
-    daemons.start_postgres()
+    deployment.processes.start_postgres()
     with trust_password(servers[1], phrase), capturing() as seen:
-        async with database_over_tcp(daemons) as database_port:
-            await daemons.start_region()
-            await daemons.start_another_rack("rack")
-            held = await come_and_go(daemons, servers, own, search, phrase)
-    learn_files(daemons, servers, search)
-    given, answered = seen.to_port(daemons.http_port), seen.from_port(daemons.http_port)
+        async with database_over_tcp(deployment) as database_port:
+            await deployment.runner.start_region()
+            await deployment.processes.start_rack("rack")
+            held = await add_and_remove_hosts(deployment, servers, own, search, phrase)
+    add_files(deployment, servers, search)
+    given, answered = seen.to_port(deployment.processes.http_port), seen.from_port(deployment.processes.http_port)
     search.add_text(JOIN_TOKEN, secret_to_join(answered))
 
-    assert b"update vm_host" in seen.to_port(database_port), "it sees what is plain"
-    assert search.found_in(given) == {TRUST_TOKEN, PASSWORD, REFUSED, OWN_KEY}, "it finds what was given to the API"
-    assert search.found_in(answered) == {JOIN_TOKEN}, "it finds the token of the rack"
-    assert len(search.names) == 13, "three pairs that we made, one brought, five of others; four words"
-    logs = {path.name: path.read_bytes() for path in daemons.folder.glob("*.log")}
+    assert b"update vm_host" in seen.to_port(database_port), "the capture sees unencrypted traffic"
+    assert search.found_in(given) == {TRUST_TOKEN, PASSWORD, WRONG, OWN_KEY}, "the search finds what the API received"
+    assert search.found_in(answered) == {JOIN_TOKEN}, "the search finds the rack token"
+    assert len(search.names) == 13, "three pairs of Innkeeper, one of the user, five others; four texts"
+    logs = {path.name: path.read_bytes() for path in deployment.folder.glob("*.log")}
     assert len(logs) == 2
-    assert own.fingerprint.encode() in held, "the rows are those of these hosts"
-    places = {"network": seen.without_port(daemons.http_port), "rows": held, **logs}
+    assert own.fingerprint.encode() in held, "the rows belong to these hosts"
+    places = {"network": seen.without_port(deployment.processes.http_port), "rows": held, **logs}
     assert search.found_among(places) == {}
-    ports = (daemons.rpc_port, *(int(one.address.rpartition(":")[2]) for one in servers))
+    ports = (deployment.processes.rpc_port, *(int(one.address.rpartition(":")[2]) for one in servers))
     assert [port for port in ports if not tls_only(seen, port)] == []

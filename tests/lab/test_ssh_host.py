@@ -1,5 +1,4 @@
-"""A libvirt host over SSH through the API: our key is shown, the host's is pinned, and a change of it is a matter for
-a person."""
+"""A libvirt host over SSH, from the API: Innkeeper's key is shown, the host's key is pinned."""
 
 from __future__ import annotations
 
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
-from tests.installation import Installation, installed
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.lab.lab_host import LabHost
 from tests.lab.own_sshd import OwnSshd, why_no_own_sshd
 
@@ -19,32 +19,32 @@ from tests.lab.own_sshd import OwnSshd, why_no_own_sshd
 def sshd(tmp_path: Path) -> Iterator[OwnSshd]:
     if (why := why_no_own_sshd()) is not None:
         pytest.skip(why)
-    made = OwnSshd(tmp_path)
-    yield made
-    made.stop()
+    daemon = OwnSshd(tmp_path)
+    yield daemon
+    daemon.stop()
 
 
 @pytest.fixture
 def lab_host(tmp_path: Path, sshd: OwnSshd) -> Iterator[LabHost]:
-    made = LabHost(tmp_path)
-    yield made
-    made.close()
+    host = LabHost(tmp_path)
+    yield host
+    host.close()
 
 
-async def refused(work: Awaitable[Any]) -> str:
-    """The words of a 503."""
+async def unavailable(work: Awaitable[Any]) -> str:
+    """Returns the message of the 503 that `work` raises."""
     with pytest.raises(InnkeeperError) as caught:
         await work
     assert caught.value.details["status"] == 503
     return caught.value.message
 
 
-async def events(innkeeper: Installation, kind: str) -> list[Any]:
-    return [event for event in await innkeeper.region.parts.events.list() if event.kind == kind]
+async def events(innkeeper: Deployment, kind: str) -> list[Any]:
+    return [event for event in await innkeeper.region.components.events.list() if event.kind == kind]
 
 
-async def add(innkeeper: Installation, sshd: OwnSshd, lab_host: LabHost) -> str:
-    """The path of a host that lets us in."""
+async def add(innkeeper: Deployment, sshd: OwnSshd, lab_host: LabHost) -> str:
+    """Adds a host that accepts Innkeeper's key; returns its path."""
     await innkeeper.start_rack()
     host = await innkeeper.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
     path = f"vm-hosts/{host['id']}/"
@@ -55,15 +55,13 @@ async def add(innkeeper: Installation, sshd: OwnSshd, lab_host: LabHost) -> str:
     return path
 
 
-def compose(innkeeper: Installation, path: str, lab_host: LabHost, name: str) -> Awaitable[Any]:
+def compose(innkeeper: Deployment, path: str, lab_host: LabHost, name: str) -> Awaitable[Any]:
     return innkeeper.post(path, op="compose", hostname=f"{lab_host.prefix}{name}", cores=1, memory=1024, storage="1")
 
 
-async def test_a_host_that_does_not_know_our_key_says_which_one_to_add(
-    tmp_path: Path, database_url: str, sshd: OwnSshd
-) -> None:
+async def test_a_host_without_the_key_names_the_key_to_add(tmp_path: Path, database_url: str, sshd: OwnSshd) -> None:
     fingerprint = sshd.start()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         await innkeeper.start_rack()
         host = await innkeeper.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
         assert (host["total"]["cores"], host["capabilities"], host["version"]) == (0, [], "")
@@ -72,13 +70,13 @@ async def test_a_host_that_does_not_know_our_key_says_which_one_to_add(
         key = parameters["ssh_public_key"]
         assert parameters["power_address"] == sshd.address
         assert "PRIVATE" not in str(parameters)
-        words = await refused(innkeeper.post(path, op="refresh"))
-        assert "authorized_keys" in words
-        assert key.split()[1] in words
+        message = await unavailable(innkeeper.post(path, op="refresh"))
+        assert "authorized_keys" in message
+        assert key.split()[1] in message
         assert [event.details["public_key"].split()[1] for event in await events(innkeeper, "host_not_trusted")] == [
             key.split()[1]
         ]
-        assert "before its first good refresh" in await composing_is_refused(innkeeper, path)
+        assert "before its first successful refresh" in await compose_error(innkeeper, path)
 
         sshd.let_in(key)
         assert (await innkeeper.post(path, op="refresh"))["total"]["cores"] > 0
@@ -87,31 +85,31 @@ async def test_a_host_that_does_not_know_our_key_says_which_one_to_add(
         assert pinned.details["fingerprint"] == fingerprint
 
 
-async def composing_is_refused(innkeeper: Installation, path: str) -> str:
+async def compose_error(innkeeper: Deployment, path: str) -> str:
     with pytest.raises(InnkeeperError) as caught:
         await innkeeper.post(path, op="compose", cores=1, memory=1024)
     return f"{caught.value.message} {caught.value.details}"
 
 
-async def test_a_machine_lives_on_a_host_over_ssh(
+async def test_a_machine_is_composed_and_deleted_over_ssh(
     tmp_path: Path, database_url: str, sshd: OwnSshd, lab_host: LabHost
 ) -> None:
     sshd.start()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         path = await add(innkeeper, sshd, lab_host)
         machine = f"machines/{(await compose(innkeeper, path, lab_host, 'over-ssh'))['system_id']}/"
-        assert lab_host.mark(f"{lab_host.prefix}over-ssh") is not None
+        assert lab_host.marker(f"{lab_host.prefix}over-ssh") is not None
         assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
         assert lab_host.is_running(f"{lab_host.prefix}over-ssh")
         await innkeeper.delete(machine)
         assert lab_host.names() == lab_host.volumes() == set()
 
 
-async def test_another_host_key_is_refused_everywhere_until_a_person_accepts_it(
+async def test_a_changed_host_key_is_rejected_until_accepted(
     tmp_path: Path, database_url: str, sshd: OwnSshd, lab_host: LabHost
 ) -> None:
     first = sshd.start()
-    async with installed(tmp_path, database_url) as innkeeper:
+    async with deployed(tmp_path, database_url) as innkeeper:
         path = await add(innkeeper, sshd, lab_host)
         machine = f"machines/{(await compose(innkeeper, path, lab_host, 'stays'))['system_id']}/"
         sshd.stop()
@@ -125,18 +123,18 @@ async def test_another_host_key_is_refused_everywhere_until_a_person_accepts_it(
             lambda: innkeeper.delete(machine),
         )
         for work in works:
-            words = await refused(work())
-            assert first in words
-            assert second in words
-        (told,) = await events(innkeeper, "host_peer_changed")
-        assert (told.details["trusted"], told.details["offered"]) == (first, second)
+            message = await unavailable(work())
+            assert first in message
+            assert second in message
+        (event,) = await events(innkeeper, "host_peer_changed")
+        assert (event.details["trusted"], event.details["offered"]) == (first, second)
         assert lab_host.names() == {f"{lab_host.prefix}stays"}
         assert {found["hostname"] for found in await innkeeper.get("machines/")} == lab_host.names()
 
         with pytest.raises(InvalidRequest) as wrong:
             await innkeeper.post(path, op="trust", fingerprint=first)
         assert list(wrong.value.fields) == ["fingerprint"]
-        await refused(innkeeper.post(path, op="refresh"))
+        await unavailable(innkeeper.post(path, op="refresh"))
         assert (await innkeeper.post(path, op="trust", fingerprint=second))["total"]["cores"] > 0
         assert (await innkeeper.get(path, op="parameters"))["host_key_fingerprint"] == second
         assert len(await events(innkeeper, "host_identity_accepted")) == 1

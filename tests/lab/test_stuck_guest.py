@@ -1,4 +1,4 @@
-"""A guest whose QEMU does not answer holds up the look that met it, and none after that."""
+"""A guest whose QEMU hangs delays only the refresh that finds it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.values import PowerState
-from rackd.drivers.libvirt.client import Client
+from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from tests.lab.conftest import INSTALLATION
 from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost
@@ -21,14 +21,12 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def lab_host(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[LabHost]:
-    made = LabHost(tmp_path, uri=own_libvirtd.uri)
-    yield made
-    made.close()
+    host = LabHost(tmp_path, uri=own_libvirtd.uri)
+    yield host
+    host.close()
 
 
-async def test_only_the_first_look_waits_for_a_guest_that_does_not_answer(
-    own_libvirtd: OwnLibvirtd, lab_host: LabHost
-) -> None:
+async def test_only_the_first_refresh_waits_for_a_stuck_guest(own_libvirtd: OwnLibvirtd, lab_host: LabHost) -> None:
     stuck = lab_host.make_foreign("stuck")
     stuck.create()
     process = own_libvirtd.process_of(stuck.name())
@@ -38,7 +36,7 @@ async def test_only_the_first_look_waits_for_a_guest_that_does_not_answer(
     os.kill(process, signal.SIGSTOP)
     try:
         waiting = asyncio.create_task(asyncio.to_thread(first.discover))
-        await eventually(lambda: stuck.controlInfo()[0] != 0)  # the first look holds the guest's lock
+        await eventually(lambda: stuck.controlInfo()[0] != 0)  # the first discovery run holds the guest's lock
         found = await asyncio.to_thread(second.discover)
         assert not waiting.done()
         assert [(guest.name, guest.power) for guest in found.guests] == [(stuck.name(), PowerState.ON)]

@@ -1,4 +1,4 @@
-"""A volume group of LVM on a loop device, for one test, and a libvirt storage pool in it."""
+"""An LVM volume group on a loop device, with a libvirt storage pool, for one test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class VolumeGroup:
 
 @contextmanager
 def volume_group(connection: Any, folder: Path) -> Iterator[VolumeGroup]:
-    """Gone again afterwards with all in it, its loop device too."""
+    """Removed at the end with its contents and the loop device."""
     name = f"ikvg{uuid4().hex[:6]}"
     image = folder / f"{name}.img"
     with image.open("wb") as empty:

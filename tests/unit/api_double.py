@@ -1,4 +1,4 @@
-"""Services that remember what they were asked and answer with samples; and ways to ask the API without a network."""
+"""Doubles of the services that record calls and answer with samples, and requests to the API without a network."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ from urllib.parse import urlencode
 
 from attrs import evolve, field, frozen
 
+from common.compose_request import ComposeRequest
 from common.errors import NotAuthenticated, NotFound
 from common.values import PowerState, Project
-from regiond.accounts.model import ApiKey, ApiKeyView, Caller
-from regiond.api.answering import Api
-from regiond.api.catalogue import SERVED
+from regiond.accounts.model import ApiKey, ApiKeyView
+from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource, SiteInfo
-from regiond.api.incoming import Incoming
+from regiond.api.registry import SERVED
 from regiond.api.replies import Reply
+from regiond.api.request import ApiRequest
 from regiond.api.services import Services
+from regiond.caller import Caller
 from regiond.hosts.model import HostView
-from regiond.hosts.numa import Holding, view_of
-from regiond.ledger.model import Counted
-from regiond.machines.allocating import Allocated
-from regiond.machines.model import Adopted
+from regiond.hosts.numa_usage import NumaAllocation, numa_usage
+from regiond.ledger.model import DiscreteResources
+from regiond.machines.model import Adopted, Allocated, MachineToCompose
 from regiond.networks.model import UsedAddress
 from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
     ADMIN,
     AT,
     CLUSTER,
+    DETACHED,
     EVENT,
-    FORGOTTEN,
     GUEST,
     HOST,
     LOG,
     MACHINE,
-    MENDED,
     NODES,
+    OPEN_DISCREPANCY,
     OPERATION,
     PLACEMENT,
     POOL,
     RACK,
     RACK_ID,
+    REPAIRED_DISCREPANCY,
     RPC_CLIENT,
-    STANDING,
     UNKNOWN_HOST,
     USER,
     ZONE,
 )
-from tests.unit.network_samples import FABRIC, INTERFACES, IP_RANGE, LOOSE_SUBNET, SPACE, SUBNET, UNTAGGED, VLAN
+from tests.unit.network_samples import FABRIC, INTERFACES, IP_RANGE, IPV6_SUBNET, SPACE, SUBNET, UNTAGGED, VLAN
 
 T = TypeVar("T")
 
@@ -59,8 +60,8 @@ USER_KEY = ApiKey.parse("userconsumer:usertoken:usersecret")
 
 
 @frozen
-class Asked:
-    """One call of a service: `hosts.create` with what it was given."""
+class ServiceCall:
+    """A recorded call of a service, such as `hosts.create`, with its arguments."""
 
     name: str
     args: tuple[Any, ...]
@@ -68,17 +69,17 @@ class Asked:
 
 
 class Recorder:
-    """Any method of one service: remembers the call, then answers with the canned answer, or raises it."""
+    """A double of one service: any method records the call and returns or raises its configured answer."""
 
-    def __init__(self, service: str, asked: list[Asked], answers: Mapping[str, Any]) -> None:
+    def __init__(self, service: str, calls: list[ServiceCall], answers: Mapping[str, Any]) -> None:
         self._service = service
-        self._asked = asked
+        self._calls = calls
         self._answers = answers
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         async def call(*args: Any, **named: Any) -> Any:
             key = f"{self._service}.{name}"
-            self._asked.append(Asked(key, args, named))
+            self._calls.append(ServiceCall(key, args, named))
             answer = self._answers[key]
             if callable(answer):
                 answer = answer(*args)
@@ -115,17 +116,21 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.trust": HOST,
     "hosts.start_rotate": evolve(OPERATION, kind=OperationKind.ROTATE),
     "hosts.projects": (Project(name="default", guests=1, cores=2),),
-    "hosts.numa": view_of(
+    "hosts.numa": numa_usage(
         NODES,
-        HOST.network_cards,
+        HOST.network_devices,
         (
-            Holding(
+            NumaAllocation(
                 guest_id=17,
-                ours=True,
+                is_machine=True,
                 general_mib=2048,
-                counted=Counted(pinned_core_ids=(2, 5), functions={"ens1f0": 1}),
+                discrete=DiscreteResources(pinned_core_ids=(2, 5), functions={"ens1f0": 1}),
             ),
-            Holding(guest_id=18, ours=False, counted=Counted(pinned_core_ids=(3,), huge_pages={"0/1048576": 3})),
+            NumaAllocation(
+                guest_id=18,
+                is_machine=False,
+                discrete=DiscreteResources(pinned_core_ids=(3,), huge_pages={"0/1048576": 3}),
+            ),
         ),
     ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
@@ -134,37 +139,40 @@ ANSWERS: Mapping[str, Any] = {
     "machines.list": (MACHINE,),
     "machines.read": _named({"wdpx3n": MACHINE}),
     "machines.start_compose": OPERATION,
+    "machines.compose_problems": {},
     "machines.dry_run": PLACEMENT,
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
     "machines.query_power": PowerState.PAUSED,
     "allocation.start": OPERATION,
     "allocation.allocated": Allocated(machine=MACHINE),
-    "allocation.dry_run": PLACEMENT,
-    "keeping.start_release": OPERATION,
-    "keeping.start_release_all": ("wdpx3n",),
-    "keeping.set_owner_data": MACHINE,
-    "keeping.mark_broken": MACHINE,
-    "keeping.mark_fixed": MACHINE,
-    "keeping.update": MACHINE,
+    "allocation.dry_run": MachineToCompose(
+        request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()
+    ),
+    "ownership.start_release": OPERATION,
+    "ownership.start_release_all": ("wdpx3n",),
+    "ownership.set_owner_data": MACHINE,
+    "ownership.mark_broken": MACHINE,
+    "ownership.mark_fixed": MACHINE,
+    "ownership.update": MACHINE,
     "adoption.start_adopt": (
         Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
-        Adopted(guest_name="ours", system_id="wdpx3n", hostname="ours"),
-        Adopted(guest_name="box", refused="it is a container, and only virtual machines can be machines"),
+        Adopted(guest_name="managed", system_id="wdpx3n", hostname="managed"),
+        Adopted(guest_name="box", rejected="it is a container, and only virtual machines can be machines"),
     ),
     "adoption.start_forget": OPERATION,
-    "adoption.forgotten": (FORGOTTEN,),
+    "adoption.detached": (DETACHED,),
     "operations.list": (OPERATION,),
     "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
     "operations.log": LOG,
     "operations.wait": OPERATION,
     "operations.cancel": OPERATION,
     "events.list": (EVENT,),
-    "reconciler.check": (STANDING,),
-    "reconciler.mended_lately": (MENDED,),
-    "reconciler.known": lambda difference_id: STANDING if difference_id == 3 else NotFound("Not Found"),
-    "reconciler.read": STANDING,
-    "reconciler.approve": MENDED,
+    "reconciler.check": (OPEN_DISCREPANCY,),
+    "reconciler.recent_repairs": (REPAIRED_DISCREPANCY,),
+    "reconciler.read_stored": lambda discrepancy_id: OPEN_DISCREPANCY if discrepancy_id == 3 else NotFound("Not Found"),
+    "reconciler.read": OPEN_DISCREPANCY,
+    "reconciler.approve": REPAIRED_DISCREPANCY,
     "accounts.authenticate": _authenticated,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": None,
@@ -188,7 +196,7 @@ ANSWERS: Mapping[str, Any] = {
     "racks.list": (RACK,),
     "racks.read": _named({RACK_ID: RACK}),
     "racks.remove": None,
-    "racks.make_token": "innkeeper-token",
+    "racks.create_token": "innkeeper-token",
     "racks.issue_client": ("certificate", "key", "authority"),
     "racks.clients": (RPC_CLIENT,),
     "racks.revoke_client": None,
@@ -201,7 +209,7 @@ ANSWERS: Mapping[str, Any] = {
     "networks.create_vlan": VLAN,
     "networks.update_vlan": VLAN,
     "networks.delete_vlan": None,
-    "networks.subnets": (SUBNET, LOOSE_SUBNET),
+    "networks.subnets": (SUBNET, IPV6_SUBNET),
     "networks.subnet": _named({"3": SUBNET, "dmz": SUBNET, "10.1.0.0/24": SUBNET}),
     "networks.create_subnet": SUBNET,
     "networks.update_subnet": SUBNET,
@@ -224,7 +232,8 @@ ANSWERS: Mapping[str, Any] = {
     "networks.update_interface": INTERFACES[0],
 }
 
-_LOOKING = {
+_LOOKUPS = {
+    "machines.compose_problems",
     "accounts.authenticate",
     "hosts.read",
     "hosts.guest",
@@ -238,45 +247,45 @@ _LOOKING = {
     "networks.space",
     "networks.range",
     "networks.interfaces",
-    "reconciler.known",
+    "reconciler.read_stored",
 }
 
 
 @frozen(kw_only=True)
-class World:
-    """An API over recorders. `answers` may be changed by a test."""
+class ApiDouble:
+    """An API whose services are recorders. Tests may change `answers`."""
 
     answers: dict[str, Any] = field(factory=lambda: dict(ANSWERS))
-    asked: list[Asked] = field(factory=list)
+    calls: list[ServiceCall] = field(factory=list)
     info: SiteInfo = field(factory=lambda: SiteInfo(simulated_hosts=True))
     nonces: list[int] = field(factory=lambda: [0])
 
     def services(self) -> Services:
         return Services(
-            hosts=cast(Any, Recorder("hosts", self.asked, self.answers)),
-            clusters=cast(Any, Recorder("clusters", self.asked, self.answers)),
-            machines=cast(Any, Recorder("machines", self.asked, self.answers)),
-            allocation=cast(Any, Recorder("allocation", self.asked, self.answers)),
-            keeping=cast(Any, Recorder("keeping", self.asked, self.answers)),
-            adoption=cast(Any, Recorder("adoption", self.asked, self.answers)),
-            operations=cast(Any, Recorder("operations", self.asked, self.answers)),
-            accounts=cast(Any, Recorder("accounts", self.asked, self.answers)),
-            groups=cast(Any, Recorder("groups", self.asked, self.answers)),
-            events=cast(Any, Recorder("events", self.asked, self.answers)),
-            racks=cast(Any, Recorder("racks", self.asked, self.answers)),
-            networks=cast(Any, Recorder("networks", self.asked, self.answers)),
-            reconciler=cast(Any, Recorder("reconciler", self.asked, self.answers)),
+            hosts=cast(Any, Recorder("hosts", self.calls, self.answers)),
+            clusters=cast(Any, Recorder("clusters", self.calls, self.answers)),
+            machines=cast(Any, Recorder("machines", self.calls, self.answers)),
+            allocation=cast(Any, Recorder("allocation", self.calls, self.answers)),
+            ownership=cast(Any, Recorder("ownership", self.calls, self.answers)),
+            adoption=cast(Any, Recorder("adoption", self.calls, self.answers)),
+            operations=cast(Any, Recorder("operations", self.calls, self.answers)),
+            accounts=cast(Any, Recorder("accounts", self.calls, self.answers)),
+            groups=cast(Any, Recorder("groups", self.calls, self.answers)),
+            events=cast(Any, Recorder("events", self.calls, self.answers)),
+            racks=cast(Any, Recorder("racks", self.calls, self.answers)),
+            networks=cast(Any, Recorder("networks", self.calls, self.answers)),
+            reconciler=cast(Any, Recorder("reconciler", self.calls, self.answers)),
         )
 
-    def done(self) -> list[Asked]:
-        """What was asked beyond looking things up."""
-        return [one for one in self.asked if one.name not in _LOOKING]
+    def done(self) -> list[ServiceCall]:
+        """The recorded calls that are not lookups."""
+        return [one for one in self.calls if one.name not in _LOOKUPS]
 
     def signed(self, key: ApiKey = ADMIN_KEY) -> str:
         self.nonces[0] += 1
         return authorization(key, nonce=f"n{self.nonces[0]}")
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -285,9 +294,9 @@ class World:
         form: Mapping[str, Any] | None = None,
         document: Any = None,
         key: ApiKey | None = ADMIN_KEY,
-        **incoming: Any,
+        **more: Any,
     ) -> Reply:
-        """The answer to `path` below the API's base. `form` goes where the method takes it; `document` as JSON."""
+        """The response for `path` below the API's base. `form` is sent in the query or the body, `document` as JSON."""
         resource, parts = resource_at(path)
         pairs = [("op", op)] if op is not None else []
         content: dict[str, Any] = {}
@@ -299,18 +308,19 @@ class World:
         query = urlencode(pairs)
         if form is not None and method not in {"POST", "PUT"}:
             query = urlencode([*pairs, *form.items()], doseq=True)
-        given = {"query": query, **content, "authorization": self.signed(key) if key else None, **incoming}
+        given = {"query": query, **content, "authorization": self.signed(key) if key else None, **more}
         api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)
-        return await api.answer(resource, parts, Incoming(method=method, **given), "reference-1")
+        return await api.answer(resource, parts, ApiRequest(method=method, **given), "reference-1")
 
 
-def asked_of(world: World, name: str) -> Any:
-    (asked,) = [one for one in world.asked if one.name == name]
-    return asked
+def call_of(api: ApiDouble, name: str) -> Any:
+    """Returns the one call of the service method `name`."""
+    (call,) = [one for one in api.calls if one.name == name]
+    return call
 
 
 def resource_at(path: str) -> tuple[Resource, dict[str, str]]:
-    """The resource served at `path`, and the parts of the path that its parameters stand for."""
+    """The resource served at `path`, and the values of its path parameters."""
     segments = path.split("/")
     for resource in SERVED:
         wanted = resource.path.split("/")
@@ -334,8 +344,8 @@ def json_of(reply: Reply) -> Any:
     return json.loads(reply.body)
 
 
-def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing outside: with these doubles none does."""
+def result_of(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never suspends, as with these doubles."""
     try:
         work.send(None)
     except StopIteration as ended:

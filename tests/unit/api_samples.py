@@ -1,4 +1,4 @@
-"""One of each thing that the API answers about: a host, a machine, an operation, as the services would tell them."""
+"""One object of each kind that the API shows (a host, a machine, an operation, …), as the services return it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from uuid import UUID
 
 from attrs import evolve
 
-from common.hardware import Gpu, NetworkCard, NetworkPort
+from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
-from regiond.accounts.model import Caller
+from regiond.caller import Caller
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
-from regiond.machines.life import MachineState
-from regiond.machines.model import DiskView, ForgottenMachine, MachineView, NicView
+from regiond.machines.model import DetachedMachine, DiskView, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
-from regiond.placement.model import DiskPlace, Placement, Verdict
+from regiond.placement.model import DiskPlacement, Evaluation, Placement
 from regiond.racks.model import RackView, RpcClientView
-from regiond.reconciler.model import Difference, Kind, Standing
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 ZONE = Zone(id=1, name="default", description="")
@@ -62,10 +61,10 @@ HOST = HostView(
         ),
         StoragePoolView(
             id=2,
-            pool_key="gone",
-            name="gone",
+            pool_key="removed",
+            name="removed",
             type="dir",
-            path="/gone",
+            path="/removed",
             total_bytes=1,
             used_bytes=0,
             claimed_bytes=0,
@@ -79,8 +78,8 @@ HOST = HostView(
         HostNetwork(kind=NicKind.NETWORK, name="fast", type="sriov", attachable=False),
     ),
     profiles=(Profile(name="default", description="Default LXD profile"),),
-    network_cards=(
-        NetworkCard(
+    network_devices=(
+        NetworkDevice(
             pci_address="0000:3b:00.0",
             vendor="Intel Corporation",
             vendor_id="8086",
@@ -95,7 +94,7 @@ HOST = HostView(
                 NetworkPort(name="ens1f1"),
             ),
         ),
-        NetworkCard(usb_address="2:7"),
+        NetworkDevice(usb_address="2:7"),
     ),
     gpus=(Gpu(pci_address="0000:86:00.0", vendor="NVIDIA Corporation", product="GA102GL [A40]", driver="nvidia"),),
     created_at=AT,
@@ -120,7 +119,7 @@ UNKNOWN_HOST = evolve(
     storage_pools=(),
     networks=(),
     profiles=(),
-    network_cards=(),
+    network_devices=(),
     gpus=(),
 )
 MACHINE = MachineView(
@@ -189,24 +188,26 @@ FAILED = evolve(
     OPERATION,
     state=OperationState.FAILED,
     error_code="out_of_capacity",
-    error_message="cores: 4 asked, 1 of 4 left.",
-    error_details={"asked": 4},
+    error_message="needs 4 cores, 1 of 4 free",
+    error_details={"required": 4},
 )
 PLACEMENT = Placement(
-    order=(
-        Verdict(
+    ranked=(
+        Evaluation(
             host_id=4,
             host_name="hv-01",
             score=0.5,
             disks=(
-                DiskPlace(
+                DiskPlacement(
                     label="root", size_bytes=8 * 10**9, tags=("local",), storage_pool_id=1, storage_pool="images"
                 ),
             ),
         ),
     ),
-    refused=(Verdict(host_id=5, host_name="hv-02", reasons=("cores: 4 asked, 1 of 4 × 1.0 = 4 left",)),),
-    left_out={"not enough cores left": 3},
+    rejected=(
+        Evaluation(host_id=5, host_name="hv-02", reasons=("needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used)",)),
+    ),
+    summarized={"not enough cores free": 3},
 )
 CLUSTER = ClusterView(
     id=1,
@@ -221,7 +222,7 @@ CLUSTER = ClusterView(
     used=Amounts(cores=18, memory_mib=36864, storage_bytes=1500),
     storage_pools={"default": ClusterPool(total_bytes=3000, tracked_bytes=1000, other_bytes=500, backend="zfs")},
 )
-FORGOTTEN = ForgottenMachine(
+DETACHED = DetachedMachine(
     uuid=MACHINE.uuid,
     system_id="wdpx3n",
     hostname="quick-fox",
@@ -239,7 +240,7 @@ FORGOTTEN = ForgottenMachine(
     tags=("virtual",),
     disks=({"volume": "v0", "pool_name": "images", "size_bytes": 5 * 10**9},),
     nics=({"name": "eth0", "mac_address": "52:54:00:00:00:01"},),
-    forgotten_at=AT,
+    detached_at=AT,
 )
 RPC_CLIENT = RpcClientView(
     id=UUID("0b7b1c64-0000-4000-8000-000000000009"),
@@ -268,10 +269,10 @@ EVENT = Event(
     host_id=4,
     details={"fingerprint": "ab"},
 )
-STANDING = Standing(
+OPEN_DISCREPANCY = OpenDiscrepancy(
     id=3,
-    difference=Difference(
-        kind=Kind.MACHINE_MISSING,
+    discrepancy=Discrepancy(
+        kind=DiscrepancyKind.MACHINE_MISSING,
         key="machine 12",
         name="quick-fox",
         host_id=4,
@@ -279,7 +280,7 @@ STANDING = Standing(
         system_id="wdpx3n",
         found="no guest",
         expected="a guest",
-        remedy="bring it back",
+        remedy="Restore the guest.",
         ours=False,
         data_at_risk=True,
         since=AT,
@@ -287,5 +288,7 @@ STANDING = Standing(
     first_seen_at=AT,
     last_seen_at=AT,
 )
-MENDED = evolve(STANDING, sweeps=2, mended_at=AT, mended="it was gone: it is back")
+REPAIRED_DISCREPANCY = evolve(
+    OPEN_DISCREPANCY, sweeps=2, repaired_at=AT, repaired="the guest was missing and has returned"
+)
 LOG = (LogLine(at=AT, attempt=1, step="claim", message="claimed", details={"cores": 2}),)

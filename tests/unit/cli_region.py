@@ -1,6 +1,6 @@
-"""A region's API as far as the command line needs it: a real HTTP server in the documented shape, over a few facts.
+"""A small HTTP server with a region's API description and configured replies, for tests of the client alone.
 
-It stands in for the region where a test is about the client alone; the end-to-end tests use the region itself.
+The end-to-end tests use a real region.
 """
 
 from __future__ import annotations
@@ -44,9 +44,15 @@ def action(name: str, method: str, *, op: str | None = None, doc: str = "") -> d
 
 
 def handler(name: str, path: str, *actions: dict[str, Any], params: tuple[str, ...] = ()) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": name, "doc": f"About {name}.", "path": BASE + path, "params": list(params)}
-    made |= {"uri": f"http://region.example{BASE}{path}", "actions": list(actions)}
-    return {"name": name, "anon": None, "auth": made}
+    resource: dict[str, Any] = {
+        "name": name,
+        "doc": f"About {name}.",
+        "path": BASE + path,
+        "params": list(params),
+        "uri": f"http://region.example{BASE}{path}",
+        "actions": list(actions),
+    }
+    return {"name": name, "anon": None, "auth": resource}
 
 
 def description(*, extra: tuple[dict[str, Any], ...] = (), stamp: str = "1" * 40) -> dict[str, Any]:
@@ -101,7 +107,7 @@ def operation(state: str, **more: object) -> Reply:
 
 @define
 class Region:
-    """`answers` by `METHOD path?query`: a reply, or several that are given one after the other, the last for good."""
+    """`answers` by `METHOD path?query`: one reply, or several in order, of which the last repeats."""
 
     described: dict[str, Any] = field(factory=description)
     answers: dict[str, list[Reply]] = field(factory=dict)
@@ -109,9 +115,9 @@ class Region:
     port: Any = None
 
     def start(self) -> None:
-        from twisted.internet import reactor  # not above: a conftest imports this before pytest chooses the reactor
+        from twisted.internet import reactor  # here: a conftest imports this module before pytest chooses the reactor
 
-        site: Any = Site(_Root(self))  # zope's word for what it implements says too little
+        site: Any = Site(_Root(self))  # mypy does not know that zope declares it an IProtocolFactory
         self.port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.give("GET users/?op=whoami", Reply(200, {"username": "admin"}))
         self.give("GET vm-hosts/", Reply(200, [HOST]))
@@ -126,7 +132,8 @@ class Region:
     def give(self, what: str, *replies: Reply) -> None:
         self.answers[what] = list(replies)
 
-    def asked(self, what: str) -> list[Seen]:
+    def requests_to(self, what: str) -> list[Seen]:
+        """The received requests for `METHOD path?query`."""
         return [each for each in self.seen if f"{each.method} {each.path}" == what]
 
     def reply(self, seen: Seen) -> Reply:

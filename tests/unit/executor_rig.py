@@ -1,4 +1,4 @@
-"""An executor on simulated hosts; a gate that the test holds stands for a host that hangs."""
+"""An executor on simulated hosts; a gate held by the test simulates a hung host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from common.errors import DeadlineExceeded, HostUnreachable
 from common.values import DriverType, HostAccess
 from rackd.drivers.contract import Driver
-from rackd.drivers.simulated.driver import SimulatedHosts
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.executor import Executor
-from rackd.lanes import Track
+from rackd.host_queue import CallClass
 from tests.waiting import eventually, settle
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def access(host_id: int = 1, *, key: str = "") -> HostAccess:
 
 
 class Gate:
-    """Work that is stuck in the host until the gate opens."""
+    """Work that blocks until the gate opens."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -48,13 +48,13 @@ class Gate:
 
 class Rig:
     def __init__(self, folder: Path) -> None:
-        self._hosts = SimulatedHosts(folder)
+        self._hosts = SimulatedDriverFactory(folder)
         self.opened: list[Driver] = []
         self.gates: list[Gate] = []
         self.executor = self.make()
 
-    def make(self, *, max_calls: int = 50, linger_s: float = 5.0) -> Executor:
-        return Executor(self.open, max_calls=max_calls, hung_after=2, linger_s=linger_s)
+    def make(self, *, max_calls: int = 50, cancel_grace_s: float = 5.0) -> Executor:
+        return Executor(self.open, max_calls=max_calls, max_hung_calls=2, cancel_grace_s=cancel_grace_s)
 
     def open(self, host: HostAccess) -> Driver:
         driver = self._hosts.open(host)
@@ -71,31 +71,31 @@ class Rig:
         *,
         host_id: int = 1,
         deadline_s: float = LONG_S,
-        track: Track = Track.ORDERED,
+        call_class: CallClass = CallClass.ORDERED,
         machine_id: UUID | None = None,
     ) -> T:
         return await self.executor.run(
-            access(host_id), work, what="test", deadline_s=deadline_s, track=track, machine_id=machine_id
+            access(host_id), work, what="test", deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
         )
 
     async def hang(self, *, host_id: int = 1, machine_id: UUID | None = None) -> Gate:
-        """A call that was given up; its gate is still shut."""
+        """An abandoned call whose gate is still closed."""
         gate = self.gate()
         with pytest.raises(DeadlineExceeded, match="did not finish test"):
             await self.run(gate, host_id=host_id, deadline_s=0.05, machine_id=machine_id)
-        await eventually(gate.entered.is_set)  # its thread may have come to the host only after that
+        await eventually(gate.entered.is_set)  # its thread may reach the gate after the deadline
         return gate
 
 
 def rigged(folder: Path) -> Iterator[Rig]:
-    made = Rig(folder)
+    rig = Rig(folder)
 
     async def finish() -> None:
-        for gate in made.gates:
+        for gate in rig.gates:
             gate.open.set()
-        await made.executor.stop()
+        await rig.executor.stop()
 
-    yield made
+    yield rig
     settle(finish())
 
 

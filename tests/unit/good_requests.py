@@ -1,4 +1,4 @@
-"""Every endpoint of the API, and a good request for each."""
+"""Every endpoint of the API, with a valid request for each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from regiond.api.catalogue import SERVED
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.registry import SERVED
 from tests.unit.api_samples import RACK_ID
 
 KNOWN = {
@@ -18,7 +18,7 @@ KNOWN = {
     "vm-clusters": {"id": "1"},
     "machines": {"system_id": "wdpx3n"},
     "operations": {"id": "77"},
-    "differences": {"id": "3"},
+    "discrepancies": {"id": "3"},
     "zones": {"name": "default"},
     "resourcepool": {"id": "0"},
     "domains": {"id": "0"},
@@ -51,9 +51,9 @@ ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 
 def path_of(resource: Resource) -> str:
-    room = resource.path.split("/")[0]
-    known = KNOWN.get(room, {})
-    if room == "nodes":
+    collection = resource.path.split("/")[0]
+    known = KNOWN.get(collection, {})
+    if collection == "nodes":
         known = {"system_id": "wdpx3n", "id": ON_THE_HOST[resource.path.split("/")[2]]}
     return resource.path.format(**known)
 
@@ -75,5 +75,5 @@ def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:
-    """GET and DELETE carry op and fields in the query together."""
+    """Adds the op to the fields: GET and DELETE have both in the query."""
     return dict(form) if endpoint.op is None or endpoint.method in {"POST", "PUT"} else {"op": endpoint.op, **form}

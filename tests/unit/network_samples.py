@@ -1,4 +1,4 @@
-"""One of each thing of networks, as the service would tell them."""
+"""One object of each kind of network, as the service returns it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SUBNET = Subnet(
     gateway_ip=ip_address("10.1.0.1"),
     dns_servers=(ip_address("10.1.0.2"), ip_address("9.9.9.9")),
 )
-LOOSE_SUBNET = Subnet(id=4, name="2001:db8::/64", cidr=ip_network("2001:db8::/64"), vlan=UNTAGGED)
+IPV6_SUBNET = Subnet(id=4, name="2001:db8::/64", cidr=ip_network("2001:db8::/64"), vlan=UNTAGGED)
 FABRIC = Fabric(id=0, name="fabric-0", class_type=None, description="", vlans=(UNTAGGED, VLAN))
 SPACE = Space(id=2, name="front", description="", vlans=(VLAN,), subnets=(SUBNET,))
 IP_RANGE = IpRange(
@@ -61,8 +61,8 @@ INTERFACES = (
         link_speed_mbps=10000,
         virtual_functions=8,
         vlan=UNTAGGED,
-        vlan_chosen=True,
-        links=(InterfaceLink(subnet=LOOSE_SUBNET),),
+        vlan_set_by_user=True,
+        links=(InterfaceLink(subnet=IPV6_SUBNET),),
         missing_since=datetime(2026, 11, 20, 8, 30, tzinfo=UTC),
     ),
 )

@@ -1,4 +1,4 @@
-"""Two sessions in lockstep: every frame is handed over by the test, and time is a number."""
+"""Two sessions in lockstep: the test delivers every frame and sets the time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from common.rpc.frames import Hello
-from common.rpc.outputs import Output
 from common.rpc.session import Limits, Session
+from common.rpc.session_events import Output
 
 T = TypeVar("T")
 
@@ -34,14 +34,14 @@ class End:
 
 @define
 class Pair:
-    """Two ends and the time. `settle` hands frames over until none is left."""
+    """Two ends and the time. `settle` delivers frames until none is left."""
 
     here: End
     there: End
     now: float = 0.0
 
     def settle(self) -> None:
-        while self._hand_over(self.here, self.there) + self._hand_over(self.there, self.here):
+        while self._deliver(self.here, self.there) + self._deliver(self.there, self.here):
             pass
 
     def pass_time(self, seconds: float) -> None:
@@ -59,7 +59,7 @@ class Pair:
         ends = (self.here.session, self.there.session)
         return all(not end.calls_in and not end.calls_out and not end.timers for end in ends)
 
-    def _hand_over(self, sender: End, receiver: End) -> int:
+    def _deliver(self, sender: End, receiver: End) -> int:
         frames, outputs = sender.session.drain()
         sender.outputs += outputs
         for frame in frames:
@@ -77,6 +77,6 @@ def pair(
     limits = limits or Limits(max_calls=max_calls)
     here = Session(hello=hello("here"), methods=METHODS, limits=Limits(), now=0.0)
     there = Session(hello=hello("there", versions, max_calls), methods=methods, limits=limits, now=0.0)
-    made = Pair(End(here), End(there))
-    made.settle()
-    return made
+    connected = Pair(End(here), End(there))
+    connected.settle()
+    return connected

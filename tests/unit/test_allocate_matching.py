@@ -1,4 +1,4 @@
-"""Which disks and cards of a machine allocation means, and which machines it passes over."""
+"""Which machines match device constraints, and which disk and NIC belong to each label."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.values import NicKind
-from regiond.machines.asked_machines import intent_of, parts_of, refusal_of
-from regiond.machines.matching import assign, labels_as_made, labels_of
+from regiond.machines.allocation.constraints import compose_intent, device_constraints, no_match
+from regiond.machines.allocation.matching import assign, labels_as_composed, match_labels
 from regiond.machines.model import AllocateRequest, DiskView, MachineView, NicView
 from regiond.networks.model import Subnet, Vlan
-from regiond.placement.interface_text import parse_interfaces
-from regiond.placement.model import InterfaceOffer, SubnetOffer
+from regiond.placement.model import CandidateInterface, CandidateSubnet
+from regiond.placement.service import parse_interfaces
 from tests.unit.api_samples import MACHINE
 
 GB = 10**9
@@ -31,11 +31,11 @@ SUBNETS = {
     "br0": Subnet(id=1, name="front", cidr=ip_network("10.1.0.0/24"), vlan=FRONT),
     "br1": Subnet(id=2, name="back", cidr=ip_network("10.2.0.0/24"), vlan=BACK),
 }
-OFFERS = tuple(
-    InterfaceOffer(
+INTERFACES = tuple(
+    CandidateInterface(
         id=number, name=name, kind=NicKind.BRIDGE, type="bridge", vid=subnet.vlan.vid, vlan_id=subnet.vlan.id,
         fabric_id=0, fabric_name="fabric-0", space_id=subnet.vlan.space_id, space_name=subnet.vlan.space_name,
-        subnets=(SubnetOffer(id=subnet.id, name=subnet.name, cidr=str(subnet.cidr)),),
+        subnets=(CandidateSubnet(id=subnet.id, name=subnet.name, cidr=str(subnet.cidr)),),
     )
     for number, (name, subnet) in enumerate(SUBNETS.items(), start=1)
 )  # fmt: skip
@@ -48,7 +48,7 @@ def disk(index: int, gb: int, *tags: str, pool: str = "default") -> DiskView:
     )  # fmt: skip
 
 
-def card(index: int, source: str, **more: Any) -> NicView:
+def nic(index: int, source: str, **more: Any) -> NicView:
     subnet = SUBNETS.get(source)
     return NicView(
         id=40 + index, index=index, name=f"eth{index}", mac_address=f"52:54:00:00:00:0{index}", kind="bridge",
@@ -60,8 +60,8 @@ def machine(disks: Sequence[DiskView] = (), nics: Sequence[NicView] = ()) -> Mac
     return evolve(MACHINE, disks=tuple(disks), nics=tuple(nics))
 
 
-def found(one: MachineView, offers: Sequence[InterfaceOffer] = OFFERS, **asked: Any) -> Any:
-    return labels_of(one, parts_of(AllocateRequest(**asked)), offers)
+def found(one: MachineView, on_host: Sequence[CandidateInterface] = INTERFACES, **fields: Any) -> Any:
+    return match_labels(one, device_constraints(AllocateRequest(**fields)), on_host)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def found(one: MachineView, offers: Sequence[InterfaceOffer] = OFFERS, **asked: 
         ("8", ()),
     ],
 )
-def test_each_label_is_a_disk_of_its_own_the_smallest_that_will_do(storage: str, expected: Any) -> None:
+def test_each_label_has_its_own_disk_the_smallest_that_fits(storage: str, expected: Any) -> None:
     one = machine([disk(0, 8), disk(1, 20, "ssd"), disk(2, 10, pool="bulk")])
     labels = found(one, storage=storage)
     assert (None if labels is None else labels.disks) == expected
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("fields", "expected"),
     [
         ({"interfaces": "x:space=dmz"}, (("x", 40),)),
         ({"interfaces": "x:space=undefined"}, (("x", 41),)),
@@ -105,12 +105,12 @@ def test_each_label_is_a_disk_of_its_own_the_smallest_that_will_do(storage: str,
         ({"not_fabrics": ("0",)}, None),
     ],
 )
-@pytest.mark.parametrize("offers", [OFFERS, ()], ids=["as-the-host-is", "interface-gone"])
-def test_each_label_is_a_card_of_its_own_that_meets_its_conditions(
-    asked: dict[str, Any], expected: Any, offers: Sequence[InterfaceOffer]
+@pytest.mark.parametrize("on_host", [INTERFACES, ()], ids=["interface-present", "interface-missing"])
+def test_each_label_has_its_own_nic_that_satisfies_its_conditions(
+    fields: dict[str, Any], expected: Any, on_host: Sequence[CandidateInterface]
 ) -> None:
-    one = machine(nics=[card(0, "br0", ip_address=ip_address("10.1.0.9"), mode="static"), card(1, "br1")])
-    labels = found(one, offers, **asked)
+    one = machine(nics=[nic(0, "br0", ip_address=ip_address("10.1.0.9"), mode="static"), nic(1, "br1")])
+    labels = found(one, on_host, **fields)
     assert (None if labels is None else labels.nics) == expected
 
 
@@ -118,62 +118,61 @@ def test_each_label_is_a_card_of_its_own_that_meets_its_conditions(
     st.lists(st.frozensets(st.integers(0, 4)), max_size=5),
     st.integers(0, 5),
 )
-def test_a_way_is_found_exactly_when_there_is_one(wishes: list[frozenset[int]], parts: int) -> None:
-    there = list(range(parts))
-    ways = [
-        way
-        for way in permutations(there, len(wishes))
-        if all(part in wish for wish, part in zip(wishes, way, strict=True))
+def test_an_assignment_is_found_exactly_when_one_exists(required: list[frozenset[int]], devices: int) -> None:
+    present = list(range(devices))
+    assignments = [
+        assignment
+        for assignment in permutations(present, len(required))
+        if all(device in allowed for allowed, device in zip(required, assignment, strict=True))
     ]
-    got = assign(wishes, there, lambda wish, part: part in wish)
-    assert (got is not None) == bool(ways)
-    assert got is None or got in ways
+    result = assign(required, present, lambda allowed, device: device in allowed)
+    assert (result is not None) == bool(assignments)
+    assert result is None or result in assignments
 
 
-def test_a_composed_machine_has_its_parts_in_the_order_of_the_wishes() -> None:
+def test_a_composed_machine_has_its_devices_in_request_order() -> None:
     request = AllocateRequest(storage="root:8,a:1,b:1(x)", interfaces="n:space=dmz", subnets=("back",))
-    one = machine([disk(0, 8), disk(1, 1, "x"), disk(2, 1)], [card(0, "br0"), card(1, "br1")])
-    labels = labels_as_made(one, parts_of(request))
+    one = machine([disk(0, 8), disk(1, 1, "x"), disk(2, 1)], [nic(0, "br0"), nic(1, "br1")])
+    labels = labels_as_composed(one, device_constraints(request))
     assert labels.disks == (("root", 30), ("b", 31), ("a", 32))
     assert labels.nics == (("n", 40),)
 
 
-def test_what_is_composed_has_a_card_for_each_network_and_none_where_it_may_not_be() -> None:
+def test_a_composed_machine_has_a_nic_per_requested_network() -> None:
     request = AllocateRequest(
         memory_mib=100, interfaces="a:name=br0", subnets=("back",), not_subnets=("space:4",), zones=("east",)
     )
-    intent = intent_of(request)
+    intent = compose_intent(request)
     assert intent.request.interfaces == "a:name=br0,not_subnet=space:4;net0:subnet=back,not_subnet=space:4"
     assert (intent.request.memory_mib, intent.request.cores, intent.in_zone_of_host) == (1024, 1, True)
-    only = intent_of(AllocateRequest(not_subnets=("1",), not_fabrics=("2",)))
+    only = compose_intent(AllocateRequest(not_subnets=("1",), not_fabrics=("2",)))
     assert only.request.interfaces == "net0:not_subnet=1,not_fabric=2"
     for text in (intent.request.interfaces, only.request.interfaces):
         assert parse_interfaces(text)
-    plain = intent_of(AllocateRequest())
+    plain = compose_intent(AllocateRequest())
     assert (plain.request.interfaces, plain.request.memory_mib, plain.in_zone_of_host) == ("", 2048, False)
 
 
 @pytest.mark.parametrize("value", ["a,b", "x=y", "a;b", "id:x", "space:"])
 @pytest.mark.parametrize("field", ["subnets", "not_subnets"])
-def test_a_network_that_cannot_be_named_is_refused_by_its_field(field: str, value: str) -> None:
-    asked: dict[str, Any] = {field: (value,)}
-    with pytest.raises(InvalidRequest) as refused:
-        parts_of(AllocateRequest(**asked))
-    assert list(refused.value.fields) == [field]
+def test_an_invalid_network_name_is_rejected_by_field(field: str, value: str) -> None:
+    fields: dict[str, Any] = {field: (value,)}
+    with pytest.raises(InvalidRequest) as error:
+        device_constraints(AllocateRequest(**fields))
+    assert list(error.value.fields) == [field]
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("fields", "message"),
     [
         ({}, "No machine available."),
         ({"agent_name": "juju"}, "No machine available."),
         ({"system_id": "abc"}, "No machine with system ID abc available."),
         (
             {"memory_mib": 8192, "cores": 4, "tags": ("a", "b")},
-            "No available machine matches constraints: [('cpu_count', ['4']), ('mem', ['8192']), ('tags', ['a', 'b'])] "
-            '(resolved to "cpu_count=4 mem=8192 tags=a,b").',
+            "No available machine matches cpu_count=4, mem=8192, tags=a,b.",
         ),
     ],
 )
-def test_the_refusal_is_in_the_words_that_clients_know(asked: dict[str, Any], said: str) -> None:
-    assert refusal_of(AllocateRequest(**asked)) == said
+def test_the_message_names_the_constraints(fields: dict[str, Any], message: str) -> None:
+    assert no_match(AllocateRequest(**fields)) == message

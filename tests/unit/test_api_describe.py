@@ -1,4 +1,4 @@
-"""The description from which four clients make their commands, and the OpenAPI document."""
+"""`describe/`, from which four clients build their commands, and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from regiond.api.catalogue import RESOURCES, SERVED
 from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.openapi import openapi
-from tests.unit.api_double import World, at_once, json_of
+from regiond.api.registry import RESOURCES, SERVED
+from tests.unit.api_double import ApiDouble, json_of, result_of
 
 ORIGIN = "http://region:5240"
 DESCRIPTION = describe(SERVED, origin=ORIGIN)
@@ -54,8 +54,8 @@ EXPECTED = {
     "OperationsHandler": ("operations/", []),
     "OperationHandler": ("operations/{id}/", ["id"]),
     "EventsHandler": ("events/", []),
-    "DifferencesHandler": ("differences/", []),
-    "DifferenceHandler": ("differences/{id}/", ["id"]),
+    "DiscrepanciesHandler": ("discrepancies/", []),
+    "DiscrepancyHandler": ("discrepancies/{id}/", ["id"]),
     "RacksHandler": ("racks/", []),
     "RpcClientsHandler": ("rpc-clients/", []),
     "RpcClientHandler": ("rpc-clients/{name}/", ["name"]),
@@ -63,7 +63,7 @@ EXPECTED = {
 }
 
 
-def test_names_paths_and_parameters_are_those_that_clients_expect() -> None:
+def test_names_paths_and_parameters_are_as_clients_expect() -> None:
     found = {
         entry["name"]: (handler["path"].removeprefix("/MAAS/api/2.0/"), handler["params"])
         for entry in DESCRIPTION["resources"]
@@ -72,7 +72,7 @@ def test_names_paths_and_parameters_are_those_that_clients_expect() -> None:
     assert found == EXPECTED
 
 
-def test_a_resource_is_for_anyone_or_for_those_with_a_key() -> None:
+def test_a_resource_is_anonymous_or_authenticated() -> None:
     for entry in DESCRIPTION["resources"]:
         assert set(entry) == {"name", "anon", "auth"}
         assert (entry["anon"] is None) != (entry["auth"] is None)
@@ -91,7 +91,7 @@ def test_the_braces_of_path_and_uri_are_the_parameters(handler: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("handler", "action"), ACTIONS, ids=[f"{h['name']}.{a['name']}" for h, a in ACTIONS])
-def test_actions_have_what_the_command_lines_need(handler: dict[str, Any], action: dict[str, Any]) -> None:
+def test_actions_have_the_keys_that_clients_read(handler: dict[str, Any], action: dict[str, Any]) -> None:
     assert set(action) == {"name", "method", "op", "restful", "doc"}
     assert action["restful"] == (action["op"] is None)
     plain = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
@@ -99,7 +99,7 @@ def test_actions_have_what_the_command_lines_need(handler: dict[str, Any], actio
     assert len({(one["method"], one["op"]) for one in handler["actions"]}) == len(handler["actions"])
 
 
-def test_every_field_has_its_line_after_the_first_paragraph() -> None:
+def test_every_field_has_a_param_line_after_the_first_paragraph() -> None:
     for resource in RESOURCES:
         for endpoint in resource.endpoints:
             title, _, rest = endpoint.help.partition("\n\n")
@@ -107,19 +107,19 @@ def test_every_field_has_its_line_after_the_first_paragraph() -> None:
             assert re.findall(r"^:param (\w+): ", rest, re.MULTILINE) == [one.name for one in endpoint.fields]
 
 
-def test_virtual_machines_have_no_commands_but_answer() -> None:
+def test_virtual_machines_are_served_without_commands() -> None:
     assert not [name for name in EXPECTED if name.startswith("VirtualMachine")]
-    assert at_once(World().ask("GET", "virtual-machines/")).status == 200
+    assert result_of(ApiDouble().request("GET", "virtual-machines/")).status == 200
 
 
-def test_the_hash_is_that_of_what_is_described_wherever_it_is_asked() -> None:
+def test_the_hash_does_not_depend_on_the_origin() -> None:
     assert DESCRIPTION["hash"] == describe(SERVED, origin="https://other")["hash"] == description_hash(SERVED)
     assert re.fullmatch(r"[0-9a-f]{40}", DESCRIPTION["hash"])
     assert description_hash(SERVED[1:]) != DESCRIPTION["hash"]
 
 
-def test_version_says_what_clients_parse() -> None:
-    found = json_of(at_once(World().ask("GET", "version/", key=None)))
+def test_version_has_the_form_that_clients_parse() -> None:
+    found = json_of(result_of(ApiDouble().request("GET", "version/", key=None)))
     assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
     assert "networks-management" in found["capabilities"]
     assert "authenticate-api" not in found["capabilities"]  # there is no login by password
@@ -128,7 +128,7 @@ def test_version_says_what_clients_parse() -> None:
 
 def test_descriptions_are_plain_json_for_anyone() -> None:
     for path in ("describe/", "openapi.json"):
-        assert at_once(World().ask("GET", path, key=None)).content_type == "application/json"
+        assert result_of(ApiDouble().request("GET", path, key=None)).content_type == "application/json"
 
 
 DOCUMENT = openapi(RESOURCES, origin=ORIGIN, version="3.7.3")
@@ -150,7 +150,7 @@ def test_openapi_paths_declare_their_parameters() -> None:
         assert all(one["required"] and one["in"] == "path" for one in item.get("parameters", []))
 
 
-def test_openapi_references_resolve_and_operations_are_whole() -> None:
+def test_openapi_references_resolve_and_operations_are_complete() -> None:
     for item in DOCUMENT["paths"].values():
         for method, operation in item.items():
             if method == "parameters":
@@ -164,7 +164,7 @@ def test_openapi_references_resolve_and_operations_are_whole() -> None:
         assert reference.removeprefix("#/components/schemas/") in DOCUMENT["components"]["schemas"]
 
 
-def test_openapi_asks_for_a_signature_where_the_api_does() -> None:
+def test_openapi_requires_a_signature_where_the_api_does() -> None:
     for resource in RESOURCES:
         for endpoint in resource.endpoints:
             path = resource.full_path if endpoint.op is None else f"{resource.full_path.rstrip('/')}/op-{endpoint.op}"

@@ -1,4 +1,4 @@
-"""Every endpoint against every wrong value, and the order of checks."""
+"""Invalid values at every endpoint, and the order of the checks."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from regiond.api.catalogue import SERVED
 from regiond.api.endpoint import Endpoint, Permission, Resource
-from regiond.api.fields import Boolean, Choice, CommaList, Field, Float, Integer, IntegerList, Text, TextList
-from tests.unit.api_double import USER_KEY, World, at_once, json_of
+from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, IntegerList, Text, TextList
+from regiond.api.fields import Field
+from regiond.api.registry import SERVED
+from tests.unit.api_double import USER_KEY, ApiDouble, json_of, result_of
 from tests.unit.good_requests import ENDPOINTS, each_endpoint, good_fields, name_of, path_of, with_op
 
 
 def wrong_values(one: Field) -> Iterator[object]:
-    """Wrong type and out of range, for each kind."""
-    kind = one.kind
+    """Yields values of a wrong type or out of range."""
+    kind = one.type
     if one.required:
         yield ""
         yield "   "
     if isinstance(kind, Integer | IntegerList):
-        yield from ("four", "1.5", str(kind.least - 1), str(kind.most + 1), "9" * 30, "1,2")
+        yield from ("four", "1.5", str(kind.minimum - 1), str(kind.maximum + 1), "9" * 30, "1,2")
     elif isinstance(kind, Float):
-        yield from ("much", "nan", "inf", str(kind.least - 1), str(kind.most + 1))
+        yield from ("much", "nan", "inf", str(kind.minimum - 1), str(kind.maximum + 1))
     elif isinstance(kind, Boolean):
         yield from ("maybe", "2", "\x00")
     elif isinstance(kind, Choice):
         yield from ("nonsense", "\x00")
     elif isinstance(kind, CommaList | TextList):
-        yield from ("\x00", "a" * (kind.longest + 1))
+        yield from ("\x00", "a" * (kind.max_length + 1))
     elif isinstance(kind, Text):
-        yield from ("a\x00b", "a" * (kind.longest + 1))
+        yield from ("a\x00b", "a" * (kind.max_length + 1))
 
 
 WRONG = [
@@ -44,51 +45,49 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("resource", "endpoint", "one", "value"), WRONG)
-def test_a_wrong_value_is_refused_by_field_and_nothing_is_done(
+def test_a_wrong_value_is_rejected_by_field_and_changes_nothing(
     resource: Resource, endpoint: Endpoint, one: Field, value: object
 ) -> None:
-    world = World()
+    api = ApiDouble()
     form = {**good_fields(resource, endpoint), one.name: value}
-    reply = at_once(world.ask(endpoint.method, path_of(resource), op=endpoint.op, form=with_op(endpoint, form)))
+    reply = result_of(api.request(endpoint.method, path_of(resource), op=endpoint.op, form=with_op(endpoint, form)))
     assert reply.status == 400
     assert list(json_of(reply)) == [one.name]
-    assert not [asked for asked in world.done() if asked.name != "operations.read"]
+    assert not [call for call in api.done() if call.name != "operations.read"]
 
 
 @each_endpoint
-def test_a_good_request_gets_what_is_declared(resource: Resource, endpoint: Endpoint) -> None:
-    world = World()
+def test_a_valid_request_gets_the_declared_status(resource: Resource, endpoint: Endpoint) -> None:
+    api = ApiDouble()
     form = with_op(endpoint, good_fields(resource, endpoint))
-    reply = at_once(world.ask(endpoint.method, path_of(resource), op=endpoint.op, form=form))
+    reply = result_of(api.request(endpoint.method, path_of(resource), op=endpoint.op, form=form))
     assert reply.status == endpoint.success, reply.body
     assert (reply.body == b"") == (endpoint.success == 204)
 
 
 @each_endpoint
-def test_who_is_not_known_is_refused_before_anything_else(resource: Resource, endpoint: Endpoint) -> None:
-    world = World()
+def test_authentication_precedes_every_other_check(resource: Resource, endpoint: Endpoint) -> None:
+    api = ApiDouble()
     path = path_of(resource)
-    reply = at_once(world.ask(endpoint.method, path, op="no-such-op", key=None, query="op=no-such-op&%ff"))
+    reply = result_of(api.request(endpoint.method, path, op="no-such-op", key=None, query="op=no-such-op&%ff"))
     if endpoint.permission is Permission.ANYONE:
         assert reply.status == 400
     else:
         assert (reply.status, reply.body) == (401, b"Forbidden")
         assert "WWW-Authenticate" in reply.headers
-    assert not world.asked
+    assert not api.calls
 
 
 ADMINS_ONLY = [one for one in ENDPOINTS if one[1].permission is Permission.ADMIN]
 
 
 @pytest.mark.parametrize(("resource", "endpoint"), ADMINS_ONLY, ids=[name_of(*one) for one in ADMINS_ONLY])
-def test_only_admins_may_and_others_are_told_before_ids_and_fields_are_looked_at(
-    resource: Resource, endpoint: Endpoint
-) -> None:
-    world = World()
+def test_the_role_is_checked_before_ids_and_fields(resource: Resource, endpoint: Endpoint) -> None:
+    api = ApiDouble()
     path = resource.path.replace("{id}", "nothing").replace("{name}", "nothing").replace("{system_id}", "nothing")
-    reply = at_once(world.ask(endpoint.method, path, op=endpoint.op, form=with_op(endpoint, {}), key=USER_KEY))
+    reply = result_of(api.request(endpoint.method, path, op=endpoint.op, form=with_op(endpoint, {}), key=USER_KEY))
     assert (reply.status, reply.body) == (403, b"This method is reserved for admin users.")
-    assert [asked.name for asked in world.asked] == ["accounts.authenticate"]
+    assert [call.name for call in api.calls] == ["accounts.authenticate"]
 
 
 FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]
@@ -96,15 +95,13 @@ FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]
 
 @pytest.mark.parametrize("given", ["999", "nothing", "-1", "99999999999999999999", "1.0", "\x00"])
 @pytest.mark.parametrize(("resource", "endpoint"), FOUND_FIRST, ids=[name_of(*one) for one in FOUND_FIRST])
-def test_what_does_not_exist_is_404_in_plain_text_before_fields_are_looked_at(
-    resource: Resource, endpoint: Endpoint, given: str
-) -> None:
-    world = World()
+def test_an_unknown_object_is_404_before_fields_are_checked(resource: Resource, endpoint: Endpoint, given: str) -> None:
+    api = ApiDouble()
     path = resource.path
     for name in resource.params:
         path = path.replace(f"{{{name}}}", given if name == resource.params[-1] else "wdpx3n")
     form = with_op(endpoint, {one.name: "\x00" for one in endpoint.fields})
-    reply = at_once(world.ask(endpoint.method, path, op=endpoint.op, form=form))
+    reply = result_of(api.request(endpoint.method, path, op=endpoint.op, form=form))
     assert reply.status == 404
     assert reply.content_type == "text/plain; charset=utf-8"
 
@@ -116,20 +113,20 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # in a fresh checkout the first text takes a second or two
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text takes seconds until Hypothesis has a cache
 @given(st.data())
 def test_no_json_body_breaks_any_endpoint(data: st.DataObject) -> None:
     writing = [one for one in ENDPOINTS if one[1].method in {"POST", "PUT"}]
     resource, endpoint = data.draw(st.sampled_from(writing))
     names = [one.name for one in endpoint.fields] or ["x"]
     body = data.draw(st.dictionaries(st.sampled_from(names), ANY_JSON))
-    reply = at_once(World().ask(endpoint.method, path_of(resource), op=endpoint.op, document=body))
+    reply = result_of(ApiDouble().request(endpoint.method, path_of(resource), op=endpoint.op, document=body))
     assert reply.status in {200, 204, 400, 404}
 
 
 @given(st.text(), st.text(), st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "X"]), st.sampled_from(SERVED))
 def test_no_query_or_header_breaks_any_resource(query: str, header: str, method: str, resource: Resource) -> None:
-    asked = World().ask(
+    reply = ApiDouble().request(
         method, path_of(resource), query=query, prefer=header, idempotency_key=header, content_type=header, body=b"x"
     )
-    assert at_once(asked).status < 500
+    assert result_of(reply).status < 500

@@ -1,4 +1,4 @@
-"""The text of the API's answers: the standard library's own, byte for byte."""
+"""JSON responses have the standard library's text, byte for byte."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _VALUES = st.recursive(
 
 @settings(max_examples=60)
 @given(_VALUES)
-def test_it_is_what_the_standard_library_writes(value: Any) -> None:
+def test_the_text_is_that_of_the_standard_library(value: Any) -> None:
     assert indented(value) == json.dumps(value, indent=4, allow_nan=False)
 
 
-def test_keys_are_nothing_but_text() -> None:
+def test_keys_must_be_text() -> None:
     odd = {"%": 1, "%s": "%d", "{}": {"%%": []}, '"\n': None}
     assert indented([odd, odd]) == json.dumps([odd, odd], indent=4)
 
 
 @settings(max_examples=30)
 @given(st.lists(_VALUES, max_size=4))
-def test_a_list_made_one_item_at_a_time_is_the_same_text(items: list[Any]) -> None:
+def test_a_list_encoded_by_item_is_the_same_text(items: list[Any]) -> None:
     assert list_reply(items).body == json.dumps(items, indent=4, allow_nan=False).encode("ascii")
 
 
-@pytest.mark.parametrize(("value", "refused"), [(float("nan"), ValueError), ({"a": object()}, TypeError)])
-def test_what_json_cannot_hold_is_refused(value: object, refused: type[Exception]) -> None:
-    with pytest.raises(refused):
+@pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), ({"a": object()}, TypeError)])
+def test_values_that_are_not_json_are_rejected(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error):
         indented(value)

@@ -1,4 +1,4 @@
-"""Networks over the API: what clients decode, what the service is asked, and what is refused before it is."""
+"""Networks in the API: the responses, the calls of the service, and requests that are rejected before."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from regiond.api.encoding.machines import encode_machine
+from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.networks.model import RangeChange, SubnetChange, VlanChange
-from tests.unit.api_double import USER_KEY, World, asked_of, at_once, json_of
+from tests.unit.api_double import USER_KEY, ApiDouble, call_of, json_of, result_of
 from tests.unit.api_samples import ADMIN, MACHINE
-from tests.unit.network_samples import INTERFACES, LOOSE_SUBNET, SUBNET, UNTAGGED, VLAN
+from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, UNTAGGED, VLAN
 
 ROOT = "/MAAS/api/2.0/"
 
 
 def read(path: str, *, op: str | None = None) -> Any:
-    return json_of(at_once(World().ask("GET", path, op=op, key=USER_KEY)))
+    return json_of(result_of(ApiDouble().request("GET", path, op=op, key=USER_KEY)))
 
 
 def vlans_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -41,46 +41,46 @@ def test_a_vlan_names_its_fabric_and_its_space() -> None:
     assert read("fabrics/0/vlans/untagged/")["id"] == 5001
 
 
-def test_no_vlan_claims_dhcp_of_ours_wherever_it_nests() -> None:
+def test_every_nested_vlan_has_dhcp_off() -> None:
     paths = ("fabrics/", "spaces/", "subnets/", "fabrics/0/vlans/", "nodes/k3xq7a/interfaces/")
     found = [vlan for path in paths for vlan in vlans_in(read(path))]
     assert len(found) > 8
     for vlan in found:
         assert (vlan["dhcp_on"], vlan["primary_rack"], vlan["relay_vlan"]) == (False, None, None)
-        assert set(vlan) == set(found[0])  # whole, each time
+        assert set(vlan) == set(found[0])  # complete, each time
 
 
-def test_a_subnet_without_a_space_says_undefined_and_never_null() -> None:
-    dmz, loose = read("subnets/")
-    assert (dmz["space"], loose["space"], loose["vlan"]["space"]) == ("front", "undefined", "undefined")
+def test_a_subnet_without_a_space_is_in_undefined() -> None:
+    dmz, ipv6 = read("subnets/")
+    assert (dmz["space"], ipv6["space"], ipv6["vlan"]["space"]) == ("front", "undefined", "undefined")
     assert (dmz["gateway_ip"], dmz["dns_servers"]) == ("10.1.0.1", ["10.1.0.2", "9.9.9.9"])
-    assert (loose["gateway_ip"], loose["dns_servers"]) == (None, [])
+    assert (ipv6["gateway_ip"], ipv6["dns_servers"]) == (None, [])
 
 
-def test_what_is_in_no_space_is_listed_as_the_space_undefined() -> None:
+def test_everything_without_a_space_is_in_the_space_undefined() -> None:
     front, undefined = read("spaces/")
     assert [subnet["name"] for subnet in front["subnets"]] == ["dmz"]
     assert (undefined["id"], undefined["name"]) == (-1, "undefined")
     assert [vlan["id"] for vlan in undefined["vlans"]] == [UNTAGGED.id]
-    assert [subnet["id"] for subnet in undefined["subnets"]] == [LOOSE_SUBNET.id]
+    assert [subnet["id"] for subnet in undefined["subnets"]] == [IPV6_SUBNET.id]
     assert undefined["resource_uri"] == f"{ROOT}spaces/undefined/"
     assert read("spaces/undefined/") == undefined
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_the_space_undefined_is_nobodys_to_change(method: str) -> None:
-    world = World()
-    assert at_once(world.ask(method, "spaces/undefined/")).status == 404
-    assert not world.done()
+def test_the_space_undefined_cannot_be_changed(method: str) -> None:
+    api = ApiDouble()
+    assert result_of(api.request(method, "spaces/undefined/")).status == 404
+    assert not api.done()
 
 
 @pytest.mark.parametrize("path", ["fabrics/0/", "fabrics/fabric-0/", "subnets/dmz/", "subnets/3/", "spaces/front/"])
-def test_ids_and_names_lead_to_the_same(path: str) -> None:
+def test_ids_and_names_find_the_same_object(path: str) -> None:
     found = read(path)
-    assert found == json_of(at_once(World().ask("GET", found["resource_uri"].removeprefix(ROOT))))
+    assert found == json_of(result_of(ApiDouble().request("GET", found["resource_uri"].removeprefix(ROOT))))
 
 
-def test_addresses_of_a_subnet_are_told_by_purpose_and_counted() -> None:
+def test_addresses_of_a_subnet_are_listed_by_purpose_and_counted() -> None:
     taken = read("subnets/3/", op="reserved_ip_ranges")
     assert [(one["start"], one["end"], one["num_addresses"], one["purpose"]) for one in taken] == [
         ("10.1.0.1", "10.1.0.1", 1, ["assigned-ip", "gateway-ip"]),
@@ -99,13 +99,13 @@ def test_addresses_of_a_subnet_are_told_by_purpose_and_counted() -> None:
     assert (counted["usage_string"], counted["available_string"], counted["ip_version"]) == ("6%", "94%", 4)
 
 
-def test_who_has_an_address_is_told() -> None:
-    ours, machine = read("subnets/dmz/", op="ip_addresses")
-    assert (ours["ip"], ours["host"], ours["system_id"]) == ("10.1.0.1", "k3xq7a", None)
+def test_used_addresses_are_listed_with_their_users() -> None:
+    host, machine = read("subnets/dmz/", op="ip_addresses")
+    assert (host["ip"], host["host"], host["system_id"]) == ("10.1.0.1", "k3xq7a", None)
     assert (machine["ip"], machine["system_id"], machine["alloc_type_name"]) == ("10.1.0.7", "wdpx3n", "Sticky")
 
 
-def test_a_host_shows_its_interfaces_as_clients_know_them() -> None:
+def test_the_interfaces_of_a_host_have_the_keys_of_maas() -> None:
     bridge, port = read("nodes/k3xq7a/interfaces/")
     assert (bridge["type"], bridge["effective_mtu"], bridge["parents"]) == ("bridge", 9000, ["eth1"])
     assert bridge["links"] == [
@@ -117,39 +117,41 @@ def test_a_host_shows_its_interfaces_as_clients_know_them() -> None:
         False,
         10000,
     )
-    assert [set(link) for link in port["links"]] == [{"id", "mode", "subnet"}]  # no address is no key, never null
-    assert (port["vlan_chosen"], port["sriov_max_vf"]) == (True, 8)
+    assert [set(link) for link in port["links"]] == [
+        {"id", "mode", "subnet"}
+    ]  # without an address the key is absent, never null
+    assert (port["vlan_set_by_user"], port["sriov_max_vf"]) == (True, 8)
     assert read("nodes/k3xq7a/interfaces/42/") == port
 
 
-def test_a_person_says_which_vlan_an_interface_of_a_host_is_on() -> None:
-    world = World()
+def test_a_user_can_set_the_vlan_of_a_host_interface() -> None:
+    api = ApiDouble()
     form = {"vlan": "5002", "tags": "fast, storage"}
-    assert at_once(world.ask("PUT", "nodes/k3xq7a/interfaces/42/", form=form)).status == 200
-    asked = asked_of(world, "networks.update_interface")
-    assert (asked.args, asked.named) == ((ADMIN, 42), {"vlan": "5002", "tags": ("fast", "storage")})
+    assert result_of(api.request("PUT", "nodes/k3xq7a/interfaces/42/", form=form)).status == 200
+    call = call_of(api, "networks.update_interface")
+    assert (call.args, call.named) == ((ADMIN, 42), {"vlan": "5002", "tags": ("fast", "storage")})
 
 
-def test_a_word_about_an_interface_can_be_taken_back_and_what_is_not_said_stays() -> None:
-    world = World()
-    assert at_once(world.ask("PUT", "nodes/k3xq7a/interfaces/42/", form={"vlan": ""})).status == 200
-    assert asked_of(world, "networks.update_interface").named == {"vlan": "", "tags": None}
+def test_the_vlan_of_an_interface_can_be_reset_alone() -> None:
+    api = ApiDouble()
+    assert result_of(api.request("PUT", "nodes/k3xq7a/interfaces/42/", form={"vlan": ""})).status == 200
+    assert call_of(api, "networks.update_interface").named == {"vlan": "", "tags": None}
 
 
-def test_a_card_of_a_machine_shows_its_network_and_its_address() -> None:
+def test_the_nic_of_a_machine_shows_its_network_and_address() -> None:
     (nic,) = MACHINE.nics
     on_dmz = evolve(nic, vlan=VLAN, subnet=SUBNET, mode="static", ip_address=ip_address("10.1.0.7"))
-    plain = encode_machine(evolve(MACHINE, nics=(on_dmz,)))
-    (card,) = plain["interface_set"]
+    plain = MACHINE_JSON.encode(evolve(MACHINE, nics=(on_dmz,)))
+    (nic,) = plain["interface_set"]
     assert plain["ip_addresses"] == ["10.1.0.7"]
-    assert (card["vlan"]["vid"], card["effective_mtu"]) == (100, 9000)
-    assert card["links"] == [{"id": 41, "mode": "static", "subnet": read("subnets/3/"), "ip_address": "10.1.0.7"}]
+    assert (nic["vlan"]["vid"], nic["effective_mtu"]) == (100, 9000)
+    assert nic["links"] == [{"id": 41, "mode": "static", "subnet": read("subnets/3/"), "ip_address": "10.1.0.7"}]
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("dhcp", "dhcp"), ("unconfigured", "link_up")])
-def test_a_card_without_an_address_has_a_link_without_that_key(mode: str, shown: str) -> None:
+def test_a_nic_without_an_address_has_a_link_without_that_key(mode: str, shown: str) -> None:
     (nic,) = MACHINE.nics
-    plain = encode_machine(evolve(MACHINE, nics=(evolve(nic, vlan=UNTAGGED, mode=mode),)))
+    plain = MACHINE_JSON.encode(evolve(MACHINE, nics=(evolve(nic, vlan=UNTAGGED, mode=mode),)))
     assert plain["interface_set"][0]["links"] == [{"id": 41, "mode": shown}]
     assert plain["ip_addresses"] == []
 
@@ -194,13 +196,13 @@ CHANGES: list[tuple[str, str, Mapping[str, Any], str, tuple[Any, ...], dict[str,
 
 
 @pytest.mark.parametrize(("method", "path", "form", "name", "args", "named"), CHANGES)
-def test_a_change_says_only_what_was_given(
+def test_an_update_of_a_network_passes_only_given_fields(
     method: str, path: str, form: Mapping[str, Any], name: str, args: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
-    world = World()
-    assert at_once(world.ask(method, path, form=form)).status in {200, 204}
-    asked = asked_of(world, f"networks.{name}")
-    assert (asked.args, asked.named) == ((ADMIN, *args), named)
+    api = ApiDouble()
+    assert result_of(api.request(method, path, form=form)).status in {200, 204}
+    call = call_of(api, f"networks.{name}")
+    assert (call.args, call.named) == ((ADMIN, *args), named)
 
 
 @pytest.mark.parametrize(
@@ -216,16 +218,18 @@ def test_a_change_says_only_what_was_given(
         ("ipranges/", {"type": "dynamic", "end_ip": "10.1.0.2"}, "start_ip"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_done(path: str, form: Mapping[str, str], field: str) -> None:
-    world = World()
-    reply = at_once(world.ask("POST", path, form=form))
+def test_an_invalid_field_is_named_and_changes_nothing(path: str, form: Mapping[str, str], field: str) -> None:
+    api = ApiDouble()
+    reply = result_of(api.request("POST", path, form=form))
     assert (reply.status, list(json_of(reply))) == (400, [field])
-    assert not world.done()
+    assert not api.done()
 
 
-def test_interfaces_that_nobody_has_are_404() -> None:
+def test_unknown_interfaces_are_404() -> None:
     for path in ("nodes/zzzzzz/interfaces/", "nodes/k3xq7a/interfaces/99/", "nodes/wdpx3n/interfaces/42/"):
-        assert at_once(World().ask("GET", path)).status == 404
-    assert INTERFACES[0].id == MACHINE.nics[0].id  # a card and a host's interface are told apart by whose they are
+        assert result_of(ApiDouble().request("GET", path)).status == 404
+    assert (
+        INTERFACES[0].id == MACHINE.nics[0].id
+    )  # NICs and host interfaces may share ids: the owner distinguishes them
     assert "kind" not in read("nodes/wdpx3n/interfaces/41/")
     assert read("nodes/wdpx3n/interfaces/41/")["name"] == "eth0"

@@ -1,6 +1,8 @@
-"""Signatures as five clients write them."""
+"""OAuth signatures as five clients write them."""
 
 from __future__ import annotations
+
+import time
 
 import oauthlib.oauth1
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import NotAuthenticated
-from regiond.api.oauth import NonceWindow, Signature, read_signature
+from regiond.api.oauth import MAX_HEADER_BYTES, NonceWindow, Signature, header_parameters, read_signature
 
 GOMAASAPI = (
     'OAuth realm="MAAS+API", oauth_token="tk", oauth_nonce="a1", oauth_timestamp="1800000000", '
@@ -39,11 +41,11 @@ PLAIN = [
         ANSIBLE.replace("%26", "&"),
     ],
 )
-def test_every_client_is_understood(header: str) -> None:
+def test_the_signature_of_every_client_is_parsed(header: str) -> None:
     assert read_signature(header, []) == EXPECTED
 
 
-def test_what_oauthlib_signs_is_understood() -> None:
+def test_signatures_of_oauthlib_are_parsed() -> None:
     client = oauthlib.oauth1.Client(
         "ck", resource_owner_key="tk", resource_owner_secret="t/s", client_secret="", signature_method="PLAINTEXT",  # noqa: S106  # a sample
         nonce="a1", timestamp="1800000000",
@@ -54,7 +56,7 @@ def test_what_oauthlib_signs_is_understood() -> None:
     assert (found.consumer_key, found.token_key, found.token_secret) == ("ck", "tk", "t/s")
 
 
-def test_query_and_form_may_carry_the_signature() -> None:
+def test_the_signature_may_be_in_the_query_or_the_form() -> None:
     assert read_signature(None, PLAIN) == EXPECTED
     assert read_signature("Basic abc", PLAIN) == EXPECTED
 
@@ -65,12 +67,12 @@ def test_a_request_that_lacks_a_parameter_is_unsigned(left_out: int) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "OAuth", "OAuth ", "Bearer x", 'OAuth realm="x"'])
-def test_no_signature_is_none(header: str | None) -> None:
+def test_without_a_signature_the_result_is_none(header: str | None) -> None:
     assert read_signature(header, []) is None
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("oauth_signature_method", "HMAC-SHA1", "HMAC-SHA1"),
         ("oauth_timestamp", "yesterday", "Invalid timestamp"),
@@ -79,14 +81,14 @@ def test_no_signature_is_none(header: str | None) -> None:
         ("oauth_signature", "secret&ts", "Invalid API key"),
     ],
 )
-def test_signatures_that_no_key_of_ours_can_have_made_are_refused(name: str, value: str, said: str) -> None:
-    with pytest.raises(NotAuthenticated, match=said) as caught:
+def test_signatures_that_no_api_key_can_make_are_rejected(name: str, value: str, expected: str) -> None:
+    with pytest.raises(NotAuthenticated, match=expected) as caught:
         read_signature(None, [*PLAIN, (name, value)])
     assert caught.value.message.startswith("Authorization Error: ")
 
 
 @given(st.text())
-def test_any_header_is_read_or_refused(header: str) -> None:
+def test_any_header_is_parsed_or_rejected(header: str) -> None:
     try:
         read_signature(header, [])
         read_signature("OAuth " + header, [])
@@ -94,11 +96,33 @@ def test_any_header_is_read_or_refused(header: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("hostile", ["a", "a ", "a=", '="', 'a="', " ", "a\t=", ", "], ids=repr)
+def test_parsing_time_grows_linearly_with_the_header(hostile: str) -> None:
+    def best_s(length: int) -> float:
+        header = "OAuth " + hostile * (length // len(hostile))
+        times = []
+        for _ in range(3):
+            started = time.process_time()
+            header_parameters(header)
+            times.append(time.process_time() - started)
+        return min(times)
+
+    # 20 times the input: about 20 times the time when linear, 400 times when quadratic.
+    assert best_s(40_000) < 100 * max(best_s(2_000), 0.0002)
+
+
+def test_a_header_over_4_kib_is_rejected_before_it_is_parsed() -> None:
+    padding = ', x="' + "a" * (MAX_HEADER_BYTES - len(GOMAASAPI) - 6) + '"'
+    assert read_signature(GOMAASAPI + padding, []) == EXPECTED
+    with pytest.raises(NotAuthenticated, match="longer than 4096 bytes"):
+        read_signature(GOMAASAPI + padding + " ", [])
+
+
 def signature(nonce: str = "n", timestamp_s: int = 1000, of: str = "tk") -> Signature:
     return Signature(consumer_key="ck", token_key=of, token_secret="", timestamp_s=timestamp_s, nonce=nonce)
 
 
-def test_old_timestamps_are_refused_and_future_ones_are_not() -> None:
+def test_old_timestamps_are_rejected_and_future_ones_accepted() -> None:
     window = NonceWindow()
     window.check_age(signature(timestamp_s=1000), 1300)
     window.check_age(signature(timestamp_s=9000), 1300)
@@ -106,7 +130,7 @@ def test_old_timestamps_are_refused_and_future_ones_are_not() -> None:
         window.check_age(signature(timestamp_s=1000), 1301)
 
 
-def test_a_nonce_is_good_once_per_key() -> None:
+def test_a_nonce_is_accepted_once_per_key() -> None:
     window = NonceWindow()
     window.use(signature(), 1000)
     window.use(signature(nonce="other"), 1000)
@@ -115,12 +139,12 @@ def test_a_nonce_is_good_once_per_key() -> None:
         window.use(signature(), 1001)
 
 
-def test_nonces_are_forgotten_when_their_time_is_over_and_memory_is_bounded() -> None:
-    window = NonceWindow(remembers=10)
+def test_expired_nonces_are_dropped_and_memory_is_bounded() -> None:
+    window = NonceWindow(max_nonces=10)
     window.use(signature(), 1000)
-    window.use(signature(), 1301)  # its timestamp would be refused by now
+    window.use(signature(), 1301)  # its timestamp is rejected by then
     for number in range(100):
         window.use(signature(nonce=str(number)), 1301)
-    assert len(window._used) <= 10
+    assert len(window) <= 10
     with pytest.raises(NotAuthenticated):
         window.use(signature(nonce="99"), 1301)

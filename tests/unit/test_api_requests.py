@@ -1,10 +1,10 @@
-"""How a request names its op, format and key, and how it is told what is wrong with them."""
+"""The op, format and API key of a request, and their errors."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.unit.api_double import ADMIN_KEY, NOW_S, World, at_once, authorization
+from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization, result_of
 from tests.unit.api_samples import ADMIN
 
 
@@ -22,49 +22,49 @@ from tests.unit.api_samples import ADMIN
         ("", b"op=", None, 400),
     ],
 )
-def test_the_op_is_looked_for_in_query_form_and_path(query: str, body: bytes, suffix: str | None, status: int) -> None:
-    reply = at_once(World().ask("POST", "vm-hosts/4/", query=query, body=body, op_suffix=suffix))
+def test_the_op_may_be_in_the_query_form_or_path(query: str, body: bytes, suffix: str | None, status: int) -> None:
+    reply = result_of(ApiDouble().request("POST", "vm-hosts/4/", query=query, body=body, op_suffix=suffix))
     assert reply.status == status
 
 
-def test_an_unknown_op_is_told_as_maas_tells_it() -> None:
-    reply = at_once(World().ask("POST", "vm-hosts/4/", op="foo"))
+def test_an_unknown_op_has_the_error_of_maas() -> None:
+    reply = result_of(ApiDouble().request("POST", "vm-hosts/4/", op="foo"))
     assert (reply.status, reply.body) == (400, b"Unrecognised signature: method=POST op=foo")
-    reply = at_once(World().ask("POST", "vm-hosts/4/"))
+    reply = result_of(ApiDouble().request("POST", "vm-hosts/4/"))
     assert reply.body == b"Unrecognised signature: method=POST op=None"
 
 
-def test_a_json_body_names_no_op() -> None:
-    assert at_once(World().ask("POST", "vm-hosts/4/", document={"op": "refresh"})).status == 400
-    assert at_once(World().ask("POST", "vm-hosts/4/", document={}, query="op=refresh")).status == 200
+def test_a_json_body_has_no_op() -> None:
+    assert result_of(ApiDouble().request("POST", "vm-hosts/4/", document={"op": "refresh"})).status == 400
+    assert result_of(ApiDouble().request("POST", "vm-hosts/4/", document={}, query="op=refresh")).status == 200
 
 
-def test_methods_that_a_resource_does_not_use_are_not_allowed() -> None:
-    reply = at_once(World().ask("PUT", "vm-hosts/"))
+def test_methods_without_an_endpoint_are_not_allowed() -> None:
+    reply = result_of(ApiDouble().request("PUT", "vm-hosts/"))
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, POST")
 
 
-def test_other_formats_than_json_are_refused() -> None:
-    reply = at_once(World().ask("GET", "zones/", form={"format": "xml"}))
+def test_formats_other_than_json_are_rejected() -> None:
+    reply = result_of(ApiDouble().request("GET", "zones/", form={"format": "xml"}))
     assert (reply.status, reply.body) == (400, b"Invalid output format specified 'xml'.")
-    assert at_once(World().ask("GET", "zones/", form={"format": "json"})).status == 200
+    assert result_of(ApiDouble().request("GET", "zones/", form={"format": "json"})).status == 200
 
 
-def test_wrong_and_old_keys_are_told_as_maas_tells_it() -> None:
-    wrong = authorization(ADMIN_KEY, nonce="n").replace("adminsecret", "guess")
-    reply = at_once(World().ask("GET", "zones/", authorization=wrong))
+def test_invalid_and_expired_signatures_have_the_errors_of_maas() -> None:
+    wrong = authorization(ADMIN_KEY, nonce="n").replace("adminsecret", "wrong")
+    reply = result_of(ApiDouble().request("GET", "zones/", authorization=wrong))
     assert (reply.status, reply.body) == (401, b"Authorization Error: Invalid API key.")
     old = authorization(ADMIN_KEY, nonce="n", timestamp_s=NOW_S - 301)
-    reply = at_once(World().ask("GET", "zones/", authorization=old))
+    reply = result_of(ApiDouble().request("GET", "zones/", authorization=old))
     assert (reply.status, reply.body[:39]) == (401, b"Authorization Error: 'Expired timestamp")
 
 
-def test_a_form_may_be_signed_in_itself() -> None:
+def test_a_form_may_contain_its_signature() -> None:
     signed = (
         "oauth_consumer_key=adminconsumer&oauth_token=admintoken&oauth_signature=%26adminsecret"
         f"&oauth_signature_method=PLAINTEXT&oauth_timestamp={int(NOW_S)}&oauth_nonce=x&name=east"
     )
-    world = World()
-    reply = at_once(world.ask("POST", "zones/", key=None, authorization=None, body=signed.encode()))
+    api = ApiDouble()
+    reply = result_of(api.request("POST", "zones/", key=None, authorization=None, body=signed.encode()))
     assert reply.status == 200
-    assert world.done()[0].args == (ADMIN, "east", "")
+    assert api.done()[0].args == (ADMIN, "east", "")

@@ -1,4 +1,4 @@
-"""Certificates: who is in them, and which are refused."""
+"""Certificates carry owner and key usage; others are rejected."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ AUTHORITY_KEY, AUTHORITY = make_authority("test", NOW)
 
 
 def signed(subject: Subject = RACK, *, request: str | None = None, lifetime: timedelta = WEEK) -> x509.Certificate:
-    request = request or make_signing_request(make_key(), "whatever it says of itself")
+    request = request or make_signing_request(make_key(), "name-in-the-request")
     pem = issue(AUTHORITY_KEY, AUTHORITY, signing_request_pem=request, subject=subject, now=NOW, lifetime=lifetime)
     return load_certificate(pem)
 
 
 @pytest.mark.parametrize("role", [Role.REGION, Role.RACK, Role.CLIENT])
-def test_a_certificate_says_whose_it_is_and_what_for(role: Role) -> None:
+def test_a_certificate_has_owner_and_key_usage(role: Role) -> None:
     subject = Subject(role=role, id="some-id", name="Some Name")
     certificate = signed(subject)
     assert subject_of(certificate) == subject
@@ -52,7 +52,7 @@ def test_a_certificate_says_whose_it_is_and_what_for(role: Role) -> None:
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
-def test_what_the_request_says_of_itself_is_ignored() -> None:
+def test_only_the_key_is_taken_from_a_signing_request() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     request = (
         x509.CertificateSigningRequestBuilder()
@@ -67,34 +67,34 @@ def test_what_the_request_says_of_itself_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("subject_id", ["", "Upper", "a.b", "-a", "a" * 64, "a b", "a\n"])
-def test_an_id_that_is_no_dns_label_gets_no_certificate(subject_id: str) -> None:
+def test_an_id_that_is_not_a_dns_label_is_rejected(subject_id: str) -> None:
     with pytest.raises(InvalidRequest):
         dns_name(Subject(role=Role.RACK, id=subject_id, name="x"))
 
 
-def test_nobody_gets_a_certificate_for_being_anonymous() -> None:
+def test_an_anonymous_peer_cannot_get_a_certificate() -> None:
     with pytest.raises(InvalidRequest):
         signed(Subject(role=Role.ANONYMOUS, id="x", name="x"))
 
 
-def test_a_long_name_is_cut_to_what_a_common_name_holds() -> None:
+def test_a_long_name_is_cut_to_the_limit_of_common_names() -> None:
     assert subject_of(signed(Subject(role=Role.RACK, id="x", name="n" * 100))).name == "n" * 64
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", AUTHORITY, AUTHORITY_KEY])
-def test_what_is_no_signing_request_is_refused(text: str) -> None:
+def test_an_invalid_signing_request_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest):
         issue(AUTHORITY_KEY, AUTHORITY, signing_request_pem=text, subject=RACK, now=NOW, lifetime=WEEK)
 
 
-def test_another_kind_of_key_is_refused() -> None:
+def test_another_kind_of_key_is_rejected() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     with pytest.raises(InvalidRequest, match="P-256"):
         signed(request=request.public_bytes(serialization.Encoding.PEM).decode())
 
 
-def test_a_request_not_signed_by_its_own_key_is_refused() -> None:
+def test_a_request_not_signed_by_its_own_key_is_rejected() -> None:
     pem = make_signing_request(make_key(), "a")
     request = bytearray(x509.load_pem_x509_csr(pem.encode()).public_bytes(serialization.Encoding.DER))
     request[-1] ^= 1
@@ -119,7 +119,7 @@ def test_a_request_not_signed_by_its_own_key_is_refused() -> None:
         (["a.b.rack.innkeeper.internal"], [ExtendedKeyUsageOID.CLIENT_AUTH]),
     ],
 )
-def test_a_certificate_without_exactly_our_name_and_use_is_refused(
+def test_a_certificate_with_another_name_or_usage_is_rejected(
     names: list[str], usages: list[x509.ObjectIdentifier]
 ) -> None:
     _, pem = odd_certificate(AUTHORITY_KEY, AUTHORITY, names=names, usages=usages, now=NOW)
@@ -127,7 +127,7 @@ def test_a_certificate_without_exactly_our_name_and_use_is_refused(
         subject_of(load_certificate(pem))
 
 
-def test_a_certificate_of_another_authority_or_of_no_authority_is_refused() -> None:
+def test_a_certificate_of_another_issuer_is_rejected() -> None:
     certificate = signed()
     _, other = make_authority("test", NOW)
     with pytest.raises(NotTrusted, match="not signed"):
@@ -137,12 +137,12 @@ def test_a_certificate_of_another_authority_or_of_no_authority_is_refused() -> N
 
 
 @pytest.mark.parametrize("moved", [timedelta(days=8), timedelta(hours=-25)])
-def test_a_certificate_is_refused_outside_its_time(moved: timedelta) -> None:
+def test_a_certificate_is_rejected_outside_its_lifetime(moved: timedelta) -> None:
     with pytest.raises(NotTrusted, match="is valid from"):
         check_issued_by(signed(), load_certificate(AUTHORITY), NOW + moved)
 
 
-def test_a_clock_that_is_an_hour_slow_is_no_obstacle() -> None:
+def test_a_clock_that_is_an_hour_slow_accepts_a_new_certificate() -> None:
     check_issued_by(signed(), load_certificate(AUTHORITY), NOW - timedelta(minutes=59))
 
 
@@ -150,7 +150,7 @@ def test_renewal_is_due_at_two_thirds_of_the_lifetime() -> None:
     assert renew_at(signed(lifetime=timedelta(days=9))) == NOW + timedelta(days=6)
 
 
-def test_a_certificate_goes_with_its_key_only() -> None:
+def test_a_certificate_matches_only_its_key() -> None:
     key = make_key()
     certificate = signed(request=make_signing_request(key, "a"))
     check_key(certificate, key)
@@ -165,6 +165,6 @@ def test_fingerprints_are_plain_lower_case_hex() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", AUTHORITY])
-def test_what_is_no_key_is_refused(text: str) -> None:
+def test_an_invalid_key_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest):
         load_key(text)

@@ -1,4 +1,4 @@
-"""What a terminal shows."""
+"""Tables and records on a terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innkeeper.tables import cell, columns_of, shown
-from regiond.api.encoding.networks import encode_host_interface, encode_subnet, encode_vlan
-from regiond.api.encoding.numa import encode_node
+from innkeeper.tables import cell, columns_of, write
+from regiond.api.serializers.networks import HOST_INTERFACE_JSON, SUBNET_JSON, VLAN_JSON, InterfaceOfHost
+from regiond.api.serializers.numa import NUMA_NODE_JSON
 from tests.unit.api_double import ANSWERS
 from tests.unit.cli_region import HOST, MACHINE
-from tests.unit.network_samples import INTERFACES, LOOSE_SUBNET, SUBNET, VLAN
+from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, VLAN
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -25,7 +25,7 @@ JSON_VALUES = st.recursive(
 
 def text_of(plain: Any, resource: str) -> str:
     stream = io.StringIO()
-    shown(plain, resource, stream)
+    write(plain, resource, stream)
     return stream.getvalue()
 
 
@@ -33,15 +33,15 @@ def rows_of(plain: Any, resource: str) -> list[list[str]]:
     return [line.split() for line in text_of(plain, resource).splitlines() if line.strip()]
 
 
-def test_hosts_show_what_is_used_of_what_there_is() -> None:
+def test_hosts_show_used_and_total_capacity() -> None:
     head, row = rows_of([HOST], "vm-hosts")
     assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone"]
     assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default"]
 
 
-def test_a_host_whose_capacity_is_unknown_shows_a_dash() -> None:
-    fresh = {**HOST, "total": {"cores": None, "memory": None, "local_storage": None}, "id": 2}
-    assert rows_of([HOST, fresh], "pods")[2][3:6] == ["1/-", "1.0/-", "40/-"]
+def test_unknown_capacity_is_shown_as_a_dash() -> None:
+    pending = {**HOST, "total": {"cores": None, "memory": None, "local_storage": None}, "id": 2}
+    assert rows_of([HOST, pending], "pods")[2][3:6] == ["1/-", "1.0/-", "40/-"]
 
 
 def test_one_host_shows_its_storage_pools_below() -> None:
@@ -51,28 +51,28 @@ def test_one_host_shows_its_storage_pools_below() -> None:
     assert ["name", "type", "total", "GB", "used", "GB", "available", "GB", "path"] in rows
 
 
-def test_why_a_host_cannot_be_used_is_shown_whole() -> None:
-    advice = f"{'LXD does not trust our certificate. ' * 12}On that server: curl … | lxc config trust add -"
+def test_the_error_of_a_host_is_shown_in_full() -> None:
+    advice = f"{'LXD rejects the certificate. ' * 15}On that server: curl … | lxc config trust add -"
     assert cell({"code": "not_trusted", "message": advice}) == advice
     assert len(cell("x" * 5000)) < 1100
 
 
-def test_amounts_and_moments_are_written_for_people() -> None:
+def test_amounts_and_timestamps_are_readable() -> None:
     assert cell(HOST["total"]) == "4 cores, 8.0 GiB memory, 100 GB storage"
     assert cell("2026-11-20T08:30:00.123456+00:00") == "2026-11-20 08:30:00Z"
     assert cell("2026-11-20T08:30:00+02:00") == "2026-11-20T08:30:00+02:00"
 
 
-def test_columns_that_no_row_has_are_left_out() -> None:
+def test_empty_columns_are_not_shown() -> None:
     assert columns_of([MACHINE], "machines") == ["system_id", "hostname", "status_name", "power_state", "memory"]
 
 
-def test_a_list_of_something_unknown_shows_its_simple_keys() -> None:
+def test_an_unknown_list_shows_its_scalar_keys() -> None:
     assert columns_of([{"a": 1, "b": {"x": 1}, "resource_uri": "/x", "c": None}], "things") == ["a", "c"]
 
 
-def test_numa_nodes_show_a_line_for_each_resource() -> None:
-    nodes = [encode_node(node) for node in ANSWERS["hosts.numa"]]
+def test_numa_nodes_have_a_row_per_resource() -> None:
+    nodes = [NUMA_NODE_JSON.encode(node) for node in ANSWERS["hosts.numa"]]
     for command in ("vm-host numa", "pod numa"):
         assert rows_of(nodes, command) == [
             ["node", "resource", "total", "used", "by", "ours", "used", "by", "others", "free", "free", "cores"],
@@ -86,42 +86,45 @@ def test_numa_nodes_show_a_line_for_each_resource() -> None:
         ]
 
 
-def test_networks_are_told_apart_by_fabric_and_tag() -> None:
-    assert rows_of([encode_subnet(SUBNET), encode_subnet(LOOSE_SUBNET)], "subnets") == [
+def test_vlans_are_shown_with_fabric_and_tag() -> None:
+    assert rows_of([SUBNET_JSON.encode(SUBNET), SUBNET_JSON.encode(IPV6_SUBNET)], "subnets") == [
         ["id", "cidr", "name", "vlan", "space", "gateway", "ip", "dns", "servers", "description"],
         ["3", "10.1.0.0/24", "dmz", "fabric-0/100", "dmz", "front", "10.1.0.1", "10.1.0.2,", "9.9.9.9"],
         ["4", "2001:db8::/64", "2001:db8::/64", "fabric-0/untagged", "undefined", "-", "-"],
     ]
-    assert rows_of([encode_vlan(VLAN)], "vlans") == [
+    assert rows_of([VLAN_JSON.encode(VLAN)], "vlans") == [
         ["id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"],
         ["5002", "fabric-0", "100", "dmz", "front", "9000", "yes"],
     ]
 
 
-def test_interfaces_show_addresses_and_the_subnets_that_they_are_in() -> None:
-    head, bridge, port = rows_of([encode_host_interface(each, INTERFACES) for each in INTERFACES], "interfaces")
+def test_interfaces_show_their_addresses_and_subnets() -> None:
+    head, bridge, port = rows_of(
+        [HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=each, all_of_host=INTERFACES)) for each in INTERFACES],
+        "interfaces",
+    )
     assert head == ["id", "name", "type", "mac", "address", "vlan", "links", "tags", "enabled", "attachable"]
     assert bridge[4:] == ["fabric-0/100", "dmz", "10.1.0.1", "dmz", "fast", "yes", "yes"]
     assert port[4:] == ["fabric-0/untagged", "2001:db8::/64", "-", "no", "no"]
-    assert cell({"id": 1, "mode": "dhcp", "subnet": encode_subnet(SUBNET)}) == "dhcp dmz"
+    assert cell({"id": 1, "mode": "dhcp", "subnet": SUBNET_JSON.encode(SUBNET)}) == "dhcp dmz"
 
 
-def test_what_is_taken_of_a_subnet_is_shown_with_its_purpose() -> None:
+def test_reserved_addresses_are_shown_with_their_purpose() -> None:
     taken = {"start": "10.1.0.1", "end": "10.1.0.2", "num_addresses": 2, "purpose": ["dynamic", "reserved"]}
     assert rows_of([taken], "subnet reserved-ip-ranges")[1] == ["10.1.0.1", "10.1.0.2", "2", "dynamic,", "reserved"]
 
 
-def test_an_empty_list_says_so() -> None:
+def test_an_empty_list_is_shown_as_none() -> None:
     assert text_of([], "vm-hosts") == "None.\n"
 
 
-def test_names_cannot_move_the_cursor_or_be_read_as_markup() -> None:
+def test_names_cannot_control_the_terminal_or_be_markup() -> None:
     assert cell("a\x1b[31mb\r") == "a?[31mb?"
     assert "[red]x[/red]" in text_of({"name": "[red]x[/red]"}, "zone")
 
 
 @given(JSON_VALUES, st.sampled_from(["vm-hosts", "machines", "things"]))
-def test_any_json_can_be_shown(plain: Any, resource: str) -> None:
+def test_any_json_can_be_written(plain: Any, resource: str) -> None:
     assert text_of(json.loads(json.dumps(plain)), resource)
 
 

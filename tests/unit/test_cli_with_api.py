@@ -1,4 +1,4 @@
-"""The command against the region's real API, over services that answer with samples."""
+"""The command against the region's real API, with sample data from service doubles."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from attrs import evolve, frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from common.bridge import from_deferred
+from common.deferreds import from_deferred
 from common.errors import OperationPending, OutOfCapacity
 from regiond.api.endpoint import SiteInfo
 from regiond.api.site import ApiSite, make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
-from tests.unit.api_double import ADMIN_KEY, World, asked_of
+from tests.unit.api_double import ADMIN_KEY, ApiDouble, call_of
 from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.waiting import settle
 
@@ -47,14 +47,14 @@ Cli = Callable[[str], Awaitable[Ran]]
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def api() -> ApiDouble:
+    return ApiDouble()
 
 
 @pytest.fixture
-def cli(world: World, tmp_path: Path) -> Iterator[Cli]:
+def cli(api: ApiDouble, tmp_path: Path) -> Iterator[Cli]:
     """`innkeeper …` as a shell line, logged in as `admin`."""
-    site: Any = make_site(world.services(), SiteInfo())
+    site: Any = make_site(api.services(), SiteInfo())
     port: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
 
     async def run(line: str) -> Ran:
@@ -75,7 +75,7 @@ def cli(world: World, tmp_path: Path) -> Iterator[Cli]:
     async def login() -> None:
         ran = await run(f"innkeeper login admin http://127.0.0.1:{port.getHost().port} {KEY}")
         assert ran.status == 0, ran.err
-        world.asked.clear()
+        api.calls.clear()
 
     settle(login())
     yield run
@@ -89,7 +89,7 @@ async def _stopped(port: Any, site: ApiSite) -> None:
     await site.close()
 
 
-async def test_every_action_that_is_described_has_help(cli: Cli) -> None:
+async def test_every_described_action_has_help(cli: Cli) -> None:
     resources = [line.split()[0] for line in (await cli("innkeeper admin --help")).out.splitlines()[2:]]
     assert {"vm-host", "vm-hosts", "machine", "machines", "operation", "racks", "zone", "resource-pool"} <= {*resources}
     for each in resources:
@@ -98,100 +98,96 @@ async def test_every_action_that_is_described_has_help(cli: Cli) -> None:
         assert f"innkeeper admin {each} " in ran.out
 
 
-async def test_the_line_that_prints_storage_pools_does(cli: Cli) -> None:
+async def test_the_documented_storage_pool_command_works(cli: Cli) -> None:
     ran = await cli(f"innkeeper admin vm-host read 4 | {POOLS_LINE}")
     rows = [line.split() for line in ran.out.splitlines()]
     assert rows[0] == ["NAME", "TYPE", "PATH", "TOTAL", "USED", "AVAIL"]
     assert rows[2][:4] == ["images", "dir", "/srv/images", "100000000000"]
 
 
-async def test_hosts_machines_operations_and_racks_are_tables(cli: Cli) -> None:
-    for resource, wanted in (
-        ("vm-hosts", "hv-01"),
-        ("machines", "quick-fox"),
-        ("operations", "compose"),
-        ("racks", "rack-1"),
-        ("zones", "default"),
-        ("resource-pools", "Default pool"),
+async def test_every_kind_of_object_is_shown_as_a_table(cli: Cli) -> None:
+    for words, expected in (
+        ("vm-hosts read", "hv-01"),
+        ("machines read", "quick-fox"),
+        ("operations read", "compose"),
+        ("racks read", "rack-1"),
+        ("zones read", "default"),
+        ("resource-pools read", "Default pool"),
+        ("vm-host numa 4", "functions of ens1f0"),
     ):
-        ran = await cli(f"innkeeper admin {resource} read --table")
+        ran = await cli(f"innkeeper admin {words} --table")
         assert ran.status == 0, ran.err
-        assert wanted in ran.out
+        assert expected in ran.out
 
 
-async def test_numa_nodes_are_a_table(cli: Cli) -> None:
-    ran = await cli("innkeeper admin vm-host numa 4 --table")
-    assert "functions of ens1f0" in ran.out, ran.err
-
-
-async def test_a_machine_is_composed_and_the_answer_is_the_apis(cli: Cli, world: World) -> None:
+async def test_compose_prints_the_response_of_the_api(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=2 memory=2048")
     assert ran.plain["system_id"] == "wdpx3n"
-    (request,) = [one.args[1] for one in world.asked if one.name == "machines.start_compose"]
+    (request,) = [one.args[1] for one in api.calls if one.name == "machines.start_compose"]
     assert (request.host_id, request.cores, request.memory_mib) == (4, 2, 2048)
 
 
-async def test_a_dry_run_is_a_command_and_a_terminal_shows_what_each_host_lacks(cli: Cli, world: World) -> None:
+async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin vm-hosts place cores=2 zone=east zone=west not_tags=old --table")
     lines = [" ".join(line.split()) for line in ran.out.splitlines()]
     assert "chosen hv-01" in lines
     assert "root 8.0 images local" in lines
-    assert "hv-02 cores: 4 asked, 1 of 4 × 1.0 = 4 left 5" in lines
-    assert "3 not enough cores left" in lines
-    (asked,) = [one.args[1] for one in world.asked if one.name == "machines.dry_run"]
-    assert (asked.zones, asked.not_tags) == (("east", "west"), ("old",))
+    assert "hv-02 needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used) 5" in lines
+    assert "3 not enough cores free" in lines
+    (request,) = [one.args[1] for one in api.calls if one.name == "machines.dry_run"]
+    assert (request.zones, request.not_tags) == (("east", "west"), ("old",))
 
 
-async def test_wait_follows_the_real_operation(cli: Cli, world: World) -> None:
+async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None:
     states = iter([RUNNING, RUNNING, OPERATION])
-    world.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
-    world.answers["operations.read"] = lambda _: next(states)
+    api.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
+    api.answers["operations.read"] = lambda _: next(states)
     ran = await cli("innkeeper admin vm-host compose 4 --wait")
     assert (ran.status, ran.err) == (0, "")
     assert ran.plain["hostname"] == "quick-fox"
 
 
-async def test_a_failed_operation_says_why(cli: Cli, world: World) -> None:
-    world.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
-    world.answers["operations.read"] = lambda _: FAILED
+async def test_a_failed_operation_prints_its_error(cli: Cli, api: ApiDouble) -> None:
+    api.answers["machines.start_compose"] = evolve(RUNNING, state=OperationState.QUEUED)
+    api.answers["operations.read"] = lambda _: FAILED
     ran = await cli("innkeeper admin vm-host compose 4 --wait")
-    assert (ran.status, ran.out, ran.err) == (1, "", "cores: 4 asked, 1 of 4 left.\n")
+    assert (ran.status, ran.out, ran.err) == (1, "", "needs 4 cores, 1 of 4 free\n")
 
 
-async def test_a_refusal_and_a_wait_that_was_too_short_are_told(cli: Cli, world: World) -> None:
-    world.answers["machines.start_compose"] = OutOfCapacity("memory: 4096 MiB asked, 2100 left")
+async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDouble) -> None:
+    api.answers["machines.start_compose"] = OutOfCapacity("needs 4096 MiB of memory, 2100 free")
     ran = await cli("innkeeper admin vm-host compose 4")
-    assert (ran.status, ran.err) == (1, "memory: 4096 MiB asked, 2100 left\n")
-    world.answers["machines.start_compose"] = RUNNING
-    world.answers["operations.wait"] = OperationPending("It has not ended within 120 s.", operation=77)
+    assert (ran.status, ran.err) == (1, "needs 4096 MiB of memory, 2100 free\n")
+    api.answers["machines.start_compose"] = RUNNING
+    api.answers["operations.wait"] = OperationPending("It has not ended within 120 s.", operation=77)
     ran = await cli("innkeeper admin vm-host compose 4")
     assert ran.status == 1
     assert "innkeeper admin operation read 77" in ran.err
 
 
-async def test_a_wrong_field_is_named(cli: Cli) -> None:
+async def test_an_invalid_field_is_named(cli: Cli) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=many")
     assert ran.status == 1
-    assert ran.err.splitlines() == ["The request was refused:", "  cores: Enter a whole number."]
+    assert ran.err.splitlines() == ["The region rejected the request:", "  cores: Enter a whole number."]
 
 
 async def test_a_rack_token_is_printed(cli: Cli) -> None:
     assert (await cli("innkeeper rack token lifetime_s=600")).out == "innkeeper-token\n"
 
 
-async def test_deletion_and_power_answer(cli: Cli, world: World) -> None:
+async def test_delete_and_power_actions_work(cli: Cli, api: ApiDouble) -> None:
     assert (await cli("innkeeper admin vm-host delete 4 decompose=true")).status == 0
     assert (await cli("innkeeper admin machine power-on wdpx3n")).plain["system_id"] == "wdpx3n"
-    assert {"hosts.start_remove", "machines.start_power"} <= {one.name for one in world.asked}
+    assert {"hosts.start_remove", "machines.start_power"} <= {one.name for one in api.calls}
 
 
-async def test_networks_are_read_by_the_names_that_maas_users_type(cli: Cli, world: World) -> None:
+async def test_networks_have_the_commands_of_maas(cli: Cli, api: ApiDouble) -> None:
     ran = await cli("innkeeper admin ipranges read --table && innkeeper admin interfaces read k3xq7a --table")
     assert (ran.status, ran.err) == (0, "")
-    for told in ("10.1.0.20", "br-dmz", "fabric-0/100 dmz"):
-        assert told in ran.out
+    for text in ("10.1.0.20", "br-dmz", "fabric-0/100 dmz"):
+        assert text in ran.out
     statistics = await cli("innkeeper admin subnet statistics 10.1.0.0/24")
     assert statistics.plain["total_addresses"] == 254
     changed = await cli("innkeeper admin vlan update fabric-0 100 space=front name=dmz")
     assert changed.plain["space"] == "front"
-    assert asked_of(world, "networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))
+    assert call_of(api, "networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))

@@ -1,9 +1,11 @@
-"""Addresses, answers and profiles, as the HTTP client takes them."""
+"""The HTTP client: addresses, responses, connection errors; stored profiles."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from email import message_from_bytes
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import BadSettings, DeadlineExceeded, InnkeeperError, InvalidRequest, LinkLost, NotFound
-from innkeeper.http import Answer, Api, Body, api_url, refuse, relative_path
+from innkeeper.http import Answer, Api, Body, api_url, raise_error, relative_path
 from innkeeper.profiles import Profile, Profiles, check_name, default_path
 
 KEY = "consumer:token:secret"
@@ -27,10 +29,10 @@ KEY = "consumer:token:secret"
         ("https://host/MAAS/api/2.0/", "https://host/MAAS/api/2.0/"),
         ("http://[::1]:5240/MAAS/", "http://[::1]:5240/MAAS/api/2.0/"),
         ("http://höhle/ü", "http://xn--hhle-5qa/%C3%BC/MAAS/api/2.0/"),
-        ("https://proxy/inn/MAAS/", "https://proxy/inn/MAAS/api/2.0/"),
+        ("https://proxy/innkeeper/MAAS/", "https://proxy/innkeeper/MAAS/api/2.0/"),
     ],
 )
-def test_an_address_may_be_given_in_several_ways(typed: str, base: str) -> None:
+def test_region_addresses_are_accepted_in_several_forms(typed: str, base: str) -> None:
     assert api_url(typed) == base
     assert api_url(base) == base
 
@@ -51,18 +53,18 @@ def test_an_address_may_be_given_in_several_ways(typed: str, base: str) -> None:
         "http://a_b",
     ],
 )
-def test_what_is_no_address_is_refused(typed: str) -> None:
-    with pytest.raises(InvalidRequest, match="no address of a region"):
+def test_invalid_region_addresses_are_rejected(typed: str) -> None:
+    with pytest.raises(InvalidRequest, match="Invalid region address"):
         api_url(typed)
 
 
-def test_a_location_is_read_relative_to_the_base() -> None:
+def test_a_location_becomes_relative_to_the_base() -> None:
     for url in ("/MAAS/api/2.0/operations/7/", "http://elsewhere/x/MAAS/api/2.0/operations/7/", "operations/7/"):
         assert relative_path(url) == "operations/7/"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=60)), max_size=4))
-def test_a_multipart_body_gives_back_every_byte(fields: list[tuple[str, bytes]]) -> None:
+def test_a_multipart_body_preserves_every_byte(fields: list[tuple[str, bytes]]) -> None:
     data, kind = Body(fields=[*fields, ("end", b"\xff")]).encoded()
     message = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + data)
     names = [part.get_param("name", header="content-disposition") for part in message.walk()][1:]
@@ -77,19 +79,19 @@ def test_a_body_of_text_is_urlencoded() -> None:
     )
 
 
-def test_a_refusal_has_its_class_its_status_and_its_fields() -> None:
+def test_an_error_has_its_class_status_and_fields() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        refuse(Answer(status=400, body=b'{"cores": ["Bad."]}', content_type="application/json; charset=utf-8"))
+        raise_error(Answer(status=400, body=b'{"cores": ["Bad."]}', content_type="application/json; charset=utf-8"))
     assert caught.value.fields == {"cores": ["Bad."]}
     assert caught.value.details["status"] == 400
     with pytest.raises(NotFound, match=r"^Not Found$"):
-        refuse(Answer(status=404, body=b"Not Found\n", content_type="text/plain"))
+        raise_error(Answer(status=404, body=b"Not Found\n", content_type="text/plain"))
     with pytest.raises(InnkeeperError, match="status 502 and a web page"):
-        refuse(Answer(status=502, body=b"<html>", content_type="text/html"))
-    with pytest.raises(InnkeeperError, match="status 500 and gave no reason"):
-        refuse(Answer(status=500, body=b""))
-    with pytest.raises(InnkeeperError, match="sends us on to http://b/"):
-        refuse(Answer(status=301, body=b"", location="http://b/"))
+        raise_error(Answer(status=502, body=b"<html>", content_type="text/html"))
+    with pytest.raises(InnkeeperError, match="status 500 and no message"):
+        raise_error(Answer(status=500, body=b""))
+    with pytest.raises(InnkeeperError, match="redirects to http://b/"):
+        raise_error(Answer(status=301, body=b"", location="http://b/"))
 
 
 @pytest.mark.parametrize("key", ["a", "a:b", "a:b:c:d", "a::c"])
@@ -98,7 +100,18 @@ def test_a_key_has_three_parts(key: str) -> None:
         Api("http://h/MAAS/api/2.0/", key)
 
 
-async def test_a_server_that_says_nothing_is_given_up_on_and_one_that_hangs_up_is_told() -> None:
+@asynccontextmanager
+async def serving(
+    handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Yields HOST:PORT of a server that handles each connection with `handler`."""
+    server = await asyncio.start_server(handler, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+    await server.wait_closed()
+
+
+async def test_silent_and_disconnecting_servers_raise_errors() -> None:
     hang_up = asyncio.Event()
     connected = asyncio.Event()
 
@@ -107,39 +120,33 @@ async def test_a_server_that_says_nothing_is_given_up_on_and_one_that_hangs_up_i
         await hang_up.wait()
         writer.close()
 
-    server = await asyncio.start_server(mute, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    api = Api(api_url(f"http://127.0.0.1:{port}"), KEY)
-    with pytest.raises(DeadlineExceeded, match=f"127.0.0.1:{port}"):
-        await api.get("version/", deadline_s=0.2)
-    connected.clear()
-    waiting = asyncio.ensure_future(api.get("version/"))
-    await connected.wait()
-    hang_up.set()
-    with pytest.raises(LinkLost, match="may have happened"):
-        await waiting
-    server.close()
-    await server.wait_closed()
+    async with serving(mute) as address:
+        api = Api(api_url(f"http://{address}"), KEY)
+        with pytest.raises(DeadlineExceeded, match=address):
+            await api.get("version/", deadline_s=0.2)
+        connected.clear()
+        waiting = asyncio.ensure_future(api.get("version/"))
+        await connected.wait()
+        hang_up.set()
+        with pytest.raises(LinkLost, match="may have been executed"):
+            await waiting
 
 
-async def test_a_server_of_another_kind_is_told() -> None:
+async def test_a_server_of_another_protocol_is_named() -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(b"SSH-2.0-x\r\n")
         writer.close()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    with pytest.raises(LinkLost, match="does not speak HTTP"):
-        await Api(api_url(f"http://{place}"), KEY).get("version/")
-    with pytest.raises(LinkLost, match=r"No secure connection .*wrong version number"):
-        await Api(api_url(f"https://{place}"), KEY).get("version/")
-    server.close()
-    await server.wait_closed()
+    async with serving(greet) as address:
+        with pytest.raises(LinkLost, match="does not speak HTTP"):
+            await Api(api_url(f"http://{address}"), KEY).get("version/")
+        with pytest.raises(LinkLost, match=r"TLS error .*wrong version number"):
+            await Api(api_url(f"https://{address}"), KEY).get("version/")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"",
         b"HTTP/1.1 200",
@@ -148,42 +155,35 @@ async def test_a_server_of_another_kind_is_told() -> None:
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"x" * 3_000_000], ids=["no body", "a large body"])
-async def test_a_connection_that_breaks_at_any_moment_is_told(said: bytes, body: bytes) -> None:
-    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_lost_connection_raises_link_lost_at_any_point(sent: bytes, body: bytes) -> None:
+    async def disconnect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
-        writer.write(said)
+        writer.write(sent)
         await writer.drain()
         writer.transport.abort()
 
-    server = await asyncio.start_server(break_off, "127.0.0.1", 0)
-    api = Api(api_url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), KEY)
-    with pytest.raises(LinkLost):
-        await api.send("POST", "vm-hosts/", body=Body(fields=[("a", body)]), deadline_s=20.0)
-    server.close()
-    await server.wait_closed()
+    async with serving(disconnect) as address:
+        with pytest.raises(LinkLost):
+            await Api(api_url(f"http://{address}"), KEY).send(
+                "POST", "vm-hosts/", body=Body(fields=[("a", body)]), deadline_s=20.0
+            )
 
 
 async def test_an_answer_without_a_length_ends_with_the_connection() -> None:
-    async def old_fashioned(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def http_1_0(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nwhole")
         writer.close()
 
-    server = await asyncio.start_server(old_fashioned, "127.0.0.1", 0)
-    api = Api(api_url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), KEY)
-    assert (await api.get("version/")).text == "whole"
-    server.close()
-    await server.wait_closed()
-
-
-# Profiles ------------------------------------------------------------------------------------------------------------
+    async with serving(http_1_0) as address:
+        assert (await Api(api_url(f"http://{address}"), KEY).get("version/")).text == "whole"
 
 
 def profile(name: str) -> Profile:
     return Profile(name=name, url="http://h/MAAS/api/2.0/", key=KEY, description={"hash": "x"})
 
 
-def test_profiles_are_kept_and_removed(tmp_path: Path) -> None:
+def test_profiles_are_stored_and_removed(tmp_path: Path) -> None:
     profiles = Profiles(tmp_path / "deep" / "profiles.json")
     assert profiles.all() == {}
     profiles.put(profile("a"))
@@ -196,7 +196,7 @@ def test_profiles_are_kept_and_removed(tmp_path: Path) -> None:
     assert KEY not in repr(profile("a"))
 
 
-def test_logins_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_logins_lose_nothing(tmp_path: Path) -> None:
     names = [f"p{number}" for number in range(40)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda name: Profiles(tmp_path / "profiles.json").put(profile(name)), names))
@@ -204,12 +204,12 @@ def test_logins_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_the_only_profile_is_meant_or_admin_or_none(tmp_path: Path) -> None:
+def test_the_default_profile_is_the_only_one_or_admin(tmp_path: Path) -> None:
     profiles = Profiles(tmp_path / "profiles.json")
     profiles.put(profile("site"))
     assert profiles.chosen(None).name == "site"
     profiles.put(profile("other"))
-    with pytest.raises(NotFound, match="--profile; there are: other, site"):
+    with pytest.raises(NotFound, match="--profile: other, site"):
         profiles.chosen(None)
     profiles.put(profile("admin"))
     assert profiles.chosen(None).name == "admin"
@@ -217,7 +217,7 @@ def test_the_only_profile_is_meant_or_admin_or_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"profiles": {"a": {}}}', '{"profiles": 3}'])
-def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_is_reported_and_not_changed(tmp_path: Path, content: str) -> None:
     path = tmp_path / "profiles.json"
     path.write_text(content)
     with pytest.raises(BadSettings, match="is damaged"):
@@ -226,11 +226,11 @@ def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path, content: str) -> 
 
 
 @pytest.mark.parametrize("name", ["", "login", "rack", "-x", "a b", "a/b", "ä", "help"])
-def test_a_profile_name_is_one_plain_word_that_is_no_command(name: str) -> None:
+def test_a_profile_name_is_a_word_that_is_not_a_command(name: str) -> None:
     with pytest.raises(InvalidRequest):
         check_name(name)
 
 
-def test_the_file_is_where_the_desktop_says() -> None:
+def test_the_profiles_file_is_in_the_xdg_config_folder() -> None:
     assert default_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path("/x/innkeeper/profiles.json")
     assert default_path({"HOME": "/h"}) == Path("/h/.config/innkeeper/profiles.json")

@@ -15,8 +15,9 @@ import pytest
 from attrs import define, evolve, field
 
 from common.certificates import Credentials, Role, Subject
+from common.compose_request import ComposeRequest
 from common.errors import BadSettings, DriverFailed, LinkLost, NotTrusted, OperationPending, OutOfCapacity
-from common.rpc.commands import (
+from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_HOSTS,
@@ -24,7 +25,7 @@ from common.rpc.commands import (
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_WAIT,
-    ComposeWish,
+    ClientComposeCall,
     HostList,
     HostSummary,
     MachineCall,
@@ -37,9 +38,9 @@ from common.rpc.commands import (
 from common.rpc.connection import Handlers, Link, Peer
 from common.values import PowerAction
 from innkeeper import rpc
-from innkeeper.membership import write_identity
+from innkeeper.enrolment import write_identity
 from regiond.racks.authority import Authority
-from regiond.racks.listener import Listener, Reception
+from regiond.racks.listener import Listener, ListenerCallbacks
 from tests.waiting import settle
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "rpc-client.md"
@@ -51,10 +52,10 @@ QUEUED = OperationSummary(id=7, kind="compose", state="queued", system_id="abc12
 
 @define
 class Services:
-    """What a region answers; `ends` are the answers to successive waits, the last for good."""
+    """Records requests. `ends` are the answers to successive waits; the last one repeats."""
 
     ends: list[OperationSummary] = field(factory=lambda: [evolve(QUEUED, state="succeeded")])
-    asked: list[object] = field(factory=list)
+    requests: list[object] = field(factory=list)
 
     async def hosts(self, _: Link, request: Nothing) -> HostList:
         return HostList(hosts=(HOST,))
@@ -62,25 +63,25 @@ class Services:
     async def machines(self, _: Link, request: Nothing) -> MachineList:
         return MachineList(machines=())
 
-    async def compose(self, _: Link, request: ComposeWish) -> OperationSummary:
-        self.asked.append(request)
-        if request.cores > 4:
-            raise OutOfCapacity(f"cores: {request.cores} asked, 4 left", asked=request.cores)
+    async def compose(self, _: Link, request: ClientComposeCall) -> OperationSummary:
+        self.requests.append(request)
+        if request.request.cores > 4:
+            raise OutOfCapacity(f"needs {request.request.cores} cores, 4 free", required=request.request.cores)
         return QUEUED
 
     async def power(self, _: Link, request: MachinePowerCall) -> OperationSummary:
-        self.asked.append(request)
+        self.requests.append(request)
         return evolve(QUEUED, kind="power")
 
     async def delete(self, _: Link, request: MachineCall) -> OperationSummary:
-        self.asked.append(request)
+        self.requests.append(request)
         return evolve(QUEUED, kind="delete")
 
     async def operation(self, _: Link, request: OperationCall) -> OperationSummary:
         return QUEUED
 
     async def wait(self, _: Link, request: OperationCall) -> OperationSummary:
-        self.asked.append(request)
+        self.requests.append(request)
         return self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
 
     def handlers(self) -> Handlers:
@@ -106,7 +107,7 @@ class Region:
         return f"127.0.0.1:{self.listener.port}"
 
 
-async def _everybody(_: Peer) -> None:
+async def _admit(_: Peer) -> None:
     return
 
 
@@ -118,7 +119,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
         port=0,
         tls=authority.region_tls(str(uuid4()), "region"),
         name="region",
-        reception=Reception(handlers={Role.CLIENT: services.handlers()}, admit=_everybody),
+        callbacks=ListenerCallbacks(handlers={Role.CLIENT: services.handlers()}, admit=_admit),
     )
 
     async def start() -> None:
@@ -131,8 +132,12 @@ def region(tmp_path: Path) -> Iterator[Region]:
 
 def issued(authority: Authority, folder: Path, role: Role = Role.CLIENT) -> Path:
     subject = Subject(role=role, id=str(uuid4()), name="robot")
-    made: Credentials = authority.credentials_for(subject, timedelta(days=1))
-    plain = {"certificate": made.certificate_pem, "key": made.key_pem, "authority": made.authority_pem}
+    credentials: Credentials = authority.credentials_for(subject, timedelta(days=1))
+    plain = {
+        "certificate": credentials.certificate_pem,
+        "key": credentials.key_pem,
+        "authority": credentials.authority_pem,
+    }
     write_identity(folder, plain)
     return folder
 
@@ -147,10 +152,10 @@ async def test_a_machine_is_composed_and_waited_for(region: Region, folder: Path
     async with rpc.connect(region.address, folder=folder) as client:
         assert (await client.hosts())[0].name == "local"
         assert await client.machines() == ()
-        made = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
-        assert (await client.wait(made.id)).system_id == "abc123"
-    wish = ComposeWish(host="1", cores=2, memory_mib=1024, idempotency_key="k")
-    assert region.services.asked == [wish, OperationCall(operation_id=7), OperationCall(operation_id=7)]
+        operation = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
+        assert (await client.wait(operation.id)).system_id == "abc123"
+    compose = ClientComposeCall(host="1", request=ComposeRequest(cores=2, memory_mib=1024), idempotency_key="k")
+    assert region.services.requests == [compose, OperationCall(operation_id=7), OperationCall(operation_id=7)]
 
 
 async def test_power_and_deletion_are_operations(region: Region, folder: Path) -> None:
@@ -158,17 +163,17 @@ async def test_power_and_deletion_are_operations(region: Region, folder: Path) -
         assert (await client.power("abc123", "off")).kind == "power"
         assert (await client.delete("abc123")).kind == "delete"
         assert (await client.operation(7)).state == "queued"
-    assert region.services.asked[0] == MachinePowerCall(system_id="abc123", action=PowerAction.OFF)
+    assert region.services.requests[0] == MachinePowerCall(system_id="abc123", action=PowerAction.OFF)
 
 
-async def test_a_refusal_keeps_its_class_and_details(region: Region, folder: Path) -> None:
+async def test_an_error_has_its_class_and_details(region: Region, folder: Path) -> None:
     async with rpc.connect(region.address, folder=folder) as client:
-        with pytest.raises(OutOfCapacity, match="5 asked, 4 left") as caught:
+        with pytest.raises(OutOfCapacity, match="needs 5 cores, 4 free") as caught:
             await client.compose(cores=5)
-    assert caught.value.details == {"asked": 5}
+    assert caught.value.details == {"required": 5}
 
 
-async def test_waiting_for_what_fails_raises_its_error(region: Region, folder: Path) -> None:
+async def test_waiting_for_a_failed_operation_raises_its_error(region: Region, folder: Path) -> None:
     failed = evolve(QUEUED, state="failed", error_code="driver_failed", error_message="no space left")
     region.services.ends = [failed]
     async with rpc.connect(region.address, folder=folder) as client:
@@ -176,27 +181,27 @@ async def test_waiting_for_what_fails_raises_its_error(region: Region, folder: P
             await client.wait(7)
 
 
-async def test_a_wait_that_ends_first_says_that_the_operation_goes_on(region: Region, folder: Path) -> None:
+async def test_a_wait_timeout_says_that_the_operation_continues(region: Region, folder: Path) -> None:
     region.services.ends = [evolve(QUEUED, state="running")]
     async with rpc.connect(region.address, folder=folder) as client:
         with pytest.raises(OperationPending, match="Operation 7"):
             await client.wait(7, deadline_s=0.2)
 
 
-async def test_another_authoritys_region_is_refused(region: Region, tmp_path: Path) -> None:
-    stranger = issued(Authority.open(tmp_path / "other"), tmp_path / "stranger")
+async def test_a_region_of_another_authority_is_rejected(region: Region, tmp_path: Path) -> None:
+    foreign = issued(Authority.open(tmp_path / "other"), tmp_path / "foreign")
     with pytest.raises(NotTrusted):
-        async with rpc.connect(region.address, folder=stranger):
+        async with rpc.connect(region.address, folder=foreign):
             pass
 
 
-async def test_a_region_that_is_not_there_is_link_lost(folder: Path) -> None:
+async def test_an_unreachable_region_is_link_lost(folder: Path) -> None:
     with pytest.raises(LinkLost, match=r"127\.0\.0\.1:1"):
         async with rpc.connect("127.0.0.1:1", folder=folder):
             pass
 
 
-async def test_a_folder_that_is_none_or_a_racks_is_named(region: Region, tmp_path: Path) -> None:
+async def test_a_folder_without_client_credentials_is_named(region: Region, tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="innkeeper client issue"):
         async with rpc.connect(region.address, folder=tmp_path / "nothing"):
             pass
@@ -205,12 +210,12 @@ async def test_a_folder_that_is_none_or_a_racks_is_named(region: Region, tmp_pat
         async with rpc.connect(region.address, folder=rack):
             pass
     (rack / "certificate.pem").write_text("nonsense")
-    with pytest.raises(BadSettings, match="does not hold"):
+    with pytest.raises(BadSettings, match="contains no certificate"):
         async with rpc.connect(region.address, folder=rack):
             pass
 
 
-async def test_the_program_of_the_how_to_runs_as_it_stands(region: Region, folder: Path) -> None:
+async def test_the_program_of_the_how_to_guide_runs(region: Region, folder: Path) -> None:
     found = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert found is not None
     program = re.sub(r"^ {3}", "", found[1], flags=re.MULTILINE).replace("127.0.0.1:5250", region.address)

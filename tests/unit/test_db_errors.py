@@ -1,24 +1,27 @@
-"""What people are told when the database takes no writes."""
+"""Messages when the database rejects writes."""
 
 from __future__ import annotations
-
-from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from common.errors import DatabaseUnavailable
-from regiond.db.errors import while_using
+from regiond.db.errors import translating_errors
+
+
+class OpenConnection:
+    def is_closed(self) -> bool:
+        return False
 
 
 @pytest.mark.parametrize(
-    ("met", "reason", "helps"),
+    ("raised", "reason", "remedy"),
     [
         (asyncpg.ReadOnlySQLTransactionError("no"), "read_only", "when it is promoted"),
-        (asyncpg.DiskFullError("no"), "disk_full", "until there is room"),
+        (asyncpg.DiskFullError("no"), "disk_full", "Free space"),
     ],
 )
-def test_why_nothing_can_be_changed_and_what_helps_is_told(met: Exception, reason: str, helps: str) -> None:
-    with pytest.raises(DatabaseUnavailable, match=helps) as told, while_using(cast(Any, None)):
-        raise met
-    assert told.value.details["reason"] == reason
+def test_a_rejected_write_reports_reason_and_remedy(raised: Exception, reason: str, remedy: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match=remedy) as translated, translating_errors(OpenConnection()):
+        raise raised
+    assert translated.value.details["reason"] == reason

@@ -1,4 +1,4 @@
-"""The commented settings files say what the daemons know: every key, with its default, and no other."""
+"""The commented settings files list every setting with its default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def uncommented(name: str, folder: Path) -> Path:
 
 
 @DAEMONS
-def test_the_file_as_it_is_changes_nothing(name: str, kind: type[Any]) -> None:
+def test_the_unchanged_file_gives_the_defaults(name: str, kind: type[Any]) -> None:
     assert load(kind, file=FOLDER / f"{name}.toml", environment={}) == kind()
 
 
@@ -42,6 +42,6 @@ def test_every_key_is_in_the_file(name: str, kind: type[Any], tmp_path: Path) ->
     assert sorted(shown) == sorted(described(kind))
 
 
-def test_the_example_of_a_database_is_one(tmp_path: Path) -> None:
+def test_the_database_example_is_valid(tmp_path: Path) -> None:
     loaded = load(RegionSettings, file=uncommented("regiond", tmp_path), environment={})
     assert loaded.database == "postgresql://innkeeper-regiond@/innkeeper?host=/var/run/postgresql"

@@ -1,6 +1,6 @@
-"""./dev on machines that are not this one: its programs are stood in for, the script itself is the real one.
+"""./dev on other machines: the real script with doubles of the programs that it calls.
 
-The stand-ins only write down how they were called; what the real ones do is seen by `tests/lab/fresh-machine`.
+The doubles only record their calls; `tests/lab/fresh-machine` runs the real programs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COPIED = ("dev", "pyproject.toml", "setup.cfg", "requirements.lock")
 
 
 class Machine:
-    """A folder with a copy of the script, a virtual environment of stand-ins, and a PATH that comes first."""
+    """A folder with a copy of the script, a virtual environment of doubles, and a folder of doubles first in PATH."""
 
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "checkout"
@@ -31,22 +31,22 @@ class Machine:
         for name in COPIED:
             shutil.copy(CHECKOUT / name, self.checkout)
         for name in ("ruff", "mypy", "lint-imports", "python"):
-            self.stand_in(self.checkout / ".venv/bin" / name)
-        self.stand_in(self.programs / "apt-get")
-        self.stand_in(self.programs / "sudo", 'exec "$@"')
+            self.double(self.checkout / ".venv/bin" / name)
+        self.double(self.programs / "apt-get")
+        self.double(self.programs / "sudo", 'exec "$@"')
         self.has(everything=True)
         self.user(0)
 
-    def stand_in(self, path: Path, body: str = "") -> None:
+    def double(self, path: Path, body: str = "") -> None:
         path.write_text(f'#!/bin/sh\necho "{path.name} $*" >>{self.calls_file}\n{body}\n')
         path.chmod(0o755)
 
     def has(self, *, everything: bool) -> None:
         body = 'shift 3; for name; do echo "installed $name"; done' if everything else "exit 1"
-        self.stand_in(self.programs / "dpkg-query", body)
+        self.double(self.programs / "dpkg-query", body)
 
     def user(self, number: int) -> None:
-        self.stand_in(self.programs / "id", f"echo {number}")
+        self.double(self.programs / "id", f"echo {number}")
 
     def dev(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         self.calls_file.write_text("")
@@ -105,7 +105,7 @@ def test_another_user_installs_with_sudo(machine: Machine) -> None:
     assert len(machine.calls("sudo")) == len(machine.calls("apt-get")) == 2
 
 
-def test_a_user_without_sudo_is_told_which_packages_are_missing(machine: Machine, tmp_path: Path) -> None:
+def test_without_sudo_the_missing_packages_are_named(machine: Machine, tmp_path: Path) -> None:
     machine.has(everything=False)
     machine.user(1000)
     (machine.programs / "sudo").unlink()
@@ -116,24 +116,24 @@ def test_a_user_without_sudo_is_told_which_packages_are_missing(machine: Machine
     assert "As root: apt-get install python3 python3-venv python3-dev gcc pkg-config libvirt-dev" in done.stderr
 
 
-def test_a_failing_installation_shows_what_it_said(machine: Machine) -> None:
+def test_a_failing_installation_shows_its_output(machine: Machine) -> None:
     machine.has(everything=False)
-    machine.stand_in(machine.programs / "apt-get", "echo E: no space left on device >&2; exit 100")
+    machine.double(machine.programs / "apt-get", "echo E: no space left on device >&2; exit 100")
     done = machine.dev("check")
     assert done.returncode == 1
     assert "E: no space left on device" in done.stderr
 
 
 def test_check_runs_all_four_and_fails_when_one_does(machine: Machine) -> None:
-    machine.stand_in(machine.checkout / ".venv/bin/ruff", 'test "$1" = check')
+    machine.double(machine.checkout / ".venv/bin/ruff", 'test "$1" = check')
     assert machine.dev("check").returncode == 1
     assert machine.calls("ruff") == ["format --quiet --check --diff .", "check --quiet ."]
     assert machine.calls("mypy") == machine.calls("lint-imports") == [""]
 
 
-def test_state_is_in_the_checkout_unless_the_environment_says_otherwise(machine: Machine, tmp_path: Path) -> None:
+def test_state_is_in_the_checkout_unless_the_environment_overrides_it(machine: Machine, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    machine.stand_in(machine.checkout / ".venv/bin/python", f'echo "$INNKEEPER_STATE" >{seen}')
+    machine.double(machine.checkout / ".venv/bin/python", f'echo "$INNKEEPER_STATE" >{seen}')
     assert machine.dev("run", INNKEEPER_STATE="").returncode == 0
     assert seen.read_text().strip() == str(machine.checkout / "var")
     assert machine.dev("run", INNKEEPER_STATE="elsewhere/state").returncode == 0

@@ -1,4 +1,4 @@
-"""Calls to a host whose credentials change, and whose racks come and go, while they are under way."""
+"""Calls to a host whose credentials and racks change during the call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from common.errors import AnswerRefused, HostUnreachable, InnkeeperError, NotKnownHere, NotTrusted, Unsupported
+from common.errors import HostUnreachable, InnkeeperError, NotTrusted, ResponseRejected, Unsupported, UnsupportedByPeer
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
-from regiond.racks.calls import HostCalls
-from regiond.racks.model import AwayRack, RackCandidate
+from regiond.racks.host_calls import HostCalls, nothing_began
+from regiond.racks.model import DisconnectedRack, RackCandidate
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}
@@ -26,12 +26,12 @@ def access(key: str) -> HostAccess:
 
 
 class OneRack:
-    """Reach and links of one rack; the host at its other end trusts `trusted` alone."""
+    """The reach records and the link of one rack. The host trusts only `trusted`."""
 
     def __init__(self, *keys: str, trusted: str) -> None:
         self._keys = list(keys)
         self._trusted = trusted
-        self.asked: list[str] = []
+        self.keys_tried: list[str] = []
         self.rack_ids = (RACK,)
 
     async def access_of(self, _: int) -> HostAccess:
@@ -40,21 +40,21 @@ class OneRack:
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
         return (RackCandidate(rack_id=RACK, name="rack", here=True, reaches=True),)
 
-    async def away_from(self, _: int) -> Sequence[AwayRack]:
+    async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return ()
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         return False
 
-    async def refused(self, rack_id: str, host_id: int, why: str) -> None:
+    async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
         raise AssertionError(why)
 
     def get(self, _: UUID) -> OneRack:
         return self
 
     async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
-        self.asked.append(request.access.credentials["key"])
-        if self.asked[-1] != self._trusted:
+        self.keys_tried.append(request.access.credentials["key"])
+        if self.keys_tried[-1] != self._trusted:
             raise NotTrusted("not this one")
         return Reached(hypervisor_version="5.0")
 
@@ -64,34 +64,29 @@ async def reach(rack: OneRack) -> Reached:
     return await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
 
 
-async def test_a_call_that_was_overtaken_by_a_rotation_is_asked_again_with_the_new_pair() -> None:
-    rack = OneRack("old", "new", trusted="new")
+@pytest.mark.parametrize("keys", [("old", "new"), ("old", "new", "newest")])
+async def test_a_call_is_repeated_after_every_rotation(keys: tuple[str, ...]) -> None:
+    rack = OneRack(*keys, trusted=keys[-1])
     await reach(rack)
-    assert rack.asked == ["old", "new"]
+    assert rack.keys_tried == list(keys)
 
 
-async def test_a_call_is_asked_again_as_often_as_it_is_overtaken() -> None:
-    rack = OneRack("old", "new", "newest", trusted="newest")
-    await reach(rack)
-    assert rack.asked == ["old", "new", "newest"]
-
-
-async def test_a_host_that_does_not_trust_us_is_asked_once() -> None:
+async def test_a_host_that_rejects_the_credentials_is_called_once() -> None:
     rack = OneRack("old", trusted="new")
     with pytest.raises(NotTrusted):
         await reach(rack)
-    assert rack.asked == ["old"]
+    assert rack.keys_tried == ["old"]
 
 
 class Failing:
-    """A rack's link that does not get to the host; meanwhile another rack comes."""
+    """The link of a rack whose call fails. During the call another rack connects."""
 
-    def __init__(self, racks: RacksThatCome, error: InnkeeperError) -> None:
+    def __init__(self, racks: SecondRackConnects, error: InnkeeperError) -> None:
         self._racks = racks
         self._error = error
 
     async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
-        self._racks.come()
+        self._racks.connect_second()
         raise self._error
 
 
@@ -100,17 +95,17 @@ class Working:
         return Reached(hypervisor_version="5.0")
 
 
-class RacksThatCome:
-    """Reach and links: at first only one is connected, which fails with `error`."""
+class SecondRackConnects:
+    """The reach records and links of two racks: during the first one's call, which fails, the second may connect."""
 
-    def __init__(self, *, comes: bool, error: InnkeeperError) -> None:
+    def __init__(self, *, connects: bool, error: InnkeeperError) -> None:
         self._links: dict[UUID, Failing | Working] = {RACK: Failing(self, error)}
-        self._comes = comes
+        self._connects = connects
         self.unreached: list[UUID] = []
-        self.not_believed: list[str] = []
+        self.rejections: list[str] = []
 
-    def come(self) -> None:
-        if self._comes:
+    def connect_second(self) -> None:
+        if self._connects:
             self._links[LATER] = Working()
 
     @property
@@ -123,56 +118,98 @@ class RacksThatCome:
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
         return [RackCandidate(rack_id=rack_id, name=NAMES[rack_id], here=True) for rack_id in self._links]
 
-    async def away_from(self, _: int) -> Sequence[AwayRack]:
-        return (AwayRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC)),)
+    async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+        return (DisconnectedRack(name="later", seen_at=datetime(2026, 11, 20, 12, 0, tzinfo=UTC)),)
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
         if error is not None:
             self.unreached.append(UUID(rack_id))
         return True
 
-    async def refused(self, rack_id: str, host_id: int, why: str) -> None:
-        self.not_believed.append(why)
+    async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
+        self.rejections.append(why)
 
     def get(self, rack_id: UUID) -> Failing | Working:
         return self._links[rack_id]
 
 
-async def test_a_rack_that_comes_while_another_fails_is_asked_at_once() -> None:
-    racks = RacksThatCome(comes=True, error=HostUnreachable("refused"))
+@pytest.mark.parametrize(
+    ("error", "rejections"),
+    [
+        (HostUnreachable("no route"), []),
+        (UnsupportedByPeer("no driver for LXD"), []),
+        (ResponseRejected("it names another machine"), ["it names another machine"]),
+    ],
+    ids=["host unreachable", "rack without the driver", "implausible response"],
+)
+async def test_a_rack_that_connects_during_a_failing_call_is_tried(
+    error: InnkeeperError, rejections: list[str]
+) -> None:
+    racks = SecondRackConnects(connects=True, error=error)
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+    assert (racks.unreached, racks.rejections) == ([RACK], rejections)
 
 
-async def test_a_host_whose_rack_is_away_says_which_and_what_the_others_met() -> None:
-    racks = RacksThatCome(comes=False, error=HostUnreachable("refused"))
+async def test_the_error_names_disconnected_racks_and_other_errors() -> None:
+    racks = SecondRackConnects(connects=False, error=HostUnreachable("no route"))
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     with pytest.raises(HostUnreachable) as failed:
         await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
     assert failed.value.message == (
-        "No connected rack reaches VM host 1. Not connected, but reached it: later (last seen 2026-11-20 12:00:00 "
-        "UTC). Rack rack: refused"
+        "No connected rack reaches VM host 1. Disconnected racks that reached it: later (last seen 2026-11-20 12:00:00 "
+        "UTC). Rack rack: no route"
     )
 
 
-async def test_what_a_host_cannot_do_is_the_hosts_answer_and_no_other_rack_is_asked() -> None:
-    racks = RacksThatCome(comes=True, error=Unsupported("no huge pages of that size"))
+async def test_an_unsupported_request_is_not_tried_through_other_racks() -> None:
+    racks = SecondRackConnects(connects=True, error=Unsupported("no huge pages of that size"))
     calls = HostCalls(cast(Any, racks), racks, racks.access_of)
     with pytest.raises(Unsupported, match="huge pages"):
         await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
     assert racks.unreached == []
 
 
-async def test_a_rack_without_the_driver_does_not_reach_the_host_and_another_is_asked() -> None:
-    racks = RacksThatCome(comes=True, error=NotKnownHere("no driver for LXD"))
-    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
-    assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
-    assert racks.unreached == [RACK]
-    assert racks.not_believed == []
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (HostUnreachable("a", nothing_began=True), HostUnreachable("b", nothing_began=True), True),
+        (HostUnreachable("a"), HostUnreachable("b", nothing_began=True), False),
+        (HostUnreachable("a", nothing_began=True), HostUnreachable("b"), False),
+        (HostUnreachable("a"), NotTrusted("b", nothing_began=True), False),
+        (UnsupportedByPeer("a"), NotTrusted("b", nothing_began=True), True),
+    ],
+)
+async def test_nothing_began_only_if_it_is_true_of_every_rack(
+    first: InnkeeperError, second: InnkeeperError, expected: bool
+) -> None:
+    racks = TwoRacks(first, second)
+    with pytest.raises(InnkeeperError) as failed:
+        await reach(cast(Any, racks))
+    assert nothing_began(failed.value) is expected
 
 
-async def test_a_rack_that_tells_what_cannot_be_is_recorded_and_another_is_asked() -> None:
-    racks = RacksThatCome(comes=True, error=AnswerRefused("it told of another machine"))
-    calls = HostCalls(cast(Any, racks), racks, racks.access_of)
-    assert await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
-    assert (racks.unreached, racks.not_believed) == ([RACK], ["it told of another machine"])
+class TwoRacks:
+    """Two connected racks that fail with one error each; no other rack connects."""
+
+    def __init__(self, *errors: InnkeeperError) -> None:
+        self._errors = dict(zip((RACK, LATER), errors, strict=True))
+        self.rack_ids = (RACK, LATER)
+
+    async def access_of(self, _: int) -> HostAccess:
+        return access("key")
+
+    async def racks_for(self, _: int) -> Sequence[RackCandidate]:
+        return tuple(RackCandidate(rack_id=id_, name=str(id_), here=True, reaches=True) for id_ in self.rack_ids)
+
+    async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
+        return ()
+
+    async def record_reach(self, *_: Any) -> bool:
+        return False
+
+    def connect_second(self) -> None:
+        """Does nothing."""
+
+    def get(self, rack_id: UUID) -> Failing:
+        return Failing(cast(Any, self), self._errors[rack_id])

@@ -1,4 +1,4 @@
-"""How each card is attached: by which function, and where by default; and a brute-force oracle."""
+"""How each NIC is attached: virtual functions, defaults, and a brute-force oracle."""
 
 from __future__ import annotations
 
@@ -13,92 +13,112 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.interface_text import parse_interfaces
-from regiond.placement.interfaces import attach, default_attachment, needed_functions
-from regiond.placement.model import InterfaceOffer, NicPlace
-from tests.unit.interface_offers import ALL, BOND, BRIDGE, CARD, PORT, VLAN, host, refused
+from regiond.placement.model import CandidateInterface, NicAttachment
+from regiond.placement.nic_attachment import attach_nics, default_attachment
+from regiond.placement.service import parse_interfaces, required_functions
+from tests.unit.candidate_interfaces import ALL, BOND, BRIDGE, PHYSICAL, PORT, VLAN, host, rejection
 
 
-def test_an_interface_with_functions_is_attached_by_one_and_before_plain_macvlan() -> None:
-    (place,), _ = attach(parse_interfaces("a:space=dmz"), host(CARD, evolve(PORT, id=1)))
-    assert (place.kind, place.source, place.function_port, place.vid) == (NicKind.SRIOV, "sim1", "sim1", None)
-    assert place.macvlan_mode is None
+def test_virtual_functions_come_before_plain_macvlan() -> None:
+    (attachment,), _ = attach_nics(parse_interfaces("a:space=dmz"), host(PHYSICAL, evolve(PORT, id=1)))
+    assert (attachment.kind, attachment.source, attachment.function_port, attachment.vid) == (
+        NicKind.SRIOV,
+        "sim1",
+        "sim1",
+        None,
+    )
+    assert attachment.macvlan_mode is None
 
 
-def test_a_vlan_on_a_port_takes_a_function_of_the_port_with_its_vid() -> None:
-    for wishes in (parse_interfaces("a:vid=100"), ()):
-        (place,), _ = attach(wishes, host(VLAN))
-        assert (place.kind, place.source, place.function_port, place.vid) == (NicKind.SRIOV, "sim1", "sim1", 100)
+def test_a_vlan_uses_a_virtual_function_of_its_port_with_its_vid() -> None:
+    for nics in (parse_interfaces("a:vid=100"), ()):
+        (attachment,), _ = attach_nics(nics, host(VLAN))
+        assert (attachment.kind, attachment.source, attachment.function_port, attachment.vid) == (
+            NicKind.SRIOV,
+            "sim1",
+            "sim1",
+            100,
+        )
 
 
-def test_a_bridge_on_a_port_with_functions_stays_a_bridge() -> None:
-    (place,), _ = attach(parse_interfaces("a:type=bridge"), host(evolve(BRIDGE, functions_total=8, functions_free=8)))
-    assert (place.kind, place.source, place.function_port) == (NicKind.BRIDGE, "br0", None)
+def test_a_bridge_on_a_port_with_functions_remains_a_bridge() -> None:
+    (attachment,), _ = attach_nics(
+        parse_interfaces("a:type=bridge"), host(evolve(BRIDGE, functions_total=8, functions_free=8))
+    )
+    assert (attachment.kind, attachment.source, attachment.function_port) == (NicKind.BRIDGE, "br0", None)
 
 
-@pytest.mark.parametrize(("mode", "told"), [(None, "bridge"), ("vepa", "vepa")])
-def test_macvlan_has_the_mode_of_the_host(mode: str | None, told: str) -> None:
-    (place,), _ = attach(parse_interfaces("a:type=bond"), host(BOND, macvlan_mode=mode))
-    assert (place.kind, place.source, place.macvlan_mode) == (NicKind.MACVLAN, "bond0", told)
+@pytest.mark.parametrize(("mode", "expected"), [(None, "bridge"), ("vepa", "vepa")])
+def test_macvlan_has_the_mode_of_the_host(mode: str | None, expected: str) -> None:
+    (attachment,), _ = attach_nics(parse_interfaces("a:type=bond"), host(BOND, macvlan_mode=mode))
+    assert (attachment.kind, attachment.source, attachment.macvlan_mode) == (NicKind.MACVLAN, "bond0", expected)
 
 
-def test_cards_of_one_machine_use_up_functions_together() -> None:
+def test_nics_of_a_machine_share_the_free_functions() -> None:
     other = evolve(PORT, id=1, name="sim0", function_port="sim0", functions_free=1)
-    places, _ = attach(parse_interfaces("a:space=dmz;b:space=dmz;c:space=dmz"), host(PORT, other))
-    assert [place.function_port for place in places] == ["sim1", "sim1", "sim0"]
-    assert needed_functions(places) == {"sim1": 2, "sim0": 1}
+    attachments, _ = attach_nics(parse_interfaces("a:space=dmz;b:space=dmz;c:space=dmz"), host(PORT, other))
+    assert [attachment.function_port for attachment in attachments] == ["sim1", "sim1", "sim0"]
+    assert required_functions(attachments) == {"sim1": 2, "sim0": 1}
 
 
-def test_a_card_makes_way_for_one_that_can_go_nowhere_else() -> None:
+def test_a_nic_yields_a_port_that_another_one_needs() -> None:
     best = evolve(PORT, functions_free=1)
     other = evolve(PORT, id=1, name="sim0", function_port="sim0", functions_free=1)
-    places, _ = attach(parse_interfaces("a:space=dmz;b:name=sim1"), host(best, other))
-    assert [place.function_port for place in places] == ["sim0", "sim1"]
+    attachments, _ = attach_nics(parse_interfaces("a:space=dmz;b:name=sim1"), host(best, other))
+    assert [attachment.function_port for attachment in attachments] == ["sim0", "sim1"]
 
 
 def test_a_port_and_its_vlan_share_their_functions() -> None:
     text = "a:name=sim1;b:name=sim1.100;c:name=sim1"
-    assert refused(text, PORT, VLAN) == (
-        "virtual functions: 3 asked for a, b, c (name sim1; name sim1.100), 2 of 8 left on sim1"
+    assert rejection(text, PORT, VLAN) == (
+        "needs 3 virtual functions for a, b, c (name sim1; name sim1.100), 2 of 8 free on sim1"
     )
 
 
-def test_a_card_never_gets_less_because_functions_ran_out() -> None:
+def test_a_nic_never_falls_back_to_macvlan() -> None:
     empty = evolve(PORT, functions_free=0)
-    assert refused("eth0:space=dmz", CARD, empty) == (
-        "virtual functions: 1 asked for eth0 (space dmz), 0 of 8 left on sim1"
+    assert rejection("eth0:space=dmz", PHYSICAL, empty) == (
+        "needs 1 virtual function for eth0 (space dmz), 0 of 8 free on sim1"
     )
 
 
-def test_a_place_holds_the_subnet_that_is_known_and_what_the_card_is_to_get() -> None:
-    places, _ = attach(
+def test_an_attachment_has_the_known_subnet_and_the_settings() -> None:
+    attachments, _ = attach_nics(
         parse_interfaces("0:subnet=fd00:1::/64;b:name=br0;c:name=bond0,ip=10.1.0.9;d:id=12,mode=unconfigured"),
         host(*ALL),
     )
-    assert [(one.label, one.name, one.subnet_id, one.ip, one.configured) for one in places] == [
+    assert [(one.label, one.name, one.subnet_id, one.ip, one.configured) for one in attachments] == [
         ("0", "eth0", 2, None, True),
         ("b", "eth-b", None, None, True),
         ("c", "eth-c", 1, "10.1.0.9", True),
         ("d", "eth-d", 3, None, False),
     ]
-    assert [one.vlan_id for one in places] == [5001, 5001, 5001, 5002]
+    assert [one.vlan_id for one in attachments] == [5001, 5001, 5001, 5002]
 
 
-def default(*interfaces: InterfaceOffer, driver: str = "lxd") -> NicPlace | None:
+def default(*interfaces: CandidateInterface, driver: str = "lxd") -> NicAttachment | None:
     return default_attachment(host(*interfaces, driver=driver))
 
 
-def test_the_default_card_goes_where_most_is_ready_for_it() -> None:
-    def managed(number: int, name: str) -> InterfaceOffer:
-        return InterfaceOffer(id=number, name=name, kind=NicKind.NETWORK, type="bridge")
+def test_the_default_nic_prefers_managed_networks() -> None:
+    def managed(number: int, name: str) -> CandidateInterface:
+        return CandidateInterface(id=number, name=name, kind=NicKind.NETWORK, type="bridge")
 
-    there = [managed(30, "maas"), managed(31, "default"), managed(32, "a"), managed(33, "b"), BRIDGE, PORT, CARD]
+    available = [
+        managed(30, "maas"),
+        managed(31, "default"),
+        managed(32, "a"),
+        managed(33, "b"),
+        BRIDGE,
+        PORT,
+        PHYSICAL,
+    ]
     chosen = []
-    while there:
-        place = default(*there)
-        assert place is not None
-        chosen.append((place.kind, place.source))
-        there = [one for one in there if one.id != place.interface_id]
+    while available:
+        attachment = default(*available)
+        assert attachment is not None
+        chosen.append((attachment.kind, attachment.source))
+        available = [one for one in available if one.id != attachment.interface_id]
     assert chosen == [
         (NicKind.NETWORK, "maas"),
         (NicKind.NETWORK, "default"),
@@ -110,43 +130,43 @@ def test_the_default_card_goes_where_most_is_ready_for_it() -> None:
     ]
 
 
-def test_without_anything_to_attach_to_there_is_a_reason_or_the_user_mode_network_of_libvirt() -> None:
-    assert attach((), host()) == ((), "interfaces: a card on the default network asked, the host has no interface")
+def test_without_interfaces_only_libvirt_has_a_default_network() -> None:
+    assert attach_nics((), host()) == ((), "needs an interface for the default NIC: the host has no interface")
     empty = evolve(PORT, functions_free=0)
-    assert attach((), host(empty)) == ((), "virtual functions: 1 asked for eth0, 0 of 8 left on sim1")
+    assert attach_nics((), host(empty)) == ((), "needs 1 virtual function for eth0, 0 of 8 free on sim1")
     for interfaces in ((), (empty,)):
-        place = default(*interfaces, driver="virsh")
-        assert place == NicPlace(label="", name="eth0", kind=NicKind.USER, source="")
+        attachment = default(*interfaces, driver="virsh")
+        assert attachment == NicAttachment(label="", name="eth0", kind=NicKind.USER, source="")
 
 
-def test_on_libvirt_only_an_interface_that_leads_somewhere_comes_before_the_user_mode_network() -> None:
+def test_libvirt_prefers_connected_interfaces_to_user_networking() -> None:
     uplinked = evolve(BRIDGE, dhcp=False, parent="ens1")
-    for one in (evolve(uplinked, parent=None), evolve(CARD, dhcp=False)):
-        place = default(one, driver="virsh")
-        assert place is not None
-        assert place.kind is NicKind.USER
-    for one in (uplinked, evolve(CARD, dhcp=True)):
-        place = default(one, driver="virsh")
-        assert place is not None
-        assert place.source == one.name
+    for one in (evolve(uplinked, parent=None), evolve(PHYSICAL, dhcp=False)):
+        attachment = default(one, driver="virsh")
+        assert attachment is not None
+        assert attachment.kind is NicKind.USER
+    for one in (uplinked, evolve(PHYSICAL, dhcp=True)):
+        attachment = default(one, driver="virsh")
+        assert attachment is not None
+        assert attachment.source == one.name
 
 
 @st.composite
-def interfaces(draw: st.DrawFn) -> tuple[InterfaceOffer, ...]:
+def interfaces(draw: st.DrawFn) -> tuple[CandidateInterface, ...]:
     free = {f"sim{number}": draw(st.integers(0, 2)) for number in range(3)}
-    made = []
+    built = []
     for number in range(draw(st.integers(0, 6))):
-        form = draw(st.sampled_from((BRIDGE, BOND, CARD, PORT, PORT, VLAN, VLAN)))
+        template = draw(st.sampled_from((BRIDGE, BOND, PHYSICAL, PORT, PORT, VLAN, VLAN)))
         space = draw(st.sampled_from(("lan", "dmz")))
-        one = evolve(form, id=number, name=f"if{number}", space_name=space, active=draw(st.integers(0, 9)) > 0)
-        if form.functions_total:
+        one = evolve(template, id=number, name=f"if{number}", space_name=space, active=draw(st.integers(0, 9)) > 0)
+        if template.functions_total:
             port = draw(st.sampled_from(sorted(free)))
             one = evolve(one, function_port=port, functions_free=free[port])
-        made.append(one)
-    return tuple(made)
+        built.append(one)
+    return tuple(built)
 
 
-WISHES = (
+CONDITIONS = (
     "space=lan",
     "space=dmz",
     "type=physical",
@@ -156,13 +176,13 @@ WISHES = (
 )
 
 
-def wants_function(one: InterfaceOffer) -> bool:
+def wants_function(one: CandidateInterface) -> bool:
     return one.type != "bridge" and one.functions_total > 0
 
 
-def by_hand(text: str, there: tuple[InterfaceOffer, ...]) -> list[InterfaceOffer]:
-    """The interfaces a card may get by the rules, written out once more without the matching code."""
-    forms: Mapping[str, Callable[[InterfaceOffer], bool]] = {
+def usable(text: str, available: tuple[CandidateInterface, ...]) -> list[CandidateInterface]:
+    """Returns the interfaces that a NIC may use, computed independently of the matching code."""
+    forms: Mapping[str, Callable[[CandidateInterface], bool]] = {
         "space=lan": lambda one: one.space_name == "lan",
         "space=dmz": lambda one: one.space_name == "dmz",
         "type=physical": lambda one: one.type == "physical",
@@ -170,42 +190,44 @@ def by_hand(text: str, there: tuple[InterfaceOffer, ...]) -> list[InterfaceOffer
         "not_type=bridge": lambda one: one.type != "bridge",
         "not_type=bond,not_type=bridge": lambda one: one.type not in ("bond", "bridge"),
     }
-    met = [one for one in there if one.active and forms[text](one)]
-    for form in ("bridge", "bond"):
-        if any(one.type == form for one in met):
-            return [one for one in met if one.type == form][-1:]
+    met = [one for one in available if one.active and forms[text](one)]
+    for template in ("bridge", "bond"):
+        if any(one.type == template for one in met):
+            return [one for one in met if one.type == template][-1:]
     functions = [one for one in met if wants_function(one)]
     return functions or met[-1:]
 
 
-@given(interfaces(), st.lists(st.sampled_from(WISHES), min_size=1, max_size=4))
-def test_cards_find_their_places_exactly_when_there_is_a_way(
-    there: tuple[InterfaceOffer, ...], texts: list[str]
+@given(interfaces(), st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=4))
+def test_nics_are_attached_exactly_when_it_is_possible(
+    available: tuple[CandidateInterface, ...], texts: list[str]
 ) -> None:
-    free = {one.function_port: one.functions_free for one in there if one.functions_total}
-    every = list(product(*(by_hand(text, there) for text in texts)))
+    free = {one.function_port: one.functions_free for one in available if one.functions_total}
+    combinations = list(product(*(usable(text, available) for text in texts)))
     possible = [
-        tried
-        for tried in every
+        combination
+        for combination in combinations
         if all(
             count <= free[port]
-            for port, count in Counter(one.function_port for one in tried if wants_function(one)).items()
+            for port, count in Counter(one.function_port for one in combination if wants_function(one)).items()
         )
     ]
-    places, reason = attach(parse_interfaces(";".join(f"c{at}:{text}" for at, text in enumerate(texts))), host(*there))
+    attachments, reason = attach_nics(
+        parse_interfaces(";".join(f"c{at}:{text}" for at, text in enumerate(texts))), host(*available)
+    )
     assert (reason is None) is bool(possible)
     if reason is None:
-        names = [(one.id, one.function_port if wants_function(one) else None) for one in there]
-        assert all((place.interface_id, place.function_port) in names for place in places)
+        names = [(one.id, one.function_port if wants_function(one) else None) for one in available]
+        assert all((attachment.interface_id, attachment.function_port) in names for attachment in attachments)
         assert any(
-            [place.function_port for place in places]
-            == [one.function_port if wants_function(one) else None for one in tried]
-            for tried in possible
+            [attachment.function_port for attachment in attachments]
+            == [one.function_port if wants_function(one) else None for one in combination]
+            for combination in possible
         )
-    elif reason.startswith("virtual functions"):
-        asked = int(re.findall(r"(\d+) asked", reason)[0])
-        left = {port: int(number) for number, port in re.findall(r"(\d+) of \d+ left on (\w+)", reason)}
-        assert asked > sum(left.values())
-        assert all(free[port] == number for port, number in left.items())
+    elif "virtual function" in reason:
+        needed = int(re.findall(r"needs (\d+)", reason)[0])
+        remaining = {port: int(number) for number, port in re.findall(r"(\d+) of \d+ free on (\w+)", reason)}
+        assert needed > sum(remaining.values())
+        assert all(free[port] == number for port, number in remaining.items())
     else:
-        assert not every
+        assert not combinations

@@ -1,4 +1,4 @@
-"""The device for KVM is given to QEMU's group where nobody has set it up."""
+"""/dev/kvm gets the group and mode that udev would give it, unless it is configured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from development.kvm_device import open_to_qemu
 
-OURS = grp.getgrgid(os.getgid()).gr_name
+GROUP = grp.getgrgid(os.getgid()).gr_name
 
 
 @pytest.fixture
@@ -25,19 +25,19 @@ def mode_of(device: Path) -> int:
     return device.stat().st_mode & 0o777
 
 
-def test_the_kernels_own_mode_becomes_that_of_udev(device: Path) -> None:
-    assert open_to_qemu(device, OURS)
+def test_the_default_mode_becomes_the_udev_mode(device: Path) -> None:
+    assert open_to_qemu(device, GROUP)
     assert mode_of(device) == 0o660
-    assert not open_to_qemu(device, OURS)
+    assert not open_to_qemu(device, GROUP)
 
 
-def test_what_somebody_has_set_stays(device: Path) -> None:
+def test_a_configured_device_is_not_changed(device: Path) -> None:
     device.chmod(0o640)
-    assert not open_to_qemu(device, OURS)
+    assert not open_to_qemu(device, GROUP)
     assert mode_of(device) == 0o640
 
 
-def test_a_machine_without_the_device_or_the_group_is_left_as_it_is(device: Path) -> None:
-    assert not open_to_qemu(device.with_name("none"), OURS)
+def test_nothing_changes_without_the_device_or_the_group(device: Path) -> None:
+    assert not open_to_qemu(device.with_name("none"), GROUP)
     assert not open_to_qemu(device, "no-such-group")
     assert mode_of(device) == 0o600

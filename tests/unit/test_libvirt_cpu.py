@@ -1,4 +1,4 @@
-"""What a server of known NUMA nodes has not is refused before a guest is made for it."""
+"""Missing cores, NUMA nodes and huge pages are rejected before compose."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
-from common.values import GuestSpec, HugePages, Mark, NumaNode
-from rackd.drivers.libvirt.cpu import check_host
+from common.guest_spec import GuestSpec
+from common.values import HugePages, NumaNode, OwnershipMarker
+from rackd.drivers.libvirt.definitions.cpu_xml import check_host
 
 NODES = tuple(
     NumaNode(
@@ -23,7 +24,7 @@ NODES = tuple(
 )
 SPEC = GuestSpec(
     name="web",
-    mark=Mark(installation_id=UUID(int=1), machine_id=UUID(int=2)),
+    marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)),
     architecture="amd64",
     cores=1,
     memory_mib=1024,
@@ -34,7 +35,7 @@ SPEC = GuestSpec(
 )
 
 
-def test_what_the_server_has_is_let_through() -> None:
+def test_existing_cores_nodes_and_pages_are_accepted() -> None:
     check_host(SPEC, NODES)
     check_host(evolve(SPEC, memory_mib=2048, numa_node_ids=()), NODES)
 
@@ -48,10 +49,12 @@ def test_what_the_server_has_is_let_through() -> None:
         ({"memory_mib": 1026}, OutOfCapacity, "513 huge pages of 2048 KiB; the server has 512"),
     ],
 )
-def test_what_it_has_not_is_named(changes: dict[str, Any], error: type[InnkeeperError], words: str) -> None:
+def test_missing_cores_nodes_and_pages_are_named(
+    changes: dict[str, Any], error: type[InnkeeperError], words: str
+) -> None:
     with pytest.raises(error, match=words):
         check_host(evolve(SPEC, **changes), NODES)
 
 
-def test_a_server_that_tells_no_nodes_is_taken_at_its_word() -> None:
+def test_a_host_without_numa_facts_is_not_checked() -> None:
     check_host(SPEC, ())

@@ -1,4 +1,4 @@
-"""libvirt's errors and SSH's keys in our words."""
+"""libvirt's errors are translated, and SSH keys are read and passed in memory."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from common.errors import (
     Unsupported,
 )
 from common.libvirt_address import parse
-from rackd.drivers.libvirt.library import translate, translate_opening
-from rackd.drivers.libvirt.ssh import connection_uri, fingerprint, public_key
+from rackd.drivers.libvirt.connection.errors import translate, translate_open
+from rackd.drivers.libvirt.connection.ssh import connection_uri, fingerprint, public_key
 
 
 def error_of(code: int, words: str, number: int = -1) -> libvirt.libvirtError:
@@ -44,15 +44,17 @@ def error_of(code: int, words: str, number: int = -1) -> libvirt.libvirtError:
         (error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "qemu unexpectedly closed the monitor"), DriverFailed),
     ],
 )
-def test_an_error_keeps_its_words_and_gets_our_kind(error: libvirt.libvirtError, kind: type[InnkeeperError]) -> None:
-    translated = translate(error, "starting web-1", connected=True)
+def test_libvirt_errors_are_translated_with_their_message(
+    error: libvirt.libvirtError, kind: type[InnkeeperError]
+) -> None:
+    translated = translate(error, "start web-1", connected=True)
     assert type(translated) is kind
-    assert str(translated) == f"starting web-1: {error}"
+    assert str(translated) == f"Cannot start web-1: {error}"
 
 
-def test_an_error_on_a_lost_connection_means_that_the_host_is_away() -> None:
+def test_errors_on_a_lost_connection_are_unreachable() -> None:
     lost = error_of(libvirt.VIR_ERR_INTERNAL_ERROR, "client socket is closed")
-    assert type(translate(lost, "starting web-1", connected=False)) is HostUnreachable
+    assert type(translate(lost, "start web-1", connected=False)) is HostUnreachable
 
 
 @pytest.mark.parametrize(
@@ -69,11 +71,11 @@ def test_an_error_on_a_lost_connection_means_that_the_host_is_away() -> None:
         (error_of(libvirt.VIR_ERR_INVALID_ARG, "transport in URL not recognised"), Unsupported),
     ],
 )
-def test_why_a_host_cannot_be_opened(error: libvirt.libvirtError, kind: type[InnkeeperError]) -> None:
-    assert type(translate_opening(error, "qemu:///system")) is kind
+def test_errors_of_open_are_translated(error: libvirt.libvirtError, kind: type[InnkeeperError]) -> None:
+    assert type(translate_open(error, "qemu:///system")) is kind
 
 
-def test_the_libraries_constants_are_in_the_words_of_this_libvirt() -> None:
+def test_this_libvirt_has_the_constants() -> None:
     assert libvirt.VIR_DOMAIN_EVENT_STARTED == 2
     assert libvirt.VIR_DOMAIN_EVENT_STOPPED == 5
     assert libvirt.VIR_DOMAIN_EVENT_CRASHED == 8
@@ -85,18 +87,18 @@ def private_key() -> str:
     return Ed25519PrivateKey.generate().private_bytes(*form).decode()
 
 
-def test_a_fingerprint_is_the_one_that_ssh_prints() -> None:
+def test_fingerprints_match_ssh_keygens() -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"  # github.com's, well known
     assert fingerprint(key) == "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
 
 
-def test_a_key_that_cannot_be_read_is_refused_without_showing_it() -> None:
-    with pytest.raises(DriverFailed) as refused:
+def test_unreadable_keys_are_rejected_without_showing_them() -> None:
+    with pytest.raises(DriverFailed) as caught:
         public_key("-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n-----END OPENSSH PRIVATE KEY-----")
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(caught.value)
 
 
-def test_keys_are_files_in_memory_for_as_long_as_the_connection_is_opened() -> None:
+def test_keys_are_in_memory_only_while_connecting() -> None:
     key = private_key()
     address = parse("qemu+ssh://me@[2001:db8::1]:2222/system")
     with connection_uri(address, key, "ssh-ed25519 AAAA") as uri:
@@ -105,13 +107,13 @@ def test_keys_are_files_in_memory_for_as_long_as_the_connection_is_opened() -> N
     assert in_memory() == set()
 
 
-def test_a_key_on_the_usual_port_is_looked_up_by_the_plain_host_name() -> None:
+def test_known_hosts_omits_the_default_port() -> None:
     with connection_uri(parse("qemu+ssh://me@kvm1/system"), private_key(), "ssh-ed25519 AAAA"):
         assert "kvm1 ssh-ed25519 AAAA\n" in in_memory()
 
 
 def in_memory() -> set[str]:
-    """What the files in memory of this process hold."""
+    """The contents of this process's in-memory files."""
     found = set()
     for link in Path("/proc/self/fd").iterdir():
         if link.is_symlink() and str(link.readlink()).startswith("/memfd:"):

@@ -1,4 +1,4 @@
-"""What libvirt hosts say of themselves becomes facts; recorded answers of libvirt 9.0, shortened."""
+"""libvirt's responses become host facts; recorded from libvirt 9.0, shortened."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from common.errors import DriverFailed
 from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode
-from rackd.drivers.libvirt.client import HostAnswers
-from rackd.drivers.libvirt.facts import (
+from rackd.drivers.libvirt.connection.host_reader import HostResponses
+from rackd.drivers.libvirt.definitions.host_traits import traits_of
+from rackd.drivers.libvirt.inventory.facts import (
     GIB,
     facts_of,
     pools_of,
     server_identity,
     storage_pool,
-    traits_of,
     version_text,
 )
 
@@ -65,7 +65,7 @@ NETWORK = """
   <ip family='ipv6' address='2001:db8:ca2:2::1' prefix='64'/>
 </network>
 """
-ANSWERS = HostAnswers(
+RESPONSES = HostResponses(
     uri="qemu:///system",
     hostname="kvm1",
     lib_version=9_000_002,
@@ -80,11 +80,11 @@ ANSWERS = HostAnswers(
 )
 
 
-def facts(answers: HostAnswers = ANSWERS) -> HostFacts:
-    return facts_of(answers, pools_of(answers)[0], {})
+def facts(responses: HostResponses = RESPONSES) -> HostFacts:
+    return facts_of(responses, pools_of(responses)[0], {})
 
 
-def test_the_host_is_told_in_our_words() -> None:
+def test_responses_become_host_facts() -> None:
     found = facts()
     assert (found.hypervisor_version, found.architecture, found.cores, found.cpu_speed_mhz) == (
         "9.0.2",
@@ -96,11 +96,11 @@ def test_the_host_is_told_in_our_words() -> None:
     assert found.tags == ("virtual",)
 
 
-def test_memory_comes_from_the_nodes_info_where_the_kernel_does_not_tell() -> None:
-    assert facts(evolve(ANSWERS, memory_kib=None)).memory_mib == 128_000
+def test_memory_falls_back_to_the_node_info() -> None:
+    assert facts(evolve(RESPONSES, memory_kib=None)).memory_mib == 128_000
 
 
-def test_numa_cells_have_their_cores_memory_and_huge_pages() -> None:
+def test_numa_nodes_have_cores_memory_and_huge_pages() -> None:
     assert facts().numa_nodes == (
         NumaNode(
             node_id=0,
@@ -112,20 +112,20 @@ def test_numa_cells_have_their_cores_memory_and_huge_pages() -> None:
     )
 
 
-def test_a_single_cell_has_all_of_the_memory() -> None:
-    tree = ET.fromstring(CAPABILITIES)  # noqa: S314  ours
+def test_a_single_numa_node_has_all_memory() -> None:
+    tree = ET.fromstring(CAPABILITIES)  # noqa: S314  # trusted
     cells = tree.find("host/topology/cells")
     assert cells is not None
     cells.remove(cells[1])
-    one = facts(evolve(ANSWERS, capabilities=ET.tostring(tree, encoding="unicode")))
+    one = facts(evolve(RESPONSES, capabilities=ET.tostring(tree, encoding="unicode")))
     assert [node.memory_mib for node in one.numa_nodes] == [one.memory_mib]
 
 
-def test_a_host_without_topology_has_no_nodes() -> None:
-    assert facts(evolve(ANSWERS, capabilities="<capabilities><host/></capabilities>")).numa_nodes == ()
+def test_a_host_without_topology_has_no_numa_nodes() -> None:
+    assert facts(evolve(RESPONSES, capabilities="<capabilities><host/></capabilities>")).numa_nodes == ()
 
 
-def test_networks_are_listed_with_qemus_own_last() -> None:
+def test_the_user_network_is_listed_last() -> None:
     assert facts().networks == (
         HostNetwork(
             kind=NicKind.NETWORK,
@@ -144,9 +144,9 @@ def test_networks_are_listed_with_qemus_own_last() -> None:
 
 
 @pytest.mark.parametrize("broken", ["<ip address='nonsense' netmask='x'/>", "<ip/>"])
-def test_an_odd_address_of_a_network_is_left_out(broken: str) -> None:
+def test_malformed_network_addresses_are_omitted(broken: str) -> None:
     network = f"<network><name>odd</name>{broken}</network>"
-    assert facts(evolve(ANSWERS, networks=((network, False),))).networks[0] == HostNetwork(
+    assert facts(evolve(RESPONSES, networks=((network, False),))).networks[0] == HostNetwork(
         kind=NicKind.NETWORK, name="odd", type="isolated", active=False, vid=0
     )
 
@@ -160,76 +160,74 @@ def test_an_odd_address_of_a_network_is_left_out(broken: str) -> None:
         ("<forward mode='passthrough'/>", "passthrough", False),
     ],
 )
-def test_a_network_that_gives_away_interfaces_of_the_server_is_only_listed(
-    forward: str, kind: str, attachable: bool
-) -> None:
+def test_hostdev_networks_are_not_attachable(forward: str, kind: str, attachable: bool) -> None:
     network = f"<network><name>one</name>{forward}</network>"
-    found = facts(evolve(ANSWERS, networks=((network, True),))).networks[0]
+    found = facts(evolve(RESPONSES, networks=((network, True),))).networks[0]
     assert (found.type, found.attachable) == (kind, attachable)
 
 
 @pytest.mark.parametrize(
-    ("answers", "domain_type"),
+    ("responses", "domain_type"),
     [
-        (ANSWERS, "kvm"),
-        (evolve(ANSWERS, expanded_cpu=None), "kvm"),
-        (evolve(ANSWERS, expanded_cpu="<cpu><feature name='aes'/></cpu>"), "qemu"),
+        (RESPONSES, "kvm"),
+        (evolve(RESPONSES, expanded_cpu=None), "kvm"),
+        (evolve(RESPONSES, expanded_cpu="<cpu><feature name='aes'/></cpu>"), "qemu"),
         (
             evolve(
-                ANSWERS,
+                RESPONSES,
                 expanded_cpu="<cpu/>",
                 capabilities=CAPABILITIES.replace("<feature name='x2apic'/>", "<feature name='vmx'/>"),
             ),
             "kvm",
         ),
-        (evolve(ANSWERS, capabilities=CAPABILITIES.replace("<domain type='kvm'/>", "")), "qemu"),
-        (evolve(ANSWERS, node_info=("aarch64", *ANSWERS.node_info[1:])), "qemu"),
-        (evolve(ANSWERS, uri="test:///default"), "test"),
+        (evolve(RESPONSES, capabilities=CAPABILITIES.replace("<domain type='kvm'/>", "")), "qemu"),
+        (evolve(RESPONSES, node_info=("aarch64", *RESPONSES.node_info[1:])), "qemu"),
+        (evolve(RESPONSES, uri="test:///default"), "test"),
     ],
     ids=["backed", "unreadable", "paravirtual", "intel", "not offered", "other architecture", "test"],
 )
-def test_guests_use_kvm_where_it_is_offered_and_the_processor_backs_it(answers: HostAnswers, domain_type: str) -> None:
-    traits = traits_of(answers)
+def test_kvm_requires_offer_and_cpu_support(responses: HostResponses, domain_type: str) -> None:
+    traits = traits_of(responses)
     assert traits.domain_type == domain_type
-    assert traits.emulated is facts(answers).emulated is (domain_type != "kvm")
+    assert traits.emulated is facts(responses).emulated is (domain_type != "kvm")
 
 
-def test_arm_hosts_need_no_flag_of_the_processor() -> None:
+def test_kvm_on_arm_requires_no_cpu_flag() -> None:
     arm = CAPABILITIES.replace(
         "<arch name='aarch64'><domain type='qemu'/>", "<arch name='aarch64'><domain type='kvm'/>"
     )
-    info = ("aarch64", *ANSWERS.node_info[1:])
-    traits = traits_of(evolve(ANSWERS, capabilities=arm, node_info=info, expanded_cpu="<cpu/>"))
+    info = ("aarch64", *RESPONSES.node_info[1:])
+    traits = traits_of(evolve(RESPONSES, capabilities=arm, node_info=info, expanded_cpu="<cpu/>"))
     assert (traits.domain_type, traits.architecture) == ("kvm", "arm64")
 
 
-def test_the_system_and_a_session_of_one_machine_are_two_servers() -> None:
-    assert server_identity(ANSWERS) == server_identity(evolve(ANSWERS, uri="qemu+libssh://root@kvm1:22/system"))
-    assert server_identity(ANSWERS) != server_identity(evolve(ANSWERS, uri="qemu:///session"))
+def test_system_and_session_libvirt_are_two_servers() -> None:
+    assert server_identity(RESPONSES) == server_identity(evolve(RESPONSES, uri="qemu+libssh://root@kvm1:22/system"))
+    assert server_identity(RESPONSES) != server_identity(evolve(RESPONSES, uri="qemu:///session"))
 
 
-def test_without_smbios_the_identity_survives_the_id_that_libvirt_makes_up() -> None:
-    before = evolve(ANSWERS, has_smbios=False)
+def test_identity_without_smbios_survives_a_restart() -> None:
+    before = evolve(RESPONSES, has_smbios=False)
     after = evolve(before, capabilities=CAPABILITIES.replace("45603dbb", "9c9aade5"))
     assert server_identity(before) == server_identity(after)
     assert server_identity(before) != server_identity(evolve(before, nwfilter_uuid="another"))
 
 
-def test_only_pools_that_hold_disks_are_taken() -> None:
+def test_only_pools_for_disks_are_listed() -> None:
     iscsi = POOL.replace("type='dir'", "type='iscsi'")
-    assert pools_of(evolve(ANSWERS, pools=(iscsi, POOL)))[1] == []
-    found, problems = pools_of(evolve(ANSWERS, pools=(iscsi,)))
+    assert pools_of(evolve(RESPONSES, pools=(iscsi, POOL)))[1] == []
+    found, problems = pools_of(evolve(RESPONSES, pools=(iscsi,)))
     assert found == []
     assert "no active storage pool" in problems[0].message
 
 
-def test_a_pool_without_figures_is_a_problem() -> None:
-    found, problems = pools_of(evolve(ANSWERS, pools=(POOL, "<pool type='dir'><name>odd</name></pool>")))
+def test_pools_without_capacity_are_problems() -> None:
+    found, problems = pools_of(evolve(RESPONSES, pools=(POOL, "<pool type='dir'><name>odd</name></pool>")))
     assert len(found) == 1
     assert [problem.subject for problem in problems] == ["odd"]
 
 
-def test_a_pool_is_told_with_what_others_take() -> None:
+def test_pools_report_space_used_elsewhere() -> None:
     pool = facts().storage_pools[0]
     assert (pool.pool_id, pool.name, pool.type) == ("d3afa8a9-6d0b-4a14-a182-f18d264d7557", "images", "dir")
     assert (pool.path, pool.total_bytes) == ("/var/lib/libvirt/images", 270553174016)
@@ -237,17 +235,17 @@ def test_a_pool_is_told_with_what_others_take() -> None:
 
 
 @given(allocation=st.integers(0, 10**13), used=st.integers(0, 10**13))
-def test_what_others_take_is_whole_gib_and_never_too_little(allocation: int, used: int) -> None:
-    tree = ET.fromstring(POOL.replace("23906488320", str(allocation)))  # noqa: S314  ours
+def test_used_elsewhere_rounds_up_to_whole_gib(allocation: int, used: int) -> None:
+    tree = ET.fromstring(POOL.replace("23906488320", str(allocation)))  # noqa: S314  # trusted
     elsewhere = storage_pool(tree, used).used_elsewhere_bytes
     assert elsewhere % GIB == 0
     assert max(0, allocation - used) <= elsewhere < max(0, allocation - used) + GIB
 
 
-def test_versions_are_told_with_dots() -> None:
+def test_versions_are_dotted() -> None:
     assert version_text(10_003_012) == "10.3.12"
 
 
-def test_an_answer_that_is_no_xml_is_the_hypervisors_failure() -> None:
+def test_malformed_xml_is_driver_failed() -> None:
     with pytest.raises(DriverFailed, match="capabilities"):
-        facts(evolve(ANSWERS, capabilities="<capabilities>"))
+        facts(evolve(RESPONSES, capabilities="<capabilities>"))

@@ -1,4 +1,4 @@
-"""Domains become guests: from recorded statistics of libvirt 9.0 (QEMU 7.2), and from definitions."""
+"""Domains become guests: from recorded statistics of libvirt 9.0 (QEMU 7.2), and from domain XML."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.marks import volume_name
-from common.values import GuestDisk, GuestNic, Mark, NicKind, PowerState
-from rackd.drivers.libvirt.client import BulkDomain
-from rackd.drivers.libvirt.defined import FunctionPorts, defined
-from rackd.drivers.libvirt.guests import (
+from common.values import GuestDisk, GuestNic, NicKind, OwnershipMarker, PowerState
+from common.volume_names import volume_name
+from rackd.drivers.libvirt.connection.client import BulkDomain
+from rackd.drivers.libvirt.connection.events import change_of
+from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed
+from rackd.drivers.libvirt.definitions.domain_config import SriovPorts, domain_config
+from rackd.drivers.libvirt.inventory.guests import (
     PoolPaths,
-    function_ports,
-    guest_of_definition,
+    guest_of_domain,
     listing,
-    mark_of_definition,
     paths_of,
     power_of,
 )
-from rackd.drivers.libvirt.pretended import Stats, completed
-from rackd.drivers.libvirt.trees import parse
-from rackd.drivers.libvirt.watching import change_of
+from rackd.drivers.libvirt.xml import parse
 
 INSTALLATION = UUID("00000000-0000-4000-8000-00000000000a")
 MACHINE = UUID("be92b969-8fab-405d-a684-c53778925c45")
-MARK = Mark(installation_id=INSTALLATION, machine_id=MACHINE)
-OURS = f"/var/lib/libvirt/images/{volume_name(MARK, 0)}"
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=MACHINE)
+VOLUME_PATH = f"/var/lib/libvirt/images/{volume_name(MARKER, 0)}"
 PATHS = PoolPaths(
     paths=(
         ("/var/lib/libvirt/images", "images"),
@@ -38,7 +36,7 @@ PATHS = PoolPaths(
         ("", "x"),
     )
 )
-OFF: Stats = {
+OFF: DomainStats = {
     "state.state": 5,
     "state.reason": 0,
     "balloon.current": 65536,
@@ -47,11 +45,11 @@ OFF: Stats = {
     "vcpu.maximum": 4,
     "block.count": 5,
     "block.0.name": "vda",
-    "block.0.path": OURS,
+    "block.0.path": VOLUME_PATH,
     "block.0.allocation": 10002432,
     "block.0.capacity": 1000000000,
     "block.0.physical": 1000000000,
-    "block.1.name": "vdb",  # of type volume, or an empty drive: at rest nothing more is told
+    "block.1.name": "vdb",  # of type volume, or an empty drive: a domain that is off reports nothing more
     "block.2.name": "vdc",
     "block.2.path": "/var/lib/libvirt/images/missing",
     "block.3.name": "hda",
@@ -61,7 +59,7 @@ OFF: Stats = {
     "block.3.physical": 5000000,
     "block.4.name": "hdb",
 }
-ON: Stats = {
+ON: DomainStats = {
     **OFF,
     "state.state": 1,
     "block.count": 1,
@@ -71,7 +69,7 @@ ON: Stats = {
 }
 
 
-def bulk(stats: Stats, *, uuid: UUID = MACHINE, name: str = "one") -> BulkDomain:
+def bulk(stats: DomainStats, *, uuid: UUID = MACHINE, name: str = "one") -> BulkDomain:
     return BulkDomain(name=name, uuid=str(uuid), stats=stats, handle=Unread())
 
 
@@ -80,22 +78,22 @@ class Unread:
         raise AssertionError("a listing reads no definition")
 
 
-def test_a_guest_is_told_from_the_statistics_alone() -> None:
+def test_statistics_alone_make_a_guest() -> None:
     found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     guest = found.guests[0]
     assert (guest.name, guest.guest_id, guest.power) == ("one", str(MACHINE), PowerState.OFF)
     assert (guest.cores, guest.memory_mib) == (2, 128)
     assert guest.disks == (
-        GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARK, 0)),
+        GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARKER, 0)),
     )
 
 
-def test_a_disk_that_is_missing_is_a_problem_and_no_more() -> None:
+def test_a_missing_disk_is_only_a_problem() -> None:
     found = listing([bulk(OFF)], PATHS, INSTALLATION, {})
     assert [(problem.subject, "vdc" in problem.message) for problem in found.problems] == [("one", True)]
 
 
-def test_what_a_disk_takes_is_the_same_at_rest_and_running() -> None:
+def test_used_bytes_are_equal_on_and_off() -> None:
     at_rest = listing([bulk(OFF)], PATHS, INSTALLATION, {}).used_bytes["images"]
     running = listing([bulk(ON)], PATHS, INSTALLATION, {}).used_bytes["images"]
     assert (at_rest, running) == (10002432, 10006528)
@@ -106,7 +104,7 @@ def test_a_shared_disk_counts_once() -> None:
     assert both.used_bytes == {"images": 10006528}
 
 
-def test_an_odd_sized_image_has_one_size() -> None:
+def test_odd_image_sizes_round_up_to_sectors() -> None:
     at_rest = {**ON, "block.0.capacity": 5_000_000}
     running = {**ON, "block.0.capacity": 5_000_192}
     assert [listing([bulk(stats)], PATHS, INSTALLATION, {}).guests[0].disks for stats in (at_rest, running)] == [
@@ -114,45 +112,45 @@ def test_an_odd_sized_image_has_one_size() -> None:
     ] * 2
 
 
-def test_a_guest_is_ours_when_its_id_and_its_disks_say_so() -> None:
-    assert listing([bulk(OFF)], PATHS, INSTALLATION, {}).guests[0].mark == MARK
+def test_id_and_disk_names_identify_managed_guests() -> None:
+    assert listing([bulk(OFF)], PATHS, INSTALLATION, {}).guests[0].marker == MARKER
 
 
-def test_a_guest_is_foreign_when_id_disk_or_installation_differ() -> None:
+def test_other_ids_disks_or_installations_are_foreign() -> None:
     for domain, installation in (
         (bulk(OFF, uuid=INSTALLATION), INSTALLATION),
         (bulk({**OFF, "block.count": 0}), INSTALLATION),
         (bulk(OFF), MACHINE),
     ):
-        assert listing([domain], PATHS, installation, {}).guests[0].mark is None
+        assert listing([domain], PATHS, installation, {}).guests[0].marker is None
 
 
-def test_a_guest_stays_ours_when_its_disk_is_lost_or_its_pool_is_switched_off() -> None:
+def test_a_guest_without_its_disk_stays_managed() -> None:
     lost = {key: value for key, value in OFF.items() if key != "block.0.capacity"}
     for stats, paths in ((lost, PATHS), (OFF, PoolPaths(paths=()))):
-        assert listing([bulk(stats)], paths, INSTALLATION, {}).guests[0].mark == MARK
+        assert listing([bulk(stats)], paths, INSTALLATION, {}).guests[0].marker == MARKER
 
 
-def test_a_guest_that_tells_too_little_is_left_out_with_a_problem() -> None:
+def test_incomplete_statistics_are_a_problem() -> None:
     found = listing([bulk({"state.state": 1}, name="busy"), bulk(ON)], PATHS, INSTALLATION, {})
     assert [guest.name for guest in found.guests] == ["one"]
     assert [problem.subject for problem in found.problems] == ["busy"]
 
 
-def test_the_innermost_pool_holds_a_volume() -> None:
-    assert PATHS.pool_of("/var/lib/libvirt/images/a") == "images"
-    assert PATHS.pool_of("/var/lib/libvirt/images/fast/a") == "fast"
-    assert PATHS.pool_of("/var/lib/libvirt/images-old/a") is None
-    assert PATHS.place_of("/dev/vg0/lv") == ("vg", "lv")
+def test_volumes_belong_to_the_innermost_pool() -> None:
+    assert PATHS.pool_at("/var/lib/libvirt/images/a") == "images"
+    assert PATHS.pool_at("/var/lib/libvirt/images/fast/a") == "fast"
+    assert PATHS.pool_at("/var/lib/libvirt/images-old/a") is None
+    assert PATHS.volume_at("/dev/vg0/lv") == ("vg", "lv")
 
 
 @given(st.integers())
-def test_every_state_has_a_power(state: int) -> None:
+def test_every_state_maps_to_a_power_state(state: int) -> None:
     assert power_of(state) in PowerState
 
 
-def test_only_disks_with_something_behind_them_are_in_use() -> None:
-    assert paths_of(OFF) == {OURS, "/var/lib/libvirt/images/missing"}
+def test_only_disks_with_a_source_are_in_use() -> None:
+    assert paths_of(OFF) == {VOLUME_PATH, "/var/lib/libvirt/images/missing"}
 
 
 DEFINITION = f"""
@@ -160,7 +158,7 @@ DEFINITION = f"""
   <name>odd</name><uuid>{MACHINE}</uuid>
   <metadata>
     <other xmlns='http://example.org/other'/>
-    <m:mark xmlns:m='urn:innkeeper:mark:1' installation='{INSTALLATION}' machine='{MACHINE}'/>
+    <m:marker xmlns:m='urn:innkeeper:marker:1' installation='{INSTALLATION}' machine='{MACHINE}'/>
   </metadata>
   <memory unit='GiB'>2</memory><memoryBacking><hugepages/></memoryBacking>
   <vcpu current='2'>4</vcpu>
@@ -170,7 +168,7 @@ DEFINITION = f"""
   </cputune>
   <os><type arch='aarch64' machine='virt'>hvm</type></os>
   <devices>
-    <disk type='file' device='disk'><source file='{OURS}'/><target dev='vda'/><serial>abc</serial></disk>
+    <disk type='file' device='disk'><source file='{VOLUME_PATH}'/><target dev='vda'/><serial>abc</serial></disk>
     <disk type='block'><source dev='/dev/vg0/lv'/><target dev='vdb'/></disk>
     <disk type='file' device='cdrom'><source file='/x.img'/><target dev='sda'/></disk>
     <disk type='network' device='disk'><source protocol='rbd' name='pool/image'/><target dev='vdc'/></disk>
@@ -185,12 +183,14 @@ DEFINITION = f"""
 """
 
 
-def test_a_definition_tells_everything() -> None:
-    guest = guest_of_definition(DEFINITION, ON, PATHS)
-    assert (guest.name, guest.mark, guest.power, guest.architecture) == ("odd", MARK, PowerState.ON, "arm64")
+def test_domain_xml_makes_a_complete_guest() -> None:
+    guest = guest_of_domain(DEFINITION, ON, PATHS)
+    assert (guest.name, guest.marker, guest.power, guest.architecture) == ("odd", MARKER, PowerState.ON, "arm64")
     assert (guest.cores, guest.memory_mib, guest.huge_pages_backed, guest.pinned_core_ids) == (2, 2048, True, (1, 3))
     assert guest.disks == (
-        GuestDisk(device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARK, 0), serial="abc"),
+        GuestDisk(
+            device="vda", size_bytes=1_000_000_000, pool_id="images", volume=volume_name(MARKER, 0), serial="abc"
+        ),
         GuestDisk(device="vdb", size_bytes=0, pool_id="vg", volume="lv"),
     )
     assert guest.nics == (
@@ -203,38 +203,43 @@ def test_a_definition_tells_everything() -> None:
     )
 
 
-def test_a_guest_in_a_listing_has_what_its_definition_says() -> None:
+def test_listed_guests_have_their_domain_config() -> None:
     tree = parse(DEFINITION, "a guest")
-    definitions = {str(MACHINE): defined(tree, function_ports(tree), mark_of_definition(tree))}
-    whole, untold = (listing([bulk(ON)], PATHS, INSTALLATION, told).guests[0] for told in (definitions, {}))
-    alone = guest_of_definition(DEFINITION, ON, PATHS)
-    assert (whole.fully_told, untold.fully_told) == (True, False)
-    for key in ("architecture", "huge_pages_backed", "pinned_core_ids", "nics", "mark"):
+    configs = {str(MACHINE): domain_config(tree)}
+    whole, partial = (listing([bulk(ON)], PATHS, INSTALLATION, known).guests[0] for known in (configs, {}))
+    alone = guest_of_domain(DEFINITION, ON, PATHS)
+    assert (whole.is_complete, partial.is_complete) == (True, False)
+    for key in ("architecture", "huge_pages_backed", "pinned_core_ids", "nics", "marker"):
         assert getattr(whole, key) == getattr(alone, key)
     assert whole.disks == alone.disks[:1]
-    assert (untold.architecture, untold.huge_pages_backed, untold.pinned_core_ids, untold.nics) == ("", False, (), ())
+    assert (partial.architecture, partial.huge_pages_backed, partial.pinned_core_ids, partial.nics) == (
+        "",
+        False,
+        (),
+        (),
+    )
 
 
 FUNCTION = "<address type='pci' domain='0x0000' bus='0x3b' slot='0x02' function='0x1'/>"
 OTHER_DEVICE = FUNCTION.replace("0x3b", "0x00")
-PORTS = FunctionPorts(by_address={"0000:3b:02.1": "eth3"}, by_network={"shared": "eth4"})
+PORTS = SriovPorts(by_address={"0000:3b:02.1": "eth3"}, by_network={"shared": "eth4"})
 
 
 @pytest.mark.parametrize(
-    ("device", "told"),
+    ("device", "expected"),
     [
         (f"<interface type='hostdev'><mac address='a'/><source>{FUNCTION}</source></interface>", [("a", "eth3")]),
         ("<interface type='network'><mac address='a'/><source network='shared'/></interface>", [("a", "eth4")]),
         (f"<hostdev mode='subsystem' type='pci'><source>{FUNCTION}</source></hostdev>", [("", "eth3")]),
         (f"<hostdev mode='subsystem' type='pci'><source>{OTHER_DEVICE}</source></hostdev>", []),
     ],
-    ids=["a card", "a card on the network of the port", "a function as it is", "another device"],
+    ids=["a NIC", "a NIC in the network of the port", "an assigned function", "another device"],
 )
-def test_a_virtual_function_of_any_guest_is_told_with_its_port(device: str, told: list[tuple[str, str]]) -> None:
+def test_virtual_functions_are_listed_with_their_port(device: str, expected: list[tuple[str, str]]) -> None:
     tree = parse(f"<domain><devices>{device}</devices></domain>", "a guest")
-    nics = defined(tree, {}).nics_on(PORTS)
-    assert [(nic.mac_address, nic.source) for nic in nics if nic.kind is NicKind.SRIOV] == told
-    assert len(nics) == len(told)
+    nics = domain_config(tree).nics_on(PORTS)
+    assert [(nic.mac_address, nic.source) for nic in nics if nic.kind is NicKind.SRIOV] == expected
+    assert len(nics) == len(expected)
 
 
 @pytest.mark.parametrize(
@@ -246,28 +251,28 @@ def test_a_virtual_function_of_any_guest_is_told_with_its_port(device: str, told
         ("<vcpu cpuset='4-5'>2</vcpu>", "<vcpupin vcpu='0' cpuset='2,3'/>", ()),
     ],
 )
-def test_cores_are_pinned_where_a_virtual_core_has_one_alone(vcpus: str, pins: str, cores: tuple[int, ...]) -> None:
+def test_only_single_core_cpusets_are_pins(vcpus: str, pins: str, cores: tuple[int, ...]) -> None:
     tree = parse(f"<domain>{vcpus}<cputune>{pins}</cputune></domain>", "a guest")
-    assert defined(tree, {}).pinned_core_ids == cores
+    assert domain_config(tree).pinned_core_ids == cores
 
 
-def test_a_spoiled_or_missing_mark_is_no_mark() -> None:
-    spoiled = DEFINITION.replace(f"installation='{INSTALLATION}'", "installation='x'")
-    missing = DEFINITION.replace("urn:innkeeper:mark:1", "urn:innkeeper:mark:9")
-    halved = DEFINITION.replace(f"machine='{MACHINE}'", "")
-    assert [guest_of_definition(xml, ON, PATHS).mark for xml in (spoiled, missing, halved)] == [None] * 3
+def test_malformed_or_missing_markers_are_none() -> None:
+    malformed = DEFINITION.replace(f"installation='{INSTALLATION}'", "installation='x'")
+    missing = DEFINITION.replace("urn:innkeeper:marker:1", "urn:innkeeper:marker:9")
+    incomplete = DEFINITION.replace(f"machine='{MACHINE}'", "")
+    assert [guest_of_domain(xml, ON, PATHS).marker for xml in (malformed, missing, incomplete)] == [None] * 3
 
 
-def test_the_test_drivers_statistics_are_completed_from_the_definition() -> None:
-    full = completed({"state.state": 5}, DEFINITION, {OURS: 7}.get)
+def test_test_driver_statistics_are_completed() -> None:
+    full = completed({"state.state": 5}, DEFINITION, {VOLUME_PATH: 7}.get)
     assert (full["vcpu.current"], full["balloon.maximum"]) == (2, 2 * 1024 * 1024)
-    assert (full["block.0.path"], full["block.0.capacity"]) == (OURS, 7)
+    assert (full["block.0.path"], full["block.0.capacity"]) == (VOLUME_PATH, 7)
     assert "block.1.capacity" not in full
 
 
 def test_lifecycle_events_become_changes() -> None:
-    told = [change_of("one", "id", event, 0) for event in range(9)]
-    assert [(change.event.value, change.power) if change else None for change in told] == [
+    changes = [change_of("one", "id", event, 0) for event in range(9)]
+    assert [(change.event.value, change.power) if change else None for change in changes] == [
         ("appeared", None),
         ("gone", None),
         ("power", PowerState.ON),
@@ -283,9 +288,13 @@ def test_lifecycle_events_become_changes() -> None:
     assert renamed.event.value == "changed"
 
 
-def test_a_guest_whose_definition_carries_no_mark_is_not_ours_whatever_its_disks_are_called() -> None:
+def test_disk_names_without_a_marker_are_foreign() -> None:
     tree = parse(DEFINITION, "a guest")
-    told = defined(tree, {}, mark_of_definition(tree))
-    for mark, ours in ((told.mark, told.mark), (None, None), (Mark(installation_id=MACHINE, machine_id=MACHINE), None)):
-        definitions = {str(MACHINE): evolve(told, mark=mark)}
-        assert listing([bulk(ON)], PATHS, INSTALLATION, definitions).guests[0].mark == ours
+    config = domain_config(tree)
+    for marker, expected in (
+        (config.marker, config.marker),
+        (None, None),
+        (OwnershipMarker(installation_id=MACHINE, machine_id=MACHINE), None),
+    ):
+        configs = {str(MACHINE): evolve(config, marker=marker)}
+        assert listing([bulk(ON)], PATHS, INSTALLATION, configs).guests[0].marker == expected

@@ -1,4 +1,4 @@
-"""Starting a domain whose screen's port was taken by somebody else between libvirt's look and QEMU's."""
+"""Starting a domain whose VNC port another process takes before QEMU opens it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from attrs import define
 
 from common.errors import DriverFailed
 from common.values import PowerAction, PowerState
-from rackd.drivers.libvirt.handles import Domain
-from rackd.drivers.libvirt.power import START_TRIES, switch
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.guests.power import START_TRIES, switch
 
 TAKEN = (
     "qemu unexpectedly closed the monitor: -vnc 127.0.0.1:0: Failed to find an available port: Address already in use"
@@ -20,11 +20,11 @@ RUNNING, SHUT_OFF = 1, 5
 
 
 @define
-class Unlucky:
-    """A domain whose first starts fail with these words; the calls that a start needs, and no more."""
+class FailingDomain:
+    """A domain whose first starts fail with these messages. It has only the calls that a start needs."""
 
     failures: list[str]
-    name: str = "unlucky"
+    name: str = "vm"
     starts: int = 0
     running: bool = False
 
@@ -38,24 +38,22 @@ class Unlucky:
         self.running = True
 
 
-def start(domain: Unlucky) -> PowerState:
+def start(domain: FailingDomain) -> PowerState:
     return switch(cast("Domain", domain), PowerAction.ON, grace_s=0.0, closing=threading.Event())
 
 
-def test_a_port_that_was_taken_meanwhile_is_left_to_whoever_has_it() -> None:
-    domain = Unlucky([TAKEN] * (START_TRIES - 1))
+def test_start_retries_when_the_vnc_port_is_taken() -> None:
+    domain = FailingDomain([TAKEN] * (START_TRIES - 1))
     assert start(domain) is PowerState.ON
 
 
-def test_a_port_that_is_taken_again_and_again_is_told() -> None:
-    domain = Unlucky([TAKEN] * START_TRIES)
-    with pytest.raises(DriverFailed, match="already in use"):
+@pytest.mark.parametrize(
+    ("failures", "starts"),
+    [([TAKEN] * START_TRIES, START_TRIES), (["No such file or directory"], 1)],
+    ids=["repeated port conflicts", "another failure"],
+)
+def test_start_raises_the_last_failure(failures: list[str], starts: int) -> None:
+    domain = FailingDomain(list(failures))
+    with pytest.raises(DriverFailed, match=failures[-1]):
         start(domain)
-    assert domain.starts == START_TRIES
-
-
-def test_another_failure_is_not_tried_again() -> None:
-    domain = Unlucky(["No such file or directory"])
-    with pytest.raises(DriverFailed, match="No such file"):
-        start(domain)
-    assert domain.starts == 1
+    assert domain.starts == starts

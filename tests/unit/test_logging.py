@@ -1,12 +1,12 @@
-"""What ends up in the log, and what does not."""
+"""Log format, levels, redaction, and behaviour on a full disk."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from common.certificates import make_key
-from common.logging import REDACTED, Unfailing, configure_logging
+from common.logging import REDACTED, NonFailingStream, configure_logging
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_an_event_is_one_json_line_with_its_facts_level_time_and_context(stream: io.StringIO) -> None:
+def test_an_event_is_one_json_line_with_its_context(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     structlog.contextvars.bind_contextvars(operation=7)
     structlog.get_logger("x").info("guest_composed", guest="vm-ä", memory_mib=512)
@@ -44,7 +44,7 @@ def test_an_event_is_one_json_line_with_its_facts_level_time_and_context(stream:
     assert line == {"event": "guest_composed", "guest": "vm-ä", "memory_mib": 512, "level": "info", "operation": 7}
 
 
-def test_what_is_below_the_level_is_not_written(stream: io.StringIO) -> None:
+def test_events_below_the_level_are_not_written(stream: io.StringIO) -> None:
     configure_logging(level="warning", stream=stream)
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
@@ -66,14 +66,14 @@ def test_what_is_below_the_level_is_not_written(stream: io.StringIO) -> None:
         "Passwd",
     ],
 )
-def test_a_value_whose_key_names_a_secret_is_blanked_at_any_depth(stream: io.StringIO, key: str) -> None:
+def test_values_with_secret_keys_are_redacted_at_any_depth(stream: io.StringIO, key: str) -> None:
     configure_logging(stream=stream)
     structlog.get_logger().info("happened", **{key: "hunter2"}, nested={"list": [{key: {"deep": "hunter2"}}]})
     assert "hunter2" not in stream.getvalue()
     assert lines(stream)[0][key] == REDACTED
 
 
-def test_a_private_key_in_any_text_is_blanked(stream: io.StringIO) -> None:
+def test_a_private_key_in_any_text_is_redacted(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     pem = make_key()
     answer = [f"before {pem} after", pem[: len(pem) // 2]]
@@ -84,14 +84,14 @@ def test_a_private_key_in_any_text_is_blanked(stream: io.StringIO) -> None:
     assert "ValueError" in line["exception"]
 
 
-def test_counts_are_told_whatever_their_key_says(stream: io.StringIO) -> None:
+def test_numbers_with_secret_keys_are_not_redacted(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     structlog.get_logger().info("swept", tokens=3, password_changed=True)
     assert lines(stream)[0]["tokens"] == 3
     assert lines(stream)[0]["password_changed"] is True
 
 
-def test_libraries_warnings_come_in_the_same_form(stream: io.StringIO) -> None:
+def test_library_warnings_have_the_same_format(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("some.library").warning("cannot do %s", "that")
@@ -99,34 +99,32 @@ def test_libraries_warnings_come_in_the_same_form(stream: io.StringIO) -> None:
     assert (line["event"], line["library"], line["text"]) == ("library_logged", "some.library", "cannot do that")
 
 
-def test_an_error_that_twisted_caught_is_logged_like_any_other(stream: io.StringIO) -> None:
+def test_errors_that_twisted_caught_are_logged(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
-    Logger("twisted.thing").failure("Unhandled error", Failure(ValueError("nobody caught this")))
+    Logger("twisted.thing").failure("Unhandled error", Failure(ValueError("an uncaught error")))
     [line] = lines(stream)
     assert (line["event"], line["library"], line["level"]) == ("library_logged", "twisted", "critical")
-    assert "nobody caught this" in line["exception"]
+    assert "an uncaught error" in line["exception"]
 
 
-def test_what_json_cannot_hold_is_written_as_text(stream: io.StringIO) -> None:
+def test_values_that_json_cannot_encode_are_written_as_text(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     structlog.get_logger().info("odd", thing=object, ring={"a": {"b"}})
     assert lines(stream)[0]["ring"] == {"a": ["b"]}
 
 
-def test_a_level_that_is_none_is_refused(stream: io.StringIO) -> None:
+def test_an_unknown_level_is_rejected(stream: io.StringIO) -> None:
     with pytest.raises(ValueError, match="debug, info, warning, error"):
         configure_logging(level="loud", stream=stream)
 
 
-def test_a_log_on_a_full_disk_stops_nobody_and_says_how_much_was_lost_when_there_is_room() -> None:
-    told = io.StringIO()
-    with Path("/dev/full").open("w") as full:  # the kernel's own full disk
-        unfailing = Unfailing(full)
+def test_a_full_disk_loses_log_lines_and_their_number_is_logged_later(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as free, Path("/dev/full").open("w") as full:
+        stream = NonFailingStream(full)
         for _ in range(3):
-            unfailing.write("{}\n")
-        unfailing._stream = told
-        unfailing.write('{"event": "back"}\n')
-        with suppress(OSError):  # what Python kept of the lost lines has no place to go
-            full.close()
-    first, second = [json.loads(line) for line in told.getvalue().splitlines() if line]
+            stream.write("{}\n")
+        os.dup2(free.fileno(), full.fileno())  # from now on the disk has space
+        stream.write('{"event": "back"}\n')
+    *_, first, second = [json.loads(line) for line in log.read_text().splitlines() if line]
     assert (first["event"], first["lines"], second["event"]) == ("log_lines_lost", 3, "back")

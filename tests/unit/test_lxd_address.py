@@ -1,4 +1,4 @@
-"""Addresses of LXD servers: one text for one place, and a reason for whatever is none."""
+"""Addresses of LXD servers have one normalised text; others are rejected with a reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from common.lxd_address import parse
         ("https://[2001:db8:0::1]:7443", "https://[2001:db8::1]:7443"),
     ],
 )
-def test_every_way_to_write_a_place_becomes_one(typed: str, normalised: str) -> None:
+def test_equivalent_addresses_normalise_to_one(typed: str, normalised: str) -> None:
     assert parse(typed).normalised == normalised
     assert parse(normalised) == parse(typed)
 
@@ -48,18 +48,18 @@ def test_every_way_to_write_a_place_becomes_one(typed: str, normalised: str) -> 
         ("[nonsense]", "valid IP"),
         ("10.0.0.256", "valid IP"),
         ("-lxd1", "valid host name"),
-        ("lxd one", "blanks"),
-        ("lxd1\n", "blanks"),
+        ("lxd one", "no spaces"),
+        ("lxd1\n", "no spaces"),
     ],
 )
-def test_anything_else_is_refused_with_the_reason(typed: str, reason: str) -> None:
-    with pytest.raises(InvalidRequest, match=reason) as refused:
+def test_other_addresses_are_rejected_with_the_reason(typed: str, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as caught:
         parse(typed)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(caught.value)
 
 
 @given(st.text(max_size=40))
-def test_no_text_does_anything_but_parse_or_be_refused(typed: str) -> None:
+def test_any_text_parses_or_is_rejected(typed: str) -> None:
     try:
         found = parse(typed)
     except InvalidRequest:

@@ -1,4 +1,4 @@
-"""What an LXD server says of itself, as facts of a host."""
+"""LXD's responses become host facts, and its events become changes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attrs import evolve
 
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
 from common.values import Guest, GuestDisk, GuestEvent, PowerState
-from rackd.drivers.lxd import facts
-from rackd.drivers.lxd.guests import volume_of
-from rackd.drivers.lxd.survey import Place
-from rackd.drivers.lxd.watching import change_of
+from rackd.drivers.lxd.connection.client import Scope
+from rackd.drivers.lxd.connection.events import change_of
+from rackd.drivers.lxd.inventory import facts
+from rackd.drivers.lxd.inventory.volume_index import parse_volume
 
 GIB = 1024**3
 SERVER: dict[str, Any] = {
@@ -51,7 +51,7 @@ RESOURCES: dict[str, Any] = {
         ],
     },
 }
-ANSWERS = facts.Answers(
+ANSWERS = facts.ServerResponses(
     server=SERVER,
     resources=RESOURCES,
     pools=[{"name": "main", "driver": "zfs", "config": {"source": "tank"}}, {"name": "bare", "driver": "dir"}],
@@ -76,7 +76,7 @@ def clustered(member: str) -> dict[str, Any]:
     return {**SERVER, "environment": environment}
 
 
-def test_cores_are_threads_and_belong_to_numa_nodes_with_their_memory_and_huge_pages() -> None:
+def test_numa_nodes_have_threads_memory_and_huge_pages() -> None:
     found = facts.facts_of(ANSWERS, ())
     assert (found.cores, found.memory_mib, found.architecture) == (4, 24 * 1024, "arm64")
     first, second = found.numa_nodes
@@ -85,13 +85,13 @@ def test_cores_are_threads_and_belong_to_numa_nodes_with_their_memory_and_huge_p
     assert (second.core_ids, second.memory_mib, second.huge_pages[0].total) == ((1, 3), 8 * 1024, 0)
 
 
-def test_threads_of_a_core_are_told_together_without_those_that_are_offline() -> None:
-    told = [{"threads": [{"id": one, "numa_node": 0, "online": one != 5} for one in ids]} for ids in ((6, 2), (1, 5))]
-    (node,) = facts.numa_nodes({"cpu": {"sockets": [{"cores": told}]}, "memory": {"total": GIB}})
+def test_siblings_omit_offline_threads() -> None:
+    cores = [{"threads": [{"id": one, "numa_node": 0, "online": one != 5} for one in ids]} for ids in ((6, 2), (1, 5))]
+    (node,) = facts.numa_nodes({"cpu": {"sockets": [{"cores": cores}]}, "memory": {"total": GIB}})
     assert (node.core_ids, node.siblings) == ((1, 2, 6), ((1,), (2, 6)))
 
 
-def test_a_server_that_tells_no_nodes_has_one_with_everything() -> None:
+def test_a_server_without_numa_has_one_node() -> None:
     memory = {"total": 4 * GIB, "hugepages_size": 0}
     cpu = {"total": 1, "sockets": [{"name": "X", "cores": threads(0, 0)}]}
     (node,) = facts.numa_nodes({"cpu": cpu, "memory": memory})
@@ -107,63 +107,63 @@ def test_a_server_that_tells_no_nodes_has_one_with_everything() -> None:
         ({"name": "AMD EPYC"}, None),
     ],
 )
-def test_the_speed_is_what_is_known_best(socket: Mapping[str, Any], mhz: int | None) -> None:
+def test_cpu_speed_uses_the_best_source(socket: Mapping[str, Any], mhz: int | None) -> None:
     assert facts.cpu_speed_mhz({"cpu": {"sockets": [socket]}}) == mhz
 
 
-def test_storage_pools_tell_their_size_and_what_is_full_beyond_the_guests() -> None:
+def test_pools_report_size_and_space_used_elsewhere() -> None:
     bare, main = facts.facts_of(ANSWERS, [guest("a", 4), guest("b", 2)]).storage_pools
     assert (main.pool_id, main.type, main.path, main.total_bytes) == ("main", "zfs", "tank", 100 * GIB)
     assert main.used_elsewhere_bytes == 4 * GIB
     assert (bare.path, bare.used_elsewhere_bytes) == ("Unknown", 8 * GIB)
 
 
-def test_volumes_attached_to_nothing_take_room_whether_full_or_not() -> None:
-    loose = {"name": "x", "type": "custom", "content_type": "block", "config": {"size": "30GiB"}, "used_by": []}
-    answers = evolve(ANSWERS, volumes=[volume_of(loose, "main")])
+def test_unattached_volumes_count_with_their_full_size() -> None:
+    unattached = {"name": "x", "type": "custom", "content_type": "block", "config": {"size": "30GiB"}, "used_by": []}
+    answers = evolve(ANSWERS, volumes=[parse_volume(unattached, "main")])
     main = facts.facts_of(answers, [guest("a", 50)]).storage_pools[1]
     assert main.used_elsewhere_bytes == 30 * GIB
 
 
-def test_a_pool_that_cannot_be_read_is_left_out() -> None:
+def test_unreadable_pools_are_omitted() -> None:
     answers = evolve(ANSWERS, pool_space={"main": ANSWERS.pool_space["main"]})
     assert [pool.name for pool in facts.facts_of(answers, ()).storage_pools] == ["main"]
 
 
-def test_profiles_are_those_of_the_hosts_project() -> None:
-    told: list[dict[str, Any]] = [
+def test_profiles_are_those_of_the_project() -> None:
+    profiles: list[dict[str, Any]] = [
         {"name": "maas", "description": "For machines", "config": {}},
         {"name": "default", "description": None},
     ]
-    found = facts.facts_of(evolve(ANSWERS, profiles=told), ()).profiles
+    found = facts.facts_of(evolve(ANSWERS, profiles=profiles), ()).profiles
     assert [(profile.name, profile.description) for profile in found] == [("default", ""), ("maas", "For machines")]
 
 
-def test_interfaces_that_are_virtual_functions_are_offered_to_no_guest() -> None:
+def test_virtual_functions_are_not_attachable() -> None:
     functions = {"sriov": {"maximum_vfs": 8, "current_vfs": 1, "vfs": [{"ports": [{"id": "eth0v0"}]}]}}
-    cards = {"cards": [{"pci_address": "0000:3b:00.0", "ports": [{"id": "eth0"}], **functions}]}
+    network = {"cards": [{"pci_address": "0000:3b:00.0", "ports": [{"id": "eth0"}], **functions}]}
     networks = [{"name": name, "type": "physical", "managed": False} for name in ("eth0", "eth0v0")]
-    found = facts.facts_of(evolve(ANSWERS, resources={**RESOURCES, "network": cards}, networks=networks), ())
+    found = facts.facts_of(evolve(ANSWERS, resources={**RESOURCES, "network": network}, networks=networks), ())
     assert [network.name for network in found.networks] == ["eth0"]
-    assert [card.virtual_functions for card in found.network_cards] == [8]
+    assert [device.virtual_functions for device in found.network_devices] == [8]
 
 
-def test_servers_are_told_apart_by_certificate_and_members_by_name() -> None:
+def test_identity_is_certificate_and_member() -> None:
     alone = facts.server_identity(SERVER, None)
     first, second = (facts.server_identity(clustered("m1"), name) for name in ("m1", "m2"))
     assert len({alone, first, second}) == 3
     assert facts.server_identity(clustered("m2"), "m1") == first
 
 
-def test_the_member_is_the_one_wanted_or_else_the_one_that_answers() -> None:
+def test_the_member_defaults_to_the_responding_one() -> None:
     assert facts.member_of(SERVER, None) is None
     assert facts.member_of(clustered("m1"), None) == "m1"
     assert facts.member_of(clustered("m1"), "m2") == "m2"
-    with pytest.raises(NotFound, match="no cluster"):
+    with pytest.raises(NotFound, match="not in a cluster"):
         facts.member_of(SERVER, "m2")
 
 
-def test_a_member_that_is_offline_or_unknown_is_said_so() -> None:
+def test_offline_and_unknown_members_raise() -> None:
     members = [
         {"server_name": "m1", "status": "Online", "url": "https://10.0.0.1:8443"},
         {"server_name": "m2", "status": "Offline", "message": "No heartbeat", "url": "https://10.0.0.2:8443"},
@@ -180,24 +180,24 @@ def test_a_member_that_is_offline_or_unknown_is_said_so() -> None:
     ]
 
 
-def test_an_old_server_is_told_which_extensions_it_lacks() -> None:
+def test_missing_api_extensions_are_named() -> None:
     with pytest.raises(Unsupported, match=r"virtual-machines, custom_block_volumes.*4\.16"):
         facts.check_usable({**SERVER, "api_extensions": ["projects"]}, "https://lxd1:8443")
 
 
-def test_a_server_that_does_not_trust_us_is_told_with_what_to_run() -> None:
+def test_untrusted_errors_give_the_command() -> None:
     with pytest.raises(NotTrusted, match="lxc config trust add"):
         facts.check_usable({**SERVER, "auth": "untrusted", "environment": None}, "https://lxd1:8443")
 
 
-def test_a_server_without_virtual_machines_is_told() -> None:
+def test_servers_without_qemu_are_unsupported() -> None:
     with pytest.raises(Unsupported, match="virtual machines"):
         facts.check_usable({**SERVER, "environment": {"driver": "lxc"}}, "https://lxd1:8443")
 
 
 def test_projects_have_the_sums_of_their_guests() -> None:
-    told = [{"name": "default", "description": "The first"}, {"name": "empty"}]
-    first, empty = facts.projects_of(told, [guest("a", 4), guest("b", 2), guest("c", 9, project="hidden")])
+    projects = [{"name": "default", "description": "The first"}, {"name": "empty"}]
+    first, empty = facts.projects_of(projects, [guest("a", 4), guest("b", 2), guest("c", 9, project="hidden")])
     assert (first.description, first.guests, first.cores, first.memory_mib) == ("The first", 2, 4, 1024)
     assert first.storage_bytes == 6 * GIB
     assert (empty.name, empty.guests, empty.storage_bytes) == ("empty", 0, 0)
@@ -220,17 +220,17 @@ def event(action: str, name: str = "vm1", **more: Any) -> dict[str, Any]:
         ("instance-updated", GuestEvent.CHANGED, None),
     ],
 )
-def test_each_event_of_an_instance_is_a_change(action: str, kind: GuestEvent, power: PowerState | None) -> None:
-    change = change_of(event(action), Place(project="p"))
+def test_instance_events_become_changes(action: str, kind: GuestEvent, power: PowerState | None) -> None:
+    change = change_of(event(action), Scope(project="p"))
     assert change is not None
     assert (change.event, change.guest_name, change.power) == (kind, "vm1", power)
 
 
-def test_events_of_other_things_projects_and_members_are_left_out() -> None:
-    place = Place(project="p", member="m1")
-    assert change_of(event("instance-started", location="m1"), place) is not None
-    assert change_of(event("instance-started", location="m2"), place) is None
-    assert change_of(event("instance-started", project="q"), place) is None
-    assert change_of(event("instance-snapshot-created", "vm1/snapshots/s"), place) is None
-    assert change_of(event("network-updated"), place) is None
-    assert change_of({"type": "lifecycle"}, place) is None
+def test_events_outside_the_scope_are_ignored() -> None:
+    scope = Scope(project="p", member="m1")
+    assert change_of(event("instance-started", location="m1"), scope) is not None
+    assert change_of(event("instance-started", location="m2"), scope) is None
+    assert change_of(event("instance-started", project="q"), scope) is None
+    assert change_of(event("instance-snapshot-created", "vm1/snapshots/s"), scope) is None
+    assert change_of(event("network-updated"), scope) is None
+    assert change_of({"type": "lifecycle"}, scope) is None

@@ -1,4 +1,4 @@
-"""What LXD lists as networks, and which of them a machine's card may be put on."""
+"""LXD's networks, and which of them a machine's NIC can use."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.hardware import NetworkCard, NetworkPort
+from common.hardware import NetworkDevice, NetworkPort
 from common.values import HostNetwork, NicKind
-from rackd.drivers.lxd.networks import networks_of, with_state
+from rackd.drivers.lxd.inventory.networks import networks_of, with_state
 
 
 def managed(name: str, kind: str, **config: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def interface(name: str, kind: str) -> dict[str, Any]:
     return {"name": name, "type": kind, "managed": False, "status": "", "config": {}, "used_by": None}
 
 
-TOLD = [
+LISTED = [
     interface("lo", "loopback"),
     interface("tap1", "unknown"),
     interface("eth0", "physical"),
@@ -35,8 +35,8 @@ TOLD = [
 ]
 
 
-def test_networks_of_lxd_come_first_then_interfaces_of_the_server_each_as_what_it_is() -> None:
-    found = networks_of(TOLD)
+def test_managed_networks_come_before_interfaces() -> None:
+    found = networks_of(LISTED)
     assert [(one.type, one.kind, one.name, one.attachable) for one in found] == [
         ("bridge", NicKind.NETWORK, "lan", True),
         ("ovn", NicKind.NETWORK, "tenant", True),
@@ -53,14 +53,14 @@ def test_networks_of_lxd_come_first_then_interfaces_of_the_server_each_as_what_i
     assert (tenant.bridge, tenant.dhcp, flat.dhcp) == (None, True, False)
 
 
-def test_interfaces_that_a_network_of_lxd_has_for_itself_take_no_guest() -> None:
-    told = [
+def test_interfaces_of_lxd_networks_are_not_attachable() -> None:
+    listed = [
         *(interface(name, "physical") for name in ("eth0", "eth1", "eth2", "eth3")),
         managed("uplink", "physical", parent="eth1"),
         managed("flat", "macvlan", parent="eth0"),
         managed("lan", "bridge", **{"bridge.external_interfaces": "eth2, eth3"}),
     ]
-    host_side = [one for one in networks_of(told) if one.kind is NicKind.MACVLAN]
+    host_side = [one for one in networks_of(listed) if one.kind is NicKind.MACVLAN]
     assert [(one.name, one.attachable) for one in host_side] == [
         ("eth0", True),
         ("eth1", False),
@@ -69,13 +69,13 @@ def test_interfaces_that_a_network_of_lxd_has_for_itself_take_no_guest() -> None
     ]
 
 
-def test_a_network_that_failed_is_not_active() -> None:
+def test_failed_networks_are_not_active() -> None:
     (found,) = networks_of([{**managed("lan", "bridge"), "status": "Errored", "config": None}])
     assert not found.active
 
 
 def state(*addresses: str, up: bool = True, **parts: Any) -> dict[str, Any]:
-    told = [text.partition("/") for text in addresses]
+    parsed = [text.partition("/") for text in addresses]
     return {
         "addresses": [
             {
@@ -84,7 +84,7 @@ def state(*addresses: str, up: bool = True, **parts: Any) -> dict[str, Any]:
                 "family": "inet6" if ":" in address else "inet",
                 "scope": "link" if address.startswith("fe80:") else "global",
             }
-            for address, _, netmask in told
+            for address, _, netmask in parsed
         ],
         "hwaddr": "02:FC:00:00:00:01",
         "state": "up" if up else "down",
@@ -99,11 +99,11 @@ def bridging(*ports: str) -> dict[str, Any]:
     return {"bridge": {"upper_devices": list(ports)}}
 
 
-def by_name(told: list[dict[str, Any]], **more: Any) -> dict[str, HostNetwork]:
-    return {network.name: network for network in networks_of(told, **more)}
+def by_name(listed: list[dict[str, Any]], **more: Any) -> dict[str, HostNetwork]:
+    return {network.name: network for network in networks_of(listed, **more)}
 
 
-def test_a_bridge_that_lxd_manages_tells_its_addresses_what_it_hands_out_and_the_way_out() -> None:
+def test_managed_bridges_have_addresses_ranges_and_gateway() -> None:
     config = {"ipv4.address": "10.1.0.1/24", "ipv6.address": "fd00:1::1/64", "ipv4.nat": "true"}
     (lan,) = networks_of([managed("lan", "bridge", **config)], states={"lan": state("10.1.0.1/24")})
     assert (lan.addresses, lan.cidrs) == (("10.1.0.1/24", "fd00:1::1/64"), ("10.1.0.0/24", "fd00:1::/64"))
@@ -111,7 +111,7 @@ def test_a_bridge_that_lxd_manages_tells_its_addresses_what_it_hands_out_and_the
     assert (lan.vid, lan.parent, lan.mac_address) == (0, None, "02:fc:00:00:00:01")
 
 
-def test_what_a_bridge_was_told_to_hand_out_goes_before_what_it_would_by_default() -> None:
+def test_configured_dhcp_ranges_replace_the_default() -> None:
     config = {
         "ipv4.address": "10.1.0.1/24",
         "ipv4.dhcp.ranges": "10.1.0.50-10.1.0.59, 10.1.0.70-10.1.0.79",
@@ -128,25 +128,25 @@ def test_what_a_bridge_was_told_to_hand_out_goes_before_what_it_would_by_default
     )
 
 
-def test_a_bridge_that_hands_out_nothing_has_no_ranges() -> None:
-    told = [managed("lan", "bridge", **{"ipv4.address": "10.1.0.1/24", "ipv4.dhcp": "false", "ipv6.address": "none"})]
-    (lan,) = networks_of(told)
+def test_bridges_without_dhcp_have_no_ranges() -> None:
+    listed = [managed("lan", "bridge", **{"ipv4.address": "10.1.0.1/24", "ipv4.dhcp": "false", "ipv6.address": "none"})]
+    (lan,) = networks_of(listed)
     assert (lan.dhcp, lan.dhcp_ranges, lan.addresses) == (False, (), ("10.1.0.1/24",))
 
 
-def test_who_is_shown_no_configuration_still_sees_the_subnets_of_a_bridge_by_its_interface() -> None:
+def test_subnets_come_from_the_interface_without_config() -> None:
     (lan,) = networks_of([managed("lan", "bridge")], states={"lan": state("10.1.0.1/24", "fe80::1/64")})
     assert (lan.cidrs, lan.addresses, lan.gateway, lan.dhcp_ranges) == (("10.1.0.0/24",), ("10.1.0.1/24",), None, ())
 
 
-def test_interfaces_of_the_server_tell_their_addresses_speed_and_functions() -> None:
-    card = NetworkCard(
+def test_interfaces_have_addresses_speed_and_functions() -> None:
+    device = NetworkDevice(
         virtual_functions=8,
         ports=(NetworkPort(name="eth0", mac_address="02:fc:00:00:00:09", speed_mbps=25_000), NetworkPort(name="eth1")),
     )
-    told = [interface("eth0", "physical"), interface("eth1", "physical")]
+    listed = [interface("eth0", "physical"), interface("eth1", "physical")]
     eth0_state = state("192.0.2.2/24", "2001:db8::2/64", "fe80::1/64", "203.0.113.7/32")
-    found = by_name(told, cards=[card], states={"eth0": eth0_state, "eth1": state(up=False)})
+    found = by_name(listed, devices=[device], states={"eth0": eth0_state, "eth1": state(up=False)})
     assert found["eth0"] == HostNetwork(
         kind=NicKind.MACVLAN,
         name="eth0",
@@ -162,8 +162,8 @@ def test_interfaces_of_the_server_tell_their_addresses_speed_and_functions() -> 
     assert found["eth1"].virtual_functions == 4, "two ports of one device share its functions"
 
 
-def test_vlans_are_known_by_their_interface_and_by_the_bridge_over_it() -> None:
-    told = [
+def test_vlans_are_found_on_interfaces_and_bridges() -> None:
+    listed = [
         *(interface(name, "physical") for name in ("eth0", "eth1")),
         interface("bond0", "bond"),
         interface("eth0.100", "vlan"),
@@ -180,7 +180,7 @@ def test_vlans_are_known_by_their_interface_and_by_the_bridge_over_it() -> None:
         "alone": state(**bridging("tap3")),
         "lan": state(**bridging("storage")),
     }
-    found = by_name(told, states=states)
+    found = by_name(listed, states=states)
     assert {name: (one.vid, one.parent) for name, one in found.items()} == {
         "eth0": (0, None),
         "eth1": (0, None),
@@ -195,20 +195,20 @@ def test_vlans_are_known_by_their_interface_and_by_the_bridge_over_it() -> None:
     }
 
 
-def test_ports_of_bonds_and_bridges_take_guests_only_on_virtual_functions() -> None:
-    told = [
+def test_bond_and_bridge_ports_accept_only_functions() -> None:
+    listed = [
         *(interface(name, "physical") for name in ("eth0", "eth1", "eth2")),
         interface("bond0", "bond"),
         interface("br0", "bridge"),
     ]
     states = {"bond0": state(bond={"lower_devices": ["eth0"]}), "br0": state(**bridging("eth1", "bond0"))}
-    card = NetworkCard(virtual_functions=8, ports=(NetworkPort(name="eth1"),))
-    found = by_name(told, states=states, cards=[card])
+    device = NetworkDevice(virtual_functions=8, ports=(NetworkPort(name="eth1"),))
+    found = by_name(listed, states=states, devices=[device])
     assert {name for name, one in found.items() if one.attachable} == {"eth1", "eth2", "br0"}
 
 
-def test_states_are_asked_of_interfaces_of_the_server_only() -> None:
-    assert with_state(TOLD, {"eth0.7"}) == ["eth0", "br0", "bond0", "lan"]
+def test_states_are_read_only_of_the_servers_interfaces() -> None:
+    assert with_state(LISTED, {"eth0.7"}) == ["eth0", "br0", "bond0", "lan"]
 
 
 JUNK = st.recursive(
@@ -222,7 +222,7 @@ JUNK = st.recursive(
     st.dictionaries(st.sampled_from(["addresses", "hwaddr", "state", "vlan", "bond", "bridge"]), JUNK),
     st.dictionaries(st.sampled_from(["ipv4.address", "ipv6.address", "ipv4.dhcp.ranges", "vlan", "parent"]), st.text()),
 )
-def test_whatever_is_told_of_a_network_loses_no_discovery(told: dict[str, Any], config: dict[str, str]) -> None:
+def test_any_network_response_can_be_parsed(any_state: dict[str, Any], config: dict[str, str]) -> None:
     networks = [interface("eth0.5", "vlan"), managed("lan", "bridge", **config), managed("flat", "macvlan", **config)]
-    found = networks_of(networks, states={"eth0.5": told, "lan": told})
+    found = networks_of(networks, states={"eth0.5": any_state, "lan": any_state})
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""A TLS connection that one thread reads and others write: one at a time is in OpenSSL, and none waits there."""
+"""A TLS connection shared by a reading and several writing threads: only one is in OpenSSL, and none blocks there."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from functools import cache
 import pytest
 from attrs import frozen
 
-from rackd.drivers.lxd.shared_tls import SharedTls
-from rackd.drivers.lxd.tls import context
+from rackd.drivers.lxd.connection.shared_tls import SharedTls
+from rackd.drivers.lxd.connection.tls import context
 from tests.lab.key_pair import KeyPair, make_key_pair
 
-LONG_S = 60.0  # only what is broken takes as long
-MUCH = bytes(8 * 1024 * 1024)  # more than the kernel takes before somebody reads it
+LONG_S = 60.0  # only a broken connection takes as long
+LARGE = bytes(8 * 1024 * 1024)  # more than the kernel buffers
 
 
 class Watched(ssl.SSLSocket):
-    """Calls `while_writing` in the middle of a write, and counts who came to read."""
+    """Calls `while_writing` during a write, and counts the reads."""
 
     reads = 0
     while_writing: Callable[[], None] = staticmethod(lambda: None)
@@ -37,16 +37,16 @@ class Watched(ssl.SSLSocket):
 
 
 @frozen
-class Line:
+class SharedConnection:
     inner: Watched
-    ours: SharedTls
+    shared: SharedTls
     server: ssl.SSLSocket
-    elsewhere: ThreadPoolExecutor
+    threads: ThreadPoolExecutor
 
     def reading(self) -> Future[bytes]:
-        """Another thread's read, which has found nothing and waits."""
+        """Starts a read in another thread and returns once it waits for data."""
         before = self.inner.reads
-        read = self.elsewhere.submit(self.ours.recv, 65536)
+        read = self.threads.submit(self.shared.recv, 65536)
         while self.inner.reads == before:
             threading.Event().wait(0.001)
         return read
@@ -58,81 +58,81 @@ def key_pair() -> KeyPair:
 
 
 def server_context() -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(key_pair().certificate_pem + key_pair().key_pem)
         file.flush()
-        made.load_cert_chain(file.name)
-    return made
+        server.load_cert_chain(file.name)
+    return server
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
+def connection() -> Iterator[SharedConnection]:
     pair = key_pair()
     client = context(pinned_pem=pair.certificate_pem, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     client.sslsocket_class = Watched
     near, far = socket.socketpair()
-    with ThreadPoolExecutor(3) as elsewhere:
-        accepted = elsewhere.submit(server_context().wrap_socket, far, server_side=True)
+    with ThreadPoolExecutor(3) as threads:
+        accepted = threads.submit(server_context().wrap_socket, far, server_side=True)
         inner = client.wrap_socket(near)
         assert isinstance(inner, Watched)
         server = accepted.result(LONG_S)
-        ours = SharedTls(inner)
-        yield Line(inner, ours, server, elsewhere)
-        ours.close()
+        shared = SharedTls(inner)
+        yield SharedConnection(inner, shared, server, threads)
+        shared.close()
         server.close()
 
 
-def test_nobody_reads_in_the_middle_of_a_write(line: Line) -> None:
+def test_reads_and_writes_never_overlap(connection: SharedConnection) -> None:
     read: list[Future[bytes]] = []
 
-    def a_reader_comes() -> None:
-        before = line.inner.reads
-        read.append(line.elsewhere.submit(line.ours.recv, 65536))
-        threading.Event().wait(0.05)  # time for what is broken to show itself
-        assert line.inner.reads == before
+    def start_reader() -> None:
+        before = connection.inner.reads
+        read.append(connection.threads.submit(connection.shared.recv, 65536))
+        threading.Event().wait(0.05)  # time for a wrong overlap to happen
+        assert connection.inner.reads == before
 
-    line.inner.while_writing = a_reader_comes
-    line.ours.sendall(b"ping")
-    assert line.server.recv(65536) == b"ping"
-    line.server.sendall(b"pong")
+    connection.inner.while_writing = start_reader
+    connection.shared.sendall(b"ping")
+    assert connection.server.recv(65536) == b"ping"
+    connection.server.sendall(b"pong")
     assert read[0].result(LONG_S) == b"pong"
 
 
-def test_a_reader_that_waits_keeps_nobody_from_writing(line: Line) -> None:
-    read = line.reading()
-    line.ours.sendall(b"ping")
-    assert line.server.recv(65536) == b"ping"
-    line.server.sendall(b"pong")
+def test_a_waiting_reader_does_not_block_writers(connection: SharedConnection) -> None:
+    read = connection.reading()
+    connection.shared.sendall(b"ping")
+    assert connection.server.recv(65536) == b"ping"
+    connection.server.sendall(b"pong")
     assert read.result(LONG_S) == b"pong"
 
 
-def test_more_than_the_other_side_has_room_for_arrives_whole(line: Line) -> None:
-    written = line.elsewhere.submit(line.ours.sendall, MUCH)
+def test_large_writes_arrive_completely(connection: SharedConnection) -> None:
+    written = connection.threads.submit(connection.shared.sendall, LARGE)
     arrived = 0
-    while arrived < len(MUCH):
-        arrived += len(line.server.recv(65536))
+    while arrived < len(LARGE):
+        arrived += len(connection.server.recv(65536))
     written.result(LONG_S)
-    assert arrived == len(MUCH)
+    assert arrived == len(LARGE)
 
 
-def test_a_write_that_nobody_takes_ends_in_time(line: Line) -> None:
-    line.ours.settimeout(0.05)
+def test_a_stalled_write_times_out(connection: SharedConnection) -> None:
+    connection.shared.settimeout(0.05)
     with pytest.raises(TimeoutError):
-        line.ours.sendall(MUCH)
+        connection.shared.sendall(LARGE)
 
 
-def test_closing_ends_a_read_that_waits(line: Line) -> None:
-    read = line.reading()
-    line.ours.close()
+def test_close_ends_a_waiting_read(connection: SharedConnection) -> None:
+    read = connection.reading()
+    connection.shared.close()
     with pytest.raises(OSError, match=r"Bad file descriptor"):
         read.result(LONG_S)
-    assert line.ours.fileno() == -1
+    assert connection.shared.fileno() == -1
 
 
-def test_the_other_side_closing_ends_a_read(line: Line) -> None:
-    read = line.reading()
-    line.server.close()
+def test_a_close_by_the_peer_ends_a_read(connection: SharedConnection) -> None:
+    read = connection.reading()
+    connection.server.close()
     assert read.result(LONG_S) == b""
-    line.ours.close()
-    line.ours.close()
+    connection.shared.close()
+    connection.shared.close()

@@ -1,4 +1,4 @@
-"""Placement: who takes a machine, and what every other host lacked."""
+"""Placement: which host is chosen, and why the others are rejected."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
 from common.values import NicKind
-from regiond.placement.model import HostOffer, InterfaceOffer, PoolOffer, Wish, claimable
-from regiond.placement.place import place
-from regiond.placement.storage_text import DiskWish, parse_storage
+from regiond.placement.model import (
+    Candidate,
+    CandidateInterface,
+    CandidateStoragePool,
+    DiskRequirement,
+    Requirements,
+    claimable,
+)
+from regiond.placement.service import parse_storage, place
 
-ROOT = (DiskWish(label="root", size_bytes=8 * BYTES_PER_GB, tags=()),)
-SMALL = Wish(cores=2, memory_mib=4096, disks=ROOT)
+ROOT = (DiskRequirement(label="root", size_bytes=8 * BYTES_PER_GB, tags=()),)
+SMALL = Requirements(cores=2, memory_mib=4096, disks=ROOT)
 
 
-def pool(id_: int = 1, name: str = "default", total_gb: int = 100, room_gb: int | None = None) -> PoolOffer:
-    return PoolOffer(
+def pool(id_: int = 1, name: str = "default", total_gb: int = 100, free_gb: int | None = None) -> CandidateStoragePool:
+    return CandidateStoragePool(
         id=id_,
         pool_key=name,
         name=name,
         total_bytes=total_gb * BYTES_PER_GB,
-        room_bytes=(total_gb if room_gb is None else room_gb) * BYTES_PER_GB,
+        free_bytes=(total_gb if free_gb is None else free_gb) * BYTES_PER_GB,
     )
 
 
-HOST = HostOffer(
+HOST = Candidate(
     id=1,
     name="a",
     state="ready",
@@ -40,7 +46,7 @@ HOST = HostOffer(
     cores=4,
     memory_mib=12288,
     storage_pools=(pool(),),
-    interfaces=(InterfaceOffer(id=1, name="default", kind=NicKind.NETWORK, type="bridge"),),
+    interfaces=(CandidateInterface(id=1, name="default", kind=NicKind.NETWORK, type="bridge"),),
 )
 
 
@@ -48,7 +54,7 @@ HOST = HostOffer(
     ("total", "ratio", "allowed"),
     [(8, 1.0, 8), (8, 0.5, 4), (32, 10.0, 320), (128, 5.5, 704), (100, 0.29, 29), (7, 0, 0)],
 )
-def test_a_ratio_allows_the_floor_of_total_times_ratio(total: int, ratio: float, allowed: int) -> None:
+def test_claimable_is_the_floor_of_total_times_ratio(total: int, ratio: float, allowed: int) -> None:
     assert claimable(total, ratio) == allowed
 
 
@@ -58,13 +64,13 @@ def test_a_host_that_fits_is_chosen_with_a_pool_for_each_disk() -> None:
     assert placement.chosen.storage_pool_ids == (1,)
 
 
-def test_every_lack_is_named_in_numbers() -> None:
-    full = evolve(HOST, cores_claimed=4, memory_mib_claimed=9000, storage_pools=(pool(room_gb=5),))
-    (verdict,) = place(SMALL, [full]).refused
-    assert verdict.reasons == (
-        "cores: 2 asked, 0 of 4 × 1.0 = 4 left",
-        "memory: 4096 MiB asked, 3288 of 12288 × 1.0 = 12288 MiB left",
-        "storage: a disk of 8.0 GB asked, 5.0 of 100.0 GB left in default",
+def test_every_shortage_is_reported_with_numbers() -> None:
+    full = evolve(HOST, cores_claimed=4, memory_mib_claimed=9000, storage_pools=(pool(free_gb=5),))
+    (evaluation,) = place(SMALL, [full]).rejected
+    assert evaluation.reasons == (
+        "needs 2 cores, 0 free (4 cores × ratio 1.0, 4 used)",
+        "needs 4096 MiB of memory, 3288 free (12288 MiB × ratio 1.0, 9000 used)",
+        "needs a disk of 8.0 GB, 5.0 of 100.0 GB free in default",
     )
 
 
@@ -72,41 +78,41 @@ def test_every_lack_is_named_in_numbers() -> None:
     ("change", "reason"),
     [
         ({"cores": None, "memory_mib": None}, "unknown"),
-        ({"state": "removing"}, "removed"),
+        ({"state": "removing"}, "is being removed"),
         ({"reachable": False}, "no connected rack"),
         ({"architecture": "arm64"}, "arm64"),
         ({"storage_pools": ()}, "no storage pool"),
     ],
 )
-def test_an_unusable_host_says_why(change: dict[str, Any], reason: str) -> None:
-    (verdict,) = place(evolve(SMALL, architecture="amd64"), [evolve(HOST, **change)]).refused
-    assert reason in verdict.reasons[0]
+def test_an_unusable_host_is_rejected_with_a_reason(change: dict[str, Any], reason: str) -> None:
+    (evaluation,) = place(evolve(SMALL, architecture="amd64"), [evolve(HOST, **change)]).rejected
+    assert reason in evaluation.reasons[0]
 
 
-def test_a_host_asked_for_by_name_may_be_out_of_reach_for_now() -> None:
+def test_a_named_host_may_be_unreachable() -> None:
     assert place(evolve(SMALL, host_id=1), [evolve(HOST, reachable=False)]).chosen is not None
 
 
-def test_tags_that_name_a_pool_bind_the_disk_to_it() -> None:
-    host = evolve(HOST, storage_pools=(pool(), pool(2, "fast", room_gb=1)), default_storage_pool_id=1)
-    wish = evolve(SMALL, disks=parse_storage("8(fast)"))
-    assert "left in fast" in place(wish, [host]).refused[0].reasons[0]
+def test_a_tag_that_names_a_pool_binds_the_disk_to_it() -> None:
+    host = evolve(HOST, storage_pools=(pool(), pool(2, "fast", free_gb=1)), default_storage_pool_id=1)
+    requirements = evolve(SMALL, disks=parse_storage("8(fast)"))
+    assert "free in fast" in place(requirements, [host]).rejected[0].reasons[0]
 
 
-def test_without_a_naming_tag_the_default_pool_has_no_fallback() -> None:
-    host = evolve(HOST, storage_pools=(pool(), pool(2, "small", room_gb=1)), default_storage_pool_id=2)
-    assert "left in small" in place(SMALL, [host]).refused[0].reasons[0]
+def test_the_default_pool_has_no_fallback() -> None:
+    host = evolve(HOST, storage_pools=(pool(), pool(2, "small", free_gb=1)), default_storage_pool_id=2)
+    assert "free in small" in place(SMALL, [host]).rejected[0].reasons[0]
 
 
-def test_earlier_disks_use_up_room_for_later_ones() -> None:
-    host = evolve(HOST, storage_pools=(pool(room_gb=10), pool(2, "b", room_gb=10)))
-    verdict = place(evolve(SMALL, disks=parse_storage("8,8")), [host]).chosen
-    assert verdict is not None
-    assert verdict.storage_pool_ids == (1, 2)
+def test_earlier_disks_reduce_the_space_for_later_ones() -> None:
+    host = evolve(HOST, storage_pools=(pool(free_gb=10), pool(2, "b", free_gb=10)))
+    evaluation = place(evolve(SMALL, disks=parse_storage("8,8")), [host]).chosen
+    assert evaluation is not None
+    assert evaluation.storage_pool_ids == (1, 2)
 
 
-offers = st.builds(
-    HostOffer,
+candidates = st.builds(
+    Candidate,
     id=st.integers(1, 10**6),
     name=st.text(min_size=1, max_size=5),
     state=st.sampled_from(["pending", "ready", "unreachable", "removing"]),
@@ -119,51 +125,51 @@ offers = st.builds(
     cpu_over_commit_ratio=st.floats(0, 10),
     memory_over_commit_ratio=st.floats(0, 10),
     storage_pools=st.lists(
-        st.builds(pool, id_=st.integers(1, 4), total_gb=st.just(50), room_gb=st.integers(0, 50)),
-        unique_by=lambda made: made.id,
+        st.builds(pool, id_=st.integers(1, 4), total_gb=st.just(50), free_gb=st.integers(0, 50)),
+        unique_by=lambda pool: pool.id,
         max_size=3,
     ).map(tuple),
 )
-many_offers = st.lists(offers, unique_by=lambda offer: offer.id, max_size=6)
+many_candidates = st.lists(candidates, unique_by=lambda host: host.id, max_size=6)
 
 
-@given(hosts=many_offers, cores=st.integers(1, 64), memory_mib=st.integers(1, 65536), seed=st.randoms())
-def test_any_order_of_hosts_gives_the_same_answer_and_nothing_over_commits(
-    hosts: list[HostOffer], cores: int, memory_mib: int, seed: object
+@given(hosts=many_candidates, cores=st.integers(1, 64), memory_mib=st.integers(1, 65536), seed=st.randoms())
+def test_placement_ignores_host_order_and_never_overcommits(
+    hosts: list[Candidate], cores: int, memory_mib: int, seed: object
 ) -> None:
-    wish = Wish(cores=cores, memory_mib=memory_mib, disks=ROOT)
-    first = place(wish, hosts)
-    assert place(wish, list(reversed(hosts))) == first
-    assert {verdict.host_id for verdict in (*first.order, *first.refused)} == {host.id for host in hosts}
-    assert all(verdict.reasons for verdict in first.refused)
+    requirements = Requirements(cores=cores, memory_mib=memory_mib, disks=ROOT)
+    first = place(requirements, hosts)
+    assert place(requirements, list(reversed(hosts))) == first
+    assert {evaluation.host_id for evaluation in (*first.ranked, *first.rejected)} == {host.id for host in hosts}
+    assert all(evaluation.reasons for evaluation in first.rejected)
     by_id = {host.id: host for host in hosts}
-    for verdict in first.order:
-        host = by_id[verdict.host_id]
+    for evaluation in first.ranked:
+        host = by_id[evaluation.host_id]
         assert host.cores_claimed + cores <= claimable(host.cores or 0, host.cpu_over_commit_ratio)
         assert host.memory_mib_claimed + memory_mib <= claimable(host.memory_mib or 0, host.memory_over_commit_ratio)
 
 
-def test_storage_text_orders_disks_as_clients_expect() -> None:
-    wishes = parse_storage("root:8,data:100,fast:20(ssd)")
-    assert [wish.size_bytes // BYTES_PER_GB for wish in wishes] == [8, 20, 100]
+def test_disks_with_more_tags_come_first() -> None:
+    disks = parse_storage("root:8,data:100,fast:20(ssd)")
+    assert [disk.size_bytes // BYTES_PER_GB for disk in disks] == [8, 20, 100]
 
 
 @pytest.mark.parametrize(
     "text", ["8()", "8gb", "8,", ",8", "1.2.3", "a-b:8", "8(x))", "8 ", "8,0", ".", "9" * 40, "8(a\0)"]
 )
-def test_bad_storage_text_is_refused_by_field(text: str) -> None:
+def test_invalid_storage_text_is_rejected_by_field(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_storage(text)
     assert list(caught.value.fields) == ["storage"]
 
 
 @pytest.mark.parametrize("text", ["9" * 1_000_001, ",".join("1" * 10_000)])
-def test_a_storage_text_that_is_too_long_to_mean_anything_is_refused_unread(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="16384 are the most"):
+def test_a_too_long_storage_text_is_rejected_without_parsing(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="the limit is 16384"):
         parse_storage(text)
 
 
 @given(st.text(alphabet="0123456789.:,()abz -", max_size=30))
-def test_any_storage_text_parses_or_is_refused(text: str) -> None:
+def test_any_storage_text_parses_or_is_rejected(text: str) -> None:
     with contextlib.suppress(InvalidRequest):
         assert parse_storage(text)

@@ -1,6 +1,6 @@
-"""Placement against a brute-force oracle, which tries every way there is and knows nothing of the order of filters.
+"""Placement agrees with a brute-force oracle that tries every assignment and ignores the order of filters.
 
-`ORACLE_EXAMPLES` says how many requests, each on a fleet of its own: 500 unless it is set.
+`ORACLE_EXAMPLES` sets the number of requests, each with its own fleet (default 500).
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ from hypothesis import strategies as st
 
 from common.values import NicKind
 from regiond.placement.host_filters import NAMED_IN_REASON
-from regiond.placement.interfaces import needed_functions
-from regiond.placement.model import ANY_HOST, HostFilter, HostOffer, InterfaceOffer, PoolOffer, Verdict, Wish
-from regiond.placement.place import place
-from regiond.placement.storage_text import DiskWish
-from tests.fleets import fleet, wish
-from tests.oracle import NumaWay, nic_ways, numa_ways, physical_cores, storage, takes
+from regiond.placement.model import (
+    ANY_HOST,
+    Candidate,
+    CandidateInterface,
+    CandidateStoragePool,
+    DiskRequirement,
+    Evaluation,
+    HostFilter,
+    Requirements,
+)
+from regiond.placement.service import explain, place, required_functions
+from tests.fleets import fleet, requirements
+from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
 from tests.oracle_reasons import is_true
 
 HOSTS = 6
@@ -30,61 +37,59 @@ EXAMPLES = int(os.environ.get("ORACLE_EXAMPLES", "500"))
 
 @settings(max_examples=EXAMPLES)
 @given(random=st.randoms(use_true_random=True))
-def test_a_host_fits_exactly_when_the_oracle_says_so_and_every_refusal_is_true(random: Random) -> None:
-    hosts, wanted = fleet(random, hosts=HOSTS), wish(random, hosts=HOSTS)
+def test_placement_agrees_with_the_oracle_and_every_reason_is_true(random: Random) -> None:
+    hosts, wanted = fleet(random, hosts=HOSTS), requirements(random, hosts=HOSTS)
     placement = place(wanted, hosts)
     by_id = {host.id: host for host in hosts}
-    fitting = {host.id for host in hosts if takes(wanted, host)}
-    assert {verdict.host_id for verdict in placement.order} == fitting, (wanted, hosts)
-    assert len(placement.order) + len(placement.refused) == HOSTS
-    for verdict in placement.order:
-        check_storage(verdict, wanted, by_id[verdict.host_id])
-        check_numa(verdict, wanted, by_id[verdict.host_id])
-        check_cards(verdict, wanted, by_id[verdict.host_id])
-    for verdict in placement.refused:
-        for reason in verdict.reasons:
-            assert is_true(reason, wanted, by_id[verdict.host_id]), (reason, wanted, by_id[verdict.host_id])
+    fitting = {host.id for host in hosts if fits(wanted, host)}
+    assert {evaluation.host_id for evaluation in placement.ranked} == fitting, (wanted, hosts)
+    assert len(placement.ranked) + len(placement.rejected) == HOSTS
+    for evaluation in placement.ranked:
+        check_storage(evaluation, wanted, by_id[evaluation.host_id])
+        check_numa(evaluation, wanted, by_id[evaluation.host_id])
+        check_nics(evaluation, wanted, by_id[evaluation.host_id])
+    for evaluation in placement.rejected:
+        for reason in evaluation.reasons:
+            assert is_true(reason, wanted, by_id[evaluation.host_id]), (reason, wanted, by_id[evaluation.host_id])
 
 
-def check_storage(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
+def check_storage(evaluation: Evaluation, wanted: Requirements, host: Candidate) -> None:
     pools = storage(host, wanted.disks)
     assert pools is not None
-    assert verdict.storage_pool_ids == tuple(pool.id for pool in pools)
-    assert [disk.storage_pool for disk in verdict.disks] == [pool.name for pool in pools]
+    assert evaluation.storage_pool_ids == tuple(pool.id for pool in pools)
+    assert [disk.storage_pool for disk in evaluation.disks] == [pool.name for pool in pools]
 
 
-def check_numa(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
-    """It is one of all ways: with the smallest pages, and for a number of cores on the node with the fewest that are
-    enough, with as few physical cores as can be."""
+def check_numa(evaluation: Evaluation, wanted: Requirements, host: Candidate) -> None:
+    """One of all possible assignments: with the smallest pages and, for a number of cores, on the node with the fewest
+    free ones and on as few physical cores as possible."""
     ways = list(numa_ways(wanted, host))
-    way = NumaWay(verdict.pinned_core_ids, {(one.node_id, one.size_kib): one.pages for one in verdict.pages})
+    way = NumaWay(evaluation.pinned_core_ids, {(one.node_id, one.size_kib): one.pages for one in evaluation.pages})
     assert way in ways
     assert way.size_kib == min((other.size_kib for other in ways if other.size_kib), default=None)
     if wanted.pins is not None and wanted.pins.count is not None:
-        alike = [other for other in ways if other.size_kib == way.size_kib]
+        same_size = [other for other in ways if other.size_kib == way.size_kib]
         nodes = {node.node_id: node for node in host.nodes}
         (node_id,) = way.nodes(host)
         assert len(nodes[node_id].free_core_ids) == min(
-            len(nodes[other].free_core_ids) for one in alike for other in one.nodes(host)
+            len(nodes[other].free_core_ids) for one in same_size for other in one.nodes(host)
         )
         assert physical_cores(nodes[node_id], way.cores) == min(
-            physical_cores(nodes[node_id], one.cores) for one in alike if one.nodes(host) == {node_id}
+            physical_cores(nodes[node_id], one.cores) for one in same_size if one.nodes(host) == {node_id}
         )
 
 
-def check_cards(verdict: Verdict, wanted: Wish, host: HostOffer) -> None:
-    """Each is on an interface that all ways to attach them have, and functions are not used up."""
-    assert len(verdict.nics) == max(1, len(wanted.nics))
+def check_nics(evaluation: Evaluation, wanted: Requirements, host: Candidate) -> None:
+    """The attachments are one of all possible combinations and do not exceed the free virtual functions."""
+    assert len(evaluation.nics) == max(1, len(wanted.nics))
     if wanted.nics:
-        ids = tuple(nic.interface_id for nic in verdict.nics)
+        ids = tuple(nic.interface_id for nic in evaluation.nics)
         assert ids in {tuple(one.id for one in chosen) for chosen in nic_ways(wanted, host)}
     free = {one.function_port: one.functions_free for one in host.interfaces}
-    assert all(needed <= free[port] for port, needed in needed_functions(verdict.nics).items())
+    assert all(needed <= free[port] for port, needed in required_functions(evaluation.nics).items())
 
 
-# Examples -----------------------------------------------------------------------------------------------------------
-
-HOST = HostOffer(
+HOST = Candidate(
     id=1,
     name="a",
     state="ready",
@@ -92,60 +97,62 @@ HOST = HostOffer(
     architecture="amd64",
     cores=4,
     memory_mib=8192,
-    storage_pools=(PoolOffer(id=1, pool_key="k", name="default", total_bytes=100 * GB, room_bytes=8 * GB),),
+    storage_pools=(CandidateStoragePool(id=1, pool_key="k", name="default", total_bytes=100 * GB, free_bytes=8 * GB),),
     zone="east",
     pool="lab",
     tags=("ssd",),
-    interfaces=(InterfaceOffer(id=9, name="br0", kind=NicKind.BRIDGE, type="bridge", vlan_id=5001, vid=0),),
+    interfaces=(CandidateInterface(id=9, name="br0", kind=NicKind.BRIDGE, type="bridge", vlan_id=5001, vid=0),),
 )
-SMALL = Wish(cores=1, memory_mib=1024, disks=(DiskWish(label="root", size_bytes=8 * GB, tags=()),))
+SMALL = Requirements(cores=1, memory_mib=1024, disks=(DiskRequirement(label="root", size_bytes=8 * GB, tags=()),))
 
 
 @pytest.mark.parametrize(
     ("wanted", "reason"),
     [
-        (HostFilter(host_ids=frozenset({2, 3})), "not one of the hosts that were asked for, 2 in number"),
-        (HostFilter(zones=("north", "west")), "zone: north or west asked, the host is in east"),
-        (HostFilter(not_zones=("east",)), "zone: not east asked, the host is in east"),
-        (HostFilter(pools=("web",)), "resource pool: web asked, the host is in lab"),
-        (HostFilter(tags=("ssd", "gpu")), "tags: ssd and gpu asked, the host has no gpu"),
-        (HostFilter(not_tags=("gpu", "ssd")), "tags: not gpu or ssd asked, the host has ssd"),
-        (HostFilter(zones=("west",), tags=("gpu",)), "zone: west asked, the host is in east"),
+        (HostFilter(host_ids=frozenset({2, 3})), "excluded by your host filter"),
+        (HostFilter(not_host_ids=frozenset({1})), "excluded by your host filter"),
+        (HostFilter(tried_host_ids=frozenset({1})), "this compose already failed here"),
+        (HostFilter(zones=("north", "west")), "is in zone east, needs north or west"),
+        (HostFilter(not_zones=("east",)), "is in zone east, which is excluded"),
+        (HostFilter(pools=("web",)), "is in resource pool lab, needs web"),
+        (HostFilter(tags=("ssd", "gpu")), "lacks the tag gpu"),
+        (HostFilter(not_tags=("gpu", "ssd")), "has the excluded tag ssd"),
+        (HostFilter(zones=("west",), tags=("gpu",)), "is in zone east, needs west"),
         (
             HostFilter(zones=tuple("abcdefg")),
-            "zone: a or b or c or d or e or 2 more asked, the host is in east",
+            "is in zone east, needs a or b or c or d or e or 2 more",
         ),
     ],
 )
-def test_a_host_that_was_not_asked_for_says_what_was_and_what_it_is(wanted: HostFilter, reason: str) -> None:
-    (verdict,) = place(evolve(SMALL, hosts=wanted), [HOST]).refused
-    assert verdict.reasons == (reason,)
+def test_a_filtered_host_is_rejected_with_the_reason(wanted: HostFilter, reason: str) -> None:
+    (evaluation,) = place(evolve(SMALL, hosts=wanted), [HOST]).rejected
+    assert evaluation.reasons == (reason,)
     assert NAMED_IN_REASON == 5
 
 
-def test_filters_that_the_host_passes_leave_it_in() -> None:
+def test_a_host_that_passes_all_filters_is_chosen() -> None:
     wanted = HostFilter(host_ids=frozenset({1}), zones=("west", "east"), not_pools=("web",), tags=("ssd",))
     assert place(evolve(SMALL, hosts=wanted), [HOST]).chosen is not None
     assert place(evolve(SMALL, hosts=ANY_HOST), [HOST]).chosen is not None
 
 
-def test_no_machine_is_larger_than_its_host_whatever_the_ratios() -> None:
+def test_a_machine_larger_than_the_host_never_fits() -> None:
     host = evolve(HOST, cpu_over_commit_ratio=10.0, memory_over_commit_ratio=10.0)
-    (verdict,) = place(evolve(SMALL, cores=5, memory_mib=8193), [host]).refused
-    assert verdict.reasons == (
-        "cores: 5 asked, 4 are all that the host has",
-        "memory: 8193 MiB asked, 8192 MiB are all that the host has",
+    (evaluation,) = place(evolve(SMALL, cores=5, memory_mib=8193), [host]).rejected
+    assert evaluation.reasons == (
+        "needs 5 cores, the host has only 4",
+        "needs 8193 MiB of memory, the host has only 8192",
     )
 
 
-def test_a_lack_of_a_few_bytes_is_told_with_digits_enough_to_see_it() -> None:
-    wanted = evolve(SMALL, disks=(DiskWish(label="", size_bytes=8 * GB + 40_000_000, tags=()),))
-    (verdict,) = place(wanted, [HOST]).refused
-    assert verdict.reasons == ("storage: a disk of 8.04 GB asked, 8.00 of 100.00 GB left in default",)
+def test_a_small_shortage_of_storage_shows_enough_digits() -> None:
+    wanted = evolve(SMALL, disks=(DiskRequirement(label="", size_bytes=8 * GB + 40_000_000, tags=()),))
+    (evaluation,) = place(wanted, [HOST]).rejected
+    assert evaluation.reasons == ("needs a disk of 8.04 GB, 8.00 of 100.00 GB free in default",)
 
 
 def test_the_explanation_names_host_and_storage_pools() -> None:
-    explained = place(SMALL, [HOST, evolve(HOST, id=2, name="b", zone="west", cores_claimed=4)]).as_explanation()
+    explained = explain(place(SMALL, [HOST, evolve(HOST, id=2, name="b", zone="west", cores_claimed=4)]))
     assert explained == {
         "chosen": "a",
         "chosen_id": 1,
@@ -166,6 +173,6 @@ def test_the_explanation_names_host_and_storage_pools() -> None:
         "pinned_cores": [],
         "huge_pages": [],
         "fitting": [{"host": "a", "host_id": 1, "score": 0.75}],
-        "refused": [{"host": "b", "host_id": 2, "reasons": ["cores: 1 asked, 0 of 4 × 1.0 = 4 left"]}],
-        "left_out": [],
+        "rejected": [{"host": "b", "host_id": 2, "reasons": ["needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"]}],
+        "summarized": [],
     }

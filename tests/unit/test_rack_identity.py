@@ -1,4 +1,4 @@
-"""What a rack keeps on disk: its key is its own."""
+"""The rack's stored identity is readable only by its owner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.errors import BadSettings
 from rackd.identity import Identity, load, save
 
 
-def test_a_key_that_others_may_read_is_refused_and_told_with_what_helps(tmp_path: Path) -> None:
+def test_a_key_that_others_can_read_is_rejected_with_the_fix(tmp_path: Path) -> None:
     key_pem, certificate_pem = make_authority("rack", utc_now())
     identity = Identity(
         rack_id="r1",
@@ -29,5 +29,5 @@ def test_a_key_that_others_may_read_is_refused_and_told_with_what_helps(tmp_path
     assert load(tmp_path) == identity
     for mode in (0o640, 0o604):
         file.chmod(mode)
-        with pytest.raises(BadSettings, match=f"others may read it: chmod 600 {file}"):
+        with pytest.raises(BadSettings, match=f"chmod 600 {file}"):
             load(tmp_path)

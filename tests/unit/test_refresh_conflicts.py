@@ -1,4 +1,4 @@
-"""A look that lost against others in the database says nothing of its host."""
+"""A refresh that fails by a database conflict records no error of its host."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from common.discovery import Discovery
 from common.errors import Busy
 from common.values import HostFacts
-from regiond.hosts.refresh import Look, Refresher
+from regiond.hosts.discovery.model import DiscoveryRun
+from regiond.hosts.discovery.refresh import Refresher
 
 
-class LosesEveryConflict:
-    """A database in which others are always faster."""
+class ConflictingDatabase:
+    """A database in which every transaction conflicts with another."""
 
     async def in_transaction(self, _work: Callable[..., Any]) -> NoReturn:
         raise Busy("Others changed the same rows.")
@@ -24,16 +25,19 @@ class LosesEveryConflict:
         raise AssertionError("something was written")
 
 
-class Looked(Refresher):
-    """Has looked already."""
+class DiscoveredRefresher(Refresher):
+    """A refresher whose discovery succeeds."""
 
-    async def look(self, _host_id: int) -> Look:
+    async def discover(self, _host_id: int) -> DiscoveryRun:
         facts = HostFacts(server_identity="one", architecture="amd64", hypervisor_version="1", cores=1, memory_mib=1024)
-        return Look(began_at=datetime.now(UTC), found=Discovery(facts=facts, guests=()))
+        return DiscoveryRun(began_at=datetime.now(UTC), discovery=Discovery(facts=facts, guests=()))
 
 
-async def test_a_host_is_not_unreachable_because_the_database_had_conflicts() -> None:
+async def test_database_conflicts_do_not_make_a_host_unreachable() -> None:
     none = cast(Any, None)
-    refresher = Looked(cast(Any, LosesEveryConflict()), none, none, none, none, none, restore=none)
+    refresher = DiscoveredRefresher(
+        cast(Any, ConflictingDatabase()), none, none,
+        machines=none, clean_up=none, restore=none, on_facts=none, on_reachable=none,
+    )  # fmt: skip
     with pytest.raises(Busy, match="Others changed"):
         await refresher.refresh(1)

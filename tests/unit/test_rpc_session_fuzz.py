@@ -1,4 +1,4 @@
-"""Any order of calls, answers, cancels, time, loss and garbage: a session never fails, and never forgets a call."""
+"""No order of calls, responses, cancellations, time, lost and damaged frames breaks a session or leaks a call."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from common.errors import DriverFailed, InnkeeperError, LinkLost
 from common.rpc.frames import Hello
-from common.rpc.outputs import CallDone, CallFailed, Ended, HandlerUnwanted, HandlerWanted, ItemArrived, Output
 from common.rpc.session import Limits, Session
+from common.rpc.session_events import (
+    CallDone,
+    CallFailed,
+    Ended,
+    HandlerCancelled,
+    HandlerRequested,
+    ItemArrived,
+    Output,
+)
 
 WINDOW = 4
 MAX_CALLS = 3
@@ -24,10 +32,10 @@ picks = st.integers(min_value=0)
 
 @define
 class End:
-    """One session, its frames under way, and what the test knows it should know."""
+    """One session, its sent frames that are not delivered, and the state that the test expects."""
 
     session: Session
-    under_way: deque[bytes] = field(factory=deque)
+    in_transit: deque[bytes] = field(factory=deque)
     open_calls: set[int] = field(factory=set)
     cancelled: set[int] = field(factory=set)
     unread: dict[int, int] = field(factory=dict)
@@ -35,26 +43,26 @@ class End:
     unwanted: set[int] = field(factory=set)
     ended: int = 0
 
-    def pump(self) -> None:
+    def drain(self) -> None:
         frames, outputs = self.session.drain()
-        self.under_way.extend(frames)
+        self.in_transit.extend(frames)
         for output in outputs:
-            self._note(output)
+            self._record(output)
 
-    def _note(self, output: Output) -> None:
+    def _record(self, output: Output) -> None:
         match output:
             case CallDone(call_id=call_id) | CallFailed(call_id=call_id):
-                assert call_id not in self.cancelled, "heard of a call that was cancelled"
+                assert call_id not in self.cancelled, "a cancelled call got an outcome"
                 self.open_calls.remove(call_id)
                 self.unread.pop(call_id, None)
             case ItemArrived(call_id=call_id):
                 assert call_id in self.open_calls
                 self.unread[call_id] = self.unread.get(call_id, 0) + 1
                 assert self.unread[call_id] <= WINDOW
-            case HandlerWanted(call_id=call_id):
+            case HandlerRequested(call_id=call_id):
                 assert call_id not in self.handlers
                 self.handlers.add(call_id)
-            case HandlerUnwanted(call_id=call_id):
+            case HandlerCancelled(call_id=call_id):
                 assert call_id in self.handlers
                 assert call_id not in self.unwanted
                 self.unwanted.add(call_id)
@@ -72,10 +80,10 @@ class Conversation(RuleBasedStateMachine):
         hello = Hello(lowest_version=1, highest_version=1, role="rack", name="r", max_calls=MAX_CALLS)
         self.ends = [End(Session(hello=hello, methods=METHODS, limits=limits, now=0.0)) for _ in range(2)]
         for end in self.ends:
-            end.pump()
+            end.drain()
 
     @initialize()
-    def say_hello(self) -> None:
+    def exchange_hellos(self) -> None:
         for side in (0, 1):
             self._deliver(side)
 
@@ -89,7 +97,7 @@ class Conversation(RuleBasedStateMachine):
             assert not end.session.is_open
             return
         end.open_calls.add(call_id)
-        end.pump()
+        end.drain()
 
     @rule(side=sides, pick=picks)
     def cancel(self, side: int, pick: int) -> None:
@@ -100,125 +108,125 @@ class Conversation(RuleBasedStateMachine):
             end.cancelled.add(call_id)
             end.unread.pop(call_id, None)
             end.session.cancel(call_id)
-            end.pump()
+            end.drain()
 
     @rule(side=sides, pick=picks)
-    def read_an_item(self, side: int, pick: int) -> None:
+    def consume_an_item(self, side: int, pick: int) -> None:
         end = self.ends[side]
         if unread := sorted(call_id for call_id, count in end.unread.items() if count):
             call_id = unread[pick % len(unread)]
             end.unread[call_id] -= 1
             end.session.consumed(call_id)
-            end.pump()
+            end.drain()
 
     @rule()
     def deliver_everything(self) -> None:
-        while any(end.under_way for end in self.ends):
+        while any(end.in_transit for end in self.ends):
             for side in (0, 1):
                 self._deliver(side)
 
     @rule(side=sides, pick=picks, fails=st.booleans())
-    def answer(self, side: int, pick: int, fails: bool) -> None:  # drawn by Hypothesis
+    def respond(self, side: int, pick: int, fails: bool) -> None:  # drawn by Hypothesis
         end = self.ends[side]
         if end.handlers:
             call_id = sorted(end.handlers)[pick % len(end.handlers)]
-            self._finish(end, call_id, DriverFailed("no") if fails else None)
-            end.pump()
+            self._end_handler(end, call_id, DriverFailed("no") if fails else None)
+            end.drain()
 
     @rule(side=sides, pick=picks)
     def send_items(self, side: int, pick: int) -> None:
-        """As many as one stream may."""
+        """Uses up the credit of one stream."""
         end = self.ends[side]
-        if able := [call_id for call_id in sorted(end.handlers) if end.session.credit(call_id)]:
-            call_id = able[pick % len(able)]
+        if sendable := [call_id for call_id in sorted(end.handlers) if end.session.credit(call_id)]:
+            call_id = sendable[pick % len(sendable)]
             while end.session.credit(call_id):
                 end.session.item(call_id, b"item")
-            end.pump()
+            end.drain()
 
     @rule(side=sides, seconds=st.sampled_from([0.1, 1.0, 14.0, 16.0]))
     def pass_time(self, side: int, seconds: float) -> None:
         self.now += seconds
         self.ends[side].session.tick(self.now)
-        self.ends[side].pump()
+        self.ends[side].drain()
 
     @rule(side=sides, frames=st.sampled_from([1, 2, 100]))
     def deliver(self, side: int, frames: int) -> None:
-        for _ in range(min(frames, len(self.ends[side].under_way))):
+        for _ in range(min(frames, len(self.ends[side].in_transit))):
             self._deliver(side)
 
     @precondition(lambda self: self.faults)
     @rule(side=sides, kind=st.sampled_from(["drop", "twice", "swap"]))
-    def lose_or_repeat_a_frame(self, side: int, kind: str) -> None:
-        under_way = self.ends[side].under_way
-        if not under_way:
+    def drop_repeat_or_reorder_frames(self, side: int, kind: str) -> None:
+        in_transit = self.ends[side].in_transit
+        if not in_transit:
             return
         if kind == "drop":
-            under_way.popleft()
+            in_transit.popleft()
         elif kind == "twice":
-            under_way.appendleft(under_way[0])
+            in_transit.appendleft(in_transit[0])
         else:
-            under_way.rotate(1)
+            in_transit.rotate(1)
 
     @precondition(lambda self: self.faults)
     @rule(side=sides, data=st.binary(max_size=30), at=picks)
-    def garble_a_frame(self, side: int, data: bytes, at: int) -> None:
-        under_way = self.ends[side].under_way
-        if under_way:
-            frame = under_way.popleft()
+    def damage_a_frame(self, side: int, data: bytes, at: int) -> None:
+        in_transit = self.ends[side].in_transit
+        if in_transit:
+            frame = in_transit.popleft()
             cut = at % len(frame)
-            under_way.appendleft(frame[:cut] + data + frame[cut + 1 :])
+            in_transit.appendleft(frame[:cut] + data + frame[cut + 1 :])
 
     @precondition(lambda self: self.faults)
     @rule(side=sides)
-    def cut_the_cable(self, side: int) -> None:
-        self.ends[side].session.end(LinkLost("cut"))
-        self.ends[side].pump()
+    def lose_the_link(self, side: int) -> None:
+        self.ends[side].session.end(LinkLost("lost"))
+        self.ends[side].drain()
 
     @invariant()
-    def no_more_is_worked_on_than_allowed(self) -> None:
+    def limits_and_cleanup_hold(self) -> None:
         for end in self.ends:
             assert end.session.calls_in <= MAX_CALLS
             assert end.ended == (end.session.error is not None)
             if end.ended:
                 assert not end.open_calls, "a call outlived its link"
-                assert end.handlers == end.unwanted, "a handler was not told to stop"
+                assert end.handlers == end.unwanted, "a handler was not cancelled"
                 assert end.session.calls_out == end.session.calls_in == end.session.timers == 0
 
     def teardown(self) -> None:
-        """Without faults all calls come to their end; with them, at the latest with the link."""
+        """All calls end: without faults by their response, with faults at the latest with the link."""
         if self.faults:
             for end in self.ends:
-                end.session.end(LinkLost("over"))
-                end.pump()
-        while any(end.under_way or end.handlers for end in self.ends):
+                end.session.end(LinkLost("the test ended"))
+                end.drain()
+        while any(end.in_transit or end.handlers for end in self.ends):
             for side, end in enumerate(self.ends):
                 for call_id in tuple(end.handlers):
-                    self._finish(end, call_id, None)
-                end.pump()
-                while end.under_way:
+                    self._end_handler(end, call_id, None)
+                end.drain()
+                while end.in_transit:
                     self._deliver(side)
         for end in self.ends:
             assert not end.open_calls
             assert end.session.calls_out == end.session.calls_in == end.session.timers == 0
 
     def _deliver(self, side: int) -> None:
-        """The next frame that `side` sent."""
-        if self.ends[side].under_way:
+        """Delivers the next frame that `side` sent."""
+        if self.ends[side].in_transit:
             other = self.ends[1 - side]
-            other.session.receive(self.ends[side].under_way.popleft(), self.now)
-            other.pump()
+            other.session.receive(self.ends[side].in_transit.popleft(), self.now)
+            other.drain()
 
-    def _finish(self, end: End, call_id: int, error: InnkeeperError | None) -> None:
+    def _end_handler(self, end: End, call_id: int, error: InnkeeperError | None) -> None:
         end.handlers.discard(call_id)
         end.unwanted.discard(call_id)
         if error is None:
-            end.session.done(call_id, b"answer")
+            end.session.done(call_id, b"response")
         else:
             end.session.fail(call_id, error)
 
 
-class HonestConversation(Conversation):
-    """The same over a link that loses nothing, and whose ends are never silent for long."""
+class FaultlessConversation(Conversation):
+    """The same over a link without faults, whose sides are never idle for long."""
 
     faults = False
 
@@ -226,12 +234,12 @@ class HonestConversation(Conversation):
     def pass_time(self, side: int, seconds: float) -> None:
         self.now += seconds
         for end in self.ends:
-            end.session.heard(self.now)
+            end.session.on_activity(self.now)
             end.session.tick(self.now)
-            end.pump()
+            end.drain()
 
     @invariant()
-    def never_more_than_a_window_is_granted_and_unread(self) -> None:
+    def credit_and_unread_items_fit_the_window(self) -> None:
         for side, end in enumerate(self.ends):
             for call_id in end.open_calls:
                 granted = self.ends[1 - side].session.credit(call_id)
@@ -242,8 +250,8 @@ class HonestConversation(Conversation):
         assert all(end.session.error is None for end in self.ends)
 
 
-@pytest.mark.parametrize("kind", [Conversation, HonestConversation])
-def test_no_order_of_things_breaks_a_session(kind: type[Conversation]) -> None:
+@pytest.mark.parametrize("kind", [Conversation, FaultlessConversation])
+def test_no_order_of_events_breaks_a_session(kind: type[Conversation]) -> None:
     case = kind.TestCase
     case.settings = settings(
         max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)

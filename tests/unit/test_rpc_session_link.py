@@ -1,4 +1,4 @@
-"""The link of two sessions: how it opens, stays alive, and ends, also when an end breaks the protocol."""
+"""How two sessions open, stay open and end, also after a protocol error."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import pytest
 
 from common.errors import Cancelled, LinkLost, NotAllowed, VersionMismatch
 from common.rpc.frames import Call, Done, Frame, Item, encode
-from common.rpc.outputs import CallFailed, Ended, EventArrived, HandlerUnwanted, Opened
 from common.rpc.session import Limits, Session
+from common.rpc.session_events import CallFailed, Ended, EventArrived, HandlerCancelled, Opened
 from tests.unit.rpc_session_pair import METHODS, hello, pair
 
 
-def test_both_ends_open_when_both_hellos_are_there() -> None:
+def test_both_sides_open_after_both_hellos() -> None:
     link = pair(versions=(1, 3))
     assert link.here.last(Opened).peer.name == "there"
     assert link.there.last(Opened).version == 1
 
 
-def test_no_common_version_is_told_on_both_ends() -> None:
+def test_both_sides_report_a_version_mismatch() -> None:
     link = pair(versions=(2, 3))
     errors = [end.last(Ended).error for end in (link.here, link.there)]
     assert all(isinstance(error, VersionMismatch) for error in errors)
-    assert "here) speaks protocol versions 1 to 1" in str(errors[0])
+    assert "here) supports protocol versions 1 to 1" in str(errors[0])
     assert "there) 2 to 3" in str(errors[0])
 
 
-def test_an_item_beyond_the_credit_breaks_the_protocol() -> None:
+def test_an_item_beyond_the_credit_is_a_protocol_error() -> None:
     link = pair()
     link.call("list", window=1)
     for _ in range(2):
@@ -35,7 +35,7 @@ def test_an_item_beyond_the_credit_breaks_the_protocol() -> None:
     assert isinstance(link.there.last(Ended).error, LinkLost)
 
 
-def test_events_arrive_in_order_and_need_no_answer() -> None:
+def test_events_arrive_in_order_without_a_response() -> None:
     link = pair()
     for number in range(3):
         link.here.session.event("host.event", number)
@@ -43,22 +43,22 @@ def test_events_arrive_in_order_and_need_no_answer() -> None:
     assert [event.body for event in link.there.all(EventArrived)] == [0, 1, 2]
 
 
-def test_a_silent_link_is_asked_and_then_given_up() -> None:
+def test_an_idle_link_gets_a_ping_and_then_ends() -> None:
     link = pair()
     call_id = link.call(deadline_s=600)
     link.now = 20.0
     link.here.session.tick(20.0)
     frames, _ = link.here.session.drain()
-    assert len(frames) == 1  # a ping, which gets lost
+    assert len(frames) == 1  # a ping, which is never delivered
     link.here.session.tick(40.0)
     assert link.here.session.is_open
     link.here.session.tick(45.0)
     link.settle()
-    assert "silent for 45 s" in link.here.last(Ended).error.message
+    assert "no data from the peer for 45 s" in link.here.last(Ended).error.message
     assert link.here.last(CallFailed).call_id == call_id
 
 
-def test_a_link_that_answers_pings_lives_on() -> None:
+def test_a_link_that_answers_pings_stays_open() -> None:
     link = pair()
     for _ in range(20):
         link.pass_time(15.0)
@@ -66,32 +66,32 @@ def test_a_link_that_answers_pings_lives_on() -> None:
     assert link.there.session.is_open
 
 
-def test_a_peer_that_never_says_hello_is_left() -> None:
+def test_a_peer_that_sends_no_hello_is_disconnected() -> None:
     session = Session(hello=hello("here"), methods={}, limits=Limits(), now=0.0)
     assert session.next_tick_at() == 10.0
     session.tick(10.0)
     assert "no hello" in str(session.error)
 
 
-def test_the_end_fails_every_call_and_stops_every_handler_once() -> None:
+def test_the_end_of_a_link_fails_its_calls_and_cancels_its_handlers() -> None:
     link = pair(max_calls=2)
-    asked = {link.call(deadline_s=100) for _ in range(4)}
-    link.here.session.end(LinkLost("the cable was cut"))
-    link.there.session.end(LinkLost("the cable was cut"))
+    call_ids = {link.call(deadline_s=100) for _ in range(4)}
+    link.here.session.end(LinkLost("the connection was lost"))
+    link.there.session.end(LinkLost("the connection was lost"))
     link.settle()
     failed = link.here.all(CallFailed)
-    assert {failure.call_id for failure in failed} == asked
+    assert {failure.call_id for failure in failed} == call_ids
     assert len({id(failure.error) for failure in failed}) == 4
-    assert {unwanted.call_id for unwanted in link.there.all(HandlerUnwanted)} == {1, 2}
+    assert {unwanted.call_id for unwanted in link.there.all(HandlerCancelled)} == {1, 2}
     link.there.session.done(1, "too late")
     link.there.session.fail(2, Cancelled("stopped"))
     assert link.at_rest()
     assert link.here.session.next_tick_at() is None
-    with pytest.raises(LinkLost, match="the cable was cut"):
+    with pytest.raises(LinkLost, match="the connection was lost"):
         link.here.session.call(0.0, "echo", None, deadline_s=1)
 
 
-def test_the_reason_of_a_refusal_reaches_the_other_end() -> None:
+def test_a_rejected_peer_receives_the_reason() -> None:
     link = pair()
     link.call()
     link.there.session.close(NotAllowed("this rack was removed"))
@@ -102,7 +102,7 @@ def test_the_reason_of_a_refusal_reaches_the_other_end() -> None:
     assert "removed" in failed.message
 
 
-def test_only_so_many_calls_on_a_link_for_newcomers() -> None:
+def test_a_link_can_limit_its_total_calls() -> None:
     link = pair(limits=Limits(max_total_calls=1, takes_events=False))
     link.call()
     link.there.session.done(1, None)
@@ -123,15 +123,15 @@ def test_only_so_many_calls_on_a_link_for_newcomers() -> None:
     ],
     ids=lambda frame: type(frame).__name__,
 )
-def test_a_frame_out_of_place_breaks_the_protocol(frame: Frame) -> None:
+def test_an_unexpected_frame_is_a_protocol_error(frame: Frame) -> None:
     link = pair()
     link.here.session.receive(encode(frame), 0.0)
     link.settle()
-    assert "broke the protocol" in link.here.last(Ended).error.message
+    assert "protocol error" in link.here.last(Ended).error.message
     assert isinstance(link.there.last(Ended).error, LinkLost)
 
 
-def test_a_call_before_the_hello_breaks_the_protocol() -> None:
+def test_a_call_before_the_hello_is_a_protocol_error() -> None:
     session = Session(hello=hello("here"), methods=METHODS, limits=Limits(), now=0.0)
     session.receive(encode(Call(id=1, method="echo", left_ms=1)), 0.0)
     assert "before the hello" in str(session.error)

@@ -1,4 +1,4 @@
-"""The search for secrets finds them in whatever form they were let out, and takes nothing public for one."""
+"""The search finds a leaked secret in every encoding and reports nothing public."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def search_for(pem: str) -> SecretSearch:
 
 @KEYS
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
-def test_a_key_is_found_in_every_form(pem: str, leak: Callable[[str], bytes]) -> None:
+def test_a_key_is_found_in_every_encoding(pem: str, leak: Callable[[str], bytes]) -> None:
     assert search_for(pem).found_in(b"\x00 before " + leak(pem) + b" after") == {"key"}
 
 
-def test_a_few_characters_of_one_line_are_enough() -> None:
+def test_a_key_is_found_by_20_characters_of_one_line() -> None:
     line = RSA_KEY.splitlines()[12]
     assert search_for(RSA_KEY).found_in(f"…{line[17:37]}…".encode()) == {"key"}
 
 
 @KEYS
-def test_another_key_and_the_public_one_are_not_taken_for_it(pem: str) -> None:
+def test_other_keys_and_the_public_key_are_not_reported(pem: str) -> None:
     public = load_pem_private_key(pem.encode(), None).public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     for before in range(3):
@@ -63,7 +63,7 @@ def test_another_key_and_the_public_one_are_not_taken_for_it(pem: str) -> None:
     assert search_for(pem).found_in(make_key().encode()) == set()
 
 
-def test_a_text_is_found_inside_a_token_that_was_made_of_it() -> None:
+def test_a_text_is_found_inside_a_token_that_contains_it() -> None:
     search = SecretSearch()
     search.add_text("secret", "0123456789abcdef0123456789abcdef")
     token = base64.b64encode(json.dumps({"of": "host", "secret": "0123456789abcdef0123456789abcdef"}).encode())

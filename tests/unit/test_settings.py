@@ -1,3 +1,5 @@
+"""Settings from defaults, file and environment, and the errors for invalid ones."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,11 +13,11 @@ from common.settings import described, load, setting
 
 @frozen(kw_only=True)
 class Sample:
-    http_port: int = setting(5240, "Where it listens.", at_least=1, at_most=65535)
-    refresh_every_s: float = setting(60.0, "How often.", at_least=0.5)
-    log_level: str = setting("info", "How much.", choices=("debug", "info"))
-    state: Path | None = setting(None, "Where things are kept.")
-    database: str | None = setting(None, "Where the database is.", secret=True)
+    http_port: int = setting(5240, "The port.", at_least=1, at_most=65535)
+    refresh_every_s: float = setting(60.0, "The interval.", at_least=0.5)
+    log_level: str = setting("info", "The level.", choices=("debug", "info"))
+    state: Path | None = setting(None, "The state folder.")
+    database: str | None = setting(None, "The DSN.", secret=True)
     max_calls: bool = setting(False, "A flag.")
 
 
@@ -25,18 +27,18 @@ def written(folder: Path, text: str) -> Path:
     return file
 
 
-def test_nothing_given_means_the_defaults() -> None:
+def test_without_file_and_environment_the_defaults_apply() -> None:
     assert load(Sample, file=None, environment={"HOME": "/root"}) == Sample()
 
 
-def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, 'http_port = 1000\nlog_level = "debug"\nstate = "/var/x"\nrefresh_every_s = 3\n')
-    made = load(Sample, file=file, environment={"INNKEEPER_HTTP_PORT": "2000"})
-    assert made == Sample(http_port=2000, log_level="debug", state=Path("/var/x"), refresh_every_s=3.0)
+    loaded = load(Sample, file=file, environment={"INNKEEPER_HTTP_PORT": "2000"})
+    assert loaded == Sample(http_port=2000, log_level="debug", state=Path("/var/x"), refresh_every_s=3.0)
 
 
 @pytest.mark.parametrize(("text", "flag"), [("true", True), ("ON", True), ("1", True), ("no", False), ("0", False)])
-def test_a_flag_of_the_environment_is_a_word(text: str, *, flag: bool) -> None:
+def test_a_flag_in_the_environment_is_a_word(text: str, *, flag: bool) -> None:
     assert load(Sample, file=None, environment={"INNKEEPER_MAX_CALLS": text}).max_calls is flag
 
 
@@ -50,7 +52,7 @@ def test_keys_of_other_programs_are_accepted_in_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "because"),
+    ("variable", "value", "reason"),
     [
         ("INNKEEPER_HTTP_PORT", "eighty", "INNKEEPER_HTTP_PORT must be a whole number, not 'eighty'"),
         ("INNKEEPER_HTTP_PORT", "", "must be a whole number"),
@@ -65,14 +67,14 @@ def test_keys_of_other_programs_are_accepted_in_the_environment() -> None:
         ("INNKEEPER_http_port", "80", "unknown variable INNKEEPER_http_port"),
     ],
 )
-def test_a_bad_variable_is_named_with_what_is_allowed(variable: str, value: str, because: str) -> None:
-    with pytest.raises(BadSettings, match=because) as refused:
+def test_an_invalid_variable_is_named_with_the_valid_values(variable: str, value: str, reason: str) -> None:
+    with pytest.raises(BadSettings, match=reason) as rejected:
         load(Sample, file=None, environment={variable: value})
-    assert "environment" in str(refused.value)
+    assert "environment" in str(rejected.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "because"),
+    ("text", "reason"),
     [
         ("htpp_port = 1", "unknown key 'htpp_port'; known are database, http_port"),
         ('http_port = "many"', "http_port must be a whole number, not 'many'"),
@@ -85,38 +87,38 @@ def test_a_bad_variable_is_named_with_what_is_allowed(variable: str, value: str,
         ("[http]\nport = 1", "unknown key 'http'"),
     ],
 )
-def test_a_bad_file_is_named_with_the_key(tmp_path: Path, text: str, because: str) -> None:
+def test_an_invalid_file_is_named_with_the_key(tmp_path: Path, text: str, reason: str) -> None:
     file = written(tmp_path, text)
-    with pytest.raises(BadSettings, match=because) as refused:
+    with pytest.raises(BadSettings, match=reason) as rejected:
         load(Sample, file=file, environment={})
-    assert str(file) in str(refused.value)
+    assert str(file) in str(rejected.value)
 
 
-def test_a_file_that_is_not_there_is_an_error_not_the_defaults(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match="cannot be read"):
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="Cannot read"):
         load(Sample, file=tmp_path / "none.toml", environment={})
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     file = written(tmp_path, "colour = 1\nhttp_port = 0")
-    with pytest.raises(BadSettings) as refused:
+    with pytest.raises(BadSettings) as rejected:
         load(Sample, file=file, environment={"INNKEEPER_LOG_LEVEL": "loud"})
-    assert all(word in str(refused.value) for word in ("colour", "http_port", "INNKEEPER_LOG_LEVEL"))
+    assert all(word in str(rejected.value) for word in ("colour", "http_port", "INNKEEPER_LOG_LEVEL"))
 
 
-def test_a_secret_is_in_no_error_and_no_representation(tmp_path: Path) -> None:
+def test_a_secret_is_in_no_error_and_no_repr(tmp_path: Path) -> None:
     assert "hunter2" not in repr(load(Sample, file=None, environment={"INNKEEPER_DATABASE": "hunter2"}))
-    with pytest.raises(BadSettings) as refused:
+    with pytest.raises(BadSettings) as rejected:
         load(Sample, file=written(tmp_path, 'database = ["hunter2"]'), environment={})
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(rejected.value)
 
 
-def test_every_key_says_what_it_is_for() -> None:
-    assert described(Sample)["http_port"] == "Where it listens."
+def test_every_key_has_a_description() -> None:
+    assert described(Sample)["http_port"] == "The port."
     assert all(described(Sample).values())
 
 
-def test_a_key_that_the_other_programs_would_refuse_is_a_mistake_of_ours() -> None:
+def test_an_undeclared_key_is_a_programming_error() -> None:
     @frozen(kw_only=True)
     class Unlisted:
         colour: str = setting("red", "A colour.")

@@ -1,11 +1,11 @@
-"""When a process that was sampled for a while counts as growing."""
+"""Which sampled processes count as growing."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.faults.flatness import LEAST, judge
-from tests.faults.vitals import Life, Sample
+from tests.faults.process_metrics import Life, Sample
 
 
 def life(*, memory_mib: list[float], files: list[int] | None = None) -> Life:
@@ -18,10 +18,10 @@ def life(*, memory_mib: list[float], files: list[int] | None = None) -> Life:
 
 
 def flat(lives: list[Life]) -> dict[str, bool]:
-    return {verdict.measure: verdict.flat for verdict in judge(lives)}
+    return {one.measure: one.flat for one in judge(lives)}
 
 
-def test_what_is_loaded_in_the_first_quarter_is_no_growth() -> None:
+def test_growth_in_the_first_quarter_does_not_count() -> None:
     warming = [20.0 + at for at in range(50)] + [80.0] * 150
     assert flat([life(memory_mib=warming)]) == {"memory MiB": True, "threads": True, "files": True}
 
@@ -30,7 +30,7 @@ def test_a_steady_leak_is_growth() -> None:
     assert flat([life(memory_mib=[100.0 + at / 4 for at in range(400)])])["memory MiB"] is False
 
 
-def test_a_file_that_is_left_open_now_and_then_is_growth() -> None:
+def test_a_slow_leak_of_file_descriptors_is_growth() -> None:
     leaking = [40 + at // 10 for at in range(400)]
     assert flat([life(memory_mib=[80.0] * 400, files=leaking)]) == {"memory MiB": True, "threads": True, "files": False}
 
@@ -41,5 +41,5 @@ def test_one_burst_is_no_growth() -> None:
 
 
 @pytest.mark.parametrize(("samples", "judged"), [(LEAST - 1, False), (LEAST, True)])
-def test_a_short_life_says_nothing(samples: int, judged: bool) -> None:
+def test_a_short_run_is_not_judged(samples: int, judged: bool) -> None:
     assert bool(judge([life(memory_mib=[80.0] * samples)])) is judged

@@ -1,4 +1,4 @@
-"""Programs are kept running, and what was started is stopped: with real processes."""
+"""The supervisor restarts programs that exit and stops those that it started. Uses real processes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from development import processes
-from development.places import CannotRun
+from development.paths import CannotRun
 from development.supervisor import Program, Supervisor, next_delay_s
 from tests.waiting import eventually, settle
 
 
-class Bench:
+class Supervision:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.told: list[str] = []
-        self.supervisor = Supervisor(self.told.append)
+        self.reports: list[str] = []
+        self.supervisor = Supervisor(self.reports.append)
 
     def program(self, name: str, *argv: str) -> Program:
         return Program(
@@ -40,92 +40,94 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    settle(made.supervisor.stop())
+def supervision(tmp_path: Path) -> Iterator[Supervision]:
+    supervision = Supervision(tmp_path)
+    yield supervision
+    settle(supervision.supervisor.stop())
+
+
+async def never() -> bool:
+    return False
 
 
 def alive(pid: int) -> bool:
     return processes.identify(pid) is not None
 
 
-async def test_a_program_that_is_killed_is_started_again(bench: Bench) -> None:
-    first = await bench.started("sleeper", "/bin/sleep", "1000")
+async def test_a_killed_program_is_restarted(supervision: Supervision) -> None:
+    first = await supervision.started("sleeper", "/bin/sleep", "1000")
     os.kill(first, signal.SIGKILL)
-    second = await eventually(lambda: bench.supervisor.pid("sleeper") not in (None, first) and alive(first) is False)
+    second = await eventually(
+        lambda: supervision.supervisor.pid("sleeper") not in (None, first) and alive(first) is False
+    )
     assert second
-    assert bench.told == ["sleeper was ended by signal 9; starting it again in 1 s."]
+    assert supervision.reports == ["sleeper was killed by signal 9; restarting it in 1 s."]
 
 
-async def test_stopping_ends_the_programs_and_what_they_started(bench: Bench) -> None:
-    child_file = bench.folder / "child"
+async def test_stop_ends_programs_and_their_children(supervision: Supervision) -> None:
+    child_file = supervision.folder / "child"
     script = f"sleep 1000 & echo $! >{child_file}; wait"
-    parent = await bench.started("parent", "/bin/sh", "-c", script)
+    parent = await supervision.started("parent", "/bin/sh", "-c", script)
     child = int(await eventually(lambda: child_file.exists() and child_file.read_text().strip()))
-    await bench.supervisor.stop()
+    await supervision.supervisor.stop()
     assert not alive(parent)
     await eventually(lambda: not alive(child))
-    assert not (bench.folder / "parent.pid").exists()
-    assert bench.told == []
+    assert not (supervision.folder / "parent.pid").exists()
+    assert supervision.reports == []
 
 
-async def test_what_a_program_started_and_does_not_end_itself_is_killed(bench: Bench) -> None:
-    child_file = bench.folder / "child"
+async def test_stop_kills_a_child_that_its_parent_leaves_running(supervision: Supervision) -> None:
+    child_file = supervision.folder / "child"
     script = (
         f"(trap '' TERM; echo started >{child_file}.ready; while :; do sleep 0.01; done) & echo $! >{child_file}; wait"
     )
-    await bench.started("parent", "/bin/sh", "-c", script)
-    await eventually((bench.folder / "child.ready").exists)
-    child = int(await eventually(lambda: child_file.exists() and child_file.read_text()))  # its parent writes this
-    await bench.supervisor.stop()
+    await supervision.started("parent", "/bin/sh", "-c", script)
+    await eventually((supervision.folder / "child.ready").exists)
+    child = int(await eventually(lambda: child_file.exists() and child_file.read_text()))  # written by its parent
+    await supervision.supervisor.stop()
     await eventually(lambda: not alive(child))
 
 
-async def test_a_program_that_ignores_the_request_is_killed(bench: Bench) -> None:
-    ready = bench.folder / "ready"
-    pid = await bench.started("deaf", "/bin/sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 1000; done")
+async def test_a_program_that_ignores_sigterm_is_killed(supervision: Supervision) -> None:
+    ready = supervision.folder / "ready"
+    pid = await supervision.started(
+        "ignoring", "/bin/sh", "-c", f"trap '' TERM; touch {ready}; while :; do sleep 1000; done"
+    )
     await eventually(ready.exists)
     process = processes.identify(pid)
     assert process is not None
-    # The stubborn loop outlives the death of its sleep.
+    # The loop survives the end of its sleep.
     await processes.end_group(process, grace_s=0.2)
     assert not process.alive()
 
 
-async def test_programs_are_stopped_in_the_reverse_order_of_their_starts(bench: Bench) -> None:
-    order = bench.folder / "order"
+async def test_programs_stop_in_reverse_order_of_their_start(supervision: Supervision) -> None:
+    order = supervision.folder / "order"
     for name in ("first", "second"):
-        ready = bench.folder / f"{name}.ready"
+        ready = supervision.folder / f"{name}.ready"
         script = f"trap 'echo {name} >>{order}; exit' TERM; touch {ready}; while :; do sleep 0.01; done"
-        await bench.started(name, "/bin/sh", "-c", script)
+        await supervision.started(name, "/bin/sh", "-c", script)
         await eventually(ready.exists)
-    await bench.supervisor.stop()
+    await supervision.supervisor.stop()
     assert order.read_text().split() == ["second", "first"]
 
 
-async def test_a_program_that_cannot_start_is_reported_with_the_end_of_its_log(bench: Bench) -> None:
-    bench.supervisor.start(bench.program("broken", "/bin/sh", "-c", "echo the key is not readable >&2; exit 3"))
-
-    async def never() -> bool:
-        return False
-
-    with pytest.raises(CannotRun, match=r"(?s)broken ended 3 times at its start\..*the key is not readable"):
-        await bench.supervisor.ready("broken", never, deadline_s=60)
-    assert "broken ended with status 3; starting it again in 2 s." in bench.told
+async def test_a_program_that_cannot_start_is_reported_with_its_log(supervision: Supervision) -> None:
+    supervision.supervisor.start(
+        supervision.program("broken", "/bin/sh", "-c", "echo the key is not readable >&2; exit 3")
+    )
+    with pytest.raises(CannotRun, match=r"(?s)broken exited 3 times during startup\..*the key is not readable"):
+        await supervision.supervisor.ready("broken", never, deadline_s=60)
+    assert "broken exited with status 3; restarting it in 2 s." in supervision.reports
 
 
-async def test_one_that_never_gets_ready_is_given_up_when_time_is_over(bench: Bench) -> None:
-    await bench.started("slow", "/bin/sleep", "1000")
-
-    async def never() -> bool:
-        return False
-
-    with pytest.raises(CannotRun, match=r"slow was not ready within 0 s\. It wrote nothing to .*slow\.log"):
-        await bench.supervisor.ready("slow", never, deadline_s=0.2)
+async def test_a_program_that_is_not_ready_in_time_is_reported(supervision: Supervision) -> None:
+    await supervision.started("slow", "/bin/sleep", "1000")
+    with pytest.raises(CannotRun, match=r"slow was not ready within 0 s\. .*slow\.log is empty"):
+        await supervision.supervisor.ready("slow", never, deadline_s=0.2)
 
 
-def test_back_off_doubles_up_to_half_a_minute_and_starts_over_after_a_minute_of_health() -> None:
+def test_back_off_doubles_to_30_s_and_resets_after_a_healthy_minute() -> None:
     delays: list[float] = []
     for _ in range(7):
         delays.append(next_delay_s(delays[-1] if delays else None, ran_s=0.1))
@@ -133,55 +135,55 @@ def test_back_off_doubles_up_to_half_a_minute_and_starts_over_after_a_minute_of_
     assert next_delay_s(30, ran_s=60) == 1
 
 
-def test_a_stranger_with_the_same_pid_is_not_taken_for_ours(tmp_path: Path) -> None:
+def test_a_reused_pid_is_not_the_recorded_process(tmp_path: Path) -> None:
     mine = processes.identify(os.getpid())
     assert mine is not None
     path = tmp_path / "regiond.pid"
     path.write_text(f"{mine.pid} {mine.started_ticks - 1}\n")
-    assert processes.remembered(path) is None
-    processes.remember(path, mine.pid)
-    assert processes.remembered(path) == mine
+    assert processes.recorded(path) is None
+    processes.record(path, mine.pid)
+    assert processes.recorded(path) == mine
 
 
 @pytest.mark.parametrize("text", ["", "12", "12 x", "12 34 56"])
-def test_a_pid_file_cut_short_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_a_truncated_pid_file_names_no_process(tmp_path: Path, text: str) -> None:
     path = tmp_path / "regiond.pid"
     path.write_text(text)
-    assert processes.remembered(path) is None
+    assert processes.recorded(path) is None
 
 
-_KEEPER = """
+_SUPERVISING = """
 import asyncio, os, sys
 from pathlib import Path
 from development.supervisor import Program, Supervisor
 
 async def main():
     folder = Path(sys.argv[1])
-    Supervisor(print).start(Program(name="kept", argv=("/bin/sleep", "1000"), log_path=folder / "kept.log",
-                                    pid_path=folder / "kept.pid", environment=dict(os.environ)))
+    Supervisor(print).start(Program(name="sleeper", argv=("/bin/sleep", "1000"), log_path=folder / "sleeper.log",
+                                    pid_path=folder / "sleeper.pid", environment=dict(os.environ)))
     await asyncio.sleep(1000)
 
 asyncio.run(main())
 """
 
 
-async def test_a_killed_supervisor_takes_its_programs_with_it(tmp_path: Path) -> None:
-    keeper = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _KEEPER, str(tmp_path), env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+async def test_programs_end_with_a_killed_supervisor(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SUPERVISING, str(tmp_path), env={**os.environ, "PYTHONPATH": str(Path.cwd())}
     )
-    kept = await eventually(lambda: processes.remembered(tmp_path / "kept.pid"))
-    assert kept is not None
-    # The kernel's promise holds from the moment the program itself runs.
-    await eventually(lambda: Path(f"/proc/{kept.pid}/comm").read_text().strip() == "sleep")
-    keeper.kill()
-    await keeper.wait()
-    await eventually(lambda: not kept.alive())
+    child = await eventually(lambda: processes.recorded(tmp_path / "sleeper.pid"))
+    assert child is not None
+    # The parent-death signal is set once the program itself runs.
+    await eventually(lambda: Path(f"/proc/{child.pid}/comm").read_text().strip() == "sleep")
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not child.alive())
 
 
-async def test_what_a_killed_run_left_behind_is_ended_by_the_next(tmp_path: Path) -> None:
-    left = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True)  # noqa: ASYNC220 - starts at once
-    processes.remember(tmp_path / "regiond.pid", left.pid)
+async def test_leftovers_of_a_killed_run_are_ended(tmp_path: Path) -> None:
+    leftover = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True)  # noqa: ASYNC220 - returns immediately
+    processes.record(tmp_path / "regiond.pid", leftover.pid)
     (tmp_path / "rackd.pid").write_text("1 1\n")
     assert await processes.end_leftovers(tmp_path, grace_s=60) == ("regiond",)
-    assert left.wait(timeout=60) == -signal.SIGTERM
+    assert leftover.wait(timeout=60) == -signal.SIGTERM
     assert os.listdir(tmp_path) == []

@@ -1,3 +1,5 @@
+"""Messages to the service manager."""
+
 from __future__ import annotations
 
 import asyncio
@@ -14,7 +16,7 @@ from tests.waiting import eventually
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
-    """The name that NOTIFY_SOCKET holds, and the service manager's end."""
+    """The value of NOTIFY_SOCKET, and the socket of the service manager."""
     name = f"@innkeeper-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(name.replace("@", "\0", 1))
@@ -22,40 +24,40 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
         yield name, receiver
 
 
-def test_ready_status_and_stopping_are_told(manager: tuple[str, socket.socket]) -> None:
+def test_ready_status_and_stopping_are_sent(manager: tuple[str, socket.socket]) -> None:
     name, receiver = manager
     daemon = ServiceManager({"NOTIFY_SOCKET": name})
     daemon.ready("All is\nwell.")
     daemon.status("Busy.")
     daemon.stopping()
-    told = [receiver.recv(4096).decode() for _ in range(3)]
-    assert told == ["READY=1\nSTATUS=All is well.", "STATUS=Busy.", "STOPPING=1\nSTATUS=Stopping."]
+    received = [receiver.recv(4096).decode() for _ in range(3)]
+    assert received == ["READY=1\nSTATUS=All is well.", "STATUS=Busy.", "STOPPING=1\nSTATUS=Stopping."]
 
 
-async def test_the_watchdog_is_fed_while_the_loop_turns(manager: tuple[str, socket.socket]) -> None:
+async def test_the_watchdog_is_notified_while_the_event_loop_runs(manager: tuple[str, socket.socket]) -> None:
     name, receiver = manager
     daemon = ServiceManager({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "20000", "WATCHDOG_PID": str(os.getpid())})
-    feeding = asyncio.ensure_future(daemon.keep_alive())
-    told: list[bytes] = []
+    task = asyncio.ensure_future(daemon.keep_alive())
+    received: list[bytes] = []
 
-    def fed_thrice() -> bool:
+    def three_received() -> bool:
         try:
-            told.append(receiver.recv(4096))
+            received.append(receiver.recv(4096))
         except BlockingIOError:
             return False
-        return len(told) >= 3
+        return len(received) >= 3
 
-    await eventually(fed_thrice)
-    feeding.cancel()
-    await asyncio.gather(feeding, return_exceptions=True)
-    assert set(told) == {b"WATCHDOG=1"}
+    await eventually(three_received)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert set(received) == {b"WATCHDOG=1"}
 
 
-async def test_no_watchdog_means_nothing_to_feed() -> None:
+async def test_without_a_watchdog_nothing_is_sent() -> None:
     await ServiceManager({}).keep_alive()
     await ServiceManager({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).keep_alive()
 
 
-def test_a_service_manager_that_is_gone_stops_nobody(tmp_path: Path) -> None:
-    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready("Hello.")
+def test_a_missing_service_manager_raises_no_error(tmp_path: Path) -> None:
+    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "missing")}).ready("Hello.")
     ServiceManager({}).ready("Hello.")

@@ -1,4 +1,4 @@
-"""Folders and streams that cannot be written to end in one sentence, never in a traceback."""
+"""A command with an unwritable folder or stream ends with one sentence, never with a traceback."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ import pytest
 from common.errors import BadSettings
 from common.private_files import make_usable_folder
 from common.rpc.tokens import JoinToken, encode_token
-from rackd.joining import join
+from rackd.enrolment import join
 
 INNKEEPER = (sys.executable, "-m", "innkeeper")
 
 
-def test_a_usable_folder_is_made_private_and_left_empty(tmp_path: Path) -> None:
+def test_a_usable_folder_becomes_private_and_stays_empty(tmp_path: Path) -> None:
     make_usable_folder(tmp_path / "deep" / "state")
     make_usable_folder(tmp_path / "deep" / "state")
     assert (tmp_path / "deep" / "state").stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "deep" / "state").iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nothing"])
-def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/nothing"])
+def test_an_unusable_folder_is_named_in_the_error(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadSettings, match=r"^The folder \S+ cannot be used: [A-Z][a-z ]+\.$"):
-        make_usable_folder(tmp_path / place)
+    with pytest.raises(BadSettings, match=r"^Cannot use the folder \S+: [A-Z][a-z ]+\.$"):
+        make_usable_folder(tmp_path / folder)
 
 
-async def test_no_region_is_asked_to_take_the_token_of_a_rack_that_could_not_keep_its_identity(tmp_path: Path) -> None:
+async def test_a_rack_that_cannot_store_its_identity_sends_no_token(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    token = JoinToken(addresses=("127.0.0.1:1",), authority_fingerprint="0" * 64, secret="s")  # noqa: S106  # no secret
-    with pytest.raises(BadSettings, match="cannot be used"):
+    token = JoinToken(addresses=("127.0.0.1:1",), authority_fingerprint="0" * 64, secret="s")  # noqa: S106  # not a secret
+    with pytest.raises(BadSettings, match="Cannot use the folder"):
         await join(encode_token(token), tmp_path / "file", "rack")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("profiles",)])
 @pytest.mark.parametrize(
-    ("streams", "status", "said"),
+    ("streams", "status", "message"),
     [
-        (">/dev/full", 1, "The output cannot be written: No space left on device.\n"),
+        (">/dev/full", 1, "Cannot write the output: No space left on device.\n"),
         (">&-", 0, ""),
         (">&- 2>&- <&-", 0, ""),
     ],
 )
-def test_a_command_ends_well_whatever_its_streams(
-    tmp_path: Path, arguments: tuple[str, ...], streams: str, status: int, said: str
+def test_a_command_ends_without_a_traceback_on_broken_streams(
+    tmp_path: Path, arguments: tuple[str, ...], streams: str, status: int, message: str
 ) -> None:
-    ended = subprocess.run(
+    result = subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {streams}', "sh", *INNKEEPER, *arguments],
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (status, said)
+    assert (result.returncode, result.stderr) == (status, message)

@@ -1,0 +1,1 @@
+"""The simulated driver: hosts that live in files."""

@@ -1,4 +1,4 @@
-"""A hypervisor that is not there: a driver that keeps the contract on a file, for demonstrations, scale and faults."""
+"""Implements the driver contract on a file, for demonstrations, scale and fault tests."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ import structlog
 
 from common.discovery import Discovery, VolumeRef
 from common.errors import InnkeeperError, NameTaken, NotFound, OutOfCapacity
+from common.guest_spec import DiskSpec, GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import (
-    DiskSpec,
     Guest,
     GuestChange,
     GuestRef,
-    GuestSpec,
     HostAccess,
-    Mark,
+    OwnershipMarker,
     PeerIdentity,
     PowerAction,
     PowerState,
 )
 from rackd.drivers.contract import Driver
-from rackd.drivers.plain import Plain
-from rackd.drivers.refusals import no_such_copy, refuse_used
-from rackd.drivers.simulated import guests, holdings
+from rackd.drivers.driver_errors import guest_not_found, reject_volumes_in_use
+from rackd.drivers.simulated import guest_resources, guests
+from rackd.drivers.simulated.capacity_checks import check_capacity, check_resources_exist
+from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names, pool_total_bytes
-from rackd.drivers.simulated.limits import refuse_unknown, refuse_used_up
-from rackd.drivers.simulated.pace import Call, Chances, Pace
+from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.store import Store
-from rackd.drivers.simulated.watch import Watch
+from rackd.drivers.without_projects import WithoutProjects
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -41,12 +40,12 @@ FOREIGN_MEMORY_MIB = 1024
 FOREIGN_DISK_BYTES = BYTES_PER_GB
 
 
-class SimulatedHosts:
+class SimulatedDriverFactory:
     """Opens the hosts whose files are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._chances = Chances()
+        self._fault_sequences = FaultSequences()
 
     def identify(self, access: HostAccess) -> PeerIdentity | None:
         SimulatedAddress.parse(access.address)
@@ -54,21 +53,21 @@ class SimulatedHosts:
 
     def open(self, access: HostAccess) -> Driver:
         address = SimulatedAddress.parse(access.address)
-        pace = Pace(address, self._chances.of(address), hold=self._folder / f"{address.name}.hold")
-        return SimulatedDriver(address, self._folder, pace)
+        faults = FaultInjector(address, self._fault_sequences.of(address), hold=self._folder / f"{address.name}.hold")
+        return SimulatedDriver(address, self._folder, faults)
 
 
-class SimulatedDriver(Plain):
-    """Keeps `rackd.drivers.contract.Driver`. Each call to the host is one `Pace.call`, then one transaction."""
+class SimulatedDriver(WithoutProjects):
+    """Each call to the host is one `FaultInjector.call`, followed by one transaction."""
 
     kind = "simulated servers"
 
-    def __init__(self, address: SimulatedAddress, folder: Path, pace: Pace) -> None:
+    def __init__(self, address: SimulatedAddress, folder: Path, faults: FaultInjector) -> None:
         self._address = address
         self._path = folder / f"{address.name}.sqlite"
-        self._pace = pace
+        self._faults = faults
         self._watches: list[Watch] = []
-        self._pace.call("connect")
+        self._faults.call("connect")
         self._store = Store(self._path)
         try:
             self._seed()
@@ -77,19 +76,19 @@ class SimulatedDriver(Plain):
             raise
 
     def reach(self) -> str:
-        self._pace.call("version")
+        self._faults.call("version")
         return VERSION
 
     def discover(self) -> Discovery:
-        looks: tuple[Call, ...] = ("facts", "storage pools", "guests")
-        for what in looks:
-            self._pace.call(what)
+        calls: tuple[Call, ...] = ("facts", "storage pools", "guests")
+        for what in calls:
+            self._faults.call(what)
         with self._store.reading() as db:
             found = guests.all_guests(db)
             facts = facts_of(self._address, guests.unattached_bytes(db))
-            unused = guests.unused_volumes(db)
+            unused = guests.orphaned_volumes(db)
         return Discovery(
-            facts=facts, guests=found, calls=3, unused_volumes=unused, volumes_told=pool_names(self._address)
+            facts=facts, guests=found, calls=3, orphaned_volumes=unused, inspected_pools=pool_names(self._address)
         )
 
     def compose(self, spec: GuestSpec) -> Guest:
@@ -107,76 +106,76 @@ class SimulatedDriver(Plain):
     def decompose(
         self, guest: GuestRef, volumes: tuple[tuple[str, str], ...] = (), mac_addresses: tuple[str, ...] = ()
     ) -> None:
-        self._pace.call("remove guest")
+        self._faults.call("remove guest")
         with self._store.writing() as db:
-            made = list(volumes)
-            found = guests.by_mark(db, guest.mark)
+            owned = list(volumes)
+            found = guests.by_marker(db, guest.marker)
             if found is not None:
-                made += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
+                owned += [(disk.pool_id, disk.volume) for disk in found.disks if disk.pool_id and disk.volume]
                 guests.remove_guest(db, found)
-            guests.remove_volumes(db, made, guest.mark)
+            guests.remove_volumes(db, owned, guest.marker)
 
-    def remove_volumes(self, mark: Mark, volumes: Iterable[VolumeRef]) -> None:
-        self._pace.call("remove volumes")
+    def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+        self._faults.call("remove volumes")
         wanted = [(volume.pool_id, volume.name) for volume in volumes]
         with self._store.writing() as db:
-            guests.remove_volumes(db, wanted, mark)
-            used = {place: users for place in wanted if (users := guests.users_of(db, *place, mark))}
-        refuse_used(used)
+            guests.remove_volumes(db, wanted, marker)
+            used = {place: users for place in wanted if (users := guests.users_of(db, *place, marker))}
+        reject_volumes_in_use(used)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        """Simulated guests obey at once, so `grace_s` is never waited for."""
+        """Simulated guests obey at once, so it never waits `grace_s`."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
             return self._switch(guest, PowerState.ON)
         return self._switch(guest, PowerState.ON if action is PowerAction.ON else PowerState.OFF)
 
     def find(self, guest: GuestRef) -> Guest | None:
-        self._pace.call("find guest")
+        self._faults.call("find guest")
         with self._store.reading() as db:
-            return guests.by_mark(db, guest.mark)
+            return guests.by_marker(db, guest.marker)
 
-    def adopt(self, guest_id: str, name: str, mark: Mark) -> Guest:
-        self._pace.call("mark guest")
+    def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
+        self._faults.call("add marker")
         with self._store.writing() as db:
             found = guests.by_id(db, guest_id)
             if found is None:
                 raise NotFound(f"{self._address.identity} has no guest '{name}' (id {guest_id}).", name=name)
-            if found.mark == mark:
+            if found.marker == marker:
                 return found
-            other = guests.by_mark(db, mark)
-            if found.mark is not None or other is not None:
+            other = guests.by_marker(db, marker)
+            if found.marker is not None or other is not None:
                 held = found if other is None else other
                 raise NameTaken(
-                    f"'{name}' cannot be adopted: '{held.name}' on {self._address.identity} carries a mark already.",
+                    f"Cannot adopt '{name}': '{held.name}' on {self._address.identity} already carries a marker.",
                     name=name,
                 )
-            return guests.set_mark(db, found, mark)
+            return guests.set_marker(db, found, marker)
 
-    def disown(self, guest_id: str, name: str, mark: Mark, *, exactly: bool = False) -> None:
-        self._pace.call("unmark guest")
+    def disown(self, guest_id: str, name: str, marker: OwnershipMarker, *, exactly: bool = False) -> None:
+        self._faults.call("remove marker")
         with self._store.writing() as db:
-            found = guests.by_id(db, guest_id) if exactly else guests.by_mark(db, mark)
-            if exactly and (found is None or found.name != name or found.mark not in {mark, None}):
-                raise no_such_copy(name, mark)
-            if found is not None and found.mark == mark:
-                guests.set_mark(db, found, None)
+            found = guests.by_id(db, guest_id) if exactly else guests.by_marker(db, marker)
+            if exactly and (found is None or found.name != name or found.marker not in {marker, None}):
+                raise guest_not_found(name, marker)
+            if found is not None and found.marker == marker:
+                guests.set_marker(db, found, None)
 
     def watch(self, notify: Callable[[GuestChange], None]) -> Callable[[], None]:
-        self._pace.call("watch")
+        self._faults.call("watch")
         watch = Watch(self._path, notify)
         self._watches.append(watch)
         return watch.stop
 
     def close(self) -> None:
-        self._pace.close()
+        self._faults.close()
         for watch in self._watches:
             watch.stop()
         self._watches.clear()
         self._store.close()
 
     def _seed(self) -> None:
-        """The foreign guests that the address speaks of are made once, when the file is new."""
+        """Creates the foreign guests of the address once, when the file is new."""
         with self._store.writing() as db:
             if db.execute("select 1 from seeded").fetchone():
                 return
@@ -205,78 +204,79 @@ class SimulatedDriver(Plain):
         )
 
     def _existing(self, spec: GuestSpec) -> Guest | None:
-        """The guest of an earlier try, if it got that far. Raises what already says that it cannot be made."""
-        self._pace.call("look up guest")
+        """Returns the guest of an earlier attempt. Raises the errors that are known before anything is created."""
+        self._faults.call("find existing guest")
         with self._store.reading() as db:
-            found = guests.by_mark(db, spec.mark)
+            found = guests.by_marker(db, spec.marker)
             if found is None:
-                self._refuse_taken_name(db, spec)
+                self._check_name_free(db, spec)
         if found is None:
-            refuse_unknown(self._address, spec)
+            check_resources_exist(self._address, spec)
         return found
 
-    def _refuse_taken_name(self, db: sqlite3.Connection, spec: GuestSpec) -> None:
+    def _check_name_free(self, db: sqlite3.Connection, spec: GuestSpec) -> None:
         if guests.name_exists(db, spec.name):
             raise NameTaken(
-                f"{self._address.identity} has a guest named '{spec.name}' that is not machine {spec.mark.machine_id}.",
+                f"{self._address.identity} has a guest named '{spec.name}' that is not machine "
+                f"{spec.marker.machine_id}.",
                 name=spec.name,
             )
 
     def _make_volume(self, disk: DiskSpec, spec: GuestSpec) -> None:
-        self._pace.call("make volume")
+        self._faults.call("create volume")
         with self._store.writing() as db:
-            there = guests.volume_owner(db, disk.pool_id, disk.volume)
-            if there == (spec.mark, disk.size_bytes):
-                return  # made by an earlier try
-            if there is not None:
+            owner = guests.volume_owner(db, disk.pool_id, disk.volume)
+            if owner == (spec.marker, disk.size_bytes):
+                return  # created by an earlier attempt
+            if owner is not None:
                 raise NameTaken(
-                    f"storage pool {disk.pool_id} of {self._address.identity} has a volume '{disk.volume}' of "
-                    f"{there[1]} bytes that was not made for this disk.",
+                    f"The storage pool {disk.pool_id} of {self._address.identity} has a volume '{disk.volume}' of "
+                    f"{owner[1]} bytes that does not belong to this disk.",
                     name=disk.volume,
                 )
-            self._refuse_too_large(db, disk)
-            guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=spec.mark)
+            self._check_pool_space(db, disk)
+            guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, marker=spec.marker)
 
-    def _refuse_too_large(self, db: sqlite3.Connection, disk: DiskSpec) -> None:
+    def _check_pool_space(self, db: sqlite3.Connection, disk: DiskSpec) -> None:
         total_bytes = pool_total_bytes(self._address, disk.pool_id)
         left_bytes = max(0, total_bytes - guests.pool_used_bytes(db, disk.pool_id))
         if disk.size_bytes > left_bytes:
             raise OutOfCapacity(
-                f"storage pool {disk.pool_id} of {self._address.identity}: {disk.size_bytes} bytes asked, "
-                f"{left_bytes} of {total_bytes} left.",
+                f"The disk needs {disk.size_bytes} bytes; the storage pool {disk.pool_id} of "
+                f"{self._address.identity} has {left_bytes} of {total_bytes} left.",
                 pool_id=disk.pool_id,
-                asked_bytes=disk.size_bytes,
+                requested_bytes=disk.size_bytes,
                 left_bytes=left_bytes,
                 total_bytes=total_bytes,
             )
 
     def _define(self, spec: GuestSpec) -> Guest:
-        """Looks again inside the transaction: another process may have been faster."""
-        self._pace.call("define guest")
+        """Checks again inside the transaction: another process may have defined the guest."""
+        self._faults.call("define guest")
         with self._store.writing() as db:
-            found = guests.by_mark(db, spec.mark)
+            found = guests.by_marker(db, spec.marker)
             if found is not None:
                 return found
-            self._refuse_taken_name(db, spec)
-            refuse_used_up(self._address, spec, holdings.page_holders(db), holdings.functions_taken(db))
+            self._check_name_free(db, spec)
+            check_capacity(self._address, spec, guest_resources.page_holders(db), guest_resources.functions_taken(db))
             return guests.add_guest(db, spec)
 
     def _remove_leftovers(self, spec: GuestSpec) -> None:
-        """A failure here leaves volumes to the next try or to `decompose`; the first failure is what is told."""
+        """Leaves the volumes to the next attempt or to `decompose` if it fails; the first error is reported."""
         try:
-            self._pace.call("remove volumes")
+            self._faults.call("remove volumes")
             with self._store.writing() as db:
-                guests.remove_volumes(db, [(disk.pool_id, disk.volume) for disk in spec.disks], spec.mark)
+                guests.remove_volumes(db, [(disk.pool_id, disk.volume) for disk in spec.disks], spec.marker)
         except InnkeeperError as error:
-            log.warning("simulated_volumes_left", host=self._address.name, guest=spec.name, error=str(error))
+            log.warning("simulated_volumes_not_deleted", host=self._address.name, guest=spec.name, error=str(error))
 
     def _switch(self, guest: GuestRef, power: PowerState) -> PowerState:
-        self._pace.call("power")
+        self._faults.call("power")
         with self._store.writing() as db:
-            found = guests.by_mark(db, guest.mark)
+            found = guests.by_marker(db, guest.marker)
             if found is None:
                 raise NotFound(
-                    f"{self._address.identity} has no guest of machine {guest.mark.machine_id} ('{guest.name}')."
+                    f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
                 )
             guests.set_power(db, found, power)
         return power

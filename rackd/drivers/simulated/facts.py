@@ -1,4 +1,4 @@
-"""What the hardware of a simulated host looks like, from its address alone."""
+"""Derives a simulated host's facts from its address alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
-from common.hardware import NetworkCard, NetworkPort
+from common.hardware import NetworkDevice, NetworkPort
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
 from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
@@ -17,7 +17,7 @@ VERSION = "1.0"
 DEFAULT_CIDR = "192.168.122.0/24"
 
 _GIB = 1024**3
-_LEAST_SERVED = 8  # addresses: in a smaller network there is nothing to hand out
+_LEAST_SERVED = 8  # addresses; a smaller network has no DHCP range
 
 
 def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
@@ -25,12 +25,12 @@ def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
 
 
 def pool_total_bytes(address: SimulatedAddress, name: str) -> int:
-    """Zero for a pool that there is not."""
+    """Returns 0 for an unknown pool."""
     return sum(pool.size_gb for pool in address.storage_pools if pool.name == name) * BYTES_PER_GB
 
 
 def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> HostFacts:
-    """`unattached_bytes`: per pool, the volumes that belong to no guest and to no machine of anybody's."""
+    """`unattached_bytes` has per pool the size of volumes that belong to no guest and no machine."""
     return HostFacts(
         server_identity=address.identity,
         hypervisor_version=VERSION,
@@ -52,7 +52,7 @@ def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> 
             for name in pool_names(address)
         ),
         networks=host_networks(address),
-        network_cards=_network_cards(address),
+        network_devices=_network_devices(address),
         tags=("simulated",),
     )
 
@@ -80,12 +80,12 @@ def _huge_pages(address: SimulatedAddress, pages: int) -> tuple[HugePages, ...]:
     return (HugePages(size_kib=address.hugepage_size_mib * 1024, total=pages),) if address.hugepages_mib else ()
 
 
-def _network_cards(address: SimulatedAddress) -> tuple[NetworkCard, ...]:
+def _network_devices(address: SimulatedAddress) -> tuple[NetworkDevice, ...]:
     """One after the other on the nodes in turn."""
     name = hashlib.sha256(address.name.encode()).hexdigest()
     start = ":".join(("02", *(name[at : at + 2] for at in (0, 2, 4, 6))))
     return tuple(
-        NetworkCard(
+        NetworkDevice(
             pci_address=f"0000:{0x10 + number:02x}:00.0",
             vendor="Innkeeper",
             product="Simulated Ethernet",
@@ -94,12 +94,12 @@ def _network_cards(address: SimulatedAddress) -> tuple[NetworkCard, ...]:
             virtual_functions=address.virtual_functions.functions,
             ports=(NetworkPort(name=f"sim{number}", mac_address=f"{start}:{number:02x}", link=True, speed_mbps=25000),),
         )
-        for number in range(address.virtual_functions.cards)
+        for number in range(address.virtual_functions.interfaces)
     )
 
 
 def host_networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
-    """Those it manages, each with an address of the host's own, and the ports of its cards."""
+    """Returns the managed networks, on each of which the host has an address, and the ports of its network devices."""
     return *_managed_networks(address), *_ports(address)
 
 
@@ -123,7 +123,7 @@ def _managed_networks(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
 
 
 def _ports(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
-    """Plugged into the networks in turn, without an address of the host's own there."""
+    """Connects the ports to the networks in turn, without an address of the host."""
     return tuple(
         HostNetwork(
             kind=NicKind.MACVLAN,
@@ -131,11 +131,11 @@ def _ports(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
             type="physical",
             mac_address=port.mac_address,
             speed_mbps=port.speed_mbps,
-            virtual_functions=card.virtual_functions,
+            virtual_functions=device.virtual_functions,
             **_plugged(address, number),
         )
-        for number, card in enumerate(_network_cards(address))
-        for port in card.ports
+        for number, device in enumerate(_network_devices(address))
+        for port in device.ports
     )
 
 
@@ -147,7 +147,7 @@ def _plugged(address: SimulatedAddress, number: int) -> Mapping[str, Any]:
 
 
 def _served(cidr: str) -> Mapping[str, Any]:
-    """The host has the first address and is the way out; its DHCP server hands out the upper half."""
+    """The host has the first address and is the gateway; its DHCP server assigns the upper half."""
     network = ip_network(cidr)
     if network.num_addresses < _LEAST_SERVED:
         return {}

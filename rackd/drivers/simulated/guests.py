@@ -1,4 +1,4 @@
-"""SQL about the guests, volumes and changes of a simulated host. The caller owns the transaction."""
+"""SQL for a simulated host's guests, volumes and changes. The caller owns the transaction."""
 
 from __future__ import annotations
 
@@ -10,28 +10,18 @@ from uuid import UUID, uuid4
 
 from attrs import evolve, frozen
 
-from common.discovery import UnusedVolume
-from common.drive_names import drive_name
-from common.values import (
-    DiskSpec,
-    Guest,
-    GuestChange,
-    GuestDisk,
-    GuestEvent,
-    GuestNic,
-    GuestSpec,
-    Mark,
-    NicKind,
-    PowerState,
-)
-from rackd.drivers.simulated import holdings
+from common.device_names import block_device_name
+from common.discovery import OrphanedVolume
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import Guest, GuestChange, GuestDisk, GuestEvent, GuestNic, NicKind, OwnershipMarker, PowerState
+from rackd.drivers.simulated import guest_resources
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
     select guest.*, pinning.core_ids, pinning.huge_pages from guest left join pinning using (guest_id)
 """
 _ALL = _GUESTS + " order by name"
-_BY_MARK = _GUESTS + " where installation_id = ? and machine_id = ?"
+_BY_MARKER = _GUESTS + " where installation_id = ? and machine_id = ?"
 _BY_ID = _GUESTS + " where guest_id = ?"
 _DISKS = """
     select disk.guest_id, disk.position, disk.pool, disk.volume, disk.serial, volume.size_bytes
@@ -50,7 +40,7 @@ _UNATTACHED = """
                         where from_disk.pool = volume.pool and from_disk.volume = volume.name)
      group by pool
 """
-_UNUSED = """
+_ORPHANED = """
     select * from volume
      where machine_id is not null and (pool, name) not in (select disk.pool, disk.volume from disk) order by pool, name
 """
@@ -69,19 +59,19 @@ _DELETE_VOLUME = """
 
 @frozen(kw_only=True)
 class Pinning:
-    """The cores that a guest alone may use, and whether its memory is of huge pages."""
+    """The cores pinned for a guest, and whether huge pages back its memory."""
 
     core_ids: tuple[int, ...]
     huge_pages: bool = False
 
 
 def all_guests(db: sqlite3.Connection) -> tuple[Guest, ...]:
-    """Every guest by name, in three statements however many there are."""
+    """Returns every guest by name, in three statements."""
     return _with_devices(db, db.execute(_ALL).fetchall(), None)
 
 
-def by_mark(db: sqlite3.Connection, mark: Mark) -> Guest | None:
-    row = db.execute(_BY_MARK, _mark_texts(mark)).fetchone()
+def by_marker(db: sqlite3.Connection, marker: OwnershipMarker) -> Guest | None:
+    row = db.execute(_BY_MARKER, _marker_texts(marker)).fetchone()
     return _with_devices(db, [row], row["guest_id"])[0] if row else None
 
 
@@ -90,12 +80,12 @@ def by_id(db: sqlite3.Connection, guest_id: str) -> Guest | None:
     return _with_devices(db, [row], guest_id)[0] if row else None
 
 
-def set_mark(db: sqlite3.Connection, guest: Guest, mark: Mark | None) -> Guest:
-    """The guest with that mark, or without one. Its volumes stay those of whoever they were made for."""
-    texts = _mark_texts(mark)
+def set_marker(db: sqlite3.Connection, guest: Guest, marker: OwnershipMarker | None) -> Guest:
+    """Sets or (None) removes the guest's marker. The owner of its volumes does not change."""
+    texts = _marker_texts(marker)
     db.execute("update guest set installation_id = ?, machine_id = ? where guest_id = ?", (*texts, guest.guest_id))
     record(db, GuestChange(event=GuestEvent.CHANGED, guest_name=guest.name, guest_id=guest.guest_id))
-    return evolve(guest, mark=mark)
+    return evolve(guest, marker=marker)
 
 
 def name_exists(db: sqlite3.Connection, name: str) -> bool:
@@ -103,22 +93,22 @@ def name_exists(db: sqlite3.Connection, name: str) -> bool:
 
 
 def unattached_bytes(db: sqlite3.Connection) -> dict[str, int]:
-    """Per pool, what nobody's guest uses. Volumes made for a machine are in its own account already."""
+    """Returns by pool the size of volumes that belong to no guest and no machine."""
     return {row["pool"]: row["size_bytes"] for row in db.execute(_UNATTACHED)}
 
 
-def unused_volumes(db: sqlite3.Connection) -> tuple[UnusedVolume, ...]:
-    """Those that were made for a machine, anybody's, and that no guest has."""
+def orphaned_volumes(db: sqlite3.Connection) -> tuple[OrphanedVolume, ...]:
+    """Returns the volumes that belong to a machine of any installation and are attached to no guest."""
     found = []
-    for row in db.execute(_UNUSED):
-        mark = Mark(installation_id=UUID(row["installation_id"]), machine_id=UUID(row["machine_id"]))
-        found.append(UnusedVolume(pool_id=row["pool"], name=row["name"], mark=mark, size_bytes=row["size_bytes"]))
+    for row in db.execute(_ORPHANED):
+        marker = OwnershipMarker(installation_id=UUID(row["installation_id"]), machine_id=UUID(row["machine_id"]))
+        found.append(OrphanedVolume(pool_id=row["pool"], name=row["name"], marker=marker, size_bytes=row["size_bytes"]))
     return tuple(found)
 
 
-def users_of(db: sqlite3.Connection, pool: str, volume: str, mark: Mark) -> tuple[str, ...]:
-    """The names of the guests that have it, if it was made for `mark`."""
-    return tuple(row["name"] for row in db.execute(_USERS, (pool, volume, *_mark_texts(mark))))
+def users_of(db: sqlite3.Connection, pool: str, volume: str, marker: OwnershipMarker) -> tuple[str, ...]:
+    """Returns the names of the guests that use the volume, if it belongs to `marker`."""
+    return tuple(row["name"] for row in db.execute(_USERS, (pool, volume, *_marker_texts(marker))))
 
 
 def pool_used_bytes(db: sqlite3.Connection, pool: str) -> int:
@@ -126,33 +116,35 @@ def pool_used_bytes(db: sqlite3.Connection, pool: str) -> int:
     return used
 
 
-def volume_owner(db: sqlite3.Connection, pool: str, name: str) -> tuple[Mark | None, int] | None:
-    """For whom a volume was made, and its size in bytes; None when there is no such volume."""
+def volume_owner(db: sqlite3.Connection, pool: str, name: str) -> tuple[OwnershipMarker | None, int] | None:
+    """Returns the owner of a volume and its size in bytes; None if it does not exist."""
     row = db.execute("select * from volume where pool = ? and name = ?", (pool, name)).fetchone()
-    return (_mark(row), row["size_bytes"]) if row else None
+    return (_marker(row), row["size_bytes"]) if row else None
 
 
-def add_volume(db: sqlite3.Connection, *, pool: str, name: str, size_bytes: int, mark: Mark | None) -> None:
-    db.execute("insert into volume values (?, ?, ?, ?, ?)", (pool, name, size_bytes, *_mark_texts(mark)))
+def add_volume(
+    db: sqlite3.Connection, *, pool: str, name: str, size_bytes: int, marker: OwnershipMarker | None
+) -> None:
+    db.execute("insert into volume values (?, ?, ?, ?, ?)", (pool, name, size_bytes, *_marker_texts(marker)))
 
 
-def remove_volumes(db: sqlite3.Connection, volumes: Iterable[tuple[str, str]], mark: Mark) -> None:
-    """Those of `volumes` that were made for `mark` and that no guest has attached."""
-    owner = _mark_texts(mark)
+def remove_volumes(db: sqlite3.Connection, volumes: Iterable[tuple[str, str]], marker: OwnershipMarker) -> None:
+    """Deletes those of `volumes` that belong to `marker` and are attached to no guest."""
+    owner = _marker_texts(marker)
     db.executemany(_DELETE_VOLUME, [(pool, name, *owner) for pool, name in volumes])
 
 
 def add_guest(db: sqlite3.Connection, spec: GuestSpec) -> Guest:
-    """The guest, switched off, on volumes that exist already (the file refuses a disk without one)."""
+    """Creates the guest, powered off. Its volumes must exist: a foreign key requires them."""
     guest_id = str(uuid4())
-    _insert_guest(db, guest_id, spec.name, spec.mark, PowerState.OFF, spec.cores, spec.memory_mib)
+    _insert_guest(db, guest_id, spec.name, spec.marker, PowerState.OFF, spec.cores, spec.memory_mib)
     for disk in spec.disks:
         attach(db, guest_id, pool=disk.pool_id, volume=disk.volume, serial=disk.serial)
     db.executemany(
         "insert into nic values (?, ?, ?, ?, ?)",
         [(guest_id, at, nic.mac_address, nic.kind.value, nic.source) for at, nic in enumerate(spec.nics)],
     )
-    holdings.keep(db, guest_id, spec)
+    guest_resources.add(db, guest_id, spec)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=spec.name, guest_id=guest_id))
     row = db.execute(_BY_ID, (guest_id,)).fetchone()
     return _with_devices(db, [row], guest_id)[0]
@@ -168,12 +160,12 @@ def add_foreign_guest(
     power: PowerState,
     pinning: Pinning | None = None,
 ) -> None:
-    """A guest as somebody else would make it, with one disk of its own."""
+    """Creates an unmarked guest with one disk."""
     guest_id = str(uuid4())
-    add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, mark=None)
+    add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, marker=None)
     _insert_guest(db, guest_id, name, None, power, cores, memory_mib)
     if pinning is not None:
-        holdings.pin(db, guest_id, pinning.core_ids, huge_pages=pinning.huge_pages)
+        guest_resources.pin(db, guest_id, pinning.core_ids, huge_pages=pinning.huge_pages)
     attach(db, guest_id, pool=disk.pool_id, volume=disk.volume, serial=disk.serial)
     record(db, GuestChange(event=GuestEvent.APPEARED, guest_name=name, guest_id=guest_id))
 
@@ -195,7 +187,7 @@ def rename(db: sqlite3.Connection, old: str, new: str) -> None:
 
 
 def set_power(db: sqlite3.Connection, guest: Guest, power: PowerState) -> None:
-    """Nothing is written or announced when it is in that state already."""
+    """Does nothing if the guest has that state already."""
     changed = db.execute(
         "update guest set power = ? where guest_id = ? and power <> ?", (power.value, guest.guest_id, power.value)
     )
@@ -216,7 +208,7 @@ def newest_change(db: sqlite3.Connection) -> int:
 
 
 def changes_after(db: sqlite3.Connection, seen: int) -> tuple[int, list[GuestChange]]:
-    """The newest number and what happened since `seen`, led by RESYNC when some of it is no longer kept."""
+    """Returns the newest number and the changes since `seen`, after a RESYNC if some were deleted."""
     rows = db.execute("select * from change where number > ? order by number", (seen,)).fetchall()
     if not rows:
         return seen, []
@@ -228,17 +220,17 @@ def _insert_guest(
     db: sqlite3.Connection,
     guest_id: str,
     name: str,
-    mark: Mark | None,
+    marker: OwnershipMarker | None,
     power: PowerState,
     cores: int,
     memory_mib: int,
 ) -> None:
-    row = (guest_id, name, *_mark_texts(mark), power.value, cores, memory_mib)
+    row = (guest_id, name, *_marker_texts(marker), power.value, cores, memory_mib)
     db.execute("insert into guest values (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _with_devices(db: sqlite3.Connection, rows: Iterable[sqlite3.Row], only: str | None) -> tuple[Guest, ...]:
-    """`only` narrows the devices read to those of one guest; None reads them all."""
+    """`only` limits the devices read to those of one guest; None reads all."""
     disks: dict[str, list[GuestDisk]] = defaultdict(list)
     for row in db.execute(_DISKS, {"guest_id": only}):
         disks[row["guest_id"]].append(_disk(row))
@@ -256,7 +248,7 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
         power=PowerState(row["power"]),
         cores=row["cores"],
         memory_mib=row["memory_mib"],
-        mark=_mark(row),
+        marker=_marker(row),
         architecture=ARCHITECTURE,
         pinned_core_ids=tuple(json.loads(row["core_ids"])) if row["core_ids"] else (),
         huge_pages_backed=bool(row["huge_pages"]),
@@ -267,7 +259,7 @@ def _guest(row: sqlite3.Row, disks: Iterable[GuestDisk], nics: Iterable[GuestNic
 
 def _disk(row: sqlite3.Row) -> GuestDisk:
     return GuestDisk(
-        device=drive_name("vd", row["position"]),
+        device=block_device_name("vd", row["position"]),
         size_bytes=row["size_bytes"],
         pool_id=row["pool"],
         volume=row["volume"],
@@ -284,11 +276,11 @@ def _change(row: sqlite3.Row) -> GuestChange:
     )
 
 
-def _mark(row: sqlite3.Row) -> Mark | None:
+def _marker(row: sqlite3.Row) -> OwnershipMarker | None:
     if row["machine_id"] is None:
         return None
-    return Mark(installation_id=UUID(row["installation_id"]), machine_id=UUID(row["machine_id"]))
+    return OwnershipMarker(installation_id=UUID(row["installation_id"]), machine_id=UUID(row["machine_id"]))
 
 
-def _mark_texts(mark: Mark | None) -> tuple[str | None, str | None]:
-    return (str(mark.installation_id), str(mark.machine_id)) if mark else (None, None)
+def _marker_texts(marker: OwnershipMarker | None) -> tuple[str | None, str | None]:
+    return (str(marker.installation_id), str(marker.machine_id)) if marker else (None, None)

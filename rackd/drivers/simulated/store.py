@@ -1,7 +1,7 @@
-"""What a simulated host remembers: its guests, disks and changes, in one SQLite file, as a hypervisor would.
+"""Stores a simulated host's guests, disks and changes in one SQLite file.
 
-Several processes may have the same file open. Writes take SQLite's write lock from their first statement, so that
-what they read stays true until they commit.
+Several processes may open the same file. A write transaction takes SQLite's write lock with its first statement, so
+what it reads stays true until it commits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from common.errors import HostUnreachable
 
 _BUSY_S = 10.0
-_CHANGES_KEPT = 1000
+_MAX_CHANGES = 1000
 
 _SCHEMA = """
 create table if not exists guest (
@@ -81,10 +81,10 @@ create table if not exists seeded (at text not null) strict;
 
 
 class Store:
-    """One connection to the file of one host. Used by one thread at a time, not always the same."""
+    """One connection to a host's file. One thread uses it at a time, not always the same."""
 
     def __init__(self, path: Path) -> None:
-        """Makes the file and its tables when they are not there. Raises HostUnreachable when that cannot be done."""
+        """Creates the file and its tables if necessary. Raises HostUnreachable if that fails."""
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,11 +92,11 @@ class Store:
             self._db.row_factory = sqlite3.Row
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise HostUnreachable(f"the simulated host's file {path.name} cannot be opened: {error}") from error
+            raise HostUnreachable(f"Cannot open the simulated host's file {path.name}: {error}") from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that alone may write; it commits when the block ends well."""
+        """A write transaction, which commits if the block succeeds."""
         with self._translated():
             self._db.execute("begin immediate")
             try:
@@ -109,7 +109,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Several reads that see the same moment."""
+        """A read transaction: all reads see the same snapshot."""
         with self._translated():
             self._db.execute("begin")
             try:
@@ -118,7 +118,7 @@ class Store:
                 self._db.execute("rollback")
 
     def version(self) -> int:
-        """A number that is another one after somebody else's commit."""
+        """Returns a number that changes with every commit of another connection."""
         with self._translated():
             version: int = self._db.execute("pragma data_version").fetchone()[0]
             return version
@@ -127,7 +127,7 @@ class Store:
         self._db.close()
 
     def _prepare(self) -> None:
-        """Two processes may do this at once: switching to WAL does not wait for the other, so try again."""
+        """Retries, because two processes may switch to WAL mode at once, which does not wait for the lock."""
         self._db.execute("pragma foreign_keys = on")
         self._db.execute("pragma synchronous = normal")
         ends_at = time.monotonic() + _BUSY_S
@@ -142,11 +142,11 @@ class Store:
         self._db.executescript(f"begin immediate;{_SCHEMA}commit;")
 
     def _trim(self) -> None:
-        self._db.execute("delete from change where number <= (select max(number) from change) - ?", (_CHANGES_KEPT,))
+        self._db.execute("delete from change where number <= (select max(number) from change) - ?", (_MAX_CHANGES,))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise HostUnreachable(f"the simulated host's file {self._path.name} failed: {error}") from error
+            raise HostUnreachable(f"Cannot access the simulated host's file {self._path.name}: {error}") from error

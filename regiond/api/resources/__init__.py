@@ -1,1 +1,1 @@
-"""The resources of the API, one module each: what is asked, whom to call, how it is encoded."""
+"""One module per resource of the API."""

@@ -8,43 +8,53 @@ from typing import Any
 
 from attrs import evolve
 
-from common.errors import InvalidRequest, OperationPending
-from regiond.api import machine_shapes, schemas, shapes
-from regiond.api.encoding.adoption import encode_adopted, encode_forgotten
-from regiond.api.encoding.machines import encode_machine
+from common.errors import OperationPending
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.fields import Boolean, Field, TextList
+from regiond.api.field_types import Boolean, TextList
+from regiond.api.fields import Field, Problems
+from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
 from regiond.api.resources.host_fields import HOSTNAME
+from regiond.api.serializer import array
+from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON
+from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.services import Services
-from regiond.api.waiting import when_done
 from regiond.hosts.model import GuestView, HostView
 from regiond.machines.model import Adopted, AdoptRequest, MachineView
 from regiond.operations.model import Operation
 
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]
 
-_HOSTNAME = Field(name="hostname", kind=HOSTNAME, doc="Hostname of the machine, for a single one; the guest's name.")
+_HOSTNAME = Field(
+    name="hostname",
+    type=HOSTNAME,
+    doc="Hostname of the machine, for a single virtual machine (default: the name of the guest).",
+)
+
+
+def _adopt_problems(call: Call) -> Problems:
+    problems: Problems = {}
+    if call.values["all"] == bool(call.values["guests"]):
+        problems["guests"] = ["Give either guests or all=true, not both."]
+    elif call.values["hostname"] and len(call.values["guests"]) != 1:
+        problems["hostname"] = ["A hostname requires exactly one virtual machine."]
+    return problems
 
 
 async def _adopt(call: Call) -> Reply:
     host: HostView = call.target
     names, everything = call.values["guests"], call.values["all"]
-    if everything == bool(names):
-        raise InvalidRequest.of({"guests": ["Name the virtual machines, or say all=true; not both."]})
-    if call.values["hostname"] and len(names) != 1:
-        raise InvalidRequest.of({"hostname": ["A hostname can be given to a single virtual machine only."]})
     request = AdoptRequest(guests=names, everything=everything, hostname=call.values["hostname"])
     adopted = await _start(call, host.id, request)
     if len(names) == 1 and adopted[0].operation is not None:
 
         async def done(operation: Operation) -> Reply:
-            return json_reply([encode_adopted(evolve(adopted[0], operation=operation))])
+            return json_reply([ADOPTED_JSON.encode(evolve(adopted[0], operation=operation))])
 
         return await when_done(call, adopted[0].operation, done)
     if not call.respond_async:
         adopted = await _ended(call, adopted)
-    return list_reply(encode_adopted(one) for one in adopted)
+    return list_reply(ADOPTED_JSON.encode(one) for one in adopted)
 
 
 async def _start(call: Call, host_id: int, request: AdoptRequest) -> tuple[Adopted, ...]:
@@ -52,7 +62,7 @@ async def _start(call: Call, host_id: int, request: AdoptRequest) -> tuple[Adopt
 
 
 async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...]:
-    """Each with its operation as it ended, however it did; those that take longer than a request waits go on."""
+    """Waits for the operations, as long as a request waits; those that take longer continue."""
     until_s = time.monotonic() + call.info.wait_s
     ended = []
     for one in adopted:
@@ -74,7 +84,7 @@ async def _adopt_guest(call: Call) -> Reply:
     system_id = adopted.system_id or ""
 
     async def machine(_: Operation | None = None) -> Reply:
-        return json_reply(encode_machine(await call.services.machines.read(system_id)))
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(system_id)))
 
     if adopted.operation is None:
         return await machine()
@@ -87,14 +97,14 @@ async def _forget(call: Call) -> Reply:
         call.caller, machine.system_id, need_rack=not call.respond_async
     )
 
-    async def gone(_: Operation) -> Reply:
+    async def deleted(_: Operation) -> Reply:
         return empty_reply()
 
-    return await when_done(call, operation, gone)
+    return await when_done(call, operation, deleted)
 
 
-async def _forgotten(call: Call) -> Reply:
-    return json_reply([encode_forgotten(machine) for machine in await call.services.adoption.forgotten()])
+async def _detached(call: Call) -> Reply:
+    return json_reply([DETACHED_MACHINE_JSON.encode(machine) for machine in await call.services.adoption.detached()])
 
 
 def adopt(find: Find) -> Endpoint:
@@ -106,20 +116,26 @@ def adopt(find: Find) -> Endpoint:
         fields=(
             Field(
                 name="guests",
-                kind=TextList(),
+                type=TextList(),
                 default=(),
                 doc="Name or id of a virtual machine on this host; may be repeated.",
             ),
-            Field(name="all", kind=Boolean(), default=False, doc="All on this host that are not machines yet."),
+            Field(
+                name="all",
+                type=Boolean(),
+                default=False,
+                doc="Adopt all virtual machines of this host that are not machines (default false).",
+            ),
             _HOSTNAME,
         ),
         title="Adopt virtual machines",
         doc=(
-            "Virtual machines that were there before become machines, each by an operation of its own: they get "
-            "Innkeeper's mark, and nothing else of them is changed or restarted."
+            "Makes existing virtual machines machines of Innkeeper, with one operation each. Adoption adds the "
+            "ownership marker, changes nothing else and restarts nothing."
         ),
-        result=Result(doc="What became of each.", schema=schemas.array(shapes.ADOPTED)),
+        result=Result(doc="The outcome for each virtual machine.", type=array(ADOPTED_JSON)),
         find=find,
+        check=_adopt_problems,
         run=_adopt,
     )
 
@@ -132,8 +148,8 @@ def adopt_guest(find: Find) -> Endpoint:
         permission=Permission.ADMIN,
         fields=(_HOSTNAME,),
         title="Adopt a virtual machine",
-        doc="It becomes a machine as it is; one that is a machine already is no error.",
-        result=Result(doc="The machine.", schema=machine_shapes.MACHINE),
+        doc="Makes it a machine without changing it. One that is a machine already is not an error.",
+        result=Result(doc="The machine.", type=MACHINE_JSON),
         find=find,
         run=_adopt_guest,
     )
@@ -146,7 +162,7 @@ def forget(find: Find) -> Endpoint:
         op="forget",
         permission=Permission.ADMIN,
         title="Forget a machine",
-        doc="The inverse of adopting: its virtual machine stays on the host as it is and is Innkeeper's no more.",
+        doc="The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged.",
         result=Result(doc="Nothing."),
         success=204,
         find=find,
@@ -154,15 +170,15 @@ def forget(find: Find) -> Endpoint:
     )
 
 
-FORGOTTEN = Endpoint(
+DETACHED = Endpoint(
     method="GET",
-    op="forgotten",
+    op="detached",
     permission=Permission.USER,
-    title="List forgotten machines",
+    title="List detached machines",
     doc=(
-        "Machines whose VM host was removed while their virtual machines stayed there. They become machines again "
-        "when the host is added again."
+        "Machines whose VM host was removed while their virtual machines remained there. Adding the host again "
+        "restores them."
     ),
-    result=Result(doc="The forgotten machines.", schema=schemas.array(machine_shapes.FORGOTTEN_MACHINE)),
-    run=_forgotten,
+    result=Result(doc="The detached machines.", type=array(DETACHED_MACHINE_JSON)),
+    run=_detached,
 )

@@ -1,4 +1,4 @@
-"""`/MAAS/vmhost-certificate/{name}`: what an administrator of LXD fetches to trust a host. Never the key."""
+"""`vmhost-certificate/{name}`: the certificate that an LXD administrator adds to the trust store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ async def _read(call: Call) -> Reply:
 
 CERTIFICATE = Resource(
     handler="VmHostCertificateHandler",
-    base="/MAAS/",  # where MAAS has it, outside its API
+    base="/MAAS/",  # MAAS serves it outside its API
     path="vmhost-certificate/{name}",
-    doc="The certificate with which Innkeeper speaks to an LXD host.",
+    doc="The client certificate that Innkeeper uses with an LXD host.",
     described=False,
-    takes_slashes=True,  # names of hosts may hold anything
+    takes_slashes=True,  # host names may contain slashes
     endpoints=(
         Endpoint(
             method="GET",

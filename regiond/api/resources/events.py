@@ -1,12 +1,12 @@
-"""`events/?op=query`: what happened, newest first."""
+"""`events/?op=query`: the audit trail, newest first."""
 
 from __future__ import annotations
 
-from regiond.api import shapes
-from regiond.api.encoding.events import encode_page
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Choice, Field, Integer, Text
+from regiond.api.field_types import Choice, Integer, Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
+from regiond.api.serializers.events import EVENT_PAGE_JSON, EventPage
 from regiond.events.model import EventFilter, Level
 
 _LARGEST_ID = 2**63 - 1
@@ -32,14 +32,14 @@ async def _query(call: Call) -> Reply:
             limit=values["limit"],
         )
     )
-    asked = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
-    return json_reply(encode_page(found, asked))
+    query = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
+    return json_reply(EVENT_PAGE_JSON.encode(EventPage(events=found, query=query)))
 
 
 EVENTS = Resource(
     handler="EventsHandler",
     path="events/",
-    doc="What happened: to hosts, machines, racks and credentials.",
+    doc="Events of hosts, machines, racks and credentials.",
     endpoints=(
         Endpoint(
             method="GET",
@@ -48,20 +48,33 @@ EVENTS = Resource(
             fields=(
                 Field(
                     name="level",
-                    kind=Choice(choices=tuple(_LEVELS)),
+                    type=Choice(choices=tuple(_LEVELS)),
                     default="INFO",
-                    doc=f"Only those of this level and above: {', '.join(_LEVELS)}.",
+                    doc=f"Minimum level: {', '.join(_LEVELS)} (default INFO).",
                 ),
-                Field(name="host", kind=Integer(), doc="Only those of the VM host with this id."),
-                Field(name="id", kind=Text(longest=64, blank=None), doc="Only those of the machine's system id."),
-                Field(name="operation", kind=Integer(least=1, most=_LARGEST_ID), doc="Only those of this operation."),
-                Field(name="limit", kind=Integer(least=1, most=1000), default=100, doc="How many at most; 100."),
-                Field(name="before", kind=Integer(least=1, most=_LARGEST_ID), doc="Only those older than this id."),
-                Field(name="after", kind=Integer(least=0, most=_LARGEST_ID), doc="Those that follow this id."),
+                Field(name="host", type=Integer(), doc="Id of a VM host."),
+                Field(name="id", type=Text(max_length=64, blank=None), doc="System id of a machine."),
+                Field(name="operation", type=Integer(minimum=1, maximum=_LARGEST_ID), doc="Id of an operation."),
+                Field(
+                    name="limit",
+                    type=Integer(minimum=1, maximum=1000),
+                    default=100,
+                    doc="Maximum number of events (default 100).",
+                ),
+                Field(
+                    name="before",
+                    type=Integer(minimum=1, maximum=_LARGEST_ID),
+                    doc="Only events older than the event with this id.",
+                ),
+                Field(
+                    name="after",
+                    type=Integer(minimum=0, maximum=_LARGEST_ID),
+                    doc="Only events newer than the event with this id.",
+                ),
             ),
             title="List events",
-            doc="The newest first, with links to the pages before and after. Events are kept for 90 days.",
-            result=Result(doc="A page of events.", schema=shapes.EVENTS),
+            doc="Newest first, with links to the older and the newer page. Events are stored for 90 days.",
+            result=Result(doc="A page of events.", type=EVENT_PAGE_JSON),
             run=_query,
         ),
     ),

@@ -1,24 +1,29 @@
-"""`fabrics/` and `fabrics/{id}/`: VLANs that are one network of cables and switches."""
+"""`fabrics/` and `fabrics/{id}/`: groups of VLANs on the same switches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import network_shapes, schemas
-from regiond.api.encoding.networks import encode_fabric
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Text
+from regiond.api.field_types import Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME
+from regiond.api.serializer import array
+from regiond.api.serializers.networks import FABRIC_JSON
 from regiond.api.services import Services
 from regiond.networks.model import Fabric
 
 _FIELDS = (
-    Field(name="name", kind=NAME, doc="What to call it. Left out, it is `fabric-` and its number, or stays."),
-    Field(name="class_type", kind=Text(), doc="A word of yours for what it is made of, such as `10g`."),
+    Field(name="name", type=NAME, doc="Name of the fabric (default for a new one: fabric-ID)."),
+    Field(
+        name="class_type",
+        type=Text(),
+        doc="Your name for this kind of fabric, such as 10g; constraints can select by it.",
+    ),
     DESCRIPTION,
 )
-_RESULT = Result(doc="The fabric.", schema=network_shapes.FABRIC)
+_RESULT = Result(doc="The fabric.", type=FABRIC_JSON)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Fabric:
@@ -26,21 +31,21 @@ async def _find(services: Services, path: Mapping[str, str]) -> Fabric:
 
 
 async def _list(call: Call) -> Reply:
-    return json_reply([encode_fabric(fabric) for fabric in await call.services.networks.fabrics()])
+    return json_reply([FABRIC_JSON.encode(fabric) for fabric in await call.services.networks.fabrics()])
 
 
 async def _create(call: Call) -> Reply:
-    made = await call.services.networks.create_fabric(
+    created = await call.services.networks.create_fabric(
         call.caller,
         name=call.values["name"],
         class_type=call.values["class_type"],
         description=call.values["description"] or "",
     )
-    return json_reply(encode_fabric(made))
+    return json_reply(FABRIC_JSON.encode(created))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_fabric(call.target))
+    return json_reply(FABRIC_JSON.encode(call.target))
 
 
 async def _update(call: Call) -> Reply:
@@ -51,7 +56,7 @@ async def _update(call: Call) -> Reply:
         class_type=call.values["class_type"],
         description=call.values["description"],
     )
-    return json_reply(encode_fabric(changed))
+    return json_reply(FABRIC_JSON.encode(changed))
 
 
 async def _delete(call: Call) -> Reply:
@@ -62,13 +67,13 @@ async def _delete(call: Call) -> Reply:
 FABRICS = Resource(
     handler="FabricsHandler",
     path="fabrics/",
-    doc="Fabrics: VLANs that reach each other's switches.",
+    doc="Fabrics: groups of VLANs on the same switches.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List fabrics",
-            result=Result(doc="The fabrics.", schema=schemas.array(network_shapes.FABRIC)),
+            result=Result(doc="The fabrics.", type=array(FABRIC_JSON)),
             run=_list,
         ),
         Endpoint(
@@ -76,7 +81,7 @@ FABRICS = Resource(
             permission=Permission.ADMIN,
             fields=_FIELDS,
             title="Create a fabric",
-            doc="With an untagged VLAN in it.",
+            doc="The new fabric has an untagged VLAN.",
             result=_RESULT,
             run=_create,
         ),
@@ -108,7 +113,7 @@ FABRIC = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a fabric",
-            doc="Not the default one, and only one whose VLANs have no subnets.",
+            doc="The default fabric, and fabrics whose VLANs have subnets, cannot be deleted.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find,

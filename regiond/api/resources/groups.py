@@ -7,34 +7,35 @@ from collections.abc import Mapping
 from attrs import evolve
 
 from common.errors import NotFound
-from regiond.api import machine_shapes, schemas, shapes
-from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME, encode_domain, encode_whole_pool, encode_zone
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Choice, Field, Text
+from regiond.api.field_types import Choice, Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializer import array
+from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, DOMAIN_NAME, POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
-from regiond.groups.model import LONGEST_NAME, ResourcePool, Zone
+from regiond.groups.model import MAX_NAME, ResourcePool, Zone
 
 _NAME = Text(
-    longest=LONGEST_NAME,
+    max_length=MAX_NAME,
     pattern=r"\w[\w -]*",
-    advice="Start with a letter, digit or underscore; then blanks and hyphens are allowed too, and nothing else.",
+    message="Use letters, digits, underscores, blanks and hyphens; start with a letter, digit or underscore.",
 )
 _NEW = (
-    Field(name="name", kind=_NAME, required=True, doc="Unique name: letters, digits, blanks, hyphens, underscores."),
-    Field(name="description", kind=Text(longest=4096), default="", doc="What it is for."),
+    Field(name="name", type=_NAME, required=True, doc="Unique name: letters, digits, blanks, hyphens, underscores."),
+    Field(name="description", type=Text(max_length=4096), default="", doc="Description."),
 )
 _CHANGE = (
-    Field(name="name", kind=_NAME, doc="A new name. Left out, it stays."),
-    Field(name="description", kind=Text(longest=4096), doc="A new description. Left out, it stays."),
+    Field(name="name", type=_NAME, doc="A new name."),
+    Field(name="description", type=Text(max_length=4096), doc="A new description."),
 )
 _STRATEGY = Field(
     name="strategy",
-    kind=Choice(choices=("spread", "pack"), blank=""),
-    doc="How machines for it are placed among hosts: spread or pack; empty is the region's own way.",
+    type=Choice(choices=("spread", "pack"), blank=""),
+    doc="Placement of its machines: spread or pack; empty uses the setting of the region.",
 )
-_ZONE_RESULT = Result(doc="The zone.", schema=shapes.ZONE)
-_POOL_RESULT = Result(doc="The resource pool.", schema=shapes.WHOLE_POOL)
+_ZONE_RESULT = Result(doc="The zone.", type=ZONE_JSON)
+_POOL_RESULT = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
 
 
 async def find_zone(services: Services, path: Mapping[str, str]) -> Zone:
@@ -46,16 +47,16 @@ async def find_pool(services: Services, path: Mapping[str, str]) -> ResourcePool
 
 
 async def _list_zones(call: Call) -> Reply:
-    return json_reply([encode_zone(zone) for zone in await call.services.groups.zones()])
+    return json_reply([ZONE_JSON.encode(zone) for zone in await call.services.groups.zones()])
 
 
 async def _create_zone(call: Call) -> Reply:
-    made = await call.services.groups.create_zone(call.caller, call.values["name"], call.values["description"])
-    return json_reply(encode_zone(made))
+    created = await call.services.groups.create_zone(call.caller, call.values["name"], call.values["description"])
+    return json_reply(ZONE_JSON.encode(created))
 
 
 async def _read_zone(call: Call) -> Reply:
-    return json_reply(encode_zone(call.target))
+    return json_reply(ZONE_JSON.encode(call.target))
 
 
 async def _update_zone(call: Call) -> Reply:
@@ -65,7 +66,7 @@ async def _update_zone(call: Call) -> Reply:
         new_name=call.values["name"] or None,
         description=call.values["description"],
     )
-    return json_reply(encode_zone(changed))
+    return json_reply(ZONE_JSON.encode(changed))
 
 
 async def _delete_zone(call: Call) -> Reply:
@@ -74,19 +75,19 @@ async def _delete_zone(call: Call) -> Reply:
 
 
 async def _list_pools(call: Call) -> Reply:
-    return json_reply([encode_whole_pool(pool) for pool in await call.services.groups.pools()])
+    return json_reply([POOL_WITH_STRATEGY_JSON.encode(pool) for pool in await call.services.groups.pools()])
 
 
 async def _create_pool(call: Call) -> Reply:
     values = call.values
-    made = await call.services.groups.create_pool(
+    created = await call.services.groups.create_pool(
         call.caller, values["name"], values["description"], values["strategy"]
     )
-    return json_reply(encode_whole_pool(made))
+    return json_reply(POOL_WITH_STRATEGY_JSON.encode(created))
 
 
 async def _read_pool(call: Call) -> Reply:
-    return json_reply(encode_whole_pool(call.target))
+    return json_reply(POOL_WITH_STRATEGY_JSON.encode(call.target))
 
 
 async def _update_pool(call: Call) -> Reply:
@@ -97,7 +98,7 @@ async def _update_pool(call: Call) -> Reply:
         description=call.values["description"],
         strategy=call.values["strategy"],
     )
-    return json_reply(encode_whole_pool(changed))
+    return json_reply(POOL_WITH_STRATEGY_JSON.encode(changed))
 
 
 async def _delete_pool(call: Call) -> Reply:
@@ -106,7 +107,7 @@ async def _delete_pool(call: Call) -> Reply:
 
 
 async def _list_domains(_: Call) -> Reply:
-    return json_reply([encode_domain()])
+    return json_reply([DOMAIN_JSON.encode(None)])
 
 
 async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
@@ -115,20 +116,20 @@ async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
 
 
 async def _read_domain(_: Call) -> Reply:
-    return json_reply(encode_domain())
+    return json_reply(DOMAIN_JSON.encode(None))
 
 
 ZONES = Resource(
     handler="ZonesHandler",
     path="zones/",
-    doc="Zones: where hosts and machines stand.",
+    doc="Zones: locations of hosts and machines.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List zones",
             doc="All zones, by name.",
-            result=Result(doc="The zones.", schema=schemas.array(shapes.ZONE)),
+            result=Result(doc="The zones.", type=array(ZONE_JSON)),
             run=_list_zones,
         ),
         Endpoint(
@@ -167,7 +168,7 @@ ZONE = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a zone",
-            doc="Its hosts and machines move to the default zone. A zone that does not exist is no error.",
+            doc="Its hosts and machines move to the default zone. A zone that does not exist is not an error.",
             result=Result(doc="Nothing."),
             success=204,
             run=_delete_zone,
@@ -177,14 +178,14 @@ ZONE = Resource(
 POOLS = Resource(
     handler="ResourcePoolsHandler",
     path="resourcepools/",
-    doc="Resource pools: who may use which hosts and machines for what.",
+    doc="Resource pools: groups of hosts and machines.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List resource pools",
             doc="All resource pools, by name.",
-            result=Result(doc="The resource pools.", schema=schemas.array(shapes.WHOLE_POOL)),
+            result=Result(doc="The resource pools.", type=array(POOL_WITH_STRATEGY_JSON)),
             run=_list_pools,
         ),
         Endpoint(
@@ -223,7 +224,7 @@ POOL = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a resource pool",
-            doc="Only an empty one, and not the default one.",
+            doc="Only an empty pool can be deleted, and not the default pool.",
             result=Result(doc="Nothing."),
             success=204,
             find=find_pool,
@@ -234,13 +235,13 @@ POOL = Resource(
 DOMAINS = Resource(
     handler="DomainsHandler",
     path="domains/",
-    doc="DNS domains. Innkeeper serves no DNS: there is one, for the names of machines.",
+    doc="DNS domains. Innkeeper serves no DNS; its one domain completes the names of machines.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List domains",
-            result=Result(doc="The domains.", schema=schemas.array(machine_shapes.DOMAIN)),
+            result=Result(doc="The domains.", type=array(DOMAIN_JSON)),
             run=_list_domains,
         ),
     ),
@@ -254,7 +255,7 @@ DOMAIN = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read a domain",
-            result=Result(doc="The domain.", schema=machine_shapes.DOMAIN),
+            result=Result(doc="The domain.", type=DOMAIN_JSON),
             find=_find_domain,
             run=_read_domain,
         ),

@@ -1,4 +1,4 @@
-"""`nodes/{system_id}/interfaces/` of a VM host: what its guests are attached to, and a person's word about it."""
+"""`nodes/{system_id}/interfaces/` of a VM host: the interfaces to which guests attach."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 from attrs import frozen
 
 from common.errors import NotFound
-from regiond.api.encoding.networks import encode_host_interface
 from regiond.api.endpoint import Call
-from regiond.api.fields import CommaList, Field, Text
-from regiond.api.paths import id_in
+from regiond.api.field_types import CommaList, Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
+from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
+from regiond.api.urls import id_in
 from regiond.networks.model import HostInterface
 
 CHANGE = (
     Field(
         name="vlan",
-        kind=Text(longest=64),
-        doc="The VLAN that it is on, by id, which no look at the host changes. Empty: as it is learned again.",
+        type=Text(max_length=64),
+        doc="Id of its VLAN; discovery does not change it then. Empty: use the discovered VLAN again.",
     ),
-    Field(name="tags", kind=CommaList(), doc="What constraints can ask for, separated by commas."),
+    Field(name="tags", type=CommaList(), doc="Tags that constraints can select by, separated by commas."),
 )
 
 
@@ -33,16 +34,16 @@ class FoundInterface:
     interface: HostInterface
     all_of_host: tuple[HostInterface, ...]
 
-    def encoded(self) -> dict[str, Any]:
-        return encode_host_interface(self.interface, self.all_of_host)
+    def encoded(self) -> Any:
+        return HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=self.interface, all_of_host=self.all_of_host))
 
 
-def encode_all(interfaces: tuple[HostInterface, ...]) -> list[dict[str, Any]]:
-    return [encode_host_interface(each, interfaces) for each in interfaces]
+def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
+    return [HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=each, all_of_host=interfaces)) for each in interfaces]
 
 
 async def find(services: Services, path: Mapping[str, str]) -> FoundInterface:
-    """Raises NotFound, also for a card of a machine: those are as they were composed."""
+    """Raises NotFound, also for a NIC of a machine: those cannot be changed."""
     wanted = id_in(path["id"], "Interface")
     interfaces = await services.networks.interfaces(path["system_id"])
     for each in interfaces:
@@ -56,4 +57,4 @@ async def update(call: Call) -> Reply:
     changed = await call.services.networks.update_interface(
         call.caller, found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
     )
-    return json_reply(encode_host_interface(changed, found.all_of_host))
+    return json_reply(HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=changed, all_of_host=found.all_of_host)))

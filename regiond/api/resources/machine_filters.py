@@ -1,41 +1,44 @@
-"""Which machines a listing wants: what the services narrow by, and the rest, decided on what they found."""
+"""Filters of a machine listing: most are applied by the query, the others to its result."""
 
 from __future__ import annotations
 
-from regiond.api.encoding.groups import DOMAIN_ID, DOMAIN_NAME
-from regiond.api.encoding.machines import STATUS
-from regiond.api.fields import Field, Integer, Text, TextList, Values
-from regiond.machines.life import MachineState
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.api.field_types import Integer, Text, TextList
+from regiond.api.fields import Field, Values
+from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_NAME
+from regiond.api.serializers.machines import STATUS
+from regiond.machines.model import MachineFilter, MachineState, MachineView
 
 _MANY = TextList()
 
 
 def _many(name: str, doc: str) -> Field:
-    return Field(name=name, kind=_MANY, default=(), doc=doc)
+    return Field(name=name, type=_MANY, default=(), doc=doc)
 
 
 FILTERS = (
     _many("id", "System id."),
     _many("hostname", "Hostname."),
-    _many("mac_address", "MAC address of one of its cards."),
+    _many("mac_address", "MAC address of one of its NICs."),
     _many("zone", "Name of its zone."),
     _many("pool", "Name of its resource pool."),
     _many("pod", "Name of its VM host."),
     _many("domain", "Name of its domain."),
     _many("status", "Status, such as ready."),
-    _many("tags", "A tag it must have; all of them when repeated."),
+    _many("tags", "Tag that the machine must have; may be repeated."),
     _many("agent_name", "Name of the agent that allocated it."),
     Field(
         name="limit",
-        kind=Integer(least=1, most=1000),
-        doc="A page: how many at most, sorted by hostname. Without it all are listed, the oldest first.",
+        type=Integer(minimum=1, maximum=1000),
+        doc="Maximum number of machines, sorted by hostname (default: all, oldest first).",
     ),
-    Field(name="after", kind=Text(longest=256), doc="With `limit`: those that follow this hostname, the next page."),
+    Field(
+        name="after", type=Text(max_length=256), doc="With limit: only machines after this hostname, for the next page."
+    ),
 )
 
 
-def wanted(values: Values) -> MachineFilter:
+def machine_filter(values: Values) -> MachineFilter:
+    """The filters that the query applies."""
     return MachineFilter(
         system_ids=values["id"],
         hostnames=values["hostname"],
@@ -51,9 +54,11 @@ def wanted(values: Values) -> MachineFilter:
     )
 
 
-def keeps(machine: MachineView, values: Values) -> bool:
-    """Whether `machine` has the status, tags and domain that were asked for: a status or domain that there is none of
-    narrows nothing before."""
+def matches(machine: MachineView, values: Values) -> bool:
+    """Whether a machine from the query has the requested status, tags and domain.
+
+    The query cannot filter by an unknown status or domain, so those are checked here.
+    """
     if values["domain"] and not {DOMAIN_NAME, str(DOMAIN_ID)} & set(values["domain"]):
         return False
     if not set(values["tags"]) <= set(machine.tags):
@@ -62,6 +67,5 @@ def keeps(machine: MachineView, values: Values) -> bool:
 
 
 def _has_status(state: MachineState, values: Values) -> bool:
-    """Whether it is one of those that were asked for."""
     number, name = STATUS[state]
     return bool({status.lower().replace("_", " ") for status in values["status"]} & {name.lower(), str(number)})

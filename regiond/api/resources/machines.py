@@ -1,4 +1,4 @@
-"""`machines/` and `machines/{system_id}/`: what was composed."""
+"""`machines/` and `machines/{system_id}/`: the VMs that Innkeeper manages."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 from common.errors import NotFound
 from common.values import PowerAction
-from regiond.api import machine_shapes, schemas
-from regiond.api.encoding.machines import encode_machine, encode_power
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Choice, Field, Text
+from regiond.api.field_types import Choice, Text
+from regiond.api.fields import Field
+from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
-from regiond.api.resources import adoption, allocating, machine_life
-from regiond.api.resources.machine_filters import FILTERS, keeps, wanted
+from regiond.api.resources import adoption, allocation, machine_actions
+from regiond.api.resources.machine_filters import FILTERS, machine_filter, matches
+from regiond.api.serializer import array
+from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.api.services import Services
-from regiond.api.waiting import when_done
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
-_MACHINE_RESULT = Result(doc="The machine.", schema=machine_shapes.MACHINE)
-_COMMENT = Field(name="comment", kind=Text(longest=4096), doc="Accepted as other servers do; not kept.")
+_MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
+_COMMENT = Field(name="comment", type=Text(max_length=4096), doc="Accepted for compatibility; ignored.")
 _SYSTEM_ID_LENGTH = 64
 
 
@@ -31,12 +32,12 @@ async def find_machine(services: Services, path: Mapping[str, str]) -> MachineVi
 
 
 async def _list(call: Call) -> Reply:
-    found = await call.services.machines.list(wanted(call.values))
-    return list_reply(encode_machine(machine) for machine in found if keeps(machine, call.values))
+    found = await call.services.machines.list(machine_filter(call.values))
+    return list_reply(MACHINE_JSON.encode(machine) for machine in found if matches(machine, call.values))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_machine(call.target))
+    return json_reply(MACHINE_JSON.encode(call.target))
 
 
 async def _delete(call: Call) -> Reply:
@@ -47,10 +48,10 @@ async def _delete(call: Call) -> Reply:
         need_rack=not call.respond_async,
     )
 
-    async def gone(_: Operation) -> Reply:
+    async def deleted(_: Operation) -> Reply:
         return empty_reply()
 
-    return await when_done(call, operation, gone)
+    return await when_done(call, operation, deleted)
 
 
 async def _power(call: Call, action: PowerAction) -> Reply:
@@ -64,7 +65,7 @@ async def _power(call: Call, action: PowerAction) -> Reply:
     )
 
     async def switched(_: Operation) -> Reply:
-        return json_reply(encode_machine(await call.services.machines.read(machine.system_id)))
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id)))
 
     return await when_done(call, operation, switched)
 
@@ -84,7 +85,7 @@ async def _power_cycle(call: Call) -> Reply:
 async def _query_power(call: Call) -> Reply:
     machine: MachineView = call.target
     state = await call.services.machines.query_power(call.caller, machine.system_id)
-    return json_reply({"state": encode_power(state)})
+    return json_reply(POWER_STATE_JSON.encode(state))
 
 
 MACHINES = Resource(
@@ -97,14 +98,14 @@ MACHINES = Resource(
             permission=Permission.USER,
             fields=FILTERS,
             title="List machines",
-            doc="All that match every filter given; a filter may be repeated for alternatives.",
-            result=Result(doc="The machines.", schema=schemas.array(machine_shapes.MACHINE)),
+            doc="Lists machines that match every filter; repeated values of a filter are alternatives.",
+            result=Result(doc="The machines.", type=array(MACHINE_JSON)),
             run=_list,
         ),
-        allocating.ALLOCATE,
-        machine_life.RELEASE_ALL,
-        machine_life.LIST_ALLOCATED,
-        adoption.FORGOTTEN,
+        allocation.ALLOCATE,
+        machine_actions.RELEASE_ALL,
+        machine_actions.LIST_ALLOCATED,
+        adoption.DETACHED,
     ),
 )
 MACHINE = Resource(
@@ -124,7 +125,7 @@ MACHINE = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a machine",
-            doc="Its virtual machine and its disks are removed from the host; then the machine is gone.",
+            doc="Deletes the virtual machine and its disks from the host, then the machine.",
             result=Result(doc="Nothing."),
             success=204,
             find=find_machine,
@@ -136,7 +137,7 @@ MACHINE = Resource(
             op="power_on",
             permission=Permission.OWNER,
             fields=(_COMMENT,),
-            title="Switch a machine on",
+            title="Power a machine on",
             result=_MACHINE_RESULT,
             find=find_machine,
             run=_power_on,
@@ -148,13 +149,13 @@ MACHINE = Resource(
             fields=(
                 Field(
                     name="stop_mode",
-                    kind=Choice(choices=("hard", "soft")),
+                    type=Choice(choices=("hard", "soft")),
                     default="soft",
-                    doc="soft asks the guest and pulls the plug when it takes too long; hard pulls it at once.",
+                    doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
                 ),
                 _COMMENT,
             ),
-            title="Switch a machine off",
+            title="Power a machine off",
             result=_MACHINE_RESULT,
             find=find_machine,
             run=_power_off,
@@ -164,7 +165,7 @@ MACHINE = Resource(
             op="power_cycle",
             permission=Permission.OWNER,
             fields=(_COMMENT,),
-            title="Switch a machine off and on",
+            title="Power a machine off and on",
             result=_MACHINE_RESULT,
             find=find_machine,
             run=_power_cycle,
@@ -173,12 +174,12 @@ MACHINE = Resource(
             method="GET",
             op="query_power_state",
             permission=Permission.USER,
-            title="Ask the host whether a machine is on",
-            result=Result(doc="on, off or unknown.", schema=machine_shapes.POWER_STATE),
+            title="Query the power state of a machine from its host",
+            result=Result(doc="on, off or unknown.", type=POWER_STATE_JSON),
             find=find_machine,
             run=_query_power,
         ),
-        *machine_life.of_machine(find_machine),
+        *machine_actions.of_machine(find_machine),
         adoption.forget(find_machine),
     ),
 )

@@ -1,12 +1,13 @@
-"""Fields that several resources of networks take."""
+"""Fields that the network resources share."""
 
 from __future__ import annotations
 
-from regiond.api.fields import Field, Text
+from regiond.api.field_types import Text
+from regiond.api.fields import Field
 
 LONGEST_NAME = 256
-NAME = Text(longest=LONGEST_NAME, blank=None)  # an empty name is as good as none
-DESCRIPTION = Field(name="description", kind=Text(longest=4096), doc="What it is for.")
+NAME = Text(max_length=LONGEST_NAME, blank=None)  # an empty name counts as absent
+DESCRIPTION = Field(name="description", type=Text(max_length=4096), doc="Description.")
 SPACE = Field(
-    name="space", kind=Text(longest=LONGEST_NAME), doc="A space, by id or name. Empty or `undefined`: in none."
+    name="space", type=Text(max_length=LONGEST_NAME), doc="Id or name of a space. Empty or undefined: no space."
 )

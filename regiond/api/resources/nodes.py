@@ -1,6 +1,6 @@
-"""Network cards and disks of machines, where their `resource_uri` points: `nodes/{system_id}/interfaces/` and so on.
+"""`nodes/{system_id}/`: NICs and disks of machines, interfaces of hosts.
 
-The interfaces of a VM host are found under the host's own system id.
+The interfaces of a VM host are below the host's own system id.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import NotFound
-from regiond.api import machine_shapes, network_shapes, schemas
-from regiond.api.encoding.machines import encode_block_device, encode_interface
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.paths import id_in
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import host_interfaces
 from regiond.api.resources.machines import find_machine
+from regiond.api.serializer import array, one_of
+from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
+from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
 from regiond.api.services import Services
-from regiond.machines.model import DiskView, MachineView
+from regiond.api.urls import id_in
+from regiond.machines.model import MachineView
 
 
 async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Encoded, since they are of two kinds."""
+    """The encoded interfaces of a machine or of a VM host."""
     try:
         machine = await find_machine(services, path)
     except NotFound as no_machine:
@@ -50,34 +51,34 @@ async def _interface(call: Call) -> Reply:
 
 async def _disks(call: Call) -> Reply:
     machine: MachineView = call.target
-    return json_reply([encode_block_device(machine, disk) for disk in machine.disks])
+    return json_reply([BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=machine, disk=disk)) for disk in machine.disks])
 
 
-async def _find_disk(services: Services, path: Mapping[str, str]) -> tuple[MachineView, DiskView]:
+async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
     machine = await find_machine(services, path)
     wanted = id_in(path["id"], "BlockDevice")
     for disk in machine.disks:
         if disk.id == wanted:
-            return machine, disk
+            return DiskOfMachine(machine=machine, disk=disk)
     raise NotFound("No BlockDevice matches the given query.")
 
 
 async def _disk(call: Call) -> Reply:
-    return json_reply(encode_block_device(*call.target))
+    return json_reply(BLOCK_DEVICE_JSON.encode(call.target))
 
 
-_ANY_INTERFACE: schemas.Schema = {"anyOf": [machine_shapes.INTERFACE, network_shapes.HOST_INTERFACE]}
+_ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 
 INTERFACES = Resource(
     handler="InterfacesHandler",
     path="nodes/{system_id}/interfaces/",
-    doc="The network cards of a machine, or what the guests of a VM host are attached to.",
+    doc="The NICs of a machine, or the interfaces of a VM host to which guests attach.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List the interfaces of a machine or VM host",
-            result=Result(doc="The interfaces.", schema=schemas.array(_ANY_INTERFACE)),
+            result=Result(doc="The interfaces.", type=array(_ANY_INTERFACE)),
             find=_find_interfaces,
             run=_interfaces,
         ),
@@ -86,13 +87,13 @@ INTERFACES = Resource(
 INTERFACE = Resource(
     handler="InterfaceHandler",
     path="nodes/{system_id}/interfaces/{id}/",
-    doc="One network card of a machine, or one interface of a VM host.",
+    doc="One NIC of a machine, or one interface of a VM host.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="Read an interface",
-            result=Result(doc="The interface.", schema=_ANY_INTERFACE),
+            result=Result(doc="The interface.", type=_ANY_INTERFACE),
             find=_find_interface,
             run=_interface,
         ),
@@ -101,8 +102,8 @@ INTERFACE = Resource(
             permission=Permission.ADMIN,
             fields=host_interfaces.CHANGE,
             title="Update an interface of a VM host",
-            doc="Where what was learned of it is wrong. The cards of machines are as they were composed.",
-            result=Result(doc="The interface.", schema=network_shapes.HOST_INTERFACE),
+            doc="Corrects what discovery has found. The NICs of machines cannot be changed.",
+            result=Result(doc="The interface.", type=HOST_INTERFACE_JSON),
             find=host_interfaces.find,
             run=host_interfaces.update,
         ),
@@ -117,7 +118,7 @@ BLOCK_DEVICES = Resource(
             method="GET",
             permission=Permission.USER,
             title="List the block devices of a machine",
-            result=Result(doc="The block devices.", schema=schemas.array(machine_shapes.BLOCK_DEVICE)),
+            result=Result(doc="The block devices.", type=array(BLOCK_DEVICE_JSON)),
             find=find_machine,
             run=_disks,
         ),
@@ -132,7 +133,7 @@ BLOCK_DEVICE = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read a block device",
-            result=Result(doc="The block device.", schema=machine_shapes.BLOCK_DEVICE),
+            result=Result(doc="The block device.", type=BLOCK_DEVICE_JSON),
             find=_find_disk,
             run=_disk,
         ),

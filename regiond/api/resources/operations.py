@@ -1,16 +1,17 @@
-"""`operations/` and `operations/{id}/`: what was asked of hosts, how it goes, and how it ended."""
+"""`operations/` and `operations/{id}/`: changes on hosts, their progress and outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import schemas, shapes
-from regiond.api.encoding.operations import encode_log, encode_operation
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Integer, Text, TextList
-from regiond.api.paths import operation_id_in
+from regiond.api.field_types import Integer, Text, TextList
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
+from regiond.api.serializer import array
+from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
+from regiond.api.urls import operation_id_in
 from regiond.operations.model import Operation, OperationState
 
 _STATES = tuple(state.value for state in OperationState)
@@ -28,24 +29,24 @@ async def _list(call: Call) -> Reply:
         limit=call.values["limit"],
         before_id=call.values["before"],
     )
-    return json_reply([encode_operation(operation) for operation in found])
+    return json_reply([OPERATION_JSON.encode(operation) for operation in found])
 
 
 async def _read(call: Call) -> Reply:
     operation: Operation = call.target
-    log = encode_log(await call.services.operations.log(operation.id))
-    return json_reply({**encode_operation(operation), "log": log})
+    log = await call.services.operations.log(operation.id)
+    return json_reply(OPERATION_WITH_LOG_JSON.encode(OperationWithLog(operation=operation, log=log)))
 
 
 async def _cancel(call: Call) -> Reply:
     operation: Operation = call.target
-    return json_reply(encode_operation(await call.services.operations.cancel(call.caller, operation.id)))
+    return json_reply(OPERATION_JSON.encode(await call.services.operations.cancel(call.caller, operation.id)))
 
 
 OPERATIONS = Resource(
     handler="OperationsHandler",
     path="operations/",
-    doc="Operations: everything that touches a host, as a durable record.",
+    doc="Operations: durable records of all changes on hosts.",
     endpoints=(
         Endpoint(
             method="GET",
@@ -53,18 +54,27 @@ OPERATIONS = Resource(
             fields=(
                 Field(
                     name="state",
-                    kind=TextList(choices=_STATES),
+                    type=TextList(choices=_STATES),
                     default=(),
-                    doc=f"Only those in this state; may be repeated. One of {', '.join(_STATES)}.",
+                    doc=f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
                 ),
-                Field(name="host", kind=Integer(), doc="Only those of the VM host with this id."),
-                Field(name="machine", kind=Text(longest=64, blank=None), doc="Only those of the machine's system id."),
-                Field(name="limit", kind=Integer(least=1, most=1000), default=100, doc="How many at most; 100."),
-                Field(name="before", kind=Integer(least=1, most=2**63 - 1), doc="Only those with a lower id: a page."),
+                Field(name="host", type=Integer(), doc="Id of a VM host."),
+                Field(name="machine", type=Text(max_length=64, blank=None), doc="System id of a machine."),
+                Field(
+                    name="limit",
+                    type=Integer(minimum=1, maximum=1000),
+                    default=100,
+                    doc="Maximum number of operations (default 100).",
+                ),
+                Field(
+                    name="before",
+                    type=Integer(minimum=1, maximum=2**63 - 1),
+                    doc="Only operations with a lower id, for the next page.",
+                ),
             ),
             title="List operations",
-            doc="The newest first.",
-            result=Result(doc="The operations.", schema=schemas.array(shapes.OPERATION)),
+            doc="Newest first.",
+            result=Result(doc="The operations.", type=array(OPERATION_JSON)),
             run=_list,
         ),
     ),
@@ -78,8 +88,8 @@ OPERATION = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read an operation",
-            doc="With its log, the explanation of the placement, and what went wrong.",
-            result=Result(doc="The operation.", schema=shapes.OPERATION_WITH_LOG),
+            doc="Includes its log, the explanation of the placement and the error.",
+            result=Result(doc="The operation.", type=OPERATION_WITH_LOG_JSON),
             find=_find,
             run=_read,
         ),
@@ -88,8 +98,8 @@ OPERATION = Resource(
             op="cancel",
             permission=Permission.ADMIN,
             title="Cancel an operation",
-            doc="What it has done is undone first; its state says when that is over.",
-            result=Result(doc="The operation.", schema=shapes.OPERATION),
+            doc="Undoes what it has done; its state is cancelled when that is complete.",
+            result=Result(doc="The operation.", type=OPERATION_JSON),
             find=_find,
             run=_cancel,
         ),

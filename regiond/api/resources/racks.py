@@ -1,14 +1,16 @@
-"""`racks/` and `racks/{id}/`: the rack daemons that have joined."""
+"""`racks/` and `racks/{id}/`: the enrolled rack daemons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
-from regiond.api import schemas, shapes
-from regiond.api.encoding.racks import encode_rack
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Integer
+from regiond.api.field_types import Integer
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializer import array
+from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, IssuedToken
 from regiond.api.services import Services
 from regiond.racks.model import RackView
 
@@ -20,16 +22,18 @@ async def _find(services: Services, path: Mapping[str, str]) -> RackView:
 
 
 async def _list(call: Call) -> Reply:
-    return json_reply([encode_rack(rack) for rack in await call.services.racks.list()])
+    return json_reply([RACK_JSON.encode(rack) for rack in await call.services.racks.list()])
 
 
 async def _token(call: Call) -> Reply:
-    token = await call.services.racks.make_token(call.caller, lifetime_s=float(call.values["lifetime_s"]))
-    return json_reply({"token": token})
+    lifetime_s: int = call.values["lifetime_s"]
+    expires_at = datetime.now(UTC) + timedelta(seconds=lifetime_s)
+    token = await call.services.racks.create_token(call.caller, lifetime_s=float(lifetime_s))
+    return json_reply(RACK_TOKEN_JSON.encode(IssuedToken(token=token, expires_at=expires_at)))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_rack(call.target))
+    return json_reply(RACK_JSON.encode(call.target))
 
 
 async def _delete(call: Call) -> Reply:
@@ -40,13 +44,13 @@ async def _delete(call: Call) -> Reply:
 RACKS = Resource(
     handler="RacksHandler",
     path="racks/",
-    doc="Racks: the daemons that speak to hosts.",
+    doc="Racks: the daemons that call hypervisors.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List racks",
-            result=Result(doc="The racks.", schema=schemas.array(shapes.RACK)),
+            result=Result(doc="The racks.", type=array(RACK_JSON)),
             run=_list,
         ),
         Endpoint(
@@ -56,14 +60,14 @@ RACKS = Resource(
             fields=(
                 Field(
                     name="lifetime_s",
-                    kind=Integer(least=60, most=7 * 24 * _HOUR_S),
+                    type=Integer(minimum=60, maximum=7 * 24 * _HOUR_S),
                     default=_HOUR_S,
-                    doc="Seconds for which the token may be used; an hour when left out.",
+                    doc="Lifetime of the token in seconds (default 3600).",
                 ),
             ),
-            title="Make a token for a new rack",
-            doc="It is used once: `rackd join TOKEN`.",
-            result=Result(doc="The token.", schema=schemas.record("RackToken", token=schemas.STR)),
+            title="Create a token for a new rack",
+            doc="The token is valid once: `rackd join TOKEN`.",
+            result=Result(doc="The token.", type=RACK_TOKEN_JSON),
             run=_token,
         ),
     ),
@@ -77,7 +81,7 @@ RACK = Resource(
             method="GET",
             permission=Permission.USER,
             title="Read a rack",
-            result=Result(doc="The rack.", schema=shapes.RACK),
+            result=Result(doc="The rack.", type=RACK_JSON),
             find=_find,
             run=_read,
         ),
@@ -85,7 +89,7 @@ RACK = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Remove a rack",
-            doc="It is refused from its next frame on. Its operations go through other racks, or wait.",
+            doc="Disconnects the rack at once and rejects its certificate. Its operations use other racks or wait.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find,

@@ -1,22 +1,26 @@
-"""`rpc-clients/`: certificates for programs that call the region over RPC as the account that asked."""
+"""`rpc-clients/`: certificates for programs that call the region over RPC."""
 
 from __future__ import annotations
 
-from regiond.api import schemas, shapes
-from regiond.api.encoding.racks import encode_new_rpc_client, encode_rpc_client
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Text
+from regiond.api.field_types import Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializer import array
+from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
 
 
 async def _list(call: Call) -> Reply:
-    return json_reply([encode_rpc_client(client) for client in await call.services.racks.clients(call.caller)])
+    return json_reply([RPC_CLIENT_JSON.encode(client) for client in await call.services.racks.clients(call.caller)])
 
 
 async def _create(call: Call) -> Reply:
     name = str(call.values["name"])
-    issued = await call.services.racks.issue_client(call.caller, name)
-    return json_reply(encode_new_rpc_client(name, issued, call.info.rpc_address()))
+    certificate, key, authority = await call.services.racks.issue_client(call.caller, name)
+    issued = IssuedRpcClient(
+        name=name, certificate=certificate, key=key, authority=authority, address=call.info.rpc_address()
+    )
+    return json_reply(ISSUED_RPC_CLIENT_JSON.encode(issued))
 
 
 async def _delete(call: Call) -> Reply:
@@ -33,25 +37,18 @@ CLIENTS = Resource(
             method="GET",
             permission=Permission.ADMIN,
             title="List RPC clients",
-            result=Result(doc="Those not revoked.", schema=schemas.array(shapes.RPC_CLIENT)),
+            result=Result(doc="The RPC clients that are not revoked.", type=array(RPC_CLIENT_JSON)),
             run=_list,
         ),
         Endpoint(
             method="POST",
             permission=Permission.USER,
-            fields=(Field(name="name", kind=Text(longest=63), required=True, doc="What to call it."),),
+            fields=(Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client."),),
             title="Issue a certificate for an RPC client",
-            doc="The program acts as the account that asks. The key is in this answer and nowhere else.",
+            doc="The program has the rights of the calling account. Only this response contains the private key.",
             result=Result(
                 doc="Certificate, key and authority as PEM, and the address to connect to.",
-                schema=schemas.record(
-                    "IssuedRpcClient",
-                    name=schemas.STR,
-                    certificate=schemas.STR,
-                    key=schemas.STR,
-                    authority=schemas.STR,
-                    address=schemas.STR,
-                ),
+                type=ISSUED_RPC_CLIENT_JSON,
             ),
             run=_create,
         ),
@@ -66,7 +63,7 @@ CLIENT = Resource(
             method="DELETE",
             permission=Permission.USER,
             title="Revoke an RPC client",
-            doc="One's own, or any as an administrator. Its links are dropped at once.",
+            doc="Users revoke their own clients, administrators any. Disconnects the client at once.",
             result=Result(doc="Nothing."),
             success=204,
             run=_delete,

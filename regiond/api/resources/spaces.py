@@ -1,23 +1,24 @@
-"""`spaces/` and `spaces/{id}/`: VLANs that reach each other; clients place machines by them."""
+"""`spaces/` and `spaces/{id}/`: groups of VLANs that reach each other."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api import network_shapes, schemas
-from regiond.api.encoding.networks import NO_SPACE_ID, encode_space
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME
+from regiond.api.serializer import array
+from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
 from regiond.api.services import Services
-from regiond.networks.model import NO_SPACE, Space
+from regiond.networks.model import Space
+from regiond.placement.model import NO_SPACE
 
 _FIELDS = (
-    Field(name="name", kind=NAME, doc="What to call it. Left out, it is `space-` and its number, or stays."),
+    Field(name="name", type=NAME, doc="Name of the space (default for a new one: space-ID)."),
     DESCRIPTION,
 )
-_RESULT = Result(doc="The space.", schema=network_shapes.SPACE)
+_RESULT = Result(doc="The space.", type=SPACE_JSON)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Space:
@@ -29,7 +30,7 @@ async def _find_to_read(services: Services, path: Mapping[str, str]) -> Space:
 
 
 async def _no_space(services: Services) -> Space:
-    """What is in no space, as a space: Juju fails on a subnet whose space is not listed."""
+    """A space of everything that is in no space: Juju fails on a subnet whose space is not listed."""
     fabrics, subnets = await services.networks.fabrics(), await services.networks.subnets()
     return Space(
         id=NO_SPACE_ID,
@@ -42,25 +43,25 @@ async def _no_space(services: Services) -> Space:
 
 async def _list(call: Call) -> Reply:
     found = (*await call.services.networks.spaces(), await _no_space(call.services))
-    return json_reply([encode_space(space) for space in found])
+    return json_reply([SPACE_JSON.encode(space) for space in found])
 
 
 async def _create(call: Call) -> Reply:
-    made = await call.services.networks.create_space(
+    created = await call.services.networks.create_space(
         call.caller, name=call.values["name"], description=call.values["description"] or ""
     )
-    return json_reply(encode_space(made))
+    return json_reply(SPACE_JSON.encode(created))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_space(call.target))
+    return json_reply(SPACE_JSON.encode(call.target))
 
 
 async def _update(call: Call) -> Reply:
     changed = await call.services.networks.update_space(
         call.caller, call.path["id"], name=call.values["name"], description=call.values["description"]
     )
-    return json_reply(encode_space(changed))
+    return json_reply(SPACE_JSON.encode(changed))
 
 
 async def _delete(call: Call) -> Reply:
@@ -71,13 +72,13 @@ async def _delete(call: Call) -> Reply:
 SPACES = Resource(
     handler="SpacesHandler",
     path="spaces/",
-    doc="Spaces: groups of VLANs. What is in none of them is in the one called `undefined`, which is always there.",
+    doc="Spaces: groups of VLANs. Everything that is in no space is listed in the space `undefined`.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List spaces",
-            result=Result(doc="The spaces.", schema=schemas.array(network_shapes.SPACE)),
+            result=Result(doc="The spaces.", type=array(SPACE_JSON)),
             run=_list,
         ),
         Endpoint(
@@ -116,7 +117,7 @@ SPACE = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a space",
-            doc="Its VLANs are in no space then.",
+            doc="Its VLANs are in no space afterwards.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find,

@@ -1,49 +1,54 @@
-"""`subnets/` and `subnets/{id}/`, with what is taken and what is left of their addresses."""
+"""`subnets/` and `subnets/{id}/`: subnets and the usage of their addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.values import HIGHEST_VID
-from regiond.api import network_shapes, schemas
-from regiond.api.encoding.networks import (
-    encode_free,
-    encode_statistics,
-    encode_subnet,
-    encode_taken,
-    encode_used_address,
-)
+from common.values import MAX_VID
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Boolean, Field, Integer, Text, TextList, Values
+from regiond.api.field_types import Boolean, Integer, Text, TextList
+from regiond.api.fields import Field, Values
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
+from regiond.api.serializer import array
+from regiond.api.serializers.networks import (
+    RESERVED_SPAN_JSON,
+    STATISTICS_JSON,
+    SUBNET_JSON,
+    UNRESERVED_SPAN_JSON,
+    USED_ADDRESS_JSON,
+    SubnetStatistics,
+)
 from regiond.api.services import Services
-from regiond.networks import usage
-from regiond.networks.model import NO_SPACE, Subnet, SubnetChange
+from regiond.networks import service as network_service
+from regiond.networks.model import Subnet, SubnetChange
+from regiond.placement.model import NO_SPACE
 
-_CIDR = Text(longest=64, blank=None)
+_CIDR = Text(max_length=64, blank=None)
 _COMMON = (
-    Field(name="name", kind=NAME, doc="What to call it. A new one is named after its CIDR unless told."),
-    Field(name="vlan", kind=NAME, doc="The VLAN that it is on, by id. A new one is on the default one unless told."),
-    Field(name="fabric", kind=NAME, doc="A fabric, by id or name: with `vid` another way to name the VLAN."),
+    Field(name="name", type=NAME, doc="Name of the subnet (default for a new one: its CIDR)."),
+    Field(name="vlan", type=NAME, doc="Id of its VLAN (default for a new one: the default VLAN)."),
+    Field(name="fabric", type=NAME, doc="Id or name of a fabric; with vid another way to name the VLAN."),
     Field(
         name="vid",
-        kind=Integer(least=0, most=HIGHEST_VID),
-        doc="The tag of the VLAN in `fabric`, or in the one that it is in; a new one is in the default one.",
+        type=Integer(minimum=0, maximum=MAX_VID),
+        doc="Tag of the VLAN in fabric (default: the current fabric; for a new subnet the default fabric).",
     ),
     SPACE,
-    Field(name="gateway_ip", kind=Text(longest=64), doc="Through what others are reached. Empty: nothing."),
-    Field(name="dns_servers", kind=TextList(commas=True), doc="Addresses, separated by commas or blanks."),
+    Field(name="gateway_ip", type=Text(max_length=64), doc="Address of the gateway. Empty: none."),
+    Field(
+        name="dns_servers", type=TextList(commas=True), doc="Addresses of DNS servers, separated by commas or blanks."
+    ),
     DESCRIPTION,
-    Field(name="managed", kind=Boolean(), doc="Kept for clients; Innkeeper assigns what it is asked for either way."),
-    Field(name="allow_dns", kind=Boolean(), doc="Kept for clients; Innkeeper serves no DNS."),
-    Field(name="allow_proxy", kind=Boolean(), doc="Kept for clients; Innkeeper has no proxy."),
-    Field(name="active_discovery", kind=Boolean(), doc="Kept for clients; Innkeeper scans nothing."),
-    Field(name="rdns_mode", kind=Integer(least=0, most=2), doc="Kept for clients; Innkeeper serves no DNS."),
+    Field(name="managed", type=Boolean(), doc="Stored for clients; Innkeeper assigns requested addresses either way."),
+    Field(name="allow_dns", type=Boolean(), doc="Stored for clients; Innkeeper serves no DNS."),
+    Field(name="allow_proxy", type=Boolean(), doc="Stored for clients; Innkeeper has no proxy."),
+    Field(name="active_discovery", type=Boolean(), doc="Stored for clients; Innkeeper does not scan subnets."),
+    Field(name="rdns_mode", type=Integer(minimum=0, maximum=2), doc="Stored for clients; Innkeeper serves no DNS."),
 )
-_NEW = (Field(name="cidr", kind=_CIDR, required=True, doc="Such as `10.1.0.0/24`."), *_COMMON)
-_CHANGE = (Field(name="cidr", kind=_CIDR, doc="Such as `10.1.0.0/24`."), *_COMMON)
-_RESULT = Result(doc="The subnet.", schema=network_shapes.SUBNET)
+_NEW = (Field(name="cidr", type=_CIDR, required=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_CHANGE = (Field(name="cidr", type=_CIDR, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
+_RESULT = Result(doc="The subnet.", type=SUBNET_JSON)
 
 
 def _change(values: Values) -> SubnetChange:
@@ -59,21 +64,21 @@ async def _find(services: Services, path: Mapping[str, str]) -> Subnet:
 
 
 async def _list(call: Call) -> Reply:
-    return json_reply([encode_subnet(subnet) for subnet in await call.services.networks.subnets()])
+    return json_reply([SUBNET_JSON.encode(subnet) for subnet in await call.services.networks.subnets()])
 
 
 async def _create(call: Call) -> Reply:
-    return json_reply(encode_subnet(await call.services.networks.create_subnet(call.caller, _change(call.values))))
+    return json_reply(SUBNET_JSON.encode(await call.services.networks.create_subnet(call.caller, _change(call.values))))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_subnet(call.target))
+    return json_reply(SUBNET_JSON.encode(call.target))
 
 
 async def _update(call: Call) -> Reply:
     subnet: Subnet = call.target
     changed = await call.services.networks.update_subnet(call.caller, str(subnet.id), _change(call.values))
-    return json_reply(encode_subnet(changed))
+    return json_reply(SUBNET_JSON.encode(changed))
 
 
 async def _delete(call: Call) -> Reply:
@@ -82,43 +87,47 @@ async def _delete(call: Call) -> Reply:
     return empty_reply()
 
 
-async def _taken(call: Call) -> tuple[usage.Span, ...]:
+async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
-    return usage.taken(call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id))
+    return network_service.taken_addresses(
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id)
+    )
 
 
-async def _free(call: Call) -> tuple[usage.Span, ...]:
+async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
-    return usage.free(call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id))
+    return network_service.free_addresses(
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id)
+    )
 
 
 async def _reserved(call: Call) -> Reply:
-    return json_reply([encode_taken(span) for span in await _taken(call)])
+    return json_reply([RESERVED_SPAN_JSON.encode(span) for span in await _taken(call)])
 
 
 async def _unreserved(call: Call) -> Reply:
-    return json_reply([encode_free(span) for span in await _free(call)])
+    return json_reply([UNRESERVED_SPAN_JSON.encode(span) for span in await _free(call)])
 
 
 async def _statistics(call: Call) -> Reply:
-    return json_reply(encode_statistics(call.target, await _free(call)))
+    return json_reply(STATISTICS_JSON.encode(SubnetStatistics(subnet=call.target, unreserved=await _free(call))))
 
 
 async def _addresses(call: Call) -> Reply:
     used = await call.services.networks.used_addresses(str(call.target.id))
-    return json_reply([encode_used_address(each) for each in used])
+    return json_reply([USED_ADDRESS_JSON.encode(each) for each in used])
 
 
 SUBNETS = Resource(
     handler="SubnetsHandler",
     path="subnets/",
-    doc="Subnets: learned from hosts, or made by people before any host has them.",
+    doc="Subnets: discovered on hosts, or created by users.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List subnets",
-            result=Result(doc="The subnets.", schema=schemas.array(network_shapes.SUBNET)),
+            result=Result(doc="The subnets.", type=array(SUBNET_JSON)),
             run=_list,
         ),
         Endpoint(
@@ -158,7 +167,7 @@ SUBNET = Resource(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a subnet",
-            doc="Only one in which no machine has an address.",
+            doc="A subnet in which a machine has an address cannot be deleted.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find,
@@ -168,9 +177,9 @@ SUBNET = Resource(
             method="GET",
             op="reserved_ip_ranges",
             permission=Permission.USER,
-            title="List the addresses of a subnet that are taken",
-            doc="Ranges, and single addresses of machines, of hosts, of the gateway and of DNS servers.",
-            result=Result(doc="What is taken, in order.", schema=schemas.array(network_shapes.TAKEN_SPAN)),
+            title="List the reserved addresses of a subnet",
+            doc="IP ranges, and the addresses of machines, hosts, the gateway and DNS servers.",
+            result=Result(doc="The reserved addresses, in order.", type=array(RESERVED_SPAN_JSON)),
             find=_find,
             run=_reserved,
         ),
@@ -178,8 +187,8 @@ SUBNET = Resource(
             method="GET",
             op="unreserved_ip_ranges",
             permission=Permission.USER,
-            title="List the addresses of a subnet that are left",
-            result=Result(doc="What is left, in order.", schema=schemas.array(network_shapes.FREE_SPAN)),
+            title="List the unreserved addresses of a subnet",
+            result=Result(doc="The unreserved addresses, in order.", type=array(UNRESERVED_SPAN_JSON)),
             find=_find,
             run=_unreserved,
         ),
@@ -188,7 +197,7 @@ SUBNET = Resource(
             op="statistics",
             permission=Permission.USER,
             title="Count the addresses of a subnet",
-            result=Result(doc="How many are taken and left.", schema=network_shapes.STATISTICS),
+            result=Result(doc="The counts.", type=STATISTICS_JSON),
             find=_find,
             run=_statistics,
         ),
@@ -196,9 +205,9 @@ SUBNET = Resource(
             method="GET",
             op="ip_addresses",
             permission=Permission.USER,
-            title="List who has which address in a subnet",
-            doc="Machines, by their claims, and hosts, as they were last seen.",
-            result=Result(doc="The addresses.", schema=schemas.array(network_shapes.USED_ADDRESS)),
+            title="List the used addresses of a subnet",
+            doc="Addresses of machines, by their claims, and of hosts, as last discovered.",
+            result=Result(doc="The addresses.", type=array(USED_ADDRESS_JSON)),
             find=_find,
             run=_addresses,
         ),

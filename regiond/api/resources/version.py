@@ -1,32 +1,21 @@
-"""`version/`, `describe/` and `openapi.json`: what this server is, for anyone who asks."""
+"""`version/`, `describe/` and `openapi.json`: the API's version and descriptions, open to anyone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regiond.api import schemas, shapes
 from regiond.api.describe import describe
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.openapi import openapi
 from regiond.api.replies import Reply, json_reply
+from regiond.api.serializer import OBJECT
+from regiond.api.serializers.version import VERSION_JSON
 
-CAPABILITIES = (
-    "networks-management",
-    "static-ipaddresses",
-    "ipv6-deployment-ubuntu",
-    "devices-management",
-    "storage-deployment-ubuntu",
-    "network-deployment-ubuntu",
-    "bridging-interface-ubuntu",
-    "bridging-automatic-ubuntu",
-)
-_PLAIN_JSON = "application/json"  # the maas CLI refuses a description with a charset
+_PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
 
 
 async def _version(call: Call) -> Reply:
-    return json_reply(
-        {"capabilities": list(CAPABILITIES), "version": call.info.version, "subversion": call.info.software}
-    )
+    return json_reply(VERSION_JSON.encode(call.info))
 
 
 VERSION = Resource(
@@ -38,7 +27,7 @@ VERSION = Resource(
             method="GET",
             permission=Permission.ANYONE,
             title="Read version and capabilities",
-            result=Result(doc="The version.", schema=shapes.VERSION),
+            result=Result(doc="The version.", type=VERSION_JSON),
             run=_version,
         ),
     ),
@@ -46,7 +35,7 @@ VERSION = Resource(
 
 
 def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
-    """The resources that describe `resources`."""
+    """The resources that serve the descriptions of `resources`."""
 
     async def _describe(call: Call) -> Reply:
         return json_reply(describe(resources, origin=call.origin), content_type=_PLAIN_JSON)
@@ -55,35 +44,27 @@ def descriptions(resources: Sequence[Resource]) -> tuple[Resource, ...]:
         document = openapi(resources, origin=call.origin, version=call.info.version)
         return json_reply(document, content_type=_PLAIN_JSON)
 
-    return (
-        Resource(
-            handler="DescribeHandler",
-            path="describe/",
-            doc="The description of the API, as command lines read it.",
-            described=False,
-            endpoints=(
-                Endpoint(
-                    method="GET",
-                    permission=Permission.ANYONE,
-                    title="Describe the API",
-                    result=Result(doc="The description.", schema=schemas.ANYTHING),
-                    run=_describe,
-                ),
-            ),
-        ),
-        Resource(
-            handler="OpenApiHandler",
-            path="openapi.json",
-            doc="The description of the API as OpenAPI 3.1.",
-            described=False,
-            endpoints=(
-                Endpoint(
-                    method="GET",
-                    permission=Permission.ANYONE,
-                    title="Describe the API as OpenAPI",
-                    result=Result(doc="The document.", schema=schemas.ANYTHING),
-                    run=_openapi,
-                ),
-            ),
-        ),
+    for_clients = Endpoint(
+        method="GET",
+        permission=Permission.ANYONE,
+        title="Describe the API",
+        result=Result(doc="The description.", type=OBJECT),
+        run=_describe,
     )
+    as_openapi = Endpoint(
+        method="GET",
+        permission=Permission.ANYONE,
+        title="Describe the API as OpenAPI",
+        result=Result(doc="The document.", type=OBJECT),
+        run=_openapi,
+    )
+    return (
+        _description(
+            "DescribeHandler", "describe/", "The description of the API for command-line clients.", for_clients
+        ),
+        _description("OpenApiHandler", "openapi.json", "The description of the API as OpenAPI 3.1.", as_openapi),
+    )
+
+
+def _description(handler: str, path: str, doc: str, endpoint: Endpoint) -> Resource:
+    return Resource(handler=handler, path=path, doc=doc, described=False, endpoints=(endpoint,))

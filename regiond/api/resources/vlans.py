@@ -1,42 +1,48 @@
-"""`fabrics/{fabric_id}/vlans/`, `…/{vid}/`, which takes the tag, and `vlans/{id}/`, where `resource_uri` points."""
+"""`fabrics/{fabric_id}/vlans/`, `…/{vid}/` by tag, and `vlans/{id}/` by id."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import InvalidRequest, NotFound
-from common.values import HIGHEST_VID
-from regiond.api import network_shapes, schemas
-from regiond.api.encoding.networks import encode_vlan
+from common.errors import NotFound
+from common.values import MAX_VID
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Boolean, Field, Integer, Values
-from regiond.api.paths import id_in
+from regiond.api.field_types import Boolean, Integer
+from regiond.api.fields import Field, Problems, Values
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
+from regiond.api.serializer import array
+from regiond.api.serializers.networks import VLAN_JSON
 from regiond.api.services import Services
-from regiond.networks.model import NO_SPACE, Fabric, Vlan, VlanChange
+from regiond.api.urls import id_in
+from regiond.networks.model import Fabric, Vlan, VlanChange
+from regiond.placement.model import NO_SPACE
 
-_VID = Integer(least=0, most=HIGHEST_VID)
+_VID = Integer(minimum=0, maximum=MAX_VID)
 _UNTAGGED = "untagged"
 _COMMON = (
-    Field(name="name", kind=NAME, doc="What to call it."),
-    Field(name="mtu", kind=Integer(least=552, most=65535), doc="Bytes that fit into a frame; 1500 unless told."),
+    Field(name="name", type=NAME, doc="Name of the VLAN."),
+    Field(name="mtu", type=Integer(minimum=552, maximum=65535), doc="MTU in bytes (default 1500)."),
     SPACE,
     DESCRIPTION,
-    Field(name="dhcp_on", kind=Boolean(), doc="Only `false`: Innkeeper runs no DHCP server."),
+    Field(name="dhcp_on", type=Boolean(), doc="Must be false: Innkeeper runs no DHCP server."),
 )
-_NEW = (Field(name="vid", kind=_VID, required=True, doc="The tag of its frames; 0 for none."), *_COMMON)
+_NEW = (Field(name="vid", type=_VID, required=True, doc="VLAN tag; 0 means untagged."), *_COMMON)
 _CHANGE = (
-    Field(name="vid", kind=_VID, doc="The tag of its frames; 0 for none."),
-    Field(name="fabric", kind=NAME, doc="The fabric to move it to, by id or name."),
+    Field(name="vid", type=_VID, doc="VLAN tag; 0 means untagged."),
+    Field(name="fabric", type=NAME, doc="Id or name of the fabric to move it to."),
     *_COMMON,
 )
-_RESULT = Result(doc="The VLAN.", schema=network_shapes.VLAN)
+_RESULT = Result(doc="The VLAN.", type=VLAN_JSON)
+
+
+def _problems(call: Call) -> Problems:
+    if call.values["dhcp_on"]:
+        return {"dhcp_on": ["Innkeeper runs no DHCP server; use that of the hypervisor or of your network."]}
+    return {}
 
 
 def _change(values: Values) -> VlanChange:
-    if values["dhcp_on"]:
-        raise InvalidRequest.of({"dhcp_on": ["Innkeeper runs no DHCP server: hypervisors and your network do."]})
     return VlanChange(
         name=values["name"],
         vid=values["vid"],
@@ -66,23 +72,23 @@ async def _find_by_id(services: Services, path: Mapping[str, str]) -> Vlan:
 
 async def _list(call: Call) -> Reply:
     fabric: Fabric = call.target
-    return json_reply([encode_vlan(vlan) for vlan in fabric.vlans])
+    return json_reply([VLAN_JSON.encode(vlan) for vlan in fabric.vlans])
 
 
 async def _create(call: Call) -> Reply:
     fabric: Fabric = call.target
-    made = await call.services.networks.create_vlan(call.caller, str(fabric.id), _change(call.values))
-    return json_reply(encode_vlan(made))
+    created = await call.services.networks.create_vlan(call.caller, str(fabric.id), _change(call.values))
+    return json_reply(VLAN_JSON.encode(created))
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_vlan(call.target))
+    return json_reply(VLAN_JSON.encode(call.target))
 
 
 async def _update(call: Call) -> Reply:
     vlan: Vlan = call.target
     changed = await call.services.networks.update_vlan(call.caller, vlan.id, _change(call.values))
-    return json_reply(encode_vlan(changed))
+    return json_reply(VLAN_JSON.encode(changed))
 
 
 async def _delete(call: Call) -> Reply:
@@ -94,13 +100,13 @@ async def _delete(call: Call) -> Reply:
 VLANS = Resource(
     handler="VlansHandler",
     path="fabrics/{fabric_id}/vlans/",
-    doc="The VLANs of a fabric, which is told by its id or name.",
+    doc="The VLANs of a fabric, given by id or name.",
     endpoints=(
         Endpoint(
             method="GET",
             permission=Permission.USER,
             title="List the VLANs of a fabric",
-            result=Result(doc="The VLANs.", schema=schemas.array(network_shapes.VLAN)),
+            result=Result(doc="The VLANs.", type=array(VLAN_JSON)),
             find=_find_fabric,
             run=_list,
         ),
@@ -111,6 +117,7 @@ VLANS = Resource(
             title="Create a VLAN",
             result=_RESULT,
             find=_find_fabric,
+            check=_problems,
             run=_create,
         ),
     ),
@@ -118,7 +125,7 @@ VLANS = Resource(
 VLAN = Resource(
     handler="VlanHandler",
     path="fabrics/{fabric_id}/vlans/{vid}/",
-    doc="One VLAN: of a fabric, by its tag.",
+    doc="One VLAN of a fabric, by its tag.",
     endpoints=(
         Endpoint(
             method="GET",
@@ -135,13 +142,14 @@ VLAN = Resource(
             title="Update a VLAN",
             result=_RESULT,
             find=_find_in_fabric,
+            check=_problems,
             run=_update,
         ),
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a VLAN",
-            doc="Only one without subnets, and not the untagged one of its fabric.",
+            doc="A VLAN with subnets, and the untagged VLAN of a fabric, cannot be deleted.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find_in_fabric,

@@ -1,25 +1,26 @@
-"""`vm-clusters/`: LXD clusters, whose members are VM hosts of their own."""
+"""`vm-clusters/`: LXD clusters, whose members are VM hosts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 
-from regiond.api import schemas, shapes
-from regiond.api.encoding.clusters import encode_cluster
-from regiond.api.encoding.operations import encode_operation
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.fields import Field, Text
-from regiond.api.paths import id_in
+from regiond.api.field_types import Text
+from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources import host_fields
+from regiond.api.serializer import array
+from regiond.api.serializers.clusters import CLUSTER_JSON
+from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
+from regiond.api.urls import id_in
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.operations.service import outcome
 
 
 async def _list(call: Call) -> Reply:
-    return json_reply([encode_cluster(cluster) for cluster in await call.services.clusters.list()])
+    return json_reply([CLUSTER_JSON.encode(cluster) for cluster in await call.services.clusters.list()])
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> ClusterView:
@@ -27,22 +28,22 @@ async def _find(services: Services, path: Mapping[str, str]) -> ClusterView:
 
 
 async def _read(call: Call) -> Reply:
-    return json_reply(encode_cluster(call.target))
+    return json_reply(CLUSTER_JSON.encode(call.target))
 
 
 async def _update(call: Call) -> Reply:
     cluster: ClusterView = call.target
     change = ClusterChange(name=call.values["name"], zone=call.values["zone"], pool=call.values["pool"])
-    return json_reply(encode_cluster(await call.services.clusters.update(call.caller, cluster.id, change)))
+    return json_reply(CLUSTER_JSON.encode(await call.services.clusters.update(call.caller, cluster.id, change)))
 
 
 async def _delete(call: Call) -> Reply:
-    """All members at once; the first failure is told, the others go on. With `respond-async`: the operations."""
+    """Removes all members at once. Raises the first failure; the others continue. Async: the operations."""
     cluster: ClusterView = call.target
     removals = await call.services.clusters.start_remove(call.caller, cluster.id, decompose=call.values["decompose"])
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
-        return json_reply([encode_operation(removal) for removal in removals], status=202, headers=headers)
+        return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)
     until_s = time.monotonic() + call.info.wait_s
     for removal in removals:
         left_s = max(0.1, until_s - time.monotonic())
@@ -50,7 +51,7 @@ async def _delete(call: Call) -> Reply:
     return empty_reply()
 
 
-_RESULT = Result(doc="The cluster.", schema=shapes.VM_CLUSTER)
+_RESULT = Result(doc="The cluster.", type=CLUSTER_JSON)
 
 CLUSTERS = Resource(
     handler="VmClustersHandler",
@@ -61,7 +62,7 @@ CLUSTERS = Resource(
             method="GET",
             permission=Permission.USER,
             title="List VM clusters",
-            result=Result(doc="The clusters.", schema=schemas.array(shapes.VM_CLUSTER)),
+            result=Result(doc="The clusters.", type=array(CLUSTER_JSON)),
             run=_list,
         ),
     ),
@@ -83,13 +84,17 @@ CLUSTER = Resource(
             method="PUT",
             permission=Permission.ADMIN,
             fields=(
-                Field(name="name", kind=Text(longest=255, blank=None), doc="What to call it."),
+                Field(name="name", type=Text(max_length=255, blank=None), doc="Name of the cluster."),
                 Field(
                     name="zone",
-                    kind=Text(longest=256, blank=None),
-                    doc="A zone, by name; copied to the members.",
+                    type=Text(max_length=256, blank=None),
+                    doc="Name of a zone; copied to all members.",
                 ),
-                Field(name="pool", kind=Text(longest=256, blank=None), doc="A pool, by name; copied likewise."),
+                Field(
+                    name="pool",
+                    type=Text(max_length=256, blank=None),
+                    doc="Name of a resource pool; copied to all members.",
+                ),
             ),
             title="Update a VM cluster",
             result=_RESULT,
@@ -101,7 +106,7 @@ CLUSTER = Resource(
             permission=Permission.ADMIN,
             fields=(host_fields.DECOMPOSE,),
             title="Delete a VM cluster",
-            doc="Every member's host is removed.",
+            doc="Removes the VM hosts of all members.",
             result=Result(doc="Nothing."),
             success=204,
             find=_find,

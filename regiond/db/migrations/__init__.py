@@ -1,0 +1,1 @@
+"""The schema: SQL files, applied in the order of their names."""

@@ -1,1 +1,1 @@
-"""What the figures are held against: the same work done correctly and simply, without anything clever."""
+"""Baselines: the same work, done correctly and in the simplest way."""

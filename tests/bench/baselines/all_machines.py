@@ -1,4 +1,4 @@
-"""The simple way to show one page of machines: read all of them, then filter, sort and cut in Python."""
+"""Baseline for a page of machines: reads all machines, then filters, sorts and cuts in Python."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _MACHINES = """
       left join vm_host h on h.id = m.host_id
 """
 _DISKS = "select d.*, s.name as pool_name from machine_disk d join storage_pool s on s.id = d.storage_pool_id"
-_CARDS = "select * from machine_nic"
+_SOURCES = "select * from machine_nic"
 
 
 async def all_machines(db: Db) -> list[dict[str, Any]]:
-    """Every machine with its disks and cards, as plain values."""
+    """Returns every machine with its disks and NICs as plain values."""
     disks: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in await db.fetch(_DISKS):
         disks[row["machine_id"]].append(dict(row))
-    cards: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in await db.fetch(_CARDS):
-        cards[row["machine_id"]].append(dict(row))
+    nics: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in await db.fetch(_SOURCES):
+        nics[row["machine_id"]].append(dict(row))
     rows = await db.fetch(_MACHINES)
-    return [{**dict(row), "disks": disks[row["id"]], "cards": cards[row["id"]]} for row in rows]
+    return [{**dict(row), "disks": disks[row["id"]], "nics": nics[row["id"]]} for row in rows]
 
 
 async def page(db: Db, *, hosts: Collection[str], size: int) -> list[dict[str, Any]]:
-    """The first `size` machines of those hosts, by host name."""
+    """Returns the first `size` machines of these hosts, by host name."""
     found = [machine for machine in await all_machines(db) if machine["host_name"] in hosts]
     return sorted(found, key=lambda machine: str(machine["hostname"]))[:size]

@@ -1,4 +1,4 @@
-"""The simple way to have all machines at hand: a process that reads every row and keeps them; it prints its peak, MiB.
+"""Baseline for memory: a process that reads and holds every row, and prints its peak in MiB.
 
 python -m tests.bench.baselines.holding_all DSN
 """
@@ -15,7 +15,7 @@ from tests.bench.baselines.all_machines import all_machines
 
 
 async def hold_all(dsn: str) -> float:
-    """MiB at the most, with all machines as one JSON text beside them, as a list of all of them needs it."""
+    """Returns the peak in MiB, with all machines also as one JSON text, as a full list needs it."""
     db = await connect(dsn, application_name="bench-holding-all")
     try:
         machines = await all_machines(db)

@@ -1,6 +1,6 @@
-"""The simple way to promise nothing twice: one lock for all, held while the hosts are read and the promise is written.
+"""Baseline for claims: one global lock, held while the hosts are read and the claim is written.
 
-It writes the rows that a compose writes: machine, disk, card, claims, totals, operation; and it commits as durably.
+Writes the same rows as a compose (machine, disk, NIC, claims, totals, operation) and commits as durably.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attrs import frozen
 
 from common.errors import OutOfCapacity
 from regiond.db.pool import Database, Db
-from regiond.names import new_hostname, new_mac_address, new_system_id, serial
+from regiond.identifiers import new_hostname, new_mac_address, new_system_id, serial
 from tests.bench.baselines.reading_all import Choice, Need, choose
 
 _LOCK = "select pg_advisory_xact_lock(20261120)"
@@ -55,9 +55,9 @@ class OneLock:
     account_id: int
 
     async def claim(self, need: Need, host_id: int | None = None) -> int:
-        """The id of the committed operation. Raises OutOfCapacity."""
+        """Returns the id of the committed operation. Raises OutOfCapacity."""
         while True:
-            with suppress(asyncpg.UniqueViolationError):  # beside 50,000 machines one random address in 300 is taken
+            with suppress(asyncpg.UniqueViolationError):  # with 50,000 machines, one random address in 300 is taken
                 return await self._claim(need, host_id)
 
     async def _claim(self, need: Need, host_id: int | None) -> int:
@@ -69,12 +69,12 @@ class OneLock:
             return await self._write(db, need, choice)
 
     async def succeeded(self, operation_id: int) -> None:
-        """The machine is made."""
+        """Records that the machine is ready."""
         async with self.database.transaction() as db:
             await db.execute(_SUCCEEDED, operation_id)
 
     async def _write(self, db: Db, need: Need, choice: Choice) -> int:
-        host, pool_id, (kind, source) = choice.host, choice.storage_pool_id, choice.card
+        host, pool_id, (kind, source) = choice.host, choice.storage_pool_id, choice.nic_source
         uuid, system_id, mac = uuid4(), new_system_id(), new_mac_address()
         hostname, disk = f"{new_hostname()}-{system_id}", serial(uuid, 0)
         machine_id = await db.fetchval(

@@ -1,4 +1,4 @@
-"""The simple way to know the instances of an LXD server: list them with pylxd, then ask for each of them."""
+"""Baseline for LXD discovery: lists the instances with pylxd, then reads each of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from attrs import frozen
 from pylxd.client import Client, get_session_for_url
 
-from tests.bench.baselines.told import Told
+from tests.bench.baselines.guest_facts import GuestFacts
 
 
 @frozen(kw_only=True)
 class PylxdCalls:
-    """`certificate` and `key` are files that the server trusts; `server_certificate` is the server's own."""
+    """The server trusts `certificate` and `key`; `server_certificate` is the server's. All are files."""
 
     endpoint: str
     certificate: Path
@@ -23,20 +23,18 @@ class PylxdCalls:
     def connect(self) -> Any:
         pair, server = (str(self.certificate), str(self.key)), str(self.server_certificate)
         session = get_session_for_url(self.endpoint, verify=server, cert=pair)
-        session.trust_env = (
-            False  # a bundle of authorities in the environment would be taken for the pinned certificate
-        )
+        session.trust_env = False  # a CA bundle in the environment would replace the pinned certificate
         return Client(endpoint=self.endpoint, session=session)
 
 
-def guests(client: Any) -> list[Told]:
-    """One call for the list and one for each guest."""
+def guests(client: Any) -> list[GuestFacts]:
+    """Makes one call for the list and one per guest."""
     found = []
     for instance in client.instances.all():
         instance.sync()
         config = instance.expanded_config
         found.append(
-            Told(
+            GuestFacts(
                 name=instance.name,
                 on=instance.status == "Running",
                 cores=int(config["limits.cpu"]),

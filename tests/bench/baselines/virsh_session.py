@@ -1,6 +1,6 @@
-"""The simple way to know the domains of a libvirt host: list them with virsh, then ask it for each of them.
+"""Baseline for libvirt discovery: lists the domains with virsh, then queries each of them.
 
-All questions go through one virsh process with one connection, so a process is not paid for with each domain.
+One virsh process with one connection answers all queries, so that no process per domain is counted.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import subprocess
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from tests.bench.baselines.told import Told
+from tests.bench.baselines.guest_facts import GuestFacts
 
 _END = "</domain>"
 _DEADLINE_S = 120.0
 
 
-def guests(uri: str) -> list[Told]:
-    """Two calls for the lists and one for each domain."""
+def guests(uri: str) -> list[GuestFacts]:
+    """Makes two calls for the lists and one per domain."""
     everything, running = _ask(uri, "list --all --uuid").split(), set(_ask(uri, "list --uuid").split())
     if not everything:
         return []
@@ -24,9 +24,9 @@ def guests(uri: str) -> list[Told]:
     return [_told(answer + _END, running) for answer in answers]
 
 
-def _told(answer: str, running: set[str]) -> Told:
+def _told(answer: str, running: set[str]) -> GuestFacts:
     tree = ET.fromstring(answer.strip())  # noqa: S314  libvirt's own answer
-    return Told(
+    return GuestFacts(
         name=tree.findtext("name", ""),
         on=tree.findtext("uuid", "") in running,
         cores=int(tree.findtext("vcpu", "0")),

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.matrix`: tries each cell that is a line of JSON on standard input; answers with its result.
+"""`python -m tests.faults.matrix`: reads cells as lines of JSON and writes a result for each.
 
-It ends with its input. What it does not answer is told on standard error.
+Ends with its standard input. Logs go to standard error.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from innkeeper.running import run  # it installs the reactor, so it comes first
+from innkeeper.reactor import run  # it installs the reactor, so it comes first
 
 
 async def _main() -> int:
-    from common.wire import from_plain, to_plain
+    from common.serialization import from_dict, to_dict
     from tests.faults.cells import Cell
+    from tests.faults.matrix.cell_runs import Sites, try_on
     from tests.faults.matrix.databases import Databases, server
-    from tests.faults.matrix.newcomers import newcomers
-    from tests.faults.matrix.running import Inns, try_in
-    from tests.faults.matrix.seams import seams
+    from tests.faults.matrix.instrumentation import instrumented
     from tests.faults.output import errors_only, results_alone
 
     errors_only()
@@ -28,15 +27,15 @@ async def _main() -> int:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(cells), sys.stdin)
     with (
         results_alone() as out, server() as dsn, tempfile.TemporaryDirectory(prefix="innkeeper-faults-") as made,
-        seams() as watched, newcomers(watched),
+        instrumented() as instrumentation,
     ):  # fmt: skip
-        inns = Inns(await Databases.on(dsn), Path(made), watched)
+        sites = Sites(await Databases.on(dsn), Path(made), instrumentation)
         try:
             async for line in cells:
-                result = await try_in(inns, from_plain(json.loads(line), Cell))
-                out.write(json.dumps(to_plain(result)) + "\n")
+                result = await try_on(sites, from_dict(json.loads(line), Cell))
+                out.write(json.dumps(to_dict(result)) + "\n")
         finally:
-            await inns.leave()
+            await sites.discard()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Somebody who asks, asks again with the same key when there was no answer, and follows the operation to its end."""
+"""A caller that repeats a request with the same key until it is answered, and follows the operation to its end."""
 
 from __future__ import annotations
 
@@ -6,58 +6,39 @@ import asyncio
 from typing import Any
 
 from common.errors import InnkeeperError
-from innkeeper.http import relative_path
-from tests.faults.matrix.inn import Inn
-from tests.faults.matrix.scenario import Asked, Scenario, Told
+from tests.deployment.deployment import ENDED
+from tests.faults.matrix.site import MatrixSite
+from tests.faults.scenarios.scenario import Outcome, Scenario
 from tests.waiting import eventually
 
-ASYNC = "respond-async"
-AGAIN = (None, 503, 504)  # None: nobody answered
+REPEATED = (None, 503, 504)  # HTTP statuses after which the request is repeated; None: no answer
 PAUSE_S = 0.02
 _HAS_ENDED = "select finished_at is not null from operation where id = $1"
-ENDED = ("succeeded", "failed", "cancelled")
 
 
-def headers(key: str) -> dict[str, str]:
-    return {"Idempotency-Key": key, "Prefer": ASYNC}
-
-
-def asked(answer: Any) -> Asked:
-    """Of an `innkeeper.http.Answer`: a 202 says where the operation is."""
-    told = answer.json() if answer.body and answer.is_json else None
-    if answer.status == 202 and answer.location:
-        return Asked(operation_id=int(relative_path(answer.location).strip("/").split("/")[-1]), answer=told)
-    return Asked(answer=told)
-
-
-async def ask_until_told(inn: Inn, scenario: Scenario, ground: Any, key: str) -> Told:
-    """Goes on until there is an answer: the caller of this sets the time."""
-    times = 0
+async def outcome_of(site: MatrixSite, scenario: Scenario, state: Any, key: str) -> Outcome:
+    """Has no deadline of its own."""
+    requests = 0
     while True:
-        times += 1
+        requests += 1
         try:
-            found = await scenario.ask(inn, ground, key)
+            response = await scenario.submit(site, state, key)
         except InnkeeperError as error:
-            if error.details.get("status") not in AGAIN:
-                return Told(state="refused", refusal=error, asked=times)
+            if error.details.get("status") not in REPEATED:
+                return Outcome(state="rejected", error=error, requests=requests)
             await asyncio.sleep(PAUSE_S)
             continue
-        if found.operation_id is None:
-            return Told(state="answered", answer=found.answer, asked=times)
-        operation = await _ended(inn, found.operation_id)
-        return Told(state=operation["state"], operation=operation, answer=found.answer, asked=times)
+        if response.operation_id is None:
+            return Outcome(state="answered", answer=response.answer, requests=requests)
+        operation = await _ended(site, response.operation_id)
+        return Outcome(state=operation["state"], operation=operation, answer=response.answer, requests=requests)
 
 
-async def _ended(inn: Inn, operation_id: int) -> Any:
-    """What the API says of it, once it has ended: when to ask is seen in the database, which costs less than asking."""
-    await eventually(lambda: inn.db.fetchval(_HAS_ENDED, operation_id))
+async def _ended(site: MatrixSite, operation_id: int) -> Any:
+    """The operation as the API returns it once it has ended; polls the database, which is cheaper than the API."""
+    await eventually(lambda: site.fetchval(_HAS_ENDED, operation_id))
     while True:
-        try:
-            operation = await inn.installed.get(f"operations/{operation_id}/")
-        except InnkeeperError as error:
-            if error.details.get("status") not in AGAIN:
-                raise
-        else:
-            if operation["state"] in ENDED:
-                return operation
+        operation = await site.deployment.poll(f"operations/{operation_id}/")
+        if operation is not None and operation["state"] in ENDED:
+            return operation
         await asyncio.sleep(PAUSE_S)

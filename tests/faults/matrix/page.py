@@ -1,4 +1,4 @@
-"""docs/explanation/faults.md, written from the results."""
+"""Writes docs/explanation/faults.md from the results."""
 
 from __future__ import annotations
 
@@ -9,51 +9,54 @@ from pathlib import Path
 from textwrap import shorten
 
 from tests.faults.cells import CellResult, Victim
-from tests.faults.matrix.results import Kept
+from tests.faults.matrix.results import StoredResult
 from tests.faults.matrix.table import as_markdown, of_kinds, of_times, reasons, summary
 
 PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "faults.md"
 LONGEST_FAULT = 300
 
 _HEAD = """\
-# What was killed, where, and what came of it
+# The crash matrix
 
 *Written by `./dev faults` from its results; do not edit.*
 
     ./dev faults                          # every cell, on simulated hosts, with region and rack in one process
-    ./dev faults --jobs 8                 # in so many processes at once, each with its own region, rack and database
-    ./dev faults --only compose           # those whose name begins so; may be repeated
-    ./dev faults --real                   # the sample on real processes, and on real LXD and libvirt of the lab
-    ./dev faults --again --seed 7         # forget what was tried before; another order
+    ./dev faults --jobs 8                 # in 8 processes, each with its own region, rack and database
+    ./dev faults --only compose           # cells whose name starts with this; can be repeated
+    ./dev faults --real                   # the sample on real processes, and on the lab's LXD and libvirt
+    ./dev faults --again --seed 7         # deletes earlier results; another order
 
-A **cell** is a kind of operation, a point of it, and a victim. The points are found by running the operation once
-without a fault: both sides of every commit of the region, of every call from the region to a rack, and of every call of
-a rack to the host. At the point the victim dies, once:
+A **cell** is a scenario, a point in it, and a victim. Running the scenario once without a fault finds its points: both
+sides of every commit of the region, of every call from the region to a rack, and of every call of a rack to the host.
+At the point, the victim is killed once:
 
 | Victim | What happens |
 | --- | --- |
-| region | it writes to no database, link or client any more, and another starts on the same database and folder |
-| rack | its links break, its thread to the host ends there, and another starts with the same identity |
-| link | the connection between the two breaks; both live on, and what the rack was about goes on |
-| answer | the host, or the rack, has acted, and what it said is lost |
-| host | the hypervisor's daemon answers nobody for a fifth of a second |
-| connection | the one whose transaction ends there: before its commit, or after it, with the answer lost |
-| database | every connection breaks, and for a fifth of a second there is no new one |
+| region | it no longer reaches database, links or clients; another starts on the same database and folder |
+| rack | its links break and its call to the host ends there; another starts with the same identity |
+| link | the connection between the two breaks; both continue, and the rack finishes its call |
+| answer | the host or the rack has acted, and its answer is lost |
+| host | the hypervisor does not answer for 0.2 seconds |
+| connection | the connection whose transaction ends there breaks: before its commit, or after it (lost answer) |
+| database | every connection breaks, and for 0.2 seconds no new one is accepted |
 
-Meanwhile the caller asks again with the same idempotency key until there is an answer. A cell is green when within 15
-seconds the operation has ended in an outcome that its kind declares and the caller was told which; when nothing is open
-and no lease is held; when hosts hold exactly the guests and volumes of the machines, each made or removed once; when
-the ledger adds up and the reconciler finds no difference; when no foreign guest was changed by a byte; and when whoever
-asks once more is told of the same operation.
+Meanwhile the caller repeats the request with the same idempotency key until it is answered. A cell is green if
+
+- within 15 seconds the operation ends in a state that its scenario expects, and the caller learns which;
+- no operation is open and no lease is held;
+- the hosts hold exactly the guests and volumes of the machines, each created or removed once;
+- the ledger is consistent and the reconciler finds no discrepancy;
+- no foreign guest changed in any value;
+- a repeat at the end is answered with the same operation.
 """
 
 _REAL = """\
-Here PostgreSQL, region, rack and hypervisor are processes of their own, and are killed by `SIGKILL`.
+PostgreSQL, region, rack and hypervisor are processes and are killed by `SIGKILL`.
 """
 
 
-def text(here: Sequence[Kept], real: Sequence[Kept]) -> str:
-    """The whole page, with what there are results of."""
+def text(here: Sequence[StoredResult], real: Sequence[StoredResult]) -> str:
+    """The whole page; a section without results is omitted."""
     parts = [_HEAD]
     if here:
         parts += _section("Every point, in one process", here)
@@ -62,11 +65,11 @@ def text(here: Sequence[Kept], real: Sequence[Kept]) -> str:
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _section(title: str, kept: Sequence[Kept], more: str = "") -> list[str]:
-    results = [one.result for one in kept]
-    made = f"Tried {_days(kept)} on {the_machine()}.\n"
+def _section(title: str, stored: Sequence[StoredResult], more: str = "") -> list[str]:
+    results = [one.result for one in stored]
+    made = f"Tried {_days(stored)} on {this_machine()}.\n"
     parts = [f"## {title}\n", *([more] if more else []), made, f"{summary(results)}.\n"]
-    parts += [_kinds(results), "", "Seconds from the fault until the caller was told:\n", _times(results), ""]
+    parts += [_kinds(results), "", "Seconds from the fault until the caller had the outcome:\n", _times(results), ""]
     if why := reasons(results):
         parts += ["Not tried:\n", *(f"- {victims} ({count} cells): {reason}" for reason, victims, count in why), ""]
     for one in results:
@@ -82,13 +85,13 @@ def _times(results: Sequence[CellResult]) -> str:
     return as_markdown(["victim", "cells", "median", "longest"], of_times(results))
 
 
-def _days(kept: Sequence[Kept]) -> str:
-    first, last = (f"{found(one.at for one in kept):%-d %B %Y}" for found in (min, max))
+def _days(stored: Sequence[StoredResult]) -> str:
+    first, last = (f"{found(one.at for one in stored):%-d %B %Y}" for found in (min, max))
     return f"on {first}" if first == last else f"from {first} to {last}"
 
 
-def the_machine() -> str:
-    """In a few words, without its name."""
+def this_machine() -> str:
+    """Cores, memory and versions, without the host name."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}, "

@@ -1,4 +1,4 @@
-"""Where something can die, and what can die there. Pure."""
+"""The points at which something can be killed, and what can be killed there. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from attrs import frozen
 from tests.faults.cells import Cell, Victim
 
 
-class Where(StrEnum):
+class Place(StrEnum):
     COMMIT = "commit"  # of a transaction of the region
-    TAKE = "take"  # of an operation by the engine: a statement that commits by itself
+    ACQUIRE = "acquire"  # the engine's statement that leases an operation; commits by itself
     CALL = "call"  # from one daemon to the other
-    HOST = "host"  # what the rack asks of the hypervisor
+    HOST = "host"  # a call of the rack to the hypervisor
 
 
 class Side(StrEnum):
@@ -24,10 +24,10 @@ class Side(StrEnum):
 
 @frozen(kw_only=True)
 class Point:
-    """`label` is stable from run to run: whose it is, what, and its number among its like."""
+    """`label` is the same in every run: prefix, place, what, and its number among equal ones."""
 
     label: str
-    where: Where
+    place: Place
     side: Side
 
     @property
@@ -35,17 +35,17 @@ class Point:
         return f"{self.label} {self.side}"
 
 
-_LOST_ANSWER_OF_COMMIT = "the answer of a commit comes from the database: `connection` after it loses it"
-_NOTHING_DONE = "nothing has acted yet, so there is no answer to lose"
-_NO_TRANSACTION = "no transaction is open while somebody else is asked"
+_LOST_COMMIT_ANSWER = "the answer of a commit comes from the database; `connection` after the commit loses it"
+_NOTHING_DONE = "nothing has acted yet, so no answer can be lost"
+_NO_TRANSACTION = "no transaction is open during a call"
 
 
 def why_not(point: Point, victim: Victim) -> str | None:
-    """Why this victim cannot die at this point; None when it can."""
-    in_database = point.where in (Where.COMMIT, Where.TAKE)
+    """Why this victim cannot be killed at this point; None if it can."""
+    in_database = point.place in (Place.COMMIT, Place.ACQUIRE)
     if victim is Victim.ANSWER:
         if in_database:
-            return _LOST_ANSWER_OF_COMMIT
+            return _LOST_COMMIT_ANSWER
         return _NOTHING_DONE if point.side is Side.BEFORE else None
     if victim is Victim.CONNECTION and not in_database:
         return _NO_TRANSACTION
@@ -53,7 +53,7 @@ def why_not(point: Point, victim: Victim) -> str | None:
 
 
 def cells_of(kind: str, points: Iterable[Point]) -> list[tuple[Cell, str | None]]:
-    """Every point with every victim, and why that cannot be, where it cannot."""
+    """Every point with every victim, and why a cell is impossible, if it is."""
     return [
         (Cell(kind=kind, point=point.name, victim=victim), why_not(point, victim))
         for point in points

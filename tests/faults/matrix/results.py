@@ -1,4 +1,4 @@
-"""What came of the cells, kept in a file of lines, so that a run that was broken off goes on where it was."""
+"""Stores the results of cells in a file, one line each, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from common.wire import from_plain, to_plain
+from common.serialization import from_dict, to_dict
 from tests.faults.cells import CellResult
 
 
 @frozen(kw_only=True)
-class Kept:
-    """One result, and when it was had."""
+class StoredResult:
+    """One result and its time."""
 
     at: datetime
     result: CellResult
@@ -26,33 +26,34 @@ class Kept:
 
 
 class Results:
-    """The newest of each cell, in memory and in the file."""
+    """The newest result of each cell, in memory and in the file."""
 
     def __init__(self, path: Path, *, again: bool = False) -> None:
+        """`again` deletes stored results."""
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         if again:
             path.unlink(missing_ok=True)
         lines = path.read_text().splitlines() if path.exists() else []
-        self._kept = {one.key: one for one in (from_plain(json.loads(line), Kept) for line in lines)}
+        self._stored = {one.key: one for one in (from_dict(json.loads(line), StoredResult) for line in lines)}
 
     def add(self, result: CellResult) -> None:
-        kept = Kept(at=datetime.now(UTC), result=result)
-        self._kept[kept.key] = kept
+        stored = StoredResult(at=datetime.now(UTC), result=result)
+        self._stored[stored.key] = stored
         with self._path.open("a") as file:
-            file.write(json.dumps(to_plain(kept)) + "\n")
+            file.write(json.dumps(to_dict(stored)) + "\n")
 
-    def of(self, names: Iterable[str], *, real: bool) -> list[Kept]:
-        """Those that there are, in the order of `names`."""
-        return [self._kept[real, name] for name in names if (real, name) in self._kept]
+    def of(self, names: Iterable[str], *, real: bool) -> list[StoredResult]:
+        """The stored results of these cells, in the order of `names`."""
+        return [self._stored[real, name] for name in names if (real, name) in self._stored]
 
-    def all(self, *, real: bool) -> list[Kept]:
+    def all(self, *, real: bool) -> list[StoredResult]:
         """By kind, point and victim."""
-        found = (kept for (is_real, _), kept in self._kept.items() if is_real is real)
-        return sorted(found, key=lambda kept: kept.result.cell)
+        found = (stored for (is_real, _), stored in self._stored.items() if is_real is real)
+        return sorted(found, key=lambda stored: stored.result.cell)
 
     def done(self, *, real: bool) -> frozenset[str]:
-        """Names of the cells that need not be tried again."""
+        """Names of the cells that are green and need not be tried again."""
         return frozenset(
-            kept.result.cell.name for kept in self.all(real=real) if not kept.result.faults and not kept.result.skipped
+            one.result.cell.name for one in self.all(real=real) if not one.result.faults and not one.result.skipped
         )

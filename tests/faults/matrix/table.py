@@ -1,4 +1,4 @@
-"""The matrix as text: for the terminal every point, for the page each kind. Pure."""
+"""Formats results: every point for the terminal, totals of each kind for the page. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLOURS = {GREEN: "\033[32m", RED: "\033[31m"}
 _PLAIN = "\033[0m"
 
 
-def mark(result: CellResult | None) -> str:
+def marker(result: CellResult | None) -> str:
     if result is None:
         return MISSING
     if result.skipped is not None:
@@ -21,16 +21,16 @@ def mark(result: CellResult | None) -> str:
 
 
 def every_point(results: Iterable[CellResult], *, colour: bool = False) -> str:
-    """A row for each point, in the order of `results`; reasons and faults below."""
+    """A row for each point, in the order of `results`, then reasons and faults."""
     found = list(results)
-    by_place = {(one.cell.kind, one.cell.point, one.cell.victim): one for one in found}
-    places = list(dict.fromkeys((one.cell.kind, one.cell.point) for one in found))
-    width = max((len(f"{kind}  {point}") for kind, point in places), default=0)
+    by_cell = {(one.cell.kind, one.cell.point, one.cell.victim): one for one in found}
+    rows = list(dict.fromkeys((one.cell.kind, one.cell.point) for one in found))
+    width = max((len(f"{kind}  {point}") for kind, point in rows), default=0)
     lines = [f"{'':{width}}  " + "  ".join(victim.value for victim in Victim)]
-    for kind, point in places:
-        marks = [mark(by_place.get((kind, point, victim))) for victim in Victim]
-        told = [_painted(one, colour=colour) + " " * (len(v) - 1) for one, v in zip(marks, Victim, strict=True)]
-        lines.append(f"{f'{kind}  {point}':{width}}  " + "  ".join(told).rstrip())
+    for kind, point in rows:
+        markers = [marker(by_cell.get((kind, point, victim))) for victim in Victim]
+        cells = [_painted(one, colour=colour) + " " * (len(v) - 1) for one, v in zip(markers, Victim, strict=True)]
+        lines.append(f"{f'{kind}  {point}':{width}}  " + "  ".join(cells).rstrip())
     return "\n".join([*lines, "", *_reasons(found), *_faults(found)])
 
 
@@ -43,7 +43,7 @@ def _reasons(results: Iterable[CellResult]) -> list[str]:
 
 
 def reasons(results: Iterable[CellResult]) -> list[tuple[str, str, int]]:
-    """Why cells were not tried: the reason, the victims it is about, and of how many cells it is true."""
+    """Why cells were not tried: the reason, its victims, and the number of cells."""
     found: dict[str, list[Victim]] = {}
     for one in results:
         if one.skipped is not None:
@@ -60,16 +60,16 @@ def _faults(results: Iterable[CellResult]) -> list[str]:
 
 
 def summary(results: Iterable[CellResult]) -> str:
-    """One line: so many tried, so many of them red, so many not tried."""
+    """One line with the numbers of tried, green, red and skipped cells."""
     found = list(results)
     skipped = sum(one.skipped is not None for one in found)
     red = sum(bool(one.faults) for one in found)
     tried = len(found) - skipped
-    return f"{tried} cells tried, {tried - red} green, {red} red; {skipped} not tried, with the reason told"
+    return f"{tried} cells tried, {tried - red} green, {red} red; {skipped} not tried, with reasons"
 
 
 def of_kinds(results: Iterable[CellResult]) -> list[list[str]]:
-    """Rows of the page: a kind, then for each victim how many points were green of how many tried."""
+    """Rows of the page: a kind, then for each victim the green points of those tried."""
     found = list(results)
     rows = []
     for kind in dict.fromkeys(one.cell.kind for one in found):
@@ -87,7 +87,7 @@ def _count(results: Iterable[CellResult]) -> str:
 
 
 def of_times(results: Iterable[CellResult]) -> list[list[str]]:
-    """Rows of the page: a victim, then the median and the longest time until all was well, in seconds."""
+    """Rows of the page: a victim, its green cells, and the median and longest recovery in seconds."""
     found = [one for one in results if one.skipped is None and not one.faults]
     rows = []
     for victim in Victim:
@@ -98,7 +98,7 @@ def of_times(results: Iterable[CellResult]) -> list[list[str]]:
 
 
 def nearest(times: Sequence[float], share: float) -> float:
-    """The smallest of sorted `times` that `share` of them do not exceed."""
+    """The quantile `share` of sorted `times`, by nearest rank."""
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 

@@ -1,7 +1,8 @@
 """A sample of the crash matrix on real processes: PostgreSQL, region, rack and hypervisor are killed with SIGKILL.
 
-Simulated hosts show each moment of an operation as long as it takes to kill somebody in it; with real LXD and libvirt
-(the lab) somebody dies as soon as they show that they have begun. `python -m tests.faults.real --list` names the cells.
+The scenarios are those of `tests/faults/scenarios`. Simulated hosts stop at each moment of an operation until the
+victim is killed; real LXD and libvirt (the lab) continue, and the victim is killed as soon as the host shows the
+moment. `python -m tests.faults.real --list` names the cells.
 """
 
 from __future__ import annotations
@@ -13,35 +14,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from common.wire import from_plain
+from common.serialization import from_dict
 from tests.faults.cells import CellResult
 
 REPOSITORY = Path(__file__).parents[3]
-TRYING = (sys.executable, "-m", "tests.faults.real")
+RUNNER = (sys.executable, "-m", "tests.faults.real")
 
 
 def run(
-    only: Iterable[str] = (), seed: int = 0, *, done: Iterable[str] = (), command: Sequence[str] = TRYING
+    only: Iterable[str] = (), seed: int = 0, *, done: Iterable[str] = (), command: Sequence[str] = RUNNER
 ) -> Iterator[CellResult]:
-    """The cells whose name begins with one of `only` (with none: all), each as it ends, but for those named in `done`.
+    """Yields the result of each cell whose name starts with one of `only` (all if empty) and is not in `done`.
 
-    They are tried in a process of their own, which has the reactor and ends what it started; `seed` chooses their
-    order. Raises RuntimeError when that process breaks off.
+    A process of its own tries them: it has the reactor, and ends what it started. `seed` decides the order. Raises
+    RuntimeError if that process ends early.
     """
-    asked = [*[f"--only={one}" for one in only], *[f"--done={one}" for one in done]]
-    whole = (*command, f"--seed={seed}", *asked)
+    arguments = [*[f"--only={one}" for one in only], *[f"--done={one}" for one in done]]
     with (
-        TemporaryFile("w+") as said,
-        subprocess.Popen(whole, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=said) as trying,
+        TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            (*command, f"--seed={seed}", *arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
     ):
-        assert trying.stdout is not None
+        assert process.stdout is not None
         try:
-            for line in trying.stdout:
-                yield from_plain(json.loads(line), CellResult)
+            for line in process.stdout:
+                yield from_dict(json.loads(line), CellResult)
         except BaseException:
-            # It stops what it started. After its last line it does so unasked: a signal would only hide its outcome.
-            trying.terminate()
+            # It ends what it started. After its last line it ends by itself: a signal would hide its exit status.
+            process.terminate()
             raise
-        if trying.wait() not in (0, 1):
-            said.seek(0)
-            raise RuntimeError(f"the cells on real processes broke off with {trying.returncode}: {said.read()[-4000:]}")
+        if process.wait() not in (0, 1):
+            errors.seek(0)
+            raise RuntimeError(f"tests.faults.real ended early with {process.returncode}: {errors.read()[-4000:]}")

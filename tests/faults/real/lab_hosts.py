@@ -1,4 +1,4 @@
-"""Real hypervisors of the lab: what they hold under our names, as their administrator sees it, and their death."""
+"""Real hypervisors of the lab: what they hold under the names of these tests, and how they are killed."""
 
 from __future__ import annotations
 
@@ -10,60 +10,66 @@ from typing import Any, Protocol
 import libvirt
 from attrs import define, frozen
 
+from tests.faults.scenarios.site import CellHost
 from tests.lab.host_setup import host_bridge
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 PREFIX = "ikreal-"
-_MARK = "user.innkeeper.machine"
+_MARKER_KEY = "user.innkeeper.machine"
 
 
 @frozen(kw_only=True)
 class LabGuest:
+    """`machine_id` is that of the ownership marker."""
+
     machine_id: str | None
     running: bool
 
 
 class LabServer(Protocol):
-    """Everything here blocks."""
+    """Every method blocks."""
 
     platform: str
 
     @property
     def prefix(self) -> str:
-        """With which all names begin that are given here."""
+        """The prefix of all names that these tests give."""
 
     @property
     def rack_prefix(self) -> tuple[str, ...]:
-        """Put before the command of the rack that is to reach it."""
+        """Put before the command of a rack, so that it reaches this server."""
 
     def adding(self) -> dict[str, str]:
-        """The fields with which the host is added."""
+        """The fields that add the host, with a new token if it needs one."""
 
-    def cards(self) -> str | None:
-        """The text of `interfaces` that asks for two cards; None: whatever a machine gets."""
+    def nics(self) -> str | None:
+        """The value of `interfaces` for two NICs; None for the default NICs."""
 
     def guests(self) -> dict[str, LabGuest]: ...
     def volumes(self) -> set[str]:
-        """Those with a name that we give, beside what goes with a guest anyway."""
+        """Volumes with a name that Innkeeper gives, except those that belong to a guest on every platform."""
 
     def unused(self) -> set[str]:
-        """Those of `volumes` that no guest has."""
+        """Those of `volumes` that no guest uses."""
+
+    def trusted(self) -> set[str]:
+        """Fingerprints of the trusted certificates; empty where there are none."""
 
     def make_foreign(self) -> str:
-        """The name of a guest that is somebody else's."""
+        """Creates a guest without our marker; returns its name."""
 
     def kill(self) -> None: ...
     def start(self) -> None: ...
     def sweep(self) -> None:
-        """All that was made here is gone, ours or not."""
+        """Removes everything that these tests created."""
 
 
 @define(kw_only=True)
 class Lxd:
     server: LxdServer
-    bridge: str  # of the server, beside LXD's own, which takes one card of each machine
+    bridge: str  # of the server, for the second NIC; the first uses LXD's bridge
     platform: str = "LXD"
     prefix: str = PREFIX
     rack_prefix: tuple[str, ...] = ()
@@ -74,12 +80,12 @@ class Lxd:
             "cpu_over_commit_ratio": "10",
         }  # fmt: skip
 
-    def cards(self) -> str | None:
+    def nics(self) -> str | None:
         return f"eth0:name={self.server.managed_bridge};eth1:name={self.bridge}"
 
     def guests(self) -> dict[str, LabGuest]:
         return {
-            one["name"]: LabGuest(machine_id=one["config"].get(_MARK), running=one["status"] == "Running")
+            one["name"]: LabGuest(machine_id=one["config"].get(_MARKER_KEY), running=one["status"] == "Running")
             for one in self.server.ask("/1.0/instances?recursion=1")
             if one["name"].startswith(self.prefix)
         }
@@ -88,15 +94,14 @@ class Lxd:
         return {name for _, name in self.server.volumes() if name.startswith("ik-")}
 
     def unused(self) -> set[str]:
-        told = self.server.ask("/1.0/storage-pools/default/volumes/custom?recursion=1")
-        return {one["name"] for one in told if one["name"].startswith("ik-") and not one["used_by"]}
+        volumes = self.server.ask("/1.0/storage-pools/default/volumes/custom?recursion=1")
+        return {one["name"] for one in volumes if one["name"].startswith("ik-") and not one["used_by"]}
 
     def make_foreign(self) -> str:
         self.server.make_many(f"{self.prefix}theirs", "default", range(1))
         return f"{self.prefix}theirs0"
 
     def trusted(self) -> set[str]:
-        """Fingerprints of whoever may come in."""
         return self.server.trusted()
 
     def kill(self) -> None:
@@ -126,22 +131,22 @@ class Libvirt:
     def adding(self) -> dict[str, str]:
         return {"type": "virsh", "power_address": "qemu:///system", "cpu_over_commit_ratio": "10"}
 
-    def cards(self) -> str | None:
-        return None  # it has no network
+    def nics(self) -> str | None:
+        return None  # this libvirt has no network
 
     def guests(self) -> dict[str, LabGuest]:
         found = {name: self._guest(name) for name in self.host.names()}
         return {name: guest for name, guest in found.items() if guest is not None}
 
     def _guest(self, name: str) -> LabGuest | None:
-        """None when it has gone since it was listed."""
+        """None if it was removed since it was listed."""
         try:
-            mark, running = self.host.mark(name), self.host.is_running(name)
+            marker, running = self.host.marker(name), self.host.is_running(name)
         except libvirt.libvirtError as error:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise
             return None
-        return LabGuest(machine_id=mark["machine"] if mark else None, running=running)
+        return LabGuest(machine_id=marker["machine"] if marker else None, running=running)
 
     def volumes(self) -> set[str]:
         return {name for name in self.host.volumes() if name.startswith("ik-")}
@@ -149,6 +154,9 @@ class Libvirt:
     def unused(self) -> set[str]:
         sources = [disk for name in self.host.names() for disk in self.host.tree(name).findall("devices/disk/source")]
         return self.volumes() - {Path(disk.get("file", "")).name for disk in sources}
+
+    def trusted(self) -> set[str]:
+        return set()
 
     def make_foreign(self) -> str:
         return str(self.host.make_foreign("theirs").name())
@@ -168,6 +176,64 @@ class Libvirt:
             domain.undefine()
         self.host.lose_volumes()
         self.host.pool.refresh()
+
+
+@define(kw_only=True)
+class LabCellHost(CellHost):
+    """The lab's server as the host of one cell."""
+
+    server: LabServer
+    trusted_before: frozenset[str] = frozenset()
+
+    @classmethod
+    def new(cls, server: LabServer, name: str) -> LabCellHost:
+        nics = server.nics()
+        shape = {"cores": "1", "memory": "1024", "storage": "1,1", **({"interfaces": nics} if nics else {})}
+        return cls(name=name, fields={"name": name, **server.adding()}, shape=shape, server=server)
+
+    def hostname(self, name: str) -> str:
+        return f"{self.server.prefix}{name}"
+
+    def add_foreign(self, name: str) -> str:
+        return self.server.make_foreign()
+
+    def marked(self) -> list[str]:
+        guests = [name for name, guest in self.server.guests().items() if guest.machine_id is not None]
+        return [*guests, *self.server.volumes()]
+
+    def machine_problems(self, machines: list[Any]) -> list[str]:
+        wanted = {
+            one["hostname"]: LabGuest(machine_id=one["hardware_uuid"], running=one["power_state"] == "on")
+            for one in machines
+        }
+        found = {name: guest for name, guest in self.server.guests().items() if guest.machine_id is not None}
+        return [
+            *([f"the machines are {wanted}, and the host has {found}"] if found != wanted else []),
+            *(f"volume without guest: {name}" for name in self.server.unused()),
+        ]
+
+    def is_marked(self, guest: str) -> bool | None:
+        found = self.server.guests().get(guest)
+        return None if found is None else found.machine_id is not None
+
+    def power(self, guest: str) -> str | None:
+        found = self.server.guests().get(guest)
+        return None if found is None else "on" if found.running else "off"
+
+    def all_but_marker(self, guest: str) -> Any:
+        return self.power(guest)
+
+    def remember_trust(self) -> None:
+        self.trusted_before = frozenset(self.server.trusted())
+
+    def has_new_certificate(self) -> bool:
+        return bool(self.server.trusted() - self.trusted_before)
+
+    def trust_problems(self) -> list[str]:
+        """A rotation replaces one certificate."""
+        now = self.server.trusted()
+        new, removed = len(now - self.trusted_before), len(self.trusted_before - now)
+        return [] if (new, removed) == (1, 1) else [f"{new} certificates were added, {removed} removed"]
 
 
 def why_none(platform: str) -> str | None:
@@ -198,7 +264,7 @@ def _libvirt(folder: Path) -> Iterator[Libvirt]:
         yield made
     finally:
         if not daemon.is_running:
-            with suppress(AssertionError):  # what it says is in its log; what is left goes with its folder
+            with suppress(AssertionError):  # its log has the reason; its folder is removed
                 daemon.start()
         host.close()
         daemon.close()
@@ -206,7 +272,7 @@ def _libvirt(folder: Path) -> Iterator[Libvirt]:
 
 @contextmanager
 def opened(platform: str, folder: Path) -> Iterator[LabServer]:
-    """The lab's LXD, or a libvirtd of its own in `folder`."""
+    """The lab's LXD, or a libvirtd for this run in `folder`."""
     if platform == "LXD":
         with _lxd() as lxd:
             yield lxd

@@ -1,1 +1,1 @@
-"""Random schedules: a region whose every step, answer and hour happens when a state machine says so."""
+"""Random schedules: a state machine decides every step of a region, every answer of a host, and the time."""

@@ -1,4 +1,4 @@
-"""python -m tests.faults.schedules: as `./dev faults --schedules`, without the crash matrix beside it."""
+"""`python -m tests.faults.schedules`: as `./dev faults --schedules` and `--operations`."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import argparse
 import secrets
 import sys
 
-from innkeeper.running import run as run_with_reactor  # it installs the reactor, so it comes first
+from innkeeper.reactor import run as run_with_reactor  # it installs the reactor, so it comes first
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.schedules")
-    parser.add_argument("--examples", type=int, default=0, help="random schedules to try")
-    parser.add_argument("--steps", type=int, default=50, help="the most steps of one")
-    parser.add_argument("--as-found", action="store_true", help="tell a failing schedule at once, not the shortest")
-    parser.add_argument("--operations", type=int, default=0, help="concurrent operations of a crowd")
-    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="makes a run the same again")
-    asked = parser.parse_args()
+    parser.add_argument("--examples", type=int, default=0, help="number of random schedules")
+    parser.add_argument("--steps", type=int, default=50, help="maximum number of steps of a schedule")
+    parser.add_argument("--as-found", action="store_true", help="do not shorten a failing schedule")
+    parser.add_argument("--operations", type=int, default=0, help="run this many concurrent operations")
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="repeats a run")
+    options = parser.parse_args()
 
     async def go() -> bool:
         from common.logging import configure_logging
-        from tests.faults.schedules import trying
+        from tests.faults.schedules import reports
 
         configure_logging(level="error")
         held = True
-        if asked.examples:
-            held = await trying.schedules(asked.examples, asked.steps, asked.seed, shrinks=not asked.as_found)
-        if asked.operations:
-            held &= await trying.operations(asked.operations, asked.seed)
+        if options.examples:
+            held = await reports.schedules(options.examples, options.steps, options.seed, shrinks=not options.as_found)
+        if options.operations:
+            held &= await reports.operations(options.operations, options.seed)
         return held
 
     return 0 if run_with_reactor(go) else 1

@@ -1,8 +1,8 @@
-"""Invariant 1, watched by the database itself: what a compose claims is judged again as its transaction commits."""
+"""Checks invariant 1 in the database: a trigger evaluates the claims of a compose when its transaction commits."""
 
 from __future__ import annotations
 
-# The server's row is still locked by the transaction, so that its totals are those that the claim has made.
+# The transaction still locks the server's row, so the totals include exactly this claim.
 AUDIT = """
     create table audit (what text not null);
 
@@ -36,7 +36,7 @@ AUDIT = """
         union all
         select format('%s was composed with %s %s: %s claimed of %s', m.hostname, r.resource, r.key, r.claimed, r.total)
           from machine m
-          join counted_resource r on (r.server_id, r.resource, r.key) = (new.server_id, new.resource, new.key)
+          join discrete_resource r on (r.server_id, r.resource, r.key) = (new.server_id, new.resource, new.key)
          where m.id = new.machine_id and m.state = 'composing' and r.claimed > r.total;
         return null;
     end $$;

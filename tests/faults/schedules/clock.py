@@ -1,4 +1,4 @@
-"""The database's clock, as far as anything waits for it: it stands still until the schedule lets time pass."""
+"""Controls the database's clock by moving deadlines: time passes only when the schedule says so."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
-# Pauses and leases that have not ended end in an hour; the living region is seen. What is due is due by its number.
+# Pending pauses and leases end in an hour, and the region stays alive. Due operations are ordered by id.
 _HOLD = """
-    with seen as (update region_process set seen_at = now() where id = $1 and seen_at < now() - interval '5 seconds')
+    with alive as (update region_process set seen_at = now() where id = $1 and seen_at < now() - interval '5 seconds')
     update operation
        set not_before = case when not_before > now() then now() + interval '1 hour'
                              else now() - interval '60 seconds' + id * interval '1 millisecond' end,
            lease_until = case when lease_until > now() then now() + interval '1 hour' else lease_until end
-     where state in ('queued', 'running', 'waiting', 'undoing')
+     where is_open
 """
-_GO_BY = """
+_ADVANCE = """
     with gone as (update region_process set seen_at = seen_at - interval '1 hour' where id <> $1)
     update operation
        set not_before = now() - interval '60 seconds' + id * interval '1 millisecond',
            lease_until = case when lease_owner = $1 and id = any($2::bigint[]) then lease_until
                               when lease_until is not null then now() - interval '1 second' end
-     where state in ('queued', 'running', 'waiting', 'undoing')
+     where is_open
 """
 _DUE = """
     select id from operation
-     where state in ('queued', 'running', 'waiting', 'undoing') and not_before <= now()
+     where is_open and not_before <= now()
        and (lease_until is null or lease_until < now())
      order by id
 """
 _FIRST = "update operation set not_before = now() - interval '1 day' where id = $1"
-_LAPSE = "update operation set lease_until = now() - interval '1 second', not_before = now() where id = $1"
+_EXPIRE_LEASE = "update operation set lease_until = now() - interval '1 second', not_before = now() where id = $1"
 
 
 async def hold(db: Db, owner: UUID) -> None:
@@ -44,8 +44,8 @@ async def hold(db: Db, owner: UUID) -> None:
 
 
 async def pass_time(db: Db, owner: UUID, renewed: Iterable[int]) -> None:
-    """Every pause is over; leases have lapsed, but for those that a living region renews; the others are dead."""
-    await db.execute(_GO_BY, owner, list(renewed))
+    """Ends all pauses and all leases except `renewed`, and lets other regions die."""
+    await db.execute(_ADVANCE, owner, list(renewed))
 
 
 async def due(db: Db) -> list[int]:
@@ -53,10 +53,10 @@ async def due(db: Db) -> list[int]:
 
 
 async def first(db: Db, operation_id: int) -> None:
-    """It is the one that has been due for longest."""
+    """Makes the operation the next one to run."""
     await db.execute(_FIRST, operation_id)
 
 
-async def lapse(db: Db, operation_id: int) -> None:
-    """Whoever holds it holds it no more, and it is due."""
-    await db.execute(_LAPSE, operation_id)
+async def expire_lease(db: Db, operation_id: int) -> None:
+    """Ends the operation's lease and makes it due."""
+    await db.execute(_EXPIRE_LEASE, operation_id)

@@ -1,4 +1,4 @@
-"""Simulated hosts as their administrators see them: what they really hold, what is done there by hand, outages."""
+"""Simulated hosts of a schedule: their guests and volumes, what administrators change, and outages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from common.errors import HostUnreachable
+from common.guest_spec import DiskSpec
 from common.simulated_address import SimulatedAddress
-from common.values import DiskSpec, HostAccess, PeerIdentity, PowerState
+from common.values import HostAccess, PeerIdentity, PowerState
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.driver import SimulatedDriver
@@ -39,7 +40,7 @@ _VOLUMES = """
 
 @frozen(kw_only=True)
 class HeldGuest:
-    """`body` is everything of it but the mark, as the file has it."""
+    """`body` has every value except the marker."""
 
     guest_id: str
     name: str
@@ -55,12 +56,12 @@ class HeldVolume:
     name: str
     size_bytes: int
     machine: UUID | None
-    guest_id: str | None  # that it is attached to
+    guest_id: str | None  # the guest that uses it
 
 
 @frozen(kw_only=True)
 class Holdings:
-    """All that one host holds at one moment."""
+    """All guests and volumes of one host."""
 
     guests: Mapping[str, HeldGuest]  # by id
     volumes: Mapping[tuple[str, str], HeldVolume]  # by pool and name
@@ -68,7 +69,7 @@ class Holdings:
 
 @define
 class Outages:
-    """Hosts that answer nothing, and hosts that stop answering after so many calls."""
+    """Hosts that do not answer, and hosts that stop answering after a number of calls."""
 
     down: set[str] = field(factory=set)
     calls_left: dict[str, int] = field(factory=dict)
@@ -84,8 +85,8 @@ class Outages:
 
 
 @frozen
-class OutagePace:
-    """In the place of a simulated host's own pace: it takes no time, and fails when the schedule says so."""
+class OutageInjector:
+    """Replaces a simulated host's fault injector: fails when the schedule says so."""
 
     host: str
     outages: Outages
@@ -94,7 +95,7 @@ class OutagePace:
         self.outages.call(self.host)
 
     def close(self) -> None:
-        """There is nothing that waits."""
+        """Has no waiting calls."""
 
 
 @frozen
@@ -110,12 +111,12 @@ class ScheduledHosts:
 
     def open(self, access: HostAccess) -> Driver:
         address = SimulatedAddress.parse(access.address)
-        return SimulatedDriver(address, self.folder, OutagePace(address.name, self.outages))  # type: ignore[arg-type]  # all that the driver asks of a Pace
+        return SimulatedDriver(address, self.folder, OutageInjector(address.name, self.outages))  # type: ignore[arg-type]  # all that the driver uses of a FaultInjector
 
 
 @define
 class Hypervisor:
-    """The file of one host, whose name is also its VM host's."""
+    """The file of one host; the VM host has the same name."""
 
     name: str
     store: Store
@@ -134,10 +135,10 @@ class Hypervisor:
                 volumes={(row["pool"], row["name"]): _volume(row) for row in db.execute(_VOLUMES)},
             )
 
-    # By hand --------------------------------------------------------------------------------------------------------
+    # Changes by administrators --------------------------------------------------------------------------------------
 
     def add_foreign(self, name: str, *, cores: int, memory_mib: int, disk_gb: int, pins: tuple[int, ...] = ()) -> None:
-        """Nothing when there is a guest or volume of that name."""
+        """Does nothing if a guest or volume of that name exists."""
         held = self.holdings()
         if any(one.name == name for one in held.guests.values()) or ("default", name) in held.volumes:
             return
@@ -156,7 +157,7 @@ class Hypervisor:
                 db.executemany("delete from volume where pool = ? and name = ?", [tuple(row) for row in disks])
 
     def resize(self, guest: HeldGuest, *, cores: int, memory_mib: int) -> None:
-        """A pinned guest keeps its cores: a hypervisor would refuse anything else."""
+        """A pinned guest keeps its number of cores, as on a real hypervisor."""
         with self.store.writing() as db:
             db.execute(
                 "update guest set memory_mib = ?, cores = case when exists (select 1 from pinning"
@@ -174,7 +175,7 @@ class Hypervisor:
             db.execute("update guest set power = ? where guest_id = ?", (power.value, guest.guest_id))
 
     def copy_from(self, other: Hypervisor, guest: HeldGuest) -> bool:
-        """A restored backup: the same guest with its mark and disks, here too. False where such a one is here."""
+        """Restores a backup of the guest with its marker and disks here. Returns False if names collide."""
         held = self.holdings()
         if guest.machine in {one.machine for one in held.guests.values()} or guest.name in {
             one.name for one in held.guests.values()

@@ -1,4 +1,4 @@
-"""A region that the command talks to, and the command, logged in there or not."""
+"""Fixtures: a region's HTTP server, and the command with and without a profile for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
-from common.bridge import from_deferred
+from common.deferreds import from_deferred
 from tests.unit.cli_region import KEY, Region
 from tests.unit.command.processes import Cli, Ran, finished, started
 from tests.waiting import settle
@@ -16,10 +16,10 @@ from tests.waiting import settle
 
 @pytest.fixture
 def region() -> Iterator[Region]:
-    made = Region()
-    made.start()
-    yield made
-    settle(_stopped(made))
+    created = Region()
+    created.start()
+    yield created
+    settle(_stopped(created))
 
 
 async def _stopped(region: Region) -> None:

@@ -1,4 +1,4 @@
-"""The command as a process of its own, against a real HTTP server: what a terminal and a pipe get."""
+"""The command as a separate process with a real HTTP server: its output on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.unit.command.processes import RUN_S, Cli, finished
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-async def test_a_table_can_be_had_without_a_terminal(logged_in: Cli) -> None:
+async def test_a_table_can_be_requested_without_a_terminal(logged_in: Cli) -> None:
     ran = await logged_in("admin", "vm-hosts", "read", "--table")
     head, row = [line for line in ran.out.splitlines() if line.strip()]
     assert head.split() == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone"]
     assert row.split()[:6] == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100"]
 
 
-async def test_a_terminal_gets_a_table_and_json_when_asked(logged_in: Cli, home: Path) -> None:
+async def test_a_terminal_gets_a_table_or_on_request_json(logged_in: Cli, home: Path) -> None:
     table = await _on_terminal(home, "admin", "machines", "read")
     assert "system id" in table
     assert "kind-fox" in table
     assert json.loads(await _on_terminal(home, "admin", "machines", "read", "--json"))[0]["hostname"] == "kind-fox"
 
 
-async def test_a_terminal_sees_how_the_operation_goes(logged_in: Cli, region: Region, home: Path) -> None:
+async def test_a_terminal_shows_the_progress_of_an_operation(logged_in: Cli, region: Region, home: Path) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     region.give("GET operations/7/", *[operation("running")] * 3, operation("succeeded"))
     seen = await _on_terminal(home, "admin", "vm-host", "compose", "1", "--wait", "--json")
@@ -38,14 +38,14 @@ async def test_a_terminal_sees_how_the_operation_goes(logged_in: Cli, region: Re
     assert '"hostname": "kind-fox"' in seen
 
 
-async def test_a_key_asked_for_on_a_terminal_is_not_shown(region: Region, home: Path) -> None:
+async def test_a_key_typed_at_a_prompt_is_not_echoed(region: Region, home: Path) -> None:
     seen = await _on_terminal(home, "login", "admin", region.url, given={"API key: ": KEY + "\n"})
     assert "Logged in to" in seen
     assert KEY not in seen
 
 
 async def _on_terminal(home: Path, *words: str, given: Mapping[str, str] | None = None) -> str:
-    """What the command writes to a terminal of 80 columns, which `script` makes; `given` is typed after each prompt."""
+    """The output on a terminal of 80 columns, which `script` creates. Types the value of `given` after each prompt."""
     command = " ".join([sys.executable, "-m", "innkeeper", *words])
     process = await asyncio.create_subprocess_exec(
         "script",
@@ -69,7 +69,7 @@ async def _on_terminal(home: Path, *words: str, given: Mapping[str, str] | None 
     return _CONTROL.sub("", out.decode().replace("\r\n", "\n"))
 
 
-async def test_a_reader_that_has_had_enough_is_no_error(logged_in: Cli, region: Region, home: Path) -> None:
+async def test_a_closed_output_pipe_is_not_an_error(logged_in: Cli, region: Region, home: Path) -> None:
     region.give("GET vm-hosts/", Reply(200, ["x" * 100] * 20_000))
     command = f"{sys.executable} -m innkeeper admin vm-hosts read | head -1"
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The command as a process of its own, against a real HTTP server: how it waits for an operation."""
+"""The command as a separate process with a real HTTP server: how it waits for an operation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tests.unit.command.processes import Cli, finished, started
 from tests.waiting import eventually
 
 
-async def test_wait_follows_the_operation_and_prints_what_it_made(logged_in: Cli, region: Region) -> None:
+async def test_wait_prints_the_result_of_the_operation(logged_in: Cli, region: Region) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     region.give("GET operations/7/", operation("running"), Reply(503, text="starting"), operation("succeeded"))
     ran = await logged_in("admin", "vm-host", "compose", "1", "--wait")
     assert (ran.status, ran.err) == (0, "")
     assert json.loads(ran.out)["hostname"] == "kind-fox"
-    assert region.asked("POST vm-hosts/1/?op=compose")[0].headers["prefer"] == "respond-async"
+    assert region.requests_to("POST vm-hosts/1/?op=compose")[0].headers["prefer"] == "respond-async"
 
 
 async def test_no_wait_prints_the_operation(logged_in: Cli, region: Region) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     ran = await logged_in("admin", "vm-host", "compose", "1", "--no-wait")
     assert json.loads(ran.out)["id"] == 7
-    assert not region.asked("GET operations/7/")
+    assert not region.requests_to("GET operations/7/")
 
 
-async def test_wait_ends_with_the_operations_own_error(logged_in: Cli, region: Region) -> None:
+async def test_wait_ends_with_the_error_of_the_operation(logged_in: Cli, region: Region) -> None:
     error = {"code": "driver_failed", "message": "no space left", "details": {"fields": 3}}
     failed = operation("failed", error=error, undone=["volume a"])
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
@@ -36,24 +36,26 @@ async def test_wait_ends_with_the_operations_own_error(logged_in: Cli, region: R
     assert (ran.status, ran.out, ran.err) == (1, "", "no space left\n  undone: volume a\n")
 
 
-async def test_wait_prints_the_answer_of_what_is_no_operation(logged_in: Cli) -> None:
+async def test_wait_prints_a_response_that_is_not_an_operation(logged_in: Cli) -> None:
     assert json.loads((await logged_in("admin", "vm-hosts", "read", "--wait")).out)[0]["name"] == "local"
 
 
-async def test_an_answer_that_came_too_late_says_where_it_goes_on(logged_in: Cli, region: Region) -> None:
-    late = Reply(504, text="Operation 7 goes on.", headers={"Location": f"{BASE}operations/7/"})
+async def test_a_request_timeout_names_the_operation(logged_in: Cli, region: Region) -> None:
+    late = Reply(504, text="Operation 7 continues.", headers={"Location": f"{BASE}operations/7/"})
     region.give("POST vm-hosts/1/?op=compose", late)
     ran = await logged_in("admin", "vm-host", "compose", "1")
     assert ran.status == 1
     assert "innkeeper admin operation read 7" in ran.err
 
 
-async def test_an_interrupted_wait_says_that_the_operation_goes_on(logged_in: Cli, region: Region, home: Path) -> None:
+async def test_an_interrupted_wait_says_that_the_operation_continues(
+    logged_in: Cli, region: Region, home: Path
+) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     region.give("GET operations/7/", operation("running"))
     process = await started(home, "admin", "vm-host", "compose", "1", "--wait")
-    await eventually(lambda: region.asked("GET operations/7/"))
+    await eventually(lambda: region.requests_to("GET operations/7/"))
     process.send_signal(signal.SIGINT)
     ran = await finished(process)
     assert (ran.status, ran.out) == (130, "")
-    assert ran.err == "Operation 7 goes on; look at it with: innkeeper admin operation read 7\n"
+    assert ran.err == "Operation 7 continues. See: innkeeper admin operation read 7\n"

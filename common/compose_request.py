@@ -1,0 +1,30 @@
+"""The request to compose a machine, the same for HTTP, RPC clients and stored operations."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class ComposeRequest:
+    """What a caller requires of a machine. Unchecked: the region validates it.
+
+    `host_id` None lets placement choose the host. `storage` and `interfaces` are constraint texts; `zone` and `pool`
+    are ids or names. With `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect.
+    """
+
+    host_id: int | None = None
+    cores: int = 1
+    memory_mib: int = 2048
+    architecture: str | None = None
+    storage: str = ""
+    interfaces: str = ""
+    hostname: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+    pinned_cores: tuple[int, ...] = ()
+    pin_cores: int | None = None
+    huge_pages_backed: bool = False
+    huge_page_size_mib: int | None = None
+    one_numa_node: bool = False
+    power_on: bool = False

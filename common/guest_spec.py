@@ -1,0 +1,73 @@
+"""The specification of a guest to create: GuestSpec with its disks and NICs."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+from attrs.validators import ge, max_len, min_len
+
+from common.values import GuestRef, NicKind, OwnershipMarker
+
+
+@frozen(kw_only=True)
+class DiskSpec:
+    """A disk to create. The region chooses the name of the volume, so that a retry finds it."""
+
+    volume: str = field(validator=min_len(1))
+    pool_id: str = field(validator=min_len(1))
+    size_bytes: int = field(validator=ge(1))
+    serial: str = field(validator=[min_len(1), max_len(20)])  # virtio-blk serials hold 20 characters
+    tags: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class NicAddress:
+    """A static IP address of a NIC; see `NicSpec` for how the guest gets it."""
+
+    address: str
+    prefix_length: int
+    gateway: str | None = None
+    dns_servers: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class NicSpec:
+    """A NIC to create. `vid` is the VLAN tag of a virtual function; `macvlan_mode` applies to that kind only.
+
+    The hypervisor's DHCP server delivers `address` if the network has one, else cloud-init. With `configured` False,
+    cloud-init leaves the NIC unconfigured.
+    """
+
+    name: str
+    mac_address: str
+    kind: NicKind
+    source: str = ""
+    boot: bool = False
+    vid: int | None = None
+    macvlan_mode: str | None = None
+    address: NicAddress | None = None
+    configured: bool = True
+
+
+@frozen(kw_only=True)
+class GuestSpec:
+    """A guest to create. The region has chosen everything in it.
+
+    `pinned_core_ids`, if any, has one host core for each virtual core, in order. With `huge_page_size_kib`, pages of
+    that size back all memory. `numa_node_ids` are the nodes to allocate it on; empty means any.
+    """
+
+    name: str = field(validator=min_len(1))
+    marker: OwnershipMarker
+    architecture: str
+    cores: int = field(validator=ge(1))
+    memory_mib: int = field(validator=ge(1))
+    disks: tuple[DiskSpec, ...]
+    nics: tuple[NicSpec, ...] = ()
+    description: str = ""
+    pinned_core_ids: tuple[int, ...] = ()
+    huge_page_size_kib: int | None = None
+    numa_node_ids: tuple[int, ...] = ()
+
+    @property
+    def ref(self) -> GuestRef:
+        return GuestRef(name=self.name, marker=self.marker)

@@ -1,0 +1,48 @@
+"""Names volumes after the ownership marker of their machine.
+
+libvirt returns the metadata of one domain at a time, but its bulk statistics name every disk. A bulk listing therefore
+recognizes a machine's guest by its id and the names of its disks. Before it changes a guest, the driver reads the
+marker in the metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from common.values import OwnershipMarker
+
+_IDS = r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})"
+_VOLUME = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3})", re.ASCII)
+_ARTIFACT = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso)", re.ASCII)
+
+
+def volume_name(marker: OwnershipMarker, index: int) -> str:
+    """Returns `ik-<installation>-<machine>-<index>` for the disk `index` (from 0), with ids as 32 hex digits.
+
+    At most 73 characters of `a-z0-9-`, valid in every kind of storage pool. Raises ValueError outside 0 to 9999.
+    """
+    if not 0 <= index <= 9999:
+        raise ValueError(f"the index of a disk is 0 to 9999, not {index}")
+    return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-{index}"
+
+
+def seed_name(marker: OwnershipMarker) -> str:
+    """Returns the name of the machine's cloud-init image: `ik-<installation>-<machine>-seed.iso`."""
+    return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-seed.iso"
+
+
+def marker_of_volume(name: str) -> OwnershipMarker | None:
+    """Returns the marker in a name that `volume_name` returned, None for any other text."""
+    return _marker(_VOLUME.fullmatch(name))
+
+
+def marker_of_artifact(name: str) -> OwnershipMarker | None:
+    """Returns the marker in a name that `volume_name` or `seed_name` returned, None for any other text."""
+    return _marker(_ARTIFACT.fullmatch(name))
+
+
+def _marker(found: re.Match[str] | None) -> OwnershipMarker | None:
+    if found is None:
+        return None
+    return OwnershipMarker(installation_id=UUID(hex=found["installation"]), machine_id=UUID(hex=found["machine"]))

@@ -1,0 +1,75 @@
+"""Prints the module tree with one line for each module; `--write` updates the architecture page.
+
+python -m development.module_tree [--write]
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGE = CHECKOUT / "docs/explanation/architecture.md"
+PACKAGES = ("common", "regiond", "rackd", "innkeeper", "development")
+BEGIN = "<!-- module tree: begin (python -m development.module_tree --write) -->"
+END = "<!-- module tree: end -->"
+_TEXT_COLUMN = 34
+
+
+class NoDocstring(Exception):
+    """A module has no docstring, so the tree has no line for it."""
+
+
+def tree(checkout: Path = CHECKOUT) -> str:
+    """Returns one line for each package and module: its name and the first line of its docstring.
+
+    Empty `__init__.py` files are packages without a text. Raises NoDocstring.
+    """
+    return "\n".join(line for package in PACKAGES for line in _lines(checkout / package, depth=0))
+
+
+def page_with_tree(page: str, text: str) -> str:
+    """Returns `page` with `text` between the two markers. Raises ValueError if a marker is missing."""
+    before, _, rest = page.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"The page lacks the markers {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n```\n{text}\n```\n{END}{after}"
+
+
+def _lines(package: Path, *, depth: int) -> Iterator[str]:
+    yield _line(f"{package.name}/", _first_line(package / "__init__.py"), depth)
+    for path in sorted(package.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        if (path / "__init__.py").exists():
+            yield from _lines(path, depth=depth + 1)
+        elif path.suffix == ".py" and path.name != "__init__.py":
+            yield _line(path.name, _first_line(path), depth + 1)
+
+
+def _line(name: str, text: str, depth: int) -> str:
+    return f"{'  ' * depth + name:<{_TEXT_COLUMN}} {text}".rstrip()
+
+
+def _first_line(path: Path) -> str:
+    source = path.read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(source))
+    if docstring is None:
+        if path.name == "__init__.py" and not source.strip():
+            return ""
+        raise NoDocstring(f"{path} has no docstring; its first line belongs in the module tree.")
+    return docstring.splitlines()[0]
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(page_with_tree(PAGE.read_text(encoding="utf-8"), tree()), encoding="utf-8")
+    elif not sys.argv[1:]:
+        print(tree())
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Parses the region's API description into commands: resources, actions and fields. No I/O.
+
+`VmHostHandler` becomes the command `vm-host`, its action `add_tag` becomes `add-tag`. An action's text documents its
+fields as `:param name: text` (or `:param type name: text`) lines and is the command's help.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, cast, get_args
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+
+_WORD = re.compile(r"[A-Z]+[a-z0-9]*|[a-z0-9]+")
+_PARAM = re.compile(r"^\s*:param\s+(?:[^:\s]+\s+)*?(?P<name>[\w@-]+)\s*:", re.MULTILINE)
+API_PATH = "/MAAS/api/2.0/"
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+@frozen(kw_only=True)
+class Action:
+    """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones."""
+
+    name: str
+    command: str
+    method: Method
+    op: str | None
+    doc: str
+    fields: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return first_line(self.doc)
+
+
+@frozen(kw_only=True)
+class Resource:
+    """`path` is relative to the API's base, with `{param}` for each of `params`, in the order of the command line."""
+
+    name: str
+    command: str
+    path: str
+    params: tuple[str, ...]
+    doc: str
+    actions: Mapping[str, Action]
+
+    @property
+    def summary(self) -> str:
+        return first_line(self.doc)
+
+
+@frozen(kw_only=True)
+class Description:
+    hash: str
+    resources: Mapping[str, Resource]  # by command
+
+
+def read_description(plain: Any) -> Description:
+    """Parses the response of `describe/`. Raises InvalidRequest if it is not a description.
+
+    Uses the authenticated handler of a resource, or the anonymous one if that is the only one.
+    """
+    try:
+        found = [_resource(str(each["name"]), each["auth"] or each["anon"]) for each in plain["resources"]]
+        return Description(hash=str(plain["hash"]), resources={resource.command: resource for resource in found})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"The response is not the description of a MAAS 2.0 API ({error!r}).") from error
+
+
+def command_of(handler_name: str) -> str:
+    """`VmHostsHandler` → `vm-hosts`, `ResourcePoolHandler` → `resource-pool`, `IPRangesHandler` → `ipranges`."""
+    words = [word.lower() for word in _WORD.findall(handler_name)]
+    return "-".join(word for word in words if word != "handler")
+
+
+def documented_fields(doc: str) -> tuple[str, ...]:
+    """The names in the `:param` lines, in order, without repeats."""
+    return tuple(dict.fromkeys(match["name"] for match in _PARAM.finditer(doc)))
+
+
+def first_line(doc: str) -> str:
+    return next((line.strip() for line in doc.splitlines() if line.strip()), "")
+
+
+def similar(word: str, known: Iterable[str]) -> list[str]:
+    """At most three known words that resemble `word`, the most similar first."""
+    candidates = list(known)
+    return get_close_matches(word.replace("_", "-"), candidates, n=3, cutoff=0.7)
+
+
+def _resource(name: str, handler: Mapping[str, Any]) -> Resource:
+    actions = [_action(each) for each in handler["actions"]]
+    return Resource(
+        name=name,
+        command=command_of(name),
+        path=_relative(str(handler["path"])),
+        params=tuple(str(param) for param in handler["params"]),
+        doc=handler.get("doc") or "",
+        actions={action.command: action for action in actions},
+    )
+
+
+def _action(plain: Mapping[str, Any]) -> Action:
+    doc = plain.get("doc") or ""
+    if plain["method"] not in get_args(Method):
+        raise TypeError(f"method {plain['method']!r}")
+    return Action(
+        name=str(plain["name"]),
+        command=str(plain["name"]).replace("_", "-"),
+        method=cast("Method", plain["method"]),
+        op=plain["op"] or None,
+        doc=doc,
+        fields=documented_fields(doc),
+    )
+
+
+def _relative(path: str) -> str:
+    # Paths in the description start at the region's root; the profile's URL may add the prefix of a proxy.
+    return path.partition(API_PATH)[2] if API_PATH in path else path.lstrip("/")

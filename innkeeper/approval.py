@@ -1,0 +1,80 @@
+"""`region approve ID`: shows a discrepancy and its repair, asks, and approves the repair."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from common.errors import InnkeeperError, WrongState
+from innkeeper.arguments import Usage
+from innkeeper.http import Api, Body
+from innkeeper.profiles import Profile
+from innkeeper.terminal import Terminal
+
+USAGE = "usage: innkeeper [--profile PROFILE] region approve ID [--yes]"
+DONE, DECLINED = 0, 1
+_SHOWN = ("kind", "name", "host_name", "since", "found", "expected")
+
+
+async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *, yes: bool) -> int:
+    """Returns the exit status: 0 if the repair is done, now or before; 1 if the user declined.
+
+    `yes` approves without asking. Raises Usage, and the error with which the region rejects the approval.
+    """
+    if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
+        raise Usage(USAGE)
+    api, path = Api(profile.url, profile.key), f"discrepancies/{words[0]}/"
+    discrepancy = (await api.get(path)).json()
+    if not isinstance(discrepancy, dict) or "etag" not in discrepancy:
+        raise InnkeeperError("The region's response is not a discrepancy. Is the region older than this command?")
+    _show(discrepancy, terminal)
+    if discrepancy.get("repaired"):
+        return _show_repaired(discrepancy, terminal)
+    if discrepancy["repair_policy"] == "none":
+        raise WrongState(f"This discrepancy has no repair to approve. {discrepancy['remedy']}")
+    if yes:
+        terminal.note(discrepancy["remedy"])
+    elif not await _confirmed(discrepancy["remedy"], terminal):
+        terminal.note("Nothing was changed.")
+        return DECLINED
+    fields = [("etag", discrepancy["etag"]), ("found", discrepancy["found"])]
+    repaired = (await api.send("POST", path, query=[("op", "approve")], body=Body(fields=fields))).json()
+    return _show_repaired(repaired, terminal)
+
+
+def _show_repaired(discrepancy: Mapping[str, Any], terminal: Terminal) -> int:
+    if terminal.wants_table:
+        terminal.note(f"Done: {discrepancy['repaired']}.")
+    else:
+        terminal.show(discrepancy, "discrepancy")
+    return DONE
+
+
+def _show(discrepancy: Mapping[str, Any], terminal: Terminal) -> None:
+    """Writes to standard error; standard output has only the result."""
+    for name in _SHOWN:
+        if discrepancy.get(name) is not None:
+            terminal.note(f"{name.replace('_', ' ')}: {discrepancy[name]}")
+    if discrepancy.get("data_at_risk"):
+        terminal.note("The repair may lose data.")
+
+
+async def _confirmed(remedy: str, terminal: Terminal) -> bool:
+    """Whether the user types `yes` in full. Raises Usage if standard input is not a terminal."""
+    if not terminal.stdin.isatty():
+        raise Usage(f"Standard input is not a terminal. Approve without a prompt with --yes.\n{USAGE}")
+    terminal.note(f"{remedy} Type yes:")
+    return (await _read_line(terminal.stdin)).strip().lower() == "yes"
+
+
+async def _read_line(stdin: TextIO) -> str:
+    """Reads without blocking the event loop, so that an interrupt ends it."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(stdin, readable.cancel)
+    try:
+        await asyncio.wait([readable])
+    finally:
+        loop.remove_reader(stdin)
+    return stdin.readline()

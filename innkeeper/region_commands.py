@@ -1,0 +1,79 @@
+"""The commands `region check`, `repaired` and `approve`, for operators and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from common.errors import InnkeeperError
+from innkeeper.api_commands import value_of
+from innkeeper.approval import approve
+from innkeeper.arguments import Given, Options, Usage
+from innkeeper.http import Api
+from innkeeper.profiles import Profile, Profiles
+from innkeeper.terminal import Terminal
+
+USAGE = (
+    "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] | region repaired | "
+    "region approve ID [--yes]"
+)
+CONSISTENT, DISCREPANCIES, CHECK_FAILED = 0, 1, 2
+
+
+async def region(
+    words: Sequence[str], fields: Sequence[Given], options: Options, profiles: Profiles, terminal: Terminal
+) -> int:
+    """Returns the exit status. Of `check`: 0 without discrepancies, 1 with some, 2 if the region cannot be queried."""
+    if list(words[:1]) == ["approve"] and not fields:
+        return await approve(words[1:], profiles.chosen(options.profile), terminal, yes=options.yes)
+    if list(words) not in (["check"], ["repaired"]):
+        raise Usage(USAGE)
+    try:
+        profile = profiles.chosen(options.profile)
+        if words[0] == "repaired":
+            terminal.show(await _fetch(fields, profile, op="repaired"), "repaired")
+            return CONSISTENT
+        found = await _fetch(fields, profile)
+        repaired = await _fetch((), profile, op="repaired") if terminal.wants_table else []
+    except InnkeeperError as error:
+        terminal.show_error(error)
+        return CHECK_FAILED
+    if terminal.wants_table:
+        _show(found, repaired, terminal)
+    else:
+        terminal.show(found, "discrepancies")
+    return DISCREPANCIES if found else CONSISTENT
+
+
+def _show(found: Sequence[Any], repaired: Sequence[Any], terminal: Terminal) -> None:
+    if found:
+        terminal.show(found, "discrepancies")
+        terminal.note(_summary(found))
+    else:
+        terminal.note("No discrepancies: the ledger and the hosts agree.")
+    if repaired:
+        terminal.note("Repaired within the last day:")
+        terminal.show(repaired, "repaired")
+
+
+def _summary(found: Sequence[Any]) -> str:
+    """Such as `3 discrepancies, 1 needs approval, 2 are repaired automatically.`."""
+    counts = {policy: sum(one.get("repair_policy") == policy for one in found) for policy in _POLICY_TEXTS}
+    parts = [f"{count} {_POLICY_TEXTS[policy][count != 1]}" for policy, count in counts.items() if count]
+    return ", ".join([f"{len(found)} discrepanc{'y' if len(found) == 1 else 'ies'}", *parts]) + "."
+
+
+_POLICY_TEXTS = {
+    "approval": ("needs approval", "need approval"),
+    "automatic": ("is repaired automatically", "are repaired automatically"),
+    "none": ("is only reported", "are only reported"),
+}
+
+
+async def _fetch(fields: Sequence[Given], profile: Profile, *, op: str | None = None) -> list[Any]:
+    query = [("op", op)] if op is not None else []
+    query += [(given.name, str(value_of(given))) for given in fields]
+    found = (await Api(profile.url, profile.key).send("GET", "discrepancies/", query=query)).json()
+    if not isinstance(found, list):
+        raise InnkeeperError("The region's response is not a list of discrepancies. Is it older than this command?")
+    return found

@@ -1,0 +1,1 @@
+"""Static addresses of guests: DHCP reservations and cloud-init seeds."""

@@ -1,0 +1,32 @@
+"""Builds the NoCloud seed image from which cloud-init configures a guest's static addresses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+
+from pycdlib import PyCdlib
+
+from common.guest_spec import GuestSpec
+
+LABEL = "cidata"  # cloud-init finds the image by this label
+_SECTOR_BYTES = 2048
+
+
+def files(spec: GuestSpec, network_config: str) -> Mapping[str, bytes]:
+    """Returns the files of the image. JSON is valid YAML; cloud-init requires a `user-data`, which may be empty."""
+    about = {"instance-id": str(spec.marker.machine_id), "local-hostname": spec.name}
+    text = json.dumps(about, indent=2)
+    return {"meta-data": text.encode(), "user-data": b"", "network-config": network_config.encode()}
+
+
+def image(content: Mapping[str, bytes]) -> bytes:
+    """Returns an ISO 9660 image of these files in whole sectors, with Rock Ridge and Joliet names."""
+    iso, out = PyCdlib(), BytesIO()
+    iso.new(interchange_level=3, vol_ident=LABEL, rock_ridge="1.09", joliet=3)
+    for number, (name, data) in enumerate(content.items()):
+        iso.add_fp(BytesIO(data), len(data), f"/FILE{number}.;1", rr_name=name, joliet_path=f"/{name}")
+    iso.write_fp(out)
+    iso.close()
+    return out.getvalue().ljust(-(-out.tell() // _SECTOR_BYTES) * _SECTOR_BYTES, b"\0")

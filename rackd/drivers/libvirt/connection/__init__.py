@@ -1,0 +1,1 @@
+"""Connections to libvirt: the only package that imports its library."""

@@ -1,0 +1,1 @@
+"""Domain XML: built from a spec, and parsed."""

@@ -1,0 +1,124 @@
+"""Reads from domain XML what statistics lack: pinned cores, huge pages, NICs and serials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from attrs import field, frozen
+
+from common.values import GuestNic, NicKind, OwnershipMarker
+from rackd.drivers.libvirt.definitions.host_traits import DEBIAN_ARCHITECTURES
+from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
+from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
+
+_NIC_SOURCES = {
+    "network": (NicKind.NETWORK, "network"),
+    "bridge": (NicKind.BRIDGE, "bridge"),
+    "direct": (NicKind.MACVLAN, "dev"),
+    "user": (NicKind.USER, ""),
+    "hostdev": (NicKind.SRIOV, ""),  # libvirt accepts only virtual functions here; the source is a PCI address
+}
+
+
+@frozen(kw_only=True)
+class SriovPorts:
+    """The port of each virtual function, by its PCI address or by the network that assigns it."""
+
+    by_address: Mapping[str, str] = field(factory=dict)
+    by_network: Mapping[str, str] = field(factory=dict)
+
+
+UNKNOWN_PORTS = SriovPorts()
+
+
+@frozen(kw_only=True)
+class DomainNic:
+    """A NIC in domain XML. With `is_device` it is a PCI passthrough device, which may be no NIC at all."""
+
+    mac_address: str
+    kind: NicKind
+    source: str = ""
+    pci_address: str | None = None
+    is_device: bool = False
+
+    def resolve(self, ports: SriovPorts) -> GuestNic | None:
+        """Returns the NIC with its port if it is a virtual function; None for a device that is none."""
+        kind, source = self.kind, self.source
+        if kind is NicKind.NETWORK and source in ports.by_network:
+            kind, source = NicKind.SRIOV, ports.by_network[source]
+        elif kind is NicKind.SRIOV and not source and self.pci_address is not None:
+            source = ports.by_address.get(self.pci_address, "")
+        if self.is_device and not source:
+            return None
+        return GuestNic(mac_address=self.mac_address, kind=kind, source=source)
+
+
+@frozen(kw_only=True)
+class DomainConfig:
+    """The live configuration of a running domain, the persistent one of a domain that is off."""
+
+    architecture: str
+    huge_pages_backed: bool
+    pinned_core_ids: tuple[int, ...]
+    nics: tuple[DomainNic, ...]
+    serials: Mapping[str, str]  # by the disk's device name
+    volume_names: frozenset[str] = frozenset()  # all images and devices behind disks and drives
+    marker: OwnershipMarker | None = None
+
+    def nics_on(self, ports: SriovPorts) -> tuple[GuestNic, ...]:
+        return tuple(nic for nic in (one.resolve(ports) for one in self.nics) if nic is not None)
+
+
+def domain_config(tree: Element) -> DomainConfig:
+    kernel = attribute(tree, "os/type", "arch")
+    return DomainConfig(
+        architecture=DEBIAN_ARCHITECTURES.get(kernel, kernel),
+        huge_pages_backed=tree.find("memoryBacking/hugepages") is not None,
+        pinned_core_ids=_pinned(tree),
+        nics=(*_nics(tree, function_ports_in(tree)), *_passthrough_devices(tree)),
+        serials={
+            attribute(disk, "target", "dev"): serial
+            for disk in tree.iterfind("devices/disk")
+            if (serial := text_at(disk, "serial"))
+        },
+        volume_names=volume_names(tree),
+        marker=marker_in(tree),
+    )
+
+
+def volume_names(tree: Element) -> frozenset[str]:
+    """Returns the base names of all images, backing images, devices and volumes behind disks and drives."""
+    sources = (source for disk in tree.iterfind("devices/disk") for source in disk.iter("source"))
+    paths = (source.get(key, "") for source in sources for key in ("file", "dev", "volume"))
+    return frozenset(PurePosixPath(path).name for path in paths if path)
+
+
+def _pinned(tree: Element) -> tuple[int, ...]:
+    """Returns the cores to which exactly one virtual core is bound. A cpuset of several is an affinity, not a pin."""
+    cpusets = [pin.get("cpuset", "") for pin in tree.iterfind("cputune/vcpupin")]
+    if len(cpusets) < int(text_at(tree, "vcpu", "0")):
+        cpusets.append(attribute(tree, "vcpu", "cpuset"))  # the default of virtual cores without their own pin
+    return tuple(sorted({int(core) for core in cpusets if core.isdigit()}))
+
+
+def _nics(tree: Element, function_ports: Mapping[str, str]) -> Iterable[DomainNic]:
+    for interface in tree.iterfind("devices/interface"):
+        mac_address = attribute(interface, "mac", "address")
+        if mac_address in function_ports:
+            yield DomainNic(mac_address=mac_address, kind=NicKind.SRIOV, source=function_ports[mac_address])
+            continue
+        kind, key = _NIC_SOURCES.get(interface.get("type", ""), (NicKind.OTHER, ""))
+        address = interface.find("source/address")
+        yield DomainNic(
+            mac_address=mac_address,
+            kind=kind,
+            source=attribute(interface, "source", key) if key else "",
+            pci_address=None if address is None else pci_address(address),
+        )
+
+
+def _passthrough_devices(tree: Element) -> Iterable[DomainNic]:
+    """Yields PCI passthrough devices, which may be virtual functions."""
+    for address in tree.iterfind("devices/hostdev[@type='pci']/source/address"):
+        yield DomainNic(mac_address="", kind=NicKind.SRIOV, pci_address=pci_address(address), is_device=True)

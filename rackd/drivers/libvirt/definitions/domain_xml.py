@@ -1,0 +1,234 @@
+"""Builds domain and volume XML from a GuestSpec, after checking it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from xml.etree import ElementTree as ET
+
+from attrs import field, frozen
+
+from common.device_names import block_device_name
+from common.errors import InvalidRequest, Unsupported
+from common.guest_spec import DiskSpec, GuestSpec
+from common.volume_names import marker_of_volume
+from rackd.drivers.libvirt.addresses.delivery import Reservation, check_addresses
+from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
+from rackd.drivers.libvirt.definitions.host_traits import HostTraits
+from rackd.drivers.libvirt.definitions.metadata import metadata_element
+from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
+from rackd.drivers.libvirt.xml import Element, parse
+
+MIB = 1024 * 1024
+MAXIMUM_DISKS = 26 * 27  # vda … vdzz
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+_SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,20}", re.ASCII)
+_NOT_IN_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@frozen(kw_only=True)
+class PreparedDisk:
+    """A created volume; `block` if QEMU opens it as a block device, otherwise a file."""
+
+    spec: DiskSpec
+    path: str
+    block: bool
+
+
+@frozen(kw_only=True)
+class PreparedSeed:
+    """A created cloud-init seed image."""
+
+    path: str
+    block: bool
+
+
+@frozen(kw_only=True)
+class PreparedResources:
+    """What was created or chosen for a guest before its domain is defined. `functions` is keyed by MAC address."""
+
+    disks: tuple[PreparedDisk, ...]
+    seed: PreparedSeed | None = None
+    functions: Mapping[str, VirtualFunction] = field(factory=dict)
+    reservations: tuple[Reservation, ...] = ()
+
+
+@frozen(kw_only=True)
+class DomainCapabilities:
+    """What the host's emulator offers, as far as domain XML uses it."""
+
+    cpu_mode: str | None = None
+    vnc: bool = False
+    video: str | None = None
+    firmware_efi: bool = False
+    random: bool = False
+
+    @classmethod
+    def of(cls, domain_capabilities: str | None, traits: HostTraits) -> DomainCapabilities:
+        """Parses libvirt's domainCapabilities. None (the test driver) means no optional devices."""
+        if domain_capabilities is None:
+            return cls()
+        tree = parse(domain_capabilities, "what guests may have")
+        modes = {mode.get("name") for mode in tree.iterfind("cpu/mode") if mode.get("supported") == "yes"}
+        wanted = "maximum" if traits.emulated else "host-passthrough"
+        videos = _values(tree, "devices/video", "modelType")
+        return cls(
+            cpu_mode=wanted if wanted in modes else None,
+            vnc="vnc" in _values(tree, "devices/graphics", "type"),
+            video=next((model for model in _videos(traits) if model in videos), None),
+            firmware_efi="efi" in _values(tree, "os", "firmware"),
+            random="random" in _values(tree, "devices/rng", "backendModel"),
+        )
+
+
+def _values(tree: Element, path: str, enum: str) -> set[str]:
+    return {value.text or "" for value in tree.iterfind(f"{path}/enum[@name='{enum}']/value")}
+
+
+def _videos(traits: HostTraits) -> tuple[str, ...]:
+    return ("vga", "virtio") if traits.architecture in {"amd64", "i386"} else ("virtio",)
+
+
+def check(spec: GuestSpec, traits: HostTraits) -> None:
+    """Raises InvalidRequest or Unsupported if no domain for `spec` can work on this host. Call it first."""
+    if spec.architecture != traits.architecture:
+        raise Unsupported(f"The host runs {traits.architecture} guests; {spec.name} needs {spec.architecture}.")
+    if _NAME.fullmatch(spec.name) is None:
+        raise InvalidRequest(
+            f"Invalid guest name {spec.name!r}: use 1 to 63 letters, digits, '.', '_' and '-', first a letter or digit."
+        )
+    if not 1 <= len(spec.disks) <= MAXIMUM_DISKS:
+        raise InvalidRequest(f"{spec.name} has {len(spec.disks)} disks; a libvirt guest has 1 to {MAXIMUM_DISKS}.")
+    for disk in spec.disks:
+        if marker_of_volume(disk.volume) != spec.marker:
+            raise InvalidRequest(f"The volume {disk.volume!r} is not named after the marker of its guest.")
+        if _SERIAL.fullmatch(disk.serial) is None:
+            raise InvalidRequest(
+                f"Invalid disk serial {disk.serial!r}: use 1 to 20 letters, digits, '.', '_', '+' and '-'."
+            )
+    for nic in spec.nics:
+        check_nic(nic)
+    check_addresses(spec)
+    check_cpu(spec)
+
+
+def volume_xml(name: str, size_bytes: int, pool_type: str) -> str:
+    """Returns a raw volume: sparse in a directory or ZFS (whole MiB, as ZFS requires), fully allocated in LVM."""
+    size = -(-size_bytes // MIB) * MIB if pool_type == "zfs" else size_bytes
+    volume = ET.Element("volume")
+    ET.SubElement(volume, "name").text = name
+    ET.SubElement(volume, "capacity", unit="bytes").text = str(size)
+    ET.SubElement(volume, "allocation", unit="bytes").text = str(size if pool_type == "logical" else 0)
+    if pool_type == "dir":
+        ET.SubElement(ET.SubElement(volume, "target"), "format", type="raw")
+    return ET.tostring(volume, encoding="unicode")
+
+
+def domain_xml(
+    spec: GuestSpec, prepared: PreparedResources, traits: HostTraits, capabilities: DomainCapabilities
+) -> str:
+    """Returns the XML of a domain whose UUID is the machine id. Call `check` first."""
+    domain = ET.Element("domain", type=traits.domain_type)
+    ET.SubElement(domain, "name").text = spec.name
+    ET.SubElement(domain, "uuid").text = str(spec.marker.machine_id)
+    if spec.description:
+        ET.SubElement(domain, "description").text = _NOT_IN_XML.sub(" ", spec.description)
+    domain.append(metadata_element(spec, prepared.reservations, prepared.functions))
+    add_cpu(domain, spec)
+    domain.append(_os(traits, capabilities))
+    if traits.domain_type != "test":
+        _add_machine(domain, traits, capabilities)
+    ET.SubElement(domain, "clock", offset="utc")
+    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
+        ET.SubElement(domain, f"on_{event}").text = action
+    domain.append(_devices(spec, prepared, traits, capabilities))
+    return ET.tostring(domain, encoding="unicode")
+
+
+def _os(traits: HostTraits, capabilities: DomainCapabilities) -> Element:
+    efi = traits.architecture in {"arm64", "riscv64"} and capabilities.firmware_efi
+    os = ET.Element("os", {"firmware": "efi"} if efi else {})
+    kind = ET.SubElement(os, "type")
+    kind.text = "hvm"
+    if traits.domain_type != "test":  # the test driver's capabilities lack the architecture that it reports
+        kind.set("arch", traits.kernel_architecture)
+    if traits.architecture == "arm64":
+        kind.set("machine", "virt")
+    return os
+
+
+def _add_machine(domain: Element, traits: HostTraits, capabilities: DomainCapabilities) -> None:
+    if traits.architecture in {"amd64", "i386"}:
+        features = ET.SubElement(domain, "features")
+        ET.SubElement(features, "acpi")
+        ET.SubElement(features, "apic")
+        power = ET.SubElement(domain, "pm")
+        ET.SubElement(power, "suspend-to-mem", enabled="no")
+        ET.SubElement(power, "suspend-to-disk", enabled="no")
+    elif traits.architecture == "arm64":
+        ET.SubElement(ET.SubElement(domain, "features"), "acpi")
+    if capabilities.cpu_mode is not None:
+        ET.SubElement(domain, "cpu", mode=capabilities.cpu_mode)
+
+
+def _devices(
+    spec: GuestSpec, prepared: PreparedResources, traits: HostTraits, capabilities: DomainCapabilities
+) -> Element:
+    devices = ET.Element("devices")
+    first_nics = [nic for nic in spec.nics if nic.boot]
+    for number, disk in enumerate(prepared.disks):
+        devices.append(_disk(disk, number, boot_order=len(first_nics) + number + 1))
+    if prepared.seed is not None:
+        _add_seed(devices, prepared.seed, traits)
+    for nic in spec.nics:
+        boot_order = first_nics.index(nic) + 1 if nic.boot else None
+        devices.append(nic_element(nic, prepared.functions.get(nic.mac_address), boot_order=boot_order))
+    if traits.domain_type != "test":
+        _add_console(devices, spec, traits, capabilities)
+    return devices
+
+
+def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
+    kind, key = ("block", "dev") if disk.block else ("file", "file")
+    element = ET.Element("disk", type=kind, device="disk")
+    ET.SubElement(element, "driver", name="qemu", type="raw", discard="unmap")
+    ET.SubElement(element, "source", {key: disk.path})
+    ET.SubElement(element, "target", dev=block_device_name("vd", number), bus="virtio")
+    ET.SubElement(element, "serial").text = disk.spec.serial
+    ET.SubElement(element, "boot", order=str(boot_order))
+    return element
+
+
+def _add_seed(devices: Element, seed: PreparedSeed, traits: HostTraits) -> None:
+    """Adds a CD-ROM that is never booted, on a bus that the machine type supports."""
+    bus = "sata" if traits.architecture in {"amd64", "i386"} else "scsi"
+    if bus == "scsi":
+        ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+    kind, key = ("block", "dev") if seed.block else ("file", "file")
+    element = ET.SubElement(devices, "disk", type=kind, device="cdrom")
+    ET.SubElement(element, "driver", name="qemu", type="raw")
+    ET.SubElement(element, "source", {key: seed.path})
+    ET.SubElement(element, "target", dev="sda", bus=bus)
+    ET.SubElement(element, "readonly")
+
+
+def _add_console(devices: Element, spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:
+    """Adds a serial console with a log among libvirt's own logs, and a VNC display that only the host itself
+    reaches.
+    """
+    if traits.architecture == "s390x":
+        console = ET.SubElement(devices, "console", type="pty")
+        ET.SubElement(console, "target", type="sclp", port="0")
+    else:
+        console = ET.SubElement(devices, "serial", type="pty")
+        ET.SubElement(console, "target", port="0")
+    if traits.privileged:
+        ET.SubElement(console, "log", file=f"/var/log/libvirt/qemu/{spec.name}-serial0.log", append="off")
+    if capabilities.vnc and capabilities.video is not None:
+        ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen="127.0.0.1")
+        ET.SubElement(ET.SubElement(devices, "video"), "model", type=capabilities.video)
+    if traits.architecture in {"arm64", "ppc64el", "s390x"} and capabilities.video is not None:
+        ET.SubElement(devices, "input", type="keyboard", bus="virtio")
+    if capabilities.random:
+        ET.SubElement(ET.SubElement(devices, "rng", model="virtio"), "backend", model="random").text = "/dev/urandom"

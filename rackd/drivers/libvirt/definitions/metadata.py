@@ -1,0 +1,75 @@
+"""Writes and reads domain metadata: ownership marker, reservations and SR-IOV ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+from xml.etree import ElementTree as ET
+
+from common.guest_spec import GuestSpec
+from common.values import OwnershipMarker
+from rackd.drivers.libvirt.addresses.delivery import Reservation
+from rackd.drivers.libvirt.xml import Element
+
+MARKER_NAMESPACE = "urn:innkeeper:marker:1"
+_MARKER, _RESERVATION, _FUNCTION = (f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function"))
+
+ET.register_namespace("innkeeper", MARKER_NAMESPACE)
+
+
+def metadata_element(
+    spec: GuestSpec, reservations: tuple[Reservation, ...], sriov_macs: Mapping[str, object]
+) -> Element:
+    """Returns `<metadata>`: the marker, and in it what was allocated on the host and the devices do not show.
+
+    `sriov_macs` has the MAC addresses of the NICs that received a virtual function.
+    """
+    metadata = ET.Element("metadata")
+    marker = ET.SubElement(metadata, _MARKER, _marker_attributes(spec.marker))
+    for one in reservations:
+        ET.SubElement(marker, _RESERVATION, {"network": one.network, "mac": one.mac_address, "address": one.address})
+    for nic in spec.nics:
+        if nic.mac_address in sriov_macs:
+            ET.SubElement(marker, _FUNCTION, {"mac": nic.mac_address.lower(), "port": nic.source})
+    return metadata
+
+
+def marker_element(marker: OwnershipMarker) -> str:
+    """Returns the element for setMetadata, which adds the namespace itself."""
+    return ET.tostring(ET.Element("marker", _marker_attributes(marker)), encoding="unicode")
+
+
+def _marker_attributes(marker: OwnershipMarker) -> dict[str, str]:
+    return {"installation": str(marker.installation_id), "machine": str(marker.machine_id)}
+
+
+def marker_in(domain: Element) -> OwnershipMarker | None:
+    found = _find(domain)
+    if found is None:
+        return None
+    try:
+        return OwnershipMarker(installation_id=UUID(found.get("installation")), machine_id=UUID(found.get("machine")))
+    except (TypeError, ValueError):
+        return None
+
+
+def reservations_in(domain: Element) -> tuple[Reservation, ...]:
+    """Returns the DHCP reservations that were created when the guest was composed."""
+    marker = _find(domain)
+    return () if marker is None else tuple(map(_reservation, marker.iterfind(_RESERVATION)))
+
+
+def _reservation(element: Element) -> Reservation:
+    network, mac_address, address = (element.get(key, "") for key in ("network", "mac", "address"))
+    return Reservation(network=network, mac_address=mac_address, address=address)
+
+
+def function_ports_in(domain: Element) -> Mapping[str, str]:
+    """Returns the port of each NIC that received a virtual function at compose, by MAC address."""
+    marker = _find(domain)
+    found = () if marker is None else marker.iterfind(_FUNCTION)
+    return {one.get("mac", ""): one.get("port", "") for one in found}
+
+
+def _find(domain: Element) -> Element | None:
+    return domain.find(f"metadata/{_MARKER}")

@@ -1,0 +1,95 @@
+"""Checks a guest's NICs and builds their XML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from xml.etree import ElementTree as ET
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, Unsupported
+from common.guest_spec import NicSpec
+from common.values import MAX_VID, NicKind
+from rackd.drivers.libvirt.xml import Element
+
+MACVLAN_MODES = ("bridge", "vepa", "private", "passthrough")
+_MODE_WORDS = {"passthru": "passthrough"}  # MAAS's name for it
+# The interface type, and the attribute of `<source>` that names the network, bridge or interface.
+_KINDS: Mapping[NicKind, tuple[str, str]] = {
+    NicKind.NETWORK: ("network", "network"),
+    NicKind.BRIDGE: ("bridge", "bridge"),
+    NicKind.MACVLAN: ("direct", "dev"),
+    NicKind.USER: ("user", ""),
+    NicKind.SRIOV: ("hostdev", ""),
+}
+_SOURCE = re.compile(r"[^\x00-\x20\x7f/'\"<>&\ud800-\udfff\ufffe\uffff]{1,200}")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII | re.IGNORECASE)
+
+
+@frozen(kw_only=True)
+class VirtualFunction:
+    """An SR-IOV virtual function: either a fixed one, or one that a network assigns at each start."""
+
+    pci_address: str = ""  # as in `0000:3b:02.1`
+    network: str = ""
+
+
+def check_nic(nic: NicSpec) -> None:
+    """Raises InvalidRequest or Unsupported if domain XML cannot describe this NIC."""
+    if _MAC.fullmatch(nic.mac_address) is None:
+        raise InvalidRequest(f"{nic.mac_address!r} is not a MAC address.")
+    if nic.kind not in _KINDS:
+        raise Unsupported(f"libvirt hosts do not support NICs of kind '{nic.kind}'.")
+    if nic.kind is not NicKind.USER and _SOURCE.fullmatch(nic.source) is None:
+        raise InvalidRequest(f"The NIC {nic.name!r} has the invalid source {nic.source!r}.")
+    if nic.kind is NicKind.MACVLAN and mode_of(nic) not in MACVLAN_MODES:
+        raise InvalidRequest(f"{nic.macvlan_mode!r} is not a macvlan mode. Choices: {', '.join(MACVLAN_MODES)}.")
+    if nic.vid is not None and not 0 <= nic.vid <= MAX_VID:
+        raise InvalidRequest(f"{nic.vid} is not a VLAN tag: use 1 to {MAX_VID}, or 0 for untagged.")
+    if nic.vid and nic.kind is not NicKind.SRIOV:
+        raise Unsupported(f"libvirt can tag only virtual functions with a VLAN; the NIC {nic.name!r} is none.")
+
+
+def mode_of(nic: NicSpec) -> str:
+    """Returns libvirt's name of the macvlan mode."""
+    mode = nic.macvlan_mode or "bridge"
+    return _MODE_WORDS.get(mode, mode)
+
+
+def nic_element(nic: NicSpec, function: VirtualFunction | None, *, boot_order: int | None) -> Element:
+    """`function` is required for a NIC of kind SRIOV."""
+    element = _of_function(nic, function) if function is not None else _of_host(nic)
+    ET.SubElement(element, "mac", address=nic.mac_address.lower())
+    if nic.kind is not NicKind.SRIOV:
+        ET.SubElement(element, "model", type="virtio")
+    elif nic.vid:
+        ET.SubElement(ET.SubElement(element, "vlan"), "tag", id=str(nic.vid))
+    if boot_order is not None:
+        ET.SubElement(element, "boot", order=str(boot_order))
+    return element
+
+
+def _of_host(nic: NicSpec) -> Element:
+    kind, key = _KINDS[nic.kind]
+    element = ET.Element("interface", type=kind)
+    if key:
+        source = ET.SubElement(element, "source", {key: nic.source})
+        if nic.kind is NicKind.MACVLAN:
+            source.set("mode", mode_of(nic))
+    return element
+
+
+def _of_function(nic: NicSpec, function: VirtualFunction) -> Element:
+    if function.network:
+        element = ET.Element("interface", type="network")
+        ET.SubElement(element, "source", network=function.network)
+        return element
+    domain, bus, slot_and_function = function.pci_address.split(":")
+    slot, number = slot_and_function.split(".")
+    # `managed`: libvirt detaches the function from the host's driver when the guest starts, and reattaches it.
+    element = ET.Element("interface", type="hostdev", managed="yes")
+    parts = {"domain": domain, "bus": bus, "slot": slot, "function": number}
+    source = ET.SubElement(element, "source")
+    ET.SubElement(source, "address", {"type": "pci", **{key: f"0x{value}" for key, value in parts.items()}})
+    return element

@@ -1,0 +1,1 @@
+"""Actions on guests and their volumes on a libvirt host."""

@@ -1,0 +1,115 @@
+"""Composes a domain with its volumes, or completes the one of an earlier attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from attrs import evolve
+
+from common.errors import DriverFailed, InnkeeperError, NameTaken
+from common.guest_spec import GuestSpec
+from common.values import Guest
+from rackd.drivers.libvirt.addresses import cloud_init_seed, dhcp_reservations
+from rackd.drivers.libvirt.addresses.delivery import Delivery, Reservation
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain, Volume
+from rackd.drivers.libvirt.definitions import domain_xml
+from rackd.drivers.libvirt.definitions.cpu_xml import check_host
+from rackd.drivers.libvirt.definitions.host_traits import HostTraits
+from rackd.drivers.libvirt.definitions.metadata import reservations_in
+from rackd.drivers.libvirt.guests import sriov, volumes
+from rackd.drivers.libvirt.guests.lookup import read_guest, tree_of
+from rackd.drivers.libvirt.guests.nic_checks import check_nic_sources
+from rackd.drivers.libvirt.inventory.facts import numa_nodes
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: domain_xml.DomainCapabilities) -> Guest:
+    """Returns the guest with `spec.marker`, powered off. Errors and idempotency are those of the driver contract."""
+    domain_xml.check(spec, traits)
+    existing = client.domain(str(spec.marker.machine_id))
+    if existing is not None:
+        return _complete(client, spec, existing)
+    if client.domain_named(spec.name) is not None:
+        raise _name_taken(spec)
+    if spec.pinned_core_ids or spec.numa_node_ids or spec.huge_page_size_kib is not None:
+        check_host(spec, numa_nodes(client.capabilities()))
+    check_nic_sources(client, spec)
+    targets = volumes.find_targets(client, spec)
+    delivery = dhcp_reservations.plan_delivery(client, spec)
+    functions = sriov.choose(client, spec)
+    created: list[Volume] = []
+    domain = None
+    try:
+        prepared = evolve(_create_volumes(targets, delivery, spec, created), functions=functions)
+        domain = _define(client, spec, domain_xml.domain_xml(spec, prepared, traits, capabilities))
+        sriov.check_still_free(client, spec, functions)
+        dhcp_reservations.reserve(client, prepared.reservations)
+        domain.set_autostart()
+        guest = read_guest(client, domain)
+    except BaseException:
+        undo(client, spec, domain, created, delivery.reservations)
+        raise
+    log.info("guest_composed", guest=spec.name, cores=spec.cores, memory_mib=spec.memory_mib, disks=len(prepared.disks))
+    return guest
+
+
+def _complete(client: Client, spec: GuestSpec, domain: Domain) -> Guest:
+    """Completes what an earlier attempt defined. Its volumes exist: they are created before the domain."""
+    guest = read_guest(client, domain)
+    if guest.marker != spec.marker:
+        raise NameTaken(
+            f"The guest {guest.name} has the id {guest.guest_id} of {spec.name}, but not its ownership marker.",
+            name=spec.name,
+        )
+    dhcp_reservations.reserve(client, reservations_in(tree_of(domain)))
+    domain.set_autostart()
+    return guest
+
+
+def _create_volumes(
+    targets: list[volumes.DiskTarget], delivery: Delivery, spec: GuestSpec, created: list[Volume]
+) -> domain_xml.PreparedResources:
+    disks = volumes.create(targets, created)
+    seed = None
+    if delivery.network_config is not None:
+        image = cloud_init_seed.image(cloud_init_seed.files(spec, delivery.network_config))
+        seed = volumes.create_seed(targets[0], spec.marker, image, created)
+    return domain_xml.PreparedResources(disks=disks, seed=seed, reservations=delivery.reservations)
+
+
+def _define(client: Client, spec: GuestSpec, xml: str) -> Domain:
+    try:
+        return client.define(xml, spec.name)
+    except DriverFailed as error:
+        other = client.domain_named(spec.name)
+        if other is not None and other.uuid != str(spec.marker.machine_id):  # defined since the check
+            raise _name_taken(spec) from error
+        raise
+
+
+def _name_taken(spec: GuestSpec) -> NameTaken:
+    return NameTaken(f"The host already has a guest named {spec.name}.", name=spec.name)
+
+
+def undo(
+    client: Client,
+    spec: GuestSpec,
+    domain: Domain | None,
+    created: list[Volume],
+    reservations: Iterable[Reservation] = (),
+) -> None:
+    """Removes what a failed attempt created; logs what the host does not let it remove.
+
+    Volumes stay if a domain exists that uses them, such as one that another rack defined in the meantime.
+    """
+    try:
+        if domain is not None:
+            dhcp_reservations.release(client, reservations)
+            domain.undefine()
+        if client.domain(str(spec.marker.machine_id)) is None:
+            volumes.undo(created)
+    except InnkeeperError as error:
+        log.warning("failed_compose_not_undone", guest=spec.name, volumes=len(created), reason=str(error))

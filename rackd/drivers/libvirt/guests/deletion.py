@@ -1,0 +1,57 @@
+"""Deletes a machine's domain with its volumes and DHCP reservations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import structlog
+
+from common.errors import NotFound
+from common.values import GuestRef, PowerAction
+from rackd.drivers.libvirt.addresses import dhcp_reservations
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.metadata import marker_in, reservations_in
+from rackd.drivers.libvirt.guests import power, volumes
+from rackd.drivers.libvirt.guests.lookup import pool_paths, tree_of
+from rackd.drivers.libvirt.inventory.guests import disk_paths, paths_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def delete(
+    client: Client,
+    guest: GuestRef,
+    volume_refs: Iterable[tuple[str, str]],
+    mac_addresses: tuple[str, ...],
+    *,
+    closing: threading.Event,
+) -> None:
+    """Deletes the domain, `volume_refs` (pool id, name) that belong to its marker, and its reservations. Idempotent.
+
+    A domain without the marker is not changed. If the domain does not exist, `mac_addresses` identify its reservations.
+    """
+    owned = set(volume_refs)
+    domain = client.domain(str(guest.marker.machine_id))
+    if domain is not None:
+        tree = tree_of(domain)
+        if marker_in(tree) != guest.marker:
+            log.warning("unmarked_guest_not_deleted", guest=domain.name)
+            return
+        paths = pool_paths(client)
+        owned |= {ref for ref in map(paths.volume_at, disk_paths(tree).values()) if ref is not None}
+        dhcp_reservations.release(client, reservations_in(tree))
+        _delete_domain(domain, closing)
+    elif mac_addresses:
+        dhcp_reservations.release(client, dhcp_reservations.reserved_for(client, mac_addresses))
+    in_use = {path for other in client.all_domains() for path in paths_of(other.stats)}
+    volumes.delete(client, guest.marker, owned, in_use)
+
+
+def _delete_domain(domain: Domain, closing: threading.Event) -> None:
+    try:
+        power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=closing)
+        domain.undefine()
+    except NotFound:
+        log.info("guest_already_deleted", guest=domain.name)

@@ -1,0 +1,36 @@
+"""Finds a machine's domain by UUID and ownership marker, and reads it as a Guest."""
+
+from __future__ import annotations
+
+from common.values import Guest, GuestRef, OwnershipMarker
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.metadata import marker_in
+from rackd.drivers.libvirt.inventory.guests import PoolPaths, guest_of_domain
+from rackd.drivers.libvirt.xml import Element, parse
+
+
+def marked_domain(client: Client, guest: GuestRef) -> Domain | None:
+    """Returns the domain whose metadata holds `guest.marker`."""
+    domain = client.domain(str(guest.marker.machine_id))
+    if domain is None or marker_in(tree_of(domain)) != guest.marker:
+        return None
+    return domain
+
+
+def tree_of(domain: Domain) -> Element:
+    return parse(domain.xml(), f"the guest {domain.name}")
+
+
+def markers_of(domain: Domain) -> set[OwnershipMarker | None]:
+    """Returns the markers in the persistent definition and in the running domain."""
+    what = f"the guest {domain.name}"
+    return {marker_in(parse(xml, what)) for xml in (domain.xml(), domain.definition())}
+
+
+def read_guest(client: Client, domain: Domain) -> Guest:
+    return guest_of_domain(domain.xml(), domain.stats(), pool_paths(client))
+
+
+def pool_paths(client: Client) -> PoolPaths:
+    return PoolPaths.of(parse(xml, "a storage pool") for xml in client.pools())

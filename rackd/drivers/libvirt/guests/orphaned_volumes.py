@@ -1,0 +1,94 @@
+"""Finds and removes volumes that are named after a marker and that no guest uses.
+
+Each such name is given to one volume ever. So a guest that uses a volume of that name, at any path, uses it: this also
+covers symbolic links and storage pools that share a folder.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+import structlog
+
+from common.discovery import OrphanedVolume, VolumeRef
+from common.errors import NotFound
+from common.values import OwnershipMarker
+from common.volume_names import marker_of_artifact
+from rackd.drivers.driver_errors import reject_volumes_in_use
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Pool
+from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
+from rackd.drivers.libvirt.guests.volumes import dependents_of
+from rackd.drivers.libvirt.xml import parse
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def find(listed: Mapping[str, Iterable[str]], configs: Iterable[DomainConfig]) -> tuple[OrphanedVolume, ...]:
+    """`listed` has volume names by storage pool id, `configs` the configuration of every guest."""
+    used = {name for config in configs for name in config.volume_names}
+    found = []
+    for pool_id, names in listed.items():
+        for name in names:
+            marker = marker_of_artifact(name)
+            if marker is not None and name not in used:
+                found.append(OrphanedVolume(pool_id=pool_id, name=name, marker=marker))
+    return tuple(sorted(found, key=lambda one: (one.pool_id, one.name)))
+
+
+def remove(client: Client, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
+    """Removes those of `volumes` that are named after `marker`. Idempotent.
+
+    Raises WrongState, after removing the others, for volumes that a guest uses or another volume depends on. Reads the
+    XML of every domain and volume: only the XML shows what a guest that is off uses, and the base of an image.
+    """
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for volume in volumes:
+        if marker_of_artifact(volume.name) == marker:
+            wanted[volume.pool_id].add(volume.name)
+    if not wanted:
+        return
+    guests = _guests_by_volume(client)
+    used: dict[tuple[str, str], Collection[str]] = {}
+    for pool_id, names in sorted(wanted.items()):
+        try:
+            pool = client.pool(pool_id)
+        except NotFound as error:
+            log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
+            continue
+        pool.refresh()
+        dependents = dependents_of(pool)
+        for name in sorted(names):
+            users = guests[name] | dependents[name]
+            if users:
+                used[pool.name, name] = users
+            else:
+                _remove(pool, name)
+    reject_volumes_in_use(used)
+
+
+def _guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
+    """Returns which guests use a volume of each name, in their live or persistent configuration."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for domain in client.domains():
+        try:
+            configs = {domain.xml(), domain.definition()}
+        except NotFound:
+            continue  # deleted since it was listed
+        for xml in configs:
+            for name in volume_names(parse(xml, f"the guest {domain.name}")):
+                found[name].add(domain.name)
+    return found
+
+
+def _remove(pool: Pool, name: str) -> None:
+    volume = pool.volume(name)
+    if volume is None:
+        return
+    try:
+        volume.delete()
+    except NotFound:
+        log.info("volume_already_deleted", volume=name, pool=pool.name)
+    else:
+        log.info("orphaned_volume_deleted", volume=name, pool=pool.name)

@@ -1,0 +1,93 @@
+"""Powers a domain on and off, step by step, until libvirt reports the requested state."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+
+from common.errors import DriverFailed, HostUnreachable
+from common.values import PowerAction, PowerState
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.inventory.guests import power_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+POLL_EVERY_S = 0.2
+START_TRIES = 5
+_SUSPENDED_TO_MEMORY = 7
+
+
+def switch(domain: Domain, action: PowerAction, *, grace_s: float, closing: threading.Event) -> PowerState:
+    """Returns the state after `action`. Idempotent.
+
+    `closing` interrupts the wait for a guest that shuts down; then raises HostUnreachable.
+    """
+    if action is PowerAction.FORCE_OFF:
+        _force_off(domain)
+    elif action in {PowerAction.OFF, PowerAction.CYCLE}:
+        _shut_down(domain, grace_s, closing)
+    if action in {PowerAction.ON, PowerAction.CYCLE}:
+        _start(domain)
+    return power_of(domain.state())
+
+
+def _start(domain: Domain) -> None:
+    state = domain.state()
+    try:
+        match power_of(state):
+            case PowerState.ON:
+                return
+            case PowerState.PAUSED if state == _SUSPENDED_TO_MEMORY:
+                domain.wake_up()
+            case PowerState.PAUSED:
+                domain.resume()
+            case _:
+                _start_from_off(domain)
+    except DriverFailed:
+        if power_of(domain.state()) is not PowerState.ON:  # already started by another client
+            raise
+
+
+def _start_from_off(domain: Domain) -> None:
+    """Retries if another process takes the VNC port that libvirt chose before QEMU opens it."""
+    for left in reversed(range(START_TRIES)):
+        try:
+            domain.start()
+        except DriverFailed as error:
+            if not left or "address already in use" not in str(error).lower():
+                raise
+            log.info("vnc_port_taken", guest=domain.name, reason=str(error), retries_left=left)
+        else:
+            return
+
+
+def _force_off(domain: Domain) -> None:
+    if power_of(domain.state()) is PowerState.OFF:
+        return
+    try:
+        domain.destroy()
+    except DriverFailed:
+        if power_of(domain.state()) is not PowerState.OFF:
+            raise
+
+
+def _shut_down(domain: Domain, grace_s: float, closing: threading.Event) -> None:
+    if power_of(domain.state()) is PowerState.ON:
+        ends_at = time.monotonic() + grace_s
+        _request_shutdown(domain)
+        while power_of(domain.state()) is PowerState.ON and time.monotonic() < ends_at:
+            if closing.wait(min(POLL_EVERY_S, grace_s)):
+                raise HostUnreachable(
+                    f"This rack closed the connection while the guest {domain.name} was shutting down."
+                )
+    _force_off(domain)  # also a paused guest, which cannot shut down
+
+
+def _request_shutdown(domain: Domain) -> None:
+    try:
+        domain.shut_down()
+    except DriverFailed:
+        if power_of(domain.state()) is PowerState.ON:
+            raise

@@ -1,0 +1,63 @@
+"""Assigns free SR-IOV virtual functions to the NICs of a new guest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import Busy, NotFound, OutOfCapacity
+from common.guest_spec import GuestSpec, NicSpec
+from common.values import NicKind
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction
+from rackd.drivers.libvirt.inventory.node_devices import Port, ports_of, ports_of_networks, taken_functions
+from rackd.drivers.libvirt.xml import Element, parse
+
+
+def choose(client: Client, spec: GuestSpec) -> Mapping[str, VirtualFunction]:
+    """Returns a virtual function for each SR-IOV NIC of `spec`, by MAC address. Changes nothing on the host.
+
+    If a libvirt network assigns the port's functions, it chooses one at each start. Otherwise the choice is fixed
+    here, after reading the XML of every domain: libvirt offers no other way to find a free function.
+
+    Raises NotFound if the port does not exist, OutOfCapacity if none of its functions is free.
+    """
+    nics = [nic for nic in spec.nics if nic.kind is NicKind.SRIOV]
+    if not nics:
+        return {}
+    ports = {port.name: port for port in ports_of(client.node_devices())}
+    networks = ports_of_networks(client.networks())
+    fixed = [nic for nic in nics if nic.source not in networks]
+    taken = set(taken_functions(_other_domains(client, spec)) if fixed else ())
+    chosen = {nic.mac_address: VirtualFunction(network=networks[nic.source]) for nic in nics if nic.source in networks}
+    for nic in fixed:
+        address = _free_function(ports.get(nic.source), nic, taken, start=spec.marker.machine_id.int)
+        taken.add(address)
+        chosen[nic.mac_address] = VirtualFunction(pci_address=address)
+    return chosen
+
+
+def check_still_free(client: Client, spec: GuestSpec, chosen: Mapping[str, VirtualFunction]) -> None:
+    """Raises Busy if another guest was defined with one of these functions. Call it after `spec` is defined."""
+    fixed = {function.pci_address for function in chosen.values() if function.pci_address}
+    if fixed and (shared := fixed & taken_functions(_other_domains(client, spec))):
+        raise Busy(f"Another guest received the virtual function {min(shared)} at the same time as {spec.name}.")
+
+
+def _other_domains(client: Client, spec: GuestSpec) -> list[Element]:
+    own = str(spec.marker.machine_id)
+    return [parse(domain.xml(), f"the guest {domain.name}") for domain in client.domains() if domain.uuid != own]
+
+
+def _free_function(port: Port | None, nic: NicSpec, taken: set[str], *, start: int) -> str:
+    """Starts at a different function for each machine, so that concurrent racks rarely choose the same one."""
+    if port is None:
+        raise NotFound(f"The host has no network port {nic.source}.", port=nic.source)
+    free = [address for address in port.functions if address not in taken]
+    if not free:
+        raise OutOfCapacity(
+            f"The port {nic.source} has no free virtual function for the NIC {nic.name}: guests use all "
+            f"{len(port.functions)}. To create more, write their number to "
+            f"/sys/class/net/{nic.source}/device/sriov_numvfs on the host.",
+            port=nic.source,
+        )
+    return free[start % len(free)]

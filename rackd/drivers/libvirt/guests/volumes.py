@@ -1,0 +1,169 @@
+"""Creates, finds and deletes the volumes of one machine, all named after its marker."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+import structlog
+from attrs import frozen
+
+from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
+from common.guest_spec import DiskSpec, GuestSpec
+from common.values import OwnershipMarker
+from common.volume_names import marker_of_volume, seed_name
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Pool, Volume
+from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, PreparedSeed, volume_xml
+from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
+from rackd.drivers.libvirt.xml import Element, bytes_at, parse, text_at
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+ROUNDING_BYTES = 64 * 1024 * 1024  # LVM and ZFS round volume sizes up to their own units
+
+
+@frozen(kw_only=True)
+class DiskTarget:
+    """A disk, its pool, and the usable volume of an earlier attempt."""
+
+    disk: DiskSpec
+    pool: Pool
+    pool_type: str
+    existing: Volume | None
+
+
+def find_targets(client: Client, spec: GuestSpec) -> list[DiskTarget]:
+    """Creates nothing. Raises NotFound, DriverFailed (unsuitable pool) or OutOfCapacity."""
+    targets: list[DiskTarget] = []
+    available: dict[str, int] = {}
+    for disk in spec.disks:
+        pool = client.pool(disk.pool_id)
+        tree = parse(pool.xml(), f"the storage pool {pool.name}")
+        pool_type = tree.get("type", "")
+        if pool_type not in POOL_TYPES:
+            raise DriverFailed(
+                f"The storage pool {pool.name} has the type {pool_type}; guests' disks need one of "
+                f"{', '.join(POOL_TYPES)}."
+            )
+        target = DiskTarget(disk=disk, pool=pool, pool_type=pool_type, existing=_existing_volume(pool, disk))
+        if target.existing is None:
+            left_bytes = available.get(disk.pool_id)
+            left_bytes = _available_bytes(pool, tree, disk) if left_bytes is None else left_bytes
+            available[disk.pool_id] = _subtract(pool, disk, left_bytes)
+        targets.append(target)
+    return targets
+
+
+def _existing_volume(pool: Pool, disk: DiskSpec) -> Volume | None:
+    """Returns the disk's volume of an earlier attempt. Deletes one of another size: no guest ever had it."""
+    volume = pool.volume(disk.volume)
+    if volume is None:
+        return None
+    size = volume.capacity_bytes()
+    if disk.size_bytes <= size < disk.size_bytes + ROUNDING_BYTES:
+        return volume
+    log.warning("incomplete_volume_deleted", volume=disk.volume, size_bytes=size, wanted_bytes=disk.size_bytes)
+    volume.delete()
+    return None
+
+
+def _available_bytes(pool: Pool, tree: Element, disk: DiskSpec) -> int:
+    """Refreshes the pool if the disk does not fit libvirt's last figure."""
+    left_bytes = bytes_at(tree, "available", unit="bytes") or 0
+    if left_bytes >= disk.size_bytes:
+        return left_bytes
+    pool.refresh()
+    return bytes_at(parse(pool.xml(), f"the storage pool {pool.name}"), "available", unit="bytes") or 0
+
+
+def _subtract(pool: Pool, disk: DiskSpec, left_bytes: int) -> int:
+    if disk.size_bytes > left_bytes:
+        raise OutOfCapacity(
+            f"The disk needs {disk.size_bytes} bytes; the storage pool {pool.name} has {left_bytes} left.",
+            requested_bytes=disk.size_bytes,
+            left_bytes=left_bytes,
+        )
+    return left_bytes - disk.size_bytes
+
+
+def create(targets: Iterable[DiskTarget], created: list[Volume]) -> tuple[PreparedDisk, ...]:
+    """Returns a disk for each target. Appends each new volume to `created` at once, so that it can be undone."""
+    disks = []
+    for target in targets:
+        volume = target.existing
+        if volume is None:
+            xml = volume_xml(target.disk.volume, target.disk.size_bytes, target.pool_type)
+            volume = target.pool.create(xml, target.disk.volume)
+            created.append(volume)
+        disks.append(PreparedDisk(spec=target.disk, path=volume.path(), block=target.pool_type != "dir"))
+    return tuple(disks)
+
+
+def create_seed(root: DiskTarget, marker: OwnershipMarker, content: bytes, created: list[Volume]) -> PreparedSeed:
+    """Creates the cloud-init seed image beside the root disk.
+
+    Replaces the image of an earlier attempt: it may be incomplete, and no guest uses it yet.
+    """
+    name = seed_name(marker)
+    existing = root.pool.volume(name)
+    if existing is not None:
+        existing.delete()
+    volume = root.pool.create(volume_xml(name, len(content), root.pool_type), name)
+    created.append(volume)
+    volume.write(content)
+    return PreparedSeed(path=volume.path(), block=root.pool_type != "dir")
+
+
+def undo(created: Iterable[Volume]) -> None:
+    """Deletes these volumes. Logs those that cannot be deleted; discovery finds them again by name."""
+    for volume in created:
+        try:
+            volume.delete()
+        except NotFound:
+            continue
+        except InnkeeperError as error:
+            log.warning("volume_not_deleted", volume=volume.name, reason=str(error))
+
+
+def dependents_of(pool: Pool) -> defaultdict[str, set[str]]:
+    """Returns for each volume name the volumes of the pool (overlay images, snapshots) that depend on it."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for name, xml in pool.volume_definitions():
+        base = text_at(parse(xml, f"the volume {name}"), "backingStore/path")
+        if base:
+            found[PurePosixPath(base).name].add(name)
+    return found
+
+
+def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
+    """Deletes those of `volumes` (pool id, name) that belong to `marker`, and the seed image. Idempotent.
+
+    Logs and does not delete volumes that another guest uses (`in_use`: paths) or that another volume depends on.
+    """
+    owned: defaultdict[str, set[str]] = defaultdict(set)
+    for pool_id, name in volumes:
+        if marker_of_volume(name) == marker:
+            owned[pool_id] |= {name, seed_name(marker)}
+    for pool_id, names in sorted(owned.items()):
+        try:
+            _delete_from(client.pool(pool_id), names, in_use)
+        except NotFound as error:
+            log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
+
+
+def _delete_from(pool: Pool, names: set[str], in_use: set[str]) -> None:
+    dependents = dependents_of(pool)
+    for name in sorted(names):
+        try:
+            volume = pool.volume(name)
+            if volume is None:
+                continue
+            others = dependents[name] - names
+            if volume.path() in in_use or others:
+                log.warning("shared_volume_not_deleted", volume=name, pool=pool.name, dependents=sorted(others))
+                continue
+            volume.delete()
+        except NotFound as error:
+            log.info("volume_already_deleted", volume=name, pool=pool.name, reason=str(error))

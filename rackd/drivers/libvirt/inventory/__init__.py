@@ -1,0 +1,1 @@
+"""What a discovery run reads of a libvirt host. Changes nothing."""

@@ -1,0 +1,190 @@
+"""Converts a libvirt host's responses to HostFacts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from common.discovery import Problem
+from common.units import mib_from_kib
+from common.values import HostFacts, HostNetwork, HugePages, NicKind, NumaNode, StoragePool
+from rackd.drivers.libvirt.addresses.delivery import own_address
+from rackd.drivers.libvirt.connection.host_reader import HostResponses
+from rackd.drivers.libvirt.definitions.host_traits import traits_of
+from rackd.drivers.libvirt.inventory.interfaces import interfaces_of
+from rackd.drivers.libvirt.inventory.node_devices import network_devices
+from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
+
+GIB = 1024**3
+_OWN_BRIDGES = ("nat", "route", "open", "isolated")  # libvirt creates a bridge for these networks
+_ROUTED = ("nat", "route", "open")  # the host is the gateway
+_WHOLE_INTERFACES = ("hostdev", "passthrough")  # each guest receives a whole interface of the server
+POOL_TYPES = ("dir", "logical", "zfs")  # QEMU opens their volumes directly, as file or block device
+
+
+def version_text(number: int) -> str:
+    """Returns `9.0.2` for libvirt's 9000002."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def server_identity(responses: HostResponses) -> str:
+    """Returns a text that is the same for every address of this libvirt daemon and after it restarts.
+
+    Without SMBIOS libvirt generates a new host UUID at each start. Then the host name and the UUID of a network filter,
+    which libvirt stores on disk, replace it. A user session's libvirt is a separate server.
+    """
+    if responses.uri.startswith("test:"):
+        return f"libvirt:{responses.uri}"
+    scope = f"session:{os.getuid()}" if responses.uri.endswith("/session") else "system"
+    host_uuid = text_at(parse(responses.capabilities, "its capabilities"), "host/uuid")
+    if responses.has_smbios and host_uuid:
+        return f"libvirt:{scope}:{host_uuid}"
+    return f"libvirt:{scope}:{responses.hostname}:{responses.nwfilter_uuid or ''}"
+
+
+def pools_of(responses: HostResponses) -> tuple[list[Element], list[Problem]]:
+    """Returns the XML of the pools that can hold guests' disks, and the problems found."""
+    found, problems = [], []
+    for xml in responses.pools:
+        pool = parse(xml, "a storage pool")
+        if pool.get("type") not in POOL_TYPES:
+            continue
+        if bytes_at(pool, "capacity", unit="bytes") is None:
+            problems.append(Problem(subject=text_at(pool, "name"), message="The storage pool reports no capacity."))
+            continue
+        found.append(pool)
+    if not found:
+        problems.append(
+            Problem(
+                subject="storage",
+                message=f"No machine can be composed: the host has no active storage pool of type "
+                f"{', '.join(POOL_TYPES)}. Create one with virsh pool-define-as, pool-build and pool-start.",
+            )
+        )
+    return found, problems
+
+
+def storage_pool(pool: Element, used_by_guests_bytes: int) -> StoragePool:
+    """`used_by_guests_bytes` is the disk space that guests' disks occupy in this pool.
+
+    The figures are those of libvirt's last pool refresh: requesting a refresh could stop a failing pool.
+    """
+    allocation = bytes_at(pool, "allocation", unit="bytes") or 0
+    elsewhere = max(0, allocation - used_by_guests_bytes)
+    return StoragePool(
+        pool_id=text_at(pool, "uuid"),
+        name=text_at(pool, "name"),
+        type=pool.get("type", ""),
+        path=text_at(pool, "target/path", "Unknown"),
+        total_bytes=bytes_at(pool, "capacity", unit="bytes") or 0,
+        used_elsewhere_bytes=-(-elsewhere // GIB) * GIB,
+    )
+
+
+def numa_nodes(capabilities: str, memory_mib: int | None = None) -> tuple[NumaNode, ...]:
+    """`memory_mib`, if given, replaces the memory of a single cell with a more accurate figure."""
+    cells = parse(capabilities, "its capabilities").findall("host/topology/cells/cell")
+    return tuple(
+        NumaNode(
+            node_id=int(cell.get("id", "0")),
+            core_ids=tuple(sorted(int(cpu.get("id", "0")) for cpu in cell.iterfind("cpus/cpu"))),
+            memory_mib=memory_mib if memory_mib is not None and len(cells) == 1 else _mib_at(cell, "memory"),
+            huge_pages=_huge_pages(cell),
+            siblings=_siblings(cell),
+        )
+        for cell in cells
+    )
+
+
+def _siblings(cell: Element) -> tuple[tuple[int, ...], ...]:
+    """Groups the threads of a core. Offline CPUs have no siblings."""
+    by_core: dict[str, list[int]] = {}
+    for cpu in cell.iterfind("cpus/cpu"):
+        if cpu.get("siblings"):
+            by_core.setdefault(cpu.get("siblings", ""), []).append(int(cpu.get("id", "0")))
+    return tuple(sorted(tuple(sorted(ids)) for ids in by_core.values()))
+
+
+def _mib_at(tree: Element, path: str) -> int:
+    return mib_from_kib((bytes_at(tree, path, unit="KiB") or 0) // 1024)
+
+
+def _huge_pages(cell: Element) -> tuple[HugePages, ...]:
+    """Returns the page sizes above the smallest, which is the ordinary page size."""
+    sizes = {
+        int(pages.get("size", "0")) * _kib(pages.get("unit", "KiB")): int((pages.text or "0").strip() or 0)
+        for pages in cell.iterfind("pages")
+    }
+    return tuple(HugePages(size_kib=size, total=sizes[size]) for size in sorted(sizes)[1:])
+
+
+def _kib(unit: str) -> int:
+    return {"KiB": 1, "MiB": 1024, "GiB": 1024 * 1024}.get(unit, 1)
+
+
+def networks_of(responses: HostResponses) -> tuple[HostNetwork, ...]:
+    """Returns libvirt's networks, QEMU's user-mode network (except for the test driver), and the server's
+    interfaces.
+    """
+    managed = (_network(parse(xml, "a network"), active=active) for xml, active in responses.networks)
+    found = sorted(managed, key=lambda network: network.name)
+    bridges = {network.bridge or "" for network in found if network.type in _OWN_BRIDGES}
+    if not responses.uri.startswith("test:"):
+        found.append(HostNetwork(kind=NicKind.USER, name="user", dhcp=True))
+    return (*found, *interfaces_of(responses.interfaces, responses.devices, bridges))
+
+
+def _network(tree: Element, *, active: bool) -> HostNetwork:
+    mode = attribute(tree, "forward", "mode") or ("isolated" if tree.find("forward") is None else "nat")
+    own = [address for address in map(own_address, tree.iterfind("ip")) if address is not None]
+    tag = attribute(tree, "vlan/tag", "id")
+    return HostNetwork(
+        kind=NicKind.NETWORK,
+        name=text_at(tree, "name"),
+        type=mode,
+        attachable=mode not in _WHOLE_INTERFACES,
+        active=active,
+        bridge=attribute(tree, "bridge", "name") or None,
+        dhcp=tree.find("ip/dhcp") is not None,
+        cidrs=tuple(str(address.network) for address in own),
+        vid=int(tag) if tag.isdigit() else 0 if mode in _OWN_BRIDGES else None,
+        mac_address=attribute(tree, "mac", "address").lower() or None,
+        parent=attribute(tree, "forward", "dev") or None if mode not in _OWN_BRIDGES else None,
+        addresses=tuple(map(str, own)),
+        gateway=next((str(address.ip) for address in own if address.version == 4), None) if mode in _ROUTED else None,
+        dhcp_ranges=tuple(_dhcp_ranges(tree)),
+    )
+
+
+def _dhcp_ranges(tree: Element) -> Iterable[str]:
+    for found in tree.iterfind("ip/dhcp/range"):
+        yield f"{found.get('start', '')}-{found.get('end', '')}"
+
+
+def facts_of(responses: HostResponses, pools: Iterable[Element], used_bytes: Mapping[str, int]) -> HostFacts:
+    """`used_bytes` maps a pool id to the disk space that guests' disks occupy.
+
+    Omits GPUs: libvirt needs one call per PCI device to find them.
+    """
+    traits = traits_of(responses)
+    _, node_memory_mib, cores, mhz, *_ = responses.node_info
+    memory_mib = node_memory_mib if responses.memory_kib is None else mib_from_kib(responses.memory_kib)
+    return HostFacts(
+        server_identity=server_identity(responses),
+        hypervisor_version=version_text(responses.lib_version),
+        architecture=traits.architecture,
+        cores=cores,
+        memory_mib=memory_mib,
+        cpu_speed_mhz=mhz or None,
+        emulated=traits.emulated,
+        numa_nodes=() if traits.domain_type == "test" else numa_nodes(responses.capabilities, memory_mib),
+        storage_pools=tuple(
+            sorted(
+                (storage_pool(pool, used_bytes.get(text_at(pool, "uuid"), 0)) for pool in pools),
+                key=lambda pool: (pool.name, pool.pool_id),
+            )
+        ),
+        networks=networks_of(responses),
+        network_devices=network_devices(responses.devices),
+        tags=("virtual",),
+    )

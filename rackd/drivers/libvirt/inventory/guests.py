@@ -1,0 +1,229 @@
+"""Converts domains to Guests, from libvirt's bulk statistics and the cached domain XML.
+
+In a listing, a domain with a disk named after its own UUID counts as managed, because statistics show disk paths but
+no metadata (docs/decisions/0003). Methods that act on a domain read its marker from the metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+
+from common.discovery import Problem
+from common.units import mib_from_kib
+from common.values import Guest, GuestDisk, OwnershipMarker, PowerState
+from common.volume_names import marker_of_volume
+from rackd.drivers.libvirt.connection.client import BulkDomain
+from rackd.drivers.libvirt.connection.test_driver import DomainStats
+from rackd.drivers.libvirt.definitions.domain_config import UNKNOWN_PORTS, DomainConfig, SriovPorts, domain_config
+from rackd.drivers.libvirt.xml import Element, attribute, bytes_at, parse, text_at
+
+SECTOR_BYTES = 512
+
+_POWER = {
+    1: PowerState.ON,  # running
+    2: PowerState.ON,  # blocked on a resource
+    3: PowerState.PAUSED,
+    4: PowerState.ON,  # shutting down
+    5: PowerState.OFF,
+    6: PowerState.OFF,  # crashed
+    7: PowerState.PAUSED,  # suspended to memory
+}
+
+
+def power_of(state: int) -> PowerState:
+    return _POWER.get(state, PowerState.UNKNOWN)
+
+
+@frozen(kw_only=True)
+class PoolPaths:
+    """The target path and id of each storage pool."""
+
+    paths: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, pools: Iterable[Element]) -> PoolPaths:
+        return cls(paths=tuple((text_at(pool, "target/path"), text_at(pool, "uuid")) for pool in pools))
+
+    def pool_at(self, path: str) -> str | None:
+        """Returns the id of the pool that contains `path`; of nested pools the innermost."""
+        inside = PurePosixPath(path).is_relative_to
+        containing = [(len(root), pool_id) for root, pool_id in self.paths if root and inside(root)]
+        return max(containing)[1] if containing else None
+
+    def volume_at(self, path: str) -> tuple[str, str] | None:
+        """Returns (pool id, volume name)."""
+        pool_id = self.pool_at(path)
+        return None if pool_id is None else (pool_id, PurePosixPath(path).name)
+
+
+@frozen(kw_only=True)
+class GuestListing:
+    """All guests of a host. `used_bytes` is the disk space that their disks occupy, by pool id."""
+
+    guests: tuple[Guest, ...]
+    problems: tuple[Problem, ...]
+    used_bytes: Mapping[str, int]
+
+
+@frozen(kw_only=True)
+class _BulkDisk:
+    device: str
+    path: str
+    size_bytes: int | None
+    used_bytes: int
+
+
+@frozen
+class _Progress:
+    problems: list[Problem] = field(factory=list)
+    used_by_path: dict[str, int] = field(factory=dict)  # a shared disk counts once
+
+
+def listing(
+    domains: Iterable[BulkDomain],
+    paths: PoolPaths,
+    installation_id: UUID,
+    configs: Mapping[str, DomainConfig],
+    ports: SriovPorts = UNKNOWN_PORTS,
+) -> GuestListing:
+    """Returns every domain with readable statistics, and a Problem for each other one.
+
+    `configs` is keyed by UUID; a domain without one is listed as incomplete.
+    """
+    progress, guests = _Progress(), []
+    for domain in domains:
+        try:
+            guest = _guest(domain, paths, installation_id, progress)
+            guests.append(_with_config(guest, configs.get(domain.uuid), ports))
+        except (KeyError, TypeError, ValueError) as error:
+            progress.problems.append(
+                Problem(subject=domain.name, message=f"libvirt's statistics of this guest lack a value: {error}.")
+            )
+    used: dict[str, int] = {}
+    for path, size in progress.used_by_path.items():
+        pool_id = paths.pool_at(path)
+        if pool_id is not None:
+            used[pool_id] = used.get(pool_id, 0) + size
+    return GuestListing(
+        guests=tuple(sorted(guests, key=lambda guest: (guest.name, guest.guest_id))),
+        problems=tuple(progress.problems),
+        used_bytes=used,
+    )
+
+
+def _guest(domain: BulkDomain, paths: PoolPaths, installation_id: UUID, progress: _Progress) -> Guest:
+    disks = []
+    bulk_disks = tuple(_bulk_disks(domain.stats))
+    for disk in bulk_disks:
+        progress.used_by_path[disk.path] = disk.used_bytes
+        if disk.size_bytes is None:
+            progress.problems.append(
+                Problem(subject=domain.name, message=f"The size of its disk {disk.device}, {disk.path}, is unknown.")
+            )
+            continue
+        disks.append(_disk(disk.device, disk.path, disk.size_bytes, None, paths))
+    return Guest(
+        name=domain.name,
+        guest_id=domain.uuid,
+        power=power_of(_number(domain.stats, "state.state")),
+        cores=_number(domain.stats, "vcpu.current"),
+        memory_mib=mib_from_kib(_number(domain.stats, "balloon.maximum")),
+        marker=_marker_of_paths(domain.uuid, (disk.path for disk in bulk_disks), installation_id),
+        disks=tuple(disks),
+    )
+
+
+def _with_config(guest: Guest, config: DomainConfig | None, ports: SriovPorts) -> Guest:
+    if config is None:
+        return evolve(guest, is_complete=False)
+    return evolve(
+        guest,
+        marker=guest.marker if guest.marker == config.marker else None,  # disks of a disowned guest retain their names
+        architecture=config.architecture,
+        huge_pages_backed=config.huge_pages_backed,
+        pinned_core_ids=config.pinned_core_ids,
+        disks=tuple(evolve(disk, serial=config.serials.get(disk.device)) for disk in guest.disks),
+        nics=config.nics_on(ports),
+    )
+
+
+def _number(stats: DomainStats, key: str) -> int:
+    return int(stats[key])
+
+
+def _bulk_disks(stats: DomainStats) -> Iterable[_BulkDisk]:
+    """Yields the disks that have a file or device, except CD images."""
+    for index in range(int(stats.get("block.count", 0))):
+        at = f"block.{index}."
+        path = str(stats.get(f"{at}path", ""))
+        if not path or path.lower().endswith(".iso"):
+            continue
+        # Of a running guest `physical` is the space that the file occupies, and `allocation` the highest offset
+        # written. Of a guest that is off `allocation` is the space (absent: none) and `physical` the nominal length.
+        running = f"{at}rd.reqs" in stats
+        yield _BulkDisk(
+            device=str(stats[f"{at}name"]),
+            path=path,
+            size_bytes=_capacity(stats.get(f"{at}capacity")),
+            used_bytes=int(stats.get(f"{at}physical" if running else f"{at}allocation", 0)),
+        )
+
+
+def paths_of(stats: DomainStats) -> set[str]:
+    """Returns the file or device of each disk."""
+    return {disk.path for disk in _bulk_disks(stats)}
+
+
+def _capacity(value: int | str | bool | None) -> int | None:
+    """Rounds up to whole sectors, as libvirt does for running guests but not for those that are off."""
+    return None if value is None else -(-int(value) // SECTOR_BYTES) * SECTOR_BYTES
+
+
+def _disk(device: str, path: str, size_bytes: int, serial: str | None, paths: PoolPaths) -> GuestDisk:
+    pool_id, volume = paths.volume_at(path) or (None, None)
+    return GuestDisk(device=device, size_bytes=size_bytes, pool_id=pool_id, volume=volume, serial=serial)
+
+
+def _marker_of_paths(uuid: str, paths: Iterable[str], installation_id: UUID) -> OwnershipMarker | None:
+    """Uses only the names, so a guest stays managed when its disk is lost or the storage pool is inactive."""
+    own = OwnershipMarker(installation_id=installation_id, machine_id=UUID(uuid))
+    return own if any(marker_of_volume(PurePosixPath(path).name) == own for path in paths) else None
+
+
+def guest_of_domain(xml: str, stats: DomainStats, paths: PoolPaths) -> Guest:
+    """Returns one guest with everything known, and the marker in its metadata."""
+    tree = parse(xml, "a guest")
+    config = domain_config(tree)
+    sizes = {disk.device: disk.size_bytes for disk in _bulk_disks(stats)}
+    return Guest(
+        name=text_at(tree, "name"),
+        guest_id=text_at(tree, "uuid"),
+        power=power_of(_number(stats, "state.state")),
+        cores=int(attribute(tree, "vcpu", "current") or text_at(tree, "vcpu", "0")),
+        memory_mib=mib_from_kib((bytes_at(tree, "memory", unit="KiB") or 0) // 1024),
+        marker=config.marker,
+        architecture=config.architecture,
+        huge_pages_backed=config.huge_pages_backed,
+        pinned_core_ids=config.pinned_core_ids,
+        disks=tuple(
+            _disk(device, path, sizes.get(device) or 0, config.serials.get(device), paths)
+            for device, path in disk_paths(tree).items()
+        ),
+        nics=config.nics_on(UNKNOWN_PORTS),
+    )
+
+
+def disk_paths(tree: Element) -> Mapping[str, str]:
+    """Returns device name → path of each disk in domain XML that has a file or device."""
+    found = {}
+    for disk in tree.iterfind("devices/disk"):
+        if disk.get("device", "disk") != "disk":
+            continue
+        path = attribute(disk, "source", "file") or attribute(disk, "source", "dev")
+        if path:
+            found[attribute(disk, "target", "dev")] = path
+    return found

@@ -1,0 +1,1 @@
+"""Connections to an LXD server: REST, events, TLS and trust."""

@@ -1,0 +1,255 @@
+"""A typed client of one LXD server's REST API that counts requests and translates errors.
+
+The only module that imports pylxd. It uses pylxd's raw API, because the models make one request per object.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import pylxd
+import requests
+from attrs import frozen
+from pylxd import exceptions
+from requests.adapters import HTTPAdapter
+
+from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
+from common.lxd_address import LxdAddress
+from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+HOW_TO_TRUST = "lxc config trust add --name innkeeper"
+READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
+WORK_S = 600.0  # creating a large disk on slow storage
+POLL_S = 5.0  # how long one request waits for an operation
+_UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
+
+
+@frozen(kw_only=True)
+class Scope:
+    """The part of a server that a host is: one project, and in a cluster one member."""
+
+    project: str
+    member: str | None = None
+
+
+class NotAuthorized(NotTrusted):
+    """LXD responded 403. The driver may have an alternative; callers see NotTrusted."""
+
+
+class Conflict(DriverFailed):
+    """The object to create already exists."""
+
+
+class PreconditionFailed(DriverFailed):
+    """The object to change has changed since it was read."""
+
+
+def path(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+class _PinnedAdapter(HTTPAdapter):
+    """Uses one TLS context for all requests and translates the errors of requests."""
+
+    def __init__(self, context: ssl.SSLContext, explain: Callable[[Exception], InnkeeperError]) -> None:
+        self._context = context
+        self._explain = explain
+        self.calls = 0
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        # Otherwise urllib3 compares the address with the certificate's names, despite the context. The pinned
+        # certificate is right at any address: a cluster's certificate names none of its members.
+        super().init_poolmanager(*args, ssl_context=self._context, assert_hostname=False, **options)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"  # otherwise requests loads its own CA bundle, or one from the environment
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        self.calls += 1
+        try:
+            return super().send(request, *args, **options)
+        except requests.exceptions.RequestException as error:
+            raise self._explain(error) from error
+
+
+class Client:
+    """One server. Every method may raise HostUnreachable, PeerChanged, NotTrusted, NotFound or DriverFailed."""
+
+    def __init__(
+        self,
+        address: LxdAddress,
+        context: ssl.SSLContext,
+        pinned_pem: str,
+        *,
+        closing: threading.Event,
+        read_s: float = READ_S,
+    ) -> None:
+        """Contacts nothing. `closing` interrupts the wait for an operation; `read_s` limits the time for one
+        response.
+        """
+        self._read_s = read_s
+        self.address = address
+        self.context = context
+        self._pinned_pem = pinned_pem
+        self._closing = closing
+        self._adapter = _PinnedAdapter(context, self.explain)
+        self._session = requests.Session()
+        self._session.trust_env = False  # ignore proxies, CA bundles and .netrc of the environment
+        self._session.mount("https://", self._adapter)
+        self._lxd: Any = None
+
+    def at(self, address: LxdAddress) -> Client:
+        """Returns a client of the same server at another address; all members of a cluster present the same
+        certificate.
+        """
+        return Client(address, self.context, self._pinned_pem, closing=self._closing, read_s=self._read_s)
+
+    @property
+    def calls(self) -> int:
+        """The number of requests so far."""
+        return self._adapter.calls
+
+    def server(self) -> Json:
+        """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""
+        if self._lxd is None:
+            self._lxd = self._call("connecting", self._connect)
+            found: Json = self._lxd.host_info
+        else:
+            found = self.get("")
+        return found
+
+    def get(self, where: str, **params: str) -> Any:
+        """Returns the `metadata` of the response for `where` below `/1.0/`."""
+        return self.request("get", where, params=params).json()["metadata"]
+
+    def find(self, where: str, **params: str) -> Any | None:
+        """As `get`, but returns None if the object does not exist."""
+        try:
+            return self.get(where, **params)
+        except NotFound:
+            return None
+
+    def get_with_etag(self, where: str, **params: str) -> tuple[Json, str]:
+        answer = self.request("get", where, params=params)
+        return answer.json()["metadata"], answer.headers.get("ETag", "")
+
+    def post(self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, **params: str) -> None:
+        self._change("post", where, params, wait_s, json=body)
+
+    def put(
+        self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, etag: str = "", **params: str
+    ) -> None:
+        self._change("put", where, params, wait_s, json=body, headers={"If-Match": etag} if etag else {})
+
+    def patch(self, where: str, body: Mapping[str, Any], *, etag: str = "", **params: str) -> None:
+        self._change("patch", where, params, WORK_S, json=body, headers={"If-Match": etag} if etag else {})
+
+    def delete(self, where: str, **params: str) -> None:
+        self._change("delete", where, params, WORK_S)
+
+    def explain(self, error: Exception) -> InnkeeperError:
+        """Translates a connection error."""
+        cause = _root(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return explain_verification_failure(self.address, self._pinned_pem, cause.verify_message)
+        if isinstance(error, requests.exceptions.Timeout | TimeoutError):
+            return HostUnreachable(f"LXD at {self.address.normalised} did not respond in time.")
+        return HostUnreachable(f"Cannot connect to LXD at {self.address.normalised}: {connection_error(cause)}.")
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _connect(self) -> Any:
+        endpoint, timeout = self.address.normalised, (CONNECT_S, self._read_s)
+        return pylxd.Client(endpoint=endpoint, session=self._session, timeout=timeout)
+
+    def _change(self, method: str, where: str, params: Mapping[str, str], wait_s: float, **options: Any) -> None:
+        answer = self.request(method, where, params=params, **options).json()
+        if answer.get("type") == "async":
+            self.wait(answer["operation"], wait_s)
+
+    def request(self, method: str, where: str, *, params: Mapping[str, str], **options: Any) -> requests.Response:
+        """Sends one request to `/1.0/where`; every call uses it."""
+        if self._lxd is None:
+            self.server()
+        node = self._lxd.api[where] if where else self._lxd.api
+        ask: Callable[..., requests.Response] = getattr(node, method)
+        return self._call(
+            f"{method.upper()} /1.0/{where}",
+            lambda: ask(params={key: text for key, text in params.items() if text}, **options),
+        )
+
+    def wait(self, operation: str, wait_s: float = WORK_S) -> None:
+        """Waits until the operation is done. Raises DriverFailed with LXD's reason if it failed or takes longer than
+        `wait_s`.
+
+        Raises HostUnreachable if the outcome is unknown.
+        """
+        operation_id = operation.partition("?")[0].rpartition("/")[2]
+        ends_at = time.monotonic() + wait_s
+        while True:
+            left_s = ends_at - time.monotonic()
+            timeout = str(max(1, round(min(POLL_S, left_s))))
+            try:
+                found = self.get(path("operations", operation_id, "wait"), timeout=timeout)
+            except NotFound as error:
+                raise HostUnreachable(
+                    f"LXD at {self.address.normalised} no longer knows the operation; it may have been restarted."
+                ) from error
+            if found["status_code"] >= 200:
+                if found["status_code"] != 200:
+                    raise _failure(str(found.get("err") or found["status"]))
+                return
+            if self._closing.is_set():
+                raise HostUnreachable("This rack closed the connection to the host.")
+            if left_s <= 0:
+                raise DriverFailed(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
+
+    def _call(self, what: str, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except exceptions.LXDAPIException as error:
+            raise self._translate(error, what) from error
+        except (exceptions.ClientConnectionFailed, ValueError, KeyError) as error:
+            raise DriverFailed(
+                f"The server at {self.address.normalised} did not respond as LXD does: {what}: {error}."
+            ) from error
+
+    def _translate(self, error: Exception, what: str) -> InnkeeperError:
+        status, reason = error.response.status_code, str(error)  # type: ignore[attr-defined]  # pylxd has no types
+        if status == 403:
+            return NotAuthorized(
+                f"LXD at {self.address.normalised} does not allow this to Innkeeper's certificate ({reason}). If the "
+                f"certificate is restricted, add this project to it with lxc config trust edit; if it is no longer "
+                f"trusted, get a new token with: {HOW_TO_TRUST}"
+            )
+        if status in _UNAVAILABLE or "missing event connection" in reason.lower():  # of a cluster member
+            return HostUnreachable(f"LXD at {self.address.normalised} is not ready: {reason}.")
+        if status == 404:
+            return NotFound(f"LXD: {reason} ({what}).")
+        if status == 409:
+            return Conflict(f"LXD: {reason}.")
+        if status == 412:
+            return PreconditionFailed(f"LXD: {reason}.")
+        return _failure(reason)
+
+
+def _failure(reason: str) -> DriverFailed:
+    if "already exists" in reason.lower():
+        return Conflict(f"LXD: {reason}.")
+    return DriverFailed(f"LXD: {reason}.")
+
+
+def _root(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error

@@ -1,0 +1,165 @@
+"""Converts LXD's lifecycle events to GuestChanges and resumes after a lost connection.
+
+pylxd's event client verifies no certificate. So this module uses websockets with the pinned TLS context.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import unquote, urlencode, urlsplit
+
+import structlog
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from common.errors import HostUnreachable, InnkeeperError, NotTrusted
+from common.values import GuestChange, GuestEvent, PowerState
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.connection.shared_tls import SharedTls
+from rackd.drivers.lxd.connection.tls import CONNECT_S
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+PING_EVERY_S = 10.0
+STOP_WAIT_S = 2.0
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+
+_POWERED = {
+    "started": PowerState.ON,
+    "restarted": PowerState.ON,
+    "resumed": PowerState.ON,
+    "stopped": PowerState.OFF,
+    "shutdown": PowerState.OFF,
+    "paused": PowerState.PAUSED,
+}
+_KINDS = {
+    "created": GuestEvent.APPEARED,
+    "deleted": GuestEvent.GONE,
+    "renamed": GuestEvent.CHANGED,
+    "updated": GuestEvent.CHANGED,
+    "restored": GuestEvent.CHANGED,
+    "migrated": GuestEvent.CHANGED,
+}
+
+
+def change_of(event: Mapping[str, Any], scope: Scope) -> GuestChange | None:
+    """Returns None for events that do not change an instance in `scope`."""
+    metadata = event.get("metadata") or {}
+    noun, _, verb = str(metadata.get("action", "")).partition("-")
+    location = str(event.get("location") or "")
+    if noun not in {"instance", "virtual-machine"} or (scope.member and location not in {"", scope.member}):
+        return None
+    where = urlsplit(str(metadata.get("source", ""))).path.split("/")
+    if len(where) != 4 or (metadata.get("project") or event.get("project") or scope.project) != scope.project:
+        return None
+    name = unquote(where[3])
+    if verb in _POWERED:
+        return GuestChange(event=GuestEvent.POWER, guest_name=name, power=_POWERED[verb])
+    return GuestChange(event=_KINDS[verb], guest_name=name) if verb in _KINDS else None
+
+
+class _Stream(ClientConnection):
+    """Uses SharedTls, because one thread reads and others write."""
+
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(cast("socket.socket", SharedTls(sock)), *arguments, **options)
+
+
+def listen(client: Client, scope: Scope) -> ClientConnection:
+    """Opens a stream of the project's events. Raises HostUnreachable, PeerChanged or NotTrusted."""
+    query = urlencode({"type": "lifecycle", "project": scope.project})
+    url = f"wss://{client.address.place}/1.0/events?{query}"
+    try:
+        return connect(
+            url,
+            ssl=client.context,
+            server_hostname=client.address.host,
+            proxy=None,
+            open_timeout=CONNECT_S,
+            ping_interval=PING_EVERY_S,
+            ping_timeout=PING_EVERY_S,
+            close_timeout=1.0,
+            max_size=MAX_EVENT_BYTES,
+            create_connection=_Stream,
+            legacy=True,  # leaves the connection open after this function returns
+        )
+    except InvalidStatus as error:
+        if error.response.status_code == 403:
+            raise NotTrusted(
+                f"LXD at {client.address.normalised} does not allow this certificate to read its events."
+            ) from error
+        status = error.response.status_code
+        raise HostUnreachable(f"LXD at {client.address.normalised} sends no events: HTTP status {status}.") from error
+    except (WebSocketException, OSError, ssl.SSLError) as error:
+        raise client.explain(error) from error
+
+
+class Watch:
+    """Passes changes to `notify` until stopped. Reconnects after a loss and then sends RESYNC."""
+
+    def __init__(self, client: Client, scope: Scope, notify: Callable[[GuestChange], None]) -> None:
+        """Raises what `listen` raises; then nothing was started."""
+        self._client, self._scope, self._notify = client, scope, notify
+        self._notify_lock = threading.RLock()  # no notification after `stop` has returned
+        self._stopped = threading.Event()
+        self._stream = listen(client, scope)
+        self._thread = threading.Thread(target=self._run, name="lxd-watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                for message in self._stream:
+                    self._on_message(message)
+            except ConnectionClosed as error:
+                log.info("lxd_events_interrupted", reason=str(error))
+            if not self._stopped.is_set() and self._reconnected():
+                self._send(GuestChange(event=GuestEvent.RESYNC))
+
+    def _on_message(self, message: str | bytes) -> None:
+        try:
+            change = change_of(json.loads(message), self._scope)
+        except (ValueError, AttributeError) as error:
+            log.warning("lxd_event_malformed", reason=str(error))
+            return
+        if change is not None:
+            self._send(change)
+
+    def _send(self, change: GuestChange) -> None:
+        with self._notify_lock:
+            if not self._stopped.is_set():
+                self._notify(change)
+
+    def _reconnected(self) -> bool:
+        """Returns True when events flow again, False if the watch was stopped first."""
+        wait_s = FIRST_RETRY_S
+        while not self._stopped.wait(wait_s):
+            try:
+                stream = listen(self._client, self._scope)
+            except InnkeeperError as error:
+                wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+                log.info("lxd_watch_interrupted", reason=str(error), next_try_s=wait_s)
+            else:
+                with self._notify_lock:
+                    self._stream = stream
+                    if not self._stopped.is_set():
+                        return True
+                stream.close()
+        return False
+
+    def stop(self) -> None:
+        """Sends no notification after it has returned. Idempotent."""
+        with self._notify_lock:
+            if self._stopped.is_set():
+                return
+            self._stopped.set()
+            stream = self._stream
+        stream.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(STOP_WAIT_S)

@@ -1,0 +1,199 @@
+"""Adds certificates to a server's trust store, by token or password, and removes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import socket
+from datetime import datetime
+from typing import Any
+
+import structlog
+from attrs import field, frozen
+from cryptography.hazmat.primitives import serialization
+
+from common.certificates import fingerprint, load_certificate, utc_now
+from common.errors import DriverFailed, HostUnreachable, InvalidRequest, NotTrusted, PeerChanged
+from common.lxd_address import LxdAddress, parse
+from rackd.drivers.lxd.connection.client import HOW_TO_TRUST, Client, Conflict, Json, NotAuthorized, path
+from rackd.drivers.lxd.connection.tls import presented
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+ADDRESSES_TRIED, TRY_S = 4, 3.0  # a server may list addresses that only its own networks reach
+
+
+@frozen(kw_only=True)
+class Token:
+    """The decoded output of `lxc config trust add --name NAME`."""
+
+    server_fingerprint: str
+    expires_at: datetime | None = None
+    addresses: tuple[str, ...] = ()  # of the server, or of the cluster member that created it
+    text: str = field(repr=False)
+
+
+def decode_token(text: str) -> Token | None:
+    """Returns None for text that is no token; it may be a trust password."""
+    try:
+        found = json.loads(base64.b64decode(text.strip(), validate=True))
+        server = str(found["fingerprint"]).lower()
+        found["secret"]
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        return None
+    addresses = found.get("addresses")
+    return Token(
+        server_fingerprint=server,
+        expires_at=_moment(found.get("expires_at")),
+        addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),
+        text=text.strip(),
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    """Returns None for LXD's year 1, which means never."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.year > 1 and found.tzinfo is not None else None
+
+
+def check_token(token: Token, pinned_pem: str, now: datetime) -> None:
+    """Checks the token before it is sent. Raises PeerChanged for another server's token, NotTrusted for an expired
+    one.
+    """
+    pinned = fingerprint(load_certificate(pinned_pem))
+    if token.server_fingerprint != pinned:
+        raise PeerChanged(
+            f"The trust token is for another server (certificate {token.server_fingerprint}; this one has {pinned}). "
+            f"The token was not sent. Check the address, or get a token on this server with: {HOW_TO_TRUST}",
+            pinned=pinned,
+            presented=token.server_fingerprint,
+        )
+    if token.expires_at is not None and token.expires_at <= now:
+        raise NotTrusted(
+            f"The trust token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC. Get one with: {HOW_TO_TRUST}"
+        )
+
+
+def trust(
+    client: Client, *, own_pem: str, pinned_pem: str, certificate_pem: str, name: str, secret: str | None
+) -> None:
+    """Makes the server trust `certificate_pem`: with `secret` if it is the client's own, else by the client's own.
+    Idempotent.
+    """
+    wanted, own = (fingerprint(load_certificate(pem)) for pem in (certificate_pem, own_pem))
+    server = client.server()
+    trusted = server.get("auth") == "trusted"
+    if wanted != own:
+        if not trusted:
+            raise _not_trusted(client, "the certificate that should add another one")
+        _add_another(client, certificate_pem, name, own)
+    elif not trusted:
+        _add_own(client, server, name, pinned_pem, secret)
+        if client.get("").get("auth") != "trusted":
+            raise _not_trusted(client, "Innkeeper's certificate, although it accepted the secret")
+
+
+def _add_own(client: Client, server: Json, name: str, pinned_pem: str, secret: str | None) -> None:
+    if not secret:
+        raise _not_trusted(client, "Innkeeper's certificate")
+    token = decode_token(secret)
+    if token is not None:
+        check_token(token, pinned_pem, utc_now())
+    field_name = "password"
+    if token is not None and "explicit_trust_token" in server.get("api_extensions", ()):
+        field_name = "trust_token"
+    body = {"type": "client", "name": name, field_name: token.text if token else secret}
+    issuer = client if token is None else _at_issuer(client, token, pinned_pem)
+    try:
+        issuer.post("certificates", body)  # adds the certificate of this connection
+    except Conflict:
+        log.info("certificate_already_trusted", address=issuer.address.normalised)
+    except (NotTrusted, DriverFailed) as error:
+        reason = "the token was already used, has expired or was revoked" if token else "the trust password is wrong"
+        raise NotTrusted(f"{reason}.", response=str(error)) from error
+    finally:
+        if issuer is not client:
+            issuer.close()
+
+
+def _at_issuer(client: Client, token: Token, pinned_pem: str) -> Client:
+    """Returns a client of the cluster member that created the token, or `client` itself if that cannot be reached.
+
+    Every member accepts a token, but LXD 5.0 invalidates one that is shown to another member than the one that created
+    it. All members present the pinned certificate, so the secret reaches no other server.
+    """
+    addresses = [address for address in map(_address, token.addresses) if address is not None]
+    if not addresses or not _hosts(client.address).isdisjoint(address.host for address in addresses):
+        return client
+    pinned = fingerprint(load_certificate(pinned_pem))
+    for address in addresses[:ADDRESSES_TRIED]:
+        try:
+            if fingerprint(presented(address, timeout_s=TRY_S)) == pinned:
+                return client.at(address)
+        except HostUnreachable as error:
+            log.info("token_address_unreachable", address=address.normalised, reason=str(error))
+    return client
+
+
+def _address(text: str) -> LxdAddress | None:
+    try:
+        return parse(text)
+    except InvalidRequest:
+        return None
+
+
+def _hosts(address: LxdAddress) -> set[str]:
+    """Returns the address as written, and the IP addresses that its name resolves to."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError:
+        found = []
+    return {address.host, *(str(sockaddr[0]) for *_, sockaddr in found)}
+
+
+def _add_another(client: Client, certificate_pem: str, name: str, own: str) -> None:
+    der = load_certificate(certificate_pem).public_bytes(serialization.Encoding.DER)
+    encoded = base64.b64encode(der).decode()
+    try:
+        client.post("certificates", {"type": "client", "name": name, "certificate": encoded})
+    except Conflict:
+        return
+    except NotAuthorized:
+        _replace_own(client, certificate_pem, own)
+    except DriverFailed as error:
+        if "already in trust store" not in str(error):
+            raise
+
+
+def _replace_own(client: Client, certificate_pem: str, own: str) -> None:
+    """Replaces the client's own restricted certificate, which may add none. LXD then no longer trusts the old one."""
+    try:
+        found, etag = client.get_with_etag(path("certificates", own))
+        client.put(path("certificates", own), {**_changeable(found), "certificate": certificate_pem}, etag=etag)
+    except (NotTrusted, DriverFailed) as error:
+        raise NotTrusted(
+            f"LXD at {client.address.normalised} does not let a restricted certificate add another one ({error}). "
+            f"Get a token with: {HOW_TO_TRUST} --restricted --projects PROJECT"
+        ) from error
+    log.info("restricted_certificate_replaced", address=client.address.normalised, old=own)
+
+
+def _changeable(certificate: Json) -> dict[str, Any]:
+    return {key: certificate[key] for key in ("name", "type", "restricted", "projects") if key in certificate}
+
+
+def untrust(client: Client, of: str) -> None:
+    """Removes the certificate with the fingerprint `of` (SHA-256, hex) from the trust store. Idempotent."""
+    if not of or any(letter not in "0123456789abcdef" for letter in of.lower()):
+        raise InvalidRequest(f"'{of}' is not a fingerprint: expected the certificate's SHA-256 in hex digits.")
+    if client.find(path("certificates", of.lower())) is not None:
+        client.delete(path("certificates", of.lower()))
+
+
+def _not_trusted(client: Client, what: str) -> NotTrusted:
+    reason = f"LXD at {client.address.normalised} does not trust {what}."
+    return NotTrusted(f"{reason} On that server, get a token with: {HOW_TO_TRUST}", reason=reason)

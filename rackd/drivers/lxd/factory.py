@@ -1,0 +1,57 @@
+"""Opens an LxdDriver from a host's address and credentials."""
+
+from __future__ import annotations
+
+import threading
+
+from cryptography.hazmat.primitives import serialization
+
+from common.certificates import fingerprint
+from common.errors import NotTrusted
+from common.lxd_address import parse
+from common.values import HostAccess, PeerIdentity
+from rackd.drivers.lxd.connection import tls
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT
+
+CERTIFICATE, KEY = "certificate", "key"  # in the credentials, both PEM
+KIND = "tls-certificate"
+
+
+class LxdDriverFactory:
+    """Opens LXD servers with a certificate and key for each server."""
+
+    def identify(self, access: HostAccess) -> PeerIdentity:
+        """Returns the certificate that the server presents before a login.
+
+        Raises HostUnreachable, or InvalidRequest for a malformed address.
+        """
+        found = tls.presented(parse(access.address))
+        return PeerIdentity(
+            kind=KIND,
+            fingerprint=fingerprint(found),
+            material=found.public_bytes(serialization.Encoding.PEM).decode(),
+        )
+
+    def open(self, access: HostAccess) -> LxdDriver:
+        """Returns a driver that has contacted nothing, since `trust` must work before the server trusts the
+        certificate.
+
+        Raises NotTrusted if the server's certificate is not pinned, or Innkeeper has no certificate and key for it.
+        """
+        address = parse(access.address)
+        certificate, key = access.credentials.get(CERTIFICATE), access.credentials.get(KEY)
+        if not certificate or not key:
+            raise NotTrusted(f"Innkeeper has no certificate and key for {address.normalised} yet.")
+        if access.pinned is None:
+            raise NotTrusted(f"The certificate of {address.normalised} is not pinned yet.")
+        context = tls.context(pinned_pem=access.pinned, certificate_pem=certificate, key_pem=key)
+        closing = threading.Event()
+        return LxdDriver(
+            Client(address, context, access.pinned, closing=closing),
+            Scope(project=access.project or DEFAULT_PROJECT, member=access.member),
+            own_pem=certificate,
+            pinned_pem=access.pinned,
+            closing=closing,
+        )

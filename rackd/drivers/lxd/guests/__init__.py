@@ -1,0 +1,1 @@
+"""Actions on instances and their volumes on an LXD server."""

@@ -1,0 +1,125 @@
+"""Builds the requests that create an instance and its custom volumes from a GuestSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from common.device_names import lxd_device_name
+from common.errors import InvalidRequest
+from common.guest_spec import DiskSpec, GuestSpec
+from common.units import BYTES_PER_MIB
+from rackd.drivers.cloud_init_network import network_config
+from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased
+from rackd.drivers.lxd.inventory.guests import DEBIAN_ARCHITECTURES
+from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
+
+PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
+CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
+_NUMA_PLACEMENT, _CLOUD_INIT_KEYS = "numa_cpu_placement", "cloud_init"  # API extensions
+_KERNEL_ARCHITECTURES = {debian: kernel for kernel, debian in DEBIAN_ARCHITECTURES.items()}
+
+
+@frozen(kw_only=True)
+class Prerequisites:
+    """What the instance config depends on: the project's networks by name, and the server's API extensions."""
+
+    networks: Mapping[str, Mapping[str, Any]] = field(factory=dict)
+    extensions: frozenset[str] = frozenset()
+
+
+NO_PREREQUISITES = Prerequisites()
+
+
+def instance_of(
+    spec: GuestSpec, *, has_profile: bool, attempt: str, prerequisites: Prerequisites = NO_PREREQUISITES
+) -> dict[str, Any]:
+    """Returns the body of `POST /1.0/instances`: an empty VM that boots from the network.
+
+    The config marks it as incomplete, with the attempt, until `completion`. Its other disks must exist. Raises
+    InvalidRequest without a disk, Unsupported for a NIC kind that LXD lacks.
+    """
+    if not spec.disks:
+        raise InvalidRequest("An LXD virtual machine needs at least one disk.")
+    return {
+        "name": spec.name,
+        "type": VM,
+        "architecture": _KERNEL_ARCHITECTURES.get(spec.architecture, spec.architecture),
+        "description": spec.description,
+        "source": {"type": "none"},
+        "profiles": [PROFILE] if has_profile else [],
+        "config": {**config_of(spec, prerequisites), COMPLETED_KEY: incomplete(attempt)},
+        "devices": devices_of(spec, prerequisites),
+    }
+
+
+def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) -> dict[str, str]:
+    """A pinned guest's memory is on the nodes of its cores; to choose nodes for others, LXD needs an API extension."""
+    config = {
+        "limits.cpu": limits_cpu(spec),
+        "limits.memory": str(spec.memory_mib * BYTES_PER_MIB),
+        "limits.memory.hugepages": "false" if spec.huge_page_size_kib is None else "true",
+        "security.secureboot": "false",
+        ROOT_VOLUME_KEY: spec.disks[0].volume,
+        **marker_config(spec.marker),
+    }
+    if spec.numa_node_ids and not spec.pinned_core_ids and _NUMA_PLACEMENT in prerequisites.extensions:
+        config["limits.cpu.nodes"] = ",".join(map(str, sorted(spec.numa_node_ids)))
+    network_config_text = network_config_of(spec, prerequisites)
+    if network_config_text is not None:
+        namespace = "cloud-init" if _CLOUD_INIT_KEYS in prerequisites.extensions else "user"
+        config[f"{namespace}.network-config"] = network_config_text
+    return config
+
+
+def limits_cpu(spec: GuestSpec) -> str:
+    """`4` is any four cores; `0,2,5` are those three; `5-5` is core 5, since `5` would be any five."""
+    if len(spec.pinned_core_ids) == 1:
+        return f"{spec.pinned_core_ids[0]}-{spec.pinned_core_ids[0]}"
+    return ",".join(map(str, spec.pinned_core_ids)) or str(spec.cores)
+
+
+def network_config_of(spec: GuestSpec, prerequisites: Prerequisites) -> str | None:
+    leased = {nic.name for nic in spec.nics if is_leased(nic, prerequisites.networks)}
+    return network_config(spec.nics, leased=leased)
+
+
+def completion(instance_id: str) -> dict[str, Any]:
+    """Returns the change that records the instance as complete, and as no copy of another one."""
+    return {"config": {COMPLETED_KEY: instance_id}}
+
+
+def devices_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) -> dict[str, Mapping[str, str]]:
+    root, *others = spec.disks
+    devices: dict[str, Mapping[str, str]] = {
+        lxd_device_name(0): {
+            "type": "disk",
+            "path": "/",
+            "pool": root.pool_id,
+            "size": str(root.size_bytes),
+            "boot.priority": "0",
+        }
+    }
+    for number, disk in enumerate(others, start=1):
+        devices[lxd_device_name(number)] = {"type": "disk", "path": "", "pool": disk.pool_id, "source": disk.volume}
+    for number, nic in enumerate(spec.nics):
+        if nic.name in devices:
+            raise InvalidRequest(f"{spec.name} has two devices named '{nic.name}'.")
+        boots = nic.boot or (number == 0 and not any(one.boot for one in spec.nics))
+        devices[nic.name] = device_of(nic, prerequisites.networks, boots=boots)
+    if network_config_of(spec, prerequisites) is not None:
+        # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
+        devices[CLOUD_INIT] = {"type": "disk", "source": "cloud-init:config"}
+    return devices
+
+
+def custom_volume(disk: DiskSpec) -> dict[str, Any]:
+    """Returns the body of `POST /1.0/storage-pools/POOL/volumes/custom`."""
+    return {
+        "name": disk.volume,
+        "type": "custom",
+        "content_type": "block",
+        "config": {"size": str(disk.size_bytes)},
+    }

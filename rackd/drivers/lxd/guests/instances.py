@@ -1,0 +1,154 @@
+"""Finds, creates, completes, changes and deletes single instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import structlog
+from attrs import frozen
+
+from common.errors import DriverFailed, NameTaken, NotFound
+from common.guest_spec import GuestSpec
+from common.values import Guest, OwnershipMarker
+from rackd.drivers.lxd.connection.client import Client, Conflict, Json, Scope, path
+from rackd.drivers.lxd.guests import instance_config
+from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
+from rackd.drivers.lxd.inventory.ownership import MACHINE_KEY, NO_UUID, UUID_KEY, config_of, id_of, marker_of
+from rackd.drivers.lxd.inventory.reader import check_readable
+from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+@frozen(kw_only=True)
+class Instances:
+    """The instances in one scope."""
+
+    client: Client
+    scope: Scope
+    extensions: frozenset[str] = frozenset()  # API extensions of the server
+
+    def candidates(self, *, name: str, marker: OwnershipMarker) -> list[Json]:
+        """Returns those that have the name or may carry the marker, in one request."""
+        wanted = f"name eq {name} or config.{MACHINE_KEY} eq {marker.machine_id}"
+        found: list[Json] = self.client.get(
+            "instances", recursion="1", project=self.scope.project, filter=wanted if _is_filterable(name) else ""
+        )
+        machine = str(marker.machine_id)
+        return [one for one in found if one["name"] == name or config_of(one).get(MACHINE_KEY) == machine]
+
+    def by_id(self, guest_id: str, name: str) -> Json | None:
+        """Returns the instance with this id, whatever its marker; `name` only speeds up the search."""
+        wanted = f"name eq {name} or config.{UUID_KEY} eq {guest_id}"
+        plain = _is_filterable(name) and _is_filterable(guest_id)
+        found = self.client.get("instances", recursion="1", project=self.scope.project, filter=wanted if plain else "")
+        return next((one for one in found if id_of(one) == guest_id), None)
+
+    def marked(self, *, name: str, marker: OwnershipMarker) -> Json | None:
+        """Returns the instance with the marker; if a copy also carries it, the one with this name.
+
+        Raises HostUnreachable if none is found but an unresponsive cluster member may have it.
+        """
+        found = self.marked_here(name=name, marker=marker)
+        if found is None and self.scope.member is not None:
+            check_readable(self.client.get("instances", recursion="1", project=self.scope.project), None)
+        return found
+
+    def marked_here(self, *, name: str, marker: OwnershipMarker) -> Json | None:
+        """As `marked`, but treats unresponsive cluster members as having none."""
+        found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
+        return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
+
+    def guest(self, instance: Json) -> Guest:
+        """Returns one guest with all details, in one request per custom volume and per network."""
+        volumes: list[Volume] = []
+        for device in (instance.get("expanded_devices") or {}).values():
+            pool, source = device.get("pool"), device.get("source")
+            if device.get("type") == "disk" and pool and source:
+                response = self.client.find(
+                    path("storage-pools", pool, "volumes", "custom", source),
+                    project=self.scope.project,
+                    target=self._member(instance),
+                )
+                volumes += [] if response is None else [parse_volume(response, pool)]
+        home = volumes[0].project if volumes else self.scope.project
+        networks = self._networks(instance)
+        return guest_of(instance, VolumeIndex.of(volumes, {self.scope.project: home}), function_ports(networks))[0]
+
+    def _networks(self, instance: Json) -> list[Json]:
+        """Returns LXD's networks of its NICs, as far as the certificate may see them."""
+        devices = (instance.get("expanded_devices") or {}).values()
+        names = {device["network"] for device in devices if device.get("type") == "nic" and device.get("network")}
+        found = (
+            self.client.find(path("networks", name), project=self.scope.project, target=self._member(instance))
+            for name in sorted(names)
+        )
+        return [response for response in found if response is not None]
+
+    def _member(self, instance: Json) -> str:
+        return "" if self.scope.member is None else str(instance.get("location") or "")
+
+    def wait_while_busy(self, name: str) -> bool:
+        """Waits for a running LXD operation on the instance, such as one of another rack. Returns whether there was
+        one.
+        """
+        operations = self.client.get("operations", recursion="1", project=self.scope.project)
+        for operation in (operations or {}).get("running") or ():
+            urls = (operation.get("resources") or {}).get("instances") or ()
+            if any(urlsplit(str(url)).path.rpartition("/")[2] == name for url in urls):
+                self.client.wait(str(operation["id"]))
+                return True
+        return False
+
+    def create(self, spec: GuestSpec, attempt: str, prerequisites: instance_config.Prerequisites) -> None:
+        """Creates the marked, incomplete instance. Raises NameTaken if another instance was created first."""
+        has_profile = (
+            self.client.find(path("profiles", instance_config.PROFILE), project=self.scope.project) is not None
+        )
+        body = instance_config.instance_of(spec, has_profile=has_profile, attempt=attempt, prerequisites=prerequisites)
+        try:
+            self.client.post("instances", body, project=self.scope.project, target=self.scope.member or "")
+        except Conflict as error:
+            raise name_taken(spec.name) from error
+
+    def complete(self, name: str) -> Json:
+        """Records the instance as complete and returns its current state. Idempotent."""
+        instance = self.read(name)
+        self.client.patch(
+            path("instances", name),
+            instance_config.completion(config_of(instance).get(UUID_KEY, NO_UUID)),
+            project=self.scope.project,
+        )
+        return self.read(name)
+
+    def read(self, name: str) -> Json:
+        found: Json = self.client.get(path("instances", name), project=self.scope.project)
+        return found
+
+    def delete(self, name: str) -> None:
+        """Deletes an instance that is off. Idempotent."""
+        try:
+            self.client.delete(path("instances", name), project=self.scope.project)
+        except NotFound:
+            log.info("guest_already_deleted", guest=name)
+
+    def change_config(self, name: str, config: Mapping[str, str]) -> None:
+        """Changes `user.innkeeper` keys; an empty value deletes a key. Idempotent."""
+        try:
+            self.client.patch(path("instances", name), {"config": config}, project=self.scope.project)
+        except DriverFailed as error:
+            # LXD changes the config, then fails if a running guest has no agent to notify.
+            current = config_of(self.read(name))
+            if any(current.get(key, "") != text for key, text in config.items()):
+                raise
+            log.info("guest_agent_not_notified", guest=name, reason=str(error))
+
+
+def _is_filterable(name: str) -> bool:
+    """Returns whether the name can be used in a filter, where spaces and brackets have a meaning."""
+    return name.replace("-", "").isalnum()
+
+
+def name_taken(name: str) -> NameTaken:
+    return NameTaken(f"The host already has an instance named {name} that belongs to no or another machine.", name=name)

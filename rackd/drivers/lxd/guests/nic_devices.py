@@ -1,0 +1,94 @@
+"""Builds the NIC devices of an instance and checks that their networks exist."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from common.errors import DriverFailed, NotFound, Unsupported
+from common.guest_spec import NicSpec
+from common.values import NicKind
+from rackd.drivers.lxd.inventory import network_details as details
+
+Json = Mapping[str, Any]
+
+_NICTYPES = {NicKind.BRIDGE: "bridged", NicKind.MACVLAN: "macvlan", NicKind.SRIOV: "sriov"}
+
+
+def device_of(nic: NicSpec, networks: Mapping[str, Json], *, boots: bool) -> dict[str, str]:
+    """`networks` has the listed networks by name. Raises Unsupported for a kind of NIC that LXD lacks.
+
+    LXD creates all macvlan NICs in mode `bridge`. A NIC on a VLAN interface needs no tag; only virtual functions are
+    tagged here.
+    """
+    device = {"type": "nic", "name": nic.name, "hwaddr": nic.mac_address}
+    if nic.kind is NicKind.NETWORK:
+        device["network"] = nic.source
+    elif nic.kind in _NICTYPES:
+        device |= {"nictype": _NICTYPES[nic.kind], "parent": nic.source}
+    else:
+        raise Unsupported(f"LXD does not support NICs of kind '{nic.kind}'.")
+    if nic.kind is NicKind.SRIOV and nic.vid:
+        device["vlan"] = str(nic.vid)
+    if is_leased(nic, networks) and nic.address is not None:
+        device[f"ipv{_version(nic.address.address)}.address"] = nic.address.address
+    if boots:
+        device["boot.priority"] = "1"  # before the root disk's 0
+    return device
+
+
+def is_leased(nic: NicSpec, networks: Mapping[str, Json]) -> bool:
+    """Returns whether LXD's DHCP server assigns the NIC its static address."""
+    network = networks.get(nic.source, {})
+    if nic.kind is not NicKind.NETWORK or nic.address is None or not nic.configured:
+        return False
+    version = _version(nic.address.address)
+    # A network of type `ovn` accepts an IPv6 address only with an IPv4 address.
+    serves = network.get("type") == "bridge" or (network.get("type") == "ovn" and version == 4)
+    config = network.get("config") or {}
+    return serves and details.serves_static_leases(config, version) and details.may_contain(config, nic.address.address)
+
+
+def check_sources_exist(nics: Iterable[NicSpec], networks: Mapping[str, Json], address: str) -> None:
+    """Raises NotFound for a NIC on a network or interface that LXD does not list.
+
+    A project with its own networks lists only those; then LXD itself rejects other interfaces.
+    """
+    shows_interfaces = any(not listed.get("managed") for listed in networks.values())
+    for nic in nics:
+        managed = nic.kind is NicKind.NETWORK
+        if nic.kind is NicKind.USER or not (managed or shows_interfaces):
+            continue
+        known = sorted(name for name, listed in networks.items() if bool(listed.get("managed")) or not managed)
+        if nic.source not in known:
+            raise NotFound(
+                f"LXD at {address} has no {'network' if managed else 'interface'} '{nic.source}' for the NIC "
+                f"{nic.name}; it has {', '.join(known) or 'none'}.",
+                network=nic.source,
+            )
+
+
+def check_startable(nics: Iterable[NicSpec], networks: Mapping[str, Json], address: str) -> None:
+    """Raises DriverFailed for two NICs on one managed bridge with DNS.
+
+    LXD creates such a VM but cannot start it, because its name would be in the DNS twice.
+    """
+    taken: dict[str, str] = {}
+    for nic in nics:
+        network = networks.get(nic.source, {})
+        named = network.get("managed") and network.get("type") == "bridge"
+        if not named or (network.get("config") or {}).get("dns.mode") == "none":
+            continue
+        if nic.source in taken:
+            raise DriverFailed(
+                f"LXD at {address} cannot start a VM with two NICs ({taken[nic.source]} and {nic.name}) on its network "
+                f"'{nic.source}', whose DNS allows one per VM. Put one on another network, or set dns.mode=none on "
+                f"that network.",
+                network=nic.source,
+            )
+        taken[nic.source] = nic.name
+
+
+def _version(address: str) -> int:
+    return ipaddress.ip_address(address).version

@@ -1,0 +1,98 @@
+"""Powers an instance on and off, and waits until LXD reports the requested state."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from attrs import frozen
+
+from common.errors import DriverFailed, HostUnreachable
+from common.values import PowerAction, PowerState
+from rackd.drivers.lxd.connection.client import Client, path
+from rackd.drivers.lxd.inventory.guests import FROZEN, STOPPED, STOPPING, power_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+POLL_EVERY_S = 0.2
+SETTLE_S = 60.0  # from LXD's completed operation to the reported state
+ACTION_S = 120.0
+
+
+@frozen(kw_only=True)
+class PowerControl:
+    """One instance. `closing` interrupts every wait; then raises HostUnreachable."""
+
+    client: Client
+    name: str
+    project: str
+    closing: threading.Event
+
+    def switch(self, action: PowerAction, *, grace_s: float) -> PowerState:
+        """Returns the state after `action`. Idempotent. Raises NotFound, or DriverFailed with LXD's reason."""
+        if action is PowerAction.FORCE_OFF:
+            return self.force_off()
+        if action in {PowerAction.OFF, PowerAction.CYCLE}:
+            self._shut_down(grace_s)
+        if action in {PowerAction.ON, PowerAction.CYCLE}:
+            return self._start()
+        return PowerState.OFF
+
+    def force_off(self) -> PowerState:
+        """Also works for a frozen instance or one in an error state."""
+        if self._status() != STOPPED:
+            self._act({"action": "stop", "force": True, "timeout": -1}, unless=lambda: self._status() == STOPPED)
+        return self._settled(PowerState.OFF)
+
+    def _start(self) -> PowerState:
+        status = self._status()
+        if status == STOPPING:
+            self._settled(PowerState.OFF)
+            status = STOPPED
+        if power_of(status) is not PowerState.ON:
+            action = "unfreeze" if status == FROZEN else "start"
+            self._act({"action": action, "timeout": -1}, unless=lambda: self._power() is PowerState.ON)
+        return self._settled(PowerState.ON)
+
+    def _shut_down(self, grace_s: float) -> None:
+        if self._power() is PowerState.ON:  # a frozen or failed instance cannot shut down
+            whole_s = max(1, math.ceil(grace_s))
+            try:
+                self._request({"action": "stop", "force": False, "timeout": whole_s}, wait_s=whole_s + POLL_EVERY_S)
+            except DriverFailed as error:
+                log.info("guest_did_not_shut_down", guest=self.name, grace_s=grace_s, reason=str(error))
+        self.force_off()
+
+    def _act(self, body: dict[str, object], *, unless: Callable[[], bool]) -> None:
+        """A failed request succeeds if `unless` returns True: another client was first."""
+        try:
+            self._request(body, wait_s=ACTION_S)
+        except DriverFailed:
+            if not unless():
+                raise
+
+    def _request(self, body: dict[str, object], *, wait_s: float) -> None:
+        self.client.put(path("instances", self.name, "state"), body, project=self.project, wait_s=wait_s)
+
+    def _status(self) -> int:
+        return int(self.client.get(path("instances", self.name), project=self.project)["status_code"])
+
+    def _power(self) -> PowerState:
+        return power_of(self._status())
+
+    def _settled(self, wanted: PowerState) -> PowerState:
+        ends_at = time.monotonic() + SETTLE_S
+        while self._power() is not wanted:
+            if time.monotonic() > ends_at:
+                raise DriverFailed(
+                    f"LXD completed the request, but {self.name} did not reach "
+                    f"the state '{wanted}' within {SETTLE_S:.0f} s."
+                )
+            if self.closing.wait(POLL_EVERY_S):
+                raise HostUnreachable(
+                    f"This rack closed the connection while the power state of {self.name} was changing."
+                )
+        return wanted

@@ -1,0 +1,69 @@
+"""Checks that a server has what a spec needs: before compose, and again after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from common.errors import NotFound, OutOfCapacity, Unsupported
+from common.guest_spec import GuestSpec
+from common.values import NumaNode
+from rackd.drivers.lxd.connection.client import Client, Json, Scope
+from rackd.drivers.lxd.guests import nic_devices, volumes
+from rackd.drivers.lxd.guests.instance_config import Prerequisites
+from rackd.drivers.lxd.inventory.facts import numa_nodes
+
+KIB_PER_MIB = 1024
+
+
+def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[str]) -> Prerequisites:
+    """Returns the prerequisites of the instance config.
+
+    Raises NotFound for a missing storage pool, network or core, OutOfCapacity for too little disk space or too few huge
+    pages, Unsupported for another huge page size, and DriverFailed for NICs with which LXD cannot start the VM.
+    """
+    volumes.check_space(client, spec, scope)
+    networks: dict[str, Json] = {}
+    if spec.nics:
+        listed = client.get("networks", recursion="1", project=scope.project, target=scope.member or "")
+        networks = {str(network["name"]): network for network in listed}
+        nic_devices.check_sources_exist(spec.nics, networks, client.address.normalised)
+        nic_devices.check_startable(spec.nics, networks, client.address.normalised)
+    if spec.pinned_core_ids or spec.huge_page_size_kib is not None:
+        resources = client.get("resources", target=scope.member or "")
+        check_nodes(spec, numa_nodes(resources), client.address.normalised)
+    return Prerequisites(networks=networks, extensions=frozenset(extensions))
+
+
+def check_nodes(spec: GuestSpec, nodes: tuple[NumaNode, ...], address: str) -> None:
+    """Checks cores and huge pages; raises as `check` does."""
+    existing = {core_id for node in nodes for core_id in node.core_ids}
+    missing = sorted(set(spec.pinned_core_ids) - existing)
+    if missing:
+        raise NotFound(
+            f"LXD at {address} has no core {', '.join(map(str, missing))} to which {spec.name} could be pinned; its "
+            f"online cores are {', '.join(map(str, sorted(existing)))}.",
+            core_ids=missing,
+        )
+    if spec.huge_page_size_kib is not None:
+        _check_pages(spec, spec.huge_page_size_kib, nodes, address)
+
+
+def _check_pages(spec: GuestSpec, size_kib: int, nodes: tuple[NumaNode, ...], address: str) -> None:
+    pages = [pages for node in nodes for pages in node.huge_pages]
+    sizes = sorted({one.size_kib for one in pages})
+    if sizes != [size_kib]:
+        default = f"{sizes[0]} KiB" if sizes else "the server has none"
+        raise Unsupported(
+            f"{spec.name} needs huge pages of {size_kib} KiB, but LXD at {address} uses only the default size: "
+            f"{default}. Request that size, or boot the server with default_hugepagesz={size_kib}K.",
+            size_kib=size_kib,
+        )
+    total = sum(one.total for one in pages)
+    needed = -(-spec.memory_mib * KIB_PER_MIB // size_kib)
+    if needed > total:
+        raise OutOfCapacity(
+            f"{spec.name} needs {needed} huge pages of {size_kib} KiB; LXD at {address} has {total}. Reserve more on "
+            f"that server (vm.nr_hugepages), or compose without huge pages.",
+            requested=needed,
+            total=total,
+        )

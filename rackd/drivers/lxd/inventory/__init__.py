@@ -1,0 +1,1 @@
+"""What a discovery run reads of an LXD server. Changes nothing."""

@@ -1,0 +1,191 @@
+"""Converts the instances of a bulk listing to Guests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from common.device_names import lxd_serial
+from common.discovery import Problem
+from common.units import mib_from_bytes_up
+from common.values import Guest, GuestDisk, GuestNic, NicKind, PowerState
+from common.volume_names import marker_of_volume
+from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
+from rackd.drivers.lxd.inventory.ownership import (
+    DEFAULT_PROJECT,
+    ROOT_VOLUME_KEY,
+    VM,
+    Json,
+    config_of,
+    id_of,
+    marker_of,
+)
+from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
+
+DEFAULT_DISK_BYTES = 10 * 1024**3  # LXD's default size of a VM's root disk
+DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 1024  # LXD's defaults for a VM without limits
+DEBIAN_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "ppc64le": "ppc64el",
+    "s390x": "s390x",
+    "i686": "i386",
+    "armv7l": "armhf",
+    "riscv64": "riscv64",
+}
+
+STARTED, STOPPED, RUNNING, STARTING, STOPPING, FROZEN, ERROR, READY = 101, 102, 103, 106, 107, 110, 112, 113
+_POWER = {
+    STARTED: PowerState.ON,
+    RUNNING: PowerState.ON,
+    STARTING: PowerState.ON,
+    READY: PowerState.ON,
+    STOPPED: PowerState.OFF,
+    STOPPING: PowerState.ON,  # still running
+    FROZEN: PowerState.PAUSED,
+}
+_NIC_KINDS = {"bridged": NicKind.BRIDGE, "macvlan": NicKind.MACVLAN, "sriov": NicKind.SRIOV}
+
+
+def power_of(status_code: int) -> PowerState:
+    return _POWER.get(status_code, PowerState.UNKNOWN)
+
+
+def function_ports(networks: Iterable[Json]) -> Mapping[str, str]:
+    """Returns the port from which each SR-IOV network takes virtual functions, by network name."""
+    sriov = (network for network in networks if network.get("type") == "sriov")
+    return {str(network["name"]): str((network.get("config") or {}).get("parent") or "") for network in sriov}
+
+
+def guest_of(
+    instance: Json, volumes: VolumeIndex, function_ports: Mapping[str, str] | None = None
+) -> tuple[Guest, tuple[Problem, ...]]:
+    """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name."""
+    parser = _InstanceParser(instance=instance, volumes=volumes, function_ports=function_ports or {})
+    name = str(instance["name"])
+    project = str(instance.get("project") or DEFAULT_PROJECT)
+    count, pinned = parser.cores()
+    location = str(instance.get("location") or "")
+    kernel = str(instance.get("architecture") or "")
+    guest = Guest(
+        name=name,
+        guest_id=id_of(instance),
+        power=power_of(int(instance.get("status_code") or 0)),
+        cores=count,
+        memory_mib=parser.memory_mib(),
+        marker=marker_of(instance),
+        project=project,
+        architecture=DEBIAN_ARCHITECTURES.get(kernel, kernel),
+        pinned_core_ids=pinned,
+        huge_pages_backed=parser.expanded.get("limits.memory.hugepages") in {"true", "1"},
+        disks=tuple(parser.disks()),
+        nics=tuple(parser.nics()),
+        member=location if location not in {"", "none"} else None,
+        kind="vm" if parser.is_vm else "container",
+    )
+    return guest, tuple(parser.problems)
+
+
+@frozen(kw_only=True)
+class _InstanceParser:
+    instance: Json
+    volumes: VolumeIndex
+    function_ports: Mapping[str, str]
+    problems: list[Problem] = field(factory=list)
+
+    @property
+    def is_vm(self) -> bool:
+        return self.instance.get("type") == VM
+
+    @property
+    def expanded(self) -> Mapping[str, str]:
+        found: Mapping[str, str] | None = self.instance.get("expanded_config")
+        return config_of(self.instance) if found is None else found
+
+    def devices(self, kind: str) -> list[tuple[str, Mapping[str, str]]]:
+        devices = self.instance.get("expanded_devices") or self.instance.get("devices") or {}
+        return [(name, device) for name, device in devices.items() if device.get("type") == kind]
+
+    def cores(self) -> tuple[int, tuple[int, ...]]:
+        text = self.expanded.get("limits.cpu")
+        default = DEFAULT_CORES if self.is_vm else 0  # containers without limits reserve nothing
+        try:
+            return parse_cores(text) if text else (default, ())
+        except ValueError as error:
+            self._problem(f"limits.cpu: {error}.")
+            return default, ()
+
+    def memory_mib(self) -> int:
+        text = self.expanded.get("limits.memory")
+        default = DEFAULT_MEMORY_MIB if self.is_vm else 0
+        return mib_from_bytes_up(self._bytes(text, "limits.memory", default * 1024**2))
+
+    def disks(self) -> Iterable[GuestDisk]:
+        """Yields the root disk, then the others by device name. Omits directories, images and ISO files.
+
+        A root disk is not a separate volume: LXD creates and deletes it with its instance. A composed one has a name in
+        the ledger.
+        """
+        for name, device in sorted(self.devices("disk"), key=_root_first):
+            pool, source = device.get("pool", ""), device.get("source", "")
+            if pool and device.get("path") == "/":
+                yield self._root(name, device)
+            elif pool and source:
+                volume = self.volumes.find(self.instance, pool, source)
+                if volume is None:
+                    self._problem(f"The volume {source} of its disk {name} is not in the storage pool {pool}.")
+                elif volume.block or not self.is_vm:
+                    yield self._disk(name, volume.size_bytes, pool, _label(volume.project, source))
+
+    def _root(self, name: str, device: Mapping[str, str]) -> GuestDisk:
+        default = DEFAULT_DISK_BYTES if self.is_vm else 0
+        size = self._bytes(device.get("size"), f"the size of {name}", default)
+        known_as = config_of(self.instance).get(ROOT_VOLUME_KEY, "")
+        marker = marker_of(self.instance)
+        composed = marker is not None and marker_of_volume(known_as) == marker
+        return self._disk(name, size, device["pool"], known_as if composed else None)
+
+    def _disk(self, name: str, size: int, pool: str, volume: str | None) -> GuestDisk:
+        serial = lxd_serial(name) if self.is_vm else None
+        return GuestDisk(device=name, size_bytes=size, pool_id=pool, volume=volume, serial=serial)
+
+    def nics(self) -> Iterable[GuestNic]:
+        """Yields the boot NIC first."""
+        for name, device in sorted(self.devices("nic"), key=_boot_first):
+            mac = device.get("hwaddr") or config_of(self.instance).get(f"volatile.{name}.hwaddr", "")
+            kind, source = self._attachment(device)
+            yield GuestNic(mac_address=mac, kind=kind, source=source)
+
+    def _attachment(self, device: Mapping[str, str]) -> tuple[NicKind, str]:
+        network = device.get("network", "")
+        if network in self.function_ports:
+            return NicKind.SRIOV, self.function_ports[network]
+        if network:
+            return NicKind.NETWORK, network
+        return _NIC_KINDS.get(device.get("nictype", ""), NicKind.OTHER), device.get("parent", "")
+
+    def _bytes(self, text: str | None, what: str, default: int) -> int:
+        try:
+            return size_bytes(text) if text else default
+        except ValueError as error:
+            self._problem(f"{what}: {error}; assuming {default} bytes.")
+            return default
+
+    def _problem(self, message: str) -> None:
+        self.problems.append(Problem(subject=str(self.instance["name"]), message=message))
+
+
+def _label(project: str, name: str) -> str:
+    """Adds the project to volume names, which are unique only within one. Innkeeper's own names are globally unique."""
+    return name if project == DEFAULT_PROJECT or name.startswith("ik-") else f"{project}/{name}"
+
+
+def _root_first(device: tuple[str, Mapping[str, str]]) -> tuple[Any, ...]:
+    return device[1].get("path") != "/", natural(device[0])
+
+
+def _boot_first(device: tuple[str, Mapping[str, str]]) -> tuple[Any, ...]:
+    priority = device[1].get("boot.priority", "0")
+    return -int(priority) if priority.isdecimal() else 0, natural(device[0])

@@ -1,0 +1,68 @@
+"""Reads and writes the ownership marker in an instance's `user.innkeeper.*` config.
+
+`lxc copy` copies the marker too. So it counts only with the instance's own UUID, which LXD retains when an
+instance moves or is renamed and never assigns twice (docs/decisions/0007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from common.values import OwnershipMarker
+
+Json = Mapping[str, Any]
+
+INSTALLATION_KEY, MACHINE_KEY = "user.innkeeper.installation", "user.innkeeper.machine"
+COMPLETED_KEY = "user.innkeeper.made"  # INCOMPLETE-ATTEMPT until compose has completed, then the instance's UUID
+ROOT_VOLUME_KEY = "user.innkeeper.root"  # the root disk's name in the ledger
+INCOMPLETE = "half"
+NO_UUID = "true"  # replaces the UUID on servers that assign none
+UUID_KEY = "volatile.uuid"
+
+DEFAULT_PROJECT = "default"
+VM, CONTAINER = "virtual-machine", "container"
+
+
+def config_of(instance: Json) -> Mapping[str, str]:
+    found: Mapping[str, str] = instance.get("config") or {}
+    return found
+
+
+def marker_config(marker: OwnershipMarker) -> dict[str, str]:
+    return {INSTALLATION_KEY: str(marker.installation_id), MACHINE_KEY: str(marker.machine_id)}
+
+
+def marker_of(instance: Json) -> OwnershipMarker | None:
+    """Returns None for foreign instances: unmarked ones, copies of marked ones, and containers."""
+    config = config_of(instance)
+    if instance.get("type") != VM:
+        return None
+    completed = config.get(COMPLETED_KEY, INCOMPLETE)
+    if not completed.startswith(INCOMPLETE) and completed not in {NO_UUID, config.get(UUID_KEY)}:
+        return None
+    try:
+        return OwnershipMarker(installation_id=UUID(config[INSTALLATION_KEY]), machine_id=UUID(config[MACHINE_KEY]))
+    except (KeyError, ValueError):
+        return None
+
+
+def incomplete(attempt: str) -> str:
+    """Returns the value of COMPLETED_KEY while this attempt composes the instance."""
+    return f"{INCOMPLETE}-{attempt}"
+
+
+def is_incomplete(instance: Json) -> bool:
+    return config_of(instance).get(COMPLETED_KEY, "").startswith(INCOMPLETE)
+
+
+def is_unreadable(instance: Json) -> bool:
+    """Returns whether LXD knows only the name, because the instance's cluster member does not respond."""
+    return not instance.get("type") and instance.get("config") is None
+
+
+def id_of(instance: Json) -> str:
+    """Returns the instance's UUID; on servers that assign none, `PROJECT/NAME`."""
+    project = str(instance.get("project") or DEFAULT_PROJECT)
+    return config_of(instance).get(UUID_KEY) or f"{project}/{instance['name']}"

@@ -1,0 +1,188 @@
+"""Reads a whole LXD server in a number of requests that does not grow with its instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+from attrs import field, frozen
+
+from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem
+from common.errors import DriverFailed, HostUnreachable, NotFound
+from common.values import Guest
+from common.volume_names import marker_of_artifact
+from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, check_usable, member_of
+from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
+from rackd.drivers.lxd.inventory.hardware import virtual_function_names
+from rackd.drivers.lxd.inventory.networks import with_state
+from rackd.drivers.lxd.inventory.ownership import is_unreadable, marker_of
+from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def read_server(client: Client, scope: Scope) -> ServerResponses:
+    """Makes seven requests, one more in a cluster, two per storage pool and one per attachable interface.
+
+    A certificate restricted to projects may not list all projects at once; then it makes one request per project.
+    """
+    server = client.server()
+    check_usable(server, client.address.normalised)
+    member = member_of(server, scope.member)
+    members: Sequence[Json] = () if member is None else client.get(path("cluster", "members"), recursion="1")
+    if member is not None:
+        check_member(members, member)
+    target = member or ""
+    projects = visible_projects(client, scope.project)
+    names = [str(project["name"]) for project in projects]
+    instances = list_all_projects(client, "instances", names)
+    check_readable(instances, member)
+    pools = client.get("storage-pools", recursion="1")
+    contents = _read_pools(client, pools, names, target)
+    resources = client.get("resources", target=target)
+    networks = client.get("networks", recursion="1", project=scope.project, target=target)
+    interfaces = with_state(networks, virtual_function_names(resources))
+    return ServerResponses(
+        server=server,
+        resources=resources,
+        pools=pools,
+        pool_space=contents.space,
+        networks=networks,
+        network_states=states_of(client, interfaces, scope.project, target),
+        projects=projects,
+        profiles=client.get("profiles", recursion="1", project=scope.project),
+        members=members,
+        member=member,
+        instances=instances,
+        volumes=contents.volumes,
+        pools_with_volumes=contents.with_volumes,
+        problems=contents.problems,
+    )
+
+
+@frozen
+class _PoolContents:
+    space: dict[str, Json] = field(factory=dict)
+    volumes: list[Volume] = field(factory=list)
+    with_volumes: list[str] = field(factory=list)  # pools whose volumes are known
+    problems: list[Problem] = field(factory=list)
+
+
+def _read_pools(client: Client, pools: Iterable[Json], projects: Sequence[str], target: str) -> _PoolContents:
+    contents = _PoolContents()
+    for pool in pools:
+        name = str(pool["name"])
+        try:
+            contents.space[name] = client.get(path("storage-pools", name, "resources"), target=target)
+            contents.volumes.extend(volumes_of_pool(client, name, projects, contents.problems))
+            contents.with_volumes.append(name)
+        except (DriverFailed, NotFound) as error:
+            contents.problems.append(Problem(subject=name, message=f"Cannot read the storage pool: {error}"))
+    return contents
+
+
+def states_of(client: Client, interfaces: Iterable[str], project: str, target: str) -> dict[str, Json]:
+    """Returns states by interface name. Omits interfaces that were removed or cannot be read."""
+    found = {}
+    for name in interfaces:
+        try:
+            state: Json | None = client.find(path("networks", name, "state"), project=project, target=target)
+        except (DriverFailed, NotAuthorized) as error:
+            log.info("interface_not_read", interface=name, reason=str(error))
+            continue
+        if state is not None:
+            found[name] = state
+    return found
+
+
+def check_readable(instances: Iterable[Json], member: str | None) -> None:
+    """Raises HostUnreachable if LXD knows only the names of instances of `member` (None: of any member).
+
+    LXD needs some time to detect that a member is offline; until then only this shows it.
+    """
+    for one in instances:
+        if is_unreadable(one) and member in {None, one.get("location")}:
+            raise HostUnreachable(
+                f"The cluster member {one.get('location')} does not respond; the state of its instances is unknown."
+            )
+
+
+def visible_projects(client: Client, needed: str) -> list[Json]:
+    """Returns the projects that the certificate may use. Raises NotFound if `needed` is not one of them."""
+    found: list[Json] = client.get("projects", recursion="1")
+    names = sorted(str(project["name"]) for project in found)
+    if needed not in names:
+        raise NotFound(
+            f"LXD at {client.address.normalised} has no project '{needed}' that this certificate may use; it may use "
+            f"{', '.join(names) or 'none'}.",
+            project=needed,
+        )
+    return found
+
+
+def list_all_projects(client: Client, where: str, projects: Iterable[str]) -> list[Json]:
+    """Lists the objects of all projects."""
+    query = {"recursion": "1"}
+    try:
+        found: list[Json] = client.get(where, **query, **{"all-projects": "true"})
+    except NotAuthorized:
+        found = [one for project in projects for one in client.get(where, **query, project=project)]
+    return found
+
+
+def volumes_of_pool(client: Client, pool: str, projects: Iterable[str], problems: list[Problem]) -> list[Volume]:
+    found: dict[tuple[Any, ...], Volume] = {}  # projects can share volumes
+    for response in list_all_projects(client, path("storage-pools", pool, "volumes"), projects):
+        try:
+            volume = parse_volume(response, pool)
+        except ValueError as error:
+            problems.append(
+                Problem(subject=f"{pool}/{response['name']}", message=f"The volume's size is malformed: {error}.")
+            )
+            continue
+        found[volume.project, volume.type, volume.name, volume.location] = volume
+    return list(found.values())
+
+
+def marked_elsewhere(responses: ServerResponses) -> Iterable[MarkerOnOtherMember]:
+    """Yields the markers of instances on other cluster members, of any installation."""
+    for instance in responses.instances:
+        member, marker = str(instance.get("location") or ""), marker_of(instance)
+        if responses.member not in {None, member} and marker is not None:
+            yield MarkerOnOtherMember(marker=marker, member=member)
+
+
+def orphaned_volumes(responses: ServerResponses) -> Iterable[OrphanedVolume]:
+    """Yields marked custom volumes that nothing uses: in a cluster those of this member and those that all members
+    share.
+
+    LXD reports the users of each volume: instances of any project, and profiles.
+    """
+    for volume in responses.volumes:
+        marker = marker_of_artifact(volume.name)
+        here = responses.member is None or volume.location in {responses.member, "", "none"}
+        if marker is not None and volume.type == "custom" and here and not volume.attached:
+            yield OrphanedVolume(
+                pool_id=volume.pool,
+                name=volume.name,
+                marker=marker,
+                project=volume.project,
+                size_bytes=volume.size_bytes,
+            )
+
+
+def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
+    """Returns the instances of this server; in a cluster those of this member."""
+    volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects))
+    ports = function_ports(responses.networks)
+    guests, problems = [], list(responses.problems)
+    for instance in responses.instances:
+        elsewhere = responses.member is not None and instance.get("location") != responses.member
+        if elsewhere or is_unreadable(instance):
+            continue
+        guest, found = guest_of(instance, volumes, ports)
+        guests.append(guest)
+        problems += found
+    return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems

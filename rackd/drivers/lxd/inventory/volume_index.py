@@ -1,0 +1,74 @@
+"""Indexes storage volumes, so that an instance's disk devices can be resolved to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import field, frozen
+
+from rackd.drivers.lxd.inventory.config_values import size_bytes
+from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, Json
+
+
+@frozen(kw_only=True)
+class Volume:
+    """A storage volume of any type in the listing of its pool."""
+
+    pool: str
+    project: str
+    type: str
+    name: str
+    location: str
+    block: bool
+    size_bytes: int
+    attached: bool
+
+
+@frozen
+class VolumeIndex:
+    """The custom volumes, by pool, project and name."""
+
+    _volumes: Mapping[tuple[str, str, str], tuple[Volume, ...]] = field(factory=dict)
+    _volume_projects: Mapping[str, str] = field(factory=dict)
+
+    @classmethod
+    def of(cls, volumes: Iterable[Volume], volume_projects: Mapping[str, str]) -> VolumeIndex:
+        """`volume_projects` maps each project to the one that holds its custom volumes."""
+        found: dict[tuple[str, str, str], tuple[Volume, ...]] = {}
+        for volume in volumes:
+            if volume.type == "custom":
+                key = volume.pool, volume.project, volume.name
+                found[key] = (*found.get(key, ()), volume)
+        return cls(found, volume_projects)
+
+    def find(self, instance: Json, pool: str, name: str) -> Volume | None:
+        """Prefers the volume on the instance's own cluster member: each member may have one of that name."""
+        project = str(instance.get("project") or DEFAULT_PROJECT)
+        named = self._volumes.get((pool, self._volume_projects.get(project, project), name), ())
+        local = [volume for volume in named if volume.location == instance.get("location")]
+        return next(iter(local or named), None)
+
+
+def volume_projects_of(projects: Iterable[Json]) -> Mapping[str, str]:
+    """Maps each project to the one that holds its custom volumes."""
+    return {str(project["name"]): _volume_project(project) for project in projects}
+
+
+def _volume_project(project: Json) -> str:
+    separate = (project.get("config") or {}).get("features.storage.volumes") == "true"
+    return str(project["name"]) if separate else DEFAULT_PROJECT
+
+
+def parse_volume(response: Json, pool: str) -> Volume:
+    """Raises ValueError for a malformed size. A volume without a size (a container's directory) has 0 bytes."""
+    size = (response.get("config") or {}).get("size")
+    return Volume(
+        pool=pool,
+        project=str(response.get("project") or DEFAULT_PROJECT),
+        type=str(response["type"]),
+        name=str(response["name"]),
+        location=str(response.get("location") or ""),
+        block=response.get("content_type") == "block",
+        size_bytes=size_bytes(size) if size else 0,
+        attached=bool(response.get("used_by")),
+    )

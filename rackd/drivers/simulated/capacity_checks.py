@@ -1,0 +1,120 @@
+"""Rejects a guest for which a simulated host lacks a resource or capacity."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from common.errors import NotFound, OutOfCapacity
+from common.guest_spec import GuestSpec, NicSpec
+from common.simulated_address import SimulatedAddress
+from common.values import NicKind
+from rackd.drivers.simulated.facts import host_networks, pool_names
+from rackd.drivers.simulated.guest_resources import PageHolder
+
+
+def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
+    """Raises NotFound naming the missing storage pool, network, core or NUMA node."""
+    for disk in spec.disks:
+        _check_in(address, "storage pool", disk.pool_id, pool_names(address), pool_id=disk.pool_id)
+    for nic in spec.nics:
+        _check_resources_exist_source(address, nic)
+    missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
+    if missing:
+        raise NotFound(
+            f"{address.identity} has no core {', '.join(map(str, missing))}; its cores are 0 to {address.cores - 1}.",
+            core_ids=missing,
+        )
+    for node_id in spec.numa_node_ids:
+        nodes = [str(number) for number in range(address.numa_nodes)]
+        _check_in(address, "NUMA node", str(node_id), nodes, node_id=node_id)
+
+
+def check_capacity(
+    address: SimulatedAddress, spec: GuestSpec, holders: Iterable[PageHolder], taken: Mapping[str, int]
+) -> None:
+    """Raises OutOfCapacity with numbers; `taken` has the assigned virtual functions by port."""
+    if spec.huge_page_size_kib is not None:
+        _check_huge_pages(address, spec, spec.huge_page_size_kib, holders)
+    functions = address.virtual_functions.functions
+    for port, needed in Counter(nic.source for nic in spec.nics if nic.kind is NicKind.SRIOV).items():
+        left = max(0, functions - taken.get(port, 0))
+        if needed > left:
+            raise OutOfCapacity(
+                f"{address.identity}: {port} has {left} of {functions} virtual functions left; {needed} are needed.",
+                port=port,
+                requested=needed,
+                left=left,
+                total=functions,
+            )
+
+
+def _check_in(address: SimulatedAddress, what: str, name: str, known: Iterable[str], **details: object) -> None:
+    existing = list(known)
+    if name not in existing:
+        has = f"it has {', '.join(existing)}" if existing else "it has none"
+        raise NotFound(f"{address.identity} has no {what} '{name}'; {has}.", **details)
+
+
+def _check_resources_exist_source(address: SimulatedAddress, nic: NicSpec) -> None:
+    networks = host_networks(address)
+    managed = [one for one in networks if one.kind is NicKind.NETWORK]
+    known = {
+        NicKind.NETWORK: ("network", [one.name for one in managed]),
+        NicKind.BRIDGE: ("bridge", [one.bridge for one in managed if one.bridge]),
+        NicKind.MACVLAN: ("port", [one.name for one in networks if one.kind is NicKind.MACVLAN]),
+        NicKind.SRIOV: ("port with virtual functions", [one.name for one in networks if one.virtual_functions]),
+    }
+    if nic.kind in known:
+        what, names = known[nic.kind]
+        _check_in(address, what, nic.source, names, network=nic.source)
+
+
+def _check_huge_pages(address: SimulatedAddress, spec: GuestSpec, size_kib: int, holders: Iterable[PageHolder]) -> None:
+    own_kib = address.hugepage_size_mib * 1024
+    if not address.hugepages_mib or size_kib != own_kib:
+        has = f"{address.hugepages_mib} MiB in pages of {own_kib} KiB" if address.hugepages_mib else "no huge pages"
+        raise OutOfCapacity(
+            f"{address.identity} has {has}; huge pages of {size_kib} KiB are needed.", size_kib=size_kib
+        )
+    others = list(holders)
+    needed = _pages(address, spec.memory_mib)
+    for where, node_ids in _places(address, spec):
+        total = sum(address.huge_pages_of_nodes[node_id] for node_id in node_ids)
+        used = sum(_pages(address, one.memory_mib) for one in others if _nodes(address, one) <= node_ids)
+        if needed > total - used:
+            raise OutOfCapacity(
+                f"{address.identity}: {needed} huge pages of {size_kib} KiB are needed{where}, "
+                f"{max(0, total - used)} of {total} are left.",
+                requested=needed,
+                left=max(0, total - used),
+                total=total,
+            )
+
+
+def _places(address: SimulatedAddress, spec: GuestSpec) -> Iterator[tuple[str, frozenset[int]]]:
+    """Yields where the pages must be available: on the chosen nodes, and on the host as a whole."""
+    if spec.numa_node_ids:
+        yield f" on NUMA node {', '.join(map(str, spec.numa_node_ids))}", frozenset(spec.numa_node_ids)
+    yield "", frozenset(range(address.numa_nodes))
+
+
+def _nodes(address: SimulatedAddress, holder: PageHolder) -> frozenset[int]:
+    if holder.node_ids:
+        return frozenset(holder.node_ids)
+    of_cores = frozenset(_node_of(address, core_id) for core_id in holder.core_ids)
+    return of_cores or frozenset(range(address.numa_nodes))
+
+
+def _node_of(address: SimulatedAddress, core_id: int) -> int:
+    """Returns the last node if the host now has fewer cores than when the guest was created."""
+    end = 0
+    for node_id, cores in enumerate(address.cores_of_nodes):
+        end += cores
+        if core_id < end:
+            return node_id
+    return address.numa_nodes - 1
+
+
+def _pages(address: SimulatedAddress, memory_mib: int) -> int:
+    return -(-memory_mib // address.hugepage_size_mib)

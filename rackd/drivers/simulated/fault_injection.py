@@ -1,0 +1,77 @@
+"""Delays a simulated host's calls and makes some of them fail."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Literal
+
+from common.errors import DriverFailed, HostUnreachable
+from common.simulated_address import SimulatedAddress
+
+Call = Literal[
+    "connect", "version", "facts", "storage pools", "guests", "watch", "find existing guest", "create volume",
+    "define guest", "find guest", "power", "add marker", "remove marker", "remove guest", "remove volumes",
+]  # fmt: skip
+
+_HOLD_POLL_S = 0.01
+
+
+class FaultSequences:
+    """The random sequence of each host. A seed repeats the same faults; reopening a host continues its sequence."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, int], random.Random] = {}
+
+    def of(self, address: SimulatedAddress) -> random.Random:
+        # Deterministic on purpose; nothing secret depends on it.
+        return self._of.setdefault((address.name, address.fault_seed), random.Random(address.fault_seed))  # noqa: S311
+
+
+class FaultInjector:
+    """Runs before every call to the host.
+
+    While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
+    Tests use it to stop a call halfway.
+    """
+
+    def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path) -> None:
+        self._address = address
+        self._random = sequence
+        self._hold = hold
+        self._closed = threading.Event()
+
+    @property
+    def host(self) -> str:
+        """The name of the simulated host."""
+        return self._address.name
+
+    def call(self, what: Call) -> None:
+        """Waits as long as the call takes.
+
+        Raises HostUnreachable or DriverFailed if this call fails, HostUnreachable after `close`.
+        """
+        while self._is_held(what):
+            self._wait(_HOLD_POLL_S, what)
+        self._wait(self._address.delay_ms / 1000, what)
+        if self._random.random() >= self._address.fault_rate:
+            return
+        self._wait(self._address.hang_ms / 1000, what)
+        if self._random.random() < 0.5:
+            raise HostUnreachable(f"{self._address.identity}: simulated connection loss during '{what}'")
+        raise DriverFailed(f"{self._address.identity}: simulated failure of '{what}'")
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _is_held(self, what: str) -> bool:
+        try:
+            named = self._hold.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return not named or what in named
+
+    def _wait(self, time_s: float, what: str) -> None:
+        if self._closed.wait(time_s) if time_s else self._closed.is_set():
+            raise HostUnreachable(f"{self._address.identity}: the connection was closed during '{what}'")

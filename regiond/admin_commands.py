@@ -1,0 +1,94 @@
+"""Commands of an administrator on the region's computer; they use its settings, not the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.errors import DatabaseUnavailable
+from common.private_files import make_usable_folder
+from regiond.accounts.service import Accounts
+from regiond.credentials.service import (
+    CREDENTIAL,
+    install_key,
+    is_systemd_credential,
+    open_key_file,
+    open_master_key,
+    rewrap,
+)
+from regiond.db.errors import READ_ONLY
+from regiond.db.migrate import migrate
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.ledger import service as ledger
+from regiond.racks.installation import replace_authority
+from regiond.settings import RegionSettings
+
+
+async def create_api_key(settings: RegionSettings, username: str, name: str) -> str:
+    """Creates another API key for an account, for when the first was lost. Raises NotFound."""
+    database = await _open(settings)
+    try:
+        accounts = Accounts(database, record_event=Events.record)
+        return await accounts.create_key(await accounts.user(username), name)
+    finally:
+        await database.close()
+
+
+async def check(settings: RegionSettings) -> list[str]:
+    """Returns the problems found: a read-only database, totals that are not the sums of their claims."""
+    database = await _open(settings)
+    try:
+        wrong = []
+        try:
+            await database.check_writable()
+        except DatabaseUnavailable as error:
+            if error.details.get("reason") != READ_ONLY:
+                raise
+            wrong.append(error.message)
+        async with database.connection() as db:
+            return wrong + await ledger.check(db)
+    finally:
+        await database.close()
+
+
+async def use_own_authority(settings: RegionSettings) -> str:
+    """Makes the authority in this region's folder the installation's and returns its fingerprint.
+
+    All racks and RPC clients have to join again.
+    """
+    make_usable_folder(settings.state)
+    database = await _open(settings)
+    try:
+        async with database.transaction() as db:
+            return await replace_authority(db, settings.state)
+    finally:
+        await database.close()
+
+
+async def rewrap_secrets(settings: RegionSettings, new_key_file: Path, environment: Mapping[str, str]) -> str:
+    """Encrypts every secret with the key in `new_key_file`, created if it does not exist. Returns what was done.
+
+    Then replaces the region's key file. After an interruption the same command continues.
+    """
+    old, new = open_master_key(settings.state, environment), open_key_file(new_key_file)
+    database = await _open(settings)
+    try:
+        async with database.transaction() as db:
+            found = await rewrap(db, old, new)
+    finally:
+        await database.close()
+    message = f"Encrypted {found.done} secrets with the key {new.id.hex()}; {found.before} already used it."
+    if is_systemd_credential(environment):
+        return f"{message} Pass the key in {new_key_file} as systemd credential {CREDENTIAL} to every region."
+    old_key_file = install_key(settings.state, new)
+    return (
+        f"{message} This region uses it now; copy it to every other region. {old_key_file} decrypts older backups of "
+        "the database."
+    )
+
+
+async def _open(settings: RegionSettings) -> Database:
+    dsn = settings.required_database
+    await migrate(dsn)
+    return await Database.open(dsn, application_name="innkeeper-maintenance", min_size=1, max_size=1)

@@ -1,0 +1,34 @@
+"""The addresses of this region that join tokens, instructions and other regions receive."""
+
+from __future__ import annotations
+
+import socket
+
+from regiond.settings import RegionSettings
+
+
+class AdvertisedAddresses:
+    """Known before the region listens; the service sets the ports that the system chose (setting: port 0)."""
+
+    def __init__(self, settings: RegionSettings) -> None:
+        self._settings = settings
+        self.http_port = settings.http_port
+        self.rpc_port: int | None = None  # None until the region listens for racks
+
+    def rpc(self) -> str:
+        """Returns host:port."""
+        settings = self._settings
+        return settings.rpc_address or f"{settings.rpc_host}:{self.rpc_port or settings.rpc_port}"
+
+    def rpc_if_listening(self) -> str | None:
+        """Returns host:port, None until racks can connect."""
+        return self.rpc() if self.rpc_port else None
+
+    def public_url(self) -> str:
+        """Returns scheme, host and port of the API as users and servers reach it."""
+        if self._settings.public_url:
+            return self._settings.public_url.rstrip("/")
+        host = self._settings.http_host
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"

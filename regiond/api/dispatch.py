@@ -1,0 +1,159 @@
+"""Dispatches a request: authenticates, authorizes, parses, calls the endpoint. No transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from attrs import field, frozen
+
+from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from regiond.api import errors
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, SiteInfo
+from regiond.api.fields import Problems, parse_fields, parse_other_keys
+from regiond.api.oauth import NonceWindow, read_signature
+from regiond.api.replies import Reply, text_reply
+from regiond.api.request import ApiRequest, select_endpoint
+from regiond.api.request_body import Body, grouped, read_body, read_query
+from regiond.api.services import Services
+from regiond.caller import Caller
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+_METHODS_WITH_BODY = frozenset({"POST", "PUT"})
+_MAX_KEY_LENGTH = 255
+Pairs = Sequence[tuple[str, str]]
+
+
+@frozen(kw_only=True)
+class Api:
+    """Answers requests. `now_s` is the wall clock, like the timestamps of signatures."""
+
+    services: Services
+    info: SiteInfo
+    now_s: Callable[[], float]
+    nonces: NonceWindow = field(factory=NonceWindow)
+
+    async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
+        """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
+        try:
+            return await self._answer(resource, path, request)
+        except InnkeeperError as error:
+            reply = errors.reply_for(error)
+            if reply.status >= 500:
+                log.warning("request_failed", code=error.code, reason=error.message, status=reply.status)
+            return reply
+        except Exception:  # the boundary: the client gets a response whatever a handler raises
+            log.exception("request_crashed", request_id=request_id)
+            return errors.unexpected(request_id)
+
+    async def _answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest) -> Reply:
+        query, body, unreadable = _read(request)
+        caller = None if resource.open_to_anyone else await self._caller(request, (*query, *body.signature))
+        if request.method not in resource.methods:
+            return _method_not_allowed(resource, request.method)
+        if unreadable is not None:
+            raise unreadable
+        options = dict(query)
+        endpoint = select_endpoint(resource, request, options.get("op"), body)
+        _check_role(endpoint, caller)
+        _check_format(options.get("format"))
+        target = await self._target(endpoint, path, request)
+        _check_owner(endpoint, caller, target)
+        submitted = body.values if request.method in _METHODS_WITH_BODY else grouped(query)
+        parsed = parse_fields(endpoint.fields, submitted)
+        other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
+        call = Call(
+            services=self.services,
+            info=self.info,
+            endpoint=endpoint,
+            path=path,
+            values=parsed.values,
+            invalid=frozenset(parsed.problems),
+            other_values=other.values,
+            signed_by=caller,
+            target=target,
+            origin=request.origin,
+            respond_async=request.respond_async,
+            idempotency_key=_checked_key(request.idempotency_key),
+        )
+        await _check_fields(call, {**parsed.problems, **other.problems})
+        return await endpoint.run(call)
+
+    async def _target(self, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
+        """Returns the object of the path; None if it was deleted and the endpoint answers repeats after that."""
+        if endpoint.find is None:
+            return None
+        try:
+            return await endpoint.find(self.services, path)
+        except NotFound:
+            if endpoint.outlives_target and request.idempotency_key is not None:
+                return None
+            raise
+
+    async def _caller(self, request: ApiRequest, parameters: Pairs) -> Caller:
+        signature = read_signature(request.authorization, parameters)
+        if signature is None:
+            raise NotAuthenticated("Forbidden")
+        self.nonces.check_age(signature, self.now_s())
+        try:
+            caller = await self.services.accounts.authenticate(
+                signature.consumer_key, signature.token_key, signature.token_secret
+            )
+        except NotAuthenticated as error:
+            raise NotAuthenticated(f"Authorization Error: {error.message}") from error
+        self.nonces.use(signature, self.now_s())
+        return caller
+
+
+def _read(request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
+    """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
+    query: Pairs = ()
+    try:
+        query = read_query(request.query)
+        body = read_body(request.content_type, request.body) if request.method in _METHODS_WITH_BODY else Body()
+    except InvalidRequest as unreadable:
+        return query, Body(), unreadable
+    return query, body, None
+
+
+async def _check_fields(call: Call, problems: Problems) -> None:
+    """Raises InvalidRequest with the problems of parsing and those that the endpoint's own checks find."""
+    if call.endpoint.check is not None:
+        problems = {**call.endpoint.check(call), **problems}
+    if problems and call.endpoint.check_names is not None:
+        problems = {**await call.endpoint.check_names(call), **problems}
+    if problems:
+        raise InvalidRequest.of(problems)
+
+
+def _method_not_allowed(resource: Resource, method: str) -> Reply:
+    allowed = ", ".join(resource.methods)
+    return text_reply(f"{method} is not allowed here; use {allowed}.", status=405, headers={"Allow": allowed})
+
+
+def _check_role(endpoint: Endpoint, caller: Caller | None) -> None:
+    if endpoint.permission is Permission.ADMIN and caller is not None:
+        caller.require_admin()
+
+
+def _check_owner(endpoint: Endpoint, caller: Caller | None, target: Any) -> None:
+    if endpoint.permission is Permission.OWNER and caller is not None and not caller.is_admin:
+        owner = getattr(target, "owner", None)
+        if owner != caller.username:
+            raise NotAllowed("Only the machine's owner and administrators may do this.")
+
+
+def _check_format(wanted: str | None) -> None:
+    if wanted not in {None, "", "json"}:
+        raise InvalidRequest(f"Invalid output format specified '{wanted}'.")
+
+
+def _checked_key(key: str | None) -> str | None:
+    """Rejects a long idempotency key instead of truncating it: two keys may differ only at the end."""
+    if key is None or not key.strip():
+        return None
+    if len(key) > _MAX_KEY_LENGTH or not key.isprintable():
+        raise InvalidRequest(f"Idempotency-Key: use at most {_MAX_KEY_LENGTH} printable characters.")
+    return key.strip()

@@ -1,0 +1,212 @@
+"""Connects the API to Klein, the only module that does: routes requests and writes replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import structlog
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+from common.deferreds import as_deferred
+from regiond.api import errors
+from regiond.api.describe import description_hash
+from regiond.api.dispatch import Api
+from regiond.api.endpoint import Resource
+from regiond.api.replies import Reply, text_reply
+from regiond.api.request import ApiRequest
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_READINESS_TIMEOUT_S = 5.0
+
+
+class Adapter:
+    """Serves `resources` and the health pages."""
+
+    def __init__(self, api: Api, resources: Iterable[Resource]) -> None:
+        self._api = api
+        self._resources = tuple(resources)
+        self._unfinished: set[asyncio.Task[Reply]] = set()
+        self._headers = {
+            "X-MAAS-API-Hash": description_hash(self._resources),
+            "Vary": "Authorization",
+            "X-Content-Type-Options": "nosniff",
+        }
+        self.app = Klein()
+        self._mount()
+
+    def _mount(self) -> None:
+        for resource in self._resources:
+            self._mount_resource(resource)
+        self._mount_page("/MAAS/api/version/", "old version", self._old_version)
+        self._mount_page("/MAAS/api/1.0/<path:rest>", "version 1.0", self._version_1)
+        self._mount_page("/healthz/live", "live", self._live)
+        self._mount_page("/healthz/ready", "ready", self._ready)
+        self.app.handle_errors(HTTPException)(self._routing_failed)
+        self.app.handle_errors(Exception)(self._crashed)
+
+    def _mount_resource(self, resource: Resource) -> None:
+        path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
+
+        def handle(request: Request, **parts: str) -> Deferred[bytes]:
+            return self._serve(resource, request, parts)
+
+        suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
+        for rule in (path, suffixed):
+            self._route(rule, f"{resource.handler} {rule}", handle)
+
+    def _mount_page(self, path: str, name: str, page: Callable[[], Coroutine[Any, Any, Reply]]) -> None:
+        def handle(request: Request, **_: str) -> Deferred[bytes]:
+            return self._reply(request, page(), changes=False)
+
+        self._route(path, name, handle)
+
+    def _route(self, path: str, name: str, handle: Callable[..., Deferred[bytes]]) -> None:
+        """Matches the path with and without its final slash, so that only a GET is ever redirected."""
+        self.app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(handle)
+
+    def _serve(self, resource: Resource, request: Request, parts: dict[str, str]) -> Deferred[bytes]:
+        op_suffix = parts.pop("_op", None)
+        method = request.method.decode("ascii", "replace")
+        if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
+            return self._reply(request, _moved(request), changes=False)
+        work = self._api.answer(resource, parts, read_request(request, op_suffix=op_suffix), request_id(request))
+        return self._reply(request, work, changes=method not in _SAFE_METHODS)
+
+    def _reply(self, request: Request, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
+        bound = _bound(work, request_id(request))
+        reply = self._uninterrupted(bound) if changes else as_deferred(bound)
+        reply.addErrback(_cancelled)
+        return reply.addCallback(lambda answered: self.write(request, answered))
+
+    def _uninterrupted(self, work: Coroutine[Any, Any, Reply]) -> Deferred[Reply]:
+        """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
+        task = asyncio.ensure_future(work)
+        self._unfinished.add(task)
+        answered: Deferred[Reply] = Deferred()
+
+        def done(ended: asyncio.Task[Reply]) -> None:
+            self._unfinished.discard(ended)
+            if answered.called:  # the client disconnected
+                return
+            if ended.cancelled():
+                answered.callback(text_reply("This region is shutting down.", status=503))
+            else:
+                answered.callback(ended.result())
+
+        task.add_done_callback(done)
+        return answered
+
+    def write(self, request: IRequest, reply: Reply) -> bytes:
+        """Sets status and headers; returns the body."""
+        request.setResponseCode(reply.status)
+        headers = {**self._headers, "Content-Type": reply.content_type, **reply.headers}
+        if reply.status != 204:
+            headers["Content-Length"] = str(len(reply.body))
+        for name, value in headers.items():
+            request.setHeader(name, value)
+        return reply.body
+
+    def stop(self) -> None:
+        """Cancels running changes; their clients get 503. Committed operations continue."""
+        for task in tuple(self._unfinished):
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancels running changes and returns when all have ended."""
+        tasks = tuple(self._unfinished)
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _old_version(self) -> Reply:
+        return text_reply("2.0")
+
+    async def _version_1(self) -> Reply:
+        return text_reply("The 1.0 API is no longer available. Please use API version 2.0.", status=410)
+
+    async def _live(self) -> Reply:
+        return text_reply("live")
+
+    async def _ready(self) -> Reply:
+        try:
+            async with asyncio.timeout(_READINESS_TIMEOUT_S):
+                reason = await self._api.info.not_ready()
+        except TimeoutError:
+            reason = f"the check timed out after {_READINESS_TIMEOUT_S:.0f} s"
+        return text_reply("ready") if reason is None else text_reply(f"not ready: {reason}", status=503)
+
+    def _routing_failed(self, request: IRequest, failure: Failure) -> bytes:
+        found = failure.value
+        status = 500
+        text = str(found)
+        if isinstance(found, HTTPException):
+            status = found.code or 500
+            text = "Not Found" if status == 404 else f"{found.name}: {found.description}"
+        return self.write(request, text_reply(text, status=status))
+
+    def _crashed(self, request: IRequest, failure: Failure) -> bytes:
+        id_ = request_id(request)
+        log.error("request_crashed", request_id=id_, error=failure.getTraceback())
+        return self.write(request, errors.unexpected(id_))
+
+
+async def _bound(work: Coroutine[Any, Any, Reply], id_: str) -> Reply:
+    with structlog.contextvars.bound_contextvars(request_id=id_):
+        return await work
+
+
+def _cancelled(failure: Failure) -> Any:
+    """Translates asyncio's cancellation to Twisted's, which Klein takes for a disconnected client."""
+    failure.trap(asyncio.CancelledError)
+    raise CancelledError from failure.value
+
+
+def _lacks_slash(resource: Resource, request: IRequest) -> bool:
+    return resource.path.endswith("/") and not request.path.endswith(b"/")
+
+
+async def _moved(request: Request) -> Reply:
+    path, question_mark, query = request.uri.partition(b"?")
+    location = b"/" + path.lstrip(b"/") + b"/"  # two leading slashes would name another host
+    return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
+
+
+def read_request(request: Request, *, op_suffix: str | None) -> ApiRequest:
+    method = request.method.decode("ascii", "replace")
+    return ApiRequest(
+        method="GET" if method == "HEAD" else method,
+        query=request.uri.partition(b"?")[2].decode("utf-8", "surrogateescape"),
+        body=b"" if request.content is None else request.content.read(),
+        content_type=header(request, "Content-Type"),
+        authorization=header(request, "Authorization"),
+        prefer=header(request, "Prefer") or "",
+        idempotency_key=header(request, "Idempotency-Key"),
+        op_suffix=op_suffix,
+        origin=_origin(request),
+    )
+
+
+def _origin(request: Request) -> str:
+    """Scheme, host and port of the request's URL; a proxy may set the scheme in `X-Forwarded-Proto`."""
+    forwarded = (header(request, "X-Forwarded-Proto") or "").strip().lower()
+    scheme = forwarded if forwarded in {"http", "https"} else ("https" if request.isSecure() else "http")
+    return f"{scheme}://{header(request, 'Host') or 'localhost'}"
+
+
+def header(request: Request, name: str) -> str | None:
+    """A header as text. Replaces invalid UTF-8, on which Twisted's own decoding fails."""
+    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
+    return found[-1].decode("utf-8", "replace") if found else None
+
+
+def request_id(request: Any) -> str:
+    found: str = getattr(request, "request_id", "")
+    return found

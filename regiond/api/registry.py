@@ -1,0 +1,48 @@
+"""Lists all resources of the API, in the order of `describe/`."""
+
+from __future__ import annotations
+
+from regiond.api.endpoint import Resource
+from regiond.api.resources import (
+    accounts,
+    certificates,
+    discrepancies,
+    events,
+    fabrics,
+    groups,
+    ip_ranges,
+    machines,
+    nodes,
+    operations,
+    racks,
+    rpc_clients,
+    spaces,
+    subnets,
+    version,
+    virtual_machines,
+    vlans,
+    vm_clusters,
+    vm_hosts,
+)
+
+RESOURCES: tuple[Resource, ...] = (
+    version.VERSION,
+    *vm_hosts.RESOURCES,
+    *virtual_machines.RESOURCES,
+    *vm_clusters.RESOURCES,
+    *machines.RESOURCES,
+    *nodes.RESOURCES,
+    *operations.RESOURCES,
+    events.EVENTS,
+    *discrepancies.RESOURCES,
+    *groups.RESOURCES,
+    *fabrics.RESOURCES,
+    *vlans.RESOURCES,
+    *subnets.RESOURCES,
+    *spaces.RESOURCES,
+    *ip_ranges.RESOURCES,
+    *racks.RESOURCES,
+    *rpc_clients.RESOURCES,
+    *accounts.RESOURCES,
+)
+SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE)

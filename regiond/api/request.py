@@ -1,0 +1,47 @@
+"""An HTTP request as a value, and the selection of the endpoint that it addresses."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.request_body import Body
+
+
+@frozen(kw_only=True)
+class ApiRequest:
+    """A request before any check.
+
+    `op_suffix` is NAME of a path that ends in `op-NAME`; `origin` is the scheme, host and port of its URL.
+    """
+
+    method: str
+    query: str = ""
+    body: bytes = b""
+    content_type: str | None = None
+    authorization: str | None = None
+    prefer: str = ""
+    idempotency_key: str | None = None
+    op_suffix: str | None = None
+    origin: str = "http://localhost"
+
+    @property
+    def respond_async(self) -> bool:
+        """Whether `Prefer` contains `respond-async`; it may hold several preferences, each with parameters."""
+        preferences = (preference.partition(";")[0].strip().lower() for preference in self.prefer.split(","))
+        return "respond-async" in preferences
+
+
+def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | None, body: Body) -> Endpoint:
+    """Returns the endpoint for the method and op. Raises InvalidRequest, in MAAS's words, if there is none.
+
+    The op is taken from the query, else from the form, else from the path. An empty op means no op, except for an
+    empty one in the form alone, which names no endpoint.
+    """
+    is_literal = query_op is None and body.op == "" and not request.op_suffix
+    op = "" if is_literal else (query_op or body.op or request.op_suffix or None)
+    found = resource.endpoint(request.method, op)
+    if found is None:
+        raise InvalidRequest(f"Unrecognised signature: method={request.method} op={op}")
+    return found

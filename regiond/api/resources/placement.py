@@ -1,0 +1,107 @@
+"""`vm-hosts/?op=place`: a dry run of compose."""
+
+from __future__ import annotations
+
+from regiond.api.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.field_types import Choice, Text, TextList
+from regiond.api.fields import Field, Problems, Values
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.compose_fields import COMPOSE, compose_request, without_derived
+from regiond.api.serializers.placement import PLACEMENT_JSON
+from regiond.machines.model import HostConstraints
+from regiond.machines.service import syntax_problems
+from regiond.placement.service import explain
+
+_ARCHITECTURE = Field(
+    name="architecture",
+    type=Text(
+        max_length=64,
+        pattern="[a-z0-9]+(?:/generic)?",
+        message="Enter an architecture such as amd64/generic.",
+        blank=None,
+    ),
+    doc="Architecture, such as amd64/generic (default: any).",
+)
+_LIKE_COMPOSE = {
+    "cores",
+    "memory",
+    "cpu_speed",
+    "storage",
+    "interfaces",
+    "pinned_cores",
+    "pin_cores",
+    "hugepages_backed",
+    "hugepage_size",
+    "one_numa_node",
+}
+
+
+def _several(name: str, doc: str, *, commas: bool = True) -> Field:
+    return Field(name=name, type=TextList(commas=commas, max_length=256, max_items=256), default=(), doc=doc)
+
+
+FIELDS = (
+    *(one for one in COMPOSE if one.name in _LIKE_COMPOSE),
+    _ARCHITECTURE,
+    _several("host", "Id or name of a VM host; may be repeated for alternatives.", commas=False),
+    _several("zone", "Id or name of the host's zone; several are alternatives."),
+    _several("not_in_zone", "Id or name of a zone to exclude."),
+    _several("pool", "Id or name of the host's resource pool; several are alternatives."),
+    _several("not_in_pool", "Id or name of a resource pool to exclude."),
+    _several("tags", "Tags that the host must have."),
+    _several("not_tags", "Tags that the host must not have."),
+    Field(
+        name="strategy",
+        type=Choice(choices=("spread", "pack")),
+        doc="spread prefers the host with the most capacity left, pack the one with the least (default: as compose).",
+    ),
+)
+
+
+def _problems(call: Call) -> Problems:
+    return without_derived(syntax_problems(compose_request(call.values)), call.invalid)
+
+
+async def _name_problems(call: Call) -> Problems:
+    problems = await call.services.machines.compose_problems(compose_request(call.values), _constraints(call.values))
+    return without_derived(problems, call.invalid)
+
+
+def _constraints(values: Values) -> HostConstraints:
+    return HostConstraints(
+        hosts=values["host"],
+        zones=values["zone"],
+        not_in_zones=values["not_in_zone"],
+        pools=values["pool"],
+        not_in_pools=values["not_in_pool"],
+        tags=values["tags"],
+        not_tags=values["not_tags"],
+        cpu_speed_mhz=values["cpu_speed"],
+    )
+
+
+async def _place(call: Call) -> Reply:
+    values = call.values
+    placement = await call.services.machines.dry_run(
+        compose_request(values), _constraints(values), strategy=values["strategy"]
+    )
+    return json_reply(PLACEMENT_JSON.encode(explain(placement)))
+
+
+# Open to all users: it changes nothing and shows only what users may read of hosts.
+PLACE = Endpoint(
+    method="POST",
+    op="place",
+    permission=Permission.USER,
+    fields=FIELDS,
+    title="Show where a machine would be placed",
+    doc=(
+        "A dry run of compose over all hosts that match the filters. Shows the host that would be chosen, the storage "
+        "pool of each disk and, in numbers, what every other host lacks. Claims and changes nothing and contacts no "
+        "host. If no host fits, chosen is null."
+    ),
+    result=Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON),
+    check=_problems,
+    check_names=_name_problems,
+    run=_place,
+)

@@ -1,0 +1,1 @@
+"""What each resource answers: one declaration of the keys per resource."""

@@ -1,0 +1,50 @@
+"""LXD clusters as MAAS shows them: memory in bytes, storage pools by name."""
+
+from __future__ import annotations
+
+from common.units import BYTES_PER_MIB
+from regiond.api.serializer import INT, STR, Serializer, key, mapping, serializer
+from regiond.api.urls import uri
+from regiond.clusters.model import ClusterPool, ClusterView
+from regiond.hosts.model import Amounts
+
+_AMOUNTS: Serializer[Amounts] = serializer(
+    "ClusterAmounts",
+    key("cores", INT, lambda amounts: amounts.cores),
+    key("memory", INT, lambda amounts: amounts.memory_mib * BYTES_PER_MIB),
+    key("local_storage", INT, lambda amounts: amounts.storage_bytes),
+)
+_STORAGE_POOL: Serializer[ClusterPool] = serializer(
+    "ClusterStoragePool",
+    key("free", INT, lambda pool: pool.free_bytes),
+    key("total", INT, lambda pool: pool.total_bytes),
+    key("allocated_tracked", INT, lambda pool: pool.tracked_bytes),
+    key("allocated_other", INT, lambda pool: pool.other_bytes),
+    key("path", STR, lambda pool: pool.path),
+    key("backend", STR, lambda pool: pool.backend),
+)
+
+
+def available(total: Amounts, used: Amounts) -> Amounts:
+    """Capacity without ratios, as MAAS reports it; negative if the host is overcommitted."""
+    return Amounts(
+        cores=total.cores - used.cores,
+        memory_mib=total.memory_mib - used.memory_mib,
+        storage_bytes=total.storage_bytes - used.storage_bytes,
+    )
+
+
+CLUSTER_JSON: Serializer[ClusterView] = serializer(
+    "VmCluster",
+    key("id", INT, lambda cluster: cluster.id),
+    key("name", STR, lambda cluster: cluster.name),
+    key("project", STR, lambda cluster: cluster.project),
+    key("vmhost_count", INT, lambda cluster: len(cluster.host_ids)),
+    key("vm_count", INT, lambda cluster: cluster.vm_count),
+    key("version", STR, lambda cluster: cluster.version),
+    key("total", _AMOUNTS, lambda cluster: cluster.total),
+    key("used", _AMOUNTS, lambda cluster: cluster.used),
+    key("available", _AMOUNTS, lambda cluster: available(cluster.total, cluster.used)),
+    key("storage_pools", mapping(_STORAGE_POOL), lambda cluster: cluster.storage_pools),
+    key("resource_uri", STR, lambda cluster: uri("vm-clusters", str(cluster.id)).rstrip("/")),
+)

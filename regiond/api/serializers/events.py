@@ -1,0 +1,66 @@
+"""JSON of events in MAAS's envelope, the only paginated collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from regiond.api.serializer import INT, OBJECT, STR, TIMESTAMP, Serializer, array, key, nullable, serializer
+from regiond.api.urls import uri
+from regiond.events.model import Event, Level
+
+_CREATED_FORMAT = "%a, %d %b. %Y %H:%M:%S"  # in UTC
+_LEVEL = Serializer[Level](
+    schema={"type": "string", "enum": [level.value.upper() for level in Level]},
+    encode=lambda level: level.value.upper(),
+)
+
+
+@frozen(kw_only=True)
+class EventPage:
+    """`query` holds the filters of the request without the position of the page; the links repeat them."""
+
+    events: Sequence[Event]
+    query: Sequence[tuple[str, str]]
+
+    @property
+    def next_uri(self) -> str | None:
+        """The page of older events."""
+        return self._link("before", self.events[-1].id) if self.events else None
+
+    @property
+    def previous_uri(self) -> str | None:
+        """The page of newer events."""
+        return self._link("after", self.events[0].id) if self.events else None
+
+    def _link(self, position: str, event_id: int) -> str:
+        return f"{uri('events')}?{urlencode([('op', 'query'), *self.query, (position, str(event_id))])}"
+
+
+EVENT_JSON: Serializer[Event] = serializer(
+    "Event",
+    key("id", INT, lambda event: event.id),
+    key("level", _LEVEL, lambda event: event.level),
+    key("created", STR, lambda event: event.at.strftime(_CREATED_FORMAT)),
+    key("type", STR, lambda event: event.kind.replace("_", " ").capitalize()),
+    key("description", STR, lambda event: event.message),
+    key("node", nullable(STR), lambda event: event.system_id),
+    key("hostname", STR, lambda event: event.hostname or ""),
+    key("username", STR, lambda event: event.username or ""),
+    key("at", TIMESTAMP, lambda event: event.at),
+    key("kind", STR, lambda event: event.kind),
+    key("host_id", nullable(INT), lambda event: event.host_id),
+    key("host_name", nullable(STR), lambda event: event.host_name),
+    key("operation_id", nullable(INT), lambda event: event.operation_id),
+    key("rack_id", nullable(STR), lambda event: None if event.rack_id is None else str(event.rack_id)),
+    key("details", OBJECT, lambda event: event.details),
+)
+EVENT_PAGE_JSON: Serializer[EventPage] = serializer(
+    "Events",
+    key("count", INT, lambda page: len(page.events)),
+    key("events", array(EVENT_JSON), lambda page: page.events),
+    key("next_uri", nullable(STR), lambda page: page.next_uri),
+    key("prev_uri", nullable(STR), lambda page: page.previous_uri),
+)

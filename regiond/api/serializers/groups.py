@@ -1,0 +1,41 @@
+"""Zones, resource pools and the one DNS domain."""
+
+from __future__ import annotations
+
+from regiond.api.serializer import BOOL, INT, STR, Serializer, constant, extended, key, nullable, serializer
+from regiond.api.urls import uri
+from regiond.groups.model import ResourcePool, Zone
+
+DOMAIN_NAME = "maas"  # the name that clients expect of the default domain
+DOMAIN_ID = 0
+
+ZONE_JSON: Serializer[Zone] = serializer(
+    "Zone",
+    key("id", INT, lambda zone: zone.id),
+    key("name", STR, lambda zone: zone.name),
+    key("description", STR, lambda zone: zone.description),
+    key("resource_uri", STR, lambda zone: uri("zones", zone.name)),
+)
+POOL_JSON: Serializer[ResourcePool] = serializer(
+    "ResourcePool",
+    key("id", INT, lambda pool: pool.id),
+    key("name", STR, lambda pool: pool.name),
+    key("description", STR, lambda pool: pool.description),
+    key("resource_uri", STR, lambda pool: uri("resourcepool", pool.id)),
+)
+POOL_WITH_STRATEGY_JSON: Serializer[ResourcePool] = extended(
+    "ResourcePoolWithStrategy",
+    POOL_JSON,
+    lambda pool: pool,
+    key("strategy", STR, lambda pool: pool.strategy or ""),
+)
+DOMAIN_JSON: Serializer[None] = serializer(
+    "Domain",
+    constant("id", INT, DOMAIN_ID),
+    constant("name", STR, DOMAIN_NAME),
+    constant("authoritative", BOOL, value=True),
+    constant("ttl", nullable(INT), None),
+    constant("is_default", BOOL, value=True),
+    constant("resource_record_count", INT, 0),
+    constant("resource_uri", STR, uri("domains", DOMAIN_ID)),
+)

@@ -1,0 +1,251 @@
+"""JSON of machines, with every key that a MAAS client decodes.
+
+What Innkeeper does not know or do is empty, off or null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from common.device_names import block_device_name
+from common.values import DriverType, PowerState
+from regiond.api.serializer import (
+    AS_TEXT,
+    BOOL,
+    INT,
+    NUMBER,
+    OBJECT,
+    STR,
+    Serializer,
+    array,
+    constant,
+    encoded,
+    key,
+    mapping,
+    nullable,
+    serializer,
+)
+from regiond.api.serializers.groups import DOMAIN_JSON, DOMAIN_NAME, POOL_JSON, ZONE_JSON
+from regiond.api.serializers.hosts import full_architecture
+from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
+from regiond.api.urls import machine_uri, uri
+from regiond.machines.model import MAAS_STATUS, DiskView, MachineState, MachineView, NicView
+
+STATUS: Mapping[MachineState, tuple[int, str]] = {
+    state: (status.status, status.name) for state, status in MAAS_STATUS.items()
+}
+_POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
+_BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
+_BLOCK_SIZE = 512
+_LINK_MODES = {"dhcp": "dhcp", "static": "static"}
+_TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
+
+
+def power_word(state: str) -> str:
+    """The power state in MAAS's words. A paused guest holds its memory and counts as on."""
+    return next((word for known, word in _POWER.items() if known == state), "unknown")
+
+
+def encode_interface(machine: MachineView, nic: NicView) -> Any:
+    """A NIC of a machine, as the interface that clients know."""
+    return INTERFACE_JSON.encode(
+        Interface(
+            id=nic.id,
+            system_id=machine.system_id,
+            name=nic.name,
+            type="physical",
+            enabled=True,
+            vlan=nic.vlan,
+            links=_links(nic),
+            mac_address=nic.mac_address,
+            connected=True,
+        )
+    )
+
+
+def _links(nic: NicView) -> list[Link]:
+    """Empty if neither the VLAN_JSON nor the subnet of the NIC is known."""
+    if nic.vlan is None and nic.subnet is None:
+        return []
+    mode = _LINK_MODES.get(nic.mode, "link_up")
+    return [Link(id=nic.id, mode=mode, subnet=nic.subnet, address=nic.ip_address)]
+
+
+@frozen(kw_only=True)
+class DiskOfMachine:
+    machine: MachineView
+    disk: DiskView
+
+    @property
+    def name(self) -> str:
+        return block_device_name("sd", self.disk.index)
+
+    @property
+    def id_path(self) -> str | None:
+        """The path that udev gives the disk in the guest; known for guests that Innkeeper created on libvirt or LXD."""
+        machine = self.machine
+        prefix = None if machine.adopted or machine.driver is None else _BY_ID_PREFIX.get(machine.driver)
+        return None if prefix is None else f"/dev/disk/by-id/{prefix}{self.disk.serial}"
+
+
+BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
+    "BlockDevice",
+    key("resource_uri", STR, lambda one: uri("nodes", one.machine.system_id, "blockdevices", one.disk.id)),
+    key("id", INT, lambda one: one.disk.id),
+    key("name", STR, lambda one: one.name),
+    key("path", STR, lambda one: f"/dev/disk/by-dname/{one.name}"),
+    constant("used_for", STR, "Unused"),
+    constant("uuid", nullable(STR), None),
+    constant("model", nullable(STR), None),
+    key("id_path", nullable(STR), lambda one: one.id_path),
+    key("serial", nullable(STR), lambda one: one.disk.serial),
+    key("tags", array(STR), lambda one: one.disk.tags),
+    constant("block_size", INT, _BLOCK_SIZE),
+    constant("used_size", INT, 0),
+    key("size", INT, lambda one: one.disk.size_bytes),
+    key("available_size", INT, lambda one: one.disk.size_bytes),
+    constant("filesystem", nullable(OBJECT), None),
+    constant("partitions", array(OBJECT), ()),
+    key("system_id", STR, lambda one: one.machine.system_id),
+    constant("type", STR, "physical"),
+    constant("partition_table_type", nullable(STR), None),
+    key("storage_pool", nullable(STR), lambda one: one.disk.storage_pool_key),
+    constant("firmware_version", nullable(STR), None),
+    constant("numa_node", nullable(INT), None),
+)
+_POD_REFERENCE: Serializer[MachineView] = serializer(
+    "PodReference",
+    key("id", nullable(INT), lambda machine: machine.host_id),
+    key("name", STR, lambda machine: machine.host_name or ""),
+    key("resource_uri", STR, lambda machine: uri("pods", machine.host_id or 0)),
+)
+_PARENT_REFERENCE: Serializer[MachineView] = serializer(
+    "MachineReference",
+    key("system_id", STR, lambda machine: machine.host_system_id or ""),
+    key("resource_uri", STR, lambda machine: machine_uri(machine.host_system_id or "")),
+    constant("__incomplete__", BOOL, value=True),
+)
+_NO_GATEWAY: Serializer[None] = serializer(
+    "Gateway", constant("gateway_ip", nullable(STR), None), constant("link_id", nullable(INT), None)
+)
+_NO_GATEWAYS: Serializer[None] = serializer(
+    "DefaultGateways", constant("ipv4", _NO_GATEWAY, None), constant("ipv6", _NO_GATEWAY, None)
+)
+
+
+@frozen(kw_only=True)
+class _Parts:
+    """A machine whose interfaces and disks are encoded once, since several keys repeat them."""
+
+    machine: MachineView
+    interfaces: list[Any]
+    disks: list[Any]
+
+
+def _parts(machine: MachineView) -> _Parts:
+    return _Parts(
+        machine=machine,
+        interfaces=[encode_interface(machine, nic) for nic in machine.nics],
+        disks=[BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=machine, disk=disk)) for disk in machine.disks],
+    )
+
+
+def _status_message(machine: MachineView) -> str:
+    described = machine.error_description if machine.state is MachineState.BROKEN else ""
+    return described or MAAS_STATUS[machine.state].message
+
+
+_PARTS: Serializer[_Parts] = serializer(
+    "Machine",
+    key("resource_uri", STR, lambda of: machine_uri(of.machine.system_id)),
+    key("system_id", STR, lambda of: of.machine.system_id),
+    key("hostname", STR, lambda of: of.machine.hostname),
+    key("fqdn", STR, lambda of: f"{of.machine.hostname}.{DOMAIN_NAME}"),
+    key("tag_names", array(STR), lambda of: of.machine.tags),
+    key("owner", nullable(STR), lambda of: of.machine.owner),
+    key("owner_data", mapping(STR), lambda of: of.machine.owner_data),
+    key("agent_name", STR, lambda of: of.machine.agent_name),
+    constant("workload_annotations", mapping(STR), {}),
+    key("description", STR, lambda of: of.machine.description),
+    constant("node_type", INT, 0),
+    constant("node_type_name", STR, "Machine"),
+    constant("domain", DOMAIN_JSON, None),
+    key("zone", ZONE_JSON, lambda of: of.machine.zone),
+    key("pool", POOL_JSON, lambda of: of.machine.pool),
+    key("status", INT, lambda of: STATUS[of.machine.state][0]),
+    key("status_name", STR, lambda of: STATUS[of.machine.state][1]),
+    key("status_message", nullable(STR), lambda of: _status_message(of.machine)),
+    key("error_description", STR, lambda of: of.machine.error_description),
+    constant("status_action", nullable(STR), ""),
+    key("power_state", STR, lambda of: power_word(of.machine.power_state)),
+    key("power_type", STR, lambda of: of.machine.driver or "manual"),
+    constant("locked", BOOL, value=False),
+    constant("netboot", BOOL, value=True),
+    key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
+    key("memory", INT, lambda of: of.machine.memory_mib),
+    key("cpu_count", INT, lambda of: of.machine.cores),
+    constant("cpu_speed", nullable(INT), None),
+    constant("hardware_info", mapping(STR), {}),
+    key("hardware_uuid", nullable(AS_TEXT), lambda of: of.machine.uuid),
+    constant("bios_boot_method", nullable(STR), None),
+    key(
+        "ip_addresses",
+        array(AS_TEXT),
+        lambda of: [nic.ip_address for nic in of.machine.nics if nic.ip_address is not None],
+    ),
+    key("interface_set", encoded(array(INTERFACE_JSON)), lambda of: of.interfaces),
+    key("boot_interface", encoded(nullable(INTERFACE_JSON)), lambda of: of.interfaces[0] if of.interfaces else None),
+    key("blockdevice_set", encoded(array(BLOCK_DEVICE_JSON)), lambda of: of.disks),
+    key("physicalblockdevice_set", encoded(array(BLOCK_DEVICE_JSON)), lambda of: of.disks),
+    constant("virtualblockdevice_set", array(BLOCK_DEVICE_JSON), ()),
+    key("boot_disk", encoded(nullable(BLOCK_DEVICE_JSON)), lambda of: of.disks[0] if of.disks else None),
+    key("storage", NUMBER, lambda of: sum(disk.size_bytes for disk in of.machine.disks) / 1_000_000),
+    constant("numanode_set", array(OBJECT), ()),
+    key("pod", nullable(_POD_REFERENCE), lambda of: None if of.machine.host_id is None else of.machine),
+    key("parent", nullable(_PARENT_REFERENCE), lambda of: None if of.machine.host_system_id is None else of.machine),
+    key("virtualmachine_id", nullable(INT), lambda of: of.machine.guest_id),
+    # Innkeeper does not install, commission or test machines: these keys are as on a machine new in MAAS.
+    constant("osystem", STR, ""),
+    constant("distro_series", STR, ""),
+    constant("hwe_kernel", nullable(STR), None),
+    constant("min_hwe_kernel", nullable(STR), None),
+    constant("disable_ipv4", BOOL, value=False),
+    constant("ephemeral_deploy", BOOL, value=False),
+    constant("enable_hw_sync", BOOL, value=False),
+    constant("is_sync_healthy", BOOL, value=False),
+    constant("swap_size", nullable(INT), None),
+    constant("address_ttl", nullable(INT), None),
+    constant("sync_interval", nullable(INT), None),
+    constant("last_sync", nullable(STR), None),
+    constant("next_sync", nullable(STR), None),
+    constant("current_commissioning_result_id", nullable(INT), None),
+    constant("current_installation_result_id", nullable(INT), None),
+    constant("current_testing_result_id", nullable(INT), None),
+    *(constant(f"{test}_status", nullable(INT), None) for test in _TESTS),
+    *(constant(f"{test}_status_name", nullable(STR), None) for test in _TESTS),
+    constant("default_gateways", _NO_GATEWAYS, None),
+    constant("bcaches", array(OBJECT), ()),
+    constant("cache_sets", array(OBJECT), ()),
+    constant("raids", array(OBJECT), ()),
+    constant("volume_groups", array(OBJECT), ()),
+    constant("special_filesystems", array(OBJECT), ()),
+)
+MACHINE_JSON: Serializer[MachineView] = Serializer(
+    schema=_PARTS.schema, encode=lambda machine: _PARTS.encode(_parts(machine))
+)
+COMPOSED_JSON: Serializer[str] = serializer(
+    "Composed",
+    key("system_id", STR, lambda system_id: system_id),
+    key("resource_uri", STR, machine_uri),
+)
+POWER_STATE_JSON: Serializer[str] = serializer(
+    "PowerState",
+    key(
+        "state",
+        Serializer[str](schema={"type": "string", "enum": ["on", "off", "unknown", "error"]}, encode=power_word),
+        lambda state: state,
+    ),
+)

@@ -1,0 +1,42 @@
+"""Placements: the chosen host, what a guest gets there, and the reason against every other host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from regiond.api.serializer import INT, NUMBER, STR, Serializer, array, item, nullable, serializer
+
+_DISK = serializer(
+    "PlacedDisk", item("label", STR), item("size", INT), item("tags", array(STR)), item("storage_pool", STR)
+)
+_NIC = serializer(
+    "PlacedNic",
+    item("label", STR),
+    item("name", STR),
+    item("kind", STR),
+    item("interface", STR),
+    item("interface_id", nullable(INT)),
+    item("vlan", nullable(INT)),
+    item("vid", nullable(INT)),
+    item("subnet", nullable(INT)),
+    item("ip", nullable(STR)),
+)
+_HUGE_PAGES = serializer("PlacedHugePages", item("node", INT), item("page_size", INT), item("pages", INT))
+_FITTING = serializer("FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER))
+_REJECTED = serializer("RejectedHost", item("host", STR), item("host_id", INT), item("reasons", array(STR)))
+_SUMMARIZED = serializer("SummarizedHosts", item("hosts", INT), item("reason", STR))
+
+# The source is the explanation that `regiond.placement` stores with an operation.
+PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer(
+    "Placement",
+    item("chosen", nullable(STR)),
+    item("chosen_id", nullable(INT)),
+    item("disks", array(_DISK)),
+    item("nics", array(_NIC)),
+    item("pinned_cores", array(INT)),
+    item("huge_pages", array(_HUGE_PAGES)),
+    item("fitting", array(_FITTING)),
+    item("rejected", array(_REJECTED)),
+    item("summarized", array(_SUMMARIZED)),
+)

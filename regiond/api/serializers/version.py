@@ -1,0 +1,23 @@
+"""The version and the capabilities of the API."""
+
+from __future__ import annotations
+
+from regiond.api.endpoint import SiteInfo
+from regiond.api.serializer import STR, Serializer, array, constant, key, serializer
+
+CAPABILITIES = (
+    "networks-management",
+    "static-ipaddresses",
+    "ipv6-deployment-ubuntu",
+    "devices-management",
+    "storage-deployment-ubuntu",
+    "network-deployment-ubuntu",
+    "bridging-interface-ubuntu",
+    "bridging-automatic-ubuntu",
+)
+VERSION_JSON: Serializer[SiteInfo] = serializer(
+    "Version",
+    constant("capabilities", array(STR), CAPABILITIES),
+    key("version", STR, lambda info: info.version),
+    key("subversion", STR, lambda info: info.software),
+)

@@ -1,0 +1,22 @@
+"""The account on whose behalf a request runs, and what it may do."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.errors import NotAllowed
+
+
+@frozen(kw_only=True)
+class Caller:
+    """An authenticated account, passed to every package; it imports none of them."""
+
+    account_id: int
+    username: str
+    email: str = ""
+    is_admin: bool
+
+    def require_admin(self) -> None:
+        """Raises NotAllowed if the account is not an administrator."""
+        if not self.is_admin:
+            raise NotAllowed("This method is reserved for admin users.")

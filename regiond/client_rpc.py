@@ -1,0 +1,166 @@
+"""Serves the RPC commands: racks join and renew certificates, clients act for their account."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from attrs import evolve
+
+from common.certificates import Role
+from common.errors import InvalidRequest, NotFound, OperationPending
+from common.rpc.client_commands import (
+    CLIENT_COMPOSE,
+    CLIENT_DELETE,
+    CLIENT_HOSTS,
+    CLIENT_MACHINES,
+    CLIENT_OPERATION,
+    CLIENT_POWER,
+    CLIENT_WAIT,
+    ClientComposeCall,
+    HostList,
+    HostSummary,
+    MachineCall,
+    MachineList,
+    MachinePowerCall,
+    MachineSummary,
+    Nothing,
+    OperationCall,
+    OperationSummary,
+)
+from common.rpc.commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
+from common.rpc.handlers import Handlers
+from common.rpc.link import Link
+from regiond.caller import Caller
+from regiond.hosts.model import HostView
+from regiond.hosts.service import Hosts
+from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.service import Machines
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
+from regiond.racks.service import Racks
+
+MAX_KEY_CHARS = 255
+WAIT_S = 60.0  # limits a handler; the client repeats the call
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class RpcCommands:
+    """The command handlers, by the role of the peer."""
+
+    def __init__(self, racks: Racks, hosts: Hosts, machines: Machines, operations: Operations) -> None:
+        self._racks = racks
+        self._hosts = hosts
+        self._machines = machines
+        self._operations = operations
+
+    def handlers(self) -> Mapping[Role, Handlers]:
+        return {
+            Role.ANONYMOUS: {RACK_JOIN: self._join},
+            Role.RACK: {RACK_RENEW: self._renew},
+            Role.CLIENT: {
+                CLIENT_HOSTS: self._as_caller(self._list_hosts),
+                CLIENT_MACHINES: self._as_caller(self._list_machines),
+                CLIENT_COMPOSE: self._as_caller(self._compose),
+                CLIENT_POWER: self._as_caller(self._power),
+                CLIENT_DELETE: self._as_caller(self._delete),
+                CLIENT_OPERATION: self._as_caller(self._operation),
+                CLIENT_WAIT: self._as_caller(self._wait),
+            },
+        }
+
+    async def _join(self, _: Link, call: JoinCall) -> Joined:
+        return await self._racks.enrol(call)
+
+    async def _renew(self, link: Link, call: RenewCall) -> Renewed:
+        return await self._racks.renew(link.peer.id, call)
+
+    def _as_caller(self, answer: Callable[[Caller, Q], Awaitable[R]]) -> Callable[[Link, Any], Awaitable[R]]:
+        """Reads the account at each call, so that a disabled one is rejected at once."""
+
+        async def handle(link: Link, request: Q) -> R:
+            return await answer(await self._racks.caller_of(link.peer), request)
+
+        return handle
+
+    async def _list_hosts(self, _: Caller, __: Nothing) -> HostList:
+        return HostList(hosts=tuple(_host(host) for host in await self._hosts.list()))
+
+    async def _list_machines(self, _: Caller, __: Nothing) -> MachineList:
+        return MachineList(machines=tuple(_machine(one) for one in await self._machines.list(MachineFilter())))
+
+    async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
+        host_id = None if call.host is None else await self._host_id(call.host)
+        key = _checked_key(call.idempotency_key)
+        request = evolve(call.request, host_id=host_id)
+        return _summary(await self._machines.start_compose(caller, request, idempotency_key=key))
+
+    async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
+        return _summary(await self._machines.start_power(caller, call.system_id, call.action))
+
+    async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
+        return _summary(await self._machines.start_delete(caller, call.system_id))
+
+    async def _operation(self, _: Caller, call: OperationCall) -> OperationSummary:
+        return _summary(await self._operations.read(call.operation_id))
+
+    async def _wait(self, _: Caller, call: OperationCall) -> OperationSummary:
+        """Returns the operation when it has ended, at the latest after WAIT_S."""
+        try:
+            return _summary(await self._operations.wait(call.operation_id, timeout_s=WAIT_S))
+        except OperationPending:
+            return _summary(await self._operations.read(call.operation_id))
+
+    async def _host_id(self, id_or_name: str) -> int:
+        found = (await self._hosts.ids_of([id_or_name]))[id_or_name]
+        if not found:
+            raise NotFound(f"There is no VM host {id_or_name!r}.")
+        if len(found) > 1:
+            raise InvalidRequest(f"{len(found)} VM hosts are named {id_or_name!r}. Use the id.")
+        return min(found)
+
+
+def _checked_key(key: str | None) -> str | None:
+    """Rejects an invalid key instead of ignoring it, because the client relies on it."""
+    if key is not None and not (1 <= len(key) <= MAX_KEY_CHARS and key.isprintable()):
+        raise InvalidRequest.of({"idempotency_key": [f"Use 1 to {MAX_KEY_CHARS} printable characters."]})
+    return key
+
+
+def _host(host: HostView) -> HostSummary:
+    return HostSummary(
+        id=host.id,
+        name=host.name,
+        type=host.driver.value,
+        cores=host.total.cores if host.total else None,
+        memory_mib=host.total.memory_mib if host.total else None,
+        cores_claimed=host.claimed.cores,
+        memory_mib_claimed=host.all_memory_mib_claimed,
+        state=host.state.value,
+    )
+
+
+def _machine(machine: MachineView) -> MachineSummary:
+    return MachineSummary(
+        system_id=machine.system_id,
+        hostname=machine.hostname,
+        host_id=machine.host_id,
+        status=machine.state.value,
+        power_state=machine.power_state,
+        cores=machine.cores,
+        memory_mib=machine.memory_mib,
+    )
+
+
+def _summary(operation: Operation) -> OperationSummary:
+    return OperationSummary(
+        id=operation.id,
+        kind=operation.kind.value,
+        state=operation.state.value,
+        system_id=operation.system_id,
+        error_code=operation.error_code,
+        error_message=operation.error_message,
+        result=dict(operation.result),
+    )

@@ -1,0 +1,99 @@
+"""The components of a region, grouped by layer."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.accounts.service import Accounts
+from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.api.services import Services
+from regiond.clusters.service import Clusters
+from regiond.credentials.service import Credentials, KeyPairs
+from regiond.db.listener import Notifications
+from regiond.db.pool import Database
+from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.hosts.discovery.refresh import Refresher
+from regiond.hosts.discovery.schedule import RefreshSchedule
+from regiond.hosts.host_access import HostAccessReader
+from regiond.hosts.service import Hosts
+from regiond.hosts.trust.service import HostTrust
+from regiond.housekeeping.service import Housekeeping
+from regiond.machines.adoption.service import Adoption
+from regiond.machines.allocation.service import Allocator
+from regiond.machines.compose.stages import ComposeStages
+from regiond.machines.ownership import Ownership
+from regiond.machines.service import Machines
+from regiond.operations.engine import Engine
+from regiond.operations.service import Operations
+from regiond.racks.authority import Authority
+from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.link_supervisor import LinkSupervisor
+from regiond.racks.listener import Listener
+from regiond.racks.live_links import LiveLinks
+from regiond.racks.service import HostCalls, Racks
+from regiond.reconciler.service import Reconciler
+
+
+@frozen(kw_only=True)
+class Storage:
+    """The database and what opens it: keys, secrets and the certificate authority."""
+
+    dsn: str
+    database: Database
+    credentials: Credentials
+    key_pairs: KeyPairs
+    authority: Authority
+    installation_id: UUID
+
+
+@frozen(kw_only=True)
+class RackLayer:
+    """The way to hosts: racks, their links and calls through them."""
+
+    heartbeat: Heartbeat
+    links: LiveLinks
+    racks: Racks
+    calls: HostCalls
+    host_access: HostAccessReader
+
+
+@frozen(kw_only=True)
+class MachineLayer:
+    """The rooms that act on hosts and machines."""
+
+    operations: Operations
+    groups: Groups
+    hosts: Hosts
+    clusters: Clusters
+    trust: HostTrust
+    compose_stages: ComposeStages
+    machines: Machines
+    allocation: Allocator
+    ownership: Ownership
+    adoption: Adoption
+    refresher: Refresher
+
+
+@frozen(kw_only=True)
+class Components:
+    """Everything that lives as long as the region, built but not started."""
+
+    database: Database
+    notifications: Notifications
+    schema_version: SchemaVersionMonitor
+    housekeeping: Housekeeping
+    heartbeat: Heartbeat
+    accounts: Accounts
+    events: Events
+    operations: Operations
+    engine: Engine
+    schedule: RefreshSchedule
+    link_supervisor: LinkSupervisor
+    reconciler: Reconciler
+    listener: Listener
+    addresses: AdvertisedAddresses
+    services: Services

@@ -1,0 +1,79 @@
+"""Values of credentials: TLS and SSH key pairs, trust tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import field, frozen
+from cryptography import x509
+
+from common.certificates import fingerprint, load_certificate
+
+
+@frozen(kw_only=True)
+class KeyPair:
+    """A client certificate and its private key, both PEM. `imported`: a user supplied it."""
+
+    certificate_pem: str
+    key_pem: str = field(repr=False)
+    imported: bool = False
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return load_certificate(self.certificate_pem)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.certificate)
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.certificate.not_valid_after_utc
+
+
+@frozen(kw_only=True)
+class KeyPairView:
+    """A stored key pair without its key."""
+
+    id: int
+    certificate_pem: str
+    fingerprint: str
+    expires_at: datetime
+    imported: bool
+    replaces_id: int | None = None
+
+
+@frozen(kw_only=True)
+class OpenKeyPair:
+    """A key pair with its decrypted key, for one call. Names of `credentials` are those of `HostAccess.credentials`."""
+
+    view: KeyPairView
+    credentials: Mapping[str, str] = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ExpiringKeyPair:
+    """A key pair that expires within `expiry_notified_days` days; 0: it has expired."""
+
+    id: int
+    fingerprint: str
+    expires_at: datetime
+    expiry_notified_days: int
+
+
+@frozen(kw_only=True)
+class SshKeyPair:
+    """`private_pem` has OpenSSH's format; `public_line` is a line for `authorized_keys`."""
+
+    private_pem: str = field(repr=False)
+    public_line: str
+
+
+@frozen(kw_only=True)
+class TrustToken:
+    """The public part of an LXD trust token, without its secret. `expires_at` is None if it does not expire."""
+
+    fingerprint: str
+    addresses: tuple[str, ...] = ()
+    expires_at: datetime | None = None

@@ -1,0 +1,1 @@
+"""Discovery runs of hosts: schedule, comparison with the database, one transaction per run."""

@@ -1,0 +1,207 @@
+"""Compares a discovery run with what the database has, and finds every change. Pure.
+
+Foreign guests become rows with claims of their own. A guest with our marker belongs to its machine, which holds the
+claims. Machines that an operation acts on, or that changed after the run started, are skipped: their facts are newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from uuid import UUID
+
+from attrs import evolve
+
+from common.discovery import Discovery
+from common.values import Guest, HostFacts, OwnershipMarker
+from regiond.hosts.discovery.allocations import GuestKey, inventory_of
+from regiond.hosts.discovery.discrete_resources import allocation_changes, total_changes
+from regiond.hosts.discovery.incomplete_guests import completed
+from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
+from regiond.hosts.discovery.orphaned_volumes import volume_changes
+from regiond.hosts.discovery.snapshot import GuestRecord, ServerSnapshot, guest_record, is_resized
+from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
+
+
+def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
+    """Returns what has to be written. A storage pool or machine that was missing before is no change."""
+    pools = {pool.pool_id: pool for pool in discovery.facts.storage_pools}
+    records = _guest_records(discovery, snapshot)
+    found = {record.key: record for record in records}
+    unsettled = {machine.id for machine in snapshot.machines.values() if not machine.settled}
+    written = tuple(record for record in records if _is_changed(record, snapshot, unsettled))
+    unread = {problem.subject for problem in discovery.problems}
+    missing = {key: row for key, row in snapshot.guests.items() if key not in found and row.name not in unread}
+    deleted = [key for key, row in missing.items() if row.machine_id not in unsettled]
+    unread_machines = {
+        row.machine_id for key, row in snapshot.guests.items() if key not in found and key not in missing
+    }
+    inventory = inventory_of(discovery.facts.numa_nodes, discovery.facts.network_devices)
+    facts = _server_facts(discovery.facts)
+    new_facts = facts != snapshot.facts or inventory.huge_memory_mib != snapshot.huge_memory_mib
+    changed = allocation_changes(records, {record.key for record in written}, inventory, snapshot, unsettled, deleted)
+    moved_away = _moved_away(discovery, snapshot)
+    return DiscoveryChanges(
+        facts=facts if new_facts else None,
+        pools_written=tuple(pool for key, pool in pools.items() if snapshot.storage_pools.get(key) != pool),
+        pools_missing=tuple(sorted(set(snapshot.storage_pools) - set(pools))),
+        guests_written=written,
+        deleted_guests=tuple(sorted(deleted)),
+        totals_written=total_changes(inventory, snapshot),
+        allocations=changed,
+        machines=(
+            *_machine_changes(records, snapshot, unread_machines, moved_away),
+            *_reallocated(changed, snapshot),
+        ),
+        orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
+        volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
+    )
+
+
+def _server_facts(facts: HostFacts) -> HostFacts:
+    """The facts of the server, which are the same whichever of its hosts was discovered."""
+    return evolve(
+        facts, storage_pools=(), networks=(), profiles=(), tags=(), extensions=(), cluster_member=None,
+        cluster_members=(),
+    )  # fmt: skip
+
+
+def _guest_records(discovery: Discovery, snapshot: ServerSnapshot) -> list[GuestRecord]:
+    records = [record for guest in discovery.guests for record in [_record(guest, snapshot)] if record is not None]
+    unread = {problem.subject for problem in discovery.problems}  # such a guest exists, but part of it is unread
+    incomplete = {(guest.project, guest.guest_id) for guest in discovery.guests if not guest.is_complete}
+    records = [
+        _with_known_disks(record, snapshot) if record.name in unread else record
+        for record in _one_guest_per_machine(records, snapshot)
+    ]
+    return [completed(record, snapshot) if record.key in incomplete else record for record in records]
+
+
+def _record(guest: Guest, snapshot: ServerSnapshot) -> GuestRecord | None:
+    """None for a guest that was removed during the run."""
+    guest = evolve(guest, marker=_marker(guest, snapshot))
+    marker = guest.marker if guest.marker and guest.marker.installation_id == snapshot.installation_id else None
+    if marker is not None and marker.machine_id in snapshot.new_tombstones:
+        return None
+    machine = snapshot.machines.get(marker.machine_id) if marker is not None else None
+    return guest_record(guest, machine.id if machine else None)
+
+
+def _marker(guest: Guest, snapshot: ServerSnapshot) -> OwnershipMarker | None:
+    """If listings do not show the marker of an adopted guest, its id identifies it: the machine has the same."""
+    if guest.marker is not None or snapshot.markers_listed:
+        return guest.marker
+    try:
+        machine = snapshot.machines.get(UUID(guest.guest_id))
+    except ValueError:
+        return None
+    if machine is None or not machine.adopted:
+        return None
+    return OwnershipMarker(installation_id=snapshot.installation_id, machine_id=machine.uuid)
+
+
+def _with_known_disks(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
+    """Uses the last known size of disks whose size the driver could not read."""
+    before = snapshot.guests.get(record.key)
+    return record if before is None else evolve(record, disks=before.disks)
+
+
+def _one_guest_per_machine(records: Iterable[GuestRecord], snapshot: ServerSnapshot) -> list[GuestRecord]:
+    """Of several guests with one marker, the recorded one is the machine's, else the one with its name. Others are
+    foreign."""
+    hostnames = {machine.id: machine.hostname for machine in snapshot.machines.values()}
+
+    def rank(record: GuestRecord) -> tuple[bool, bool, GuestKey]:
+        before = snapshot.guests.get(record.key)
+        is_recorded = before is not None and before.machine_id == record.machine_id
+        return not is_recorded, record.name != hostnames.get(record.machine_id or 0), record.key
+
+    records = list(records)
+    chosen: dict[int, GuestKey] = {}
+    for record in sorted((record for record in records if record.machine_id is not None), key=rank):
+        chosen.setdefault(record.machine_id or 0, record.key)
+    return [
+        record
+        if record.machine_id is None or chosen[record.machine_id] == record.key
+        else evolve(record, machine_id=None)
+        for record in records
+    ]
+
+
+def _is_changed(record: GuestRecord, snapshot: ServerSnapshot, unsettled: Container[int | None]) -> bool:
+    """A guest that an operation is making a machine, or releasing from one, is not changed by a run."""
+    before = snapshot.guests.get(record.key)
+    if record.machine_id in unsettled or (before is not None and before.machine_id in unsettled):
+        return False
+    return before != record
+
+
+def _moved_away(discovery: Discovery, snapshot: ServerSnapshot) -> frozenset[UUID]:
+    """Machines that the cluster has moved to another member: not missing, the run of that member finds them."""
+    return frozenset(
+        one.marker.machine_id
+        for one in discovery.on_other_members
+        if one.marker.installation_id == snapshot.installation_id and one.member in snapshot.other_members
+    )
+
+
+def _machine_changes(
+    records: Iterable[GuestRecord],
+    snapshot: ServerSnapshot,
+    unread: Container[int | None],
+    moved_away: Container[UUID],
+) -> Iterator[GuestChange]:
+    by_machine = {record.machine_id: record for record in records if record.machine_id is not None}
+    for machine in snapshot.machines.values():
+        if not machine.settled:
+            continue
+        record = by_machine.get(machine.id)
+        kinds: list[ChangeKind] = []
+        if record is None:
+            is_expected = machine.on_this_host and machine.expects_guest
+            if is_expected and machine.id not in unread and machine.uuid not in moved_away:
+                kinds.append(ChangeKind.MISSING)
+        else:
+            if not machine.on_this_server:
+                kinds.append(ChangeKind.MOVED)
+            if machine.awaits_guest:
+                kinds.append(ChangeKind.RETURNED)
+            if is_resized(record, machine):
+                kinds.append(ChangeKind.RESIZED)
+            if record.power_state != machine.power_state:
+                kinds.append(ChangeKind.POWER)
+        for kind in kinds:
+            yield GuestChange(kind=kind, machine_id=machine.id, hostname=machine.hostname, guest=record)
+
+
+def _reallocated(changed: Iterable[tuple[GuestRecord, GuestClaims]], snapshot: ServerSnapshot) -> Iterator[GuestChange]:
+    hostnames = {machine.id: machine.hostname for machine in snapshot.machines.values()}
+    for record, now in changed:
+        id_ = record.machine_id
+        if id_ is not None and now.discrete != snapshot.discrete.get(id_, NO_DISCRETE_RESOURCES):
+            yield GuestChange(kind=ChangeKind.REALLOCATED, machine_id=id_, hostname=hostnames[id_], guest=record)
+
+
+def _orphaned_guests(
+    written: Iterable[GuestRecord], records: Iterable[GuestRecord], snapshot: ServerSnapshot
+) -> Iterator[OrphanedGuest]:
+    """A guest with a tombstone is reported by every run until it is deleted, any other when it is first seen."""
+    changed = {record.key for record in written}
+    for record in records:
+        if record.marker_installation != snapshot.installation_id or record.marker_machine is None:
+            continue
+        kind = None
+        if record.marker_machine in snapshot.machines:
+            if record.machine_id is None and record.key in changed:
+                kind = ChangeKind.DUPLICATE_MARKER
+        elif record.marker_machine in snapshot.tombstones:
+            kind = ChangeKind.TOMBSTONE
+        elif record.key in changed and _is_newly_marked(record, snapshot):
+            is_copy = record.marker_machine in snapshot.machines_elsewhere
+            kind = ChangeKind.DUPLICATE_MARKER if is_copy else ChangeKind.UNKNOWN_MARKER
+        if kind is not None:
+            yield OrphanedGuest(kind=kind, machine_uuid=record.marker_machine, guest_name=record.name)
+
+
+def _is_newly_marked(record: GuestRecord, snapshot: ServerSnapshot) -> bool:
+    before = snapshot.guests.get(record.key)
+    return before is None or before.marker_machine != record.marker_machine

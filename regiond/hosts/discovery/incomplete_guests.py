@@ -1,0 +1,45 @@
+"""Completes guests that a driver could not read fully from the database. Pure.
+
+libvirt reports NICs, architecture, pinned cores and huge pages one guest at a time, and some guests may not answer in
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from common.values import NicKind
+from regiond.hosts.discovery.snapshot import GuestRecord, ServerSnapshot
+from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources
+
+
+def completed(record: GuestRecord, snapshot: ServerSnapshot) -> GuestRecord:
+    """`record` with the unread details of its last record, or without one, with those of its machine's claims."""
+    before = snapshot.guests.get(record.key)
+    if before is not None:
+        serials = {disk["device"]: disk["serial"] for disk in before.disks}
+        return evolve(
+            record,
+            architecture=before.architecture,
+            pinned_core_ids=before.pinned_core_ids,
+            huge_pages_backed=before.huge_pages_backed,
+            disks=tuple({**disk, "serial": serials.get(disk["device"])} for disk in record.disks),
+            nics=before.nics,
+        )
+    claimed = NO_DISCRETE_RESOURCES if record.machine_id is None else snapshot.discrete.get(record.machine_id)
+    claimed = claimed or NO_DISCRETE_RESOURCES
+    return evolve(
+        record,
+        pinned_core_ids=claimed.pinned_core_ids,
+        huge_pages_backed=bool(claimed.huge_pages),
+        nics=_nics_with_virtual_function(claimed),
+    )
+
+
+def _nics_with_virtual_function(claimed: DiscreteResources) -> tuple[Mapping[str, Any], ...]:
+    """The ledger knows only the NICs that use a virtual function."""
+    ports = (port for port, count in sorted(claimed.functions.items()) for _ in range(count))
+    return tuple({"mac_address": "", "kind": NicKind.SRIOV.value, "source": port} for port in ports)

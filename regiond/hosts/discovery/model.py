@@ -1,0 +1,104 @@
+"""Values: a discovery run, its changes, and the Protocol that receives those of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from attrs import field, frozen
+
+from common.discovery import Discovery
+from common.values import HostFacts, StoragePool
+from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
+from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
+from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.ledger.model import GuestClaims
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+@frozen(kw_only=True)
+class DiscoveryRun:
+    """What a driver reported of a host. `began_at` is the database's time just before the run."""
+
+    began_at: datetime
+    discovery: Discovery
+
+
+class ChangeKind(StrEnum):
+    """What a run found of a machine's guest, or of a guest with our marker. The values are event kinds."""
+
+    MISSING = "machine_missing"
+    RETURNED = "machine_returned"
+    MOVED = "machine_moved"  # by its cluster, to another member
+    POWER = "machine_power_changed"
+    RESIZED = "machine_resized"
+    REALLOCATED = "machine_reallocated"  # other pinned cores, huge pages or virtual functions
+    TOMBSTONE = "tombstone_guest_found"
+    UNKNOWN_MARKER = "unknown_marker_found"
+    DUPLICATE_MARKER = "duplicate_marker_found"  # a copied guest has the marker of its original
+
+
+@frozen(kw_only=True)
+class GuestChange:
+    """A change of a machine's guest. `guest` is None if the guest is missing."""
+
+    kind: ChangeKind
+    machine_id: int
+    hostname: str
+    guest: GuestRecord | None = None
+
+
+@frozen(kw_only=True)
+class OrphanedGuest:
+    """A guest with our marker that is no machine's. Only one with a tombstone may be removed."""
+
+    kind: ChangeKind
+    machine_uuid: UUID
+    guest_name: str
+
+
+@frozen(kw_only=True)
+class DiscoveryChanges:
+    """What a run changes in the database."""
+
+    facts: HostFacts | None = None
+    pools_written: tuple[StoragePool, ...] = ()
+    pools_missing: tuple[str, ...] = ()
+    guests_written: tuple[GuestRecord, ...] = ()
+    deleted_guests: tuple[GuestKey, ...] = ()
+    totals_written: Mapping[ResourceKey, int] = field(factory=dict)  # discrete resources; 0: no longer there
+    allocations: tuple[tuple[GuestRecord, GuestClaims], ...] = ()  # without storage
+    machines: tuple[GuestChange, ...] = ()
+    orphaned_guests: tuple[OrphanedGuest, ...] = ()
+    volumes: VolumeChanges = NO_VOLUME_CHANGES
+
+    @property
+    def none(self) -> bool:
+        return self == DiscoveryChanges()
+
+
+class GuestChangeHandler(Protocol):
+    """What machines do about the changes of their guests. The methods run in the transaction that applies the run, and
+    change nothing if the machine was deleted."""
+
+    def expects_guest(self, state: str) -> bool:
+        """Whether a machine in `state` becomes missing if its host does not list its guest."""
+
+    def awaits_guest(self, state: str) -> bool:
+        """Whether a machine in `state` changes its state if its host lists its guest."""
+
+    async def guest_missing(self, db: Db, machine_id: int) -> None: ...
+
+    async def guest_returned(self, db: Db, machine_id: int) -> None: ...
+
+    async def guest_moved(self, db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
+        """The machine and its disks belong to that host and to the storage pools of that server from now on."""
+
+    async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None: ...
+
+    async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None: ...

@@ -1,0 +1,193 @@
+"""Refreshes a host: runs discovery through a rack, which only reads, and applies the result."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+from common.errors import Busy, DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
+from common.rpc.commands import HOST_IDENTIFY, HostCall
+from common.values import DriverType, HostFacts, OwnershipMarker
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import store
+from regiond.hosts.discovery import schedule_store
+from regiond.hosts.discovery.apply import apply_discovery
+from regiond.hosts.discovery.model import (
+    ChangeKind,
+    DiscoveryChanges,
+    DiscoveryRun,
+    GuestChangeHandler,
+    OrphanedGuest,
+)
+from regiond.hosts.host_address import parse_host_address
+from regiond.hosts.trust.service import HostTrust
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+DISCOVER_DEADLINE_S = 100.0
+IDENTIFY_DEADLINE_S = 15.0
+RETRY_AFTER_S = 1.0  # when the reason for a failure may have disappeared
+
+
+class CleanUp(Protocol):
+    """Opens the operation that removes a guest whose machine has a tombstone."""
+
+    async def __call__(
+        self, db: Db, host_id: int, host_name: str, guest_name: str, marker: OwnershipMarker
+    ) -> None: ...
+
+
+class Refresher:
+    """Used by requested and periodic refreshes alike.
+
+    The callbacks run in the transaction that applies the run: `on_facts` after every run, `restore` after it (it
+    returns the detached machines that returned with the host), `on_reachable` if the host was unreachable before.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calls: HostCalls,
+        trust: HostTrust,
+        *,
+        machines: GuestChangeHandler,
+        clean_up: CleanUp,
+        restore: Callable[[Db, int], Awaitable[frozenset[UUID]]],
+        on_facts: Callable[[Db, int, HostFacts], Awaitable[None]],
+        on_reachable: Callable[[Db, int], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._calls = calls
+        self._trust = trust
+        self._machines = machines
+        self._clean_up = clean_up
+        self._restore = restore
+        self._on_facts = on_facts
+        self._on_reachable = on_reachable
+
+    async def refresh(self, host_id: int) -> None:
+        """Discovers the host and applies the result. Errors of the host are recorded, then raised.
+
+        Raises Busy, with nothing recorded, if other transactions changed the same rows again and again.
+        """
+        run = await self.discover(host_id)
+        try:
+            await self._database.in_transaction(lambda db: self.apply(db, host_id, run))
+        except (DatabaseUnavailable, Busy):
+            raise
+        except InnkeeperError as error:
+            await self._record_error(host_id, error)
+            raise
+
+    async def discover(self, host_id: int) -> DiscoveryRun:
+        """Runs discovery; pins the host's identity at first contact. Errors are recorded with the host, then raised."""
+        async with self._database.connection() as db:
+            host = await store.read_connection(db, host_id)
+        try:
+            await self._pin_at_first_contact(host_id, host)
+            if host.driver is DriverType.LXD:
+                await self._trust.use_secret(host_id)
+            async with self._database.connection() as db:
+                began_at: datetime = await db.fetchval("select clock_timestamp()")
+            discovery = await self._trust.discover(host_id, host, deadline_s=DISCOVER_DEADLINE_S)
+            return DiscoveryRun(began_at=began_at, discovery=discovery)
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            async with self._database.connection() as db:
+                host = await store.read_connection(db, host_id)
+            explained = self._trust.explained(host_id, host, error)
+            await self._record_error(host_id, explained)
+            raise explained from error
+
+    async def apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
+        """Applies a run in the caller's transaction, and records an event for each change."""
+        await store.lock_existence(db, host_id)
+        host = await store.read_connection(db, host_id)
+        changes = await apply_discovery(db, host_id, host.name, host.driver, run, self._machines)
+        await self._on_facts(db, host_id, run.discovery.facts)
+        restored = await self._restore(db, host_id)
+        await schedule_store.set_refreshed(db, host_id)
+        for change in changes.machines:
+            level = Level.WARNING if change.kind in _WARNINGS else Level.INFO
+            message = f"{change.hostname}: {_CHANGE_TEXTS[change.kind].format(host=host.name)}"
+            await Events.record(db, change.kind.value, message, level=level, host_id=host_id)
+        for guest in changes.orphaned_guests:
+            if guest.machine_uuid not in restored:
+                await self._report_orphaned(db, host_id, host.name, guest)
+        if host.state == "unreachable":
+            await Events.record(db, "host_back", f"{host.name} is reachable again", host_id=host_id)
+            await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
+        return changes
+
+    async def _pin_at_first_contact(self, host_id: int, host: store.HostConnection) -> None:
+        if host.pinned is not None:
+            return
+        if not parse_host_address(host.driver, host.address, simulated_allowed=True).has_identity:
+            return
+        identity = await self._calls.call(
+            host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
+        )
+        await self._trust.check_token(host_id, host, identity.material)
+        async with self._database.transaction() as db:
+            await store.pin(db, host_id, identity.material, identity.fingerprint)
+            await self._trust.share_key_pair(db, host_id, host, identity)
+            what = "TLS certificate" if host.driver is DriverType.LXD else "SSH host key"
+            await Events.record(
+                db, "host_pinned", f"Pinned {host.name}'s {what} (first contact)", host_id=host_id,
+                details={"fingerprint": identity.fingerprint},
+            )  # fmt: skip
+
+    async def _report_orphaned(self, db: Db, host_id: int, host_name: str, guest: OrphanedGuest) -> None:
+        if guest.kind is ChangeKind.TOMBSTONE:
+            installation_id: UUID = await db.fetchval("select id from installation")
+            marker = OwnershipMarker(installation_id=installation_id, machine_id=guest.machine_uuid)
+            await self._clean_up(db, host_id, host_name, guest.guest_name, marker)
+        message = _ORPHANED_TEXTS[guest.kind].format(guest=guest.guest_name, host=host_name)
+        await Events.record(db, guest.kind.value, message, level=Level.WARNING, host_id=host_id)
+
+    async def _record_error(self, host_id: int, error: InnkeeperError) -> None:
+        """Stores the error with the host; records an event unless the host had the same error already."""
+        async with self._database.transaction() as db:
+            host = await store.read_connection(db, host_id)
+            await store.set_unreachable(db, host_id, error.code, error.message)
+            await self._trust.schedule_retry(db, host_id, host, error)
+            if host.error_code != error.code and not isinstance(error, RackUnreachable):
+                level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
+                kind, message = f"host_{error.code}", f"{host.name}: {error.message}"
+                await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+        if isinstance(error, RackUnreachable):
+            await self._retry_if_reachable(host_id)
+
+    async def _retry_if_reachable(self, host_id: int) -> None:
+        """A rack that connected before the error was stored took the host for ready and requested no refresh."""
+        try:
+            await self._calls.require(host_id)
+        except RackUnreachable:
+            return
+        async with self._database.connection() as db:
+            await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
+
+
+_WARNINGS = (ChangeKind.MISSING, ChangeKind.RESIZED, ChangeKind.REALLOCATED)
+_CHANGE_TEXTS = {
+    ChangeKind.MISSING: "its guest is missing on {host}",
+    ChangeKind.MOVED: "its cluster moved its guest to {host}",
+    ChangeKind.RETURNED: "its guest is on {host} again",
+    ChangeKind.POWER: "its power state changed on {host}",
+    ChangeKind.RESIZED: "its cores or memory were changed on {host}",
+    ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
+}
+_ORPHANED_TEXTS = {
+    ChangeKind.TOMBSTONE: "The guest {guest} on {host} belongs to a deleted machine; an operation removes it",
+    ChangeKind.UNKNOWN_MARKER: "The guest {guest} on {host} has our marker, but no such machine is known. "
+    "It is not changed",
+    ChangeKind.DUPLICATE_MARKER: "The guest {guest} on {host} has the marker of a machine that another guest is: "
+    "probably a copy. It is not changed",
+}

@@ -1,0 +1,80 @@
+"""Refreshes every host periodically and soon after an event, each by one region.
+
+A periodic refresh is not an operation (docs/decisions/0002): it has nothing to resume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from common.errors import InnkeeperError
+from common.periodic import PeriodicTask
+from regiond.db.pool import Database
+from regiond.hosts.discovery import schedule_store
+from regiond.hosts.discovery.refresh import Refresher
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+MAX_CONCURRENT = 8
+CHECK_EVERY_S = 1.0
+AFTER_EVENT_S = 1.0
+
+
+class RefreshSchedule:
+    """`every_s` is the time between two refreshes of a host, plus or minus a quarter."""
+
+    def __init__(self, database: Database, refresher: Refresher, *, every_s: float) -> None:
+        self._database = database
+        self._refresher = refresher
+        self._every_s = every_s
+        self._running: set[asyncio.Task[None]] = set()
+        self._task = PeriodicTask(
+            "refresh_schedule", self._start_due, every_s=CHECK_EVERY_S, first_after_s=CHECK_EVERY_S
+        )
+
+    @property
+    def refresher(self) -> Refresher:
+        """What each scheduled refresh runs."""
+        return self._refresher
+
+    def start(self) -> None:
+        self._task.start()
+
+    async def stop(self) -> None:
+        """Cancels the refreshes that run. Idempotent."""
+        await self._task.stop()
+        tasks = tuple(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def request_refresh(self, host_id: int) -> None:
+        """Requests a refresh within a second, after an event. Several requests within that time make one refresh."""
+        await self.request_refresh_within([host_id], AFTER_EVENT_S)
+
+    async def request_refresh_within(self, host_ids: Iterable[int], seconds: float) -> None:
+        """Requests a refresh of these hosts in at most that many seconds. An earlier one stays."""
+        async with self._database.connection() as db:
+            await schedule_store.refresh_within(db, host_ids, seconds)
+
+    async def _start_due(self) -> None:
+        free = MAX_CONCURRENT - len(self._running)
+        if free <= 0:
+            return
+        async with self._database.connection() as db:
+            due = await schedule_store.take_due(db, self._every_s, free)
+        for host_id in due:
+            task = asyncio.create_task(self._refresh(host_id))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _refresh(self, host_id: int) -> None:
+        try:
+            await self._refresher.refresh(host_id)
+        except InnkeeperError as error:
+            log.info("periodic_refresh_rejected", host=host_id, code=error.code, reason=error.message)
+        except Exception:
+            log.exception("periodic_refresh_failed", host=host_id)

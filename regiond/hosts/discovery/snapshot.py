@@ -1,0 +1,116 @@
+"""What the database has of a server and its guests, to compare a discovery run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from attrs import field, frozen
+
+from common.serialization import to_dict
+from common.values import Guest, HostFacts, StoragePool
+from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
+from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
+from regiond.ledger.model import DiscreteResources
+
+
+@frozen(kw_only=True)
+class MachineSnapshot:
+    """A machine of the server, or of another member of its cluster.
+
+    `expects_guest`: the machine becomes missing if its host does not list its guest. `awaits_guest`: it changes state
+    if the host lists it.
+    """
+
+    id: int
+    uuid: UUID
+    hostname: str
+    power_state: str
+    cores: int
+    memory_mib: int
+    on_this_host: bool
+    settled: bool  # no operation acts on it, and none has ended since the discovery run started
+    expects_guest: bool = True
+    awaits_guest: bool = False
+    adopted: bool = False
+    on_this_server: bool = True  # False: the database has it on another member of the cluster
+
+
+@frozen(kw_only=True)
+class GuestRecord:
+    """A guest in the shape of its row, so that stored and discovered guests compare as values."""
+
+    project: str
+    guest_key: str
+    name: str
+    marker_installation: UUID | None
+    marker_machine: UUID | None
+    machine_id: int | None  # None: a foreign guest
+    power_state: str
+    cores: int
+    memory_mib: int
+    architecture: str
+    pinned_core_ids: tuple[int, ...]
+    huge_pages_backed: bool
+    disks: tuple[Mapping[str, Any], ...]
+    nics: tuple[Mapping[str, Any], ...]
+    kind: str = "vm"
+
+    @property
+    def key(self) -> GuestKey:
+        return self.project, self.guest_key
+
+    def disk_bytes(self) -> dict[str, int]:
+        """Bytes by key of the storage pool. Disks outside the host's pools are not included."""
+        sizes: dict[str, int] = {}
+        for disk in self.disks:
+            if disk["pool_id"] is not None:
+                sizes[disk["pool_id"]] = sizes.get(disk["pool_id"], 0) + int(disk["size_bytes"])
+        return sizes
+
+
+def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
+    return GuestRecord(
+        project=guest.project,
+        guest_key=guest.guest_id,
+        name=guest.name,
+        marker_installation=guest.marker.installation_id if guest.marker else None,
+        marker_machine=guest.marker.machine_id if guest.marker else None,
+        machine_id=machine_id,
+        power_state=guest.power.value,
+        cores=guest.cores,
+        memory_mib=guest.memory_mib,
+        architecture=guest.architecture,
+        pinned_core_ids=guest.pinned_core_ids,
+        huge_pages_backed=guest.huge_pages_backed,
+        disks=tuple(to_dict(disk) for disk in guest.disks),
+        nics=tuple(to_dict(nic) for nic in guest.nics),
+        kind=guest.kind,
+    )
+
+
+def is_resized(record: GuestRecord, machine: MachineSnapshot) -> bool:
+    """Whether the guest's size differs from its machine's. An unread size (0) does not differ."""
+    size = (record.cores, record.memory_mib)
+    return bool(record.cores and record.memory_mib) and size != (machine.cores, machine.memory_mib)
+
+
+@frozen(kw_only=True)
+class ServerSnapshot:
+    """A server and what runs on it, read under the server's lock."""
+
+    installation_id: UUID
+    facts: HostFacts | None
+    storage_pools: Mapping[str, StoragePool]
+    guests: Mapping[GuestKey, GuestRecord]
+    machines: Mapping[UUID, MachineSnapshot]
+    machines_elsewhere: frozenset[UUID] = frozenset()  # machines of other servers whose markers were found here
+    other_members: frozenset[str] = frozenset()  # members of the host's cluster that are hosts of their own
+    markers_listed: bool = True  # False: listings show the marker only in the names of volumes
+    tombstones: frozenset[UUID] = frozenset()
+    new_tombstones: frozenset[UUID] = frozenset()  # those written after the discovery run started
+    huge_memory_mib: int = 0
+    discrete_totals: Mapping[ResourceKey, int] = field(factory=dict)
+    discrete: Mapping[ClaimHolder, DiscreteResources] = field(factory=dict)  # without holders of nothing
+    volumes: VolumeSnapshot = NO_VOLUMES

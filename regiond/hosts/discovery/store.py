@@ -1,0 +1,216 @@
+"""Rows of servers, storage pools and guests, as discovery runs write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import asdict
+
+from common.discovery import Discovery
+from common.serialization import to_dict
+from common.values import HostFacts, StoragePool
+from regiond.hosts.discovery.allocations import GuestKey, inventory_of
+from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.ledger import service as ledger
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from regiond.db.pool import Db
+
+_FIND_SERVER = "select id from server where identity = $1"
+_ADD_SERVER = """
+    insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
+                        numa_nodes, network_devices, gpus, huge_memory_mib)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict (identity) do nothing
+"""
+_WRITE_SERVER = """
+    update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
+                      emulated = $7, numa_nodes = $8, network_devices = $9, gpus = $10,
+                      huge_memory_mib = $11
+     where id = $1
+"""
+_GUESTS_BY_ID = "select * from guest where id = any($1::integer[]) order by id"
+_GUEST_OF_MACHINE = "select * from guest where machine_id = $1"
+_LOCK_CLUSTER = """
+    select pg_advisory_xact_lock(hashtextextended('cluster ' || cluster_id, 0))
+      from vm_host where id = $1 and cluster_id is not null
+"""
+_WRITE_POOL = """
+    insert into storage_pool (server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (server_id, pool_key) do update
+       set name = excluded.name, type = excluded.type, path = excluded.path, total_bytes = excluded.total_bytes,
+           used_elsewhere_bytes = excluded.used_elsewhere_bytes, missing_since = null
+"""
+_SET_POOLS_MISSING = """
+    update storage_pool set missing_since = now()
+     where server_id = $1 and pool_key = any($2::text[]) and missing_since is null
+"""
+_WRITE_GUESTS = """
+    insert into guest (server_id, project, guest_key, name, marker_installation, marker_machine, machine_id,
+                       power_state, cores, memory_mib, architecture, pinned_core_ids, huge_pages_backed, disks, nics,
+                       kind)
+    select $1, found.*
+      from jsonb_to_recordset($2::jsonb) found (
+           project text, guest_key text, name text, marker_installation uuid, marker_machine uuid, machine_id integer,
+           power_state text, cores integer, memory_mib bigint, architecture text, pinned_core_ids integer[],
+           huge_pages_backed boolean, disks jsonb, nics jsonb, kind text)
+    on conflict (server_id, project, guest_key) do update
+       set name = excluded.name, marker_installation = excluded.marker_installation,
+           marker_machine = excluded.marker_machine, machine_id = excluded.machine_id,
+           power_state = excluded.power_state, cores = excluded.cores, memory_mib = excluded.memory_mib,
+           architecture = excluded.architecture, pinned_core_ids = excluded.pinned_core_ids,
+           huge_pages_backed = excluded.huge_pages_backed, disks = excluded.disks, nics = excluded.nics,
+           kind = excluded.kind
+    returning id, project, guest_key
+"""
+_CLEAR_MACHINES = """
+    update guest set machine_id = null where machine_id = any($1::integer[])
+"""
+# The row on the cluster member that the machine left. The next discovery run of that member finds what stayed there.
+_DELETE_MOVED_GUESTS = "delete from guest where machine_id = any($1::integer[]) and server_id <> $2"
+_DELETE_GUESTS = (
+    "delete from guest where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))"
+)
+_GUEST_IDS = """
+    select id from guest
+     where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))
+"""
+_COUNT_MACHINES = "select count(*) from machine where host_id = $1"
+_SET_SERVER = "update vm_host set server_id = $2 where id = $1 and server_id is distinct from $2"
+_SET_READY = """
+    update vm_host set state = 'ready', error_code = null, error_message = null, problems = $2
+     where id = $1 and state <> 'removing'
+       and (state <> 'ready' or error_code is not null or problems <> $2)
+"""
+_SET_NETWORKS_AND_PROFILES = """
+    update vm_host set networks = $2, profiles = $3 where id = $1 and (networks, profiles) is distinct from ($2, $3)
+"""
+_ADD_TAGS = """
+    update vm_host set tags = tags || array(select tag from unnest($2::text[]) as tag where tag <> all(tags))
+     where id = $1 and not tags @> $2::text[]
+"""
+_SET_DEFAULT_POOL = """
+    update vm_host h set default_storage_pool_id = (
+        select p.id from storage_pool p where p.server_id = h.server_id and p.missing_since is null
+         order by p.name <> 'default', p.id limit 1)
+     where h.id = $1
+       and not exists (select 1 from storage_pool p
+                        where p.id = h.default_storage_pool_id and p.server_id = h.server_id
+                          and p.missing_since is null)
+       and (h.default_storage_pool_id is not null or exists (
+            select 1 from storage_pool p where p.server_id = h.server_id and p.missing_since is null))
+"""
+
+
+async def lock_cluster(db: Db, host_id: int) -> None:
+    """Serializes the runs of all members of the host's cluster: a machine that moves concerns two of them."""
+    await db.execute(_LOCK_CLUSTER, host_id)
+
+
+async def server_id_of(db: Db, host_id: int) -> int | None:
+    """None for a host that was never discovered, or was removed."""
+    return await ledger.server_of_host(db, host_id)
+
+
+async def find_or_add_server(db: Db, identity: str, facts: HostFacts) -> int:
+    server_id: int | None = await db.fetchval(_FIND_SERVER, identity)
+    if server_id is None:
+        await db.execute(_ADD_SERVER, identity, *_server_columns(facts))
+        server_id = await db.fetchval(_FIND_SERVER, identity)
+    if server_id is None:
+        raise RuntimeError(f"server {identity} was neither added nor found")
+    return server_id
+
+
+async def set_server(db: Db, host_id: int, server_id: int) -> None:
+    await db.execute(_SET_SERVER, host_id, server_id)
+
+
+async def count_machines(db: Db, host_id: int) -> int:
+    found: int = await db.fetchval(_COUNT_MACHINES, host_id)
+    return found
+
+
+async def write_server(db: Db, server_id: int, facts: HostFacts) -> None:
+    await db.execute(_WRITE_SERVER, server_id, *_server_columns(facts))
+
+
+async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], missing: Sequence[str]) -> None:
+    """`missing` are the keys of pools that the run did not find."""
+    for pool in pools:
+        await db.execute(
+            _WRITE_POOL, server_id, pool.pool_id, pool.name, pool.type, pool.path, pool.total_bytes,
+            pool.used_elsewhere_bytes,
+        )  # fmt: skip
+    if missing:
+        await db.execute(_SET_POOLS_MISSING, server_id, list(missing))
+
+
+async def write_host(db: Db, host_id: int, discovery: Discovery) -> None:
+    """Writes what belongs to the host itself: state, problems, networks, profiles, tags, default storage pool."""
+    facts = discovery.facts
+    await db.execute(_SET_READY, host_id, to_dict(discovery.problems))
+    await db.execute(_SET_NETWORKS_AND_PROFILES, host_id, to_dict(list(facts.networks)), to_dict(list(facts.profiles)))
+    await db.execute(_ADD_TAGS, host_id, list(facts.tags))
+    await db.execute(_SET_DEFAULT_POOL, host_id)
+
+
+async def guests_by_id(db: Db, guest_ids: list[int]) -> dict[int, GuestRecord]:
+    """In the order of their ids; without those that no longer exist."""
+    return {row["id"]: guest_of_row(row) for row in await db.fetch(_GUESTS_BY_ID, guest_ids)}
+
+
+async def guest_of_machine(db: Db, machine_id: int) -> tuple[int, GuestRecord] | None:
+    """The server's id and the guest; None if the machine has no guest."""
+    row = await db.fetchrow(_GUEST_OF_MACHINE, machine_id)
+    return None if row is None else (row["server_id"], guest_of_row(row))
+
+
+async def write_guests(db: Db, server_id: int, records: Sequence[GuestRecord]) -> None:
+    """Requires the server's lock. The claims of guests that are machines pass to the machines."""
+    if not records:
+        return
+    machine_ids = [record.machine_id for record in records if record.machine_id is not None]
+    if machine_ids:  # the machine's guest may have a new hypervisor id: its old row must not refer to the machine
+        await db.execute(_DELETE_MOVED_GUESTS, machine_ids, server_id)
+        await db.execute(_CLEAR_MACHINES, machine_ids)
+    by_key = {record.key: record for record in records}
+    rows = await db.fetch(_WRITE_GUESTS, server_id, [asdict(record, recurse=False) for record in by_key.values()])
+    machine_guests = [row["id"] for row in rows if by_key[row["project"], row["guest_key"]].machine_id is not None]
+    await ledger.drop_guests(db, machine_guests)
+
+
+async def delete_guests(db: Db, server_id: int, keys: Sequence[GuestKey]) -> None:
+    """Deletes the rows of these guests and their claims."""
+    if not keys:
+        return
+    projects, guest_keys = [key[0] for key in keys], [key[1] for key in keys]
+    ids = [row["id"] for row in await db.fetch(_GUEST_IDS, server_id, projects, guest_keys)]
+    await ledger.drop_guests(db, ids)
+    await db.execute(_DELETE_GUESTS, server_id, projects, guest_keys)
+
+
+def guest_of_row(row: asyncpg.Record) -> GuestRecord:
+    fields = {name: value for name, value in row.items() if name not in ("id", "server_id")}
+    for name in ("pinned_core_ids", "disks", "nics"):
+        fields[name] = tuple(fields[name])
+    return GuestRecord(**fields)
+
+
+def _server_columns(facts: HostFacts) -> tuple[object, ...]:
+    return (
+        facts.architecture,
+        facts.hypervisor_version,
+        facts.cores,
+        facts.memory_mib,
+        facts.cpu_speed_mhz,
+        facts.emulated,
+        to_dict(list(facts.numa_nodes)),
+        to_dict(list(facts.network_devices)),
+        to_dict(list(facts.gpus)),
+        inventory_of(facts.numa_nodes, facts.network_devices).huge_memory_mib,
+    )

@@ -1,0 +1,45 @@
+"""Parses and normalises the address of a host by its driver's rules. Pure.
+
+Equal addresses become equal texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from common import libvirt_address, lxd_address
+from common.errors import InvalidRequest
+from common.simulated_address import SimulatedAddress
+from common.values import DriverType
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Address:
+    normalised: str
+    needs_ssh_key: bool = False
+    has_identity: bool = False  # the server presents a certificate or host key, which is pinned at first contact
+
+
+def parse_host_address(driver: DriverType, text: str, *, simulated_allowed: bool) -> Address:
+    """Raises InvalidRequest under `power_address`, or under `type` for a simulated host where they are off."""
+    if driver is DriverType.SIMULATED:
+        if not simulated_allowed:
+            raise InvalidRequest.of({"type": ["Simulated hosts are off. The setting simulated_hosts turns them on."]})
+        return Address(normalised=_by_field(SimulatedAddress.parse, text).normalised)
+    if driver is DriverType.LIBVIRT:
+        found = _by_field(libvirt_address.parse, text)
+        return Address(normalised=found.normalised, needs_ssh_key=found.needs_ssh_key, has_identity=found.needs_ssh_key)
+    return Address(normalised=_by_field(lxd_address.parse, text).normalised, has_identity=True)
+
+
+def _by_field(parse_text: Callable[[str], T], text: str) -> T:
+    try:
+        return parse_text(text)
+    except InvalidRequest as error:
+        messages = [message for found in error.fields.values() for message in found] or [error.message]
+        raise InvalidRequest.of({"power_address": messages}) from error

@@ -1,0 +1,1 @@
+"""How hosts and Innkeeper trust each other: pinned identities, tokens, key pairs, rotation."""

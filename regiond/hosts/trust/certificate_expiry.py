@@ -1,0 +1,37 @@
+"""Records events 30, 7 and 1 days before a client certificate expires, and at expiry."""
+
+from __future__ import annotations
+
+from common.certificates import utc_now
+from regiond.credentials import service as credential_service
+from regiond.credentials.model import ExpiringKeyPair
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+
+NOTIFY_DAYS = (30, 7, 1, 0)
+CHECK_EVERY_S = 6 * 3600.0
+
+
+async def report_expiring_certificates(database: Database) -> int:
+    """Records an event for each host whose key pair passed a limit since the last call, once for all regions.
+
+    Returns the number of key pairs.
+    """
+    async with database.transaction() as db:
+        pairs = await credential_service.claim_expiry_notices(db, utc_now(), NOTIFY_DAYS)
+        for pair in pairs:
+            level = Level.WARNING if pair.expiry_notified_days > 1 else Level.ERROR
+            details = {"fingerprint": pair.fingerprint, "expires_at": pair.expires_at.isoformat()}
+            for host_id, name in (await credential_service.hosts_of_key_pair(db, pair.id)).items():
+                await Events.record(
+                    db, "certificate_expiring", _text(name, pair), level=level, host_id=host_id, details=details
+                )
+    return len(pairs)
+
+
+def _text(host_name: str, pair: ExpiringKeyPair) -> str:
+    ends = f"{pair.expires_at:%Y-%m-%d %H:%M} UTC"
+    days = pair.expiry_notified_days
+    state = "has expired" if days == 0 else f"expires within {'a day' if days == 1 else f'{days} days'}"
+    return f"{host_name}: our certificate {pair.fingerprint} {state} ({ends}): rotate the credentials"

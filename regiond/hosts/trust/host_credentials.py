@@ -1,0 +1,156 @@
+"""Creates and stores a host's credentials: an LXD key pair, an SSH key or a password.
+
+`prepare` checks the input and generates keys before anything is written; `store` writes in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from common.certificates import utc_now
+from common.errors import Busy, InvalidRequest
+from common.values import DriverType
+from regiond.credentials import service as credential_service
+from regiond.credentials.model import KeyPair, SshKeyPair
+from regiond.credentials.service import Credentials, KeyPairs, make_ssh_key_pair, read_key_pair, same_certificate
+from regiond.db.pool import Database
+from regiond.hosts import store
+from regiond.hosts.host_address import Address
+from regiond.hosts.model import MASK, HostChange, HostView, NewHost
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+PASSWORD = "password"  # noqa: S105  # the name of the secret: a trust token or password, stored until it was used
+
+
+@frozen(kw_only=True)
+class PreparedCredentials:
+    """`pair` is None if none is needed, or if the hosts at the address have one."""
+
+    secrets: Mapping[str, str] = field(factory=dict, repr=False)
+    pair: KeyPair | None = None
+    ssh: SshKeyPair | None = None
+
+    @property
+    def public_key(self) -> str | None:
+        return self.ssh.public_line if self.ssh else None
+
+
+class HostCredentials:
+    def __init__(self, database: Database, credentials: Credentials, key_pairs: KeyPairs) -> None:
+        self._database = database
+        self._credentials = credentials
+        self._key_pairs = key_pairs
+
+    async def prepare(self, new: NewHost, name: str, address: Address) -> PreparedCredentials:
+        """For a new host. Raises InvalidRequest by field for an unusable key pair."""
+        if new.driver is DriverType.LXD:
+            pair = read_key_pair(new.certificate, new.key, utc_now())
+            if pair is None and not await self._has_pair(address.normalised):
+                pair = await self._key_pairs.make(name)
+            return PreparedCredentials(pair=pair, secrets=_password(new.password))
+        _reject_pair(new.certificate, new.key)
+        ssh = make_ssh_key_pair(name) if address.needs_ssh_key else None
+        secrets = {"power_pass": new.power_pass} if new.power_pass else {}
+        return PreparedCredentials(ssh=ssh, secrets={**secrets, "ssh_private_key": ssh.private_pem} if ssh else secrets)
+
+    async def store(
+        self, db: Db, host_id: int, address: Address, prepared: PreparedCredentials, driver: DriverType
+    ) -> None:
+        """Raises Busy if the last host at the address, whose key pair this one was to share, was just removed."""
+        if driver is DriverType.LXD:
+            await self._use_pair_at(db, host_id, address.normalised, prepared.pair)
+        if prepared.secrets:
+            await self._credentials.store(db, host_id, prepared.secrets)
+
+    async def prepare_change(
+        self, change: HostChange, before: HostView, new_address: str | None
+    ) -> PreparedCredentials:
+        """For an update. A certificate that the host already has, or a masked secret, changes nothing."""
+        if before.driver is not DriverType.LXD:
+            _reject_pair(change.certificate, change.key)
+            return PreparedCredentials(secrets={"power_pass": change.power_pass} if change.power_pass else {})
+        pair = read_key_pair(*await self._changed_pair(change, before.id), utc_now())
+        if pair is None and new_address is not None and await self._needs_own_pair(before.id, new_address):
+            pair = await self._key_pairs.make(before.name)
+        return PreparedCredentials(pair=pair, secrets=_password(change.password))
+
+    async def store_change(
+        self, db: Db, before: HostView, prepared: PreparedCredentials, new_address: str | None
+    ) -> None:
+        if before.driver is DriverType.LXD and (prepared.pair is not None or new_address is not None):
+            address = before.address if new_address is None else new_address
+            old_id = await credential_service.key_pair_of_host(db, before.id)
+            await self._change_pair(db, before.id, address, prepared.pair)
+            if old_id is not None:
+                await credential_service.drop_unused_key_pair(db, old_id)
+        if prepared.secrets:
+            await self._credentials.store(db, before.id, prepared.secrets)
+        if before.driver is DriverType.LXD:
+            await store.set_trust_error(db, before.id, None)
+
+    async def _change_pair(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
+        """Uses an imported pair, else the pair of the other hosts at `address`, else the new one, else the old one."""
+        if pair is not None and pair.imported:
+            await credential_service.assign_key_pair(db, host_id, await self._key_pairs.replace(db, address, pair))
+            return
+        shared_id = await self._pair_of_others_at(db, address, host_id)
+        if shared_id is not None:
+            await credential_service.assign_key_pair(db, host_id, shared_id)
+        elif pair is not None:
+            await credential_service.assign_key_pair(db, host_id, await self._key_pairs.insert(db, pair))
+
+    async def _use_pair_at(self, db: Db, host_id: int, address: str, pair: KeyPair | None) -> None:
+        if pair is not None and pair.imported:
+            pair_id = await self._key_pairs.replace(db, address, pair)
+        elif pair is not None:
+            pair_id = await self._key_pairs.share_or_insert(db, address, pair)
+        else:
+            await credential_service.lock_key_pair_address(db, address)
+            shared_id = await credential_service.key_pair_at_address(db, address)
+            if shared_id is None:
+                raise Busy("The last host at this address was removed while this request ran. Try again.")
+            pair_id = shared_id
+        await credential_service.assign_key_pair(db, host_id, pair_id)
+
+    async def _pair_of_others_at(self, db: Db, address: str, host_id: int) -> int | None:
+        await credential_service.lock_key_pair_address(db, address)
+        return await credential_service.key_pair_at_address(db, address, but=host_id)
+
+    async def _has_pair(self, address: str) -> bool:
+        async with self._database.connection() as db:
+            return await credential_service.key_pair_at_address(db, address) is not None
+
+    async def _needs_own_pair(self, host_id: int, address: str) -> bool:
+        """Whether a host that moves to `address` shares its pair with others and finds none there."""
+        async with self._database.connection() as db:
+            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            if pair_id is not None and len(await credential_service.hosts_of_key_pair(db, pair_id)) == 1:
+                return False
+            return await credential_service.key_pair_at_address(db, address, but=host_id) is None
+
+    async def _changed_pair(self, change: HostChange, host_id: int) -> tuple[str | None, str | None]:
+        """Certificate and key, or None for both if the host has them: clients send back what they have read."""
+        certificate, key = change.certificate, None if change.key == MASK else change.key
+        if certificate is None:
+            return None, key
+        async with self._database.connection() as db:
+            current = await self._key_pairs.of_host(db, host_id)
+        if current is not None and same_certificate(certificate, current.view.certificate_pem):
+            return None, None
+        return certificate, key
+
+
+def _password(given: str | None) -> Mapping[str, str]:
+    return {PASSWORD: given} if given and given != MASK else {}
+
+
+def _reject_pair(certificate: str | None, key: str | None) -> None:
+    given = {"certificate": certificate, "key": key}
+    wrong = {name: ["Only LXD hosts have one."] for name, text in given.items() if text is not None}
+    if wrong:
+        raise InvalidRequest.of(wrong)

@@ -1,0 +1,46 @@
+"""The connection parameters of a host as the API shows them, without our secrets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.values import DriverType
+from regiond.credentials.model import OpenKeyPair
+from regiond.hosts.model import MASK, HostView
+from regiond.hosts.trust.host_credentials import PASSWORD
+from regiond.hosts.trust.trust_instructions import trust_command
+
+
+def power_parameters(
+    host: HostView, secrets: Mapping[str, str], pair: OpenKeyPair | None, certificate_url: str
+) -> dict[str, str]:
+    """Shows the private key only if a user imported it; masks Innkeeper's and an unused password."""
+    parameters = {"power_address": host.address}
+    if host.driver is DriverType.LXD:
+        parameters |= _of_lxd(host, secrets, pair, certificate_url)
+    else:
+        parameters["power_pass"] = secrets.get("power_pass", "")
+    if host.public_key:
+        parameters["ssh_public_key"] = host.public_key
+    if host.pinned_fingerprint:
+        parameters["host_key_fingerprint"] = host.pinned_fingerprint
+    if host.project:
+        parameters["project"] = host.project
+    return parameters
+
+
+def _of_lxd(
+    host: HostView, secrets: Mapping[str, str], pair: OpenKeyPair | None, certificate_url: str
+) -> dict[str, str]:
+    if pair is None:
+        return {"certificate": "", "key": ""}
+    parameters = {
+        "certificate": pair.view.certificate_pem,
+        "key": pair.credentials["key"] if pair.view.imported else MASK,
+        "certificate_fingerprint": pair.view.fingerprint,
+        "certificate_expires_at": pair.view.expires_at.isoformat(),
+        "certificate_url": certificate_url,
+        "trust_command": trust_command(certificate_url, host.name),
+        "trust_command_restricted": trust_command(certificate_url, host.name, only_project=host.project),
+    }
+    return parameters | ({"password": MASK} if PASSWORD in secrets else {})

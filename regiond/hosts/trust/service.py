@@ -1,0 +1,205 @@
+"""Makes an LXD server trust Innkeeper, by a token or a command that a person runs there.
+
+Either way the next discovery run succeeds. Until then, each run reports what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from common.certificates import fingerprint, load_certificate, utc_now
+from common.discovery import Discovery
+from common.errors import DriverFailed, InnkeeperError, NotFound, NotTrusted, PeerChanged, Unsupported
+from common.rpc.commands import HOST_MAKE_PROJECT, HOST_TRUST, HOST_UNTRUST, ProjectCall, TrustCall, UntrustCall
+from common.values import DriverType, HostAccess, PeerIdentity
+from regiond.credentials import service as credential_service
+from regiond.credentials.model import TrustToken
+from regiond.credentials.service import Credentials, KeyPairs, read_trust_token
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import store
+from regiond.hosts.discovery import schedule_store
+from regiond.hosts.trust.host_credentials import PASSWORD
+from regiond.hosts.trust.trust_instructions import accept_command, trust_name, waiting_text
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+TRUST_DEADLINE_S = 30.0
+PROJECT_DEADLINE_S = 30.0
+PROJECT_DESCRIPTION = "Project managed by Innkeeper"
+POLL_S = 3.0  # the person who added the host probably waits
+SLOW_POLL_S = 30.0
+_REJECTED = (NotTrusted, DriverFailed, Unsupported)
+
+
+class HostTrust:
+    """`certificate_url` returns where the client certificate of a host of that name can be downloaded."""
+
+    def __init__(
+        self,
+        database: Database,
+        calls: HostCalls,
+        credentials: Credentials,
+        key_pairs: KeyPairs,
+        *,
+        certificate_url: Callable[[str], str],
+    ) -> None:
+        self._database = database
+        self._calls = calls
+        self._credentials = credentials
+        self._key_pairs = key_pairs
+        self._certificate_url = certificate_url
+
+    async def check_token(self, host_id: int, host: store.HostConnection, material: str) -> None:
+        """Raises PeerChanged if the stored token is for another server than the one that presents `material`."""
+        if host.driver is not DriverType.LXD:
+            return
+        token = await self._token(host_id)
+        presented = fingerprint(load_certificate(material))
+        if token is not None and token.fingerprint != presented:
+            raise PeerChanged(
+                f"The trust token of {host.name} is for a server with the certificate {token.fingerprint}, but "
+                f"{host.address} presents {presented}. The token was not sent. Check the address, or give a token of "
+                "this server.",
+                expected=token.fingerprint,
+                presented=presented,
+            )
+
+    async def share_key_pair(self, db: Db, host_id: int, host: store.HostConnection, identity: PeerIdentity) -> None:
+        """Gives a new host of a server that is known by another address the key pair of that server."""
+        if host.driver is not DriverType.LXD or host.discovered:
+            return
+        own_id = await credential_service.key_pair_of_host(db, host_id)
+        known_id = await credential_service.key_pair_of_same_server(db, host_id, identity.fingerprint)
+        if known_id is None or known_id == own_id or own_id is None:
+            return
+        if (await self._key_pairs.view(db, own_id)).imported:
+            return  # the user chose this pair
+        await credential_service.assign_key_pair(db, host_id, known_id)
+        await credential_service.drop_unused_key_pair(db, own_id)
+        log.info("key_pair_shared", host=host_id, key_pair=known_id)
+
+    async def use_secret(self, host_id: int) -> None:
+        """Sends the stored token or password, if there is one, and deletes it whatever the result.
+
+        Raises PeerChanged, with the secret neither sent nor deleted, if it is for another server.
+        """
+        async with self._database.connection() as db:
+            secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
+            host = await store.read_connection(db, host_id)
+        if secret is None or host.pinned is None:
+            return
+        await self.check_token(host_id, host, host.pinned)
+
+        def request(access: HostAccess) -> TrustCall:
+            pem = access.credentials["certificate"]
+            return TrustCall(access=access, certificate_pem=pem, name=trust_name(host.name), secret=secret)
+
+        try:
+            await self._calls.call(host_id, HOST_TRUST, request, deadline_s=TRUST_DEADLINE_S)
+        except _REJECTED as error:
+            await self._delete_secret(host_id, secret, rejection=_rejection(error, read_trust_token(secret)))
+            return  # the discovery run that follows fails, unless a person has trusted the certificate meanwhile
+        await self._delete_secret(host_id, secret, rejection=None)
+        log.info("certificate_trusted", host=host_id, with_token=read_trust_token(secret) is not None)
+
+    async def discover(self, host_id: int, host: store.HostConnection, *, deadline_s: float) -> Discovery:
+        """Runs discovery. Creates the LXD project first if a new host names one that does not exist."""
+        try:
+            found = await self._calls.discover(host_id, deadline_s=deadline_s)
+        except NotFound:
+            if host.driver is not DriverType.LXD or host.discovered:
+                raise
+            await self._create_project(host_id, host)
+            found = await self._calls.discover(host_id, deadline_s=deadline_s)
+        if host.driver is DriverType.LXD:
+            await self._untrust_retired(host_id)
+        return found
+
+    def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
+        """The error, with the command that resolves it if the host does not trust us or its identity changed."""
+        if isinstance(error, PeerChanged):
+            presented = error.details.get("presented") or error.details.get("offered")
+            if not presented or "expected" in error.details:
+                return error
+            command = accept_command(host_id, str(presented))
+            return PeerChanged(f"{error.message} To accept it: {command}", **error.details)
+        if host.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or "reason" not in error.details:
+            return error
+        reason = host.trust_error or str(error.details["reason"])
+        url = self._certificate_url(host.name)  # which the driver does not know
+        return NotTrusted(waiting_text(host.name, reason, url), **{**error.details, "certificate_url": url})
+
+    @staticmethod
+    async def schedule_retry(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:
+        """Refreshes a host that waits for trust every few seconds, after an hour every half minute."""
+        if host.driver is DriverType.LXD and isinstance(error, NotTrusted):
+            await schedule_store.refresh_within(db, [host_id], POLL_S if host.is_new else SLOW_POLL_S)
+
+    async def _token(self, host_id: int) -> TrustToken | None:
+        async with self._database.connection() as db:
+            secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
+        return None if secret is None else read_trust_token(secret)
+
+    async def _delete_secret(self, host_id: int, secret: str, *, rejection: str | None) -> None:
+        async with self._database.transaction() as db:
+            await store.lock(db, host_id)
+            if (await self._credentials.load(db, host_id)).get(PASSWORD) != secret:
+                return  # the user has given another one meanwhile
+            await self._credentials.delete(db, host_id, [PASSWORD])
+            await store.set_trust_error(db, host_id, rejection)
+            if rejection is not None:
+                await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
+
+    async def _untrust_retired(self, host_id: int) -> None:
+        """Removes a replaced certificate from the server's trust list; an event reports if the server rejects that."""
+        async with self._database.connection() as db:
+            retired = await credential_service.retired_certificate(db, host_id)
+        if retired is None:
+            return
+        result, level = "is no longer trusted there", Level.INFO
+        try:
+            await self._calls.call(
+                host_id,
+                HOST_UNTRUST,
+                lambda access: UntrustCall(access=access, fingerprint=retired),
+                deadline_s=TRUST_DEADLINE_S,
+            )
+        except _REJECTED as error:  # a restricted certificate may not change the trust list
+            result, level = f"may still be trusted there: {error.message}", Level.WARNING
+        except InnkeeperError as error:
+            log.info("retired_certificate_not_removed", host=host_id, code=error.code, reason=error.message)
+            return  # the next discovery run tries again
+        async with self._database.transaction() as db:
+            if await credential_service.clear_retired_certificate(db, retired):
+                message = f"The replaced certificate {retired} {result}"
+                await Events.record(db, "certificate_retired", message, level=level, host_id=host_id)
+
+    async def _create_project(self, host_id: int, host: store.HostConnection) -> None:
+        await self._calls.call(
+            host_id,
+            HOST_MAKE_PROJECT,
+            lambda access: ProjectCall(access=access, description=PROJECT_DESCRIPTION),
+            deadline_s=PROJECT_DEADLINE_S,
+        )
+        async with self._database.transaction() as db:
+            message = f"Created the project {host.project} on {host.name}"
+            await Events.record(db, "project_created", message, host_id=host_id)
+
+
+def _rejection(error: InnkeeperError, token: TrustToken | None) -> str:
+    """Never contains the secret."""
+    found = str(error.details.get("reason", error.message)).rstrip(". ")
+    if token is None:
+        return f"LXD rejected the trust password ({found})."
+    expired = token.expires_at is not None and token.expires_at < utc_now()
+    reason = f"expired at {token.expires_at:%Y-%m-%d %H:%M} UTC" if expired else found
+    return f"LXD rejected the token ({reason}). Get one with: lxc config trust add --name innkeeper"

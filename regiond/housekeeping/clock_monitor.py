@@ -1,0 +1,88 @@
+"""Detects clock jumps and skew between the database and this computer, and corrects rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from common.certificates import utc_now
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.housekeeping import store
+from regiond.housekeeping.model import ClockReading, database_step_s, skew_message, skew_s, step_message
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+MAX_QUERY_S = 2.0  # a slower response does not say when the database read its clock
+
+
+class ClockMonitor:
+    """Leases, retry times and refresh times use the database's clock; signatures and certificates this computer's.
+
+    `monotonic` and `computer` are clocks, for tests.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        refresh_every_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        computer: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._refresh_every_s = refresh_every_s
+        self._monotonic = monotonic
+        self._computer = computer
+        self._last: ClockReading | None = None
+        self._is_skewed = False
+
+    async def check(self) -> None:
+        """Compares with the last reading, records changes as events and clamps timestamps after a step back.
+
+        The first check clamps too, because the clock may have been set back while no region ran. Raises
+        DatabaseUnavailable; the next check then compares with the same reading again.
+        """
+        reading = await self._read()
+        if reading is None:
+            return
+        step_s = database_step_s(self._last, reading) if self._last else 0.0
+        if self._last is None or step_s < 0:
+            clamped = await self._database.in_transaction(
+                lambda db: store.clamp_future_timestamps(db, self._refresh_every_s)
+            )
+            if clamped:
+                log.warning("future_timestamps_clamped", rows=clamped, clock_set_back_s=-step_s or None)
+        if step_s:
+            await self._record("database_clock_set", step_message(step_s))
+        ahead_s = skew_s(reading)
+        if ahead_s and not self._is_skewed:
+            await self._record("clock_skewed", skew_message(ahead_s))
+        self._is_skewed = bool(ahead_s)
+        self._last = reading  # only now: whatever could not be written is repeated by the next check
+
+    async def _read(self) -> ClockReading | None:
+        started_s = self._monotonic()
+        async with self._database.connection() as db:
+            sent_s = self._monotonic()
+            database_at = await store.now(db)
+        received_s = self._monotonic()
+        if received_s - sent_s > MAX_QUERY_S or started_s > sent_s:
+            return None
+        return ClockReading(database_at=database_at, computer_at=self._computer(), monotonic_s=received_s)
+
+    async def _record(self, kind: str, message: str) -> None:
+        log.warning(kind, reason=message)
+
+        async def record(db: Db) -> None:
+            await Events.record(db, kind, message, level=Level.WARNING)
+
+        await self._database.in_transaction(record)

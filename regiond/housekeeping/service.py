@@ -1,0 +1,37 @@
+"""Runs the region's periodic tasks: clock monitor, event retention, certificate expiry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from common.periodic import PeriodicTask
+from regiond.housekeeping.clock_monitor import ClockMonitor
+
+CHECK_CLOCKS_EVERY_S = 10.0
+PRUNE_EVENTS_EVERY_S = 6 * 3600.0
+REPORT_EXPIRY_EVERY_S = 6 * 3600.0
+
+
+class Housekeeping:
+    """`prune_events` deletes old events; `report_expiry` records certificates that expire soon. Both are idempotent."""
+
+    def __init__(
+        self,
+        clock_monitor: ClockMonitor,
+        *,
+        prune_events: Callable[[], Awaitable[object]],
+        report_expiry: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._tasks = (
+            PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
+            PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVENTS_EVERY_S),
+            PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
+        )
+
+    def start(self) -> None:
+        for task in self._tasks:
+            task.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(task.stop() for task in self._tasks))

@@ -1,0 +1,181 @@
+"""Generates hostnames, system ids, MAC addresses and serial numbers; validates hostnames."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from uuid import UUID
+
+from common.errors import InvalidRequest
+
+_ADJECTIVES = [
+    "amber",
+    "ample",
+    "brisk",
+    "calm",
+    "clever",
+    "crisp",
+    "early",
+    "eager",
+    "fair",
+    "fleet",
+    "fond",
+    "gentle",
+    "glad",
+    "golden",
+    "grand",
+    "hardy",
+    "honest",
+    "humble",
+    "ideal",
+    "jolly",
+    "keen",
+    "kind",
+    "lively",
+    "loyal",
+    "lucid",
+    "mellow",
+    "merry",
+    "mild",
+    "neat",
+    "noble",
+    "open",
+    "patient",
+    "plain",
+    "prime",
+    "proud",
+    "quick",
+    "quiet",
+    "ready",
+    "robust",
+    "royal",
+    "sharp",
+    "silent",
+    "smooth",
+    "snug",
+    "solid",
+    "spry",
+    "stable",
+    "steady",
+    "still",
+    "stout",
+    "sunny",
+    "swift",
+    "tidy",
+    "true",
+    "vivid",
+    "warm",
+    "wise",
+]
+_ANIMALS = [
+    "badger",
+    "beaver",
+    "bison",
+    "bream",
+    "carp",
+    "civet",
+    "condor",
+    "coot",
+    "crane",
+    "curlew",
+    "dace",
+    "dingo",
+    "dove",
+    "eider",
+    "ermine",
+    "falcon",
+    "ferret",
+    "finch",
+    "fox",
+    "gannet",
+    "gecko",
+    "grebe",
+    "heron",
+    "hoopoe",
+    "ibex",
+    "ibis",
+    "jay",
+    "kestrel",
+    "kite",
+    "lark",
+    "lemur",
+    "linnet",
+    "lynx",
+    "marten",
+    "mole",
+    "newt",
+    "ocelot",
+    "osprey",
+    "otter",
+    "owl",
+    "perch",
+    "pika",
+    "plover",
+    "puffin",
+    "quail",
+    "raven",
+    "robin",
+    "salmon",
+    "seal",
+    "shrew",
+    "siskin",
+    "stoat",
+    "stork",
+    "swan",
+    "tapir",
+    "teal",
+    "tern",
+    "vole",
+    "weasel",
+    "wombat",
+    "wren",
+    "yak",
+]
+_SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+
+
+def new_hostname() -> str:
+    """Returns two words such as `calm-otter`. If the name is taken, the caller retries or uses `numbered`."""
+    adjective, animal = divmod(secrets.randbelow(len(_ADJECTIVES) * len(_ANIMALS)), len(_ANIMALS))
+    return f"{_ADJECTIVES[adjective]}-{_ANIMALS[animal]}"
+
+
+def numbered(hostname: str) -> str:
+    """Appends a random number of four digits."""
+    return f"{hostname}-{secrets.randbelow(9000) + 1000}"
+
+
+def new_system_id() -> str:
+    """Returns six random letters and digits; the database checks that they are unique."""
+    number = secrets.randbelow(len(_SYSTEM_ID) ** 6)
+    return "".join(_SYSTEM_ID[number // len(_SYSTEM_ID) ** place % len(_SYSTEM_ID)] for place in range(6))
+
+
+def new_mac_address() -> str:
+    """Returns a random address in the range of QEMU; the database checks that it is unique."""
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
+
+
+def serial(machine: UUID, index: int) -> str:
+    """Returns the serial number of a disk: stable, unique, at most 18 of the 20 characters that virtio allows."""
+    return f"ik{machine.hex[:12]}-{index}"
+
+
+def check_hostname(hostname: str) -> str:
+    """Returns the hostname, one DNS label, in lower case. Raises InvalidRequest for the field `hostname`."""
+    if _LABEL.fullmatch(hostname) is None:
+        raise InvalidRequest.of(
+            {"hostname": [f"{hostname!r} is not a valid hostname: use 1 to 63 letters, digits and inner hyphens."]}
+        )
+    return hostname.lower()
+
+
+def legal_hostname(name: str) -> str:
+    """Converts the name of a guest to a valid hostname: hyphens replace other characters.
+
+    Returns a generated name if no character remains.
+    """
+    if _LABEL.fullmatch(name) is not None:
+        return name.lower()
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or new_hostname()

@@ -1,0 +1,46 @@
+"""Public functions of the ledger: claim, release, record, recompute, check.
+
+All functions join the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
+from regiond.ledger.consistency import check, total_mismatches
+from regiond.ledger.discrete_resources import claim_discrete, set_discrete_totals
+from regiond.ledger.numa_availability import numa_nodes_of_hosts
+from regiond.ledger.store import (
+    claim,
+    drop_guests,
+    drop_server,
+    lock_server,
+    move_machine,
+    record_actual,
+    release_machine,
+    resize_machine,
+    server_of_host,
+    write_guests,
+)
+from regiond.ledger.totals import recompute_totals
+
+__all__ = [
+    "check",
+    "claim",
+    "claim_batch",
+    "claim_discrete",
+    "drop_guests",
+    "drop_server",
+    "lock_hosts",
+    "lock_server",
+    "move_machine",
+    "numa_nodes_of_hosts",
+    "recompute_totals",
+    "record_actual",
+    "release_machine",
+    "resize_machine",
+    "server_of_host",
+    "set_discrete_totals",
+    "total_mismatches",
+    "write_claims",
+    "write_guests",
+]

@@ -1,0 +1,1 @@
+"""Adopts existing guests as machines, and forgets machines whose guests remain."""

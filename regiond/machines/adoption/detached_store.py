@@ -1,0 +1,202 @@
+"""SQL for detached machines: those whose host was removed while their guests remained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.machines.model import DetachedMachine, MachineState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_DETACH = """
+    insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,
+                                   zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
+                                   composed_by_allocate, agent_name, owner_data, error_description, disks, nics)
+    select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
+           m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
+           m.composed_by_allocate, m.agent_name, m.owner_data, m.error_description,
+           coalesce((select jsonb_agg(jsonb_build_object(
+                                'index', d.index, 'volume', d.volume, 'pool_key', p.pool_key, 'pool_name', p.name,
+                                'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags) order by d.index)
+                       from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+                      where d.machine_id = m.id), '[]'),
+           coalesce((select jsonb_agg(jsonb_build_object(
+                                'index', n.index, 'name', n.name, 'mac_address', n.mac_address, 'kind', n.kind,
+                                'source', n.source, 'label', n.label, 'mode', n.mode, 'vid', n.vid,
+                                'vlan_id', n.vlan_id, 'subnet_id', n.subnet_id, 'interface', i.name,
+                                'ip', (select host(address) from ip_address where nic_id = n.id)) order by n.index)
+                       from machine_nic n left join host_interface i on i.id = n.interface_id
+                      where n.machine_id = m.id), '[]')
+      from machine m join vm_host h on h.id = m.host_id
+     where m.host_id = $1
+    on conflict (uuid) do nothing
+"""
+_LIST = """
+    select f.*, a.username as owner, z.name as zone, p.name as pool
+      from detached_machine f
+      left join account a on a.id = f.owner_id
+      left join zone z on z.id = f.zone_id
+      left join resource_pool p on p.id = f.pool_id
+     order by f.detached_at, f.system_id
+"""
+_NAMES = "select system_id, hostname from detached_machine where uuid = $1"
+_DROP = "delete from detached_machine where uuid = $1"
+
+# Only a host that was added after the removal restores machines, not one that already shared the server. Of two guests
+# with the same marker, the one with the machine's hostname is restored.
+_RETURNED = """
+    select distinct on (f.uuid) f.uuid, f.hostname, f.state, f.owner_id is not null as owned, g.id as guest_id
+      from vm_host h
+      join guest g on g.server_id = h.server_id and g.machine_id is null and g.cores > 0 and g.memory_mib > 0
+           and (h.driver <> 'lxd' or g.project = h.project)
+      join detached_machine f on f.detached_at < h.created_at
+           and ((g.marker_installation = $2 and g.marker_machine = f.uuid)
+                or (f.adopted and f.driver = 'virsh' and h.driver = 'virsh' and g.marker_machine is null
+                    and g.guest_key = f.uuid::text))
+     where h.id = $1
+       and not exists (select 1 from tombstone t where t.machine_uuid = f.uuid)
+     order by f.uuid, g.name <> f.hostname, g.id
+"""
+_RESTORE = """
+    insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
+                         memory_mib, tags, owner_id, description, adopted, composed_by_allocate, agent_name, owner_data,
+                         error_description)
+    select f.uuid,
+           case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
+           case when exists (select 1 from machine m where m.hostname = f.hostname)
+                then rtrim(left(f.hostname, 56), '-') || '-' || f.system_id else f.hostname end,
+           h.id,
+           coalesce((select id from resource_pool p where p.id = f.pool_id), h.pool_id),
+           coalesce((select id from zone z where z.id = f.zone_id), h.zone_id),
+           $5, g.power_state, f.architecture, g.cores, g.memory_mib, f.tags, f.owner_id, f.description, f.adopted,
+           f.composed_by_allocate, f.agent_name, f.owner_data, f.error_description
+      from detached_machine f, vm_host h, guest g
+     where f.uuid = $1 and h.id = $2 and g.id = $3
+    on conflict do nothing
+    returning id, system_id, hostname
+"""
+_DISKS = """
+    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
+    select $2, d.index, d.volume, p.id, d.size_bytes, d.serial, d.tags
+      from detached_machine f,
+           jsonb_to_recordset(f.disks) d (index integer, volume text, pool_key text, size_bytes bigint, serial text,
+                                          tags text[]),
+           vm_host h join storage_pool p on p.server_id = h.server_id
+     where f.uuid = $1 and h.id = $3 and p.pool_key = d.pool_key
+"""
+# Attached to the host's interface of the same name. VLANs and subnets may have been deleted in the meantime.
+_NICS = """
+    insert into machine_nic (machine_id, index, name, mac_address, kind, source, label, mode, vid, vlan_id, subnet_id,
+                             interface_id)
+    select $2, n.index, n.name, n.mac_address, n.kind, n.source, coalesce(n.label, ''), coalesce(n.mode, 'dhcp'), n.vid,
+           (select id from vlan where id = n.vlan_id), (select id from subnet where id = n.subnet_id),
+           (select id from host_interface i where i.host_id = $3 and i.name = n.interface
+             order by i.missing_since is not null, i.kind <> n.kind, i.id limit 1)
+      from detached_machine f,
+           jsonb_to_recordset(f.nics) n (index integer, name text, mac_address text, kind text, source text, label text,
+                                         mode text, vid integer, vlan_id integer, subnet_id integer, interface text)
+     where f.uuid = $1
+    on conflict (mac_address) do nothing
+"""
+# Skips addresses that were assigned to something else in the meantime.
+_ADDRESSES = """
+    insert into ip_address (subnet_id, address, machine_id, nic_id)
+    select k.subnet_id, n.ip, $2, k.id
+      from detached_machine f, jsonb_to_recordset(f.nics) n (index integer, ip inet)
+      join machine_nic k on k.machine_id = $2 and k.index = n.index and k.subnet_id is not null
+     where f.uuid = $1 and n.ip is not null
+    on conflict (address) do nothing
+"""
+_LOST_ADDRESSES = """
+    select host(n.ip) as address
+      from detached_machine f, jsonb_to_recordset(f.nics) n (ip inet)
+     where f.uuid = $1 and n.ip is not null
+       and not exists (select from ip_address a where a.machine_id = $2 and a.address = n.ip)
+     order by n.ip
+"""
+_HOST_NAME = "select name from vm_host where id = $1"
+_INSTALLATION = "select id from installation"
+
+
+async def detach(db: Db, host_id: int) -> None:
+    """Copies all machines of a host that is about to be removed. Idempotent."""
+    await db.execute(_DETACH, host_id)
+
+
+async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
+    """The longest detached first."""
+    internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
+    internal |= {"owner_data", "error_description"}
+    found = []
+    for row in await db.fetch(_LIST):
+        fields = {name: value for name, value in row.items() if name not in internal}
+        fields |= {name: tuple(row[name]) for name in ("tags", "disks", "nics")}
+        found.append(DetachedMachine(**fields))
+    return tuple(found)
+
+
+async def names_of(db: Db, machine: UUID) -> tuple[str, str] | None:
+    """System id and hostname that the machine had; None if it is not detached."""
+    row = await db.fetchrow(_NAMES, machine)
+    return None if row is None else (row["system_id"], row["hostname"])
+
+
+async def drop(db: Db, machine: UUID) -> None:
+    """Removes the record: the machine was restored, or its guest adopted. Idempotent."""
+    await db.execute(_DROP, machine)
+
+
+@frozen(kw_only=True)
+class ReturnedGuest:
+    """A guest on a host, and the detached machine that it was; `state` and `owned` are those of the machine."""
+
+    uuid: UUID
+    hostname: str
+    state: MachineState
+    owned: bool
+    guest_id: int
+
+
+@frozen(kw_only=True)
+class RestoredMachine:
+    id: int
+    system_id: str
+    hostname: str
+    lost_addresses: tuple[str, ...]  # former addresses that are in use
+
+
+async def returned_guests(db: Db, host_id: int, installation_id: UUID) -> tuple[ReturnedGuest, ...]:
+    """Guests of detached machines on a host that was added after they were detached."""
+    rows = await db.fetch(_RETURNED, host_id, installation_id)
+    return tuple(ReturnedGuest(**{**dict(row), "state": MachineState(row["state"])}) for row in rows)
+
+
+async def insert_restored(
+    db: Db, host_id: int, guest: ReturnedGuest, state: MachineState, *, new_system_id: str
+) -> RestoredMachine | None:
+    """Inserts the machine with its disks, NICs and free addresses; None if its UUID, hostname or id was just taken.
+
+    Uses `new_system_id` if its former system id is in use.
+    """
+    row = await db.fetchrow(_RESTORE, guest.uuid, host_id, guest.guest_id, new_system_id, state.value)
+    if row is None:
+        return None
+    await db.execute(_DISKS, guest.uuid, row["id"], host_id)
+    await db.execute(_NICS, guest.uuid, row["id"], host_id)
+    await db.execute(_ADDRESSES, guest.uuid, row["id"])
+    lost = tuple(one["address"] for one in await db.fetch(_LOST_ADDRESSES, guest.uuid, row["id"]))
+    return RestoredMachine(id=row["id"], system_id=row["system_id"], hostname=row["hostname"], lost_addresses=lost)
+
+
+async def host_name(db: Db, host_id: int) -> str | None:
+    name: str | None = await db.fetchval(_HOST_NAME, host_id)
+    return name
+
+
+async def installation_id(db: Db) -> UUID:
+    found: UUID = await db.fetchval(_INSTALLATION)
+    return found

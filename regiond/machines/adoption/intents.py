@@ -1,0 +1,171 @@
+"""Opens the operations that adopt guests and forget machines, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from attrs import define, field, frozen
+
+from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
+from common.serialization import to_dict
+from common.values import DriverType, OwnershipMarker
+from regiond.hosts.model import HostGuest, HostView
+from regiond.hosts.service import lock_guests
+from regiond.identifiers import check_hostname, legal_hostname, new_system_id
+from regiond.machines import store as machine_store
+from regiond.machines.adoption import detached_store, store
+from regiond.machines.adoption.model import AdoptionContext, MachineName, obstacle_to_adoption
+from regiond.machines.guest_spec import known_spec
+from regiond.machines.model import MachineView
+from regiond.machines.operation_intents import MAX_FAILURES, request_of
+from regiond.operations import service as operation_service
+from regiond.operations.model import OperationKind
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+SYSTEM_ID_TRIES = 8
+
+
+@frozen(kw_only=True)
+class AdoptionIntent:
+    """The outcome for one guest: the operation that adopts it, the machine that it is, or why it is rejected."""
+
+    guest_name: str
+    machine: MachineName | None = None
+    operation_id: int | None = None
+    rejection: str | None = None
+
+
+async def open_forget(db: Db, machine: MachineView, installation_id: UUID, *, account_id: int | None) -> int:
+    """Returns the id of the operation that removes the marker and the machine's row. Raises Busy, NotFound."""
+    guest = await store.read_guest(db, machine.id)
+    key, name = guest or ("", machine.hostname)
+    spec = known_spec(machine, installation_id)
+    return await operation_service.insert(
+        db, OperationKind.FORGET, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
+        system_id=machine.system_id, hostname=machine.hostname, account_id=account_id,
+        request=request_of(spec, guest={"key": key, "name": name}), max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def open_adoption(db: Db, host: HostView, guest_id: int, installation_id: UUID) -> tuple[str, int]:
+    """Returns the new machine's hostname and the operation's id.
+
+    Raises NotFound if the host has no such guest, WrongState if the guest cannot be adopted.
+    """
+    guests = await lock_guests(db, host.id)
+    guest = next((one for one in guests if one.id == guest_id), None)
+    if guest is None:
+        raise NotFound(f"{host.name} has no virtual machine with id {guest_id}.", host=host.id)
+    intents = await AdoptionIntents.on_host(db, host, guests, installation_id, account_id=None)
+    intent = await intents.open(db, guest, None)
+    if intent.machine is None or intent.operation_id is None:
+        reason = intent.rejection or "it is already a machine"
+        raise WrongState(f"Cannot adopt {guest.record.name} on {host.name}: {reason}.", guest=guest.record.name)
+    return intent.machine.hostname, intent.operation_id
+
+
+@define(kw_only=True)
+class AdoptionIntents:
+    """Opens adoptions of guests of one host within one transaction, each with a hostname of its own."""
+
+    host: HostView
+    account_id: int | None
+    installation_id: UUID
+    context: AdoptionContext
+    hostnames: set[str] = field(factory=set)
+
+    @classmethod
+    async def on_host(
+        cls, db: Db, host: HostView, guests: Sequence[HostGuest], installation_id: UUID, *, account_id: int | None
+    ) -> AdoptionIntents:
+        """`guests`: all of the host, locked by the caller."""
+        marked_machines = [
+            guest.record.marker_machine
+            for guest in guests
+            if guest.record.marker_machine is not None and guest.record.marker_installation == installation_id
+        ]
+        machine_ids = [guest.record.machine_id for guest in guests if guest.record.machine_id is not None]
+        context = await store.read_context(db, host.id, machine_ids, marked_machines)
+        return cls(host=host, account_id=account_id, installation_id=installation_id, context=context)
+
+    async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
+        """Opens nothing for a guest that is a machine, is being adopted or cannot be adopted.
+
+        `hostname` defaults to a legal form of the guest's name. Raises InvalidRequest if a given one is taken.
+        """
+        row = guest.record
+        if row.machine_id is not None:
+            return AdoptionIntent(guest_name=row.name, machine=self.context.machines[row.machine_id])
+        pending = self.context.pending.get(guest.id)
+        if pending is not None:
+            return AdoptionIntent(guest_name=row.name, machine=pending, operation_id=pending.id)
+        obstacle = obstacle_to_adoption(guest, self.installation_id, self.context)
+        if obstacle is not None:
+            return AdoptionIntent(guest_name=row.name, rejection=obstacle)
+        return await self._insert(db, guest, hostname)
+
+    async def _insert(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
+        uuid = self._machine_uuid(guest)
+        detached = await detached_store.names_of(db, uuid)
+        name = check_hostname(hostname) if hostname else legal_hostname(guest.record.name)
+        if name in self.hostnames or await machine_store.taken_hostnames(db, [name]):
+            if hostname:
+                raise InvalidRequest.of({"hostname": [f'Node with hostname "{name}" already exists']})
+            message = f"another machine is named {name}; adopt this guest alone with a hostname"
+            return AdoptionIntent(guest_name=guest.record.name, rejection=message)
+        self.hostnames.add(name)
+        machine = await self._insert_machine(db, guest, uuid, name, detached[0] if detached else new_system_id())
+        if isinstance(machine, str):
+            return AdoptionIntent(guest_name=guest.record.name, rejection=machine)
+        await detached_store.drop(db, uuid)
+        operation_id = await self._insert_operation(db, guest, uuid, machine)
+        return AdoptionIntent(guest_name=guest.record.name, machine=machine, operation_id=operation_id)
+
+    def _machine_uuid(self, guest: HostGuest) -> UUID:
+        """That of an existing marker; libvirt: the domain's own UUID, by which listings without markers find it."""
+        if guest.record.marker_machine is not None:
+            return guest.record.marker_machine
+        return UUID(guest.record.guest_key) if self.host.driver is DriverType.LIBVIRT else uuid4()
+
+    async def _insert_machine(
+        self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str
+    ) -> MachineName | str:
+        """The new machine, or why it cannot be inserted. Replaces a `system_id` that is taken."""
+        row = guest.record
+        for _ in range(SYSTEM_ID_TRIES):
+            try:
+                machine_id = await store.insert(
+                    db, uuid=uuid, system_id=system_id, hostname=hostname, host_id=self.host.id,
+                    power_state=row.power_state, architecture=row.architecture or self.host.architecture or "amd64",
+                    cores=row.cores, memory_mib=row.memory_mib,
+                )  # fmt: skip
+            except machine_store.Taken as taken:
+                if "system_id" not in taken.constraint:
+                    what = f"is named {hostname}" if "hostname" in taken.constraint else f"has the UUID {uuid}"
+                    return f"another machine {what}"
+                system_id = new_system_id()
+            else:
+                return MachineName(id=machine_id, system_id=system_id, hostname=hostname)
+        raise OutOfCapacity(f"{SYSTEM_ID_TRIES} random system ids are all taken; try again.")
+
+    async def _insert_operation(self, db: Db, guest: HostGuest, uuid: UUID, machine: MachineName) -> int:
+        marker = OwnershipMarker(installation_id=self.installation_id, machine_id=uuid)
+        request: dict[str, Any] = {
+            "guest": {
+                "id": guest.id,
+                "key": guest.record.guest_key,
+                "name": guest.record.name,
+                "project": guest.record.project,
+            },
+            "marker": to_dict(marker),
+            "had_marker": guest.record.marker_machine is not None,
+        }
+        return await operation_service.insert(
+            db, OperationKind.ADOPT, host_id=self.host.id, host_name=self.host.name, machine_id=machine.id,
+            system_id=machine.system_id, hostname=machine.hostname, account_id=self.account_id, request=request,
+            max_failures=MAX_FAILURES,
+        )  # fmt: skip

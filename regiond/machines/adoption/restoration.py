@@ -1,0 +1,51 @@
+"""Restores detached machines when a newly added host lists their guests.
+
+docs/decisions/0006 explains why this needs no confirmation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.identifiers import new_system_id
+from regiond.machines.adoption import detached_store
+from regiond.machines.adoption.detached_store import RestoredMachine, ReturnedGuest
+from regiond.machines.lifecycle import restored_state
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def restore(db: Db, host_id: int) -> frozenset[UUID]:
+    """Restores the detached machines whose guests the host lists; returns their UUIDs. Idempotent.
+
+    Call it after a discovery run was applied. A machine whose name or id a concurrent transaction takes is left to the
+    next refresh.
+    """
+    installation_id = await detached_store.installation_id(db)
+    restored = set()
+    for guest in await detached_store.returned_guests(db, host_id, installation_id):
+        state = restored_state(guest.state, owned=guest.owned)
+        machine = await detached_store.insert_restored(db, host_id, guest, state, new_system_id=new_system_id())
+        if machine is None:
+            continue
+        await host_service.reattach_guest(db, host_id, guest.guest_id, machine.id, installation_id, guest.uuid)
+        await detached_store.drop(db, guest.uuid)
+        await _record_event(db, host_id, guest, machine)
+        restored.add(guest.uuid)
+    return frozenset(restored)
+
+
+async def _record_event(db: Db, host_id: int, guest: ReturnedGuest, machine: RestoredMachine) -> None:
+    host_name = await detached_store.host_name(db, host_id)
+    message = f"{machine.hostname} was restored: {host_name} lists its virtual machine"
+    if machine.hostname != guest.hostname:
+        message += f"; its former name {guest.hostname} is in use"
+    if machine.lost_addresses:
+        message += f"; its former addresses {', '.join(machine.lost_addresses)} are in use"
+    level = Level.WARNING if machine.lost_addresses else Level.INFO
+    await Events.record(db, "machine_restored", message, level=level, host_id=host_id, system_id=machine.system_id)

@@ -1,0 +1,93 @@
+"""Adopts guests as machines, and turns machines back into foreign guests; restarts neither."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from common.errors import InvalidRequest
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.hosts.service import Hosts, lock_guests
+from regiond.machines import store as machine_store
+from regiond.machines.adoption import detached_store
+from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
+from regiond.machines.adoption.model import select_guests
+from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine
+from regiond.machines.operation_intents import check_settled
+from regiond.operations.model import Operation
+from regiond.operations.service import Operations
+from regiond.racks.service import HostCalls
+
+
+class Adoption:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        hosts: Hosts,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._hosts = hosts
+        self._calls = calls
+        self._installation_id = installation_id
+
+    async def start_adopt(
+        self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
+    ) -> tuple[Adopted, ...]:
+        """Returns an operation for each guest; a guest that is a machine or is being adopted is no error.
+
+        Raises InvalidRequest, with nothing written, if a named guest does not exist or cannot be adopted; with
+        `everything`, such guests are results with `rejected`. Raises NotFound, NotAllowed, and RackUnreachable with
+        `need_rack`. Idempotent.
+        """
+        caller.require_admin()
+        host = await self._hosts.read(host_id)
+        if need_rack:
+            await self._calls.require(host_id)
+        async with self._database.transaction() as db:
+            guests = await lock_guests(db, host_id)
+            intents = await AdoptionIntents.on_host(
+                db, host, guests, self._installation_id, account_id=caller.account_id
+            )
+            opened = [
+                await intents.open(db, guest, request.hostname) for guest in select_guests(guests, request, host.name)
+            ]
+            if not request.everything and any(intent.rejection for intent in opened):
+                raise InvalidRequest.of(
+                    {"guests": [f"{intent.guest_name}: {intent.rejection}" for intent in opened if intent.rejection]}
+                )
+        return tuple([await self._adopted(intent) for intent in opened])
+
+    async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation:
+        """Starts the operation that removes the marker and the machine's row; the guest remains as it is.
+
+        Raises NotAllowed, NotFound, Busy, WrongState, and RackUnreachable with `need_rack`.
+        """
+        caller.require_admin()
+        async with self._database.connection() as db:
+            machine = await machine_store.read(db, system_id)
+        check_settled(machine)
+        if need_rack and machine.host_id is not None:
+            await self._calls.require(machine.host_id)
+        async with self._database.transaction() as db:
+            operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
+        return await self._operations.read(operation_id)
+
+    async def detached(self) -> tuple[DetachedMachine, ...]:
+        """Machines whose host was removed while their guests remained there, the longest detached first."""
+        async with self._database.connection() as db:
+            return await detached_store.list_detached(db)
+
+    async def _adopted(self, intent: AdoptionIntent) -> Adopted:
+        operation = None if intent.operation_id is None else await self._operations.read(intent.operation_id)
+        return Adopted(
+            guest_name=intent.guest_name,
+            system_id=intent.machine.system_id if intent.machine else None,
+            hostname=intent.machine.hostname if intent.machine else None,
+            operation=operation,
+            rejected=intent.rejection,
+        )

@@ -1,0 +1,180 @@
+"""Operation handlers that adopt and forget; each can restart at any line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.errors import NameTaken, NotFound, Unsupported
+from common.guest_spec import GuestSpec
+from common.rpc.commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
+from common.serialization import from_dict
+from common.values import Guest, HostAccess, OwnershipMarker
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.machines import lifecycle_store
+from regiond.machines import store as machine_store
+from regiond.machines.adoption import store
+from regiond.machines.lifecycle import MachineEvent
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+MARKER_DEADLINE_S = 60.0
+
+
+@frozen(kw_only=True)
+class _MarkerChange:
+    """The guest that gets or loses a marker, read from the operation's row."""
+
+    operation: Operation
+    host_id: int
+    machine_id: int
+    guest_key: str
+    guest_name: str
+    marker: OwnershipMarker
+
+    @classmethod
+    def of(cls, operation: Operation) -> _MarkerChange:
+        if operation.host_id is None or operation.machine_id is None:
+            raise ValueError(f"operation {operation.id} has lost its host or machine")
+        request = operation.request
+        marker = (
+            from_dict(request["marker"], OwnershipMarker)
+            if "marker" in request
+            else from_dict(request["spec"], GuestSpec).marker
+        )
+        return cls(
+            operation=operation,
+            host_id=operation.host_id,
+            machine_id=operation.machine_id,
+            guest_key=request["guest"]["key"],
+            guest_name=request["guest"]["name"],
+            marker=marker,
+        )
+
+    async def write(self, calls: HostCalls) -> Guest:
+        """Returns the guest with the marker."""
+        return await calls.call(self.host_id, HOST_ADOPT, self._call, deadline_s=MARKER_DEADLINE_S)
+
+    async def remove(self, calls: HostCalls) -> None:
+        await calls.call(self.host_id, HOST_DISOWN, self._call, deadline_s=MARKER_DEADLINE_S)
+
+    def _call(self, access: HostAccess) -> MarkerCall:
+        return MarkerCall(
+            access=access,
+            guest_id=self.guest_key,
+            guest_name=self.guest_name,
+            marker=self.marker,
+            fence=fence_of(self.operation, str(self.marker.machine_id)),
+        )
+
+
+class AdoptGuest:
+    """Writes our marker onto the guest. The machine's row exists; the guest holds the claims until the end."""
+
+    kind = OperationKind.ADOPT
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        change = _MarkerChange.of(operation)
+        await journal.step("write_marker", reaches_host=True, guest=change.guest_name)
+        guest = await change.write(self._calls)
+
+        async def record(db: Db) -> None:
+            await host_service.attach_guest(db, change.host_id, guest, change.machine_id)
+            await store.complete(db, change.machine_id, guest)
+            await machine_store.set_power(db, change.machine_id, guest.power.value)
+            await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)
+            message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
+            await Events.record(
+                db, "machine_adopted", message, host_id=change.host_id, system_id=operation.system_id,
+                operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(result={"system_id": operation.system_id, "hostname": operation.hostname}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Removes the machine's row, and the marker unless the guest had it before."""
+        if operation.machine_id is None:
+            return Outcome()
+        change = _MarkerChange.of(operation)
+        undone = ["machine record removed"]
+        if operation.reached_host and not operation.request["had_marker"]:
+            await journal.step("remove_marker", reaches_host=True, guest=change.guest_name)
+            try:
+                await change.remove(self._calls)
+            except Unsupported as error:  # a driver that cannot remove markers wrote none
+                await journal.note("no marker was written", reason=error.message)
+            undone.insert(0, "marker removed from the guest")
+
+        async def record(db: Db) -> None:
+            await machine_store.delete(db, change.machine_id)
+            message = f"{change.guest_name} on {operation.host_name} was not adopted: {operation.error_message}"
+            await Events.record(
+                db, "adopt_failed", message, level=Level.WARNING, host_id=change.host_id,
+                system_id=operation.system_id, operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(undone=tuple(undone), record=record)
+
+
+class ForgetMachine:
+    """Removes the marker, then the machine's row. The guest is foreign afterwards and holds its own claims."""
+
+    kind = OperationKind.FORGET
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        change = _MarkerChange.of(operation)
+        await journal.step("remove_marker", reaches_host=True, guest=change.guest_name)
+        await change.remove(self._calls)
+
+        async def record(db: Db) -> None:
+            await host_service.detach_guest(db, change.machine_id, marked=False)
+            await machine_store.delete(db, change.machine_id)
+            remains = f"{change.guest_name} remains on {operation.host_name}"
+            guest = remains if change.guest_key else f"{operation.host_name} did not list its guest"
+            message = f"{operation.hostname} was removed from Innkeeper; {guest}"
+            await Events.record(
+                db, "detached_machine", message, host_id=change.host_id, system_id=operation.system_id,
+                operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(result={"guest": change.guest_name}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """The machine remains, and its guest gets the marker back if it still exists."""
+        if operation.machine_id is None:
+            return Outcome()
+        change = _MarkerChange.of(operation)
+        undone = ["machine not removed"]
+        if operation.reached_host:
+            await journal.step("restore_marker", reaches_host=True, guest=change.guest_name)
+            try:
+                await change.write(self._calls)
+                undone.insert(0, "marker written to the guest again")
+            except (
+                NotFound,
+                NameTaken,
+                Unsupported,
+            ) as error:  # the guest was deleted or has another marker, or this one was never removed
+                await journal.note("the marker was not restored", reason=error.message)
+
+        async def record(db: Db) -> None:
+            message = f"{operation.hostname} could not be forgotten: {operation.error_message}"
+            await Events.record(
+                db, "forget_failed", message, level=Level.WARNING, host_id=change.host_id,
+                system_id=operation.system_id, operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(undone=tuple(undone), record=record)

@@ -1,0 +1,129 @@
+"""SQL for adoption: inserts the machine's row, completes it once the guest is marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+
+from common.values import Guest
+from regiond.machines.adoption.model import AdoptionContext, MachineName
+from regiond.machines.store import Taken
+from regiond.networks.service import bind_nics
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_INSERT = """
+    insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
+                         memory_mib, tags, adopted)
+    select $1, $2, $3, h.id, h.pool_id, h.zone_id, 'adopting', $5, $6, $7, $8, h.tags, true
+      from vm_host h where h.id = $4
+    returning id
+"""
+_COMPLETE = """
+    update machine set cores = case when $2 > 0 then $2 else cores end,
+                       memory_mib = case when $3 > 0 then $3 else memory_mib end,
+                       architecture = coalesce(nullif($4, ''), architecture)
+     where id = $1
+"""
+_DROP_DEVICES = """
+    with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
+"""
+_DISKS = """
+    insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial)
+    select m.id, d.index, d.volume, p.id, d.size_bytes, d.serial
+      from machine m join vm_host h on h.id = m.host_id join storage_pool p on p.server_id = h.server_id,
+           jsonb_to_recordset($2::jsonb) d (index integer, volume text, pool_key text, size_bytes bigint, serial text)
+     where m.id = $1 and p.pool_key = d.pool_key
+"""
+_NICS = """
+    insert into machine_nic (machine_id, index, name, mac_address, kind, source)
+    select $1, n.*
+      from jsonb_to_recordset($2::jsonb) n (index integer, name text, mac_address text, kind text, source text)
+    on conflict (mac_address) do nothing
+"""
+_PENDING = """
+    select id, (request->'guest'->>'id')::integer as guest_id, system_id, hostname
+      from operation
+     where kind = 'adopt' and host_id = $1 and is_open
+"""
+_MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
+_TOMBSTONES = "select machine_uuid from tombstone where machine_uuid = any($1::uuid[])"
+_DROP_TOMBSTONE = "delete from tombstone where machine_uuid = $1"
+_GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
+
+
+async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_machines: list[UUID]) -> AdoptionContext:
+    """`machine_ids`: machines that are guests of the host. `marked_machines`: machines that markers name."""
+    machines = await db.fetch(_MACHINES, machine_ids, marked_machines)
+    pending = await db.fetch(_PENDING, host_id)
+    return AdoptionContext(
+        machines={row["id"]: _machine_name(row) for row in machines},
+        existing=frozenset(row["uuid"] for row in machines),
+        tombstones=frozenset(row["machine_uuid"] for row in await db.fetch(_TOMBSTONES, marked_machines)),
+        pending={row["guest_id"]: _machine_name(row) for row in pending},
+    )
+
+
+def _machine_name(row: asyncpg.Record) -> MachineName:
+    return MachineName(id=row["id"], system_id=row["system_id"], hostname=row["hostname"])
+
+
+async def insert(
+    db: Db,
+    *,
+    uuid: UUID,
+    system_id: str,
+    hostname: str,
+    host_id: int,
+    power_state: str,
+    architecture: str,
+    cores: int,
+    memory_mib: int,
+) -> int:
+    """Returns the id of the machine's row, which gets the pool and zone of its host, and removes a tombstone.
+
+    Raises Taken; the caller's transaction remains usable then.
+    """
+    try:
+        async with db.transaction():
+            machine_id: int = await db.fetchval(
+                _INSERT, uuid, system_id, hostname, host_id, power_state, architecture, cores, memory_mib
+            )
+    except asyncpg.UniqueViolationError as error:
+        raise Taken(error.constraint_name or "") from error
+    await db.execute(_DROP_TOMBSTONE, uuid)
+    return machine_id
+
+
+async def complete(db: Db, machine_id: int, guest: Guest) -> None:
+    """Records size, disks and NICs as the host reports them. Idempotent.
+
+    Omits disks outside the host's storage pools, and NICs whose MAC address another machine has. A disk that is not a
+    volume of its own (LXD's root) is recorded by its device name.
+    """
+    await db.execute(_COMPLETE, machine_id, guest.cores, guest.memory_mib, guest.architecture)
+    await db.execute(_DROP_DEVICES, machine_id)
+    disks = [
+        {"index": index, "volume": disk.volume or disk.device, "pool_key": disk.pool_id,
+         "size_bytes": disk.size_bytes, "serial": disk.serial or ""}
+        for index, disk in enumerate(guest.disks)
+        if disk.pool_id and disk.size_bytes
+    ]  # fmt: skip
+    nics = [
+        {"index": index, "name": f"eth{index}", "mac_address": nic.mac_address.lower(), "kind": nic.kind.value,
+         "source": nic.source}
+        for index, nic in enumerate(guest.nics)
+        if nic.mac_address
+    ]  # fmt: skip
+    await db.execute(_DISKS, machine_id, disks)
+    await db.execute(_NICS, machine_id, nics)
+    await bind_nics(db, [machine_id])
+
+
+async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
+    """The hypervisor's id and the name of the machine's guest, as the last refresh found them."""
+    row = await db.fetchrow(_GUEST_OF, machine_id)
+    return None if row is None else (row["guest_key"], row["name"])

@@ -1,0 +1,1 @@
+"""Allocates a ready machine or composes one; releases machines."""

@@ -1,0 +1,41 @@
+"""SQL that lists the ready machines for an allocate request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.placement.model import HostFilter
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+    from regiond.machines.model import AllocateRequest
+
+# Cheapest first: a core costs as much as a GiB. Machines with an open operation or on a host that is being removed are
+# not available.
+_READY = """
+    select m.system_id
+      from machine m join vm_host h on h.id = m.host_id
+      join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
+     where m.state = 'ready' and m.owner_id is null and h.state <> 'removing'
+       and ($1::text is null or m.system_id = $1) and ($2::text is null or m.hostname = $2)
+       and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
+       and ($5::text[] = '{}' or m.architecture = any($5)) and m.architecture <> all($6::text[])
+       and m.tags @> $7::text[] and not m.tags && $8::text[]
+       and ($9::text[] = '{}' or z.name = any($9)) and z.name <> all($10::text[])
+       and ($11::text[] = '{}' or p.name = any($11)) and p.name <> all($12::text[])
+       and ($13::integer[] = '{}' or h.id = any($13)) and h.id <> all($14::integer[])
+       and ($15::text[] = '{}' or h.driver = any($15)) and h.driver <> all($16::text[])
+       and not exists (select 1 from operation o
+                        where o.machine_id = m.id and o.is_open)
+     order by m.cores + m.memory_mib / 1024.0, m.id
+"""
+
+
+async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> list[str]:
+    """Returns the system ids of ready machines that satisfy all constraints except those on devices, cheapest first."""
+    rows = await db.fetch(
+        _READY, request.system_id, request.name, request.cores, request.memory_mib, hosts.architectures,
+        hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
+        hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
+    )  # fmt: skip
+    return [row["system_id"] for row in rows]

@@ -1,0 +1,105 @@
+"""Operation handler that removes leftover guests, orphaned volumes and copied markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.discovery import VolumeRef
+from common.rpc.commands import (
+    HOST_DECOMPOSE,
+    HOST_DISOWN,
+    HOST_REMOVE_VOLUMES,
+    DecomposeCall,
+    MarkerCall,
+    RemoveVolumesCall,
+)
+from common.serialization import from_dict
+from common.values import GuestRef, OwnershipMarker
+from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+CLEAN_UP_DEADLINE_S = 60.0
+
+
+class CleanUpGuest:
+    """Removes one of three things, as its request names it: a guest with the marker of a machine that has a tombstone,
+    volumes that no guest uses, or the marker on a copy of a machine's guest. Touches nothing else."""
+
+    kind = OperationKind.CLEAN_UP
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        host_id = operation.host_id
+        if host_id is None:
+            return Outcome(result={"reason": "the host was removed"})
+        if "copy" in operation.request:
+            return await self._remove_marker(operation, host_id, journal)
+        if "orphaned_volumes" in operation.request:
+            return await self._remove_volumes(operation, host_id, journal)
+        return await self._remove_guest(operation, host_id, journal)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Changes nothing: what remains is found by the next refresh."""
+        return Outcome()
+
+    async def _remove_guest(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
+        guest = from_dict(operation.request["guest"], GuestRef)
+        volumes = tuple((pool_id, volume) for pool_id, volume in operation.request.get("volumes", ()))
+        await journal.step("remove_leftover", reaches_host=True, guest=guest.name)
+        fence = fence_of(operation, str(guest.marker.machine_id))
+        await self._calls.call(
+            host_id,
+            HOST_DECOMPOSE,
+            lambda access: DecomposeCall(access=access, guest=guest, fence=fence, volumes=volumes),
+            deadline_s=CLEAN_UP_DEADLINE_S,
+        )
+        return Outcome(result={"removed": guest.name})
+
+    async def _remove_marker(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
+        copy = operation.request["copy"]
+        marker, name = from_dict(copy["marker"], OwnershipMarker), copy["name"]
+        await journal.step("remove_marker_of_copy", reaches_host=True, guest=name)
+        fence = fence_of(operation, str(marker.machine_id))
+        await self._calls.call(
+            host_id,
+            HOST_DISOWN,
+            lambda access: MarkerCall(
+                access=access, guest_id=copy["key"], guest_name=name, marker=marker, fence=fence, exactly=True
+            ),
+            deadline_s=CLEAN_UP_DEADLINE_S,
+        )
+
+        async def record(db: Db) -> None:
+            await host_service.clear_guest_marker(db, copy["id"])
+            message = f"Removed the ownership marker from {name} on {operation.host_name}, a copy of a machine's guest"
+            await Events.record(db, "copy_unmarked", message, host_id=host_id, operation_id=operation.id)
+
+        return Outcome(result={"guest": name}, record=record)
+
+    async def _remove_volumes(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
+        marker = from_dict(operation.request["marker"], OwnershipMarker)
+        volumes = tuple(from_dict(one, VolumeRef) for one in operation.request["orphaned_volumes"])
+        names = [volume.name for volume in volumes]
+        await journal.step("remove_orphaned_volumes", reaches_host=True, volumes=names)
+        fence = fence_of(operation, str(marker.machine_id))
+        await self._calls.call(
+            host_id,
+            HOST_REMOVE_VOLUMES,
+            lambda access: RemoveVolumesCall(access=access, marker=marker, volumes=volumes, fence=fence),
+            deadline_s=CLEAN_UP_DEADLINE_S,
+        )
+
+        async def record(db: Db) -> None:
+            await host_service.delete_orphaned_volumes(db, host_id, volumes)
+            message = f"Removed {', '.join(names)} from {operation.host_name}: no guest used it"
+            await Events.record(db, "orphaned_volume_removed", message, host_id=host_id, operation_id=operation.id)
+
+        return Outcome(result={"removed": names}, record=record)

@@ -1,0 +1,1 @@
+"""The compose pipeline: validate, place, reserve, run, record."""

@@ -1,0 +1,76 @@
+"""Reads hosts from the database as candidates for placement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from regiond.ledger.service import numa_nodes_of_hosts
+from regiond.networks.service import available_interfaces
+from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_NAMED = """
+    select true as reachable, h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
+           h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
+           s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
+           s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
+           h.tags,
+           (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
+                             p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
+              from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
+      from vm_host h left join server s on s.id = h.server_id
+      join zone z on z.id = h.zone_id join resource_pool p on p.id = h.pool_id
+     where h.id = any($1::integer[])
+"""
+# Columns that are fields of a candidate.
+_PLAIN_COLUMNS = (
+    "id", "name", "state", "reachable", "server_id", "architecture", "cores", "memory_mib", "cpu_over_commit_ratio",
+    "memory_over_commit_ratio", "cpu_speed_mhz", "zone", "zone_id", "pool", "pool_id", "driver",
+    "default_macvlan_mode", "reserved_cores", "reserved_memory_mib",
+)  # fmt: skip
+
+
+async def read_candidates(db: Db, host_ids: Iterable[int], *, with_nodes: bool) -> Mapping[int, Candidate]:
+    """Returns these hosts by id, as reachable; deleted hosts are missing. The number of queries is constant."""
+    rows = await db.fetch(_NAMED, list(host_ids))
+    return {candidate.id: candidate for candidate in await candidates_of(db, rows, with_nodes=with_nodes)}
+
+
+async def candidates_of(db: Db, rows: Sequence[asyncpg.Record], *, with_nodes: bool) -> tuple[Candidate, ...]:
+    """Returns the candidates of these rows with their interfaces and, if `with_nodes`, their NUMA nodes."""
+    host_ids = [row["id"] for row in rows]
+    nodes = await numa_nodes_of_hosts(db, host_ids) if with_nodes else {}
+    interfaces = await available_interfaces(db, host_ids)
+    return tuple(_candidate(row, interfaces.get(row["id"], ()), nodes.get(row["id"], ())) for row in rows)
+
+
+def _candidate(
+    row: asyncpg.Record, interfaces: tuple[CandidateInterface, ...], nodes: tuple[CandidateNode, ...]
+) -> Candidate:
+    pools, default = _storage_pools(row["storage_pools"]), row["default_storage_pool_id"]
+    return Candidate(
+        **{name: row[name] for name in _PLAIN_COLUMNS},
+        cores_claimed=row["cores_claimed"] or 0,
+        memory_mib_claimed=row["memory_mib_claimed"] or 0,
+        huge_memory_mib=row["huge_memory_mib"] or 0,
+        storage_pools=pools,
+        default_storage_pool_id=default if any(pool.id == default for pool in pools) else None,
+        tags=tuple(row["tags"]),
+        nodes=nodes,
+        interfaces=interfaces,
+    )
+
+
+@lru_cache(maxsize=10_000)  # a claim changes the pools of one host only
+def _storage_pools(text: str | None) -> tuple[CandidateStoragePool, ...]:
+    return tuple(
+        CandidateStoragePool(id=id_, pool_key=key, name=name, total_bytes=total_bytes, free_bytes=max(0, free_bytes))
+        for id_, key, name, total_bytes, free_bytes in json.loads(text or "[]")
+    )

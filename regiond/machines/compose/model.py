@@ -1,0 +1,57 @@
+"""The values that the stages of compose pass on: validated, placed, to be reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from common.guest_spec import NicAddress
+from regiond.caller import Caller
+from regiond.machines.model import ComposeIntent
+from regiond.placement.model import Candidate, Evaluation, Placement, Requirements, Strategy
+
+
+@frozen(kw_only=True)
+class ValidatedCompose:
+    """The result of *validate*: names are resolved and exist. `pool_id` None means the pool of the host."""
+
+    intent: ComposeIntent
+    requirements: Requirements
+    strategy: Strategy
+    hostname: str | None
+    zone_id: int
+    pool_id: int | None
+
+
+@frozen(kw_only=True)
+class PlacedCompose:
+    """The result of *place*: the ranked hosts, and each evaluated host by its id."""
+
+    validated: ValidatedCompose
+    placement: Placement
+    candidates: Mapping[int, Candidate]
+
+
+@frozen(kw_only=True)
+class ReservationRequest:
+    """The input of *reserve*. `keyed_request` is the request that `idempotency_key` identifies."""
+
+    caller: Caller
+    placed: PlacedCompose
+    idempotency_key: str | None
+    keyed_request: Mapping[str, object]
+
+
+@frozen(kw_only=True)
+class HostAssignment:
+    """A machine and the host chosen for it. `nic_addresses` has the settings of each static address."""
+
+    validated: ValidatedCompose
+    evaluation: Evaluation
+    host: Candidate
+    nic_addresses: Mapping[str, NicAddress] = field(factory=dict)
+
+    @property
+    def requirements(self) -> Requirements:
+        return self.validated.requirements

@@ -1,0 +1,187 @@
+"""Stage 2, place: reads candidates in batches, counts pending claims, and ranks the hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from common.errors import NotFound
+from regiond.db.pool import Database
+from regiond.hosts.service import Hosts
+from regiond.machines.compose.batcher import Batcher
+from regiond.machines.compose.candidate_store import read_candidates
+from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
+from regiond.machines.compose.host_search import SearchResult, search_hosts
+from regiond.machines.compose.model import PlacedCompose, ValidatedCompose
+from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.placement.model import Candidate, PendingClaim, Placement, Requirements, Strategy
+from regiond.placement.service import after_claim, place, with_pending_claims
+from regiond.racks.service import HostCalls
+
+NAMED_HOSTS = 100  # hosts named in the explanation of an operation; of more, most are only counted
+NAMED_HOSTS_DRY_RUN = 300
+BATCH_LIMIT = 32
+MAX_HOST_ID = 2**31 - 1
+
+
+@frozen(kw_only=True)
+class _Placed:
+    placement: Placement
+    candidates: Mapping[int, Candidate]
+
+
+class PlacementQueries:
+    """Ranks hosts for composes. Concurrent composes share a query of the database.
+
+    Those of a batch that are equal or name the same host are placed sequentially, and all of them as if the `pending`
+    claims were taken, so that they do not compete for the same host or the same cores.
+    """
+
+    def __init__(self, database: Database, hosts: Hosts, calls: HostCalls, pending: PendingClaims) -> None:
+        self._database = database
+        self._hosts = hosts
+        self._calls = calls
+        self._pending = pending
+        self._on_named: Batcher[tuple[Requirements, int], _Placed | None] = Batcher(
+            self._place_on_named, limit=BATCH_LIMIT
+        )
+        self._anywhere: Batcher[tuple[Requirements, Strategy], _Placed | None] = Batcher(
+            self._place_anywhere, limit=BATCH_LIMIT
+        )
+
+    async def place(self, validated: ValidatedCompose) -> PlacedCompose | None:
+        """Returns the ranked hosts; None if others of the batch may get the remaining capacity: place again.
+
+        Raises NotFound for a named host that does not exist, and InvalidRequest for what it can never provide.
+        """
+        requirements = validated.requirements
+        if requirements.host_id is None:
+            placed = await self._anywhere.submit((requirements, validated.strategy))
+        else:
+            _check_id(requirements.host_id)
+            placed = await self._on_named.submit((requirements, requirements.host_id))
+            if placed is not None:
+                await self._check_limits(requirements, placed.candidates[requirements.host_id])
+        if placed is None:
+            return None
+        return PlacedCompose(validated=validated, placement=placed.placement, candidates=placed.candidates)
+
+    async def preview(self, validated: ValidatedCompose, *, named: int = NAMED_HOSTS_DRY_RUN) -> PlacedCompose:
+        """Returns the ranked hosts by the committed claims alone. Raises as `place`."""
+        requirements = validated.requirements
+        if requirements.host_id is not None:
+            host = await self._candidate(requirements, requirements.host_id)
+            await self._check_limits(requirements, host)
+            return PlacedCompose(validated=validated, placement=place(requirements, [host]), candidates={host.id: host})
+        async with self._database.connection() as db:
+            found = await search_hosts(db, requirements, self._calls.racks, strategy=validated.strategy, named=named)
+        return PlacedCompose(validated=validated, placement=found.placements[0], candidates=found.candidates)
+
+    async def _candidate(self, requirements: Requirements, host_id: int) -> Candidate:
+        _check_id(host_id)
+        async with self._database.connection() as db:
+            hosts = await read_candidates(db, [host_id], with_nodes=requirements.needs_nodes)
+        if host_id not in hosts:
+            raise _not_found(host_id)
+        return hosts[host_id]
+
+    async def _check_limits(self, requirements: Requirements, host: Candidate) -> None:
+        if host.cores is None:
+            raise capacity_unknown(host.name, (await self._hosts.read(host.id)).error_message)
+        check_limits(requirements, host)
+
+    async def _place_on_named(self, batch: Sequence[tuple[Requirements, int]]) -> Sequence[_Placed | Exception | None]:
+        pending = {**self._pending.snapshot()}
+        async with self._database.connection() as db:
+            hosts = await read_candidates(
+                db, {host_id for _, host_id in batch}, with_nodes=any(one.needs_nodes for one, _ in batch)
+            )
+        pending |= self._pending.snapshot()
+        return _place_each_on_named(batch, hosts, pending.values())
+
+    async def _place_anywhere(
+        self, batch: Sequence[tuple[Requirements, Strategy]]
+    ) -> Sequence[_Placed | Exception | None]:
+        equal: dict[tuple[Requirements, Strategy], list[int]] = {}
+        for number, one in enumerate(batch):
+            equal.setdefault(one, []).append(number)
+        # A query that fails, such as for a number that is out of range, fails only its own requests.
+        found = await asyncio.gather(
+            *(self._search(*one, times=len(numbers)) for one, numbers in equal.items()), return_exceptions=True
+        )
+        results: dict[int, _Placed | Exception | None] = {}
+        for numbers, result in zip(equal.values(), found, strict=True):
+            if isinstance(result, SearchResult):
+                results |= dict(zip(numbers, _for_each(result, len(numbers)), strict=True))
+            elif isinstance(result, Exception):
+                results |= dict.fromkeys(numbers, result)
+            else:
+                raise result
+        return [results[number] for number in range(len(batch))]
+
+    async def _search(self, requirements: Requirements, strategy: Strategy, *, times: int) -> SearchResult:
+        async with self._database.connection() as db:
+            return await search_hosts(
+                db,
+                requirements,
+                self._calls.racks,
+                strategy=strategy,
+                named=NAMED_HOSTS,
+                times=times,
+                pending=self._pending,
+            )
+
+
+def without_tried(validated: ValidatedCompose, tried: Iterable[int]) -> ValidatedCompose:
+    """Returns the compose restricted to hosts on which it has not failed yet."""
+    requirements = validated.requirements
+    hosts = evolve(requirements.hosts, tried_host_ids=frozenset(tried))
+    return evolve(validated, requirements=evolve(requirements, hosts=hosts))
+
+
+def _check_id(host_id: int) -> None:
+    """PostgreSQL rejects an id that is out of range, which would fail the whole batch."""
+    if not 0 < host_id <= MAX_HOST_ID:
+        raise _not_found(host_id)
+
+
+def _not_found(host_id: int) -> NotFound:
+    return NotFound("Not Found", host=host_id)
+
+
+def _place_each_on_named(
+    batch: Iterable[tuple[Requirements, int]], hosts: Mapping[int, Candidate], pending: Iterable[PendingClaim]
+) -> list[_Placed | Exception | None]:
+    """Places each on its host as if those before it and the pending claims were taken.
+
+    One that fits only without the pending claims is placed as if there were none, since they may be rolled back: the
+    ledger decides. Only one per host, however; the others are placed again.
+    """
+    remaining = {host.id: host for host in with_pending_claims(hosts.values(), pending)}
+    placed_on: set[int] = set()
+    results: list[_Placed | Exception | None] = []
+    for requirements, host_id in batch:
+        if host_id not in hosts:
+            results.append(_not_found(host_id))
+            continue
+        placement = place(requirements, [remaining[host_id]])
+        if placement.chosen is not None:
+            remaining[host_id] = after_claim(remaining[host_id], requirements, placement.chosen)
+        else:
+            placement = place(requirements, [hosts[host_id]])
+            if placement.chosen is not None and host_id in placed_on:
+                results.append(None)
+                continue
+        if placement.chosen is not None:
+            placed_on.add(host_id)
+        results.append(_Placed(placement=placement, candidates={host_id: hosts[host_id]}))
+    return results
+
+
+def _for_each(found: SearchResult, times: int) -> list[_Placed | None]:
+    """If the first machine does not fit anywhere, none of the equal ones does."""
+    placed = [_Placed(placement=placement, candidates=found.candidates) for placement in found.placements]
+    rest = placed[0] if placed[0].placement.chosen is None else None
+    return [*placed, *[rest] * (times - len(placed))]

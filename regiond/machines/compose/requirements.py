@@ -1,0 +1,226 @@
+"""Stage 1, validate: checks a compose request, resolves its names, reports all problems by field."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest
+from regiond.db.pool import Database
+from regiond.groups.service import Groups
+from regiond.hosts.service import Hosts
+from regiond.identifiers import check_hostname
+from regiond.machines import store
+from regiond.machines.compose.host_constraints import resolve_host_filter
+from regiond.machines.compose.model import ValidatedCompose
+from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
+from regiond.networks import service as network_service
+from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
+from regiond.placement.service import parse_interfaces, parse_storage, referenced_networks
+from regiond.validation_messages import at_least, at_most, no_choice
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+MIN_MEMORY_MIB = 1024  # MAAS's lower limit
+LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL
+MAX_PINS = 4096
+DEFAULT_ZONE_ID = 1
+
+
+class Validator:
+    """Validates compose requests against zones, pools, hosts and networks. Only reads."""
+
+    def __init__(self, database: Database, hosts: Hosts, groups: Groups, *, strategy: Strategy) -> None:
+        self._database = database
+        self._hosts = hosts
+        self._groups = groups
+        self._strategy: Strategy = strategy
+
+    async def validate(self, intent: ComposeIntent, *, machine_id: int | None = None) -> ValidatedCompose:
+        """Returns the resolved requirements. Raises InvalidRequest with every problem, by field.
+
+        `machine_id` is a machine that is composed again on another host: it may have its addresses already, and has
+        its zone and host name.
+        """
+        request, problems = intent.request, dict[str, list[str]]()
+        requirements, syntax_problems = _parse(request)
+        problems |= syntax_problems
+        zone_id, hostname, pool, hosts = DEFAULT_ZONE_ID, None, None, ANY_HOST
+        if machine_id is None:
+            with collecting(problems):
+                zone_id = await self._zone_id(request.zone)
+            with collecting(problems):
+                hostname = await self._free_hostname(request.hostname)
+        with collecting(problems):
+            pool = await self._groups.requested_pool(request.pool)
+        with collecting(problems):
+            if intent.hosts != NO_HOST_CONSTRAINTS:
+                hosts = await resolve_host_filter(intent.hosts, self._hosts, self._groups)
+        nics = requirements.nics
+        with collecting(problems):
+            nics = await self._resolve_nics(nics, machine_id)
+        if problems:
+            raise InvalidRequest.of(problems)
+        return ValidatedCompose(
+            intent=intent,
+            requirements=evolve(requirements, nics=nics, hosts=hosts, cpu_speed_mhz=intent.hosts.cpu_speed_mhz),
+            strategy=self._strategy if pool is None else pool.strategy or self._strategy,
+            hostname=hostname,
+            zone_id=zone_id,
+            pool_id=None if pool is None else pool.id,
+        )
+
+    async def _zone_id(self, zone: str | None) -> int:
+        if zone is None:
+            return DEFAULT_ZONE_ID
+        for known in await self._groups.zones():
+            if zone in (str(known.id), known.name):
+                return known.id
+        raise InvalidRequest.of({"zone": [no_choice()]})
+
+    async def _free_hostname(self, hostname: str | None) -> str | None:
+        if hostname is None:
+            return None
+        checked = check_hostname(hostname)
+        async with self._database.connection() as db:
+            if await store.taken_hostnames(db, [checked]):
+                raise hostname_taken(checked)
+        return checked
+
+    async def _resolve_nics(
+        self, nics: tuple[NicRequirement, ...], machine_id: int | None
+    ) -> tuple[NicRequirement, ...]:
+        if not nics:
+            return nics
+        async with self._database.connection() as db:
+            return await resolve_nics(db, nics, machine_id=machine_id)
+
+
+async def resolve_nics(
+    db: Db, nics: tuple[NicRequirement, ...], *, machine_id: int | None = None
+) -> tuple[NicRequirement, ...]:
+    """Adds the subnet of each static address as a condition. `machine_id` may have the addresses already.
+
+    Raises InvalidRequest with the field `interfaces` if a fabric, VLAN, subnet or space does not exist, or if an
+    address cannot be assigned.
+    """
+    unknown = await network_service.unknown_references(db, referenced_networks(nics))
+    if unknown:
+        raise InvalidRequest.of({"interfaces": list(dict.fromkeys(unknown))})
+    return tuple([await _with_subnet(db, nic, machine_id) for nic in nics])
+
+
+async def _with_subnet(db: Db, nic: NicRequirement, machine_id: int | None) -> NicRequirement:
+    if nic.ip is None:
+        return nic
+    subnet = await network_service.check_static_address(db, nic.ip, machine_id=machine_id)
+    return evolve(nic, conditions=(*nic.conditions, Condition(key="subnet", values=(f"id:{subnet.id}",))))
+
+
+def syntax_problems(request: ComposeRequest) -> Mapping[str, list[str]]:
+    """Returns the problems by field that do not depend on what the region knows of hosts and networks."""
+    return _parse(request)[1]
+
+
+def hostname_taken(hostname: str) -> InvalidRequest:
+    return InvalidRequest.of({"hostname": [f'Node with hostname "{hostname}" already exists']})
+
+
+@contextmanager
+def collecting(problems: dict[str, list[str]]) -> Iterator[None]:
+    """Adds the fields of an InvalidRequest to `problems` instead of raising it; the first problem of a field counts."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if not error.fields:
+            raise
+        for name, messages in error.fields.items():
+            problems.setdefault(name, list(messages))
+
+
+@lru_cache(maxsize=1000)  # pure, and most requests are for one of a few sizes
+def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str]]]:
+    """Returns the requirements with names as given, and the problems by field. Invalid fields have default values."""
+    problems = {**_out_of_range(request), **_pin_problems(request), **_huge_page_problems(request)}
+    if request.one_numa_node and not (_is_pinned(request) or request.huge_pages_backed):
+        problems["one_numa_node"] = ["This requires pinned_cores, pin_cores or hugepages_backed."]
+    disks, nics = parse_storage(""), tuple[NicRequirement, ...]()
+    with collecting(problems):
+        disks = parse_storage(request.storage)
+    with collecting(problems):
+        nics = _parse_nics(request.interfaces)
+    size_mib = request.huge_page_size_mib
+    requirements = Requirements(
+        cores=max(1, request.pin_cores or len(request.pinned_cores) or request.cores),
+        memory_mib=max(1, request.memory_mib),
+        disks=disks,
+        architecture=request.architecture,
+        host_id=request.host_id,
+        nics=nics,
+        pins=PinRequirement(core_ids=request.pinned_cores, count=request.pin_cores) if _is_pinned(request) else None,
+        huge_pages=request.huge_pages_backed,
+        huge_page_size_kib=None if size_mib is None else size_mib * 1024,
+        one_numa_node=request.one_numa_node,
+    )
+    return requirements, problems
+
+
+def _parse_nics(text: str) -> tuple[NicRequirement, ...]:
+    nics = parse_interfaces(text)
+    repeated = sorted(ip for ip, times in Counter(nic.ip for nic in nics if nic.ip is not None).items() if times > 1)
+    if repeated:
+        raise InvalidRequest.of({"interfaces": [f"More than one NIC requests the address {', '.join(repeated)}."]})
+    return nics
+
+
+def _is_pinned(request: ComposeRequest) -> bool:
+    return bool(request.pinned_cores) or request.pin_cores is not None
+
+
+def _out_of_range(request: ComposeRequest) -> dict[str, list[str]]:
+    ranges = {
+        "cores": (request.cores, 1),
+        "memory": (request.memory_mib, MIN_MEMORY_MIB),
+        "pin_cores": (request.pin_cores, 1),
+        "hugepage_size": (request.huge_page_size_mib, 1),
+    }
+    problems = {name: _outside(value, least) for name, (value, least) in ranges.items() if value is not None}
+    return {name: [problem] for name, problem in problems.items() if problem is not None}
+
+
+def _outside(value: int, least: int) -> str | None:
+    if value < least:
+        return at_least(least)
+    return at_most(LARGEST) if value > LARGEST else None
+
+
+def _pin_problems(request: ComposeRequest) -> dict[str, list[str]]:
+    if request.pinned_cores and request.pin_cores is not None:
+        return {"pin_cores": ["Use either pinned_cores (core ids) or pin_cores (a number), not both."]}
+    if len(request.pinned_cores) > MAX_PINS:
+        return {"pinned_cores": [f"{len(request.pinned_cores)} cores requested; the limit is {MAX_PINS}."]}
+    outside = [problem for core_id in request.pinned_cores for problem in [_outside(core_id, 0)] if problem is not None]
+    if outside:
+        return {"pinned_cores": outside[:1]}
+    repeated = sorted(core_id for core_id, times in Counter(request.pinned_cores).items() if times > 1)
+    if repeated:
+        return {"pinned_cores": [f"Core {', '.join(map(str, repeated))} is given more than once."]}
+    return {}
+
+
+def _huge_page_problems(request: ComposeRequest) -> dict[str, list[str]]:
+    size_mib = request.huge_page_size_mib
+    if size_mib is None or size_mib < 1:
+        return {}
+    if not request.huge_pages_backed:
+        return {"hugepage_size": ["This requires hugepages_backed."]}
+    if request.memory_mib % size_mib:
+        return {"hugepage_size": [f"{request.memory_mib} MiB of memory is not a multiple of {size_mib} MiB."]}
+    return {}

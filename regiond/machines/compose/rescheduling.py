@@ -1,0 +1,132 @@
+"""Moves a compose whose host failed: places it again, then replaces its claims and target."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongState
+from common.guest_spec import GuestSpec
+from common.serialization import from_dict, to_dict
+from regiond.db.pool import Database
+from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
+from regiond.machines.compose.model import HostAssignment
+from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_tried
+from regiond.machines.compose.stages import ComposeStages
+from regiond.machines.compose.store import rewrite_machine
+from regiond.machines.model import ComposeIntent
+from regiond.machines.store import Taken
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation
+from regiond.placement.model import Candidate, Placement
+from regiond.placement.service import explain
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+MAX_ALTERNATIVES = 5  # tried in turn when other requests take the capacity of the best one
+
+
+@frozen(kw_only=True)
+class RescheduleOptions:
+    """The hosts to which a compose can move, the best first, and the placement that ranked them."""
+
+    placement: Placement
+    alternatives: tuple[HostAssignment, ...]
+
+
+def stored_intent(operation: Operation) -> ComposeIntent | None:
+    """Returns the intent of a compose; None if the request named the host, so that no other host may be used."""
+    intent = operation.request.get("intent")
+    return None if intent is None else from_dict(intent, ComposeIntent)
+
+
+class Rescheduler:
+    """Uses the stages of compose: validate and place before the transaction, reserve in it."""
+
+    def __init__(
+        self,
+        database: Database,
+        stages: ComposeStages,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+    ) -> None:
+        self._database = database
+        self._stages = stages
+        self._calls = calls
+        self._installation_id = installation_id
+
+    async def find_options(self, operation: Operation, tried: Collection[int]) -> RescheduleOptions | None:
+        """Returns where the compose could run except on the hosts `tried`. Only reads; the list may be empty.
+
+        Returns None if the compose names its host or can no longer be validated. The machine's own claims count as
+        taken, so release them first. Raises RackUnreachable while no rack is connected to this region: then nothing
+        is known about the hosts.
+        """
+        intent = stored_intent(operation)
+        if intent is None:
+            return None
+        had_racks = bool(self._calls.racks)
+        try:
+            validated = await self._stages.validator.validate(intent, machine_id=operation.machine_id)
+        except InvalidRequest:
+            return None
+        placed = await self._stages.queries.preview(without_tried(validated, tried), named=NAMED_HOSTS)
+        if placed.placement.chosen is None and not (had_racks and self._calls.racks):
+            raise RackUnreachable("No rack is connected to this region, so no other host can be chosen yet.")
+        alternatives = [
+            HostAssignment(
+                validated=placed.validated,
+                evaluation=evaluation,
+                host=placed.candidates[evaluation.host_id],
+                nic_addresses=await nic_addresses(self._database, evaluation),
+            )
+            for evaluation in placed.placement.ranked[:MAX_ALTERNATIVES]
+        ]
+        return RescheduleOptions(placement=placed.placement, alternatives=tuple(alternatives))
+
+    async def reschedule(
+        self,
+        db: Db,
+        operation: Operation,
+        machine_id: int,
+        options: RescheduleOptions,
+        tried: Collection[Mapping[str, Any]],
+    ) -> Candidate:
+        """Claims the best alternative that still has capacity, and redirects machine and operation to that host.
+
+        The machine gets a new UUID and marker, so a guest that a stale call still creates under the old one can be
+        recognized. Raises OutOfCapacity if others took the capacity of all; the caller's transaction must then roll
+        back.
+        """
+        for one in options.alternatives:
+            spec = new_spec(one, operation.hostname or "", self._installation_id)
+            try:
+                async with db.transaction():  # a lost race releases the locks of that host
+                    await _rewrite(db, machine_id, spec, one)
+            except (OutOfCapacity, WrongState, Taken):
+                continue
+            explanation = explain(options.placement, reserved=one.evaluation)
+            await operation_service.redirect(
+                db, operation.id, host_id=one.host.id, host_name=one.host.name,
+                request={**operation.request, "spec": to_dict(spec)},
+                explanation={**explanation, "tried": [dict(each) for each in tried]},
+            )  # fmt: skip
+            return one.host
+        raise OutOfCapacity("Other requests took the capacity of every other host.")
+
+
+async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment) -> None:
+    intent = one.validated.intent
+    await rewrite_machine(
+        db, machine_id, spec, host_id=one.host.id,
+        pool_id=one.host.pool_id if intent.request.pool is None else None,
+        zone_id=one.host.zone_id if intent.in_zone_of_host else None,
+        tags=one.host.tags, storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
+    )  # fmt: skip
+    await claim_all(db, machine_id, one)

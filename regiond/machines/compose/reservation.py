@@ -1,0 +1,263 @@
+"""Stage 3, reserve: one transaction writes claims, addresses, machines and operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from attrs import frozen
+
+from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
+from common.serialization import to_dict
+from regiond.db.pool import STATEMENT_DEADLINE_S, Database
+from regiond.events.service import Events
+from regiond.identifiers import new_hostname, new_system_id, numbered
+from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, write_claims
+from regiond.machines import lifecycle_store, store
+from regiond.machines.compose.batcher import Batcher
+from regiond.machines.compose.claims import (
+    claim_addresses,
+    demand_of,
+    discrete_claims_of,
+    new_spec,
+    nic_addresses,
+)
+from regiond.machines.compose.model import HostAssignment, ReservationRequest
+from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.machines.compose.requirements import hostname_taken
+from regiond.machines.compose.store import NewMachine, insert_machines
+from regiond.machines.model import ComposeIntent
+from regiond.machines.operation_intents import MAX_FAILURES, request_of
+from regiond.machines.store import Taken
+from regiond.operations import service as operation_service
+from regiond.operations.model import NewOperation, Operation, OperationKind, request_hash
+from regiond.placement.model import Candidate, Evaluation
+from regiond.placement.service import explain
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+NAME_ATTEMPTS = 8
+BATCH_LIMIT = 16  # larger batches would delay the first of them; the others are placed meanwhile
+
+
+class _Retry(Enum):
+    INDIVIDUALLY = "retry individually"
+
+
+@frozen(kw_only=True)
+class Reservation:
+    """One machine to be reserved on one host."""
+
+    request: ReservationRequest
+    assignment: HostAssignment
+
+    @property
+    def host(self) -> Candidate:
+        return self.assignment.host
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return self.assignment.evaluation
+
+    @property
+    def intent(self) -> ComposeIntent:
+        return self.assignment.validated.intent
+
+    @property
+    def hostname(self) -> str | None:
+        """The requested one, if any."""
+        return self.assignment.validated.hostname
+
+
+class Reservations:
+    """Commits composes. Concurrent ones share a transaction, each with the guarded totals of its server.
+
+    One in conflict never delays or fails the others: it is retried in a transaction of its own, which waits for locks
+    and reports what is wrong.
+    """
+
+    turn_timeout_s: float = STATEMENT_DEADLINE_S
+
+    def __init__(
+        self,
+        database: Database,
+        pending: PendingClaims,
+        *,
+        installation_id: UUID,
+    ) -> None:
+        self._database = database
+        self._pending = pending
+        self._installation_id = installation_id
+        self._batcher: Batcher[Reservation, Operation | _Retry | None] = Batcher(self.reserve_batch, limit=BATCH_LIMIT)
+        self._turns: WeakValueDictionary[int | None, asyncio.Lock] = WeakValueDictionary()
+
+    async def reserve(self, request: ReservationRequest) -> Operation | None:
+        """Returns the committed operation on the best host whose race is won; None if all were lost: place again.
+
+        Raises InvalidRequest for a host name that is taken, WrongState for an address, Busy while the server stays
+        locked; then nothing was written.
+        """
+        for evaluation in request.placed.placement.ranked:
+            host = request.placed.candidates[evaluation.host_id]
+            with self._pending.register(request.placed.validated.requirements, evaluation):
+                assignment = HostAssignment(
+                    validated=request.placed.validated,
+                    evaluation=evaluation,
+                    host=host,
+                    nic_addresses=await nic_addresses(self._database, evaluation),
+                )
+                reservation = Reservation(request=request, assignment=assignment)
+                result = await self._batcher.submit(reservation)
+                operation = await self._in_turn(reservation) if isinstance(result, _Retry) else result
+            if operation is not None:
+                return operation
+        return None
+
+    async def reserve_batch(self, batch: Sequence[Reservation]) -> Sequence[Operation | _Retry | Exception | None]:
+        """Returns a result for each. After an error the batch is halved until the failing reservation is alone.
+
+        If the database is lost midway, those that are committed receive their operations and the others the error.
+        """
+        results: list[Operation | _Retry | Exception | None] = []
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            half = len(part) // 2
+            try:
+                results += await self._database.in_transaction(partial(self._write, batch=part, wait=False))
+            except DatabaseUnavailable as error:
+                if not results:
+                    raise
+                return [*results, *[error] * (len(batch) - len(results))]
+            except Exception:  # noqa: BLE001  # the individual retry raises it again
+                if half:
+                    parts += [part[half:], part[:half]]
+                else:
+                    results.append(_Retry.INDIVIDUALLY)
+        return results
+
+    async def _in_turn(self, reservation: Reservation) -> Operation | None:
+        """Retries individually, one per server at a time: each waits for locks and occupies a database connection.
+
+        Raises Busy after `turn_timeout_s` without a turn.
+        """
+        turn = self._turns.setdefault(reservation.host.server_id, asyncio.Lock())
+        try:
+            async with asyncio.timeout(self.turn_timeout_s):
+                await turn.acquire()
+        except TimeoutError:
+            raise Busy(
+                f"{reservation.host.name} is busy: other requests have waited for it for {self.turn_timeout_s:g} s "
+                "while a refresh or another change is applied. Nothing was changed; retry later."
+            ) from None
+        try:
+            return await self._individually(reservation)
+        finally:
+            turn.release()
+
+    async def _individually(self, reservation: Reservation) -> Operation | None:
+        hostname = reservation.hostname
+        for _ in range(NAME_ATTEMPTS):
+            try:
+                (result,) = await self._database.in_transaction(partial(self._write, batch=[reservation], wait=True))
+            except OutOfCapacity:
+                return None
+            except Taken as taken:
+                if hostname is not None and "hostname" in taken.constraint:
+                    raise hostname_taken(hostname) from taken
+                continue
+            return None if isinstance(result, _Retry) else result
+        raise OutOfCapacity("No free host name was found; set hostname.")
+
+    async def _write(self, db: Db, *, batch: Sequence[Reservation], wait: bool) -> Sequence[Operation | _Retry | None]:
+        """Writes each reservation that fits on its host. Of the others, those that share a server with another one
+        must be retried individually, likewise, without `wait`, those whose host is locked."""
+        locked = await lock_hosts(db, [one.host.id for one in batch], wait=wait)
+        demands = [demand_of(one.assignment) for one in batch]
+        claimed = await claim_batch(db, [demand for demand in demands if demand.host_id in locked])
+        won = [one for one in batch if one.host.id in claimed.servers]
+        operations = iter(await self._write_won(db, won, claimed.servers) if won else ())
+        per_server = Counter(one.host.server_id for one in batch)
+        return [next(operations) if one.host.id in claimed.servers else _lost(one, locked, per_server) for one in batch]
+
+    async def _write_won(
+        self, db: Db, batch: Sequence[Reservation], servers: Mapping[int, int]
+    ) -> tuple[Operation, ...]:
+        """Writes the rows of each; the totals of all are raised already."""
+        named = zip(batch, await _hostnames(db, batch), strict=True)
+        machines = [self._new_machine(one.assignment, hostname) for one, hostname in named]
+        ids = await insert_machines(db, machines)
+        machine_ids = [ids[machine.spec.marker.machine_id] for machine in machines]
+        written = list(zip(batch, machines, machine_ids, strict=True))
+        await write_claims(
+            db,
+            [(servers[one.host.id], machine_id, demand_of(one.assignment)) for one, _, machine_id in written],
+        )
+        for one, _, machine_id in written:
+            await claim_discrete(db, servers[one.host.id], machine_id, discrete_claims_of(one.evaluation))
+            await claim_addresses(db, machine_id, one.evaluation)
+        operations = await operation_service.insert_several(
+            db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
+        )
+        for one, operation in zip(batch, operations, strict=True):
+            await _write_key_and_owner(db, one, operation)
+        return operations
+
+    def _new_machine(self, one: HostAssignment, hostname: str) -> NewMachine:
+        validated, host = one.validated, one.host
+        return NewMachine(
+            spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=host.id,
+            pool_id=host.pool_id if validated.pool_id is None else validated.pool_id,
+            zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id, tags=host.tags,
+            storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
+        )  # fmt: skip
+
+
+def _lost(one: Reservation, locked: Collection[int], per_server: Mapping[int | None, int]) -> _Retry | None:
+    race_lost = one.host.id in locked and per_server[one.host.server_id] == 1
+    return None if race_lost else _Retry.INDIVIDUALLY
+
+
+async def _hostnames(db: Db, batch: Sequence[Reservation]) -> list[str]:
+    """Returns the requested host names; otherwise new ones of two words, with a number if they are taken."""
+    wanted = [one.hostname or new_hostname() for one in batch]
+    used = {*await store.taken_hostnames(db, wanted)}
+    hostnames: list[str] = []
+    for one, name in zip(batch, wanted, strict=True):
+        hostnames.append(numbered(name) if one.hostname is None and name in used else name)
+        used.add(hostnames[-1])
+    return hostnames
+
+
+def _new_operation(one: Reservation, machine: NewMachine, machine_id: int) -> NewOperation:
+    request, caller = one.intent.request, one.request.caller
+    intent = {} if request.host_id is not None else {"intent": to_dict(one.intent)}
+    return NewOperation(
+        host_id=one.host.id, host_name=one.host.name, machine_id=machine_id, system_id=machine.system_id,
+        hostname=machine.spec.name, account_id=caller.account_id, username=caller.username,
+        request=request_of(machine.spec, power_on=request.power_on, **intent),
+        explanation=explain(one.request.placed.placement, reserved=one.evaluation), max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def _write_key_and_owner(db: Db, one: Reservation, operation: Operation) -> None:
+    """Writes the idempotency key, if any, and the owner of a machine that is composed by allocate."""
+    caller, intent = one.request.caller, one.intent
+    if one.request.idempotency_key is not None:
+        hashed = request_hash(one.request.keyed_request)
+        await operation_service.store_key(db, caller.account_id, one.request.idempotency_key, hashed, operation.id)
+    if intent.agent_name is None or operation.machine_id is None:
+        return
+    await lifecycle_store.set_first_owner(db, operation.machine_id, caller.account_id, intent.agent_name)
+    await Events.record(
+        db, "machine_allocated", f"{operation.hostname} is being composed for {caller.username}", caller=caller,
+        host_id=operation.host_id, system_id=operation.system_id, operation_id=operation.id,
+        details={"comment": intent.comment} if intent.comment else None,
+    )  # fmt: skip

@@ -1,0 +1,141 @@
+"""Compose, the pipeline: validate, place, reserve; the operation handler then runs and records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import asdict, evolve
+
+from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest, OutOfCapacity
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.machines.compose.capacity_limits import no_capacity
+from regiond.machines.compose.model import ReservationRequest
+from regiond.machines.compose.stages import ComposeStages
+from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Operations
+from regiond.placement.model import Placement, Strategy
+from regiond.racks.service import HostCalls
+
+PLACE_ATTEMPTS = 100  # after each lost race; another request won each of them
+
+
+class Composer:
+    """Turns compose requests into committed operations."""
+
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        calls: HostCalls,
+        stages: ComposeStages,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._calls = calls
+        self._stages = stages
+
+    async def start_compose(
+        self,
+        caller: Caller,
+        request: ComposeRequest,
+        *,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """Returns the committed operation: host chosen, claims written, machine `composing`.
+
+        Raises InvalidRequest with all problems by field, NotFound for the named host, OutOfCapacity with what each
+        host lacks, WrongState for an address that is taken, Busy while the host stays locked; with `need_rack`
+        RackUnreachable if no connected rack reaches the named host. Then nothing is claimed. If no host at all can
+        take the machine, a failed operation records why. Idempotent with the same key.
+        """
+        caller.require_admin()
+        keyed_request = asdict(request)
+
+        async def open_() -> Operation:
+            intent = ComposeIntent(request=request)
+            return await self.reserve(
+                caller, intent, idempotency_key=idempotency_key, keyed_request=keyed_request, need_rack=need_rack
+            )
+
+        try:
+            return await self._operations.idempotent(caller, idempotency_key, keyed_request, open_)
+        except OutOfCapacity as error:
+            if request.host_id is None:
+                await self.record_rejection(caller, keyed_request, error)
+            raise
+
+    async def reserve(
+        self,
+        caller: Caller,
+        intent: ComposeIntent,
+        *,
+        idempotency_key: str | None,
+        keyed_request: Mapping[str, object],
+        need_rack: bool = False,
+    ) -> Operation:
+        """Runs the stages up to the committed operation. Raises as `start_compose`, without checking permissions.
+
+        `keyed_request` is the request that `idempotency_key` identifies.
+        """
+        host_id = intent.request.host_id
+        validated = await self._stages.validator.validate(intent)
+        for _ in range(PLACE_ATTEMPTS):
+            placed = await self._stages.queries.place(validated)
+            if placed is None:
+                continue
+            if need_rack and host_id is not None and not self.has_racks:
+                await self._calls.require(host_id)
+            if placed.placement.chosen is None:
+                raise no_capacity(placed.placement, named=host_id is not None)
+            operation = await self._stages.reservations.reserve(
+                ReservationRequest(
+                    caller=caller, placed=placed, idempotency_key=idempotency_key, keyed_request=keyed_request
+                )
+            )
+            if operation is not None:
+                return operation
+        raise OutOfCapacity("Other requests took the capacity first, repeatedly. Try again.")
+
+    async def dry_run(
+        self,
+        request: ComposeRequest,
+        constraints: HostConstraints = NO_HOST_CONSTRAINTS,
+        *,
+        strategy: Strategy | None = None,
+    ) -> Placement:
+        """Returns where the machine would be placed and what the other hosts lack. Writes nothing and calls no host.
+
+        Raises InvalidRequest with all problems by field, and NotFound for `request.host_id`.
+        """
+        validated = await self._stages.validator.validate(ComposeIntent(request=request, hosts=constraints))
+        if strategy is not None:
+            validated = evolve(validated, strategy=strategy)
+        return (await self._stages.queries.preview(validated)).placement
+
+    async def problems(
+        self, request: ComposeRequest, constraints: HostConstraints = NO_HOST_CONSTRAINTS
+    ) -> Mapping[str, list[str]]:
+        """Returns what `start_compose` and `dry_run` would reject, by field. Only reads."""
+        try:
+            await self._stages.validator.validate(ComposeIntent(request=request, hosts=constraints))
+        except InvalidRequest as error:
+            return error.fields
+        return {}
+
+    async def record_rejection(self, caller: Caller, keyed_request: Mapping[str, object], error: OutOfCapacity) -> None:
+        """Records a failed operation for a request that no host can take, and names it in the error's details."""
+        async with self._database.transaction() as db:
+            error.details["operation"] = await operation_service.insert_failed(
+                db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(keyed_request)},
+                explanation=error.details.get("placement"), code=error.code, message=error.message,
+            )  # fmt: skip
+
+    @property
+    def has_racks(self) -> bool:
+        """Whether a rack is connected to this process; without one, no host is reachable."""
+        return bool(self._calls.racks)

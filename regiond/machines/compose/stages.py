@@ -1,0 +1,38 @@
+"""Builds the stages that compose, allocation and rescheduling share."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.db.pool import Database
+from regiond.groups.service import Groups
+from regiond.hosts.service import Hosts
+from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.machines.compose.placement_queries import PlacementQueries
+from regiond.machines.compose.requirements import Validator
+from regiond.machines.compose.reservation import Reservations
+from regiond.placement.model import Strategy
+from regiond.racks.service import HostCalls
+
+
+@frozen(kw_only=True)
+class ComposeStages:
+    """The stages before the operation: validate, place, reserve."""
+
+    validator: Validator
+    queries: PlacementQueries
+    reservations: Reservations
+
+
+def build_stages(
+    database: Database, hosts: Hosts, groups: Groups, calls: HostCalls, *, installation_id: UUID, strategy: Strategy
+) -> ComposeStages:
+    """Returns the stages of one region process. `strategy` is for resource pools without their own."""
+    pending = PendingClaims()
+    return ComposeStages(
+        validator=Validator(database, hosts, groups, strategy=strategy),
+        queries=PlacementQueries(database, hosts, calls, pending),
+        reservations=Reservations(database, pending, installation_id=installation_id),
+    )

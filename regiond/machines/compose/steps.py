@@ -1,0 +1,255 @@
+"""Stages 4 and 5, run and record: the compose operation's handler, with undoing and rescheduling."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailable, RackUnreachable, rebuild
+from common.rpc.commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
+from common.values import Guest, PowerAction
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts.service import record_guest
+from regiond.ledger import service as ledger
+from regiond.machines import lifecycle_store, store
+from regiond.machines.compose.rescheduling import RescheduleOptions, stored_intent
+from regiond.machines.compose.store import clear_devices
+from regiond.machines.deletion import delete_machine, record_tombstone, remove_guest
+from regiond.machines.operation_intents import open_clean_up
+from regiond.machines.steps import Target, set_power
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.placement.model import Candidate
+from regiond.racks.service import HostCalls, nothing_began
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+COMPOSE_DEADLINE_S = 140.0  # of which the check that the host is reachable may take 30
+MAX_HOSTS = 5  # per compose
+FAILURES_BEFORE_RESCHEDULING = 4  # retryable ones on one host: some seconds of back-off in total
+
+_SAME_ON_EVERY_HOST = (Cancelled.code, InternalError.code)  # another host would not help
+
+
+class HostRescheduler(Protocol):
+    """See `regiond.machines.compose.rescheduling.Rescheduler`."""
+
+    async def find_options(self, operation: Operation, tried: Collection[int]) -> RescheduleOptions | None: ...
+    async def reschedule(
+        self,
+        db: Db,
+        operation: Operation,
+        machine_id: int,
+        options: RescheduleOptions,
+        tried: Collection[Mapping[str, Any]],
+    ) -> Candidate: ...
+
+
+@frozen(kw_only=True)
+class _Undone:
+    """What undoing has done so far. `guest_may_remain` if the host could not be cleaned up."""
+
+    steps: tuple[str, ...]
+    guest_may_remain: bool
+    tried: tuple[dict[str, Any], ...]
+
+
+class ComposeMachine:
+    """Runs after the reservation: the claims exist, the guest may not exist yet."""
+
+    kind = OperationKind.COMPOSE
+
+    def __init__(self, calls: HostCalls, rescheduler: HostRescheduler) -> None:
+        self._calls = calls
+        self._rescheduler = rescheduler
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        """Composes the guest and records it. After repeated failures it is undone if another host could take it."""
+        try:
+            return await self._compose(operation, journal)
+        except InnkeeperError as error:
+            tried_enough = operation.failures >= FAILURES_BEFORE_RESCHEDULING
+            if error.retryable and tried_enough and await self._has_alternative(operation):
+                return Outcome(rejection=error)
+            raise
+
+    async def _compose(self, operation: Operation, journal: Journal) -> Outcome:
+        target = Target.of(operation)
+        guest = await self._compose_on_host(operation, target, journal)
+        power = guest.power
+        if operation.request.get("power_on"):
+            await journal.step("power_on", reaches_host=True)
+            power = await set_power(self._calls, operation, target, PowerAction.ON)
+
+        async def record(db: Db) -> None:
+            await record_guest(db, target.host_id, guest, target.machine_id, power)
+            await store.set_power(db, target.machine_id, power.value)
+            await lifecycle_store.end_compose(db, target.machine_id)
+            message = f"{target.spec.name} was composed on {operation.host_name}"
+            await Events.record(
+                db, "machine_composed", message, host_id=target.host_id, system_id=target.system_id,
+                operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
+
+    async def _compose_on_host(self, operation: Operation, target: Target, journal: Journal) -> Guest:
+        """Unless an earlier attempt may have changed the host, an unreachable host is recorded as not reached: then
+        nothing must be undone there."""
+        await journal.step("compose_on_host", reaches_host=True, hostname=target.spec.name)
+        fence, check_reach = fence_of(operation, str(target.spec.marker.machine_id)), not operation.reached_host
+        try:
+            return await self._calls.call(
+                target.host_id,
+                HOST_COMPOSE,
+                lambda access: ComposeCall(access=access, spec=target.spec, fence=fence, check_reach=check_reach),
+                deadline_s=COMPOSE_DEADLINE_S,
+            )
+        except InnkeeperError as error:
+            if check_reach and nothing_began(error):
+                await journal.host_not_reached()
+            error.details.pop(NOTHING_BEGAN, None)
+            raise
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Removes the guest and releases the claims, then reschedules on another host or deletes the machine."""
+        if operation.machine_id is None:
+            return Outcome()
+        target = Target.of(operation)
+        removed, guest_may_remain = await self._remove_guest(operation, target, journal)
+        options = None
+        tried = _tried(operation, target)
+        if _may_reschedule(operation):
+            await journal.write("release_claims", lambda db: _release_claims(db, target.machine_id))
+            options = await self._find_options(operation, tried)
+        undone = _Undone(steps=(*removed, "claims released"), guest_may_remain=guest_may_remain, tried=tuple(tried))
+        if options is not None and options.alternatives and len(tried) < MAX_HOSTS:
+            return self._reschedule(operation, target, options, undone)
+        return _fail(operation, target, options, undone)
+
+    async def _has_alternative(self, operation: Operation) -> bool:
+        if not _may_reschedule(operation):
+            return False
+        tried = _tried(operation, Target.of(operation))
+        try:
+            options = await self._rescheduler.find_options(operation, [one["host_id"] for one in tried])
+        except RackUnreachable:
+            return False
+        return options is not None and bool(options.alternatives) and len(tried) < MAX_HOSTS
+
+    async def _find_options(self, operation: Operation, tried: list[dict[str, Any]]) -> RescheduleOptions | None:
+        """Racks reconnect after a region restarts; waits for them as long as the compose itself would."""
+        try:
+            return await self._rescheduler.find_options(operation, [one["host_id"] for one in tried])
+        except RackUnreachable:
+            if operation.failures < operation.max_failures:
+                raise
+            return None
+
+    async def _remove_guest(self, operation: Operation, target: Target, journal: Journal) -> tuple[list[str], bool]:
+        """Returns what was undone, and whether the guest may remain.
+
+        An unreachable or failing host does not prevent rescheduling: a later operation removes the guest.
+        """
+        if not operation.reached_host:
+            return [], False
+        await journal.step("remove_incomplete_guest", reaches_host=True)
+        try:
+            await remove_guest(self._calls, operation, target)
+        except InnkeeperError as error:
+            if not _may_reschedule(operation):
+                raise
+            await journal.note("a separate operation will remove the guest later", reason=error.message)
+            return ["guest and volumes will be removed when the host is reachable"], True
+        return ["guest and volumes removed from the host"], False
+
+    def _reschedule(self, operation: Operation, target: Target, options: RescheduleOptions, undone: _Undone) -> Outcome:
+        async def record(db: Db) -> None:
+            # Ends the marker on this host: a guest that appears with it later is removed.
+            await record_tombstone(db, operation, target, f"rescheduled: {operation.error_message}")
+            if undone.guest_may_remain:
+                await _open_clean_up(db, operation, target)
+            host = await self._rescheduler.reschedule(db, operation, target.machine_id, options, undone.tried)
+            message = f"{_failure(operation, target)} It is rescheduled on {host.name}."
+            await Events.record(
+                db, "compose_rescheduled", message, level=Level.WARNING, host_id=target.host_id,
+                system_id=target.system_id, operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(undone=undone.steps, record=record, rescheduled=True)
+
+
+def _fail(operation: Operation, target: Target, options: RescheduleOptions | None, undone: _Undone) -> Outcome:
+    error = _error_of_all_hosts(operation, target, undone.tried, options)
+
+    async def record(db: Db) -> None:
+        if undone.guest_may_remain:
+            await _open_clean_up(db, operation, target)
+        await delete_machine(db, operation, target, "its compose failed")
+        if error is not None:
+            explanation = {**(operation.explanation or {}), "tried": list(undone.tried)}
+            await operation_service.explain(db, operation.id, explanation)
+        await Events.record(
+            db, "compose_failed", _failure(operation, target), level=Level.WARNING, host_id=target.host_id,
+            system_id=target.system_id, operation_id=operation.id,
+        )  # fmt: skip
+
+    return Outcome(undone=(*undone.steps, "machine record deleted"), record=record, error=error)
+
+
+def _failure(operation: Operation, target: Target) -> str:
+    return f"{target.spec.name} was not composed on {operation.host_name}: {operation.error_message}"
+
+
+def _may_reschedule(operation: Operation) -> bool:
+    return (
+        stored_intent(operation) is not None
+        and not operation.cancel_requested
+        and operation.error_code not in _SAME_ON_EVERY_HOST
+    )
+
+
+def _tried(operation: Operation, target: Target) -> list[dict[str, Any]]:
+    """Returns the hosts that failed, in their order; the last is the current one."""
+    before = list((operation.explanation or {}).get("tried", ()))
+    current = {"host": operation.host_name, "host_id": target.host_id, "error": operation.error_message or ""}
+    return [*before, current]
+
+
+def _error_of_all_hosts(
+    operation: Operation, target: Target, tried: Collection[Mapping[str, Any]], options: RescheduleOptions | None
+) -> InnkeeperError | None:
+    """Returns the error with the reasons of every host; None if the operation's own error is complete."""
+    intent = stored_intent(operation)
+    allocated = intent is not None and intent.agent_name is not None
+    if not _may_reschedule(operation) or (len(tried) == 1 and not allocated):
+        return None
+    reasons = [f"{one['host']}: {one['error']}" for one in tried]
+    tried_ids = {one["host_id"] for one in tried}
+    if options is not None:
+        rejected = [evaluation for evaluation in options.placement.rejected if evaluation.host_id not in tried_ids]
+        reasons += [f"{evaluation.host_name}: {evaluation.reasons[0]}" for evaluation in rejected]
+        reasons += [f"{hosts} more: {reason}" for reason, hosts in options.placement.summarized.items()]
+    what = (
+        "No available machine matches constraints, and none could be composed."
+        if allocated
+        else f"{target.spec.name} could not be composed on any host."
+    )
+    message = f"{what} {' | '.join(reasons)}"
+    if allocated:
+        return NoneAvailable(message, tried=list(tried))
+    return rebuild(operation.error_code or InternalError.code, message, {"tried": list(tried)})
+
+
+async def _release_claims(db: Db, machine_id: int) -> None:
+    await ledger.release_machine(db, machine_id)
+    await clear_devices(db, machine_id)
+
+
+async def _open_clean_up(db: Db, operation: Operation, target: Target) -> None:
+    await open_clean_up(db, target.host_id, operation.host_name or "", target.spec.ref, target.volumes)

@@ -1,0 +1,178 @@
+"""SQL of machines that are being composed: their rows and those of their disks and NICs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+from attrs import frozen
+
+from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
+from common.guest_spec import GuestSpec
+from regiond.machines.store import Taken
+from regiond.placement.model import NicAttachment
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_INSERT = """
+    with inserted as (
+        insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
+                             memory_mib, tags, description, pinned_core_ids, huge_page_size_kib)
+        select uuid, system_id, hostname, host_id, pool_id, zone_id, 'composing', architecture, cores, memory_mib,
+               tags, description, pinned_core_ids, huge_page_size_kib
+          from jsonb_to_recordset($1::jsonb) m (
+               uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, zone_id integer,
+               architecture text, cores integer, memory_mib bigint, tags text[], description text,
+               pinned_core_ids integer[], huge_page_size_kib bigint)
+        returning id, uuid
+    ), disks as (
+        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
+        select inserted.id, d.index, d.volume, d.storage_pool_id, d.size_bytes, d.serial, d.tags
+          from jsonb_to_recordset($2::jsonb) d (machine uuid, index integer, volume text, storage_pool_id integer,
+                                                size_bytes bigint, serial text, tags text[])
+          join inserted on inserted.uuid = d.machine
+    ), nics as (
+        insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
+                                 vlan_id, subnet_id)
+        select inserted.id, n.index, n.name, n.mac_address, n.kind, n.source, n.vid, n.mode, n.label, n.interface_id,
+               n.vlan_id, n.subnet_id
+          from jsonb_to_recordset($3::jsonb) n (machine uuid, index integer, name text, mac_address text, kind text,
+                                                source text, vid integer, mode text, label text, interface_id integer,
+                                                vlan_id integer, subnet_id integer)
+          join inserted on inserted.uuid = n.machine
+    )
+    select id, uuid from inserted
+"""
+_REWRITE = """
+    with rewritten as (
+        update machine set uuid = $2, host_id = $3, pool_id = coalesce($4, pool_id), zone_id = coalesce($5, zone_id),
+                           architecture = $6, cores = $7, memory_mib = $8, tags = $9, pinned_core_ids = $10,
+                           huge_page_size_kib = $11
+         where id = $1
+        returning id
+    ), disks as (
+        insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
+        select rewritten.id, d.*
+          from rewritten, jsonb_to_recordset($12::jsonb) d (index integer, volume text, storage_pool_id integer,
+                                                        size_bytes bigint, serial text, tags text[])
+    )
+    insert into machine_nic (machine_id, index, name, mac_address, kind, source, vid, mode, label, interface_id,
+                             vlan_id, subnet_id)
+    select rewritten.id, n.*
+      from rewritten, jsonb_to_recordset($13::jsonb) n (index integer, name text, mac_address text, kind text,
+                                                       source text,
+                                                    vid integer, mode text, label text, interface_id integer,
+                                                    vlan_id integer, subnet_id integer)
+"""
+_CLEAR_DEVICES = """
+    with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
+"""
+
+
+@frozen(kw_only=True)
+class NewMachine:
+    """A machine to be inserted: `storage_pool_ids` has the pool of each disk of `spec`, `nics` the attachments."""
+
+    spec: GuestSpec
+    system_id: str
+    host_id: int
+    pool_id: int
+    zone_id: int
+    tags: Sequence[str]
+    storage_pool_ids: Sequence[int]
+    nics: Sequence[NicAttachment]
+
+
+async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUID, int]:
+    """Inserts the machines with their disks and NICs by one query; returns their row ids by UUID.
+
+    Raises Taken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network was; the
+    caller's transaction must then roll back.
+    """
+    devices = [(one.spec.marker.machine_id, _device_rows(one.spec, one.storage_pool_ids, one.nics)) for one in machines]
+    disks = [{"machine": uuid, **disk} for uuid, (disks, _) in devices for disk in disks]
+    nics = [{"machine": uuid, **nic} for uuid, (_, nics) in devices for nic in nics]
+    try:
+        rows = await db.fetch(_INSERT, [_machine_row(one) for one in machines], disks, nics)
+    except asyncpg.UniqueViolationError as error:
+        raise Taken(error.constraint_name or "") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _deleted(error) from error
+    return {row["uuid"]: row["id"] for row in rows}
+
+
+async def rewrite_machine(
+    db: Db,
+    machine_id: int,
+    spec: GuestSpec,
+    *,
+    host_id: int,
+    pool_id: int | None,
+    zone_id: int | None,
+    tags: Sequence[str],
+    storage_pool_ids: Sequence[int],
+    nics: Sequence[NicAttachment],
+) -> None:
+    """Replaces a machine without devices that is still being composed. None leaves pool or zone unchanged.
+
+    Raises as `insert_machines`.
+    """
+    disk_rows, nic_rows = _device_rows(spec, storage_pool_ids, nics)
+    try:
+        await db.execute(
+            _REWRITE, machine_id, spec.marker.machine_id, host_id, pool_id, zone_id, spec.architecture, spec.cores,
+            spec.memory_mib, list(tags), list(spec.pinned_core_ids), spec.huge_page_size_kib, disk_rows, nic_rows,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError as error:
+        raise Taken(error.constraint_name or "") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise _deleted(error) from error
+
+
+async def clear_devices(db: Db, machine_id: int) -> None:
+    """Deletes the machine's disks and NICs and thereby its addresses. Idempotent."""
+    await db.execute(_CLEAR_DEVICES, machine_id)
+
+
+def _machine_row(machine: NewMachine) -> Mapping[str, object]:
+    spec = machine.spec
+    return {
+        "uuid": spec.marker.machine_id, "system_id": machine.system_id, "hostname": spec.name,
+        "host_id": machine.host_id, "pool_id": machine.pool_id, "zone_id": machine.zone_id,
+        "architecture": spec.architecture, "cores": spec.cores, "memory_mib": spec.memory_mib,
+        "tags": list(machine.tags), "description": spec.description,
+        "pinned_core_ids": list(spec.pinned_core_ids), "huge_page_size_kib": spec.huge_page_size_kib,
+    }  # fmt: skip
+
+
+def _device_rows(
+    spec: GuestSpec, storage_pool_ids: Sequence[int], nics: Sequence[NicAttachment]
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Returns the rows of the disks and those of the NICs."""
+    disk_rows: list[dict[str, object]] = [
+        {"index": index, "volume": disk.volume, "storage_pool_id": pool, "size_bytes": disk.size_bytes,
+         "serial": disk.serial, "tags": list(disk.tags)}
+        for index, (disk, pool) in enumerate(zip(spec.disks, storage_pool_ids, strict=True))
+    ]  # fmt: skip
+    nic_rows: list[dict[str, object]] = [
+        {"index": index, "name": nic.name, "mac_address": nic.mac_address, "kind": nic.kind.value, "source": nic.source,
+         "vid": nic.vid, "mode": _mode(one), "label": one.label, "interface_id": one.interface_id,
+         "vlan_id": one.vlan_id, "subnet_id": one.subnet_id}
+        for index, (nic, one) in enumerate(zip(spec.nics, nics, strict=True))
+    ]  # fmt: skip
+    return disk_rows, nic_rows
+
+
+def _mode(nic: NicAttachment) -> str:
+    if not nic.configured:
+        return "unconfigured"
+    return "dhcp" if nic.ip is None else "static"
+
+
+def _deleted(error: asyncpg.ForeignKeyViolationError) -> InnkeeperError:
+    if error.table_name == "machine_nic":
+        return OutOfCapacity(f"A network of the host has just been deleted: {error.detail}")
+    return InvalidRequest(f"The host, zone or pool has just been deleted: {error.detail}")

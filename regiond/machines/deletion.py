@@ -1,0 +1,92 @@
+"""Operation handler that deletes a machine: its guest, then its row; leaves a tombstone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.errors import Cancelled
+from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.ledger import service as ledger
+from regiond.machines import lifecycle_store, store
+from regiond.machines.steps import Target
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+DECOMPOSE_DEADLINE_S = 60.0
+
+
+async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
+    """Has a rack remove guest and volumes. Raises the reason if one remains. Idempotent."""
+    machine_id = str(target.spec.marker.machine_id)
+    await calls.call(
+        target.host_id,
+        HOST_DECOMPOSE,
+        lambda access: DecomposeCall(
+            access=access,
+            guest=target.spec.ref,
+            fence=fence_of(operation, machine_id),
+            volumes=target.volumes,
+            mac_addresses=target.mac_addresses,
+        ),
+        deadline_s=DECOMPOSE_DEADLINE_S,
+    )
+
+
+async def delete_machine(db: Db, operation: Operation, target: Target, reason: str) -> None:
+    """Records a tombstone, releases the machine's claims and deletes its row. Its guest must not exist."""
+    await record_tombstone(db, operation, target, reason)
+    await ledger.release_machine(db, target.machine_id)
+    await store.delete(db, target.machine_id)
+
+
+async def record_tombstone(db: Db, operation: Operation, target: Target, reason: str) -> None:
+    """Permits operations to remove a guest with the marker of `target`, and its volumes, if the host still has them."""
+    host = (target.host_id, operation.host_name or "")
+    await store.record_tombstone(db, target.spec.marker.machine_id, target.spec.name, host, reason, target.volumes)
+
+
+class DeleteMachine:
+    """Removes the guest; deletes the machine's row only when the guest is known not to exist."""
+
+    kind = OperationKind.DELETE
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target = Target.of(operation)
+        await journal.step("remove_guest", reaches_host=True)
+        await remove_guest(self._calls, operation, target)
+
+        async def record(db: Db) -> None:
+            await delete_machine(db, operation, target, "it was deleted")
+            message = f"{target.spec.name} was deleted from {operation.host_name}"
+            await Events.record(
+                db, "machine_deleted", message, host_id=target.host_id, system_id=target.system_id,
+                operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(result={"system_id": target.system_id}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """The machine remains. The next refresh records whether its guest still exists."""
+        if operation.machine_id is None:
+            return Outcome()
+        target = Target.of(operation)
+
+        async def record(db: Db) -> None:
+            cancelled = operation.error_code == Cancelled.code
+            await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled)
+            message = f"{target.spec.name} was not deleted: {operation.error_message}"
+            await Events.record(
+                db, "delete_failed", message, level=Level.ERROR, host_id=target.host_id, system_id=target.system_id,
+                operation_id=operation.id,
+            )  # fmt: skip
+
+        return Outcome(undone=("machine not deleted",), record=record)

@@ -1,0 +1,37 @@
+"""Applies to machines what a discovery run found of their guests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.machines import lifecycle_store, store
+from regiond.machines.lifecycle import NEXT, MachineEvent
+from regiond.machines.model import MachineState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+class MachineGuestChanges:
+    """Implements `GuestChangeHandler` of hosts' discovery, in the transaction that applies the run."""
+
+    def expects_guest(self, state: str) -> bool:
+        return (MachineState(state), MachineEvent.LOST) in NEXT
+
+    def awaits_guest(self, state: str) -> bool:
+        return (MachineState(state), MachineEvent.FOUND) in NEXT
+
+    async def guest_missing(self, db: Db, machine_id: int) -> None:
+        await lifecycle_store.record_listed(db, machine_id, listed=False)
+
+    async def guest_returned(self, db: Db, machine_id: int) -> None:
+        await lifecycle_store.record_listed(db, machine_id, listed=True)
+
+    async def guest_moved(self, db: Db, machine_id: int, *, host_id: int, server_id: int) -> None:
+        await store.move(db, machine_id, host_id=host_id, server_id=server_id)
+
+    async def power_changed(self, db: Db, machine_id: int, power_state: str) -> None:
+        await store.set_listed_power(db, machine_id, power_state)
+
+    async def guest_resized(self, db: Db, machine_id: int, *, cores: int, memory_mib: int) -> None:
+        await store.set_size(db, machine_id, cores=cores, memory_mib=memory_mib)

@@ -1,0 +1,112 @@
+"""Builds the definition of a guest, from a placement or from the rows of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from common.device_names import lxd_device_name, lxd_serial
+from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.values import DriverType, NicKind, OwnershipMarker
+from common.volume_names import marker_of_volume, volume_name
+from regiond.identifiers import serial
+from regiond.machines.model import MachineView
+from regiond.placement.model import Candidate, Evaluation, Requirements
+
+
+def guest_spec(
+    requirements: Requirements,
+    evaluation: Evaluation,
+    host: Candidate,
+    *,
+    hostname: str,
+    installation_id: UUID,
+    machine_uuid: UUID,
+    new_mac_address: Callable[[], str],
+    addresses: Mapping[str, NicAddress] | None = None,
+) -> GuestSpec:
+    """A complete definition: any rack that composes it, any number of times, creates the same guest.
+
+    `addresses` has the static address, with its network settings, of each NIC that requests one, by that address.
+    """
+    marker = OwnershipMarker(installation_id=installation_id, machine_id=machine_uuid)
+    return GuestSpec(
+        name=hostname,
+        marker=marker,
+        architecture=requirements.architecture or host.architecture or "amd64",
+        cores=requirements.cores,
+        memory_mib=requirements.memory_mib,
+        disks=_disks(evaluation, host, marker),
+        nics=_nics(evaluation, new_mac_address, addresses or {}),
+        pinned_core_ids=evaluation.pinned_core_ids,
+        huge_page_size_kib=evaluation.pages[0].size_kib if evaluation.pages else None,
+        numa_node_ids=evaluation.numa_node_ids,
+    )
+
+
+def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
+    """The definition of an existing machine, from its rows: enough to find, power and remove its guest.
+
+    Omits disks and NICs that Innkeeper did not create, so that no driver removes them.
+    """
+    marker = OwnershipMarker(installation_id=installation_id, machine_id=machine.uuid)
+    return GuestSpec(
+        name=machine.hostname,
+        marker=marker,
+        architecture=machine.architecture,
+        cores=machine.cores,
+        memory_mib=machine.memory_mib,
+        disks=tuple(
+            DiskSpec(
+                volume=disk.volume,
+                pool_id=disk.storage_pool_key,
+                size_bytes=disk.size_bytes,
+                serial=disk.serial or serial(machine.uuid, disk.index),
+                tags=disk.tags,
+            )
+            for disk in machine.disks
+            if marker_of_volume(disk.volume) == marker
+        ),
+        nics=tuple(
+            NicSpec(name=nic.name, mac_address=nic.mac_address, kind=NicKind(nic.kind), source=nic.source)
+            for nic in machine.nics
+            if not machine.adopted
+        ),
+    )
+
+
+def _disks(evaluation: Evaluation, host: Candidate, marker: OwnershipMarker) -> tuple[DiskSpec, ...]:
+    keys = {pool.id: pool.pool_key for pool in host.storage_pools}
+    return tuple(
+        DiskSpec(
+            volume=volume_name(marker, index),
+            pool_id=keys[disk.storage_pool_id],
+            size_bytes=disk.size_bytes,
+            serial=_serial(host.driver, marker.machine_id, index),
+            tags=disk.tags,
+        )
+        for index, disk in enumerate(evaluation.disks)
+    )
+
+
+def _nics(
+    evaluation: Evaluation, new_mac_address: Callable[[], str], addresses: Mapping[str, NicAddress]
+) -> tuple[NicSpec, ...]:
+    return tuple(
+        NicSpec(
+            name=nic.name,
+            mac_address=new_mac_address(),
+            kind=nic.kind,
+            source=nic.source,
+            boot=index == 0,
+            vid=nic.vid,
+            macvlan_mode=nic.macvlan_mode,
+            address=addresses[nic.ip] if nic.ip is not None else None,
+            configured=nic.configured,
+        )
+        for index, nic in enumerate(evaluation.nics)
+    )
+
+
+def _serial(driver: str, machine_uuid: UUID, index: int) -> str:
+    return lxd_serial(lxd_device_name(index)) if driver == DriverType.LXD.value else serial(machine_uuid, index)

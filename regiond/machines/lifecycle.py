@@ -1,0 +1,112 @@
+"""The table of machine states and transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from common.errors import WrongState
+from regiond.machines.model import MAAS_STATUS, MachineState
+
+
+class MachineEvent(StrEnum):
+    """What changes a machine's state. `…_OWNED` is the event of a machine that has an owner."""
+
+    COMPOSED = "composed"
+    ADOPTED = "adopted"
+    ALLOCATED = "allocated"
+    RELEASE = "release"  # starts: an operation powers it off, or destroys it if allocation composed it
+    RELEASED = "released"
+    RELEASE_FAILED = "release_failed"
+    DELETE = "delete"  # starts; a successful deletion removes the row
+    NOT_DESTROYED = "not_destroyed"  # the release failed to destroy it
+    NOT_DELETED = "not_deleted"  # the deletion failed or was cancelled
+    NOT_DELETED_OWNED = "not_deleted_owned"
+    LOST = "lost"
+    FOUND = "found"
+    FOUND_OWNED = "found_owned"
+    MARK_BROKEN = "mark_broken"
+    FIXED = "fixed"
+    FIXED_OWNED = "fixed_owned"
+    FIXED_UNSEEN = "fixed_unseen"  # marked fixed while the host does not list its guest
+
+
+_S, _E = MachineState, MachineEvent
+_SETTLED = (_S.NEW, _S.READY, _S.ALLOCATED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no operation acts on it
+_TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
+    _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
+    _E.ADOPTED: ((_S.ADOPTING,), _S.READY),
+    _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
+    _E.RELEASE: ((_S.NEW, _S.ALLOCATED, _S.MISSING, _S.BROKEN, _S.FAILED), _S.RELEASING),
+    _E.RELEASED: ((_S.RELEASING,), _S.READY),
+    _E.RELEASE_FAILED: ((_S.RELEASING,), _S.ALLOCATED),
+    _E.DELETE: (_SETTLED, _S.DELETING),
+    _E.NOT_DESTROYED: ((_S.RELEASING,), _S.FAILED),
+    _E.NOT_DELETED: ((_S.DELETING, _S.RELEASING), _S.READY),
+    _E.NOT_DELETED_OWNED: ((_S.DELETING, _S.RELEASING), _S.ALLOCATED),
+    _E.LOST: ((_S.NEW, _S.READY, _S.ALLOCATED, _S.FAILED), _S.MISSING),
+    _E.FOUND: ((_S.NEW, _S.MISSING), _S.READY),
+    _E.FOUND_OWNED: ((_S.NEW, _S.MISSING), _S.ALLOCATED),
+    _E.MARK_BROKEN: ((_S.NEW, _S.READY, _S.ALLOCATED, _S.MISSING, _S.FAILED), _S.BROKEN),
+    _E.FIXED: ((_S.BROKEN, _S.FAILED), _S.READY),
+    _E.FIXED_OWNED: ((_S.BROKEN, _S.FAILED), _S.ALLOCATED),
+    _E.FIXED_UNSEEN: ((_S.BROKEN, _S.FAILED), _S.NEW),
+}
+NEXT: Mapping[tuple[MachineState, MachineEvent], MachineState] = {
+    (before, event): after for event, (befores, after) in _TRANSITIONS.items() for before in befores
+}
+
+_PARTICIPLES: Mapping[MachineEvent, str] = {
+    _E.ALLOCATED: "allocated",
+    _E.RELEASE: "released",
+    _E.DELETE: "deleted",
+    _E.MARK_BROKEN: "marked broken",
+    _E.FIXED: "marked fixed",
+    _E.FIXED_OWNED: "marked fixed",
+    _E.FIXED_UNSEEN: "marked fixed",
+}
+_HELP: Mapping[MachineState, str] = {
+    _S.COMPOSING: "wait until it is composed, or cancel the operation",
+    _S.ADOPTING: "wait until it is adopted, or cancel the operation",
+    _S.NEW: "refresh its VM host to find its virtual machine",
+    _S.READY: "allocate it first",
+    _S.ALLOCATED: "release it first",
+    _S.RELEASING: "wait until it is released",
+    _S.DELETING: "wait until it is deleted",
+    _S.MISSING: "restore its virtual machine and refresh its VM host, or delete it",
+    _S.BROKEN: "mark it fixed first",
+    _S.FAILED: "delete it again, or mark it fixed",
+}
+
+
+def next_state(state: MachineState, event: MachineEvent) -> MachineState:
+    """Raises WrongState, with what helps, if the table has no such transition."""
+    after = NEXT.get((state, event))
+    if after is not None:
+        return after
+    name, participle = MAAS_STATUS[state].name, _PARTICIPLES.get(event, event.value.replace("_", " "))
+    raise WrongState(f"A machine that is {name} cannot be {participle}: {_HELP[state]}.", state=state.value)
+
+
+def found_event(*, owned: bool) -> MachineEvent:
+    """The event of a machine whose guest is listed again."""
+    return MachineEvent.FOUND_OWNED if owned else MachineEvent.FOUND
+
+
+def not_removed_event(state: MachineState, *, owned: bool, cancelled: bool) -> MachineEvent:
+    """The event of a machine whose removal failed or was cancelled."""
+    if state is MachineState.RELEASING and not cancelled:
+        return MachineEvent.NOT_DESTROYED
+    return MachineEvent.NOT_DELETED_OWNED if owned else MachineEvent.NOT_DELETED
+
+
+def restored_state(before: MachineState, *, owned: bool) -> MachineState:
+    """The state of a detached machine whose host was added again: broken remains broken."""
+    return before if before is MachineState.BROKEN else next_state(MachineState.MISSING, found_event(owned=owned))
+
+
+def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:
+    """`listed`: the last refresh of its host found its guest."""
+    if not listed:
+        return MachineEvent.FIXED_UNSEEN
+    return MachineEvent.FIXED_OWNED if owned else MachineEvent.FIXED

@@ -1,0 +1,145 @@
+"""Changes a machine's state, owner and fields in the database, by the lifecycle table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from common.errors import InvalidRequest, NotFound
+from regiond.machines.lifecycle import NEXT, MachineEvent, found_event, next_state, not_removed_event
+from regiond.machines.model import MachineState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_LOCK = "select state, owner_id from machine where id = $1 for update"
+_LOCK_ALL = "select 1 from machine where system_id = any($1::text[]) order by id for update"
+# `settled_at` makes a discovery run that started before an operation ended ignore the machine; a state that a discovery
+# run itself finds does not change it.
+_SET_STATE = """
+    update machine
+       set state = $2, settled_at = case when $3 then clock_timestamp() else settled_at end,
+           missing_since = case when $2 = 'missing' then coalesce(missing_since, clock_timestamp()) end
+     where id = $1
+"""
+_SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
+_SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
+_CLEAR_OWNER = "update machine set owner_id = null, agent_name = '', owner_data = '{}' where id = $1"
+_OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
+_ERROR = "update machine set error_description = $2 where id = $1"
+_UPDATE = """
+    update machine set hostname = coalesce($2, hostname), zone_id = coalesce($3, zone_id),
+                       pool_id = coalesce($4, pool_id), description = coalesce($5, description)
+     where id = $1
+"""
+# A machine that another transaction has locked is skipped, not waited for.
+_LOCK_ALLOCATABLE = """
+    select m.id from machine m
+     where m.id = $1 and m.state = 'ready' and m.owner_id is null
+       and not exists (select 1 from operation o
+                        where o.machine_id = m.id and o.is_open)
+       for update skip locked
+"""
+
+
+async def apply_event(db: Db, machine_id: int, event: MachineEvent) -> MachineState:
+    """Returns the new state. Locks the machine's row until the caller's transaction ends.
+
+    Raises WrongState if the table has no such transition, NotFound if the machine was deleted; nothing is changed then.
+    """
+    state, _ = await _locked(db, machine_id)
+    return await _transition(db, machine_id, state, event)
+
+
+async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
+    """Records whether a discovery run listed the machine's guest. Idempotent.
+
+    Changes nothing if the machine was deleted, or is in a state that does not depend on this.
+    """
+    row = await db.fetchrow(_LOCK, machine_id)
+    if row is None:
+        return
+    state = MachineState(row["state"])
+    event = found_event(owned=row["owner_id"] is not None) if listed else MachineEvent.LOST
+    if (state, event) in NEXT:
+        await _transition(db, machine_id, state, event, settles=False)
+
+
+async def end_removal(db: Db, machine_id: int, *, cancelled: bool) -> MachineState:
+    """Returns the state of a machine that a delete or release did not remove.
+
+    Ready or allocated as before; failed if a release should have destroyed it. Raises as `apply_event`.
+    """
+    state, owned = await _locked(db, machine_id)
+    return await _transition(db, machine_id, state, not_removed_event(state, owned=owned, cancelled=cancelled))
+
+
+async def end_compose(db: Db, machine_id: int) -> MachineState:
+    """Returns the state of a composed machine: ready, or allocated if it has an owner already."""
+    state, owned = await _locked(db, machine_id)
+    state = await _transition(db, machine_id, state, MachineEvent.COMPOSED)
+    return await _transition(db, machine_id, state, MachineEvent.ALLOCATED) if owned else state
+
+
+async def allocate(db: Db, machine_id: int, account_id: int, agent_name: str) -> bool:
+    """False, with nothing changed, if the machine is no longer ready or another transaction has locked it."""
+    if await db.fetchval(_LOCK_ALLOCATABLE, machine_id) is None:
+        return False
+    await db.execute(_SET_OWNER, machine_id, account_id, agent_name)
+    await apply_event(db, machine_id, MachineEvent.ALLOCATED)
+    return True
+
+
+async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: str) -> None:
+    """Gives a machine that is being composed an owner; its release will destroy it."""
+    await db.execute(_SET_FIRST_OWNER, machine_id, account_id, agent_name)
+
+
+async def lock(db: Db, system_ids: Iterable[str]) -> None:
+    """Locks the machines' rows until the caller's transaction ends, in the order of their ids to avoid deadlocks."""
+    await db.execute(_LOCK_ALL, list(system_ids))
+
+
+async def clear_owner(db: Db, machine_id: int) -> None:
+    """Removes the owner, the agent name and the owner data. Idempotent."""
+    await db.execute(_CLEAR_OWNER, machine_id)
+
+
+async def set_owner_data(db: Db, machine_id: int, *, values: Mapping[str, str], removed: Iterable[str]) -> None:
+    """Sets `values` and removes the keys in `removed`; other keys are unchanged."""
+    await db.execute(_OWNER_DATA, machine_id, list(removed), dict(values))
+
+
+async def update(
+    db: Db, machine_id: int, *, hostname: str | None, zone_id: int | None, pool_id: int | None, description: str | None
+) -> None:
+    """Changes the fields that are not None. Raises InvalidRequest; the caller must then roll back."""
+    try:
+        await db.execute(_UPDATE, machine_id, hostname, zone_id, pool_id, description)
+    except asyncpg.UniqueViolationError as error:
+        message = f'Node with hostname "{hostname}" already exists'
+        raise InvalidRequest.of({"hostname": [message]}) from error
+    except asyncpg.ForeignKeyViolationError as error:
+        raise InvalidRequest(f"The zone or pool no longer exists: {error.detail}") from error
+
+
+async def set_error_description(db: Db, machine_id: int, text: str) -> None:
+    await db.execute(_ERROR, machine_id, text)
+
+
+async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
+    """The state, and whether the machine has an owner."""
+    row = await db.fetchrow(_LOCK, machine_id)
+    if row is None:
+        raise NotFound("No Machine matches the given query.", machine=machine_id)
+    return MachineState(row["state"]), row["owner_id"] is not None
+
+
+async def _transition(
+    db: Db, machine_id: int, state: MachineState, event: MachineEvent, *, settles: bool = True
+) -> MachineState:
+    after = next_state(state, event)
+    await db.execute(_SET_STATE, machine_id, after.value, settles)
+    return after

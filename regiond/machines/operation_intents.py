@@ -1,0 +1,117 @@
+"""Opens the operations of machines in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from common.discovery import VolumeRef
+from common.errors import Busy, WrongState
+from common.guest_spec import GuestSpec
+from common.serialization import to_dict
+from common.values import GuestRef, OwnershipMarker
+from regiond.machines import lifecycle_store
+from regiond.machines.guest_spec import known_spec
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineState, MachineView
+from regiond.operations import service as operation_service
+from regiond.operations.model import OPEN_STATES, OperationKind
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
+
+
+def request_of(spec: GuestSpec, **more: Any) -> dict[str, Any]:
+    """The request stored with an operation: the guest's definition and `more`, as JSON data."""
+    return {"spec": to_dict(spec), **more}
+
+
+async def open_operation(
+    db: Db,
+    kind: OperationKind,
+    machine: MachineView,
+    installation_id: UUID,
+    *,
+    account_id: int | None,
+    begins: MachineEvent | None = None,
+    request: Mapping[str, Any] | None = None,
+    parent_id: int | None = None,
+) -> int:
+    """Returns the operation's id. `begins` is applied to the machine's state.
+
+    The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
+    first, so the opposite order can deadlock. Raises Busy while another operation acts on the machine or it is still
+    being composed or adopted, WrongState, NotFound.
+    """
+    check_settled(machine)
+    operation_id = await operation_service.insert(
+        db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
+        system_id=machine.system_id, hostname=machine.hostname, parent_id=parent_id, account_id=account_id,
+        request=request_of(known_spec(machine, installation_id), **(request or {})), max_failures=MAX_FAILURES,
+    )  # fmt: skip
+    if begins is not None:
+        await lifecycle_store.apply_event(db, machine.id, begins)
+    return operation_id
+
+
+async def open_clean_up(
+    db: Db, host_id: int, host_name: str, guest: GuestRef, volumes: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Opens the removal of a guest whose machine has a tombstone, and of our `volumes` (storage pool, name).
+
+    Idempotent: writes nothing if such an operation is open.
+    """
+    plain = to_dict(guest)
+    for operation in await operation_service.list_operations(db, host_id=host_id, states=OPEN_STATES, limit=1000):
+        if operation.kind is OperationKind.CLEAN_UP and operation.request.get("guest") == plain:
+            return
+    await operation_service.insert(
+        db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest.name,
+        request={"guest": plain, "volumes": [list(volume) for volume in volumes]}, max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def open_compose_undo(db: Db, machine: MachineView, installation_id: UUID) -> int:
+    """Returns the id of an operation that composes the machine; the caller cancels it, so that it only undoes."""
+    return await operation_service.insert(
+        db, OperationKind.COMPOSE, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
+        system_id=machine.system_id, hostname=machine.hostname,
+        request=request_of(known_spec(machine, installation_id), power_on=False), max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def open_volume_removal(
+    db: Db, host_id: int, host_name: str, marker: OwnershipMarker, volumes: Sequence[VolumeRef]
+) -> int:
+    """Returns the id of the operation that removes volumes which are named after `marker` and which no guest uses.
+
+    The operation touches no guest, and fails if a guest uses one of the volumes by then.
+    """
+    return await operation_service.insert(
+        db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=volumes[0].name,
+        request={"marker": to_dict(marker), "orphaned_volumes": to_dict(tuple(volumes))},
+        max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+async def open_marker_removal(
+    db: Db, host_id: int, host_name: str, guest_id: int, guest_key: str, guest_name: str, marker: OwnershipMarker
+) -> int:
+    """Returns the id of the operation that removes `marker` from this one guest, a copy of a machine's guest."""
+    copy = {"id": guest_id, "key": guest_key, "name": guest_name, "marker": to_dict(marker)}
+    return await operation_service.insert(
+        db, OperationKind.CLEAN_UP, host_id=host_id, host_name=host_name, hostname=guest_name, request={"copy": copy},
+        max_failures=MAX_FAILURES,
+    )  # fmt: skip
+
+
+def check_settled(machine: MachineView) -> None:
+    """Raises Busy while the machine is being composed or adopted, WrongState if it is on no host."""
+    if machine.state in (MachineState.COMPOSING, MachineState.ADOPTING):
+        participle = "composed" if machine.state is MachineState.COMPOSING else "adopted"
+        raise Busy(f"{machine.hostname} is still being {participle}.")
+    if machine.host_id is None:
+        raise WrongState(f"{machine.hostname} is on no host.")

@@ -1,0 +1,242 @@
+"""Releases machines, stores owner data, marks broken or fixed, updates fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from common.errors import Busy, InvalidRequest, NotAllowed, NotFound, WrongState
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.identifiers import check_hostname
+from regiond.machines import lifecycle_store, store
+from regiond.machines.lifecycle import MachineEvent, fixed_event, next_state
+from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
+from regiond.machines.operation_intents import check_settled, open_operation
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.service import Operations
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN)
+
+
+class Ownership:
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        groups: Groups,
+        calls: HostCalls,
+        *,
+        installation_id: UUID,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._groups = groups
+        self._calls = calls
+        self._installation_id = installation_id
+
+    async def start_release(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        comment: str = "",
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation | None:
+        """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
+
+        Destroys a machine that allocation composed. Raises NotFound, NotAllowed, WrongState, Busy, IdempotencyMismatch,
+        and RackUnreachable with `need_rack`.
+        """
+        request = {"kind": OperationKind.RELEASE.value, "system_id": system_id}
+
+        async def open_() -> int:
+            if need_rack:
+                await self._require_rack(system_id)
+            async with self._database.transaction() as db:
+                (machine,) = await self._read_all(db, [system_id])
+                if not _may_release(caller, machine):
+                    raise _not_owner(machine)
+                if machine.state is MachineState.RELEASING:
+                    active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
+                    if active is not None:
+                        return active.id
+                if _is_free(machine):
+                    raise _AlreadyFree
+                operation_id = await self._open_release(db, caller, machine, comment)
+                if idempotency_key is not None:
+                    key_hash = request_hash(request)
+                    await operation_service.store_key(db, caller.account_id, idempotency_key, key_hash, operation_id)
+                return operation_id
+
+        try:
+            return await self._operations.idempotent(caller, idempotency_key, request, open_)
+        except _AlreadyFree:
+            return None
+
+    async def start_release_all(
+        self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
+    ) -> tuple[str, ...]:
+        """Releases all of the machines or none; returns the system ids of those that had an owner.
+
+        Raises InvalidRequest for unknown machines; NotAllowed and WrongState name every machine they apply to.
+        """
+        wanted = list(dict.fromkeys(system_ids))
+        async with self._database.transaction() as db:
+            try:
+                machines = await self._read_all(db, wanted)
+            except NotFound as error:
+                raise InvalidRequest(error.message) from error
+            not_owned = [machine.system_id for machine in machines if not _may_release(caller, machine)]
+            if not_owned:
+                raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
+            owned = [machine for machine in machines if not _is_free(machine)]
+            _check_releasable(owned)
+            for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
+                await self._open_release(db, caller, machine, comment)
+        return tuple(machine.system_id for machine in owned)
+
+    async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
+        """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed."""
+        values = {key: value for key, value in data.items() if value}
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            _check_owner(caller, machine)
+            await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
+            return await store.read(db, system_id)
+
+    async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:
+        """Excludes the machine from allocation until it is marked fixed; owner and guest do not change.
+
+        Raises NotFound, NotAllowed, WrongState.
+        """
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            _check_owner(caller, machine)
+            await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
+            await lifecycle_store.set_error_description(db, machine.id, reason)
+            message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
+            await Events.record(db, "machine_marked_broken", message, caller=caller, system_id=system_id)
+            return await store.read(db, system_id)
+
+    async def mark_fixed(self, caller: Caller, system_id: str, reason: str = "") -> MachineView:
+        """The state becomes ready or allocated, or new if the last refresh did not list its guest.
+
+        Raises what `mark_broken` raises.
+        """
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            _check_owner(caller, machine)
+            event = fixed_event(owned=machine.owner is not None, listed=machine.guest_id is not None)
+            await lifecycle_store.apply_event(db, machine.id, event)
+            await lifecycle_store.set_error_description(db, machine.id, "")
+            message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
+            await Events.record(db, "machine_marked_fixed", message, caller=caller, system_id=system_id)
+            return await store.read(db, system_id)
+
+    async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
+        """Changes the given fields; the guest's own name does not change. Idempotent.
+
+        Raises NotAllowed, NotFound, InvalidRequest by field, and Busy for a new hostname while it is being composed or
+        adopted.
+        """
+        caller.require_admin()
+        zone_id = await self._groups.requested_zone_id(change.zone)
+        pool_id = await self._groups.requested_pool_id(change.pool)
+        hostname = check_hostname(change.hostname) if change.hostname else None
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            if hostname is not None and hostname != machine.hostname:
+                check_settled(machine)
+            await lifecycle_store.update(
+                db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description
+            )
+            return await store.read(db, system_id)
+
+    async def _locked(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
+        """Locks the machines; the transaction must not open operations on them afterwards. Raises NotFound."""
+        await lifecycle_store.lock(db, system_ids)
+        return await self._read_all(db, system_ids)
+
+    async def _read_all(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
+        """Raises NotFound that names the unknown machines."""
+        found = await store.list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
+        unknown = set(system_ids) - {machine.system_id for machine in found}
+        if unknown:
+            raise NotFound(f"Unknown machine(s): {', '.join(sorted(unknown))}.")
+        return found
+
+    async def _require_rack(self, system_id: str) -> None:
+        async with self._database.connection() as db:
+            machine = await store.read(db, system_id)
+        if machine.host_id is not None and not _is_free(machine):
+            await self._calls.require(machine.host_id)
+
+    async def _open_release(self, db: Db, caller: Caller, machine: MachineView, comment: str) -> int:
+        destroys = machine.composed_by_allocate
+        operation_id = await open_operation(
+            db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
+            account_id=caller.account_id, request={"was": machine.state.value, "comment": comment},
+        )  # fmt: skip
+        (now,) = await self._locked(db, [machine.system_id])
+        if _release_facts(now) != _release_facts(machine):
+            raise Busy(f"{machine.hostname} changed while it was being released; try again.")
+        await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
+        message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
+        await Events.record(
+            db, "machine_released", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
+            operation_id=operation_id, details={"comment": comment} if comment else None,
+        )  # fmt: skip
+        return operation_id
+
+
+class _AlreadyFree(Exception):
+    """The machine has no owner."""
+
+
+def _release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]:
+    """What decides how a machine is released."""
+    return machine.state, machine.owner, machine.composed_by_allocate
+
+
+def _may_release(caller: Caller, machine: MachineView) -> bool:
+    """Releasing a machine without owner changes nothing, so anyone may."""
+    return _is_owner(caller, machine) or _is_free(machine)
+
+
+def _is_owner(caller: Caller, machine: MachineView) -> bool:
+    return caller.is_admin or machine.owner == caller.username
+
+
+def _check_owner(caller: Caller, machine: MachineView) -> None:
+    if not _is_owner(caller, machine):
+        raise _not_owner(machine)
+
+
+def _not_owner(machine: MachineView) -> NotAllowed:
+    return NotAllowed(f"You do not own {machine.hostname}.")
+
+
+def _is_free(machine: MachineView) -> bool:
+    return machine.owner is None and machine.state in _FREE
+
+
+def _check_releasable(machines: Sequence[MachineView]) -> None:
+    """Raises WrongState that names every machine that cannot be released now."""
+    wrong = []
+    for machine in machines:
+        try:
+            next_state(machine.state, MachineEvent.RELEASE)
+        except WrongState as error:
+            wrong.append(f"{machine.system_id} ({machine.hostname}): {error.message}")
+    if wrong:
+        raise WrongState("Machine(s) cannot be released in their current state: " + " ".join(wrong))

@@ -1,0 +1,1 @@
+"""Derives networks from hosts' interfaces."""

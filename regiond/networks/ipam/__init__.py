@@ -1,0 +1,1 @@
+"""IP ranges, static addresses and IP usage."""

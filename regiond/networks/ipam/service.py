@@ -1,0 +1,111 @@
+"""Checks and claims static addresses for machines.
+
+One address belongs to one machine even if several subnets contain it. A claim ends with the machine's row. Discovered
+ranges do not prevent a claim: their DHCP server is configured with the address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from common.errors import InvalidRequest, WrongState
+from common.guest_spec import NicAddress
+from regiond.networks import store
+from regiond.networks.base_service import checked_address
+from regiond.networks.ipam import store as ipam_store
+from regiond.networks.model import Address, IpRange, Subnet
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+FIELD = "interfaces"  # the request's field with the address
+_SMALLEST = 2  # an IPv4 network with two addresses has no network or broadcast address
+
+
+async def check_static_address(db: Db, ip: str, *, machine_id: int | None = None) -> Subnet:
+    """The smallest subnet that contains `ip`, if a machine could claim it now. `machine_id` may already have it.
+
+    Raises InvalidRequest under `interfaces` if no subnet contains it, or it is a network's or gateway's address, in a
+    reserved range, or in use by a host or another machine.
+    """
+    address = _parse(ip)
+    subnets = await ipam_store.subnets_containing(db, address)
+    if not subnets:
+        count = await ipam_store.count_subnets(db)
+        raise InvalidRequest.of({FIELD: [f"None of the {count} known subnets contains {address}."]})
+    if reason := await _obstacle(db, subnets, address, machine_id):
+        raise InvalidRequest.of({FIELD: [reason]})
+    return subnets[0]
+
+
+async def claim_static_address(db: Db, *, subnet_id: int, address: str, machine_id: int, nic_id: int) -> None:
+    """Claims the address for that NIC in the caller's transaction, until the machine's row is deleted.
+
+    Raises WrongState, with nothing changed, if another machine has or concurrently claims it, or if the subnet was
+    deleted.
+    """
+    wanted = _parse(address)
+    if not await ipam_store.lock_existence(db, subnet_id):
+        raise WrongState(f"The subnet of {wanted} was just deleted.", address=str(wanted))
+    if not await ipam_store.claim(db, subnet_id, wanted, machine_id, nic_id):
+        holder = await ipam_store.machine_with(db, wanted)
+        whose = "was just claimed by another machine" if holder is None else f"belongs to machine {holder}"
+        raise WrongState(f"{wanted} {whose}.", address=str(wanted), machine=holder)
+
+
+async def guest_nic_address(db: Db, subnet_id: int, ip: str) -> NicAddress:
+    """What a guest needs to configure the address. Raises WrongState if the subnet no longer exists."""
+    address, found = _parse(ip), await store.subnets(db, ids=[subnet_id])
+    if not found:
+        raise WrongState(f"The subnet of {address} was just deleted.", address=str(address))
+    (subnet,) = found
+    gateway = subnet.gateway_ip
+    return NicAddress(
+        address=str(address),
+        prefix_length=subnet.cidr.prefixlen,
+        gateway=None if gateway is None else str(gateway),
+        dns_servers=tuple(map(str, subnet.dns_servers)),
+    )
+
+
+def _parse(ip: str) -> Address:
+    return checked_address(FIELD, ip)
+
+
+async def _obstacle(db: Db, subnets: Sequence[Subnet], address: Address, machine_id: int | None) -> str | None:
+    """Why the address cannot be claimed. `subnets` contain it, the smallest first."""
+    if reason := _network_or_broadcast(subnets[0], address):
+        return reason
+    for subnet in subnets:
+        if reason := _gateway_or_dns(subnet, address):
+            return reason
+    for one in await ipam_store.ranges(db, address=address):
+        if not one.discovered:
+            return f"{address} is in the {_described(one)}."
+    machine = await ipam_store.machine_with(db, address, but=machine_id)
+    if machine is not None:
+        return f"{address} belongs to machine {machine}."
+    host = await ipam_store.host_with(db, address)
+    return None if host is None else f"{address} belongs to VM host {host}."
+
+
+def _network_or_broadcast(subnet: Subnet, address: Address) -> str | None:
+    cidr = subnet.cidr
+    if cidr.num_addresses > _SMALLEST:
+        if address == cidr.network_address:
+            return f"{address} is the network address of the subnet {cidr}."
+        if address.version == 4 and address == cidr.broadcast_address:
+            return f"{address} is the broadcast address of the subnet {cidr}."
+    return None
+
+
+def _gateway_or_dns(subnet: Subnet, address: Address) -> str | None:
+    if address == subnet.gateway_ip:
+        return f"{address} is the gateway of the subnet {subnet.cidr}."
+    return f"{address} is a DNS server of the subnet {subnet.cidr}." if address in subnet.dns_servers else None
+
+
+def _described(found: IpRange) -> str:
+    about = f" ({found.comment})" if found.comment else ""
+    return f"{found.type} range {found.start_ip}-{found.end_ip}{about}"

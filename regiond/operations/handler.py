@@ -1,0 +1,77 @@
+"""The contract between the engine and the handler of each operation kind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import field, frozen
+
+from common.errors import InnkeeperError
+from common.rpc.commands import Fence
+from regiond.operations.model import Operation, OperationKind
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """The result of `run` or `undo`.
+
+    `record` runs in the transaction that ends the operation. It can run again in a new transaction, if the first one
+    lost a deadlock.
+
+    Of `run`: with `rejection` the operation is undone at once, even if the error is retryable. Of `undo`: with
+    `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error` replaces
+    the error that started undoing.
+    """
+
+    result: Mapping[str, Any] = field(factory=dict)
+    undone: tuple[str, ...] = ()
+    record: Callable[[Db], Awaitable[None]] | None = None
+    rejection: InnkeeperError | None = None
+    rescheduled: bool = False
+    error: InnkeeperError | None = None
+
+
+class Journal(Protocol):
+    """Records steps before they act. Methods raise LeaseLost if another process has taken the operation over."""
+
+    async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
+        """Records that the step begins. With `reaches_host` the host may receive a command, so undoing checks it."""
+
+    async def host_not_reached(self) -> None:
+        """Reverts `reaches_host` of the last step: its command certainly changed nothing on the host."""
+
+    async def write(self, name: str, record: Callable[[Db], Awaitable[None]]) -> None:
+        """Records a step that only changes the database: `record` runs in the same transaction, possibly again."""
+
+    async def note(self, message: str, **facts: Any) -> None:
+        """Adds a line to the operation's log."""
+
+
+class OperationHandler(Protocol):
+    """Runs and undoes one kind of operation. Any process can start either method again at any time."""
+
+    @property
+    def kind(self) -> OperationKind: ...
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        """Does the work. A retryable error leads to a later retry; any other InnkeeperError to `undo` and failure."""
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Removes everything that `run` may have created. Retried without limit until it succeeds."""
+
+
+class LeaseLost(Exception):
+    """Another process runs the operation now; this one stops and writes nothing."""
+
+
+def fence_of(operation: Operation, machine_id: str) -> Fence:
+    """Returns the fencing token of this attempt on the machine with the UUID `machine_id`.
+
+    Attempts count within an operation and operations on a machine follow each other, so (operation, attempt) orders
+    all attempts on a machine.
+    """
+    return Fence(machine_id=machine_id, operation_id=operation.id, attempt=operation.attempt)

@@ -1,0 +1,148 @@
+"""SQL that opens operations: one, several at once, or one that has ended already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from common.errors import Busy, NotFound
+from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db, Row
+
+_INSERT = """
+    insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
+                           explanation, max_failures)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict do nothing
+    returning id
+"""
+
+_INSERT_SEVERAL = """
+    insert into operation (kind, host_id, machine_id, account_id, host_name, system_id, hostname, request, explanation,
+                           max_failures)
+    select $1, o.* from jsonb_to_recordset($2::jsonb) o (
+           host_id integer, machine_id integer, account_id integer, host_name text, system_id text, hostname text,
+           request jsonb, explanation jsonb, max_failures integer)
+    returning id, machine_id, created_at, not_before
+"""
+
+_INSERT_FAILED = """
+    insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
+                           started_at, finished_at)
+    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now())
+    returning id
+"""
+
+_INSERT_SUCCEEDED = """
+    insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
+                           result, max_failures, started_at, finished_at)
+    values ($1, 'succeeded', $2, $3, $4, $5, $6, $7, $8, $9, 0, now(), now())
+    returning id
+"""
+
+
+async def insert(
+    db: Db,
+    kind: OperationKind,
+    *,
+    host_id: int | None,
+    host_name: str | None,
+    machine_id: int | None = None,
+    system_id: str | None = None,
+    hostname: str | None = None,
+    parent_id: int | None = None,
+    account_id: int | None = None,
+    request: Mapping[str, Any],
+    explanation: Mapping[str, Any] | None = None,
+    max_failures: int,
+) -> int:
+    """Opens an operation in the caller's transaction and returns its id.
+
+    Raises Busy if another operation acts on the machine (or another refresh on the host); the transaction remains
+    usable. Raises NotFound if host or machine has been deleted meanwhile; the transaction must then roll back.
+    """
+    try:
+        operation_id: int | None = await db.fetchval(
+            _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,
+            dict(request), None if explanation is None else dict(explanation), max_failures,
+        )  # fmt: skip
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound(f"{hostname or host_name} has just been removed.") from error
+    if operation_id is None:
+        subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
+        raise Busy(f"Another operation acts on {subject}. Try again when it has ended.")
+    return operation_id
+
+
+async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:
+    """Opens all operations with one query, in the caller's transaction, and returns them in the order of `new`.
+
+    Raises NotFound if a host or machine has been deleted meanwhile; the transaction must then roll back.
+    """
+    try:
+        rows = await db.fetch(_INSERT_SEVERAL, kind.value, [_row_of(one) for one in new])
+    except asyncpg.ForeignKeyViolationError as error:
+        raise NotFound(f"The subject of the operation has just been removed: {error.detail}") from error
+    by_machine = {row["machine_id"]: row for row in rows}
+    return tuple(_operation(kind, one, by_machine[one.machine_id]) for one in new)
+
+
+async def insert_succeeded(
+    db: Db,
+    kind: OperationKind,
+    *,
+    host_id: int | None,
+    host_name: str | None,
+    machine_id: int,
+    system_id: str,
+    hostname: str,
+    account_id: int,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any],
+) -> int:
+    """Records an operation that needs no host, since the caller's transaction does all its work. Returns its id."""
+    operation_id: int = await db.fetchval(
+        _INSERT_SUCCEEDED, kind.value, host_id, machine_id, account_id, host_name, system_id, hostname, dict(request),
+        dict(result),
+    )  # fmt: skip
+    return operation_id
+
+
+async def insert_failed(
+    db: Db,
+    kind: OperationKind,
+    *,
+    account_id: int | None,
+    request: Mapping[str, Any],
+    explanation: Mapping[str, Any] | None,
+    code: str,
+    message: str,
+) -> int:
+    """Records an operation that was rejected before it started: nothing was claimed. Returns its id."""
+    operation_id: int = await db.fetchval(
+        _INSERT_FAILED, kind.value, account_id, dict(request), None if explanation is None else dict(explanation),
+        code, message,
+    )  # fmt: skip
+    return operation_id
+
+
+def _row_of(new: NewOperation) -> Mapping[str, object]:
+    return {
+        "host_id": new.host_id, "machine_id": new.machine_id, "account_id": new.account_id,
+        "host_name": new.host_name, "system_id": new.system_id, "hostname": new.hostname, "request": new.request,
+        "explanation": new.explanation, "max_failures": new.max_failures,
+    }  # fmt: skip
+
+
+def _operation(kind: OperationKind, new: NewOperation, row: Row) -> Operation:
+    """Equals what `read` returns, since no process can acquire it before the transaction ends."""
+    return Operation(
+        id=row["id"], kind=kind, state=OperationState.QUEUED, host_id=new.host_id, host_name=new.host_name,
+        machine_id=new.machine_id, system_id=new.system_id, hostname=new.hostname, parent_id=None,
+        account_id=new.account_id, username=new.username, request=new.request, explanation=new.explanation,
+        max_failures=new.max_failures, created_at=row["created_at"], not_before=row["not_before"],
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""A host as placement sees it: capacity, NUMA nodes, storage pools and interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
+
+from attrs import field, frozen
+
+from common.values import NicKind
+
+
+@lru_cache(maxsize=10_000)  # most machines have one of a few sizes, most hosts one of a few ratios
+def claimable(total: int, ratio: float) -> int:
+    """Returns `floor(total × ratio)` in decimal arithmetic: 100 × 0.29 is 29, not 28."""
+    return int((Decimal(str(ratio)) * total).to_integral_value(rounding=ROUND_FLOOR))
+
+
+@frozen(kw_only=True)
+class CandidateSubnet:
+    id: int
+    name: str
+    cidr: str
+
+
+@frozen(kw_only=True)
+class CandidateInterface:
+    """A host interface to which a NIC can be attached. Ids and names of networks are None while unknown.
+
+    `type` (`physical`, `bond`, `bridge`, `vlan`, `unknown`) is what constraints name; `kind` and `name` define the
+    attachment. `vid` is that of the interface's VLAN. Virtual functions are counted per `function_port`: the name of
+    the port, for a VLAN that of its parent. `parent` is the uplink interface of the host, if any.
+    """
+
+    id: int
+    name: str
+    kind: NicKind
+    type: str
+    attachable: bool = True
+    active: bool = True
+    dhcp: bool = False
+    vid: int | None = None
+    vlan_id: int | None = None
+    vlan_name: str | None = None
+    fabric_id: int | None = None
+    fabric_name: str | None = None
+    fabric_class: str | None = None
+    space_id: int | None = None
+    space_name: str | None = None
+    subnets: tuple[CandidateSubnet, ...] = ()
+    tags: tuple[str, ...] = ()
+    link_speed_mbps: int | None = None
+    functions_total: int = 0
+    functions_free: int = 0
+    function_port: str | None = None
+    parent: str | None = None
+
+
+@frozen(kw_only=True)
+class CandidateHugePages:
+    size_kib: int
+    total: int
+    free: int
+
+
+@frozen(kw_only=True)
+class CandidateNode:
+    """A NUMA node. No guest is pinned to `free_core_ids`; `siblings` groups the threads of a physical core.
+
+    `pinned_by` has the name of the guest that is pinned to a core, where it is known.
+    """
+
+    node_id: int
+    core_ids: tuple[int, ...]
+    free_core_ids: tuple[int, ...]
+    siblings: tuple[tuple[int, ...], ...] = ()
+    pages: tuple[CandidateHugePages, ...] = ()
+    pinned_by: Mapping[int, str] = field(factory=dict, eq=False)
+
+
+@frozen(kw_only=True)
+class CandidateStoragePool:
+    """A storage pool: `free_bytes` of its `total_bytes` can still be claimed."""
+
+    id: int
+    pool_key: str
+    name: str
+    total_bytes: int
+    free_bytes: int
+
+
+@frozen(kw_only=True)
+class Candidate:
+    """A host as placement sees it. Unknown capacity is None; claims are those of the whole server.
+
+    `zone` and `pool` (the resource pool) are names. Reserves are subtracted before the ratios apply. Only guests
+    backed by huge pages can use `huge_memory_mib`, which is a part of `memory_mib`.
+    """
+
+    id: int
+    name: str
+    state: str
+    reachable: bool
+    architecture: str | None
+    cores: int | None
+    memory_mib: int | None
+    server_id: int | None = None
+    cores_claimed: int = 0
+    memory_mib_claimed: int = 0
+    cpu_over_commit_ratio: float = 1.0
+    memory_over_commit_ratio: float = 1.0
+    storage_pools: tuple[CandidateStoragePool, ...] = ()
+    default_storage_pool_id: int | None = None
+    cpu_speed_mhz: int | None = None
+    zone: str = "default"
+    zone_id: int = 1
+    pool: str = "default"
+    pool_id: int = 0
+    tags: tuple[str, ...] = ()
+    driver: str = ""
+    default_macvlan_mode: str | None = None
+    reserved_cores: int = 0
+    reserved_memory_mib: int = 0
+    huge_memory_mib: int = 0
+    nodes: tuple[CandidateNode, ...] = ()
+    interfaces: tuple[CandidateInterface, ...] = ()
+
+    @property
+    def cores_for_machines(self) -> int:
+        return max(0, (self.cores or 0) - self.reserved_cores)
+
+    @property
+    def memory_mib_for_machines(self) -> int:
+        """General memory, without the reserve."""
+        return max(0, (self.memory_mib or 0) - self.huge_memory_mib - self.reserved_memory_mib)
+
+    @property
+    def cores_claimable(self) -> int:
+        return claimable(self.cores_for_machines, self.cpu_over_commit_ratio)
+
+    @property
+    def memory_mib_claimable(self) -> int:
+        return claimable(self.memory_mib_for_machines, self.memory_over_commit_ratio)
+
+    @property
+    def cores_free(self) -> int:
+        """Negative after a ratio was lowered."""
+        return self.cores_claimable - self.cores_claimed
+
+    @property
+    def memory_mib_free(self) -> int:
+        """Negative after a ratio was lowered."""
+        return self.memory_mib_claimable - self.memory_mib_claimed

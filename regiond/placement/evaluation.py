@@ -1,0 +1,54 @@
+"""Evaluates one host: filters in a fixed order, then everything the machine needs, then a score."""
+
+from __future__ import annotations
+
+from regiond.placement.capacity import headroom, missing_cores, missing_memory
+from regiond.placement.host_filters import rejection_by_filter
+from regiond.placement.model import Candidate, Evaluation, Requirements
+from regiond.placement.nic_attachment import attach_nics
+from regiond.placement.numa_placement import assign_numa
+from regiond.placement.storage_assignment import assign_storage
+
+
+def evaluate(requirements: Requirements, host: Candidate) -> Evaluation:
+    """Returns the evaluation of `host`, independent of other hosts.
+
+    A host that a filter rejects has that one reason; any other rejected host has a reason for each thing it lacks.
+    """
+    blocked = rejection_by_filter(requirements, host) or _unusable(requirements, host)
+    if blocked is not None:
+        return Evaluation(host_id=host.id, host_name=host.name, reasons=(blocked,))
+    numa, numa_reasons = assign_numa(requirements, host)
+    disks, storage_reason = assign_storage(requirements.disks, host)
+    nics, interfaces_reason = attach_nics(requirements.nics, host)
+    compute_reasons = missing_cores(requirements, host), missing_memory(requirements, host)
+    checked = (*compute_reasons, *numa_reasons, storage_reason, interfaces_reason)
+    reasons = tuple(reason for reason in checked if reason is not None)
+    if reasons:
+        return Evaluation(host_id=host.id, host_name=host.name, reasons=reasons)
+    return Evaluation(
+        host_id=host.id,
+        host_name=host.name,
+        score=headroom(requirements, host),
+        disks=disks,
+        nics=nics,
+        pinned_core_ids=numa.core_ids,
+        pages=numa.pages,
+        numa_node_ids=numa.node_ids,
+    )
+
+
+def _unusable(requirements: Requirements, host: Candidate) -> str | None:
+    """Returns why the host cannot take such a machine, whatever is free."""
+    if host.state == "removing":
+        return "is being removed"
+    if host.cores is None or host.memory_mib is None:
+        return "capacity unknown until its first successful discovery run"
+    if requirements.host_id is None and not host.reachable:
+        return "no connected rack reaches it"
+    if requirements.architecture is not None and requirements.architecture != host.architecture:
+        return f"architecture is {host.architecture}, needs {requirements.architecture}"
+    required_mhz = requirements.cpu_speed_mhz
+    if required_mhz is not None and host.cpu_speed_mhz is not None and required_mhz > host.cpu_speed_mhz:
+        return f"CPU speed is {host.cpu_speed_mhz} MHz, needs {required_mhz} MHz"
+    return None

@@ -1,0 +1,148 @@
+"""Announces this region process and its rack links to the other regions, every 10 s."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from common.errors import DatabaseUnavailable
+from common.periodic import PeriodicTask
+from regiond.db.pool import Database
+from regiond.racks import heartbeat_store
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+WRITE_EVERY_S = 10.0  # other regions treat a process as dead after 30 s
+DELETE_DEADLINE_S = 5.0
+
+
+class Heartbeat:
+    """Writes the rows of this region process from memory, so it also restores rows that were lost meanwhile.
+
+    Rows get lost when another region deletes them (this process was suspended) or the database is restored from a
+    backup. Timestamps are the database's.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hostname: str,
+        pid: int,
+        rpc_address: Callable[[], str | None] = lambda: None,
+        region_id: UUID | None = None,
+    ) -> None:
+        self.region_id = region_id or uuid4()
+        self._database = database
+        self._hostname = hostname
+        self._rpc_address = rpc_address
+        self._pid = pid
+        self._link_counts: dict[UUID, int] = {}
+        self._writing = asyncio.Lock()
+        self._task = PeriodicTask(
+            "region_heartbeat", self._write_and_note_error, every_s=WRITE_EVERY_S, first_after_s=WRITE_EVERY_S
+        )
+        self._started = False
+        self._error: str | None = None
+
+    @property
+    def error(self) -> str | None:
+        """The error of the last periodic write, None when it succeeded."""
+        return self._error
+
+    @property
+    def linked_racks(self) -> frozenset[UUID]:
+        """The racks with a link to this process."""
+        return frozenset(self._link_counts)
+
+    async def start(self) -> None:
+        """Returns when other processes can see this one. Raises DatabaseUnavailable."""
+        await self.write()
+        self._task.start()
+        self._started = True
+
+    async def stop(self) -> None:
+        """Deletes this process's rows. Without a database they expire instead. Does nothing before `start`."""
+        started, self._started = self._started, False
+        if not started:
+            return
+        await self._task.stop()
+        self._link_counts.clear()
+        try:
+            async with asyncio.timeout(DELETE_DEADLINE_S):
+                await self.delete_region(self.region_id)
+        except (DatabaseUnavailable, TimeoutError) as error:
+            log.warning("region_rows_not_deleted", reason=str(error) or "timed out")
+
+    async def addresses(self) -> tuple[str, ...]:
+        """Returns the RPC addresses of all regions seen within a week."""
+        async with self._database.connection() as db:
+            return await heartbeat_store.addresses(db)
+
+    async def stale_local_regions(self) -> tuple[UUID, ...]:
+        """Returns region processes of this computer that died without deleting their rows; their leases are free.
+
+        If the process id is in use again, the process counts as alive; its leases then lapse as between computers.
+        """
+        async with self._database.connection() as db:
+            found = await heartbeat_store.local_regions(db, self._hostname, other_than=self.region_id)
+        return tuple(region_id for region_id, pid in found.items() if not _is_alive(pid))
+
+    async def delete_region(self, region_id: UUID) -> None:
+        """Deletes the rows of a process that is known to be dead. Idempotent."""
+        async with self._database.connection() as db:
+            await heartbeat_store.delete_region(db, region_id)
+
+    async def add_link(self, rack_id: UUID) -> None:
+        """Records a new link to the rack. Links are counted: a new one can precede the end of the old one."""
+        self._link_counts[rack_id] = self._link_counts.get(rack_id, 0) + 1
+        await self.write()
+
+    async def remove_link(self, rack_id: UUID) -> None:
+        """Records the end of one link. After DatabaseUnavailable the next periodic write corrects the rows."""
+        left = self._link_counts.pop(rack_id, 0) - 1
+        if left > 0:
+            self._link_counts[rack_id] = left
+        else:
+            await self.write()
+
+    async def write(self) -> None:
+        """Writes this process and its links now. Raises DatabaseUnavailable. Idempotent."""
+        async with self._writing:  # one write at a time, so that the last one has the newest links
+            await self._database.in_transaction(
+                lambda db: heartbeat_store.write(
+                    db, self.region_id, hostname=self._hostname, pid=self._pid, rpc_address=self._rpc_address(),
+                    linked_racks=sorted(self._link_counts),
+                )
+            )  # fmt: skip
+
+    async def _write_and_note_error(self) -> None:
+        try:
+            await self.write()
+        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            self._error = str(error)
+            raise
+        self._error = None
+
+
+def pid_scope() -> str:
+    """Returns a name that two processes share exactly if each can see the other's process id."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text("ascii").strip() if boot.exists() else "unknown"
+    return f"{socket.gethostname()} {boot_id} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _is_alive(pid: int) -> bool:
+    """Returns False for a process that has ended, also while it is a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

@@ -1,0 +1,242 @@
+"""Calls hosts through the connected racks that reach them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import structlog
+
+from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.errors import (
+    DatabaseUnavailable,
+    HostHung,
+    HostUnreachable,
+    InnkeeperError,
+    NotTrusted,
+    RackUnreachable,
+    ResponseRejected,
+    UnsupportedByPeer,
+)
+from common.rpc.commands import (
+    HOST_DISCONNECT,
+    HOST_DISCOVER,
+    HOST_REACH,
+    NOTHING_BEGAN,
+    Command,
+    DisconnectCall,
+    HostCall,
+    Reached,
+)
+from common.rpc.link import Link
+from common.values import Guest, HostAccess
+from regiond.racks.live_links import LiveLinks
+from regiond.racks.model import DisconnectedRack, RackCandidate, unreachable_message
+from regiond.racks.response_validation import response_problem
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+DISCONNECT_DEADLINE_S = 5.0
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# The rack did not reach the host, or its response was rejected: another rack may succeed.
+_NEXT_RACK = (HostUnreachable, HostHung, UnsupportedByPeer, ResponseRejected)
+
+
+class Reach(Protocol):
+    """Which racks reach which hosts, by their last attempts."""
+
+    async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
+        """Returns connected racks, best first: see `model.sort_candidates`."""
+
+    async def disconnected_racks(self, host_id: int) -> Sequence[DisconnectedRack]:
+        """Returns racks whose last attempt reached the host and that have no link now."""
+
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+        """Records the result of an attempt. Writes only changes."""
+
+    async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
+        """Records that a response of the rack was rejected."""
+
+
+class HostCalls:
+    """One per region. `access_of` reads the address and the secrets of a host, before each call."""
+
+    def __init__(self, links: LiveLinks, reach: Reach, access_of: Callable[[int], Awaitable[HostAccess]]) -> None:
+        self._links = links
+        self._reach = reach
+        self._access_of = access_of
+
+    @property
+    def racks(self) -> tuple[UUID, ...]:
+        """The racks with a link to this process."""
+        return tuple(rack_id for rack_id in self._links.rack_ids if self._links.get(rack_id) is not None)
+
+    async def require(self, host_id: int) -> None:
+        """Raises RackUnreachable if no rack that may reach the host has a link to this process."""
+        if not await self._connected(host_id):
+            raise await self._unreached(host_id, {})
+
+    async def call(
+        self, host_id: int, command: Command[Q, R], request_of: Callable[[HostAccess], Q], *, deadline_s: float
+    ) -> R:
+        """Returns the host's response, through the first rack that reaches it.
+
+        Raises RackUnreachable without a call; HostUnreachable if no rack reached the host; ResponseRejected if no rack
+        gave a plausible response; other errors of driver and link unchanged. After LinkLost or DeadlineExceeded
+        the outcome is unknown.
+        """
+
+        async def call(link: Link, access: HostAccess) -> R:
+            request = request_of(access)
+            response = await link.call(command, request, deadline_s=deadline_s)
+            if (problem := response_problem(request, response)) is not None:
+                raise ResponseRejected(
+                    f"{link.peer} sent an implausible response to {command.name} on VM host {host_id}: {problem}."
+                )
+            return response
+
+        return await self._through_racks(host_id, call)
+
+    async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
+        """Runs discovery on the host. Raises what `call` raises."""
+
+        async def call(link: Link, access: HostAccess) -> Discovery:
+            return await _gather(link, access, deadline_s)
+
+        return await self._through_racks(host_id, call)
+
+    async def disconnect(self, host_id: int) -> None:
+        """Has every linked rack close its connection to the host and delete the credentials.
+
+        A rack that does not respond loses both when it restarts or its link ends.
+        """
+        for rack_id in self._links.rack_ids:
+            link = self._links.get(rack_id)
+            if link is None:
+                continue
+            try:
+                await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
+            except InnkeeperError as error:
+                log.warning("host_not_disconnected", host=host_id, rack=link.peer.name, code=error.code)
+
+    async def check_reach(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
+        """Has this rack connect to the host and records whether it reached it. Raises the error of the attempt."""
+        link = self._links.get(rack_id)
+        if link is None:
+            return
+
+        async def call(used: Link, access: HostAccess) -> Reached:
+            return await used.call(HOST_REACH, HostCall(access=access), deadline_s=deadline_s)
+
+        await self._call_through(rack_id, link, host_id, call)
+
+    async def _through_racks(self, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
+        """Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect."""
+        failed: dict[str, InnkeeperError] = {}
+        tried: set[UUID] = set()
+        while untried := [found for found in await self._connected(host_id) if found[0].rack_id not in tried]:
+            rack, link = untried[0]
+            tried.add(rack.rack_id)
+            try:
+                return await self._call_through(rack.rack_id, link, host_id, call)
+            except _NEXT_RACK as error:
+                failed[rack.name] = error
+            except InnkeeperError as error:
+                _with_began(error, [*failed.values(), error])
+                raise
+        raise _with_began(await self._unreached(host_id, failed), [*failed.values()])
+
+    async def _call_through(
+        self, rack_id: UUID, link: Link, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]
+    ) -> R:
+        try:
+            response = await self._call_with_fresh_access(link, host_id, call)
+        except _NEXT_RACK as error:
+            if isinstance(error, ResponseRejected):
+                await self._reach.record_rejection(str(rack_id), host_id, error.message)
+            await self._reach.record_reach(str(rack_id), host_id, error)
+            raise
+        try:
+            await self._reach.record_reach(str(rack_id), host_id)
+        except DatabaseUnavailable as error:  # the host's response is valid all the same
+            log.info("reach_not_recorded", host=host_id, reason=error.message)
+        return response
+
+    async def _call_with_fresh_access(
+        self, link: Link, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]
+    ) -> R:
+        """Repeats the call if the credentials were rotated since they were read: a call can wait long in the rack."""
+        access = await self._access_of(host_id)
+        while True:
+            try:
+                return await call(link, access)
+            except NotTrusted:
+                fresh = await self._access_of(host_id)
+                if fresh.credentials == access.credentials:
+                    raise
+                access = fresh
+
+    async def _connected(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
+        """Racks with a link to this process, in the order to try them."""
+        return [
+            (rack, link)
+            for rack in await self._reach.racks_for(host_id)
+            for link in [self._links.get(rack.rack_id)]
+            if link is not None
+        ]
+
+    async def _unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
+        """A disconnected rack that reached the host is the likely reason, whatever error other racks met."""
+        disconnected = await self._reach.disconnected_racks(host_id)
+        if failed and (not disconnected or any(isinstance(error, HostHung) for error in failed.values())):
+            return _representative(failed.values())
+        messages = {name: error.message for name, error in failed.items()}
+        text = unreachable_message(host_id, len(self._links.rack_ids), disconnected, messages)
+        return HostUnreachable(text, host=host_id) if failed else RackUnreachable(text, host=host_id)
+
+
+def nothing_began(error: InnkeeperError) -> bool:
+    """Whether a failed call with `check_reach` certainly changed nothing on the host."""
+    return isinstance(error, RackUnreachable | UnsupportedByPeer) or error.details.get(NOTHING_BEGAN) is True
+
+
+def _with_began(error: InnkeeperError, calls: Sequence[InnkeeperError]) -> InnkeeperError:
+    """Returns `error`, which represents the failed `calls`: `NOTHING_BEGAN` must be true of all of them."""
+    if any(NOTHING_BEGAN in one.details for one in calls):
+        error.details[NOTHING_BEGAN] = all(nothing_began(one) for one in calls)
+    return error
+
+
+def _representative(failed: Iterable[InnkeeperError]) -> InnkeeperError:
+    """Prefers the last HostUnreachable to errors of racks that lack the driver."""
+    errors = list(failed)
+    return next((error for error in reversed(errors) if isinstance(error, HostUnreachable)), errors[0])
+
+
+async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
+    facts, calls, last = None, 0, False
+    guests: list[Guest] = []
+    on_other_members: list[MarkerOnOtherMember] = []
+    problems: list[Problem] = []
+    orphaned_volumes: list[OrphanedVolume] = []
+    inspected_pools: list[str] = []
+    async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
+        async for part in parts:
+            facts = part.facts or facts
+            guests += part.guests
+            on_other_members += part.on_other_members
+            problems += part.problems
+            orphaned_volumes += part.orphaned_volumes
+            inspected_pools += part.inspected_pools
+            calls, last = calls + part.calls, last or part.last
+    if facts is None or not last:
+        raise ResponseRejected(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
+    return Discovery(
+        facts=facts, guests=tuple(guests), on_other_members=tuple(on_other_members), problems=tuple(problems),
+        calls=calls, orphaned_volumes=tuple(orphaned_volumes), inspected_pools=tuple(inspected_pools),
+    )  # fmt: skip

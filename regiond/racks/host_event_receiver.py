@@ -1,0 +1,126 @@
+"""Receives the events of watched hosts from racks and rejects events of other hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import structlog
+from attrs import define, field
+
+from common.certificates import Role
+from common.errors import DatabaseUnavailable, InvalidRequest
+from common.rate_limit import RateLimiter
+from common.rpc.commands import HOST_EVENT, HostEvent
+from common.rpc.link import Link
+from common.serialization import from_dict
+from common.values import GuestChange
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+MAX_PENDING = 256  # events per link; beyond that one refresh per host replaces them
+OVERLOAD_EVERY_S = 60.0
+
+
+class GuestChanges(Protocol):
+    """Applies what an event reports."""
+
+    async def guest_changed(self, host_id: int, change: GuestChange) -> bool:
+        """Returns whether the host should be refreshed. Raises InvalidRequest for text that no column can hold."""
+
+
+class RefreshRequests(Protocol):
+    async def request_refresh(self, host_id: int) -> None: ...
+
+    async def request_refresh_within(self, host_ids: Iterable[int], seconds: float) -> None: ...
+
+
+class Rejections(Protocol):
+    async def record_rejection(self, rack_id: str, host_id: int | None, reason: str) -> None: ...
+
+
+@define(eq=False)
+class _LinkState:
+    watched_hosts: set[int] = field(factory=set)  # never shrinks: a watch that was moved still reports for a while
+    pending: set[asyncio.Task[None]] = field(factory=set)
+
+
+class HostEventReceiver:
+    """Handles each event in its own task. Events are hints: the next refresh compensates for a lost one."""
+
+    def __init__(self, changes: GuestChanges, refreshes: RefreshRequests, rejections: Rejections) -> None:
+        self._changes = changes
+        self._refreshes = refreshes
+        self._rejections = rejections
+        self._links: WeakKeyDictionary[Link, _LinkState] = WeakKeyDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._overload_limiter = RateLimiter(every_s=OVERLOAD_EVERY_S)
+
+    def expect(self, link: Link, host_id: int) -> None:
+        """Accepts events of this host from now on. Called before the rack starts to watch it."""
+        self._state(link).watched_hosts.add(host_id)
+
+    async def stop(self) -> None:
+        """Cancels pending events."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def on_event(self, link: Link, name: str, body: Any) -> None:
+        """Ignores event kinds that it does not know, which a newer rack may send."""
+        if name != HOST_EVENT or link.peer.role is not Role.RACK:
+            return
+        state = self._state(link)
+        if len(state.pending) >= MAX_PENDING:
+            self._drop(link, state)
+            return
+        self._spawn(self._receive(link, state, body), state)
+
+    async def _receive(self, link: Link, state: _LinkState, body: Any) -> None:
+        try:
+            event = from_dict(body, HostEvent)
+        except InvalidRequest as error:
+            await self._rejections.record_rejection(link.peer.id, None, f"invalid event: {error.message}")
+            return
+        if event.host_id not in state.watched_hosts:
+            reason = f"event of VM host {event.host_id}, which the region did not ask this rack to watch"
+            await self._rejections.record_rejection(link.peer.id, event.host_id, reason)
+            return
+        try:
+            if await self._changes.guest_changed(event.host_id, event.change):
+                await self._refreshes.request_refresh(event.host_id)
+        except InvalidRequest as error:
+            await self._rejections.record_rejection(link.peer.id, event.host_id, f"invalid event: {error.message}")
+
+    def _drop(self, link: Link, state: _LinkState) -> None:
+        if not self._overload_limiter.allow(link.peer.id):
+            return
+        log.warning("host_events_dropped", rack=link.peer.name, pending=len(state.pending))
+        self._spawn(self._refresh_instead(link, frozenset(state.watched_hosts)), state)
+
+    async def _refresh_instead(self, link: Link, hosts: frozenset[int]) -> None:
+        reason = f"more than {MAX_PENDING} pending events; the region refreshes the hosts instead"
+        await self._rejections.record_rejection(link.peer.id, None, reason)
+        await self._refreshes.request_refresh_within(hosts, OVERLOAD_EVERY_S)
+
+    def _state(self, link: Link) -> _LinkState:
+        return self._links.setdefault(link, _LinkState())
+
+    def _spawn(self, work: Coroutine[Any, Any, None], state: _LinkState) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        state.pending.add(task)
+
+        def on_done(_: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            state.pending.discard(task)
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, DatabaseUnavailable):
+                log.warning("host_event_lost", reason=str(error))  # the next refresh finds the same change
+            elif error is not None:
+                log.error("host_event_failed", exc_info=error)
+
+        task.add_done_callback(on_done)

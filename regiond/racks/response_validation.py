@@ -1,0 +1,50 @@
+"""Checks whether a rack's response can be the response to the request. Pure.
+
+The region trusts a rack's report about a host that it reaches, because it has no other source. It checks what it chose
+itself (machine, size, guest) before anything is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.guest_spec import GuestSpec
+from common.rpc.commands import ComposeCall, FoundGuest, GuestCall, MarkerCall
+from common.values import Guest, OwnershipMarker
+
+
+def response_problem(request: Any, response: Any) -> str | None:
+    """Returns the contradiction between request and response, or None. A response without a guest has none."""
+    match request, response:
+        case ComposeCall(spec=spec), Guest():
+            return _wrong_marker(spec.marker, response) or _wrong_size(spec, response)
+        case MarkerCall(marker=marker, guest_id=guest_id), Guest():
+            if response.guest_id != guest_id:
+                return f"it reports guest {response.guest_id!r} instead of {guest_id!r}"
+            return _wrong_marker(marker, response)
+        case GuestCall(guest=ref), FoundGuest(guest=Guest() as found):
+            return _wrong_marker(ref.marker, found)
+    return None
+
+
+def _wrong_marker(expected: OwnershipMarker, guest: Guest) -> str | None:
+    if guest.marker == expected:
+        return None
+    if guest.marker is None:
+        found = "has no marker"
+    elif guest.marker.installation_id != expected.installation_id:
+        found = f"has a marker of another installation ({guest.marker.installation_id})"
+    else:
+        found = f"has the marker of machine {guest.marker.machine_id}"
+    return f"its guest {guest.name!r} {found} instead of the marker of machine {expected.machine_id}"
+
+
+def _wrong_size(spec: GuestSpec, guest: Guest) -> str | None:
+    """A size of 0 means that the rack could not read it."""
+    found, expected = (guest.cores, guest.memory_mib), (spec.cores, spec.memory_mib)
+    if found == expected or 0 in found:
+        return None
+    return (
+        f"its guest {guest.name!r} has {found[0]} cores and {found[1]} MiB instead of {expected[0]} cores and "
+        f"{expected[1]} MiB (unless the guest was just changed on the host)"
+    )

@@ -1,0 +1,1 @@
+"""Discrepancies of claims, totals and addresses."""

@@ -1,0 +1,1 @@
+"""Discrepancies of guests with an ownership marker."""

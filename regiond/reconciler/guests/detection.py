@@ -1,0 +1,105 @@
+"""Finds guests that carry our ownership marker and belong to no machine on their host."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import evolve, frozen
+
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+
+
+@frozen(kw_only=True)
+class MarkedGuest:
+    """A guest with our marker that is no machine's guest, as the last refresh of its host found it."""
+
+    id: int
+    name: str
+    marker: UUID
+    host_id: int | None
+    host_name: str | None
+    system_id: str | None = None  # of the machine that the marker names; None if there is none
+    hostname: str | None = None
+    machine_host: str | None = None
+    machine_guest: str | None = None  # the guest of that machine
+    busy: bool = False  # an operation acts on the machine or on this guest
+    has_tombstone: bool = False
+    detached: bool = False  # the machine's host was removed while this guest remained
+
+
+def detect(guest: MarkedGuest) -> Discrepancy | None:
+    """None while an operation acts on the guest, and for guests of detached machines."""
+    if guest.busy:
+        return None
+    if guest.system_id is not None:
+        return _duplicate(guest) if guest.machine_guest is not None else _moved(guest)
+    if guest.has_tombstone:
+        return _leftover(guest)
+    return None if guest.detached else _unknown(guest)
+
+
+def _leftover(guest: MarkedGuest) -> Discrepancy:
+    return _discrepancy(
+        guest,
+        DiscrepancyKind.LEFTOVER_GUEST,
+        policy=RepairPolicy.AUTOMATIC,
+        found="the guest exists, but its machine was deleted or rescheduled",
+        expected="no guest",
+        remedy=f"This deletes the guest {guest.name}.",
+    )
+
+
+def _unknown(guest: MarkedGuest) -> Discrepancy:
+    return _discrepancy(
+        guest,
+        DiscrepancyKind.UNKNOWN_GUEST,
+        policy=RepairPolicy.APPROVAL,
+        found=f"the guest carries our ownership marker for machine {guest.marker}, which is not in the ledger",
+        expected="a machine for this guest, or no marker",
+        remedy=f"This adopts {guest.name} as a machine and does not change the guest.",
+    )
+
+
+def _duplicate(guest: MarkedGuest) -> Discrepancy:
+    return _discrepancy(
+        guest,
+        DiscrepancyKind.DUPLICATE_GUEST,
+        policy=RepairPolicy.APPROVAL,
+        found=f"the guest carries the ownership marker of {guest.hostname}, whose guest is {guest.machine_guest}",
+        expected="one guest with this marker",
+        remedy=f"This removes the ownership marker from {guest.name}, which becomes a foreign guest.",
+    )
+
+
+def _moved(guest: MarkedGuest) -> Discrepancy:
+    return _discrepancy(
+        guest,
+        DiscrepancyKind.GUEST_ON_OTHER_HOST,
+        policy=RepairPolicy.APPROVAL,
+        found=f"the guest of {guest.hostname} is on this host",
+        expected=f"the guest is on {guest.machine_host}",
+        remedy=f"This moves {guest.hostname} in the ledger to {guest.host_name}, where its guest is.",
+    )
+
+
+def _discrepancy(
+    guest: MarkedGuest, kind: DiscrepancyKind, *, policy: RepairPolicy, found: str, expected: str, remedy: str
+) -> Discrepancy:
+    automatic = policy is RepairPolicy.AUTOMATIC
+    discrepancy = Discrepancy(
+        kind=kind,
+        key=f"guest {guest.id}",
+        name=guest.name,
+        host_id=guest.host_id,
+        host_name=guest.host_name,
+        system_id=guest.system_id,
+        found=found,
+        expected=expected,
+        remedy=remedy,
+        repair_policy=policy,
+        ours=automatic,
+        data_at_risk=not automatic,
+    )
+    if guest.host_id is not None:
+        return discrepancy
+    return evolve(discrepancy, repair_policy=RepairPolicy.NONE, remedy="Add a VM host for this guest's server.")

@@ -1,0 +1,82 @@
+"""SQL for marked guests, and for moving a machine to the host of its guest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from regiond.reconciler.guests.detection import MarkedGuest
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# A guest is shown with the oldest host that sees its LXD project.
+_MARKED_GUESTS = """
+    select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
+           mh.name as machine_host, own.name as machine_guest,
+           exists (select from tombstone t where t.machine_uuid = g.marker_machine) as has_tombstone,
+           exists (select from detached_machine f where f.uuid = g.marker_machine) as detached,
+           exists (select from operation o
+                    where o.is_open
+                      and (o.machine_id = m.id
+                           or (o.kind = 'clean_up' and o.host_id = h.id
+                               and g.marker_machine::text in (o.request #>> '{guest,marker,machine_id}',
+                                                              o.request #>> '{copy,marker,machine_id}')))) as busy
+      from guest g
+      join installation i on i.id = g.marker_installation
+      left join lateral (select id, name from vm_host h
+                          where h.server_id = g.server_id and (h.driver <> 'lxd' or h.project = g.project)
+                          order by id limit 1) h on true
+      left join machine m on m.uuid = g.marker_machine
+      left join vm_host mh on mh.id = m.host_id
+      left join guest own on own.machine_id = m.id
+     where g.machine_id is null and g.marker_machine is not null and ($1::integer is null or g.id = $1)
+     order by g.id
+"""
+_LOCATION = """
+    select g.server_id, m.id as machine_id
+      from guest g join machine m on m.uuid = g.marker_machine where g.id = $1
+"""
+_MOVE = "update machine set host_id = $2, settled_at = clock_timestamp() where id = $1"
+# A disk that is not a volume of its own is identified by its device.
+_MOVE_DISKS = """
+    update machine_disk d set storage_pool_id = p.id
+      from guest g, jsonb_to_recordset(g.disks) f (pool_id text, volume text, device text), storage_pool p
+     where d.machine_id = $1 and g.id = $2 and coalesce(f.volume, f.device) = d.volume
+       and p.server_id = g.server_id and p.pool_key = f.pool_id
+"""
+_DISKS_ELSEWHERE = """
+    select d.volume from machine_disk d join storage_pool p on p.id = d.storage_pool_id
+     where d.machine_id = $1 and p.server_id <> (select server_id from guest where id = $2)
+     order by d.index
+"""
+
+
+@frozen(kw_only=True)
+class GuestLocation:
+    """The server that a guest is on, and the machine that its marker names (row ids)."""
+
+    server_id: int
+    machine_id: int
+
+
+async def marked_guests(db: Db, guest_id: int | None = None) -> tuple[MarkedGuest, ...]:
+    """All guests with our marker that are no machine's guest, or the one with `guest_id`."""
+    return tuple(MarkedGuest(**dict(row)) for row in await db.fetch(_MARKED_GUESTS, guest_id))
+
+
+async def read_location(db: Db, guest_id: int) -> GuestLocation | None:
+    """None if the guest was deleted, or its marker names no machine."""
+    row = await db.fetchrow(_LOCATION, guest_id)
+    return None if row is None else GuestLocation(**dict(row))
+
+
+async def move_machine(db: Db, machine_id: int, host_id: int, guest_id: int) -> tuple[str, ...]:
+    """Moves the machine and its disks to the guest's host; returns the volumes that the guest does not have there.
+
+    The caller must roll back if there are any.
+    """
+    await db.execute(_MOVE, machine_id, host_id)
+    await db.execute(_MOVE_DISKS, machine_id, guest_id)
+    return tuple(row["volume"] for row in await db.fetch(_DISKS_ELSEWHERE, machine_id, guest_id))

@@ -1,0 +1,60 @@
+"""Removes missing machines, and ends states that no operation ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.hosts import service as host_service
+from regiond.machines import service as machine_service
+from regiond.machines.model import MAAS_STATUS, MachineState, MachineView
+from regiond.racks.service import read_installation_id
+from regiond.reconciler import locks
+from regiond.reconciler.model import Discrepancy
+from regiond.reconciler.operations.store import set_undo
+from regiond.reconciler.revalidation import revalidate_machine
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def drop_missing(db: Db, discrepancy: Discrepancy) -> str | None:
+    """Opens the operation that forgets the machine: if its guest exists after all, it remains, without our marker."""
+    machine_id = discrepancy.id_of("machine")
+    await locks.lock_machine(db, machine_id)
+    current = await revalidate_machine(db, discrepancy)
+    if current is None or current.system_id is None:
+        return None
+    machine = await machine_service.read_machine(db, current.system_id)
+    machine_service.check_settled(machine)
+    operation_id = await machine_service.open_forget(db, machine, await read_installation_id(db), account_id=None)
+    return f"{current.found}: operation {operation_id} deletes the machine from the ledger"
+
+
+async def end_state(db: Db, discrepancy: Discrepancy) -> str | None:
+    """Ends composing, adopting, releasing or deleting. Only an undone compose removes a guest, by an operation."""
+    machine_id = discrepancy.id_of("machine")
+    await locks.lock_machine(db, machine_id)
+    if await revalidate_machine(db, discrepancy) is None or discrepancy.system_id is None:
+        return None
+    return await _end(db, await machine_service.read_machine(db, discrepancy.system_id))
+
+
+async def _end(db: Db, machine: MachineView) -> str:
+    before = f"it was {machine.state}, and no operation acted on it"
+    match machine.state:
+        case MachineState.COMPOSING:
+            return f"{before}: operation {await _undo_compose(db, machine)} undoes the compose"
+        case MachineState.ADOPTING:
+            await host_service.detach_guest(db, machine.id)
+            await machine_service.delete_row(db, machine.id)
+            return f"{before}: the machine was removed, and its guest is foreign again"
+        case _:
+            state = await machine_service.end_removal(db, machine.id, cancelled=True)
+            return f"{before}: it is {MAAS_STATUS[state].name.lower()} again"
+
+
+async def _undo_compose(db: Db, machine: MachineView) -> int:
+    """Opens a compose that is cancelled already, so that it only undoes: it deletes the guest, then the claims."""
+    operation_id = await machine_service.open_compose_undo(db, machine, await read_installation_id(db))
+    await set_undo(db, operation_id)
+    return operation_id

@@ -1,0 +1,1 @@
+"""Discrepancies of operations."""

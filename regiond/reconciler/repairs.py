@@ -1,0 +1,65 @@
+"""The repair of each kind of discrepancy.
+
+A repair is the same whether it is automatic or approved. It detects the discrepancy again under the locks of what it
+changes and does nothing unless it finds the same one, so a concurrent repeat does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from regiond.reconciler.claims import repair as claims
+from regiond.reconciler.guests import repair as guests
+from regiond.reconciler.machines import repair as machines
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind
+from regiond.reconciler.operations import repair as operations
+from regiond.reconciler.volumes import repair as volumes
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+class Repair(Protocol):
+    """Runs inside the caller's transaction (read committed), so that all of it happens or nothing."""
+
+    async def __call__(self, db: Db, discrepancy: Discrepancy) -> str | None:
+        """Returns what was wrong and what was done, as text; None, with nothing written, if it is resolved or changed.
+
+        Raises Busy, WrongState or NotFound if something else acts on the subject; the caller must then roll back.
+        """
+
+
+async def _end_state(db: Db, discrepancy: Discrepancy) -> str | None:
+    """The state of a host or of a machine."""
+    of_host = discrepancy.key.startswith("host ")
+    return await (operations.restore_host if of_host else machines.end_state)(db, discrepancy)
+
+
+# A discrepancy of any other kind has the policy `none`.
+REPAIRS: Mapping[DiscrepancyKind, Repair] = {
+    DiscrepancyKind.LEFTOVER_GUEST: guests.remove_leftover,
+    DiscrepancyKind.UNKNOWN_GUEST: guests.adopt,
+    DiscrepancyKind.DUPLICATE_GUEST: guests.remove_marker,
+    DiscrepancyKind.GUEST_ON_OTHER_HOST: guests.move_machine,
+    DiscrepancyKind.MACHINE_MISSING: machines.drop_missing,
+    DiscrepancyKind.ORPHANED_VOLUME: volumes.remove_volume,
+    DiscrepancyKind.MACHINE_WITHOUT_CLAIMS: claims.rewrite_claims,
+    DiscrepancyKind.WRONG_CLAIMS: claims.rewrite_claims,
+    DiscrepancyKind.ORPHANED_CLAIM: claims.remove_claims,
+    DiscrepancyKind.WRONG_TOTAL: claims.recompute_server_totals,
+    DiscrepancyKind.ORPHANED_ADDRESS: claims.release_address,
+    DiscrepancyKind.STATE_WITHOUT_OPERATION: _end_state,
+    DiscrepancyKind.LEASE_EXPIRED: operations.end_lease,
+    DiscrepancyKind.OPERATION_STUCK: operations.cancel,
+}
+
+# Their repair is an operation that removes something from the host. It is opened automatically only while a rack
+# reaches the host: otherwise it would fail after an hour and be opened again, for as long as that lasts.
+AT_HOST = frozenset({DiscrepancyKind.LEFTOVER_GUEST, DiscrepancyKind.ORPHANED_VOLUME})
+
+
+async def repair(db: Db, discrepancy: Discrepancy) -> str | None:
+    """As `Repair`; None also for kinds without a repair."""
+    repair_kind = REPAIRS.get(discrepancy.kind)
+    return None if repair_kind is None else await repair_kind(db, discrepancy)

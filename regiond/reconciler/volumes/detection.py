@@ -1,0 +1,122 @@
+"""Finds volumes that are named after our ownership marker and that no guest uses."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+
+
+@frozen(kw_only=True)
+class OrphanedVolume:
+    """A volume that no guest uses, as the last refresh found it, and the machine that its name refers to."""
+
+    id: int
+    name: str
+    project: str
+    pool_key: str  # the driver's id of its storage pool
+    pool: str
+    size_bytes: int | None
+    marker: UUID
+    host_id: int | None
+    host_name: str | None
+    system_id: str | None = None  # of the machine; None if there is none
+    hostname: str | None = None
+    machine_host: str | None = None
+    machine_here: bool = False  # the machine is on the same server
+    machine_guest: str | None = None  # the machine's guest
+    guest_name: str | None = None  # a guest with the marker that is no machine's guest
+    busy: bool = False  # an operation acts on the machine or its host, or removes this volume
+    deleted_hostname: str | None = None  # from the machine's tombstone
+    created_here: bool = False  # the tombstone lists this volume in this storage pool of this server
+    was_attached: bool = False  # a refresh since the deletion did not list it: a guest may have used it
+    detached_hostname: str | None = None  # the machine's host was removed while its guest remained
+
+
+def detect(volume: OrphanedVolume) -> Discrepancy | None:
+    """None while an operation acts on it, and for a missing machine, which is a discrepancy itself."""
+    if volume.busy or (volume.machine_here and volume.machine_guest is None):
+        return None
+    if volume.system_id is not None:
+        return _of_machine(volume)
+    if volume.guest_name is not None:
+        return _reported(
+            volume,
+            found=f"the guest {volume.guest_name} carries its marker, is no machine, and does not use it",
+            expected="a machine that uses the volume, or no volume",
+            remedy=f"Adopt {volume.guest_name}, or delete it at the hypervisor.",
+        )
+    if volume.deleted_hostname is not None and volume.created_here and not volume.was_attached:
+        return _of_deleted_machine(volume)
+    return _removable(volume, found=_origin(volume))
+
+
+def _of_machine(volume: OrphanedVolume) -> Discrepancy:
+    if volume.machine_here:
+        return _reported(
+            volume,
+            found=f"it was created for {volume.hostname}, whose guest {volume.machine_guest} does not use it",
+            expected=f"{volume.machine_guest} uses the volume",
+            remedy="Attach it to the guest again, or delete it at the hypervisor.",
+        )
+    return _removable(volume, found=f"it was created for {volume.hostname}, which is on {volume.machine_host}")
+
+
+def _of_deleted_machine(volume: OrphanedVolume) -> Discrepancy:
+    return _discrepancy(
+        volume,
+        found=f"it was created for {volume.deleted_hostname}, which was deleted",
+        expected="no volume",
+        remedy="This deletes the volume.",
+        policy=RepairPolicy.AUTOMATIC,
+    )
+
+
+def _origin(volume: OrphanedVolume) -> str:
+    if volume.deleted_hostname is not None and volume.created_here:
+        return (
+            f"it was created for {volume.deleted_hostname}, which was deleted, but another guest may have used it since"
+        )
+    if volume.deleted_hostname is not None:
+        return f"it is named after {volume.deleted_hostname}, which was deleted, but was not created here for it"
+    if volume.detached_hostname is not None:
+        return f"it is named after {volume.detached_hostname}, which was detached when its host was removed"
+    return f"it is named after machine {volume.marker}, which is not in the ledger"
+
+
+def _removable(volume: OrphanedVolume, *, found: str) -> Discrepancy:
+    return _discrepancy(
+        volume,
+        found=found,
+        expected="no volume, or a guest that uses it",
+        remedy=f"This deletes the volume {volume.name} and its data, unless a guest uses it by then.",
+        policy=RepairPolicy.APPROVAL,
+    )
+
+
+def _reported(volume: OrphanedVolume, *, found: str, expected: str, remedy: str) -> Discrepancy:
+    return _discrepancy(volume, found=found, expected=expected, remedy=remedy, policy=RepairPolicy.NONE)
+
+
+def _discrepancy(
+    volume: OrphanedVolume, *, found: str, expected: str, remedy: str, policy: RepairPolicy
+) -> Discrepancy:
+    size = "" if volume.size_bytes is None else f" of {volume.size_bytes} bytes"
+    automatic = policy is RepairPolicy.AUTOMATIC
+    unreachable = policy is not RepairPolicy.NONE and volume.host_id is None
+    return Discrepancy(
+        kind=DiscrepancyKind.ORPHANED_VOLUME,
+        key=f"volume {volume.id}",
+        name=volume.name,
+        host_id=volume.host_id,
+        host_name=volume.host_name,
+        system_id=volume.system_id,
+        found=f"no guest uses the volume{size} in storage pool {volume.pool}; {found}",
+        expected=expected,
+        remedy="Add a VM host for the volume's server." if unreachable else remedy,
+        repair_policy=RepairPolicy.NONE if unreachable else policy,
+        ours=automatic,
+        data_at_risk=not automatic,
+    )

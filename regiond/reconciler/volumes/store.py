@@ -1,0 +1,61 @@
+"""SQL for volumes that no guest uses, with the machine that each is named after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regiond.ledger import service as ledger
+from regiond.reconciler.volumes.detection import OrphanedVolume
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# A volume is removed through the oldest host of its own project, or else of its server. A stale call can create a
+# volume for a deleted machine within minutes after the deletion, hence the 15 minutes.
+_ORPHANED_VOLUMES = """
+    select v.id, v.name, v.project, p.pool_key, p.name as pool, v.size_bytes, v.marker_machine as marker,
+           h.id as host_id, h.name as host_name, m.system_id, m.hostname, mh.name as machine_host,
+           coalesce(mh.server_id = p.server_id, false) as machine_here, own.name as machine_guest,
+           (select min(g.name) from guest g join installation i on i.id = g.marker_installation
+             where g.marker_machine = v.marker_machine and g.machine_id is null) as guest_name,
+           t.hostname as deleted_hostname,
+           coalesce(t.volumes @> jsonb_build_array(jsonb_build_object(
+               'server_id', p.server_id, 'pool', p.pool_key, 'name', v.name)), false) as created_here,
+           coalesce(v.last_absent_at > t.recorded_at + interval '15 minutes', false) as was_attached,
+           f.hostname as detached_hostname,
+           exists (select from operation o
+                    where o.is_open
+                      and (o.machine_id = m.id or (o.kind = 'remove_host' and o.host_id = h.id)
+                           or (o.kind = 'clean_up'
+                               and v.marker_machine::text in (o.request #>> '{guest,marker,machine_id}',
+                                                              o.request #>> '{marker,machine_id}')))) as busy
+      from orphaned_volume v
+      join storage_pool p on p.id = v.storage_pool_id
+      left join lateral (select id, name from vm_host h
+                          where h.server_id = p.server_id and h.state <> 'removing'
+                          order by (h.driver = 'lxd' and h.project <> v.project), id limit 1) h on true
+      left join machine m on m.uuid = v.marker_machine
+      left join vm_host mh on mh.id = m.host_id
+      left join guest own on own.machine_id = m.id
+      left join tombstone t on t.machine_uuid = v.marker_machine
+      left join detached_machine f on f.uuid = v.marker_machine
+     where p.missing_since is null and ($1::integer is null or v.id = $1)
+     order by v.id
+"""
+_SERVER = """
+    select p.server_id from orphaned_volume v join storage_pool p on p.id = v.storage_pool_id where v.id = $1
+"""
+_LOCK = "select 1 from orphaned_volume where id = $1 for update"
+
+
+async def orphaned_volumes(db: Db, volume_id: int | None = None) -> tuple[OrphanedVolume, ...]:
+    """All volumes that no guest uses, or the one with `volume_id`."""
+    return tuple(OrphanedVolume(**dict(row)) for row in await db.fetch(_ORPHANED_VOLUMES, volume_id))
+
+
+async def lock(db: Db, volume_id: int) -> None:
+    """Locks the volume and its server, so that no discovery run changes it."""
+    server_id = await db.fetchval(_SERVER, volume_id)
+    if server_id is not None:
+        await ledger.lock_server(db, server_id)
+    await db.execute(_LOCK, volume_id)

@@ -1,0 +1,273 @@
+"""Builds the components of a region, one function per layer; the only module that imports all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+
+from common.private_files import make_usable_folder
+from common.rpc.session import Limits
+from common.rpc.tokens import JoinToken, encode_token
+from regiond.accounts.service import Accounts
+from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.api.services import Services
+from regiond.client_rpc import RpcCommands
+from regiond.clusters.service import Clusters, apply_membership
+from regiond.components import Components, MachineLayer, RackLayer, Storage
+from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.listener import Notifications
+from regiond.db.migrate import migrate
+from regiond.db.pool import Database
+from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.hosts.discovery.refresh import Refresher
+from regiond.hosts.discovery.schedule import RefreshSchedule
+from regiond.hosts.host_access import HostAccessReader
+from regiond.hosts.service import Hosts
+from regiond.hosts.steps import RefreshHost, RemoveHost
+from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.hosts.trust.rotation import RotateCredentials
+from regiond.hosts.trust.service import HostTrust
+from regiond.hosts.trust.trust_instructions import certificate_url
+from regiond.housekeeping.clock_monitor import ClockMonitor
+from regiond.housekeeping.service import Housekeeping
+from regiond.machines.adoption.restoration import restore as restore_detached
+from regiond.machines.adoption.service import Adoption
+from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
+from regiond.machines.allocation.service import Allocator
+from regiond.machines.cleanup import CleanUpGuest
+from regiond.machines.compose.rescheduling import Rescheduler
+from regiond.machines.compose.service import Composer
+from regiond.machines.compose.stages import build_stages
+from regiond.machines.compose.steps import ComposeMachine
+from regiond.machines.deletion import DeleteMachine
+from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.host_removal import MachinesOfRemovedHost
+from regiond.machines.ownership import Ownership
+from regiond.machines.service import Machines
+from regiond.machines.steps import PowerMachine, ReleaseMachine
+from regiond.networks.service import Networks
+from regiond.operations import service as operation_service
+from regiond.operations.engine import Engine
+from regiond.operations.service import Operations
+from regiond.racks.heartbeat import Heartbeat, pid_scope
+from regiond.racks.installation import open_authority
+from regiond.racks.link_supervisor import LinkSupervisor
+from regiond.racks.listener import Listener, ListenerCallbacks
+from regiond.racks.live_links import LiveLinks
+from regiond.racks.service import HostCalls, Racks, read_installation_id
+from regiond.reconciler.service import Reconciler
+from regiond.settings import RegionSettings
+
+
+async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
+    """Builds all components; `running` closes the database. Raises what prevents the region from starting."""
+    settings.check()
+    return wire_components(settings, await _open_storage(settings, running))
+
+
+def wire_components(settings: RegionSettings, storage: Storage) -> Components:
+    """Builds all components on storage that is open."""
+    addresses = AdvertisedAddresses(settings)
+    rack_layer = _wire_racks(storage, addresses)
+    machine_layer = _wire_machines(settings, storage, rack_layer, addresses)
+    return _wire_region(settings, storage, rack_layer, machine_layer, addresses)
+
+
+async def _open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
+    dsn = settings.required_database
+    make_usable_folder(settings.state)
+    master_key = open_master_key(settings.state, os.environ)
+    credentials = Credentials(master_key)
+    await migrate(dsn)
+    database = await Database.open(dsn)
+    running.push_async_callback(database.close)
+    async with database.transaction() as db:
+        await credentials.check(db)
+        authority = await open_authority(db, settings.state)
+        installation_id = await read_installation_id(db)
+    return Storage(
+        dsn=dsn,
+        database=database,
+        credentials=credentials,
+        key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),
+        authority=authority,
+        installation_id=installation_id,
+    )
+
+
+def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
+    database, authority = storage.database, storage.authority
+
+    def token_text(secret: str) -> str:
+        token = JoinToken(addresses=(addresses.rpc(),), authority_fingerprint=authority.fingerprint, secret=secret)
+        return encode_token(token)
+
+    heartbeat = Heartbeat(database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening)
+    links, racks = LiveLinks(), Racks(database, authority, heartbeat, token_text=token_text)
+    host_access = HostAccessReader(
+        database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
+    )
+    calls = HostCalls(links, racks, host_access.read)
+    return RackLayer(heartbeat=heartbeat, links=links, racks=racks, calls=calls, host_access=host_access)
+
+
+def _wire_machines(
+    settings: RegionSettings, storage: Storage, rack_layer: RackLayer, addresses: AdvertisedAddresses
+) -> MachineLayer:
+    database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
+    operations, groups = Operations(database), Groups(database)
+
+    def host_certificate_url(host_name: str) -> str:
+        return certificate_url(addresses.public_url(), host_name)
+
+    hosts = Hosts(
+        database, operations, groups, storage.credentials, calls, storage.key_pairs,
+        simulated_allowed=settings.simulated_hosts is not None,
+        certificate_url=host_certificate_url,
+    )  # fmt: skip
+    trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
+    stages = build_stages(
+        database, hosts, groups, calls, installation_id=installation_id,
+        strategy="pack" if settings.placement_strategy == "pack" else "spread",
+    )  # fmt: skip
+    composer = Composer(database, operations, calls, stages)
+    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+    return MachineLayer(
+        operations=operations,
+        groups=groups,
+        hosts=hosts,
+        clusters=Clusters(database, hosts, groups),
+        trust=trust,
+        compose_stages=stages,
+        machines=machines,
+        allocation=Allocator(database, operations, hosts, groups, composer),
+        ownership=Ownership(database, operations, groups, calls, installation_id=installation_id),
+        adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
+        refresher=Refresher(
+            database, calls, trust,
+            machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
+            on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+        ),
+    )  # fmt: skip
+
+
+def _wire_engine(
+    settings: RegionSettings, storage: Storage, rack_layer: RackLayer, machine_layer: MachineLayer
+) -> Engine:
+    calls, layer = rack_layer.calls, machine_layer
+    handlers = (
+        ComposeMachine(
+            calls, Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id)
+        ),
+        PowerMachine(calls, grace_s=settings.power_off_grace_s),
+        ReleaseMachine(calls),
+        DeleteMachine(calls),
+        CleanUpGuest(calls),
+        RefreshHost(layer.refresher),
+        RemoveHost(
+            MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id), layer.clusters, calls
+        ),
+        RotateCredentials(storage.database, calls, storage.credentials, storage.key_pairs),
+        AdoptGuest(calls),
+        ForgetMachine(calls),
+    )
+    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)
+
+
+def _wire_listener(
+    settings: RegionSettings,
+    storage: Storage,
+    rack_layer: RackLayer,
+    machine_layer: MachineLayer,
+    link_supervisor: LinkSupervisor,
+) -> Listener:
+    hostname = socket.gethostname()
+    commands = RpcCommands(rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations)
+    return Listener(
+        host=settings.rpc_host,
+        port=settings.rpc_port,
+        tls=storage.authority.region_tls(str(rack_layer.heartbeat.region_id), hostname),
+        name=hostname,
+        callbacks=ListenerCallbacks(
+            handlers=commands.handlers(),
+            admit=rack_layer.racks.admit,
+            on_connect=link_supervisor.on_connect,
+            on_disconnect=link_supervisor.on_disconnect,
+            on_event=link_supervisor.on_event,
+        ),
+        limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
+    )
+
+
+def _wire_region(
+    settings: RegionSettings,
+    storage: Storage,
+    rack_layer: RackLayer,
+    machine_layer: MachineLayer,
+    addresses: AdvertisedAddresses,
+) -> Components:
+    database = storage.database
+    schedule = RefreshSchedule(database, machine_layer.refresher, every_s=settings.refresh_every_s)
+    link_supervisor = LinkSupervisor(
+        rack_layer.links, rack_layer.racks, rack_layer.calls,
+        hosts=machine_layer.hosts.supervised_hosts, access_of=rack_layer.host_access.read,
+        changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
+    )  # fmt: skip
+    accounts, events = Accounts(database, record_event=Events.record), Events(database)
+    reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
+    return Components(
+        database=database,
+        notifications=Notifications(storage.dsn),
+        schema_version=SchemaVersionMonitor(database),
+        housekeeping=Housekeeping(
+            ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
+            prune_events=events.prune,
+            report_expiry=partial(report_expiring_certificates, database),
+        ),
+        heartbeat=rack_layer.heartbeat,
+        accounts=accounts,
+        events=events,
+        operations=machine_layer.operations,
+        engine=_wire_engine(settings, storage, rack_layer, machine_layer),
+        schedule=schedule,
+        link_supervisor=link_supervisor,
+        reconciler=reconciler,
+        listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor),
+        addresses=addresses,
+        services=_wire_services(database, rack_layer, machine_layer, accounts, events, reconciler),
+    )
+
+
+def _wire_services(
+    database: Database,
+    rack_layer: RackLayer,
+    machine_layer: MachineLayer,
+    accounts: Accounts,
+    events: Events,
+    reconciler: Reconciler,
+) -> Services:
+    layer = machine_layer
+    return Services(
+        hosts=layer.hosts,
+        clusters=layer.clusters,
+        machines=layer.machines,
+        allocation=layer.allocation,
+        ownership=layer.ownership,
+        adoption=layer.adoption,
+        operations=layer.operations,
+        accounts=accounts,
+        groups=layer.groups,
+        racks=rack_layer.racks,
+        events=events,
+        networks=Networks(database),
+        reconciler=reconciler,
+    )
+
+
+async def _wake_waiting(database: Database) -> None:
+    async with database.connection() as db:
+        await operation_service.wake_waiting(db)

@@ -1,0 +1,207 @@
+"""The hosts on which the contract suite runs. Add a driver with a `pytest.param(make_fixture, id=…)` in FIXTURES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID, uuid4
+
+import pytest
+from attrs import evolve
+
+from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
+from common.volume_names import volume_name
+from rackd.drivers.contract import Driver
+from rackd.drivers.simulated import guest_resources, guests
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.drivers.simulated.store import Store
+from tests.contract.guest_samples import DISK_BYTES, free_serial, nic
+from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
+from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
+
+INSTALLATION = UUID("6f0d0c60-7a59-4f4b-9a8f-5d5ad0f1c001")
+
+
+class DriverFixture(Protocol):
+    """One host, and the actions of its hypervisor's administrator."""
+
+    driver: Driver  # open; `close` closes it
+    prefix: str  # every guest's name starts with it, so that a shared host can be cleaned up
+    pool_id: str  # a pool with space for twenty disks of DISK_BYTES
+    architecture: str
+    nics: tuple[NicSpec, ...]  # NICs that a guest of this host can have
+    reread_domains: int  # guests that a discovery run rereads one by one, at most
+
+    def serial(self, marker: OwnershipMarker, index: int) -> str:
+        """Returns a valid disk serial for a guest of this host."""
+
+    def volumes(self) -> set[tuple[str, str]]:
+        """Returns all (pool_id, volume) of the host."""
+
+    def make_foreign(self, name: str) -> None:
+        """Creates a foreign guest: unmarked, powered off."""
+
+    def start(self, name: str) -> None:
+        """Starts a foreign guest."""
+
+    def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
+        """Creates the volume of `disk` as `compose(spec)` does, but no guest, as a rack that was killed halfway."""
+
+    def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
+        """Creates a volume and attaches it to an existing guest. Returns its (pool_id, volume)."""
+
+    def rename(self, guest: GuestRef, new_name: str) -> None:
+        """Renames a guest that is off."""
+
+    def close(self) -> None:
+        """Closes the driver and removes every guest and volume of the test."""
+
+
+class Capability(StrEnum):
+    """A feature that not every host supports; see CAPABILITIES."""
+
+    PINNED_CORES = "pinned_cores"
+    HUGE_PAGES = "huge_pages"
+    NICS = "nics"
+    STATIC_ADDRESS = "static_address"
+    KNOWN_NETWORKS = "known_networks"  # compose rejects a NIC on a missing network
+
+
+class CapableFixture(DriverFixture, Protocol):
+    """What a fixture provides for its capabilities."""
+
+    pinnable_core_ids: tuple[int, ...]  # two cores, not in ascending order
+    huge_page_size_kib: int  # the host has enough pages for 128 MiB
+    every_nic: tuple[NicSpec, ...]  # one of each kind that the host can attach
+    addressed: tuple[NicSpec, ...]  # one for each way in which a guest receives an address, on different sources
+
+    def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
+        """Returns the address that the host has for this NIC, such as `10.1.0.20`."""
+
+
+def spec_for(
+    host: DriverFixture, name: str, *, disks: int = 1, size_bytes: int = DISK_BYTES, pool_id: str = ""
+) -> GuestSpec:
+    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    return GuestSpec(
+        name=f"{host.prefix}{name}",
+        marker=marker,
+        architecture=host.architecture,
+        cores=1,
+        memory_mib=128,
+        disks=tuple(
+            DiskSpec(
+                volume=volume_name(marker, index),
+                pool_id=pool_id or host.pool_id,
+                size_bytes=size_bytes,
+                serial=host.serial(marker, index),
+            )
+            for index in range(disks)
+        ),
+        nics=host.nics,
+    )
+
+
+class SimulatedFixture:
+    """A simulated host in the test's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.prefix, self.reread_domains = "", 0
+        self.pool_id = "default"
+        self.architecture = "amd64"
+        self.nics = (nic(0, NicKind.NETWORK, "default", boot=True),)
+        self.pinnable_core_ids = (3, 1)
+        self.huge_page_size_kib = 2048
+        self.every_nic = (
+            self.nics[0],
+            nic(1, NicKind.BRIDGE, "virbr0"),
+            nic(2, NicKind.MACVLAN, "sim0"),
+            nic(3, NicKind.SRIOV, "sim1", vid=100),
+            nic(4, NicKind.USER),
+        )
+        address = NicAddress(address="192.168.122.20", prefix_length=24, gateway="192.168.122.1")
+        self.addressed = (evolve(self.nics[0], address=address),)
+        access = HostAccess(
+            host_id=1,
+            driver=DriverType.SIMULATED,
+            address="simulated:host?storage_gb=4&hugepages_mib=1024&virtual_functions=2x2",
+            installation_id=INSTALLATION,
+        )
+        self.driver = SimulatedDriverFactory(folder).open(access)
+        self._store = Store(folder / "host.sqlite")
+
+    def serial(self, marker: OwnershipMarker, index: int) -> str:
+        return free_serial(marker, index)
+
+    def volumes(self) -> set[tuple[str, str]]:
+        with self._store.reading() as db:
+            return {(row["pool"], row["name"]) for row in db.execute("select * from volume")}
+
+    def make_foreign(self, name: str) -> None:
+        with self._store.writing() as db:
+            disk = DiskSpec(volume=f"{name}-disk", pool_id="default", size_bytes=DISK_BYTES, serial="foreign")
+            guests.add_foreign_guest(db, name, cores=1, memory_mib=128, disk=disk, power=PowerState.OFF)
+
+    def start(self, name: str) -> None:
+        with self._store.writing() as db:
+            (found,) = [guest for guest in guests.all_guests(db) if guest.name == name]
+            guests.set_power(db, found, PowerState.ON)
+
+    def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
+        with self._store.writing() as db:
+            guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, marker=spec.marker)
+
+    def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
+        with self._store.writing() as db:
+            found = guests.by_marker(db, guest.marker)
+            assert found is not None
+            guests.add_volume(db, pool="default", name="later", size_bytes=DISK_BYTES, marker=None)
+            guests.attach(db, found.guest_id, pool="default", volume="later", serial=None)
+        return "default", "later"
+
+    def rename(self, guest: GuestRef, new_name: str) -> None:
+        with self._store.writing() as db:
+            guests.rename(db, guest.name, new_name)
+
+    def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
+        with self._store.reading() as db:
+            addresses = {one.name: one.address for one in guest_resources.nic_settings(db, guest)}
+        address = addresses[nic.name]
+        return address.address if address else ""
+
+    def close(self) -> None:
+        self._store.close()
+        self.driver.close()
+
+
+MakeFixture = Callable[[Path], DriverFixture]
+
+FIXTURES = [
+    pytest.param(SimulatedFixture, id="simulated"),
+    pytest.param(partial(libvirt_test_fixture, INSTALLATION), id="libvirt-test"),
+    pytest.param(partial(qemu_fixture, INSTALLATION), id="libvirt-qemu", marks=pytest.mark.lab),
+    pytest.param(partial(lxd_fixture, INSTALLATION), id="lxd", marks=pytest.mark.lab),
+    pytest.param(partial(lxd_cluster_fixture, INSTALLATION), id="lxd-cluster", marks=pytest.mark.lab),
+]
+
+# A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
+CAPABILITIES: Mapping[str, frozenset[Capability]] = {
+    "simulated": frozenset(Capability),
+    "libvirt-test": frozenset(Capability),
+    "libvirt-qemu": frozenset(Capability),
+    "lxd": frozenset(Capability),
+    "lxd-cluster": frozenset(Capability),
+}
+
+
+EVERY_HOST = pytest.mark.parametrize("host", FIXTURES, indirect=True)
+
+
+def requires(capability: Capability) -> pytest.MarkDecorator:
+    """Runs a test on every host with the capability."""
+    capable = [one for one in FIXTURES if capability in CAPABILITIES.get(str(one.id), frozenset())]
+    return pytest.mark.parametrize("host", capable, indirect=True)

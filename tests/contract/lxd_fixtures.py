@@ -1,0 +1,164 @@
+"""Contract fixtures of a real LXD server and of a member of a real cluster."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from functools import cache, cached_property
+from ipaddress import ip_interface
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from attrs import evolve
+
+from common.device_names import lxd_device_name, lxd_serial
+from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
+from common.values import GuestRef, NicKind, OwnershipMarker
+from rackd.drivers.lxd.factory import LxdDriverFactory
+from rackd.drivers.lxd.guests import instance_config
+from rackd.drivers.lxd.inventory.ownership import ROOT_VOLUME_KEY, marker_of
+from tests.contract.guest_samples import address, nic
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
+from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
+from tests.lab.needs import why_no_huge_pages
+
+POOL = "default"
+HUGE_PAGES = 128
+
+pair = cache(make_key_pair)
+
+
+class LxdFixture:
+    """A lab server, which other tests share: changes only guests with the prefix or a machine's marker."""
+
+    architecture = "amd64"
+    pool_id = POOL
+
+    def __init__(self, lxd: LxdServer, key_pair: KeyPair, installation_id: UUID, nics: tuple[NicSpec, ...]) -> None:
+        self.prefix, self.reread_domains = f"ikdrv-{uuid4().hex[:6]}-", 0
+        self.administrator, self.nics = lxd, nics
+        self.driver = LxdDriverFactory().open(lxd.access(key_pair, installation=installation_id))
+        self._target = "" if lxd.member is None else f"target={lxd.member}"
+        self._cleanup = ExitStack()
+
+    @property
+    def pinnable_core_ids(self) -> tuple[int, ...]:
+        (node, *_) = self.driver.discover().facts.numa_nodes
+        return node.core_ids[1::-1]
+
+    @property
+    def huge_page_size_kib(self) -> int:
+        """Reserved until the fixture is closed."""
+        if (why := why_no_huge_pages()) is not None:
+            pytest.skip(why)
+        self._cleanup.enter_context(huge_pages(HUGE_PAGES))
+        return HUGE_PAGE_KIB
+
+    @cached_property
+    def every_nic(self) -> tuple[NicSpec, ...]:
+        port = next(port.name for device in self.driver.discover().facts.network_devices for port in device.ports)
+        return (
+            *self.nics,
+            nic(1, NicKind.BRIDGE, self._bridge),
+            nic(2, NicKind.MACVLAN, port),
+            nic(3, NicKind.SRIOV, port, vid=100),
+        )
+
+    @cached_property
+    def addressed(self) -> tuple[NicSpec, ...]:
+        plain = nic(1, NicKind.BRIDGE, self._bridge, address=address("10.254.8.20"))
+        return (*(evolve(one, address=self._leased(one.source)) for one in self.nics), plain)
+
+    @cached_property
+    def _bridge(self) -> str:
+        return self._cleanup.enter_context(host_bridge("10.254.8.1/24"))
+
+    def _leased(self, network: str) -> NicAddress:
+        own = ip_interface(self.administrator.ask(f"/1.0/networks/{network}")["config"]["ipv4.address"])
+        return NicAddress(address=str(own.network[20]), prefix_length=own.network.prefixlen)
+
+    def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
+        found = self.administrator.ask(f"/1.0/instances/{guest.name}")
+        text = found["config"].get("cloud-init.network-config", "{}")
+        static = json.loads(text).get("ethernets", {}).get(nic.name, {}).get("addresses", [""])[0]
+        return str(found["devices"][nic.name].get("ipv4.address") or static.partition("/")[0])
+
+    def serial(self, marker: OwnershipMarker, index: int) -> str:
+        """LXD derives the serial of a disk from the device name."""
+        return lxd_serial(lxd_device_name(index))
+
+    def volumes(self) -> set[tuple[str, str]]:
+        volumes = self.administrator.ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")
+        custom = {(POOL, one["name"]) for one in volumes if one["type"] == "custom"}
+        composed = [one for one in self.administrator.ask("/1.0/instances?recursion=1") if marker_of(one) is not None]
+        return custom | {(POOL, one["config"][ROOT_VOLUME_KEY]) for one in composed if ROOT_VOLUME_KEY in one["config"]}
+
+    def make_foreign(self, name: str) -> None:
+        body = {
+            "name": name,
+            "type": "virtual-machine",
+            "source": {"type": "none"},
+            "profiles": [],
+            "config": {"limits.cpu": "1", "limits.memory": "128MiB", "security.secureboot": "false"},
+            "devices": {"root": {"type": "disk", "path": "/", "pool": POOL, "size": "64MiB"}},
+        }
+        self.administrator.ask(f"/1.0/instances?{self._target}", method="POST", body=body)
+
+    def start(self, name: str) -> None:
+        self.administrator.lxc("start", name)
+
+    def make_volume(self, spec: GuestSpec, disk: DiskSpec) -> None:
+        """LXD creates the first disk with the instance, so here the rack was killed before it completed that."""
+        if disk == spec.disks[0]:
+            for other in spec.disks[1:]:
+                self.make_volume(spec, other)
+            body = instance_config.instance_of(spec, has_profile=False, attempt="killed")
+            self.administrator.ask(f"/1.0/instances?{self._target}", method="POST", body=body)
+        else:
+            where = f"/1.0/storage-pools/{disk.pool_id}/volumes/custom?{self._target}"
+            self.administrator.ask(where, method="POST", body=instance_config.custom_volume(disk))
+
+    def attach_new_volume(self, guest: GuestRef) -> tuple[str, str]:
+        name = f"{self.prefix}later"
+        target = () if self.administrator.member is None else ("--target", self.administrator.member)
+        self.administrator.lxc("storage", "volume", "create", POOL, name, "--type=block", "size=64MiB", *target)
+        self.administrator.lxc("storage", "volume", "attach", POOL, name, guest.name)
+        return POOL, name
+
+    def rename(self, guest: GuestRef, new_name: str) -> None:
+        self.administrator.lxc("move", guest.name, new_name)
+
+    def close(self) -> None:
+        self.driver.close()
+        self.administrator.sweep(self.prefix)
+        self._cleanup.close()
+
+
+def _skip_without_lxd() -> None:
+    if (why := why_no_lxd()) is not None:
+        pytest.skip(why)
+
+
+def _trusted_pair(name: str, lxd: LxdServer) -> KeyPair:
+    key_pair = pair(name)
+    if key_pair.fingerprint not in lxd.trusted():
+        lxd.add_trust(key_pair)
+    return key_pair
+
+
+def lxd_fixture(installation_id: UUID, _: Path) -> LxdFixture:
+    """The lab's server, started by the first test. Skips the test if LXD is missing."""
+    _skip_without_lxd()
+    lxd = lab_server()
+    boot_nic = nic(0, NicKind.NETWORK, lxd.managed_bridge, boot=True)
+    return LxdFixture(lxd, _trusted_pair("ikdrv", lxd), installation_id, (boot_nic,))
+
+
+def lxd_cluster_fixture(installation_id: UUID, _: Path) -> LxdFixture:
+    """The second member of the lab's cluster, accessed through the first. It has no network."""
+    _skip_without_lxd()
+    first, second, *_rest = lab_cluster()
+    through = LxdServer(first.name, first.address, member=second.member)
+    return LxdFixture(through, _trusted_pair("ikdrv", first), installation_id, ())

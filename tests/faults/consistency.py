@@ -1,0 +1,100 @@
+"""Checks that hosts, machines and claims agree when all operations have ended."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from functools import partial
+from typing import Any
+
+from regiond.db.pool import connect
+from tests.deployment.deployment import Deployment
+from tests.faults.load import ASYNC
+from tests.waiting import eventually
+
+_MACHINES = """
+    select h.name as host, m.id, m.uuid::text, m.hostname, m.state, m.cores, m.memory_mib,
+           coalesce((select sum(d.size_bytes) from machine_disk d where d.machine_id = m.id), 0)::bigint as size_bytes,
+           array(select d.volume from machine_disk d where d.machine_id = m.id order by d.volume) as volumes
+      from machine m join vm_host h on h.id = m.host_id
+"""
+_CLAIMS = """
+    select machine_id, resource, sum(amount)::bigint as amount
+      from claim where machine_id is not null group by machine_id, resource
+"""
+_OPEN = "select id, kind, state from operation where is_open"
+_ENDED_BUT_HELD = "select id from operation where finished_at is not null and lease_owner is not null"
+_OVER_COMMITTED = """
+    select identity from server where cores_claimed > cores or memory_mib_claimed > memory_mib
+    union all
+    select name from storage_pool where claimed_bytes + used_elsewhere_bytes > total_bytes
+"""
+
+
+async def fetch(deployment: Deployment, query: str) -> list[dict[str, Any]]:
+    db = await connect(deployment.dsn, application_name="test")
+    try:
+        return [dict(row) for row in await db.fetch(query)]
+    finally:
+        await db.close()
+
+
+def on_hosts(deployment: Deployment, query: str) -> set[tuple[str, ...]]:
+    """Rows of all simulated hosts; the host's name comes first."""
+    found: set[tuple[str, ...]] = set()
+    for path in (deployment.folder / "simulated").glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as store:
+            found |= {(path.stem, *row) for row in store.execute(query)}
+    return found
+
+
+async def until_no_operation_is_open(deployment: Deployment, *, deadline_s: float = 150.0) -> None:
+    async def nothing_open() -> bool:
+        return not await fetch(deployment, _OPEN)
+
+    await eventually(nothing_open, deadline_s=deadline_s, every_s=0.2)
+
+
+async def refresh_hosts(deployment: Deployment, host_ids: list[int]) -> None:
+    """Refreshes each host until that succeeds: a tenth of the calls fails."""
+
+    async def refreshed(host_id: int) -> bool:
+        answer = await deployment.api.send("POST", f"vm-hosts/{host_id}/", query=[("op", "refresh")], headers=ASYNC)
+        return await deployment.ended(int(answer.json()["id"])) == "succeeded"
+
+    for host_id in host_ids:
+        await eventually(partial(refreshed, host_id), deadline_s=60.0)
+
+
+async def assert_consistent(deployment: Deployment) -> list[dict[str, Any]]:
+    """Returns the machines. Raises AssertionError unless hosts, machines and claims agree."""
+    machines = await fetch(deployment, _MACHINES)
+    assert {machine["state"] for machine in machines} <= {"ready", "missing"}
+    there = [machine for machine in machines if machine["state"] == "ready"]
+    assert on_hosts(deployment, "select name, machine_id from guest where machine_id is not null") == {
+        (machine["host"], machine["hostname"], machine["uuid"]) for machine in there
+    }
+    assert on_hosts(deployment, "select name from volume where machine_id is not null") == {
+        (machine["host"], volume) for machine in there for volume in machine["volumes"]
+    }
+    claims = {(row["machine_id"], row["resource"]): row["amount"] for row in await fetch(deployment, _CLAIMS)}
+    assert claims == {
+        (machine["id"], resource): machine[column]
+        for machine in machines
+        for resource, column in (("cores", "cores"), ("memory_mib", "memory_mib"), ("storage_bytes", "size_bytes"))
+    }
+    assert await deployment.ledger_problems() == []
+    assert await fetch(deployment, _OVER_COMMITTED) == []
+    assert await fetch(deployment, _ENDED_BUT_HELD) == []
+    return machines
+
+
+async def delete_all(deployment: Deployment, machines: list[dict[str, Any]]) -> None:
+    async def none_left() -> bool:
+        for machine in await deployment.poll("machines/") or ():
+            with suppress(Exception):
+                await deployment.api.send("DELETE", f"machines/{machine['system_id']}/", headers=ASYNC)
+        await until_no_operation_is_open(deployment)
+        return not await deployment.get("machines/")
+
+    await eventually(none_left, deadline_s=120.0)

@@ -1,0 +1,54 @@
+"""What the crash matrix tries: one scenario for each request that changes hosts, machines or racks.
+
+The in-process matrix (`tests/faults/matrix`) tries each scenario at every point, the sample on real processes
+(`tests/faults/real`) some of them at a few moments. A scenario says what to prepare, the request and what must hold;
+the runner kills and observes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.faults.scenarios.adoption import Adopt, Forget
+from tests.faults.scenarios.approvals import RemoveVolume, UnmarkCopy
+from tests.faults.scenarios.cancellation import Cancel
+from tests.faults.scenarios.cleanup import CleanUp
+from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
+from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
+from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
+from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
+from tests.faults.scenarios.power import Power
+from tests.faults.scenarios.racks import JoinRack
+from tests.faults.scenarios.rescheduling import ComposeRescheduled
+from tests.faults.scenarios.scenario import Scenario
+
+_ALL: tuple[Scenario, ...] = (
+    Compose(),
+    ComposeRejected(),
+    ComposeRescheduled(),
+    Power("on"),
+    Power("off"),
+    Power("cycle"),
+    AllocateReady(),
+    AllocateComposed(),
+    Release(composed_by_allocation=False),
+    Release(composed_by_allocation=True),
+    Adopt(),
+    Forget(),
+    Delete(),
+    CleanUp(),
+    RemoveVolume(),
+    UnmarkCopy(),
+    Cancel(),
+    AddHost(),
+    AddLxdHost(),
+    TrustHost(),
+    Refresh(),
+    Rotate(),
+    RemoveHost(decompose=False),
+    RemoveHost(decompose=True),
+    JoinRack(),
+)
+
+SCENARIOS: Mapping[str, Scenario] = {one.name: one for one in _ALL}
+"""By name, in the order of the table."""

@@ -1,0 +1,59 @@
+"""A compose that has created its disks and cannot continue is cancelled and undone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from common.errors import InnkeeperError
+from tests.faults.scenarios.machines import Compose, HostMachine, unexpected_machines
+from tests.faults.scenarios.scenario import Outcome, Request, Response, problem, send
+from tests.faults.scenarios.site import Site
+from tests.waiting import eventually
+
+FAILING_CALL = "define guest"  # after the disks
+_STATE = "select state from operation where id = $1"
+# The compose is attempted once before it is cancelled. A longer delay would resemble a clock that was set back.
+_POSTPONE = "update operation set not_before = now() + interval '50 seconds' where id = $1 and state = 'waiting'"
+
+
+class Cancel(Compose):
+    """A caller without an answer cancels again, which is rejected once the operation is being undone."""
+
+    name = "cancel"
+    ends = frozenset({"cancelled"})
+
+    async def prepare(self, site: Site) -> HostMachine:
+        state = await super().prepare(site)
+        site.fail_call(state.host, FAILING_CALL)
+        return state
+
+    async def submit(self, site: Site, state: HostMachine, key: str) -> Response:
+        opened = await super().submit(site, state, key)
+        if opened.operation_id is None or not site.call_fails(state.host, FAILING_CALL):
+            return opened
+        await eventually(lambda: self._has_failed(site, opened.operation_id))
+        request = Request(path=f"operations/{opened.operation_id}/", op="cancel")
+        try:
+            await send(site, request, key, respond_async=True)
+        except InnkeeperError as error:
+            if error.details.get("status") != 409:
+                raise
+        site.restore_calls()
+        return opened
+
+    async def _has_failed(self, site: Site, operation_id: Any) -> bool:
+        """Whether the first attempt is over."""
+        await site.fetch(_POSTPONE, operation_id)
+        return await site.fetchval(_STATE, operation_id) not in ("queued", "running")
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        created = await asyncio.to_thread(state.host.count, state.hostname, "appeared")
+        return [
+            *await unexpected_machines(site),
+            *problem(f"the guest was created {created} times", when=bool(created)),
+        ]
+
+    async def clear(self, site: Site, state: HostMachine) -> None:
+        site.restore_calls()

@@ -1,0 +1,94 @@
+"""A machine with several disks and NICs is composed and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+
+from regiond.operations.model import OperationKind
+from tests.faults.scenarios.scenario import Outcome, Request, Scenario, problem
+from tests.faults.scenarios.site import FOREIGN, CellHost, Site
+
+
+@frozen(kw_only=True)
+class HostMachine:
+    """A machine and its host. `system_id` is empty before it is composed."""
+
+    host: CellHost
+    hostname: str
+    system_id: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"machines/{self.system_id}/"
+
+
+async def composed(site: Site, **more: str) -> HostMachine:
+    """Composes a machine on the cell's host."""
+    host = await site.host()
+    hostname = host.hostname(site.new_name("m"))
+    made = await site.deployment.compose(host.host_id, hostname=hostname, **{**host.shape, **more})
+    return HostMachine(host=host, hostname=hostname, system_id=made["system_id"])
+
+
+async def unexpected_machines(site: Site, *expected: str) -> list[str]:
+    """A problem unless the API lists exactly these machines."""
+    found: list[Any] = sorted(one["hostname"] for one in await site.deployment.get("machines/"))
+    return problem(f"the machines are {found}, expected: {sorted(expected)}", when=found != sorted(expected))
+
+
+class Compose(Scenario):
+    name = "compose"
+    kinds = (OperationKind.COMPOSE,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        host = await site.host()
+        return HostMachine(host=host, hostname=host.hostname(site.new_name("m")))
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        fields = {**state.host.shape, "hostname": state.hostname}
+        return Request(path=state.host.path, op="compose", fields=fields)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        created = await asyncio.to_thread(state.host.count, state.hostname, "appeared")
+        parts = await asyncio.to_thread(state.host.parts, state.hostname)
+        return [
+            *await unexpected_machines(site, state.hostname),
+            *problem(f"the guest was created {created} times", when=created not in (1, None)),
+            *problem(f"the guest has {parts} disks and NICs", when=parts not in ((2, 2), None)),
+        ]
+
+
+class ComposeRejected(Compose):
+    """The host has a foreign guest of that name: the compose is undone."""
+
+    name = "compose_rejected"
+    ends = frozenset({"failed"})
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return HostMachine(host=await site.host(), hostname=FOREIGN)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        code = (outcome.operation.get("error") or {}).get("code")
+        return [*await unexpected_machines(site), *problem(f"it failed with {code}", when=code != "name_taken")]
+
+
+class Delete(Scenario):
+    name = "delete"
+    kinds = (OperationKind.DELETE,)
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site)
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(method="DELETE", path=state.path)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        gone = await asyncio.to_thread(state.host.count, state.hostname, "gone")
+        return [
+            *await unexpected_machines(site),
+            *problem(f"the guest was removed {gone} times", when=gone not in (1, None)),
+        ]

@@ -1,0 +1,42 @@
+"""A machine is powered on, off, or cycled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from regiond.operations.model import OperationKind
+from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.scenario import Outcome, Request, Scenario, problem
+from tests.faults.scenarios.site import Site
+
+
+class Power(Scenario):
+    """`action` is on, off or cycle."""
+
+    kinds = (OperationKind.POWER,)
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.name = f"power_{action}"
+
+    async def prepare(self, site: Site) -> HostMachine:
+        return await composed(site, power_on="false" if self.action == "on" else "true")
+
+    async def request(self, site: Site, state: HostMachine) -> Request:
+        return Request(path=state.path, op=self.name)
+
+    async def check(self, site: Site, state: HostMachine, outcome: Outcome) -> Iterable[str]:
+        """A guest in the wanted state is not switched again. Only a cycle whose answer was lost is repeated."""
+        wanted = "off" if self.action == "off" else "on"
+        known = (await site.deployment.get(state.path))["power_state"]
+        actual = await asyncio.to_thread(state.host.power, state.hostname)
+        switched = await asyncio.to_thread(state.host.switched, state.hostname)
+        times = 1 if switched is None else switched.count(wanted) - (self.action == "cycle")  # composed powered on
+        attempts = outcome.operation.get("attempt", 1) if self.action == "cycle" else 1
+        return [
+            *problem(f"the guest is {actual}", when=actual != wanted),
+            *problem(f"the last switch was {switched}", when=switched is not None and switched[-1:] != [wanted]),
+            *problem(f"the machine is known to be {known}", when=known != wanted),
+            *problem(f"switched {wanted} {times} times", when=not 1 <= times <= attempts),
+        ]

@@ -1,0 +1,294 @@
+"""Where a scenario runs: a deployment, and the host of the cell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from common.errors import InnkeeperError
+from regiond.operations.model import OperationKind
+from tests.deployment.deployment import Deployment
+from tests.deployment.simulated_host import HeldGuest, SimulatedHost
+
+FOREIGN = "foreign-0001"  # the guest that a simulated host has from the start
+SHAPE: Mapping[str, Any] = {
+    "cores": "2", "memory": "2048", "storage": "root:4,data:8", "interfaces": "eth0:name=lan;eth1:name=dmz",
+}  # fmt: skip
+LARGE: Mapping[str, Any] = {"cpu_count": "3", "mem": "1024"}  # more cores than any existing machine has
+_NEWEST = "select coalesce(max(id), 0) from operation"
+_PARTS = """
+    select (select count(*) from disk where disk.guest_id = guest.guest_id),
+           (select count(*) from nic where nic.guest_id = guest.guest_id) from guest where name = ?
+"""
+_MARKED = (
+    "select name from guest where machine_id is not null union all select name from volume where machine_id is not null"
+)
+_ADDRESS = "simulated:{name}?cores=8&memory_mib=16384&guests=1&networks=lan:10.1.0.0/24,dmz:10.2.0.0/24"
+
+
+@define(kw_only=True)
+class CellHost:
+    """One VM host. `host_id` is 0 before it is added; `fields` are those that add it.
+
+    `after` is the newest operation before the request. `shape` are the fields of a compose, `allocation` those of an
+    allocation that must compose.
+    """
+
+    name: str
+    fields: Mapping[str, str] = field(factory=dict)
+    host_id: int = 0
+    after: int = 0
+    shape: Mapping[str, Any] = SHAPE
+    allocation: Mapping[str, Any] = LARGE
+
+    @property
+    def path(self) -> str:
+        return f"vm-hosts/{self.host_id}/"
+
+    def hostname(self, name: str) -> str:
+        """The name under which a machine is created on this host."""
+        return name
+
+    # What the host holds; each may block ------------------------------------------------------------------------
+
+    def add_foreign(self, name: str) -> str:
+        """Creates a guest without our marker; returns its name."""
+        raise NotImplementedError
+
+    def remove_foreign(self, name: str) -> None:
+        raise NotImplementedError
+
+    def foreign_problems(self) -> list[str]:
+        """What happened to guests that were on the host from the start."""
+        return []
+
+    def marked(self) -> list[str]:
+        """Names of the guests and volumes with our marker."""
+        raise NotImplementedError
+
+    def left_behind(self) -> list[str]:
+        """What the removal of the host with its machines should have deleted."""
+        return self.marked()
+
+    def machine_problems(self, machines: list[Any]) -> list[str]:
+        """Marked guests that differ from the machines, and marked volumes that no guest uses."""
+        raise NotImplementedError
+
+    def is_marked(self, guest: str) -> bool | None:
+        """None if there is no such guest."""
+        raise NotImplementedError
+
+    def power(self, guest: str) -> str | None:
+        """`on` or `off`; None if there is no such guest."""
+        raise NotImplementedError
+
+    def all_but_marker(self, guest: str) -> Any:
+        """Everything about the guest that adoption must not change."""
+        raise NotImplementedError
+
+    def parts(self, guest: str) -> tuple[int, int] | None:
+        """The numbers of disks and NICs; None if the host does not report them."""
+        return None
+
+    def count(self, guest: str, event: str, since: int = 0) -> int | None:
+        """How often `event` happened to the guest after the change `since`; None if the host keeps no history."""
+        return None
+
+    def switched(self, guest: str) -> list[str | None] | None:
+        """The power states that the guest was switched to, in order; None if the host keeps no history."""
+        return None
+
+    def newest_change(self) -> int:
+        return 0
+
+    def has_new_certificate(self) -> bool:
+        """Whether the server trusts a certificate that it did not trust before the request."""
+        return False
+
+    def trust_problems(self) -> list[str]:
+        """What is wrong with the certificates that the server trusts."""
+        return []
+
+
+@define(kw_only=True)
+class SimulatedCellHost(CellHost):
+    file: SimulatedHost
+
+    @classmethod
+    def new(cls, deployment: Deployment, name: str, **more: Any) -> SimulatedCellHost:
+        """A host that is not added yet."""
+        fields = {"type": "simulated", "power_address": _ADDRESS.format(name=name), "name": name}
+        return cls(name=name, fields=fields, file=deployment.simulated(name), **more)
+
+    def add_foreign(self, name: str) -> str:
+        self.file.add_foreign(name)
+        return name
+
+    def remove_foreign(self, name: str) -> None:
+        self.file.remove(name)
+
+    def foreign_problems(self) -> list[str]:
+        names = self.file.foreign_names()
+        return [] if FOREIGN in names else [f"the foreign guests on {self.name} are {names}"]
+
+    def marked(self) -> list[str]:
+        return [row[0] for row in self.file.rows(_MARKED)]
+
+    def left_behind(self) -> list[str]:
+        """The volumes of a forgotten machine's guest stay marked."""
+        return [*(name for name, _ in self.file.marked_guests()), *self.file.orphaned_volumes()]
+
+    def machine_problems(self, machines: list[Any]) -> list[str]:
+        found = {guest for guest in self.file.guests().values() if guest.machine_id is not None}
+        wanted = {HeldGuest.of_machine(machine) for machine in machines}
+        return [
+            *(f"guest without machine: {one}" for one in found - wanted),
+            *(f"machine without guest: {one}" for one in wanted - found),
+            *(f"volume without guest: {name}" for name in self.file.orphaned_volumes()),
+        ]
+
+    def is_marked(self, guest: str) -> bool | None:
+        found = self.file.rows("select machine_id is not null from guest where name = ?", guest)
+        return bool(found[0][0]) if found else None
+
+    def power(self, guest: str) -> str | None:
+        found = self.file.guests().get(guest)
+        return found.power if found is not None else None
+
+    def all_but_marker(self, guest: str) -> Any:
+        return self.file.all_but_marker(guest)
+
+    def parts(self, guest: str) -> tuple[int, int] | None:
+        return next(((disks, nics) for disks, nics in self.file.rows(_PARTS, guest)), (0, 0))
+
+    def count(self, guest: str, event: str, since: int = 0) -> int | None:
+        return self.file.count(guest, event, since)
+
+    def switched(self, guest: str) -> list[str | None] | None:
+        return [power for event, power in self.file.changes(guest) if event == "power"]
+
+    def newest_change(self) -> int:
+        return self.file.newest_change()
+
+
+@define(kw_only=True)
+class Site:
+    """The deployment of many cells. What only some runners provide raises NotImplementedError in the others."""
+
+    deployment: Deployment
+    temporary: dict[str, CellHost] = field(factory=dict)  # hosts that one cell adds and removes
+    names: int = 0
+
+    def new_name(self, prefix: str) -> str:
+        """A name that no other cell of this deployment uses."""
+        self.names += 1
+        return f"{prefix}-{self.names}"
+
+    async def host(self) -> CellHost:
+        """A host that is added and ready. Cells may share it."""
+        raise NotImplementedError
+
+    async def other_host(self) -> CellHost:
+        """A second host that is added and ready."""
+        raise NotImplementedError
+
+    async def hosts(self) -> list[CellHost]:
+        """All hosts on which the region may place a machine."""
+        return [await self.host()]
+
+    def new_host(self) -> CellHost:
+        """A host that is not added yet, for this cell alone."""
+        raise NotImplementedError
+
+    def new_lxd_host(self) -> CellHost:
+        """An LXD host that is not added yet; its fields have a token."""
+        raise NotImplementedError
+
+    def fail_call(self, host: CellHost, call: str) -> None:
+        """Makes the host unreachable at this call, until `restore_calls`."""
+        raise NotImplementedError
+
+    def restore_calls(self) -> None:
+        """Ends the effect of `fail_call`."""
+
+    def call_fails(self, host: CellHost, call: str) -> bool:
+        """Whether `fail_call` is in effect."""
+        return False
+
+    async def refresh_all(self) -> None:
+        """Refreshes every host; retries while the deployment recovers."""
+        raise NotImplementedError
+
+    async def fetch(self, statement: str, *values: object) -> list[Any]:
+        async with self.deployment.connection() as db:
+            return list(await db.fetch(statement, *values))
+
+    async def fetchval(self, statement: str, *values: object) -> Any:
+        found = await self.fetch(statement, *values)
+        return found[0][0] if found else None
+
+    async def newest_operation(self) -> int:
+        return int(await self.fetchval(_NEWEST))
+
+    async def opened(self, kind: OperationKind, after: int) -> int | None:
+        """The newest operation of that kind after operation `after`."""
+        found = await self.deployment.get("operations/")
+        return next((one["id"] for one in found if one["kind"] == kind and one["id"] > after), None)
+
+    # Hosts ------------------------------------------------------------------------------------------------------
+
+    async def add(self, host: CellHost) -> CellHost:
+        host.host_id = await self.deployment.add_host(**host.fields)
+        host.after = await self.newest_operation()
+        return host
+
+    async def find(self, host: CellHost) -> Any:
+        """What the API returns for the host; None if there is none of that name."""
+        found = [one for one in await self.deployment.get("vm-hosts/") if one["name"] == host.name]
+        assert len(found) <= 1, f"{len(found)} hosts are named {host.name}"
+        return found[0] if found else None
+
+    async def until_ready(self, host: CellHost) -> Any:
+        """Refreshes the host if it is not ready; raises the error of a refresh that fails."""
+        found = await self.find(host)
+        if found is not None and found["state"] != "ready":
+            await self.deployment.post(f"vm-hosts/{found['id']}/", op="refresh")
+            found = await self.find(host)
+        return found
+
+    async def refresh(self, host: CellHost) -> None:
+        await self.deployment.post(host.path, op="refresh")
+
+    async def not_ready(self, host: CellHost) -> list[str]:
+        """What is wrong with a host that should be ready, after another refresh."""
+        try:
+            found = await self.find(host)
+            if found is None:
+                return [f"there is no host {host.name}"]
+            await self.deployment.post(f"vm-hosts/{found['id']}/", op="refresh")
+            found = await self.find(host)
+        except (InnkeeperError, AssertionError) as error:
+            return [f"{host.name}: {error}"]
+        return [] if found["state"] == "ready" and found["total"]["cores"] else [f"{host.name} is {found['state']}"]
+
+    async def remove(self, host: CellHost) -> None:
+        """Removes a temporary host with its machines; only its file stays."""
+        found = await self.find(host)
+        if found is not None:
+            await self.deployment.delete(f"vm-hosts/{found['id']}/", decompose="true")
+        self.temporary.pop(host.name, None)
+
+    # History of the hosts ---------------------------------------------------------------------------------------
+
+    async def moment(self) -> dict[str, int]:
+        """The newest change of each host, for `count`."""
+        return {host.name: await asyncio.to_thread(host.newest_change) for host in await self.hosts()}
+
+    async def not_once(self, what: str, guest: str, event: str, since: Mapping[str, int]) -> Iterable[str]:
+        """A problem unless `event` happened exactly once to the guest, on all hosts together; none without history."""
+        found = [await asyncio.to_thread(one.count, guest, event, since.get(one.name, 0)) for one in await self.hosts()]
+        known = [number for number in found if number is not None]
+        return [] if not known or sum(known) == 1 else [f"the guest was {what} {sum(known)} times"]

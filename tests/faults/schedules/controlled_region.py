@@ -1,0 +1,357 @@
+"""A region on a real database whose engine, links and clock advance only when a schedule says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from attrs import define, field
+
+from common.errors import InnkeeperError, InternalError
+from regiond.caller import Caller
+from regiond.components import Components, Storage
+from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.pool import Database
+from regiond.operations import lease_store
+from regiond.operations.attempt import Attempt
+from regiond.operations.model import Operation
+from regiond.operations.service import LeaseLost
+from regiond.racks import store as rack_store
+from regiond.racks.installation import open_authority
+from regiond.settings import RegionSettings
+from regiond.wiring import wire_components
+from tests.faults.schedules import clock
+from tests.faults.schedules.hypervisors import Hypervisor, Outages
+from tests.faults.schedules.scheduled_racks import CURRENT, Activity, Call, ScheduledLink, ScheduledRack
+
+T = TypeVar("T")
+
+ADMIN = Caller(account_id=1, username="admin", is_admin=True)
+STUCK_DEADLINE_S = 60.0  # real time in which an activity must reach its next call or end
+MAX_CALLS = 200  # of one activity; more count as an endless loop
+
+
+@define(eq=False)
+class ControlledRegion:
+    """`activities` each wait for a call; `stale_calls` were lost by their callers and can still act on a host."""
+
+    settings: RegionSettings
+    database: Database
+    credentials: Credentials
+    key_pairs: KeyPairs
+    authority: Any
+    installation_id: UUID
+    folder: Path
+    components: Components = field(init=False)
+    outages: Outages = field(factory=Outages)
+    racks: dict[str, ScheduledRack] = field(factory=dict)
+    links: dict[str, ScheduledLink] = field(factory=dict)
+    hypervisors: dict[str, Hypervisor] = field(factory=dict)
+    activities: list[Activity] = field(factory=list)
+    stale_calls: list[Call] = field(factory=list)
+    changed_by_stale_calls: set[UUID] = field(factory=set)  # machines on whose guests a stale call acted
+    changed: asyncio.Event = field(factory=asyncio.Event)
+
+    # The region -----------------------------------------------------------------------------------------------------
+
+    def wire(self) -> None:
+        storage = Storage(
+            dsn=self.settings.required_database,
+            database=self.database,
+            credentials=self.credentials,
+            key_pairs=self.key_pairs,
+            authority=self.authority,
+            installation_id=self.installation_id,
+        )
+        self.components = wire_components(self.settings, storage)
+
+    @property
+    def owner(self) -> UUID:
+        return self.components.heartbeat.region_id
+
+    async def restart_region(self, *, late: bool, same_computer: bool) -> None:
+        """Kills the region and starts another. If `late`, its calls to hosts become stale calls.
+
+        On the `same_computer` the new region releases the leases of the dead one; otherwise they must expire.
+        """
+        dead = self.owner
+        for activity in self.activities:
+            self._leave_call(activity, late=late)
+            activity.task.cancel()
+        await asyncio.gather(*(activity.task for activity in self.activities), return_exceptions=True)
+        self.activities.clear()
+        self.wire()
+        async with self.database.connection() as db:
+            if same_computer:
+                await lease_store.release_leases(db, dead)
+                await self.components.heartbeat.delete_region(dead)
+        await self.components.heartbeat.write()
+        for name in sorted(self.racks):
+            await self._link(name)
+        await self.tick()
+
+    # Racks ----------------------------------------------------------------------------------------------------------
+
+    async def join_rack(self, name: str, number: int) -> None:
+        rack = ScheduledRack(UUID(int=number), name, self.folder, self.outages)
+        async with self.database.transaction() as db:
+            await rack_store.insert(db, rack.id, name, f"fingerprint of {number}", clock.FAR)
+        self.racks[name] = rack
+        await self._link(name)
+
+    async def restart_rack(self, name: str) -> None:
+        """Loses its calls and fencing tokens."""
+        old = self.racks[name]
+        await self._unlink(name, late=False)
+        old.close()
+        self.stale_calls = [call for call in self.stale_calls if call.link.rack is not old]
+        self.racks[name] = ScheduledRack(old.id, name, self.folder, self.outages)
+        await self._link(name)
+
+    async def cut_link(self, name: str, *, late: bool) -> None:
+        """The rack continues and reconnects at once."""
+        await self._unlink(name, late=late)
+        await self._link(name)
+
+    async def remove_rack(self, name: str, *, late: bool) -> None:
+        await self.components.services.racks.remove(ADMIN, str(self.racks[name].id))
+        await self._unlink(name, late=late)
+        del self.racks[name]
+
+    async def _link(self, name: str) -> None:
+        link = ScheduledLink(self.racks[name], self.changed)
+        self.links[name] = link
+        await self.components.link_supervisor.on_connect(link)  # type: ignore[arg-type]  # all that the region uses of a link
+        await self._settled_links()
+
+    async def _unlink(self, name: str, *, late: bool) -> None:
+        link = self.links.pop(name)
+        link.close("")
+        cut = [one for one in self.activities if one.call is not None and one.call.link is link]
+        for activity in cut:
+            await self.lose(activity, late=late)
+        await self.components.link_supervisor.on_disconnect(link)  # type: ignore[arg-type]  # as above
+        await self._settled_links()
+
+    async def _settled_links(self) -> None:
+        async with asyncio.timeout(STUCK_DEADLINE_S):
+            await self.components.link_supervisor.settled()
+
+    # Activities ----------------------------------------------------------------------------------------------------
+
+    async def begin(self, name: str, work: Coroutine[Any, Any, None], **context: Any) -> Activity:
+        """Runs until the first call to a host, or the end."""
+        activity = Activity(name, **context)
+        before = CURRENT.set(activity)
+        activity.task = asyncio.create_task(work)
+        CURRENT.reset(before)
+        self.activities.append(activity)
+        await self._settled(activity)
+        return activity
+
+    async def act(self, activity: Activity) -> None:
+        """The host acts; the answer is not delivered."""
+        if activity.call is not None and activity.call.outcome is None:
+            await self._go(activity.call, late=activity.frozen)
+
+    async def answer(self, activity: Activity) -> None:
+        """Delivers the answer; the host acts first, unless it has."""
+        if activity.call is not None:
+            await self.act(activity)
+            activity.call.deliver()
+        await self._settled(activity)
+
+    async def lose(self, activity: Activity, *, late: bool) -> None:
+        """Reports a lost link to the region. The call is dropped, or becomes a stale call if `late`."""
+        self._leave_call(activity, late=late)
+        if activity.call is not None:
+            activity.call.lose()
+        await self._settled(activity)
+
+    async def finish(self, activity: Activity) -> None:
+        for _ in range(MAX_CALLS):
+            if activity not in self.activities:
+                return
+            await self.answer(activity)
+        raise AssertionError(f"{activity.name} made {MAX_CALLS} calls and did not end")
+
+    async def run_stale_call(self, call: Call) -> None:
+        self.stale_calls.remove(call)
+        await self._go(call, late=True)
+
+    async def _go(self, call: Call, *, late: bool) -> None:
+        if late and call.machine is not None:
+            self.changed_by_stale_calls.add(call.machine)
+        await call.go()
+
+    def _leave_call(self, activity: Activity, *, late: bool) -> None:
+        call = activity.call
+        if late and call is not None and call.outcome is None and call.changes_host:
+            self.stale_calls.append(call)
+
+    async def _settled(self, activity: Activity) -> None:
+        """Waits until the activity waits for its next call, or has ended."""
+        while not activity.task.done() and not activity.waits:
+            self.changed.clear()
+            heard = asyncio.ensure_future(self.changed.wait())
+            ended, _ = await asyncio.wait(
+                {activity.task, heard}, timeout=STUCK_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            heard.cancel()
+            if not ended:
+                raise AssertionError(f"{activity.name} made no progress within {STUCK_DEADLINE_S:.0f} s")
+        if activity.task.done():
+            self.activities.remove(activity)
+            _check_end(activity)
+            await self._hand_back()
+        await self.tick()
+
+    async def _hand_back(self) -> None:
+        """Releases the leases of attempts that ended, as the engine does."""
+        running = [one.operation_id for one in self.activities if one.operation_id is not None]
+        async with self.database.connection() as db:
+            await lease_store.release_leases(db, self.owner, except_ids=running)
+
+    # Operations -----------------------------------------------------------------------------------------------------
+
+    async def due(self) -> list[int]:
+        """Ids of the operations that the engine could acquire now."""
+        async with self.database.connection() as db:
+            return await clock.due(db)
+
+    async def take(self, operation_id: int) -> Activity | None:
+        """Acquires this operation as the engine does. None if it cannot be acquired."""
+        async with self.database.connection() as db:
+            await clock.first(db, operation_id)
+            taken = await lease_store.acquire(db, self.owner, limit=1, full_hosts=[])
+        if not taken:
+            return None
+        (operation,) = taken
+        for held in self.activities:
+            held.frozen = held.frozen or held.operation_id == operation.id
+        return await self.begin(f"{operation.kind} {operation.id}", self._attempt(operation), operation_id=operation.id)
+
+    async def _attempt(self, operation: Operation) -> None:
+        work = self.components.engine.handler(operation.kind)
+        await Attempt(self.database, self.owner, work, operation).run()
+
+    async def cancel(self, operation_id: int, *, late: bool) -> None:
+        """Cancels the operation and stops its attempt."""
+        held = [one for one in self.activities if one.operation_id == operation_id and not one.frozen]
+        before = await self.components.operations.read(operation_id)
+        await self.components.operations.cancel(ADMIN, operation_id)
+        if before.state == "running" and not before.cancel_requested:
+            for activity in held:
+                self._leave_call(activity, late=late)
+                activity.task.cancel()
+                await asyncio.gather(activity.task, return_exceptions=True)
+                self.activities.remove(activity)
+            await self._hand_back()
+        await self.tick()
+
+    async def freeze(self, activity: Activity) -> None:
+        """Its lease expires and is not renewed: another attempt can take over while this one continues."""
+        async with self.database.connection() as db:
+            await clock.expire_lease(db, activity.operation_id or 0)
+        activity.frozen = True
+
+    async def awaited(self, work: Awaitable[T]) -> T:
+        """Returns what `work` returns; runs the operations that it waits for."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            for operation_id in self.components.operations.awaited:
+                await self.run_now(operation_id)
+                self.components.operations.on_state_changed(operation_id, "succeeded")
+            await asyncio.wait({task}, timeout=0.001)
+        await self.tick()
+        return task.result()
+
+    async def run_now(self, operation_id: int) -> None:
+        """Runs the operation to its end, whichever attempt has it."""
+        for activity in [one for one in self.activities if one.operation_id == operation_id and not one.frozen]:
+            await self.finish(activity)
+        while not (await self.components.operations.read(operation_id)).state.ended:
+            async with self.database.connection() as db:
+                await clock.expire_lease(db, operation_id)
+            taken = await self.take(operation_id)
+            if taken is not None:
+                await self.finish(taken)
+
+    async def run_all_due(self) -> None:
+        """Finishes all activities, then runs due operations until there are none."""
+        for activity in tuple(self.activities):
+            if activity in self.activities:
+                await self.finish(activity)
+        for _ in range(MAX_CALLS):
+            due = await self.due()
+            taken = await self.take(due[0]) if due else None
+            if taken is None:
+                return
+            await self.finish(taken)
+        raise AssertionError(f"operations never stop being due: {await self.due()}")
+
+    # Time -----------------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Cancels the effect of real time that has passed."""
+        async with self.database.connection() as db:
+            await clock.hold(db, self.owner)
+
+    async def pass_time(self) -> None:
+        """Ends all pauses, and the leases and links of dead regions."""
+        async with self.database.connection() as db:
+            await clock.pass_time(db, self.owner, [one.operation_id or 0 for one in self.activities if not one.frozen])
+        await self.components.heartbeat.write()
+        await self.tick()
+
+    async def close(self) -> None:
+        for activity in self.activities:
+            activity.task.cancel()
+        await asyncio.gather(*(activity.task for activity in self.activities), return_exceptions=True)
+        for rack in self.racks.values():
+            rack.close()
+        for hypervisor in self.hypervisors.values():
+            hypervisor.close()
+
+
+def _check_end(activity: Activity) -> None:
+    """Raises errors that are bugs; errors of hosts and a lease that was lost are expected."""
+    if activity.task.cancelled():
+        raise AssertionError(f"{activity.name} was cancelled unexpectedly")
+    error = activity.task.exception()
+    if isinstance(error, LeaseLost) and activity.frozen:
+        return
+    if isinstance(error, InnkeeperError) and not isinstance(error, InternalError) and activity.operation_id is None:
+        return
+    if error is not None:
+        raise error
+
+
+async def open_region(folder: Path, dsn: str, database: Database) -> ControlledRegion:
+    """Returns a region on the freshly reset `database`. The caller closes it."""
+    simulated = folder / "simulated" / uuid4().hex
+    simulated.mkdir(parents=True)
+    settings = RegionSettings(database=dsn, state=folder / "region", http_port=0, rpc_port=0, simulated_hosts=simulated)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    master_key = open_master_key(settings.state, {})
+    credentials = Credentials(master_key)
+    async with database.transaction() as db:
+        await credentials.check(db)
+        authority = await open_authority(db, settings.state)
+        installation_id = await rack_store.installation_id(db)
+    region = ControlledRegion(
+        settings=settings,
+        database=database,
+        credentials=credentials,
+        key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name="schedule"),
+        authority=authority,
+        installation_id=installation_id,
+        folder=simulated,
+    )
+    region.wire()
+    await region.components.accounts.ensure_admin()
+    await region.components.heartbeat.write()
+    return region

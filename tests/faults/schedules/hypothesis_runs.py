@@ -1,0 +1,62 @@
+"""Runs schedules with Hypothesis, in a separate thread; async work runs in the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from hypothesis import Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from development import postgres
+from regiond.db.migrate import migrate
+from regiond.db.pool import connect
+from tests.database import named
+from tests.faults.schedules.database_reset import ResettableDatabase
+from tests.faults.schedules.schedule import Schedules
+
+
+async def run_on_own_server(folder: Path, *, examples: int, steps: int, seeded: int, shrinks: bool = True) -> None:
+    """As `run_schedules`, on a new PostgreSQL below `folder`."""
+    server = postgres.start(folder / "server", settings=postgres.FAST)
+    try:
+        connection = await connect(server, application_name="schedules")
+        await connection.execute("create database migrated")
+        await connection.close()
+        await migrate(named(server, "migrated"))
+        await run_schedules(folder, server, "migrated", examples=examples, steps=steps, seeded=seeded, shrinks=shrinks)
+    finally:
+        postgres.stop(folder / "server")
+
+
+async def run_schedules(
+    folder: Path,
+    server: str,
+    template: str,
+    *,
+    examples: int,
+    steps: int,
+    seeded: int | None = None,
+    shrinks: bool = True,
+) -> None:
+    """Raises the first violation or bug, with the shortest schedule that shows it in the error's notes.
+
+    `template` is a migrated database of `server`. Without a seed, every run tries the same schedules.
+    """
+    phases = (Phase.generate, Phase.shrink) if shrinks else (Phase.generate,)
+    wanted = settings(
+        max_examples=examples, stateful_step_count=steps, derandomize=seeded is None, database=None, deadline=None,
+        print_blob=False, report_multiple_bugs=False, phases=phases,
+    )  # fmt: skip
+
+    made = ResettableDatabase(folder=folder, server=server, template=template)
+
+    class Scheduled(Schedules):
+        loop = asyncio.get_running_loop()
+        databases = made
+
+    machine = Scheduled if seeded is None else seed(seeded)(Scheduled)
+    try:
+        await asyncio.to_thread(run_state_machine_as_test, machine, settings=wanted)
+    finally:
+        await made.close()

@@ -1,0 +1,10 @@
+"""The whole state machine: actions of users and administrators, failures and repairs, in any order."""
+
+from __future__ import annotations
+
+from tests.faults.schedules.repair_actions import RepairActions
+from tests.faults.schedules.user_actions import UserActions
+
+
+class Schedules(UserActions, RepairActions):
+    """One example runs from a new deployment until everything has come to rest."""

@@ -1,0 +1,55 @@
+"""Adoption requests, the state of simulated hypervisors, and the claims of the region."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from tests.deployment.deployment import Deployment
+
+ASYNC = {"Prefer": "respond-async"}
+
+
+def rows(innkeeper: Deployment, statement: str, *values: object, name: str = "sim") -> list[Any]:
+    """Runs SQL in the simulated hypervisor's own store."""
+    with closing(sqlite3.connect(innkeeper.folder / "simulated" / f"{name}.sqlite")) as store, store:
+        return store.execute(statement, values).fetchall()
+
+
+def guests(innkeeper: Deployment) -> list[Any]:
+    """Returns the guests of the hypervisor without their markers."""
+    return rows(innkeeper, "select guest_id, name, power, cores, memory_mib from guest order by name")
+
+
+def markers(innkeeper: Deployment) -> dict[str, str | None]:
+    return dict(rows(innkeeper, "select name, machine_id from guest"))
+
+
+def volumes(innkeeper: Deployment) -> list[Any]:
+    return rows(innkeeper, "select pool, name, size_bytes from volume order by name")
+
+
+async def claims(innkeeper: Deployment) -> list[tuple[bool, str, int]]:
+    async with innkeeper.region.components.database.connection() as db:
+        found = await db.fetch(
+            "select machine_id is not null as of_machine, resource, sum(amount)::bigint as amount from claim"
+            " group by 1, 2 order by 1, 2"
+        )
+    return [tuple(row.values()) for row in found]
+
+
+async def refresh(innkeeper: Deployment, host: Any) -> Any:
+    return await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+
+
+async def adopt(innkeeper: Deployment, host: Any, *, headers: dict[str, str] | None = None, **fields: Any) -> Any:
+    return await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", headers=headers, **fields)
+
+
+async def detached(innkeeper: Deployment) -> Any:
+    return await innkeeper.get("machines/", op="detached")
+
+
+async def kinds_of_events(innkeeper: Deployment) -> list[str]:
+    return [event.kind for event in await innkeeper.region.components.events.list()]

@@ -1,0 +1,122 @@
+"""Concurrent composes on three hosts, and a composer of the test that makes them share a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define, evolve
+
+from common.compose_request import ComposeRequest
+from regiond.db.pool import Database
+from regiond.machines.compose.service import Composer
+from regiond.machines.compose.stages import ComposeStages, build_stages
+from regiond.operations.model import Operation
+from regiond.racks.service import read_installation_id
+from tests.deployment.deployment import Deployment
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+T = TypeVar("T")
+HOSTS = ("one", "two", "three")
+LOCK_HOST = "select 1 from vm_host where id = $1 for update"  # as a refresh or a removal does
+LOCK_SERVER = "select 1 from server s join vm_host h on h.server_id = s.id where h.id = $1 for update of s"
+SMALL: dict[str, Any] = {"cores": 1, "memory_mib": 1024, "storage": "1"}
+
+
+@define
+class ComposerDatabase:
+    """The region's database; a subclass changes what the composer's transactions do."""
+
+    database: Database
+
+    def connection(self) -> AbstractAsyncContextManager[Db]:
+        return self.database.connection()
+
+    def transaction(self) -> AbstractAsyncContextManager[Db]:
+        return self.database.transaction()
+
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], **more: Any) -> T:
+        return await self.database.in_transaction(work, **more)
+
+
+@define
+class DelayedDatabase(ComposerDatabase):
+    """Transactions wait until `proceed` is set."""
+
+    inner: ComposerDatabase
+    proceed: asyncio.Event
+
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], **more: Any) -> T:
+        await self.proceed.wait()
+        return await self.inner.in_transaction(work, **more)
+
+
+@define
+class CountedQueries:
+    """The stage `place`; sets `all_placed` once that many composes are placed."""
+
+    queries: Any
+    expected: int
+    all_placed: asyncio.Event
+    placed: int = 0
+
+    async def place(self, validated: Any) -> Any:
+        result = await self.queries.place(validated)
+        self.placed += 1
+        if self.placed >= self.expected:
+            self.all_placed.set()
+        return result
+
+
+async def add_hosts(innkeeper: Deployment, **more: Any) -> dict[str, int]:
+    """Adds three hosts and stops the engine, so that operations stay queued; returns the ids by name."""
+    found = {name: (await innkeeper.add_simulated(name, **more))["id"] for name in HOSTS}
+    await innkeeper.region.components.engine.stop()
+    return found
+
+
+async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> ComposeStages:
+    """Builds stages like those of the region, on another database."""
+    components = innkeeper.region.components
+    services: Any = components.services
+    racks = SimpleNamespace(racks=tuple(components.link_supervisor.connected))
+    async with database.connection() as db:
+        installation_id = await read_installation_id(db)
+    return build_stages(
+        cast(Any, database), services.hosts, services.groups, cast(Any, racks), installation_id=installation_id,
+        strategy="spread",
+    )  # fmt: skip
+
+
+def composer_of(innkeeper: Deployment, stages: ComposeStages) -> Composer:
+    components = innkeeper.region.components
+    return Composer(components.database, components.operations, cast(Any, SimpleNamespace(racks=())), stages)
+
+
+async def compose_all(
+    innkeeper: Deployment, *requests: ComposeRequest, composer: Composer | None = None
+) -> list[Operation | BaseException]:
+    """Starts these composes concurrently, by default with the region's composer; returns the result of each."""
+    machines = composer or innkeeper.region.components.services.machines
+    started = (machines.start_compose(innkeeper.admin, request) for request in requests)
+    return await asyncio.gather(*started, return_exceptions=True)
+
+
+async def compose_in_one_round(
+    innkeeper: Deployment, first: ComposeRequest, *others: ComposeRequest, database: ComposerDatabase | None = None
+) -> list[Operation | BaseException]:
+    """Returns all results: `others` arrive while `first` is being committed, and so share the next transaction."""
+    inner, all_placed = database or ComposerDatabase(innkeeper.region.components.database), asyncio.Event()
+    stages = await stages_on(innkeeper, DelayedDatabase(inner.database, inner, all_placed))
+    queries = CountedQueries(stages.queries, 1 + len(others), all_placed)
+    composer = composer_of(innkeeper, evolve(stages, queries=cast(Any, queries)))
+    leading = asyncio.create_task(compose_all(innkeeper, first, composer=composer))
+    await eventually(lambda: queries.placed == 1)
+    results = await compose_all(innkeeper, *others, composer=composer)
+    return [*await leading, *results]

@@ -1,0 +1,111 @@
+"""Operations whose handler a test scripts, and engines that run them on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+from attrs import define, field
+
+from regiond.db.pool import Database
+from regiond.operations import service, store
+from regiond.operations.engine import Engine
+from regiond.operations.model import LogLine, Operation, OperationKind
+from regiond.operations.service import Journal, Outcome
+from tests.waiting import eventually
+
+Step = Callable[[Operation, Journal], Awaitable[Outcome]]
+
+
+async def nothing(_: Operation, __: Journal) -> Outcome:
+    return Outcome()
+
+
+@define(eq=False)
+class ScriptedHandler:
+    """An OperationHandler whose `run` and `undo` the test provides; it records the attempt number of every call."""
+
+    on_run: Step = nothing
+    on_undo: Step = nothing
+    kind: OperationKind = OperationKind.CLEAN_UP
+    ran: list[int] = field(factory=list)
+    undone: list[int] = field(factory=list)
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        self.ran.append(operation.attempt)
+        return await self.on_run(operation, journal)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        self.undone.append(operation.attempt)
+        return await self.on_undo(operation, journal)
+
+
+@define(eq=False)
+class PausedStep:
+    """A step that sets `started`, then waits until the test sets `proceed`."""
+
+    started: asyncio.Event = field(factory=asyncio.Event)
+    proceed: asyncio.Event = field(factory=asyncio.Event)
+
+    async def __call__(self, _: Operation, journal: Journal) -> Outcome:
+        await journal.step("pause")
+        self.started.set()
+        await self.proceed.wait()
+        return Outcome(result={"by": "the paused attempt"})
+
+
+async def open_operation(database: Database, *, max_failures: int = 1) -> int:
+    """Returns the id of a queued operation without host and machine."""
+    async with database.transaction() as db:
+        return await service.insert(
+            db, OperationKind.CLEAN_UP, host_id=None, host_name=None, request={}, max_failures=max_failures
+        )
+
+
+async def read(database: Database, operation_id: int) -> Operation:
+    async with database.connection() as db:
+        return await store.read(db, operation_id)
+
+
+async def read_log(database: Database, operation_id: int) -> tuple[LogLine, ...]:
+    async with database.connection() as db:
+        return await store.read_log(db, operation_id)
+
+
+async def make_due(database: Database, operation_id: int) -> None:
+    async with database.connection() as db:
+        await db.execute("update operation set not_before = now() where id = $1", operation_id)
+
+
+async def lapse_lease(database: Database, operation_id: int) -> None:
+    """Ends the lease, as if its owner had been frozen for that long."""
+    async with database.connection() as db:
+        await db.execute("update operation set lease_until = now() - interval '1 second' where id = $1", operation_id)
+
+
+@asynccontextmanager
+async def running(database: Database, handler: ScriptedHandler, *, owner: UUID | None = None) -> AsyncIterator[Engine]:
+    engine = Engine(database, owner or uuid4(), [handler])
+    engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def wait_until_ended(database: Database, engine: Engine, operation_id: int) -> Operation:
+    """Returns the operation once it has ended. Skips the delays between its attempts."""
+
+    async def ended() -> Operation | None:
+        found = await read(database, operation_id)
+        if found.state.ended:
+            return found
+        if engine.running == 0:
+            await make_due(database, operation_id)
+            engine.wake()
+        return None
+
+    operation: Operation = await eventually(ended)
+    return operation

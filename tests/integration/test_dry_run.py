@@ -1,0 +1,274 @@
+"""The dry run: the shortlist query agrees with placement over the whole fleet, and the API returns its explanation."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from ipaddress import ip_network
+from random import Random
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest
+from common.serialization import to_dict
+from common.values import HugePages, NumaNode
+from regiond.db.pool import Database
+from regiond.machines.compose.host_search import search_hosts
+from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, Evaluation, Strategy
+from regiond.placement.service import place
+from tests.deployment.deployment import Deployment
+from tests.fleet_networks import SPACES, VLANS
+from tests.fleets import POOLS, ZONES, fleet, requirements
+from tests.integration.tables import counts
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+HOSTS = 40
+RACK = uuid4()
+
+_SERVER = """
+    insert into server (id, identity, architecture, hypervisor_version, cores, memory_mib, cores_claimed,
+                        memory_mib_claimed, cpu_speed_mhz, numa_nodes, pinned_core_ids, huge_memory_mib)
+    values ($1, $8, $2, '1', $3, $4, $5, $6, $7, $9, $10, $11)
+"""
+_STORAGE_POOL = """
+    insert into storage_pool (id, server_id, pool_key, name, type, path, total_bytes, used_elsewhere_bytes)
+    values ($1, $2, $3, $4, 'dir', '', $5, $6)
+"""
+_HOST = """
+    insert into vm_host (id, name, address, server_id, state, zone_id, pool_id, tags, cpu_over_commit_ratio,
+                         memory_over_commit_ratio, default_storage_pool_id, system_id, driver, default_macvlan_mode,
+                         reserved_cores, reserved_memory_mib)
+    select $1, $2, $2, $3, $4, z.id, p.id, $7, $8, $9, $10, $2::text, $11, $12, $13, $14
+      from zone z, resource_pool p where z.name = $5 and p.name = $6
+"""
+_DISCRETE = """
+    insert into discrete_resource (server_id, resource, key, total, claimed) values ($1, $2, $3, $4, $5)
+    on conflict do nothing
+"""
+_INTERFACE = """
+    insert into host_interface (id, host_id, name, kind, type, attachable, active, dhcp, link_speed_mbps, tags, vlan_id,
+                                parent)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+_KIND_OF_REASON = {
+    r"^excluded by your host filter": "excluded by your host filter",
+    r"^type ": "of another type",
+    r"^is in zone ": "in another zone",
+    r"^is in resource pool ": "in another resource pool",
+    r"^lacks the tag|^has the excluded tag": "with other tags",
+    r"^is being removed": "being removed",
+    r"^capacity unknown": "capacity unknown until the first successful discovery run",
+    r"^no connected": "no connected rack reaches them",
+    r"^architecture ": "another architecture",
+    r"^CPU speed ": "CPUs too slow",
+    r"^needs \d+ cores?, ": "not enough free cores",
+    r"^needs \d+ MiB of memory, ": "not enough free memory",
+}
+_BY_PLACEMENT = "a reason that only placement can give, or none"
+_PLACEMENT_REASONS = {
+    "fit, but would have less capacity left",
+    "not enough unpinned cores",
+    "not enough free huge pages",
+    "no storage pool with enough free space for the largest disk",
+    "no interface on the requested networks",
+}
+
+
+async def write(db: Db, hosts: list[Candidate]) -> None:
+    """Replaces all hosts."""
+    await db.execute("truncate vm_host, server, storage_pool cascade")
+    for host in hosts:
+        server_id = None
+        if host.cores is not None:
+            server_id = host.id
+            claimed = host.cores_claimed, host.memory_mib_claimed
+            await db.execute(
+                _SERVER,
+                host.id,
+                host.architecture,
+                host.cores,
+                host.memory_mib,
+                *claimed,
+                host.cpu_speed_mhz,
+                host.name,
+                [to_dict(_node(node)) for node in host.nodes],
+                sorted({core for node in host.nodes for core in {*node.core_ids} - {*node.free_core_ids}}),
+                host.huge_memory_mib,
+            )
+            for node in host.nodes:
+                for pages in node.pages:
+                    key = f"{node.node_id}/{pages.size_kib}"
+                    await db.execute(_DISCRETE, host.id, "huge_pages", key, pages.total, pages.total - pages.free)
+        for pool in host.storage_pools:
+            used_bytes = pool.total_bytes - pool.free_bytes
+            await db.execute(_STORAGE_POOL, pool.id, host.id, pool.pool_key, pool.name, pool.total_bytes, used_bytes)
+        await db.execute(
+            _HOST, host.id, host.name, server_id, host.state, host.zone, host.pool, host.tags,
+            host.cpu_over_commit_ratio, host.memory_over_commit_ratio, host.default_storage_pool_id, host.driver,
+            host.default_macvlan_mode, host.reserved_cores, host.reserved_memory_mib,
+        )  # fmt: skip
+        for one in host.interfaces:
+            await _write_interface(db, host, one)
+        if not host.reachable:
+            await db.execute("insert into rack_reach (rack_id, host_id, reaches) values ($1, $2, false)", RACK, host.id)
+
+
+async def _write_interface(db: Db, host: Candidate, one: CandidateInterface) -> None:
+    if one.function_port is not None:
+        taken = one.functions_total - one.functions_free
+        await db.execute(_DISCRETE, host.id, "virtual_functions", one.function_port, one.functions_total, taken)
+    await db.execute(
+        _INTERFACE, one.id, host.id, one.name, one.kind.value, one.type, one.attachable, one.active, one.dhcp,
+        one.link_speed_mbps, one.tags, one.vlan_id, one.function_port if one.type == "vlan" else None,
+    )  # fmt: skip
+    for subnet in one.subnets if one.id % 2 else ():  # the others have only the subnets of their VLAN
+        await db.execute("insert into host_interface_address values ($1, $2)", one.id, subnet.id)
+
+
+def _node(node: CandidateNode) -> NumaNode:
+    pages = tuple(HugePages(size_kib=pages.size_kib, total=pages.total) for pages in node.pages)
+    return NumaNode(
+        node_id=node.node_id, core_ids=node.core_ids, memory_mib=0, huge_pages=pages, siblings=node.siblings
+    )  # fmt: skip
+
+
+async def write_groups_and_networks(db: Db) -> None:
+    await db.execute("insert into rack values ($1, 'rack', '', now())", RACK)
+    for zone, pool in zip(ZONES[1:], POOLS[1:], strict=True):
+        await db.execute("insert into zone (name) values ($1)", zone)
+        await db.execute("insert into resource_pool (name) values ($1)", pool)
+    for id_, name in SPACES.items():
+        await db.execute("insert into space (id, name) values ($1, $2)", id_, name)
+    for vlan in VLANS:
+        await db.execute(
+            "insert into vlan (id, fabric_id, vid, name, space_id) values ($1, 0, $2, $3, $4) on conflict do nothing",
+            vlan.id, vlan.vid, vlan.name, vlan.space_id,
+        )  # fmt: skip
+        if vlan.subnet is not None:
+            await db.execute(
+                "insert into subnet (id, name, cidr, vlan_id) values ($1, $2, $3, $4)",
+                vlan.subnet.id, vlan.subnet.name, ip_network(vlan.subnet.cidr), vlan.id,
+            )  # fmt: skip
+
+
+def kind(evaluation: Evaluation) -> str:
+    """The reason by which the shortlist query counts the host."""
+    if evaluation.fits:
+        return _BY_PLACEMENT
+    found = (kind for pattern, kind in _KIND_OF_REASON.items() if re.search(pattern, evaluation.reasons[0]))
+    return next(found, _BY_PLACEMENT)
+
+
+def kinds(summarized: dict[str, int]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for reason, hosts in summarized.items():
+        found[_BY_PLACEMENT if reason in _PLACEMENT_REASONS else reason] += hosts
+    return found
+
+
+@pytest.mark.parametrize(("strategy", "seed"), [("spread", 1), ("pack", 2)])
+async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
+    database: Database, strategy: Strategy, seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311  # reproducible fleets
+    async with database.connection() as db:
+        await write_groups_and_networks(db)
+        for _ in range(5):
+            hosts = fleet(random, hosts=HOSTS)
+            await write(db, hosts)
+            for _ in range(12):
+                wanted = requirements(random, hosts=HOSTS)
+                complete = place(wanted, hosts, strategy=strategy)
+                by_id = {evaluation.host_id: evaluation for evaluation in (*complete.ranked, *complete.rejected)}
+                every = await search_hosts(db, wanted, (RACK,), strategy=strategy, named=HOSTS)
+                assert every.placements == (complete,)
+                for named, size in ((0, 2), (15, 4), (30, 20)):
+                    found = await search_hosts(db, wanted, (RACK,), strategy=strategy, named=named, shortlist_size=size)
+                    (few,) = found.placements
+                    seen = (*few.ranked, *few.rejected)
+                    assert few.chosen == complete.chosen
+                    assert all(evaluation == by_id.pop(evaluation.host_id) for evaluation in seen)
+                    assert Counter(kind(evaluation) for evaluation in by_id.values()) == kinds(dict(few.summarized))
+                    by_id |= {evaluation.host_id: evaluation for evaluation in seen}
+
+
+async def add_three_hosts(innkeeper: Deployment) -> list[Any]:
+    """Hosts of 4, 8 and 16 cores: `one` in zone east, `two` in the resource pool lab, `three` with the tag ssd."""
+    await innkeeper.post("zones/", name="east")
+    await innkeeper.post("resourcepools/", name="lab")
+    one = await innkeeper.add_simulated("one", cores=4)
+    two = await innkeeper.add_simulated("two", cores=8)
+    three = await innkeeper.add_simulated("three", cores=16)
+    await innkeeper.put(f"vm-hosts/{one['id']}/", zone="east")
+    await innkeeper.put(f"vm-hosts/{two['id']}/", pool="lab")
+    await innkeeper.put(f"vm-hosts/{three['id']}/", tags="ssd")
+    return [one, two, three]
+
+
+async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deployment) -> None:
+    one, two, three = await add_three_hosts(innkeeper)
+    before = await counts(innkeeper)
+    found = await innkeeper.post("vm-hosts/", op="place", cores=5, storage="root:8,data:5(default)", not_in_pool="lab")
+    assert (found["chosen"], found["chosen_id"]) == ("three", three["id"])
+    assert [(disk["label"], disk["size"], disk["storage_pool"]) for disk in found["disks"]] == [
+        ("root", 8 * 10**9, "default"),
+        ("data", 5 * 10**9, "default"),
+    ]
+    assert [fitting["host_id"] for fitting in found["fitting"]] == [three["id"]]
+    assert found["rejected"] == [
+        {"host": "one", "host_id": one["id"], "reasons": ["needs 5 cores, 4 free (4 cores × ratio 1.0, 0 used)"]},
+        {"host": "two", "host_id": two["id"], "reasons": ["is in resource pool lab, which is excluded"]},
+    ]
+    for fields, chosen in (
+        ({"zone": "east"}, "one"),
+        ({"pool": "lab"}, "two"),
+        ({"tags": "ssd"}, "three"),
+        ({"not_tags": "ssd", "not_in_zone": "east"}, "two"),
+        ({"host": two["id"]}, "two"),
+        ({"host": "one", "architecture": "amd64/generic"}, "one"),
+        ({"host": "one", "architecture": "arm64"}, None),
+        ({"host": "one", "zone": "default"}, None),
+        ({"strategy": "pack"}, "one"),
+        ({"cores": 17}, None),
+    ):
+        assert (await innkeeper.post("pods/", op="place", **fields))["chosen"] == chosen, fields
+    assert await counts(innkeeper) == before
+
+
+async def test_a_dry_run_equals_the_explanation_of_a_compose(innkeeper: Deployment) -> None:
+    await add_three_hosts(innkeeper)
+    found = await innkeeper.post("vm-hosts/", op="place", cores=2, storage="8(default)")
+    machines, operations = (
+        innkeeper.region.components.services.machines,
+        innkeeper.region.components.services.operations,
+    )
+    request = ComposeRequest(cores=2, storage="8(default)")
+    operation = await machines.start_compose(innkeeper.admin, request)
+    assert found == (await innkeeper.get(f"operations/{operation.id}/"))["explanation"]
+    assert (operation.host_name, found["chosen"]) == ("three", "three")
+    await operations.wait(operation.id, timeout_s=30)
+
+
+async def test_unreachable_hosts_are_rejected_and_no_host_is_called(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated("one")
+    with innkeeper.held(name="one"):
+        assert (await innkeeper.post("vm-hosts/", op="place"))["chosen"] == "one"
+    await innkeeper.stop_rack("rack")
+    found = await innkeeper.post("vm-hosts/", op="place")
+    assert (found["chosen"], found["disks"]) == (None, [])
+    assert found["rejected"][0]["reasons"] == ["no connected rack reaches it"]
+
+
+async def test_unknown_names_in_filters_are_rejected_by_field(innkeeper: Deployment) -> None:
+    fields: dict[str, Any] = {name: "nowhere" for name in ("host", "zone", "not_in_zone", "pool", "not_in_pool")}
+    with pytest.raises(InvalidRequest) as rejected:
+        await innkeeper.post("vm-hosts/", op="place", tags="nowhere", **fields)
+    assert rejected.value.fields == {name: ["'nowhere' does not exist."] for name in fields}
+    known: list[dict[str, Any]] = [{"zone": "1"}, {"pool": "0"}, {"not_in_zone": "default"}, {"tags": "nowhere"}]
+    for named in known:
+        assert (await innkeeper.post("vm-hosts/", op="place", **named))["rejected"] == []

@@ -1,0 +1,138 @@
+"""The shortlist query: the choice equals that over all hosts, and every host is named or counted."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from uuid import UUID, uuid4
+
+import pytest
+
+from regiond.db.pool import Database
+from regiond.machines.compose.host_search import search_hosts
+from regiond.placement.model import Placement, Requirements, Strategy
+from regiond.placement.service import explain, parse_interfaces, parse_storage
+from tests.bench.prefilled import prefill
+
+HOSTS = 130
+RACK = uuid4()
+
+# Hosts that differ in every respect: full, of another architecture, being removed, or without a discovery run.
+_VARY = (
+    "update server set cores = 1 + id * 37 % 64, cores_claimed = id * 7 % 30, memory_mib_claimed = id * 5077 % 1048576",
+    "update server set architecture = 'arm64' where id % 11 = 0",
+    "update storage_pool set used_elsewhere_bytes = total_bytes - claimed_bytes - 9000000000 where id % 3 = 0",
+    "update storage_pool set claimed_bytes = total_bytes where id % 13 = 0",
+    "update storage_pool set missing_since = now() where id % 17 = 0",
+    "update vm_host set cpu_over_commit_ratio = 1 + (id % 5) * 0.29, memory_over_commit_ratio = 0.3 + (id % 7) * 0.1",
+    "update vm_host set state = 'removing' where id % 19 = 0",
+    "update vm_host set server_id = null, state = 'pending' where id % 23 = 0",
+)
+
+
+async def varied_hosts(database: Database, database_url: str) -> None:
+    await prefill(database_url, hosts=HOSTS, machines_each=1)
+    async with database.connection() as db:
+        await db.execute("insert into rack values ($1, 'rack', '', now())", RACK)
+        await db.execute(
+            "insert into rack_reach (rack_id, host_id, reaches)"
+            " select $1, id, id % 2 = 0 from vm_host where id % 9 < 2",
+            RACK,
+        )
+        for statement in _VARY:
+            await db.execute(statement)
+
+
+async def placed(
+    database: Database,
+    requirements: Requirements,
+    *,
+    named: int,
+    strategy: Strategy = "spread",
+    racks: tuple[UUID, ...] = (RACK,),
+) -> Placement:
+    async with database.connection() as db:
+        found = await search_hosts(db, requirements, racks, strategy=strategy, named=named)
+    return found.placements[0]
+
+
+def mentioned(placement: Placement) -> int:
+    return len(placement.ranked) + len(placement.rejected) + sum(placement.summarized.values())
+
+
+@pytest.mark.parametrize("strategy", ["spread", "pack"])
+async def test_a_shortlist_gives_the_same_choice_as_all_hosts(
+    database: Database, database_url: str, strategy: Strategy
+) -> None:
+    await varied_hosts(database, database_url)
+    for cores, memory_mib, storage in ((1, 1024, "8"), (7, 9000, "8,1"), (16, 200_000, "20"), (40, 300_000, "8(none)")):
+        requirements = Requirements(cores=cores, memory_mib=memory_mib, disks=parse_storage(storage))
+        every = await placed(database, requirements, named=1000, strategy=strategy)
+        few = await placed(database, requirements, named=10, strategy=strategy)
+        assert every.chosen is not None
+        assert few.chosen == every.chosen
+        assert every.summarized == {}
+        assert mentioned(every) == mentioned(few) == HOSTS
+        assert len(few.ranked) + len(few.rejected) == 20
+
+
+async def test_the_shortlist_grows_while_nothing_on_it_fits(database: Database, database_url: str) -> None:
+    """Only placement resolves the tag of a storage pool: the query counts all these hosts as fitting."""
+    await prefill(database_url, hosts=HOSTS, machines_each=1)
+    async with database.connection() as db:
+        await db.execute(
+            "insert into storage_pool (server_id, pool_key, name, type, path, total_bytes)"
+            " select id, 'fast', 'fast', 'dir', '/fast', case when id = 125 then 100e9 else 0 end from server"
+        )
+    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8(fast)"))
+    placement = await placed(database, requirements, named=10)
+    assert placement.chosen is not None
+    assert placement.chosen.host_name == "host-125"
+    assert mentioned(placement) == HOSTS
+
+
+async def test_summarized_hosts_are_counted_by_reason(database: Database, database_url: str) -> None:
+    await prefill(database_url, hosts=HOSTS, machines_each=1)
+    requirements = Requirements(cores=257, memory_mib=1024, disks=parse_storage("8"))
+    placement = await placed(database, requirements, named=100)
+    assert placement.chosen is None
+    assert placement.summarized == {"not enough free cores": HOSTS - 20}
+    assert placement.rejected[0].reasons == ("needs 257 cores, 255 free (256 cores × ratio 1.0, 1 used)",)
+    assert explain(placement)["summarized"] == [{"hosts": HOSTS - 20, "reason": "not enough free cores"}]
+
+
+async def test_a_host_that_no_connected_rack_reaches_is_rejected(database: Database, database_url: str) -> None:
+    await prefill(database_url, hosts=2, machines_each=0)
+    other = uuid4()
+    async with database.connection() as db:
+        for rack in (RACK, other):
+            await db.execute("insert into rack values ($1, $2, '', now())", rack, str(rack))
+        await db.execute("insert into rack_reach (rack_id, host_id, reaches) values ($1, 1, false)", RACK)
+    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
+    by_one = await placed(database, requirements, named=10)
+    by_both = await placed(database, requirements, named=10, racks=(RACK, other))
+    by_none = await placed(database, requirements, named=10, racks=())
+    assert [evaluation.host_id for evaluation in by_one.ranked] == [2]
+    assert by_one.rejected[0].reasons == ("no connected rack reaches it",)
+    assert [evaluation.host_id for evaluation in by_both.ranked] == [1, 2]
+    assert by_none.ranked == ()
+
+
+async def test_without_hosts_the_placement_is_empty(database: Database) -> None:
+    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
+    placement = await placed(database, requirements, named=10)
+    assert (placement.ranked, placement.rejected, placement.summarized) == ((), (), {})
+
+
+@pytest.mark.parametrize("cidr", ["10.7.0.0/24", "2001:db8:7::/64", "::ffff:10.7.0.0/120", "::/0"])
+async def test_a_subnet_is_found_in_any_notation(database: Database, database_url: str, cidr: str) -> None:
+    await prefill(database_url, hosts=30, machines_each=0)
+    async with database.connection() as db:
+        await db.execute("insert into vlan (id, fabric_id, vid) values (7, 0, 7)")
+        await db.execute("insert into subnet (cidr, name, vlan_id) values ($1, 'lab', 7)", ip_network(cidr))
+        await db.execute("update host_interface set vlan_id = 7 where host_id = 29")
+    requirements = Requirements(
+        cores=1, memory_mib=1024, disks=parse_storage("8"), nics=parse_interfaces(f"eth0:subnet={cidr}")
+    )
+    placement = await placed(database, requirements, named=10)
+    assert placement.chosen is not None
+    assert placement.chosen.host_id == 29

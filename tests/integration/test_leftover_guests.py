@@ -1,0 +1,121 @@
+"""Leftover guests and volumes of deleted machines are removed once, if a rack reaches their host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from regiond.db.pool import Database
+from regiond.reconciler.service import Reconciler
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import refresh, rows
+from tests.integration.discrepancies import Sweeper, kinds, without_guests
+from tests.integration.tables import sql
+from tests.waiting import eventually
+
+
+async def create_leftovers(innkeeper: Deployment, host: Any) -> None:
+    """Gives two guests Innkeeper's marker. The machine of the first has a tombstone."""
+    installation_id = str((await sql(innkeeper, "select id from installation"))[0]["id"])
+    for number, name in enumerate(("foreign-0001", "foreign-0002")):
+        marker = "update guest set installation_id = ?, machine_id = ? where name = ?"
+        rows(innkeeper, marker, installation_id, f"00000000-0000-4000-8000-00000000000{number}", name)
+    await refresh(innkeeper, host)
+    deleted = "00000000-0000-4000-8000-000000000000"
+    await sql(innkeeper, "insert into tombstone values ($1, 'old', 'sim', 'deleted')", deleted)
+
+
+async def test_a_leftover_guest_is_deleted_and_no_other_guest(innkeeper: Deployment) -> None:
+    host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
+    await create_leftovers(innkeeper, host)
+    with innkeeper.held("remove guest"):
+        assert [await sweeper.sweep(), await sweeper.sweep()] == [[], ["leftover_guest"]]
+        assert [await sweeper.sweep(), await sweeper.sweep()] == [[], []]  # its operation is still open
+    await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
+    assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
+    await refresh(innkeeper, host)
+    assert await kinds(innkeeper) == ["unknown_guest"]
+
+
+async def test_a_leftover_on_an_unreachable_host_opens_no_operation(innkeeper: Deployment) -> None:
+    host, sweeper = await innkeeper.add_simulated(guests=2), Sweeper(innkeeper)
+    await create_leftovers(innkeeper, host)
+    await innkeeper.stop_rack("rack")
+    assert [await sweeper.sweep() for _ in range(3)] == [[], [], []]
+    assert await sql(innkeeper, "select 1 from operation where kind = 'clean_up'") == []
+    assert await kinds(innkeeper, host=host["id"]) == ["leftover_guest", "unknown_guest"]
+    await innkeeper.start_rack("rack")
+
+    async def is_removed() -> bool:
+        await sweeper.sweep()
+        return innkeeper.simulated_guests() == ["foreign-0002"]
+
+    await eventually(is_removed)
+    assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
+
+
+REACHED_LEFTOVERS = """
+    with guest as (insert into guest (server_id, guest_key, name, power_state, cores, memory_mib, marker_installation,
+                                      marker_machine)
+                   select h.server_id, 'old', 'old', 'off', 1, 1, i.id, i.id from vm_host h, installation i limit 1),
+         tombstone as (insert into tombstone select id, 'old', 'sim', 'deleted' from installation),
+         pool as (select id, server_id, pool_key from storage_pool order by id limit 1),
+         lost as (insert into tombstone (machine_uuid, hostname, host_name, reason, volumes)
+                  select gen_random_uuid(), 'lost', 'sim', 'deleted', jsonb_build_array(jsonb_build_object(
+                         'server_id', server_id, 'pool', pool_key, 'name', 'lost-0')) from pool returning machine_uuid),
+         volume as (insert into orphaned_volume (storage_pool_id, project, name, marker_machine)
+                    select pool.id, '', 'lost-0', lost.machine_uuid from pool, lost),
+         region as (insert into region_process (id, hostname, pid) select id, 'r', 1 from installation returning id),
+         rack as (insert into rack (id, name, certificate_fingerprint, certificate_expires_at)
+                  select id, 'rack', '', now() from installation returning id),
+         link as (insert into rack_link select rack.id, region.id from rack, region)
+    insert into rack_reach (rack_id, host_id, reaches) select rack.id, h.id, true from rack, vm_host h
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "opened"),
+    [
+        ("select", ["lost-0", "old"]),
+        ("update rack_reach set reaches = false", []),
+        ("delete from rack_link", []),
+        ("update region_process set seen_at = now() - interval '1 minute'", []),
+    ],
+    ids=["reached", "unreachable", "rack disconnected", "region dead"],
+)
+async def test_removal_requires_a_connected_rack_that_reaches_the_host(
+    database: Database, change: str, opened: list[str]
+) -> None:
+    ledger = await without_guests(database)
+    for statement in (REACHED_LEFTOVERS, change):
+        await ledger.execute(statement)
+    for _ in range(3):
+        await Reconciler(database, every_s=0.0).sweep()
+    async with database.connection() as db:
+        found = await db.fetch("select hostname from operation where kind = 'clean_up' order by hostname")
+    assert [row["hostname"] for row in found] == opened
+
+
+async def test_a_failed_removal_is_repeated_at_growing_intervals(database: Database) -> None:
+    """A volume cannot be deleted while a clone of it exists."""
+    ledger = await without_guests(database)
+    await ledger.execute(REACHED_LEFTOVERS)
+
+    async def opened() -> int:
+        for _ in range(3):
+            await Reconciler(database, every_s=0.0).sweep()
+        async with database.transaction() as db:
+            failed = "update operation set state = 'failed', finished_at = now() where kind = 'clean_up'"
+            await db.execute(failed)
+            count: int = await db.fetchval("select count(*) from operation where kind = 'clean_up'")
+        return count
+
+    async def opened_after(minutes: int) -> int:
+        async with database.transaction() as db:
+            await db.execute("update discrepancy set repaired_at = repaired_at - make_interval(mins => $1)", minutes)
+        return await opened()
+
+    assert [await opened(), await opened()] == [2, 2]  # a guest's and a volume's
+    assert [await opened_after(9), await opened_after(2)] == [2, 4]
+    assert [await opened_after(19), await opened_after(2)] == [4, 6]

@@ -1,0 +1,54 @@
+"""A host recorded as unreachable after it became reachable is refreshed again within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from common.errors import InnkeeperError
+from regiond.hosts.model import HostState
+from tests.deployment.deployment import Deployment
+from tests.waiting import eventually
+
+_WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+_REFRESH_LATER = "update vm_host_schedule set next_refresh_at = now() + interval '1 hour'"
+_UNFINISHED_UNDO = """
+    insert into operation (kind, state, host_id, host_name, request, max_failures, error_code, error_message)
+    values ('refresh', 'undoing', $1, 'sim', '{}', 1, 'rack_unreachable', 'No rack is linked.') returning id
+"""
+
+
+async def is_in_state(innkeeper: Deployment, host_id: int, state: HostState) -> bool:
+    return (await innkeeper.region.components.services.hosts.read(host_id)).state is state
+
+
+def is_probed(innkeeper: Deployment, host_id: int) -> bool:
+    """Whether a connected rack has probed the host since it was unreachable."""
+    return any(probed == host_id for _, probed in innkeeper.region.components.link_supervisor.probed)
+
+
+async def test_a_refresh_without_a_rack_is_repeated_when_one_has_connected(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    await innkeeper.stop_rack("rack")
+    async with innkeeper.region.components.database.transaction() as db:
+        await db.execute("select from vm_host where id = $1 for no key update", host_id)
+        refreshing = asyncio.create_task(innkeeper.post(f"vm-hosts/{host_id}/", op="refresh"))
+        await eventually(partial(db.fetchval, _WAITING))  # the refresh is about to record that no rack reaches the host
+        await db.execute(_REFRESH_LATER)
+        await eventually(lambda: not is_probed(innkeeper, host_id))
+        await innkeeper.start_rack("rack")
+        await eventually(lambda: is_probed(innkeeper, host_id))
+    with pytest.raises(InnkeeperError):
+        await refreshing
+    await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY), deadline_s=20)
+
+
+async def test_the_error_of_a_dead_regions_refresh_is_soon_replaced(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    async with innkeeper.region.components.database.connection() as db:
+        operation_id = await db.fetchval(_UNFINISHED_UNDO, host_id)
+    operation = await innkeeper.region.components.services.operations.wait(operation_id, timeout_s=20)
+    assert operation.state.value == "failed"
+    await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY), deadline_s=20)

@@ -1,0 +1,28 @@
+"""Detects which rows were written between two points in time, by the row versions of PostgreSQL."""
+
+from __future__ import annotations
+
+from regiond.db.pool import connect
+
+FACTS = (
+    "server", "storage_pool", "vm_host", "guest", "machine", "claim", "event", "rack_reach", "discrete_resource",
+    "fabric", "vlan", "subnet", "ip_range", "host_interface", "host_interface_address",
+)  # fmt: skip
+
+Versions = frozenset[tuple[str, str, str]]
+
+
+async def versions(dsn: str) -> Versions:
+    """Returns every row version of the ledger and the discovered facts.
+
+    An insert, a delete or an update, even to the same values, changes the set.
+    """
+    found: set[tuple[str, str, str]] = set()
+    db = await connect(dsn, application_name="test")
+    try:
+        for table in FACTS:
+            for row in await db.fetch(f"select ctid::text as location, xmin::text as writer from {table}"):  # noqa: S608  constants above
+                found.add((table, row["location"], row["writer"]))
+    finally:
+        await db.close()
+    return frozenset(found)

@@ -1,0 +1,62 @@
+"""`innkeeper region check`: the output, and the exit status for monitoring."""
+
+from __future__ import annotations
+
+import json
+
+from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
+from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
+from tests.unit.cli_region import Region, Reply
+from tests.unit.command.processes import Cli
+
+DISCREPANCY = DISCREPANCY_JSON.encode(OPEN_DISCREPANCY)
+REPAIRED = DISCREPANCY_JSON.encode(REPAIRED_DISCREPANCY)
+RECENT_REPAIRS = "GET discrepancies/?op=repaired"
+
+
+async def test_without_discrepancies_the_status_is_0(logged_in: Cli, region: Region) -> None:
+    region.give("GET discrepancies/", Reply(200, []))
+    region.give(RECENT_REPAIRS, Reply(200, []))
+    ran = await logged_in("region", "check")
+    assert (ran.status, ran.out, ran.err) == (0, "[]\n", "")
+    ran = await logged_in("region", "check", "--table")
+    assert (ran.status, ran.out, ran.err) == (0, "", "No discrepancies: the ledger and the hosts agree.\n")
+
+
+async def test_discrepancies_are_printed_with_status_1(logged_in: Cli, region: Region) -> None:
+    region.give("GET discrepancies/?host=4", Reply(200, [DISCREPANCY]))
+    ran = await logged_in("region", "check", "host=4")
+    assert (ran.status, json.loads(ran.out)) == (1, [DISCREPANCY])
+    region.give(RECENT_REPAIRS, Reply(200, [REPAIRED]))
+    ran = await logged_in("region", "check", "host=4", "--table")
+    assert ran.status == 1
+    assert "machine_missing" in ran.out
+    assert "Restore the" in ran.out
+    assert "has returned" in ran.out
+    assert ran.err == "1 discrepancy, 1 is only reported.\nRepaired within the last day:\n"
+
+
+async def test_repaired_discrepancies_are_printed_with_status_0(logged_in: Cli, region: Region) -> None:
+    region.give(RECENT_REPAIRS, Reply(200, [REPAIRED]))
+    ran = await logged_in("region", "repaired")
+    assert (ran.status, json.loads(ran.out)) == (0, [REPAIRED])
+    region.give(RECENT_REPAIRS, Reply(403, "Forbidden"))
+    assert (await logged_in("region", "repaired")).status == 2
+
+
+async def test_a_failed_check_is_status_2(cli: Cli, logged_in: Cli, region: Region) -> None:
+    region.give("GET discrepancies/", Reply(403, "Forbidden"))
+    ran = await logged_in("region", "check")
+    assert (ran.status, ran.out) == (2, "")
+    region.give("GET discrepancies/", Reply(200, {"no": "list"}))
+    assert "older than this command" in (await logged_in("region", "check")).err
+    ran = await logged_in("region", "chekc")
+    assert (ran.status, ran.err) == (
+        2,
+        "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] | region repaired | region approve ID "
+        "[--yes]\n",
+    )
+    assert (await logged_in("logout", "admin")).status == 0
+    ran = await cli("region", "check")
+    assert ran.status == 2
+    assert "innkeeper login" in ran.err

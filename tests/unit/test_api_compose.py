@@ -1,0 +1,201 @@
+"""Compose and its dry run: the calls of the services, and the fields that are rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
+from common.errors import WrongState
+from regiond.machines.model import HostConstraints
+from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble, call_of, json_of, result_of
+from tests.unit.api_samples import ADMIN, PLACEMENT
+
+
+def test_compose_passes_the_request_and_returns_the_machine() -> None:
+    api = ApiDouble()
+    form = {
+        "cores": "4",
+        "memory": "4096.0",
+        "storage": "root:8,data:5(images)",
+        "hostname": "db-1",
+        "zone": "2",
+        "pool": "1",
+    }
+    reply = result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form, idempotency_key="k1"))
+    assert json_of(reply) == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
+    call = call_of(api, "machines.start_compose")
+    expected = ComposeRequest(
+        host_id=4, cores=4, memory_mib=4096, storage="root:8,data:5(images)", hostname="db-1", zone="2", pool="1"
+    )
+    assert (call.args, call.named) == ((ADMIN, expected), {"idempotency_key": "k1", "need_rack": True})
+
+
+WITH_CONSTRAINTS = ComposeRequest(
+    memory_mib=8192,
+    interfaces="eth0:space=dmz;eth1:subnet=10.1.0.0/24,ip=10.1.0.20",
+    pinned_cores=(2, 3),
+    huge_pages_backed=True,
+    huge_page_size_mib=1024,
+    one_numa_node=True,
+)
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["form", "json"])
+@pytest.mark.parametrize("op", ["compose", "place"])
+def test_compose_and_dry_run_pass_all_constraints(op: str, *, as_json: bool) -> None:
+    api = ApiDouble()
+    path, name = ("vm-hosts/", "machines.dry_run") if op == "place" else ("vm-hosts/4/", "machines.start_compose")
+    given: dict[str, Any] = {
+        "memory": 8192,
+        "interfaces": WITH_CONSTRAINTS.interfaces,
+        "pinned_cores": [2, 3],
+        "hugepages_backed": True,
+        "hugepage_size": 1024,
+        "one_numa_node": True,
+    }
+    if as_json:
+        reply = result_of(api.request("POST", path, query=f"op={op}", document=given))
+    else:
+        reply = result_of(api.request("POST", path, op=op, form=given))
+    assert reply.status == 200
+    call = call_of(api, name).args[0 if op == "place" else 1]
+    assert call == evolve(WITH_CONSTRAINTS, host_id=None if op == "place" else 4)
+
+
+def test_compose_has_defaults_for_everything() -> None:
+    api = ApiDouble()
+    form = {
+        "hugepages_backed": "false",
+        "pinned_cores": "",
+        "interfaces": "",
+        "domain": "0",
+        "skip_commissioning": "true",
+    }
+    assert result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form)).status == 200
+    assert call_of(api, "machines.start_compose").args[1] == ComposeRequest(host_id=4)
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "expected"),
+    [
+        ({"cores": "5"}, "cores", "host hv-01 has only 4 cores"),
+        ({"memory": "12289"}, "memory", "host hv-01 has only 12288 MiB of memory"),
+        ({"memory": "1023"}, "memory", "Must be at least 1024."),
+        ({"cpu_speed": "2401"}, "cpu_speed", "the CPUs of host hv-01 run at 2400 MHz"),
+        ({"architecture": "amd64"}, "architecture", "'amd64' is not one of: amd64/generic."),
+        ({"architecture": "arm64/generic"}, "architecture", "is not one of: amd64/generic."),
+        ({"storage": "8gb"}, "storage", "Malformed storage constraint"),
+        ({"storage": "1.2.3"}, "storage", "not a size"),
+        ({"interfaces": "eth0:space"}, "interfaces", "Malformed key/value pair"),
+        ({"interfaces": "a:ip=10.1.0.9;b:ip=10.1.0.9"}, "interfaces", "More than one NIC requests the address"),
+        ({"pinned_cores": ["1", "2", "1"]}, "pinned_cores", "Core 1 is given more than once."),
+        ({"pinned_cores": "1,2"}, "pinned_cores", "Enter a whole number."),
+        ({"pinned_cores": "1", "pin_cores": "2"}, "pin_cores", "Use either pinned_cores"),
+        ({"pin_cores": "0"}, "pin_cores", "Must be at least 1"),
+        ({"hugepage_size": "2"}, "hugepage_size", "This requires hugepages_backed"),
+        (
+            {"hugepages_backed": "true", "hugepage_size": "1024", "memory": "1536"},
+            "hugepage_size",
+            "is not a multiple of",
+        ),
+        ({"one_numa_node": "true"}, "one_numa_node", "This requires pinned_cores"),
+        ({"hostname": "a_b"}, "hostname", "Enter a hostname"),
+        ({"hostname": "-a"}, "hostname", "Enter a hostname"),
+        ({"hostname": "a" * 64}, "hostname", "Enter a hostname"),
+        ({"domain": "7"}, "domain", "'7' is not one of: maas."),
+    ],
+)
+def test_what_the_host_cannot_provide_is_rejected_by_field(form: Mapping[str, Any], field: str, expected: str) -> None:
+    api = ApiDouble()
+    reply = result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form))
+    assert reply.status == 400
+    (messages,) = [json_of(reply)[field]]
+    assert expected in messages[0]
+    assert not api.done()
+
+
+@pytest.mark.parametrize(("path", "op"), [("vm-hosts/4/", "compose"), ("vm-hosts/", "place")])
+def test_unparsable_and_invalid_fields_are_reported_in_one_reply(path: str, op: str) -> None:
+    api = ApiDouble()
+    form = {"cores": "many", "memory": "5", "storage": "root:x", "pinned_cores": ["1", "1"]}
+    reply = result_of(api.request("POST", path, op=op, form=form))
+    assert (reply.status, set(json_of(reply))) == (400, set(form))
+    assert not api.done()
+
+
+def test_a_host_of_unknown_capacity_sets_no_limits() -> None:
+    api = ApiDouble()
+    api.answers["machines.start_compose"] = WrongState("Its capacity is not known yet.")
+    reply = result_of(api.request("POST", "vm-hosts/5/", op="compose", form={"cores": "400"}))
+    assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
+
+
+def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
+    for path, key in (("vm-hosts/", ADMIN_KEY), ("pods/", USER_KEY)):
+        api = ApiDouble()
+        form = {
+            "cores": "4",
+            "cpu_speed": "2400",
+            "architecture": "amd64/generic",
+            "storage": "root:8,data:5(images)",
+            "host": ["4", "rack 7, left"],
+            "zone": ["east", "north, 1"],
+            "not_in_zone": "west",
+            "pool": "0",
+            "not_in_pool": "lab,web",
+            "tags": "gpu, ssd",
+            "not_tags": "old",
+            "strategy": "pack",
+            "hostname": "is-no-matter",
+        }
+        reply = result_of(api.request("POST", path, op="place", form=form, key=key))
+        body = json_of(reply)
+        assert (reply.status, body["chosen"], body["chosen_id"]) == (200, "hv-01", 4)
+        (call,) = api.done()
+        request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)")
+        hosts = HostConstraints(
+            hosts=("4", "rack 7, left"), zones=("east", "north", "1"), not_in_zones=("west",), pools=("0",),
+            not_in_pools=("lab", "web"), tags=("gpu", "ssd"), not_tags=("old",), cpu_speed_mhz=2400,
+        )  # fmt: skip
+        assert (call.name, call.args, call.named) == ("machines.dry_run", (request, hosts), {"strategy": "pack"})
+
+
+def test_a_dry_run_accepts_json_lists_and_has_defaults() -> None:
+    api = ApiDouble()
+    for document, hosts in (
+        ({}, HostConstraints()),
+        ({"host": [4], "tags": ["gpu"]}, HostConstraints(hosts=("4",), tags=("gpu",))),
+    ):
+        assert result_of(api.request("POST", "vm-hosts/", query="op=place", document=document)).status == 200
+        assert api.calls[-1].args == (ComposeRequest(), hosts)
+        assert api.calls[-1].named == {"strategy": None}
+
+
+def test_a_dry_run_without_a_fitting_host_returns_200() -> None:
+    api = ApiDouble()
+    api.answers["machines.dry_run"] = evolve(PLACEMENT, ranked=())
+    reply = result_of(api.request("POST", "vm-hosts/", op="place"))
+    body = json_of(reply)
+    assert (reply.status, body["chosen"], body["chosen_id"], body["disks"]) == (200, None, None, [])
+    assert body["summarized"] == [{"hosts": 3, "reason": "not enough cores free"}]
+
+
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        ({"storage": "8gb"}, ["storage"]),
+        ({"architecture": "amd64/hwe"}, ["architecture"]),
+        ({"interfaces": "eth0:unknown=dmz", "storage": "8()"}, ["interfaces", "storage"]),
+        ({"pinned_cores": ["1", "1"], "hugepage_size": "3"}, ["hugepage_size", "pinned_cores"]),
+        ({"cores": "0", "memory": "1023", "strategy": "unknown"}, ["cores", "memory", "strategy"]),
+    ],
+)
+def test_a_dry_run_rejects_the_same_fields_as_compose(form: Mapping[str, Any], fields: list[str]) -> None:
+    api = ApiDouble()
+    reply = result_of(api.request("POST", "vm-hosts/", op="place", form=form))
+    assert (reply.status, sorted(json_of(reply))) == (400, fields)
+    assert not api.done()

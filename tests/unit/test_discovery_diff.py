@@ -1,0 +1,365 @@
+"""The discovery diff: what a run changes, and that the same run again changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from common.discovery import MarkerOnOtherMember, Problem
+from common.values import Guest, HugePages, NumaNode, OwnershipMarker, PowerState
+from regiond.hosts.discovery.diff import compare
+from regiond.hosts.discovery.model import ChangeKind
+from regiond.hosts.discovery.snapshot import ServerSnapshot
+from regiond.ledger.model import DiscreteResources, GuestClaims
+from tests.unit.discovery_samples import (
+    GIB,
+    INSTALLATION,
+    NETWORK_DEVICE,
+    OTHER_INSTALLATION,
+    changes_of,
+    discovery,
+    facts,
+    function,
+    guest,
+    machine,
+    machine_uuid,
+    orphaned,
+    pool,
+    record,
+    snapshot,
+    written,
+)
+
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=machine_uuid(1))
+
+
+def test_an_unread_guest_is_not_deleted_and_its_machine_not_missing() -> None:
+    managed, foreign = guest("1", machine=1), guest("2")
+    before = snapshot(machine(1), guests=[record(managed, 1), record(foreign)])
+    problems = tuple(Problem(subject=one.name, message="It is busy.") for one in (managed, foreign))
+    assert compare(evolve(discovery(), problems=problems), before).none
+    changes = compare(evolve(discovery(), problems=problems[1:]), before)
+    assert (changes.deleted_guests, changes_of(changes)) == ((("", "1"),), [(ChangeKind.MISSING, 1)])
+
+
+def test_unread_disks_have_their_last_known_size() -> None:
+    found = guest("2")
+    problem = Problem(subject=found.name, message="Its disk vda cannot be read.")
+    busy = evolve(discovery(evolve(found, disks=())), problems=(problem,))
+    assert compare(busy, snapshot(guests=[record(found)])).none
+    (new,) = compare(busy, snapshot()).guests_written
+    assert new.disks == ()
+
+
+# Facts and storage pools
+
+
+def test_an_unchanged_host_changes_nothing() -> None:
+    one = guest("1", machine=1)
+    assert compare(discovery(one), snapshot(machine(1), guests=[record(one, 1)])).none
+
+
+def test_the_first_discovery_writes_facts_pools_and_guests() -> None:
+    changes = compare(discovery(guest("1")), snapshot(facts=None, storage_pools={}))
+    assert changes.facts == evolve(facts(), storage_pools=())
+    assert changes.pools_written == (pool(),)
+    assert [one.guest_key for one in changes.guests_written] == ["1"]
+
+
+def test_new_memory_is_a_change_and_new_tags_are_not() -> None:
+    assert compare(discovery(memory_mib=9000), snapshot()).facts == evolve(facts(memory_mib=9000), storage_pools=())
+    assert compare(discovery(tags=("new",)), snapshot()).none
+
+
+def test_an_absent_pool_is_missing_and_a_changed_pool_is_written() -> None:
+    changes = compare(discovery(storage_pools=(pool("fast", 7),)), snapshot(storage_pools={"default": pool()}))
+    assert (changes.pools_missing, changes.pools_written) == (("default",), (pool("fast", 7),))
+
+
+# Foreign guests
+
+
+def test_a_foreign_guest_has_its_own_row_and_disks() -> None:
+    (one,) = compare(discovery(guest("1")), snapshot()).guests_written
+    assert one.machine_id is None
+    assert one.disk_bytes() == {"default": GIB}
+
+
+def test_disks_outside_all_pools_use_no_pool() -> None:
+    found = guest("1")
+    outside = evolve(found.disks[0], pool_id=None)
+    (one,) = compare(discovery(evolve(found, disks=(outside, *found.disks, *found.disks))), snapshot()).guests_written
+    assert one.disk_bytes() == {"default": 2 * GIB}
+
+
+def test_a_changed_guest_is_written_and_an_absent_one_deleted() -> None:
+    before = snapshot(guests=[record(guest("1")), record(guest("2"))])
+    changes = compare(discovery(guest("1", cores=3)), before)
+    assert [(one.guest_key, one.cores) for one in changes.guests_written] == [("1", 3)]
+    assert changes.deleted_guests == (("", "2"),)
+
+
+def test_the_same_key_in_another_project_is_another_guest() -> None:
+    changes = compare(discovery(guest("1", project="b")), snapshot(guests=[record(guest("1", project="a"))]))
+    assert changes.deleted_guests == (("a", "1"),)
+    assert [one.key for one in changes.guests_written] == [("b", "1")]
+
+
+def test_a_marker_of_another_installation_makes_a_guest_foreign() -> None:
+    changes = compare(discovery(guest("1", machine=1, installation=OTHER_INSTALLATION)), snapshot(machine(1)))
+    assert [one.machine_id for one in changes.guests_written] == [None]
+    assert changes.orphaned_guests == ()
+    assert changes_of(changes) == [(ChangeKind.MISSING, 1)]
+
+
+# Machines
+
+
+def test_a_guest_with_a_marker_is_its_machine() -> None:
+    (one,) = compare(discovery(guest("1", machine=1)), snapshot(machine(1))).guests_written
+    assert one.machine_id == 1
+
+
+def test_a_machine_whose_guest_is_not_listed_is_missing_once() -> None:
+    before = snapshot(machine(1), guests=[record(guest("1", machine=1), 1)])
+    changes = compare(discovery(), before)
+    assert changes_of(changes) == [(ChangeKind.MISSING, 1)]
+    assert compare(discovery(), written(before, changes)).none
+
+
+def test_a_machine_of_another_host_of_the_server_is_not_missing() -> None:
+    assert compare(discovery(), snapshot(machine(1, on_this_host=False))).none
+
+
+def test_a_machine_on_a_known_member_of_the_cluster_is_not_missing() -> None:
+    before = snapshot(machine(1), guests=[record(guest("1", machine=1), 1)], other_members=frozenset({"m2"}))
+    on = {
+        member: evolve(discovery(), on_other_members=(MarkerOnOtherMember(marker=MARKER, member=member),))
+        for member in ("m2", "m3")
+    }
+    assert changes_of(compare(on["m2"], before)) == []
+    assert changes_of(compare(on["m3"], before)) == [(ChangeKind.MISSING, 1)]
+    others = MarkerOnOtherMember(marker=evolve(MARKER, installation_id=OTHER_INSTALLATION), member="m2")
+    assert changes_of(compare(evolve(discovery(), on_other_members=(others,)), before)) == [(ChangeKind.MISSING, 1)]
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "expected"),
+    [
+        (guest("1", machine=1, power=PowerState.ON), "ready", [ChangeKind.POWER]),
+        (guest("1", machine=1, power=PowerState.ON), "missing", [ChangeKind.RETURNED, ChangeKind.POWER]),
+        (guest("1", machine=1, memory_mib=0), "ready", []),
+    ],
+    ids=["power", "returned", "unread size"],
+)
+def test_a_changed_guest_changes_its_machine(found: Guest, state: str, expected: list[ChangeKind]) -> None:
+    assert [one.kind for one in compare(discovery(found), snapshot(machine(1, state=state))).machines] == expected
+
+
+def test_a_resized_guest_resizes_its_machine() -> None:
+    changes = compare(discovery(guest("1", machine=1, cores=4)), snapshot(machine(1)))
+    assert changes_of(changes) == [(ChangeKind.RESIZED, 1)]
+    assert changes.machines[0].guest is not None
+    assert changes.machines[0].guest.cores == 4
+
+
+def test_a_machine_with_an_open_operation_is_skipped() -> None:
+    busy = machine(1, settled=False)
+    for found in (discovery(), discovery(guest("1", machine=1, cores=7, power=PowerState.ON))):
+        assert compare(found, snapshot(busy, guests=[record(guest("1", machine=1), 1)])).none
+
+
+def test_a_guest_composed_during_the_run_is_not_deleted() -> None:
+    just_composed = snapshot(machine(1, settled=False), guests=[record(guest("1", machine=1), 1)])
+    assert compare(discovery(), just_composed).deleted_guests == ()
+
+
+def test_a_guest_with_a_new_hypervisor_id_stays_its_machine() -> None:
+    before = snapshot(machine(1), guests=[record(guest("old", machine=1), 1)])
+    changes = compare(discovery(guest("new", machine=1)), before)
+    assert (changes.deleted_guests, changes_of(changes)) == ((("", "old"),), [])
+    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("new", 1)]
+
+
+def test_of_two_guests_with_one_marker_the_recorded_one_is_the_machine() -> None:
+    copy, real = guest("0", machine=1, name="vm-1"), guest("1", machine=1, name="renamed")
+    before = snapshot(machine(1), guests=[record(real, 1)])
+    changes = compare(discovery(copy, real), before)
+    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("0", None)]
+    assert orphaned(changes) == [(ChangeKind.DUPLICATE_MARKER, "vm-1")]
+    assert compare(discovery(copy, real), written(before, changes)).none
+
+
+def test_of_two_new_guests_with_one_marker_the_name_decides() -> None:
+    changes = compare(
+        discovery(guest("0", machine=1, name="copy"), guest("9", machine=1, name="vm-1")), snapshot(machine(1))
+    )
+    assert {one.guest_key: one.machine_id for one in changes.guests_written} == {"0": None, "9": 1}
+
+
+def test_a_copy_replaces_the_absent_guest() -> None:
+    real, copy = guest("1", machine=1), guest("2", machine=1)
+    changes = compare(discovery(copy), snapshot(machine(1), guests=[record(real, 1), record(copy)]))
+    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("2", 1)]
+    assert changes_of(changes) == []
+
+
+# Adopted guests
+
+
+def test_an_adopted_guest_is_recognized_by_its_id_without_markers() -> None:
+    adopted = machine(1, adopted=True)
+    listed = guest(str(machine_uuid(1)))
+    before = snapshot(adopted, guests=[record(evolve(listed, marker=MARKER), 1)], markers_listed=False)
+    assert compare(discovery(listed), before).none
+    assert changes_of(compare(discovery(), before)) == [(ChangeKind.MISSING, 1)]
+    lost = written(before, compare(discovery(), before))
+    returned = compare(discovery(listed), lost)
+    assert changes_of(returned) == [(ChangeKind.RETURNED, 1)]
+    assert [(one.machine_id, one.marker_machine) for one in returned.guests_written] == [(1, machine_uuid(1))]
+
+
+UNMARKED = guest(str(machine_uuid(1)))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        snapshot(machine(1), markers_listed=False),
+        snapshot(machine(1, adopted=True), guests=[record(evolve(UNMARKED, marker=MARKER), 1)]),
+    ],
+    ids=["composed, markers not listed", "adopted, markers listed"],
+)
+def test_a_guest_without_its_marker_is_foreign(before: ServerSnapshot) -> None:
+    (one,) = compare(discovery(UNMARKED), before).guests_written
+    assert one.machine_id is None
+
+
+def test_an_older_run_does_not_change_a_guest_just_adopted() -> None:
+    before = snapshot(machine(1, settled=False), guests=[record(guest("1", machine=1), 1)])
+    assert compare(discovery(guest("1")), before).none
+
+
+def test_an_unknown_marker_is_not_reported_again_when_the_guest_changes() -> None:
+    before = snapshot(guests=[record(guest("1", machine=1))])
+    changes = compare(discovery(guest("1", machine=1, cores=5)), before)
+    assert ([one.cores for one in changes.guests_written], orphaned(changes)) == ([5], [])
+
+
+# Orphaned guests
+
+
+def test_a_guest_with_a_tombstone_is_reported_by_every_run() -> None:
+    before = snapshot(tombstones=frozenset({machine_uuid(1)}))
+    changes = compare(discovery(guest("1", machine=1)), before)
+    assert orphaned(changes) == [(ChangeKind.TOMBSTONE, "vm-1")]
+    again = compare(discovery(guest("1", machine=1)), written(before, changes))
+    assert (orphaned(again), again.guests_written) == ([(ChangeKind.TOMBSTONE, "vm-1")], ())
+
+
+def test_an_unknown_marker_is_reported_once() -> None:
+    changes = compare(discovery(guest("1", machine=1)), snapshot())
+    assert orphaned(changes) == [(ChangeKind.UNKNOWN_MARKER, "vm-1")]
+    assert compare(discovery(guest("1", machine=1)), written(snapshot(), changes)).none
+
+
+def test_a_guest_removed_during_the_run_is_ignored() -> None:
+    deleted = frozenset({machine_uuid(1)})
+    assert compare(discovery(guest("1", machine=1)), snapshot(tombstones=deleted, new_tombstones=deleted)).none
+
+
+# Cores, huge pages and virtual functions
+
+TWO_NODES = tuple(
+    NumaNode(node_id=number, core_ids=cores, memory_mib=4096, huge_pages=(HugePages(size_kib=1024**2, total=2),))
+    for number, cores in enumerate([(0, 1), (2, 3)])
+)
+SERVER: dict[str, Any] = {"numa_nodes": TWO_NODES, "network_devices": (NETWORK_DEVICE,)}
+
+
+def counted(
+    *pins: int, pages: Mapping[str, int] | None = None, functions: Mapping[str, int] | None = None
+) -> DiscreteResources:
+    return DiscreteResources(pinned_core_ids=pins, huge_pages=pages or {}, functions=functions or {})
+
+
+def test_the_first_run_finds_discrete_resources_and_allocations() -> None:
+    found = discovery(guest("a", pinned_core_ids=(2,), huge_pages_backed=True, nics=(function("sim0"),)), **SERVER)
+    changes = compare(found, snapshot())
+    assert changes.totals_written == {
+        ("huge_pages", "0/1048576"): 2, ("huge_pages", "1/1048576"): 2, ("virtual_functions", "sim0"): 8,
+    }  # fmt: skip
+    assert [held for _, held in changes.allocations] == [
+        GuestClaims(cores=1, memory_mib=0, discrete=counted(2, pages={"1/1048576": 1}, functions={"sim0": 1}))
+    ]
+    assert compare(found, written(snapshot(), changes)).none
+
+
+def test_a_guest_pinned_on_its_host_reallocates_its_machine() -> None:
+    plain, pinned = guest("a", machine=1), guest("a", machine=1, pinned_core_ids=(3,))
+    before = written(snapshot(machine(1)), compare(discovery(plain, **SERVER), snapshot(machine(1))))
+    changes = compare(discovery(pinned, **SERVER), before)
+    assert (ChangeKind.REALLOCATED, 1) in changes_of(changes)
+    assert [held.discrete for _, held in changes.allocations] == [counted(3)]
+
+
+def test_huge_pages_stay_on_their_node_while_they_cover_the_guest() -> None:
+    backed = guest("a", machine=1, huge_pages_backed=True)
+    before = written(snapshot(machine(1)), compare(discovery(backed, **SERVER), snapshot(machine(1))))
+    on_other_node = evolve(before, discrete={1: counted(pages={"1/1048576": 1})})
+    assert compare(discovery(backed, **SERVER), on_other_node).none
+    grown = compare(discovery(evolve(backed, memory_mib=3000), **SERVER), on_other_node)
+    assert [held.discrete for _, held in grown.allocations] == [counted(pages={"0/1048576": 2, "1/1048576": 1})]
+
+
+def test_allocations_on_other_cluster_members_use_nothing_here() -> None:
+    """If they did, the node would seem full and the guest would get the last pages of the other one."""
+    elsewhere = machine(2, on_this_host=False, on_this_server=False)
+    there = {2: counted(pages={"0/1048576": 2}, functions={"sim0": 8})}
+    found = discovery(guest("a", huge_pages_backed=True), **SERVER)
+    changes = compare(found, snapshot(elsewhere, discrete=there))
+    assert [held.discrete for _, held in changes.allocations] == [counted(pages={"0/1048576": 1})]
+    moved = discovery(guest("b", machine=2, huge_pages_backed=True, memory_mib=2048, nics=(function(""),)), **SERVER)
+    arrived = compare(moved, snapshot(elsewhere, discrete={2: counted(pages={"0/1048576": 2}, functions={"sim0": 1})}))
+    assert arrived.allocations[0][1].discrete == counted(pages={"0/1048576": 2}, functions={"sim0": 1})
+
+
+def test_a_guest_being_adopted_keeps_its_huge_pages() -> None:
+    before = guest("a", huge_pages_backed=True, memory_mib=2048)
+    adopting = machine(1, settled=False, state="adopting", adopted=True)
+    then = snapshot(adopting, guests=[record(before)], discrete={record(before).key: counted(pages={"0/1048576": 2})})
+    managed = guest("a", machine=1, huge_pages_backed=True, memory_mib=2048)
+    changes = compare(discovery(managed, guest("b", huge_pages_backed=True), **SERVER), then)
+    assert [(one.name, held.discrete) for one, held in changes.allocations] == [
+        ("vm-b", counted(pages={"1/1048576": 1}))
+    ]
+
+
+def test_a_virtual_function_without_a_port_keeps_the_recorded_port() -> None:
+    unreported = guest("a", machine=1, nics=(function(""),))
+    before = written(snapshot(machine(1)), compare(discovery(unreported, **SERVER), snapshot(machine(1))))
+    assert before.discrete == {}
+    claimed = evolve(before, discrete={1: counted(functions={"sim0": 1})})
+    assert compare(discovery(unreported, **SERVER), claimed).none
+
+
+def test_allocations_missing_from_the_ledger_are_written() -> None:
+    found = discovery(guest("a", machine=1, huge_pages_backed=True), guest("b", pinned_core_ids=(0,)), **SERVER)
+    now = written(snapshot(machine(1)), compare(found, snapshot(machine(1))))
+    migrated = evolve(now, discrete={}, discrete_totals={}, huge_memory_mib=0)
+    changes = compare(found, migrated)
+    assert changes.facts is not None
+    assert [(one.name, held.memory_mib, held.discrete) for one, held in changes.allocations] == [
+        ("vm-a", 0, counted(pages={"0/1048576": 1})), ("vm-b", 1024, counted(0)),
+    ]  # fmt: skip
+    assert compare(found, written(migrated, changes)).none
+
+
+def test_a_resource_that_the_server_lost_has_total_zero() -> None:
+    before = written(snapshot(), compare(discovery(**SERVER), snapshot()))
+    changes = compare(discovery(), before)
+    assert set(changes.totals_written.values()) == {0}
+    assert compare(discovery(), written(before, changes)).none

@@ -1,0 +1,86 @@
+"""The lifecycle table: allowed and rejected transitions; no state is a dead end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import WrongState
+from regiond.machines.lifecycle import NEXT, MachineEvent, fixed_event, found_event, next_state, restored_state
+from regiond.machines.model import MAAS_STATUS, TRANSIENT, MachineState
+
+INITIAL = (MachineState.COMPOSING, MachineState.ADOPTING)
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(MachineState, MachineEvent)))
+def test_a_transition_outside_the_table_is_rejected_with_help(state: MachineState, event: MachineEvent) -> None:
+    if (state, event) in NEXT:
+        assert next_state(state, event) is NEXT[state, event]
+        return
+    with pytest.raises(
+        WrongState, match=f"A machine that is {MAAS_STATUS[state].name} cannot be .+: .+\\."
+    ) as rejected:
+        next_state(state, event)
+    assert rejected.value.details == {"state": state.value}
+
+
+@given(st.sampled_from(INITIAL), st.lists(st.sampled_from(MachineEvent), max_size=40))
+def test_only_allocated_states_have_an_owner(initial: MachineState, events: Sequence[MachineEvent]) -> None:
+    state, owned = initial, False
+    for event in events:
+        if event in (MachineEvent.FOUND, MachineEvent.FIXED, MachineEvent.NOT_DELETED) and owned:
+            event = MachineEvent(f"{event.value}_owned")  # noqa: PLW2901  # as services do for a machine with an owner
+        elif event.value.endswith("_owned") and not owned:
+            continue
+        if (state, event) not in NEXT:
+            continue
+        if state is MachineState.RELEASING and event is MachineEvent.RELEASE_FAILED and not owned:
+            continue  # only machines with an owner are released
+        if event is MachineEvent.RELEASE and not owned:
+            continue
+        state = next_state(state, event)
+        owned = (owned or event is MachineEvent.ALLOCATED) and event is not MachineEvent.RELEASED
+        assert (state is MachineState.ALLOCATED) <= owned
+        assert (state is MachineState.READY) <= (not owned)
+
+
+def test_every_state_is_reachable_and_can_be_left() -> None:
+    reached = set(INITIAL)
+    while added := {after for (before, _), after in NEXT.items() if before in reached} - reached:
+        reached |= added
+    assert reached == set(MachineState)
+    for state in MachineState:
+        assert any(before is state and after is not state for (before, _), after in NEXT.items()), state
+
+
+def test_every_state_leads_to_ready_and_to_removal() -> None:
+    def leads_to(wanted: set[MachineState]) -> set[MachineState]:
+        found = set(wanted)
+        while added := {before for (before, _), after in NEXT.items() if after in found} - found:
+            found |= added
+        return found
+
+    assert leads_to({MachineState.READY}) == set(MachineState)
+    assert leads_to(set(TRANSIENT)) == set(MachineState)
+
+
+def test_every_status_is_one_of_maas() -> None:
+    known = {0: "New", 1: "Commissioning", 2: "Failed commissioning", 3: "Missing", 4: "Ready", 8: "Broken"}
+    known |= {10: "Allocated", 12: "Releasing"}
+    assert set(MAAS_STATUS) == set(MachineState)
+    assert {status.status: status.name for status in MAAS_STATUS.values()} == known
+
+
+def test_a_machine_found_again_gets_its_former_state() -> None:
+    assert next_state(MachineState.MISSING, found_event(owned=True)) is MachineState.ALLOCATED
+    assert next_state(MachineState.MISSING, found_event(owned=False)) is MachineState.READY
+    assert restored_state(MachineState.ALLOCATED, owned=True) is MachineState.ALLOCATED
+    assert restored_state(MachineState.ALLOCATED, owned=False) is MachineState.READY
+    assert restored_state(MachineState.BROKEN, owned=True) is MachineState.BROKEN
+    assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=True)) is MachineState.ALLOCATED
+    assert next_state(MachineState.BROKEN, fixed_event(owned=False, listed=True)) is MachineState.READY
+    assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=False)) is MachineState.NEW

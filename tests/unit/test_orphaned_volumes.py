@@ -1,0 +1,133 @@
+"""Orphaned volumes: changes by a discovery run, and repair policies of the reconciler."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from common.discovery import Discovery
+from common.discovery import OrphanedVolume as DiscoveredVolume
+from common.values import GuestDisk, OwnershipMarker
+from common.volume_names import marker_of_artifact, seed_name, volume_name
+from regiond.hosts.discovery.diff import compare
+from regiond.hosts.discovery.orphaned_volumes import (
+    NO_VOLUME_CHANGES,
+    VolumeChanges,
+    VolumeRecord,
+    VolumeSnapshot,
+    volume_changes,
+)
+from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
+from regiond.reconciler.volumes.detection import OrphanedVolume, detect
+from tests.unit.discovery_samples import INSTALLATION, OTHER_INSTALLATION, discovery, guest, snapshot
+
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=UUID(int=7))
+FOUND = DiscoveredVolume(pool_id="default", name=volume_name(MARKER, 0), marker=MARKER, size_bytes=1000)
+ROW = VolumeRecord(
+    pool_id="default", project="", name=FOUND.name, marker_machine=MARKER.machine_id, size_bytes=FOUND.size_bytes
+)
+KNOWN = VolumeSnapshot(volumes={ROW.key: ROW})
+VOLUME = OrphanedVolume(
+    id=3, name=FOUND.name, project="", pool_key="default", pool="default", size_bytes=1000, marker=MARKER.machine_id,
+    host_id=1, host_name="east",
+)  # fmt: skip
+MACHINE = evolve(VOLUME, system_id="wdpx3n", hostname="fox", machine_host="west", machine_guest="fox")
+
+
+def run(*volumes: DiscoveredVolume, listed: tuple[str, ...] = ("default",)) -> Discovery:
+    return evolve(discovery(), orphaned_volumes=volumes, inspected_pools=listed)
+
+
+def changes_of(found: Discovery, before: VolumeSnapshot) -> VolumeChanges:
+    changes = compare(found, evolve(snapshot(), volumes=before))
+    assert changes.none == (changes.volumes == NO_VOLUME_CHANGES)
+    return changes.volumes
+
+
+def test_a_found_and_a_missing_volume_are_changes() -> None:
+    assert changes_of(run(FOUND), VolumeSnapshot()) == VolumeChanges(written=(ROW,))
+    assert changes_of(run(FOUND), KNOWN) == NO_VOLUME_CHANGES
+    assert changes_of(run(evolve(FOUND, size_bytes=5)), KNOWN).written == (evolve(ROW, size_bytes=5),)
+    assert changes_of(run(), KNOWN) == VolumeChanges(deleted=(ROW.key,))
+
+
+def test_volumes_of_an_unlisted_pool_do_not_change() -> None:
+    assert changes_of(run(listed=()), KNOWN) == NO_VOLUME_CHANGES
+    assert changes_of(run(FOUND, listed=("other",)), VolumeSnapshot()) == NO_VOLUME_CHANGES
+
+
+def test_foreign_and_used_volumes_are_not_orphaned() -> None:
+    foreign = evolve(FOUND, marker=evolve(MARKER, installation_id=OTHER_INSTALLATION))
+    assert changes_of(run(foreign), VolumeSnapshot()) == NO_VOLUME_CHANGES
+    disk = GuestDisk(device="vda", size_bytes=1000, pool_id="default", volume=FOUND.name)
+    attached = evolve(run(FOUND), guests=(evolve(guest("1"), disks=(disk,)),))
+    assert volume_changes(attached, VolumeSnapshot(), INSTALLATION) == NO_VOLUME_CHANGES
+
+
+def test_volumes_of_an_unsettled_machine_do_not_change() -> None:
+    busy = frozenset({MARKER.machine_id})
+    assert changes_of(run(FOUND), VolumeSnapshot(unsettled=busy)) == NO_VOLUME_CHANGES
+    assert changes_of(run(evolve(FOUND, size_bytes=5)), evolve(KNOWN, unsettled=busy)) == NO_VOLUME_CHANGES
+
+
+def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
+    assert marker_of_artifact(seed_name(MARKER)) == marker_of_artifact(volume_name(MARKER, 12)) == MARKER
+    assert marker_of_artifact(f"{volume_name(MARKER, 0)}.bak") is None
+
+
+@pytest.mark.parametrize(
+    ("volume", "policy", "ours", "reason"),
+    [
+        (
+            evolve(VOLUME, deleted_hostname="fox", created_here=True),
+            RepairPolicy.AUTOMATIC,
+            True,
+            "created for fox, which was deleted",
+        ),
+        (evolve(VOLUME, deleted_hostname="fox"), RepairPolicy.APPROVAL, False, "was not created here for it"),
+        (
+            evolve(VOLUME, deleted_hostname="fox", created_here=True, was_attached=True),
+            RepairPolicy.APPROVAL,
+            False,
+            "another guest may have used it since",
+        ),
+        (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.APPROVAL, False, "detached when its host was removed"),
+        (VOLUME, RepairPolicy.APPROVAL, False, f"machine {MARKER.machine_id}, which is not in the ledger"),
+        (MACHINE, RepairPolicy.APPROVAL, False, "created for fox, which is on west"),
+        (evolve(MACHINE, machine_here=True), RepairPolicy.NONE, False, "whose guest fox does not use it"),
+        (evolve(VOLUME, guest_name="stray"), RepairPolicy.NONE, False, "the guest stray carries its marker"),
+        (
+            evolve(VOLUME, guest_name="stray", deleted_hostname="fox", created_here=True),
+            RepairPolicy.NONE,
+            False,
+            "stray",
+        ),
+    ],
+)
+def test_the_repair_policy_of_a_volume_depends_on_the_ledger(
+    volume: OrphanedVolume, policy: RepairPolicy, ours: bool, reason: str
+) -> None:
+    reported = detect(volume)
+    assert reported is not None
+    assert (reported.kind, reported.key, reported.repair_policy) == (
+        DiscrepancyKind.ORPHANED_VOLUME,
+        "volume 3",
+        policy,
+    )
+    assert (reported.ours, reported.data_at_risk) == (ours, not ours)
+    assert reason in reported.found
+    assert detect(evolve(volume, busy=True)) is None
+
+
+@pytest.mark.parametrize("changes", [{"deleted_hostname": "fox", "created_here": True}, {}])
+def test_a_volume_on_a_server_without_hosts_has_no_repair(changes: dict[str, Any]) -> None:
+    reported = detect(evolve(VOLUME, host_id=None, host_name=None, **changes))
+    assert reported is not None
+    assert reported.repair_policy is RepairPolicy.NONE
+
+
+def test_a_volume_of_a_missing_machine_is_not_reported_separately() -> None:
+    assert detect(evolve(MACHINE, machine_here=True, machine_guest=None)) is None

@@ -1,0 +1,64 @@
+"""As process 1 of a PID namespace, a run reaps orphans and handles signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import eventually
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may create a PID namespace"),
+]
+
+_SCRIPT = """
+import os, signal, subprocess, sys, time
+from development import pid1
+pid1.fork_if_pid1()
+assert os.getpid() != 1
+{rest}
+"""
+
+
+def run_as_pid1(rest: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", _SCRIPT.format(rest=rest)],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_an_orphan_is_reaped() -> None:
+    # The shell ends before its child, which becomes a child of process 1.
+    with run_as_pid1(
+        "orphan = int(subprocess.check_output(['sh', '-c', 'sleep 0.1 >&- & echo $!']))\n"
+        "try:\n"
+        "    while True: os.kill(orphan, 0); time.sleep(0.01)\n"
+        "except ProcessLookupError: print('reaped', flush=True)"
+    ) as run:
+        output, _ = run.communicate(timeout=20)
+    assert (output, run.returncode) == ("reaped\n", 0)
+
+
+def test_pid1_exits_with_the_status_of_the_run() -> None:
+    with run_as_pid1("sys.exit(3)") as run:
+        assert run.wait(20) == 3
+
+
+async def test_sigterm_is_forwarded_to_the_run() -> None:
+    with run_as_pid1(
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\nprint('ready', flush=True)\nsignal.pause()"
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        first = int(await eventually(children.read_text))
+        os.kill(first, signal.SIGTERM)
+        assert run.wait(20) == 5

@@ -1,0 +1,286 @@
+"""Detection of each kind of discrepancy, and the repair policy of each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from regiond.ledger.model import TotalMismatch
+from regiond.machines.model import TRANSIENT, MachineState
+from regiond.reconciler.claims import detection as claims
+from regiond.reconciler.claims.detection import GuestClaims, OrphanedAddress, OrphanedClaim
+from regiond.reconciler.guests import detection as guests
+from regiond.reconciler.guests.detection import MarkedGuest
+from regiond.reconciler.machines import detection as machines
+from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.operations import detection as operations
+from regiond.reconciler.operations.detection import HostBeingRemoved, OpenOperation
+from regiond.reconciler.repairs import REPAIRS
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+STRAY = MarkedGuest(id=5, name="stray", marker=UUID(int=7), host_id=1, host_name="east")
+KNOWN = evolve(STRAY, system_id="wdpx3n", hostname="fox", machine_host="west")
+GUEST = GuestFacts(
+    name="fox", host_name="east", on_its_host=True, cores=2, memory_mib=1024, pinned_core_ids=frozenset()
+)
+MACHINE = MachineFacts(
+    id=12, system_id="wdpx3n", hostname="fox", state=MachineState.READY, cores=2, memory_mib=1024, host_id=1,
+    host_name="east", guest=GUEST, claimed_cores=2, claimed_memory_mib=1024,
+)  # fmt: skip
+RUNNING = OpenOperation(
+    id=77, kind="compose", state="running", step="compose_on_host", host_id=1, host_name="east", system_id="wdpx3n",
+    hostname="fox", lease_until=NOW + timedelta(seconds=10), not_before=NOW - timedelta(hours=1),
+    progress_at=NOW - timedelta(minutes=9), could_run=True,
+)  # fmt: skip
+EXPIRED = evolve(RUNNING, lease_until=NOW - timedelta(minutes=5))
+STUCK = evolve(RUNNING, progress_at=NOW - timedelta(hours=1))
+LEFTOVER = evolve(STRAY, has_tombstone=True)
+ORPHAN = OrphanedClaim(
+    server_id=3, host_id=1, host_name="east", machine_id=12, guest_id=None, holder=None, system_id=None,
+    amounts="cores 2",
+)  # fmt: skip
+
+
+def kinds(machine: MachineFacts) -> list[DiscrepancyKind]:
+    return [one.kind for one in machines.detect(machine)]
+
+
+@pytest.mark.parametrize(
+    ("guest", "kind", "ours", "data_at_risk"),
+    [
+        (evolve(STRAY, has_tombstone=True), DiscrepancyKind.LEFTOVER_GUEST, True, False),
+        (STRAY, DiscrepancyKind.UNKNOWN_GUEST, False, True),
+        (evolve(KNOWN, machine_guest="fox"), DiscrepancyKind.DUPLICATE_GUEST, False, True),
+        (KNOWN, DiscrepancyKind.GUEST_ON_OTHER_HOST, False, True),
+    ],
+)
+def test_a_guest_with_a_marker_but_no_machine_is_a_discrepancy(
+    guest: MarkedGuest, kind: DiscrepancyKind, ours: bool, data_at_risk: bool
+) -> None:
+    found = guests.detect(guest)
+    assert found is not None
+    assert (found.kind, found.ours, found.data_at_risk, found.name) == (kind, ours, data_at_risk, "stray")
+    assert guests.detect(evolve(guest, busy=True)) is None
+
+
+def test_the_guest_of_a_detached_machine_is_consistent() -> None:
+    assert guests.detect(evolve(STRAY, detached=True)) is None
+
+
+def test_a_foreign_guest_must_claim_its_size() -> None:
+    guest = GuestClaims(
+        id=5, name="stray", host_id=1, host_name="east", cores=2, memory_mib=1024, claimed_cores=2,
+        claimed_memory_mib=1024,
+    )  # fmt: skip
+    assert claims.detect_guest_claims(guest) is None
+    assert claims.detect_guest_claims(evolve(guest, claimed_memory_mib=0, claims_huge_pages=True)) is None
+    found = claims.detect_guest_claims(evolve(guest, claimed_cores=0, claimed_memory_mib=0))
+    assert found is not None
+    assert (found.kind, found.key, found.repair_policy) == (
+        DiscrepancyKind.WRONG_CLAIMS,
+        "guest 5",
+        RepairPolicy.AUTOMATIC,
+    )
+    assert found.message == "stray on east: claims of 0 cores and 0 MiB; expected: claims of 2 cores and 1024 MiB"
+
+
+def test_a_machine_that_matches_guest_and_claims_is_consistent() -> None:
+    assert kinds(MACHINE) == []
+    pages = evolve(MACHINE, claimed_memory_mib=0, claims_huge_pages=True)
+    assert kinds(pages) == []
+    unread = evolve(MACHINE, guest=evolve(GUEST, cores=0, memory_mib=0))
+    assert kinds(unread) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"guest": None}, DiscrepancyKind.MACHINE_MISSING),
+        ({"guest": None, "state": MachineState.MISSING, "clustered": True}, DiscrepancyKind.MACHINE_MISSING),
+        ({"cores": 1, "claimed_cores": 1}, DiscrepancyKind.MACHINE_CHANGED),
+        ({"pinned_core_ids": frozenset({0, 1})}, DiscrepancyKind.MACHINE_CHANGED),
+        ({"state": MachineState.MISSING}, DiscrepancyKind.MACHINE_CHANGED),
+        ({"guest": evolve(GUEST, on_its_host=False)}, DiscrepancyKind.GUEST_ON_OTHER_HOST),
+        ({"claimed_cores": 0, "claimed_memory_mib": 0}, DiscrepancyKind.MACHINE_WITHOUT_CLAIMS),
+        ({"claimed_cores": 3}, DiscrepancyKind.WRONG_CLAIMS),
+        ({"claimed_memory_mib": 0}, DiscrepancyKind.WRONG_CLAIMS),
+        ({"state": MachineState.COMPOSING}, DiscrepancyKind.STATE_WITHOUT_OPERATION),
+    ],
+)
+def test_each_fault_of_a_machine_is_one_discrepancy(changes: dict[str, Any], expected: DiscrepancyKind) -> None:
+    assert kinds(evolve(MACHINE, **changes)) == [expected]
+
+
+def test_every_transient_state_needs_an_operation() -> None:
+    for state in MachineState:
+        assert (kinds(evolve(MACHINE, state=state, guest=None)) == [DiscrepancyKind.STATE_WITHOUT_OPERATION]) == (
+            state in TRANSIENT
+        )
+
+
+def test_a_guest_that_a_cluster_may_be_moving_is_not_missing() -> None:
+    assert kinds(evolve(MACHINE, guest=None, clustered=True)) == []
+    assert kinds(evolve(MACHINE, guest=None, state=MachineState.NEW)) == []  # no refresh since it was declared fixed
+
+
+def test_a_missing_machine_has_a_time_and_puts_data_at_risk() -> None:
+    (found,) = machines.detect(evolve(MACHINE, guest=None, state=MachineState.MISSING, missing_since=NOW))
+    assert (found.since, found.ours, found.data_at_risk) == (NOW, False, True)
+    assert found.message == ("fox on east: the last refresh of its host did not list its guest; expected: a guest")
+
+
+def test_claims_without_holder_on_their_server_are_orphaned() -> None:
+    found = claims.orphaned_claim(ORPHAN)
+    assert (found.kind, found.name, found.found) == (
+        DiscrepancyKind.ORPHANED_CLAIM,
+        "machine 12",
+        "claims (cores 2) of a machine that was deleted",
+    )
+    assert "holds no claims on this server" in claims.orphaned_claim(evolve(ORPHAN, holder="fox")).found
+
+
+def test_a_wrong_total_names_both_numbers() -> None:
+    total = TotalMismatch(server_id=3, server="simulated/a", subject="cores and memory", total="7", claimed="2")
+    found = claims.wrong_total(total, None, None)
+    assert (found.kind, found.found, found.expected, found.ours) == (
+        DiscrepancyKind.WRONG_TOTAL,
+        "the total is 7",
+        "2, the sum of the claims",
+        True,
+    )
+
+
+def test_only_orphaned_addresses_are_released_automatically() -> None:
+    address = OrphanedAddress(
+        id=6, address="10.1.0.9", subnet="10.2.0.0/24", inside=False, hostname="fox", system_id="wdpx3n",
+        has_nic=True, host_id=1, host_name="east",
+    )  # fmt: skip
+    outside = claims.wrong_address(address)
+    assert (outside.kind, outside.ours) == (DiscrepancyKind.ADDRESS_OUTSIDE_SUBNET, False)
+    for orphan in (evolve(address, has_nic=False), evolve(address, hostname=None, inside=True)):
+        found = claims.wrong_address(orphan)
+        assert (found.kind, found.ours) == (DiscrepancyKind.ORPHANED_ADDRESS, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, None),
+        ({"lease_until": NOW - timedelta(seconds=59)}, None),
+        ({"lease_until": NOW - timedelta(seconds=61)}, DiscrepancyKind.LEASE_EXPIRED),
+        ({"progress_at": NOW - timedelta(minutes=11)}, DiscrepancyKind.OPERATION_STUCK),
+        ({"state": "queued", "lease_until": None}, DiscrepancyKind.OPERATION_STUCK),
+        ({"state": "queued", "lease_until": None, "could_run": False}, None),
+        ({"state": "waiting", "lease_until": None, "not_before": NOW - timedelta(minutes=9)}, None),
+    ],
+)
+def test_an_operation_without_progress_is_a_discrepancy(changes: dict[str, Any], kind: DiscrepancyKind | None) -> None:
+    found = operations.detect(evolve(RUNNING, **changes), NOW)
+    assert (found.kind if found else None) is kind
+
+
+def of_machine(**changes: Any) -> Discrepancy:
+    (found,) = machines.detect(evolve(MACHINE, **changes))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "policy"),
+    [
+        (guests.detect(LEFTOVER), RepairPolicy.AUTOMATIC),
+        (guests.detect(evolve(LEFTOVER, host_id=None)), RepairPolicy.NONE),  # no host through which to remove it
+        (claims.orphaned_claim(ORPHAN), RepairPolicy.AUTOMATIC),
+        (of_machine(claimed_cores=3), RepairPolicy.AUTOMATIC),
+        (of_machine(claimed_cores=0, claimed_memory_mib=0), RepairPolicy.AUTOMATIC),
+        (of_machine(state=MachineState.COMPOSING, guest=None), RepairPolicy.AUTOMATIC),
+        (
+            of_machine(state=MachineState.COMPOSING),
+            RepairPolicy.APPROVAL,
+        ),  # the repair would delete its guest
+        (of_machine(state=MachineState.ADOPTING), RepairPolicy.AUTOMATIC),
+        (of_machine(state=MachineState.RELEASING), RepairPolicy.AUTOMATIC),
+        (of_machine(state=MachineState.DELETING), RepairPolicy.AUTOMATIC),
+        (of_machine(cores=1, claimed_cores=1), RepairPolicy.NONE),  # the next refresh repairs it
+        (operations.removal_without_operation(HostBeingRemoved(id=1, name="east")), RepairPolicy.AUTOMATIC),
+        (operations.detect(EXPIRED, NOW), RepairPolicy.AUTOMATIC),
+        (operations.detect(STUCK, NOW), RepairPolicy.APPROVAL),
+        (operations.detect(evolve(STUCK, state="undoing"), NOW), RepairPolicy.NONE),  # it cannot be cancelled
+    ],
+)
+def test_a_discrepancy_without_risk_has_its_policy(found: Discrepancy | None, policy: RepairPolicy) -> None:
+    assert found is not None
+    assert found.repair_policy is policy
+    assert policy is RepairPolicy.NONE or found.kind in REPAIRS
+    assert found.data_at_risk is False or policy is not RepairPolicy.AUTOMATIC
+    assert found.ours or policy is not RepairPolicy.AUTOMATIC
+
+
+def test_revalidation_finds_the_same_discrepancy_only() -> None:
+    without_guest = of_machine(state=MachineState.COMPOSING, guest=None)
+    with_guest = of_machine(state=MachineState.COMPOSING)
+    other, same = evolve(without_guest, key="machine 13"), evolve(without_guest, found="now")
+    assert without_guest.revalidated([None, other, same]) == same
+    assert without_guest.revalidated([with_guest]) is None  # now it needs approval
+    assert without_guest.revalidated([evolve(without_guest, kind=DiscrepancyKind.WRONG_CLAIMS)]) is None
+
+
+def test_the_key_contains_the_ids_of_the_subject() -> None:
+    found = claims.orphaned_claim(ORPHAN)
+    assert (found.id_of("server"), found.id_of("machine")) == (3, 12)
+    total = TotalMismatch(server_id=3, server="a", subject="storage pool server 9", total="7", claimed="2")
+    assert claims.wrong_total(total, None, None).id_of("server") == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "the region that ran it does not renew its lease; no region is alive"),
+        ({"regions": 2}, "2 regions are alive"),
+        ({"regions": 2, "owner_lives": True}, "the region that runs it is alive but does not renew its lease"),
+        ({"could_run": False}, "no rack reaches its host"),
+    ],
+)
+def test_an_expired_lease_names_the_regions_that_could_take_over(changes: dict[str, Any], words: str) -> None:
+    found = operations.detect(evolve(EXPIRED, **changes), NOW)
+    assert found is not None
+    assert words in found.found
+
+
+def test_a_host_that_no_operation_removes_is_a_discrepancy() -> None:
+    assert (
+        operations.removal_without_operation(HostBeingRemoved(id=1, name="east")).kind
+        is DiscrepancyKind.STATE_WITHOUT_OPERATION
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "policy"),
+    [
+        (guests.detect(STRAY), RepairPolicy.APPROVAL),
+        (guests.detect(KNOWN), RepairPolicy.APPROVAL),
+        (guests.detect(evolve(KNOWN, machine_guest="fox")), RepairPolicy.APPROVAL),
+        (guests.detect(evolve(STRAY, host_id=None)), RepairPolicy.NONE),
+        (of_machine(guest=None), RepairPolicy.APPROVAL),
+    ],
+)
+def test_repairs_that_could_lose_data_are_never_automatic(found: Discrepancy | None, policy: RepairPolicy) -> None:
+    assert found is not None
+    assert (found.repair_policy, found.data_at_risk, found.ours) == (policy, True, False)
+    assert policy is RepairPolicy.NONE or found.kind in REPAIRS
+
+
+def test_approval_covers_only_the_text_that_was_shown() -> None:
+    shown = of_machine(guest=None)
+    for changed in (
+        evolve(shown, found="x"),
+        evolve(shown, remedy="x"),
+        evolve(shown, repair_policy=RepairPolicy.AUTOMATIC),
+    ):
+        assert changed.etag != shown.etag
+        assert shown.revalidated([changed]) is None
+    assert evolve(shown, host_name="renamed").etag == shown.etag

@@ -1,0 +1,61 @@
+"""Responses of a rack that contradict the request are detected."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from attrs import evolve
+
+from common.guest_spec import GuestSpec
+from common.rpc.commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
+from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PowerState
+from regiond.racks.response_validation import response_problem
+
+INSTALLATION = uuid4()
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+OTHER = evolve(MARKER, machine_id=uuid4())
+ACCESS = HostAccess(host_id=1, driver=DriverType.SIMULATED, address="simulated:a", installation_id=INSTALLATION)
+SPEC = GuestSpec(name="vm", marker=MARKER, architecture="amd64", cores=2, memory_mib=2048, disks=())
+FENCE = Fence(machine_id=str(MARKER.machine_id), operation_id=1, attempt=1)
+COMPOSE = ComposeCall(access=ACCESS, spec=SPEC, fence=FENCE)
+ADOPT = MarkerCall(access=ACCESS, guest_id="7", guest_name="vm", marker=MARKER, fence=FENCE)
+FIND = GuestCall(access=ACCESS, guest=SPEC.ref)
+GUEST = Guest(name="vm", guest_id="7", power=PowerState.ON, cores=2, memory_mib=2048, marker=MARKER)
+
+
+@pytest.mark.parametrize(
+    ("call", "response"),
+    [
+        (COMPOSE, GUEST),
+        (COMPOSE, evolve(GUEST, name="renamed")),
+        (COMPOSE, evolve(GUEST, cores=0)),
+        (ADOPT, GUEST),
+        (FIND, FoundGuest(guest=GUEST)),
+        (FIND, FoundGuest(guest=None)),
+        (HostCall(access=ACCESS), Reached(hypervisor_version="1.0")),
+    ],
+)
+def test_a_plausible_response_has_no_problem(call: Any, response: Any) -> None:
+    assert response_problem(call, response) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "response", "problem"),
+    [
+        (COMPOSE, evolve(GUEST, marker=OTHER), f"has the marker of machine {OTHER.machine_id}"),
+        (COMPOSE, evolve(GUEST, marker=None), "has no marker"),
+        (COMPOSE, evolve(GUEST, cores=4), "has 4 cores and 2048 MiB instead of 2 cores and 2048 MiB"),
+        (COMPOSE, evolve(GUEST, memory_mib=1), "has 2 cores and 1 MiB"),
+        (ADOPT, evolve(GUEST, marker=OTHER), "has the marker of machine"),
+        (ADOPT, evolve(GUEST, guest_id="8"), "reports guest '8' instead of '7'"),
+        (
+            FIND,
+            FoundGuest(guest=evolve(GUEST, marker=evolve(MARKER, installation_id=uuid4()))),
+            "has a marker of another installation",
+        ),
+    ],
+)
+def test_another_machine_guest_or_size_is_a_problem(call: Any, response: Any, problem: str) -> None:
+    assert problem in (response_problem(call, response) or "")
