@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import shutil
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ pytest_plugins = ["tests.database"]
 
 TEST_DEADLINE_S = 120.0
 LAB = Path(__file__).parent / "lab"
+OWN_FOLDER = pytest.StashKey[str]()
 
 # No deadline: the duration of an example depends on the load of the machine.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -35,8 +38,22 @@ def _in_task(
     return Deferred.fromFuture(asyncio.ensure_future(bounded()))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own plugin reads `basetemp`
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): deadline of this async test")
+    if config.option.basetemp is None:
+        # By default, each start of pytest sets the folder that all runs of a user share to mode 0700. That shuts out
+        # the PostgreSQL of a parallel run, which is not root and has its data below that folder.
+        config.option.basetemp = tempfile.mkdtemp(prefix="innkeeper-tests-")
+        config.stash[OWN_FOLDER] = config.option.basetemp
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures of the session are torn down
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Removes the temporary folder of a run that passed; that of one that failed is for the reader."""
+    folder = session.config.stash.get(OWN_FOLDER, None)
+    if folder and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` reads the markers
