@@ -9,13 +9,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from twisted.internet.defer import Deferred
 
 from tests.waiting import settle
+
+if TYPE_CHECKING:
+    from tests.deployment.deployment import Deployment
 
 pytest_plugins = ["tests.database"]
 
@@ -83,3 +86,24 @@ def no_task_left() -> Iterator[None]:
 
     left = settle(leftovers())
     assert not left, f"tasks left running: {left}"
+
+
+@pytest.fixture
+def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """A region without a rack, in this process; the ledger is checked after the test.
+
+    Its racks have the drivers of `lxds` if the test requests that fixture.
+    """
+    from tests.deployment.in_process import deployed  # not before pytest has installed its reactor
+
+    drivers = request.getfixturevalue("lxds").drivers if "lxds" in request.fixturenames else None
+    deployment = deployed(tmp_path, database_url, drivers=drivers)
+    yield settle(deployment.__aenter__())
+    settle(deployment.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def innkeeper(rackless: Deployment) -> Deployment:
+    """A region and its rack `rack`, in this process; the ledger is checked after the test."""
+    settle(rackless.start_rack())
+    return rackless

@@ -1,4 +1,4 @@
-"""A region with a rack, the racks of a region's database, and LXD servers that every rack of a test reaches.
+"""A region's listener, the racks of a region's database, and LXD servers that every rack of a test reaches.
 
 Imports of the daemons are in the fixtures: this file is read before pytest installs its reactor.
 """
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from regiond.db.pool import Database
     from regiond.racks.heartbeat import Heartbeat
     from regiond.racks.service import Racks
-    from tests.deployment.deployment import Deployment
     from tests.integration.linked import Region
     from tests.lxd_double import FakeLxds
 
@@ -30,27 +29,6 @@ def region(tmp_path: Path) -> Iterator[Region]:
     listening = make_region(tmp_path / "authority")
     yield listening
     settle(listening.listener.stop())
-
-
-@pytest.fixture
-def rackless(tmp_path: Path, database_url: str, request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """A region without a rack, in this process; the ledger is checked after the test.
-
-    Its racks have the drivers of `lxds` if the test requests that fixture.
-    """
-    from tests.deployment.in_process import deployed
-
-    drivers = request.getfixturevalue("lxds").drivers if "lxds" in request.fixturenames else None
-    deployment = deployed(tmp_path, database_url, drivers=drivers)
-    yield settle(deployment.__aenter__())
-    settle(deployment.__aexit__(None, None, None))
-
-
-@pytest.fixture
-def innkeeper(rackless: Deployment) -> Deployment:
-    """A region and its rack `rack`, in this process; the ledger is checked after the test."""
-    settle(rackless.start_rack())
-    return rackless
 
 
 @pytest.fixture

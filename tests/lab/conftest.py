@@ -9,10 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from rackd.drivers.lxd.driver import LxdDriver
+from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
-from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_ssh
+from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_libvirt, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 if TYPE_CHECKING:
@@ -34,6 +37,16 @@ def qemu(tmp_path: Path) -> Iterator[QemuFixture]:
     host_fixture = qemu_fixture(INSTALLATION, tmp_path)
     yield host_fixture
     host_fixture.close()
+
+
+@pytest.fixture
+def lab_host(tmp_path: Path) -> Iterator[LabHost]:
+    """The system's libvirt, with a storage pool for this test."""
+    if (why := why_no_libvirt()) is not None:
+        pytest.skip(why)
+    host = LabHost(tmp_path)
+    yield host
+    host.close()
 
 
 @pytest.fixture
@@ -64,6 +77,13 @@ def lxd() -> LxdServer:
 
 
 @pytest.fixture
+def server(lxd: LxdServer, request: pytest.FixtureRequest) -> Iterator[LxdServer]:
+    """The server, restored afterwards. Names that a test gives start with the PREFIX of its module."""
+    with lxd.restored(request.module.PREFIX):
+        yield lxd
+
+
+@pytest.fixture
 def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
     """Two LXD servers with empty trust stores. Names that a test gives start with `iktrust-`."""
     if (why := why_no_lxd()) is not None:
@@ -72,8 +92,7 @@ def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
     yield pair
     for server in pair:
         server.sweep("iktrust-")
-        for found in server.trusted():
-            server.ask(f"/1.0/certificates/{found}", method="DELETE")
+        server.distrust(server.trusted())
         for project in server.ask("/1.0/projects?recursion=1"):
             if project["name"] != "default":
                 server.lxc("project", "delete", project["name"])
@@ -98,11 +117,26 @@ def lxd_cluster() -> tuple[LxdServer, ...]:
 
 
 @pytest.fixture
+def cluster(lxd_cluster: tuple[LxdServer, ...], request: pytest.FixtureRequest) -> Iterator[tuple[LxdServer, ...]]:
+    """The cluster, restored afterwards. Names that a test gives start with the PREFIX of its module."""
+    with lxd_cluster[0].restored(request.module.PREFIX):
+        yield lxd_cluster
+
+
+@pytest.fixture
 def trusted(lxd: LxdServer) -> Iterator[KeyPair]:
     """A pair that the server trusts during this test."""
     pair = make_key_pair("ik-trusted")
     with lxd.trusting(pair):
         yield pair
+
+
+@pytest.fixture
+def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
+    """The driver of the server."""
+    opened = LxdDriverFactory().open(lxd.access(trusted))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

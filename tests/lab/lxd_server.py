@@ -119,11 +119,22 @@ class LxdServer:
             path.unlink()
 
     def remove_trust(self, pair: KeyPair) -> None:
-        if pair.fingerprint in self.trusted():
-            self.ask(f"/1.0/certificates/{pair.fingerprint}", method="DELETE")
+        self.distrust(self.trusted() & {pair.fingerprint})
 
     def trusted(self) -> set[str]:
         return {str(url).rpartition("/")[2] for url in self.ask("/1.0/certificates")}
+
+    @contextmanager
+    def restored(self, prefix: str) -> Iterator[None]:
+        """Removes at the end what starts with `prefix`, and every certificate that the block added."""
+        before = self.trusted()
+        yield
+        self.sweep(prefix)
+        self.distrust(self.trusted() - before)
+
+    def distrust(self, fingerprints: Iterable[str]) -> None:
+        for fingerprint in fingerprints:
+            self.ask(f"/1.0/certificates/{fingerprint}", method="DELETE")
 
     def token(self, name: str) -> str:
         return self.lxc("config", "trust", "add", "--name", name, "-q").strip().splitlines()[-1]

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lab_host import LabHost, definition
-from tests.lab.needs import why_no_libvirt
 
 _METADATA = re.compile(r"\n? *<metadata>.*?</metadata>|\n? *<metadata/>", re.DOTALL)
-
-
-@pytest.fixture
-def lab_host(tmp_path: Path) -> Iterator[LabHost]:
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
-    host = LabHost(tmp_path, prefix="ikadopt")
-    yield host
-    host.close()
 
 
 def running(lab_host: LabHost, name: str) -> str:
@@ -44,7 +30,6 @@ def all_but_metadata(lab_host: LabHost, name: str) -> tuple[str, str]:
 
 
 async def add_host(innkeeper: Deployment) -> Any:
-    await innkeeper.start_rack()
     return await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
 
 
@@ -52,68 +37,59 @@ async def machine_of(innkeeper: Deployment, hostname: str) -> Any:
     return next((one for one in await innkeeper.get("machines/") if one["hostname"] == hostname), None)
 
 
-async def test_a_running_domain_is_adopted_and_disowned_unchanged(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
+async def test_a_running_domain_is_adopted_and_disowned_unchanged(lab_host: LabHost, innkeeper: Deployment) -> None:
     name = running(lab_host, "theirs")
     before = all_but_metadata(lab_host, name), process(name), lab_host.volumes()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
-        (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
-        marker = lab_host.marker(name)
-        assert marker is not None
-        assert marker["machine"] == lab_host.domain(name).UUIDString()
-        for _ in range(2):  # libvirt's list of domains does not contain the marker
-            await innkeeper.post(path, op="refresh")
-            machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-            assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
-            assert machine["hardware_uuid"] == marker["machine"]
-            assert [disk["size"] for disk in machine["blockdevice_set"]] == [16 * 1024 * 1024]
-        assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
-        await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
-        assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
-        assert lab_host.marker(name) is None
+    path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
+    (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
+    marker = lab_host.marker(name)
+    assert marker is not None
+    assert marker["machine"] == lab_host.domain(name).UUIDString()
+    for _ in range(2):  # libvirt's list of domains does not contain the marker
         await innkeeper.post(path, op="refresh")
-        assert await machine_of(innkeeper, name) is None
+        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+        assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
+        assert machine["hardware_uuid"] == marker["machine"]
+        assert [disk["size"] for disk in machine["blockdevice_set"]] == [16 * 1024 * 1024]
+    assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
+    await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
+    assert (all_but_metadata(lab_host, name), process(name), lab_host.volumes()) == before
+    assert lab_host.marker(name) is None
+    await innkeeper.post(path, op="refresh")
+    assert await machine_of(innkeeper, name) is None
 
 
-async def test_adopted_domains_are_reattached_and_keep_their_disk(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
+async def test_adopted_domains_are_reattached_and_keep_their_disk(lab_host: LabHost, innkeeper: Deployment) -> None:
     name = running(lab_host, "adopted")
     pid, volumes = process(name), lab_host.volumes()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        host = await add_host(innkeeper)
-        (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
-        await innkeeper.delete(f"vm-hosts/{host['id']}/")
-        assert [one["hostname"] for one in await innkeeper.get("machines/", op="detached")] == [name]
-        again = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="again")
-        machine = await machine_of(innkeeper, name)
-        assert (machine["system_id"], machine["pod"]["id"]) == (adopted["system_id"], again["id"])
-        assert process(name) == pid
-        assert len(machine["blockdevice_set"]) == 1
-        await innkeeper.post(f"machines/{machine['system_id']}/", op="power_off", stop_mode="hard")
-        await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
-        assert (await machine_of(innkeeper, name))["power_state"] == "off"
-        await innkeeper.delete(f"machines/{machine['system_id']}/")
-        assert name not in lab_host.names()
-        assert lab_host.volumes() == volumes
+    host = await add_host(innkeeper)
+    (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
+    await innkeeper.delete(f"vm-hosts/{host['id']}/")
+    assert [one["hostname"] for one in await innkeeper.get("machines/", op="detached")] == [name]
+    again = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="again")
+    machine = await machine_of(innkeeper, name)
+    assert (machine["system_id"], machine["pod"]["id"]) == (adopted["system_id"], again["id"])
+    assert process(name) == pid
+    assert len(machine["blockdevice_set"]) == 1
+    await innkeeper.post(f"machines/{machine['system_id']}/", op="power_off", stop_mode="hard")
+    await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
+    assert (await machine_of(innkeeper, name))["power_state"] == "off"
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    assert name not in lab_host.names()
+    assert lab_host.volumes() == volumes
 
 
-async def test_a_disowned_machine_stays_foreign_until_adopted(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
-        ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-        await innkeeper.put(path, default_storage_pool=lab_host.pool_id, **ratios)
-        name = f"{lab_host.prefix}mine"
-        composed = await innkeeper.post(path, op="compose", hostname=name, cores=1, memory=1024, storage="0.01")
-        await innkeeper.api.send("POST", f"machines/{composed['system_id']}/", query=[("op", "forget")])
-        for _ in range(2):  # its volumes are still named after the marker
-            await innkeeper.post(path, op="refresh")
-            assert await machine_of(innkeeper, name) is None
-            assert name in lab_host.names()
-        (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
-        await innkeeper.delete(f"machines/{adopted['system_id']}/")
-        assert (lab_host.names(), lab_host.volumes()) == (set(), set()), "Innkeeper composed it, with its volumes"
+async def test_a_disowned_machine_stays_foreign_until_adopted(lab_host: LabHost, innkeeper: Deployment) -> None:
+    path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
+    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    await innkeeper.put(path, default_storage_pool=lab_host.pool_id, **ratios)
+    name = f"{lab_host.prefix}mine"
+    composed = await innkeeper.post(path, op="compose", hostname=name, cores=1, memory=1024, storage="0.01")
+    await innkeeper.api.send("POST", f"machines/{composed['system_id']}/", query=[("op", "forget")])
+    for _ in range(2):  # its volumes are still named after the marker
+        await innkeeper.post(path, op="refresh")
+        assert await machine_of(innkeeper, name) is None
+        assert name in lab_host.names()
+    (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
+    await innkeeper.delete(f"machines/{adopted['system_id']}/")
+    assert (lab_host.names(), lab_host.volumes()) == (set(), set()), "Innkeeper composed it, with its volumes"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tests.deployment.in_process import deployed
+from tests.deployment.deployment import Deployment
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 
@@ -28,7 +27,7 @@ def markers(lxd: LxdServer, name: str) -> list[str]:
 
 
 async def test_a_running_instance_is_adopted_and_reattached(
-    tmp_path: Path, database_url: str, lxd: LxdServer, trusted: KeyPair, prefix: str
+    lxd: LxdServer, trusted: KeyPair, prefix: str, innkeeper: Deployment
 ) -> None:
     name = f"{prefix}0"
     lxd.make_many(prefix, "default", range(1))
@@ -40,21 +39,19 @@ async def test_a_running_instance_is_adopted_and_reattached(
         "certificate": trusted.certificate_pem,
         "key": trusted.key_pem,
     }
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", name="lab", **access)
-        (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
-        assert markers(lxd, name)
-        assert (description(lxd, name), process(lxd, name)) == before
-        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-        assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
-        assert [disk["storage_pool"] for disk in machine["blockdevice_set"]] == ["default"]
-        await innkeeper.delete(f"vm-hosts/{host['id']}/")
-        again = await innkeeper.post("vm-hosts/", name="again", **access)
-        back = await innkeeper.get(f"machines/{adopted['system_id']}/")
-        assert (back["pod"]["id"], back["hardware_uuid"]) == (again["id"], machine["hardware_uuid"])
-        await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
-        assert markers(lxd, name) == []
-        assert (description(lxd, name), process(lxd, name)) == before
-        await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
-        assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}
+    host = await innkeeper.post("vm-hosts/", name="lab", **access)
+    (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
+    assert markers(lxd, name)
+    assert (description(lxd, name), process(lxd, name)) == before
+    machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+    assert (machine["hostname"], machine["status_name"], machine["power_state"]) == (name, "Ready", "on")
+    assert [disk["storage_pool"] for disk in machine["blockdevice_set"]] == ["default"]
+    await innkeeper.delete(f"vm-hosts/{host['id']}/")
+    again = await innkeeper.post("vm-hosts/", name="again", **access)
+    back = await innkeeper.get(f"machines/{adopted['system_id']}/")
+    assert (back["pod"]["id"], back["hardware_uuid"]) == (again["id"], machine["hardware_uuid"])
+    await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
+    assert markers(lxd, name) == []
+    assert (description(lxd, name), process(lxd, name)) == before
+    await innkeeper.post(f"vm-hosts/{again['id']}/", op="refresh")
+    assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}

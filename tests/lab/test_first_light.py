@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost, definition
-from tests.lab.needs import why_no_libvirt
 from tests.waiting import eventually
 
 ROOT_BYTES = 2 * 10**9
@@ -21,19 +19,9 @@ GRACE_S = 12.0  # long enough to compose a machine meanwhile
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "2"}
 
 
-@pytest.fixture
-def lab_host(tmp_path: Path) -> Iterator[LabHost]:
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
-    host = LabHost(tmp_path)
-    yield host
-    host.close()
-
-
 async def add(innkeeper: Deployment, lab_host: LabHost) -> Any:
     """Adds the system's libvirt with the test's storage pool as default. It is overcommitted, because it may have other
     domains."""
-    await innkeeper.start_rack()
     host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
     return await innkeeper.put(
         f"vm-hosts/{host['id']}/",
@@ -69,39 +57,39 @@ async def pool_used(innkeeper: Deployment, lab_host: LabHost, host: Any) -> int:
     return int(next(pool["used"] for pool in found["storage_pools"] if pool["id"] == lab_host.pool_id))
 
 
-async def test_a_machine_is_composed_powered_and_deleted(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        host = await add(innkeeper, lab_host)
-        name = f"{lab_host.prefix}first"
-        system_id = await compose(innkeeper, lab_host, host, "first", storage="root:2,data:1")
-        async with innkeeper.region.components.database.connection() as db:
-            installation = await db.fetchval("select id::text from installation")
-            machine = await db.fetchval("select uuid::text from machine")
-        assert lab_host.marker(name) == {"installation": installation, "machine": machine}
-        assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
-        assert len(lab_host.volumes()) == 2
-        assert lab_host.domain(name).autostart() == 1
-        assert not lab_host.is_running(name)
+async def test_a_machine_is_composed_powered_and_deleted(lab_host: LabHost, innkeeper: Deployment) -> None:
+    host = await add(innkeeper, lab_host)
+    name = f"{lab_host.prefix}first"
+    system_id = await compose(innkeeper, lab_host, host, "first", storage="root:2,data:1")
+    async with innkeeper.region.components.database.connection() as db:
+        installation = await db.fetchval("select id::text from installation")
+        machine = await db.fetchval("select uuid::text from machine")
+    assert lab_host.marker(name) == {"installation": installation, "machine": machine}
+    assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
+    assert len(lab_host.volumes()) == 2
+    assert lab_host.domain(name).autostart() == 1
+    assert not lab_host.is_running(name)
 
-        assert await power(innkeeper, system_id, "power_on") == "on"
-        assert lab_host.is_running(name)
-        assert await queried_power(innkeeper, system_id) == "on"
-        assert await power(innkeeper, system_id, "power_on") == "on"
-        assert await power(innkeeper, system_id, "power_off", stop_mode="hard") == "off"
-        assert not lab_host.is_running(name)
-        assert await queried_power(innkeeper, system_id) == "off"
-        assert await power(innkeeper, system_id, "power_cycle") == "on"
-        assert lab_host.is_running(name)
+    assert await power(innkeeper, system_id, "power_on") == "on"
+    assert lab_host.is_running(name)
+    assert await queried_power(innkeeper, system_id) == "on"
+    assert await power(innkeeper, system_id, "power_on") == "on"
+    assert await power(innkeeper, system_id, "power_off", stop_mode="hard") == "off"
+    assert not lab_host.is_running(name)
+    assert await queried_power(innkeeper, system_id) == "off"
+    assert await power(innkeeper, system_id, "power_cycle") == "on"
+    assert lab_host.is_running(name)
 
-        assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
-        assert lab_host.names() == lab_host.volumes() == set()
-        assert await innkeeper.get("machines/") == []
+    assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
+    assert lab_host.names() == lab_host.volumes() == set()
+    assert await innkeeper.get("machines/") == []
 
 
 async def test_an_unresponsive_guest_is_forced_off_in_time(
     tmp_path: Path, database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with deployed(tmp_path, database_url, power_off_grace_s=GRACE_S) as innkeeper:
+        await innkeeper.start_rack()
         host = await add(innkeeper, lab_host)
         stuck, cycled = [
             await compose(innkeeper, lab_host, host, name, power_on="true") for name in ("stuck", "cycled")
@@ -125,89 +113,82 @@ async def test_an_unresponsive_guest_is_forced_off_in_time(
             print(f"\npower off and cycle of stuck guests: {took_s:.1f} s; a compose meanwhile: {meanwhile_s:.2f} s")  # noqa: T201
 
 
-async def test_foreign_guests_are_counted_and_never_changed(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
+async def test_foreign_guests_are_counted_and_never_changed(lab_host: LabHost, innkeeper: Deployment) -> None:
     still, running = lab_host.make_foreign("still", cores=3, memory_mib=96), lab_host.make_foreign("running")
     running.create()
     before = [definition(still), definition(running)]
     run = running.ID()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        host = await add(innkeeper, lab_host)
-        assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES
-        await compose(innkeeper, lab_host, host, "managed", power_on="true")
-        assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES + ROOT_BYTES
+    host = await add(innkeeper, lab_host)
+    assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES
+    await compose(innkeeper, lab_host, host, "managed", power_on="true")
+    assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES + ROOT_BYTES
 
-        async def counted() -> bool:  # other tests may use this libvirt
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-            now = await innkeeper.get(f"vm-hosts/{host['id']}/")
-            used, total, left = now["used"], now["total"], now["available"]
-            assert {key: total[key] - used[key] for key in used} == left
-            return bool((used["cores"], used["memory"]) == lab_host.compute())
+    async def counted() -> bool:  # other tests may use this libvirt
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+        now = await innkeeper.get(f"vm-hosts/{host['id']}/")
+        used, total, left = now["used"], now["total"], now["available"]
+        assert {key: total[key] - used[key] for key in used} == left
+        return bool((used["cores"], used["memory"]) == lab_host.compute())
 
-        await eventually(counted)
-        total = (await innkeeper.get(f"vm-hosts/{host['id']}/"))["total"]
-        assert total["cores"] == lab_host.connection.getInfo()[2]
-        assert total["memory"] == memory_of_this_machine_mib()
-        listed = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
-        assert listed[still.name()]["machine_id"] is None
-        assert (listed[still.name()]["unpinned_cores"], listed[still.name()]["memory"]) == (3, 96)
-        assert listed[f"{lab_host.prefix}managed"]["machine_id"] is not None
+    await eventually(counted)
+    total = (await innkeeper.get(f"vm-hosts/{host['id']}/"))["total"]
+    assert total["cores"] == lab_host.connection.getInfo()[2]
+    assert total["memory"] == memory_of_this_machine_mib()
+    listed = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
+    assert listed[still.name()]["machine_id"] is None
+    assert (listed[still.name()]["unpinned_cores"], listed[still.name()]["memory"]) == (3, 96)
+    assert listed[f"{lab_host.prefix}managed"]["machine_id"] is not None
 
-        assert (await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")).status == 204
-        assert lab_host.names() == {still.name(), running.name()}
-        assert lab_host.volumes() == {"still.img", "running.img"}
-        assert [definition(still), definition(running)] == before
-        assert (still.isActive(), running.isActive(), running.ID()) == (0, 1, run)
+    assert (await innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true")).status == 204
+    assert lab_host.names() == {still.name(), running.name()}
+    assert lab_host.volumes() == {"still.img", "running.img"}
+    assert [definition(still), definition(running)] == before
+    assert (still.isActive(), running.isActive(), running.ID()) == (0, 1, run)
 
 
 @pytest.mark.database
-async def test_events_report_changes_made_in_libvirt(tmp_path: Path, database_url: str, lab_host: LabHost) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        host = await add(innkeeper, lab_host)
-        system_id = await compose(innkeeper, lab_host, host, "managed", power_on="true")
+async def test_events_report_changes_made_in_libvirt(lab_host: LabHost, innkeeper: Deployment) -> None:
+    host = await add(innkeeper, lab_host)
+    system_id = await compose(innkeeper, lab_host, host, "managed", power_on="true")
 
-        async def knows(name: str) -> bool:
-            return name in {guest["identifier"] for guest in await innkeeper.get("virtual-machines/")}
+    async def knows(name: str) -> bool:
+        return name in {guest["identifier"] for guest in await innkeeper.get("virtual-machines/")}
 
-        foreign = lab_host.make_foreign("visitor")
-        name = foreign.name()
-        await eventually(lambda: knows(name))
+    foreign = lab_host.make_foreign("visitor")
+    name = foreign.name()
+    await eventually(lambda: knows(name))
 
-        async def power_state() -> str:
-            return str((await innkeeper.get(f"machines/{system_id}/"))["power_state"])
+    async def power_state() -> str:
+        return str((await innkeeper.get(f"machines/{system_id}/"))["power_state"])
 
-        lab_host.domain(f"{lab_host.prefix}managed").destroy()
+    lab_host.domain(f"{lab_host.prefix}managed").destroy()
 
-        async def is_off() -> bool:
-            return await power_state() == "off"
+    async def is_off() -> bool:
+        return await power_state() == "off"
 
-        await eventually(is_off)
-        foreign.undefine()
+    await eventually(is_off)
+    foreign.undefine()
 
-        async def is_removed() -> bool:
-            return not await knows(name)
+    async def is_removed() -> bool:
+        return not await knows(name)
 
-        await eventually(is_removed)
+    await eventually(is_removed)
 
 
-async def test_a_machine_without_its_pool_or_disk_stays_managed(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        host = await add(innkeeper, lab_host)
-        system_id = await compose(innkeeper, lab_host, host, "managed")
+async def test_a_machine_without_its_pool_or_disk_stays_managed(lab_host: LabHost, innkeeper: Deployment) -> None:
+    host = await add(innkeeper, lab_host)
+    system_id = await compose(innkeeper, lab_host, host, "managed")
 
-        async def is_managed() -> bool:
-            await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
-            machine = await innkeeper.get(f"machines/{system_id}/")
-            guests = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
-            return bool(machine["status_name"] == "Ready" and guests[f"{lab_host.prefix}managed"]["machine_id"])
+    async def is_managed() -> bool:
+        await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+        machine = await innkeeper.get(f"machines/{system_id}/")
+        guests = {guest["identifier"]: guest for guest in await innkeeper.get("virtual-machines/")}
+        return bool(machine["status_name"] == "Ready" and guests[f"{lab_host.prefix}managed"]["machine_id"])
 
-        lab_host.pool.destroy()
-        assert await is_managed()
-        lab_host.pool.create()
-        lab_host.lose_volumes()
-        assert await is_managed()
-        assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
-        assert lab_host.names() == set()
+    lab_host.pool.destroy()
+    assert await is_managed()
+    lab_host.pool.create()
+    lab_host.lose_volumes()
+    assert await is_managed()
+    assert (await innkeeper.delete(f"machines/{system_id}/")).status == 204
+    assert lab_host.names() == set()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,13 +15,14 @@ from attrs import frozen
 from common.errors import InnkeeperError, InvalidRequest
 from common.values import OwnershipMarker
 from common.volume_names import seed_name
-from tests.deployment.in_process import deployed
+from tests.deployment.deployment import Deployment
 from tests.lab.cloud_init_image import cloud_init_files
 from tests.lab.deployed_host import DeployedHost
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.needs import why_no_huge_pages, why_no_libvirt
+from tests.waiting import settle
 
 PLAIN = "10.254.10"  # the subnet of a bridge that libvirt does not manage
 
@@ -85,24 +85,34 @@ class LibvirtHost(DeployedHost):
         return next(int(pool["used"]) for pool in await self.pools() if pool["id"] == pool_id)
 
 
-@asynccontextmanager
-async def opened(folder: Path, database_url: str, lab: LibvirtLab) -> AsyncIterator[LibvirtHost]:
-    async with deployed(folder, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-        path = f"vm-hosts/{host['id']}/"
-        ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-        await innkeeper.put(path, default_storage_pool=lab.fast.pool_id, default_macvlan_mode="vepa", **ratios)
-        fabric = await innkeeper.post("fabrics/", name="yard")
-        vlan = await innkeeper.post(f"fabrics/{fabric['id']}/vlans/", vid=101, name="front")
-        await innkeeper.post("subnets/", cidr=f"{PLAIN}.0/24", vlan=vlan["id"])
-        node = f"nodes/{host['host']['system_id']}/interfaces/"
-        bridge = next(one for one in await innkeeper.get(node) if one["name"] == lab.bridge)
-        await innkeeper.put(f"{node}{bridge['id']}/", vlan=vlan["id"])
-        yield LibvirtHost(
-            deployment=innkeeper, host_id=host["id"], prefix=lab.fast.prefix, lab=lab, vlan_id=vlan["id"],
-            fabric=fabric["name"],
-        )  # fmt: skip
+@pytest.fixture
+def pages() -> Iterator[None]:
+    if (why := why_no_huge_pages()) is not None:
+        pytest.skip(why)
+    with huge_pages(640):
+        yield
+
+
+@pytest.fixture
+def host(lab: LibvirtLab, innkeeper: Deployment) -> LibvirtHost:
+    return settle(added(innkeeper, lab))
+
+
+async def added(innkeeper: Deployment, lab: LibvirtLab) -> LibvirtHost:
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
+    path = f"vm-hosts/{host['id']}/"
+    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    await innkeeper.put(path, default_storage_pool=lab.fast.pool_id, default_macvlan_mode="vepa", **ratios)
+    fabric = await innkeeper.post("fabrics/", name="yard")
+    vlan = await innkeeper.post(f"fabrics/{fabric['id']}/vlans/", vid=101, name="front")
+    await innkeeper.post("subnets/", cidr=f"{PLAIN}.0/24", vlan=vlan["id"])
+    node = f"nodes/{host['host']['system_id']}/interfaces/"
+    bridge = next(one for one in await innkeeper.get(node) if one["name"] == lab.bridge)
+    await innkeeper.put(f"{node}{bridge['id']}/", vlan=vlan["id"])
+    return LibvirtHost(
+        deployment=innkeeper, host_id=host["id"], prefix=lab.fast.prefix, lab=lab, vlan_id=vlan["id"],
+        fabric=fabric["name"],
+    )  # fmt: skip
 
 
 def nics_of(tree: ET.Element) -> list[tuple[str | None, dict[str, str]]]:
@@ -114,128 +124,115 @@ def nics_of(tree: ET.Element) -> list[tuple[str | None, dict[str, str]]]:
     return found
 
 
-async def test_libvirt_has_the_requested_disks_nics_and_pins(
-    tmp_path: Path, database_url: str, lab: LibvirtLab
-) -> None:
-    async with opened(tmp_path, database_url, lab) as host:
-        bulk = f"{lab.bulk.prefix}pool"
-        machine = await host.compose(
-            "whole",
-            pinned_cores=[0, 1],
-            storage=f"root:1,data:2.5({bulk}),fast:1.5(fast,{bulk})",
-            interfaces=f"eth0:subnet={SUBNET}.0/24,ip={SUBNET}.150;eth1:subnet={PLAIN}.0/24,ip={PLAIN}.20",
-        )
-        tree = host.shown("whole")
-        assert len(lab.fast.volumes()) == 2, "the root disk and the cloud-init seed"
-        assert len(lab.bulk.volumes()) == 2
-        assert await host.used(lab.bulk.pool_id) == 4 * 10**9
-        assert await host.used(lab.fast.pool_id) == 10**9
-        serials = [disk.findtext("serial") for disk in tree.iterfind("devices/disk[@device='disk']")]
-        assert serials == [disk["serial"] for disk in machine["physicalblockdevice_set"]]
-        assert [pin.get("cpuset") for pin in tree.iterfind("cputune/vcpupin")] == ["0", "1"]
-        assert nics_of(tree) == [
-            ("network", {"network": lab.network.name}),
-            ("bridge", {"bridge": lab.bridge}),
-        ]
-        macs = [mac.get("address") for mac in tree.iterfind("devices/interface/mac")]
-        assert lab.network.hosts() == [{"mac": macs[0], "ip": f"{SUBNET}.150"}]
-        assert (await host.cloud_init_nics("whole"))["eth1"]["addresses"] == [f"{PLAIN}.20/24"]
+async def test_libvirt_has_the_requested_disks_nics_and_pins(lab: LibvirtLab, host: LibvirtHost) -> None:
+    bulk = f"{lab.bulk.prefix}pool"
+    machine = await host.compose(
+        "whole",
+        pinned_cores=[0, 1],
+        storage=f"root:1,data:2.5({bulk}),fast:1.5(fast,{bulk})",
+        interfaces=f"eth0:subnet={SUBNET}.0/24,ip={SUBNET}.150;eth1:subnet={PLAIN}.0/24,ip={PLAIN}.20",
+    )
+    tree = host.shown("whole")
+    assert len(lab.fast.volumes()) == 2, "the root disk and the cloud-init seed"
+    assert len(lab.bulk.volumes()) == 2
+    assert await host.used(lab.bulk.pool_id) == 4 * 10**9
+    assert await host.used(lab.fast.pool_id) == 10**9
+    serials = [disk.findtext("serial") for disk in tree.iterfind("devices/disk[@device='disk']")]
+    assert serials == [disk["serial"] for disk in machine["physicalblockdevice_set"]]
+    assert [pin.get("cpuset") for pin in tree.iterfind("cputune/vcpupin")] == ["0", "1"]
+    assert nics_of(tree) == [
+        ("network", {"network": lab.network.name}),
+        ("bridge", {"bridge": lab.bridge}),
+    ]
+    macs = [mac.get("address") for mac in tree.iterfind("devices/interface/mac")]
+    assert lab.network.hosts() == [{"mac": macs[0], "ip": f"{SUBNET}.150"}]
+    assert (await host.cloud_init_nics("whole"))["eth1"]["addresses"] == [f"{PLAIN}.20/24"]
+    await host.remove(machine)
+    assert lab.residue() == NOTHING
+    assert await host.used(lab.bulk.pool_id) == 0
+
+
+async def test_every_interface_constraint_finds_its_source(lab: LibvirtLab, host: LibvirtHost) -> None:
+    await host.deployment.post("spaces/", name="dmz")
+    await host.deployment.put(f"fabrics/{host.fabric}/vlans/101/", space="dmz")
+    found = await host.deployment.get(f"vm-hosts/{host.host_id}/")
+    port = next(port["name"] for device in found["network_devices"] for port in device["ports"])
+    active = lab.fast.connection.listNetworks()  # the machine's default network may be active
+    bridge = ("bridge", {"bridge": lab.bridge})
+    expected = {
+        "eth0:space=dmz": bridge,
+        "0:vid=101,type=bridge": bridge,
+        f"mgmt:fabric={host.fabric},not_name=eth3": bridge,
+        f"eth0:vlan=id:{host.vlan_id},mode=unconfigured": bridge,
+        f"a-rather-long-label:subnet_cidr={PLAIN}.0/24": bridge,
+        f"eth7:not_space=dmz,subnet={SUBNET}.0/24": ("network", {"network": lab.network.name}),
+        f"eth0:name={port}": ("direct", {"dev": port, "mode": "vepa"}),
+        "": ("network", {"network": "default" if "default" in active else lab.network.name}),
+    }
+    for number, (text, attached) in enumerate(expected.items()):
+        machine = await host.compose(f"m{number}", **({"interfaces": text} if text else {}))
+        tree = host.shown(f"m{number}")
+        assert nics_of(tree) == [attached], text
+        drives = tree.findall("devices/disk[@device='cdrom']")
+        assert len(drives) == ("unconfigured" in text), "a seed only if needed"
+        if drives:
+            assert await host.cloud_init_nics(f"m{number}") == {}, "the NIC must not be configured"
         await host.remove(machine)
-        assert lab.residue() == NOTHING
-        assert await host.used(lab.bulk.pool_id) == 0
+    assert lab.residue() == NOTHING
 
 
-async def test_every_interface_constraint_finds_its_source(tmp_path: Path, database_url: str, lab: LibvirtLab) -> None:
-    async with opened(tmp_path, database_url, lab) as host:
-        await host.deployment.post("spaces/", name="dmz")
-        await host.deployment.put(f"fabrics/{host.fabric}/vlans/101/", space="dmz")
-        found = await host.deployment.get(f"vm-hosts/{host.host_id}/")
-        port = next(port["name"] for device in found["network_devices"] for port in device["ports"])
-        active = lab.fast.connection.listNetworks()  # the machine's default network may be active
-        bridge = ("bridge", {"bridge": lab.bridge})
-        expected = {
-            "eth0:space=dmz": bridge,
-            "0:vid=101,type=bridge": bridge,
-            f"mgmt:fabric={host.fabric},not_name=eth3": bridge,
-            f"eth0:vlan=id:{host.vlan_id},mode=unconfigured": bridge,
-            f"a-rather-long-label:subnet_cidr={PLAIN}.0/24": bridge,
-            f"eth7:not_space=dmz,subnet={SUBNET}.0/24": ("network", {"network": lab.network.name}),
-            f"eth0:name={port}": ("direct", {"dev": port, "mode": "vepa"}),
-            "": ("network", {"network": "default" if "default" in active else lab.network.name}),
-        }
-        for number, (text, attached) in enumerate(expected.items()):
-            machine = await host.compose(f"m{number}", **({"interfaces": text} if text else {}))
-            tree = host.shown(f"m{number}")
-            assert nics_of(tree) == [attached], text
-            drives = tree.findall("devices/disk[@device='cdrom']")
-            assert len(drives) == ("unconfigured" in text), "a seed only if needed"
-            if drives:
-                assert await host.cloud_init_nics(f"m{number}") == {}, "the NIC must not be configured"
-            await host.remove(machine)
-        assert lab.residue() == NOTHING
+async def test_impossible_requests_name_fields_and_change_nothing(lab: LibvirtLab, host: LibvirtHost) -> None:
+    taken = f"{SUBNET}.160"
+    first = await host.compose("first", pinned_cores=[0], interfaces=f"eth0:ip={taken}")
+    before = lab.residue()
+    wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("interfaces", {"interfaces": f"eth0:ip={taken}"}),
+        ("interfaces", {"interfaces": f"eth0:ip={SUBNET}.1"}),
+        ("interfaces", {"interfaces": "eth0:ip=198.51.100.7"}),
+        ("pinned_cores", {"pinned_cores": [4095]}),
+        ("storage", {"storage": "1.2.3"}),
+    )
+    for field, request in wrong:
+        with pytest.raises(InvalidRequest) as rejected:
+            await host.compose("no", **request)
+        assert list(rejected.value.fields) == [field], request
+    with pytest.raises(InnkeeperError, match="core 0 is already pinned by"):
+        await host.compose("no", pinned_cores=[0])
+    lab.network.enter("52:54:00:1a:00:77", f"{SUBNET}.177")  # without Innkeeper's knowledge
+    with pytest.raises(InnkeeperError, match="52:54:00:1a:00:77"):
+        await host.compose("no", interfaces=f"eth0:ip={SUBNET}.177")
+    lab.network.take_away("52:54:00:1a:00:77", f"{SUBNET}.177")
+    assert lab.residue() == before
+    await host.remove(first)
+    again = await host.compose("again", pinned_cores=[0], interfaces=f"eth0:ip={taken}")
+    assert again["status_name"] == "Ready"
+    await host.remove(again)
+    assert lab.residue() == NOTHING
 
 
-async def test_impossible_requests_name_fields_and_change_nothing(
-    tmp_path: Path, database_url: str, lab: LibvirtLab
-) -> None:
-    async with opened(tmp_path, database_url, lab) as host:
-        taken = f"{SUBNET}.160"
-        first = await host.compose("first", pinned_cores=[0], interfaces=f"eth0:ip={taken}")
-        before = lab.residue()
-        wrong: tuple[tuple[str, dict[str, Any]], ...] = (
-            ("interfaces", {"interfaces": f"eth0:ip={taken}"}),
-            ("interfaces", {"interfaces": f"eth0:ip={SUBNET}.1"}),
-            ("interfaces", {"interfaces": "eth0:ip=198.51.100.7"}),
-            ("pinned_cores", {"pinned_cores": [4095]}),
-            ("storage", {"storage": "1.2.3"}),
-        )
-        for field, request in wrong:
-            with pytest.raises(InvalidRequest) as rejected:
-                await host.compose("no", **request)
-            assert list(rejected.value.fields) == [field], request
-        with pytest.raises(InnkeeperError, match="core 0 is already pinned by"):
-            await host.compose("no", pinned_cores=[0])
-        lab.network.enter("52:54:00:1a:00:77", f"{SUBNET}.177")  # without Innkeeper's knowledge
-        with pytest.raises(InnkeeperError, match="52:54:00:1a:00:77"):
-            await host.compose("no", interfaces=f"eth0:ip={SUBNET}.177")
-        lab.network.take_away("52:54:00:1a:00:77", f"{SUBNET}.177")
-        assert lab.residue() == before
-        await host.remove(first)
-        again = await host.compose("again", pinned_cores=[0], interfaces=f"eth0:ip={taken}")
-        assert again["status_name"] == "Ready"
-        await host.remove(again)
-        assert lab.residue() == NOTHING
+async def test_a_missing_default_pool_is_replaced_by_the_next(lab: LibvirtLab, host: LibvirtHost) -> None:
+    lab.fast.pool.destroy()
+    await host.deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")
+    pools = await host.pools()
+    (default,) = [pool["id"] for pool in pools if pool["default"]]
+    assert default == pools[0]["id"]
+    await host.deployment.put(f"vm-hosts/{host.host_id}/", default_storage_pool=lab.bulk.pool_id)
+    machine = await host.compose("next")
+    assert len(lab.bulk.volumes()) == 1
+    await host.remove(machine)
+    lab.fast.pool.create()
 
 
-async def test_a_missing_default_pool_is_replaced_by_the_next(
-    tmp_path: Path, database_url: str, lab: LibvirtLab
-) -> None:
-    async with opened(tmp_path, database_url, lab) as host:
-        lab.fast.pool.destroy()
-        await host.deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")
-        pools = await host.pools()
-        (default,) = [pool["id"] for pool in pools if pool["default"]]
-        assert default == pools[0]["id"]
-        await host.deployment.put(f"vm-hosts/{host.host_id}/", default_storage_pool=lab.bulk.pool_id)
-        machine = await host.compose("next")
-        assert len(lab.bulk.volumes()) == 1
-        await host.remove(machine)
-        lab.fast.pool.create()
-
-
-async def test_huge_pages_back_the_machine_and_are_claimed(tmp_path: Path, database_url: str, lab: LibvirtLab) -> None:
-    if (why := why_no_huge_pages()) is not None:
-        pytest.skip(why)
-    with huge_pages(640):
-        async with opened(tmp_path, database_url, lab) as host:
-            machine = await host.compose("huge", hugepages_backed="true", pin_cores=1)
-            (page,) = host.shown("huge").iterfind("memoryBacking/hugepages/page")
-            assert page.attrib == {"size": str(HUGE_PAGE_KIB), "unit": "KiB"}
-            assert [memory.get("nodeset") for memory in host.shown("huge").iterfind("numatune/memory")] == ["0"]
-            await host.deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")
-            nodes = await host.deployment.get(f"vm-hosts/{host.host_id}/", op="numa")
-            held = sum(pages["used_by_ours"] for node in nodes for pages in node["memory"]["hugepages"])
-            assert held == 1024 * 1024 // HUGE_PAGE_KIB
-            with pytest.raises(InnkeeperError, match="huge pages"):
-                await host.compose("more", hugepages_backed="true")
-            await host.remove(machine)
+@pytest.mark.usefixtures("pages")
+async def test_huge_pages_back_the_machine_and_are_claimed(host: LibvirtHost) -> None:
+    machine = await host.compose("huge", hugepages_backed="true", pin_cores=1)
+    (page,) = host.shown("huge").iterfind("memoryBacking/hugepages/page")
+    assert page.attrib == {"size": str(HUGE_PAGE_KIB), "unit": "KiB"}
+    assert [memory.get("nodeset") for memory in host.shown("huge").iterfind("numatune/memory")] == ["0"]
+    await host.deployment.post(f"vm-hosts/{host.host_id}/", op="refresh")
+    nodes = await host.deployment.get(f"vm-hosts/{host.host_id}/", op="numa")
+    held = sum(pages["used_by_ours"] for node in nodes for pages in node["memory"]["hugepages"])
+    assert held == 1024 * 1024 // HUGE_PAGE_KIB
+    with pytest.raises(InnkeeperError, match="huge pages"):
+        await host.compose("more", hugepages_backed="true")
+    await host.remove(machine)

@@ -13,7 +13,6 @@ import pytest
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.lab_host import LabHost
 from tests.lab.needs import why_no_huge_pages, why_no_libvirt
@@ -65,33 +64,29 @@ async def claims_of(innkeeper: Deployment, host_id: int, name: str) -> dict[tupl
     return claims
 
 
-async def test_foreign_pins_and_huge_pages_are_claimed_and_updated(
-    tmp_path: Path, database_url: str, lab_host: LabHost
-) -> None:
+async def test_foreign_pins_and_huge_pages_are_claimed_and_updated(lab_host: LabHost, innkeeper: Deployment) -> None:
     foreign = define_pinned(lab_host, 0, backed=True)
     pages = {("huge_pages", f"0/{HUGE_PAGE_KIB}"): PAGES}
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-        host_id = int(host["id"])
-        ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-        await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
+    host_id = int(host["id"])
+    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
 
-        async def is_pinned_to(core: int) -> bool:
-            return await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", str(core)): 1}
+    async def is_pinned_to(core: int) -> bool:
+        return await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", str(core)): 1}
 
-        assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "0"): 1, **pages}
-        requested = {"hostname": f"{lab_host.prefix}managed", "memory": 1024, "storage": "1", "pinned_cores": [0]}
-        with pytest.raises(InnkeeperError, match="core 0 is already pinned by"):
-            await innkeeper.compose(host_id, **requested)
-        foreign.pinVcpuFlags(0, SECOND, libvirt.VIR_DOMAIN_AFFECT_CONFIG)  # libvirt sends no event
-        assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "1"): 1, **pages}
-        define_pinned(lab_host, 1, backed=False)  # libvirtd cannot use pages newer than itself
-        await eventually(partial(is_pinned_to, 1))
-        foreign.create()
-        foreign.pinVcpuFlags(0, FIRST, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-        await eventually(partial(is_pinned_to, 0))
-        foreign.destroy()  # now its persistent definition counts
-        await eventually(partial(is_pinned_to, 1))
-        foreign.undefine()
-        assert await claims_of(innkeeper, host_id, f"{lab_host.prefix}foreign") == {}
+    assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "0"): 1, **pages}
+    requested = {"hostname": f"{lab_host.prefix}managed", "memory": 1024, "storage": "1", "pinned_cores": [0]}
+    with pytest.raises(InnkeeperError, match="core 0 is already pinned by"):
+        await innkeeper.compose(host_id, **requested)
+    foreign.pinVcpuFlags(0, SECOND, libvirt.VIR_DOMAIN_AFFECT_CONFIG)  # libvirt sends no event
+    assert await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", "1"): 1, **pages}
+    define_pinned(lab_host, 1, backed=False)  # libvirtd cannot use pages newer than itself
+    await eventually(partial(is_pinned_to, 1))
+    foreign.create()
+    foreign.pinVcpuFlags(0, FIRST, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    await eventually(partial(is_pinned_to, 0))
+    foreign.destroy()  # now its persistent definition counts
+    await eventually(partial(is_pinned_to, 1))
+    foreign.undefine()
+    assert await claims_of(innkeeper, host_id, f"{lab_host.prefix}foreign") == {}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
@@ -21,15 +18,6 @@ pytestmark = pytest.mark.database  # no other test uses the SQL of clusters
 Members = tuple[LxdServer, ...]
 PREFIX = "ikclh-"
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
-
-
-@pytest.fixture
-def cluster(lxd_cluster: Members) -> Iterator[Members]:
-    before = lxd_cluster[0].trusted()
-    yield lxd_cluster
-    lxd_cluster[0].sweep(PREFIX)
-    for found in lxd_cluster[0].trusted() - before:
-        lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
 
 
 async def added(innkeeper: Deployment, cluster: Members) -> dict[str, int]:
@@ -51,96 +39,82 @@ def location(cluster: Members, name: str) -> str:
     return found
 
 
-async def test_adding_one_member_adds_all_with_one_key_pair(
-    tmp_path: Path, database_url: str, cluster: Members
+async def test_adding_one_member_adds_all_with_one_key_pair(cluster: Members, innkeeper: Deployment) -> None:
+    before = await asyncio.to_thread(cluster[0].trusted)
+    hosts = await added(innkeeper, cluster)
+    assert set(hosts) == {member.name for member in cluster}
+    assert len(await asyncio.to_thread(cluster[0].trusted) - before) == 1
+    (known,) = await innkeeper.get("vm-clusters/")
+    assert (known["name"], known["vmhost_count"], known["project"]) == ("cloud", len(cluster), "default")
+    each = [await innkeeper.get(f"vm-hosts/{host_id}/") for host_id in hosts.values()]
+    assert known["total"]["cores"] == sum(host["total"]["cores"] for host in each)
+    assert known["total"]["memory"] == sum(host["total"]["memory"] for host in each) * 2**20
+    pairs = [await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters") for host_id in hosts.values()]
+    assert len({pair["certificate"] for pair in pairs}) == 1
+
+
+async def test_members_compose_and_count_separately(cluster: Members, innkeeper: Deployment) -> None:
+    hosts = await added(innkeeper, cluster)
+    other = cluster[1].name
+    composed = await innkeeper.compose(hosts[other], hostname=f"{PREFIX}a", **SMALL)
+    assert await asyncio.to_thread(location, cluster, f"{PREFIX}a") == other
+    used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
+    assert used[other] - used[cluster[0].name] == 1
+    await innkeeper.delete(f"machines/{composed['system_id']}/")
+    assert f"{PREFIX}a" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
+
+
+async def test_removing_a_member_keeps_the_others(cluster: Members, innkeeper: Deployment) -> None:
+    hosts = await added(innkeeper, cluster)
+    await innkeeper.delete(f"vm-hosts/{hosts[cluster[1].name]}/")
+    await innkeeper.post(f"vm-hosts/{hosts[cluster[0].name]}/", op="refresh")
+    assert [host["name"] for host in await innkeeper.get("vm-hosts/")] == [
+        member.name for member in cluster if member is not cluster[1]
+    ]
+    (known,) = await innkeeper.get("vm-clusters/")
+    assert known["vmhost_count"] == len(cluster) - 1
+    assert (await innkeeper.delete(f"vm-clusters/{known['id']}")).status == 204
+    assert await innkeeper.get("vm-hosts/") == []
+    assert await innkeeper.get("vm-clusters/") == []
+
+
+async def test_an_unchanged_member_refresh_writes_nothing(
+    database_url: str, cluster: Members, innkeeper: Deployment
 ) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        before = await asyncio.to_thread(cluster[0].trusted)
-        hosts = await added(innkeeper, cluster)
-        assert set(hosts) == {member.name for member in cluster}
-        assert len(await asyncio.to_thread(cluster[0].trusted) - before) == 1
-        (known,) = await innkeeper.get("vm-clusters/")
-        assert (known["name"], known["vmhost_count"], known["project"]) == ("cloud", len(cluster), "default")
-        each = [await innkeeper.get(f"vm-hosts/{host_id}/") for host_id in hosts.values()]
-        assert known["total"]["cores"] == sum(host["total"]["cores"] for host in each)
-        assert known["total"]["memory"] == sum(host["total"]["memory"] for host in each) * 2**20
-        pairs = [await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters") for host_id in hosts.values()]
-        assert len({pair["certificate"] for pair in pairs}) == 1
-
-
-async def test_members_compose_and_count_separately(tmp_path: Path, database_url: str, cluster: Members) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        other = cluster[1].name
-        composed = await innkeeper.compose(hosts[other], hostname=f"{PREFIX}a", **SMALL)
-        assert await asyncio.to_thread(location, cluster, f"{PREFIX}a") == other
-        used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
-        assert used[other] - used[cluster[0].name] == 1
-        await innkeeper.delete(f"machines/{composed['system_id']}/")
-        assert f"{PREFIX}a" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
-
-
-async def test_removing_a_member_keeps_the_others(tmp_path: Path, database_url: str, cluster: Members) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        await innkeeper.delete(f"vm-hosts/{hosts[cluster[1].name]}/")
-        await innkeeper.post(f"vm-hosts/{hosts[cluster[0].name]}/", op="refresh")
-        assert [host["name"] for host in await innkeeper.get("vm-hosts/")] == [
-            member.name for member in cluster if member is not cluster[1]
-        ]
-        (known,) = await innkeeper.get("vm-clusters/")
-        assert known["vmhost_count"] == len(cluster) - 1
-        assert (await innkeeper.delete(f"vm-clusters/{known['id']}")).status == 204
-        assert await innkeeper.get("vm-hosts/") == []
-        assert await innkeeper.get("vm-clusters/") == []
-
-
-async def test_an_unchanged_member_refresh_writes_nothing(tmp_path: Path, database_url: str, cluster: Members) -> None:
     from tests.row_versions import versions
 
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        for host_id in hosts.values():
-            await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
-        before = await versions(database_url)
-        for host_id in hosts.values():
-            await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
-        assert await versions(database_url) == before
+    hosts = await added(innkeeper, cluster)
+    for host_id in hosts.values():
+        await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
+    before = await versions(database_url)
+    for host_id in hosts.values():
+        await innkeeper.post(f"vm-hosts/{host_id}/", op="refresh")
+    assert await versions(database_url) == before
 
 
-async def test_members_inherit_zone_and_pool(tmp_path: Path, database_url: str, cluster: Members) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        await innkeeper.post("zones/", name="east")
-        (known,) = await innkeeper.get("vm-clusters/")
-        changed = await innkeeper.put(f"vm-clusters/{known['id']}", name="sky", zone="east")
-        assert changed["name"] == "sky"
-        zones = {(await innkeeper.get(f"vm-hosts/{host_id}/"))["zone"]["name"] for host_id in hosts.values()}
-        assert zones == {"east"}
+async def test_members_inherit_zone_and_pool(cluster: Members, innkeeper: Deployment) -> None:
+    hosts = await added(innkeeper, cluster)
+    await innkeeper.post("zones/", name="east")
+    (known,) = await innkeeper.get("vm-clusters/")
+    changed = await innkeeper.put(f"vm-clusters/{known['id']}", name="sky", zone="east")
+    assert changed["name"] == "sky"
+    zones = {(await innkeeper.get(f"vm-hosts/{host_id}/"))["zone"]["name"] for host_id in hosts.values()}
+    assert zones == {"east"}
 
 
-async def test_claims_follow_a_machine_moved_by_its_cluster(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        first, other = cluster[0].name, cluster[1].name
-        composed = await innkeeper.compose(hosts[first], hostname=f"{PREFIX}mover", **SMALL)
-        await asyncio.to_thread(cluster[0].lxc, "move", f"{PREFIX}mover", "--target", other)
+async def test_claims_follow_a_machine_moved_by_its_cluster(cluster: Members, innkeeper: Deployment) -> None:
+    hosts = await added(innkeeper, cluster)
+    first, other = cluster[0].name, cluster[1].name
+    composed = await innkeeper.compose(hosts[first], hostname=f"{PREFIX}mover", **SMALL)
+    await asyncio.to_thread(cluster[0].lxc, "move", f"{PREFIX}mover", "--target", other)
 
-        async def followed() -> bool:
-            machine = await innkeeper.get(f"machines/{composed['system_id']}/")
-            return (machine["pod"]["name"], machine["status_name"]) == (other, "Ready")
+    async def followed() -> bool:
+        machine = await innkeeper.get(f"machines/{composed['system_id']}/")
+        return (machine["pod"]["name"], machine["status_name"]) == (other, "Ready")
 
-        await eventually(followed, deadline_s=60)
-        used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
-        assert used[other] - used[first] == 1
-        await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
-        await innkeeper.delete(f"machines/{composed['system_id']}/")
-        assert f"{PREFIX}mover" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}
+    await eventually(followed, deadline_s=60)
+    used = {name: (await innkeeper.get(f"vm-hosts/{host_id}/"))["used"]["cores"] for name, host_id in hosts.items()}
+    assert used[other] - used[first] == 1
+    await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
+    await innkeeper.delete(f"machines/{composed['system_id']}/")
+    assert f"{PREFIX}mover" not in {name for _, name in await asyncio.to_thread(cluster[0].instances, PREFIX)}

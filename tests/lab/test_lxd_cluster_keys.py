@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from common.errors import InvalidRequest
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 from tests.lab.test_adoption_lxd import description, markers, process
 from tests.lab.test_lxd_cluster_hosts import SMALL, added, location
@@ -24,55 +21,40 @@ Members = tuple[LxdServer, ...]
 PREFIX = "ikclk-"
 
 
-@pytest.fixture
-def cluster(lxd_cluster: Members) -> Iterator[Members]:
-    before = lxd_cluster[0].trusted()
-    yield lxd_cluster
-    lxd_cluster[0].sweep(PREFIX)
-    for found in lxd_cluster[0].trusted() - before:
-        lxd_cluster[0].ask(f"/1.0/certificates/{found}", method="DELETE")
-
-
-async def test_one_rotation_changes_the_pair_of_all_members(
-    tmp_path: Path, database_url: str, cluster: Members
-) -> None:
+async def test_one_rotation_changes_the_pair_of_all_members(cluster: Members, innkeeper: Deployment) -> None:
     others = await asyncio.to_thread(cluster[0].trusted)
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        (old,) = await asyncio.to_thread(cluster[0].trusted) - others
-        await innkeeper.post(f"vm-hosts/{hosts[cluster[1].name]}/", op="rotate")
-        for member in cluster:
-            (new,) = await asyncio.to_thread(member.trusted) - others
-            assert new != old
-        for name, host_id in hosts.items():
-            shown = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
-            assert shown["certificate_fingerprint"] == new
-            composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
-            assert await asyncio.to_thread(location, cluster, f"{PREFIX}{name}") == name
-            await innkeeper.delete(f"machines/{composed['system_id']}/")
-        assert await key_pairs(innkeeper) == [(new, None)]
+    hosts = await added(innkeeper, cluster)
+    (old,) = await asyncio.to_thread(cluster[0].trusted) - others
+    await innkeeper.post(f"vm-hosts/{hosts[cluster[1].name]}/", op="rotate")
+    for member in cluster:
+        (new,) = await asyncio.to_thread(member.trusted) - others
+        assert new != old
+    for name, host_id in hosts.items():
+        shown = await innkeeper.get(f"vm-hosts/{host_id}/", op="parameters")
+        assert shown["certificate_fingerprint"] == new
+        composed = await innkeeper.compose(host_id, hostname=f"{PREFIX}{name}", **SMALL)
+        assert await asyncio.to_thread(location, cluster, f"{PREFIX}{name}") == name
+        await innkeeper.delete(f"machines/{composed['system_id']}/")
+    assert await key_pairs(innkeeper) == [(new, None)]
 
 
 @pytest.mark.deadline(240)
-async def test_a_down_member_does_not_delay_a_rotation(tmp_path: Path, database_url: str, cluster: Members) -> None:
+async def test_a_down_member_does_not_delay_a_rotation(cluster: Members, innkeeper: Deployment) -> None:
     others = await asyncio.to_thread(cluster[0].trusted)
     down = cluster[1]
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        (old,) = await asyncio.to_thread(cluster[0].trusted) - others
-        await asyncio.to_thread(down.kill)
-        try:
-            await innkeeper.post(f"vm-hosts/{hosts[down.name]}/", op="rotate")
-        finally:
-            await asyncio.to_thread(down.start)
-        back = partial(has_state, innkeeper, hosts[down.name], HostState.READY, hosts[down.name])
-        await eventually(back, deadline_s=90, every_s=1)
-        for member in cluster:
-            (new,) = await asyncio.to_thread(member.trusted) - others
-            assert new != old
-        assert await key_pairs(innkeeper) == [(new, None)]
+    hosts = await added(innkeeper, cluster)
+    (old,) = await asyncio.to_thread(cluster[0].trusted) - others
+    await asyncio.to_thread(down.kill)
+    try:
+        await innkeeper.post(f"vm-hosts/{hosts[down.name]}/", op="rotate")
+    finally:
+        await asyncio.to_thread(down.start)
+    back = partial(has_state, innkeeper, hosts[down.name], HostState.READY, hosts[down.name])
+    await eventually(back, deadline_s=90, every_s=1)
+    for member in cluster:
+        (new,) = await asyncio.to_thread(member.trusted) - others
+        assert new != old
+    assert await key_pairs(innkeeper) == [(new, None)]
 
 
 async def key_pairs(innkeeper: Deployment) -> list[tuple[Any, ...]]:
@@ -80,27 +62,25 @@ async def key_pairs(innkeeper: Deployment) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await db.fetch("select fingerprint, replaces_id from key_pair")]
 
 
-async def test_instances_of_a_second_member_are_adopted(tmp_path: Path, database_url: str, cluster: Members) -> None:
+async def test_instances_of_a_second_member_are_adopted(cluster: Members, innkeeper: Deployment) -> None:
     first, second = cluster[:2]
     name = f"{PREFIX}0"
     await asyncio.to_thread(second.make_many, PREFIX, "default", range(1))
     await asyncio.to_thread(second.lxc, "start", name)
     before = await asyncio.to_thread(description, second, name), await asyncio.to_thread(process, second, name)
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        hosts = await added(innkeeper, cluster)
-        with pytest.raises(InvalidRequest) as rejected:
-            await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="adopt", guests=name)
-        assert rejected.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
-        (adopted,) = await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="adopt", guests=name)
-        machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
-        assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Ready", "on")
-        assert await asyncio.to_thread(markers, first, name)
-        await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="refresh")
-        assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["pod"]["name"] == second.name
-        await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
-        assert await asyncio.to_thread(markers, first, name) == []
-        now = await asyncio.to_thread(description, second, name), await asyncio.to_thread(process, second, name)
-        assert now == before
-        await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="refresh")
-        assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}
+    hosts = await added(innkeeper, cluster)
+    with pytest.raises(InvalidRequest) as rejected:
+        await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="adopt", guests=name)
+    assert rejected.value.fields == {"guests": [f"{first.name} has no virtual machine '{name}'."]}
+    (adopted,) = await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="adopt", guests=name)
+    machine = await innkeeper.get(f"machines/{adopted['system_id']}/")
+    assert (machine["pod"]["name"], machine["status_name"], machine["power_state"]) == (second.name, "Ready", "on")
+    assert await asyncio.to_thread(markers, first, name)
+    await innkeeper.post(f"vm-hosts/{hosts[first.name]}/", op="refresh")
+    assert (await innkeeper.get(f"machines/{adopted['system_id']}/"))["pod"]["name"] == second.name
+    await innkeeper.api.send("POST", f"machines/{adopted['system_id']}/", query=[("op", "forget")])
+    assert await asyncio.to_thread(markers, first, name) == []
+    now = await asyncio.to_thread(description, second, name), await asyncio.to_thread(process, second, name)
+    assert now == before
+    await innkeeper.post(f"vm-hosts/{hosts[second.name]}/", op="refresh")
+    assert name not in {one["hostname"] for one in await innkeeper.get("machines/")}

@@ -17,7 +17,6 @@ from common.guest_spec import NicAddress, NicSpec
 from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages, run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
@@ -25,13 +24,6 @@ from tests.lab.lxd_specs import driver_through, small_spec, volumes_of
 from tests.lab.needs import why_no_huge_pages
 
 FIRST_MAC, SECOND_MAC = "52:54:00:0e:00:01", "52:54:00:0e:00:02"
-
-
-@pytest.fixture
-def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
-    opened = LxdDriverFactory().open(lxd.access(trusted))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

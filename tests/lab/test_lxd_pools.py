@@ -10,9 +10,7 @@ from attrs import evolve
 from common.errors import OutOfCapacity
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.host_setup import run
-from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import DISK_BYTES, small_spec, volumes_of
 from tests.lab.needs import LAB_DIR, why_no_lxd_pool
@@ -28,13 +26,6 @@ def pool(request: pytest.FixtureRequest, lxd: LxdServer) -> Iterator[str]:
     with lxd.pool(request.param) as name:
         yield name
     assert loop_devices() == before
-
-
-@pytest.fixture
-def driver(lxd: LxdServer, trusted: KeyPair) -> Iterator[LxdDriver]:
-    opened = LxdDriverFactory().open(lxd.access(trusted))
-    yield opened
-    opened.close()
 
 
 def loop_devices() -> list[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lxd_server import LxdServer
 
 PREFIX = "iktrust-"  # the `servers` fixture removes everything with this prefix
@@ -24,22 +22,20 @@ async def compose_repeatedly(innkeeper: Deployment, host_id: int, number: int, d
 
 
 async def test_rotations_never_fail_concurrent_operations(
-    tmp_path: Path, database_url: str, servers: tuple[LxdServer, LxdServer]
+    servers: tuple[LxdServer, LxdServer], innkeeper: Deployment
 ) -> None:
     server = servers[0]
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        token = await asyncio.to_thread(server.token, "innkeeper")
-        host = await innkeeper.post(
-            "vm-hosts/", type="lxd", power_address=server.address, password=token, cpu_over_commit_ratio="10"
-        )
-        done = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            for number in range(WORKERS):
-                group.create_task(compose_repeatedly(innkeeper, host["id"], number, done))
-            for _ in range(ROTATIONS):
-                await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
-            done.set()
-        assert {one["state"] for one in await innkeeper.get("operations/")} == {"succeeded"}
-        assert (server.instances(""), server.volumes()) == (set(), set())
-        assert len(await asyncio.to_thread(server.trusted)) == 1
+    token = await asyncio.to_thread(server.token, "innkeeper")
+    host = await innkeeper.post(
+        "vm-hosts/", type="lxd", power_address=server.address, password=token, cpu_over_commit_ratio="10"
+    )
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for number in range(WORKERS):
+            group.create_task(compose_repeatedly(innkeeper, host["id"], number, done))
+        for _ in range(ROTATIONS):
+            await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")
+        done.set()
+    assert {one["state"] for one in await innkeeper.get("operations/")} == {"succeeded"}
+    assert (server.instances(""), server.volumes()) == (set(), set())
+    assert len(await asyncio.to_thread(server.trusted)) == 1

@@ -6,30 +6,17 @@ Later refreshes reread a fixed number of domains and write nothing if nothing ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lab_host import LabHost
-from tests.lab.needs import why_no_libvirt
 from tests.row_versions import versions
 from tests.waiting import eventually
 
 MANY, MANAGED = 300, 3
-
-
-@pytest.fixture
-def lab_host(tmp_path: Path) -> Iterator[LabHost]:
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
-    host = LabHost(tmp_path, prefix="iklab-300")
-    yield host
-    host.close()
 
 
 async def refresh(innkeeper: Deployment, host_id: int) -> tuple[dict[str, int], int, float]:
@@ -43,39 +30,37 @@ async def refresh(innkeeper: Deployment, host_id: int) -> tuple[dict[str, int], 
 
 
 async def test_refresh_calls_do_not_grow_and_unchanged_writes_none(
-    tmp_path: Path, database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str]
+    database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str], innkeeper: Deployment
 ) -> None:
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system")
-        host_id = int(host["id"])
-        ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-        await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
-        for number in range(MANAGED):
-            fields = {"hostname": f"{lab_host.prefix}managed-{number}", "memory": 1024, "storage": "1"}
-            await innkeeper.compose(host_id, **fields)
-        few, few_calls, few_ms = await refresh(innkeeper, host_id)
-        alone = few_calls - min(REREAD_DOMAINS, few["guests"])  # new domains are read in any case
-        for number in range(MANY - MANAGED):
-            lab_host.make_foreign(f"n{number}", disk=number % 3 == 0)
-        many, many_calls, first_ms = await refresh(innkeeper, host_id)
-        assert many["guests"] >= MANY
-        assert many_calls <= alone + (MANY - MANAGED) + REREAD_DOMAINS
-        timings: list[float] = []
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system")
+    host_id = int(host["id"])
+    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
+    for number in range(MANAGED):
+        fields = {"hostname": f"{lab_host.prefix}managed-{number}", "memory": 1024, "storage": "1"}
+        await innkeeper.compose(host_id, **fields)
+    few, few_calls, few_ms = await refresh(innkeeper, host_id)
+    alone = few_calls - min(REREAD_DOMAINS, few["guests"])  # new domains are read in any case
+    for number in range(MANY - MANAGED):
+        lab_host.make_foreign(f"n{number}", disk=number % 3 == 0)
+    many, many_calls, first_ms = await refresh(innkeeper, host_id)
+    assert many["guests"] >= MANY
+    assert many_calls <= alone + (MANY - MANAGED) + REREAD_DOMAINS
+    timings: list[float] = []
 
-        async def nothing_is_written() -> bool:  # other tests may use this libvirt: then the next refresh counts
-            before = await versions(database_url)
-            _, calls, took_ms = await refresh(innkeeper, host_id)
-            timings.append(took_ms)
-            return calls == alone + REREAD_DOMAINS and await versions(database_url) == before
+    async def nothing_is_written() -> bool:  # other tests may use this libvirt: then the next refresh counts
+        before = await versions(database_url)
+        _, calls, took_ms = await refresh(innkeeper, host_id)
+        timings.append(took_ms)
+        return calls == alone + REREAD_DOMAINS and await versions(database_url) == before
 
-        await eventually(nothing_is_written)
-        listed = await innkeeper.get("virtual-machines/")
-        here = [guest for guest in listed if guest["identifier"].startswith(lab_host.prefix)]
-        assert len(here) == MANY
-        assert sum(guest["machine_id"] is not None for guest in here) == MANAGED
-        with capsys.disabled():
-            print(  # noqa: T201
-                f"\nrefresh through the API: {few_ms:.0f} ms with few domains; with {many['guests']}: "
-                f"{first_ms:.0f} ms the first time, {timings[-1]:.0f} ms unchanged; {many['calls']} calls"
-            )
+    await eventually(nothing_is_written)
+    listed = await innkeeper.get("virtual-machines/")
+    here = [guest for guest in listed if guest["identifier"].startswith(lab_host.prefix)]
+    assert len(here) == MANY
+    assert sum(guest["machine_id"] is not None for guest in here) == MANAGED
+    with capsys.disabled():
+        print(  # noqa: T201
+            f"\nrefresh through the API: {few_ms:.0f} ms with few domains; with {many['guests']}: "
+            f"{first_ms:.0f} ms the first time, {timings[-1]:.0f} ms unchanged; {many['calls']} calls"
+        )

@@ -10,7 +10,6 @@ import pytest
 
 from common.errors import InnkeeperError, InvalidRequest
 from tests.deployment.deployment import Deployment
-from tests.deployment.in_process import deployed
 from tests.lab.lab_host import LabHost
 from tests.lab.own_sshd import OwnSshd, why_no_own_sshd
 
@@ -22,13 +21,6 @@ def sshd(tmp_path: Path) -> Iterator[OwnSshd]:
     daemon = OwnSshd(tmp_path)
     yield daemon
     daemon.stop()
-
-
-@pytest.fixture
-def lab_host(tmp_path: Path, sshd: OwnSshd) -> Iterator[LabHost]:
-    host = LabHost(tmp_path)
-    yield host
-    host.close()
 
 
 async def unavailable(work: Awaitable[Any]) -> str:
@@ -45,7 +37,6 @@ async def events(innkeeper: Deployment, kind: str) -> list[Any]:
 
 async def add(innkeeper: Deployment, sshd: OwnSshd, lab_host: LabHost) -> str:
     """Adds a host that accepts Innkeeper's key; returns its path."""
-    await innkeeper.start_rack()
     host = await innkeeper.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
     path = f"vm-hosts/{host['id']}/"
     sshd.let_in((await innkeeper.get(path, op="parameters"))["ssh_public_key"])
@@ -59,30 +50,28 @@ def compose(innkeeper: Deployment, path: str, lab_host: LabHost, name: str) -> A
     return innkeeper.post(path, op="compose", hostname=f"{lab_host.prefix}{name}", cores=1, memory=1024, storage="1")
 
 
-async def test_a_host_without_the_key_names_the_key_to_add(tmp_path: Path, database_url: str, sshd: OwnSshd) -> None:
+async def test_a_host_without_the_key_names_the_key_to_add(sshd: OwnSshd, innkeeper: Deployment) -> None:
     fingerprint = sshd.start()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        await innkeeper.start_rack()
-        host = await innkeeper.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
-        assert (host["total"]["cores"], host["capabilities"], host["version"]) == (0, [], "")
-        path = f"vm-hosts/{host['id']}/"
-        parameters = await innkeeper.get(path, op="parameters")
-        key = parameters["ssh_public_key"]
-        assert parameters["power_address"] == sshd.address
-        assert "PRIVATE" not in str(parameters)
-        message = await unavailable(innkeeper.post(path, op="refresh"))
-        assert "authorized_keys" in message
-        assert key.split()[1] in message
-        assert [event.details["public_key"].split()[1] for event in await events(innkeeper, "host_not_trusted")] == [
-            key.split()[1]
-        ]
-        assert "before its first successful refresh" in await compose_error(innkeeper, path)
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address=sshd.address, name="far")
+    assert (host["total"]["cores"], host["capabilities"], host["version"]) == (0, [], "")
+    path = f"vm-hosts/{host['id']}/"
+    parameters = await innkeeper.get(path, op="parameters")
+    key = parameters["ssh_public_key"]
+    assert parameters["power_address"] == sshd.address
+    assert "PRIVATE" not in str(parameters)
+    message = await unavailable(innkeeper.post(path, op="refresh"))
+    assert "authorized_keys" in message
+    assert key.split()[1] in message
+    assert [event.details["public_key"].split()[1] for event in await events(innkeeper, "host_not_trusted")] == [
+        key.split()[1]
+    ]
+    assert "before its first successful refresh" in await compose_error(innkeeper, path)
 
-        sshd.let_in(key)
-        assert (await innkeeper.post(path, op="refresh"))["total"]["cores"] > 0
-        assert (await innkeeper.get(path, op="parameters"))["host_key_fingerprint"] == fingerprint
-        (pinned,) = await events(innkeeper, "host_pinned")
-        assert pinned.details["fingerprint"] == fingerprint
+    sshd.let_in(key)
+    assert (await innkeeper.post(path, op="refresh"))["total"]["cores"] > 0
+    assert (await innkeeper.get(path, op="parameters"))["host_key_fingerprint"] == fingerprint
+    (pinned,) = await events(innkeeper, "host_pinned")
+    assert pinned.details["fingerprint"] == fingerprint
 
 
 async def compose_error(innkeeper: Deployment, path: str) -> str:
@@ -92,52 +81,50 @@ async def compose_error(innkeeper: Deployment, path: str) -> str:
 
 
 async def test_a_machine_is_composed_and_deleted_over_ssh(
-    tmp_path: Path, database_url: str, sshd: OwnSshd, lab_host: LabHost
+    sshd: OwnSshd, lab_host: LabHost, innkeeper: Deployment
 ) -> None:
     sshd.start()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        path = await add(innkeeper, sshd, lab_host)
-        machine = f"machines/{(await compose(innkeeper, path, lab_host, 'over-ssh'))['system_id']}/"
-        assert lab_host.marker(f"{lab_host.prefix}over-ssh") is not None
-        assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
-        assert lab_host.is_running(f"{lab_host.prefix}over-ssh")
-        await innkeeper.delete(machine)
-        assert lab_host.names() == lab_host.volumes() == set()
+    path = await add(innkeeper, sshd, lab_host)
+    machine = f"machines/{(await compose(innkeeper, path, lab_host, 'over-ssh'))['system_id']}/"
+    assert lab_host.marker(f"{lab_host.prefix}over-ssh") is not None
+    assert (await innkeeper.post(machine, op="power_on"))["power_state"] == "on"
+    assert lab_host.is_running(f"{lab_host.prefix}over-ssh")
+    await innkeeper.delete(machine)
+    assert lab_host.names() == lab_host.volumes() == set()
 
 
 async def test_a_changed_host_key_is_rejected_until_accepted(
-    tmp_path: Path, database_url: str, sshd: OwnSshd, lab_host: LabHost
+    sshd: OwnSshd, lab_host: LabHost, innkeeper: Deployment
 ) -> None:
     first = sshd.start()
-    async with deployed(tmp_path, database_url) as innkeeper:
-        path = await add(innkeeper, sshd, lab_host)
-        machine = f"machines/{(await compose(innkeeper, path, lab_host, 'stays'))['system_id']}/"
-        sshd.stop()
-        second = sshd.start("second")
-        assert second != first
-        works: tuple[Callable[[], Awaitable[Any]], ...] = (
-            lambda: compose(innkeeper, path, lab_host, "never"),
-            lambda: innkeeper.post(machine, op="power_on"),
-            lambda: innkeeper.get(machine, op="query_power_state"),
-            lambda: innkeeper.post(path, op="refresh"),
-            lambda: innkeeper.delete(machine),
-        )
-        for work in works:
-            message = await unavailable(work())
-            assert first in message
-            assert second in message
-        (event,) = await events(innkeeper, "host_peer_changed")
-        assert (event.details["trusted"], event.details["offered"]) == (first, second)
-        assert lab_host.names() == {f"{lab_host.prefix}stays"}
-        assert {found["hostname"] for found in await innkeeper.get("machines/")} == lab_host.names()
+    path = await add(innkeeper, sshd, lab_host)
+    machine = f"machines/{(await compose(innkeeper, path, lab_host, 'stays'))['system_id']}/"
+    sshd.stop()
+    second = sshd.start("second")
+    assert second != first
+    works: tuple[Callable[[], Awaitable[Any]], ...] = (
+        lambda: compose(innkeeper, path, lab_host, "never"),
+        lambda: innkeeper.post(machine, op="power_on"),
+        lambda: innkeeper.get(machine, op="query_power_state"),
+        lambda: innkeeper.post(path, op="refresh"),
+        lambda: innkeeper.delete(machine),
+    )
+    for work in works:
+        message = await unavailable(work())
+        assert first in message
+        assert second in message
+    (event,) = await events(innkeeper, "host_peer_changed")
+    assert (event.details["trusted"], event.details["offered"]) == (first, second)
+    assert lab_host.names() == {f"{lab_host.prefix}stays"}
+    assert {found["hostname"] for found in await innkeeper.get("machines/")} == lab_host.names()
 
-        with pytest.raises(InvalidRequest) as wrong:
-            await innkeeper.post(path, op="trust", fingerprint=first)
-        assert list(wrong.value.fields) == ["fingerprint"]
-        await unavailable(innkeeper.post(path, op="refresh"))
-        assert (await innkeeper.post(path, op="trust", fingerprint=second))["total"]["cores"] > 0
-        assert (await innkeeper.get(path, op="parameters"))["host_key_fingerprint"] == second
-        assert len(await events(innkeeper, "host_identity_accepted")) == 1
-        await innkeeper.post(path, op="refresh")
-        await innkeeper.delete(machine)
-        assert lab_host.names() == lab_host.volumes() == set()
+    with pytest.raises(InvalidRequest) as wrong:
+        await innkeeper.post(path, op="trust", fingerprint=first)
+    assert list(wrong.value.fields) == ["fingerprint"]
+    await unavailable(innkeeper.post(path, op="refresh"))
+    assert (await innkeeper.post(path, op="trust", fingerprint=second))["total"]["cores"] > 0
+    assert (await innkeeper.get(path, op="parameters"))["host_key_fingerprint"] == second
+    assert len(await events(innkeeper, "host_identity_accepted")) == 1
+    await innkeeper.post(path, op="refresh")
+    await innkeeper.delete(machine)
+    assert lab_host.names() == lab_host.volumes() == set()
