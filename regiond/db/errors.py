@@ -17,11 +17,12 @@ class Closable(Protocol):
     def is_closed(self) -> bool: ...
 
 
-_SETTINGS = (
+_WRONG_SETTINGS = (
     asyncpg.InvalidAuthorizationSpecificationError,  # includes a wrong password
     asyncpg.InvalidCatalogNameError,
     asyncpg.ClientConfigurationError,
 )
+# The connection or the server failed, so the same statement can succeed later.
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutdown, startup, statement timeout
@@ -52,7 +53,7 @@ def translating_connect_errors(to: str) -> Iterator[None]:
     """
     try:
         yield
-    except _SETTINGS as error:
+    except _WRONG_SETTINGS as error:
         raise BadSettings(f"PostgreSQL rejected the connection to {to}: {error}", setting="database") from error
     except ValueError as error:  # its message quotes the DSN with the password
         raise BadSettings(

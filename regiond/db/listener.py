@@ -92,10 +92,8 @@ class Notifications:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads regions, no secret
             try:
                 return await self._listen()
-            except (
-                DatabaseUnavailable,
-                BadSettings,
-            ) as error:  # BadSettings: the database does not exist while it is being restored
+            # BadSettings too: while a backup is being restored, the database does not exist.
+            except (DatabaseUnavailable, BadSettings) as error:
                 log.info("notifications_reconnect_failed", reason=error.message)
                 delay_s = min(delay_s * 2, self._longest_delay_s)
 

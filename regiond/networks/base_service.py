@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -124,6 +124,11 @@ def _wrong_name(name: str, free: bool) -> str | None:
 
 def _wrong_text(text: str) -> str | None:
     return "The NUL character is not allowed." if "\0" in text else None
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first five, for messages."""
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def checked_address(field: str, text: str) -> Address:

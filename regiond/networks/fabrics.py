@@ -11,7 +11,15 @@ from common.values import MAX_VID
 from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.networks import change_store, store
-from regiond.networks.base_service import BaseService, check_text, find_fabric, find_space, find_vlan, unique
+from regiond.networks.base_service import (
+    BaseService,
+    check_text,
+    find_fabric,
+    find_space,
+    find_vlan,
+    first_names,
+    unique,
+)
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
 from regiond.placement.model import NO_SPACE
 from regiond.validation_messages import REQUIRED, no_choice
@@ -119,7 +127,7 @@ class Fabrics(BaseService):
 
 async def _write_vlan(db: Db, vlan: Vlan, change: VlanChange) -> Vlan:
     vid = vlan.vid if change.vid is None else change.vid
-    fabric_id = vlan.fabric_id if change.fabric is None else (await _chosen_fabric(db, change.fabric)).id
+    fabric_id = vlan.fabric_id if change.fabric is None else (await chosen_fabric(db, change.fabric)).id
     if vlan.vid == 0 and (vid, fabric_id) != (0, vlan.fabric_id):
         field = "vid" if vid else "fabric"
         raise InvalidRequest.of(
@@ -136,7 +144,8 @@ async def _write_vlan(db: Db, vlan: Vlan, change: VlanChange) -> Vlan:
     return await find_vlan(db, vlan.id)
 
 
-async def _chosen_fabric(db: Db, id_or_name: str) -> Fabric:
+async def chosen_fabric(db: Db, id_or_name: str) -> Fabric:
+    """Raises InvalidRequest under `fabric`."""
     try:
         return await find_fabric(db, id_or_name)
     except NotFound:
@@ -177,7 +186,7 @@ def _check_vlan(change: VlanChange) -> None:
 async def _check_without_subnets(db: Db, described: str, vlan_ids: list[int]) -> None:
     subnets = await store.subnets(db, vlan_ids=vlan_ids)
     if subnets:
-        named = ", ".join(subnet.name for subnet in subnets[:5]) + (", …" if len(subnets) > 5 else "")
+        named = first_names([subnet.name for subnet in subnets])
         raise InvalidRequest(
             f"The {described} cannot be deleted: it has {len(subnets)} subnets ({named}).",
             subnets=len(subnets),

@@ -75,6 +75,12 @@ class IpRange:
     comment: str = ""
     discovered: bool = False
 
+    @property
+    def described(self) -> str:
+        """For messages, such as `reserved range 10.1.0.2-10.1.0.9 (printers)`."""
+        comment = f" ({self.comment})" if self.comment else ""
+        return f"{self.type} range {self.start_ip}-{self.end_ip}{comment}"
+
 
 @frozen(kw_only=True)
 class InterfaceLink:

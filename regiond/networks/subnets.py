@@ -5,12 +5,19 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store
-from regiond.networks.base_service import BaseService, check_text, checked_address, find_fabric, find_subnet, unique
-from regiond.networks.fabrics import chosen_space_id, chosen_vlan
+from regiond.networks.base_service import (
+    BaseService,
+    check_text,
+    checked_address,
+    find_subnet,
+    first_names,
+    unique,
+)
+from regiond.networks.fabrics import chosen_fabric, chosen_space_id, chosen_vlan
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import (
     DEFAULT_FABRIC_ID,
@@ -21,7 +28,7 @@ from regiond.networks.model import (
     UsedAddress,
     Vlan,
 )
-from regiond.validation_messages import REQUIRED, no_choice
+from regiond.validation_messages import REQUIRED
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -122,10 +129,7 @@ async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
     if change.vlan is not None:
         return await chosen_vlan(db, change.vlan)
     if change.fabric is not None:
-        try:
-            fabric_id = (await find_fabric(db, change.fabric)).id
-        except NotFound:
-            raise InvalidRequest.of({"fabric": [no_choice()]}) from None
+        fabric_id = (await chosen_fabric(db, change.fabric)).id
     vid = change.vid or 0
     vlans = await store.vlans(db, fabric_ids=[fabric_id])
     for vlan in vlans:
@@ -180,8 +184,7 @@ def _cidr(text: str | None) -> Network:
 
 
 def _named(claims: tuple[ipam_store.Claim, ...]) -> str:
-    named = ", ".join(f"{claim.address} by {claim.hostname}" for claim in claims[:5])
-    return named + (", …" if len(claims) > 5 else "")
+    return first_names([f"{claim.address} by {claim.hostname}" for claim in claims])
 
 
 def _described(subnet: Subnet) -> str:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from common.errors import NotFound, WrongState
+from common.errors import WrongState
 from regiond.reconciler.model import OpenDiscrepancy, RepairPolicy
-
-
-def find(stored: Iterable[OpenDiscrepancy], discrepancy_id: int) -> OpenDiscrepancy:
-    """Raises NotFound if none has this id."""
-    found = next((one for one in stored if one.id == discrepancy_id), None)
-    if found is None:
-        raise NotFound(f"Discrepancy {discrepancy_id} is resolved or unknown.", discrepancy=discrepancy_id)
-    return found
 
 
 def check_unchanged(current: OpenDiscrepancy, *, etag: str, shown: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 from attrs import frozen
 
@@ -35,11 +36,21 @@ class RepairPolicy(StrEnum):
     NONE = "none"  # only reported: a refresh or a person resolves it
 
 
+class Texts(TypedDict):
+    """The text fields of a discrepancy, which differ for each fault of a subject."""
+
+    found: str
+    expected: str
+    remedy: str
+
+
 @frozen(kw_only=True)
 class Discrepancy:
-    """`ours`: a repair changes only the ledger, or removes guests and volumes of deleted machines.
+    """A difference within the ledger, or between it and a host.
 
-    `remedy` is a sentence: what the repair does ("This ..."), or for policy `none` what a person can do.
+    `remedy` is a sentence: what the repair does ("This ..."), or for policy `none` what a person can do. `ours`: a
+    repair changes only the ledger, or removes guests and volumes of deleted machines. `data_at_risk`: a person should
+    inspect the guest or volume before the repair.
     """
 
     kind: DiscrepancyKind

@@ -81,7 +81,7 @@ class Reconciler:
     async def read_stored(self, discrepancy_id: int) -> OpenDiscrepancy:
         """As the last sweep found it, or as it was repaired. Raises NotFound if it is neither."""
         async with self._database.connection() as db:
-            return approval.find(await store.read(db, discrepancy_id), discrepancy_id)
+            return await store.read(db, discrepancy_id)
 
     async def read(self, discrepancy_id: int) -> OpenDiscrepancy:
         """As it is now, or as it was repaired. Raises NotFound if it is neither, and what `check` raises."""

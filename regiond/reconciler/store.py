@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from attrs import asdict, fields
 
-from common.errors import Busy
+from common.errors import Busy, NotFound
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 
 if TYPE_CHECKING:
@@ -111,9 +111,12 @@ async def due(db: Db, older_than_s: float, *, at_host: Iterable[DiscrepancyKind]
     return [row["id"] for row in await db.fetch(_DUE, older_than_s, [kind.value for kind in at_host])]
 
 
-async def read(db: Db, discrepancy_id: int) -> tuple[OpenDiscrepancy, ...]:
-    """The discrepancy if it is open or was repaired; empty if it is unknown or disappeared without a repair."""
-    return tuple(_open_discrepancy(row) for row in await db.fetch(_READ, discrepancy_id))
+async def read(db: Db, discrepancy_id: int) -> OpenDiscrepancy:
+    """The discrepancy, open or repaired. Raises NotFound if it is unknown or disappeared without a repair."""
+    row = await db.fetchrow(_READ, discrepancy_id)
+    if row is None:
+        raise NotFound(f"Discrepancy {discrepancy_id} is resolved or unknown.", discrepancy=discrepancy_id)
+    return _open_discrepancy(row)
 
 
 async def lock(db: Db, discrepancy_id: int) -> OpenDiscrepancy | None:

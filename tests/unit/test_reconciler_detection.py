@@ -12,7 +12,7 @@ from attrs import evolve
 from regiond.ledger.model import TotalMismatch
 from regiond.machines.model import TRANSIENT, MachineState
 from regiond.reconciler.claims import detection as claims
-from regiond.reconciler.claims.detection import GuestClaims, OrphanedAddress, OrphanedClaim
+from regiond.reconciler.claims.detection import GuestClaims, OrphanedClaim, SuspectAddress
 from regiond.reconciler.guests import detection as guests
 from regiond.reconciler.guests.detection import MarkedGuest
 from regiond.reconciler.machines import detection as machines
@@ -156,7 +156,7 @@ def test_a_wrong_total_names_both_numbers() -> None:
 
 
 def test_only_orphaned_addresses_are_released_automatically() -> None:
-    address = OrphanedAddress(
+    address = SuspectAddress(
         id=6, address="10.1.0.9", subnet="10.2.0.0/24", inside=False, hostname="fox", system_id="wdpx3n",
         has_nic=True, host_id=1, host_name="east",
     )  # fmt: skip

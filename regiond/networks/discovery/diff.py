@@ -61,17 +61,21 @@ def _derive_vlans(
     known: KnownNetworks,
     subnets: dict[Network, KnownSubnet],
 ) -> dict[InterfaceKey, VlanKey]:
-    """The VLAN of each interface. Adds to `subnets` the new ones, each on the VLAN of its first interface."""
+    """The VLAN of each interface.
+
+    Adds the new subnets to `subnets`, each on the VLAN of its first interface: from then on that VLAN is certain, which
+    can determine the VLANs of further interfaces. Hence the loop.
+    """
     before = _vlans_before(component.keys, interfaces, known)
     while True:
         certain = _certain_vlans(component.keys, interfaces, known, subnets)
         new = next(_new_links(subnets, (interfaces[key] for key in component.keys)), None)
         if certain:
-            vlans = component.known(certain, before)
+            vlans = component.vlans_from_certain(certain, before)
         elif new is None:
-            return component.guessed(before, default=True)
+            return component.vlans_without_certain(before, default=True)
         else:
-            vlans = component.guessed(before, default=False)
+            vlans = component.vlans_without_certain(before, default=False)
             new = _first_placed(component, interfaces, subnets, vlans) or new
         if new is None:
             return vlans

@@ -46,7 +46,7 @@ class InterfaceRecord:
 
 @frozen(kw_only=True)
 class FoundInterface:
-    """An interface with what decides on which VLAN it is.
+    """An interface, with the facts that determine its VLAN and the gateway of its subnets.
 
     `bridge` is the host's bridge that implements a network of the hypervisor. `shares_parent_vlan`: untagged frames
     reach the parent unchanged, so both are on one VLAN.

@@ -28,7 +28,10 @@ VlanMap = Mapping[InterfaceKey, VlanKey]
 
 @frozen(kw_only=True)
 class Segment:
-    """`vid` is the tag of its frames, 0 for none; `on` are the segments that carry them tagged."""
+    """Interfaces that share their frames.
+
+    `vid` is the tag of these frames, 0 for none. `on` has the numbers of the segments that carry them tagged.
+    """
 
     keys: tuple[InterfaceKey, ...]
     vid: int
@@ -37,7 +40,7 @@ class Segment:
 
 @frozen(kw_only=True)
 class Component:
-    """Connected segments. Their numbers are their places in `segments`."""
+    """Connected segments. The number of a segment is its index in `segments`."""
 
     segments: tuple[Segment, ...]
 
@@ -50,8 +53,8 @@ class Component:
     def segment_of(self, key: InterfaceKey) -> Segment:
         return next(segment for segment in self.segments if key in segment.keys)
 
-    def known(self, certain: VlanMap, before: VlanMap) -> dict[InterfaceKey, VlanKey]:
-        """The VLAN of each interface, given at least one certain VLAN.
+    def vlans_from_certain(self, certain: VlanMap, before: VlanMap) -> dict[InterfaceKey, VlanKey]:
+        """The VLAN of each interface, derived from the certain ones, of which there is at least one.
 
         A VLAN derived before stays if it agrees with them, so that an unchanged host changes nothing.
         """
@@ -77,7 +80,7 @@ class Component:
                 found[key] = vlan
         return found
 
-    def guessed(self, before: VlanMap, *, default: bool) -> dict[InterfaceKey, VlanKey]:
+    def vlans_without_certain(self, before: VlanMap, *, default: bool) -> dict[InterfaceKey, VlanKey]:
         """The VLAN of each interface if nothing is certain: the one before, or one in the fabric of its tagged parent.
 
         With `default`, other tagged interfaces are in the default fabric. Other untagged ones have no known VLAN.

@@ -42,8 +42,11 @@ class NewSubnet:
 
 @frozen(kw_only=True)
 class NetworkChanges:
-    """What has to be written. `changed_kinds` has old and new keys of interfaces; `range_subnets` are the subnets
-    whose discovered IP ranges may have changed."""
+    """What has to be written.
+
+    `changed_kinds` has old and new keys of interfaces. `range_subnets` are the subnets whose discovered IP ranges may
+    have changed.
+    """
 
     changed_kinds: tuple[tuple[InterfaceKey, InterfaceKey], ...] = ()
     subnets: tuple[NewSubnet, ...] = ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.events.service import Events
-from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet
+from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet, first_names
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
 from regiond.validation_messages import no_choice
@@ -40,10 +40,10 @@ class Ranges(BaseService):
             raise InvalidRequest.of({"type": [f"{type!r} is not one of {', '.join(TYPES)}."]})
         start, end = checked_address("start_ip", start_ip), checked_address("end_ip", end_ip)
         async with self.changing(caller) as db:
-            of = await _chosen_subnet(db, subnet, start)
-            await _check(db, of, type, start, end)
-            created = await ipam_store.insert_range(db, of.id, type, start, end, comment)
-            message = f"The {type} range {start}-{end} of {of.cidr} was created."
+            chosen = await _chosen_subnet(db, subnet, start)
+            await _check(db, chosen, type, start, end)
+            created = await ipam_store.insert_range(db, chosen.id, type, start, end, comment)
+            message = f"The {type} range {start}-{end} of {chosen.cidr} was created."
             await Events.record(db, "ip_range_created", message, caller=caller)
             return await _find(db, created)
 
@@ -72,9 +72,8 @@ class Ranges(BaseService):
             was = await _find(db, range_id)
             hosts = await ipam_store.hosts_with_range(db, was) if was.discovered else ()
             if hosts:
-                named = ", ".join(hosts[:5]) + (", …" if len(hosts) > 5 else "")
                 raise InvalidRequest(
-                    f"{_discovered(was)}. Hosts that report it ({len(hosts)}): {named}.", hosts=len(hosts)
+                    f"{_discovered(was)}. Hosts that report it ({len(hosts)}): {first_names(hosts)}.", hosts=len(hosts)
                 )
             await ipam_store.delete_range(db, was.id)
             message = f"The {was.type} range {was.start_ip}-{was.end_ip} of {was.subnet.cidr} was deleted."
@@ -112,18 +111,12 @@ async def _check(
     for other in await ipam_store.ranges(db, subnet_id=subnet.id):
         overlaps = int(other.start_ip) <= int(end) and int(start) <= int(other.end_ip)
         if overlaps and not other.discovered and (changed is None or other.id != changed.id):
-            raise InvalidRequest.of(
-                {"start_ip": [f"Overlaps the {other.type} range {other.start_ip}-{other.end_ip}{_about(other)}."]}
-            )
+            raise InvalidRequest.of({"start_ip": [f"Overlaps the {other.described}."]})
     if type != "dynamic":
         return
     for claim in await ipam_store.claims(db, subnet.id):
         if int(start) <= int(claim.address) <= int(end):
             raise InvalidRequest.of({"start_ip": [f"{claim.address} belongs to machine {claim.hostname}."]})
-
-
-def _about(found: IpRange) -> str:
-    return f" ({found.comment})" if found.comment else ""
 
 
 def _discovered(found: IpRange) -> str:

@@ -14,7 +14,7 @@ from common.guest_spec import NicAddress
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
 from regiond.networks.ipam import store as ipam_store
-from regiond.networks.model import Address, IpRange, Subnet
+from regiond.networks.model import Address, Subnet
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -82,8 +82,8 @@ async def _obstacle(db: Db, subnets: Sequence[Subnet], address: Address, machine
             return reason
     for one in await ipam_store.ranges(db, address=address):
         if not one.discovered:
-            return f"{address} is in the {_described(one)}."
-    machine = await ipam_store.machine_with(db, address, but=machine_id)
+            return f"{address} is in the {one.described}."
+    machine = await ipam_store.machine_with(db, address, except_machine_id=machine_id)
     if machine is not None:
         return f"{address} belongs to machine {machine}."
     host = await ipam_store.host_with(db, address)
@@ -104,8 +104,3 @@ def _gateway_or_dns(subnet: Subnet, address: Address) -> str | None:
     if address == subnet.gateway_ip:
         return f"{address} is the gateway of the subnet {subnet.cidr}."
     return f"{address} is a DNS server of the subnet {subnet.cidr}." if address in subnet.dns_servers else None
-
-
-def _described(found: IpRange) -> str:
-    about = f" ({found.comment})" if found.comment else ""
-    return f"{found.type} range {found.start_ip}-{found.end_ip}{about}"

@@ -120,9 +120,9 @@ async def count_subnets(db: Db) -> int:
     return found
 
 
-async def machine_with(db: Db, address: Address, *, but: int | None = None) -> str | None:
-    """The hostname of the machine that claims the address. None: no machine does, or `but` does."""
-    found: str | None = await db.fetchval(_MACHINE_WITH, address, but)
+async def machine_with(db: Db, address: Address, *, except_machine_id: int | None = None) -> str | None:
+    """The hostname of the machine that claims the address. None: no machine does, or `except_machine_id` does."""
+    found: str | None = await db.fetchval(_MACHINE_WITH, address, except_machine_id)
     return found
 
 
@@ -138,12 +138,12 @@ async def lock_existence(db: Db, subnet_id: int) -> bool:
 
 
 async def lock_subnet(db: Db, subnet_id: int) -> None:
-    """Until the transaction ends, no other claims an address of the subnet."""
+    """Until the transaction ends, no other transaction claims an address of the subnet."""
     await db.execute(_LOCK_SUBNET, subnet_id)
 
 
 async def claim(db: Db, subnet_id: int, address: Address, machine_id: int, nic_id: int) -> bool:
-    """False if another claims the address, also if its transaction committed while this one waited."""
+    """False if another machine claims the address, even if its transaction committed while this one waited."""
     return await db.fetchval(_CLAIM, subnet_id, address, machine_id, nic_id) is not None
 
 

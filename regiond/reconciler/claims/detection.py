@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from attrs import frozen
 
 from regiond.ledger.model import TotalMismatch
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
 
 @frozen(kw_only=True)
@@ -38,7 +40,7 @@ class OrphanedClaim:
 
 
 @frozen(kw_only=True)
-class OrphanedAddress:
+class SuspectAddress:
     """An address whose machine or NIC was deleted, or that is outside its subnet."""
 
     id: int
@@ -107,11 +109,11 @@ def wrong_total(total: TotalMismatch, host_id: int | None, host_name: str | None
     )
 
 
-def wrong_address(address: OrphanedAddress) -> Discrepancy:
+def wrong_address(address: SuspectAddress) -> Discrepancy:
     return _outside_subnet(address) if address.hostname is not None and address.has_nic else _orphaned(address)
 
 
-def _outside_subnet(address: OrphanedAddress) -> Discrepancy:
+def _outside_subnet(address: SuspectAddress) -> Discrepancy:
     return _address(
         address,
         DiscrepancyKind.ADDRESS_OUTSIDE_SUBNET,
@@ -122,7 +124,7 @@ def _outside_subnet(address: OrphanedAddress) -> Discrepancy:
     )
 
 
-def _orphaned(address: OrphanedAddress) -> Discrepancy:
+def _orphaned(address: SuspectAddress) -> Discrepancy:
     return _address(
         address,
         DiscrepancyKind.ORPHANED_ADDRESS,
@@ -134,7 +136,7 @@ def _orphaned(address: OrphanedAddress) -> Discrepancy:
 
 
 def _address(
-    address: OrphanedAddress, kind: DiscrepancyKind, *, found: str, expected: str, remedy: str, policy: RepairPolicy
+    address: SuspectAddress, kind: DiscrepancyKind, *, policy: RepairPolicy, **texts: Unpack[Texts]
 ) -> Discrepancy:
     return Discrepancy(
         kind=kind,
@@ -143,10 +145,8 @@ def _address(
         host_id=address.host_id,
         host_name=address.host_name,
         system_id=address.system_id,
-        found=found,
-        expected=expected,
-        remedy=remedy,
         repair_policy=policy,
         ours=policy is RepairPolicy.AUTOMATIC,
         data_at_risk=False,
+        **texts,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from regiond.hosts.model import GuestRecord
-from regiond.reconciler.claims.detection import GuestClaims, OrphanedAddress, OrphanedClaim
+from regiond.reconciler.claims.detection import GuestClaims, OrphanedClaim, SuspectAddress
 
 if TYPE_CHECKING:
     import asyncpg
@@ -110,8 +110,8 @@ async def orphaned_claims(db: Db, server_id: int | None = None) -> tuple[Orphane
     return tuple(OrphanedClaim(**dict(row)) for row in await db.fetch(_ORPHANED_CLAIMS, server_id))
 
 
-async def wrong_addresses(db: Db, address_id: int | None = None) -> tuple[OrphanedAddress, ...]:
-    return tuple(OrphanedAddress(**dict(row)) for row in await db.fetch(_ADDRESSES, address_id))
+async def wrong_addresses(db: Db, address_id: int | None = None) -> tuple[SuspectAddress, ...]:
+    return tuple(SuspectAddress(**dict(row)) for row in await db.fetch(_ADDRESSES, address_id))
 
 
 async def servers_of_claims(db: Db, *, machine_id: int | None = None, guest_id: int | None = None) -> set[int]:

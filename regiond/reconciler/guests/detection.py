@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
 from uuid import UUID
 
 from attrs import evolve, frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
 
 @frozen(kw_only=True)
@@ -83,8 +84,9 @@ def _moved(guest: MarkedGuest) -> Discrepancy:
 
 
 def _discrepancy(
-    guest: MarkedGuest, kind: DiscrepancyKind, *, policy: RepairPolicy, found: str, expected: str, remedy: str
+    guest: MarkedGuest, kind: DiscrepancyKind, *, policy: RepairPolicy, **texts: Unpack[Texts]
 ) -> Discrepancy:
+    """Without a VM host there is no repair, since nothing can reach the guest."""
     automatic = policy is RepairPolicy.AUTOMATIC
     discrepancy = Discrepancy(
         kind=kind,
@@ -93,12 +95,10 @@ def _discrepancy(
         host_id=guest.host_id,
         host_name=guest.host_name,
         system_id=guest.system_id,
-        found=found,
-        expected=expected,
-        remedy=remedy,
         repair_policy=policy,
         ours=automatic,
         data_at_risk=not automatic,
+        **texts,
     )
     if guest.host_id is not None:
         return discrepancy

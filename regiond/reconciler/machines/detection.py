@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Unpack
 
 from attrs import frozen
 
 from regiond.machines.model import TRANSIENT, MachineState
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
 _HAS_GUEST = (MachineState.READY, MachineState.ALLOCATED, MachineState.FAILED, MachineState.BROKEN)
 
@@ -58,6 +59,7 @@ class MachineFacts:
 
 
 def detect(machine: MachineFacts) -> Iterator[Discrepancy]:
+    """A machine can have two: of its guest and of its claims."""
     if machine.state in TRANSIENT:
         yield _without_operation(machine)
         return
@@ -161,12 +163,10 @@ def _discrepancy(
     kind: DiscrepancyKind,
     *,
     policy: RepairPolicy,
-    found: str,
-    expected: str,
-    remedy: str,
     ours: bool,
     data_at_risk: bool,
     since: datetime | None = None,
+    **texts: Unpack[Texts],
 ) -> Discrepancy:
     return Discrepancy(
         kind=kind,
@@ -175,11 +175,9 @@ def _discrepancy(
         host_id=machine.host_id,
         host_name=machine.host_name,
         system_id=machine.system_id,
-        found=found,
-        expected=expected,
-        remedy=remedy,
         repair_policy=policy,
         ours=ours,
         data_at_risk=data_at_risk,
         since=since,
+        **texts,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Unpack
 
 from attrs import frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
 LEASE_GRACE = timedelta(seconds=60)  # a lease is 15 s: a live region takes it over well within this time
 PROGRESS_DEADLINE = timedelta(minutes=10)  # longer than any step of an operation takes
@@ -125,10 +126,8 @@ def _discrepancy(
     kind: DiscrepancyKind,
     *,
     since: datetime,
-    found: str,
-    expected: str,
-    remedy: str,
     policy: RepairPolicy,
+    **texts: Unpack[Texts],
 ) -> Discrepancy:
     subject = operation.hostname or operation.host_name
     return Discrepancy(
@@ -139,10 +138,8 @@ def _discrepancy(
         host_name=operation.host_name,
         system_id=operation.system_id,
         since=since,
-        found=found,
-        expected=expected,
-        remedy=remedy,
         repair_policy=policy,
         ours=policy is RepairPolicy.AUTOMATIC,
         data_at_risk=False,
+        **texts,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Unpack
 from uuid import UUID
 
 from attrs import frozen
 
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
 
 @frozen(kw_only=True)
@@ -96,8 +97,8 @@ def _removable(volume: OrphanedVolume, *, found: str) -> Discrepancy:
     )
 
 
-def _reported(volume: OrphanedVolume, *, found: str, expected: str, remedy: str) -> Discrepancy:
-    return _discrepancy(volume, found=found, expected=expected, remedy=remedy, policy=RepairPolicy.NONE)
+def _reported(volume: OrphanedVolume, **texts: Unpack[Texts]) -> Discrepancy:
+    return _discrepancy(volume, policy=RepairPolicy.NONE, **texts)
 
 
 def _discrepancy(
