@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -106,6 +107,17 @@ def named(dsn: str, database: str) -> str:
     """Returns `dsn` with another database of the same server."""
     parts = urlsplit(dsn)
     return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, parts.fragment))
+
+
+async def execute(database: Database, statement: str, *values: object) -> None:
+    async with database.connection() as db:
+        await db.execute(statement, *values)
+
+
+async def fetchval(database: Database, query: str, *values: object) -> Any:
+    """Returns the first column of the first row; None without rows."""
+    async with database.connection() as db:
+        return await db.fetchval(query, *values)
 
 
 async def _execute(dsn: str, statement: str) -> None:

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 from attrs import define, field
 
-from regiond.db.pool import Database
-from regiond.operations import service, store
+from regiond.db.pool import Database, Db
+from regiond.operations import lease_store, service, store
 from regiond.operations.engine import Engine
 from regiond.operations.model import LogLine, Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
+from tests.database import execute
 from tests.waiting import eventually
 
 Step = Callable[[Operation, Journal], Awaitable[Outcome]]
@@ -56,11 +57,11 @@ class PausedStep:
         return Outcome(result={"by": "the paused attempt"})
 
 
-async def open_operation(database: Database, *, max_failures: int = 1) -> int:
-    """Returns the id of a queued operation without host and machine."""
+async def open_operation(database: Database, *, host_id: int | None = None, max_failures: int = 1) -> int:
+    """Returns the id of a queued operation without machine."""
     async with database.transaction() as db:
         return await service.insert(
-            db, OperationKind.CLEAN_UP, host_id=None, host_name=None, request={}, max_failures=max_failures
+            db, OperationKind.CLEAN_UP, host_id=host_id, host_name=None, request={}, max_failures=max_failures
         )
 
 
@@ -74,15 +75,16 @@ async def read_log(database: Database, operation_id: int) -> tuple[LogLine, ...]
         return await store.read_log(db, operation_id)
 
 
-async def make_due(database: Database, operation_id: int) -> None:
-    async with database.connection() as db:
-        await db.execute("update operation set not_before = now() where id = $1", operation_id)
+async def acquire(db: Db, owner: UUID | None = None) -> list[Operation]:
+    """Returns up to 10 due operations, leased to `owner` or to an unknown region."""
+    return await lease_store.acquire(db, owner or uuid4(), limit=10, full_hosts=())
 
 
 async def lapse_lease(database: Database, operation_id: int) -> None:
     """Ends the lease, as if its owner had been frozen for that long."""
-    async with database.connection() as db:
-        await db.execute("update operation set lease_until = now() - interval '1 second' where id = $1", operation_id)
+    await execute(
+        database, "update operation set lease_until = now() - interval '1 second' where id = $1", operation_id
+    )
 
 
 @asynccontextmanager
@@ -103,9 +105,18 @@ async def wait_until_ended(database: Database, engine: Engine, operation_id: int
         if found.state.ended:
             return found
         if engine.running == 0:
-            await make_due(database, operation_id)
+            await execute(database, "update operation set not_before = now() where id = $1", operation_id)
             engine.wake()
         return None
 
     operation: Operation = await eventually(ended)
     return operation
+
+
+async def run_to_end(
+    database: Database, handler: ScriptedHandler, operation_id: int | None = None, *, max_failures: int = 1
+) -> Operation:
+    """Runs the operation, or a new one, in an engine of its own; returns it once it has ended."""
+    opened = await open_operation(database, max_failures=max_failures) if operation_id is None else operation_id
+    async with running(database, handler) as engine:
+        return await wait_until_ended(database, engine, opened)

@@ -12,7 +12,7 @@ import pytest
 
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, service
-from tests.integration.scripted_operations import open_operation
+from tests.integration.scripted_operations import acquire, open_operation
 from tests.waiting import eventually
 
 _LEASED = "select id from operation where lease_owner is not null order by id"
@@ -34,7 +34,7 @@ async def two_leased(database: Database, owner: UUID) -> tuple[int, int]:
     """Two leased operations whose rows lie in reverse id order in the table."""
     first, second = await open_operation(database), await open_operation(database)
     async with database.connection() as db:
-        await lease_store.acquire(db, owner, limit=10, full_hosts=())
+        await acquire(db, owner)
         await service.explain(db, first, {"row": "stored after the second"})
     return first, second
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,24 +13,32 @@ from common.errors import Cancelled, DriverFailed, HostUnreachable, InnkeeperErr
 from regiond.caller import Caller
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
-from regiond.operations import service as operation_service
 from regiond.operations.attempt import Attempt
-from regiond.operations.model import ErrorRecord, Operation, OperationKind, OperationState, retry_delay_s
+from regiond.operations.model import ErrorRecord, Operation, OperationState, retry_delay_s
 from regiond.operations.service import Journal, LeaseLost, Operations, Outcome
+from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
     PausedStep,
     ScriptedHandler,
+    acquire,
     lapse_lease,
     open_operation,
     read,
     read_log,
+    run_to_end,
     running,
     wait_until_ended,
 )
 from tests.waiting import eventually
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
+RETRYABLE = pytest.mark.parametrize(
+    "kind",
+    [HostUnreachable, Cancelled],  # a stopping rack cancels its calls
+    ids=lambda kind: kind.code,
+)
+TAKE_OVER = "update operation set lease_owner = $2, lease_until = now() + interval '1 hour' where id = $1"
 
 
 def failing(*errors: Exception) -> ScriptedHandler:
@@ -47,15 +55,9 @@ def failing(*errors: Exception) -> ScriptedHandler:
 
 
 async def test_success_stores_result_and_log(database: Database) -> None:
-    handler = failing()
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
-    assert (done.state, done.result, done.attempt, done.error_code) == (
-        OperationState.SUCCEEDED,
-        {"done": True},
-        1,
-        None,
-    )
+    done = await run_to_end(database, failing())
+    assert (done.state, done.result) == (OperationState.SUCCEEDED, {"done": True})
+    assert (done.attempt, done.error_code) == (1, None)
     assert [(line.step, line.message) for line in await read_log(database, done.id)] == [
         ("try", "started"),
         (None, "succeeded"),
@@ -63,38 +65,36 @@ async def test_success_stores_result_and_log(database: Database) -> None:
 
 
 async def test_two_engines_run_each_operation_once(database: Database) -> None:
-    handler = ScriptedHandler()
+    handler, all_succeeded = ScriptedHandler(), "select count(*) = 100 from operation where state = 'succeeded'"
     ids = [await open_operation(database) for _ in range(100)]
     async with running(database, handler), running(database, handler):
-
-        async def all_done() -> bool:
-            async with database.connection() as db:
-                return bool(await db.fetchval("select count(*) = 100 from operation where state = 'succeeded'"))
-
-        await eventually(all_done)
+        await eventually(lambda: fetchval(database, all_succeeded))
     assert handler.ran == [1] * 100
     assert {(await read(database, one)).attempt for one in ids} == {1}
 
 
-async def test_a_permanent_error_is_undone_and_not_retried(database: Database) -> None:
-    handler = failing(DriverFailed("no such machine type", requested="q35"))
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database, max_failures=5))
-    assert (done.state, done.error_code, done.error_message) == (
-        OperationState.FAILED, "driver_failed", "no such machine type",
-    )  # fmt: skip
-    assert done.error_details == {"requested": "q35"}
+@pytest.mark.parametrize(
+    ("error", "message", "details"),
+    [
+        (DriverFailed("no such machine type", requested="q35"), "no such machine type", {"requested": "q35"}),
+        (DriverFailed("output a\0b \ud800", output={"a\0": ["\0"]}), "output ab ?", {"output": {"a": [""]}}),
+    ],
+    ids=["permanent", "with-unstorable-bytes"],
+)
+async def test_a_permanent_error_is_undone_and_not_retried(
+    database: Database, error: InnkeeperError, message: str, details: dict[str, Any]
+) -> None:
+    handler = failing(error)
+    done = await run_to_end(database, handler, max_failures=5)
+    assert (done.state, done.error_code, done.error_message) == (OperationState.FAILED, "driver_failed", message)
+    assert done.error_details == details
     assert (handler.ran, handler.undone) == ([1], [1])
 
 
-# A stopping rack cancels its calls.
-@pytest.mark.parametrize(
-    "error", [HostUnreachable("no route"), Cancelled("the rack is stopping")], ids=lambda one: one.code
-)
-async def test_a_retryable_error_is_retried_with_a_new_attempt(database: Database, error: InnkeeperError) -> None:
-    handler = failing(error, error)
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database, max_failures=5))
+@RETRYABLE
+async def test_a_retryable_error_is_retried_with_a_new_attempt(database: Database, kind: type[InnkeeperError]) -> None:
+    handler = failing(kind("no route"), kind("no route"))
+    done = await run_to_end(database, handler, max_failures=5)
     assert (done.state, done.failures, done.attempt, done.error_code) == (OperationState.SUCCEEDED, 2, 3, None)
     assert (handler.ran, handler.undone) == ([1, 2, 3], [])
 
@@ -108,8 +108,7 @@ async def test_a_waiting_operation_reports_reason_and_next_attempt(database: Dat
             return found if found.state is OperationState.WAITING else None
 
         waiting: Operation = await eventually(waits)
-        async with database.connection() as db:
-            now = await db.fetchval("select clock_timestamp()")
+        now = await fetchval(database, "select clock_timestamp()")
     assert (waiting.error_code, waiting.error_message) == ("host_unreachable", "no route")
     assert waiting.not_before is not None
     assert waiting.started_at is not None
@@ -117,37 +116,24 @@ async def test_a_waiting_operation_reports_reason_and_next_attempt(database: Dat
     assert (waiting.not_before - now).total_seconds() <= retry_delay_s(waiting.failures, 1.0)
 
 
-@pytest.mark.parametrize("kind", [HostUnreachable, Cancelled], ids=lambda kind: kind.code)
+@RETRYABLE
 async def test_exhausted_retries_fail_with_the_last_error(database: Database, kind: type[InnkeeperError]) -> None:
     handler = failing(*(kind(f"failure {number}") for number in range(9)))
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database, max_failures=3))
+    done = await run_to_end(database, handler, max_failures=3)
     assert (done.state, done.error_code, done.error_message) == (OperationState.FAILED, kind.code, "failure 2")
     assert (handler.ran, handler.undone) == ([1, 2, 3], [3])
 
 
 async def test_a_bug_shows_a_reference_and_not_its_message(database: Database) -> None:
     handler = failing(RuntimeError("the password is hunter2"))
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database, max_failures=5))
+    done = await run_to_end(database, handler, max_failures=5)
     assert (done.state, done.error_code, handler.undone) == (OperationState.FAILED, "internal", [1])
     assert done.error_details is not None
     assert done.error_details["reference"] in (done.error_message or "")
-    async with database.connection() as db:
-        rows = await db.fetchval("select json_agg(o)::text from operation o")
-        lines = await db.fetchval("select json_agg(l)::text from operation_log l")
-    assert "hunter2" not in rows + lines
-    assert "Traceback" not in rows + lines
-
-
-async def test_an_error_with_unstorable_bytes_ends_the_operation(database: Database) -> None:
-    handler = failing(DriverFailed("output a\0b \ud800", output={"a\0": ["\0"]}))
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
-    assert (done.state, done.error_message, done.error_details) == (
-        OperationState.FAILED, "output ab ?", {"output": {"a": [""]}},
-    )  # fmt: skip
-    json.dumps(done.error_details)
+    for table in ("operation", "operation_log"):
+        stored = await fetchval(database, f"select json_agg(stored)::text from {table} stored")  # noqa: S608  constants
+        assert "hunter2" not in stored
+        assert "Traceback" not in stored
 
 
 async def test_an_unstorable_result_is_undone(database: Database) -> None:
@@ -155,9 +141,8 @@ async def test_an_unstorable_result_is_undone(database: Database) -> None:
         return Outcome(result={"name": "a\0b"})
 
     handler = ScriptedHandler(on_run=run)
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
-    assert (done.state, handler.undone) == (OperationState.FAILED, [1])
+    assert (await run_to_end(database, handler)).state is OperationState.FAILED
+    assert handler.undone == [1]
 
 
 async def test_a_failing_record_rolls_back_and_is_undone(database: Database) -> None:
@@ -168,11 +153,9 @@ async def test_a_failing_record_rolls_back_and_is_undone(database: Database) -> 
     async def run(_: Operation, __: Journal) -> Outcome:
         return Outcome(record=record)
 
-    async with running(database, ScriptedHandler(on_run=run)) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
+    done = await run_to_end(database, ScriptedHandler(on_run=run))
     assert (done.state, done.error_message) == (OperationState.FAILED, "the record does not fit")
-    async with database.connection() as db:
-        assert await db.fetchval("select count(*) from zone where name = 'half'") == 0
+    assert await fetchval(database, "select count(*) from zone where name = 'half'") == 0
 
 
 async def test_undo_is_retried_until_success_and_keeps_the_first_error(database: Database) -> None:
@@ -185,8 +168,7 @@ async def test_undo_is_retried_until_success_and_keeps_the_first_error(database:
 
     handler = failing(DriverFailed("rejected"))
     handler.on_undo = undo
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
+    done = await run_to_end(database, handler)
     assert (done.state, done.error_message, done.undone) == (OperationState.FAILED, "rejected", ("everything",))
     assert (handler.ran, handler.undone) == ([1], [1, 2, 3, 4])
     errors = [line.details["error"] for line in await read_log(database, done.id) if "error" in line.details]
@@ -212,23 +194,16 @@ async def test_a_reconnected_rack_wakes_operations_being_undone(database: Databa
 
 async def test_a_reachable_host_wakes_only_its_own_operations(database: Database) -> None:
     ledger = await prepare(database)
-    ids = []
-    for host_id in ledger.hosts:
-        async with database.transaction() as db:
-            ids.append(
-                await operation_service.insert(
-                    db, OperationKind.CLEAN_UP, host_id=host_id, host_name="h", request={}, max_failures=9
-                )
-            )
+    ids = [await open_operation(database, host_id=host_id, max_failures=9) for host_id in ledger.hosts]
     async with database.connection() as db:
         await db.execute(
             "update operation set state = 'waiting', error_code = 'host_unreachable', "
             "not_before = now() + interval '1 hour'"
         )
         await store.wake_waiting(db, ledger.hosts[1])
-        assert [one.id for one in await lease_store.acquire(db, uuid4(), limit=9, full_hosts=())] == [ids[1]]
+        assert [one.id for one in await acquire(db)] == [ids[1]]
         await store.wake_waiting(db)
-        assert [one.id for one in await lease_store.acquire(db, uuid4(), limit=9, full_hosts=())] == [ids[0]]
+        assert [one.id for one in await acquire(db)] == [ids[0]]
 
 
 async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Database) -> None:
@@ -236,20 +211,18 @@ async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Dat
     operation_id = await open_operation(database)
     async with running(database, ScriptedHandler(on_run=paused)):
         await paused.started.wait()
-    async with running(database, failing()) as other:
-        other.wake()
-        done = await wait_until_ended(database, other, operation_id)
+    done = await run_to_end(database, failing(), operation_id)
     assert (done.state, done.attempt, done.result) == (OperationState.SUCCEEDED, 2, {"done": True})
 
 
 async def test_a_leased_operation_is_acquired_only_after_its_lease_lapses(database: Database) -> None:
     operation_id = await open_operation(database)
     async with database.connection() as db:
-        (held,) = await lease_store.acquire(db, uuid4(), limit=10, full_hosts=())
+        (held,) = await acquire(db)
         assert held.id == operation_id
-        assert await lease_store.acquire(db, uuid4(), limit=10, full_hosts=()) == []
+        assert await acquire(db) == []
         await lapse_lease(database, operation_id)
-        (again,) = await lease_store.acquire(db, uuid4(), limit=10, full_hosts=())
+        (again,) = await acquire(db)
         assert again.attempt == held.attempt + 1
 
 
@@ -259,7 +232,7 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database)
     operation_id = await open_operation(database)
     frozen = uuid4()
     async with database.connection() as db:
-        (held,) = await lease_store.acquire(db, frozen, limit=1, full_hosts=())
+        (held,) = await acquire(db, frozen)
     late = asyncio.create_task(Attempt(database, frozen, ScriptedHandler(on_run=paused), held).run())
     await paused.started.wait()
     await lapse_lease(database, operation_id)
@@ -276,9 +249,9 @@ async def test_every_kind_of_write_without_a_lease_is_rejected(database: Databas
     await open_operation(database)
     frozen = uuid4()
     async with database.connection() as db:
-        (held,) = await lease_store.acquire(db, frozen, limit=1, full_hosts=())
+        (held,) = await acquire(db, frozen)
         await lapse_lease(database, held.id)
-        await lease_store.acquire(db, uuid4(), limit=1, full_hosts=())
+        await acquire(db)
         before = await read(database, held.id)
         error = ErrorRecord(code="x", message="x")
         assert not await lease_store.record_step(db, held, frozen, "late", reaches_host=True)
@@ -311,12 +284,7 @@ async def test_renewal_cancels_only_attempts_whose_lease_was_lost(database: Data
     operation_id = await open_operation(database)
     async with running(database, handler) as engine:
         await first.started.wait()
-        async with database.connection() as db:  # another region takes it over
-            await db.execute(
-                "update operation set lease_owner = $2, lease_until = now() + interval '1 hour' where id = $1",
-                operation_id,
-                uuid4(),
-            )
+        await execute(database, TAKE_OVER, operation_id, uuid4())
         other = handler.on_run = PausedStep()
         other_id = await open_operation(database)
         engine.wake()
@@ -335,23 +303,17 @@ async def test_the_engine_survives_an_error_while_acquiring(database: Database) 
             with structlog.testing.capture_logs() as logs:
                 await eventually(lambda: [one for one in logs if one["event"] == "periodic_task_failed"])
             await db.execute("alter table operation_away rename to operation")
-            assert (
-                await wait_until_ended(database, engine, await open_operation(database))
-            ).state is OperationState.SUCCEEDED
+            done = await wait_until_ended(database, engine, await open_operation(database))
+            assert done.state is OperationState.SUCCEEDED
 
 
 async def test_a_cancelled_queued_operation_never_runs(database: Database) -> None:
     operations, handler = Operations(database), ScriptedHandler()
     operation_id = await open_operation(database)
     await operations.cancel(ADMIN, operation_id)
-    async with running(database, handler) as engine:
-        done = await wait_until_ended(database, engine, operation_id)
-    assert (done.state, done.error_code, handler.ran, handler.undone) == (
-        OperationState.CANCELLED,
-        "cancelled",
-        [],
-        [1],
-    )
+    done = await run_to_end(database, handler, operation_id)
+    assert (done.state, done.error_code) == (OperationState.CANCELLED, "cancelled")
+    assert (handler.ran, handler.undone) == ([], [1])
 
 
 async def test_a_cancelled_running_operation_is_stopped_and_undone(database: Database) -> None:
@@ -368,8 +330,7 @@ async def test_a_cancelled_running_operation_is_stopped_and_undone(database: Dat
 
 async def test_an_ended_operation_cannot_be_cancelled(database: Database) -> None:
     operations = Operations(database)
-    async with running(database, failing()) as engine:
-        done = await wait_until_ended(database, engine, await open_operation(database))
+    done = await run_to_end(database, failing())
     with pytest.raises(WrongState, match="is succeeded and cannot be cancelled"):
         await operations.cancel(ADMIN, done.id)
     assert [line.message for line in await read_log(database, done.id)] == ["started", "succeeded"]
@@ -382,7 +343,6 @@ async def test_wait_timeout_names_the_operation_which_continues(database: Databa
         await operations.wait(operation_id, timeout_s=0.05)
     assert pending.value.details == {"operation": operation_id}
     waiting = asyncio.create_task(operations.wait(operation_id, timeout_s=20))
-    async with running(database, failing()) as engine:
-        done = await wait_until_ended(database, engine, operation_id)
-        operations.on_state_changed(operation_id, done.state.value)
-        assert await waiting == done
+    done = await run_to_end(database, failing(), operation_id)
+    operations.on_state_changed(operation_id, done.state.value)
+    assert await waiting == done
