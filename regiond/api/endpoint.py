@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -15,6 +15,7 @@ from regiond.api.services import Services
 from regiond.api.urls import BASE
 from regiond.caller import Caller
 
+T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
 
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
@@ -71,11 +72,11 @@ class Call:
 
 
 @frozen(kw_only=True)
-class Result:
+class Result(Generic[T]):
     """The body of a successful response; `type` is None for an empty body or plain text."""
 
     doc: str
-    type: Serializer[Any] | None = None
+    type: Serializer[T] | None = None
 
     @property
     def schema(self) -> Schema | None:
@@ -100,7 +101,7 @@ class Endpoint:
     other_keys: Field | None = None  # the type of the values of all other keys
     title: str
     doc: str = ""
-    result: Result
+    result: Result[Any]
     success: int = 200
     find: Find | None = None
     check: Callable[[Call], Problems] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from regiond.api.endpoint import Call
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import operation_uri
 from regiond.operations.model import Operation
@@ -24,3 +24,8 @@ async def when_done(call: Call, operation: Operation, encode: Callable[[Operatio
     if not operation.state.ended:
         ended = await call.services.operations.wait(operation.id, timeout_s=call.info.wait_s)
     return await encode(outcome(ended))
+
+
+async def without_content(_: Operation) -> Reply:
+    """For `when_done`: answers 204."""
+    return empty_reply()

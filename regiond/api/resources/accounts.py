@@ -4,48 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.accounts.model import MAX_KEY_NAME, ApiKey
+from regiond.accounts.model import MAX_KEY_NAME, ApiKey, ApiKeyView
+from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.serializer import array
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON, USER_JSON
 from regiond.api.services import Services
 from regiond.caller import Caller
 
-_USER_RESULT = Result(doc="The user.", type=USER_JSON)
+_USER = Result(doc="The user.", type=USER_JSON)
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([USER_JSON.encode(user) for user in await call.services.accounts.users()])
+async def _list(call: Call) -> tuple[Caller, ...]:
+    return await call.services.accounts.users()
 
 
-async def _whoami(call: Call) -> Reply:
-    return json_reply(USER_JSON.encode(call.caller))
+async def _whoami(call: Call) -> Caller:
+    return call.caller
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Caller:
     return await services.accounts.user(path["username"])
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(USER_JSON.encode(call.target))
-
-
-async def _create_key(call: Call) -> Reply:
+async def _create_key(call: Call) -> tuple[str, ApiKey]:
     name = call.values["name"]
-    created = ApiKey.parse(await call.services.accounts.create_key(call.caller, name))
-    return json_reply(NEW_API_KEY_JSON.encode((name, created)))
+    return name, ApiKey.parse(await call.services.accounts.create_key(call.caller, name))
 
 
-async def _delete_key(call: Call) -> Reply:
+async def _delete_key(call: Call) -> None:
     await call.services.accounts.delete_key(call.caller, call.values["token_key"])
-    return empty_reply()
 
 
-async def _list_keys(call: Call) -> Reply:
-    return json_reply([API_KEY_JSON.encode(key) for key in await call.services.accounts.list_keys(call.caller)])
+async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
+    return await call.services.accounts.list_keys(call.caller)
 
 
 USERS = Resource(
@@ -53,21 +46,13 @@ USERS = Resource(
     path="users/",
     doc="Accounts of users and programs.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List users",
-            result=Result(doc="The users.", type=array(USER_JSON)),
-            run=_list,
-        ),
-        Endpoint(
-            method="GET",
+        crud.list_all(USER_JSON, _list, title="List users", result="The users."),
+        crud.read(
+            _USER,
+            _whoami,
             op="whoami",
-            permission=Permission.USER,
             title="Read your own account",
             doc="The account that the API key belongs to.",
-            result=_USER_RESULT,
-            run=_whoami,
         ),
     ),
 )
@@ -75,26 +60,19 @@ USER = Resource(
     handler="UserHandler",
     path="users/{username}/",
     doc="One user, by name.",
-    endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a user",
-            result=_USER_RESULT,
-            find=_find,
-            run=_read,
-        ),
-    ),
+    endpoints=(crud.read_target(_USER, _find, title="Read a user"),),
 )
 ACCOUNT = Resource(
     handler="AccountHandler",
     path="account/",
     doc="The caller's own API keys.",
     endpoints=(
-        Endpoint(
-            method="POST",
-            op="create_authorisation_token",
-            permission=Permission.USER,
+        crud.action(
+            "create_authorisation_token",
+            Result(doc="The new key.", type=NEW_API_KEY_JSON),
+            _create_key,
+            title="Create an API key",
+            doc="Only this response contains the secret; the region stores a hash of it.",
             fields=(
                 Field(
                     name="name",
@@ -103,10 +81,7 @@ ACCOUNT = Resource(
                     doc="The purpose of the key.",
                 ),
             ),
-            title="Create an API key",
-            doc="Only this response contains the secret; the region stores a hash of it.",
-            result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
-            run=_create_key,
+            permission=Permission.USER,
         ),
         Endpoint(
             method="POST",
@@ -115,18 +90,17 @@ ACCOUNT = Resource(
             fields=(Field(name="token_key", type=Text(), required=True, doc="The middle part of the API key."),),
             title="Delete an API key",
             doc="Requests signed with it are rejected from then on.",
-            result=Result(doc="Nothing."),
+            result=crud.NOTHING,
             success=204,
-            run=_delete_key,
+            run=crud.without_content(_delete_key),
         ),
-        Endpoint(
-            method="GET",
+        crud.list_all(
+            API_KEY_JSON,
+            _list_keys,
             op="list_authorisation_tokens",
-            permission=Permission.USER,
             title="List API keys",
             doc="The caller's keys, without their secrets.",
-            result=Result(doc="The keys.", type=array(API_KEY_JSON)),
-            run=_list_keys,
+            result="The keys.",
         ),
     ),
 )

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from attrs import evolve
 
 from common.errors import OperationPending
+from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import when_done
-from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
+from regiond.api.operation_wait import when_done, without_content
+from regiond.api.replies import Reply, json_reply, list_reply
 from regiond.api.resources.host_fields import HOSTNAME
+from regiond.api.resources.lookups import find_guest, find_host, find_machine
 from regiond.api.serializer import array
 from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
-from regiond.api.services import Services
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import Adopted, AdoptRequest, MachineView
+from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine
 from regiond.operations.model import Operation
-
-Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]
 
 _HOSTNAME = Field(
     name="hostname",
@@ -92,93 +89,75 @@ async def _adopt_guest(call: Call) -> Reply:
 
 
 async def _forget(call: Call) -> Reply:
-    machine: MachineView = call.target
     operation = await call.services.adoption.start_forget(
-        call.caller, machine.system_id, need_rack=not call.respond_async
+        call.caller, call.target.system_id, need_rack=not call.respond_async
     )
-
-    async def deleted(_: Operation) -> Reply:
-        return empty_reply()
-
-    return await when_done(call, operation, deleted)
+    return await when_done(call, operation, without_content)
 
 
-async def _detached(call: Call) -> Reply:
-    return json_reply([DETACHED_MACHINE_JSON.encode(machine) for machine in await call.services.adoption.detached()])
+async def _detached(call: Call) -> tuple[DetachedMachine, ...]:
+    return await call.services.adoption.detached()
 
 
-def adopt(find: Find) -> Endpoint:
-    """Of a VM host."""
-    return Endpoint(
-        method="POST",
-        op="adopt",
-        permission=Permission.ADMIN,
-        fields=(
-            Field(
-                name="guests",
-                type=TextList(),
-                default=(),
-                doc="Name or id of a virtual machine on this host; may be repeated.",
-            ),
-            Field(
-                name="all",
-                type=Boolean(),
-                default=False,
-                doc="Adopt all virtual machines of this host that are not machines (default false).",
-            ),
-            _HOSTNAME,
+ADOPT = Endpoint(
+    method="POST",
+    op="adopt",
+    permission=Permission.ADMIN,
+    fields=(
+        Field(
+            name="guests",
+            type=TextList(),
+            default=(),
+            doc="Name or id of a virtual machine on this host; may be repeated.",
         ),
-        title="Adopt virtual machines",
-        doc=(
-            "Makes existing virtual machines machines of Innkeeper, with one operation each. Adoption adds the "
-            "ownership marker, changes nothing else and restarts nothing."
+        Field(
+            name="all",
+            type=Boolean(),
+            default=False,
+            doc="Adopt all virtual machines of this host that are not machines (default false).",
         ),
-        result=Result(doc="The outcome for each virtual machine.", type=array(ADOPTED_JSON)),
-        find=find,
-        check=_adopt_problems,
-        run=_adopt,
-    )
-
-
-def adopt_guest(find: Find) -> Endpoint:
-    """Of one virtual machine."""
-    return Endpoint(
-        method="POST",
-        op="adopt",
-        permission=Permission.ADMIN,
-        fields=(_HOSTNAME,),
-        title="Adopt a virtual machine",
-        doc="Makes it a machine without changing it. One that is a machine already is not an error.",
-        result=Result(doc="The machine.", type=MACHINE_JSON),
-        find=find,
-        run=_adopt_guest,
-    )
-
-
-def forget(find: Find) -> Endpoint:
-    """Of one machine."""
-    return Endpoint(
-        method="POST",
-        op="forget",
-        permission=Permission.ADMIN,
-        title="Forget a machine",
-        doc="The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged.",
-        result=Result(doc="Nothing."),
-        success=204,
-        find=find,
-        run=_forget,
-    )
-
-
-DETACHED = Endpoint(
-    method="GET",
+        _HOSTNAME,
+    ),
+    title="Adopt virtual machines",
+    doc=(
+        "Makes existing virtual machines machines of Innkeeper, with one operation each. Adoption adds the "
+        "ownership marker, changes nothing else and restarts nothing."
+    ),
+    result=Result(doc="The outcome for each virtual machine.", type=array(ADOPTED_JSON)),
+    find=find_host,
+    check=_adopt_problems,
+    run=_adopt,
+)
+ADOPT_GUEST = Endpoint(
+    method="POST",
+    op="adopt",
+    permission=Permission.ADMIN,
+    fields=(_HOSTNAME,),
+    title="Adopt a virtual machine",
+    doc="Makes it a machine without changing it. One that is a machine already is not an error.",
+    result=Result(doc="The machine.", type=MACHINE_JSON),
+    find=find_guest,
+    run=_adopt_guest,
+)
+FORGET = Endpoint(
+    method="POST",
+    op="forget",
+    permission=Permission.ADMIN,
+    title="Forget a machine",
+    doc="The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged.",
+    result=crud.NOTHING,
+    success=204,
+    find=find_machine,
+    run=_forget,
+)
+DETACHED = crud.list_all(
+    DETACHED_MACHINE_JSON,
+    _detached,
     op="detached",
-    permission=Permission.USER,
     title="List detached machines",
     doc=(
         "Machines whose VM host was removed while their virtual machines remained there. Adding the host again "
         "restores them."
     ),
-    result=Result(doc="The detached machines.", type=array(DETACHED_MACHINE_JSON)),
-    run=_detached,
+    result="The detached machines.",
 )

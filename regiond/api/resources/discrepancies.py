@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Choice, Integer, Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, json_reply
-from regiond.api.serializer import array
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
-from regiond.reconciler.model import DiscrepancyKind
+from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 
 _KINDS = tuple(kind.value for kind in DiscrepancyKind)
 
 
-async def _list(call: Call) -> Reply:
+async def _list(call: Call) -> tuple[OpenDiscrepancy, ...]:
     kind = call.values["kind"]
-    found = await call.services.reconciler.check(
+    return await call.services.reconciler.check(
         host_id=call.values["host"], kind=DiscrepancyKind(kind) if kind else None
     )
-    return json_reply([DISCREPANCY_JSON.encode(one) for one in found])
 
 
-async def _repaired(call: Call) -> Reply:
-    return json_reply([DISCREPANCY_JSON.encode(one) for one in await call.services.reconciler.recent_repairs()])
+async def _repaired(call: Call) -> tuple[OpenDiscrepancy, ...]:
+    return await call.services.reconciler.recent_repairs()
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> int:
@@ -35,15 +33,14 @@ async def _find(services: Services, path: Mapping[str, str]) -> int:
     return stored.id
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(DISCREPANCY_JSON.encode(await call.services.reconciler.read(call.target)))
+async def _read(call: Call) -> OpenDiscrepancy:
+    return await call.services.reconciler.read(call.target)
 
 
-async def _approve(call: Call) -> Reply:
-    done = await call.services.reconciler.approve(
+async def _approve(call: Call) -> OpenDiscrepancy:
+    return await call.services.reconciler.approve(
         call.caller, call.target, etag=call.values["etag"], shown=call.values["found"]
     )
-    return json_reply(DISCREPANCY_JSON.encode(done))
 
 
 DISCREPANCIES = Resource(
@@ -51,9 +48,11 @@ DISCREPANCIES = Resource(
     path="discrepancies/",
     doc="Discrepancies between the ledger and the hosts.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.ADMIN,
+        crud.list_all(
+            DISCREPANCY_JSON,
+            _list,
+            title="List discrepancies",
+            doc="Compares the ledger with the last refresh of each host. Repairs nothing.",
             fields=(
                 Field(name="host", type=Integer(), doc="Only discrepancies of the VM host with this id."),
                 Field(
@@ -62,19 +61,17 @@ DISCREPANCIES = Resource(
                     doc=f"Only discrepancies of this kind: {', '.join(_KINDS)}.",
                 ),
             ),
-            title="List discrepancies",
-            doc="Compares the ledger with the last refresh of each host. Repairs nothing.",
-            result=Result(doc="The discrepancies.", type=array(DISCREPANCY_JSON)),
-            run=_list,
-        ),
-        Endpoint(
-            method="GET",
-            op="repaired",
+            result="The discrepancies.",
             permission=Permission.ADMIN,
+        ),
+        crud.list_all(
+            DISCREPANCY_JSON,
+            _repaired,
+            op="repaired",
             title="List repaired discrepancies",
             doc="Discrepancies repaired within the last day, automatically or by approval, the latest first.",
-            result=Result(doc="The discrepancies before their repair.", type=array(DISCREPANCY_JSON)),
-            run=_repaired,
+            result="The discrepancies before their repair.",
+            permission=Permission.ADMIN,
         ),
     ),
 )
@@ -83,20 +80,22 @@ DISCREPANCY = Resource(
     path="discrepancies/{id}/",
     doc="One discrepancy.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.ADMIN,
+        crud.read(
+            Result(doc="The discrepancy.", type=DISCREPANCY_JSON),
+            _read,
             title="Read a discrepancy",
             doc="Compares again and returns the current state; repairs nothing. A repaired discrepancy includes what "
             "was done. A discrepancy that has already disappeared answers 404.",
-            result=Result(doc="The discrepancy.", type=DISCREPANCY_JSON),
             find=_find,
-            run=_read,
-        ),
-        Endpoint(
-            method="POST",
-            op="approve",
             permission=Permission.ADMIN,
+        ),
+        crud.action(
+            "approve",
+            Result(doc="The discrepancy before its repair, and what was done.", type=DISCREPANCY_JSON),
+            _approve,
+            title="Approve a repair",
+            doc="Carries out `remedy`. Answers 409, and changes nothing, if the discrepancy has changed. A repeat "
+            "with the same etag changes nothing and returns what was done.",
             fields=(
                 Field(
                     name="etag",
@@ -111,12 +110,7 @@ DISCREPANCY = Resource(
                     doc="The text of `found` as it was shown; quoted in the error if the discrepancy has changed.",
                 ),
             ),
-            title="Approve a repair",
-            doc="Carries out `remedy`. Answers 409, and changes nothing, if the discrepancy has changed. A repeat "
-            "with the same etag changes nothing and returns what was done.",
-            result=Result(doc="The discrepancy before its repair, and what was done.", type=DISCREPANCY_JSON),
             find=_find,
-            run=_approve,
         ),
     ),
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Integer, Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.events import EVENT_PAGE_JSON, EventPage
 from regiond.events.model import EventFilter, Level
 
@@ -19,7 +19,7 @@ _LEVELS = {
 }
 
 
-async def _query(call: Call) -> Reply:
+async def _query(call: Call) -> EventPage:
     values = call.values
     found = await call.services.events.list(
         EventFilter(
@@ -33,7 +33,7 @@ async def _query(call: Call) -> Reply:
         )
     )
     query = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
-    return json_reply(EVENT_PAGE_JSON.encode(EventPage(events=found, query=query)))
+    return EventPage(events=found, query=query)
 
 
 EVENTS = Resource(
@@ -41,10 +41,12 @@ EVENTS = Resource(
     path="events/",
     doc="Events of hosts, machines, racks and credentials.",
     endpoints=(
-        Endpoint(
-            method="GET",
+        crud.read(
+            Result(doc="A page of events.", type=EVENT_PAGE_JSON),
+            _query,
             op="query",
-            permission=Permission.USER,
+            title="List events",
+            doc="Newest first, with links to the older and the newer page. Events are stored for 90 days.",
             fields=(
                 Field(
                     name="level",
@@ -72,10 +74,6 @@ EVENTS = Resource(
                     doc="Only events newer than the event with this id.",
                 ),
             ),
-            title="List events",
-            doc="Newest first, with links to the older and the newer page. Events are stored for 90 days.",
-            result=Result(doc="A page of events.", type=EVENT_PAGE_JSON),
-            run=_query,
         ),
     ),
 )

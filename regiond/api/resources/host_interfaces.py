@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve
 
 from common.errors import NotFound
 from regiond.api.endpoint import Call
 from regiond.api.field_types import CommaList, Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -27,34 +26,23 @@ CHANGE = (
 )
 
 
-@frozen(kw_only=True)
-class FoundInterface:
-    """One of a host's, among all of that host."""
-
-    interface: HostInterface
-    all_of_host: tuple[HostInterface, ...]
-
-    def encoded(self) -> Any:
-        return HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=self.interface, all_of_host=self.all_of_host))
-
-
 def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
     return [HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=each, all_of_host=interfaces)) for each in interfaces]
 
 
-async def find(services: Services, path: Mapping[str, str]) -> FoundInterface:
+async def find(services: Services, path: Mapping[str, str]) -> InterfaceOfHost:
     """Raises NotFound, also for a NIC of a machine: those cannot be changed."""
     wanted = id_in(path["id"], "Interface")
     interfaces = await services.networks.interfaces(path["system_id"])
     for each in interfaces:
         if each.id == wanted:
-            return FoundInterface(interface=each, all_of_host=interfaces)
+            return InterfaceOfHost(interface=each, all_of_host=interfaces)
     raise NotFound(f"The VM host {path['system_id']} has no interface {wanted}.")
 
 
-async def update(call: Call) -> Reply:
-    found: FoundInterface = call.target
+async def update(call: Call) -> InterfaceOfHost:
+    found: InterfaceOfHost = call.target
     changed = await call.services.networks.update_interface(
         call.caller, found.interface.id, vlan=call.values["vlan"], tags=call.values["tags"]
     )
-    return json_reply(HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=changed, all_of_host=found.all_of_host)))
+    return evolve(found, interface=changed)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import NAME
-from regiond.api.serializer import array
 from regiond.api.serializers.networks import IP_RANGE_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -34,20 +33,20 @@ _CHANGE = (
     Field(name="end_ip", type=_ADDRESS, doc="The last address."),
     _COMMENT,
 )
-_RESULT = Result(doc="The range.", type=IP_RANGE_JSON)
+_RANGE = Result(doc="The range.", type=IP_RANGE_JSON)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> IpRange:
     return await services.networks.range(id_in(path["id"], "IPRange"))
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([IP_RANGE_JSON.encode(one) for one in await call.services.networks.ranges()])
+async def _list(call: Call) -> tuple[IpRange, ...]:
+    return await call.services.networks.ranges()
 
 
-async def _create(call: Call) -> Reply:
+async def _create(call: Call) -> IpRange:
     values = call.values
-    created = await call.services.networks.create_range(
+    return await call.services.networks.create_range(
         call.caller,
         subnet=values["subnet"],
         type=values["type"],
@@ -55,23 +54,14 @@ async def _create(call: Call) -> Reply:
         end_ip=values["end_ip"],
         comment=values["comment"] or "",
     )
-    return json_reply(IP_RANGE_JSON.encode(created))
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(IP_RANGE_JSON.encode(call.target))
+async def _update(call: Call) -> IpRange:
+    return await call.services.networks.update_range(call.caller, call.target.id, RangeChange(**call.values))
 
 
-async def _update(call: Call) -> Reply:
-    found: IpRange = call.target
-    changed = await call.services.networks.update_range(call.caller, found.id, RangeChange(**call.values))
-    return json_reply(IP_RANGE_JSON.encode(changed))
-
-
-async def _delete(call: Call) -> Reply:
-    found: IpRange = call.target
-    await call.services.networks.delete_range(call.caller, found.id)
-    return empty_reply()
+async def _delete(call: Call) -> None:
+    await call.services.networks.delete_range(call.caller, call.target.id)
 
 
 IP_RANGES = Resource(
@@ -79,21 +69,8 @@ IP_RANGES = Resource(
     path="ipranges/",
     doc="IP ranges that Innkeeper assigns to no machine: created by users, or discovered on hosts.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List IP ranges",
-            result=Result(doc="The ranges.", type=array(IP_RANGE_JSON)),
-            run=_list,
-        ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
-            fields=_NEW,
-            title="Create an IP range",
-            result=_RESULT,
-            run=_create,
-        ),
+        crud.list_all(IP_RANGE_JSON, _list, title="List IP ranges", result="The ranges."),
+        crud.create(_RANGE, _create, title="Create an IP range", fields=_NEW),
     ),
 )
 IP_RANGE = Resource(
@@ -101,32 +78,9 @@ IP_RANGE = Resource(
     path="ipranges/{id}/",
     doc="One IP range.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read an IP range",
-            result=_RESULT,
-            find=_find,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=_CHANGE,
-            title="Update an IP range",
-            result=_RESULT,
-            find=_find,
-            run=_update,
-        ),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
-            title="Delete an IP range",
-            result=Result(doc="Nothing."),
-            success=204,
-            find=_find,
-            run=_delete,
-        ),
+        crud.read_target(_RANGE, _find, title="Read an IP range"),
+        crud.update(_RANGE, _update, title="Update an IP range", find=_find, fields=_CHANGE),
+        crud.delete(_delete, title="Delete an IP range", find=_find),
     ),
 )
 RESOURCES = (IP_RANGES, IP_RANGE)

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 
-from common.errors import NotFound
-from common.values import PowerAction
+from common.values import PowerAction, PowerState
+from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
-from regiond.api.operation_wait import when_done
-from regiond.api.replies import Reply, empty_reply, json_reply, list_reply
+from regiond.api.operation_wait import when_done, without_content
+from regiond.api.replies import Reply, json_reply, list_reply
 from regiond.api.resources import adoption, allocation, machine_actions
+from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, machine_filter, matches
 from regiond.api.serializer import array
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
-from regiond.api.services import Services
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
-_MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 _COMMENT = Field(name="comment", type=Text(max_length=4096), doc="Accepted for compatibility; ignored.")
-_SYSTEM_ID_LENGTH = 64
-
-
-async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
-    system_id = path["system_id"]
-    if len(system_id) > _SYSTEM_ID_LENGTH or not (system_id.isascii() and system_id.isprintable()):
-        raise NotFound("No Machine matches the given query.")
-    return await services.machines.read(system_id)
+_STOP_MODE = Field(
+    name="stop_mode",
+    type=Choice(choices=("hard", "soft")),
+    default="soft",
+    doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
+)
 
 
 async def _list(call: Call) -> Reply:
     found = await call.services.machines.list(machine_filter(call.values))
     return list_reply(MACHINE_JSON.encode(machine) for machine in found if matches(machine, call.values))
-
-
-async def _read(call: Call) -> Reply:
-    return json_reply(MACHINE_JSON.encode(call.target))
 
 
 async def _delete(call: Call) -> Reply:
@@ -47,11 +41,7 @@ async def _delete(call: Call) -> Reply:
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
-
-    async def deleted(_: Operation) -> Reply:
-        return empty_reply()
-
-    return await when_done(call, operation, deleted)
+    return await when_done(call, operation, without_content)
 
 
 async def _power(call: Call, action: PowerAction) -> Reply:
@@ -82,10 +72,23 @@ async def _power_cycle(call: Call) -> Reply:
     return await _power(call, PowerAction.CYCLE)
 
 
-async def _query_power(call: Call) -> Reply:
-    machine: MachineView = call.target
-    state = await call.services.machines.query_power(call.caller, machine.system_id)
-    return json_reply(POWER_STATE_JSON.encode(state))
+async def _query_power(call: Call) -> PowerState:
+    return await call.services.machines.query_power(call.caller, call.target.system_id)
+
+
+def _power_endpoint(
+    op: str, run: Callable[[Call], Awaitable[Reply]], *, title: str, fields: tuple[Field, ...] = ()
+) -> Endpoint:
+    return Endpoint(
+        method="POST",
+        op=op,
+        permission=Permission.OWNER,
+        fields=(*fields, _COMMENT),
+        title=title,
+        result=MACHINE_RESULT,
+        find=find_machine,
+        run=run,
+    )
 
 
 MACHINES = Resource(
@@ -113,74 +116,34 @@ MACHINE = Resource(
     path="machines/{system_id}/",
     doc="One machine.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a machine",
-            result=_MACHINE_RESULT,
-            find=find_machine,
-            run=_read,
-        ),
+        crud.read_target(MACHINE_RESULT, find_machine, title="Read a machine"),
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
             title="Delete a machine",
             doc="Deletes the virtual machine and its disks from the host, then the machine.",
-            result=Result(doc="Nothing."),
+            result=crud.NOTHING,
             success=204,
             find=find_machine,
             outlives_target=True,
             run=_delete,
         ),
-        Endpoint(
-            method="POST",
-            op="power_on",
-            permission=Permission.OWNER,
-            fields=(_COMMENT,),
-            title="Power a machine on",
-            result=_MACHINE_RESULT,
-            find=find_machine,
-            run=_power_on,
-        ),
-        Endpoint(
-            method="POST",
-            op="power_off",
-            permission=Permission.OWNER,
-            fields=(
-                Field(
-                    name="stop_mode",
-                    type=Choice(choices=("hard", "soft")),
-                    default="soft",
-                    doc="hard forces the guest off; soft shuts it down, by force after a timeout (default soft).",
-                ),
-                _COMMENT,
-            ),
-            title="Power a machine off",
-            result=_MACHINE_RESULT,
-            find=find_machine,
-            run=_power_off,
-        ),
-        Endpoint(
-            method="POST",
-            op="power_cycle",
-            permission=Permission.OWNER,
-            fields=(_COMMENT,),
-            title="Power a machine off and on",
-            result=_MACHINE_RESULT,
-            find=find_machine,
-            run=_power_cycle,
-        ),
-        Endpoint(
-            method="GET",
+        _power_endpoint("power_on", _power_on, title="Power a machine on"),
+        _power_endpoint("power_off", _power_off, title="Power a machine off", fields=(_STOP_MODE,)),
+        _power_endpoint("power_cycle", _power_cycle, title="Power a machine off and on"),
+        crud.read(
+            Result(doc="on, off or unknown.", type=POWER_STATE_JSON),
+            _query_power,
             op="query_power_state",
-            permission=Permission.USER,
             title="Query the power state of a machine from its host",
-            result=Result(doc="on, off or unknown.", type=POWER_STATE_JSON),
             find=find_machine,
-            run=_query_power,
         ),
-        *machine_actions.of_machine(find_machine),
-        adoption.forget(find_machine),
+        machine_actions.UPDATE,
+        machine_actions.RELEASE,
+        machine_actions.SET_OWNER_DATA,
+        machine_actions.MARK_BROKEN,
+        machine_actions.MARK_FIXED,
+        adoption.FORGET,
     ),
 )
 RESOURCES = (MACHINES, MACHINE)

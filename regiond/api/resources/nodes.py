@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.errors import NotFound
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.replies import Reply, json_reply
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.resources import host_interfaces
-from regiond.api.resources.machines import find_machine
+from regiond.api.resources.lookups import find_machine
 from regiond.api.serializer import array, one_of
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
@@ -33,10 +33,6 @@ async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[
     return [encode_interface(machine, nic) for nic in machine.nics]
 
 
-async def _interfaces(call: Call) -> Reply:
-    return json_reply(call.target)
-
-
 async def _find_interface(services: Services, path: Mapping[str, str]) -> dict[str, Any]:
     wanted = id_in(path["id"], "Interface")
     for found in await _find_interfaces(services, path):
@@ -45,13 +41,9 @@ async def _find_interface(services: Services, path: Mapping[str, str]) -> dict[s
     raise NotFound("No Interface matches the given query.")
 
 
-async def _interface(call: Call) -> Reply:
-    return json_reply(call.target)
-
-
-async def _disks(call: Call) -> Reply:
+async def _disks(call: Call) -> list[DiskOfMachine]:
     machine: MachineView = call.target
-    return json_reply([BLOCK_DEVICE_JSON.encode(DiskOfMachine(machine=machine, disk=disk)) for disk in machine.disks])
+    return [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
 
 
 async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
@@ -63,10 +55,6 @@ async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachi
     raise NotFound("No BlockDevice matches the given query.")
 
 
-async def _disk(call: Call) -> Reply:
-    return json_reply(BLOCK_DEVICE_JSON.encode(call.target))
-
-
 _ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
 
 INTERFACES = Resource(
@@ -74,13 +62,10 @@ INTERFACES = Resource(
     path="nodes/{system_id}/interfaces/",
     doc="The NICs of a machine, or the interfaces of a VM host to which guests attach.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
+        crud.read_target(
+            Result(doc="The interfaces.", type=array(_ANY_INTERFACE)),
+            _find_interfaces,
             title="List the interfaces of a machine or VM host",
-            result=Result(doc="The interfaces.", type=array(_ANY_INTERFACE)),
-            find=_find_interfaces,
-            run=_interfaces,
         ),
     ),
 )
@@ -89,23 +74,14 @@ INTERFACE = Resource(
     path="nodes/{system_id}/interfaces/{id}/",
     doc="One NIC of a machine, or one interface of a VM host.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read an interface",
-            result=Result(doc="The interface.", type=_ANY_INTERFACE),
-            find=_find_interface,
-            run=_interface,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=host_interfaces.CHANGE,
+        crud.read_target(Result(doc="The interface.", type=_ANY_INTERFACE), _find_interface, title="Read an interface"),
+        crud.update(
+            Result(doc="The interface.", type=HOST_INTERFACE_JSON),
+            host_interfaces.update,
             title="Update an interface of a VM host",
             doc="Corrects what discovery has found. The NICs of machines cannot be changed.",
-            result=Result(doc="The interface.", type=HOST_INTERFACE_JSON),
+            fields=host_interfaces.CHANGE,
             find=host_interfaces.find,
-            run=host_interfaces.update,
         ),
     ),
 )
@@ -114,13 +90,12 @@ BLOCK_DEVICES = Resource(
     path="nodes/{system_id}/blockdevices/",
     doc="The disks of a machine.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
+        crud.list_all(
+            BLOCK_DEVICE_JSON,
+            _disks,
             title="List the block devices of a machine",
-            result=Result(doc="The block devices.", type=array(BLOCK_DEVICE_JSON)),
+            result="The block devices.",
             find=find_machine,
-            run=_disks,
         ),
     ),
 )
@@ -129,13 +104,8 @@ BLOCK_DEVICE = Resource(
     path="nodes/{system_id}/blockdevices/{id}/",
     doc="One disk of a machine.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a block device",
-            result=Result(doc="The block device.", type=BLOCK_DEVICE_JSON),
-            find=_find_disk,
-            run=_disk,
+        crud.read_target(
+            Result(doc="The block device.", type=BLOCK_DEVICE_JSON), _find_disk, title="Read a block device"
         ),
     ),
 )

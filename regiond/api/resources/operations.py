@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, json_reply
-from regiond.api.serializer import array
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
@@ -21,26 +20,23 @@ async def _find(services: Services, path: Mapping[str, str]) -> Operation:
     return await services.operations.read(operation_id_in(path["id"]))
 
 
-async def _list(call: Call) -> Reply:
-    found = await call.services.operations.list(
+async def _list(call: Call) -> tuple[Operation, ...]:
+    return await call.services.operations.list(
         states=call.values["state"],
         host_id=call.values["host"],
         system_id=call.values["machine"],
         limit=call.values["limit"],
         before_id=call.values["before"],
     )
-    return json_reply([OPERATION_JSON.encode(operation) for operation in found])
 
 
-async def _read(call: Call) -> Reply:
+async def _read(call: Call) -> OperationWithLog:
     operation: Operation = call.target
-    log = await call.services.operations.log(operation.id)
-    return json_reply(OPERATION_WITH_LOG_JSON.encode(OperationWithLog(operation=operation, log=log)))
+    return OperationWithLog(operation=operation, log=await call.services.operations.log(operation.id))
 
 
-async def _cancel(call: Call) -> Reply:
-    operation: Operation = call.target
-    return json_reply(OPERATION_JSON.encode(await call.services.operations.cancel(call.caller, operation.id)))
+async def _cancel(call: Call) -> Operation:
+    return await call.services.operations.cancel(call.caller, call.target.id)
 
 
 OPERATIONS = Resource(
@@ -48,9 +44,11 @@ OPERATIONS = Resource(
     path="operations/",
     doc="Operations: durable records of all changes on hosts.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
+        crud.list_all(
+            OPERATION_JSON,
+            _list,
+            title="List operations",
+            doc="Newest first.",
             fields=(
                 Field(
                     name="state",
@@ -72,10 +70,7 @@ OPERATIONS = Resource(
                     doc="Only operations with a lower id, for the next page.",
                 ),
             ),
-            title="List operations",
-            doc="Newest first.",
-            result=Result(doc="The operations.", type=array(OPERATION_JSON)),
-            run=_list,
+            result="The operations.",
         ),
     ),
 )
@@ -84,24 +79,20 @@ OPERATION = Resource(
     path="operations/{id}/",
     doc="One operation.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
+        crud.read(
+            Result(doc="The operation.", type=OPERATION_WITH_LOG_JSON),
+            _read,
             title="Read an operation",
             doc="Includes its log, the explanation of the placement and the error.",
-            result=Result(doc="The operation.", type=OPERATION_WITH_LOG_JSON),
             find=_find,
-            run=_read,
         ),
-        Endpoint(
-            method="POST",
-            op="cancel",
-            permission=Permission.ADMIN,
+        crud.action(
+            "cancel",
+            Result(doc="The operation.", type=OPERATION_JSON),
+            _cancel,
             title="Cancel an operation",
             doc="Undoes what it has done; its state is cancelled when that is complete.",
-            result=Result(doc="The operation.", type=OPERATION_JSON),
             find=_find,
-            run=_cancel,
         ),
     ),
 )

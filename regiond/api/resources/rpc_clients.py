@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.serializer import array
 from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
+from regiond.racks.model import RpcClientView
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([RPC_CLIENT_JSON.encode(client) for client in await call.services.racks.clients(call.caller)])
+async def _list(call: Call) -> tuple[RpcClientView, ...]:
+    return await call.services.racks.clients(call.caller)
 
 
-async def _create(call: Call) -> Reply:
+async def _create(call: Call) -> IssuedRpcClient:
     name = str(call.values["name"])
     certificate, key, authority = await call.services.racks.issue_client(call.caller, name)
-    issued = IssuedRpcClient(
+    return IssuedRpcClient(
         name=name, certificate=certificate, key=key, authority=authority, address=call.info.rpc_address()
     )
-    return json_reply(ISSUED_RPC_CLIENT_JSON.encode(issued))
 
 
-async def _delete(call: Call) -> Reply:
+async def _delete(call: Call) -> None:
     await call.services.racks.revoke_client(call.caller, call.path["name"])
-    return empty_reply()
 
 
 CLIENTS = Resource(
@@ -33,24 +31,23 @@ CLIENTS = Resource(
     path="rpc-clients/",
     doc="RPC clients: programs that call the region over RPC.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.ADMIN,
+        crud.list_all(
+            RPC_CLIENT_JSON,
+            _list,
             title="List RPC clients",
-            result=Result(doc="The RPC clients that are not revoked.", type=array(RPC_CLIENT_JSON)),
-            run=_list,
+            result="The RPC clients that are not revoked.",
+            permission=Permission.ADMIN,
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.USER,
-            fields=(Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client."),),
-            title="Issue a certificate for an RPC client",
-            doc="The program has the rights of the calling account. Only this response contains the private key.",
-            result=Result(
+        crud.create(
+            Result(
                 doc="Certificate, key and authority as PEM, and the address to connect to.",
                 type=ISSUED_RPC_CLIENT_JSON,
             ),
-            run=_create,
+            _create,
+            title="Issue a certificate for an RPC client",
+            doc="The program has the rights of the calling account. Only this response contains the private key.",
+            fields=(Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client."),),
+            permission=Permission.USER,
         ),
     ),
 )
@@ -59,14 +56,11 @@ CLIENT = Resource(
     path="rpc-clients/{name}/",
     doc="One RPC client, by its name.",
     endpoints=(
-        Endpoint(
-            method="DELETE",
-            permission=Permission.USER,
+        crud.delete(
+            _delete,
             title="Revoke an RPC client",
             doc="Users revoke their own clients, administrators any. Disconnects the client at once.",
-            result=Result(doc="Nothing."),
-            success=204,
-            run=_delete,
+            permission=Permission.USER,
         ),
     ),
 )

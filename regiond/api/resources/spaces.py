@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME
-from regiond.api.serializer import array
 from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
 from regiond.api.services import Services
 from regiond.networks.model import Space
@@ -18,7 +17,7 @@ _FIELDS = (
     Field(name="name", type=NAME, doc="Name of the space (default for a new one: space-ID)."),
     DESCRIPTION,
 )
-_RESULT = Result(doc="The space.", type=SPACE_JSON)
+_SPACE = Result(doc="The space.", type=SPACE_JSON)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Space:
@@ -41,32 +40,24 @@ async def _no_space(services: Services) -> Space:
     )
 
 
-async def _list(call: Call) -> Reply:
-    found = (*await call.services.networks.spaces(), await _no_space(call.services))
-    return json_reply([SPACE_JSON.encode(space) for space in found])
+async def _list(call: Call) -> tuple[Space, ...]:
+    return (*await call.services.networks.spaces(), await _no_space(call.services))
 
 
-async def _create(call: Call) -> Reply:
-    created = await call.services.networks.create_space(
+async def _create(call: Call) -> Space:
+    return await call.services.networks.create_space(
         call.caller, name=call.values["name"], description=call.values["description"] or ""
     )
-    return json_reply(SPACE_JSON.encode(created))
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(SPACE_JSON.encode(call.target))
-
-
-async def _update(call: Call) -> Reply:
-    changed = await call.services.networks.update_space(
+async def _update(call: Call) -> Space:
+    return await call.services.networks.update_space(
         call.caller, call.path["id"], name=call.values["name"], description=call.values["description"]
     )
-    return json_reply(SPACE_JSON.encode(changed))
 
 
-async def _delete(call: Call) -> Reply:
+async def _delete(call: Call) -> None:
     await call.services.networks.delete_space(call.caller, call.path["id"])
-    return empty_reply()
 
 
 SPACES = Resource(
@@ -74,21 +65,8 @@ SPACES = Resource(
     path="spaces/",
     doc="Spaces: groups of VLANs. Everything that is in no space is listed in the space `undefined`.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List spaces",
-            result=Result(doc="The spaces.", type=array(SPACE_JSON)),
-            run=_list,
-        ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
-            fields=_FIELDS,
-            title="Create a space",
-            result=_RESULT,
-            run=_create,
-        ),
+        crud.list_all(SPACE_JSON, _list, title="List spaces", result="The spaces."),
+        crud.create(_SPACE, _create, title="Create a space", fields=_FIELDS),
     ),
 )
 SPACE = Resource(
@@ -96,33 +74,9 @@ SPACE = Resource(
     path="spaces/{id}/",
     doc="One space, by its id or name.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a space",
-            result=_RESULT,
-            find=_find_to_read,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=_FIELDS,
-            title="Update a space",
-            result=_RESULT,
-            find=_find,
-            run=_update,
-        ),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
-            title="Delete a space",
-            doc="Its VLANs are in no space afterwards.",
-            result=Result(doc="Nothing."),
-            success=204,
-            find=_find,
-            run=_delete,
-        ),
+        crud.read_target(_SPACE, _find_to_read, title="Read a space"),
+        crud.update(_SPACE, _update, title="Update a space", find=_find, fields=_FIELDS),
+        crud.delete(_delete, title="Delete a space", doc="Its VLANs are in no space afterwards.", find=_find),
     ),
 )
 RESOURCES = (SPACES, SPACE)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.values import MAX_VID
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
 from regiond.api.fields import Field, Values
-from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
-from regiond.api.serializer import array
 from regiond.api.serializers.networks import (
     RESERVED_SPAN_JSON,
     STATISTICS_JSON,
@@ -21,7 +20,7 @@ from regiond.api.serializers.networks import (
 )
 from regiond.api.services import Services
 from regiond.networks import service as network_service
-from regiond.networks.model import Subnet, SubnetChange
+from regiond.networks.model import Subnet, SubnetChange, UsedAddress
 from regiond.placement.model import NO_SPACE
 
 _CIDR = Text(max_length=64, blank=None)
@@ -48,7 +47,7 @@ _COMMON = (
 )
 _NEW = (Field(name="cidr", type=_CIDR, required=True, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
 _CHANGE = (Field(name="cidr", type=_CIDR, doc="CIDR, such as 10.1.0.0/24."), *_COMMON)
-_RESULT = Result(doc="The subnet.", type=SUBNET_JSON)
+_SUBNET = Result(doc="The subnet.", type=SUBNET_JSON)
 
 
 def _change(values: Values) -> SubnetChange:
@@ -63,28 +62,20 @@ async def _find(services: Services, path: Mapping[str, str]) -> Subnet:
     return await services.networks.subnet(path["id"])
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([SUBNET_JSON.encode(subnet) for subnet in await call.services.networks.subnets()])
+async def _list(call: Call) -> tuple[Subnet, ...]:
+    return await call.services.networks.subnets()
 
 
-async def _create(call: Call) -> Reply:
-    return json_reply(SUBNET_JSON.encode(await call.services.networks.create_subnet(call.caller, _change(call.values))))
+async def _create(call: Call) -> Subnet:
+    return await call.services.networks.create_subnet(call.caller, _change(call.values))
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(SUBNET_JSON.encode(call.target))
+async def _update(call: Call) -> Subnet:
+    return await call.services.networks.update_subnet(call.caller, str(call.target.id), _change(call.values))
 
 
-async def _update(call: Call) -> Reply:
-    subnet: Subnet = call.target
-    changed = await call.services.networks.update_subnet(call.caller, str(subnet.id), _change(call.values))
-    return json_reply(SUBNET_JSON.encode(changed))
-
-
-async def _delete(call: Call) -> Reply:
-    subnet: Subnet = call.target
-    await call.services.networks.delete_subnet(call.caller, str(subnet.id))
-    return empty_reply()
+async def _delete(call: Call) -> None:
+    await call.services.networks.delete_subnet(call.caller, str(call.target.id))
 
 
 async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
@@ -101,21 +92,12 @@ async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
     )
 
 
-async def _reserved(call: Call) -> Reply:
-    return json_reply([RESERVED_SPAN_JSON.encode(span) for span in await _taken(call)])
+async def _statistics(call: Call) -> SubnetStatistics:
+    return SubnetStatistics(subnet=call.target, unreserved=await _free(call))
 
 
-async def _unreserved(call: Call) -> Reply:
-    return json_reply([UNRESERVED_SPAN_JSON.encode(span) for span in await _free(call)])
-
-
-async def _statistics(call: Call) -> Reply:
-    return json_reply(STATISTICS_JSON.encode(SubnetStatistics(subnet=call.target, unreserved=await _free(call))))
-
-
-async def _addresses(call: Call) -> Reply:
-    used = await call.services.networks.used_addresses(str(call.target.id))
-    return json_reply([USED_ADDRESS_JSON.encode(each) for each in used])
+async def _used(call: Call) -> tuple[UsedAddress, ...]:
+    return await call.services.networks.used_addresses(str(call.target.id))
 
 
 SUBNETS = Resource(
@@ -123,21 +105,8 @@ SUBNETS = Resource(
     path="subnets/",
     doc="Subnets: discovered on hosts, or created by users.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List subnets",
-            result=Result(doc="The subnets.", type=array(SUBNET_JSON)),
-            run=_list,
-        ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
-            fields=_NEW,
-            title="Create a subnet",
-            result=_RESULT,
-            run=_create,
-        ),
+        crud.list_all(SUBNET_JSON, _list, title="List subnets", result="The subnets."),
+        crud.create(_SUBNET, _create, title="Create a subnet", fields=_NEW),
     ),
 )
 SUBNET = Resource(
@@ -146,70 +115,46 @@ SUBNET = Resource(
     takes_slashes=True,
     doc="One subnet, by its id, CIDR or name.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a subnet",
-            result=_RESULT,
-            find=_find,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=_CHANGE,
-            title="Update a subnet",
-            result=_RESULT,
-            find=_find,
-            run=_update,
-        ),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
+        crud.read_target(_SUBNET, _find, title="Read a subnet"),
+        crud.update(_SUBNET, _update, title="Update a subnet", find=_find, fields=_CHANGE),
+        crud.delete(
+            _delete,
             title="Delete a subnet",
             doc="A subnet in which a machine has an address cannot be deleted.",
-            result=Result(doc="Nothing."),
-            success=204,
             find=_find,
-            run=_delete,
         ),
-        Endpoint(
-            method="GET",
+        crud.list_all(
+            RESERVED_SPAN_JSON,
+            _taken,
             op="reserved_ip_ranges",
-            permission=Permission.USER,
             title="List the reserved addresses of a subnet",
             doc="IP ranges, and the addresses of machines, hosts, the gateway and DNS servers.",
-            result=Result(doc="The reserved addresses, in order.", type=array(RESERVED_SPAN_JSON)),
+            result="The reserved addresses, in order.",
             find=_find,
-            run=_reserved,
         ),
-        Endpoint(
-            method="GET",
+        crud.list_all(
+            UNRESERVED_SPAN_JSON,
+            _free,
             op="unreserved_ip_ranges",
-            permission=Permission.USER,
             title="List the unreserved addresses of a subnet",
-            result=Result(doc="The unreserved addresses, in order.", type=array(UNRESERVED_SPAN_JSON)),
+            result="The unreserved addresses, in order.",
             find=_find,
-            run=_unreserved,
         ),
-        Endpoint(
-            method="GET",
+        crud.read(
+            Result(doc="The counts.", type=STATISTICS_JSON),
+            _statistics,
             op="statistics",
-            permission=Permission.USER,
             title="Count the addresses of a subnet",
-            result=Result(doc="The counts.", type=STATISTICS_JSON),
             find=_find,
-            run=_statistics,
         ),
-        Endpoint(
-            method="GET",
+        crud.list_all(
+            USED_ADDRESS_JSON,
+            _used,
             op="ip_addresses",
-            permission=Permission.USER,
             title="List the used addresses of a subnet",
             doc="Addresses of machines, by their claims, and of hosts, as last discovered.",
-            result=Result(doc="The addresses.", type=array(USED_ADDRESS_JSON)),
+            result="The addresses.",
             find=_find,
-            run=_addresses,
         ),
     ),
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regiond.api import crud
 from regiond.api.describe import describe
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result, SiteInfo
 from regiond.api.openapi import openapi
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializer import OBJECT
@@ -14,8 +15,8 @@ from regiond.api.serializers.version import VERSION_JSON
 _PLAIN_JSON = "application/json"  # the maas CLI rejects a description with a charset
 
 
-async def _version(call: Call) -> Reply:
-    return json_reply(VERSION_JSON.encode(call.info))
+async def _version(call: Call) -> SiteInfo:
+    return call.info
 
 
 VERSION = Resource(
@@ -23,12 +24,11 @@ VERSION = Resource(
     path="version/",
     doc="The version of the API.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.ANYONE,
+        crud.read(
+            Result(doc="The version.", type=VERSION_JSON),
+            _version,
             title="Read version and capabilities",
-            result=Result(doc="The version.", type=VERSION_JSON),
-            run=_version,
+            permission=Permission.ANYONE,
         ),
     ),
 )

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from common.errors import NotFound
 from common.values import MAX_VID
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Boolean, Integer
 from regiond.api.fields import Field, Problems, Values
-from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
-from regiond.api.serializer import array
 from regiond.api.serializers.networks import VLAN_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -33,7 +32,7 @@ _CHANGE = (
     Field(name="fabric", type=NAME, doc="Id or name of the fabric to move it to."),
     *_COMMON,
 )
-_RESULT = Result(doc="The VLAN.", type=VLAN_JSON)
+_VLAN = Result(doc="The VLAN.", type=VLAN_JSON)
 
 
 def _problems(call: Call) -> Problems:
@@ -70,31 +69,21 @@ async def _find_by_id(services: Services, path: Mapping[str, str]) -> Vlan:
     return await services.networks.vlan(id_in(path["id"], "VLAN"))
 
 
-async def _list(call: Call) -> Reply:
+async def _list(call: Call) -> tuple[Vlan, ...]:
     fabric: Fabric = call.target
-    return json_reply([VLAN_JSON.encode(vlan) for vlan in fabric.vlans])
+    return fabric.vlans
 
 
-async def _create(call: Call) -> Reply:
-    fabric: Fabric = call.target
-    created = await call.services.networks.create_vlan(call.caller, str(fabric.id), _change(call.values))
-    return json_reply(VLAN_JSON.encode(created))
+async def _create(call: Call) -> Vlan:
+    return await call.services.networks.create_vlan(call.caller, str(call.target.id), _change(call.values))
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(VLAN_JSON.encode(call.target))
+async def _update(call: Call) -> Vlan:
+    return await call.services.networks.update_vlan(call.caller, call.target.id, _change(call.values))
 
 
-async def _update(call: Call) -> Reply:
-    vlan: Vlan = call.target
-    changed = await call.services.networks.update_vlan(call.caller, vlan.id, _change(call.values))
-    return json_reply(VLAN_JSON.encode(changed))
-
-
-async def _delete(call: Call) -> Reply:
-    vlan: Vlan = call.target
-    await call.services.networks.delete_vlan(call.caller, vlan.id)
-    return empty_reply()
+async def _delete(call: Call) -> None:
+    await call.services.networks.delete_vlan(call.caller, call.target.id)
 
 
 VLANS = Resource(
@@ -102,24 +91,8 @@ VLANS = Resource(
     path="fabrics/{fabric_id}/vlans/",
     doc="The VLANs of a fabric, given by id or name.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List the VLANs of a fabric",
-            result=Result(doc="The VLANs.", type=array(VLAN_JSON)),
-            find=_find_fabric,
-            run=_list,
-        ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
-            fields=_NEW,
-            title="Create a VLAN",
-            result=_RESULT,
-            find=_find_fabric,
-            check=_problems,
-            run=_create,
-        ),
+        crud.list_all(VLAN_JSON, _list, title="List the VLANs of a fabric", result="The VLANs.", find=_find_fabric),
+        crud.create(_VLAN, _create, title="Create a VLAN", find=_find_fabric, fields=_NEW, check=_problems),
     ),
 )
 VLAN = Resource(
@@ -127,33 +100,13 @@ VLAN = Resource(
     path="fabrics/{fabric_id}/vlans/{vid}/",
     doc="One VLAN of a fabric, by its tag.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a VLAN",
-            result=_RESULT,
-            find=_find_in_fabric,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=_CHANGE,
-            title="Update a VLAN",
-            result=_RESULT,
-            find=_find_in_fabric,
-            check=_problems,
-            run=_update,
-        ),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
+        crud.read_target(_VLAN, _find_in_fabric, title="Read a VLAN"),
+        crud.update(_VLAN, _update, title="Update a VLAN", find=_find_in_fabric, fields=_CHANGE, check=_problems),
+        crud.delete(
+            _delete,
             title="Delete a VLAN",
             doc="A VLAN with subnets, and the untagged VLAN of a fabric, cannot be deleted.",
-            result=Result(doc="Nothing."),
-            success=204,
             find=_find_in_fabric,
-            run=_delete,
         ),
     ),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.resources import host_fields
-from regiond.api.serializer import array
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
@@ -19,22 +19,17 @@ from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.operations.service import outcome
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([CLUSTER_JSON.encode(cluster) for cluster in await call.services.clusters.list()])
+async def _list(call: Call) -> tuple[ClusterView, ...]:
+    return await call.services.clusters.list()
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> ClusterView:
     return await services.clusters.read(id_in(path["id"], "VMCluster"))
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(CLUSTER_JSON.encode(call.target))
-
-
-async def _update(call: Call) -> Reply:
-    cluster: ClusterView = call.target
+async def _update(call: Call) -> ClusterView:
     change = ClusterChange(name=call.values["name"], zone=call.values["zone"], pool=call.values["pool"])
-    return json_reply(CLUSTER_JSON.encode(await call.services.clusters.update(call.caller, cluster.id, change)))
+    return await call.services.clusters.update(call.caller, call.target.id, change)
 
 
 async def _delete(call: Call) -> Reply:
@@ -51,55 +46,30 @@ async def _delete(call: Call) -> Reply:
     return empty_reply()
 
 
-_RESULT = Result(doc="The cluster.", type=CLUSTER_JSON)
+_CLUSTER = Result(doc="The cluster.", type=CLUSTER_JSON)
 
 CLUSTERS = Resource(
     handler="VmClustersHandler",
     path="vm-clusters/",
     doc="LXD clusters.",
-    endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List VM clusters",
-            result=Result(doc="The clusters.", type=array(CLUSTER_JSON)),
-            run=_list,
-        ),
-    ),
+    endpoints=(crud.list_all(CLUSTER_JSON, _list, title="List VM clusters", result="The clusters."),),
 )
 CLUSTER = Resource(
     handler="VmClusterHandler",
     path="vm-clusters/{id}",
     doc="One LXD cluster.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a VM cluster",
-            result=_RESULT,
-            find=_find,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
+        crud.read_target(_CLUSTER, _find, title="Read a VM cluster"),
+        crud.update(
+            _CLUSTER,
+            _update,
+            title="Update a VM cluster",
             fields=(
                 Field(name="name", type=Text(max_length=255, blank=None), doc="Name of the cluster."),
-                Field(
-                    name="zone",
-                    type=Text(max_length=256, blank=None),
-                    doc="Name of a zone; copied to all members.",
-                ),
-                Field(
-                    name="pool",
-                    type=Text(max_length=256, blank=None),
-                    doc="Name of a resource pool; copied to all members.",
-                ),
+                Field(name="zone", type=host_fields.GROUP, doc="Name of a zone; copied to all members."),
+                Field(name="pool", type=host_fields.GROUP, doc="Name of a resource pool; copied to all members."),
             ),
-            title="Update a VM cluster",
-            result=_RESULT,
             find=_find,
-            run=_update,
         ),
         Endpoint(
             method="DELETE",
@@ -107,7 +77,7 @@ CLUSTER = Resource(
             fields=(host_fields.DECOMPOSE,),
             title="Delete a VM cluster",
             doc="Removes the VM hosts of all members.",
-            result=Result(doc="Nothing."),
+            result=crud.NOTHING,
             success=204,
             find=_find,
             run=_delete,

@@ -2,60 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import evolve
 
 from common.compose_request import ComposeRequest
+from common.values import Project
+from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import compose_fields, host_fields
-from regiond.api.serializer import STR, array, mapping
+from regiond.api.resources.lookups import find_host
+from regiond.api.serializer import STR, mapping
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
 from regiond.hosts.model import HostView
 from regiond.operations.model import Operation
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 
 
-async def find_host(services: Services, path: Mapping[str, str]) -> HostView:
-    return await services.hosts.read(id_in(path["id"], "Pod"))
-
-
 async def _refresh(call: Call) -> Reply:
-    host: HostView = call.target
-
-    async def refreshed(_: Operation) -> Reply:
-        return json_reply(HOST_JSON.encode(await call.services.hosts.read(host.id)))
-
-    return await when_done(call, await call.services.hosts.start_refresh(call.caller, host.id), refreshed)
-
-
-async def _parameters(call: Call) -> Reply:
-    host: HostView = call.target
-    return json_reply(await call.services.hosts.parameters(call.caller, host.id))
+    return await _host_when_done(call, await call.services.hosts.start_refresh(call.caller, call.target.id))
 
 
 async def _rotate(call: Call) -> Reply:
-    host: HostView = call.target
-
-    async def rotated(_: Operation) -> Reply:
-        return json_reply(HOST_JSON.encode(await call.services.hosts.read(host.id)))
-
-    operation = await call.services.hosts.start_rotate(call.caller, host.id, password=call.values["password"])
-    return await when_done(call, operation, rotated)
+    password: str | None = call.values["password"]
+    operation = await call.services.hosts.start_rotate(call.caller, call.target.id, password=password)
+    return await _host_when_done(call, operation)
 
 
-async def _projects(call: Call) -> Reply:
-    host: HostView = call.target
-    found = await call.services.hosts.projects(call.caller, host.id)
-    return json_reply([PROJECT_JSON.encode(project) for project in found])
+async def _host_when_done(call: Call, operation: Operation) -> Reply:
+    async def changed(_: Operation) -> Reply:
+        return json_reply(HOST_JSON.encode(await call.services.hosts.read(call.target.id)))
+
+    return await when_done(call, operation, changed)
+
+
+async def _parameters(call: Call) -> dict[str, str]:
+    return await call.services.hosts.parameters(call.caller, call.target.id)
+
+
+async def _projects(call: Call) -> tuple[Project, ...]:
+    return await call.services.hosts.projects(call.caller, call.target.id)
 
 
 async def _compose(call: Call) -> Reply:
@@ -91,27 +81,16 @@ async def _composed(operation: Operation) -> Reply:
     return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
 
 
-async def _add_tag(call: Call) -> Reply:
-    host: HostView = call.target
-    changed = await call.services.hosts.add_tag(call.caller, host.id, _tag(call))
-    return json_reply(HOST_JSON.encode(changed))
+async def _add_tag(call: Call) -> HostView:
+    return await call.services.hosts.add_tag(call.caller, call.target.id, call.values["tag"])
 
 
-async def _remove_tag(call: Call) -> Reply:
-    host: HostView = call.target
-    changed = await call.services.hosts.remove_tag(call.caller, host.id, _tag(call))
-    return json_reply(HOST_JSON.encode(changed))
+async def _remove_tag(call: Call) -> HostView:
+    return await call.services.hosts.remove_tag(call.caller, call.target.id, call.values["tag"])
 
 
-def _tag(call: Call) -> str:
-    tag: str = call.values["tag"]
-    return tag
-
-
-async def _trust(call: Call) -> Reply:
-    host: HostView = call.target
-    trusted = await call.services.hosts.trust(call.caller, host.id, call.values["fingerprint"])
-    return json_reply(HOST_JSON.encode(trusted))
+async def _trust(call: Call) -> HostView:
+    return await call.services.hosts.trust(call.caller, call.target.id, call.values["fingerprint"])
 
 
 REFRESH = Endpoint(
@@ -124,14 +103,13 @@ REFRESH = Endpoint(
     find=find_host,
     run=_refresh,
 )
-PARAMETERS = Endpoint(
-    method="GET",
+PARAMETERS = crud.read(
+    Result(doc="The parameters, as text.", type=mapping(STR)),
+    _parameters,
     op="parameters",
-    permission=Permission.ADMIN,
     title="Read the connection parameters of a VM host",
-    result=Result(doc="The parameters, as text.", type=mapping(STR)),
     find=find_host,
-    run=_parameters,
+    permission=Permission.ADMIN,
 )
 ROTATE = Endpoint(
     method="POST",
@@ -153,15 +131,15 @@ ROTATE = Endpoint(
     find=find_host,
     run=_rotate,
 )
-PROJECTS = Endpoint(
-    method="GET",
+PROJECTS = crud.list_all(
+    PROJECT_JSON,
+    _projects,
     op="projects",
-    permission=Permission.ADMIN,
     title="List the projects of a VM host's server",
     doc="Includes what their guests use. Empty on hosts without projects.",
-    result=Result(doc="The projects.", type=array(PROJECT_JSON)),
+    result="The projects.",
     find=find_host,
-    run=_projects,
+    permission=Permission.ADMIN,
 )
 COMPOSE = Endpoint(
     method="POST",
@@ -179,31 +157,29 @@ COMPOSE = Endpoint(
     check_names=_compose_name_problems,
     run=_compose,
 )
-ADD_TAG = Endpoint(
-    method="POST",
-    op="add_tag",
-    permission=Permission.ADMIN,
-    fields=(host_fields.TAG,),
+ADD_TAG = crud.action(
+    "add_tag",
+    HOST_RESULT,
+    _add_tag,
     title="Add a tag to a VM host",
-    result=HOST_RESULT,
-    find=find_host,
-    run=_add_tag,
-)
-REMOVE_TAG = Endpoint(
-    method="POST",
-    op="remove_tag",
-    permission=Permission.ADMIN,
     fields=(host_fields.TAG,),
+    find=find_host,
+)
+REMOVE_TAG = crud.action(
+    "remove_tag",
+    HOST_RESULT,
+    _remove_tag,
     title="Remove a tag from a VM host",
     doc="A tag that the host does not have is not an error.",
-    result=HOST_RESULT,
+    fields=(host_fields.TAG,),
     find=find_host,
-    run=_remove_tag,
 )
-TRUST = Endpoint(
-    method="POST",
-    op="trust",
-    permission=Permission.ADMIN,
+TRUST = crud.action(
+    "trust",
+    HOST_RESULT,
+    _trust,
+    title="Trust the changed identity of a VM host",
+    doc="A host whose certificate or key has changed is rejected until an administrator accepts the new one.",
     fields=(
         Field(
             name="fingerprint",
@@ -212,9 +188,5 @@ TRUST = Endpoint(
             doc="The current fingerprint of the host, as shown in the error message.",
         ),
     ),
-    title="Trust the changed identity of a VM host",
-    doc="A host whose certificate or key has changed is rejected until an administrator accepts the new one.",
-    result=HOST_RESULT,
     find=find_host,
-    run=_trust,
 )

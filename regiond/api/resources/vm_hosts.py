@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from common.values import DriverType
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api import crud
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
-from regiond.api.operation_wait import when_done
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.operation_wait import when_done, without_content
+from regiond.api.replies import Reply
 from regiond.api.resources import adoption, host_fields, numa, placement, vm_host_actions
-from regiond.api.resources.vm_host_actions import HOST_RESULT, find_host
-from regiond.api.serializer import array
+from regiond.api.resources.lookups import find_host
+from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import HostChange, HostView, NewHost
-from regiond.operations.model import Operation
 
 
-async def _list(call: Call) -> Reply:
-    return json_reply([HOST_JSON.encode(host) for host in await call.services.hosts.list()])
+async def _list(call: Call) -> tuple[HostView, ...]:
+    return await call.services.hosts.list()
 
 
-async def _create(call: Call) -> Reply:
+async def _create(call: Call) -> HostView:
     values = call.values
     new = NewHost(
         driver=DriverType(values["type"]),
@@ -37,7 +37,7 @@ async def _create(call: Call) -> Reply:
         project=values["project"] or "",
         **_lxd_credentials(values),
     )
-    return json_reply(HOST_JSON.encode(await call.services.hosts.create(call.caller, new)))
+    return await call.services.hosts.create(call.caller, new)
 
 
 def _lxd_credentials(values: Values) -> dict[str, str | None]:
@@ -48,11 +48,7 @@ def _or_one(ratio: float | None) -> float:
     return 1.0 if ratio is None else ratio
 
 
-async def _read(call: Call) -> Reply:
-    return json_reply(HOST_JSON.encode(call.target))
-
-
-async def _update(call: Call) -> Reply:
+async def _update(call: Call) -> HostView:
     host: HostView = call.target
     values = call.values
     change = HostChange(
@@ -72,17 +68,13 @@ async def _update(call: Call) -> Reply:
         project=values["project"],
         **_lxd_credentials(values),
     )
-    return json_reply(HOST_JSON.encode(await call.services.hosts.update(call.caller, host.id, change)))
+    return await call.services.hosts.update(call.caller, host.id, change)
 
 
 async def _delete(call: Call) -> Reply:
     host: HostView = call.target
     operation = await call.services.hosts.start_remove(call.caller, host.id, decompose=call.values["decompose"])
-
-    async def deleted(_: Operation) -> Reply:
-        return empty_reply()
-
-    return await when_done(call, operation, deleted)
+    return await when_done(call, operation, without_content)
 
 
 HOSTS = Resource(
@@ -90,26 +82,19 @@ HOSTS = Resource(
     path="vm-hosts/",
     doc="VM hosts: servers on which machines are composed.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="List VM hosts",
-            doc="All VM hosts, sorted by id.",
-            result=Result(doc="The VM hosts.", type=array(HOST_JSON)),
-            run=_list,
+        crud.list_all(
+            HOST_JSON, _list, title="List VM hosts", doc="All VM hosts, sorted by id.", result="The VM hosts."
         ),
-        Endpoint(
-            method="POST",
-            permission=Permission.ADMIN,
-            fields=host_fields.CREATE,
+        crud.create(
+            HOST_RESULT,
+            _create,
             title="Add a VM host",
             doc=(
                 "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds. Changes "
                 "nothing on the host."
             ),
-            result=HOST_RESULT,
+            fields=host_fields.CREATE,
             check=host_fields.create_problems,
-            run=_create,
         ),
         placement.PLACE,
     ),
@@ -119,31 +104,22 @@ HOST = Resource(
     path="vm-hosts/{id}/",
     doc="One VM host.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            title="Read a VM host",
-            result=HOST_RESULT,
-            find=find_host,
-            run=_read,
-        ),
-        Endpoint(
-            method="PUT",
-            permission=Permission.ADMIN,
-            fields=host_fields.UPDATE,
+        crud.read_target(HOST_RESULT, find_host, title="Read a VM host"),
+        crud.update(
+            HOST_RESULT,
+            _update,
             title="Update a VM host",
             doc="Changes only the given fields.",
-            result=HOST_RESULT,
+            fields=host_fields.UPDATE,
             find=find_host,
             check=host_fields.update_problems,
-            run=_update,
         ),
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
             fields=(host_fields.DECOMPOSE,),
             title="Delete a VM host",
-            result=Result(doc="Nothing."),
+            result=crud.NOTHING,
             success=204,
             find=find_host,
             run=_delete,
@@ -152,9 +128,9 @@ HOST = Resource(
         vm_host_actions.PARAMETERS,
         vm_host_actions.ROTATE,
         vm_host_actions.PROJECTS,
-        numa.numa(find_host),
+        numa.NUMA,
         vm_host_actions.COMPOSE,
-        adoption.adopt(find_host),
+        adoption.ADOPT,
         vm_host_actions.ADD_TAG,
         vm_host_actions.REMOVE_TAG,
         vm_host_actions.TRUST,

@@ -1,0 +1,147 @@
+"""Builds the endpoints that most resources have: list, read, create, update, delete, and actions on one object.
+
+Here `run` returns a value, and the endpoint encodes it as its `result` declares. A resource with another response, such
+as 202 for a started operation, declares an `Endpoint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypedDict, TypeVar, Unpack
+
+from attrs import evolve
+
+from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
+from regiond.api.fields import Field, Problems
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializer import Serializer, array
+from regiond.api.services import Services
+
+T = TypeVar("T")
+Run = Callable[[Call], Awaitable[T]]
+
+NOTHING: Result[None] = Result(doc="Nothing.")
+
+
+class Options(TypedDict, total=False):
+    """Fields of `Endpoint` that have defaults."""
+
+    doc: str
+    fields: tuple[Field, ...]
+    other_keys: Field
+    find: Find
+    check: Callable[[Call], Problems]
+
+
+def list_all(
+    items: Serializer[T],
+    run: Run[Iterable[T]],
+    *,
+    title: str,
+    result: str,
+    op: str | None = None,
+    permission: Permission = Permission.USER,
+    **options: Unpack[Options],
+) -> Endpoint:
+    """GET: an array of what `run` returns. `result` is the text that describes it."""
+    return read(Result(doc=result, type=array(items)), run, title=title, op=op, permission=permission, **options)
+
+
+def read(
+    result: Result[T],
+    run: Run[T],
+    *,
+    title: str,
+    op: str | None = None,
+    permission: Permission = Permission.USER,
+    **options: Unpack[Options],
+) -> Endpoint:
+    """GET: what `run` returns."""
+    return Endpoint(
+        method="GET", op=op, permission=permission, title=title, result=result, run=_encoded(result, run), **options
+    )
+
+
+def read_target(
+    result: Result[T],
+    find: Callable[[Services, Mapping[str, str]], Awaitable[T]],
+    *,
+    title: str,
+) -> Endpoint:
+    """GET: the object of the path."""
+
+    async def target(call: Call) -> T:
+        found: T = call.target
+        return found
+
+    return read(result, target, title=title, find=find)
+
+
+def create(
+    result: Result[T],
+    run: Run[T],
+    *,
+    title: str,
+    permission: Permission = Permission.ADMIN,
+    **options: Unpack[Options],
+) -> Endpoint:
+    """POST: the new object, which `run` returns."""
+    return Endpoint(
+        method="POST", permission=permission, title=title, result=result, run=_encoded(result, run), **options
+    )
+
+
+def action(
+    op: str,
+    result: Result[T],
+    run: Run[T],
+    *,
+    title: str,
+    permission: Permission = Permission.ADMIN,
+    **options: Unpack[Options],
+) -> Endpoint:
+    """POST with an op: what `run` returns."""
+    return evolve(create(result, run, title=title, permission=permission, **options), op=op)
+
+
+def update(result: Result[T], run: Run[T], *, title: str, **options: Unpack[Options]) -> Endpoint:
+    """PUT: the changed object, which `run` returns."""
+    return Endpoint(
+        method="PUT", permission=Permission.ADMIN, title=title, result=result, run=_encoded(result, run), **options
+    )
+
+
+def delete(
+    run: Run[None], *, title: str, permission: Permission = Permission.ADMIN, **options: Unpack[Options]
+) -> Endpoint:
+    """DELETE: 204 after `run`."""
+    return Endpoint(
+        method="DELETE",
+        permission=permission,
+        title=title,
+        result=NOTHING,
+        success=204,
+        run=without_content(run),
+        **options,
+    )
+
+
+def without_content(run: Run[None]) -> Callable[[Call], Awaitable[Reply]]:
+    """Runs `run` and answers 204."""
+
+    async def reply(call: Call) -> Reply:
+        await run(call)
+        return empty_reply()
+
+    return reply
+
+
+def _encoded(result: Result[T], run: Run[T]) -> Callable[[Call], Awaitable[Reply]]:
+    if result.type is None:
+        raise ValueError(f"{result.doc!r} has no type to encode")
+    encode = result.type.encode
+
+    async def reply(call: Call) -> Reply:
+        return json_reply(encode(await run(call)))
+
+    return reply
