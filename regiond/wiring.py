@@ -38,7 +38,7 @@ from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
 from regiond.machines.allocation.service import Allocator
-from regiond.machines.cleanup import CleanUpGuest
+from regiond.machines.cleanup import CleanUp
 from regiond.machines.compose.rescheduling import Rescheduler
 from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
@@ -166,7 +166,7 @@ def _wire_engine(
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
         ReleaseMachine(calls),
         DeleteMachine(calls),
-        CleanUpGuest(calls),
+        CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(
             MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id), layer.clusters, calls

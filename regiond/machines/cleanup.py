@@ -15,8 +15,8 @@ from common.rpc.commands import (
 )
 from common.serialization import from_dict
 from common.values import GuestRef, OwnershipMarker
-from regiond.events.service import Events
 from regiond.hosts import service as host_service
+from regiond.machines.steps import record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 CLEAN_UP_DEADLINE_S = 60.0
 
 
-class CleanUpGuest:
-    """Removes one of three things, as its request names it: a guest with the marker of a machine that has a tombstone,
-    volumes that no guest uses, or the marker on a copy of a machine's guest. Touches nothing else."""
+class CleanUp:
+    """Removes what its request names: a guest, volumes, or the marker on a guest. Changes nothing else on the host.
+
+    The guest carries the marker of a machine that has a tombstone; the volumes are used by no guest; the guest that
+    loses its marker is a copy of a machine's guest.
+    """
 
     kind = OperationKind.CLEAN_UP
 
@@ -47,7 +50,7 @@ class CleanUpGuest:
         return await self._remove_guest(operation, host_id, journal)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Changes nothing: what remains is found by the next refresh."""
+        """Changes nothing: the next refresh finds what remains."""
         return Outcome()
 
     async def _remove_guest(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
@@ -80,7 +83,7 @@ class CleanUpGuest:
         async def record(db: Db) -> None:
             await host_service.clear_guest_marker(db, copy["id"])
             message = f"Removed the ownership marker from {name} on {operation.host_name}, a copy of a machine's guest"
-            await Events.record(db, "copy_unmarked", message, host_id=host_id, operation_id=operation.id)
+            await record_event(db, operation, "copy_unmarked", message)
 
         return Outcome(result={"guest": name}, record=record)
 
@@ -100,6 +103,6 @@ class CleanUpGuest:
         async def record(db: Db) -> None:
             await host_service.delete_orphaned_volumes(db, host_id, volumes)
             message = f"Removed {', '.join(names)} from {operation.host_name}: no guest used it"
-            await Events.record(db, "orphaned_volume_removed", message, host_id=host_id, operation_id=operation.id)
+            await record_event(db, operation, "orphaned_volume_removed", message)
 
         return Outcome(result={"removed": names}, record=record)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from common.errors import Cancelled
 from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
-from regiond.events.service import Events
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
-from regiond.machines.steps import Target
+from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -22,7 +21,7 @@ DECOMPOSE_DEADLINE_S = 60.0
 
 
 async def remove_guest(calls: HostCalls, operation: Operation, target: Target) -> None:
-    """Has a rack remove guest and volumes. Raises the reason if one remains. Idempotent."""
+    """Removes the machine's guest and volumes from the host. Raises if one of them remains. Idempotent."""
     machine_id = str(target.spec.marker.machine_id)
     await calls.call(
         target.host_id,
@@ -67,10 +66,7 @@ class DeleteMachine:
         async def record(db: Db) -> None:
             await delete_machine(db, operation, target, "it was deleted")
             message = f"{target.spec.name} was deleted from {operation.host_name}"
-            await Events.record(
-                db, "machine_deleted", message, host_id=target.host_id, system_id=target.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "machine_deleted", message)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
 
@@ -84,9 +80,6 @@ class DeleteMachine:
             cancelled = operation.error_code == Cancelled.code
             await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled)
             message = f"{target.spec.name} was not deleted: {operation.error_message}"
-            await Events.record(
-                db, "delete_failed", message, level=Level.ERROR, host_id=target.host_id, system_id=target.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "delete_failed", message, level=Level.ERROR)
 
         return Outcome(undone=("machine not deleted",), record=record)

@@ -25,7 +25,7 @@ def guest_spec(
     new_mac_address: Callable[[], str],
     addresses: Mapping[str, NicAddress] | None = None,
 ) -> GuestSpec:
-    """A complete definition: any rack that composes it, any number of times, creates the same guest.
+    """Returns a complete definition: any rack that composes it, any number of times, creates the same guest.
 
     `addresses` has the static address, with its network settings, of each NIC that requests one, by that address.
     """
@@ -45,7 +45,7 @@ def guest_spec(
 
 
 def known_spec(machine: MachineView, installation_id: UUID) -> GuestSpec:
-    """The definition of an existing machine, from its rows: enough to find, power and remove its guest.
+    """Returns the definition of an existing machine, from its rows: enough to find, power and remove its guest.
 
     Omits disks and NICs that Innkeeper did not create, so that no driver removes them.
     """

@@ -89,24 +89,24 @@ def next_state(state: MachineState, event: MachineEvent) -> MachineState:
 
 
 def found_event(*, owned: bool) -> MachineEvent:
-    """The event of a machine whose guest is listed again."""
+    """Returns the event of a machine whose guest is listed again."""
     return MachineEvent.FOUND_OWNED if owned else MachineEvent.FOUND
 
 
 def not_removed_event(state: MachineState, *, owned: bool, cancelled: bool) -> MachineEvent:
-    """The event of a machine whose removal failed or was cancelled."""
+    """Returns the event of a machine whose removal failed or was cancelled."""
     if state is MachineState.RELEASING and not cancelled:
         return MachineEvent.NOT_DESTROYED
     return MachineEvent.NOT_DELETED_OWNED if owned else MachineEvent.NOT_DELETED
 
 
 def restored_state(before: MachineState, *, owned: bool) -> MachineState:
-    """The state of a detached machine whose host was added again: broken remains broken."""
+    """Returns the state of a detached machine whose host was added again: broken remains broken."""
     return before if before is MachineState.BROKEN else next_state(MachineState.MISSING, found_event(owned=owned))
 
 
 def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:
-    """`listed`: the last refresh of its host found its guest."""
+    """Returns the event of a machine that is marked fixed. `listed`: the last refresh of its host found its guest."""
     if not listed:
         return MachineEvent.FIXED_UNSEEN
     return MachineEvent.FIXED_OWNED if owned else MachineEvent.FIXED

@@ -68,23 +68,26 @@ async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
 
 
 async def end_removal(db: Db, machine_id: int, *, cancelled: bool) -> MachineState:
-    """Returns the state of a machine that a delete or release did not remove.
+    """Ends the removal of a machine that was not removed, and returns its state.
 
-    Ready or allocated as before; failed if a release should have destroyed it. Raises as `apply_event`.
+    The state is ready or allocated as before; failed if a release should have destroyed it. Raises as `apply_event`.
     """
     state, owned = await _locked(db, machine_id)
     return await _transition(db, machine_id, state, not_removed_event(state, owned=owned, cancelled=cancelled))
 
 
 async def end_compose(db: Db, machine_id: int) -> MachineState:
-    """Returns the state of a composed machine: ready, or allocated if it has an owner already."""
+    """Ends the compose of a machine and returns its state: ready, or allocated if it has an owner already.
+
+    Raises as `apply_event`.
+    """
     state, owned = await _locked(db, machine_id)
     state = await _transition(db, machine_id, state, MachineEvent.COMPOSED)
     return await _transition(db, machine_id, state, MachineEvent.ALLOCATED) if owned else state
 
 
 async def allocate(db: Db, machine_id: int, account_id: int, agent_name: str) -> bool:
-    """False, with nothing changed, if the machine is no longer ready or another transaction has locked it."""
+    """Returns whether the machine is now allocated; if it is no longer ready or is locked, nothing is changed."""
     if await db.fetchval(_LOCK_ALLOCATABLE, machine_id) is None:
         return False
     await db.execute(_SET_OWNER, machine_id, account_id, agent_name)
@@ -130,7 +133,7 @@ async def set_error_description(db: Db, machine_id: int, text: str) -> None:
 
 
 async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
-    """The state, and whether the machine has an owner."""
+    """Locks the machine; returns its state and whether it has an owner. Raises NotFound."""
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
         raise NotFound("No Machine matches the given query.", machine=machine_id)

@@ -28,7 +28,7 @@ _NETWORKS = ("machine_id", "vlan_id", "subnet_id", "address")
 
 
 async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[NicView, ...]]:
-    """By machine, in their order; omits machines without NICs."""
+    """Returns the NICs of each machine, in their order; omits machines without NICs."""
     rows = await db.fetch(_NICS, machine_ids) if machine_ids else []
     vlan_ids = {row["vlan_id"] for row in rows} - {None}
     subnet_ids = {row["subnet_id"] for row in rows} - {None}

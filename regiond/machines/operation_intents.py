@@ -25,7 +25,7 @@ MAX_FAILURES = 120  # about an hour: retries are at most 30 s apart
 
 
 def request_of(spec: GuestSpec, **more: Any) -> dict[str, Any]:
-    """The request stored with an operation: the guest's definition and `more`, as JSON data."""
+    """Returns the request that an operation stores: the guest's definition and `more`, as JSON data."""
     return {"spec": to_dict(spec), **more}
 
 

@@ -204,7 +204,7 @@ class _AlreadyFree(Exception):
 
 
 def _release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]:
-    """What decides how a machine is released."""
+    """Returns what decides how a machine is released."""
     return machine.state, machine.owner, machine.composed_by_allocate
 
 

@@ -1,4 +1,4 @@
-"""Operation handlers for power actions and release; each can restart at any line."""
+"""Operation handlers for power actions and release, and what all handlers of machines share."""
 
 from __future__ import annotations
 
@@ -72,6 +72,14 @@ async def set_power(
     return reply.power
 
 
+async def record_event(db: Db, operation: Operation, kind: str, message: str, *, level: Level = Level.INFO) -> None:
+    """Records an event of the operation, its host and its machine, in the caller's transaction."""
+    await Events.record(
+        db, kind, message, level=level, host_id=operation.host_id, system_id=operation.system_id,
+        operation_id=operation.id,
+    )  # fmt: skip
+
+
 class PowerMachine:
     """Powers a machine on, off or through a cycle. A guest that ignores a shutdown is powered off after `grace_s`."""
 
@@ -133,15 +141,12 @@ class ReleaseMachine:
             if operation.request.get("was") == MachineState.BROKEN:
                 await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
             message = f"{target.spec.name} was not released: {operation.error_message}"
-            await Events.record(
-                db, "release_failed", message, level=Level.ERROR, host_id=target.host_id, system_id=target.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "release_failed", message, level=Level.ERROR)
 
         return Outcome(undone=("machine not released",), record=record)
 
     async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
-        """None if the host has no such guest."""
+        """Returns the guest's power state afterwards; None if the host has no such guest."""
         try:
             return await set_power(self._calls, operation, target, PowerAction.FORCE_OFF)
         except NotFound as error:

@@ -112,8 +112,11 @@ _LISTED_POWER = "update machine set power_state = $2 where id = $1"
 _SIZE = "update machine set cores = $2, memory_mib = $3 where id = $1"
 
 
-class Taken(Exception):
-    """A random id or name of a new machine is in use: choose again, in a new transaction."""
+class IdentifierTaken(Exception):
+    """The UUID, system id, hostname or MAC address of a new machine is in use: `constraint` says which.
+
+    Random ones are chosen again, in a new transaction.
+    """
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
@@ -121,7 +124,7 @@ class Taken(Exception):
 
 
 async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
-    """Ordered by id; with a limit, by hostname."""
+    """Returns the machines ordered by id; with a limit, by hostname."""
     arguments = (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
@@ -153,12 +156,12 @@ async def read(db: Db, system_id: str) -> MachineView:
 
 
 async def taken_hostnames(db: Db, hostnames: Iterable[str]) -> frozenset[str]:
-    """Those of `hostnames` that are in use."""
+    """Returns those of `hostnames` that are in use."""
     return frozenset(row["hostname"] for row in await db.fetch(_TAKEN_HOSTNAMES, list(hostnames)))
 
 
 async def nic_ids(db: Db, machine_id: int) -> tuple[int, ...]:
-    """Row ids of its NICs, in their order."""
+    """Returns the row ids of the machine's NICs, in their order."""
     return tuple(row["id"] for row in await db.fetch(_NIC_IDS, machine_id))
 
 

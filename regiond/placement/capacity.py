@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiond.placement.model import Candidate, Requirements
+from regiond.placement.reason_phrases import number_of
 
 
 def missing_cores(requirements: Requirements, host: Candidate) -> str | None:
@@ -46,8 +47,3 @@ def headroom(requirements: Requirements, host: Candidate) -> float:
         required_mib = 0 if requirements.huge_pages else requirements.memory_mib
         shares.append((memory_mib - host.memory_mib_claimed - required_mib) / memory_mib)
     return round(min(shares), 6)
-
-
-def number_of(number: int, noun: str) -> str:
-    """Returns `1 core`, `2 cores`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

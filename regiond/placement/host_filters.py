@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regiond.placement.model import Candidate, Requirements
-
-NAMED_IN_REASON = 5  # every rejected host repeats its reason, so a longer list of names is cut
+from regiond.placement.reason_phrases import first_of
 
 
 def rejection_by_filter(requirements: Requirements, host: Candidate) -> str | None:
@@ -55,6 +54,4 @@ def _noun(tags: Sequence[str]) -> str:
 
 
 def _join(names: Sequence[str], conjunction: str) -> str:
-    shown = f" {conjunction} ".join(names[:NAMED_IN_REASON])
-    hidden = len(names) - NAMED_IN_REASON
-    return f"{shown} {conjunction} {hidden} more" if hidden > 0 else shown
+    return f" {conjunction} ".join(first_of(names))

@@ -7,8 +7,7 @@ from ipaddress import ip_address
 
 from regiond.placement.model import NO_SPACE, Candidate, CandidateInterface, CandidateSubnet, Condition, NicRequirement
 from regiond.placement.network_selectors import Selector, parse_cidr, selector_of_key
-
-NAMED_IN_REASON = 5  # every rejected host repeats its reason, so a longer list is cut
+from regiond.placement.reason_phrases import first_of
 
 _SUBNET_KEYS = ("subnet", "subnet_cidr")
 
@@ -156,7 +155,7 @@ def _text(number: int | None) -> str | None:
 
 def _describe(condition: Condition) -> str:
     key = condition.key.replace("_", " ")
-    values = " or ".join(_shorten(condition.values))
+    values = " or ".join(first_of(condition.values))
     if condition.key == "link_speed":
         return f"{key} of at least {values} Mb/s"
     return f"{'not ' if condition.negated else ''}{key} {values}"
@@ -180,12 +179,7 @@ def _describe_found(condition: Condition, remaining: Sequence[CandidateInterface
         return f"those of {host.name}"
     before, describe = _FOUND[condition.key]
     found = sorted({text for one in remaining for text in describe(one)})
-    return f"{before}{', '.join(_shorten(found))}".strip()
-
-
-def _shorten(texts: Sequence[str]) -> list[str]:
-    hidden = len(texts) - NAMED_IN_REASON
-    return [*texts[:NAMED_IN_REASON], f"{hidden} more"] if hidden > 0 else list(texts)
+    return f"{before}{', '.join(first_of(found))}".strip()
 
 
 def _or(text: str | None, otherwise: str) -> Iterable[str]:

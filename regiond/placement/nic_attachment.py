@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from common.values import DriverType, NicKind
-from regiond.placement.capacity import number_of
+from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.interface_matching import (
     describe_conditions,
     matching_interfaces,
@@ -16,7 +16,7 @@ from regiond.placement.interface_matching import (
 )
 from regiond.placement.interface_parser import nic_name
 from regiond.placement.model import Candidate, CandidateInterface, NicAttachment, NicRequirement
-from regiond.placement.sriov_assignment import Shortage, assign_functions
+from regiond.placement.reason_phrases import number_of
 
 DEFAULT_NIC = "eth0"
 
@@ -129,20 +129,22 @@ def _uses_function(one: CandidateInterface) -> bool:
 
 def _with_functions(
     wanted: Mapping[int, Sequence[CandidateInterface]],
-) -> Mapping[int, CandidateInterface] | Shortage:
+) -> Mapping[int, CandidateInterface] | Shortage[str]:
     """Returns the interface of each NIC that uses a virtual function. Interfaces that share a port share its count."""
     free = {port_of(one): one.functions_free for found in wanted.values() for one in found}
     ports = {number: list(dict.fromkeys(port_of(one) for one in found)) for number, found in wanted.items()}
-    assigned = assign_functions(ports, free)
+    assigned = match(ports, free)
     if isinstance(assigned, Shortage):
         return assigned
     return {number: next(one for one in wanted[number] if port_of(one) == port) for number, port in assigned.items()}
 
 
-def _missing_functions(shortage: Shortage, nics: Sequence[NicRequirement], host: Candidate) -> str:
-    short = [nics[number] for number in shortage.nics]
+def _missing_functions(shortage: Shortage[str], nics: Sequence[NicRequirement], host: Candidate) -> str:
+    short = [nics[number] for number in shortage.demands]
     ports = {
-        port_of(one): one for one in usable_interfaces(host) if _uses_function(one) and port_of(one) in shortage.ports
+        port_of(one): one
+        for one in usable_interfaces(host)
+        if _uses_function(one) and port_of(one) in shortage.resources
     }
     conditions = [text for text in dict.fromkeys(describe_conditions(nic) for nic in short) if text]
     suffix = f" ({'; '.join(conditions)})" if conditions else ""

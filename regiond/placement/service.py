@@ -1,7 +1,8 @@
-"""The public functions of placement: filter, score, choose, explain; parse constraints. Pure."""
+"""The public functions of placement: filter, score, choose, match, explain; parse constraints. Pure."""
 
 from __future__ import annotations
 
+from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.evaluation import evaluate
 from regiond.placement.explanation import explain
@@ -14,10 +15,12 @@ from regiond.placement.sequential import after_claim, place_sequentially, with_p
 from regiond.placement.storage_parser import parse_storage
 
 __all__ = (
+    "Shortage",
     "after_claim",
     "core_ranges",
     "evaluate",
     "explain",
+    "match",
     "matching_interfaces",
     "parse_cidr",
     "parse_interfaces",

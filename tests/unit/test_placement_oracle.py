@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.host_filters import NAMED_IN_REASON
 from regiond.placement.model import (
     ANY_HOST,
     Candidate,
@@ -25,6 +24,7 @@ from regiond.placement.model import (
     HostFilter,
     Requirements,
 )
+from regiond.placement.reason_phrases import NAMED_IN_REASON
 from regiond.placement.service import explain, place, required_functions
 from tests.fleets import fleet, requirements
 from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage

@@ -128,7 +128,7 @@ async def detach(db: Db, host_id: int) -> None:
 
 
 async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
-    """The longest detached first."""
+    """Returns all detached machines, the longest detached first."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
     internal |= {"owner_data", "error_description"}
     found = []
@@ -140,7 +140,7 @@ async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
 
 
 async def names_of(db: Db, machine: UUID) -> tuple[str, str] | None:
-    """System id and hostname that the machine had; None if it is not detached."""
+    """Returns the system id and hostname that the machine had; None if it is not detached."""
     row = await db.fetchrow(_NAMES, machine)
     return None if row is None else (row["system_id"], row["hostname"])
 
@@ -170,7 +170,7 @@ class RestoredMachine:
 
 
 async def returned_guests(db: Db, host_id: int, installation_id: UUID) -> tuple[ReturnedGuest, ...]:
-    """Guests of detached machines on a host that was added after they were detached."""
+    """Returns the guests of detached machines on a host that was added after they were detached."""
     rows = await db.fetch(_RETURNED, host_id, installation_id)
     return tuple(ReturnedGuest(**{**dict(row), "state": MachineState(row["state"])}) for row in rows)
 

@@ -26,7 +26,7 @@ from regiond.operations.model import OperationKind
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-SYSTEM_ID_TRIES = 8
+SYSTEM_ID_ATTEMPTS = 8
 
 
 @frozen(kw_only=True)
@@ -82,7 +82,7 @@ class AdoptionIntents:
     async def on_host(
         cls, db: Db, host: HostView, guests: Sequence[HostGuest], installation_id: UUID, *, account_id: int | None
     ) -> AdoptionIntents:
-        """`guests`: all of the host, locked by the caller."""
+        """Reads what adoption must know of `guests`: all those of the host, locked by the caller."""
         marked_machines = [
             guest.record.marker_machine
             for guest in guests
@@ -93,7 +93,7 @@ class AdoptionIntents:
         return cls(host=host, account_id=account_id, installation_id=installation_id, context=context)
 
     async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
-        """Opens nothing for a guest that is a machine, is being adopted or cannot be adopted.
+        """Opens the adoption of the guest, unless it is a machine, is being adopted or cannot be adopted.
 
         `hostname` defaults to a legal form of the guest's name. Raises InvalidRequest if a given one is taken.
         """
@@ -126,7 +126,10 @@ class AdoptionIntents:
         return AdoptionIntent(guest_name=guest.record.name, machine=machine, operation_id=operation_id)
 
     def _machine_uuid(self, guest: HostGuest) -> UUID:
-        """That of an existing marker; libvirt: the domain's own UUID, by which listings without markers find it."""
+        """Returns the UUID of an existing marker, else a new one.
+
+        On libvirt the new one is the domain's own UUID, by which a listing without markers finds the machine.
+        """
         if guest.record.marker_machine is not None:
             return guest.record.marker_machine
         return UUID(guest.record.guest_key) if self.host.driver is DriverType.LIBVIRT else uuid4()
@@ -134,23 +137,23 @@ class AdoptionIntents:
     async def _insert_machine(
         self, db: Db, guest: HostGuest, uuid: UUID, hostname: str, system_id: str
     ) -> MachineName | str:
-        """The new machine, or why it cannot be inserted. Replaces a `system_id` that is taken."""
+        """Returns the new machine, or why it cannot be inserted. Replaces a `system_id` that is taken."""
         row = guest.record
-        for _ in range(SYSTEM_ID_TRIES):
+        for _ in range(SYSTEM_ID_ATTEMPTS):
             try:
                 machine_id = await store.insert(
                     db, uuid=uuid, system_id=system_id, hostname=hostname, host_id=self.host.id,
                     power_state=row.power_state, architecture=row.architecture or self.host.architecture or "amd64",
                     cores=row.cores, memory_mib=row.memory_mib,
                 )  # fmt: skip
-            except machine_store.Taken as taken:
+            except machine_store.IdentifierTaken as taken:
                 if "system_id" not in taken.constraint:
                     what = f"is named {hostname}" if "hostname" in taken.constraint else f"has the UUID {uuid}"
                     return f"another machine {what}"
                 system_id = new_system_id()
             else:
                 return MachineName(id=machine_id, system_id=system_id, hostname=hostname)
-        raise OutOfCapacity(f"{SYSTEM_ID_TRIES} random system ids are all taken; try again.")
+        raise OutOfCapacity(f"{SYSTEM_ID_ATTEMPTS} random system ids are all taken; try again.")
 
     async def _insert_operation(self, db: Db, guest: HostGuest, uuid: UUID, machine: MachineName) -> int:
         marker = OwnershipMarker(installation_id=self.installation_id, machine_id=uuid)

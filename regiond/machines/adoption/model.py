@@ -32,7 +32,7 @@ class AdoptionContext:
 
 
 def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: AdoptionContext) -> str | None:
-    """Why a guest that belongs to no machine cannot be adopted; None if it can."""
+    """Returns why a guest that belongs to no machine cannot be adopted; None if it can."""
     row = guest.record
     if row.kind != "vm":
         return f"it is a {row.kind}; only virtual machines can be adopted"
@@ -51,7 +51,7 @@ def obstacle_to_adoption(guest: HostGuest, installation_id: UUID, context: Adopt
 
 
 def select_guests(guests: Sequence[HostGuest], request: AdoptRequest, host_name: str) -> list[HostGuest]:
-    """The guests that the request names, each once. Raises InvalidRequest that lists all unknown ones.
+    """Returns the guests that the request names, each once. Raises InvalidRequest that lists all unknown ones.
 
     A row id takes precedence over the hypervisor's id, and that over a name.
     """

@@ -78,7 +78,7 @@ class Adoption:
         return await self._operations.read(operation_id)
 
     async def detached(self) -> tuple[DetachedMachine, ...]:
-        """Machines whose host was removed while their guests remained there, the longest detached first."""
+        """Returns the machines whose host was removed while their guests remained, the longest detached first."""
         async with self._database.connection() as db:
             return await detached_store.list_detached(db)
 

@@ -12,12 +12,12 @@ from common.rpc.commands import HOST_ADOPT, HOST_DISOWN, MarkerCall
 from common.serialization import from_dict
 from common.values import Guest, HostAccess, OwnershipMarker
 from regiond.events.model import Level
-from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.machines import lifecycle_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import store
 from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.steps import record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls
@@ -94,10 +94,7 @@ class AdoptGuest:
             await machine_store.set_power(db, change.machine_id, guest.power.value)
             await lifecycle_store.apply_event(db, change.machine_id, MachineEvent.ADOPTED)
             message = f"{guest.name} on {operation.host_name} was adopted as {operation.hostname}"
-            await Events.record(
-                db, "machine_adopted", message, host_id=change.host_id, system_id=operation.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "machine_adopted", message)
 
         return Outcome(result={"system_id": operation.system_id, "hostname": operation.hostname}, record=record)
 
@@ -118,10 +115,7 @@ class AdoptGuest:
         async def record(db: Db) -> None:
             await machine_store.delete(db, change.machine_id)
             message = f"{change.guest_name} on {operation.host_name} was not adopted: {operation.error_message}"
-            await Events.record(
-                db, "adopt_failed", message, level=Level.WARNING, host_id=change.host_id,
-                system_id=operation.system_id, operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "adopt_failed", message, level=Level.WARNING)
 
         return Outcome(undone=tuple(undone), record=record)
 
@@ -145,10 +139,7 @@ class ForgetMachine:
             remains = f"{change.guest_name} remains on {operation.host_name}"
             guest = remains if change.guest_key else f"{operation.host_name} did not list its guest"
             message = f"{operation.hostname} was removed from Innkeeper; {guest}"
-            await Events.record(
-                db, "detached_machine", message, host_id=change.host_id, system_id=operation.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "detached_machine", message)
 
         return Outcome(result={"guest": change.guest_name}, record=record)
 
@@ -163,18 +154,12 @@ class ForgetMachine:
             try:
                 await change.write(self._calls)
                 undone.insert(0, "marker written to the guest again")
-            except (
-                NotFound,
-                NameTaken,
-                Unsupported,
-            ) as error:  # the guest was deleted or has another marker, or this one was never removed
+            # The guest was deleted or has another marker, or this one was never removed.
+            except (NotFound, NameTaken, Unsupported) as error:
                 await journal.note("the marker was not restored", reason=error.message)
 
         async def record(db: Db) -> None:
             message = f"{operation.hostname} could not be forgotten: {operation.error_message}"
-            await Events.record(
-                db, "forget_failed", message, level=Level.WARNING, host_id=change.host_id,
-                system_id=operation.system_id, operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "forget_failed", message, level=Level.WARNING)
 
         return Outcome(undone=tuple(undone), record=record)

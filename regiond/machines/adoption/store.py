@@ -9,7 +9,7 @@ import asyncpg
 
 from common.values import Guest
 from regiond.machines.adoption.model import AdoptionContext, MachineName
-from regiond.machines.store import Taken
+from regiond.machines.store import IdentifierTaken
 from regiond.networks.service import bind_nics
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ _GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
 
 
 async def read_context(db: Db, host_id: int, machine_ids: list[int], marked_machines: list[UUID]) -> AdoptionContext:
-    """`machine_ids`: machines that are guests of the host. `marked_machines`: machines that markers name."""
+    """Reads what the ledger knows about the guests of a host.
+
+    `machine_ids` are the machines that are guests of the host, `marked_machines` those that their markers name.
+    """
     machines = await db.fetch(_MACHINES, machine_ids, marked_machines)
     pending = await db.fetch(_PENDING, host_id)
     return AdoptionContext(
@@ -83,9 +86,9 @@ async def insert(
     cores: int,
     memory_mib: int,
 ) -> int:
-    """Returns the id of the machine's row, which gets the pool and zone of its host, and removes a tombstone.
+    """Inserts a machine in the pool and zone of its host, removes its tombstone and returns its row id.
 
-    Raises Taken; the caller's transaction remains usable then.
+    Raises IdentifierTaken; the caller's transaction remains usable then.
     """
     try:
         async with db.transaction():
@@ -93,7 +96,7 @@ async def insert(
                 _INSERT, uuid, system_id, hostname, host_id, power_state, architecture, cores, memory_mib
             )
     except asyncpg.UniqueViolationError as error:
-        raise Taken(error.constraint_name or "") from error
+        raise IdentifierTaken(error.constraint_name or "") from error
     await db.execute(_DROP_TOMBSTONE, uuid)
     return machine_id
 
@@ -124,6 +127,6 @@ async def complete(db: Db, machine_id: int, guest: Guest) -> None:
 
 
 async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
-    """The hypervisor's id and the name of the machine's guest, as the last refresh found them."""
+    """Returns the hypervisor's id and the name of the machine's guest, as the last refresh found them, or None."""
     row = await db.fetchrow(_GUEST_OF, machine_id)
     return None if row is None else (row["guest_key"], row["name"])

@@ -17,7 +17,7 @@ from regiond.placement.model import (
     DiskRequirement,
     NicRequirement,
 )
-from regiond.placement.service import matching_interfaces
+from regiond.placement.service import Shortage, match, matching_interfaces
 
 R = TypeVar("R")
 D = TypeVar("D")
@@ -69,27 +69,13 @@ def labels_as_composed(machine: MachineView, constraints: DeviceConstraints) -> 
 
 
 def assign(required: Sequence[R], devices: Sequence[D], fits: Callable[[R, D], bool]) -> tuple[D, ...] | None:
-    """Returns a device of its own for each requirement, or None if there is no such assignment.
-
-    A bipartite matching by augmenting paths that prefers earlier devices.
-    """
-    owner: dict[int, int] = {}  # requirement by device
-
-    def place(number: int, tried: set[int]) -> bool:
-        fitting = [index for index, device in enumerate(devices) if fits(required[number], device)]
-        for device in sorted(fitting, key=lambda index: index in owner):  # free devices first, so that few move
-            if device in tried:
-                continue
-            tried.add(device)
-            if device not in owner or place(owner[device], tried):
-                owner[device] = number
-                return True
-        return False
-
-    if not all(place(number, set()) for number in range(len(required))):
-        return None
-    by_requirement: Mapping[int, int] = {number: device for device, number in owner.items()}
-    return tuple(devices[by_requirement[number]] for number in range(len(required)))
+    """Returns a device of its own for each requirement, preferring earlier devices; None if that is impossible."""
+    usable = {
+        number: [index for index, device in enumerate(devices) if fits(one, device)]
+        for number, one in enumerate(required)
+    }
+    assigned = match(usable, dict.fromkeys(range(len(devices)), 1))
+    return None if isinstance(assigned, Shortage) else tuple(devices[assigned[number]] for number in usable)
 
 
 def _match_disks(disks: Sequence[DiskView], required: Sequence[DiskRequirement]) -> tuple[DiskView, ...] | None:

@@ -180,7 +180,7 @@ class Allocator:
 
 
 def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvailable:
-    """The error when nothing can be composed either: the first thing that each host lacks."""
+    """Returns the error when nothing can be composed either, with the first thing that each host lacks."""
     placement: Mapping[str, Any] = error.details.get("placement") or {}
     reasons = [f"{one['host']}: {one['reasons'][0]}" for one in placement.get("rejected", ())]
     reasons += [f"{one['hosts']} more: {one['reason']}" for one in placement.get("summarized", ())]

@@ -24,13 +24,13 @@ def check_limits(requirements: Requirements, host: Candidate) -> None:
 
 
 def capacity_unknown(name: str, error_message: str | None) -> InvalidRequest:
-    """The error for a host without a successful discovery run."""
+    """Returns the error for a host without a successful discovery run."""
     reason = f": {error_message}" if error_message else "."
     return InvalidRequest(f"{name} cannot take machines before its first successful refresh{reason}")
 
 
 def no_capacity(placement: Placement, *, named: bool) -> OutOfCapacity:
-    """The error when no host fits: the message and the details have the reasons of each host."""
+    """Returns the error when no host fits; its message and details have the reasons of each host."""
     reasons = [f"{one.host_name}: {'; '.join(one.reasons)}" for one in placement.rejected]
     reasons += [f"{hosts} more: {reason}" for reason, hosts in placement.summarized.items()]
     what = "Unable to compose a machine on this host" if named else "No host can take the machine"

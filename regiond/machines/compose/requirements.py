@@ -13,6 +13,7 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
 from regiond.db.pool import Database
+from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 MIN_MEMORY_MIB = 1024  # MAAS's lower limit
 LARGEST = 2**31 - 1  # the largest `integer` of PostgreSQL
 MAX_PINS = 4096
-DEFAULT_ZONE_ID = 1
 
 
 class Validator:

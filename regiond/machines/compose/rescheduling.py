@@ -18,7 +18,7 @@ from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_trie
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.compose.store import rewrite_machine
 from regiond.machines.model import ComposeIntent
-from regiond.machines.store import Taken
+from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation
 from regiond.placement.model import Candidate, Placement
@@ -109,7 +109,7 @@ class Rescheduler:
             try:
                 async with db.transaction():  # a lost race releases the locks of that host
                     await _rewrite(db, machine_id, spec, one)
-            except (OutOfCapacity, WrongState, Taken):
+            except (OutOfCapacity, WrongState, IdentifierTaken):
                 continue
             explanation = explain(options.placement, reserved=one.evaluation)
             await operation_service.redirect(

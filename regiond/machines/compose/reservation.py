@@ -34,7 +34,7 @@ from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines
 from regiond.machines.model import ComposeIntent
 from regiond.machines.operation_intents import MAX_FAILURES, request_of
-from regiond.machines.store import Taken
+from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
 from regiond.operations.model import NewOperation, Operation, OperationKind, request_hash
 from regiond.placement.model import Candidate, Evaluation
@@ -169,7 +169,7 @@ class Reservations:
                 (result,) = await self._database.in_transaction(partial(self._write, batch=[reservation], wait=True))
             except OutOfCapacity:
                 return None
-            except Taken as taken:
+            except IdentifierTaken as taken:
                 if hostname is not None and "hostname" in taken.constraint:
                     raise hostname_taken(hostname) from taken
                 continue

@@ -11,7 +11,6 @@ from common.errors import Cancelled, InnkeeperError, InternalError, NoneAvailabl
 from common.rpc.commands import HOST_COMPOSE, NOTHING_BEGAN, ComposeCall
 from common.values import Guest, PowerAction
 from regiond.events.model import Level
-from regiond.events.service import Events
 from regiond.hosts.service import record_guest
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
@@ -19,7 +18,7 @@ from regiond.machines.compose.rescheduling import RescheduleOptions, stored_inte
 from regiond.machines.compose.store import clear_devices
 from regiond.machines.deletion import delete_machine, record_tombstone, remove_guest
 from regiond.machines.operation_intents import open_clean_up
-from regiond.machines.steps import Target, set_power
+from regiond.machines.steps import Target, record_event, set_power
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -91,10 +90,7 @@ class ComposeMachine:
             await store.set_power(db, target.machine_id, power.value)
             await lifecycle_store.end_compose(db, target.machine_id)
             message = f"{target.spec.name} was composed on {operation.host_name}"
-            await Events.record(
-                db, "machine_composed", message, host_id=target.host_id, system_id=target.system_id,
-                operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "machine_composed", message)
 
         return Outcome(result={"system_id": target.system_id, "hostname": target.spec.name}, record=record)
 
@@ -176,10 +172,7 @@ class ComposeMachine:
                 await _open_clean_up(db, operation, target)
             host = await self._rescheduler.reschedule(db, operation, target.machine_id, options, undone.tried)
             message = f"{_failure(operation, target)} It is rescheduled on {host.name}."
-            await Events.record(
-                db, "compose_rescheduled", message, level=Level.WARNING, host_id=target.host_id,
-                system_id=target.system_id, operation_id=operation.id,
-            )  # fmt: skip
+            await record_event(db, operation, "compose_rescheduled", message, level=Level.WARNING)
 
         return Outcome(undone=undone.steps, record=record, rescheduled=True)
 
@@ -194,10 +187,7 @@ def _fail(operation: Operation, target: Target, options: RescheduleOptions | Non
         if error is not None:
             explanation = {**(operation.explanation or {}), "tried": list(undone.tried)}
             await operation_service.explain(db, operation.id, explanation)
-        await Events.record(
-            db, "compose_failed", _failure(operation, target), level=Level.WARNING, host_id=target.host_id,
-            system_id=target.system_id, operation_id=operation.id,
-        )  # fmt: skip
+        await record_event(db, operation, "compose_failed", _failure(operation, target), level=Level.WARNING)
 
     return Outcome(undone=(*undone.steps, "machine record deleted"), record=record, error=error)
 

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest, OutOfCapacity
 from common.guest_spec import GuestSpec
-from regiond.machines.store import Taken
+from regiond.machines.store import IdentifierTaken
 from regiond.placement.model import NicAttachment
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class NewMachine:
 async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUID, int]:
     """Inserts the machines with their disks and NICs by one query; returns their row ids by UUID.
 
-    Raises Taken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network was; the
-    caller's transaction must then roll back.
+    Raises IdentifierTaken, InvalidRequest if a host, zone or pool was deleted, and OutOfCapacity if a NIC's network
+    was; the caller's transaction must then roll back.
     """
     devices = [(one.spec.marker.machine_id, _device_rows(one.spec, one.storage_pool_ids, one.nics)) for one in machines]
     disks = [{"machine": uuid, **disk} for uuid, (disks, _) in devices for disk in disks]
@@ -98,7 +98,7 @@ async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUI
     try:
         rows = await db.fetch(_INSERT, [_machine_row(one) for one in machines], disks, nics)
     except asyncpg.UniqueViolationError as error:
-        raise Taken(error.constraint_name or "") from error
+        raise IdentifierTaken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _deleted(error) from error
     return {row["uuid"]: row["id"] for row in rows}
@@ -127,7 +127,7 @@ async def rewrite_machine(
             spec.memory_mib, list(tags), list(spec.pinned_core_ids), spec.huge_page_size_kib, disk_rows, nic_rows,
         )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise Taken(error.constraint_name or "") from error
+        raise IdentifierTaken(error.constraint_name or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _deleted(error) from error
 
