@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.guest_spec import NicAddress, NicSpec
+from common.guest_spec import GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 
 DISK_BYTES = 64 * 1024 * 1024
@@ -16,6 +16,11 @@ def nic(number: int, kind: NicKind, source: str = "", **fields: Any) -> NicSpec:
 
 def address(text: str) -> NicAddress:
     return NicAddress(address=text, prefix_length=24)
+
+
+def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
+    """Returns the (pool_id, volume) of its disks."""
+    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
 
 
 def free_serial(marker: OwnershipMarker, index: int) -> str:

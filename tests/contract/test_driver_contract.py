@@ -9,9 +9,9 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import NameTaken, NotFound, OutOfCapacity
-from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestEvent, OwnershipMarker, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
+from tests.contract.guest_samples import volumes_of
 from tests.waiting import eventually
 
 pytestmark = EVERY_HOST
@@ -22,10 +22,6 @@ def own_guests(host: DriverFixture) -> dict[str, Guest]:
     """The guests of this test by name; a shared host has others."""
     found = host.driver.discover().guests
     return {guest.name: guest for guest in found if guest.name.startswith(host.prefix)}
-
-
-def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
 
 
 def pool_bytes(found: Discovery, pool_id: str) -> int:

@@ -9,6 +9,7 @@ from common.errors import NotFound
 from common.guest_spec import GuestSpec, NicSpec
 from common.values import Guest, NicKind
 from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for
+from tests.contract.guest_samples import volumes_of
 
 
 def listed(host: CapableFixture, spec: GuestSpec) -> Guest:
@@ -58,7 +59,7 @@ def test_static_addresses_reach_the_host(host: CapableFixture) -> None:
     host.driver.compose(spec)
     assigned = [host.assigned_address(spec.ref, nic) for nic in spec.nics]
     assert assigned == [nic.address and nic.address.address for nic in spec.nics]
-    host.driver.decompose(spec.ref, tuple((disk.pool_id, disk.volume) for disk in spec.disks))
+    host.driver.decompose(spec.ref, volumes_of(spec))
     again = evolve(spec_for(host, "addressed-again"), nics=spec.nics)
     host.driver.compose(again)  # the address was released
     assert [host.assigned_address(again.ref, nic) for nic in again.nics] == assigned

@@ -41,10 +41,6 @@ def small_spec(name: str, pools: Sequence[str] = ("default",), **fields: Any) ->
     return evolve(made, **fields)
 
 
-def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
-
-
 def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDriver, C]:
     """A driver that uses this client class."""
     access = lxd.access(pair)

@@ -12,14 +12,16 @@ import pytest
 from attrs import evolve
 
 from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity, WrongState
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import GuestNic, NicKind, OwnershipMarker, PowerAction, PowerState
-from common.volume_names import seed_name, volume_name
+from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.values import GuestNic, NicKind, PowerAction, PowerState
+from common.volume_names import seed_name
+from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
 from tests.lab.cloud_init_image import cloud_init_files
 from tests.lab.conftest import INSTALLATION
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages, run
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
+from tests.lab.libvirt_specs import small_spec
 from tests.lab.needs import why_no_huge_pages
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
@@ -40,27 +42,6 @@ def interface() -> Iterator[str]:
     run("ip", "link", "set", name, "up")
     yield name
     run("ip", "link", "delete", name)
-
-
-def spec_of(host_fixture: QemuFixture, name: str, *nics: NicSpec, **more: Any) -> GuestSpec:
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    disk = DiskSpec(
-        volume=volume_name(marker, 0), pool_id=host_fixture.pool_id, size_bytes=4 * 1024 * 1024, serial="first"
-    )
-    spec = GuestSpec(
-        name=f"{host_fixture.prefix}{name}",
-        marker=marker,
-        architecture="amd64",
-        cores=1,
-        memory_mib=128,
-        disks=(disk,),
-        nics=nics,
-    )
-    return evolve(spec, **more)
-
-
-def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
 
 
 def nic_spec(number: int, kind: NicKind, source: str, address: str | None = None, **more: Any) -> NicSpec:
@@ -86,12 +67,14 @@ def image_of(folder: Path, spec: GuestSpec) -> dict[str, Any]:
 def test_guests_have_nics_addresses_and_cores_until_deleted(
     qemu: QemuFixture, network: LabNetwork, interface: str, tmp_path: Path
 ) -> None:
-    spec = spec_of(
+    spec = small_spec(
         qemu,
         "whole",
-        nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.150", boot=True),
-        nic_spec(2, NicKind.BRIDGE, network.bridge, f"{SUBNET}.151"),
-        nic_spec(3, NicKind.MACVLAN, interface, macvlan_mode="private"),
+        nics=(
+            nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.150", boot=True),
+            nic_spec(2, NicKind.BRIDGE, network.bridge, f"{SUBNET}.151"),
+            nic_spec(3, NicKind.MACVLAN, interface, macvlan_mode="private"),
+        ),
         cores=2,
         pinned_core_ids=(1, 0),
         numa_node_ids=(0,),
@@ -122,14 +105,14 @@ def test_guests_have_nics_addresses_and_cores_until_deleted(
 
 
 def test_an_earlier_attempt_is_completed_or_removed(qemu: QemuFixture, network: LabNetwork, tmp_path: Path) -> None:
-    spec = spec_of(qemu, "again", nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.160"))
+    spec = small_spec(qemu, "again", nics=(nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.160"),))
     qemu.driver.compose(spec)
     network.take_away("52:54:00:1a:00:01", f"{SUBNET}.160")  # as if the rack had been killed before it added the entry
     qemu.driver.compose(spec)
     assert len(network.hosts()) == 1
     qemu.driver.decompose(spec.ref, volumes_of(spec))
 
-    other = spec_of(qemu, "again", nic_spec(1, NicKind.BRIDGE, network.bridge, f"{SUBNET}.161"))
+    other = small_spec(qemu, "again", nics=(nic_spec(1, NicKind.BRIDGE, network.bridge, f"{SUBNET}.161"),))
     qemu.driver.compose(other)
     half_written = (tmp_path / seed_name(other.marker)).read_bytes()[:4096]
     qemu.administrator.lookupByName(other.name).undefine()
@@ -144,7 +127,7 @@ def test_an_earlier_attempt_is_completed_or_removed(qemu: QemuFixture, network: 
 def test_addresses_of_guests_deleted_elsewhere_are_released(qemu: QemuFixture, network: LabNetwork) -> None:
     network.enter("52:54:00:1a:00:09", f"{SUBNET}.170")
     before = network.hosts()
-    spec = spec_of(qemu, "removed", nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.171"))
+    spec = small_spec(qemu, "removed", nics=(nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.171"),))
     qemu.driver.compose(spec)
     qemu.administrator.lookupByName(spec.name).undefine()
     assert len(network.hosts()) == 2
@@ -155,7 +138,7 @@ def test_addresses_of_guests_deleted_elsewhere_are_released(qemu: QemuFixture, n
 def test_conflicting_host_entries_are_named_and_not_changed(qemu: QemuFixture, network: LabNetwork) -> None:
     network.enter("52:54:00:1a:00:09", f"{SUBNET}.170")
     before = network.hosts()
-    spec = spec_of(qemu, "taken", nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.170"))
+    spec = small_spec(qemu, "taken", nics=(nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.170"),))
     with pytest.raises(WrongState, match="52:54:00:1a:00:09"):
         qemu.driver.compose(spec)
     assert (qemu.volumes(), network.hosts(), qemu.driver.find(spec.ref)) == (set(), before, None)
@@ -175,13 +158,17 @@ def test_missing_resources_are_named_before_creation(
     qemu: QemuFixture, changes: dict[str, Any], error: type[InnkeeperError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        qemu.driver.compose(evolve(spec_of(qemu, "not"), **changes))
+        qemu.driver.compose(evolve(small_spec(qemu, "not"), **changes))
     assert qemu.volumes() == set()
 
 
 def test_a_rejected_domain_leaves_no_seed_or_host_entry(qemu: QemuFixture, network: LabNetwork) -> None:
     rejected = evolve(nic_spec(2, NicKind.BRIDGE, network.bridge, f"{SUBNET}.181"), mac_address="53:54:00:00:00:01")
-    spec = spec_of(qemu, "rejected", nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.180"), rejected)
+    spec = small_spec(
+        qemu,
+        "rejected",
+        nics=(nic_spec(1, NicKind.NETWORK, network.name, f"{SUBNET}.180"), rejected),
+    )
     with pytest.raises(DriverFailed, match="unicast"):
         qemu.driver.compose(spec)
     assert (qemu.volumes(), network.hosts()) == (set(), [])
@@ -197,7 +184,7 @@ def test_a_guest_runs_on_huge_pages_of_one_node(tmp_path: Path) -> None:
         daemon.start()  # libvirtd finds the huge page file system only at its start
         host_fixture = qemu_fixture(INSTALLATION, pool, uri=daemon.uri)
         try:
-            spec = spec_of(host_fixture, "huge", huge_page_size_kib=HUGE_PAGE_KIB, numa_node_ids=(0,))
+            spec = small_spec(host_fixture, "huge", huge_page_size_kib=HUGE_PAGE_KIB, numa_node_ids=(0,))
             assert host_fixture.driver.compose(spec).huge_pages_backed
             host_fixture.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
             mapped = Path(f"/proc/{daemon.process_of(spec.name)}/maps").read_text()

@@ -12,6 +12,7 @@ from common.errors import DriverFailed, OutOfCapacity
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import OwnershipMarker, PowerAction
 from common.volume_names import volume_name
+from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.needs import why_no_logical_volumes, why_no_volume_groups
@@ -46,10 +47,6 @@ def spec_of(qemu: QemuFixture, *disks: tuple[str, int]) -> GuestSpec:
     return GuestSpec(
         name=f"{qemu.prefix}disks", marker=marker, architecture="amd64", cores=1, memory_mib=64, disks=specs
     )
-
-
-def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
 
 
 def test_a_full_volume_group_rejects_disks_without_residue(qemu: QemuFixture, group: VolumeGroup) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,15 +13,15 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import DriverFailed, NameTaken
-from common.guest_spec import DiskSpec, GuestSpec
-from common.values import OwnershipMarker, PowerAction, PowerState
-from common.volume_names import volume_name
+from common.values import PowerAction, PowerState
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.compose import undo
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
+from tests.contract.guest_samples import volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture, disk_element, qemu_fixture
 from tests.lab.conftest import INSTALLATION
+from tests.lab.libvirt_specs import small_spec
 from tests.lab.own_libvirtd import OwnLibvirtd
 from tests.waiting import eventually
 
@@ -41,18 +40,6 @@ def quiet(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[QemuFixture]:
     host_fixture.close()
 
 
-def spec_for(qemu: QemuFixture, name: str) -> GuestSpec:
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    disk = DiskSpec(volume=volume_name(marker, 0), pool_id=qemu.pool_id, size_bytes=4 * MIB, serial="first")
-    return GuestSpec(
-        name=f"{qemu.prefix}{name}", marker=marker, architecture="amd64", cores=1, memory_mib=64, disks=(disk,)
-    )
-
-
-def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((disk.pool_id, disk.volume) for disk in spec.disks)
-
-
 def boot_sector(greeting: bytes) -> bytes:
     """A program for a PC's first sector that writes `greeting` to the first serial port and halts."""
     code = b"".join(bytes([0xBA, 0xF8, 0x03, 0xB0, letter, 0xEE]) for letter in greeting) + b"\xf4\xeb\xfd"
@@ -69,7 +56,7 @@ def read(console: Path) -> bytes:
 
 
 async def test_a_composed_guest_boots_and_writes_to_its_console(qemu: QemuFixture, tmp_path: Path) -> None:
-    spec = spec_for(qemu, "boots")
+    spec = small_spec(qemu, "boots")
     await asyncio.to_thread(qemu.driver.compose, spec)
     install(tmp_path / spec.disks[0].volume)
     assert await asyncio.to_thread(qemu.driver.power, spec.ref, PowerAction.ON, grace_s=1.0) is PowerState.ON
@@ -83,7 +70,7 @@ async def test_a_composed_guest_boots_and_writes_to_its_console(qemu: QemuFixtur
 
 
 def test_paused_guests_are_resumed_and_powered_off(qemu: QemuFixture) -> None:
-    spec = spec_for(qemu, "paused")
+    spec = small_spec(qemu, "paused")
     qemu.driver.compose(spec)
     qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
     domain = qemu.administrator.lookupByName(spec.name)
@@ -97,13 +84,13 @@ def test_paused_guests_are_resumed_and_powered_off(qemu: QemuFixture) -> None:
 
 
 def test_a_volume_of_another_size_is_recreated(qemu: QemuFixture) -> None:
-    spec = spec_for(qemu, "half")
+    spec = small_spec(qemu, "half")
     qemu.make_volume(spec, evolve(spec.disks[0], size_bytes=MIB))
     assert qemu.driver.compose(spec).disks[0].size_bytes == 4 * MIB
 
 
 def test_images_and_shared_disks_attached_later_are_not_deleted(qemu: QemuFixture, tmp_path: Path) -> None:
-    spec = spec_for(qemu, "shared")
+    spec = small_spec(qemu, "shared")
     qemu.driver.compose(spec)
     image = tmp_path / "debian.iso"
     image.write_bytes(b"\0" * MIB)
@@ -121,7 +108,7 @@ def test_images_and_shared_disks_attached_later_are_not_deleted(qemu: QemuFixtur
 
 
 def test_a_guest_with_our_id_but_no_marker_is_not_changed(qemu: QemuFixture) -> None:
-    spec = spec_for(qemu, "unmarked")
+    spec = small_spec(qemu, "unmarked")
     qemu.driver.compose(spec)
     domain = qemu.administrator.lookupByName(spec.name)
     tree = ET.fromstring(domain.XMLDesc())  # noqa: S314  our own domain
@@ -137,7 +124,7 @@ def test_a_guest_with_our_id_but_no_marker_is_not_changed(qemu: QemuFixture) -> 
 
 
 def test_a_rejected_domain_leaves_no_volume(qemu: QemuFixture) -> None:
-    spec = spec_for(qemu, "rejected")
+    spec = small_spec(qemu, "rejected")
     twice = (qemu.nics[0], evolve(qemu.nics[0], mac_address="53:54:00:00:00:01"))  # a multicast address
     with pytest.raises(DriverFailed, match="unicast"):
         qemu.driver.compose(evolve(spec, nics=twice))
@@ -146,7 +133,7 @@ def test_a_rejected_domain_leaves_no_volume(qemu: QemuFixture) -> None:
 
 
 def test_a_guest_of_another_rack_keeps_its_disks(qemu: QemuFixture) -> None:
-    spec = spec_for(qemu, "race")
+    spec = small_spec(qemu, "race")
     qemu.driver.compose(spec)
     client = Client.open("qemu:///system")
     volume = client.pool(qemu.pool_id).volume(spec.disks[0].volume)
@@ -164,7 +151,7 @@ def test_inactive_pools_are_named(qemu: QemuFixture, tmp_path: Path) -> None:
         f"<pool type='dir'><name>{name}</name><target><path>{folder}</path></target></pool>"
     )
     try:
-        spec = spec_for(qemu, "idle")
+        spec = small_spec(qemu, "idle")
         idle = evolve(spec.disks[0], pool_id=pool.UUIDString())
         with pytest.raises(DriverFailed, match=f"{name} is not active"):
             qemu.driver.compose(evolve(spec, disks=(idle,)))
@@ -175,10 +162,10 @@ def test_inactive_pools_are_named(qemu: QemuFixture, tmp_path: Path) -> None:
 def test_only_the_first_discovery_reads_each_domain(
     quiet: QemuFixture, own_libvirtd: OwnLibvirtd, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quiet.driver.compose(spec_for(quiet, "first"))
+    quiet.driver.compose(small_spec(quiet, "first"))
     one = two_discovery_runs(own_libvirtd.uri)
     for number in range(MANY - 1):
-        quiet.driver.compose(spec_for(quiet, f"n{number}"))
+        quiet.driver.compose(small_spec(quiet, f"n{number}"))
     started = time.monotonic()
     many = two_discovery_runs(own_libvirtd.uri)
     took_ms = (time.monotonic() - started) * 1000

@@ -12,37 +12,20 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, Unsupported
-from common.guest_spec import DiskSpec, GuestSpec
 from common.lxd_address import parse
 from common.values import Guest, GuestChange, GuestEvent, GuestRef, NicKind, OwnershipMarker, PowerAction, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
+from tests.contract.guest_samples import volumes_of
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.lxd_specs import driver_through
+from tests.lab.lxd_specs import driver_through, small_spec
 from tests.waiting import eventually
 
-MIB = 1024 * 1024
 POOL = "default"
-
-
-def spec(prefix: str, name: str = "vm", *, disks: int = 1) -> GuestSpec:
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    return GuestSpec(
-        name=f"{prefix}{name}",
-        marker=marker,
-        architecture="amd64",
-        cores=1,
-        memory_mib=128,
-        disks=tuple(
-            DiskSpec(volume=volume_name(marker, index), pool_id=POOL, size_bytes=64 * MIB, serial="lxd_root")
-            for index in range(disks)
-        ),
-    )
 
 
 def named(driver: LxdDriver, name: str) -> Guest:
@@ -83,7 +66,7 @@ def doomed(lxd: LxdServer, pair: KeyPair, *, at_call: int) -> LxdDriver:
 def test_a_server_killed_during_compose_ends_with_one_guest(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
-    wanted = spec(prefix, disks=2)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
     before = lxd.volumes()
     dying = doomed(lxd, trusted, at_call=at_call)
     with pytest.raises(HostUnreachable):
@@ -95,7 +78,7 @@ def test_a_server_killed_during_compose_ends_with_one_guest(
     assert [disk.volume for disk in guest.disks] == [disk.volume for disk in wanted.disks]
     assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
     assert len(lxd.instances(prefix)) == 1
-    driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+    driver.decompose(wanted.ref, volumes_of(wanted))
     assert lxd.instances(prefix) == set()
     assert lxd.volumes() == before
     driver.close()
@@ -105,25 +88,24 @@ def test_a_server_killed_during_compose_ends_with_one_guest(
 def test_a_server_killed_during_decompose_ends_with_nothing(
     lxd: LxdServer, trusted: KeyPair, prefix: str, at_call: int
 ) -> None:
-    wanted = spec(prefix, disks=3)
-    volumes = tuple((disk.pool_id, disk.volume) for disk in wanted.disks)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 3)
     before = lxd.volumes()
     dying, driver = doomed(lxd, trusted, at_call=at_call), opened(lxd, trusted)
     driver.compose(wanted)
     driver.close()
     with pytest.raises(HostUnreachable):
-        dying.decompose(wanted.ref, volumes)
+        dying.decompose(wanted.ref, volumes_of(wanted))
     dying.close()
     lxd.start()
     driver = opened(lxd, trusted)
-    driver.decompose(wanted.ref, volumes)
+    driver.decompose(wanted.ref, volumes_of(wanted))
     assert lxd.instances(prefix) == set()
     assert lxd.volumes() == before
     driver.close()
 
 
 def test_two_racks_composing_one_machine_create_one_guest(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    wanted = spec(prefix, disks=2)
+    wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
     before = lxd.volumes()
     drivers = [opened(lxd, trusted) for _ in range(2)]
     outcomes: list[Guest | InnkeeperError] = []
@@ -145,7 +127,7 @@ def test_two_racks_composing_one_machine_create_one_guest(lxd: LxdServer, truste
     assert len(lxd.instances(prefix)) == 1
     assert lxd.volumes() - before == {(disk.pool_id, disk.volume) for disk in wanted.disks[1:]}
     for driver in drivers:
-        driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+        driver.decompose(wanted.ref, volumes_of(wanted))
         driver.close()
     assert lxd.volumes() == before
 
@@ -176,7 +158,7 @@ def test_a_restricted_key_pair_suffices_for_all_operations(lxd: LxdServer, prefi
     with lxd.project("ikres") as project, lxd.trusting(pair, "--restricted", "--projects", project):
         driver = opened(lxd, pair, project)
         assert [one.name for one in driver.projects()] == [project]
-        wanted = spec(prefix, disks=2)
+        wanted = small_spec(f"{prefix}vm", (POOL,) * 2)
         composed = driver.compose(wanted)
         assert composed.project == project
         assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
@@ -185,7 +167,7 @@ def test_a_restricted_key_pair_suffices_for_all_operations(lxd: LxdServer, prefi
         assert driver.discover().facts.storage_pools[0].path == "Unknown"
         seen: list[GuestChange] = []
         driver.watch(seen.append)()
-        driver.decompose(wanted.ref, tuple((disk.pool_id, disk.volume) for disk in wanted.disks))
+        driver.decompose(wanted.ref, volumes_of(wanted))
         assert driver.discover().guests == ()
         driver.close()
 
@@ -218,8 +200,7 @@ def test_discovery_has_devices_profiles_and_networks(lxd: LxdServer, trusted: Ke
     assert facts.networks[0].attachable
 
 
-def test_other_networks_and_nics_are_listed(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
+def test_other_networks_and_nics_are_listed(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
     parent = lxd.ask("/1.0/resources")["network"]["cards"][0]["ports"][0]["id"]
     lxd.lxc("network", "create", "ikvf", "--type=sriov", f"parent={parent}")
     try:
@@ -237,23 +218,19 @@ def test_other_networks_and_nics_are_listed(lxd: LxdServer, trusted: KeyPair, pr
     finally:
         lxd.sweep(prefix)
         lxd.lxc("network", "delete", "ikvf")
-        driver.close()
 
 
-def test_a_copy_of_a_machine_is_foreign_and_not_deleted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
-    wanted = spec(prefix)
+def test_a_copy_of_a_machine_is_foreign_and_not_deleted(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
+    wanted = small_spec(f"{prefix}vm")
     driver.compose(wanted)
     lxd.lxc("copy", wanted.name, f"{prefix}copy")
     assert named(driver, f"{prefix}copy").marker is None
     driver.decompose(wanted.ref)
     driver.decompose(wanted.ref)
     assert lxd.instances(prefix) == {("default", f"{prefix}copy")}
-    driver.close()
 
 
-def test_an_adopted_machine_keeps_its_earlier_volumes(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
+def test_an_adopted_machine_keeps_its_earlier_volumes(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
     lxd.make_many(prefix, "default", range(1))
     lxd.lxc("storage", "volume", "create", POOL, f"{prefix}data", "--type=block", "size=64MiB")
     disk = ("disk", f"pool={POOL}", f"source={prefix}data")
@@ -265,22 +242,18 @@ def test_an_adopted_machine_keeps_its_earlier_volumes(lxd: LxdServer, trusted: K
     driver.decompose(GuestRef(name=found.name, marker=marker), ((POOL, f"{prefix}data"),))
     assert lxd.instances(prefix) == set()
     assert (POOL, f"{prefix}data") in lxd.volumes()
-    driver.close()
 
 
-def test_containers_are_counted_and_never_adopted(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
+def test_containers_are_counted_and_never_adopted(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
     lxd.lxc("init", f"{prefix}box", "--empty", "-c", "limits.cpu=2", "-c", "limits.memory=256MiB")
     found = named(driver, f"{prefix}box")
     assert (found.kind, found.cores, found.memory_mib, found.marker) == ("container", 2, 256, None)
     with pytest.raises(Unsupported, match="container"):
         driver.adopt(found.guest_id, found.name, OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()))
-    driver.close()
 
 
-def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
-    wanted = spec(prefix)
+def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
+    wanted = small_spec(f"{prefix}vm")
     driver.compose(wanted)
     driver.power(wanted.ref, PowerAction.ON, grace_s=1)
     lxd.lxc("pause", wanted.name)
@@ -288,28 +261,24 @@ def test_a_frozen_machine_is_paused_and_can_be_switched(lxd: LxdServer, trusted:
     assert driver.power(wanted.ref, PowerAction.ON, grace_s=1) is PowerState.ON
     lxd.lxc("pause", wanted.name)
     assert driver.power(wanted.ref, PowerAction.OFF, grace_s=1) is PowerState.OFF
-    driver.close()
 
 
-def test_errors_contain_lxds_reason(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
-    wanted = evolve(spec(prefix, disks=2), name="not_a_name")
+def test_errors_contain_lxds_reason(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
+    wanted = evolve(small_spec(f"{prefix}vm", (POOL,) * 2), name="not_a_name")
     before = lxd.volumes()
     with pytest.raises(DriverFailed, match="name"):
         driver.compose(wanted)
     assert lxd.volumes() == before
-    driver.close()
 
 
 def test_a_missing_project_rejects_machines(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
     driver = opened(lxd, trusted, "ikt-nowhere")
     with pytest.raises(NotFound, match="ikt-nowhere"):
-        driver.compose(spec(prefix))
+        driver.compose(small_spec(f"{prefix}vm"))
     driver.close()
 
 
-async def test_a_watch_survives_a_restart_and_resyncs(lxd: LxdServer, trusted: KeyPair, prefix: str) -> None:
-    driver = opened(lxd, trusted)
+async def test_a_watch_survives_a_restart_and_resyncs(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
     seen: list[GuestChange] = []
     stop = await asyncio.to_thread(driver.watch, seen.append)
     await asyncio.to_thread(lxd.restart)
@@ -317,7 +286,6 @@ async def test_a_watch_survives_a_restart_and_resyncs(lxd: LxdServer, trusted: K
     await asyncio.to_thread(lxd.make_many, prefix, "default", range(1))
     await eventually(lambda: any(one.guest_name == f"{prefix}0" for one in seen))
     await asyncio.to_thread(stop)
-    await asyncio.to_thread(driver.close)
 
 
 def test_an_unresponsive_server_is_unreachable_in_time(lxd: LxdServer, trusted: KeyPair) -> None:

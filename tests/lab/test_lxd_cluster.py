@@ -15,7 +15,7 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.test_lxd import spec
+from tests.lab.lxd_specs import small_spec
 from tests.waiting import eventually
 
 Members = tuple[LxdServer, ...]
@@ -45,7 +45,7 @@ def test_machines_moved_to_another_member_are_found(lxd_cluster: Members, cluste
     first, second = lxd_cluster[:2]
     prefix = f"ikmv-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
-    wanted = spec(prefix)
+    wanted = small_spec(f"{prefix}vm")
     composed = here.compose(wanted)
     assert composed.member == first.name
     first.lxc("move", wanted.name, "--target", second.name)
@@ -68,7 +68,7 @@ async def test_guests_of_a_down_member_are_never_reported_missing(lxd_cluster: M
     first, second = lxd_cluster[:2]
     prefix = f"ikoff-{uuid4().hex[:6]}-"
     here, there = opened(first, cluster_pair, first.name), opened(first, cluster_pair, second.name)
-    wanted = spec(prefix, "there")
+    wanted = small_spec(f"{prefix}there")
     there.compose(wanted)
     second.kill()
     try:
@@ -84,7 +84,7 @@ async def test_guests_of_a_down_member_are_never_reported_missing(lxd_cluster: M
             with pytest.raises(HostUnreachable, match=second.name):
                 call()
         assert here.discover().facts.cluster_member == first.name
-        assert here.compose(spec(prefix, "here")).member == first.name
+        assert here.compose(small_spec(f"{prefix}here")).member == first.name
         first.make_many(f"{prefix}foreign", "default", range(1))
         foreign = next(guest for guest in here.discover().guests if guest.name == f"{prefix}foreign0")
         marker = evolve(wanted.marker, machine_id=uuid4())

@@ -17,10 +17,11 @@ from common.guest_spec import NicAddress, NicSpec
 from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, PowerState
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
+from tests.contract.guest_samples import volumes_of
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages, run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.lxd_specs import driver_through, small_spec, volumes_of
+from tests.lab.lxd_specs import driver_through, small_spec
 from tests.lab.needs import why_no_huge_pages
 
 FIRST_MAC, SECOND_MAC = "52:54:00:0e:00:01", "52:54:00:0e:00:02"

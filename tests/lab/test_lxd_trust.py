@@ -18,7 +18,7 @@ from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer
-from tests.lab.test_lxd import spec
+from tests.lab.lxd_specs import small_spec
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_revoked_pairs_are_reported_during_work(lxd: LxdServer, stranger: KeyPai
     driver = opened(lxd.access(stranger))
     driver.discover()
     lxd.remove_trust(stranger)
-    wanted = spec("ikt-")
+    wanted = small_spec("ikt-vm")
     for attempt in (driver.discover, driver.projects, lambda: driver.compose(wanted), lambda: driver.find(wanted.ref)):
         with pytest.raises(NotTrusted, match="lxc config trust add"):
             attempt()
