@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,12 +14,13 @@ from tests.waiting import eventually
 ASYNC = {"Prefer": "respond-async"}
 
 
-class ApiCalls:
+class ApiCalls(ABC):
     """Each method raises what the client raises for an error response; `details["status"]` has the HTTP status."""
 
     @property
+    @abstractmethod
     def api(self) -> Api:
-        raise NotImplementedError
+        """Where the requests go, and whose key they carry."""
 
     async def send(
         self,

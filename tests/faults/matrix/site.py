@@ -20,7 +20,7 @@ from tests.deployment.runner import RACK
 from tests.faults.matrix.instrumentation import Instrumentation
 from tests.faults.scenarios.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost, Site
+from tests.faults.scenarios.site import CellHost, SimulatedCellHost, SimulatedSite
 from tests.waiting import eventually
 
 HOSTS = ("sim-a", "sim-b")
@@ -39,7 +39,7 @@ _HOST_OF_NEWEST = "select host_name from operation where id > $1 order by id lim
 
 
 @define(kw_only=True)
-class MatrixSite(Site):
+class MatrixSite(SimulatedSite):
     """`db` are connections past the proxy, which no fault cuts. `shared` are the hosts that no cell removes."""
 
     instrumentation: Instrumentation
@@ -52,16 +52,16 @@ class MatrixSite(Site):
         assert proxy is not None
         return proxy
 
-    async def host(self) -> CellHost:
+    async def host(self) -> SimulatedCellHost:
         return self.shared[HOSTS[0]]
 
-    async def other_host(self) -> CellHost:
+    async def other_host(self) -> SimulatedCellHost:
         return self.shared[HOSTS[1]]
 
-    async def hosts(self) -> list[CellHost]:
+    async def hosts(self) -> list[SimulatedCellHost]:
         return list(self.shared.values())
 
-    def new_host(self) -> CellHost:
+    def new_host(self) -> SimulatedCellHost:
         host = SimulatedCellHost.new(self.deployment, self.new_name("temporary"))
         self.temporary[host.name] = host
         return host

@@ -8,7 +8,7 @@ from attrs import define
 
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost
 from innkeeper.http import Answer
-from tests.faults.scenarios.scenario import Request, Scenario, send
+from tests.faults.scenarios.scenario import Request, RequestScenario, send
 from tests.faults.scenarios.site import Site
 from tests.waiting import eventually
 
@@ -21,7 +21,7 @@ class Caller:
     """Sends one request and waits for its end. `after` is the newest operation before."""
 
     site: Site
-    scenario: Scenario
+    scenario: RequestScenario
     request: Request
     key: str
     after: int

@@ -20,17 +20,23 @@ from tests.faults.real.lab_hosts import LabCellHost, opened, why_none
 from tests.faults.real.moments import PLATFORMS, join_cells, lab_cells, simulated_cells
 from tests.faults.real.site import RealSite, real_site
 from tests.faults.real.trial import LabTrial, SimulatedTrial
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 
 
 class _Trial(Protocol):
     async def run(self) -> CellResult: ...
 
 
+class _MakeTrial(Protocol):
+    def __call__(self, *, site: RealSite) -> _Trial: ...
+
+
 @frozen
 class _Planned:
+    """A cell, and what makes its trial on a site."""
+
     cell: Cell
-    trial: Callable[[RealSite], _Trial]
+    make_trial: _MakeTrial
 
 
 _OpenSite = Callable[[], AbstractAsyncContextManager[RealSite]]
@@ -61,29 +67,23 @@ async def results(is_wanted: Callable[[Cell], bool], seed: int) -> AsyncGenerato
 
 def _on_processes() -> list[_Planned]:
     return [
-        *(_Planned(cell, partial(_join_trial, cell, moment)) for cell, moment in join_cells()),
-        *(_Planned(cell, partial(_simulated_trial, cell, how, moment)) for cell, how, moment in simulated_cells()),
+        *(_Planned(cell, partial(JoinTrial, cell=cell, moment=moment)) for cell, moment in join_cells()),
+        *(
+            _Planned(cell, partial(SimulatedTrial, cell=cell, observation=observation, moment=moment))
+            for cell, observation, moment in simulated_cells()
+        ),
     ]
 
 
 def _on_platform(platform: str) -> list[_Planned]:
-    return [_Planned(cell, partial(_lab_trial, cell, how, moment)) for cell, how, moment in lab_cells(platform)]
-
-
-def _join_trial(cell: Cell, moment: object, site: RealSite) -> _Trial:
-    return JoinTrial(site=site, cell=cell, moment=moment)  # type: ignore[arg-type]  # as `join_cells` gave it
-
-
-def _simulated_trial(cell: Cell, how: object, moment: object, site: RealSite) -> _Trial:
-    return SimulatedTrial(site=site, cell=cell, observation=how, moment=moment)  # type: ignore[arg-type]  # as above
-
-
-def _lab_trial(cell: Cell, how: object, moment: object, site: RealSite) -> _Trial:
-    return LabTrial(site=site, cell=cell, observation=how, moment=moment)  # type: ignore[arg-type]  # as above
+    return [
+        _Planned(cell, partial(LabTrial, cell=cell, observation=observation, moment=moment))
+        for cell, observation, moment in lab_cells(platform)
+    ]
 
 
 def _simulated_site() -> AbstractAsyncContextManager[RealSite]:
-    def make_host(site: RealSite) -> CellHost:
+    def make_host(site: RealSite) -> GuestHost:
         name = site.new_name("host")
         allocation = {"pod": name, "storage": "root:4,data:8"}
         return SimulatedCellHost.new(site.deployment, name, allocation=allocation)
@@ -95,7 +95,7 @@ def _simulated_site() -> AbstractAsyncContextManager[RealSite]:
 async def _lab_site(platform: str) -> AsyncIterator[RealSite]:
     with tempfile.TemporaryDirectory(prefix="innkeeper-lab-") as made, opened(platform, Path(made)) as server:
 
-        def make_host(site: RealSite) -> CellHost:
+        def make_host(site: RealSite) -> GuestHost:
             return LabCellHost.new(server, site.new_name("host"))
 
         async with real_site(make_host, server.rack_prefix) as site:
@@ -119,7 +119,7 @@ async def _tried(
 
 async def _result(planned: _Planned, site: RealSite) -> CellResult:
     try:
-        return await planned.trial(site).run()
+        return await planned.make_trial(site=site).run()
     except Exception as error:  # noqa: BLE001  # a trial that cannot be finished is red
         frames = traceback.extract_tb(error.__traceback__)
         where = " > ".join(f"{frame.name}:{frame.lineno}" for frame in frames if "/tests/faults/" in frame.filename)

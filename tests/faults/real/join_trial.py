@@ -6,7 +6,9 @@ import asyncio
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from typing import Any
 
+import asyncpg
 from attrs import define
 
 from tests.faults.cells import Cell, CellResult, Victim
@@ -61,12 +63,12 @@ class JoinTrial:
         await eventually(self._is_enrolled)  # the answer is held back
         return await self._kill_now(joining, None)
 
-    async def _kill_now(self, joining: Process, db: object) -> float:
+    async def _kill_now(self, joining: Process, db: asyncpg.Connection[Any] | None) -> float:
         killed_at = time.monotonic()
         if self.cell.victim is Victim.RACK:
             joining.kill()
         else:
-            await self.site.kill(self.cell.victim, db)  # type: ignore[arg-type]  # a connection, or None
+            await self.site.kill(self.cell.victim, db)
         return killed_at
 
     async def _token(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import libvirt
 from attrs import define, frozen
 
-from tests.faults.scenarios.site import CellHost
+from tests.faults.scenarios.site import GuestHost
 from tests.lab.host_setup import host_bridge
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_server, why_no_lxd
@@ -179,7 +179,7 @@ class Libvirt:
 
 
 @define(kw_only=True)
-class LabCellHost(CellHost):
+class LabCellHost(GuestHost):
     """The lab's server as the host of one cell."""
 
     server: LabServer
@@ -227,6 +227,7 @@ class LabCellHost(CellHost):
         self.trusted_before = frozenset(self.server.trusted())
 
     def has_new_certificate(self) -> bool:
+        """Whether the server trusts a certificate that it did not trust before the request."""
         return bool(self.server.trusted() - self.trusted_before)
 
     def trust_problems(self) -> list[str]:

@@ -8,12 +8,13 @@ from typing import Any
 from attrs import frozen
 
 from rackd.drivers.simulated.fault_injection import Call
+from tests.faults.real.lab_hosts import LabCellHost
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.scenarios.adoption import Forget
-from tests.faults.scenarios.scenario import Scenario
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost
+from tests.faults.scenarios.scenario import RequestScenario
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 
-Shows = Callable[[CellHost, Any], bool]  # given the cell's host and the scenario's state
+Shows = Callable[[GuestHost, Any], bool]  # given the cell's host and the scenario's state
 
 
 @frozen(kw_only=True)
@@ -25,7 +26,7 @@ class Observation:
     is not retried; the caller repeats the request.
     """
 
-    scenario: Scenario
+    scenario: RequestScenario
     acted: Shows | None = None
     halfway: Shows | None = None
     step: str | None = None
@@ -54,26 +55,26 @@ class LabObservation(Observation):
     platform: str | None = None
 
 
-def _exists(host: CellHost, state: Any) -> bool:
+def _exists(host: GuestHost, state: Any) -> bool:
     return host.is_marked(state.hostname) is not None
 
 
-def _is_gone(host: CellHost, state: Any) -> bool:
+def _is_gone(host: GuestHost, state: Any) -> bool:
     return not host.marked()
 
 
-def _has_marked_guest(host: CellHost, _: Any) -> bool:
+def _has_marked_guest(host: GuestHost, _: Any) -> bool:
     assert isinstance(host, SimulatedCellHost)
     return bool(host.file.marked_guests())
 
 
-def _has_orphaned_disks(host: CellHost, _: Any) -> bool:
+def _has_orphaned_disks(host: GuestHost, _: Any) -> bool:
     """Both disks exist, and no guest yet."""
     assert isinstance(host, SimulatedCellHost)
     return len(host.file.orphaned_volumes()) == 2
 
 
-def _has_begun(host: CellHost, _: Any) -> bool:
+def _has_begun(host: GuestHost, _: Any) -> bool:
     return bool(host.marked())
 
 
@@ -85,20 +86,27 @@ def _marker_is(*, marked: bool) -> Shows:
     return lambda host, state: host.is_marked(state.name) is marked
 
 
-def _guest_gone(host: CellHost, state: Any) -> bool:
+def _guest_gone(host: GuestHost, state: Any) -> bool:
     return host.is_marked(state.hostname) is None
 
 
-def _trusts_new_certificate(host: CellHost, _: Any) -> bool:
+def _trusts_new_certificate(host: GuestHost, _: Any) -> bool:
+    assert isinstance(host, LabCellHost)
     return host.has_new_certificate()
 
 
 def _simulated(name: str, **how: Any) -> SimulatedObservation:
-    return SimulatedObservation(scenario=SCENARIOS[name], **how)
+    return SimulatedObservation(scenario=_request_scenario(name), **how)
 
 
 def _lab(name: str, **how: Any) -> LabObservation:
-    return LabObservation(scenario=SCENARIOS[name], **how)
+    return LabObservation(scenario=_request_scenario(name), **how)
+
+
+def _request_scenario(name: str) -> RequestScenario:
+    found = SCENARIOS[name]
+    assert isinstance(found, RequestScenario)
+    return found
 
 
 SIMULATED: Mapping[str, SimulatedObservation] = {

@@ -18,7 +18,7 @@ from tests.deployment.link_proxy import LinkProxy
 from tests.deployment.processes import as_processes
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.cells import Victim
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import CellHost, GuestHost, Site
 from tests.waiting import eventually
 
 DAEMONS = {Victim.REGION: REGION, Victim.RACK: RACK, Victim.DATABASE: POSTGRES}
@@ -31,20 +31,20 @@ class RealSite(Site):
     """`make_host` returns a host that is not added yet; each cell has one host."""
 
     proxy: LinkProxy
-    make_host: Callable[[RealSite], CellHost]
-    current: CellHost | None = None
+    make_host: Callable[[RealSite], GuestHost]
+    current: GuestHost | None = None
     refresh_error: str = ""  # why the last refresh was rejected
     links_before: int = 0  # the links that the rack had opened when the last one was cut
 
-    def new_host(self) -> CellHost:
+    def new_host(self) -> GuestHost:
         """The cell's only host."""
         self.current = self.make_host(self)
         return self.current
 
-    def new_lxd_host(self) -> CellHost:
+    def new_lxd_host(self) -> GuestHost:
         return self.new_host()
 
-    async def host(self) -> CellHost:
+    async def host(self) -> GuestHost:
         return self.current or await self.add(self.new_host())
 
     async def refresh_all(self) -> None:
@@ -124,7 +124,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 @asynccontextmanager
 async def real_site(
-    make_host: Callable[[RealSite], CellHost], rack_prefix: tuple[str, ...] = ()
+    make_host: Callable[[RealSite], GuestHost], rack_prefix: tuple[str, ...] = ()
 ) -> AsyncIterator[RealSite]:
     """PostgreSQL, a region, and a rack behind a proxy; all end with the block."""
     with tempfile.TemporaryDirectory(prefix="innkeeper-faults-") as made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import Any
@@ -17,17 +18,17 @@ from tests.faults.real.caller import Caller
 from tests.faults.real.caller_problems import Learned, caller_problems, outcome_text
 from tests.faults.real.lab_hosts import LabCellHost
 from tests.faults.real.moments import Moment
-from tests.faults.real.observations import Observation, Shows, SimulatedObservation
+from tests.faults.real.observations import LabObservation, Observation, Shows, SimulatedObservation
 from tests.faults.real.site import RealSite, cancelled, waits
 from tests.faults.scenarios.scenario import Outcome
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost
 from tests.waiting import eventually
 
 OPERATION_DEADLINE_S = 150.0
 
 
 @define(kw_only=True)
-class Trial:
+class Trial(ABC):
     """One cell. Subclasses say how the moment is reached and how a host is killed."""
 
     site: RealSite
@@ -59,7 +60,7 @@ class Trial:
         return await self._judged(caller, learned)
 
     @property
-    def host(self) -> CellHost:
+    def host(self) -> GuestHost:
         assert self.site.current is not None
         return self.site.current
 
@@ -69,9 +70,9 @@ class Trial:
     async def submit(self, caller: Caller) -> Any:
         return await caller.submit()
 
+    @abstractmethod
     def reached(self, caller: Caller) -> AbstractAsyncContextManager[Any]:
         """Enters at the moment; yields the connection whose lock the operation waits for, if any."""
-        raise NotImplementedError
 
     async def kill(self, db: Any) -> None:
         await self.site.kill(self.cell.victim, db)
@@ -193,6 +194,8 @@ class SimulatedTrial(Trial):
 class LabTrial(Trial):
     """A real host cannot be stopped: the victim is killed as soon as the host shows the moment."""
 
+    observation: LabObservation
+
     @property
     def lab_host(self) -> LabCellHost:
         assert isinstance(self.host, LabCellHost)
@@ -202,13 +205,10 @@ class LabTrial(Trial):
         await asyncio.to_thread(self.lab_host.remember_trust)
 
     async def submit(self, caller: Caller) -> Any:
-        if self.moment is Moment.ANSWERED and self._acts_first:
+        acts_first = self.observation.first_call and self.observation.step is None
+        if self.moment is Moment.ANSWERED and acts_first:
             self.site.proxy.hold_racks()
         return await caller.submit()
-
-    @property
-    def _acts_first(self) -> bool:
-        return getattr(self.observation, "first_call", False) and self.observation.step is None
 
     @asynccontextmanager
     async def reached(self, caller: Caller) -> AsyncIterator[Any]:

@@ -16,24 +16,24 @@ from tests.faults.scenarios.scenario import (
     Outcome,
     Request,
     Response,
-    Scenario,
+    RequestScenario,
     problem,
     send,
 )
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site
 
 
 @frozen(kw_only=True)
 class HostGuest:
     """A guest as it was before the request, and its machine if it has one."""
 
-    host: CellHost
+    host: GuestHost
     name: str
     before: Any
     system_id: str = ""
 
 
-async def snapshot(host: CellHost, name: str, system_id: str = "") -> HostGuest:
+async def snapshot(host: GuestHost, name: str, system_id: str = "") -> HostGuest:
     before = await asyncio.to_thread(host.all_but_marker, name)
     return HostGuest(host=host, name=name, before=before, system_id=system_id)
 
@@ -58,11 +58,12 @@ async def unexpected_changes(state: HostGuest, *, marked: bool) -> list[str]:
 
 async def remove_guest(site: Site, state: HostGuest) -> None:
     """The host's administrator removes the guest; a refresh reports it."""
-    await asyncio.to_thread(state.host.remove_foreign, state.name)
+    assert isinstance(state.host, SimulatedCellHost)
+    await asyncio.to_thread(state.host.file.remove, state.name)
     await site.refresh(state.host)
 
 
-class Adopt(Scenario):
+class Adopt(RequestScenario):
     """A repeat gets the operation in progress, or the machine that the guest has become."""
 
     name = "adopt"
@@ -88,7 +89,7 @@ class Adopt(Scenario):
         await remove_guest(site, state)
 
 
-class Forget(Scenario):
+class Forget(RequestScenario):
     """A repeat that finds no such machine reads the machine's operations."""
 
     name = "forget"

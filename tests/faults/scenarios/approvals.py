@@ -17,7 +17,7 @@ from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot, u
 from tests.faults.scenarios.cleanup import add_marked_guest, marker_of
 from tests.faults.scenarios.machines import HostMachine, composed, unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost, Site
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site, simulated
 
 _EVENTS = "select count(*) from event where kind = $1 and id > $2"
 _NEWEST_EVENT = "select coalesce(max(id), 0) from event"
@@ -27,7 +27,7 @@ _NEWEST_EVENT = "select coalesce(max(id), 0) from event"
 class ReportedObject:
     """What a discrepancy is about: `name` on `host`. `machine` is unaffected."""
 
-    host: CellHost
+    host: GuestHost
     name: str
     machine: HostMachine
     after: int
@@ -36,7 +36,7 @@ class ReportedObject:
 
 
 async def reported(
-    site: Site, host: CellHost, name: str, machine: HostMachine, *, copy: HostGuest | None = None
+    site: Site, host: GuestHost, name: str, machine: HostMachine, *, copy: HostGuest | None = None
 ) -> ReportedObject:
     """Refreshes the host, so that the region knows the object."""
     await site.refresh(host)
@@ -102,7 +102,7 @@ class UnmarkCopy(ApproveRepair):
 
     async def prepare(self, site: Site) -> ReportedObject:
         machine = await composed(site)
-        host = await site.other_host()
+        host = await simulated(site).other_host()
         name = site.new_name("copy")
         await add_marked_guest(host, name, await marker_of(site, machine))
         return await reported(site, host, name, machine, copy=await snapshot(host, name))

@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import InnkeeperError
 from tests.faults.scenarios.machines import Compose, HostMachine, unexpected_machines
 from tests.faults.scenarios.scenario import Outcome, Request, Response, problem, send
-from tests.faults.scenarios.site import Site
+from tests.faults.scenarios.site import Site, simulated
 from tests.waiting import eventually
 
 FAILING_CALL = "define guest"  # after the disks
@@ -26,12 +26,12 @@ class Cancel(Compose):
 
     async def prepare(self, site: Site) -> HostMachine:
         state = await super().prepare(site)
-        site.fail_call(state.host, FAILING_CALL)
+        simulated(site).fail_call(state.host, FAILING_CALL)
         return state
 
     async def submit(self, site: Site, state: HostMachine, key: str) -> Response:
         opened = await super().submit(site, state, key)
-        if opened.operation_id is None or not site.call_fails(state.host, FAILING_CALL):
+        if opened.operation_id is None or not simulated(site).call_fails(state.host, FAILING_CALL):
             return opened
         await eventually(lambda: self._has_failed(site, opened.operation_id))
         request = Request(path=f"operations/{opened.operation_id}/", op="cancel")
@@ -40,7 +40,7 @@ class Cancel(Compose):
         except InnkeeperError as error:
             if error.details.get("status") != 409:
                 raise
-        site.restore_calls()
+        simulated(site).restore_calls()
         return opened
 
     async def _has_failed(self, site: Site, operation_id: Any) -> bool:
@@ -56,4 +56,4 @@ class Cancel(Compose):
         ]
 
     async def clear(self, site: Site, state: HostMachine) -> None:
-        site.restore_calls()
+        simulated(site).restore_calls()

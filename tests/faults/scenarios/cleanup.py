@@ -13,14 +13,14 @@ from innkeeper.http import Answer
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, SimulatedCellHost, Site
+from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site
 
 _MARKER = "select i.id, m.uuid from installation i, machine m where m.system_id = $1"
 
 
 @frozen(kw_only=True)
 class LeftoverGuest:
-    host: CellHost
+    host: GuestHost
     name: str
     after: int
 
@@ -30,7 +30,7 @@ async def marker_of(site: Site, machine: HostMachine) -> OwnershipMarker:
     return OwnershipMarker(installation_id=UUID(str(installation)), machine_id=UUID(str(machine_uuid)))
 
 
-async def add_marked_guest(host: CellHost, name: str, marker: OwnershipMarker) -> None:
+async def add_marked_guest(host: GuestHost, name: str, marker: OwnershipMarker) -> None:
     assert isinstance(host, SimulatedCellHost)
     await asyncio.to_thread(host.file.add_marked, name, marker)
 

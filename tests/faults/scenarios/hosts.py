@@ -10,17 +10,13 @@ from regiond.operations.model import OperationKind
 from tests.faults.scenarios.adoption import HostGuest, remove_guest, snapshot
 from tests.faults.scenarios.machines import unexpected_machines
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import CellHost, GuestHost, Site
 
 
-class AddHost(UnkeyedScenario):
+class AddCellHost(UnkeyedScenario):
     """A caller without an answer adds the host unless there is one of that name."""
 
-    name = "add_host"
     kinds = (OperationKind.REFRESH,)
-
-    async def prepare(self, site: Site) -> CellHost:
-        return site.new_host()
 
     async def request(self, site: Site, state: CellHost) -> Request:
         return Request(path="vm-hosts/", fields=state.fields)
@@ -33,11 +29,18 @@ class AddHost(UnkeyedScenario):
     async def answered(self, site: Site, state: CellHost, answer: Answer) -> Response:
         return Response(answer=await site.until_ready(state))
 
-    async def check(self, site: Site, state: CellHost, outcome: Outcome) -> Iterable[str]:
-        return [*await site.not_ready(state), *await asyncio.to_thread(state.foreign_problems)]
-
     async def clear(self, site: Site, state: CellHost) -> None:
         await site.remove(state)
+
+
+class AddHost(AddCellHost):
+    name = "add_host"
+
+    async def prepare(self, site: Site) -> GuestHost:
+        return site.new_host()
+
+    async def check(self, site: Site, state: GuestHost, outcome: Outcome) -> Iterable[str]:
+        return [*await site.not_ready(state), *await asyncio.to_thread(state.foreign_problems)]
 
 
 class Refresh(UnkeyedScenario):
@@ -72,21 +75,21 @@ class RemoveHost(UnkeyedScenario):
         self.name = "remove_host_and_machines" if decompose else "remove_host"
         self.kinds = (OperationKind.REMOVE_HOST, *((OperationKind.DELETE,) if decompose else ()))
 
-    async def prepare(self, site: Site) -> CellHost:
+    async def prepare(self, site: Site) -> GuestHost:
         host = await site.add(site.new_host())
         await site.deployment.compose(host.host_id, hostname=host.hostname(f"m-{host.name}"), **host.shape)
         host.after = await site.newest_operation()
         return host
 
-    async def request(self, site: Site, state: CellHost) -> Request:
+    async def request(self, site: Site, state: GuestHost) -> Request:
         query = {"decompose": "true"} if self.decompose else {}
         return Request(method="DELETE", path=state.path, query=query)
 
-    async def known(self, site: Site, state: CellHost) -> Response | None:
+    async def known(self, site: Site, state: GuestHost) -> Response | None:
         in_progress = await site.opened(OperationKind.REMOVE_HOST, state.after)
         return None if in_progress is None else Response(operation_id=in_progress)
 
-    async def check(self, site: Site, state: CellHost, outcome: Outcome) -> Iterable[str]:
+    async def check(self, site: Site, state: GuestHost, outcome: Outcome) -> Iterable[str]:
         left = await asyncio.to_thread(state.marked)
         expected = 0 if self.decompose else 3  # the guest and two disks
         return [
@@ -96,5 +99,5 @@ class RemoveHost(UnkeyedScenario):
             *await asyncio.to_thread(state.foreign_problems),
         ]
 
-    async def clear(self, site: Site, state: CellHost) -> None:
+    async def clear(self, site: Site, state: GuestHost) -> None:
         site.temporary.pop(state.name, None)

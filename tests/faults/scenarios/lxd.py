@@ -10,7 +10,7 @@ from attrs import define
 from common.certificates import make_authority, utc_now
 from innkeeper.http import Answer
 from regiond.operations.model import OperationKind
-from tests.faults.scenarios.hosts import AddHost
+from tests.faults.scenarios.hosts import AddCellHost
 from tests.faults.scenarios.scenario import SUCCEEDS, Outcome, Request, Response, UnkeyedScenario, problem
 from tests.faults.scenarios.site import CellHost, Site
 from tests.lxd_double import FakeLxd
@@ -51,7 +51,7 @@ async def trust_problems(site: Site, state: CellHost) -> list[str]:
     ]
 
 
-class AddLxdHost(AddHost):
+class AddLxdHost(AddCellHost):
     """The server accepts the token once."""
 
     name = "add_host_by_token"

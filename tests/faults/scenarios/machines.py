@@ -9,15 +9,15 @@ from typing import Any
 from attrs import frozen
 
 from regiond.operations.model import OperationKind
-from tests.faults.scenarios.scenario import Outcome, Request, Scenario, problem
-from tests.faults.scenarios.site import FOREIGN, CellHost, Site
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
+from tests.faults.scenarios.site import FOREIGN, GuestHost, Site
 
 
 @frozen(kw_only=True)
 class HostMachine:
     """A machine and its host. `system_id` is empty before it is composed."""
 
-    host: CellHost
+    host: GuestHost
     hostname: str
     system_id: str = ""
 
@@ -40,7 +40,7 @@ async def unexpected_machines(site: Site, *expected: str) -> list[str]:
     return problem(f"the machines are {found}, expected: {sorted(expected)}", when=found != sorted(expected))
 
 
-class Compose(Scenario):
+class Compose(RequestScenario):
     name = "compose"
     kinds = (OperationKind.COMPOSE,)
 
@@ -76,7 +76,7 @@ class ComposeRejected(Compose):
         return [*await unexpected_machines(site), *problem(f"it failed with {code}", when=code != "name_taken")]
 
 
-class Delete(Scenario):
+class Delete(RequestScenario):
     name = "delete"
     kinds = (OperationKind.DELETE,)
 

@@ -14,10 +14,10 @@ from tests.faults.scenarios.scenario import (
     SUCCEEDS_OR_ANSWERED,
     Outcome,
     Request,
-    Scenario,
+    RequestScenario,
     problem,
 )
-from tests.faults.scenarios.site import CellHost, Site
+from tests.faults.scenarios.site import GuestHost, Site
 
 _ALLOCATED = "select count(*) from event where kind = 'machine_allocated' and system_id = $1"
 
@@ -40,7 +40,7 @@ async def _not_allocated_once(site: Site) -> list[str]:
     ]
 
 
-class AllocateReady(Scenario):
+class AllocateReady(RequestScenario):
     """No host is called: the operation has ended when it is created."""
 
     name = "allocate_ready"
@@ -61,11 +61,11 @@ class AllocateReady(Scenario):
 class Allocation:
     """A host that the allocation may compose on, and what had happened on the hosts before."""
 
-    host: CellHost
+    host: GuestHost
     since: Mapping[str, int]
 
 
-class AllocateComposed(Scenario):
+class AllocateComposed(RequestScenario):
     name = "allocate_composed"
     kinds = (OperationKind.COMPOSE,)
     ends = SUCCEEDS_OR_ANSWERED
@@ -93,7 +93,7 @@ class Allocated:
     since: Mapping[str, int]
 
 
-class Release(Scenario):
+class Release(RequestScenario):
     """A machine that its allocation composed is deleted; another one is powered off and ready again."""
 
     def __init__(self, *, composed_by_allocation: bool) -> None:

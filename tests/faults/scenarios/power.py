@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.machines import HostMachine, composed
-from tests.faults.scenarios.scenario import Outcome, Request, Scenario, problem
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import Site
 
 
-class Power(Scenario):
+class Power(RequestScenario):
     """`action` is on, off or cycle."""
 
     kinds = (OperationKind.POWER,)

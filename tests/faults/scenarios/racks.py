@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from common.errors import InnkeeperError
-from tests.faults.scenarios.scenario import Outcome, Response, UnkeyedScenario, problem
+from tests.faults.scenarios.scenario import ANSWERED, Outcome, Response, Scenario, problem
 from tests.faults.scenarios.site import Site
 
 _RACKS = "select count(*) from rack where name = $1 and removed_at is null"
 
 
-class JoinRack(UnkeyedScenario):
+class JoinRack(Scenario):
     """A caller without an answer enrols again under the same name, with a new token. The state is the rack's name."""
 
     name = "join_rack"
+    ends = ANSWERED
+    keyed = False
 
     async def prepare(self, site: Site) -> str:
         return site.new_name("new-rack")

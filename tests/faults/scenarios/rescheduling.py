@@ -11,7 +11,7 @@ from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
 from regiond.operations.model import OperationKind
 from tests.faults.scenarios.ownership import only_machine
-from tests.faults.scenarios.scenario import SUCCEEDS_OR_ANSWERED, Outcome, Request, Scenario, problem
+from tests.faults.scenarios.scenario import SUCCEEDS_OR_ANSWERED, Outcome, Request, RequestScenario, problem
 from tests.faults.scenarios.site import LARGE, SimulatedCellHost, Site
 
 STORAGE_GB = 2000  # of each shared simulated host
@@ -28,7 +28,7 @@ class FullHost:
     since: Mapping[str, int]
 
 
-class ComposeRescheduled(Scenario):
+class ComposeRescheduled(RequestScenario):
     name = "compose_rescheduled"
     kinds = (OperationKind.COMPOSE,)
     ends = SUCCEEDS_OR_ANSWERED

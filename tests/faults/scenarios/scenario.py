@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -56,43 +57,29 @@ ANSWERED = frozenset({"answered"})
 SUCCEEDS_OR_ANSWERED = SUCCEEDS | ANSWERED  # a repeat after the end gets the answer instead of the operation
 
 
-class Scenario:
+class Scenario(ABC):
     """Stateless: what one cell needs is in the value that `prepare` returns. The runner kills and observes.
 
-    `kinds` are the operations that the request starts, its own first. `ends` are the states in which it may end. If
-    not `keyed`, the API takes no Idempotency-Key for it. If it `waits`, its answer is the result, not an operation.
+    `kinds` are the operations that the scenario starts, its own first. `ends` are the states in which it may end. If
+    not `keyed`, the API takes no Idempotency-Key for it.
     """
 
     name: str
     kinds: tuple[OperationKind, ...] = ()
     ends: frozenset[str] = SUCCEEDS
     keyed: bool = True
-    waits: bool = False
 
+    @abstractmethod
     async def prepare(self, site: Site) -> Any:
         """Returns the state of one cell, on hosts that may hold machines of other cells."""
-        raise NotImplementedError
 
-    async def request(self, site: Site, state: Any) -> Request:
-        raise NotImplementedError
-
-    async def known(self, site: Site, state: Any) -> Response | None:
-        """What a caller can find out before it sends a request that is not keyed; None if it must send it."""
-        return None
-
-    async def answered(self, site: Site, state: Any, answer: Answer) -> Response:
-        return Response.by(answer)
-
+    @abstractmethod
     async def submit(self, site: Site, state: Any, key: str) -> Response:
-        """Sends the request once; called again with the same key until there is an answer. Raises what the API does."""
-        if (known := await self.known(site, state)) is not None:
-            return known
-        request = await self.request(site, state)
-        return await self.answered(site, state, await send(site, request, key, respond_async=not self.waits))
+        """Acts once; called again with the same key until there is an answer. Raises InnkeeperError as the API does."""
 
+    @abstractmethod
     async def check(self, site: Site, state: Any, outcome: Outcome) -> Iterable[str]:
         """What is wrong with the result, when no operation is open and all hosts have been refreshed."""
-        raise NotImplementedError
 
     def changed_guests(self, state: Any) -> frozenset[str]:
         """Names of the guests that gain or lose our marker; no other foreign guest may change."""
@@ -102,7 +89,29 @@ class Scenario:
         """Removes what `prepare` made, except machines: the runner deletes those."""
 
 
-class UnkeyedScenario(Scenario):
+class RequestScenario(Scenario):
+    """Sends one API request. If it `waits`, its answer is the result, not an operation."""
+
+    waits: bool = False
+
+    @abstractmethod
+    async def request(self, site: Site, state: Any) -> Request: ...
+
+    async def known(self, site: Site, state: Any) -> Response | None:
+        """What a caller can find out before it sends a request that is not keyed; None if it must send it."""
+        return None
+
+    async def answered(self, site: Site, state: Any, answer: Answer) -> Response:
+        return Response.by(answer)
+
+    async def submit(self, site: Site, state: Any, key: str) -> Response:
+        if (known := await self.known(site, state)) is not None:
+            return known
+        request = await self.request(site, state)
+        return await self.answered(site, state, await send(site, request, key, respond_async=not self.waits))
+
+
+class UnkeyedScenario(RequestScenario):
     """The API takes no key here: a caller without an answer first finds out whether the request took effect."""
 
     keyed = False

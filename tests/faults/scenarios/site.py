@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from attrs import define, field
 
@@ -33,61 +34,71 @@ _ADDRESS = "simulated:{name}?cores=8&memory_mib=16384&guests=1&networks=lan:10.1
 class CellHost:
     """One VM host. `host_id` is 0 before it is added; `fields` are those that add it.
 
-    `after` is the newest operation before the request. `shape` are the fields of a compose, `allocation` those of an
-    allocation that must compose.
+    `after` is the newest operation before the request.
     """
 
     name: str
     fields: Mapping[str, str] = field(factory=dict)
     host_id: int = 0
     after: int = 0
-    shape: Mapping[str, Any] = SHAPE
-    allocation: Mapping[str, Any] = LARGE
 
     @property
     def path(self) -> str:
         return f"vm-hosts/{self.host_id}/"
 
+    def trust_problems(self) -> list[str]:
+        """What is wrong with the certificates that the server trusts. May block."""
+        return []
+
+
+H = TypeVar("H", bound=CellHost)
+
+
+@define(kw_only=True)
+class GuestHost(CellHost, ABC):
+    """A host whose guests the scenario can read and change; each method may block.
+
+    `shape` are the fields of a compose, `allocation` those of an allocation that must compose.
+    """
+
+    shape: Mapping[str, Any] = SHAPE
+    allocation: Mapping[str, Any] = LARGE
+
     def hostname(self, name: str) -> str:
         """The name under which a machine is created on this host."""
         return name
 
-    # What the host holds; each may block ------------------------------------------------------------------------
-
+    @abstractmethod
     def add_foreign(self, name: str) -> str:
         """Creates a guest without our marker; returns its name."""
-        raise NotImplementedError
-
-    def remove_foreign(self, name: str) -> None:
-        raise NotImplementedError
 
     def foreign_problems(self) -> list[str]:
         """What happened to guests that were on the host from the start."""
         return []
 
+    @abstractmethod
     def marked(self) -> list[str]:
         """Names of the guests and volumes with our marker."""
-        raise NotImplementedError
 
     def left_behind(self) -> list[str]:
         """What the removal of the host with its machines should have deleted."""
         return self.marked()
 
+    @abstractmethod
     def machine_problems(self, machines: list[Any]) -> list[str]:
         """Marked guests that differ from the machines, and marked volumes that no guest uses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_marked(self, guest: str) -> bool | None:
         """None if there is no such guest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def power(self, guest: str) -> str | None:
         """`on` or `off`; None if there is no such guest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def all_but_marker(self, guest: str) -> Any:
         """Everything about the guest that adoption must not change."""
-        raise NotImplementedError
 
     def parts(self, guest: str) -> tuple[int, int] | None:
         """The numbers of disks and NICs; None if the host does not report them."""
@@ -102,19 +113,12 @@ class CellHost:
         return None
 
     def newest_change(self) -> int:
+        """The number of the newest change in the host's history; 0 without a history."""
         return 0
-
-    def has_new_certificate(self) -> bool:
-        """Whether the server trusts a certificate that it did not trust before the request."""
-        return False
-
-    def trust_problems(self) -> list[str]:
-        """What is wrong with the certificates that the server trusts."""
-        return []
 
 
 @define(kw_only=True)
-class SimulatedCellHost(CellHost):
+class SimulatedCellHost(GuestHost):
     file: SimulatedHost
 
     @classmethod
@@ -126,9 +130,6 @@ class SimulatedCellHost(CellHost):
     def add_foreign(self, name: str) -> str:
         self.file.add_foreign(name)
         return name
-
-    def remove_foreign(self, name: str) -> None:
-        self.file.remove(name)
 
     def foreign_problems(self) -> list[str]:
         names = self.file.foreign_names()
@@ -175,8 +176,8 @@ class SimulatedCellHost(CellHost):
 
 
 @define(kw_only=True)
-class Site:
-    """The deployment of many cells. What only some runners provide raises NotImplementedError in the others."""
+class Site(ABC):
+    """The deployment of many cells."""
 
     deployment: Deployment
     temporary: dict[str, CellHost] = field(factory=dict)  # hosts that one cell adds and removes
@@ -187,40 +188,25 @@ class Site:
         self.names += 1
         return f"{prefix}-{self.names}"
 
-    async def host(self) -> CellHost:
+    @abstractmethod
+    async def host(self) -> GuestHost:
         """A host that is added and ready. Cells may share it."""
-        raise NotImplementedError
 
-    async def other_host(self) -> CellHost:
-        """A second host that is added and ready."""
-        raise NotImplementedError
-
-    async def hosts(self) -> list[CellHost]:
+    async def hosts(self) -> Sequence[GuestHost]:
         """All hosts on which the region may place a machine."""
         return [await self.host()]
 
-    def new_host(self) -> CellHost:
+    @abstractmethod
+    def new_host(self) -> GuestHost:
         """A host that is not added yet, for this cell alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def new_lxd_host(self) -> CellHost:
         """An LXD host that is not added yet; its fields have a token."""
-        raise NotImplementedError
 
-    def fail_call(self, host: CellHost, call: str) -> None:
-        """Makes the host unreachable at this call, until `restore_calls`."""
-        raise NotImplementedError
-
-    def restore_calls(self) -> None:
-        """Ends the effect of `fail_call`."""
-
-    def call_fails(self, host: CellHost, call: str) -> bool:
-        """Whether `fail_call` is in effect."""
-        return False
-
+    @abstractmethod
     async def refresh_all(self) -> None:
         """Refreshes every host; retries while the deployment recovers."""
-        raise NotImplementedError
 
     async def fetch(self, statement: str, *values: object) -> list[Any]:
         async with self.deployment.connection() as db:
@@ -240,7 +226,7 @@ class Site:
 
     # Hosts ------------------------------------------------------------------------------------------------------
 
-    async def add(self, host: CellHost) -> CellHost:
+    async def add(self, host: H) -> H:
         host.host_id = await self.deployment.add_host(**host.fields)
         host.after = await self.newest_operation()
         return host
@@ -292,3 +278,29 @@ class Site:
         found = [await asyncio.to_thread(one.count, guest, event, since.get(one.name, 0)) for one in await self.hosts()]
         known = [number for number in found if number is not None]
         return [] if not known or sum(known) == 1 else [f"the guest was {what} {sum(known)} times"]
+
+
+class SimulatedSite(Site):
+    """A site with two shared hosts, of which each call can be made to fail. Only the in-process matrix has one."""
+
+    @abstractmethod
+    async def other_host(self) -> SimulatedCellHost:
+        """A second host that is added and ready."""
+
+    @abstractmethod
+    def fail_call(self, host: CellHost, call: str) -> None:
+        """Makes the host unreachable at this call, until `restore_calls`."""
+
+    @abstractmethod
+    def restore_calls(self) -> None:
+        """Ends the effect of `fail_call`."""
+
+    @abstractmethod
+    def call_fails(self, host: CellHost, call: str) -> bool:
+        """Whether `fail_call` is in effect."""
+
+
+def simulated(site: Site) -> SimulatedSite:
+    """For scenarios that the sample on real processes omits."""
+    assert isinstance(site, SimulatedSite), "this scenario requires the in-process matrix"
+    return site
