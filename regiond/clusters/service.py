@@ -85,12 +85,11 @@ class Clusters:
         return view(rows[0], await self._hosts.list())
 
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView:
+        """Changes the cluster and the hosts of its members. Raises NotFound, InvalidRequest by field. Idempotent."""
         caller.require_admin()
         before = await self.read(cluster_id)
-        zone_id, pool_id = (
-            await self._groups.requested_zone_id(change.zone),
-            await self._groups.requested_pool_id(change.pool),
-        )
+        zone_id = await self._groups.requested_zone_id(change.zone)
+        pool_id = await self._groups.requested_pool_id(change.pool)
         async with self._database.transaction() as db:
             await store.change(db, cluster_id, name=change.name, zone_id=zone_id, pool_id=pool_id)
             await Events.record(db, "cluster_changed", f"The cluster {before.name} was changed", caller=caller)

@@ -51,9 +51,7 @@ def make_key_pair(host_name: str | None, server_name: str, installation_id: UUID
     )
     return KeyPair(
         certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        key_pem=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
+        key_pem=_pem_of(key),
     )
 
 
@@ -85,9 +83,7 @@ def read_key_pair(certificate_pem: str | None, key_pem: str | None, now: datetim
     _check_dates(certificate, now)
     return KeyPair(
         certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        key_pem=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
+        key_pem=_pem_of(key),
         imported=True,
     )
 
@@ -98,6 +94,12 @@ def same_certificate(one_pem: str, other_pem: str) -> bool:
         return fingerprint(load_certificate(one_pem)) == fingerprint(load_certificate(other_pem))
     except InvalidRequest:
         return False
+
+
+def _pem_of(key: PrivateKeyTypes) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 def _read_certificate(pem: str) -> x509.Certificate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -94,6 +94,7 @@ class NamedCertificate:
 
 
 async def lock_key_pair_address(db: Db, address: str) -> None:
+    """Until the transaction ends, no other adds or changes a key pair of the hosts at the address."""
     await db.execute(_LOCK_ADDRESS, address)
 
 
@@ -104,6 +105,7 @@ async def key_pair_at_address(db: Db, address: str, *, but: int | None = None) -
 
 
 async def key_pair_of_same_server(db: Db, host_id: int, pinned_fingerprint: str) -> int | None:
+    """Returns the id of the pair of another discovered host that presents the same certificate."""
     found: int | None = await db.fetchval(_OF_SAME_SERVER, host_id, pinned_fingerprint)
     return found
 
@@ -122,10 +124,11 @@ async def insert(db: Db, row: PairRow) -> None:
 
 
 async def read(db: Db, pair_id: int) -> PairRow:
+    """Raises NotFound."""
     row = await db.fetchrow(_READ, pair_id)
     if row is None:
         raise NotFound(f"Key pair {pair_id} has been removed.", key_pair=pair_id)
-    return PairRow(**dict(row))
+    return PairRow(**row)
 
 
 async def lock_key_pair(db: Db, pair_id: int) -> bool:
@@ -184,6 +187,7 @@ async def addresses_of_key_pair(db: Db, pair_id: int) -> tuple[str, ...]:
 
 
 async def drop_unused_key_pair(db: Db, pair_id: int) -> None:
+    """Deletes the pair unless a host or a rotation uses it. Idempotent."""
     await db.execute(_DROP_UNUSED, pair_id)
 
 
@@ -192,13 +196,10 @@ async def delete_key_pair(db: Db, pair_id: int) -> None:
 
 
 async def named(db: Db, name: str) -> tuple[NamedCertificate, ...]:
-    return tuple(NamedCertificate(**_values(row)) for row in await db.fetch(_NAMED, name))
+    """Returns the certificate of each host with that name: names of hosts are not unique."""
+    return tuple(NamedCertificate(**row) for row in await db.fetch(_NAMED, name))
 
 
 async def claim_expiry_notices(db: Db, now: datetime, days: tuple[int, ...]) -> tuple[ExpiringKeyPair, ...]:
     """Returns the pairs that have come within one of `days` of expiry, each once per limit, across all regions."""
-    return tuple(ExpiringKeyPair(**_values(row)) for row in await db.fetch(_NEARING, now, list(days)))
-
-
-def _values(row: Any) -> dict[str, Any]:
-    return dict(row)
+    return tuple(ExpiringKeyPair(**row) for row in await db.fetch(_NEARING, now, list(days)))

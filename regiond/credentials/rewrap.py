@@ -22,7 +22,7 @@ _LOCK = "lock table secret, key_pair in exclusive mode"
 _SECRETS = "select host_id, name, sealed from secret order by host_id, name"
 _PAIRS = "select id, sealed_key from key_pair order by id"
 _WRITE_SEALED = "update secret set sealed = $3 where host_id = $1 and name = $2"
-_PUT_PAIR = "update key_pair set sealed_key = $2 where id = $1"
+_WRITE_PAIR = "update key_pair set sealed_key = $2 where id = $1"
 
 
 @frozen(kw_only=True)
@@ -42,19 +42,16 @@ async def rewrap(db: Db, old: MasterKey, new: MasterKey) -> Rewrapped:
     if running:
         raise WrongState(f"Stop every region first. Running, or killed less than 30 s ago: {', '.join(running)}.")
     await db.execute(_LOCK)
-    done = before = 0
-    for row in await db.fetch(_SECRETS):
-        if key_id_of(row["sealed"]) == new.id:
-            before += 1
-            continue
-        text = unseal(old, row["host_id"], row["name"], row["sealed"])
-        await db.execute(_WRITE_SEALED, row["host_id"], row["name"], seal(new, row["host_id"], row["name"], text))
-        done += 1
-    for row in await db.fetch(_PAIRS):
-        if key_id_of(row["sealed_key"]) == new.id:
-            before += 1
-            continue
-        text = unseal(old, row["id"], KEY_NAME, row["sealed_key"])
-        await db.execute(_PUT_PAIR, row["id"], seal(new, row["id"], KEY_NAME, text))
-        done += 1
-    return Rewrapped(done=done, before=before)
+    secrets, pairs = await db.fetch(_SECRETS), await db.fetch(_PAIRS)
+    outdated_secrets = [row for row in secrets if key_id_of(row["sealed"]) != new.id]
+    outdated_pairs = [row for row in pairs if key_id_of(row["sealed_key"]) != new.id]
+    for host_id, name, sealed in outdated_secrets:
+        await db.execute(_WRITE_SEALED, host_id, name, _reseal(old, new, host_id, name, sealed))
+    for pair_id, sealed in outdated_pairs:
+        await db.execute(_WRITE_PAIR, pair_id, _reseal(old, new, pair_id, KEY_NAME, sealed))
+    done = len(outdated_secrets) + len(outdated_pairs)
+    return Rewrapped(done=done, before=len(secrets) + len(pairs) - done)
+
+
+def _reseal(old: MasterKey, new: MasterKey, id_: int, name: str, sealed: bytes) -> bytes:
+    return seal(new, id_, name, unseal(old, id_, name, sealed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,11 +35,13 @@ __all__ = [
     "StoragePoolView",
     "Usage",
     "check_change",
+    "with_console_tag",
 ]
 
 MASK = "********"  # replaces a secret in responses; in a request it changes nothing
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
 MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
+CONSOLE_TAG = "pod-console-logging"  # MAAS gives every host this tag
 
 
 class HostState(StrEnum):
@@ -255,6 +258,11 @@ class NumaNodeView:
     huge_pages: tuple[PagesUsage, ...]
     network_devices: tuple[NetworkDeviceUsage, ...]
     guest_ids: tuple[int, ...]
+
+
+def with_console_tag(tags: Iterable[str]) -> tuple[str, ...]:
+    """Returns the tags without duplicates, in order, with CONSOLE_TAG at the end."""
+    return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)
 
 
 def check_change(change: HostChange, host: HostView) -> None:

@@ -31,7 +31,7 @@ from regiond.hosts.guest_ownership import (
     shares_server,
 )
 from regiond.hosts.host_address import parse_host_address
-from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_change
+from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.operation_intents import open_refresh, open_removal
 from regiond.hosts.store import reopen_host
@@ -45,10 +45,8 @@ from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.model import SupervisedHost
 from regiond.racks.service import HostCalls
-from regiond.validation_messages import no_choice
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
     from regiond.hosts.model import NumaNodeView
 
 __all__ = [
@@ -75,7 +73,6 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 PROJECTS_DEADLINE_S = 30.0
 FIRST_REFRESH_WAIT_S = 50.0  # MAAS clients end the request that adds a host after 60 s
 DEFAULT_PROJECT = "default"
-CONSOLE_TAG = "pod-console-logging"
 
 
 class Hosts:
@@ -138,7 +135,7 @@ class Hosts:
         async with self._database.transaction() as db:
             host_id = await store.insert(
                 db, name=name, driver=new.driver, address=address.normalised, project=project, zone_id=zone_id,
-                pool_id=pool_id, tags=_with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
+                pool_id=pool_id, tags=with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
                 memory_over_commit_ratio=new.memory_over_commit_ratio, reserved_cores=new.reserved_cores,
                 reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
                 system_id=new_system_id(), public_key=prepared.public_key,
@@ -154,16 +151,14 @@ class Hosts:
         before = await self.read(host_id)
         check_change(change, before)
         address = self._new_address(change, before)
-        zone_id, pool_id = (
-            await self._groups.requested_zone_id(change.zone),
-            await self._groups.requested_pool_id(change.pool),
-        )
+        zone_id = await self._groups.requested_zone_id(change.zone)
+        pool_id = await self._groups.requested_pool_id(change.pool)
         prepared = await self._host_credentials.prepare_change(change, before, address)
         async with self._database.transaction() as db:
-            storage_pool_id = await self._storage_pool_id(db, host_id, change.default_storage_pool)
+            storage_pool_id = await store.storage_pool_id(db, host_id, change.default_storage_pool)
             await store.update(
                 db, host_id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
-                tags=None if change.tags is None else _with_console_tag(change.tags),
+                tags=None if change.tags is None else with_console_tag(change.tags),
                 cpu_over_commit_ratio=change.cpu_over_commit_ratio,
                 memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
                 reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
@@ -297,16 +292,3 @@ class Hosts:
             return None
         parsed = parse_host_address(before.driver, change.address, simulated_allowed=self._simulated_allowed)
         return parsed.normalised if parsed.normalised != before.address else None
-
-    @staticmethod
-    async def _storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
-        if key_or_name is None:
-            return None
-        found = await store.storage_pool_id(db, host_id, key_or_name)
-        if found is None:
-            raise InvalidRequest.of({"default_storage_pool": [no_choice(key_or_name)]})
-        return found
-
-
-def _with_console_tag(tags: tuple[str, ...]) -> tuple[str, ...]:
-    return (*dict.fromkeys(tag for tag in tags if tag != CONSOLE_TAG), CONSOLE_TAG)

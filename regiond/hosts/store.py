@@ -12,6 +12,7 @@ from common.errors import InvalidRequest, NotFound
 from common.values import DriverType
 from regiond.credentials import service as credential_service
 from regiond.ledger import service as ledger
+from regiond.validation_messages import no_choice
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -188,8 +189,13 @@ async def update(
         raise _group_removed(error) from error
 
 
-async def storage_pool_id(db: Db, host_id: int, key_or_name: str) -> int | None:
+async def storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int | None:
+    """Returns None for None. Raises InvalidRequest if the host's server has no such storage pool."""
+    if key_or_name is None:
+        return None
     found: int | None = await db.fetchval(_POOL_OF_HOST, host_id, key_or_name)
+    if found is None:
+        raise InvalidRequest.of({"default_storage_pool": [no_choice(key_or_name)]})
     return found
 
 
@@ -224,6 +230,7 @@ async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
 
 
 async def unpin(db: Db, host_id: int) -> None:
+    """Makes the next contact a first contact: whatever identity the host presents then is pinned."""
     await db.execute(_UNPIN, host_id)
 
 

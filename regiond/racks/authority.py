@@ -32,7 +32,7 @@ from common.rpc.tls import RegionTls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-_FILE = "authority.pem"  # both in one file, so that neither exists without the other
+_FILE = "authority.pem"  # key and certificate, so that neither exists without the other
 _PARTS = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----\n?", re.DOTALL)
 
 

@@ -74,7 +74,7 @@ class HostCalls:
     @property
     def racks(self) -> tuple[UUID, ...]:
         """The racks with a link to this process."""
-        return tuple(rack_id for rack_id in self._links.rack_ids if self._links.get(rack_id) is not None)
+        return tuple(self._links.open)
 
     async def require(self, host_id: int) -> None:
         """Raises RackUnreachable if no rack that may reach the host has a link to this process."""
@@ -115,10 +115,7 @@ class HostCalls:
 
         A rack that does not respond loses both when it restarts or its link ends.
         """
-        for rack_id in self._links.rack_ids:
-            link = self._links.get(rack_id)
-            if link is None:
-                continue
+        for link in self._links.open.values():
             try:
                 await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
             except InnkeeperError as error:
@@ -183,12 +180,8 @@ class HostCalls:
 
     async def _connected(self, host_id: int) -> list[tuple[RackCandidate, Link]]:
         """Racks with a link to this process, in the order to try them."""
-        return [
-            (rack, link)
-            for rack in await self._reach.racks_for(host_id)
-            for link in [self._links.get(rack.rack_id)]
-            if link is not None
-        ]
+        racks, links = await self._reach.racks_for(host_id), self._links.open
+        return [(rack, links[rack.rack_id]) for rack in racks if rack.rack_id in links]
 
     async def _unreached(self, host_id: int, failed: Mapping[str, InnkeeperError]) -> InnkeeperError:
         """A disconnected rack that reached the host is the likely reason, whatever error other racks met."""
@@ -196,7 +189,7 @@ class HostCalls:
         if failed and (not disconnected or any(isinstance(error, HostHung) for error in failed.values())):
             return _representative(failed.values())
         messages = {name: error.message for name, error in failed.items()}
-        text = unreachable_message(host_id, len(self._links.rack_ids), disconnected, messages)
+        text = unreachable_message(host_id, len(self._links.open), disconnected, messages)
         return HostUnreachable(text, host=host_id) if failed else RackUnreachable(text, host=host_id)
 
 

@@ -93,7 +93,7 @@ class LinkSupervisor:
     @property
     def connected(self) -> frozenset[UUID]:
         """The racks that this process has an open link to."""
-        return frozenset(rack_id for rack_id in self._links.rack_ids if self._links.get(rack_id) is not None)
+        return frozenset(self._links.open)
 
     async def settled(self) -> None:
         """Returns when the probes of newly connected racks have ended."""
@@ -147,9 +147,8 @@ class LinkSupervisor:
         """A region that was added or removed is announced to every rack, so that each rack connects to all regions."""
         addresses = await self._racks.region_addresses()
         if self._sent_addresses is not None and addresses != self._sent_addresses:
-            for rack_id in self._links.rack_ids:
-                if (link := self._links.get(rack_id)) is not None:
-                    link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
+            for link in self._links.open.values():
+                link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
         self._sent_addresses = addresses
 
     # Probes: which rack reaches which host ------------------------------------------------------------------------

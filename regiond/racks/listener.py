@@ -131,7 +131,8 @@ class Listener:
     async def stop(self) -> None:
         """Stops listening and closes every link. Returns when all handlers have ended."""
         if self._listening is not None:
-            await from_deferred(_deferred(self._listening))
+            stopped: Any = self._listening.stopListening()
+            await from_deferred(stopped)
             self._listening = None
         for connection in tuple(self._connections):
             connection.reject(LinkLost("the region is stopping"))
@@ -271,7 +272,3 @@ def _lifetime_s(peer: Peer, now: datetime) -> float:
 
 def _expire(link: Link) -> None:
     link.close("the certificate of this link has expired; reconnect with the renewed one")
-
-
-def _deferred(port: IListeningPort) -> Any:
-    return port.stopListening()

@@ -77,21 +77,25 @@ class DisconnectedRack:
     seen_at: datetime | None
 
 
-def unreachable_message(host_id: int, linked: int, away: Iterable[DisconnectedRack], failed: Mapping[str, str]) -> str:
+def unreachable_message(
+    host_id: int, linked: int, disconnected: Iterable[DisconnectedRack], failed: Mapping[str, str]
+) -> str:
     """Explains why no rack reaches a host and what helps.
 
     `linked` is the number of racks connected to this region, `failed` maps a rack's name to its error.
     """
-    known = [
-        f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}" for rack in away
+    reached_before = [
+        f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}"
+        for rack in disconnected
     ]
-    if not known:
+    if not reached_before:
+        connected = "1 rack is" if linked == 1 else f"{linked} racks are"
         return (
-            f"No connected rack reaches VM host {host_id} ({linked} racks are connected to this region). "
+            f"No connected rack reaches VM host {host_id} ({connected} connected to this region). "
             "Start a rack or join a new one: innkeeper rack token"
         )
     sentences = [
-        f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(known)}."
+        f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(reached_before)}."
     ]
     sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
     return " ".join(sentences)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from regiond.hosts.discovery.model import (
 )
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.trust.service import HostTrust
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, read_installation_id
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -44,10 +43,11 @@ class CleanUp(Protocol):
 
 
 class Refresher:
-    """Used by requested and periodic refreshes alike.
+    """Refreshes hosts, for requested and periodic refreshes alike.
 
-    The callbacks run in the transaction that applies the run: `on_facts` after every run, `restore` after it (it
-    returns the detached machines that returned with the host), `on_reachable` if the host was unreachable before.
+    The callbacks run in the transaction that applies the run, in this order: `on_facts`; `restore`, which makes
+    detached machines whose guests were found machines again and returns them; `on_reachable`, only if the host was
+    unreachable before.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Refresher:
             if host.driver is DriverType.LXD:
                 await self._trust.use_secret(host_id)
             async with self._database.connection() as db:
-                began_at: datetime = await db.fetchval("select clock_timestamp()")
+                began_at = await schedule_store.database_time(db)
             discovery = await self._trust.discover(host_id, host, deadline_s=DISCOVER_DEADLINE_S)
             return DiscoveryRun(began_at=began_at, discovery=discovery)
         except DatabaseUnavailable:
@@ -146,8 +146,7 @@ class Refresher:
 
     async def _report_orphaned(self, db: Db, host_id: int, host_name: str, guest: OrphanedGuest) -> None:
         if guest.kind is ChangeKind.TOMBSTONE:
-            installation_id: UUID = await db.fetchval("select id from installation")
-            marker = OwnershipMarker(installation_id=installation_id, machine_id=guest.machine_uuid)
+            marker = OwnershipMarker(installation_id=await read_installation_id(db), machine_id=guest.machine_uuid)
             await self._clean_up(db, host_id, host_name, guest.guest_name, marker)
         message = _ORPHANED_TEXTS[guest.kind].format(guest=guest.guest_name, host=host_name)
         await Events.record(db, guest.kind.value, message, level=Level.WARNING, host_id=host_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,14 @@ async def take_due(db: Db, every_s: float, limit: int) -> list[int]:
     return [row["host_id"] for row in await db.fetch(_TAKE_DUE, every_s, limit)]
 
 
+async def database_time(db: Db) -> datetime:
+    """Returns the time now, the same for all regions, also inside a transaction."""
+    now: datetime = await db.fetchval("select clock_timestamp()")
+    return now
+
+
 async def set_refreshed(db: Db, host_id: int) -> None:
+    """Records that a discovery run was applied now."""
     await db.execute(_REFRESHED, host_id)
 
 

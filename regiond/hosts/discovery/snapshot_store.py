@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from common.discovery import Discovery
 from common.hardware import Gpu, NetworkDevice
@@ -14,6 +13,7 @@ from regiond.hosts.discovery.allocation_store import read_discrete, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
+from regiond.racks.service import read_installation_id
 
 if TYPE_CHECKING:
     import asyncpg
@@ -44,7 +44,6 @@ _TOMBSTONES = """
     select machine_uuid, recorded_at >= $2 as is_new from tombstone where machine_uuid = any($1::uuid[])
 """
 _MARKED_MACHINES = "select uuid from machine where uuid = any($1::uuid[])"
-_INSTALLATION = "select id from installation"
 
 
 async def read_snapshot(
@@ -56,7 +55,10 @@ async def read_snapshot(
     *,
     markers_listed: bool,
 ) -> ServerSnapshot:
-    """Requires the server's lock."""
+    """Returns the server as the database has it. The caller holds the server's lock.
+
+    `run` names the markers to look up and the time since which machines must be unchanged to be settled.
+    """
     marked = [guest.marker.machine_id for guest in run.discovery.guests if guest.marker]
     tombstones = await db.fetch(_TOMBSTONES, marked, run.began_at) if marked else []
     alive = await db.fetch(_MARKED_MACHINES, marked) if marked else []
@@ -66,9 +68,8 @@ async def read_snapshot(
     machines = [_machine(row, machine_states) for row in rows]
     pools = [row for row in await db.fetch(_POOLS, server_id) if row["missing_since"] is None]
     discrete = await read_discrete(db, server_id, [machine.id for machine in machines])
-    installation_id: UUID = await db.fetchval(_INSTALLATION)
     return ServerSnapshot(
-        installation_id=installation_id,
+        installation_id=await read_installation_id(db),
         facts=_facts(server, run.discovery) if server is not None else None,
         storage_pools={row["pool_key"]: _pool(row) for row in pools},
         guests={guest.key: guest for guest in guests},

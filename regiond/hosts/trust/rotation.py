@@ -86,6 +86,8 @@ class _Progress:
 
 
 class RotateCredentials:
+    """The steps make_new, trust_new, verify_new, switch and untrust_old, each idempotent."""
+
     kind = OperationKind.ROTATE
 
     def __init__(self, database: Database, calls: HostCalls, credentials: Credentials, key_pairs: KeyPairs) -> None:
@@ -98,7 +100,7 @@ class RotateCredentials:
         old_id: int = operation.request["key_pair"]
         progress = await self._progress(old_id, operation)
         if progress is None:
-            return Outcome(result={"reason": "no host uses the key pair any more"}, record=_drop(old_id))
+            return Outcome(result={"reason": "no host uses the key pair any more"}, record=_drop_pairs(old_id))
         new = progress.new or await self._generate(progress, journal)
         if not progress.switched:
             await journal.step("trust_new", reaches_host=True, fingerprint=new.view.fingerprint)
@@ -122,7 +124,7 @@ class RotateCredentials:
         old_id: int = operation.request["key_pair"]
         progress = await self._progress(old_id, operation)
         if progress is None or progress.new is None:
-            return Outcome(record=self._forget_password(operation.host_id))
+            return Outcome(record=self._delete_password(operation.host_id))
         new, switched = progress.new, progress.switched
         if not switched and await self._was_exchanged(progress, new):
             await self._database.in_transaction(lambda db: _switch(db, old_id, new.view.id))
@@ -161,13 +163,14 @@ class RotateCredentials:
             )
 
     async def _generate(self, progress: _Progress, journal: Journal) -> OpenKeyPair:
+        """Stores the new pair, or returns the one that an earlier attempt has stored."""
         await journal.step("make_new")
         pair = await self._key_pairs.make(progress.host_name)
         old_id = progress.old.view.id
         async with self._database.transaction() as db:
             if not await credential_service.lock_key_pair(db, old_id):
                 raise NotFound("The key pair was removed while it was being rotated.")
-            new_id = await credential_service.replacement_of(db, old_id)  # an earlier attempt may have inserted one
+            new_id = await credential_service.replacement_of(db, old_id)
             if new_id is None:
                 new_id = await self._key_pairs.insert(db, pair, replaces_id=old_id)
             return await self._key_pairs.open(db, new_id)
@@ -198,9 +201,11 @@ class RotateCredentials:
                 ) from error
 
     async def _was_exchanged(self, progress: _Progress, new: OpenKeyPair) -> bool:
+        """Whether the server trusts the new certificate instead of the old one, although the hosts use the old one."""
         return not await self._is_trusted(progress, progress.old) and await self._is_trusted(progress, new)
 
     async def _is_trusted(self, progress: _Progress, pair: OpenKeyPair) -> bool:
+        """Asks the server. Raises if it cannot be reached."""
         try:
             await self._reach(progress, pair)
         except _REJECTED:
@@ -253,7 +258,7 @@ class RotateCredentials:
 
         return record
 
-    def _forget_password(self, host_id: int | None) -> _Record:
+    def _delete_password(self, host_id: int | None) -> _Record:
         async def record(db: Db) -> None:
             if host_id is not None:
                 await self._credentials.delete(db, host_id, [ROTATION_PASSWORD])
@@ -269,7 +274,9 @@ async def _switch(db: Db, old_id: int, new_id: int) -> None:
     await credential_service.move_hosts_to_key_pair(db, old_id, new_id)
 
 
-def _drop(old_id: int) -> _Record:
+def _drop_pairs(old_id: int) -> _Record:
+    """Deletes the old pair and its replacement, both unused: every host of the server was removed."""
+
     async def record(db: Db) -> None:
         new_id = await credential_service.replacement_of(db, old_id)
         if new_id is not None:
