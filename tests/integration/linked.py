@@ -39,6 +39,11 @@ UNKNOWN = Command("test.unknown", Text, Text)
 JOIN = Command("test.join", Text, Text)
 
 
+async def echo(link: Link, text: str) -> str:
+    """Returns the text that the peer sends back."""
+    return (await link.call(ECHO, Text(text=text), deadline_s=30)).text
+
+
 @define
 class Behaviour:
     """Handlers for either end of a link; records the calls and events that they receive."""
@@ -174,15 +179,13 @@ class Region:
             authority_pem=self.authority.certificate_pem,
         )
 
-    def token(self, secret: str = "s3cret", fingerprint: str | None = None) -> str:  # noqa: S107  # a test's
+    def token(self, *, fingerprint: str | None = None, addresses: tuple[str, ...] = ()) -> str:
+        """Returns a token of this region; `addresses` are tried before its own."""
+        secret = "s3cret"  # noqa: S105  # a test's
         self.tokens.add(secret)
-        return encode_token(
-            JoinToken(
-                addresses=(str(self.address),),
-                authority_fingerprint=fingerprint or self.authority.fingerprint,
-                secret=secret,
-            )
-        )
+        authority_fingerprint = fingerprint or self.authority.fingerprint
+        addresses = (*addresses, str(self.address))
+        return encode_token(JoinToken(addresses=addresses, authority_fingerprint=authority_fingerprint, secret=secret))
 
     def member(self, role: Role = Role.RACK, name: str = "r1") -> Credentials:
         subject = Subject(role=role, id=str(uuid4()), name=name)

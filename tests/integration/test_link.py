@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from common.certificates import Credentials, Role, Subject
 from common.errors import (
     DeadlineExceeded,
     DriverFailed,
+    InnkeeperError,
     InternalError,
     InvalidRequest,
     LinkLost,
@@ -22,7 +24,8 @@ from common.errors import (
     Unsupported,
     VersionMismatch,
 )
-from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, LinkProtocol, Side, connect
+from common.rpc.commands import Command
+from common.rpc.connection import MAX_UNSENT_BYTES, Address, Limits, Link, LinkProtocol, Side, connect
 from common.rpc.tls import MemberTls
 from regiond.racks.authority import Authority
 from tests.integration.linked import (
@@ -35,61 +38,62 @@ from tests.integration.linked import (
     RACKS_ONLY,
     STUCK,
     UNKNOWN,
+    Dialled,
     Region,
     Text,
     dial,
     dial_anonymously,
+    echo,
     make_region,
 )
-from tests.waiting import eventually
+from tests.waiting import eventually, settle
 
 
-async def test_calls_go_both_ways_over_one_link(region: Region) -> None:
-    rack = await dial(region)
-    assert await rack.link.call(ECHO, Text(text="up"), deadline_s=30) == Text(text="up")
-    [link] = await eventually(lambda: region.links)
-    assert await link.call(ECHO, Text(text="down"), deadline_s=30) == Text(text="down")
+@pytest.fixture
+def rack(region: Region) -> Iterator[Dialled]:
+    """A rack that is linked to the region until the end of the test."""
+    dialled = settle(dial(region))
+    yield dialled
+    settle(dialled.end())
+
+
+@pytest.fixture
+def link(region: Region, rack: Dialled) -> Link:
+    """The region's end of the link of `rack`."""
+    settle(eventually(lambda: region.links))
+    return region.links[0]
+
+
+async def test_calls_go_both_ways_over_one_link(region: Region, rack: Dialled, link: Link) -> None:
+    assert await echo(rack.link, "up") == "up"
+    assert await echo(link, "down") == "down"
     assert (link.peer.role, link.peer.name, rack.link.peer.role) == (Role.RACK, "r1", Role.REGION)
     await rack.end()
     assert await eventually(lambda: region.lost) == [link]
 
 
-async def test_a_handlers_error_reaches_the_caller_with_its_details(region: Region) -> None:
-    rack = await dial(region)
-    with pytest.raises(DriverFailed, match="the host reported: no") as failed:
-        await rack.link.call(FAIL, Text(text="no"), deadline_s=30)
-    assert failed.value.details == {"host": "h1"}
-    assert await rack.link.call(ECHO, Text(text="still here"), deadline_s=30)
-    await rack.end()
-
-
-async def test_a_bug_in_a_handler_is_reported_by_reference_only(region: Region) -> None:
-    rack = await dial(region)
-    with pytest.raises(InternalError, match="reference") as failed:
-        await rack.link.call(BUG, Text(text="hunter2"), deadline_s=30)
+@pytest.mark.parametrize(
+    ("command", "text", "error", "message"),
+    [
+        (FAIL, "no", DriverFailed, "the host reported: no"),
+        (BUG, "hunter2", InternalError, "reference"),
+        (UNKNOWN, "", Unsupported, r"test\.unknown"),
+        (ECHO, "x" * 2_000_000, InvalidRequest, "a frame holds"),
+        (HUGE, "", InternalError, "a frame holds"),
+    ],
+    ids=["error of the handler", "bug in the handler", "unknown command", "large request", "large response"],
+)
+async def test_a_failing_call_raises_its_error_and_keeps_the_link(
+    rack: Dialled, command: Command[Text, Text], text: str, error: type[InnkeeperError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as failed:
+        await rack.link.call(command, Text(text=text), deadline_s=30)
     assert "hunter2" not in str(failed.value)
-    await rack.end()
+    assert failed.value.details.get("host") == ("h1" if error is DriverFailed else None)
+    assert await echo(rack.link, "still here")
 
 
-async def test_an_unknown_command_is_unsupported(region: Region) -> None:
-    rack = await dial(region)
-    with pytest.raises(Unsupported, match=r"test\.unknown"):
-        await rack.link.call(UNKNOWN, Text(text=""), deadline_s=30)
-    await rack.end()
-
-
-async def test_a_body_too_large_for_a_frame_fails_only_its_call(region: Region) -> None:
-    rack = await dial(region)
-    with pytest.raises(InvalidRequest, match="a frame holds"):
-        await rack.link.call(ECHO, Text(text="x" * 2_000_000), deadline_s=30)
-    with pytest.raises(InternalError, match="a frame holds"):
-        await rack.link.call(HUGE, Text(text=""), deadline_s=30)
-    assert await rack.link.call(ECHO, Text(text="fits"), deadline_s=30)
-    await rack.end()
-
-
-async def test_cancelling_the_caller_cancels_the_handler(region: Region) -> None:
-    rack = await dial(region)
+async def test_cancelling_the_caller_cancels_the_handler(region: Region, rack: Dialled) -> None:
     call = asyncio.create_task(rack.link.call(STUCK, Text(text="a"), deadline_s=60))
     await eventually(lambda: region.behaviour.started)
     call.cancel()
@@ -97,20 +101,16 @@ async def test_cancelling_the_caller_cancels_the_handler(region: Region) -> None
     with pytest.raises(asyncio.CancelledError):
         await call
     assert await eventually(lambda: rack.link.is_idle)
-    await rack.end()
 
 
-async def test_the_deadline_ends_the_call_on_both_ends(region: Region) -> None:
-    rack = await dial(region)
+async def test_the_deadline_ends_the_call_on_both_ends(region: Region, rack: Dialled) -> None:
     with pytest.raises(DeadlineExceeded):
         await rack.link.call(STUCK, Text(text="late"), deadline_s=0.5)  # enough to start
     assert await eventually(lambda: region.behaviour.stopped) == ["late"]
     assert await eventually(lambda: rack.link.is_idle)
-    await rack.end()
 
 
-async def test_a_lost_link_fails_the_call_and_cancels_the_handler(region: Region) -> None:
-    rack = await dial(region)
+async def test_a_lost_link_fails_the_call_and_cancels_the_handler(region: Region, rack: Dialled) -> None:
     call = asyncio.create_task(rack.link.call(STUCK, Text(text="lost"), deadline_s=60))
     await eventually(lambda: region.behaviour.started)
     region.links[0].close("connection reset")
@@ -119,19 +119,17 @@ async def test_a_lost_link_fails_the_call_and_cancels_the_handler(region: Region
     await region.links[0].closed()
     assert region.behaviour.stopped == ["lost"]
     with pytest.raises(LinkLost):
-        await rack.link.call(ECHO, Text(text="too late"), deadline_s=30)
+        await echo(rack.link, "too late")
     await rack.link.closed()
 
 
-async def test_a_large_stream_arrives_in_order_and_delays_no_other_call(region: Region) -> None:
-    rack = await dial(region)
-    [link] = await eventually(lambda: region.links)
+async def test_a_large_stream_arrives_in_order_and_delays_no_other_call(link: Link) -> None:
     replies = 0
 
     async def call_repeatedly(stop: asyncio.Event) -> None:
         nonlocal replies
         while not stop.is_set():
-            await link.call(ECHO, Text(text="quick"), deadline_s=30)
+            await echo(link, "quick")
             replies += 1
 
     stop = asyncio.Event()
@@ -141,35 +139,29 @@ async def test_a_large_stream_arrives_in_order_and_delays_no_other_call(region: 
     await other_calls
     assert numbers == list(range(300))
     assert replies >= 30
-    await rack.end()
 
 
-async def test_a_stream_waits_for_its_reader_and_ends_with_it(region: Region) -> None:
-    rack = await dial(region)
+async def test_a_stream_waits_for_its_reader_and_ends_with_it(region: Region, rack: Dialled) -> None:
     async with aclosing(rack.link.stream(COUNT, Text(text="1000 10"), deadline_s=30)) as items:
         assert (await anext(items)).text.strip("x ") == "0"
-        assert await rack.link.call(ECHO, Text(text="meanwhile"), deadline_s=30)
+        assert await echo(rack.link, "meanwhile")
         assert region.behaviour.sent <= 10
     assert await eventually(lambda: region.behaviour.stopped) == ["count"]
     assert await eventually(lambda: rack.link.is_idle)
-    await rack.end()
 
 
-async def test_events_cross_both_ways(region: Region) -> None:
-    rack = await dial(region)
-    [link] = await eventually(lambda: region.links)
+async def test_events_cross_both_ways(region: Region, rack: Dialled, link: Link) -> None:
     rack.link.send_event("host.event", Text(text="up"))
     link.send_event("host.event", Text(text="down"))
     assert await eventually(lambda: region.behaviour.events) == [("host.event", {"text": "up"})]
     assert await eventually(lambda: rack.behaviour.events) == [("host.event", {"text": "down"})]
-    await rack.end()
 
 
 async def test_a_client_cannot_call_rack_commands(region: Region) -> None:
     client = await dial(region, role=Role.CLIENT)
     with pytest.raises(NotAllowed, match="client"):
         await client.link.call(RACKS_ONLY, Text(text=""), deadline_s=30)
-    assert await client.link.call(ECHO, Text(text="allowed"), deadline_s=30)
+    assert await echo(client.link, "allowed")
     await client.end()
 
 
@@ -217,15 +209,13 @@ async def test_a_removed_rack_is_disconnected_and_not_admitted_again(region: Reg
     region.removed.add(link.peer.id)
     assert region.listener.drop(lambda peer: peer.id == link.peer.id, "this rack was removed") == 1
     with pytest.raises(LinkLost, match="removed"):
-        await rack.link.call(ECHO, Text(text="after removal"), deadline_s=30)
+        await echo(rack.link, "after removal")
     assert isinstance(await rack.link.closed(), NotAllowed)
     with pytest.raises(NotAllowed, match="was removed"):
         await dial(region, credentials)
 
 
-async def test_readmission_drops_a_rack_whose_removal_was_missed(region: Region) -> None:
-    rack = await dial(region)
-    [link] = await eventually(lambda: region.links)
+async def test_readmission_drops_a_rack_whose_removal_was_missed(region: Region, rack: Dialled, link: Link) -> None:
     await region.listener.admit_again()
     assert link.is_open
     region.admit_errors.append("the database is unavailable")
@@ -247,7 +237,7 @@ async def test_garbage_after_the_handshake_ends_that_link_only(region: Region) -
     rack, other = await dial(region), await dial(region)
     rack.link.carrier.send([b"\xc1garbage"])
     assert "protocol error" in (await rack.link.closed()).message
-    assert await other.link.call(ECHO, Text(text="fine"), deadline_s=30)
+    assert await echo(other.link, "fine")
     await other.end()
 
 
@@ -273,9 +263,7 @@ async def test_a_frame_over_the_limit_ends_the_link(region: Region) -> None:
     assert "protocol error" in (await link.closed()).message
 
 
-async def test_a_peer_that_stops_reading_is_disconnected_eventually(region: Region) -> None:
-    rack = await dial(region)
-    [link] = await eventually(lambda: region.links)
+async def test_a_peer_that_stops_reading_is_disconnected_eventually(rack: Dialled, link: Link) -> None:
     assert isinstance(rack.link.carrier, LinkProtocol)
     rack.link.carrier.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted does not annotate it
     sent = 0
@@ -293,28 +281,25 @@ async def test_a_connection_without_a_handshake_affects_no_other(region: Region)
     _, writer = await asyncio.open_connection(region.address.host, region.address.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     rack = await dial(region)
-    assert await rack.link.call(ECHO, Text(text="fine"), deadline_s=30)
+    assert await echo(rack.link, "fine")
+    await rack.end()
     await rack.end()
     writer.close()
 
 
-async def test_many_concurrent_calls_succeed_despite_the_limit(region: Region) -> None:
-    rack = await dial(region)
+async def test_many_concurrent_calls_succeed_despite_the_limit(rack: Dialled) -> None:
     replies = await asyncio.gather(
         *(rack.link.call(ECHO, Text(text=str(number)), deadline_s=30) for number in range(1000))
     )
     assert [reply.text for reply in replies] == [str(number) for number in range(1000)]
     assert await eventually(lambda: rack.link.is_idle)
-    await rack.end()
 
 
-async def test_a_handler_cancelled_before_it_starts_still_ends_its_call(region: Region) -> None:
-    rack = await dial(region)
+async def test_a_handler_cancelled_before_it_starts_still_ends_its_call(region: Region, rack: Dialled) -> None:
     with pytest.raises(DeadlineExceeded):
         await rack.link.call(STUCK, Text(text="no time at all"), deadline_s=0.0)
     assert await eventually(lambda: rack.link.is_idle)
     assert await eventually(lambda: region.links[0].is_idle)
-    await rack.end()
 
 
 async def test_an_anonymous_peer_cannot_send_events(region: Region) -> None:

@@ -13,12 +13,16 @@ from regiond.credentials.master_key import install_key, open_key_file, open_mast
 from regiond.credentials.model import KeyPair
 from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
-from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.settings import RegionSettings
 from tests.unit.test_key_pairs import INSTALLATION, small_pair
 
 SECRETS = {"power_pass": "hunter2", "ssh_private_key": "pem"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> RegionSettings:
+    return RegionSettings(database=database_url, state=tmp_path / "state")
 
 
 async def add_sealed(database: Database, key: MasterKey) -> tuple[int, int, KeyPair]:
@@ -37,59 +41,41 @@ def pairs(key: MasterKey) -> KeyPairs:
     return KeyPairs(key, installation_id=INSTALLATION, server_name="region")
 
 
-async def test_rewrap_reseals_every_secret_with_the_new_key(tmp_path: Path, database_url: str) -> None:
-    settings = RegionSettings(database=database_url, state=tmp_path / "state")
-    await migrate(database_url)
-    database = await Database.open(database_url)
-    try:
-        old = open_master_key(settings.state, {})
-        host_id, pair_id, pair = await add_sealed(database, old)
-        report = await rewrap_secrets(settings, tmp_path / "new" / "key", {})
-        assert report.startswith("Encrypted 3 secrets")
-        new = open_master_key(settings.state, {})
-        assert new == open_key_file(tmp_path / "new" / "key") != old
-        assert open_key_file(settings.state / f"secrets.key.{old.id.hex()}") == old
-        async with database.transaction() as db:
-            assert await Credentials(new).load(db, host_id) == SECRETS
-            assert (await pairs(new).open(db, pair_id)).credentials["key"] == pair.key_pem
-            await Credentials(new).check(db)
-            with pytest.raises(BadSettings):
-                await Credentials(old).check(db)
-            with pytest.raises(BadSettings):
-                await pairs(old).open(db, pair_id)
-    finally:
-        await database.close()
+async def test_rewrap_reseals_every_secret_with_the_new_key(settings: RegionSettings, database: Database) -> None:
+    old = open_master_key(settings.state, {})
+    host_id, pair_id, pair = await add_sealed(database, old)
+    report = await rewrap_secrets(settings, settings.state / "new" / "key", {})
+    assert report.startswith("Encrypted 3 secrets")
+    new = open_master_key(settings.state, {})
+    assert new == open_key_file(settings.state / "new" / "key") != old
+    assert open_key_file(settings.state / f"secrets.key.{old.id.hex()}") == old
+    async with database.transaction() as db:
+        assert await Credentials(new).load(db, host_id) == SECRETS
+        assert (await pairs(new).open(db, pair_id)).credentials["key"] == pair.key_pem
+        await Credentials(new).check(db)
+        with pytest.raises(BadSettings):
+            await Credentials(old).check(db)
+        with pytest.raises(BadSettings):
+            await pairs(old).open(db, pair_id)
 
 
-async def test_an_interrupted_rewrap_can_be_repeated(tmp_path: Path, database_url: str) -> None:
-    settings = RegionSettings(database=database_url, state=tmp_path / "state")
-    await migrate(database_url)
-    database = await Database.open(database_url)
-    try:
-        old = open_master_key(settings.state, {})
-        await add_sealed(database, old)
-        await rewrap_secrets(settings, tmp_path / "key", {})
-        install_key(settings.state, old)  # the state if the computer had stopped before the last step
-        for _ in range(2):
-            assert (await rewrap_secrets(settings, tmp_path / "key", {})).startswith("Encrypted 0 secrets")
-            assert open_master_key(settings.state, {}) == open_key_file(tmp_path / "key")
-    finally:
-        await database.close()
+async def test_an_interrupted_rewrap_can_be_repeated(settings: RegionSettings, database: Database) -> None:
+    old = open_master_key(settings.state, {})
+    await add_sealed(database, old)
+    await rewrap_secrets(settings, settings.state / "key", {})
+    install_key(settings.state, old)  # the state if the computer had stopped before the last step
+    for _ in range(2):
+        assert (await rewrap_secrets(settings, settings.state / "key", {})).startswith("Encrypted 0 secrets")
+        assert open_master_key(settings.state, {}) == open_key_file(settings.state / "key")
 
 
-async def test_rewrap_rejects_a_running_region_and_a_wrong_key(tmp_path: Path, database_url: str) -> None:
-    settings = RegionSettings(database=database_url, state=tmp_path / "state")
-    await migrate(database_url)
-    database = await Database.open(database_url)
-    try:
-        host_id, _, _ = await add_sealed(database, lost := MasterKey.random())
-        with pytest.raises(BadSettings, match="Restore the right key file"):
-            await rewrap_secrets(settings, tmp_path / "key", {})
-        async with database.connection() as db:
-            await db.execute("insert into region_process (id, hostname, pid) values (gen_random_uuid(), 'r', 7)")
-        with pytest.raises(WrongState, match=r"Running.*: r \(process 7\)"):
-            await rewrap_secrets(settings, tmp_path / "key", {})
-        async with database.transaction() as db:
-            assert (await Credentials(lost).load(db, host_id)) == SECRETS
-    finally:
-        await database.close()
+async def test_rewrap_rejects_a_running_region_and_a_wrong_key(settings: RegionSettings, database: Database) -> None:
+    host_id, _, _ = await add_sealed(database, lost := MasterKey.random())
+    with pytest.raises(BadSettings, match="Restore the right key file"):
+        await rewrap_secrets(settings, settings.state / "key", {})
+    async with database.connection() as db:
+        await db.execute("insert into region_process (id, hostname, pid) values (gen_random_uuid(), 'r', 7)")
+    with pytest.raises(WrongState, match=r"Running.*: r \(process 7\)"):
+        await rewrap_secrets(settings, settings.state / "key", {})
+    async with database.transaction() as db:
+        assert (await Credentials(lost).load(db, host_id)) == SECRETS
