@@ -134,6 +134,7 @@ class HostCommands:
         )
 
     async def _check_reach(self, access: HostAccess) -> None:
+        """Raises the host's error, marked with NOTHING_BEGAN: compose has changed nothing on the host."""
         try:
             await self._executor.run(
                 access,

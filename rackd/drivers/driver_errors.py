@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.errors import NotFound, WrongState
-from common.values import OwnershipMarker
+from common.values import GuestRef, OwnershipMarker
 
 
 def reject_volumes_in_use(used: Mapping[tuple[str, str], Collection[str]]) -> None:
@@ -15,6 +15,12 @@ def reject_volumes_in_use(used: Mapping[tuple[str, str], Collection[str]]) -> No
         raise WrongState(
             f"Volumes in use were not deleted: {'; '.join(texts)}.", volumes=[name for _, name in sorted(used)]
         )
+
+
+def machine_not_found(guest: GuestRef) -> NotFound:
+    return NotFound(
+        f"The host has no guest {guest.name} with the marker of machine {guest.marker.machine_id}.", name=guest.name
+    )
 
 
 def guest_not_found(name: str, marker: OwnershipMarker) -> NotFound:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from common.discovery import Discovery, VolumeRef
-from common.errors import NotFound
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
+from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.session import Session
@@ -105,10 +105,7 @@ class LibvirtDriver(WithoutProjects):
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = lookup.marked_domain(self._session.client(), guest)
         if domain is None:
-            raise NotFound(
-                f"The host has no guest {guest.name} with the marker of machine {guest.marker.machine_id}.",
-                name=guest.name,
-            )
+            raise machine_not_found(guest)
         return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:

@@ -12,6 +12,7 @@ from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
+from rackd.drivers.driver_errors import machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.events import Watch
@@ -92,10 +93,7 @@ class LxdDriver:
         instances = self._ready()
         found = instances.marked(name=guest.name, marker=guest.marker)
         if found is None:
-            raise NotFound(
-                f"The host has no guest {guest.name} with the marker of machine {guest.marker.machine_id}.",
-                name=guest.name,
-            )
+            raise machine_not_found(guest)
         return self._power(instances, found["name"]).switch(action, grace_s=grace_s)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:

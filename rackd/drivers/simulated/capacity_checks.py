@@ -18,7 +18,7 @@ def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
     for disk in spec.disks:
         _check_in(address, "storage pool", disk.pool_id, pool_names(address), pool_id=disk.pool_id)
     for nic in spec.nics:
-        _check_resources_exist_source(address, nic)
+        _check_nic_source(address, nic)
     missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
     if missing:
         raise NotFound(
@@ -56,7 +56,7 @@ def _check_in(address: SimulatedAddress, what: str, name: str, known: Iterable[s
         raise NotFound(f"{address.identity} has no {what} '{name}'; {has}.", **details)
 
 
-def _check_resources_exist_source(address: SimulatedAddress, nic: NicSpec) -> None:
+def _check_nic_source(address: SimulatedAddress, nic: NicSpec) -> None:
     networks = host_networks(address)
     managed = [one for one in networks if one.kind is NicKind.NETWORK]
     known = {

@@ -86,9 +86,9 @@ class SimulatedDriver(WithoutProjects):
         with self._store.reading() as db:
             found = guests.all_guests(db)
             facts = facts_of(self._address, guests.unattached_bytes(db))
-            unused = guests.orphaned_volumes(db)
+            orphaned = guests.orphaned_volumes(db)
         return Discovery(
-            facts=facts, guests=found, calls=3, orphaned_volumes=unused, inspected_pools=pool_names(self._address)
+            facts=facts, guests=found, calls=3, orphaned_volumes=orphaned, inspected_pools=pool_names(self._address)
         )
 
     def compose(self, spec: GuestSpec) -> Guest:
@@ -124,7 +124,7 @@ class SimulatedDriver(WithoutProjects):
         reject_volumes_in_use(used)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
-        """Simulated guests obey at once, so it never waits `grace_s`."""
+        """Ignores `grace_s`: the state of a simulated guest changes at once."""
         if action is PowerAction.CYCLE:
             self._switch(guest, PowerState.OFF)
             return self._switch(guest, PowerState.ON)
@@ -268,7 +268,7 @@ class SimulatedDriver(WithoutProjects):
             with self._store.writing() as db:
                 guests.remove_volumes(db, [(disk.pool_id, disk.volume) for disk in spec.disks], spec.marker)
         except InnkeeperError as error:
-            log.warning("simulated_volumes_not_deleted", host=self._address.name, guest=spec.name, error=str(error))
+            log.warning("simulated_volumes_not_deleted", host=self._address.name, guest=spec.name, reason=str(error))
 
     def _switch(self, guest: GuestRef, power: PowerState) -> PowerState:
         self._faults.call("power")

@@ -49,7 +49,7 @@ class Watch:
                 self._poll()
             except HostUnreachable as error:
                 if not lost:
-                    log.warning("simulated_watch_lost", host=self._path.stem, error=str(error))
+                    log.warning("simulated_watch_lost", host=self._path.stem, reason=str(error))
                 lost = True
         self._store.close()
 

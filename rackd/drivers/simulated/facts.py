@@ -17,7 +17,7 @@ VERSION = "1.0"
 DEFAULT_CIDR = "192.168.122.0/24"
 
 _GIB = 1024**3
-_LEAST_SERVED = 8  # addresses; a smaller network has no DHCP range
+_MIN_SERVED_SIZE = 8  # addresses; on a smaller network the host has no address, so there is no gateway or DHCP
 
 
 def pool_names(address: SimulatedAddress) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def _huge_pages(address: SimulatedAddress, pages: int) -> tuple[HugePages, ...]:
 
 
 def _network_devices(address: SimulatedAddress) -> tuple[NetworkDevice, ...]:
-    """One after the other on the nodes in turn."""
+    """Assigns the devices to the NUMA nodes in turn."""
     name = hashlib.sha256(address.name.encode()).hexdigest()
     start = ":".join(("02", *(name[at : at + 2] for at in (0, 2, 4, 6))))
     return tuple(
@@ -132,14 +132,15 @@ def _ports(address: SimulatedAddress) -> tuple[HostNetwork, ...]:
             mac_address=port.mac_address,
             speed_mbps=port.speed_mbps,
             virtual_functions=device.virtual_functions,
-            **_plugged(address, number),
+            **_connection(address, number),
         )
         for number, device in enumerate(_network_devices(address))
         for port in device.ports
     )
 
 
-def _plugged(address: SimulatedAddress, number: int) -> Mapping[str, Any]:
+def _connection(address: SimulatedAddress, number: int) -> Mapping[str, Any]:
+    """Returns the subnet and VLAN of the network to which the port with this number is connected."""
     if not address.networks:
         return {}
     network = address.networks[number % len(address.networks)]
@@ -147,9 +148,9 @@ def _plugged(address: SimulatedAddress, number: int) -> Mapping[str, Any]:
 
 
 def _served(cidr: str) -> Mapping[str, Any]:
-    """The host has the first address and is the gateway; its DHCP server assigns the upper half."""
+    """Returns what the host provides: the first address, as gateway, and DHCP for the upper half of the addresses."""
     network = ip_network(cidr)
-    if network.num_addresses < _LEAST_SERVED:
+    if network.num_addresses < _MIN_SERVED_SIZE:
         return {}
     first = network.network_address + 1
     middle = network.network_address + network.num_addresses // 2

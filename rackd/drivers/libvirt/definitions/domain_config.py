@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from attrs import field, frozen
 
 from common.values import GuestNic, NicKind, OwnershipMarker
-from rackd.drivers.libvirt.definitions.host_traits import DEBIAN_ARCHITECTURES
+from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
 
@@ -71,9 +71,8 @@ class DomainConfig:
 
 
 def domain_config(tree: Element) -> DomainConfig:
-    kernel = attribute(tree, "os/type", "arch")
     return DomainConfig(
-        architecture=DEBIAN_ARCHITECTURES.get(kernel, kernel),
+        architecture=debian_architecture(attribute(tree, "os/type", "arch")),
         huge_pages_backed=tree.find("memoryBacking/hugepages") is not None,
         pinned_core_ids=_pinned(tree),
         nics=(*_nics(tree, function_ports_in(tree)), *_passthrough_devices(tree)),

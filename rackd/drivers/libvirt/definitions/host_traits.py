@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.connection.host_reader import HostResponses
 from rackd.drivers.libvirt.xml import parse
 
-DEBIAN_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "ppc64le": "ppc64el",
-    "s390x": "s390x",
-    "i686": "i386",
-    "i386": "i386",
-    "armv7l": "armhf",
-    "riscv64": "riscv64",
-}
 _X86 = {"x86_64", "i686", "i386"}
 _X86_VIRTUALIZATION = {"vmx", "svm"}
 
@@ -40,7 +31,7 @@ def traits_of(responses: HostResponses) -> HostTraits:
     domain_type = "test" if responses.uri.startswith("test:") else _domain_type(responses, kernel_architecture)
     return HostTraits(
         kernel_architecture=kernel_architecture,
-        architecture=DEBIAN_ARCHITECTURES.get(kernel_architecture, kernel_architecture),
+        architecture=debian_architecture(kernel_architecture),
         domain_type=domain_type,
         privileged=responses.uri.endswith("/system"),
     )

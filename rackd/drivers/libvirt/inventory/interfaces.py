@@ -13,6 +13,7 @@ from rackd.drivers.libvirt.inventory.node_devices import ports_of
 from rackd.drivers.libvirt.xml import Element, attribute, parse
 
 _KINDS = {"bridge": NicKind.BRIDGE, "bond": NicKind.MACVLAN, "vlan": NicKind.MACVLAN}
+_ORDER = ("bridge", "bond", "physical", "vlan")  # of the types in a listing
 
 
 @frozen(kw_only=True)
@@ -53,9 +54,6 @@ def interfaces_of(
     host = _Host(interfaces=trees, member_ports=frozenset(_member_ports(trees.values())))
     found = [_interface(host, tree, up=up) for name, (tree, up) in states.items() if name not in managed]
     return tuple(sorted((*found, *_ports(host, devices)), key=lambda one: (_ORDER.index(one.type), one.name)))
-
-
-_ORDER = ("bridge", "bond", "physical", "vlan")
 
 
 def _member_ports(trees: Iterable[Element]) -> Iterable[str]:

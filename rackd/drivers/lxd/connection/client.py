@@ -139,8 +139,9 @@ class Client:
             return None
 
     def get_with_etag(self, where: str, **params: str) -> tuple[Json, str]:
-        answer = self.request("get", where, params=params)
-        return answer.json()["metadata"], answer.headers.get("ETag", "")
+        """As `get`, and its ETag: with it, `put` and `patch` raise PreconditionFailed if the object has changed."""
+        response = self.request("get", where, params=params)
+        return response.json()["metadata"], response.headers.get("ETag", "")
 
     def post(self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, **params: str) -> None:
         self._change("post", where, params, wait_s, json=body)
@@ -173,19 +174,19 @@ class Client:
         return pylxd.Client(endpoint=endpoint, session=self._session, timeout=timeout)
 
     def _change(self, method: str, where: str, params: Mapping[str, str], wait_s: float, **options: Any) -> None:
-        answer = self.request(method, where, params=params, **options).json()
-        if answer.get("type") == "async":
-            self.wait(answer["operation"], wait_s)
+        response = self.request(method, where, params=params, **options).json()
+        if response.get("type") == "async":
+            self.wait(response["operation"], wait_s)
 
     def request(self, method: str, where: str, *, params: Mapping[str, str], **options: Any) -> requests.Response:
         """Sends one request to `/1.0/where`; every call uses it."""
         if self._lxd is None:
             self.server()
         node = self._lxd.api[where] if where else self._lxd.api
-        ask: Callable[..., requests.Response] = getattr(node, method)
+        send: Callable[..., requests.Response] = getattr(node, method)
         return self._call(
             f"{method.upper()} /1.0/{where}",
-            lambda: ask(params={key: text for key, text in params.items() if text}, **options),
+            lambda: send(params={key: text for key, text in params.items() if text}, **options),
         )
 
     def wait(self, operation: str, wait_s: float = WORK_S) -> None:
@@ -214,9 +215,9 @@ class Client:
             if left_s <= 0:
                 raise DriverFailed(f"LXD did not finish '{found.get('description')}' within {wait_s:g} s.")
 
-    def _call(self, what: str, ask: Callable[[], T]) -> T:
+    def _call(self, what: str, send: Callable[[], T]) -> T:
         try:
-            return ask()
+            return send()
         except exceptions.LXDAPIException as error:
             raise self._translate(error, what) from error
         except (exceptions.ClientConnectionFailed, ValueError, KeyError) as error:

@@ -11,15 +11,14 @@ from common.device_names import lxd_device_name
 from common.errors import InvalidRequest
 from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_MIB
+from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased
-from rackd.drivers.lxd.inventory.guests import DEBIAN_ARCHITECTURES
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
 _NUMA_PLACEMENT, _CLOUD_INIT_KEYS = "numa_cpu_placement", "cloud_init"  # API extensions
-_KERNEL_ARCHITECTURES = {debian: kernel for kernel, debian in DEBIAN_ARCHITECTURES.items()}
 
 
 @frozen(kw_only=True)
@@ -46,7 +45,7 @@ def instance_of(
     return {
         "name": spec.name,
         "type": VM,
-        "architecture": _KERNEL_ARCHITECTURES.get(spec.architecture, spec.architecture),
+        "architecture": kernel_architecture(spec.architecture),
         "description": spec.description,
         "source": {"type": "none"},
         "profiles": [PROFILE] if has_profile else [],

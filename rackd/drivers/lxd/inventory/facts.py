@@ -11,9 +11,9 @@ from attrs import field, frozen
 from common.discovery import Problem
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
 from common.values import ClusterMember, Guest, HostFacts, HugePages, NumaNode, Profile, Project, StoragePool
+from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.connection.client import HOW_TO_TRUST
 from rackd.drivers.lxd.inventory import hardware
-from rackd.drivers.lxd.inventory.guests import DEBIAN_ARCHITECTURES
 from rackd.drivers.lxd.inventory.networks import networks_of
 from rackd.drivers.lxd.inventory.volume_index import Volume
 
@@ -100,11 +100,10 @@ def facts_of(responses: ServerResponses, guests: Iterable[Guest]) -> HostFacts:
     environment = responses.server["environment"]
     nodes = numa_nodes(responses.resources)
     devices = hardware.network_devices(responses.resources)
-    kernel = str(environment["kernel_architecture"])
     return HostFacts(
         server_identity=server_identity(responses.server, responses.member),
         hypervisor_version=str(environment["server_version"]),
-        architecture=DEBIAN_ARCHITECTURES.get(kernel, kernel),
+        architecture=debian_architecture(str(environment["kernel_architecture"])),
         cores=sum(len(node.core_ids) for node in nodes) or int(responses.resources["cpu"]["total"]),
         memory_mib=sum(node.memory_mib for node in nodes) or int(responses.resources["memory"]["total"]) // MIB,
         cpu_speed_mhz=cpu_speed_mhz(responses.resources),

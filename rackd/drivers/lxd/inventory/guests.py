@@ -12,6 +12,7 @@ from common.discovery import Problem
 from common.units import mib_from_bytes_up
 from common.values import Guest, GuestDisk, GuestNic, NicKind, PowerState
 from common.volume_names import marker_of_volume
+from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.inventory.config_values import natural, parse_cores, size_bytes
 from rackd.drivers.lxd.inventory.ownership import (
     DEFAULT_PROJECT,
@@ -26,15 +27,6 @@ from rackd.drivers.lxd.inventory.volume_index import VolumeIndex
 
 DEFAULT_DISK_BYTES = 10 * 1024**3  # LXD's default size of a VM's root disk
 DEFAULT_CORES, DEFAULT_MEMORY_MIB = 1, 1024  # LXD's defaults for a VM without limits
-DEBIAN_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "ppc64le": "ppc64el",
-    "s390x": "s390x",
-    "i686": "i386",
-    "armv7l": "armhf",
-    "riscv64": "riscv64",
-}
 
 STARTED, STOPPED, RUNNING, STARTING, STOPPING, FROZEN, ERROR, READY = 101, 102, 103, 106, 107, 110, 112, 113
 _POWER = {
@@ -68,7 +60,6 @@ def guest_of(
     project = str(instance.get("project") or DEFAULT_PROJECT)
     count, pinned = parser.cores()
     location = str(instance.get("location") or "")
-    kernel = str(instance.get("architecture") or "")
     guest = Guest(
         name=name,
         guest_id=id_of(instance),
@@ -77,7 +68,7 @@ def guest_of(
         memory_mib=parser.memory_mib(),
         marker=marker_of(instance),
         project=project,
-        architecture=DEBIAN_ARCHITECTURES.get(kernel, kernel),
+        architecture=debian_architecture(str(instance.get("architecture") or "")),
         pinned_core_ids=pinned,
         huge_pages_backed=parser.expanded.get("limits.memory.hugepages") in {"true", "1"},
         disks=tuple(parser.disks()),
