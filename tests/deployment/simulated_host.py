@@ -172,9 +172,9 @@ class SimulatedHost:
             guests.add_volume(db, pool="default", name=disk.volume, size_bytes=disk.size_bytes, marker=marker)
             guests.add_guest(db, spec)
 
-    def add_volume(self, name: str, marker: OwnershipMarker) -> None:
+    def add_volume(self, name: str, marker: OwnershipMarker, *, pool: str = "default") -> None:
         with self.open() as db:
-            guests.add_volume(db, pool="default", name=name, size_bytes=BYTES_PER_GB, marker=marker)
+            guests.add_volume(db, pool=pool, name=name, size_bytes=BYTES_PER_GB, marker=marker)
 
     def remove(self, guest: str) -> None:
         """Deletes a guest with its volumes."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 
 from regiond.db.pool import Database
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.ledger_fixture import LedgerFixture, prepare
+from tests.integration.tables import sql
 
 MOVE_CLAIMS = "update claim set server_id = (select server_id from vm_host where id = $2) where machine_id = $1"
 EXPIRE_LEASE = """
@@ -21,6 +24,18 @@ async def kinds(innkeeper: Deployment, **filters: object) -> list[str]:
     """Returns the kinds of the open discrepancies that match the filters, sorted."""
     query = [(name, str(value)) for name, value in filters.items()]
     return sorted(one["kind"] for one in (await innkeeper.api.send("GET", "discrepancies/", query=query)).json())
+
+
+async def only(innkeeper: Deployment, kind: str | None = None) -> Any:
+    """Returns the only open discrepancy, or the only one of the kind."""
+    (found,) = [one for one in await innkeeper.get("discrepancies/") if kind in (None, one["kind"])]
+    return found
+
+
+async def row_of(innkeeper: Deployment, machine: Any) -> Any:
+    """Returns the database row of a machine of the API."""
+    (row,) = await sql(innkeeper, "select * from machine where system_id = $1", machine["system_id"])
+    return row
 
 
 @frozen

@@ -16,19 +16,17 @@ from regiond.machines import store
 from regiond.operations.model import OPEN_STATES
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 from regiond.reconciler.service import Reconciler
+from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import markers, refresh, rows
-from tests.integration.discrepancies import kinds, ledger_with_wrong_total
+from tests.integration.discrepancies import kinds, ledger_with_wrong_total, only, row_of
 from tests.integration.joined_racks import ADMIN
 from tests.integration.tables import sql
 from tests.integration.test_orphaned_volumes import marker_of, put_volume, volumes
 from tests.integration.users import as_user
 from tests.waiting import eventually
 
-
-async def only(innkeeper: Deployment, kind: str) -> Any:
-    (found,) = [one for one in await innkeeper.get("discrepancies/") if one["kind"] == kind]
-    return found
+ATTACH = "insert into disk select guest_id, {}, 'default', ?, null from guest where name = '{}'"
 
 
 async def approve(innkeeper: Deployment, discrepancy: Any, **changed: Any) -> Any:
@@ -41,6 +39,13 @@ async def repair(innkeeper: Deployment, discrepancy: Any) -> Any:
     response = await approve(innkeeper, discrepancy)
     assert (await ended(innkeeper)).state.value == "succeeded"
     return response
+
+
+async def without_guest(innkeeper: Deployment, host: Any) -> None:
+    """Deletes all guests at the host, but not their volumes."""
+    rows(innkeeper, "delete from disk")
+    rows(innkeeper, "delete from guest")
+    await refresh(innkeeper, host)
 
 
 async def ended(innkeeper: Deployment) -> Any:
@@ -103,15 +108,11 @@ async def test_only_admins_approve_and_a_volume_in_use_is_not_deleted(innkeeper:
     assert (status, "nothing to approve" in message) == (409, True)
     assert (await rejected(approve(await as_user(innkeeper, "ann"), reported)))[0] == 403
     assert reported["system_id"] == composed["system_id"]
-    rows(
-        innkeeper,
-        "insert into disk select guest_id, 1, 'default', ?, null from guest where name = 'vm'",
-        reported["name"],
-    )
+    rows(innkeeper, ATTACH.format(1, "vm"), reported["name"])
     other = put_volume(innkeeper, await marker_of(innkeeper))
     await refresh(innkeeper, host)
     found = await only(innkeeper, "orphaned_volume")
-    rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, null from guest where name <> 'vm'", other)
+    rows(innkeeper, ATTACH.format(7, "foreign-0001"), other)
     await approve(innkeeper, found)
     newest = await ended(innkeeper)
     assert (newest.state.value, newest.error_code) == ("failed", "wrong_state")
@@ -140,10 +141,10 @@ async def test_a_guest_unknown_to_a_restored_database_is_adopted(innkeeper: Depl
 
 async def lose(innkeeper: Deployment, machine: Any) -> None:
     """Deletes the machine from the database, as a restore of an older backup does."""
-    (row,) = await sql(innkeeper, "select id from machine where system_id = $1", machine["system_id"])
+    machine_id = (await row_of(innkeeper, machine))["id"]
     async with innkeeper.region.components.database.transaction() as db:
-        await ledger.release_machine(db, row["id"])
-        await store.delete(db, row["id"])
+        await ledger.release_machine(db, machine_id)
+        await store.delete(db, machine_id)
 
 
 async def host_with_machine(innkeeper: Deployment) -> Any:
@@ -156,9 +157,7 @@ async def host_with_machine(innkeeper: Deployment) -> Any:
 @pytest.mark.same_sql
 async def test_approval_deletes_a_missing_machine_but_not_its_volumes(innkeeper: Deployment) -> None:
     host = await host_with_machine(innkeeper)
-    rows(innkeeper, "delete from disk")
-    rows(innkeeper, "delete from guest")
-    await refresh(innkeeper, host)
+    await without_guest(innkeeper, host)
     await repair(innkeeper, await only(innkeeper, "machine_missing"))
     assert await innkeeper.get("machines/") == []
     await refresh(innkeeper, host)
@@ -233,9 +232,7 @@ async def test_a_machine_does_not_follow_a_guest_that_lacks_its_disks(innkeeper:
     await innkeeper.compose(host["id"], hostname="vm")
     (guest,) = rows(innkeeper, "select * from guest")
     rows(innkeeper, "update guest set installation_id = ?, machine_id = ?", guest[2], guest[3], name="far")
-    rows(innkeeper, "delete from disk")
-    rows(innkeeper, "delete from guest")
-    await refresh(innkeeper, host)
+    await without_guest(innkeeper, host)
     await refresh(innkeeper, other)
     status, message = await rejected(approve(innkeeper, await only(innkeeper, "guest_on_other_host")))
     assert (status, "lacks ik-" in message) == (409, True)
@@ -251,8 +248,7 @@ async def test_two_concurrent_approvals_return_the_same_single_repair(innkeeper:
     with innkeeper.held("remove volumes"):
         one, other = await asyncio.gather(*(approve(innkeeper, found) for _ in range(2)))
         assert one == other
-        (row,) = await sql(innkeeper, "select count(*) as count from operation where kind = 'clean_up'")
-        assert row["count"] == 1
+        assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
     assert (await ended(innkeeper)).state.value == "succeeded"
 
 
@@ -265,8 +261,7 @@ class OvertakenReconciler(Reconciler):
 
     async def read(self, discrepancy_id: int) -> OpenDiscrepancy:
         found = await super().read(discrepancy_id)
-        async with self.other.connection() as db:
-            await db.execute("update server set cores_claimed = 9")
+        await execute(self.other, "update server set cores_claimed = 9")
         await super().check()
         return found
 

@@ -11,7 +11,13 @@ import pytest
 from common.errors import DatabaseUnavailable
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database, connect
+from tests.database import execute
 from tests.waiting import eventually
+
+_DISCONNECT = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+     where application_name = 'innkeeper-notifications' and datname = current_database()
+"""
 
 
 async def test_a_notification_arrives_after_commit(database: Database, database_url: str) -> None:
@@ -21,9 +27,7 @@ async def test_a_notification_arrives_after_commit(database: Database, database_
     notifications.on("operation", received.append)
     notifications.on("other", others.append)
     await notifications.start()
-    async with database.transaction() as db:
-        await db.execute("select pg_notify('operation', '7 running')")
-        await db.execute("select pg_notify('unknown', 'no listener')")
+    await execute(database, "select pg_notify('operation', '7 running'), pg_notify('unknown', 'no listener')")
     await eventually(lambda: received)
     await notifications.stop()
     assert (received, others) == (["7 running"], [])
@@ -37,14 +41,10 @@ async def test_a_lost_connection_is_replaced_and_resynchronized(database: Databa
     notifications.on_resync(lambda: resyncs.append(1))
     await notifications.start()
     assert len(resyncs) == 1
-    async with database.connection() as db:
-        await db.execute("""
-            select pg_terminate_backend(pid) from pg_stat_activity
-             where application_name = 'innkeeper-notifications' and datname = current_database()
-        """)
-        await eventually(lambda: len(resyncs) == 2)
-        assert notifications.connected
-        await db.execute("select pg_notify('operation', 'after')")
+    await execute(database, _DISCONNECT)
+    await eventually(lambda: len(resyncs) == 2)
+    assert notifications.connected
+    await execute(database, "select pg_notify('operation', 'after')")
     await eventually(lambda: received == ["after"])
     await notifications.stop()
     assert not notifications.connected
@@ -77,8 +77,7 @@ async def test_a_callback_that_raises_does_not_affect_others(database: Database,
     notifications.on("operation", fails)
     notifications.on("operation", received.append)
     await notifications.start()
-    async with database.connection() as db:
-        await db.execute("select pg_notify('operation', 'one'), pg_notify('operation', 'two')")
+    await execute(database, "select pg_notify('operation', 'one'), pg_notify('operation', 'two')")
     await eventually(lambda: received == ["one", "two"])
     await notifications.stop()
 
@@ -93,11 +92,7 @@ async def test_start_without_a_server_raises_and_stop_is_idempotent(tmp_path: Pa
 async def test_stop_does_not_wait_for_an_unavailable_server(database: Database, database_url: str) -> None:
     notifications = Notifications(database_url, first_delay_s=60.0, longest_delay_s=60.0)
     await notifications.start()
-    async with database.connection() as db:
-        await db.execute("""
-            select pg_terminate_backend(pid) from pg_stat_activity
-             where application_name = 'innkeeper-notifications' and datname = current_database()
-        """)
+    await execute(database, _DISCONNECT)
     await eventually(lambda: not notifications.connected)
     async with asyncio.timeout(30):
         await notifications.stop()

@@ -14,8 +14,11 @@ import pytest
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db.pool import Database, Db, connect
-from tests.database import named
+from tests.database import execute, fetchval, named
 from tests.waiting import eventually
+
+_INSERT_NORTH = "insert into zone (name) values ('north')"
+_COUNT_NORTH = "select count(*) from zone where name = 'north'"
 
 
 @pytest.fixture
@@ -27,21 +30,19 @@ def own_server(server_folder: Path) -> Path:
 
 async def test_a_transaction_commits(database: Database) -> None:
     async with database.transaction() as db:
-        await db.execute("insert into zone (name) values ('north')")
-    async with database.connection() as db:
-        assert await db.fetchval("select count(*) from zone where name = 'north'") == 1
+        await db.execute(_INSERT_NORTH)
+    assert await fetchval(database, _COUNT_NORTH) == 1
 
 
 async def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
     async def work() -> None:
         async with database.transaction() as db:
-            await db.execute("insert into zone (name) values ('north')")
+            await db.execute(_INSERT_NORTH)
             raise KeyError("rollback")
 
     with pytest.raises(KeyError):
         await work()
-    async with database.connection() as db:
-        assert await db.fetchval("select count(*) from zone where name = 'north'") == 0
+    assert await fetchval(database, _COUNT_NORTH) == 0
 
 
 async def test_a_cancelled_task_rolls_back_and_leaves_the_pool_usable(database: Database) -> None:
@@ -49,7 +50,7 @@ async def test_a_cancelled_task_rolls_back_and_leaves_the_pool_usable(database: 
 
     async def work() -> None:
         async with database.transaction() as db:
-            await db.execute("insert into zone (name) values ('north')")
+            await db.execute(_INSERT_NORTH)
             inside.set()
             await db.execute("select pg_sleep(60)")
 
@@ -58,39 +59,30 @@ async def test_a_cancelled_task_rolls_back_and_leaves_the_pool_usable(database: 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with database.connection() as db:
-        assert await db.fetchval("select count(*) from zone where name = 'north'") == 0
+    assert await fetchval(database, _COUNT_NORTH) == 0
 
 
 async def test_json_columns_are_plain_values_in_both_directions(database: Database) -> None:
     value = {"cores": [0, 1], "name": "Jäger", "none": None, "ratio": 1.5}
-    async with database.connection() as db:
-        assert await db.fetchval("select $1::jsonb", value) == value
-        assert await db.fetchval("select $1::json", [value]) == [value]
+    assert await fetchval(database, "select $1::jsonb", value) == value
+    assert await fetchval(database, "select $1::json", [value]) == [value]
 
 
 async def test_an_unstorable_value_is_an_invalid_request(database: Database) -> None:
-    for statement, value in (
-        ("select $1::text", "a\0b"),
-        ("select $1::jsonb", {"a": "\0"}),
-        ("select $1::integer", 2**40),
-        ("select $1::bigint", 2**80),
-    ):
+    unstorable = (("text", "a\0b"), ("jsonb", {"a": "\0"}), ("integer", 2**40), ("bigint", 2**80))
+    for type_name, value in unstorable:
         with pytest.raises(InvalidRequest):
-            async with database.connection() as db:
-                await db.fetchval(statement, value)
+            await fetchval(database, f"select $1::{type_name}", value)
 
 
 async def test_other_statement_errors_are_not_translated(database: Database) -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
-        async with database.connection() as db:
-            await db.execute("select * from nowhere")
+        await execute(database, "select * from nowhere")
 
 
 async def test_a_terminated_connection_is_unavailable_and_is_replaced(database: Database) -> None:
     with pytest.raises(DatabaseUnavailable) as unavailable:
-        async with database.connection() as db:
-            await db.execute("select pg_terminate_backend(pg_backend_pid())")
+        await execute(database, "select pg_terminate_backend(pg_backend_pid())")
     assert unavailable.value.retryable
     await database.ping()
 
@@ -99,8 +91,7 @@ async def test_a_connection_lost_between_statements_is_unavailable(database: Dat
     async def lose_connection() -> None:
         async with database.transaction() as db:
             backend = await db.fetchval("select pg_backend_pid()")
-            async with database.connection() as other:
-                await other.execute("select pg_terminate_backend($1)", backend)
+            await execute(database, "select pg_terminate_backend($1)", backend)
             await eventually(lambda: is_back_in_pool(db))
             await db.execute("select 1")
 
@@ -119,8 +110,7 @@ def is_back_in_pool(db: Db) -> bool:
 
 async def test_a_statement_timeout_is_unavailable(database: Database) -> None:
     with pytest.raises(DatabaseUnavailable, match="statement timeout"):
-        async with database.connection() as db:
-            await db.execute("set statement_timeout = '20ms'; select pg_sleep(60)")
+        await execute(database, "set statement_timeout = '20ms'; select pg_sleep(60)")
 
 
 async def test_an_exhausted_pool_is_unavailable_with_the_reason(database_url: str) -> None:
@@ -133,8 +123,8 @@ async def test_an_exhausted_pool_is_unavailable_with_the_reason(database_url: st
 
 
 async def test_a_lost_deadlock_is_retried(database: Database) -> None:
-    async with database.transaction() as db:
-        await db.execute("insert into zone (name) values ('a'), ('b')")
+    await execute(database, "insert into zone (name) values ('a'), ('b')")
+    append = "update zone set description = description || 'x' where name = $1"
     both = asyncio.Barrier(2)
     runs = 0
 
@@ -142,16 +132,16 @@ async def test_a_lost_deadlock_is_retried(database: Database) -> None:
         async def work(db: Db) -> None:
             nonlocal runs
             runs += 1
-            await db.execute("update zone set description = description || 'x' where name = $1", first)
+            await db.execute(append, first)
             if runs <= 2:
                 await both.wait()
-            await db.execute("update zone set description = description || 'x' where name = $1", second)
+            await db.execute(append, second)
 
         await database.in_transaction(work)
 
     await asyncio.gather(change("a", "b"), change("b", "a"))
-    async with database.connection() as db:
-        assert await db.fetchval("select array_agg(distinct description) from zone where name in ('a', 'b')") == ["xx"]
+    descriptions = "select array_agg(distinct description) from zone where name in ('a', 'b')"
+    assert await fetchval(database, descriptions) == ["xx"]
     assert runs > 2
 
 
@@ -225,8 +215,7 @@ async def test_the_embedded_server_is_reused_restarted_and_stopped(own_server: P
 
 async def test_an_embedded_server_uses_no_huge_pages(own_server: Path) -> None:
     database = await Database.open(await asyncio.to_thread(postgres.start, own_server))
-    async with database.connection() as db:
-        assert await db.fetchval("show huge_pages") == "off"
+    assert await fetchval(database, "show huge_pages") == "off"
     await database.close()
 
 

@@ -7,19 +7,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
-from rackd.drivers.simulated import guests
-from rackd.drivers.simulated.store import Store
 from regiond.reconciler.service import Reconciler
-from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
-from tests.integration.discrepancies import kinds
+from tests.integration.discrepancies import kinds, only, row_of
 from tests.integration.tables import sql
 from tests.waiting import eventually
-
-SIZE_BYTES = 10**9
 
 
 async def marker_of(innkeeper: Deployment, machine: UUID | None = None) -> OwnershipMarker:
@@ -27,24 +23,15 @@ async def marker_of(innkeeper: Deployment, machine: UUID | None = None) -> Owner
     return OwnershipMarker(installation_id=row["id"], machine_id=machine or uuid4())
 
 
-def put_volume(
-    innkeeper: Deployment, marker: OwnershipMarker, index: int = 0, *, pool: str = "default", host: str = "sim"
-) -> str:
+def put_volume(innkeeper: Deployment, marker: OwnershipMarker, *, pool: str = "default", host: str = "sim") -> str:
     """Creates a volume without a guest, as a rack that is killed during a compose does. Returns its name."""
-    store = Store(innkeeper.folder / "simulated" / f"{host}.sqlite")
-    name = volume_name(marker, index)
-    with store.writing() as db:
-        guests.add_volume(db, pool=pool, name=name, size_bytes=SIZE_BYTES, marker=marker)
-    store.close()
+    name = volume_name(marker, 0)
+    innkeeper.simulated(host).add_volume(name, marker, pool=pool)
     return name
 
 
 def volumes(innkeeper: Deployment, host: str = "sim") -> list[str]:
-    store = Store(innkeeper.folder / "simulated" / f"{host}.sqlite")
-    with store.reading() as db:
-        found = sorted(row["name"] for row in db.execute("select name from volume"))
-    store.close()
-    return found
+    return innkeeper.simulated(host).volume_names()
 
 
 async def sweep_twice(innkeeper: Deployment) -> list[str]:
@@ -53,23 +40,22 @@ async def sweep_twice(innkeeper: Deployment) -> list[str]:
     return [one.repaired or "" for _ in range(2) for one in await reconciler.sweep()]
 
 
-async def only_discrepancy(innkeeper: Deployment) -> Any:
-    (found,) = await innkeeper.get("discrepancies/")
-    return found
+async def delete(innkeeper: Deployment, machine: Any) -> None:
+    await innkeeper.delete(f"machines/{machine['system_id']}/")
 
 
 async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     other = await innkeeper.compose(host["id"], hostname="other")
     machine = await innkeeper.compose(host["id"], hostname="old")
-    (row,) = await sql(innkeeper, "select uuid from machine where system_id = $1", machine["system_id"])
-    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
+    await delete(innkeeper, machine)
     before = volumes(innkeeper)
-    name = put_volume(innkeeper, await marker_of(innkeeper, row["uuid"]))
+    name = put_volume(innkeeper, marker)
     await refresh(innkeeper, host)
-    found = await only_discrepancy(innkeeper)
+    found = await only(innkeeper)
     assert (found["kind"], found["name"], found["repair_policy"]) == ("orphaned_volume", name, "automatic")
-    assert f"{SIZE_BYTES} bytes in storage pool default; it was created for old, which was deleted" in found["found"]
+    assert f"{BYTES_PER_GB} bytes in storage pool default; it was created for old, which was deleted" in found["found"]
 
     (repaired,) = await sweep_twice(innkeeper)
     assert "deletes it" in repaired
@@ -89,9 +75,8 @@ async def test_a_copied_volume_of_a_deleted_machine_needs_approval(innkeeper: De
     host = await innkeeper.add_simulated(pools="default:100,backup:100")
     far = await innkeeper.add_simulated("far")
     machine = await innkeeper.compose(host["id"], hostname="old")
-    (row,) = await sql(innkeeper, "select uuid from machine where system_id = $1", machine["system_id"])
-    marker = await marker_of(innkeeper, row["uuid"])
-    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    marker = await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"])
+    await delete(innkeeper, machine)
     put_volume(innkeeper, marker, pool="backup")
     put_volume(innkeeper, marker, host="far")
     await refresh(innkeeper, host)
@@ -110,7 +95,7 @@ async def test_a_volume_that_another_guest_may_have_used_needs_approval(innkeepe
     rows(innkeeper, "insert into disk select guest_id, 7, 'default', ?, null from guest where name like 'f%'", name)
     await refresh(innkeeper, host)
     for machine in (shared, later):
-        await innkeeper.delete(f"machines/{machine['system_id']}/")
+        await delete(innkeeper, machine)
     assert name in volumes(innkeeper)  # another guest uses it
     await sql(innkeeper, "update tombstone set recorded_at = now() - interval '20 minutes' where hostname = 'later'")
     await refresh(innkeeper, host)
@@ -133,13 +118,13 @@ async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeep
     assert await kinds(innkeeper) == []
     name = put_volume(innkeeper, await marker_of(innkeeper))
     await refresh(innkeeper, host)
-    found = await only_discrepancy(innkeeper)
+    found = await only(innkeeper)
     assert (found["name"], found["repair_policy"], found["data_at_risk"]) == (name, "approval", True)
     assert "not in the ledger" in found["found"]
     (before,) = await sql(innkeeper, "select xmin, * from orphaned_volume")
     await refresh(innkeeper, host)
     assert await sql(innkeeper, "select xmin, * from orphaned_volume") == [before]
-    assert (await only_discrepancy(innkeeper))["id"] == found["id"]
+    assert (await only(innkeeper))["id"] == found["id"]
     assert await sweep_twice(innkeeper) == []
     assert name in volumes(innkeeper)
 
@@ -148,22 +133,15 @@ async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeep
 async def test_a_detached_volume_of_a_machine_is_reported_until_attached(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:10,data:5")
-    (row,) = await sql(innkeeper, "select uuid from machine where system_id = $1", machine["system_id"])
-    name = volume_name(await marker_of(innkeeper, row["uuid"]), 1)
-    store = Store(innkeeper.folder / "simulated" / "sim.sqlite")
-    with store.writing() as db:
-        (disk,) = db.execute("select * from disk where volume = ?", (name,)).fetchall()
-        db.execute("delete from disk where volume = ?", (name,))
+    name = volume_name(await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"]), 1)
+    (disk,) = rows(innkeeper, "select * from disk where volume = ?", name)
+    rows(innkeeper, "delete from disk where volume = ?", name)
     await refresh(innkeeper, host)
-    found = [one for one in await innkeeper.get("discrepancies/") if one["kind"] == "orphaned_volume"]
-    assert [(one["name"], one["repair_policy"], one["system_id"]) for one in found] == [
-        (name, "none", machine["system_id"])
-    ]
+    found = await only(innkeeper, "orphaned_volume")
+    assert (found["name"], found["repair_policy"], found["system_id"]) == (name, "none", machine["system_id"])
     assert await sweep_twice(innkeeper) == []
     assert name in volumes(innkeeper)
-    with store.writing() as db:
-        db.execute("insert into disk values (?, ?, ?, ?, ?)", tuple(disk))
-    store.close()
+    rows(innkeeper, "insert into disk values (?, ?, ?, ?, ?)", *disk)
     await refresh(innkeeper, host)
     assert await kinds(innkeeper) == []
 
@@ -172,14 +150,12 @@ async def test_a_detached_volume_of_a_machine_is_reported_until_attached(innkeep
 async def test_volumes_of_a_missing_machine_are_not_reported_separately(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     machine = await innkeeper.compose(host["id"], hostname="vm")
-    store = Store(innkeeper.folder / "simulated" / "sim.sqlite")
-    with store.writing() as db:
-        db.execute("delete from guest")
-    store.close()
+    rows(innkeeper, "delete from disk")
+    rows(innkeeper, "delete from guest")
     await refresh(innkeeper, host)
     assert await kinds(innkeeper) == ["machine_missing"]
     assert len(await sql(innkeeper, "select * from orphaned_volume")) == 1
-    await innkeeper.delete(f"machines/{machine['system_id']}/")
+    await delete(innkeeper, machine)
     assert volumes(innkeeper) == []
     await refresh(innkeeper, host)
     assert (await kinds(innkeeper), await sql(innkeeper, "select * from orphaned_volume")) == ([], [])
@@ -189,16 +165,12 @@ async def test_volumes_of_a_missing_machine_are_not_reported_separately(innkeepe
 async def test_volumes_of_a_running_compose_are_not_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held("define guest"):
-        operation = await innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", headers=ASYNC, hostname="vm")
+        operation = await innkeeper.begin_compose(host["id"], hostname="vm")
         await eventually(lambda: len(volumes(innkeeper)) == 1)
         other = await innkeeper.add_simulated("sim2")
         assert other["id"] != host["id"]
         assert await kinds(innkeeper) == []
-    assert operation["kind"] == "compose"
-
-    async def is_composed() -> bool:
-        return innkeeper.simulated_guests() == ["vm"]
-
-    await eventually(is_composed)
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert innkeeper.simulated_guests() == ["vm"]
     await refresh(innkeeper, host)
     assert await kinds(innkeeper) == []

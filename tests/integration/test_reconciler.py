@@ -13,9 +13,10 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.reconciler.model import DiscrepancyKind
 from regiond.reconciler.service import Reconciler
+from tests.database import execute
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import ASYNC, adopt, refresh, rows
-from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds
+from tests.integration.adoption import adopt, refresh, rows
+from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, row_of
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
@@ -51,6 +52,10 @@ class FaultCheck:
 TOTAL = "update server set cores_claimed = cores_claimed {} 5 where id = (select server_id from vm_host where id = $1)"
 STATE = "update machine set state = '{}' where id = $1"
 HOST_STATE = "update vm_host set state = '{}' where id = $1"
+REMOVED_HOST = """
+    insert into vm_host (name, driver, address, system_id, state) values ('h', 'virsh', 'a', 's', 'removing')
+"""
+HOLDER = "update ip_address set machine_id = $1 {}"
 ADDRESS = "update ip_address set address = '{}' where machine_id = $1"
 
 
@@ -58,7 +63,7 @@ async def test_each_broken_row_is_reported_once_until_it_is_corrected(innkeeper:
     host = await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
     far = await innkeeper.add_simulated("far")
     composed = await innkeeper.compose(host["id"], cores=2, interfaces="eth0:subnet=10.1.0.0/24,ip=10.1.0.9")
-    machine = (await sql(innkeeper, "select id from machine where system_id = $1", composed["system_id"]))[0]["id"]
+    machine = (await row_of(innkeeper, composed))["id"]
     faults = FaultCheck(innkeeper)
     await faults.by_sql("wrong_total", TOTAL.format("+"), TOTAL.format("-"), host["id"])
     await faults.by_sql("state_without_operation", STATE.format("deleting"), STATE.format("ready"), machine)
@@ -81,16 +86,12 @@ async def test_each_broken_row_is_reported_once_until_it_is_corrected(innkeeper:
 
 async def test_concurrent_sweeps_report_a_discrepancy_once(database: Database) -> None:
     regions = [Reconciler(database, first_after_s=0.0, every_s=0.01, auto_repair=False) for _ in range(3)]
-    async with database.connection() as db:
-        await db.execute(
-            "insert into vm_host (name, driver, address, system_id, state) values ('h', 'virsh', 'a', 's', 'removing')"
-        )
+    await execute(database, REMOVED_HOST)
     for region in regions:
         region.start()
     found = await asyncio.gather(*(Reconciler(database).check() for _ in range(4)))
     assert [[one.discrepancy.kind for one in each] for each in found] == [[DiscrepancyKind.STATE_WITHOUT_OPERATION]] * 4
-    async with database.connection() as db:
-        await db.execute("delete from vm_host")
+    await execute(database, "delete from vm_host")
 
     async def is_resolved() -> bool:
         return len(await Events(database).list()) == 2
@@ -103,16 +104,11 @@ async def test_concurrent_sweeps_report_a_discrepancy_once(database: Database) -
 async def test_rows_that_constraints_forbid_are_reported_too(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(networks="lan:10.1.0.0/24")
     composed = await innkeeper.compose(host["id"], interfaces="eth0:subnet=10.1.0.0/24,ip=10.1.0.9")
-    machine = (await sql(innkeeper, "select id from machine where system_id = $1", composed["system_id"]))[0]["id"]
+    machine = (await row_of(innkeeper, composed))["id"]
     await sql(innkeeper, "alter table claim drop constraint claim_machine_id_fkey")
     await sql(innkeeper, "alter table ip_address drop constraint ip_address_machine_id_fkey")
     faults = FaultCheck(innkeeper)
-    await faults.by_sql(
-        "orphaned_address",
-        "update ip_address set machine_id = $1 + 900",
-        "update ip_address set machine_id = $1",
-        machine,
-    )
+    await faults.by_sql("orphaned_address", HOLDER.format("+ 900"), HOLDER.format("+ 0"), machine)
     await sql(innkeeper, "update claim set machine_id = $1 + 900", machine)
     assert await kinds(innkeeper) == ["machine_without_claims", "orphaned_claim"]
     await sql(innkeeper, "update claim set machine_id = $1", machine)
@@ -171,21 +167,15 @@ async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper:
     assert await kinds(innkeeper) == []
 
 
-async def without_discrepancies(innkeeper: Deployment) -> bool:
-    return not await kinds(innkeeper)
-
-
 async def test_operations_without_progress_are_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
+
+    async def is_consistent() -> bool:
+        return not await kinds(innkeeper)
+
     with innkeeper.held("create volume"):
-        operation = (await innkeeper.post(
-            f"vm-hosts/{host['id']}/", op="compose", headers=ASYNC, hostname="fox"
-        ))["id"]  # fmt: skip
-
-        async def composing() -> bool:
-            return bool((await innkeeper.get(f"operations/{operation}/"))["step"] == "compose_on_host")
-
-        await eventually(composing)
+        operation = await innkeeper.begin_compose(host["id"], hostname="fox")
+        await eventually(lambda: sql(innkeeper, "select 1 from operation where step = 'compose_on_host'"))
         assert await kinds(innkeeper) == []
         await sql(innkeeper, "update operation_log set at = at - interval '1 hour'")
         await sql(innkeeper, "update operation set created_at = now() - interval '1 hour', started_at = null")
@@ -193,34 +183,33 @@ async def test_operations_without_progress_are_reported(innkeeper: Deployment) -
         await sql(innkeeper, EXPIRE_LEASE, operation)
         assert await kinds(innkeeper) == ["lease_expired"]
         await sql(innkeeper, "update operation set not_before = now() where id = $1", operation)
-        await eventually(lambda: without_discrepancies(innkeeper))
+        await eventually(is_consistent)
+
+
+async def expect_none_until_done(innkeeper: Deployment, *requests: asyncio.Task[Any]) -> None:
+    """Expects no discrepancy while the requests run, and their success."""
+    while not all(request.done() for request in requests):
+        assert await innkeeper.get("discrepancies/") == []
+    await asyncio.gather(*requests)
 
 
 async def test_running_operations_and_healthy_machines_are_not_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=3, cores=16, delay_ms=10)
     composing = [asyncio.create_task(innkeeper.compose(host["id"], hostname=f"m{number}")) for number in range(4)]
     adopting = asyncio.create_task(adopt(innkeeper, host, all="true"))
-    while not all(task.done() for task in (*composing, adopting)):
-        assert await innkeeper.get("discrepancies/") == []
+    await expect_none_until_done(innkeeper, *composing, adopting)
     composed = [task.result()["system_id"] for task in composing]
     adopted = [one["system_id"] for one in adopting.result()]
     await innkeeper.post("machines/", op="allocate", system_id=composed[0])
     await innkeeper.post(f"machines/{composed[1]}/", op="mark_broken")
-    changes = [
-        asyncio.create_task(innkeeper.delete(f"machines/{composed[2]}/")),
-        asyncio.create_task(innkeeper.post(f"machines/{composed[0]}/", op="release")),
-        asyncio.create_task(innkeeper.post(f"machines/{composed[3]}/", op="power_on")),
-        *(
-            asyncio.create_task(innkeeper.api.send("POST", f"machines/{one}/", query=[("op", "forget")]))
-            for one in adopted[:2]
-        ),
-    ]
-    while not all(task.done() for task in changes):
-        assert await innkeeper.get("discrepancies/") == []
-    await asyncio.gather(*changes)
+    changes = (
+        innkeeper.delete(f"machines/{composed[2]}/"),
+        innkeeper.post(f"machines/{composed[0]}/", op="release"),
+        innkeeper.post(f"machines/{composed[3]}/", op="power_on"),
+        *(innkeeper.post(f"machines/{one}/", op="forget") for one in adopted[:2]),
+    )
+    await expect_none_until_done(innkeeper, *(asyncio.create_task(change) for change in changes))
     assert await innkeeper.get("discrepancies/") == []
     assert await sql(innkeeper, "select * from discrepancy") == []
     removing = asyncio.create_task(innkeeper.delete(f"vm-hosts/{host['id']}/", decompose="true"))
-    while not removing.done():
-        assert await innkeeper.get("discrepancies/") == []
-    await removing
+    await expect_none_until_done(innkeeper, removing)

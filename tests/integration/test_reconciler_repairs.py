@@ -13,14 +13,17 @@ from regiond.events.service import Events
 from regiond.reconciler import store
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.reconciler.service import Reconciler, repair_one
+from tests.database import execute
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import ASYNC, adopt, refresh, rows
+from tests.integration.adoption import adopt, refresh, rows
 from tests.integration.discrepancies import (
     EXPIRE_LEASE,
     MOVE_CLAIMS,
     Sweeper,
     kinds,
     ledger_with_wrong_total,
+    only,
+    row_of,
     without_guests,
 )
 from tests.integration.ledger_fixture import LedgerFixture
@@ -40,10 +43,11 @@ PAGES = """
     insert into discrete_resource (server_id, resource, key, total, claimed)
     select server_id, 'huge_pages', '0/2048', 0, 7 from vm_host where id = $1
 """
-LOST = "delete from claim where machine_id in (select id from machine where host_id = $1)"
-DOUBLED = """
-    update claim set amount = 2 * amount
-     where machine_id in (select id from machine where host_id = $1) and resource = 'cores'
+LOST = "delete from claim where machine_id is not null"
+DOUBLED = "update claim set amount = 2 * amount where machine_id is not null and resource = 'cores'"
+PARTLY_LOST = """
+    with dropped as (delete from claim where machine_id is not null and key is null)
+    update claim set amount = amount - 1 where resource = 'huge_pages'
 """
 _FAIL_TO_RECORD_REPAIRS = """
     create function fails() returns trigger language plpgsql as $$ begin raise exception 'injected'; end $$;
@@ -60,28 +64,23 @@ async def test_ledger_discrepancies_are_repaired_to_the_original_rows(innkeeper:
     host = await innkeeper.add_simulated(guests=2, **TWO_NODES)
     far = await innkeeper.add_simulated("far")
     composed = await innkeeper.compose(host["id"], **WHOLE)
-    machine = (await sql(innkeeper, "select id from machine where system_id = $1", composed["system_id"]))[0]["id"]
+    machine = (await row_of(innkeeper, composed))["id"]
     await adopt(innkeeper, host, guests="foreign-0001")
     sweeper, whole, at_host = Sweeper(innkeeper), await all_claims(innkeeper), rows(innkeeper, "select * from guest")
     for broken in (TOTAL, POOLS, PAGES):
         await sql(innkeeper, broken, host["id"])
         assert {*await sweeper.sweep_until_clean()} == {"wrong_total"}
-    await sql(innkeeper, LOST, host["id"])
-    assert {*await sweeper.sweep_until_clean()} >= {"machine_without_claims"}
-    assert await all_claims(innkeeper) == whole
-    await sql(innkeeper, DOUBLED, host["id"])
-    assert {*await sweeper.sweep_until_clean()} >= {"wrong_claims"}
-    assert await all_claims(innkeeper) == whole
-    await sql(innkeeper, "delete from claim where guest_id is not null")
-    assert {*await sweeper.sweep_until_clean()} >= {"wrong_claims"}
-    assert await all_claims(innkeeper) == whole
-    await sql(innkeeper, "delete from claim where machine_id is not null and key is null")
-    await sql(innkeeper, "update claim set amount = amount - 1 where resource = 'huge_pages'")
-    assert {*await sweeper.sweep_until_clean()} >= {"wrong_claims"}
-    assert await all_claims(innkeeper) == whole
-    await sql(innkeeper, MOVE_CLAIMS, machine, far["id"])
-    assert {*await sweeper.sweep_until_clean()} >= {"orphaned_claim"}
-    assert (await all_claims(innkeeper), await innkeeper.ledger_problems()) == (whole, [])
+    for kind, statement, *values in (
+        ("machine_without_claims", LOST),
+        ("wrong_claims", DOUBLED),
+        ("wrong_claims", "delete from claim where guest_id is not null"),
+        ("wrong_claims", PARTLY_LOST),
+        ("orphaned_claim", MOVE_CLAIMS, machine, far["id"]),
+    ):
+        await sql(innkeeper, statement, *values)
+        assert {*await sweeper.sweep_until_clean()} >= {kind}
+        assert await all_claims(innkeeper) == whole
+    assert await innkeeper.ledger_problems() == []
 
     await sql(innkeeper, "alter table claim drop constraint claim_guest_id_fkey")
     await sql(innkeeper, "alter table ip_address drop constraint ip_address_machine_id_fkey")
@@ -125,41 +124,39 @@ async def test_a_lost_compose_is_undone_but_with_a_guest_needs_approval(innkeepe
     host, sweeper = await innkeeper.add_simulated(guests=1), Sweeper(innkeeper)
     machine = await innkeeper.compose(host["id"], hostname="whole")
     with innkeeper.held("create volume"):
-        await innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", headers=ASYNC, hostname="lost")
+        await innkeeper.begin_compose(host["id"], hostname="lost")
         await eventually(lambda: sql(innkeeper, "select 1 from operation where step = 'compose_on_host'"))
         await sql(innkeeper, "delete from operation where hostname = 'lost'")
     await sql(innkeeper, STATE.format("composing"), machine["system_id"])
     assert [await sweeper.sweep(), await sweeper.sweep()] == [[], ["state_without_operation"]]
-    await eventually(lambda: has_no_row(innkeeper, "select 1 from machine where hostname = 'lost'"))
+    await eventually(lambda: has_machines(innkeeper, "whole"))
     await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0001", "whole"])
 
     assert await sweeper.sweep() == []
-    (found,) = await innkeeper.get("discrepancies/")
+    found = await only(innkeeper)
     async with innkeeper.region.components.database.transaction() as db:
         done = await repair_one(db, found["id"], caller=innkeeper.admin)
     assert done is not None
     assert done.discrepancy.repair_policy is RepairPolicy.APPROVAL
-    await eventually(lambda: has_no_row(innkeeper, "select 1 from machine"))
+    await eventually(lambda: has_machines(innkeeper))
     assert innkeeper.simulated_guests() == ["foreign-0001"]
     reported = [one for one in await innkeeper.region.components.events.list() if one.kind == "discrepancy_repaired"]
     assert [one.username for one in reported] == ["admin", None]
 
 
-async def has_no_row(innkeeper: Deployment, statement: str) -> bool:
-    return not await sql(innkeeper, statement)
+async def has_machines(innkeeper: Deployment, *hostnames: str) -> bool:
+    return await sql(innkeeper, "select hostname from machine") == [(name,) for name in hostnames]
 
 
 async def test_an_expired_lease_is_ended(innkeeper: Deployment) -> None:
     host, sweeper = await innkeeper.add_simulated(), Sweeper(innkeeper)
     await innkeeper.stop_rack("rack")
-    path = f"vm-hosts/{host['id']}/"
-    operation = (await innkeeper.post(path, op="compose", headers=ASYNC, hostname="fox"))["id"]
-    waiting = "select 1 from operation where state = 'waiting'"
-    await eventually(lambda: sql(innkeeper, waiting))
+    operation = await innkeeper.begin_compose(host["id"], hostname="fox")
+    await innkeeper.wait_for_state(operation, "waiting")
     await sql(innkeeper, EXPIRE_LEASE, operation)
     assert await sweeper.sweep_until_clean() == ["lease_expired"]
     await innkeeper.start_rack("rack")
-    await eventually(lambda: sql(innkeeper, "select 1 from operation where hostname = 'fox' and state = 'succeeded'"))
+    assert await innkeeper.ended(operation) == "succeeded"
     assert innkeeper.simulated_guests() == ["fox"]
 
 
@@ -207,11 +204,9 @@ async def test_a_discrepancy_that_disappeared_is_not_repaired(database: Database
 @pytest.mark.same_sql
 async def test_a_repair_that_fails_halfway_changes_nothing(database: Database) -> None:
     ledger = await ledger_with_wrong_total(database)
-    async with database.connection() as db:
-        await db.execute(_FAIL_TO_RECORD_REPAIRS)
+    await execute(database, _FAIL_TO_RECORD_REPAIRS)
     assert await Reconciler(database, every_s=0.0).sweep() == ()
-    async with database.connection() as db:
-        await db.execute("drop trigger fails on discrepancy")
+    await execute(database, "drop trigger fails on discrepancy")
     assert await ledger.claimed() == (7, 1)
     assert len(await Reconciler(database, every_s=0.0).sweep()) == 1
     assert await ledger.claimed() == (1, 1)
@@ -249,8 +244,8 @@ async def test_claims_stay_within_limits_while_totals_are_repaired(database: Dat
 
     async def break_and_repair() -> None:
         while len(repaired) < 2:
-            async with database.connection() as db:  # too many claimed: concurrent claims stay within the limit
-                await db.execute("update server set cores_claimed = cores_claimed + 3")
+            # Too many claimed: concurrent claims stay within the limit.
+            await execute(database, "update server set cores_claimed = cores_claimed + 3")
             repaired.extend([one for _ in range(2) for one in await reconciler.sweep()])
 
     async with asyncio.timeout(60):

@@ -17,7 +17,9 @@ from regiond.reconciler.guests import detection as guests
 from regiond.reconciler.guests.detection import MarkedGuest
 from regiond.reconciler.machines import detection as machines
 from regiond.reconciler.machines.detection import GuestFacts, MachineFacts
-from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy
+from regiond.reconciler.model import Discrepancy
+from regiond.reconciler.model import DiscrepancyKind as Kind
+from regiond.reconciler.model import RepairPolicy as Policy
 from regiond.reconciler.operations import detection as operations
 from regiond.reconciler.operations.detection import HostBeingRemoved, OpenOperation
 from regiond.reconciler.repairs import REPAIRS
@@ -46,21 +48,21 @@ ORPHAN = OrphanedClaim(
 )  # fmt: skip
 
 
-def kinds(machine: MachineFacts) -> list[DiscrepancyKind]:
+def kinds(machine: MachineFacts) -> list[Kind]:
     return [one.kind for one in machines.detect(machine)]
 
 
 @pytest.mark.parametrize(
     ("guest", "kind", "ours", "data_at_risk"),
     [
-        (evolve(STRAY, has_tombstone=True), DiscrepancyKind.LEFTOVER_GUEST, True, False),
-        (STRAY, DiscrepancyKind.UNKNOWN_GUEST, False, True),
-        (evolve(KNOWN, machine_guest="fox"), DiscrepancyKind.DUPLICATE_GUEST, False, True),
-        (KNOWN, DiscrepancyKind.GUEST_ON_OTHER_HOST, False, True),
+        (evolve(STRAY, has_tombstone=True), Kind.LEFTOVER_GUEST, True, False),
+        (STRAY, Kind.UNKNOWN_GUEST, False, True),
+        (evolve(KNOWN, machine_guest="fox"), Kind.DUPLICATE_GUEST, False, True),
+        (KNOWN, Kind.GUEST_ON_OTHER_HOST, False, True),
     ],
 )
 def test_a_guest_with_a_marker_but_no_machine_is_a_discrepancy(
-    guest: MarkedGuest, kind: DiscrepancyKind, ours: bool, data_at_risk: bool
+    guest: MarkedGuest, kind: Kind, ours: bool, data_at_risk: bool
 ) -> None:
     found = guests.detect(guest)
     assert found is not None
@@ -81,11 +83,7 @@ def test_a_foreign_guest_must_claim_its_size() -> None:
     assert claims.detect_guest_claims(evolve(guest, claimed_memory_mib=0, claims_huge_pages=True)) is None
     found = claims.detect_guest_claims(evolve(guest, claimed_cores=0, claimed_memory_mib=0))
     assert found is not None
-    assert (found.kind, found.key, found.repair_policy) == (
-        DiscrepancyKind.WRONG_CLAIMS,
-        "guest 5",
-        RepairPolicy.AUTOMATIC,
-    )
+    assert (found.kind, found.key, found.repair_policy) == (Kind.WRONG_CLAIMS, "guest 5", Policy.AUTOMATIC)
     assert found.message == "stray on east: claims of 0 cores and 0 MiB; expected: claims of 2 cores and 1024 MiB"
 
 
@@ -100,25 +98,25 @@ def test_a_machine_that_matches_guest_and_claims_is_consistent() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"guest": None}, DiscrepancyKind.MACHINE_MISSING),
-        ({"guest": None, "state": MachineState.MISSING, "clustered": True}, DiscrepancyKind.MACHINE_MISSING),
-        ({"cores": 1, "claimed_cores": 1}, DiscrepancyKind.MACHINE_CHANGED),
-        ({"pinned_core_ids": frozenset({0, 1})}, DiscrepancyKind.MACHINE_CHANGED),
-        ({"state": MachineState.MISSING}, DiscrepancyKind.MACHINE_CHANGED),
-        ({"guest": evolve(GUEST, on_its_host=False)}, DiscrepancyKind.GUEST_ON_OTHER_HOST),
-        ({"claimed_cores": 0, "claimed_memory_mib": 0}, DiscrepancyKind.MACHINE_WITHOUT_CLAIMS),
-        ({"claimed_cores": 3}, DiscrepancyKind.WRONG_CLAIMS),
-        ({"claimed_memory_mib": 0}, DiscrepancyKind.WRONG_CLAIMS),
-        ({"state": MachineState.COMPOSING}, DiscrepancyKind.STATE_WITHOUT_OPERATION),
+        ({"guest": None}, Kind.MACHINE_MISSING),
+        ({"guest": None, "state": MachineState.MISSING, "clustered": True}, Kind.MACHINE_MISSING),
+        ({"cores": 1, "claimed_cores": 1}, Kind.MACHINE_CHANGED),
+        ({"pinned_core_ids": frozenset({0, 1})}, Kind.MACHINE_CHANGED),
+        ({"state": MachineState.MISSING}, Kind.MACHINE_CHANGED),
+        ({"guest": evolve(GUEST, on_its_host=False)}, Kind.GUEST_ON_OTHER_HOST),
+        ({"claimed_cores": 0, "claimed_memory_mib": 0}, Kind.MACHINE_WITHOUT_CLAIMS),
+        ({"claimed_cores": 3}, Kind.WRONG_CLAIMS),
+        ({"claimed_memory_mib": 0}, Kind.WRONG_CLAIMS),
+        ({"state": MachineState.COMPOSING}, Kind.STATE_WITHOUT_OPERATION),
     ],
 )
-def test_each_fault_of_a_machine_is_one_discrepancy(changes: dict[str, Any], expected: DiscrepancyKind) -> None:
+def test_each_fault_of_a_machine_is_one_discrepancy(changes: dict[str, Any], expected: Kind) -> None:
     assert kinds(evolve(MACHINE, **changes)) == [expected]
 
 
 def test_every_transient_state_needs_an_operation() -> None:
     for state in MachineState:
-        assert (kinds(evolve(MACHINE, state=state, guest=None)) == [DiscrepancyKind.STATE_WITHOUT_OPERATION]) == (
+        assert (kinds(evolve(MACHINE, state=state, guest=None)) == [Kind.STATE_WITHOUT_OPERATION]) == (
             state in TRANSIENT
         )
 
@@ -136,23 +134,16 @@ def test_a_missing_machine_has_a_time_and_puts_data_at_risk() -> None:
 
 def test_claims_without_holder_on_their_server_are_orphaned() -> None:
     found = claims.orphaned_claim(ORPHAN)
-    assert (found.kind, found.name, found.found) == (
-        DiscrepancyKind.ORPHANED_CLAIM,
-        "machine 12",
-        "claims (cores 2) of a machine that was deleted",
-    )
+    assert (found.kind, found.name) == (Kind.ORPHANED_CLAIM, "machine 12")
+    assert found.found == "claims (cores 2) of a machine that was deleted"
     assert "holds no claims on this server" in claims.orphaned_claim(evolve(ORPHAN, holder="fox")).found
 
 
 def test_a_wrong_total_names_both_numbers() -> None:
     total = TotalMismatch(server_id=3, server="simulated/a", subject="cores and memory", total="7", claimed="2")
     found = claims.wrong_total(total, None, None)
-    assert (found.kind, found.found, found.expected, found.ours) == (
-        DiscrepancyKind.WRONG_TOTAL,
-        "the total is 7",
-        "2, the sum of the claims",
-        True,
-    )
+    assert (found.kind, found.ours) == (Kind.WRONG_TOTAL, True)
+    assert (found.found, found.expected) == ("the total is 7", "2, the sum of the claims")
 
 
 def test_only_orphaned_addresses_are_released_automatically() -> None:
@@ -161,10 +152,10 @@ def test_only_orphaned_addresses_are_released_automatically() -> None:
         has_nic=True, host_id=1, host_name="east",
     )  # fmt: skip
     outside = claims.wrong_address(address)
-    assert (outside.kind, outside.ours) == (DiscrepancyKind.ADDRESS_OUTSIDE_SUBNET, False)
+    assert (outside.kind, outside.ours) == (Kind.ADDRESS_OUTSIDE_SUBNET, False)
     for orphan in (evolve(address, has_nic=False), evolve(address, hostname=None, inside=True)):
         found = claims.wrong_address(orphan)
-        assert (found.kind, found.ours) == (DiscrepancyKind.ORPHANED_ADDRESS, True)
+        assert (found.kind, found.ours) == (Kind.ORPHANED_ADDRESS, True)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +163,14 @@ def test_only_orphaned_addresses_are_released_automatically() -> None:
     [
         ({}, None),
         ({"lease_until": NOW - timedelta(seconds=59)}, None),
-        ({"lease_until": NOW - timedelta(seconds=61)}, DiscrepancyKind.LEASE_EXPIRED),
-        ({"progress_at": NOW - timedelta(minutes=11)}, DiscrepancyKind.OPERATION_STUCK),
-        ({"state": "queued", "lease_until": None}, DiscrepancyKind.OPERATION_STUCK),
+        ({"lease_until": NOW - timedelta(seconds=61)}, Kind.LEASE_EXPIRED),
+        ({"progress_at": NOW - timedelta(minutes=11)}, Kind.OPERATION_STUCK),
+        ({"state": "queued", "lease_until": None}, Kind.OPERATION_STUCK),
         ({"state": "queued", "lease_until": None, "could_run": False}, None),
         ({"state": "waiting", "lease_until": None, "not_before": NOW - timedelta(minutes=9)}, None),
     ],
 )
-def test_an_operation_without_progress_is_a_discrepancy(changes: dict[str, Any], kind: DiscrepancyKind | None) -> None:
+def test_an_operation_without_progress_is_a_discrepancy(changes: dict[str, Any], kind: Kind | None) -> None:
     found = operations.detect(evolve(RUNNING, **changes), NOW)
     assert (found.kind if found else None) is kind
 
@@ -190,34 +181,40 @@ def of_machine(**changes: Any) -> Discrepancy:
 
 
 @pytest.mark.parametrize(
-    ("found", "policy"),
+    ("found", "policy", "data_at_risk"),
     [
-        (guests.detect(LEFTOVER), RepairPolicy.AUTOMATIC),
-        (guests.detect(evolve(LEFTOVER, host_id=None)), RepairPolicy.NONE),  # no host through which to remove it
-        (claims.orphaned_claim(ORPHAN), RepairPolicy.AUTOMATIC),
-        (of_machine(claimed_cores=3), RepairPolicy.AUTOMATIC),
-        (of_machine(claimed_cores=0, claimed_memory_mib=0), RepairPolicy.AUTOMATIC),
-        (of_machine(state=MachineState.COMPOSING, guest=None), RepairPolicy.AUTOMATIC),
-        (
-            of_machine(state=MachineState.COMPOSING),
-            RepairPolicy.APPROVAL,
-        ),  # the repair would delete its guest
-        (of_machine(state=MachineState.ADOPTING), RepairPolicy.AUTOMATIC),
-        (of_machine(state=MachineState.RELEASING), RepairPolicy.AUTOMATIC),
-        (of_machine(state=MachineState.DELETING), RepairPolicy.AUTOMATIC),
-        (of_machine(cores=1, claimed_cores=1), RepairPolicy.NONE),  # the next refresh repairs it
-        (operations.removal_without_operation(HostBeingRemoved(id=1, name="east")), RepairPolicy.AUTOMATIC),
-        (operations.detect(EXPIRED, NOW), RepairPolicy.AUTOMATIC),
-        (operations.detect(STUCK, NOW), RepairPolicy.APPROVAL),
-        (operations.detect(evolve(STUCK, state="undoing"), NOW), RepairPolicy.NONE),  # it cannot be cancelled
+        (guests.detect(LEFTOVER), Policy.AUTOMATIC, False),
+        (guests.detect(evolve(LEFTOVER, host_id=None)), Policy.NONE, False),  # no host through which to remove it
+        (claims.orphaned_claim(ORPHAN), Policy.AUTOMATIC, False),
+        (of_machine(claimed_cores=3), Policy.AUTOMATIC, False),
+        (of_machine(claimed_cores=0, claimed_memory_mib=0), Policy.AUTOMATIC, False),
+        (of_machine(state=MachineState.COMPOSING, guest=None), Policy.AUTOMATIC, False),
+        (of_machine(state=MachineState.COMPOSING), Policy.APPROVAL, True),  # the repair would delete its guest
+        (of_machine(state=MachineState.ADOPTING), Policy.AUTOMATIC, False),
+        (of_machine(state=MachineState.RELEASING), Policy.AUTOMATIC, False),
+        (of_machine(state=MachineState.DELETING), Policy.AUTOMATIC, False),
+        (of_machine(cores=1, claimed_cores=1), Policy.NONE, False),  # the next refresh repairs it
+        (operations.removal_without_operation(HostBeingRemoved(id=1, name="east")), Policy.AUTOMATIC, False),
+        (operations.detect(EXPIRED, NOW), Policy.AUTOMATIC, False),
+        (operations.detect(STUCK, NOW), Policy.APPROVAL, False),
+        (operations.detect(evolve(STUCK, state="undoing"), NOW), Policy.NONE, False),  # it cannot be cancelled
+        (guests.detect(STRAY), Policy.APPROVAL, True),
+        (guests.detect(KNOWN), Policy.APPROVAL, True),
+        (guests.detect(evolve(KNOWN, machine_guest="fox")), Policy.APPROVAL, True),
+        (guests.detect(evolve(STRAY, host_id=None)), Policy.NONE, True),
+        (of_machine(guest=None), Policy.APPROVAL, True),
     ],
 )
-def test_a_discrepancy_without_risk_has_its_policy(found: Discrepancy | None, policy: RepairPolicy) -> None:
+def test_only_repairs_without_risk_to_data_are_automatic(
+    found: Discrepancy | None, policy: Policy, data_at_risk: bool
+) -> None:
     assert found is not None
-    assert found.repair_policy is policy
-    assert policy is RepairPolicy.NONE or found.kind in REPAIRS
-    assert found.data_at_risk is False or policy is not RepairPolicy.AUTOMATIC
-    assert found.ours or policy is not RepairPolicy.AUTOMATIC
+    assert (found.repair_policy, found.data_at_risk) == (policy, data_at_risk)
+    assert policy is Policy.NONE or found.kind in REPAIRS
+    if policy is Policy.AUTOMATIC:
+        assert (found.ours, found.data_at_risk) == (True, False)
+    if data_at_risk:
+        assert not found.ours
 
 
 def test_revalidation_finds_the_same_discrepancy_only() -> None:
@@ -226,7 +223,7 @@ def test_revalidation_finds_the_same_discrepancy_only() -> None:
     other, same = evolve(without_guest, key="machine 13"), evolve(without_guest, found="now")
     assert without_guest.revalidated([None, other, same]) == same
     assert without_guest.revalidated([with_guest]) is None  # now it needs approval
-    assert without_guest.revalidated([evolve(without_guest, kind=DiscrepancyKind.WRONG_CLAIMS)]) is None
+    assert without_guest.revalidated([evolve(without_guest, kind=Kind.WRONG_CLAIMS)]) is None
 
 
 def test_the_key_contains_the_ids_of_the_subject() -> None:
@@ -252,35 +249,14 @@ def test_an_expired_lease_names_the_regions_that_could_take_over(changes: dict[s
 
 
 def test_a_host_that_no_operation_removes_is_a_discrepancy() -> None:
-    assert (
-        operations.removal_without_operation(HostBeingRemoved(id=1, name="east")).kind
-        is DiscrepancyKind.STATE_WITHOUT_OPERATION
-    )
-
-
-@pytest.mark.parametrize(
-    ("found", "policy"),
-    [
-        (guests.detect(STRAY), RepairPolicy.APPROVAL),
-        (guests.detect(KNOWN), RepairPolicy.APPROVAL),
-        (guests.detect(evolve(KNOWN, machine_guest="fox")), RepairPolicy.APPROVAL),
-        (guests.detect(evolve(STRAY, host_id=None)), RepairPolicy.NONE),
-        (of_machine(guest=None), RepairPolicy.APPROVAL),
-    ],
-)
-def test_repairs_that_could_lose_data_are_never_automatic(found: Discrepancy | None, policy: RepairPolicy) -> None:
-    assert found is not None
-    assert (found.repair_policy, found.data_at_risk, found.ours) == (policy, True, False)
-    assert policy is RepairPolicy.NONE or found.kind in REPAIRS
+    found = operations.removal_without_operation(HostBeingRemoved(id=1, name="east"))
+    assert found.kind is Kind.STATE_WITHOUT_OPERATION
 
 
 def test_approval_covers_only_the_text_that_was_shown() -> None:
     shown = of_machine(guest=None)
-    for changed in (
-        evolve(shown, found="x"),
-        evolve(shown, remedy="x"),
-        evolve(shown, repair_policy=RepairPolicy.AUTOMATIC),
-    ):
+    for change in ({"found": "x"}, {"remedy": "x"}, {"repair_policy": Policy.AUTOMATIC}):
+        changed = evolve(shown, **change)
         assert changed.etag != shown.etag
         assert shown.revalidated([changed]) is None
     assert evolve(shown, host_name="renamed").etag == shown.etag
