@@ -7,6 +7,7 @@ threads.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -181,9 +182,12 @@ def _attempt(instrumentation: Instrumentation) -> Wrapper:
     def wrapper(run: Any) -> Any:
         async def wrapped(self: Engine, operation: Any) -> None:
             prefix = None if instrumentation.trace is None else instrumentation.trace.prefix(operation)
-            if instrumentation.trace is not None and prefix is not None:
-                _traced.set((instrumentation.trace, prefix))
-            await run(self, operation)
+            if instrumentation.trace is None or prefix is None:
+                await run(self, operation)
+                return
+            _traced.set((instrumentation.trace, prefix))
+            with instrumentation.trace.attempt():
+                await run(self, operation)
 
         return wrapped
 
@@ -233,7 +237,13 @@ def _commit(leave: Any) -> Any:
         trace, prefix = found
         connection = self._connection
         await trace.cross(prefix, Place.COMMIT, "", Side.BEFORE, connection=connection)
-        await leave(self, kind, error, traceback)
+        try:
+            await leave(self, kind, error, traceback)
+        except asyncio.CancelledError:
+            # A commit that releases the lease is visible before its answer arrives, so the next attempt, which
+            # cancels this one, may have begun.
+            await trace.cross(prefix, Place.COMMIT, "", Side.AFTER, connection=connection)
+            raise
         await trace.cross(prefix, Place.COMMIT, "", Side.AFTER, connection=connection)
 
     return wrapped

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field, frozen
@@ -33,6 +34,12 @@ async def no_fault(_: Crossing) -> None:
     """For a run that only lists the points."""
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @define(kw_only=True, eq=False)
 class Trace:
     """Counts the points of one request and its operations; calls `inject` at the point with the name `at`.
@@ -51,6 +58,8 @@ class Trace:
     injected_at: float = 0.0
     ended: bool = False
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
+    _attempts: int = field(default=0, init=False)
+    _no_attempt: asyncio.Event = field(factory=_set_event, init=False)
     _crossed: Counter[tuple[str, Side]] = field(factory=Counter, init=False)
 
     def prefix(self, operation: Operation) -> str | None:
@@ -58,6 +67,30 @@ class Trace:
         if self.ended or operation.id <= self.after or operation.kind not in self.kinds:
             return None
         return "" if operation.kind is self.kinds[0] else f"{operation.kind.value}: "
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """While an attempt at one of the operations runs."""
+        self._attempts += 1
+        self._no_attempt.clear()
+        try:
+            yield
+        finally:
+            self._attempts -= 1
+            if not self._attempts:
+                self._no_attempt.set()
+
+    async def crossed(self) -> None:
+        """Waits until the fault is injected or no attempt runs: the caller may have its answer before that.
+
+        PostgreSQL shows a commit to others, and notifies them, before the region that made it gets its answer.
+        """
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.injected, self._no_attempt)]
+        try:
+            await asyncio.wait(waits, timeout=THREAD_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def cross(self, prefix: str, place: Place, what: str, side: Side, *, connection: Any = None) -> None:
         """In the event loop. Raises the error of the fault, or does not return."""

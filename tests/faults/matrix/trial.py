@@ -28,6 +28,7 @@ async def points_of(site: MatrixSite, scenario: Scenario) -> list[Point]:
     before = consistency.foreign_guests(site)
     async with _traced(site, scenario) as trace:
         outcome = await _outcome(site, scenario, state, trace)
+        await trace.crossed()
     faults = await _problems(site, scenario, state, outcome, trace.key)
     faults += before.changes(consistency.foreign_guests(site), except_names=scenario.changed_guests(state))
     assert not faults, f"{scenario.name} without a fault: {faults}"
@@ -47,6 +48,7 @@ async def try_cell(site: MatrixSite, scenario: Scenario, cell: Cell) -> CellResu
         injected = asyncio.create_task(trace.injected.wait())
         try:
             await asyncio.wait((asking, injected), return_when=asyncio.FIRST_COMPLETED)
+            await trace.crossed()
             if trace.injected.is_set():
                 await kills.recover(site, cell.victim)
             else:
