@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -25,13 +26,9 @@ async def eventually(check: Callable[[], Any], *, deadline_s: float = 60.0, ever
         async with asyncio.timeout(deadline_s):
             while True:
                 value = check()
-                result = await value if inspect_awaitable(value) else value
+                result = await value if inspect.isawaitable(value) else value
                 if result:
                     return result
                 await asyncio.sleep(every_s)
     except TimeoutError:
         raise AssertionError(f"condition not met within {deadline_s} s; last result: {result!r}") from None
-
-
-def inspect_awaitable(value: object) -> bool:
-    return hasattr(value, "__await__")

@@ -170,6 +170,11 @@ class Deployment(ApiCalls):
         finally:
             db.terminate()  # also if the server was killed meanwhile
 
+    async def fetch(self, statement: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of a query, by a connection of its own."""
+        async with self.connection() as db:
+            return await db.fetch(statement, *values)
+
     async def ledger_problems(self) -> list[str]:
         async with self.connection() as db:
             return await consistency.check(db)

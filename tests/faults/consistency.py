@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, suppress
 from functools import partial
-from typing import Any
 
-from regiond.db.pool import connect
+import asyncpg
+
 from tests.deployment.deployment import Deployment
-from tests.faults.load import ASYNC
 from tests.waiting import eventually
 
 _MACHINES = """
@@ -24,19 +23,12 @@ _CLAIMS = """
 """
 _OPEN = "select id, kind, state from operation where is_open"
 _ENDED_BUT_HELD = "select id from operation where finished_at is not null and lease_owner is not null"
-_OVER_COMMITTED = """
+# Servers and storage pools, if no host has a ratio above 1.
+OVERCOMMITTED = """
     select identity from server where cores_claimed > cores or memory_mib_claimed > memory_mib
     union all
     select name from storage_pool where claimed_bytes + used_elsewhere_bytes > total_bytes
 """
-
-
-async def fetch(deployment: Deployment, query: str) -> list[dict[str, Any]]:
-    db = await connect(deployment.dsn, application_name="test")
-    try:
-        return [dict(row) for row in await db.fetch(query)]
-    finally:
-        await db.close()
 
 
 def on_hosts(deployment: Deployment, query: str) -> set[tuple[str, ...]]:
@@ -50,25 +42,27 @@ def on_hosts(deployment: Deployment, query: str) -> set[tuple[str, ...]]:
 
 async def until_no_operation_is_open(deployment: Deployment, *, deadline_s: float = 150.0) -> None:
     async def nothing_open() -> bool:
-        return not await fetch(deployment, _OPEN)
+        return not await deployment.fetch(_OPEN)
 
     await eventually(nothing_open, deadline_s=deadline_s, every_s=0.2)
 
 
 async def refresh_hosts(deployment: Deployment, host_ids: list[int]) -> None:
     """Refreshes each host until that succeeds: a tenth of the calls fails."""
-
-    async def refreshed(host_id: int) -> bool:
-        answer = await deployment.api.send("POST", f"vm-hosts/{host_id}/", query=[("op", "refresh")], headers=ASYNC)
-        return await deployment.ended(int(answer.json()["id"])) == "succeeded"
-
     for host_id in host_ids:
-        await eventually(partial(refreshed, host_id), deadline_s=60.0)
+        await eventually(partial(deployment.refreshed, host_id), deadline_s=60.0)
 
 
-async def assert_consistent(deployment: Deployment) -> list[dict[str, Any]]:
+async def settle(deployment: Deployment, host_ids: list[int], *, deadline_s: float = 150.0) -> None:
+    """Returns when no operation is open and the hosts are refreshed, whose leftover guests operations remove."""
+    await until_no_operation_is_open(deployment, deadline_s=deadline_s)
+    await refresh_hosts(deployment, host_ids)
+    await until_no_operation_is_open(deployment, deadline_s=deadline_s)
+
+
+async def assert_consistent(deployment: Deployment) -> list[asyncpg.Record]:
     """Returns the machines. Raises AssertionError unless hosts, machines and claims agree."""
-    machines = await fetch(deployment, _MACHINES)
+    machines = await deployment.fetch(_MACHINES)
     assert {machine["state"] for machine in machines} <= {"ready", "missing"}
     there = [machine for machine in machines if machine["state"] == "ready"]
     assert on_hosts(deployment, "select name, machine_id from guest where machine_id is not null") == {
@@ -77,23 +71,25 @@ async def assert_consistent(deployment: Deployment) -> list[dict[str, Any]]:
     assert on_hosts(deployment, "select name from volume where machine_id is not null") == {
         (machine["host"], volume) for machine in there for volume in machine["volumes"]
     }
-    claims = {(row["machine_id"], row["resource"]): row["amount"] for row in await fetch(deployment, _CLAIMS)}
+    claims = {(row["machine_id"], row["resource"]): row["amount"] for row in await deployment.fetch(_CLAIMS)}
     assert claims == {
         (machine["id"], resource): machine[column]
         for machine in machines
         for resource, column in (("cores", "cores"), ("memory_mib", "memory_mib"), ("storage_bytes", "size_bytes"))
     }
     assert await deployment.ledger_problems() == []
-    assert await fetch(deployment, _OVER_COMMITTED) == []
-    assert await fetch(deployment, _ENDED_BUT_HELD) == []
+    assert await deployment.fetch(OVERCOMMITTED) == []
+    assert await deployment.fetch(_ENDED_BUT_HELD) == []
     return machines
 
 
-async def delete_all(deployment: Deployment, machines: list[dict[str, Any]]) -> None:
+async def delete_all(deployment: Deployment) -> None:
+    """Deletes every machine; repeats what failed."""
+
     async def none_left() -> bool:
         for machine in await deployment.poll("machines/") or ():
             with suppress(Exception):
-                await deployment.api.send("DELETE", f"machines/{machine['system_id']}/", headers=ASYNC)
+                await deployment.begin(f"machines/{machine['system_id']}/", method="DELETE")
         await until_no_operation_is_open(deployment)
         return not await deployment.get("machines/")
 

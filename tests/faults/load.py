@@ -11,19 +11,18 @@ from typing import Any
 from attrs import define, field
 
 from common.errors import InnkeeperError
-from innkeeper.http import Body
+from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 
-ASYNC = {"Prefer": "respond-async"}
 RequestKind = Callable[[random.Random], Awaitable[None]]
 
 
 @define(kw_only=True)
 class Load:
-    """`clients` trequest that send one request after the other until they are cancelled.
+    """Runs `clients` tasks, each of which sends one request after the other until it is cancelled.
 
     `done` counts the requests that succeeded. Error responses and lost connections are expected, except status 500,
-    which is recorded in `bugs`. `broken` is set when the trequest have ended.
+    which is recorded in `bugs`. `has_ended` is set when the tasks have ended.
     """
 
     deployment: Deployment
@@ -31,7 +30,7 @@ class Load:
     clients: int = 20
     seed: int = 0
     done: int = 0
-    broken: bool = False
+    has_ended: bool = False
     answers: Counter[str] = field(factory=Counter)
     bugs: list[str] = field(factory=list)
 
@@ -47,11 +46,11 @@ class Load:
                     chance = random.Random(self.seed * 1000 + number)  # noqa: S311  # repeatable, no secret
                     group.create_task(self._client(chance))
         finally:
-            self.broken = True
+            self.has_ended = True
 
     def has_done(self, number: int) -> bool:
-        """True also when the trequest have ended."""
-        return self.done >= number or self.broken
+        """True also when the tasks have ended, so that a wait for it ends."""
+        return self.done >= number or self.has_ended
 
     async def _client(self, chance: random.Random) -> None:
         kinds, weights = zip(*self.kinds.items(), strict=True)
@@ -89,9 +88,9 @@ class Load:
 
     async def _cancel(self, chance: random.Random) -> None:
         operations = (await self.deployment.api.get("operations/", deadline_s=20.0)).json()
-        under_way = [one["id"] for one in operations if one["state"] in ("queued", "running", "waiting")]
-        if under_way:
-            await self._send("POST", f"operations/{chance.choice(under_way)}/", chance, op="cancel")
+        cancellable = [one["id"] for one in operations if one["state"] in ("queued", "running", "waiting")]
+        if cancellable:
+            await self._send("POST", f"operations/{chance.choice(cancellable)}/", chance, op="cancel")
 
     async def _refresh(self, chance: random.Random) -> None:
         await self._send("POST", f"vm-hosts/{chance.choice(self.host_ids)}/", chance, op="refresh")
@@ -105,11 +104,7 @@ class Load:
     ) -> None:
         """Half of the requests wait for the result, with a short deadline."""
         waits = chance.random() < 0.5
-        await self.deployment.api.send(
-            method,
-            path,
-            query=[("op", op)] if op else [],
-            body=Body(fields=list(fields.items())) if fields else None,
-            headers={} if waits else ASYNC,
+        await self.deployment.send(
+            method, path, op=op, fields=fields, headers={} if waits else ASYNC,
             deadline_s=chance.uniform(0.2, 8.0) if waits else 20.0,
-        )
+        )  # fmt: skip

@@ -19,12 +19,7 @@ from development import postgres
 from tests.bench.machine import Machine, this_machine
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
-from tests.faults.consistency import (
-    assert_consistent,
-    fetch,
-    refresh_hosts,
-    until_no_operation_is_open,
-)
+from tests.faults.consistency import assert_consistent, settle
 from tests.faults.flatness import Verdict, judge
 from tests.faults.load import Load
 from tests.faults.logs import bugs_logged
@@ -129,19 +124,23 @@ async def run(minutes: float, seed: int, show: Show) -> SoakReport:
         deployment = as_processes(folder=folder, server_folder=folder / "server")
         try:
             await deployment.start()
-            host_ids = [
-                await deployment.add_host(
-                    type="simulated", power_address=f"simulated:{name}?{HARDWARE}&fault_seed={number}", name=name
-                )
-                for number, name in enumerate(HOSTS)
-            ]
-            load = Load(deployment=deployment, host_ids=host_ids, clients=CALLERS, seed=seed)
+            load = Load(deployment=deployment, host_ids=await add_failing_hosts(deployment), clients=CALLERS, seed=seed)
             return await soak_on(
                 deployment, load, minutes, seed, show, where="simulated hosts", check=assert_consistent
             )
         finally:
             deployment.processes.kill_all()
             postgres.stop(folder / "server")
+
+
+async def add_failing_hosts(deployment: Deployment) -> list[int]:
+    """Adds simulated hosts that fail one call in ten; returns their ids."""
+    return [
+        await deployment.add_host(
+            type="simulated", power_address=f"simulated:{name}?{HARDWARE}&fault_seed={seed}", name=name
+        )
+        for seed, name in enumerate(HOSTS)
+    ]
 
 
 async def soak_on(
@@ -162,14 +161,12 @@ async def soak_on(
     show("waiting for the operations to end")
     faults = [*load.bugs]
     try:
-        await until_no_operation_is_open(deployment, deadline_s=SETTLED_S)
-        await refresh_hosts(deployment, load.host_ids)
-        await until_no_operation_is_open(deployment, deadline_s=SETTLED_S)  # removals of leftover guests
+        await settle(deployment, load.host_ids, deadline_s=SETTLED_S)
         await check(deployment)
     except AssertionError as error:
         faults.append(f"inconsistent: {error}")
     faults += [line for name in ("region", "rack") for line in bugs_logged(deployment.folder / f"{name}.log")]
-    operations = {f"{row['kind']} {row['state']}": row["count"] for row in await fetch(deployment, _OPERATIONS)}
+    operations = {f"{row['kind']} {row['state']}": row["count"] for row in await deployment.fetch(_OPERATIONS)}
     return SoakReport(
         where=where, seed=seed, minutes=minutes, machine=machine, callers=load.clients, kills=dict(soak.kills),
         operations=operations, answers=dict(load.answers), lives=soak.metrics.lives,

@@ -14,7 +14,6 @@ from attrs import define, field
 from development import postgres
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
-from tests.faults.consistency import fetch
 from tests.faults.load import Load, RequestKind
 from tests.faults.real.lab_hosts import LabServer, opened, why_none
 from tests.faults.soak import Show, SoakReport, soak_on
@@ -57,7 +56,7 @@ class _Servers:
 
         A machine is missing if its deletion was cancelled after its guest was removed.
         """
-        rows = await fetch(deployment, _MACHINES)
+        rows = await deployment.fetch(_MACHINES)
         assert {row["state"] for row in rows} <= {"ready", "missing"}, [dict(row) for row in rows]
         machines = {(row["host"], row["hostname"], str(row["uuid"])) for row in rows if row["state"] == "ready"}
         held = set()

@@ -23,8 +23,7 @@ _PAIRS = "select fingerprint, replaces_id from key_pair"
 
 
 async def pairs(deployment: Deployment) -> list[tuple[str, int | None]]:
-    async with deployment.connection() as db:
-        return [tuple(row) for row in await db.fetch(_PAIRS)]
+    return [tuple(row) for row in await deployment.fetch(_PAIRS)]
 
 
 def all_but_marker(lxd: LxdServer) -> tuple[Any, int]:

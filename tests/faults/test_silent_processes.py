@@ -20,8 +20,7 @@ _LOG = "select attempt, step, message from operation_log where operation_id = $1
 
 
 async def log_of(deployment: Deployment, operation_id: int) -> list[tuple[Any, ...]]:
-    async with deployment.connection() as db:
-        return [tuple(row) for row in await db.fetch(_LOG, operation_id)]
+    return [tuple(row) for row in await deployment.fetch(_LOG, operation_id)]
 
 
 @pytest.fixture

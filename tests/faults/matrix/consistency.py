@@ -10,6 +10,7 @@ from regiond.ledger import consistency
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.store import use_snapshot
 from tests.deployment.simulated_host import Row
+from tests.faults.consistency import OVERCOMMITTED
 from tests.faults.matrix.site import NOT_READY, MatrixSite
 from tests.waiting import eventually
 
@@ -22,11 +23,6 @@ _OPEN = """
 _LEASED = (
     "select id from operation where finished_at is not null and (lease_owner is not null or lease_until is not null)"
 )
-_OVER_COMMITTED = """
-    select identity from server where cores_claimed > cores or memory_mib_claimed > memory_mib
-    union all
-    select name from storage_pool where claimed_bytes + used_elsewhere_bytes > total_bytes
-"""
 _MACHINES = """
     select h.name as host, m.uuid::text, m.hostname,
            array(select d.volume from machine_disk d where d.machine_id = m.id order by d.volume) as volumes
@@ -86,7 +82,7 @@ async def problems(site: MatrixSite) -> list[str]:
         *in_ledger,
         *await _machines_without_guests(site),
         *(f"operation {row['id']} has ended and is leased" for row in await site.fetch(_LEASED)),
-        *(f"{row[0]} is overcommitted" for row in await site.fetch(_OVER_COMMITTED)),
+        *(f"{row[0]} is overcommitted" for row in await site.fetch(OVERCOMMITTED)),
     ]
 
 

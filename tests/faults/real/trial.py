@@ -64,7 +64,7 @@ class Trial(ABC):
         assert self.site.current is not None
         return self.site.current
 
-    async def before_request(self) -> None:
+    async def before_request(self) -> None:  # noqa: B027  # simulated hosts need nothing
         """What the subclass must know about the host before the request."""
 
     async def submit(self, caller: Caller) -> Any:
@@ -81,7 +81,7 @@ class Trial(ABC):
         """What a user does after an operation that is not retried has failed."""
         await self.site.refresh(self.host)
 
-    async def clean(self) -> None:
+    async def clean(self) -> None:  # noqa: B027  # nothing is left on simulated hosts
         """Removes what is left on the host."""
 
     async def shows(self, what: Shows | None) -> bool:

@@ -15,8 +15,8 @@ from tests.faults.scenarios.scenario import (
     SUCCEEDS_OR_ANSWERED,
     Outcome,
     Request,
-    Response,
     RequestScenario,
+    Response,
     problem,
     send,
 )

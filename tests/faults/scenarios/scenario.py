@@ -85,7 +85,7 @@ class Scenario(ABC):
         """Names of the guests that gain or lose our marker; no other foreign guest may change."""
         return frozenset()
 
-    async def clear(self, site: Site, state: Any) -> None:
+    async def clear(self, site: Site, state: Any) -> None:  # noqa: B027  # most scenarios leave only machines
         """Removes what `prepare` made, except machines: the runner deletes those."""
 
 

@@ -209,8 +209,7 @@ class Site(ABC):
         """Refreshes every host; retries while the deployment recovers."""
 
     async def fetch(self, statement: str, *values: object) -> list[Any]:
-        async with self.deployment.connection() as db:
-            return list(await db.fetch(statement, *values))
+        return await self.deployment.fetch(statement, *values)
 
     async def fetchval(self, statement: str, *values: object) -> Any:
         found = await self.fetch(statement, *values)

@@ -139,7 +139,7 @@ class _LoadRun:
         load = ConcurrentLoad(deployment=self.deployment, host_ids=self.host_ids, clients=CALLERS, seed=seed)
 
         async def enough() -> bool:
-            return bool(load.broken or load.bugs or await self._count(_ENDED) >= until)
+            return bool(load.has_ended or load.bugs or await self._count(_ENDED) >= until)
 
         clients = asyncio.create_task(load.run())
         try:
@@ -160,16 +160,10 @@ class _LoadRun:
         await eventually(nothing_open, deadline_s=QUIET_S, every_s=0.5)
         for _ in range(2):  # the second sees what the first removed
             for host_id in self.host_ids:
-                await eventually(partial(self._refreshed, host_id), deadline_s=QUIET_S)
+                await eventually(
+                    partial(self.deployment.refreshed, host_id), deadline_s=QUIET_S
+                )  # one call in fifty fails
             await eventually(nothing_open, deadline_s=QUIET_S, every_s=0.5)
-
-    async def _refreshed(self, host_id: int) -> bool:
-        """Returns whether it succeeded: one call in fifty fails."""
-        headers = {"Prefer": "respond-async"}
-        answer = await self.deployment.api.send(
-            "POST", f"vm-hosts/{host_id}/", query=[("op", "refresh")], headers=headers
-        )
-        return await self.deployment.ended(int(answer.json()["id"])) == "succeeded"
 
     async def _add_hosts(self) -> None:
         for number in range(HOSTS):
@@ -178,7 +172,7 @@ class _LoadRun:
             added = await self.deployment.add_host(type="simulated", power_address=address, name=name, **OVER_COMMIT)
             self.host_ids.append(added)
             self.hypervisors[name] = Hypervisor.opened(self.deployment.folder / "simulated", name)
-            await eventually(partial(self._refreshed, added))
+            await eventually(partial(self.deployment.refreshed, added))
 
     async def _snapshot(self) -> invariants.Snapshot:
         held: dict[str, Holdings] = {name: one.holdings() for name, one in self.hypervisors.items()}
