@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def as_deferred(work: Coroutine[Any, Any, T]) -> Deferred[T]:
-    """Run `work` as a task; cancelling the Deferred cancels the task."""
+    """Starts `work` as a task and returns its result as a Deferred. Cancelling the Deferred cancels the task."""
     return Deferred.fromFuture(asyncio.ensure_future(work))
 
 
 async def from_deferred(deferred: Deferred[T]) -> T:
-    """The Deferred's result, inside a task."""
+    """Returns or raises the result of `deferred`. Cancelling the calling task cancels it."""
     return await deferred.asFuture(asyncio.get_running_loop())

@@ -6,13 +6,13 @@ below are accepted. The region validates with this module and the rack connects 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from enum import StrEnum
 
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.host_names import parse_host
 
 SSH_PORT = 22
 TLS_PORT = 16514
@@ -20,8 +20,6 @@ FORMS = "qemu:///system, qemu:///session, qemu+ssh://user@host[:port]/system, qe
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z0-9+.-]+)://(?P<authority>[^/]*)(?P<path>/.*)?", re.ASCII)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", re.ASCII)
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
@@ -113,11 +111,11 @@ def _why_not_local(scheme: str, authority: str) -> str:
 def _parse_remote(transport: Transport, authority: str, path: str) -> LibvirtAddress:
     if path != "/system":
         raise InvalidRequest(f"A qemu+{transport}:// address ends in /system, the host's system-wide libvirt.")
-    login, at, place = authority.rpartition("@")
+    login, at, host_and_port = authority.rpartition("@")
     user = _parse_user(transport, login if at else None)
-    host, port = _split_port(place)
+    host, port = _split_port(host_and_port)
     return LibvirtAddress(
-        transport=transport, path=path, user=user, host=_parse_host(host), port=port or _DEFAULT_PORT[transport]
+        transport=transport, path=path, user=user, host=parse_host(host), port=port or _DEFAULT_PORT[transport]
     )
 
 
@@ -137,12 +135,12 @@ def _parse_user(transport: Transport, login: str | None) -> str | None:
     return login
 
 
-def _split_port(place: str) -> tuple[str, int | None]:
-    if place.startswith("["):
-        host, bracket, rest = place.partition("]")
+def _split_port(host_and_port: str) -> tuple[str, int | None]:
+    if host_and_port.startswith("["):
+        host, bracket, rest = host_and_port.partition("]")
         host = host + bracket
     else:
-        host, colon, port_text = place.partition(":")
+        host, colon, port_text = host_and_port.partition(":")
         rest = colon + port_text
     if not rest:
         return host, None
@@ -152,18 +150,3 @@ def _split_port(place: str) -> tuple[str, int | None]:
             "The port of a libvirt address is a number from 1 to 65535 (IPv6 addresses go in brackets)."
         )
     return host, int(digits)
-
-
-def _parse_host(host: str) -> str:
-    if not host:
-        raise InvalidRequest("The address has no host.")
-    try:
-        if host.startswith("["):
-            return str(ipaddress.IPv6Address(host[1:-1] if host.endswith("]") and "%" not in host else ""))
-        if re.fullmatch(r"[0-9.]+", host, re.ASCII):
-            return str(ipaddress.IPv4Address(host))
-    except ValueError:
-        raise InvalidRequest("The host of the address is not a valid IP address.") from None
-    if len(host) > 253 or _NAME.fullmatch(host) is None:
-        raise InvalidRequest("The host of the address is not a valid host name.")
-    return host.lower()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.host_names import parse_host
 
 PORT = 8443
 FORMS = "host, host:port, https://host:port; with IPv6 addresses in brackets"
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
-_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -27,34 +25,34 @@ class LxdAddress:
     port: int = PORT
 
     @property
-    def place(self) -> str:
+    def host_and_port(self) -> str:
         """`host:port`, the form in which clusters list their members."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def normalised(self) -> str:
         """The canonical text, always with a port: parsing it returns an equal value."""
-        return f"https://{self.place}"
+        return f"https://{self.host_and_port}"
 
 
 def parse(text: str) -> LxdAddress:
     """Parses an address. Raises InvalidRequest with the problem and the valid forms."""
     if _UNPRINTABLE.search(text):
         raise InvalidRequest("An LXD address has only printable ASCII characters and no spaces.")
-    place = _without_scheme(text).removesuffix("/")
-    if "@" in place:
+    rest = _without_scheme(text).removesuffix("/")
+    if "@" in rest:
         raise InvalidRequest("An LXD address has no user or password: the rack authenticates with a certificate.")
-    if "/" in place:
+    if "/" in rest:
         raise InvalidRequest(f"An LXD address has no path. Known forms: {FORMS}.")
-    if "?" in place or "#" in place:
+    if "?" in rest or "#" in rest:
         raise InvalidRequest(f"An LXD address has no query or fragment. Known forms: {FORMS}.")
-    found = _PLACE.fullmatch(place)
+    found = _HOST_AND_PORT.fullmatch(rest)
     if found is None:
         raise InvalidRequest(f"This is not an LXD address. Known forms: {FORMS}.")
     port = int(found["port"] or PORT)
     if not 1 <= port <= 65535:
         raise InvalidRequest("The port of an LXD address is a number from 1 to 65535.")
-    return LxdAddress(host=_parse_host(found["host"]), port=port)
+    return LxdAddress(host=parse_host(found["host"]), port=port)
 
 
 def _without_scheme(text: str) -> str:
@@ -64,18 +62,3 @@ def _without_scheme(text: str) -> str:
     if found["scheme"].lower() != "https":
         raise InvalidRequest(f"LXD needs HTTPS, not {found['scheme']!r}. Known forms: {FORMS}.")
     return text[found.end() :]
-
-
-def _parse_host(host: str) -> str:
-    if not host:
-        raise InvalidRequest("The address has no host.")
-    try:
-        if host.startswith("["):
-            return str(ipaddress.IPv6Address("" if "%" in host else host[1:-1]))
-        if re.fullmatch(r"[0-9.]+", host, re.ASCII):
-            return str(ipaddress.IPv4Address(host))
-    except ValueError:
-        raise InvalidRequest("The host of the address is not a valid IP address.") from None
-    if len(host) > 253 or _NAME.fullmatch(host) is None:
-        raise InvalidRequest("The host of the address is not a valid host name.")
-    return host.lower()

@@ -3,6 +3,8 @@
 Uses only the wheel's binaries: its Python part makes every parent folder of the data accessible to all users, and does
 not stop a server whose parent was killed. The folder identifies a server: any process can start, adopt or stop it.
 
+One module that imports nothing else of Innkeeper, so that tests can start `guard` by its path.
+
     python -m development.postgres start|stop|guard FOLDER
 """
 

@@ -89,11 +89,7 @@ async def _region(paths: RunPaths, supervisor: Supervisor, environment: dict[str
     anonymous = Api(url, None)
 
     async def answers() -> bool:
-        try:
-            await anonymous.get("version/", deadline_s=5)
-        except InnkeeperError:
-            return False
-        return paths.key_file.exists()
+        return await first_vm.region_answers(anonymous) and paths.key_file.exists()
 
     await supervisor.ready("regiond", answers, deadline_s=START_S)
     return Api(url, paths.key_file.read_text(encoding="ascii").strip())

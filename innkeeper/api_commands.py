@@ -10,7 +10,7 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.api_description import Description, read_description
-from innkeeper.arguments import Call, Given, Options, Usage, parse_call
+from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_call
 from innkeeper.http import Answer, Api, Body, relative_path
 from innkeeper.operation_wait import outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
@@ -40,7 +40,7 @@ async def call(
         terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)
 
 
-async def parsed_call(api: Api, profile: Profile, words: Sequence[str], profiles: Profiles) -> tuple[Call, Profile]:
+async def parsed_call(api: Api, profile: Profile, words: Sequence[str], profiles: Profiles) -> tuple[ApiCall, Profile]:
     """Returns the call, and the profile with the description that defines it.
 
     If the stored description does not define the call, fetches the region's current one once: it may be newer.
@@ -65,7 +65,7 @@ async def fetched(api: Api, profile: Profile) -> Profile:
     return evolve(profile, description=plain)
 
 
-async def send(api: Api, wanted: Call, *, asynchronous: bool) -> Answer:
+async def send(api: Api, wanted: ApiCall, *, asynchronous: bool) -> Answer:
     """Sends the request of the call; `asynchronous` requests the operation instead of its result."""
     fields = [(given.name, value_of(given)) for given in wanted.fields]
     op = [("op", wanted.action.op)] if wanted.action.op else []

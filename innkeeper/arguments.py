@@ -46,7 +46,7 @@ class Options:
 
 
 @frozen(kw_only=True)
-class Call:
+class ApiCall:
     """A request. `path` is relative to the API's base; its parameters are percent-encoded."""
 
     resource: Resource
@@ -90,7 +90,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
     return plain, options
 
 
-def parse_call(description: Description, words: Sequence[str]) -> Call:
+def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
     """Parses `RESOURCE ACTION [NAME…] [key=value…]`. Raises Usage."""
     resource = find_resource(description, words[0] if words else "")
     action = find_action(resource, words[1] if len(words) > 1 else "")
@@ -101,7 +101,7 @@ def parse_call(description: Description, words: Sequence[str]) -> Call:
     if any(not name for name in names):
         raise Usage(f"A name must not be empty.\n{usage}")
     path = resource.path.format(**{k: quote(v, safe="") for k, v in zip(resource.params, names, strict=True)})
-    return Call(resource=resource, action=action, path=path, fields=tuple(fields))
+    return ApiCall(resource=resource, action=action, path=path, fields=tuple(fields))
 
 
 def split_fields(words: Sequence[str]) -> tuple[list[str], list[Given]]:

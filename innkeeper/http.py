@@ -54,7 +54,7 @@ _BY_STATUS: Mapping[int, type[InnkeeperError]] = {
 
 @frozen(kw_only=True)
 class Answer:
-    """A 2xx response. `location` is the operation of a 202."""
+    """A response. `location` is the operation of a 202, or the target of a redirect."""
 
     status: int
     body: bytes

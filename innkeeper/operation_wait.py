@@ -27,8 +27,8 @@ async def wait_for_operation(
 ) -> dict[str, Any]:
     """Returns the operation at `path` after it has ended, whatever its outcome.
 
-    Polls on through REGION_RESTART_S without an answer, since the operation survives a restart of the region; then
-    raises the error. Raises a 4xx (unknown operation, revoked key) at once.
+    Retries for REGION_RESTART_S while the region does not answer, because the operation survives a restart of the
+    region; then raises the last error. Raises a 4xx (unknown operation, revoked key) at once.
     """
     started = answered = clock()
     interval_s = FIRST_INTERVAL_S

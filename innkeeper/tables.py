@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from innkeeper import numa_table
+from innkeeper.terminal import printable
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
@@ -166,7 +167,7 @@ def record_of(plain: Mapping[str, Any]) -> RenderableType:
 
 
 def title(key: str) -> str:
-    return plain_text(key.replace("_", " "))
+    return _in_table(key.replace("_", " "))
 
 
 def cell(value: Any) -> str:
@@ -180,12 +181,11 @@ def cell(value: Any) -> str:
             return _cell_of_object(value)
         case list():
             return ", ".join(cell(each) for each in value) or "-"
-    return _clipped(plain_text(_TIMESTAMP.sub(r"\1 \2Z", str(value))), _MAX_TEXT)
+    return _clipped(_in_table(_TIMESTAMP.sub(r"\1 \2Z", str(value))), _MAX_TEXT)
 
 
-def plain_text(text: str) -> str:
-    """Replaces control characters: text from the region must not control the terminal."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+def _in_table(text: str) -> str:
+    return printable(text, allowed="\n")
 
 
 def _cell_of_object(value: Mapping[str, Any]) -> str:

@@ -30,12 +30,15 @@ class Terminal:
         return self.out.isatty() if self.table is None else self.table
 
     def say(self, text: str) -> None:
+        """Prints a result to standard output."""
         print(text, file=self.out)
 
     def note(self, text: str) -> None:
-        print(_plain_text(text), file=self.err)
+        """Prints a message or warning to standard error."""
+        print(printable(text), file=self.err)
 
     def show(self, plain: Any, resource: str) -> None:
+        """Prints a result as a table or as JSON; `resource` is the command, which selects the columns."""
         if self.wants_table:
             from innkeeper.tables import write  # noqa: PLC0415  # loading rich takes longer than most requests
 
@@ -77,7 +80,7 @@ class Terminal:
 
             class StatusLine:
                 def report(self, state: str, step: str, elapsed_s: float) -> None:
-                    status.update(Text(_plain_text(_progress_text(state, step, elapsed_s))))
+                    status.update(Text(printable(_progress_text(state, step, elapsed_s))))
 
             yield StatusLine()
 
@@ -91,6 +94,6 @@ def _progress_text(state: str, step: str, elapsed_s: float) -> str:
     return f"{state}: {step}, {elapsed_s:.0f} s" if step else f"{state}, {elapsed_s:.0f} s"
 
 
-def _plain_text(text: str) -> str:
-    # Text from the region must not control the terminal.
-    return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)
+def printable(text: str, *, allowed: str = "\n\t") -> str:
+    """Replaces control characters except `allowed`: text from the region must not control the terminal."""
+    return "".join(sign if sign.isprintable() or sign in allowed else "?" for sign in text)

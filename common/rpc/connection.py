@@ -63,7 +63,7 @@ class LinkProtocol(Int32StringReceiver):
         self._timer: asyncio.TimerHandle | None = None
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
         self.disconnected = asyncio.Event()
-        self.is_ending = False
+        self.is_ending = False  # `lose` was called; the peer may still be reading
 
     @property
     def _tls_transport(self) -> TLSMemoryBIOProtocol:
@@ -129,6 +129,7 @@ class LinkProtocol(Int32StringReceiver):
         self.lose()
 
     def send(self, frames: Sequence[bytes]) -> None:
+        """Queues the frames. Cuts the connection when the peer reads too slowly and MAX_UNSENT_BYTES are exceeded."""
         self._tls_transport.writeSequence([part for frame in frames for part in (len(frame).to_bytes(4, "big"), frame)])
         if not self._outflow.accepts(sum(map(len, frames))):
             log.warning(
@@ -137,6 +138,7 @@ class LinkProtocol(Int32StringReceiver):
             self.abort()
 
     def lose(self) -> None:
+        """Ends the connection after the queued frames are sent, after CLOSE_TIMEOUT_S at the latest. Idempotent."""
         self.is_ending = True
         if self.disconnected.is_set():
             return
@@ -184,6 +186,7 @@ class _Outflow:
         self._written_when_full = 0
 
     def accepts(self, size_bytes: int) -> bool:
+        """Counts frames written while the buffer is full. Returns False once they exceed MAX_UNSENT_BYTES."""
         if self._full:
             self._written_when_full += size_bytes
         return self._written_when_full <= MAX_UNSENT_BYTES

@@ -72,8 +72,8 @@ class Incoming:
 
     def credit(self, call_id: int) -> int:
         """Returns how many items may be sent now; 0 for a call that has ended or must stop."""
-        work = self._calls.get(call_id)
-        return 0 if work is None or work.stopped else work.credit
+        incoming = self._calls.get(call_id)
+        return 0 if incoming is None or incoming.stopped else incoming.credit
 
     def on_call(self, frame: Call, now: float) -> None:
         if frame.id <= self._last_id:
@@ -89,7 +89,7 @@ class Incoming:
             left_s = min(left_s, self._max_deadline_s)
         streams = frame.credit > 0
         self._calls[frame.id] = _IncomingCall(method=frame.method, streams=streams, credit=frame.credit)
-        self._deadlines.set(("theirs", frame.id), now + left_s)
+        self._deadlines.set(("incoming", frame.id), now + left_s)
         self._emit(
             HandlerRequested(call_id=frame.id, method=frame.method, body=frame.body, left_s=left_s, streams=streams)
         )
@@ -101,11 +101,11 @@ class Incoming:
     def on_credit(self, frame: Credit) -> None:
         if not self._known(frame.id):
             return
-        work = self._calls[frame.id]
-        if not work.streams or work.credit + frame.amount > MAX_CREDIT:
-            raise ProtocolError(f"{frame.amount} more credit for call {frame.id}, which has {work.credit}")
-        work.credit += frame.amount
-        if work.stopped is None:
+        incoming = self._calls[frame.id]
+        if not incoming.streams or incoming.credit + frame.amount > MAX_CREDIT:
+            raise ProtocolError(f"{frame.amount} more credit for call {frame.id}, which has {incoming.credit}")
+        incoming.credit += frame.amount
+        if incoming.stopped is None:
             self._emit(CreditArrived(call_id=frame.id))
 
     def expire(self, call_id: int) -> None:
@@ -114,37 +114,37 @@ class Incoming:
 
     def item(self, call_id: int, body: Any) -> None:
         """Sends the next item of a stream unless it must stop. Raises Unsendable; ValueError without credit."""
-        work = self._calls.get(call_id)
-        if work is None or work.stopped is not None:
+        incoming = self._calls.get(call_id)
+        if incoming is None or incoming.stopped is not None:
             return
-        if work.credit <= 0:
+        if incoming.credit <= 0:
             raise ValueError(f"call {call_id} has no credit left")
         self._send(Item(id=call_id, body=body))
-        work.credit -= 1
+        incoming.credit -= 1
 
     def done(self, call_id: int, body: Any) -> None:
         """Sends the response; one that does not fit into a frame becomes an error. No effect after the link ended."""
-        work = self._ended(call_id)
-        if work is None:
+        incoming = self._ended(call_id)
+        if incoming is None:
             return
-        if work.stopped is not None:
-            self._send_error(call_id, work.stopped)
+        if incoming.stopped is not None:
+            self._send_error(call_id, incoming.stopped)
             return
         try:
             self._send(Done(id=call_id, body=body))
         except Unsendable as error:
-            self._send_error(call_id, InternalError(f"the response of {work.method} {error}"))
+            self._send_error(call_id, InternalError(f"the response of {incoming.method} {error}"))
 
     def fail(self, call_id: int, error: InnkeeperError) -> None:
         """Sends an error response. Does nothing if the link has ended."""
-        work = self._ended(call_id)
-        if work is not None:
-            self._send_error(call_id, work.stopped or error)
+        incoming = self._ended(call_id)
+        if incoming is not None:
+            self._send_error(call_id, incoming.stopped or error)
 
     def end_all(self) -> None:
-        for call_id, work in self._calls.items():
-            self._deadlines.remove(("theirs", call_id))
-            if work.stopped is None:
+        for call_id, incoming in self._calls.items():
+            self._deadlines.remove(("incoming", call_id))
+            if incoming.stopped is None:
                 self._emit(HandlerCancelled(call_id=call_id))
         self._calls.clear()
 
@@ -166,14 +166,14 @@ class Incoming:
         return call_id in self._calls  # False: the frame crossed with the last frame of the call
 
     def _stop(self, call_id: int, reason: InnkeeperError) -> None:
-        work = self._calls[call_id]
-        if work.stopped is None:
-            work.stopped = reason
-            self._deadlines.remove(("theirs", call_id))
+        incoming = self._calls[call_id]
+        if incoming.stopped is None:
+            incoming.stopped = reason
+            self._deadlines.remove(("incoming", call_id))
             self._emit(HandlerCancelled(call_id=call_id))
 
     def _ended(self, call_id: int) -> _IncomingCall | None:
-        self._deadlines.remove(("theirs", call_id))
+        self._deadlines.remove(("incoming", call_id))
         return self._calls.pop(call_id, None)
 
     def _send_error(self, call_id: int, error: InnkeeperError) -> None:

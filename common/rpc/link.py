@@ -9,23 +9,13 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from common.certificates import Role
-from common.errors import (
-    BadSettings,
-    DatabaseUnavailable,
-    IdempotencyMismatch,
-    InnkeeperError,
-    InvalidRequest,
-    LinkLost,
-    NotAuthenticated,
-    OperationPending,
-    ResponseRejected,
-    TokenRejected,
-)
+from common.errors import InnkeeperError, InvalidRequest, LinkLost, ResponseRejected
 from common.rpc.commands import Command
-from common.rpc.frames import Unsendable, clipped
+from common.rpc.frames import Unsendable
 from common.rpc.handler_tasks import HandlerTasks
 from common.rpc.handlers import EventHandler, Side
 from common.rpc.peers import Peer
+from common.rpc.response_checks import checked_error, parsed_reply
 from common.rpc.session import Session
 from common.rpc.session_events import (
     CallDone,
@@ -39,7 +29,7 @@ from common.rpc.session_events import (
     Opened,
     Output,
 )
-from common.serialization import from_dict, to_dict
+from common.serialization import to_dict
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -48,12 +38,6 @@ R = TypeVar("R")
 
 STREAM_WINDOW = 8  # items in transit; with batches of 25 guests, a thousand take a few round trips
 MAX_STREAM_BYTES = 32 * 1024 * 1024  # all items of one response; a host with 10,000 guests needs a quarter
-
-# A rack has no database, accounts or operations, so it cannot raise these errors. The region acts on them (it leaves an
-# operation to its lease, for example) and must not do so because a rack sent one.
-_NEVER_FROM_A_RACK = (
-    BadSettings, DatabaseUnavailable, IdempotencyMismatch, NotAuthenticated, OperationPending, TokenRejected,
-)  # fmt: skip
 
 
 class Carrier(Protocol):
@@ -121,7 +105,7 @@ class Link:
             if future.done():
                 return
             if isinstance(output, CallFailed):
-                future.set_exception(self._plausible(command, output.error))
+                future.set_exception(checked_error(self.peer, command, output.error))
             elif isinstance(output, CallDone):
                 future.set_result(output.body)
 
@@ -134,7 +118,7 @@ class Link:
             self._end_call(call_id)
             if future.done() and not future.cancelled():
                 future.exception()  # retrieved, so that asyncio does not log it, also after a cancellation
-        return self._parsed(command, body)
+        return parsed_reply(self.peer, command, body)
 
     async def stream(self, command: Command[Q, R], request: Q, *, deadline_s: float) -> AsyncGenerator[R, None]:
         """Yields the items of the response as they arrive; sends the request when the first is awaited.
@@ -150,7 +134,7 @@ class Link:
         try:
             while not isinstance(output := await inbox.get(), CallDone):
                 if isinstance(output, CallFailed):
-                    raise self._plausible(command, output.error)
+                    raise checked_error(self.peer, command, output.error)
                 if not isinstance(output, ItemArrived):
                     continue
                 received_bytes += output.size_bytes
@@ -158,7 +142,7 @@ class Link:
                     raise ResponseRejected(
                         f"{self.peer} responded to {command.name} with more than {MAX_STREAM_BYTES} bytes"
                     )
-                yield self._parsed(command, output.body)
+                yield parsed_reply(self.peer, command, output.body)
                 self._session.consumed(call_id)
                 self._pump()
         finally:
@@ -241,21 +225,6 @@ class Link:
         self._calls.pop(call_id, None)
         self._session.cancel(call_id)
         self._pump()
-
-    def _parsed(self, command: Command[Q, R], body: Any) -> R:
-        try:
-            return from_dict(body, command.reply)
-        except InvalidRequest as error:
-            raise ResponseRejected(
-                f"{self.peer} sent an invalid response to {command.name}: {clipped(str(error))}"
-            ) from error
-
-    def _plausible(self, command: Command[Q, R], error: InnkeeperError) -> InnkeeperError:
-        if self.peer.role is Role.RACK and isinstance(error, _NEVER_FROM_A_RACK):
-            return ResponseRejected(
-                f"{self.peer} responded to {command.name} with {error.code}, which a rack cannot raise: {error.message}"
-            )
-        return error
 
     # The session --------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class RegionTls:
     def __init__(self, issue: Callable[[], Credentials], clock: Callable[[], datetime] = utc_now) -> None:
         self._issue = issue
         self._clock = clock
-        self._made: _Made | None = None
+        self._latest: _RenewableContext | None = None
 
     def serverConnectionForTLS(self, tls_protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802  # Twisted's
         return SSL.Connection(self._current().context, None)
@@ -64,14 +64,17 @@ class RegionTls:
             raise NotTrusted(f"{peer} is neither a rack nor an RPC client")
         return peer
 
-    def _current(self) -> _Made:
-        if self._made is None or self._clock() >= self._made.renew_at:
+    def _current(self) -> _RenewableContext:
+        """Issues new credentials if there are none or their renewal is due."""
+        if self._latest is None or self._clock() >= self._latest.renew_at:
             credentials = self._issue()
             context = _context_with(credentials)
             context.add_extra_chain_cert(load_certificate(credentials.authority_pem))
-            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _note_problem)
-            self._made = _Made(context=context, renew_at=renew_at(load_certificate(credentials.certificate_pem)))
-        return self._made
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_CLIENT_ONCE, _record_problem)
+            self._latest = _RenewableContext(
+                context=context, renew_at=renew_at(load_certificate(credentials.certificate_pem))
+            )
+        return self._latest
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -80,13 +83,13 @@ class MemberTls:
 
     def __init__(self, credentials: Credentials) -> None:
         self._context = _context_with(credentials)
-        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _note_problem)
+        self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _record_problem)
 
     def clientConnectionForTLS(self, tls_protocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802  # Twisted's
         return SSL.Connection(self._context, None)
 
     def identify(self, connection: SSL.Connection) -> Peer:
-        return _region(connection.get_peer_certificate(as_cryptography=True))
+        return _region_peer(connection.get_peer_certificate(as_cryptography=True))
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -112,16 +115,16 @@ class JoiningTls:
                 f"this is not the region of the token: expected authority {self._wanted}, presented {shown}"
             )
         check_issued_by(chain[0], authority, self._clock())
-        return _region(chain[0])
+        return _region_peer(chain[0])
 
 
 @frozen(kw_only=True)
-class _Made:
+class _RenewableContext:
     context: SSL.Context
     renew_at: datetime
 
 
-def _region(shown: x509.Certificate | None) -> Peer:
+def _region_peer(shown: x509.Certificate | None) -> Peer:
     if shown is None:
         raise NotTrusted("the peer presented no certificate")
     peer = _peer_of(shown)
@@ -163,7 +166,7 @@ def _context_with(credentials: Credentials) -> SSL.Context:
     return context
 
 
-def _note_problem(connection: SSL.Connection, _: openssl.X509, problem: int, __: int, ok: int) -> bool:
+def _record_problem(connection: SSL.Connection, _: openssl.X509, problem: int, __: int, ok: int) -> bool:
     if not ok:
         connection.set_app_data(problem)
     return bool(ok)

@@ -74,7 +74,7 @@ class _Stream(ClientConnection):
 def listen(client: Client, scope: Scope) -> ClientConnection:
     """Opens a stream of the project's events. Raises HostUnreachable, PeerChanged or NotTrusted."""
     query = urlencode({"type": "lifecycle", "project": scope.project})
-    url = f"wss://{client.address.place}/1.0/events?{query}"
+    url = f"wss://{client.address.host_and_port}/1.0/events?{query}"
     try:
         return connect(
             url,

@@ -42,9 +42,9 @@ def presented(address: LxdAddress, *, timeout_s: float = CONNECT_S) -> x509.Cert
     try:
         return load_certificate(ssl.get_server_certificate((address.host, address.port), timeout=timeout_s))
     except (OSError, ValueError) as error:
-        raise HostUnreachable(f"Cannot connect to {address.place}: {connection_error(error)}") from error
+        raise HostUnreachable(f"Cannot connect to {address.host_and_port}: {connection_error(error)}") from error
     except InvalidRequest as error:
-        raise HostUnreachable(f"{address.place} presents a malformed certificate.") from error
+        raise HostUnreachable(f"{address.host_and_port} presents a malformed certificate.") from error
 
 
 def connection_error(error: BaseException) -> str:
@@ -63,11 +63,11 @@ def explain_verification_failure(address: LxdAddress, pinned_pem: str, reason: s
         return error
     if offered == pinned:
         return NotTrusted(
-            f"{address.place} presents the pinned certificate {pinned}, but its verification failed: {reason}."
+            f"{address.host_and_port} presents the pinned certificate {pinned}, but its verification failed: {reason}."
         )
     return PeerChanged(
-        f"{address.place} presents the certificate {offered} instead of the pinned {pinned}. If it was replaced on "
-        f"purpose, accept it with: innkeeper PROFILE vm-host trust ID fingerprint={offered}",
+        f"{address.host_and_port} presents the certificate {offered} instead of the pinned {pinned}. If it was "
+        f"replaced on purpose, accept it with: innkeeper PROFILE vm-host trust ID fingerprint={offered}",
         pinned=pinned,
         presented=offered,
     )
