@@ -7,19 +7,18 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from attrs import evolve
 
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
-from common.volume_names import volume_name
 from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
-from tests.contract.guest_samples import DISK_BYTES, free_serial, nic
+from tests.contract.guest_samples import DISK_BYTES, free_serial, new_marker, nic, small_guest
 from tests.contract.libvirt_fixtures import libvirt_test_fixture, qemu_fixture
 from tests.contract.lxd_fixtures import lxd_cluster_fixture, lxd_fixture
 
@@ -83,25 +82,13 @@ class CapableFixture(DriverFixture, Protocol):
         """Returns the address that the host has for this NIC, such as `10.1.0.20`."""
 
 
-def spec_for(
-    host: DriverFixture, name: str, *, disks: int = 1, size_bytes: int = DISK_BYTES, pool_id: str = ""
-) -> GuestSpec:
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    return GuestSpec(
-        name=f"{host.prefix}{name}",
-        marker=marker,
+def spec_for(host: DriverFixture, name: str, *, disks: int = 1) -> GuestSpec:
+    return small_guest(
+        f"{host.prefix}{name}",
+        new_marker(INSTALLATION),
+        (host.pool_id,) * disks,
+        serial=host.serial,
         architecture=host.architecture,
-        cores=1,
-        memory_mib=128,
-        disks=tuple(
-            DiskSpec(
-                volume=volume_name(marker, index),
-                pool_id=pool_id or host.pool_id,
-                size_bytes=size_bytes,
-                serial=host.serial(marker, index),
-            )
-            for index in range(disks)
-        ),
         nics=host.nics,
     )
 

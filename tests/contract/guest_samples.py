@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID, uuid4
 
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from attrs import evolve
+
+from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
+from common.volume_names import volume_name
 
 DISK_BYTES = 64 * 1024 * 1024
 
@@ -16,6 +21,33 @@ def nic(number: int, kind: NicKind, source: str = "", **fields: Any) -> NicSpec:
 
 def address(text: str) -> NicAddress:
     return NicAddress(address=text, prefix_length=24)
+
+
+def new_marker(installation_id: UUID) -> OwnershipMarker:
+    return OwnershipMarker(installation_id=installation_id, machine_id=uuid4())
+
+
+def small_guest(
+    name: str,
+    marker: OwnershipMarker,
+    pools: Sequence[str] = ("default",),
+    *,
+    size_bytes: int = DISK_BYTES,
+    serial: Callable[[OwnershipMarker, int], str] | None = None,
+    **fields: Any,
+) -> GuestSpec:
+    """One core and 128 MiB, with a disk in each of `pools`."""
+    disks = tuple(
+        DiskSpec(
+            volume=volume_name(marker, index),
+            pool_id=pool,
+            size_bytes=size_bytes,
+            serial=(serial or free_serial)(marker, index),
+        )
+        for index, pool in enumerate(pools)
+    )
+    small = GuestSpec(name=name, marker=marker, architecture="amd64", cores=1, memory_mib=128, disks=disks)
+    return evolve(small, **fields)
 
 
 def volumes_of(spec: GuestSpec) -> tuple[tuple[str, str], ...]:

@@ -11,13 +11,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from attrs import define
 
 from common.errors import InnkeeperError, LinkLost
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import GuestSpec
 from common.rpc.commands import (
     HOST_COMPOSE,
     HOST_DISCOVER,
@@ -27,9 +26,10 @@ from common.rpc.commands import (
     HostCall,
 )
 from common.rpc.connection import Link
-from common.values import DriverType, Guest, HostAccess, OwnershipMarker
+from common.values import DriverType, Guest, HostAccess
 from tests.deployment.simulated_host import SimulatedHost
 from tests.integration.linked import INSTALLATION, Region
+from tests.unit.simulated_hosts import spec
 from tests.waiting import eventually
 
 DEADLINE_S = 60.0
@@ -94,19 +94,6 @@ def access(parameters: str = "") -> HostAccess:
     )
 
 
-def spec() -> GuestSpec:
-    return GuestSpec(
-        name="vm",
-        marker=OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()),
-        architecture="amd64",
-        cores=1,
-        memory_mib=512,
-        disks=tuple(
-            DiskSpec(volume=f"vm-{index}", pool_id="default", size_bytes=1000, serial=f"s{index}") for index in range(3)
-        ),
-    )
-
-
 async def compose(link: Link, guest: GuestSpec, parameters: str = "", attempt: int = 1) -> Guest:
     fence = Fence(machine_id=str(guest.marker.machine_id), operation_id=1, attempt=attempt)
     call = ComposeCall(access=access(parameters), spec=guest, fence=fence)
@@ -130,7 +117,7 @@ async def test_an_enrolled_rack_serves_its_region_and_exits_cleanly(rack: Rack, 
     async with rack.running() as process:
         link = await linked(region)
         assert link.peer.name == "rack-a"
-        guest = spec()
+        guest = spec("vm", disks=3)
         assert (await compose(link, guest)).marker == guest.marker
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(DEADLINE_S):
@@ -181,7 +168,7 @@ async def test_the_service_manager_gets_ready_linked_and_stopping(rack: Rack, re
 @pytest.mark.fault
 async def test_a_rack_killed_during_a_compose_leaves_one_guest_after_a_retry(rack: Rack, region: Region) -> None:
     await joined(rack, region)
-    guest = spec()
+    guest = spec("vm", disks=3)
     hosts = rack.folder / "hosts"
     with SimulatedHost(folder=hosts, name="h").hold("define guest"):
         async with rack.running() as process:

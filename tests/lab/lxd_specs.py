@@ -5,40 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
-from uuid import uuid4
-
-from attrs import evolve
 
 from common.device_names import lxd_device_name, lxd_serial
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import GuestSpec
 from common.lxd_address import parse
-from common.values import OwnershipMarker
-from common.volume_names import volume_name
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.driver import LxdDriver
+from tests.contract.guest_samples import new_marker, small_guest
 from tests.lab.conftest import INSTALLATION
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 
 C = TypeVar("C", bound=Client)
-DISK_BYTES = 64 * 1024 * 1024
 
 
 def small_spec(name: str, pools: Sequence[str] = ("default",), **fields: Any) -> GuestSpec:
-    """One core and 128 MiB, with a disk in each of `pools`."""
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    disks = tuple(
-        DiskSpec(
-            volume=volume_name(marker, index),
-            pool_id=pool,
-            size_bytes=DISK_BYTES,
-            serial=lxd_serial(lxd_device_name(index)),
-        )
-        for index, pool in enumerate(pools)
+    return small_guest(
+        name, new_marker(INSTALLATION), pools, serial=lambda _, index: lxd_serial(lxd_device_name(index)), **fields
     )
-    made = GuestSpec(name=name, marker=marker, architecture="amd64", cores=1, memory_mib=128, disks=disks)
-    return evolve(made, **fields)
 
 
 def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDriver, C]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 from common.errors import DriverFailed, OutOfCapacity
-from common.guest_spec import DiskSpec, GuestSpec
-from common.values import OwnershipMarker, PowerAction
-from common.volume_names import volume_name
-from tests.contract.guest_samples import volumes_of
+from common.guest_spec import GuestSpec
+from common.values import PowerAction
+from tests.contract.guest_samples import new_marker, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.needs import why_no_logical_volumes, why_no_volume_groups
@@ -34,19 +33,9 @@ def group(qemu: QemuFixture, tmp_path: Path) -> Iterator[VolumeGroup]:
 
 def spec_of(qemu: QemuFixture, *disks: tuple[str, int]) -> GuestSpec:
     """A guest with a disk of this size in each of these pools."""
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-    specs = tuple(
-        DiskSpec(
-            volume=volume_name(marker, index),
-            pool_id=pool_id,
-            size_bytes=size,
-            serial=f"{marker.machine_id.hex[:8]}-{index}",
-        )
-        for index, (pool_id, size) in enumerate(disks)
-    )
-    return GuestSpec(
-        name=f"{qemu.prefix}disks", marker=marker, architecture="amd64", cores=1, memory_mib=64, disks=specs
-    )
+    spec = small_guest(f"{qemu.prefix}disks", new_marker(INSTALLATION), [pool_id for pool_id, _ in disks])
+    sized = tuple(evolve(disk, size_bytes=size) for disk, (_, size) in zip(spec.disks, disks, strict=True))
+    return evolve(spec, disks=sized)
 
 
 def test_a_full_volume_group_rejects_disks_without_residue(qemu: QemuFixture, group: VolumeGroup) -> None:

@@ -10,10 +10,10 @@ from attrs import evolve
 from common.errors import OutOfCapacity
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
-from tests.contract.guest_samples import volumes_of
+from tests.contract.guest_samples import DISK_BYTES, volumes_of
 from tests.lab.host_setup import run
 from tests.lab.lxd_server import LxdServer
-from tests.lab.lxd_specs import DISK_BYTES, small_spec
+from tests.lab.lxd_specs import small_spec
 from tests.lab.needs import LAB_DIR, why_no_lxd_pool
 
 GIB = 1024**3

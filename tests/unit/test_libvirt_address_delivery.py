@@ -12,11 +12,12 @@ from attrs import evolve
 from pycdlib import PyCdlib
 
 from common.errors import WrongState
-from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.guest_spec import NicAddress, NicSpec
 from common.values import NicKind, OwnershipMarker
 from rackd.drivers.libvirt.addresses import cloud_init_seed
 from rackd.drivers.libvirt.addresses.delivery import Reservation, check_free, delivery, is_reserved, serving
 from rackd.drivers.libvirt.definitions.metadata import metadata_element, reservations_in
+from tests.contract.guest_samples import small_guest
 
 NETWORK = ET.fromstring(  # noqa: S314  # trusted
     """<network><name>default</name>
@@ -32,14 +33,7 @@ NETWORK = ET.fromstring(  # noqa: S314  # trusted
     </network>"""
 )
 NIC = NicSpec(name="eth0", mac_address="52:54:00:00:00:0C", kind=NicKind.NETWORK, source="default")
-SPEC = GuestSpec(
-    name="web",
-    marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)),
-    architecture="amd64",
-    cores=1,
-    memory_mib=1024,
-    disks=(),
-)
+SPEC = small_guest("web", OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)))
 
 
 def addressed(address: str, nic: NicSpec = NIC) -> NicSpec:

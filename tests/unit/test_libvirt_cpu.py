@@ -9,9 +9,9 @@ import pytest
 from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound, OutOfCapacity, Unsupported
-from common.guest_spec import GuestSpec
 from common.values import HugePages, NumaNode, OwnershipMarker
 from rackd.drivers.libvirt.definitions.cpu_xml import check_host
+from tests.contract.guest_samples import small_guest
 
 NODES = tuple(
     NumaNode(
@@ -22,17 +22,8 @@ NODES = tuple(
     )
     for number in (0, 1)
 )
-SPEC = GuestSpec(
-    name="web",
-    marker=OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2)),
-    architecture="amd64",
-    cores=1,
-    memory_mib=1024,
-    disks=(),
-    pinned_core_ids=(3,),
-    numa_node_ids=(1,),
-    huge_page_size_kib=2048,
-)
+MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))
+SPEC = small_guest("web", MARKER, memory_mib=1024, pinned_core_ids=(3,), numa_node_ids=(1,), huge_page_size_kib=2048)
 
 
 def test_existing_cores_nodes_and_pages_are_accepted() -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from attrs import evolve
 
 from common.errors import Busy, NotFound, OutOfCapacity
-from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
-from common.values import GuestNic, NicKind, OwnershipMarker
-from common.volume_names import volume_name
+from common.guest_spec import GuestSpec, NicAddress, NicSpec
+from common.values import GuestNic, NicKind
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import sriov
+from tests.contract.guest_samples import new_marker, small_guest
 from tests.contract.libvirt_node import NODE, PORT, opened
 
 INSTALLATION = UUID(int=7)
@@ -40,15 +40,13 @@ def driver(client: Client) -> Iterator[LibvirtDriver]:
 
 
 def spec_of(client: Client, *macs: str) -> GuestSpec:
-    marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
+    marker = new_marker(INSTALLATION)
     pool_id = client.connection.storagePoolLookupByName("main").UUIDString()
-    disk = DiskSpec(volume=volume_name(marker, 0), pool_id=pool_id, size_bytes=2**20, serial="first")
     nics = tuple(
         NicSpec(name=f"eth{number}", mac_address=mac, kind=NicKind.SRIOV, source="eth3", vid=12)
         for number, mac in enumerate(macs)
     )
-    name = f"m{marker.machine_id.hex[:8]}"
-    return GuestSpec(name=name, marker=marker, architecture="amd64", cores=1, memory_mib=128, disks=(disk,), nics=nics)
+    return small_guest(f"m{marker.machine_id.hex[:8]}", marker, (pool_id,), nics=nics)
 
 
 FIRST, SECOND, THIRD = (f"52:54:00:00:00:0{number}" for number in (1, 2, 3))

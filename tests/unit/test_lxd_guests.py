@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from common.guest_spec import DiskSpec, GuestSpec, NicSpec
+from common.guest_spec import NicSpec
 from common.values import Guest, NicKind, OwnershipMarker, PowerState
 from common.volume_names import volume_name
 from rackd.drivers.lxd.guests import instance_config
@@ -23,6 +23,7 @@ from rackd.drivers.lxd.inventory.ownership import (
     marker_of,
 )
 from rackd.drivers.lxd.inventory.volume_index import VolumeIndex, parse_volume, volume_projects_of
+from tests.contract.guest_samples import small_guest
 
 MARKER = OwnershipMarker(installation_id=UUID(int=1), machine_id=UUID(int=2))
 OWN_ID = "6d4f92d1-8805-4713-9cfd-5c57d0ab8f17"
@@ -227,16 +228,12 @@ def test_root_disks_have_their_ledger_name() -> None:
     assert read(instance(config=other)).disks[0].volume is None
 
 
-SPEC = GuestSpec(
-    name="web-1",
-    marker=MARKER,
-    architecture="amd64",
+SPEC = small_guest(
+    "web-1",
+    MARKER,
+    ("main",) * 3,
     cores=4,
     memory_mib=2048,
-    disks=tuple(
-        DiskSpec(volume=volume_name(MARKER, index), pool_id="main", size_bytes=8 * 1024**3, serial=f"s{index}")
-        for index in range(3)
-    ),
     nics=(
         NicSpec(name="eth0", mac_address="52:54:00:00:00:01", kind=NicKind.NETWORK, source="lan", boot=True),
         NicSpec(name="eth1", mac_address="52:54:00:00:00:02", kind=NicKind.MACVLAN, source="ens3"),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from attrs import define, evolve, field
@@ -21,7 +21,7 @@ from common.errors import (
     StaleAttempt,
     Unsupported,
 )
-from common.guest_spec import DiskSpec, GuestSpec
+from common.guest_spec import GuestSpec
 from common.rpc.commands import (
     HOST_ADOPT,
     HOST_COMPOSE,
@@ -64,9 +64,9 @@ from rackd.fencing_tokens import FencingTokens
 from rackd.host_queue import CallClass
 from tests.deployment.simulated_host import SimulatedHost
 from tests.link_pair import link_pair
+from tests.unit.simulated_hosts import INSTALLATION, spec
 from tests.waiting import eventually, settle
 
-INSTALLATION = UUID(int=7)
 DEADLINE_S = 20.0
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -127,17 +127,6 @@ def access(parameters: str = "", host_id: int = 1) -> HostAccess:
         driver=DriverType.SIMULATED,
         address=f"simulated:host{host_id}?{parameters}",
         installation_id=INSTALLATION,
-    )
-
-
-def spec(name: str) -> GuestSpec:
-    return GuestSpec(
-        name=name,
-        marker=OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4()),
-        architecture="amd64",
-        cores=1,
-        memory_mib=512,
-        disks=(DiskSpec(volume=f"{name}-0", pool_id="default", size_bytes=1000, serial="s0"),),
     )
 
 
