@@ -86,7 +86,7 @@ async def stages_on(innkeeper: Deployment, database: ComposerDatabase) -> Compos
     components = innkeeper.region.components
     services: Any = components.services
     racks = SimpleNamespace(racks=tuple(components.link_supervisor.connected))
-    async with database.connection() as db:
+    async with components.database.connection() as db:
         installation_id = await read_installation_id(db)
     return build_stages(
         cast(Any, database), services.hosts, services.groups, cast(Any, racks), installation_id=installation_id,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Database
     from regiond.racks.heartbeat import Heartbeat
     from regiond.racks.service import Racks
+    from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
     from tests.lxd_double import FakeLxds
 
@@ -29,6 +30,14 @@ def region(tmp_path: Path) -> Iterator[Region]:
     listening = make_region(tmp_path / "authority")
     yield listening
     settle(listening.listener.stop())
+
+
+@pytest.fixture
+def ledger(database: Database) -> LedgerFixture:
+    """A server with two hosts and without claims."""
+    from tests.integration.ledger_fixture import prepare
+
+    return settle(prepare(database))
 
 
 @pytest.fixture

@@ -14,12 +14,14 @@ from regiond.db.pool import Database
 from regiond.ledger import service as ledger
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, Demand, DiscreteResources, GuestClaims
 from regiond.ledger.service import check, recompute_totals, set_discrete_totals
+from tests.integration.tables import lock_waiters
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 CORES, MEMORY_MIB, POOL_BYTES, ELSEWHERE_BYTES = 8, 8192, 100, 10  # without huge pages
 FIRST_PAGES, SECOND_PAGES, PORT = "0/2048", "1/2048", "sim0"
+NO_STORAGE: Mapping[int, int] = {}
 PAGES, FUNCTIONS = 6, 8  # of each node, of the port
 
 _CLEAR = "truncate claim, guest, machine_disk, machine, vm_host, storage_pool, server, operation cascade"
@@ -89,7 +91,7 @@ class LedgerFixture:
         host: int,
         cores: int,
         memory_mib: int,
-        storage: Mapping[int, int],
+        storage: Mapping[int, int] = NO_STORAGE,
         discrete: DiscreteResources = NO_DISCRETE_RESOURCES,
     ) -> int | None:
         """Returns the id of a new machine, or None without capacity. Asserts that a granted claim is valid."""
@@ -103,7 +105,7 @@ class LedgerFixture:
         host: int,
         cores: int,
         memory_mib: int,
-        storage: Mapping[int, int],
+        storage: Mapping[int, int] = NO_STORAGE,
         discrete: DiscreteResources = NO_DISCRETE_RESOURCES,
     ) -> int:
         """As `claim`, but raises OutOfCapacity."""
@@ -129,7 +131,7 @@ class LedgerFixture:
         guest: int,
         cores: int,
         memory_mib: int,
-        storage: Mapping[int, int],
+        storage: Mapping[int, int] = NO_STORAGE,
         discrete: DiscreteResources = NO_DISCRETE_RESOURCES,
     ) -> None:
         """Records what a discovery run found of a foreign guest."""
@@ -172,8 +174,7 @@ class LedgerFixture:
             yield
 
     async def is_lock_awaited(self) -> bool:
-        async with self.database.connection() as db:
-            return await db.fetchval("select exists (select from pg_locks where not granted)") is True
+        return await lock_waiters(self.database) > 0
 
     async def set_ratios(self, host: int, cpu: float, memory: float) -> None:
         async with self.database.connection() as db:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from regiond.db.pool import Database
 from tests.deployment.deployment import Deployment
+
+_LOCK_WAITERS = """
+    select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+"""
 
 
 async def sql(innkeeper: Deployment, statement: str, *values: object) -> list[Any]:
@@ -16,6 +21,13 @@ async def sql(innkeeper: Deployment, statement: str, *values: object) -> list[An
 async def rows(innkeeper: Deployment, query: str) -> list[Any]:
     async with innkeeper.region.components.database.connection() as db:
         return [tuple(row) for row in await db.fetch(query)]
+
+
+async def lock_waiters(database: Database) -> int:
+    """Returns the number of connections that wait for a lock."""
+    async with database.connection() as db:
+        found: int = await db.fetchval(_LOCK_WAITERS)
+    return found
 
 
 COUNTED = (

@@ -12,7 +12,7 @@ from regiond.hosts import store as host_store
 from regiond.ledger.model import Demand
 from regiond.ledger.service import claim_batch, lock_hosts, lock_server
 from regiond.reconciler import locks
-from tests.integration.ledger_fixture import CORES, LedgerFixture, prepare
+from tests.integration.ledger_fixture import CORES, LedgerFixture
 from tests.waiting import eventually
 
 _ELSEWHERE = """
@@ -30,41 +30,38 @@ _ELSEWHERE = """
 """
 
 
-async def claim_in_batch(ledger_state: LedgerFixture, *demands: Demand) -> set[int]:
+async def claim_in_batch(ledger: LedgerFixture, *demands: Demand) -> set[int]:
     """Returns the ids of the hosts whose demands were claimed."""
-    async with ledger_state.database.transaction() as db:
+    async with ledger.database.transaction() as db:
         await lock_hosts(db, [demand.host_id for demand in demands], wait=True)
         return {*(await claim_batch(db, demands)).servers}
 
 
-async def test_a_storage_pool_of_another_server_is_rejected(database: Database) -> None:
+async def test_a_storage_pool_of_another_server_is_rejected(database: Database, ledger: LedgerFixture) -> None:
     """The host refers to another server since its last discovery run."""
-    ledger_state = await prepare(database)
     async with database.connection() as db:
         other = await db.fetchrow(_ELSEWHERE)
     assert other is not None
-    on_other_pool = Demand(host_id=ledger_state.hosts[0], cores=1, memory_mib=1, storage_bytes={other["pool_id"]: 5})
+    on_other_pool = Demand(host_id=ledger.hosts[0], cores=1, memory_mib=1, storage_bytes={other["pool_id"]: 5})
     on_other_server = Demand(host_id=other["host_id"], cores=1, memory_mib=1)
     with pytest.raises(OutOfCapacity, match="storage pool"):
-        await claim_in_batch(ledger_state, on_other_pool, on_other_server)
-    assert await claim_in_batch(ledger_state, on_other_server) == {other["host_id"]}
+        await claim_in_batch(ledger, on_other_pool, on_other_server)
+    assert await claim_in_batch(ledger, on_other_server) == {other["host_id"]}
 
 
-async def test_a_batch_on_one_server_must_fit_the_lowest_ratio(database: Database) -> None:
-    ledger_state = await prepare(database)
-    await ledger_state.set_ratios(1, 2.0, 2.0)
-    low, high = (Demand(host_id=host_id, cores=CORES // 2 + 1, memory_mib=1) for host_id in ledger_state.hosts)
-    assert await claim_in_batch(ledger_state, low, high) == set(), "a batch that does not fit changes nothing"
-    assert await ledger_state.claimed() == (0, 0)
-    assert await claim_in_batch(ledger_state, low) == {low.host_id}
-    assert await claim_in_batch(ledger_state, low) == set()
-    assert await claim_in_batch(ledger_state, high) == {high.host_id}
+async def test_a_batch_on_one_server_must_fit_the_lowest_ratio(ledger: LedgerFixture) -> None:
+    await ledger.set_ratios(1, 2.0, 2.0)
+    low, high = (Demand(host_id=host_id, cores=CORES // 2 + 1, memory_mib=1) for host_id in ledger.hosts)
+    assert await claim_in_batch(ledger, low, high) == set(), "a batch that does not fit changes nothing"
+    assert await ledger.claimed() == (0, 0)
+    assert await claim_in_batch(ledger, low) == {low.host_id}
+    assert await claim_in_batch(ledger, low) == set()
+    assert await claim_in_batch(ledger, high) == {high.host_id}
 
 
-async def test_repair_and_discovery_of_a_host_never_deadlock(database: Database) -> None:
+async def test_repair_and_discovery_of_a_host_never_deadlock(database: Database, ledger: LedgerFixture) -> None:
     """Discovery locks the host, then its server; a repair locks the server first."""
-    ledger_state = await prepare(database)
-    host_id = ledger_state.hosts[0]
+    host_id = ledger.hosts[0]
 
     async def repair() -> None:
         async with database.transaction() as db:
@@ -74,15 +71,14 @@ async def test_repair_and_discovery_of_a_host_never_deadlock(database: Database)
         await host_store.lock_existence(discovery, host_id)
         async with asyncio.timeout(10):
             await repair()
-        await lock_server(discovery, ledger_state.server_id)
+        await lock_server(discovery, ledger.server_id)
         repaired = asyncio.create_task(repair())
-        await eventually(ledger_state.is_lock_awaited)
+        await eventually(ledger.is_lock_awaited)
     await repaired
 
 
-async def test_a_host_is_not_removed_during_a_repair(database: Database) -> None:
-    ledger_state = await prepare(database)
-    host_id = ledger_state.hosts[0]
+async def test_a_host_is_not_removed_during_a_repair(database: Database, ledger: LedgerFixture) -> None:
+    host_id = ledger.hosts[0]
 
     async def remove() -> None:
         async with database.transaction() as db:
@@ -91,16 +87,15 @@ async def test_a_host_is_not_removed_during_a_repair(database: Database) -> None
     async with database.transaction() as db:
         await locks.lock_host(db, host_id)
         removed = asyncio.create_task(remove())
-        await eventually(ledger_state.is_lock_awaited)
+        await eventually(ledger.is_lock_awaited)
     await removed
 
 
 @pytest.mark.parametrize("reserved", ["reserved_cores = 2", "reserved_memory_mib = 2"])
-async def test_capacity_reserved_for_the_host_is_never_claimed(database: Database, reserved: str) -> None:
-    ledger_state = await prepare(database)
-    await ledger_state.execute("delete from guest")
-    await ledger_state.execute("update server set cores = 4, memory_mib = 4, huge_memory_mib = 0")
+async def test_capacity_reserved_for_the_host_is_never_claimed(ledger: LedgerFixture, reserved: str) -> None:
+    await ledger.execute("delete from guest")
+    await ledger.execute("update server set cores = 4, memory_mib = 4, huge_memory_mib = 0")
     ratios = "cpu_over_commit_ratio = 1, memory_over_commit_ratio = 1"
-    await ledger_state.execute(f"update vm_host set {ratios}, {reserved}")  # noqa: S608  # constants of this test
-    claimed = [await ledger_state.claim(0, 1, 1, {}) is not None for _ in range(4)]
+    await ledger.execute(f"update vm_host set {ratios}, {reserved}")  # noqa: S608  # constants of this test
+    claimed = [await ledger.claim(0, 1, 1) is not None for _ in range(4)]
     assert claimed == [True, True, False, False]

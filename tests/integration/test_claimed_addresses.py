@@ -21,6 +21,14 @@ def setup(database: Database) -> NetworkSetup:
     return NetworkSetup(database)
 
 
+async def assign(setup: NetworkSetup, subnet_id: int, machine: tuple[int, int]) -> None:
+    """Claims 10.1.0.9 in the subnet for a machine and its NIC."""
+    async with setup.database.transaction() as db:
+        await network_service.claim_static_address(
+            db, subnet_id=subnet_id, address="10.1.0.9", machine_id=machine[0], nic_id=machine[1]
+        )
+
+
 async def test_a_machine_may_request_its_own_address(setup: NetworkSetup) -> None:
     """A rescheduled compose still has its address."""
     await setup.discover(await setup.host("one"), bridge())
@@ -100,12 +108,8 @@ async def test_one_machine_has_an_address_in_all_subnets(setup: NetworkSetup) ->
     }.items():  # fmt: skip
         with pytest.raises(InvalidRequest, match=reason):
             await setup.check(ip)
-    machine_id, nic_id = await setup.machine("web-2")
     with pytest.raises(WrongState, match="belongs to machine web-1"):
-        async with setup.database.transaction() as db:
-            await network_service.claim_static_address(
-                db, subnet_id=inner.id, address="10.1.0.9", machine_id=machine_id, nic_id=nic_id
-            )
+        await assign(setup, inner.id, await setup.machine("web-2"))
 
 
 async def test_concurrent_claims_of_an_address_have_one_winner(setup: NetworkSetup) -> None:
@@ -113,18 +117,9 @@ async def test_concurrent_claims_of_an_address_have_one_winner(setup: NetworkSet
     (subnet,) = await setup.networks.subnets()
     machines = [await setup.machine(f"web-{number}") for number in range(4)]
 
-    async def claim(machine_id: int, nic_id: int) -> str:
-        try:
-            async with setup.database.transaction() as db:
-                await network_service.claim_static_address(
-                    db, subnet_id=subnet.id, address="10.1.0.9", machine_id=machine_id, nic_id=nic_id
-                )
-        except WrongState as error:
-            return error.message
-        return "claimed"
-
-    results = await asyncio.gather(*(claim(*one) for one in machines))
-    winner = results.index("claimed")
+    attempts = (assign(setup, subnet.id, machine) for machine in machines)
+    results = [error and str(error) for error in await asyncio.gather(*attempts, return_exceptions=True)]
+    winner = results.index(None)
     assert results.count(f"10.1.0.9 belongs to machine web-{winner}.") == 3
     await setup.execute("delete from machine where id = $1", machines[winner][0])
     await setup.check("10.1.0.9")
@@ -141,8 +136,5 @@ async def test_a_subnet_in_use_by_a_compose_cannot_be_deleted(setup: NetworkSetu
             await setup.networks.delete_subnet(ADMIN, "10.1.0.0/24")
     with pytest.raises(InvalidRequest, match=r"10.1.0.9 by web-1"):
         await setup.networks.delete_subnet(ADMIN, "10.1.0.0/24")
-    async with setup.database.transaction() as db:
-        with pytest.raises(WrongState, match="was just deleted"):
-            await network_service.claim_static_address(
-                db, subnet_id=0, address="10.1.0.9", machine_id=machine_id, nic_id=nic_id
-            )
+    with pytest.raises(WrongState, match="was just deleted"):
+        await assign(setup, 0, (machine_id, nic_id))

@@ -10,6 +10,8 @@ import pytest
 
 from common.errors import InnkeeperError, InvalidRequest, NotFound
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import lock_waiters
+from tests.rejections import invalid_fields, rejected_status
 from tests.waiting import eventually
 
 
@@ -80,9 +82,7 @@ async def test_invalid_values_are_rejected_by_field_and_write_nothing(innkeeper:
         ({"hugepages_backed": "true"}, "hugepages_backed"),
     ]
     for fields, field in wrong:
-        with pytest.raises(InvalidRequest) as error:
-            await innkeeper.compose(host["id"], **fields)
-        assert list(error.value.fields) == [field], fields
+        assert [*await invalid_fields(innkeeper.compose(host["id"], **fields))] == [field], fields
     with pytest.raises(NotFound):
         await innkeeper.compose(999)
     assert len(await innkeeper.get("machines/")) == 1
@@ -116,9 +116,7 @@ async def test_a_foreign_guest_with_the_name_is_unchanged_after_undoing(innkeepe
     host = await innkeeper.add_simulated(guests=1, cores=8)
     (foreign,) = innkeeper.simulated_guests()
     before = await innkeeper.get(f"vm-hosts/{host['id']}/")
-    with pytest.raises(InnkeeperError) as error:
-        await innkeeper.compose(host["id"], hostname=foreign, cores=1, memory=1024)
-    assert error.value.details["status"] == 409
+    assert await rejected_status(innkeeper.compose(host["id"], hostname=foreign, cores=1, memory=1024)) == 409
     assert innkeeper.simulated_guests() == [foreign]
     assert await innkeeper.get("machines/") == []
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"] == before["used"]
@@ -186,14 +184,10 @@ async def test_a_compose_that_loses_a_deadlock_is_retried(innkeeper: Deployment)
     host = await innkeeper.add_simulated()
     database = innkeeper.region.components.database
 
-    async def is_lock_awaited() -> bool:
-        async with database.connection() as db:
-            return await db.fetchval("select exists (select from pg_locks where not granted)") is True
-
     async with database.transaction() as db:
         await db.execute("select from server for update")
         composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
-        await eventually(is_lock_awaited)
+        await eventually(lambda: lock_waiters(database))
         await db.execute("select from storage_pool for update")  # PostgreSQL aborts the compose, which waited longer
     await composing
     assert innkeeper.simulated_guests() == ["web"]

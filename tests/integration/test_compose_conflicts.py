@@ -24,6 +24,7 @@ from tests.integration.concurrent_composes import (
     composer_of,
     stages_on,
 )
+from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -43,18 +44,6 @@ CLAIMED = """
                   and (b.resource, b.amount) = ('memory_mib', m.memory_mib)
      where m.hostname = $1
 """
-WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-
-
-async def lock_waiters(innkeeper: Deployment) -> int:
-    """Returns the number of connections that wait for a lock."""
-    async with innkeeper.region.components.database.connection() as db:
-        found: int = await db.fetchval(WAITING)
-    return found
-
-
-async def is_lock_awaited(innkeeper: Deployment) -> bool:
-    return await lock_waiters(innkeeper) > 0
 
 
 async def claimed_by(innkeeper: Deployment, operation: Operation) -> tuple[Any, ...]:
@@ -74,7 +63,7 @@ async def test_an_uncommitted_host_name_delays_only_its_own_compose(innkeeper: D
         await db.execute(WEB, hosts["one"])
         async with asyncio.timeout(10):
             held = asyncio.create_task(compose_all(innkeeper, web, *others))
-            await eventually(lambda: is_lock_awaited(innkeeper))
+            await eventually(lambda: lock_waiters(innkeeper.region.components.database))
             assert all(isinstance(one, Operation) for one in await compose_all(innkeeper, *others))
         assert not held.done()
         await other_region.rollback()
@@ -88,11 +77,11 @@ async def test_composes_waiting_for_a_server_hold_one_connection(innkeeper: Depl
     async with innkeeper.region.components.database.transaction() as db:
         await db.execute(LOCK_SERVER, hosts["one"])
         held = asyncio.create_task(compose_all(innkeeper, *[wanted] * 12))  # more than the pool has connections
-        await eventually(lambda: is_lock_awaited(innkeeper))
+        await eventually(lambda: lock_waiters(innkeeper.region.components.database))
         async with asyncio.timeout(10):
             (answer,) = await compose_all(innkeeper, other)
         assert isinstance(answer, Operation)
-        assert await lock_waiters(innkeeper) == 1
+        assert await lock_waiters(innkeeper.region.components.database) == 1
     assert all(isinstance(one, Operation) for one in await held)
 
 
@@ -157,7 +146,7 @@ async def test_a_compose_without_a_turn_in_time_is_busy(innkeeper: Deployment) -
     async with innkeeper.region.components.database.transaction() as db:
         await db.execute(LOCK_SERVER, hosts["one"])
         first = asyncio.create_task(compose_all(innkeeper, wanted, composer=composer))
-        await eventually(lambda: is_lock_awaited(innkeeper))
+        await eventually(lambda: lock_waiters(innkeeper.region.components.database))
         stages.reservations.turn_timeout_s = 0.1
         (second,) = await compose_all(innkeeper, wanted, composer=composer)
         assert isinstance(second, Busy)

@@ -127,9 +127,8 @@ def test_any_history_keeps_totals_correct_and_claims_within_ratios(
     return Deferred.fromFuture(asyncio.ensure_future(run_rounds(database, rounds)))  # pytest-twisted waits for each
 
 
-async def test_16_concurrent_actions_never_deadlock(database: Database) -> None:
+async def test_16_concurrent_actions_never_deadlock(ledger: LedgerFixture) -> None:
     """Claims on two pools in both orders, discovery runs, ratio changes and releases; a deadlock would raise."""
-    ledger = await prepare(database)
 
     async def worker(number: int) -> None:
         for repeat in range(12):
@@ -151,82 +150,72 @@ async def test_16_concurrent_actions_never_deadlock(database: Database) -> None:
     assert await ledger.mismatches() == []
 
 
-async def test_one_of_many_concurrent_claims_gets_the_last_core(database: Database) -> None:
-    ledger = await prepare(database)
-    assert await ledger.claim(0, CORES - 1, 1, {}) is not None
-    claimed = await asyncio.gather(*(ledger.claim(number % 2, 1, 1, {}) for number in range(16)))
+async def test_one_of_many_concurrent_claims_gets_the_last_core(ledger: LedgerFixture) -> None:
+    assert await ledger.claim(0, CORES - 1, 1) is not None
+    claimed = await asyncio.gather(*(ledger.claim(number % 2, 1, 1) for number in range(16)))
     assert sum(machine_id is not None for machine_id in claimed) == 1
 
 
-async def test_claims_that_lose_the_last_storage_hold_no_cores(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_claims_that_lose_the_last_storage_hold_no_cores(ledger: LedgerFixture) -> None:
     claimed = await asyncio.gather(*(ledger.claim(0, 1, 1, {0: 20, 1: 46}) for _ in range(7)))
     assert sum(machine_id is not None for machine_id in claimed) == 1
     assert await ledger.claimed() == (1, 1)
 
 
-async def test_storage_is_never_overcommitted_and_other_usage_counts(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_storage_is_never_overcommitted_and_other_usage_counts(ledger: LedgerFixture) -> None:
     await ledger.set_ratios(0, 10.0, 10.0)
     assert await ledger.claim(0, 1, 1, {0: 91}) is None
     assert await ledger.claim(0, 1, 1, {0: 90}) is not None
     assert await ledger.claim(0, 1, 1, {0: 1}) is None
 
 
-async def test_a_missing_storage_pool_accepts_no_claim(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_a_missing_storage_pool_accepts_no_claim(ledger: LedgerFixture) -> None:
     await ledger.execute("update storage_pool set missing_since = now()")
     assert await ledger.claim(0, 1, 1, {0: 1}) is None
-    assert await ledger.claim(0, 1, 1, {}) is not None
+    assert await ledger.claim(0, 1, 1) is not None
 
 
-async def test_a_host_being_removed_accepts_no_claim(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_a_host_being_removed_accepts_no_claim(ledger: LedgerFixture) -> None:
     await ledger.execute("update vm_host set state = 'removing' where name = 'a'")
-    assert await ledger.claim(0, 1, 1, {}) is None
-    assert await ledger.claim(1, 1, 1, {}) is not None
+    assert await ledger.claim(0, 1, 1) is None
+    assert await ledger.claim(1, 1, 1) is not None
 
 
-async def test_a_lower_ratio_keeps_claims_and_stops_new_ones(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_a_lower_ratio_keeps_claims_and_stops_new_ones(ledger: LedgerFixture) -> None:
     await ledger.set_ratios(0, 2.0, 1.0)
-    assert await ledger.claim(0, 12, 1, {}) is not None
+    assert await ledger.claim(0, 12, 1) is not None
     await ledger.set_ratios(0, 1.0, 1.0)
     assert await ledger.claimed() == (12, 1)
-    assert await ledger.claim(0, 1, 1, {}) is None
+    assert await ledger.claim(0, 1, 1) is None
 
 
-async def test_hosts_of_one_server_claim_by_their_own_ratios(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_hosts_of_one_server_claim_by_their_own_ratios(ledger: LedgerFixture) -> None:
     await ledger.set_ratios(1, 2.0, 2.0)
-    assert await ledger.claim(0, CORES, 1, {}) is not None
-    assert await ledger.claim(0, 1, 1, {}) is None
-    assert await ledger.claim(1, CORES, 1, {}) is not None
-    assert await ledger.claim(1, 1, 1, {}) is None
+    assert await ledger.claim(0, CORES, 1) is not None
+    assert await ledger.claim(0, 1, 1) is None
+    assert await ledger.claim(1, CORES, 1) is not None
+    assert await ledger.claim(1, 1, 1) is None
 
 
-async def test_foreign_guests_can_exceed_capacity_and_leave_nothing(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_foreign_guests_can_exceed_capacity_and_leave_nothing(ledger: LedgerFixture) -> None:
     await ledger.find_guest(0, 100, 1, {0: 1000})
     assert (await ledger.mismatches(), await ledger.claimed()) == ([], (100, 1))
-    assert await ledger.claim(0, 1, 1, {}) is None
+    assert await ledger.claim(0, 1, 1) is None
     await ledger.lose_guest(0)
     assert await ledger.claim(0, 1, 1, {0: 90}) is not None
 
 
 @pytest.mark.parametrize("ratio", [0.29, 0.57, 1.1, 2.3, 0.9999999999999999, 1.0000000000000002, 1 / 3, 2 / 3, 10.0])
-async def test_the_database_rounds_ratios_as_placement_does(database: Database, ratio: float) -> None:
-    ledger = await prepare(database)
+async def test_the_database_rounds_ratios_as_placement_does(ledger: LedgerFixture, ratio: float) -> None:
     await ledger.execute("update server set cores = 3000, memory_mib = 900000000000")
     await ledger.set_ratios(0, ratio, 10.0)
     limit = claimable(3000, ratio)
     assert limit <= Decimal(ratio) * 3000 + 1
-    assert await ledger.claim(0, limit + 1, 1, {}) is None
-    assert await ledger.claim(0, limit, 1, {}) is not None
+    assert await ledger.claim(0, limit + 1, 1) is None
+    assert await ledger.claim(0, limit, 1) is not None
 
 
-async def test_check_names_each_wrong_total_and_both_values(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_check_names_each_wrong_total_and_both_values(ledger: LedgerFixture) -> None:
     await ledger.claim(0, 2, 512, {0: 5})
     await ledger.execute("update server set cores_claimed = 7")
     await ledger.execute("update storage_pool set claimed_bytes = 6 where pool_key = 'd'")
@@ -235,18 +224,16 @@ async def test_check_names_each_wrong_total_and_both_values(database: Database) 
     assert storage == "storage pool d of one: the total is 6 bytes, the claims add up to 5"
 
 
-async def test_concurrent_releases_of_a_machine_count_once(database: Database) -> None:
-    ledger = await prepare(database)
+async def test_concurrent_releases_of_a_machine_count_once(ledger: LedgerFixture) -> None:
     machine_id = await ledger.claim(0, 2, 512, {0: 5})
     assert machine_id is not None
-    await ledger.claim(0, 1, 1, {})
+    await ledger.claim(0, 1, 1)
     await asyncio.gather(*(ledger.release(machine_id) for _ in range(8)))
     assert (await ledger.mismatches(), await ledger.claimed()) == ([], (1, 1))
 
 
-async def test_release_includes_a_pool_claim_left_on_another_server(database: Database) -> None:
+async def test_release_includes_a_pool_claim_left_on_another_server(ledger: LedgerFixture) -> None:
     """A cluster moved the machine to a member that lacks the storage pool."""
-    ledger = await prepare(database)
     machine_id = await ledger.must_claim(0, 2, 512, {0: 5})
     async with ledger.moving(machine_id):
         pass
@@ -256,9 +243,8 @@ async def test_release_includes_a_pool_claim_left_on_another_server(database: Da
     assert await ledger.claim(0, 1, 1, {0: 90}) is not None
 
 
-async def test_a_move_during_a_release_leaves_no_claim_on_either_server(database: Database) -> None:
-    ledger = await prepare(database)
-    machine_id = await ledger.must_claim(0, 2, 512, {})
+async def test_a_move_during_a_release_leaves_no_claim_on_either_server(ledger: LedgerFixture) -> None:
+    machine_id = await ledger.must_claim(0, 2, 512)
     async with ledger.moving(machine_id):
         released = asyncio.create_task(ledger.release(machine_id))
         await eventually(ledger.is_lock_awaited)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from common.errors import InnkeeperError
 from innkeeper.numa_table import rows_of
 from tests.deployment.deployment import Deployment
+from tests.rejections import rejected_status
 from tests.row_versions import versions
 
 GIB = 1024**3
@@ -77,9 +75,7 @@ async def test_a_host_shows_its_numa_nodes(rackless: Deployment) -> None:
     ]
     await rackless.compose(host["id"], cores=2, memory=2048)
     assert await numa(rackless, host["id"]) == expected  # without pins, it may run on either node
-    with pytest.raises(InnkeeperError) as unknown:
-        await numa(rackless, 999)
-    assert unknown.value.details["status"] == 404
+    assert await rejected_status(numa(rackless, 999)) == 404
 
 
 async def machines(innkeeper: Deployment) -> list[Any]:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
+from attrs import define, evolve, field
 
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.db.pool import Database
-from regiond.machines.compose import candidate_store, placement_queries
+from regiond.machines.compose.reservation import Reservation
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
-from tests.integration.concurrent_composes import SMALL, add_hosts, compose_all, compose_in_one_round
+from tests.integration.concurrent_composes import (
+    SMALL,
+    ComposerDatabase,
+    add_hosts,
+    compose_all,
+    compose_in_one_round,
+    composer_of,
+    stages_on,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -28,25 +37,35 @@ LARGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class QueryCounts:
-    """Counts the queries of named hosts, and the reservations in each transaction."""
+@define
+class CountingDatabase(ComposerDatabase):
+    """Counts the queries of placement, and the reservations in each transaction."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
-        self.queries = 0
-        self.batches: list[int] = []
-        read, in_transaction = candidate_store.read_candidates, database.in_transaction
+    queries: int = 0
+    batches: list[int] = field(factory=list)
 
-        async def counted_read(*arguments: Any, **options: Any) -> Any:
-            self.queries += 1
-            return await read(*arguments, **options)
+    def connection(self) -> AbstractAsyncContextManager[Db]:
+        self.queries += 1
+        return self.database.connection()
 
-        async def counted_transaction(work: Callable[[Db], Awaitable[T]], **options: Any) -> T:
-            if isinstance(work, partial) and "batch" in work.keywords:
-                self.batches.append(len(work.keywords["batch"]))
-            return await in_transaction(work, **options)
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], **more: Any) -> T:
+        self.batches.append(len(batch_of(work)))
+        return await self.database.in_transaction(work, **more)
 
-        monkeypatch.setattr(placement_queries, "read_candidates", counted_read)
-        monkeypatch.setattr(database, "in_transaction", counted_transaction)
+
+@define
+class RejectingDatabase(ComposerDatabase):
+    """Rejects every transaction that composes a machine named `lost`."""
+
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], **more: Any) -> T:
+        if any(one.hostname == "lost" for one in batch_of(work)):
+            raise WrongState("The address is taken.")
+        return await self.database.in_transaction(work, **more)
+
+
+def batch_of(work: Any) -> Sequence[Reservation]:
+    """Returns the reservations that the transaction writes."""
+    return cast("Sequence[Reservation]", work.keywords["batch"])
 
 
 async def large_host(innkeeper: Deployment) -> int:
@@ -62,24 +81,25 @@ async def machine_claims(database: Database, resource: str) -> list[tuple[str, i
 
 
 @pytest.mark.same_sql
-async def test_concurrent_pinned_composes_on_one_host_need_few_batches(
-    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper: Deployment) -> None:
     host_id = await large_host(innkeeper)
-    counts = QueryCounts(monkeypatch, innkeeper.region.components.database)
+    database = innkeeper.region.components.database
+    validator = (await stages_on(innkeeper, ComposerDatabase(database))).validator
+    counted = CountingDatabase(database)
+    composer = composer_of(innkeeper, evolve(await stages_on(innkeeper, counted), validator=validator))
     request = ComposeRequest(
         host_id=host_id, pin_cores=1, memory_mib=1024, huge_pages_backed=True, storage="1",
         interfaces="eth0:vid=100,type=physical",
     )  # fmt: skip
-    results = await compose_all(innkeeper, *[request] * MANY)
+    results = await compose_all(innkeeper, *[request] * MANY, composer=composer)
     assert [result for result in results if not isinstance(result, Operation)] == []
-    cores = await machine_claims(innkeeper.region.components.database, "pinned_core")
+    cores = await machine_claims(database, "pinned_core")
     assert len({core for core, _ in cores}) == len(cores) == MANY
-    assert sum(pages for _, pages in await machine_claims(innkeeper.region.components.database, "huge_pages")) == MANY
-    functions = await machine_claims(innkeeper.region.components.database, "virtual_functions")
+    assert sum(pages for _, pages in await machine_claims(database, "huge_pages")) == MANY
+    functions = await machine_claims(database, "virtual_functions")
     assert (len(functions), {amount for _, amount in functions}) == (MANY, {1})
-    assert counts.queries <= 4
-    assert len(counts.batches) <= 5, counts.batches
+    assert counted.queries <= 4
+    assert len(counted.batches) <= 5, counted.batches
 
 
 @pytest.mark.same_sql
@@ -93,23 +113,13 @@ async def test_placement_during_a_commit_avoids_its_host(innkeeper: Deployment) 
 
 @pytest.mark.same_sql
 @pytest.mark.parametrize("is_named", [True, False])
-async def test_capacity_of_a_failed_commit_goes_to_a_waiting_compose(
-    innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch, *, is_named: bool
-) -> None:
+async def test_capacity_of_a_failed_commit_goes_to_a_waiting_compose(innkeeper: Deployment, *, is_named: bool) -> None:
     host_id = (await innkeeper.add_simulated(cores=1))["id"]
     await innkeeper.region.components.engine.stop()
     last = ComposeRequest(**SMALL, host_id=host_id if is_named else None)
-    database = innkeeper.region.components.database
-    in_transaction = database.in_transaction
-
-    async def failing(work: Callable[[Db], Awaitable[T]], **options: Any) -> T:
-        if isinstance(work, partial) and any(one.hostname == "lost" for one in work.keywords.get("batch", ())):
-            raise WrongState("The address is taken.")
-        return await in_transaction(work, **options)
-
-    monkeypatch.setattr(database, "in_transaction", failing)
     lost = ComposeRequest(**SMALL, host_id=host_id, hostname="lost")
     async with asyncio.timeout(20):
-        first, second = await compose_in_one_round(innkeeper, lost, last)
+        database = RejectingDatabase(innkeeper.region.components.database)
+        first, second = await compose_in_one_round(innkeeper, lost, last, database=database)
     assert isinstance(first, WrongState)
     assert isinstance(second, Operation)

@@ -13,7 +13,9 @@ from common.values import PowerAction
 from regiond.machines import lifecycle_store
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import lock_waiters
 from tests.integration.users import as_user, own
+from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
 
@@ -118,9 +120,7 @@ async def test_a_machine_is_updated_by_field(innkeeper: Deployment) -> None:
     assert reported == ("after", "east", "web", "new")
     assert (await innkeeper.put(path, hostname="after", zone="east"))["pool"]["name"] == "web"
     for fields in ({"hostname": "taken"}, {"zone": "nowhere"}, {"pool": "nowhere"}, {"hostname": "-x-"}):
-        with pytest.raises(InvalidRequest) as rejected:
-            await innkeeper.put(path, **fields)
-        assert list(rejected.value.fields) == list(fields)
+        assert [*await invalid_fields(innkeeper.put(path, **fields))] == list(fields)
     with pytest.raises(InvalidRequest, match="machines in it"):
         await innkeeper.delete("resourcepool/web/")
     await innkeeper.post(path, op="power_on")  # the guest, which retains its first name, is still found
@@ -184,7 +184,6 @@ OPEN_OPERATION = """
     insert into operation (kind, machine_id, max_failures, not_before)
     values ('power', $1, 1, now() + interval '1 hour') returning id
 """
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 
 
 @pytest.mark.parametrize("action", ["release", "delete", "forget", "power"])
@@ -206,11 +205,7 @@ async def test_a_request_waits_for_an_operation_that_is_just_ending(innkeeper: D
     async with components.database.transaction() as db:
         await db.execute("update operation set state = 'succeeded' where id = $1", before)
         starting = asyncio.ensure_future(starts[action]())
-
-        async def waits() -> bool:
-            return bool(await db.fetchval(WAITING))
-
-        await eventually(waits)
+        await eventually(lambda: lock_waiters(components.database))
         await lifecycle_store.lock(db, [system_id])  # as the end of an operation does
     operation = await starting
     assert operation is not None

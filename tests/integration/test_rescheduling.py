@@ -12,6 +12,7 @@ from common.errors import InnkeeperError
 from common.simulated_address import SimulatedAddress
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.rejections import rejection
 from tests.waiting import eventually
 
 
@@ -88,11 +89,10 @@ async def test_when_all_hosts_fail_all_reasons_are_reported(innkeeper: Deploymen
     await innkeeper.add_simulated("tiny", cores=1, memory_mib=1024)
     await change_host(innkeeper, "large", pools="other:100")
     await change_host(innkeeper, "small", fault_rate=1)
-    with pytest.raises(InnkeeperError) as error:
-        await innkeeper.post("machines/", op="allocate", cpu_count=2, mem=1024)
-    assert error.value.details["status"] == 409
+    error = await rejection(innkeeper.post("machines/", op="allocate", cpu_count=2, mem=1024))
+    assert error.details["status"] == 409
     for reason in ("large: ", "no storage pool", "small: ", "tiny: needs 2 cores, 1 free"):
-        assert reason in error.value.message
+        assert reason in error.message
     operation = await compose_operation(innkeeper)
     assert (operation["state"], operation["error"]["code"]) == ("failed", "none_available")
     assert [one["host"] for one in operation["explanation"]["tried"]] == ["large", "small"]

@@ -8,6 +8,7 @@ from common.values import NicKind
 from regiond.placement.model import Candidate, CandidateInterface, CandidateSubnet
 from regiond.placement.nic_attachment import attach_nics
 from regiond.placement.service import parse_interfaces
+from tests.unit.candidates import HOST
 
 LAN = CandidateSubnet(id=1, name="lan-v4", cidr="10.1.0.0/24")
 LAN6 = CandidateSubnet(id=2, name="lan-v6", cidr="fd00:1::/64")
@@ -54,18 +55,7 @@ ALL = (BRIDGE, BOND, PHYSICAL)
 
 
 def host(*interfaces: CandidateInterface, driver: str = "lxd", macvlan_mode: str | None = None) -> Candidate:
-    return Candidate(
-        id=1,
-        name="host-1",
-        state="ready",
-        reachable=True,
-        architecture="amd64",
-        cores=4,
-        memory_mib=4096,
-        driver=driver,
-        default_macvlan_mode=macvlan_mode,
-        interfaces=interfaces,
-    )
+    return evolve(HOST, name="host-1", driver=driver, default_macvlan_mode=macvlan_mode, interfaces=interfaces)
 
 
 def rejection(text: str, *interfaces: CandidateInterface) -> str:

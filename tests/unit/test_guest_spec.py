@@ -18,28 +18,20 @@ from regiond.placement.model import (
     CandidateHugePages,
     CandidateInterface,
     CandidateNode,
-    CandidateStoragePool,
     CandidateSubnet,
     PinRequirement,
     Requirements,
 )
 from regiond.placement.service import parse_interfaces, parse_storage, place
+from tests.unit import candidates
+from tests.unit.candidates import storage_pool
 
 INSTALLATION, MACHINE = UUID(int=1), UUID(int=2)
 GB = 10**9
 
 
-def storage_pool(number: int = 1, name: str = "default") -> CandidateStoragePool:
-    return CandidateStoragePool(id=number, pool_key=f"key-{name}", name=name, total_bytes=100 * GB, free_bytes=100 * GB)
-
-
-def candidate(**changes: Any) -> Candidate:
-    fields: dict[str, Any] = {
-        "id": 1, "name": "one", "state": "ready", "reachable": True, "architecture": "amd64", "cores": 8,
-        "memory_mib": 8192, "driver": DriverType.SIMULATED.value, "storage_pools": (storage_pool(),),
-        "default_storage_pool_id": 1,
-    }  # fmt: skip
-    return Candidate(**{**fields, **changes})
+HOST = evolve(candidates.HOST, cores=8, driver=DriverType.SIMULATED.value, default_storage_pool_id=1)
+TWO_POOLS = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "fast")))
 
 
 def interface(name: str = "default", kind: NicKind = NicKind.NETWORK, **more: Any) -> CandidateInterface:
@@ -67,13 +59,11 @@ def spec_of(
 
 
 def test_equal_inputs_give_equal_definitions() -> None:
-    host = candidate(storage_pools=(storage_pool(), storage_pool(2, "fast")))
-    assert spec_of(host, "8,5(fast),3") == spec_of(host, "8,5(fast),3")
+    assert spec_of(TWO_POOLS, "8,5(fast),3") == spec_of(TWO_POOLS, "8,5(fast),3")
 
 
 def test_each_disk_has_its_pool_volume_and_serial() -> None:
-    host = candidate(storage_pools=(storage_pool(), storage_pool(2, "fast")))
-    spec = spec_of(host, "8,5(fast)")
+    spec = spec_of(TWO_POOLS, "8,5(fast)")
     marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=MACHINE)
     assert [(disk.volume, disk.pool_id, disk.size_bytes, disk.tags) for disk in spec.disks] == [
         (volume_name(marker, 0), "key-default", 8 * GB, ()),
@@ -84,16 +74,16 @@ def test_each_disk_has_its_pool_volume_and_serial() -> None:
 
 
 def test_disks_on_lxd_have_the_serials_of_lxd() -> None:
-    spec = spec_of(candidate(driver=DriverType.LXD.value), "8,5,3")
+    spec = spec_of(evolve(HOST, driver=DriverType.LXD.value), "8,5,3")
     assert [disk.serial for disk in spec.disks] == ["lxd_root", "lxd_disk1", "lxd_disk2"]
 
 
 def test_a_root_disk_of_any_size_has_the_default_size() -> None:
-    assert [disk.size_bytes for disk in spec_of(candidate(), "0").disks] == [DEFAULT_ROOT_BYTES]
+    assert [disk.size_bytes for disk in spec_of(HOST, "0").disks] == [DEFAULT_ROOT_BYTES]
 
 
 def test_the_guest_boots_from_its_nic_with_the_hosts_architecture() -> None:
-    spec = spec_of(candidate(architecture="arm64"), changes={"interfaces": (interface("lab"),)})
+    spec = spec_of(evolve(HOST, architecture="arm64"), changes={"interfaces": (interface("lab"),)})
     assert spec.architecture == "arm64"
     (nic,) = spec.nics
     assert (nic.name, nic.boot, nic.source, nic.mac_address) == ("eth0", True, "lab", "52:54:00:00:00:01")
@@ -108,7 +98,7 @@ def test_nics_are_in_the_order_of_the_request() -> None:
                   function_port="en2"),
     )  # fmt: skip
     text = "a:name=br0,ip=10.1.0.20;b:name=en1,mode=unconfigured;2:name=en2;d:name=en2.9"
-    spec = spec_of(candidate(), nics=parse_interfaces(text), changes={"interfaces": attachable})
+    spec = spec_of(HOST, nics=parse_interfaces(text), changes={"interfaces": attachable})
     assert [(nic.name, nic.kind, nic.source, nic.boot, nic.configured) for nic in spec.nics] == [
         ("eth-a", NicKind.BRIDGE, "br0", True, True),
         ("eth-b", NicKind.MACVLAN, "en1", False, False),
@@ -126,6 +116,6 @@ def test_pins_and_pages_come_from_the_placement() -> None:
         pages=(CandidateHugePages(size_kib=2048, total=1024, free=1024),),
     )  # fmt: skip
     spec = spec_of(
-        candidate(), cores=2, pins=PinRequirement(count=2), huge_pages=True, changes={**ON_DEFAULT, "nodes": (node,)}
+        HOST, cores=2, pins=PinRequirement(count=2), huge_pages=True, changes={**ON_DEFAULT, "nodes": (node,)}
     )  # fmt: skip
     assert (spec.pinned_core_ids, spec.huge_page_size_kib, spec.numa_node_ids) == ((4, 6), 2048, (1,))

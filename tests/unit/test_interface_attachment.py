@@ -13,45 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.values import NicKind
-from regiond.placement.model import CandidateInterface, NicAttachment
+from regiond.placement.model import Candidate, CandidateInterface, NicAttachment
 from regiond.placement.nic_attachment import attach_nics, default_attachment
 from regiond.placement.service import parse_interfaces, required_functions
 from tests.unit.candidate_interfaces import ALL, BOND, BRIDGE, PHYSICAL, PORT, VLAN, host, rejection
 
-
-def test_virtual_functions_come_before_plain_macvlan() -> None:
-    (attachment,), _ = attach_nics(parse_interfaces("a:space=dmz"), host(PHYSICAL, evolve(PORT, id=1)))
-    assert (attachment.kind, attachment.source, attachment.function_port, attachment.vid) == (
-        NicKind.SRIOV,
-        "sim1",
-        "sim1",
-        None,
-    )
-    assert attachment.macvlan_mode is None
+SRIOV = evolve(PORT, id=1)
+BRIDGE_ON_PORT = evolve(BRIDGE, functions_total=8, functions_free=8)
 
 
-def test_a_vlan_uses_a_virtual_function_of_its_port_with_its_vid() -> None:
-    for nics in (parse_interfaces("a:vid=100"), ()):
-        (attachment,), _ = attach_nics(nics, host(VLAN))
-        assert (attachment.kind, attachment.source, attachment.function_port, attachment.vid) == (
-            NicKind.SRIOV,
-            "sim1",
-            "sim1",
-            100,
-        )
-
-
-def test_a_bridge_on_a_port_with_functions_remains_a_bridge() -> None:
-    (attachment,), _ = attach_nics(
-        parse_interfaces("a:type=bridge"), host(evolve(BRIDGE, functions_total=8, functions_free=8))
-    )
-    assert (attachment.kind, attachment.source, attachment.function_port) == (NicKind.BRIDGE, "br0", None)
-
-
-@pytest.mark.parametrize(("mode", "expected"), [(None, "bridge"), ("vepa", "vepa")])
-def test_macvlan_has_the_mode_of_the_host(mode: str | None, expected: str) -> None:
-    (attachment,), _ = attach_nics(parse_interfaces("a:type=bond"), host(BOND, macvlan_mode=mode))
-    assert (attachment.kind, attachment.source, attachment.macvlan_mode) == (NicKind.MACVLAN, "bond0", expected)
+@pytest.mark.parametrize(
+    ("text", "on_host", "expected"),
+    [
+        ("a:space=dmz", host(PHYSICAL, SRIOV), (NicKind.SRIOV, "sim1", "sim1", None, None)),
+        ("a:vid=100", host(VLAN), (NicKind.SRIOV, "sim1", "sim1", 100, None)),
+        ("", host(VLAN), (NicKind.SRIOV, "sim1", "sim1", 100, None)),
+        ("a:type=bridge", host(BRIDGE_ON_PORT), (NicKind.BRIDGE, "br0", None, None, None)),
+        ("a:type=bond", host(BOND), (NicKind.MACVLAN, "bond0", None, None, "bridge")),
+        ("a:type=bond", host(BOND, macvlan_mode="vepa"), (NicKind.MACVLAN, "bond0", None, None, "vepa")),
+    ],
+    ids=["function before macvlan", "VLAN of a port", "default NIC", "bridge on a port", "macvlan", "mode of the host"],
+)
+def test_the_interface_determines_the_attachment(text: str, on_host: Candidate, expected: tuple[object, ...]) -> None:
+    (nic,), _ = attach_nics(parse_interfaces(text), on_host)
+    assert (nic.kind, nic.source, nic.function_port, nic.vid, nic.macvlan_mode) == expected
 
 
 def test_nics_of_a_machine_share_the_free_functions() -> None:
@@ -96,34 +81,25 @@ def test_an_attachment_has_the_known_subnet_and_the_settings() -> None:
     assert [one.vlan_id for one in attachments] == [5001, 5001, 5001, 5002]
 
 
-def default(*interfaces: CandidateInterface, driver: str = "lxd") -> NicAttachment | None:
-    return default_attachment(host(*interfaces, driver=driver))
+def default(*interfaces: CandidateInterface, driver: str = "lxd") -> NicAttachment:
+    attachment = default_attachment(host(*interfaces, driver=driver))
+    assert attachment is not None
+    return attachment
 
 
 def test_the_default_nic_prefers_managed_networks() -> None:
     def managed(number: int, name: str) -> CandidateInterface:
         return CandidateInterface(id=number, name=name, kind=NicKind.NETWORK, type="bridge")
 
-    available = [
-        managed(30, "maas"),
-        managed(31, "default"),
-        managed(32, "a"),
-        managed(33, "b"),
-        BRIDGE,
-        PORT,
-        PHYSICAL,
-    ]
+    networks = [managed(30 + number, name) for number, name in enumerate(("maas", "default", "a", "b"))]
+    available = [*networks, BRIDGE, PORT, PHYSICAL]
     chosen = []
     while available:
         attachment = default(*available)
-        assert attachment is not None
         chosen.append((attachment.kind, attachment.source))
         available = [one for one in available if one.id != attachment.interface_id]
     assert chosen == [
-        (NicKind.NETWORK, "maas"),
-        (NicKind.NETWORK, "default"),
-        (NicKind.NETWORK, "a"),
-        (NicKind.NETWORK, "b"),
+        *((NicKind.NETWORK, network.name) for network in networks),
         (NicKind.BRIDGE, "br0"),
         (NicKind.SRIOV, "sim1"),
         (NicKind.MACVLAN, "ens1"),
@@ -135,20 +111,17 @@ def test_without_interfaces_only_libvirt_has_a_default_network() -> None:
     empty = evolve(PORT, functions_free=0)
     assert attach_nics((), host(empty)) == ((), "needs 1 virtual function for eth0, 0 of 8 free on sim1")
     for interfaces in ((), (empty,)):
-        attachment = default(*interfaces, driver="virsh")
-        assert attachment == NicAttachment(label="", name="eth0", kind=NicKind.USER, source="")
+        assert default(*interfaces, driver="virsh") == NicAttachment(
+            label="", name="eth0", kind=NicKind.USER, source=""
+        )
 
 
 def test_libvirt_prefers_connected_interfaces_to_user_networking() -> None:
     uplinked = evolve(BRIDGE, dhcp=False, parent="ens1")
     for one in (evolve(uplinked, parent=None), evolve(PHYSICAL, dhcp=False)):
-        attachment = default(one, driver="virsh")
-        assert attachment is not None
-        assert attachment.kind is NicKind.USER
+        assert default(one, driver="virsh").kind is NicKind.USER
     for one in (uplinked, evolve(PHYSICAL, dhcp=True)):
-        attachment = default(one, driver="virsh")
-        assert attachment is not None
-        assert attachment.source == one.name
+        assert default(one, driver="virsh").source == one.name
 
 
 @st.composite

@@ -5,20 +5,17 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from common.values import NicKind
 from regiond.placement.cpu_pinning import choose_cores
 from regiond.placement.model import (
-    Candidate,
     CandidateHugePages,
-    CandidateInterface,
     CandidateNode,
-    CandidateStoragePool,
-    Evaluation,
     HugePagesPlacement,
     PinRequirement,
     Requirements,
 )
-from regiond.placement.service import core_ranges, parse_storage, place
+from regiond.placement.service import core_ranges, parse_storage
+from tests.unit import candidates
+from tests.unit.candidates import evaluated
 
 GIB_KIB, MIB_KIB = 1024 * 1024, 1024
 
@@ -43,25 +40,14 @@ def small(total: int, free: int) -> CandidateHugePages:
     return CandidateHugePages(size_kib=2 * MIB_KIB, total=total, free=free)
 
 
-HOST = Candidate(
-    id=1,
-    name="a",
-    state="ready",
-    reachable=True,
-    architecture="amd64",
+HOST = evolve(
+    candidates.HOST,
     cores=16,
     memory_mib=65536,
     huge_memory_mib=8192,
-    storage_pools=(CandidateStoragePool(id=1, pool_key="k", name="default", total_bytes=10**12, free_bytes=10**12),),
     nodes=(node(0, "xxxxxxxx", pages=(gib(4, 2),)), node(1, "xxxxxxxx", pages=(gib(4, 4),))),
-    interfaces=(CandidateInterface(id=1, name="default", kind=NicKind.NETWORK, type="bridge"),),
 )
 REQUIREMENTS = Requirements(cores=4, memory_mib=4096, disks=parse_storage("8"))
-
-
-def evaluated(requirements: Requirements, host: Candidate) -> Evaluation:
-    placement = place(requirements, [host])
-    return placement.chosen or placement.rejected[0]
 
 
 def pinned(count: int) -> Requirements:

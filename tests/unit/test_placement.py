@@ -12,42 +12,9 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from common.units import BYTES_PER_GB
-from common.values import NicKind
-from regiond.placement.model import (
-    Candidate,
-    CandidateInterface,
-    CandidateStoragePool,
-    DiskRequirement,
-    Requirements,
-    claimable,
-)
+from regiond.placement.model import Candidate, Requirements, claimable
 from regiond.placement.service import parse_storage, place
-
-ROOT = (DiskRequirement(label="root", size_bytes=8 * BYTES_PER_GB, tags=()),)
-SMALL = Requirements(cores=2, memory_mib=4096, disks=ROOT)
-
-
-def pool(id_: int = 1, name: str = "default", total_gb: int = 100, free_gb: int | None = None) -> CandidateStoragePool:
-    return CandidateStoragePool(
-        id=id_,
-        pool_key=name,
-        name=name,
-        total_bytes=total_gb * BYTES_PER_GB,
-        free_bytes=(total_gb if free_gb is None else free_gb) * BYTES_PER_GB,
-    )
-
-
-HOST = Candidate(
-    id=1,
-    name="a",
-    state="ready",
-    reachable=True,
-    architecture="amd64",
-    cores=4,
-    memory_mib=12288,
-    storage_pools=(pool(),),
-    interfaces=(CandidateInterface(id=1, name="default", kind=NicKind.NETWORK, type="bridge"),),
-)
+from tests.unit.candidates import HOST, SMALL, evaluated, storage_pool
 
 
 @pytest.mark.parametrize(
@@ -59,15 +26,13 @@ def test_claimable_is_the_floor_of_total_times_ratio(total: int, ratio: float, a
 
 
 def test_a_host_that_fits_is_chosen_with_a_pool_for_each_disk() -> None:
-    placement = place(SMALL, [HOST])
-    assert placement.chosen is not None
-    assert placement.chosen.storage_pool_ids == (1,)
+    evaluation = evaluated(SMALL, HOST)
+    assert (evaluation.fits, evaluation.storage_pool_ids) == (True, (1,))
 
 
 def test_every_shortage_is_reported_with_numbers() -> None:
-    full = evolve(HOST, cores_claimed=4, memory_mib_claimed=9000, storage_pools=(pool(free_gb=5),))
-    (evaluation,) = place(SMALL, [full]).rejected
-    assert evaluation.reasons == (
+    full = evolve(HOST, cores_claimed=4, memory_mib_claimed=9000, storage_pools=(storage_pool(free_gb=5),))
+    assert evaluated(SMALL, full).reasons == (
         "needs 2 cores, 0 free (4 cores × ratio 1.0, 4 used)",
         "needs 4096 MiB of memory, 3288 free (12288 MiB × ratio 1.0, 9000 used)",
         "needs a disk of 8.0 GB, 5.0 of 100.0 GB free in default",
@@ -85,30 +50,27 @@ def test_every_shortage_is_reported_with_numbers() -> None:
     ],
 )
 def test_an_unusable_host_is_rejected_with_a_reason(change: dict[str, Any], reason: str) -> None:
-    (evaluation,) = place(evolve(SMALL, architecture="amd64"), [evolve(HOST, **change)]).rejected
-    assert reason in evaluation.reasons[0]
+    assert reason in evaluated(evolve(SMALL, architecture="amd64"), evolve(HOST, **change)).reasons[0]
 
 
 def test_a_named_host_may_be_unreachable() -> None:
-    assert place(evolve(SMALL, host_id=1), [evolve(HOST, reachable=False)]).chosen is not None
+    assert evaluated(evolve(SMALL, host_id=1), evolve(HOST, reachable=False)).fits
 
 
 def test_a_tag_that_names_a_pool_binds_the_disk_to_it() -> None:
-    host = evolve(HOST, storage_pools=(pool(), pool(2, "fast", free_gb=1)), default_storage_pool_id=1)
+    host = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "fast", free_gb=1)), default_storage_pool_id=1)
     requirements = evolve(SMALL, disks=parse_storage("8(fast)"))
-    assert "free in fast" in place(requirements, [host]).rejected[0].reasons[0]
+    assert "free in fast" in evaluated(requirements, host).reasons[0]
 
 
 def test_the_default_pool_has_no_fallback() -> None:
-    host = evolve(HOST, storage_pools=(pool(), pool(2, "small", free_gb=1)), default_storage_pool_id=2)
-    assert "free in small" in place(SMALL, [host]).rejected[0].reasons[0]
+    host = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "small", free_gb=1)), default_storage_pool_id=2)
+    assert "free in small" in evaluated(SMALL, host).reasons[0]
 
 
 def test_earlier_disks_reduce_the_space_for_later_ones() -> None:
-    host = evolve(HOST, storage_pools=(pool(free_gb=10), pool(2, "b", free_gb=10)))
-    evaluation = place(evolve(SMALL, disks=parse_storage("8,8")), [host]).chosen
-    assert evaluation is not None
-    assert evaluation.storage_pool_ids == (1, 2)
+    host = evolve(HOST, storage_pools=(storage_pool(free_gb=10), storage_pool(2, "b", free_gb=10)))
+    assert evaluated(evolve(SMALL, disks=parse_storage("8,8")), host).storage_pool_ids == (1, 2)
 
 
 candidates = st.builds(
@@ -125,7 +87,7 @@ candidates = st.builds(
     cpu_over_commit_ratio=st.floats(0, 10),
     memory_over_commit_ratio=st.floats(0, 10),
     storage_pools=st.lists(
-        st.builds(pool, id_=st.integers(1, 4), total_gb=st.just(50), free_gb=st.integers(0, 50)),
+        st.builds(storage_pool, id_=st.integers(1, 4), total_gb=st.just(50), free_gb=st.integers(0, 50)),
         unique_by=lambda pool: pool.id,
         max_size=3,
     ).map(tuple),
@@ -137,7 +99,7 @@ many_candidates = st.lists(candidates, unique_by=lambda host: host.id, max_size=
 def test_placement_ignores_host_order_and_never_overcommits(
     hosts: list[Candidate], cores: int, memory_mib: int, seed: object
 ) -> None:
-    requirements = Requirements(cores=cores, memory_mib=memory_mib, disks=ROOT)
+    requirements = Requirements(cores=cores, memory_mib=memory_mib, disks=SMALL.disks)
     first = place(requirements, hosts)
     assert place(requirements, list(reversed(hosts))) == first
     assert {evaluation.host_id for evaluation in (*first.ranked, *first.rejected)} == {host.id for host in hosts}

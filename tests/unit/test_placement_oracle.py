@@ -18,17 +18,18 @@ from regiond.placement.model import (
     ANY_HOST,
     Candidate,
     CandidateInterface,
-    CandidateStoragePool,
     DiskRequirement,
     Evaluation,
     HostFilter,
     Requirements,
 )
 from regiond.placement.reason_phrases import NAMED_IN_REASON
-from regiond.placement.service import explain, place, required_functions
+from regiond.placement.service import explain, parse_storage, place, required_functions
 from tests.fleets import fleet, requirements
 from tests.oracle import NumaWay, fits, nic_ways, numa_ways, physical_cores, storage
 from tests.oracle_reasons import is_true
+from tests.unit import candidates
+from tests.unit.candidates import evaluated, storage_pool
 
 HOSTS = 6
 GB = 10**9
@@ -89,21 +90,16 @@ def check_nics(evaluation: Evaluation, wanted: Requirements, host: Candidate) ->
     assert all(needed <= free[port] for port, needed in required_functions(evaluation.nics).items())
 
 
-HOST = Candidate(
-    id=1,
-    name="a",
-    state="ready",
-    reachable=True,
-    architecture="amd64",
-    cores=4,
+HOST = evolve(
+    candidates.HOST,
     memory_mib=8192,
-    storage_pools=(CandidateStoragePool(id=1, pool_key="k", name="default", total_bytes=100 * GB, free_bytes=8 * GB),),
+    storage_pools=(storage_pool(free_gb=8),),
     zone="east",
     pool="lab",
     tags=("ssd",),
     interfaces=(CandidateInterface(id=9, name="br0", kind=NicKind.BRIDGE, type="bridge", vlan_id=5001, vid=0),),
 )
-SMALL = Requirements(cores=1, memory_mib=1024, disks=(DiskRequirement(label="root", size_bytes=8 * GB, tags=()),))
+SMALL = Requirements(cores=1, memory_mib=1024, disks=parse_storage("root:8"))
 
 
 @pytest.mark.parametrize(
@@ -125,21 +121,19 @@ SMALL = Requirements(cores=1, memory_mib=1024, disks=(DiskRequirement(label="roo
     ],
 )
 def test_a_filtered_host_is_rejected_with_the_reason(wanted: HostFilter, reason: str) -> None:
-    (evaluation,) = place(evolve(SMALL, hosts=wanted), [HOST]).rejected
-    assert evaluation.reasons == (reason,)
+    assert evaluated(evolve(SMALL, hosts=wanted), HOST).reasons == (reason,)
     assert NAMED_IN_REASON == 5
 
 
 def test_a_host_that_passes_all_filters_is_chosen() -> None:
     wanted = HostFilter(host_ids=frozenset({1}), zones=("west", "east"), not_pools=("web",), tags=("ssd",))
-    assert place(evolve(SMALL, hosts=wanted), [HOST]).chosen is not None
-    assert place(evolve(SMALL, hosts=ANY_HOST), [HOST]).chosen is not None
+    assert evaluated(evolve(SMALL, hosts=wanted), HOST).fits
+    assert evaluated(evolve(SMALL, hosts=ANY_HOST), HOST).fits
 
 
 def test_a_machine_larger_than_the_host_never_fits() -> None:
     host = evolve(HOST, cpu_over_commit_ratio=10.0, memory_over_commit_ratio=10.0)
-    (evaluation,) = place(evolve(SMALL, cores=5, memory_mib=8193), [host]).rejected
-    assert evaluation.reasons == (
+    assert evaluated(evolve(SMALL, cores=5, memory_mib=8193), host).reasons == (
         "needs 5 cores, the host has only 4",
         "needs 8193 MiB of memory, the host has only 8192",
     )
@@ -147,8 +141,7 @@ def test_a_machine_larger_than_the_host_never_fits() -> None:
 
 def test_a_small_shortage_of_storage_shows_enough_digits() -> None:
     wanted = evolve(SMALL, disks=(DiskRequirement(label="", size_bytes=8 * GB + 40_000_000, tags=()),))
-    (evaluation,) = place(wanted, [HOST]).rejected
-    assert evaluation.reasons == ("needs a disk of 8.04 GB, 8.00 of 100.00 GB free in default",)
+    assert evaluated(wanted, HOST).reasons == ("needs a disk of 8.04 GB, 8.00 of 100.00 GB free in default",)
 
 
 def test_the_explanation_names_host_and_storage_pools() -> None:
