@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -77,6 +78,13 @@ class Rig:
         return await self.executor.run(
             access(host_id), work, what="test", deadline_s=deadline_s, call_class=call_class, machine_id=machine_id
         )
+
+    async def block(self, **options: Any) -> tuple[Gate, asyncio.Future[str]]:
+        """A call in its thread, blocked until the gate opens."""
+        gate = self.gate()
+        call = asyncio.ensure_future(self.run(gate, **options))
+        await eventually(gate.entered.is_set)
+        return gate, call
 
     async def hang(self, *, host_id: int = 1, machine_id: UUID | None = None) -> Gate:
         """An abandoned call whose gate is still closed."""

@@ -83,9 +83,7 @@ async def test_calls_of_a_host_run_in_order(rig: Rig) -> None:
 
 
 async def test_quick_calls_do_not_wait_for_a_discovery(rig: Rig) -> None:
-    gate = rig.gate()
-    long = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    gate, long = await rig.block()
     assert await rig.run(reach, call_class=CallClass.QUICK) == "1.0"
     assert not long.done()
     gate.open.set()
@@ -100,9 +98,7 @@ async def test_quick_calls_use_the_idle_ordered_connection(rig: Rig) -> None:
 
 
 async def test_a_hung_host_does_not_delay_another(rig: Rig) -> None:
-    gate = rig.gate()
-    hung = asyncio.ensure_future(rig.run(gate, host_id=1))
-    await eventually(gate.entered.is_set)
+    gate, hung = await rig.block(host_id=1)
     for host_id in range(2, 12):
         assert await rig.run(reach, host_id=host_id) == "1.0"
     assert not hung.done()
@@ -111,9 +107,7 @@ async def test_a_hung_host_does_not_delay_another(rig: Rig) -> None:
 
 
 async def test_waiting_counts_against_the_deadline(rig: Rig) -> None:
-    gate = rig.gate()
-    first = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    gate, first = await rig.block()
     with pytest.raises(DeadlineExceeded, match=r"did not start test within 0\.05 s"):
         await rig.run(reach, deadline_s=0.05)
     assert rig.executor.abandoned_calls(1) == 0
@@ -123,9 +117,7 @@ async def test_waiting_counts_against_the_deadline(rig: Rig) -> None:
 
 async def test_call_classes_never_overlap_on_one_machine(rig: Rig) -> None:
     machine = uuid4()
-    gate = rig.gate()
-    first = asyncio.ensure_future(rig.run(gate, machine_id=machine, call_class=CallClass.LONG_RUNNING))
-    await eventually(gate.entered.is_set)
+    gate, first = await rig.block(machine_id=machine, call_class=CallClass.LONG_RUNNING)
     with pytest.raises(DeadlineExceeded, match="did not start"):
         await rig.run(reach, machine_id=machine, deadline_s=0.05)
     waiting = [
@@ -136,35 +128,27 @@ async def test_call_classes_never_overlap_on_one_machine(rig: Rig) -> None:
 
 
 async def test_slow_shutdowns_delay_no_other_calls(rig: Rig) -> None:
-    gates = [rig.gate() for _ in range(4)]
-    slow = [
-        asyncio.ensure_future(rig.run(gate, machine_id=uuid4(), call_class=CallClass.LONG_RUNNING)) for gate in gates
-    ]
-    await eventually(lambda: all(gate.entered.is_set() for gate in gates))
+    slow = [await rig.block(machine_id=uuid4(), call_class=CallClass.LONG_RUNNING) for _ in range(4)]
     assert await rig.run(reach, machine_id=uuid4()) == "1.0"
-    for gate in gates:
+    for gate, _ in slow:
         gate.open.set()
-    await asyncio.gather(*slow)
+    await asyncio.gather(*(call for _, call in slow))
 
 
 async def test_max_calls_limits_all_hosts_in_total(rig: Rig) -> None:
     rig.executor = rig.make(max_calls=2)
-    gates = [rig.gate() for _ in range(2)]
-    busy = [asyncio.ensure_future(rig.run(gate, host_id=at)) for at, gate in enumerate(gates, start=1)]
-    await eventually(lambda: all(gate.entered.is_set() for gate in gates))
+    (first_gate, first), (second_gate, second) = await rig.block(host_id=1), await rig.block(host_id=2)
     with pytest.raises(DeadlineExceeded, match="did not start"):
         await rig.run(reach, host_id=3, deadline_s=0.05)
-    gates[0].open.set()
+    first_gate.open.set()
     assert await rig.run(reach, host_id=3) == "1.0"
-    gates[1].open.set()
-    await asyncio.gather(*busy)
+    second_gate.open.set()
+    await asyncio.gather(first, second)
 
 
 async def test_disconnecting_a_host_closes_its_idle_drivers(rig: Rig) -> None:
     await rig.run(reach)
-    gate = rig.gate()
-    busy = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    gate, busy = await rig.block()
     await rig.run(reach, call_class=CallClass.QUICK)
     rig.executor.disconnect_host(1)
     await eventually(lambda: is_closed(rig.opened[1]))

@@ -53,9 +53,7 @@ async def test_a_hung_host_recovers_when_a_thread_returns(rig: Rig) -> None:
 
 async def test_queued_calls_fail_when_the_host_hangs(rig: Rig) -> None:
     await rig.hang()
-    gate = rig.gate()
-    last = asyncio.ensure_future(rig.run(gate, deadline_s=0.1))
-    await eventually(gate.entered.is_set)
+    _, last = await rig.block(deadline_s=0.1)
     waiting = asyncio.ensure_future(rig.run(reach))
     with pytest.raises(DeadlineExceeded):
         await last
@@ -82,9 +80,7 @@ async def test_a_hanging_open_is_abandoned(rig: Rig) -> None:
 
 
 async def test_a_cancelled_call_holds_its_slot_until_it_returns(rig: Rig) -> None:
-    gate = rig.gate()
-    cancelled = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    gate, cancelled = await rig.block()
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
@@ -99,18 +95,14 @@ async def test_a_cancelled_call_holds_its_slot_until_it_returns(rig: Rig) -> Non
 
 async def test_a_cancelled_call_is_abandoned_after_the_grace(rig: Rig) -> None:
     rig.executor = rig.make(cancel_grace_s=0.02)
-    gate = rig.gate()
-    cancelled = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    _, cancelled = await rig.block()
     cancelled.cancel()
     await eventually(lambda: rig.executor.abandoned_calls(1) == 1)
     assert await rig.run(reach) == "1.0"
 
 
 async def test_a_call_cancelled_in_the_queue_never_runs(rig: Rig) -> None:
-    gate = rig.gate()
-    first = asyncio.ensure_future(rig.run(gate))
-    await eventually(gate.entered.is_set)
+    gate, first = await rig.block()
     ran = threading.Event()
     queued = asyncio.ensure_future(rig.run(lambda _: ran.set()))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Deletion of a machine's volumes, on libvirt's test driver."""
+"""Orphaned volumes, and the volumes of a deleted machine, on libvirt's test driver."""
 
 from __future__ import annotations
 
@@ -7,22 +7,134 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from attrs import evolve
 
+from common.discovery import OrphanedVolume, VolumeRef
+from common.errors import DriverFailed, WrongState
 from common.values import OwnershipMarker
 from common.volume_names import seed_name, volume_name
-from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.client import BulkDomain, Client
+from rackd.drivers.libvirt.definitions.domain_config import volume_names
+from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.xml import parse
 from tests.contract.libvirt_node import opened
-from tests.unit.test_libvirt_orphaned_volumes import SNAPSHOT_OF, make_volume
 
-MARKER = OwnershipMarker(installation_id=UUID(int=7), machine_id=uuid4())
+INSTALLATION = UUID(int=7)
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
 DISK, SECOND, SEED = volume_name(MARKER, 0), volume_name(MARKER, 1), seed_name(MARKER)
+SNAPSHOT_OF = "<backingStore><path>{}</path><format type='raw'/></backingStore>"
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
     with opened(tmp_path) as client:
         yield client
+
+
+@pytest.fixture
+def driver(client: Client) -> Iterator[LibvirtDriver]:
+    driver = LibvirtDriver(lambda: client, INSTALLATION)
+    yield driver
+    driver.close()
+
+
+def make_volume(client: Client, name: str, more: str = "") -> VolumeRef:
+    pool = client.connection.storagePoolLookupByName("main")
+    pool.createXML(f"<volume><name>{name}</name><capacity>1000</capacity>{more}</volume>")
+    return VolumeRef(pool_id=pool.UUIDString(), name=name)
+
+
+def define(client: Client, name: str, disk: str) -> None:
+    """Defines a domain: its configuration at the next start."""
+    client.connection.defineXML(
+        f"<domain type='test'><name>{name}</name><uuid>{UUID(int=1)}</uuid><memory>1024</memory><vcpu>1</vcpu>"
+        f"<os><type>hvm</type></os><devices>{disk}</devices></domain>"
+    )
+
+
+def names(driver: LibvirtDriver) -> set[str]:
+    return {one.name for one in driver.discover().orphaned_volumes}
+
+
+def test_volume_names_are_read_from_every_source_form() -> None:
+    tree = parse(
+        """<domain><devices>
+             <disk type='file' device='cdrom'><source file='/pool/seed.iso'/></disk>
+             <disk type='volume'><source pool='main' volume='in-a-pool'/></disk>
+             <disk type='block'><source dev='/dev/vg/device'/></disk>
+             <disk type='file'><source file='/pool/top'/><backingStore type='file'><source file='/pool/middle'/>
+               <backingStore type='file'><source file='/pool/bottom'/></backingStore></backingStore></disk>
+             <disk type='file'><mirror type='file'><source file='/elsewhere/mirror'/></mirror></disk>
+             <disk type='file' device='cdrom'/>
+           </devices></domain>""",
+        "a guest",
+    )
+    assert volume_names(tree) == {"seed.iso", "in-a-pool", "device", "top", "middle", "bottom", "mirror"}
+
+
+def test_orphaned_disks_and_seeds_are_listed_and_removed(client: Client, driver: LibvirtDriver) -> None:
+    disk, seed = make_volume(client, DISK), make_volume(client, SEED)
+    make_volume(client, "theirs")
+    assert driver.discover().orphaned_volumes == tuple(
+        OrphanedVolume(pool_id=disk.pool_id, name=name, marker=MARKER) for name in (DISK, SEED)
+    )
+    driver.remove_volumes(MARKER, [disk, seed])
+    assert client.volume_names({disk.pool_id}) == {disk.pool_id: ("theirs",)}
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        f"<disk type='volume' device='disk'><source pool='main' volume='{DISK}'/><target dev='vda'/></disk>",
+        f"<disk type='file' device='cdrom'><source file='/ikdrv/main/{DISK}'/><target dev='hdc'/></disk>",
+        f"<disk type='file' device='disk'><source file='/a-link/{DISK}'/><target dev='vda'/></disk>",
+    ],
+)
+def test_used_volumes_are_neither_listed_nor_removed(client: Client, driver: LibvirtDriver, disk: str) -> None:
+    volume = make_volume(client, DISK)
+    define(client, "theirs", disk)
+    assert names(driver) == set()
+    with pytest.raises(WrongState, match=f"{DISK} in main \\(by theirs\\)"):
+        driver.remove_volumes(MARKER, [volume])
+    assert client.volume_names({volume.pool_id}) == {volume.pool_id: (DISK,)}
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_live_and_persistent_disks_are_both_in_use(client: Client, driver: LibvirtDriver, *, now: bool) -> None:
+    volume = make_volume(client, DISK)
+    disk = f"<disk type='file' device='disk'><source file='/a-link/{DISK}'/><target dev='vda'/></disk>"
+    define(client, "theirs", disk if now else "")
+    client.connection.lookupByName("theirs").create()
+    define(client, "theirs", "" if now else disk)
+    with pytest.raises(WrongState, match=r"by theirs"):
+        driver.remove_volumes(MARKER, [volume])
+    assert client.volume_names({volume.pool_id}) == {volume.pool_id: (DISK,)}
+
+
+def test_base_images_are_not_removed(client: Client, driver: LibvirtDriver) -> None:
+    volume = make_volume(client, DISK)
+    make_volume(client, "a-snapshot", SNAPSHOT_OF.format(f"/ikdrv/main/{DISK}"))
+    with pytest.raises(WrongState, match=r"by a-snapshot"):
+        driver.remove_volumes(MARKER, [volume])
+    assert DISK in client.volume_names({volume.pool_id})[volume.pool_id]
+
+
+class Unreadable:
+    def xml(self) -> str:
+        raise DriverFailed("another job holds it")
+
+
+class UnreadableDomains(Client):
+    def all_domains(self) -> list[BulkDomain]:
+        return [evolve(domain, handle=Unreadable()) for domain in super().all_domains()]
+
+
+def test_unknown_domain_config_suppresses_orphans(client: Client) -> None:
+    make_volume(client, DISK)
+    define(client, "hangs", "")
+    found = LibvirtDriver(lambda: UnreadableDomains(client.connection), INSTALLATION).discover()
+    assert (found.orphaned_volumes, found.inspected_pools) == ((), ())
 
 
 def test_disks_with_a_linked_clone_are_not_deleted(client: Client) -> None:

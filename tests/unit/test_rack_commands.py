@@ -121,6 +121,12 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
     settle(finish())
 
 
+@pytest.fixture
+def link(rack: Rack) -> Link:
+    """The region's end of a link to the rack."""
+    return settle(rack.link())
+
+
 def access(parameters: str = "", host_id: int = 1) -> HostAccess:
     return HostAccess(
         host_id=host_id,
@@ -152,14 +158,13 @@ async def discover(link: Link, parameters: str) -> list[DiscoveryPart]:
     return [part async for part in link.stream(HOST_DISCOVER, call, deadline_s=DEADLINE_S)]
 
 
-async def test_reach_returns_the_version(rack: Rack) -> None:
-    link = await rack.link()
+async def test_reach_returns_the_version(link: Link) -> None:
     reached = await send(link, HOST_REACH, host_call())
     assert reached.hypervisor_version == "1.0"
 
 
-async def test_a_compose_that_fails_to_reach_the_host_starts_nothing(rack: Rack) -> None:
-    link, vm = await rack.link(), spec("checked")
+async def test_a_compose_that_fails_to_reach_the_host_starts_nothing(link: Link) -> None:
+    vm = spec("checked")
     call = ComposeCall(access=access(), spec=vm, fence=fence(vm), check_reach=True)
     assert (await send(link, HOST_COMPOSE, call)).name == "checked"
     for check_reach in (True, False):
@@ -169,8 +174,8 @@ async def test_a_compose_that_fails_to_reach_the_host_starts_nothing(rack: Rack)
         assert (NOTHING_BEGAN in failed.value.details) is check_reach
 
 
-async def test_discoveries_are_streamed_facts_first(rack: Rack) -> None:
-    parts = await discover(await rack.link(), "guests=60")
+async def test_discoveries_are_streamed_facts_first(link: Link) -> None:
+    parts = await discover(link, "guests=60")
     assert [len(part.guests) for part in parts] == [GUESTS_PER_PART, GUESTS_PER_PART, 10]
     assert [part.facts is not None for part in parts] == [True, False, False]
     assert [part.last for part in parts] == [False, False, True]
@@ -179,15 +184,14 @@ async def test_discoveries_are_streamed_facts_first(rack: Rack) -> None:
 
 
 @pytest.mark.parametrize(("guests", "parts"), [(0, 1), (1, 1), (25, 1), (26, 2), (50, 2)])
-async def test_every_discovery_has_one_last_part(rack: Rack, guests: int, parts: int) -> None:
-    found = await discover(await rack.link(), f"guests={guests}")
+async def test_every_discovery_has_one_last_part(link: Link, guests: int, parts: int) -> None:
+    found = await discover(link, f"guests={guests}")
     assert len(found) == parts
     assert [part.last for part in found].count(True) == 1
     assert found[-1].last
 
 
-async def test_a_guest_is_adopted_and_disowned(rack: Rack) -> None:
-    link = await rack.link()
+async def test_a_guest_is_adopted_and_disowned(link: Link) -> None:
     (part,) = await discover(link, "guests=1")
     (found,) = part.guests
     marker = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
@@ -207,8 +211,8 @@ async def test_a_guest_is_adopted_and_disowned(rack: Rack) -> None:
     assert part.guests == (found,)
 
 
-async def test_a_machine_is_composed_and_decomposed(rack: Rack) -> None:
-    link, vm = await rack.link(), spec("vm")
+async def test_a_machine_is_composed_and_decomposed(link: Link) -> None:
+    vm = spec("vm")
     guest = await compose(link, vm)
     assert guest.marker == vm.marker
     switched = await send(
@@ -223,8 +227,8 @@ async def test_a_machine_is_composed_and_decomposed(rack: Rack) -> None:
     assert found.guest is None
 
 
-async def test_orphaned_volumes_are_discovered_and_removed(rack: Rack, tmp_path: Path) -> None:
-    link, vm = await rack.link(), spec("vm")
+async def test_orphaned_volumes_are_discovered_and_removed(link: Link, tmp_path: Path) -> None:
+    vm = spec("vm")
     await compose(link, vm)
     left = evolve(vm.marker, machine_id=uuid4())
     names = [f"left-{number:02}" for number in range(40)]  # more than fit into a part
@@ -245,8 +249,8 @@ async def test_orphaned_volumes_are_discovered_and_removed(rack: Rack, tmp_path:
     assert (part.orphaned_volumes, [guest.name for guest in part.guests]) == ((), ["vm"])
 
 
-async def test_driver_errors_reach_the_region_unchanged(rack: Rack) -> None:
-    link, vm = await rack.link(), spec("foreign-0001")
+async def test_driver_errors_reach_the_region_unchanged(link: Link) -> None:
+    vm = spec("foreign-0001")
     with pytest.raises(NameTaken, match="foreign-0001"):
         await compose(link, vm, parameters="guests=1")
     power = PowerCall(access=access(), guest=vm.ref, action=PowerAction.ON, grace_s=1, fence=fence(vm))
@@ -256,22 +260,20 @@ async def test_driver_errors_reach_the_region_unchanged(rack: Rack) -> None:
         await send(link, HOST_REACH, host_call("colour=red"))
 
 
-async def test_unknown_host_types_are_rejected_with_the_reason(rack: Rack) -> None:
-    link = await rack.link()
+async def test_unknown_host_types_are_rejected_with_the_reason(link: Link) -> None:
     with pytest.raises(Unsupported, match=r"type 'lxd': it is not written yet\."):
         await link.call(HOST_REACH, HostCall(access=evolve(access(), driver=DriverType.LXD)), deadline_s=DEADLINE_S)
     with pytest.raises(Unsupported, match="no driver is installed"):
         await link.call(HOST_REACH, HostCall(access=evolve(access(), driver=DriverType.LIBVIRT)), deadline_s=DEADLINE_S)
 
 
-async def test_simulated_hosts_present_nothing_to_pin(rack: Rack) -> None:
-    link = await rack.link()
+async def test_simulated_hosts_present_nothing_to_pin(link: Link) -> None:
     with pytest.raises(Unsupported, match="no key or certificate that Innkeeper could pin"):
         await send(link, HOST_IDENTIFY, host_call())
 
 
-async def test_stale_attempts_are_rejected(rack: Rack) -> None:
-    link, vm = await rack.link(), spec("vm")
+async def test_stale_attempts_are_rejected(link: Link) -> None:
+    vm = spec("vm")
     decompose = DecomposeCall(access=access(), guest=vm.ref, fence=fence(vm, attempt=2))
     await send(link, HOST_DECOMPOSE, decompose)
     with pytest.raises(StaleAttempt):
@@ -279,8 +281,8 @@ async def test_stale_attempts_are_rejected(rack: Rack) -> None:
     assert (await discover(link, ""))[0].guests == ()
 
 
-async def test_attempts_that_become_stale_in_the_queue_do_nothing(rack: Rack, tmp_path: Path) -> None:
-    link, vm = await rack.link(), spec("vm")
+async def test_attempts_that_become_stale_in_the_queue_do_nothing(rack: Rack, link: Link, tmp_path: Path) -> None:
+    vm = spec("vm")
     decompose = DecomposeCall(access=access(), guest=vm.ref, fence=fence(vm, attempt=2))
     with SimulatedHost(folder=tmp_path, name="host1").hold():
         before = asyncio.ensure_future(discover(link, ""))
@@ -293,8 +295,7 @@ async def test_attempts_that_become_stale_in_the_queue_do_nothing(rack: Rack, tm
     assert (await discover(link, ""))[0].guests == ()
 
 
-async def test_slow_hosts_are_abandoned_at_the_deadline(rack: Rack, tmp_path: Path) -> None:
-    link = await rack.link()
+async def test_slow_hosts_are_abandoned_at_the_deadline(rack: Rack, link: Link, tmp_path: Path) -> None:
     with SimulatedHost(folder=tmp_path, name="host1").hold():
         stuck = asyncio.ensure_future(link.call(HOST_REACH, host_call(), deadline_s=1.0))
         other = host_call(host_id=2)
@@ -331,8 +332,7 @@ async def test_a_watch_ends_with_its_last_link(rack: Rack) -> None:
     await eventually(lambda: [one.change.guest_name for one in rack.events] == ["one", "two"])
 
 
-async def test_a_changed_access_restarts_the_watch(rack: Rack) -> None:
-    link = await rack.link()
+async def test_a_changed_access_restarts_the_watch(rack: Rack, link: Link) -> None:
     for parameters in ("", "cores=8"):
         await send(link, HOST_WATCH, host_call(parameters))
     await compose(link, spec("vm"))
@@ -340,8 +340,7 @@ async def test_a_changed_access_restarts_the_watch(rack: Rack) -> None:
     assert len(rack.events) == 1
 
 
-async def test_a_failed_watch_can_be_retried(rack: Rack) -> None:
-    link = await rack.link()
+async def test_a_failed_watch_can_be_retried(rack: Rack, link: Link) -> None:
     with pytest.raises(DeadlineExceeded):
         await link.call(HOST_WATCH, host_call("delay_ms=5000"), deadline_s=0.2)
     await send(link, HOST_WATCH, host_call())
@@ -349,8 +348,7 @@ async def test_a_failed_watch_can_be_retried(rack: Rack) -> None:
     await eventually(lambda: len(rack.events) == 1)
 
 
-async def test_disconnected_hosts_send_no_events(rack: Rack) -> None:
-    link = await rack.link()
+async def test_disconnected_hosts_send_no_events(rack: Rack, link: Link) -> None:
     await send(link, HOST_WATCH, host_call())
     await send(link, HOST_WATCH, host_call(host_id=2))
     await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
