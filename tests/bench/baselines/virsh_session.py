@@ -21,10 +21,10 @@ def guests(uri: str) -> list[GuestFacts]:
     if not everything:
         return []
     answers = _ask(uri, "; ".join(f"dumpxml {uuid}" for uuid in everything)).split(_END)[:-1]
-    return [_told(answer + _END, running) for answer in answers]
+    return [_guest_facts(answer + _END, running) for answer in answers]
 
 
-def _told(answer: str, running: set[str]) -> GuestFacts:
+def _guest_facts(answer: str, running: set[str]) -> GuestFacts:
     tree = ET.fromstring(answer.strip())  # noqa: S314  libvirt's own answer
     return GuestFacts(
         name=tree.findtext("name", ""),

@@ -196,11 +196,11 @@ class ControlledRegion:
         """Waits until the activity waits for its next call, or has ended."""
         while not activity.task.done() and not activity.waits:
             self.changed.clear()
-            heard = asyncio.ensure_future(self.changed.wait())
+            changed = asyncio.ensure_future(self.changed.wait())
             ended, _ = await asyncio.wait(
-                {activity.task, heard}, timeout=STUCK_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+                {activity.task, changed}, timeout=STUCK_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
             )
-            heard.cancel()
+            changed.cancel()
             if not ended:
                 raise AssertionError(f"{activity.name} made no progress within {STUCK_DEADLINE_S:.0f} s")
         if activity.task.done():
