@@ -98,7 +98,7 @@ async def test_odd_values_cause_no_500_and_rejections_write_nothing(innkeeper: D
     for resource, endpoint in covered_endpoints():
         for requests in odd(resource, endpoint, known[resource.path.split("/")[0]]):
             answers = [
-                await api.request(endpoint.method, path, op=endpoint.op, key=key, prefer="respond-async", **sent)
+                await api.send(endpoint.method, path, op=endpoint.op, key=key, prefer="respond-async", **sent)
                 for path, sent in requests
             ]
             after = await rows(database)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from ipaddress import ip_address
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from common.compose_request import ComposeRequest
 from common.errors import NotAuthenticated, NotFound
@@ -103,6 +103,15 @@ def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Call
     return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
 
 
+def _changed(service: str, **samples: Any) -> dict[str, Any]:
+    """The answers to creating, updating and deleting each kind of object."""
+    return {
+        f"{service}.{verb}_{kind}": None if verb == "delete" else sample
+        for kind, sample in samples.items()
+        for verb in ("create", "update", "delete")
+    }
+
+
 ANSWERS: Mapping[str, Any] = {
     "hosts.list": (HOST, UNKNOWN_HOST),
     "hosts.read": _host,
@@ -181,14 +190,9 @@ ANSWERS: Mapping[str, Any] = {
     "accounts.user": _named({"admin": ADMIN, "ann": USER}),
     "groups.zones": (ZONE,),
     "groups.zone": _named({"default": ZONE}),
-    "groups.create_zone": ZONE,
-    "groups.update_zone": ZONE,
-    "groups.delete_zone": None,
     "groups.pools": (POOL,),
     "groups.pool": _named({"default": POOL, "0": POOL}),
-    "groups.create_pool": POOL,
-    "groups.update_pool": POOL,
-    "groups.delete_pool": None,
+    **_changed("groups", zone=ZONE, pool=POOL),
     "clusters.list": (CLUSTER,),
     "clusters.read": lambda cluster_id: CLUSTER if cluster_id == 1 else NotFound("Not Found"),
     "clusters.update": CLUSTER,
@@ -202,32 +206,18 @@ ANSWERS: Mapping[str, Any] = {
     "racks.revoke_client": None,
     "networks.fabrics": (FABRIC,),
     "networks.fabric": _named({"0": FABRIC, "fabric-0": FABRIC}),
-    "networks.create_fabric": FABRIC,
-    "networks.update_fabric": FABRIC,
-    "networks.delete_fabric": None,
     "networks.vlan": lambda vlan_id: {5001: UNTAGGED, 5002: VLAN}.get(vlan_id) or NotFound("There is no VLAN."),
-    "networks.create_vlan": VLAN,
-    "networks.update_vlan": VLAN,
-    "networks.delete_vlan": None,
     "networks.subnets": (SUBNET, IPV6_SUBNET),
     "networks.subnet": _named({"3": SUBNET, "dmz": SUBNET, "10.1.0.0/24": SUBNET}),
-    "networks.create_subnet": SUBNET,
-    "networks.update_subnet": SUBNET,
-    "networks.delete_subnet": None,
     "networks.used_addresses": (
         UsedAddress(address=ip_address("10.1.0.1"), host="k3xq7a"),
         UsedAddress(address=ip_address("10.1.0.7"), machine="wdpx3n"),
     ),
     "networks.spaces": (SPACE,),
     "networks.space": _named({"2": SPACE, "front": SPACE}),
-    "networks.create_space": SPACE,
-    "networks.update_space": SPACE,
-    "networks.delete_space": None,
     "networks.ranges": (IP_RANGE,),
     "networks.range": lambda range_id: IP_RANGE if range_id == 6 else NotFound("There is no range."),
-    "networks.create_range": IP_RANGE,
-    "networks.update_range": IP_RANGE,
-    "networks.delete_range": None,
+    **_changed("networks", fabric=FABRIC, vlan=VLAN, subnet=SUBNET, space=SPACE, range=IP_RANGE),
     "networks.interfaces": _named({"k3xq7a": INTERFACES, "wdpx3n": INTERFACES}),  # the second for ids of both kinds
     "networks.update_interface": INTERFACES[0],
 }
@@ -261,21 +251,8 @@ class ApiDouble:
     nonces: list[int] = field(factory=lambda: [0])
 
     def services(self) -> Services:
-        return Services(
-            hosts=cast(Any, Recorder("hosts", self.calls, self.answers)),
-            clusters=cast(Any, Recorder("clusters", self.calls, self.answers)),
-            machines=cast(Any, Recorder("machines", self.calls, self.answers)),
-            allocation=cast(Any, Recorder("allocation", self.calls, self.answers)),
-            ownership=cast(Any, Recorder("ownership", self.calls, self.answers)),
-            adoption=cast(Any, Recorder("adoption", self.calls, self.answers)),
-            operations=cast(Any, Recorder("operations", self.calls, self.answers)),
-            accounts=cast(Any, Recorder("accounts", self.calls, self.answers)),
-            groups=cast(Any, Recorder("groups", self.calls, self.answers)),
-            events=cast(Any, Recorder("events", self.calls, self.answers)),
-            racks=cast(Any, Recorder("racks", self.calls, self.answers)),
-            networks=cast(Any, Recorder("networks", self.calls, self.answers)),
-            reconciler=cast(Any, Recorder("reconciler", self.calls, self.answers)),
-        )
+        recorders: dict[str, Any] = {name: Recorder(name, self.calls, self.answers) for name in fields_dict(Services)}
+        return Services(**recorders)
 
     def done(self) -> list[ServiceCall]:
         """The recorded calls that are not lookups."""
@@ -285,7 +262,29 @@ class ApiDouble:
         self.nonces[0] += 1
         return authorization(key, nonce=f"n{self.nonces[0]}")
 
-    async def request(
+    def request(self, method: str, path: str, **sent: Any) -> Reply:
+        """The response to what `send` sends."""
+        return result_of(self.send(method, path, **sent))
+
+    def json(self, method: str, path: str, **sent: Any) -> Any:
+        """The JSON of a successful response."""
+        reply = self.request(method, path, **sent)
+        assert reply.status == 200, reply
+        return json_of(reply)
+
+    def rejected(self, method: str, path: str, **sent: Any) -> dict[str, list[str]]:
+        """The problems by field with which a request is rejected before any service changes something."""
+        reply = self.request(method, path, **sent)
+        assert (reply.status, self.done()) == (400, []), reply
+        problems: dict[str, list[str]] = json_of(reply)
+        return problems
+
+    def call(self, name: str) -> ServiceCall:
+        """The one call of the service method `name`."""
+        (call,) = [one for one in self.calls if one.name == name]
+        return call
+
+    async def send(
         self,
         method: str,
         path: str,
@@ -311,12 +310,6 @@ class ApiDouble:
         given = {"query": query, **content, "authorization": self.signed(key) if key else None, **more}
         api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)
         return await api.answer(resource, parts, ApiRequest(method=method, **given), "reference-1")
-
-
-def call_of(api: ApiDouble, name: str) -> Any:
-    """Returns the one call of the service method `name`."""
-    (call,) = [one for one in api.calls if one.name == name]
-    return call
 
 
 def resource_at(path: str) -> tuple[Resource, dict[str, str]]:

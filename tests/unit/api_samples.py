@@ -27,6 +27,18 @@ ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
 RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
 
+IMAGES_POOL = StoragePoolView(
+    id=1,
+    pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
+    name="images",
+    type="dir",
+    path="/srv/images",
+    total_bytes=10**11,
+    used_bytes=8 * 10**9,
+    claimed_bytes=9 * 10**9,
+    used_elsewhere_bytes=0,
+    is_default=True,
+)
 HOST = HostView(
     id=4,
     name="hv-01",
@@ -47,31 +59,8 @@ HOST = HostView(
     total=Amounts(cores=4, memory_mib=12288, storage_bytes=10**11),
     used=Amounts(cores=6, memory_mib=4096, storage_bytes=8 * 10**9),
     storage_pools=(
-        StoragePoolView(
-            id=1,
-            pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
-            name="images",
-            type="dir",
-            path="/srv/images",
-            total_bytes=10**11,
-            used_bytes=8 * 10**9,
-            claimed_bytes=9 * 10**9,
-            used_elsewhere_bytes=0,
-            is_default=True,
-        ),
-        StoragePoolView(
-            id=2,
-            pool_key="removed",
-            name="removed",
-            type="dir",
-            path="/removed",
-            total_bytes=1,
-            used_bytes=0,
-            claimed_bytes=0,
-            used_elsewhere_bytes=0,
-            is_default=False,
-            missing_since=AT,
-        ),
+        IMAGES_POOL,
+        evolve(IMAGES_POOL, id=2, pool_key="removed", name="removed", is_default=False, missing_since=AT),
     ),
     networks=(
         HostNetwork(kind=NicKind.NETWORK, name="lan", type="bridge", bridge="lan", dhcp=True, cidrs=("10.1.0.0/24",)),

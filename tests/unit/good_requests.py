@@ -9,6 +9,8 @@ import pytest
 
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
+from regiond.api.replies import Reply
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import RACK_ID
 
 KNOWN = {
@@ -63,8 +65,7 @@ def name_of(resource: Resource, endpoint: Endpoint) -> str:
 
 
 ENDPOINTS = [(resource, endpoint) for resource in SERVED for endpoint in resource.endpoints]
-NAMES = [name_of(*one) for one in ENDPOINTS]
-each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids=NAMES)
+each_endpoint = pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids=[name_of(*one) for one in ENDPOINTS])
 
 
 def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
@@ -72,6 +73,12 @@ def good_fields(resource: Resource, endpoint: Endpoint) -> dict[str, Any]:
     if "power_address" in good:
         return {**good, "type": "virsh", "power_address": "qemu:///system"}
     return {**good, "type": "reserved"} if "type" in good else good
+
+
+def request(api: ApiDouble, resource: Resource, endpoint: Endpoint, **changes: object) -> Reply:
+    """The response to a valid request, or to one with other values for some fields."""
+    form = with_op(endpoint, {**good_fields(resource, endpoint), **changes})
+    return api.request(endpoint.method, path_of(resource), op=endpoint.op, form=form)
 
 
 def with_op(endpoint: Endpoint, form: Mapping[str, Any]) -> dict[str, Any]:

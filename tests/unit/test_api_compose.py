@@ -11,26 +11,17 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.machines.model import HostConstraints
-from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble, call_of, json_of, result_of
+from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
 from tests.unit.api_samples import ADMIN, PLACEMENT
 
 
-def test_compose_passes_the_request_and_returns_the_machine() -> None:
-    api = ApiDouble()
-    form = {
-        "cores": "4",
-        "memory": "4096.0",
-        "storage": "root:8,data:5(images)",
-        "hostname": "db-1",
-        "zone": "2",
-        "pool": "1",
-    }
-    reply = result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form, idempotency_key="k1"))
-    assert json_of(reply) == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
-    call = call_of(api, "machines.start_compose")
-    expected = ComposeRequest(
-        host_id=4, cores=4, memory_mib=4096, storage="root:8,data:5(images)", hostname="db-1", zone="2", pool="1"
-    )
+def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> None:
+    names: dict[str, Any] = {"storage": "root:8,data:5(images)", "hostname": "db-1", "zone": "2", "pool": "1"}
+    form = {"cores": "4", "memory": "4096.0", **names}
+    composed = api.json("POST", "vm-hosts/4/", op="compose", form=form, idempotency_key="k1")
+    assert composed == {"system_id": "wdpx3n", "resource_uri": "/MAAS/api/2.0/machines/wdpx3n/"}
+    call = api.call("machines.start_compose")
+    expected = ComposeRequest(host_id=4, cores=4, memory_mib=4096, **names)
     assert (call.args, call.named) == ((ADMIN, expected), {"idempotency_key": "k1", "need_rack": True})
 
 
@@ -46,8 +37,7 @@ WITH_CONSTRAINTS = ComposeRequest(
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["form", "json"])
 @pytest.mark.parametrize("op", ["compose", "place"])
-def test_compose_and_dry_run_pass_all_constraints(op: str, *, as_json: bool) -> None:
-    api = ApiDouble()
+def test_compose_and_dry_run_pass_all_constraints(api: ApiDouble, op: str, *, as_json: bool) -> None:
     path, name = ("vm-hosts/", "machines.dry_run") if op == "place" else ("vm-hosts/4/", "machines.start_compose")
     given: dict[str, Any] = {
         "memory": 8192,
@@ -57,26 +47,16 @@ def test_compose_and_dry_run_pass_all_constraints(op: str, *, as_json: bool) -> 
         "hugepage_size": 1024,
         "one_numa_node": True,
     }
-    if as_json:
-        reply = result_of(api.request("POST", path, query=f"op={op}", document=given))
-    else:
-        reply = result_of(api.request("POST", path, op=op, form=given))
-    assert reply.status == 200
-    call = call_of(api, name).args[0 if op == "place" else 1]
+    assert api.request("POST", path, op=op, **{"document" if as_json else "form": given}).status == 200
+    call = api.call(name).args[0 if op == "place" else 1]
     assert call == evolve(WITH_CONSTRAINTS, host_id=None if op == "place" else 4)
 
 
-def test_compose_has_defaults_for_everything() -> None:
-    api = ApiDouble()
-    form = {
-        "hugepages_backed": "false",
-        "pinned_cores": "",
-        "interfaces": "",
-        "domain": "0",
-        "skip_commissioning": "true",
-    }
-    assert result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form)).status == 200
-    assert call_of(api, "machines.start_compose").args[1] == ComposeRequest(host_id=4)
+def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:
+    form = {"hugepages_backed": "false", "pinned_cores": "", "interfaces": "", "domain": "0"}
+    form |= {"skip_commissioning": "true"}
+    assert api.request("POST", "vm-hosts/4/", op="compose", form=form).status == 200
+    assert api.call("machines.start_compose").args[1] == ComposeRequest(host_id=4)
 
 
 @pytest.mark.parametrize(
@@ -109,28 +89,22 @@ def test_compose_has_defaults_for_everything() -> None:
         ({"domain": "7"}, "domain", "'7' is not one of: maas."),
     ],
 )
-def test_what_the_host_cannot_provide_is_rejected_by_field(form: Mapping[str, Any], field: str, expected: str) -> None:
-    api = ApiDouble()
-    reply = result_of(api.request("POST", "vm-hosts/4/", op="compose", form=form))
-    assert reply.status == 400
-    (messages,) = [json_of(reply)[field]]
-    assert expected in messages[0]
-    assert not api.done()
+def test_what_the_host_cannot_provide_is_rejected_by_field(
+    api: ApiDouble, form: Mapping[str, Any], field: str, expected: str
+) -> None:
+    (message,) = api.rejected("POST", "vm-hosts/4/", op="compose", form=form)[field]
+    assert expected in message
 
 
 @pytest.mark.parametrize(("path", "op"), [("vm-hosts/4/", "compose"), ("vm-hosts/", "place")])
-def test_unparsable_and_invalid_fields_are_reported_in_one_reply(path: str, op: str) -> None:
-    api = ApiDouble()
+def test_unparsable_and_invalid_fields_are_reported_in_one_reply(api: ApiDouble, path: str, op: str) -> None:
     form = {"cores": "many", "memory": "5", "storage": "root:x", "pinned_cores": ["1", "1"]}
-    reply = result_of(api.request("POST", path, op=op, form=form))
-    assert (reply.status, set(json_of(reply))) == (400, set(form))
-    assert not api.done()
+    assert set(api.rejected("POST", path, op=op, form=form)) == set(form)
 
 
-def test_a_host_of_unknown_capacity_sets_no_limits() -> None:
-    api = ApiDouble()
+def test_a_host_of_unknown_capacity_sets_no_limits(api: ApiDouble) -> None:
     api.answers["machines.start_compose"] = WrongState("Its capacity is not known yet.")
-    reply = result_of(api.request("POST", "vm-hosts/5/", op="compose", form={"cores": "400"}))
+    reply = api.request("POST", "vm-hosts/5/", op="compose", form={"cores": "400"})
     assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
 
 
@@ -152,9 +126,8 @@ def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
             "strategy": "pack",
             "hostname": "is-no-matter",
         }
-        reply = result_of(api.request("POST", path, op="place", form=form, key=key))
-        body = json_of(reply)
-        assert (reply.status, body["chosen"], body["chosen_id"]) == (200, "hv-01", 4)
+        placement = api.json("POST", path, op="place", form=form, key=key)
+        assert (placement["chosen"], placement["chosen_id"]) == ("hv-01", 4)
         (call,) = api.done()
         request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)")
         hosts = HostConstraints(
@@ -164,24 +137,21 @@ def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
         assert (call.name, call.args, call.named) == ("machines.dry_run", (request, hosts), {"strategy": "pack"})
 
 
-def test_a_dry_run_accepts_json_lists_and_has_defaults() -> None:
-    api = ApiDouble()
+def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
     for document, hosts in (
         ({}, HostConstraints()),
         ({"host": [4], "tags": ["gpu"]}, HostConstraints(hosts=("4",), tags=("gpu",))),
     ):
-        assert result_of(api.request("POST", "vm-hosts/", query="op=place", document=document)).status == 200
+        assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
         assert api.calls[-1].args == (ComposeRequest(), hosts)
         assert api.calls[-1].named == {"strategy": None}
 
 
-def test_a_dry_run_without_a_fitting_host_returns_200() -> None:
-    api = ApiDouble()
+def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:
     api.answers["machines.dry_run"] = evolve(PLACEMENT, ranked=())
-    reply = result_of(api.request("POST", "vm-hosts/", op="place"))
-    body = json_of(reply)
-    assert (reply.status, body["chosen"], body["chosen_id"], body["disks"]) == (200, None, None, [])
-    assert body["summarized"] == [{"hosts": 3, "reason": "not enough cores free"}]
+    placement = api.json("POST", "vm-hosts/", op="place")
+    assert (placement["chosen"], placement["chosen_id"], placement["disks"]) == (None, None, [])
+    assert placement["summarized"] == [{"hosts": 3, "reason": "not enough cores free"}]
 
 
 @pytest.mark.parametrize(
@@ -194,8 +164,7 @@ def test_a_dry_run_without_a_fitting_host_returns_200() -> None:
         ({"cores": "0", "memory": "1023", "strategy": "unknown"}, ["cores", "memory", "strategy"]),
     ],
 )
-def test_a_dry_run_rejects_the_same_fields_as_compose(form: Mapping[str, Any], fields: list[str]) -> None:
-    api = ApiDouble()
-    reply = result_of(api.request("POST", "vm-hosts/", op="place", form=form))
-    assert (reply.status, sorted(json_of(reply))) == (400, fields)
-    assert not api.done()
+def test_a_dry_run_rejects_the_same_fields_as_compose(
+    api: ApiDouble, form: Mapping[str, Any], fields: list[str]
+) -> None:
+    assert sorted(api.rejected("POST", "vm-hosts/", op="place", form=form)) == fields

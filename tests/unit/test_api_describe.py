@@ -12,7 +12,7 @@ from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.openapi import openapi
 from regiond.api.registry import RESOURCES, SERVED
-from tests.unit.api_double import ApiDouble, json_of, result_of
+from tests.unit.api_double import ApiDouble
 
 ORIGIN = "http://region:5240"
 DESCRIPTION = describe(SERVED, origin=ORIGIN)
@@ -109,7 +109,7 @@ def test_every_field_has_a_param_line_after_the_first_paragraph() -> None:
 
 def test_virtual_machines_are_served_without_commands() -> None:
     assert not [name for name in EXPECTED if name.startswith("VirtualMachine")]
-    assert result_of(ApiDouble().request("GET", "virtual-machines/")).status == 200
+    assert ApiDouble().request("GET", "virtual-machines/").status == 200
 
 
 def test_the_hash_does_not_depend_on_the_origin() -> None:
@@ -119,7 +119,7 @@ def test_the_hash_does_not_depend_on_the_origin() -> None:
 
 
 def test_version_has_the_form_that_clients_parse() -> None:
-    found = json_of(result_of(ApiDouble().request("GET", "version/", key=None)))
+    found = ApiDouble().json("GET", "version/", key=None)
     assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
     assert "networks-management" in found["capabilities"]
     assert "authenticate-api" not in found["capabilities"]  # there is no login by password
@@ -128,7 +128,7 @@ def test_version_has_the_form_that_clients_parse() -> None:
 
 def test_descriptions_are_plain_json_for_anyone() -> None:
     for path in ("describe/", "openapi.json"):
-        assert result_of(ApiDouble().request("GET", path, key=None)).content_type == "application/json"
+        assert ApiDouble().request("GET", path, key=None).content_type == "application/json"
 
 
 DOCUMENT = openapi(RESOURCES, origin=ORIGIN, version="3.7.3")

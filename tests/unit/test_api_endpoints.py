@@ -12,8 +12,8 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, IntegerList, Text, TextList
 from regiond.api.fields import Field
 from regiond.api.registry import SERVED
-from tests.unit.api_double import USER_KEY, ApiDouble, json_of, result_of
-from tests.unit.good_requests import ENDPOINTS, each_endpoint, good_fields, name_of, path_of, with_op
+from tests.unit.api_double import USER_KEY, ApiDouble, json_of
+from tests.unit.good_requests import ENDPOINTS, each_endpoint, name_of, path_of, request, with_op
 
 
 def wrong_values(one: Field) -> Iterator[object]:
@@ -46,30 +46,25 @@ WRONG = [
 
 @pytest.mark.parametrize(("resource", "endpoint", "one", "value"), WRONG)
 def test_a_wrong_value_is_rejected_by_field_and_changes_nothing(
-    resource: Resource, endpoint: Endpoint, one: Field, value: object
+    api: ApiDouble, resource: Resource, endpoint: Endpoint, one: Field, value: object
 ) -> None:
-    api = ApiDouble()
-    form = {**good_fields(resource, endpoint), one.name: value}
-    reply = result_of(api.request(endpoint.method, path_of(resource), op=endpoint.op, form=with_op(endpoint, form)))
+    reply = request(api, resource, endpoint, **{one.name: value})
     assert reply.status == 400
     assert list(json_of(reply)) == [one.name]
     assert not [call for call in api.done() if call.name != "operations.read"]
 
 
 @each_endpoint
-def test_a_valid_request_gets_the_declared_status(resource: Resource, endpoint: Endpoint) -> None:
-    api = ApiDouble()
-    form = with_op(endpoint, good_fields(resource, endpoint))
-    reply = result_of(api.request(endpoint.method, path_of(resource), op=endpoint.op, form=form))
+def test_a_valid_request_gets_the_declared_status(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
+    reply = request(api, resource, endpoint)
     assert reply.status == endpoint.success, reply.body
     assert (reply.body == b"") == (endpoint.success == 204)
 
 
 @each_endpoint
-def test_authentication_precedes_every_other_check(resource: Resource, endpoint: Endpoint) -> None:
-    api = ApiDouble()
+def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     path = path_of(resource)
-    reply = result_of(api.request(endpoint.method, path, op="no-such-op", key=None, query="op=no-such-op&%ff"))
+    reply = api.request(endpoint.method, path, op="no-such-op", key=None, query="op=no-such-op&%ff")
     if endpoint.permission is Permission.ANYONE:
         assert reply.status == 400
     else:
@@ -82,10 +77,9 @@ ADMINS_ONLY = [one for one in ENDPOINTS if one[1].permission is Permission.ADMIN
 
 
 @pytest.mark.parametrize(("resource", "endpoint"), ADMINS_ONLY, ids=[name_of(*one) for one in ADMINS_ONLY])
-def test_the_role_is_checked_before_ids_and_fields(resource: Resource, endpoint: Endpoint) -> None:
-    api = ApiDouble()
+def test_the_role_is_checked_before_ids_and_fields(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     path = resource.path.replace("{id}", "nothing").replace("{name}", "nothing").replace("{system_id}", "nothing")
-    reply = result_of(api.request(endpoint.method, path, op=endpoint.op, form=with_op(endpoint, {}), key=USER_KEY))
+    reply = api.request(endpoint.method, path, op=endpoint.op, form=with_op(endpoint, {}), key=USER_KEY)
     assert (reply.status, reply.body) == (403, b"This method is reserved for admin users.")
     assert [call.name for call in api.calls] == ["accounts.authenticate"]
 
@@ -95,15 +89,15 @@ FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]
 
 @pytest.mark.parametrize("given", ["999", "nothing", "-1", "99999999999999999999", "1.0", "\x00"])
 @pytest.mark.parametrize(("resource", "endpoint"), FOUND_FIRST, ids=[name_of(*one) for one in FOUND_FIRST])
-def test_an_unknown_object_is_404_before_fields_are_checked(resource: Resource, endpoint: Endpoint, given: str) -> None:
-    api = ApiDouble()
+def test_an_unknown_object_is_404_before_fields_are_checked(
+    api: ApiDouble, resource: Resource, endpoint: Endpoint, given: str
+) -> None:
     path = resource.path
     for name in resource.params:
         path = path.replace(f"{{{name}}}", given if name == resource.params[-1] else "wdpx3n")
     form = with_op(endpoint, {one.name: "\x00" for one in endpoint.fields})
-    reply = result_of(api.request(endpoint.method, path, op=endpoint.op, form=form))
-    assert reply.status == 404
-    assert reply.content_type == "text/plain; charset=utf-8"
+    reply = api.request(endpoint.method, path, op=endpoint.op, form=form)
+    assert (reply.status, reply.content_type) == (404, "text/plain; charset=utf-8")
 
 
 ANY_JSON = st.recursive(
@@ -120,13 +114,11 @@ def test_no_json_body_breaks_any_endpoint(data: st.DataObject) -> None:
     resource, endpoint = data.draw(st.sampled_from(writing))
     names = [one.name for one in endpoint.fields] or ["x"]
     body = data.draw(st.dictionaries(st.sampled_from(names), ANY_JSON))
-    reply = result_of(ApiDouble().request(endpoint.method, path_of(resource), op=endpoint.op, document=body))
+    reply = ApiDouble().request(endpoint.method, path_of(resource), op=endpoint.op, document=body)
     assert reply.status in {200, 204, 400, 404}
 
 
 @given(st.text(), st.text(), st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "X"]), st.sampled_from(SERVED))
 def test_no_query_or_header_breaks_any_resource(query: str, header: str, method: str, resource: Resource) -> None:
-    reply = ApiDouble().request(
-        method, path_of(resource), query=query, prefer=header, idempotency_key=header, content_type=header, body=b"x"
-    )
-    assert result_of(reply).status < 500
+    headers = {"prefer": header, "idempotency_key": header, "content_type": header}
+    assert ApiDouble().request(method, path_of(resource), query=query, body=b"x", **headers).status < 500

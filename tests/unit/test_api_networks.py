@@ -11,7 +11,7 @@ from attrs import evolve
 
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.networks.model import RangeChange, SubnetChange, VlanChange
-from tests.unit.api_double import USER_KEY, ApiDouble, call_of, json_of, result_of
+from tests.unit.api_double import USER_KEY, ApiDouble
 from tests.unit.api_samples import ADMIN, MACHINE
 from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, UNTAGGED, VLAN
 
@@ -19,7 +19,7 @@ ROOT = "/MAAS/api/2.0/"
 
 
 def read(path: str, *, op: str | None = None) -> Any:
-    return json_of(result_of(ApiDouble().request("GET", path, op=op, key=USER_KEY)))
+    return ApiDouble().json("GET", path, op=op, key=USER_KEY)
 
 
 def vlans_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -68,16 +68,15 @@ def test_everything_without_a_space_is_in_the_space_undefined() -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_the_space_undefined_cannot_be_changed(method: str) -> None:
-    api = ApiDouble()
-    assert result_of(api.request(method, "spaces/undefined/")).status == 404
+def test_the_space_undefined_cannot_be_changed(api: ApiDouble, method: str) -> None:
+    assert api.request(method, "spaces/undefined/").status == 404
     assert not api.done()
 
 
 @pytest.mark.parametrize("path", ["fabrics/0/", "fabrics/fabric-0/", "subnets/dmz/", "subnets/3/", "spaces/front/"])
 def test_ids_and_names_find_the_same_object(path: str) -> None:
     found = read(path)
-    assert found == json_of(result_of(ApiDouble().request("GET", found["resource_uri"].removeprefix(ROOT))))
+    assert found == ApiDouble().json("GET", found["resource_uri"].removeprefix(ROOT))
 
 
 def test_addresses_of_a_subnet_are_listed_by_purpose_and_counted() -> None:
@@ -108,34 +107,25 @@ def test_used_addresses_are_listed_with_their_users() -> None:
 def test_the_interfaces_of_a_host_have_the_keys_of_maas() -> None:
     bridge, port = read("nodes/k3xq7a/interfaces/")
     assert (bridge["type"], bridge["effective_mtu"], bridge["parents"]) == ("bridge", 9000, ["eth1"])
-    assert bridge["links"] == [
-        {"id": 3, "mode": "static", "subnet": read("subnets/3/"), "ip_address": "10.1.0.1"},
-    ]
-    assert (port["type"], port["children"], port["enabled"], port["link_speed"]) == (
-        "physical",
-        ["br-dmz"],
-        False,
-        10000,
-    )
-    assert [set(link) for link in port["links"]] == [
-        {"id", "mode", "subnet"}
-    ]  # without an address the key is absent, never null
+    assert bridge["links"] == [{"id": 3, "mode": "static", "subnet": read("subnets/3/"), "ip_address": "10.1.0.1"}]
+    assert (port["type"], port["children"]) == ("physical", ["br-dmz"])
+    assert (port["enabled"], port["link_speed"]) == (False, 10000)
+    # without an address the key is absent, never null
+    assert [set(link) for link in port["links"]] == [{"id", "mode", "subnet"}]
     assert (port["vlan_set_by_user"], port["sriov_max_vf"]) == (True, 8)
     assert read("nodes/k3xq7a/interfaces/42/") == port
 
 
-def test_a_user_can_set_the_vlan_of_a_host_interface() -> None:
-    api = ApiDouble()
+def test_a_user_can_set_the_vlan_of_a_host_interface(api: ApiDouble) -> None:
     form = {"vlan": "5002", "tags": "fast, storage"}
-    assert result_of(api.request("PUT", "nodes/k3xq7a/interfaces/42/", form=form)).status == 200
-    call = call_of(api, "networks.update_interface")
+    assert api.request("PUT", "nodes/k3xq7a/interfaces/42/", form=form).status == 200
+    call = api.call("networks.update_interface")
     assert (call.args, call.named) == ((ADMIN, 42), {"vlan": "5002", "tags": ("fast", "storage")})
 
 
-def test_the_vlan_of_an_interface_can_be_reset_alone() -> None:
-    api = ApiDouble()
-    assert result_of(api.request("PUT", "nodes/k3xq7a/interfaces/42/", form={"vlan": ""})).status == 200
-    assert call_of(api, "networks.update_interface").named == {"vlan": "", "tags": None}
+def test_the_vlan_of_an_interface_can_be_reset_alone(api: ApiDouble) -> None:
+    assert api.request("PUT", "nodes/k3xq7a/interfaces/42/", form={"vlan": ""}).status == 200
+    assert api.call("networks.update_interface").named == {"vlan": "", "tags": None}
 
 
 def test_the_nic_of_a_machine_shows_its_network_and_address() -> None:
@@ -197,11 +187,16 @@ CHANGES: list[tuple[str, str, Mapping[str, Any], str, tuple[Any, ...], dict[str,
 
 @pytest.mark.parametrize(("method", "path", "form", "name", "args", "named"), CHANGES)
 def test_an_update_of_a_network_passes_only_given_fields(
-    method: str, path: str, form: Mapping[str, Any], name: str, args: tuple[Any, ...], named: dict[str, Any]
+    api: ApiDouble,
+    method: str,
+    path: str,
+    form: Mapping[str, Any],
+    name: str,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
 ) -> None:
-    api = ApiDouble()
-    assert result_of(api.request(method, path, form=form)).status in {200, 204}
-    call = call_of(api, f"networks.{name}")
+    assert api.request(method, path, form=form).status in {200, 204}
+    call = api.call(f"networks.{name}")
     assert (call.args, call.named) == ((ADMIN, *args), named)
 
 
@@ -218,18 +213,16 @@ def test_an_update_of_a_network_passes_only_given_fields(
         ("ipranges/", {"type": "dynamic", "end_ip": "10.1.0.2"}, "start_ip"),
     ],
 )
-def test_an_invalid_field_is_named_and_changes_nothing(path: str, form: Mapping[str, str], field: str) -> None:
-    api = ApiDouble()
-    reply = result_of(api.request("POST", path, form=form))
-    assert (reply.status, list(json_of(reply))) == (400, [field])
-    assert not api.done()
+def test_an_invalid_field_is_named_and_changes_nothing(
+    api: ApiDouble, path: str, form: Mapping[str, str], field: str
+) -> None:
+    assert list(api.rejected("POST", path, form=form)) == [field]
 
 
 def test_unknown_interfaces_are_404() -> None:
     for path in ("nodes/zzzzzz/interfaces/", "nodes/k3xq7a/interfaces/99/", "nodes/wdpx3n/interfaces/42/"):
-        assert result_of(ApiDouble().request("GET", path)).status == 404
-    assert (
-        INTERFACES[0].id == MACHINE.nics[0].id
-    )  # NICs and host interfaces may share ids: the owner distinguishes them
+        assert ApiDouble().request("GET", path).status == 404
+    # NICs and host interfaces may share ids: the owner distinguishes them
+    assert INTERFACES[0].id == MACHINE.nics[0].id
     assert "kind" not in read("nodes/wdpx3n/interfaces/41/")
     assert read("nodes/wdpx3n/interfaces/41/")["name"] == "eth0"

@@ -17,9 +17,9 @@ from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
-from tests.unit.api_double import ApiDouble, json_of, result_of
+from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.api_samples import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST
-from tests.unit.good_requests import ENDPOINTS, NAMES, good_fields, path_of, with_op
+from tests.unit.good_requests import each_endpoint, request
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -64,10 +64,9 @@ def _object_misfits(value: dict[str, Any], schema: Mapping[str, Any], at: str) -
             yield from misfits(inner, others, f"{at}.{key}")
 
 
-@pytest.mark.parametrize(("resource", "endpoint"), ENDPOINTS, ids=NAMES)
-def test_responses_match_their_declared_schema(resource: Resource, endpoint: Endpoint) -> None:
-    form = with_op(endpoint, good_fields(resource, endpoint))
-    reply = result_of(ApiDouble().request(endpoint.method, path_of(resource), op=endpoint.op, form=form))
+@each_endpoint
+def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
+    reply = request(api, resource, endpoint)
     if resource.handler == "VmHostCertificateHandler":
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"-----BEGIN CERTIFICATE-----")
     elif endpoint.result.schema is None:
@@ -76,10 +75,9 @@ def test_responses_match_their_declared_schema(resource: Resource, endpoint: End
         assert list(misfits(json_of(reply), endpoint.result.schema)) == []
 
 
-def test_a_failed_operation_shows_its_error() -> None:
-    api = ApiDouble()
+def test_a_failed_operation_shows_its_error(api: ApiDouble) -> None:
     api.answers["operations.read"] = FAILED
-    found = json_of(result_of(api.request("GET", "operations/77/")))
+    found = api.json("GET", "operations/77/")
     assert found["error"] == {
         "code": "out_of_capacity",
         "message": "needs 4 cores, 1 of 4 free",
@@ -90,17 +88,8 @@ def test_a_failed_operation_shows_its_error() -> None:
 
 def test_a_host_has_the_keys_of_maas_and_its_state() -> None:
     found = HOST_JSON.encode(HOST)
-    innkeepers = {
-        "state",
-        "error",
-        "problems",
-        "refreshed_at",
-        "project",
-        "cluster",
-        "reserved_cores",
-        "reserved_memory",
-    }
-    assert set(found) - innkeepers == {
+    own = {"state", "error", "problems", "refreshed_at", "project", "cluster", "reserved_cores", "reserved_memory"}
+    assert set(found) - own == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
         "version", "resource_uri", "networks", "network_devices", "gpus", "profiles",
@@ -234,13 +223,12 @@ def test_a_machine_without_a_host_is_encoded() -> None:
     assert isinstance(found["storage"], float)
 
 
-def test_resource_uris_resolve() -> None:
-    api = ApiDouble()
-    seen = set(_uris(json_of(result_of(api.request("GET", "machines/wdpx3n/")))))
-    seen |= set(_uris(json_of(result_of(api.request("GET", "vm-hosts/4/")))))
+def test_resource_uris_resolve(api: ApiDouble) -> None:
+    seen = set(_uris(api.json("GET", "machines/wdpx3n/")))
+    seen |= set(_uris(api.json("GET", "vm-hosts/4/")))
     seen.discard("/MAAS/api/2.0/machines/k3xq7a/")  # the machine under the host, which Innkeeper does not manage
     for uri in seen:
-        assert result_of(api.request("GET", uri.removeprefix("/MAAS/api/2.0/"))).status == 200, uri
+        assert api.request("GET", uri.removeprefix("/MAAS/api/2.0/")).status == 200, uri
 
 
 def _uris(value: Any) -> Iterator[str]:

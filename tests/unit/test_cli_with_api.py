@@ -21,7 +21,7 @@ from regiond.api.endpoint import SiteInfo
 from regiond.api.site import ApiSite, make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
-from tests.unit.api_double import ADMIN_KEY, ApiDouble, call_of
+from tests.unit.api_double import ADMIN_KEY, ApiDouble
 from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.waiting import settle
 
@@ -190,4 +190,4 @@ async def test_networks_have_the_commands_of_maas(cli: Cli, api: ApiDouble) -> N
     assert statistics.plain["total_addresses"] == 254
     changed = await cli("innkeeper admin vlan update fabric-0 100 space=front name=dmz")
     assert changed.plain["space"] == "front"
-    assert call_of(api, "networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))
+    assert api.call("networks.update_vlan").args[1:] == (5002, VlanChange(space="front", name="dmz"))
