@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regiond.racks.service import Racks
     from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
-    from tests.lxd_double import FakeLxds
+    from tests.lxd_double import FakeLxd, FakeLxds
 
 
 @pytest.fixture
@@ -69,3 +69,13 @@ def lxds(tmp_path: Path) -> FakeLxds:
     from tests.lxd_double import FakeLxds
 
     return FakeLxds(tmp_path / "simulated")
+
+
+@pytest.fixture
+def server(lxds: FakeLxds) -> FakeLxd:
+    """The LXD server `lxd1`."""
+    from tests.lxd_double import FakeLxd
+
+    created = FakeLxd(name="lxd1")
+    lxds.add(created)
+    return created

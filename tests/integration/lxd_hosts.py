@@ -7,7 +7,6 @@ from typing import Any
 
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
-from tests.lxd_double import FakeLxd, FakeLxds
 
 
 async def add(innkeeper: Deployment, address: str = "lxd1", **fields: Any) -> Any:
@@ -27,13 +26,6 @@ async def state(innkeeper: Deployment, host: Any) -> tuple[HostState, str | None
 
 async def is_ready(innkeeper: Deployment, host: Any) -> bool:
     return (await state(innkeeper, host))[0] is HostState.READY
-
-
-async def add_trusted(innkeeper: Deployment, lxds: FakeLxds) -> tuple[FakeLxd, dict[str, Any]]:
-    """Adds a host with a trust token. Returns its server, which trusts Innkeeper, and the host."""
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
-    return server, await add(innkeeper, password=server.token())
 
 
 async def fetched(innkeeper: Deployment, url: str) -> str:

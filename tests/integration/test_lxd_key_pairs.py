@@ -19,9 +19,8 @@ from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
 
 
-async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server).aliases["lxd1-too"] = "lxd1"
+async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd) -> None:
+    lxds.aliases["lxd1-too"] = "lxd1"
     hosts = [
         await add(innkeeper, password=server.token()),
         await add(innkeeper, "https://LXD1:8443/", name="hv", project="web"),
@@ -42,9 +41,7 @@ async def test_hosts_of_a_server_share_its_key_pair(innkeeper: Deployment, lxds:
     assert await rows(innkeeper, "select id from key_pair") == []
 
 
-async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
+async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, server: FakeLxd) -> None:
     await eventually(partial(is_ready, innkeeper, await add(innkeeper, password=server.token())))
     await innkeeper.add_simulated("plain")
     async with innkeeper.region.components.database.connection() as db:
@@ -59,9 +56,7 @@ async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, 
     assert [one.certificate_fingerprint is None for one in short] == [False, True]
 
 
-async def test_concurrently_added_hosts_of_a_server_share_one_pair(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
+async def test_concurrently_added_hosts_of_a_server_share_one_pair(innkeeper: Deployment, server: FakeLxd) -> None:
     await asyncio.gather(*(add(innkeeper, project=f"p{number}") for number in range(4)))
     assert len(await rows(innkeeper, "select id from key_pair")) == 1
 
@@ -79,10 +74,9 @@ async def test_hosts_of_one_name_have_their_own_certificates(innkeeper: Deployme
 
 
 async def test_an_imported_pair_is_shown_and_used_by_all_hosts_of_the_server(
-    innkeeper: Deployment, lxds: FakeLxds
+    innkeeper: Deployment, server: FakeLxd
 ) -> None:
-    server, imported, newer = FakeLxd(name="lxd1"), small_pair(), small_pair()
-    lxds.add(server)
+    imported, newer = small_pair(), small_pair()
     one = await add(innkeeper)
     generated = await parameters(innkeeper, one)
     assert generated["key"] == MASK
@@ -122,10 +116,9 @@ async def test_a_moved_host_retains_its_own_pair_but_not_a_shared_one(innkeeper:
 
 
 async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
-    innkeeper: Deployment, lxds: FakeLxds
+    innkeeper: Deployment, server: FakeLxd
 ) -> None:
-    server, imported = FakeLxd(name="lxd1"), small_pair()
-    lxds.add(server)
+    imported = small_pair()
     host = await add(innkeeper, password=server.token())
     await innkeeper.put(f"vm-hosts/{host['id']}/", certificate=imported.certificate_pem, key=imported.key_pem)
     assert len(server.trusted) == 1, "not before the new one works"
@@ -136,10 +129,8 @@ async def test_an_imported_certificate_replaces_the_generated_one_on_the_server(
 
 
 async def test_a_changed_certificate_is_accepted_for_all_hosts_of_a_server(
-    innkeeper: Deployment, lxds: FakeLxds
+    innkeeper: Deployment, server: FakeLxd
 ) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
     one, two = await add(innkeeper, password=server.token()), await add(innkeeper, project="web")
     server.certificate_pem = FakeLxd(name="replaced").certificate_pem
     await innkeeper.post(f"vm-hosts/{one['id']}/", op="trust", fingerprint=server.fingerprint)

@@ -13,7 +13,7 @@ from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.integration.lxd_hosts import add, add_trusted, parameters
+from tests.integration.lxd_hosts import add, parameters
 from tests.integration.tables import rows
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
@@ -23,9 +23,9 @@ from tests.waiting import eventually
 @pytest.mark.same_sql
 @pytest.mark.parametrize("lost", [[], ["trust"], ["trust!"], ["reach"], ["untrust"], ["untrust!"], ["trust!", "reach"]])
 async def test_an_interrupted_rotation_ends_with_one_new_certificate(
-    innkeeper: Deployment, lxds: FakeLxds, lost: list[str]
+    innkeeper: Deployment, server: FakeLxd, lost: list[str]
 ) -> None:
-    server, host = await add_trusted(innkeeper, lxds)
+    host = await add(innkeeper, password=server.token())
     other = await add(innkeeper, project="web")
     (old,) = server.trusted
     server.lost += lost
@@ -41,10 +41,12 @@ async def test_an_interrupted_rotation_ends_with_one_new_certificate(
 
 
 @pytest.mark.parametrize("at", ["trust", "trust!", "reach", "untrust", "untrust!"])
-async def test_another_region_continues_a_rotation(tmp_path: Path, database_url: str, lxds: FakeLxds, at: str) -> None:
+async def test_another_region_continues_a_rotation(
+    tmp_path: Path, database_url: str, lxds: FakeLxds, server: FakeLxd, at: str
+) -> None:
     async with deployed(tmp_path, database_url, drivers=lxds.drivers) as innkeeper:
         await innkeeper.start_rack()
-        server, host = await add_trusted(innkeeper, lxds)
+        host = await add(innkeeper, password=server.token())
         (old,) = server.trusted
         server.lost += [at] * 50
         operation = await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate", headers=ASYNC)
@@ -59,8 +61,8 @@ async def test_another_region_continues_a_rotation(tmp_path: Path, database_url:
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
 
 
-async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server, host = await add_trusted(innkeeper, lxds)
+async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
     (old,) = server.trusted
     server.restricted.add(old)
     with pytest.raises(InnkeeperError, match="trust token"):
@@ -74,9 +76,10 @@ async def test_a_rejected_rotation_changes_nothing(innkeeper: Deployment, lxds: 
     assert await rows(innkeeper, "select name from secret") == []
 
 
-async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server, imported = FakeLxd(name="lxd1"), small_pair()
-    lxds.add(server)
+async def test_a_pair_that_cannot_be_rotated_is_rejected_with_the_reason(
+    innkeeper: Deployment, server: FakeLxd
+) -> None:
+    imported = small_pair()
     host = await add(innkeeper)
     with pytest.raises(InnkeeperError, match="was never reached"):
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="rotate")

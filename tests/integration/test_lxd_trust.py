@@ -13,7 +13,7 @@ from common.errors import InnkeeperError
 from regiond.hosts.model import MASK, HostState
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.integration.lxd_hosts import add, add_trusted, fetched, is_ready, parameters, state
+from tests.integration.lxd_hosts import add, fetched, is_ready, parameters, state
 from tests.integration.tables import rows
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
@@ -35,9 +35,7 @@ def url_in(text: str) -> str:
     return found
 
 
-async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
+async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, server: FakeLxd) -> None:
     host = await add(innkeeper, name="the lab")
     assert host["total"]["cores"] == 0
     kind, code, message = await state(innkeeper, host)
@@ -56,8 +54,8 @@ async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: D
     await innkeeper.compose(host["id"])
 
 
-async def test_a_token_is_used_immediately_and_deleted(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server, host = await add_trusted(innkeeper, lxds)
+async def test_a_token_is_used_immediately_and_deleted(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
     assert host["total"]["cores"] == 8
     assert list(server.trusted.values()) == ["innkeeper-hv"]
     assert await rows(innkeeper, "select name from secret") == []
@@ -73,9 +71,9 @@ async def test_a_trust_password_can_be_set_later(innkeeper: Deployment, lxds: Fa
     assert changed["total"]["cores"] == 8
 
 
-async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server, other = FakeLxd(name="lxd1"), FakeLxd(name="other")
-    lxds.add(server, other)
+async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds: FakeLxds, server: FakeLxd) -> None:
+    other = FakeLxd(name="other")
+    lxds.add(other)
     host = await add(innkeeper, password=server.token(fingerprint=other.fingerprint))
     _, code, message = await state(innkeeper, host)
     assert code == "peer_changed"
@@ -87,9 +85,9 @@ async def test_a_token_of_another_server_is_not_sent(innkeeper: Deployment, lxds
     assert good["total"]["cores"] == 8
 
 
-async def test_a_rejected_token_is_reported_and_manual_trust_still_works(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server = FakeLxd(name="lxd1")
-    lxds.add(server)
+async def test_a_rejected_token_is_reported_and_manual_trust_still_works(
+    innkeeper: Deployment, server: FakeLxd
+) -> None:
     token = server.token()
     server.secrets.clear()
     host = await add(innkeeper, password=token)
@@ -102,8 +100,8 @@ async def test_a_rejected_token_is_reported_and_manual_trust_still_works(innkeep
     assert server.seen_secrets == [token], "sent once, not by every discovery run"
 
 
-async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deployment, lxds: FakeLxds) -> None:
-    server, host = await add_trusted(innkeeper, lxds)
+async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
     server.certificate_pem = FakeLxd(name="impostor").certificate_pem
     with pytest.raises(InnkeeperError, match=server.fingerprint):
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
@@ -112,10 +110,10 @@ async def test_a_changed_certificate_is_rejected_until_accepted(innkeeper: Deplo
 
 
 async def test_database_and_log_contain_no_private_key_and_no_token(
-    tmp_path: Path, database_url: str, lxds: FakeLxds, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, database_url: str, lxds: FakeLxds, server: FakeLxd, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    server, imported = FakeLxd(name="lxd1"), small_pair()
-    lxds.add(server, FakeLxd(name="lxd2"))
+    imported = small_pair()
+    lxds.add(FakeLxd(name="lxd2"))
     async with deployed(tmp_path, database_url, drivers=lxds.drivers) as innkeeper:
         await innkeeper.start_rack()
         bad = server.token(fingerprint="ab" * 32)
