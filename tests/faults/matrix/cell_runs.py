@@ -13,7 +13,8 @@ from attrs import define, field, frozen
 from common.errors import InnkeeperError
 from tests.faults.cells import Cell, CellResult
 from tests.faults.matrix.databases import Databases
-from tests.faults.matrix.instrumentation import Instrumentation, instrumented
+from tests.faults.matrix.host_instrumentation import Instrumentation
+from tests.faults.matrix.instrumentation import instrumented
 from tests.faults.matrix.points import cells_of
 from tests.faults.matrix.site import MatrixSite, matrix_site
 from tests.faults.matrix.trial import points_of, try_cell

@@ -17,7 +17,7 @@ from regiond.db.pool import set_json_codecs
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
-from tests.faults.matrix.instrumentation import Instrumentation
+from tests.faults.matrix.host_instrumentation import Instrumentation
 from tests.faults.scenarios.lxd import FakeLxdHost
 from tests.faults.scenarios.rescheduling import STORAGE_GB
 from tests.faults.scenarios.site import CellHost, SimulatedCellHost, SimulatedSite

@@ -1,0 +1,117 @@
+"""Instruments the hosts of the matrix: calls cross the trace's points, and a host can stop answering."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+
+from common.errors import HostUnreachable
+from common.values import DriverType, HostAccess, PeerIdentity
+from rackd.drivers.contract import Driver
+from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.driver import SimulatedDriverFactory
+from rackd.drivers.simulated.fault_injection import FaultInjector
+from rackd.drivers.simulated.store import Store
+from rackd.settings import RackSettings
+from tests.faults.matrix.current_trace import host_call
+from tests.faults.matrix.points import Side
+from tests.faults.matrix.trace import Trace
+from tests.lxd_double import FakeLxd, FakeLxdDriver, FakeLxds
+
+Wrapper = Callable[[Any], Any]
+_thread = threading.local()
+
+
+@define
+class Instrumentation:
+    """`trace` is the current run. `unreachable` are hosts that do not answer, `failing_calls` single calls of hosts.
+
+    `lxd_servers` are the LXD doubles by address; their guests are on simulated hosts of the same names.
+    """
+
+    trace: Trace | None = None
+    unreachable: set[str] = field(factory=set)
+    failing_calls: set[tuple[str, str]] = field(factory=set)
+    lxd_servers: dict[str, FakeLxd] = field(factory=dict)
+
+    def reach(self, host: str, what: str) -> None:
+        """Raises HostUnreachable if the host does not answer this call."""
+        if host in self.unreachable or (host, what) in self.failing_calls:
+            raise HostUnreachable(f"{host}: the hypervisor does not answer ({what})")
+
+    def drivers(self, settings: RackSettings) -> DriverRegistry:
+        """The drivers of a rack: simulated hosts and LXD doubles."""
+        assert settings.simulated_hosts is not None
+        lxds = _InstrumentedLxds(self, settings)
+        simulated = SimulatedDriverFactory(settings.simulated_hosts)
+        return DriverRegistry({DriverType.LXD: lxds, DriverType.SIMULATED: simulated}, absent={})
+
+
+class _InstrumentedLxds(FakeLxds):
+    def __init__(self, instrumentation: Instrumentation, settings: RackSettings) -> None:
+        assert settings.simulated_hosts is not None
+        super().__init__(settings.simulated_hosts)
+        self.instrumentation = instrumentation
+        self.servers = instrumentation.lxd_servers
+
+    def identify(self, access: HostAccess) -> PeerIdentity:
+        with self.call(access, "identify"):
+            return super().identify(access)
+
+    def open(self, access: HostAccess) -> Driver:
+        return _InstrumentedLxdDriver(self, self.server(access), access, self.simulated(access))
+
+    @contextmanager
+    def call(self, access: HostAccess, what: str) -> Iterator[None]:
+        host_call(what, Side.BEFORE)
+        self.instrumentation.reach(self.server(access).name, what)
+        yield
+        host_call(what, Side.AFTER)
+
+
+class _InstrumentedLxdDriver(FakeLxdDriver):
+    """The calls that change the server's trust; those on guests are instrumented in the simulated host."""
+
+    def __init__(self, lxds: _InstrumentedLxds, server: FakeLxd, access: HostAccess, guests: Driver) -> None:
+        super().__init__(server, access, guests)
+        self._lxds = lxds
+        self._host_access = access
+
+    def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
+        with self._lxds.call(self._host_access, "trust"):
+            super().trust(certificate_pem, name, secret)
+
+    def untrust(self, fingerprint: str) -> None:
+        with self._lxds.call(self._host_access, "untrust"):
+            super().untrust(fingerprint)
+
+
+def fault_calls(instrumentation: Instrumentation) -> Wrapper:
+    """Wraps `FaultInjector.call`, which a simulated host calls before it acts."""
+
+    def wrapper(call: Any) -> Any:
+        def wrapped(self: FaultInjector, what: str) -> None:
+            host_call(what, Side.BEFORE)
+            instrumentation.reach(self.host, what)
+            call(self, what)
+            _thread.call = what
+
+        return wrapped
+
+    return wrapper
+
+
+def host_transactions(transaction: Any) -> Any:
+    """Wraps `Store.reading` and `Store.writing`: the host has acted when its own transaction is over."""
+
+    @contextmanager
+    def wrapped(self: Store) -> Iterator[Any]:
+        with transaction(self) as db:
+            yield db
+        host_call(getattr(_thread, "call", "connect"), Side.AFTER)
+
+    return wrapped
