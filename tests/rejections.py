@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Iterable
 from typing import cast
 
 import pytest
@@ -14,6 +15,19 @@ async def rejection(attempt: Awaitable[object]) -> InnkeeperError:
     with pytest.raises(InnkeeperError) as rejected:
         await attempt
     return rejected.value
+
+
+async def outcomes(attempts: Iterable[Awaitable[object]]) -> list[str]:
+    """Sends requests concurrently; returns `done` or, for a rejected one, `STATUS: message`."""
+
+    async def outcome(attempt: Awaitable[object]) -> str:
+        try:
+            await attempt
+        except InnkeeperError as error:
+            return f"{error.details['status']}: {error.message}"
+        return "done"
+
+    return await asyncio.gather(*map(outcome, attempts))
 
 
 async def rejected_status(attempt: Awaitable[object]) -> int:

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from tests.deployment.deployment import Deployment
+from tests.waiting import eventually
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -45,6 +46,16 @@ async def refresh(innkeeper: Deployment, host: Any) -> Any:
 
 async def adopt(innkeeper: Deployment, host: Any, *, headers: dict[str, str] | None = None, **fields: Any) -> Any:
     return await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", headers=headers, **fields)
+
+
+async def reached(innkeeper: Deployment, operation: Any, step_or_state: str) -> Any:
+    """Returns the operation once it is in that step or state."""
+
+    async def found() -> Any:
+        current = await innkeeper.get(f"operations/{operation['id']}/")
+        return current if step_or_state in (current["step"], current["state"]) else None
+
+    return await eventually(found)
 
 
 async def detached(innkeeper: Deployment) -> Any:

@@ -41,6 +41,10 @@ async def counts(innkeeper: Deployment) -> dict[str, int]:
     return {table: await count(innkeeper, table) for table in COUNTED}
 
 
+async def is_count(innkeeper: Deployment, table: str, wanted: int) -> bool:
+    return await count(innkeeper, table) == wanted
+
+
 async def count(innkeeper: Deployment, table: str) -> int:
     async with innkeeper.region.components.database.connection() as db:
         found: int = await db.fetchval(f"select count(*) from {table}")  # noqa: S608  # names of tables in tests

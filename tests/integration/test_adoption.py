@@ -10,23 +10,25 @@ import pytest
 
 from common.errors import InvalidRequest, NotFound
 from tests.deployment.deployment import Deployment
-from tests.integration.adoption import ASYNC, adopt, claims, guests, kinds_of_events, markers, refresh, rows, volumes
+from tests.integration.adoption import (
+    ASYNC,
+    adopt,
+    claims,
+    guests,
+    kinds_of_events,
+    markers,
+    reached,
+    refresh,
+    rows,
+    volumes,
+)
+from tests.integration.tables import is_count
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
 
 def rename(innkeeper: Deployment, old: str, new: str) -> None:
     rows(innkeeper, "update guest set name = ? where name = ?", new, old)
-
-
-async def reached(innkeeper: Deployment, operation: Any, step_or_state: str) -> Any:
-    """Returns the operation once it is in that step or state."""
-
-    async def found() -> Any:
-        current = await innkeeper.get(f"operations/{operation['id']}/")
-        return current if step_or_state in (current["step"], current["state"]) else None
-
-    return await eventually(found)
 
 
 async def test_a_guest_becomes_a_machine_as_it_is(innkeeper: Deployment) -> None:
@@ -168,11 +170,7 @@ async def test_adoption_during_refreshes_never_counts_claims_twice(innkeeper: De
     adopted = await adopt(innkeeper, host, all="true")
     forgotten = [innkeeper.post(f"machines/{one['system_id']}/", op="forget", headers=ASYNC) for one in adopted[:3]]
     await asyncio.gather(*refreshes, *forgotten, *(refresh(innkeeper, host) for _ in range(3)))
-
-    async def three_remain() -> bool:
-        return len(await innkeeper.get("machines/")) == 3
-
-    await eventually(three_remain)
+    await eventually(lambda: is_count(innkeeper, "machine", 3))
     assert (await refresh(innkeeper, host))["used"]["cores"] == 6
     assert [amount for _, resource, amount in await claims(innkeeper) if resource == "cores"] == [3, 3]
     assert sum(marker is not None for marker in markers(innkeeper).values()) == 3

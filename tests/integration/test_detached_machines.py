@@ -21,6 +21,7 @@ from tests.integration.adoption import (
     rows,
     volumes,
 )
+from tests.integration.tables import is_count
 from tests.waiting import eventually
 
 # Forgetting ----------------------------------------------------------------------------------------------------------
@@ -33,11 +34,7 @@ async def test_forgetting_leaves_a_running_foreign_guest(innkeeper: Deployment) 
     before = guests(innkeeper), volumes(innkeeper), (await refresh(innkeeper, host))["used"]
     for system_id in (composed["system_id"], adopted["system_id"]):
         await innkeeper.post(f"machines/{system_id}/", op="forget", headers=ASYNC)
-
-    async def all_are_forgotten() -> bool:
-        return bool(await innkeeper.get("machines/") == [])
-
-    await eventually(all_are_forgotten)
+    await eventually(lambda: is_count(innkeeper, "machine", 0))
     assert (guests(innkeeper), volumes(innkeeper), (await refresh(innkeeper, host))["used"]) == before
     assert markers(innkeeper) == {"foreign-0001": None, "web": None}
     assert {of_machine for of_machine, *_ in await claims(innkeeper)} == {False}

@@ -9,7 +9,8 @@ import pytest
 from common.errors import InnkeeperError, NotFound
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import count
+from tests.integration.tables import count, is_count
+from tests.rejections import outcomes
 from tests.waiting import eventually
 
 
@@ -95,7 +96,7 @@ async def test_a_removal_with_decompose_deletes_a_machine_being_composed(innkeep
     await innkeeper.compose(host["id"], hostname="first", cores=1)
     with innkeeper.held("create volume"):
         composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="second", cores=1))
-        await eventually(lambda: _machines(innkeeper, 2))
+        await eventually(lambda: is_count(innkeeper, "machine", 2))
         removal = await remove(innkeeper, host["id"], decompose=True)
     await composing
     assert await innkeeper.ended(removal) == "succeeded"
@@ -104,17 +105,9 @@ async def test_a_removal_with_decompose_deletes_a_machine_being_composed(innkeep
 
 async def test_a_removal_during_composes_leaves_no_machine_without_a_host(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=64, memory_mib=65536, storage_gb=1000)
-
-    async def compose() -> int:
-        try:
-            await innkeeper.compose(host["id"], cores=1, memory=1024)
-        except InnkeeperError as error:
-            return int(error.details["status"])
-        return 200
-
-    composes = asyncio.gather(*(compose() for _ in range(12)))
-    removal = await remove(innkeeper, host["id"], decompose=True)
-    assert 500 not in await composes
+    composes = (innkeeper.compose(host["id"], cores=1, memory=1024) for _ in range(12))
+    answers, removal = await asyncio.gather(outcomes(composes), remove(innkeeper, host["id"], decompose=True))
+    assert not any(answer.startswith("500") for answer in answers)
     assert await innkeeper.ended(removal) == "succeeded"
     assert innkeeper.simulated_guests() == []
     assert await count(innkeeper, "machine") == 0
@@ -160,10 +153,6 @@ async def test_concurrent_refreshes_and_removals_raise_no_bug(innkeeper: Deploym
     assert (await innkeeper.get(f"vm-hosts/{remaining['id']}/"))["used"]["cores"] == 3
     codes = {operation["error"]["code"] for operation in await innkeeper.get("operations/") if operation["error"]}
     assert codes <= {"not_found"}
-
-
-async def _machines(innkeeper: Deployment, wanted: int) -> bool:
-    return await count(innkeeper, "machine") == wanted
 
 
 async def _step(innkeeper: Deployment, step: str) -> bool:

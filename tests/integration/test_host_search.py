@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from uuid import UUID, uuid4
 
 import pytest
+from attrs import evolve
 
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import search_hosts
@@ -15,6 +16,7 @@ from tests.bench.prefilled import prefill
 
 HOSTS = 130
 RACK = uuid4()
+SMALL = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
 
 # Hosts that differ in every respect: full, of another architecture, being removed, or without a discovery run.
 _VARY = (
@@ -83,8 +85,7 @@ async def test_the_shortlist_grows_while_nothing_on_it_fits(database: Database, 
             "insert into storage_pool (server_id, pool_key, name, type, path, total_bytes)"
             " select id, 'fast', 'fast', 'dir', '/fast', case when id = 125 then 100e9 else 0 end from server"
         )
-    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8(fast)"))
-    placement = await placed(database, requirements, named=10)
+    placement = await placed(database, evolve(SMALL, disks=parse_storage("8(fast)")), named=10)
     assert placement.chosen is not None
     assert placement.chosen.host_name == "host-125"
     assert mentioned(placement) == HOSTS
@@ -92,8 +93,7 @@ async def test_the_shortlist_grows_while_nothing_on_it_fits(database: Database, 
 
 async def test_summarized_hosts_are_counted_by_reason(database: Database, database_url: str) -> None:
     await prefill(database_url, hosts=HOSTS, machines_each=1)
-    requirements = Requirements(cores=257, memory_mib=1024, disks=parse_storage("8"))
-    placement = await placed(database, requirements, named=100)
+    placement = await placed(database, evolve(SMALL, cores=257), named=100)
     assert placement.chosen is None
     assert placement.summarized == {"not enough free cores": HOSTS - 20}
     assert placement.rejected[0].reasons == ("needs 257 cores, 255 free (256 cores × ratio 1.0, 1 used)",)
@@ -107,10 +107,9 @@ async def test_a_host_that_no_connected_rack_reaches_is_rejected(database: Datab
         for rack in (RACK, other):
             await db.execute("insert into rack values ($1, $2, '', now())", rack, str(rack))
         await db.execute("insert into rack_reach (rack_id, host_id, reaches) values ($1, 1, false)", RACK)
-    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
-    by_one = await placed(database, requirements, named=10)
-    by_both = await placed(database, requirements, named=10, racks=(RACK, other))
-    by_none = await placed(database, requirements, named=10, racks=())
+    by_one = await placed(database, SMALL, named=10)
+    by_both = await placed(database, SMALL, named=10, racks=(RACK, other))
+    by_none = await placed(database, SMALL, named=10, racks=())
     assert [evaluation.host_id for evaluation in by_one.ranked] == [2]
     assert by_one.rejected[0].reasons == ("no connected rack reaches it",)
     assert [evaluation.host_id for evaluation in by_both.ranked] == [1, 2]
@@ -118,8 +117,7 @@ async def test_a_host_that_no_connected_rack_reaches_is_rejected(database: Datab
 
 
 async def test_without_hosts_the_placement_is_empty(database: Database) -> None:
-    requirements = Requirements(cores=1, memory_mib=1024, disks=parse_storage("8"))
-    placement = await placed(database, requirements, named=10)
+    placement = await placed(database, SMALL, named=10)
     assert (placement.ranked, placement.rejected, placement.summarized) == ((), (), {})
 
 
@@ -130,9 +128,6 @@ async def test_a_subnet_is_found_in_any_notation(database: Database, database_ur
         await db.execute("insert into vlan (id, fabric_id, vid) values (7, 0, 7)")
         await db.execute("insert into subnet (cidr, name, vlan_id) values ($1, 'lab', 7)", ip_network(cidr))
         await db.execute("update host_interface set vlan_id = 7 where host_id = 29")
-    requirements = Requirements(
-        cores=1, memory_mib=1024, disks=parse_storage("8"), nics=parse_interfaces(f"eth0:subnet={cidr}")
-    )
-    placement = await placed(database, requirements, named=10)
+    placement = await placed(database, evolve(SMALL, nics=parse_interfaces(f"eth0:subnet={cidr}")), named=10)
     assert placement.chosen is not None
     assert placement.chosen.host_id == 29

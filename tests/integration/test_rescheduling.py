@@ -12,6 +12,7 @@ from common.errors import InnkeeperError
 from common.simulated_address import SimulatedAddress
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
+from tests.integration.adoption import reached
 from tests.rejections import rejection
 from tests.waiting import eventually
 
@@ -73,12 +74,9 @@ async def test_a_vanished_pool_reschedules_and_is_recorded(innkeeper: Deployment
 async def test_a_name_taken_on_one_host_is_free_on_the_next(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper, guests=1)
     (foreign,) = innkeeper.simulated_guests("large")
-    machines, operations = (
-        innkeeper.region.components.services.machines,
-        innkeeper.region.components.services.operations,
-    )
-    opened = await machines.start_compose(innkeeper.admin, ComposeRequest(memory_mib=1024, hostname=foreign))
-    ended = await operations.wait(opened.id, timeout_s=60)
+    services = innkeeper.region.components.services
+    opened = await services.machines.start_compose(innkeeper.admin, ComposeRequest(memory_mib=1024, hostname=foreign))
+    ended = await services.operations.wait(opened.id, timeout_s=60)
     assert (ended.state, ended.host_name, ended.undone) == ("succeeded", "small", ())
     assert innkeeper.simulated_guests("large") == innkeeper.simulated_guests("small") == [foreign]
     assert (await innkeeper.get("machines/"))[0]["pod"]["name"] == "small"
@@ -115,12 +113,8 @@ async def test_a_cancelled_compose_is_not_rescheduled(innkeeper: Deployment) -> 
     await add_hosts(innkeeper)
     with innkeeper.held("define guest", name="large"):
         operation = await innkeeper.post("machines/", op="allocate", headers=ASYNC, mem=1024)
-
-        async def at_host() -> bool:
-            return bool((await compose_operation(innkeeper))["step"] == "compose_on_host")
-
-        await eventually(at_host)
+        await reached(innkeeper, operation, "compose_on_host")
         await innkeeper.post(f"operations/{operation['id']}/", op="cancel")
-    await innkeeper.wait_for_state(operation["id"], "cancelled")
+    await reached(innkeeper, operation, "cancelled")
     assert innkeeper.simulated_guests("large") == innkeeper.simulated_guests("small") == []
     assert await innkeeper.get("machines/") == []
