@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import asdict
 
+from regiond.placement.reason_phrases import number_of
 from tests.faults.flatness import GROWTH, LEAST, MEASURES
 from tests.faults.soak import SoakReport
 
@@ -73,7 +74,9 @@ def page(data: Mapping[str, Any]) -> str:
             "then the load runs half as long without kills. "
             f"{sum(data['operations'].values()):,} operations were created.",
             "",
-            "Killed: " + ", ".join(f"{name} {times} times" for name, times in sorted(data["kills"].items())) + ".",
+            "Killed: "
+            + ", ".join(f"{name} {number_of(times, 'time')}" for name, times in sorted(data["kills"].items()))
+            + ".",
             "",
             *_outcome(data),
             "",

@@ -72,7 +72,7 @@ def test_the_table_shows_every_point_then_reasons_and_faults() -> None:
     assert third.split() == ["delete", "acquire", "after", "●"]
     assert third.index("●") == head.index("host")
     assert below == [
-        "\N{EN DASH} answer: nothing to lose (1 cells)",
+        "\N{EN DASH} answer: nothing to lose (1 cell)",
         "✗ compose/commit 1 before/rack: succeeded",
         "    guest without machine: web",
     ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 
+from regiond.placement.reason_phrases import number_of
 from tests.faults.cells import CellResult, Victim
 from tests.faults.matrix.results import StoredResult
 from tests.faults.matrix.table import as_markdown, of_kinds, of_times, reasons, summary
@@ -71,7 +72,11 @@ def _section(title: str, stored: Sequence[StoredResult], more: str = "") -> list
     parts = [f"## {title}\n", *([more] if more else []), made, f"{summary(results)}.\n"]
     parts += [_kinds(results), "", "Seconds from the fault until the caller had the outcome:\n", _times(results), ""]
     if why := reasons(results):
-        parts += ["Not tried:\n", *(f"- {victims} ({count} cells): {reason}" for reason, victims, count in why), ""]
+        parts += [
+            "Not tried:\n",
+            *(f"- {victims} ({number_of(count, 'cell')}): {reason}" for reason, victims, count in why),
+            "",
+        ]
     for one in results:
         parts += [f"- **{one.cell.name}** is red: {shorten(fault, LONGEST_FAULT)}" for fault in one.faults]
     return [*parts, ""]

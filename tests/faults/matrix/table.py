@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from regiond.placement.reason_phrases import number_of
 from tests.faults.cells import CellResult, Victim
 
 GREEN, RED, SKIPPED, MISSING = "●", "✗", "\N{EN DASH}", " "
@@ -39,7 +40,9 @@ def _painted(one: str, *, colour: bool) -> str:
 
 
 def _reasons(results: Iterable[CellResult]) -> list[str]:
-    return [f"{SKIPPED} {victims}: {reason} ({count} cells)" for reason, victims, count in reasons(results)]
+    return [
+        f"{SKIPPED} {victims}: {reason} ({number_of(count, 'cell')})" for reason, victims, count in reasons(results)
+    ]
 
 
 def reasons(results: Iterable[CellResult]) -> list[tuple[str, str, int]]:
@@ -65,7 +68,7 @@ def summary(results: Iterable[CellResult]) -> str:
     skipped = sum(one.skipped is not None for one in found)
     red = sum(bool(one.faults) for one in found)
     tried = len(found) - skipped
-    return f"{tried} cells tried, {tried - red} green, {red} red; {skipped} not tried, with reasons"
+    return f"{number_of(tried, 'cell')} tried, {tried - red} green, {red} red; {skipped} not tried, with reasons"
 
 
 def of_kinds(results: Iterable[CellResult]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 
 from development import postgres
 from regiond.db.pool import Database
+from regiond.placement.reason_phrases import number_of
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import as_processes
 from tests.faults.load import Load, RequestKind
@@ -53,14 +54,12 @@ class Report:
     @property
     def text(self) -> str:
         answers = ", ".join(f"{what} {number}" for what, number in sorted(self.answers.items()))
-        return "\n".join(
-            [
-                f"{self.operations} operations of {CALLERS} callers in {self.took_s:.0f} s (seed {self.seed}), all "
-                f"checked at {self.checkpoints} checkpoints: {len(self.violations)} violations",
-                answers,
-                *self.violations,
-            ]
+        checked = f"all checked at {number_of(self.checkpoints, 'checkpoint')}"
+        first = (
+            f"{self.operations} operations of {CALLERS} callers in {self.took_s:.0f} s (seed {self.seed}), {checked}: "
+            f"{number_of(len(self.violations), 'violation')}"
         )
+        return "\n".join([first, answers, *self.violations])
 
 
 @define(kw_only=True)
