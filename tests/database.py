@@ -109,6 +109,11 @@ def named(dsn: str, database: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, parts.fragment))
 
 
+def with_option(dsn: str, option: str) -> str:
+    """Returns `dsn` with one more connection option, such as `role=pg_monitor`."""
+    return f"{dsn}{'&' if '?' in dsn else '?'}{option}"
+
+
 async def execute(database: Database, statement: str, *values: object) -> None:
     async with database.connection() as db:
         await db.execute(statement, *values)

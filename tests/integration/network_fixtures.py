@@ -13,7 +13,10 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.networks import service as network_service
 from regiond.networks.discovery.service import discover_networks
+from regiond.networks.model import HostInterface, Vlan
 from regiond.networks.service import Networks
+from regiond.placement.model import CandidateInterface
+from tests.database import execute, fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="user", is_admin=False)
@@ -41,9 +44,8 @@ class NetworkSetup:
         return Networks(self.database)
 
     async def host(self, name: str) -> int:
-        async with self.database.connection() as db:
-            host_id: int = await db.fetchval(_HOST, name)
-            return host_id
+        host_id: int = await fetchval(self.database, _HOST, name)
+        return host_id
 
     async def discover(self, host_id: int, facts: HostFacts) -> None:
         async with self.database.transaction() as db:
@@ -51,10 +53,8 @@ class NetworkSetup:
 
     async def machine(self, name: str) -> tuple[int, int]:
         """The ids of the machine and of its NIC."""
-        async with self.database.connection() as db:
-            machine_id: int = await db.fetchval(_MACHINE, name)
-            nic_id: int = await db.fetchval(_NIC, machine_id, name)
-            return machine_id, nic_id
+        machine_id = await fetchval(self.database, _MACHINE, name)
+        return machine_id, await fetchval(self.database, _NIC, machine_id, name)
 
     async def claim(self, name: str, ip: str) -> None:
         """A machine of that name claims the address."""
@@ -65,6 +65,16 @@ class NetworkSetup:
                 db, subnet_id=subnet.id, address=ip, machine_id=machine_id, nic_id=nic_id
             )
 
+    async def available(self, host_id: int) -> list[CandidateInterface]:
+        """The interfaces of the host that placement may use."""
+        async with self.database.connection() as db:
+            return [*(await network_service.available_interfaces(db, [host_id]))[host_id]]
+
+    async def interface(self) -> HostInterface:
+        """The only interface of the host `one`."""
+        (found,) = await self.networks.interfaces("one")
+        return found
+
     async def check(self, ip: str) -> int:
         async with self.database.connection() as db:
             return (await network_service.check_static_address(db, ip)).id
@@ -74,8 +84,7 @@ class NetworkSetup:
             return [tuple(row) for row in await db.fetch(query, *values)]
 
     async def execute(self, statement: str, *values: Any) -> None:
-        async with self.database.connection() as db:
-            await db.execute(statement, *values)
+        await execute(self.database, statement, *values)
 
 
 def simulated(name: str, networks: str = "", **more: str | int) -> HostFacts:
@@ -90,3 +99,9 @@ def bridge(**more: object) -> HostFacts:
     parameters = {"cidrs": ("10.1.0.0/24",), "addresses": ("10.1.0.1/24",), "dhcp": True, **more}
     one = HostNetwork(kind=NicKind.BRIDGE, name="br0", type="bridge", **parameters)  # type: ignore[arg-type]  # any of its fields
     return evolve(simulated("x"), networks=(one,))
+
+
+def vlan_of(interface: HostInterface) -> Vlan:
+    """The VLAN of an interface, which must have one."""
+    assert interface.vlan is not None
+    return interface.vlan

@@ -80,18 +80,15 @@ async def test_after_the_database_clock_is_set_back_nothing_waits_for_it(rackles
     monotonic[0] += 3600.0 + 10.0  # the database's clock went back instead
     await clocks.check()
     async with database.connection() as db:
-        late = await db.fetchval(
-            "select count(*) from operation where finished_at is null "
-            "and (not_before > now() + interval '1 minute' or lease_until > now() + interval '15 s')"
-        )
-        assert late == 0
-        without_owner = (
-            "select count(*) from operation where id = $1 and lease_until is not null and lease_owner is null"
-        )
-        assert await db.fetchval(without_owner, waiting) == 0
-        assert await db.fetchval("select count(*) from vm_host_schedule where next_refresh_at > now()") == 0
-        assert await db.fetchval("select count(*) from region_process where seen_at > now()") == 0
-        assert await db.fetchval("select count(*) from machine where settled_at > now()") == 0
+        for late in (
+            "operation where finished_at is null "
+            "and (not_before > now() + interval '1 minute' or lease_until > now() + interval '15 s')",
+            "operation where lease_until is not null and lease_owner is null",
+            "vm_host_schedule where next_refresh_at > now()",
+            "region_process where seen_at > now()",
+            "machine where settled_at > now()",
+        ):
+            assert await db.fetchval(f"select count(*) from {late}") == 0, late  # noqa: S608  constants above
         await db.execute("delete from region_process where id = $1", dead)  # half a minute later
         await db.execute("update operation set lease_until = now()")  # a quarter of a minute later
     (message,) = await recorded_messages(rackless, "database_clock_set")

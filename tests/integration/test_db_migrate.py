@@ -12,6 +12,7 @@ from common.errors import BadSettings, DatabaseUnavailable
 from regiond.db.migrate import MIGRATION_LOCK, RELEASE, Migration, migrate, migration, packaged
 from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
+from tests.database import with_option
 
 FIRST = migration("0001_hosts.sql", "create table host (name text); insert into host values ('one');")
 SECOND = migration("0002_cores.sql", "alter table host add column cores integer not null default 1;")
@@ -30,9 +31,8 @@ async def test_missing_files_are_applied_in_order_and_once(empty_database_url: s
 
 
 async def test_a_user_without_privileges_is_reported(empty_database_url: str) -> None:
-    separator = "&" if "?" in empty_database_url else "?"
     with pytest.raises(BadSettings, match="rejected its user: permission denied for schema public"):
-        await migrate(f"{empty_database_url}{separator}role=pg_monitor", [FIRST])
+        await migrate(with_option(empty_database_url, "role=pg_monitor"), [FIRST])
 
 
 async def test_concurrent_calls_apply_each_file_once(empty_database_url: str) -> None:
@@ -90,10 +90,10 @@ async def test_a_migration_table_without_the_release_column_is_upgraded(empty_da
 
 async def test_a_current_database_may_be_read_only(empty_database_url: str) -> None:
     await migrate(empty_database_url, [FIRST])
-    separator = "&" if "?" in empty_database_url else "?"
-    assert await migrate(f"{empty_database_url}{separator}default_transaction_read_only=on", [FIRST]) == ()
+    read_only = with_option(empty_database_url, "default_transaction_read_only=on")
+    assert await migrate(read_only, [FIRST]) == ()
     with pytest.raises(DatabaseUnavailable, match="read-only"):
-        await migrate(f"{empty_database_url}{separator}default_transaction_read_only=on", [FIRST, SECOND])
+        await migrate(read_only, [FIRST, SECOND])
 
 
 async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_database_url: str) -> None:
@@ -106,9 +106,8 @@ async def test_a_lock_timeout_names_the_process_that_holds_the_lock(empty_databa
 
 
 async def test_a_file_with_that_comment_runs_outside_a_transaction(empty_database_url: str) -> None:
-    assert await migrate(empty_database_url, [FIRST, SECOND, OUTSIDE, AFTER]) == tuple(
-        one.name for one in (FIRST, SECOND, OUTSIDE, AFTER)
-    )
+    files = [FIRST, SECOND, OUTSIDE, AFTER]
+    assert await migrate(empty_database_url, files) == tuple(one.name for one in files)
     assert await _value(empty_database_url, "select indisvalid from pg_index where indexrelid = 'by_name'::regclass")
 
 

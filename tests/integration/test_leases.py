@@ -12,7 +12,9 @@ import pytest
 
 from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, service
+from tests.database import execute
 from tests.integration.scripted_operations import acquire, open_operation
+from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
 
 _LEASED = "select id from operation where lease_owner is not null order by id"
@@ -20,9 +22,6 @@ _SET_WAITING = """
     update operation set state = 'waiting', error_code = 'rack_unreachable', lease_owner = null, lease_until = null,
                          not_before = now() + interval '1 hour'
      where id = $1
-"""
-_LOCK_WAITERS = """
-    select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
 """
 _LOCK_NOWAIT = "select id from operation where id = $1 for update nowait"
 _SEQUENTIAL_SCAN = """
@@ -63,14 +62,13 @@ async def test_several_rows_are_locked_in_id_order(
     owner = uuid4()
     first, second = await two_leased(database, owner)
     if change is wake:
-        async with database.connection() as db:
-            for one in (second, first):
-                await db.execute(_SET_WAITING, one)
+        for one in (second, first):
+            await execute(database, _SET_WAITING, one)
     async with database.transaction() as db:
         await db.execute(_SEQUENTIAL_SCAN)
         async with locked(database, first) as other:
             changing = asyncio.create_task(change(db, owner, (first, second)))
-            await eventually(lambda: other.fetchval(_LOCK_WAITERS))
+            await eventually(lambda: lock_waiters(database))
             assert await other.fetchval(_LOCK_NOWAIT, second) == second
         await changing
 

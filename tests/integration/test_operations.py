@@ -107,7 +107,8 @@ async def test_a_region_frozen_during_a_compose_writes_nothing_late(tmp_path: Pa
         async def taken_over() -> bool:
             await execute(database, FREEZE, operation_id, frozen_id)
             engine.wake()
-            return await fetchval(database, "select lease_owner from operation where id = $1", operation_id) == other_id
+            owner = await fetchval(database, "select lease_owner from operation where id = $1", operation_id)
+            return bool(owner == other_id)
 
         with one.held("create volume"):
             operation_id = await start_compose(one, host["id"], hostname="once")

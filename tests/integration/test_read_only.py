@@ -12,6 +12,7 @@ from common.errors import InnkeeperError, LinkLost
 from innkeeper.http import Api
 from regiond.admin_commands import check
 from regiond.db.pool import connect
+from tests.database import with_option
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
@@ -22,7 +23,7 @@ COMPOSE = {"cores": 1, "memory": 1024}
 
 async def set_read_only(dsn: str, how: str) -> None:
     """Changes the mode for new connections; `on` closes all open connections, as a failover does."""
-    db = await connect(f"{dsn}{'&' if '?' in dsn else '?'}default_transaction_read_only=off", application_name="test")
+    db = await connect(with_option(dsn, "default_transaction_read_only=off"), application_name="test")
     name = urlsplit(dsn).path.strip("/")
     await db.execute(f'alter database "{name}" set default_transaction_read_only = {how}')
     if how == "on":

@@ -158,17 +158,8 @@ def test_interfaces_follow_a_subnet_that_a_user_moved(stored: StoredNetworks) ->
 
 
 def test_loopback_and_link_local_networks_are_no_subnets(stored: StoredNetworks) -> None:
-    local = (
-        "fe80::/64",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "::1/128",
-        "10.0.0.1/32",
-        "fd00::5/128",
-        "0.0.0.0/0",
-        "10.1/24",
-    )
-    assert not stored.discover(facts(bridge("br0", *local, addresses=("fe80::1/64", "x")))).subnets
+    local = ["fe80::/64", "169.254.0.0/16", "127.0.0.0/8", "::1/128", "10.0.0.1/32", "fd00::5/128", "0.0.0.0/0"]
+    assert not stored.discover(facts(bridge("br0", *local, "10.1/24", addresses=("fe80::1/64", "x")))).subnets
     assert stored.vlans() == {"br0": None}
 
 

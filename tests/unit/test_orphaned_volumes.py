@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,13 +12,8 @@ from common.discovery import OrphanedVolume as DiscoveredVolume
 from common.values import GuestDisk, OwnershipMarker
 from common.volume_names import marker_of_artifact, seed_name, volume_name
 from regiond.hosts.discovery.diff import compare
-from regiond.hosts.discovery.orphaned_volumes import (
-    NO_VOLUME_CHANGES,
-    VolumeChanges,
-    VolumeRecord,
-    VolumeSnapshot,
-    volume_changes,
-)
+from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES as NONE
+from regiond.hosts.discovery.orphaned_volumes import VolumeChanges, VolumeRecord, VolumeSnapshot, volume_changes
 from regiond.reconciler.model import DiscrepancyKind, RepairPolicy
 from regiond.reconciler.volumes.detection import OrphanedVolume, detect
 from tests.unit.discovery_samples import INSTALLATION, OTHER_INSTALLATION, discovery, guest, snapshot
@@ -34,6 +28,7 @@ VOLUME = OrphanedVolume(
     id=3, name=FOUND.name, project="", pool_key="default", pool="default", size_bytes=1000, marker=MARKER.machine_id,
     host_id=1, host_name="east",
 )  # fmt: skip
+DELETED = evolve(VOLUME, deleted_hostname="fox", created_here=True)
 MACHINE = evolve(VOLUME, system_id="wdpx3n", hostname="fox", machine_host="west", machine_guest="fox")
 
 
@@ -43,34 +38,34 @@ def run(*volumes: DiscoveredVolume, listed: tuple[str, ...] = ("default",)) -> D
 
 def changes_of(found: Discovery, before: VolumeSnapshot) -> VolumeChanges:
     changes = compare(found, evolve(snapshot(), volumes=before))
-    assert changes.none == (changes.volumes == NO_VOLUME_CHANGES)
+    assert changes.none == (changes.volumes == NONE)
     return changes.volumes
 
 
 def test_a_found_and_a_missing_volume_are_changes() -> None:
     assert changes_of(run(FOUND), VolumeSnapshot()) == VolumeChanges(written=(ROW,))
-    assert changes_of(run(FOUND), KNOWN) == NO_VOLUME_CHANGES
+    assert changes_of(run(FOUND), KNOWN) == NONE
     assert changes_of(run(evolve(FOUND, size_bytes=5)), KNOWN).written == (evolve(ROW, size_bytes=5),)
     assert changes_of(run(), KNOWN) == VolumeChanges(deleted=(ROW.key,))
 
 
 def test_volumes_of_an_unlisted_pool_do_not_change() -> None:
-    assert changes_of(run(listed=()), KNOWN) == NO_VOLUME_CHANGES
-    assert changes_of(run(FOUND, listed=("other",)), VolumeSnapshot()) == NO_VOLUME_CHANGES
+    assert changes_of(run(listed=()), KNOWN) == NONE
+    assert changes_of(run(FOUND, listed=("other",)), VolumeSnapshot()) == NONE
 
 
 def test_foreign_and_used_volumes_are_not_orphaned() -> None:
     foreign = evolve(FOUND, marker=evolve(MARKER, installation_id=OTHER_INSTALLATION))
-    assert changes_of(run(foreign), VolumeSnapshot()) == NO_VOLUME_CHANGES
+    assert changes_of(run(foreign), VolumeSnapshot()) == NONE
     disk = GuestDisk(device="vda", size_bytes=1000, pool_id="default", volume=FOUND.name)
     attached = evolve(run(FOUND), guests=(evolve(guest("1"), disks=(disk,)),))
-    assert volume_changes(attached, VolumeSnapshot(), INSTALLATION) == NO_VOLUME_CHANGES
+    assert volume_changes(attached, VolumeSnapshot(), INSTALLATION) == NONE
 
 
 def test_volumes_of_an_unsettled_machine_do_not_change() -> None:
     busy = frozenset({MARKER.machine_id})
-    assert changes_of(run(FOUND), VolumeSnapshot(unsettled=busy)) == NO_VOLUME_CHANGES
-    assert changes_of(run(evolve(FOUND, size_bytes=5)), evolve(KNOWN, unsettled=busy)) == NO_VOLUME_CHANGES
+    assert changes_of(run(FOUND), VolumeSnapshot(unsettled=busy)) == NONE
+    assert changes_of(run(evolve(FOUND, size_bytes=5)), evolve(KNOWN, unsettled=busy)) == NONE
 
 
 def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
@@ -79,52 +74,35 @@ def test_a_cloud_init_image_is_recognized_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("volume", "policy", "ours", "reason"),
+    ("volume", "policy", "reason"),
     [
-        (
-            evolve(VOLUME, deleted_hostname="fox", created_here=True),
-            RepairPolicy.AUTOMATIC,
-            True,
-            "created for fox, which was deleted",
-        ),
-        (evolve(VOLUME, deleted_hostname="fox"), RepairPolicy.APPROVAL, False, "was not created here for it"),
-        (
-            evolve(VOLUME, deleted_hostname="fox", created_here=True, was_attached=True),
-            RepairPolicy.APPROVAL,
-            False,
-            "another guest may have used it since",
-        ),
-        (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.APPROVAL, False, "detached when its host was removed"),
-        (VOLUME, RepairPolicy.APPROVAL, False, f"machine {MARKER.machine_id}, which is not in the ledger"),
-        (MACHINE, RepairPolicy.APPROVAL, False, "created for fox, which is on west"),
-        (evolve(MACHINE, machine_here=True), RepairPolicy.NONE, False, "whose guest fox does not use it"),
-        (evolve(VOLUME, guest_name="stray"), RepairPolicy.NONE, False, "the guest stray carries its marker"),
-        (
-            evolve(VOLUME, guest_name="stray", deleted_hostname="fox", created_here=True),
-            RepairPolicy.NONE,
-            False,
-            "stray",
-        ),
+        (DELETED, RepairPolicy.AUTOMATIC, "created for fox, which was deleted"),
+        (evolve(DELETED, created_here=False), RepairPolicy.APPROVAL, "was not created here for it"),
+        (evolve(DELETED, was_attached=True), RepairPolicy.APPROVAL, "another guest may have used it since"),
+        (evolve(VOLUME, detached_hostname="fox"), RepairPolicy.APPROVAL, "detached when its host was removed"),
+        (VOLUME, RepairPolicy.APPROVAL, f"machine {MARKER.machine_id}, which is not in the ledger"),
+        (MACHINE, RepairPolicy.APPROVAL, "created for fox, which is on west"),
+        (evolve(MACHINE, machine_here=True), RepairPolicy.NONE, "whose guest fox does not use it"),
+        (evolve(VOLUME, guest_name="stray"), RepairPolicy.NONE, "the guest stray carries its marker"),
+        (evolve(DELETED, guest_name="stray"), RepairPolicy.NONE, "stray"),
     ],
 )
 def test_the_repair_policy_of_a_volume_depends_on_the_ledger(
-    volume: OrphanedVolume, policy: RepairPolicy, ours: bool, reason: str
+    volume: OrphanedVolume, policy: RepairPolicy, reason: str
 ) -> None:
     reported = detect(volume)
     assert reported is not None
-    assert (reported.kind, reported.key, reported.repair_policy) == (
-        DiscrepancyKind.ORPHANED_VOLUME,
-        "volume 3",
-        policy,
-    )
-    assert (reported.ours, reported.data_at_risk) == (ours, not ours)
+    assert (reported.kind, reported.key) == (DiscrepancyKind.ORPHANED_VOLUME, "volume 3")
+    assert reported.repair_policy is policy
+    assert reported.ours is (policy is RepairPolicy.AUTOMATIC)
+    assert reported.data_at_risk is not reported.ours
     assert reason in reported.found
     assert detect(evolve(volume, busy=True)) is None
 
 
-@pytest.mark.parametrize("changes", [{"deleted_hostname": "fox", "created_here": True}, {}])
-def test_a_volume_on_a_server_without_hosts_has_no_repair(changes: dict[str, Any]) -> None:
-    reported = detect(evolve(VOLUME, host_id=None, host_name=None, **changes))
+@pytest.mark.parametrize("volume", [DELETED, VOLUME], ids=["of-deleted-machine", "unknown"])
+def test_a_volume_on_a_server_without_hosts_has_no_repair(volume: OrphanedVolume) -> None:
+    reported = detect(evolve(volume, host_id=None, host_name=None))
     assert reported is not None
     assert reported.repair_policy is RepairPolicy.NONE
 
