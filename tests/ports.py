@@ -5,6 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from common.deferreds import from_deferred
 
 # Below the kernel's ephemeral ports: no connection gets the port of a killed daemon, or connects to itself.
 _FIRST, _COUNT = 20000, 10000
@@ -30,3 +35,10 @@ def free_port() -> int:
         _reservations.append(reservation)
         return port
     raise AssertionError(f"every port from {_FIRST} to {_FIRST + _COUNT - 1} is in use")
+
+
+async def stop_listening(port: Any) -> None:
+    """Closes a port that Twisted's `listenTCP` returned."""
+    stopped = port.stopListening()
+    if isinstance(stopped, Deferred):
+        await from_deferred(stopped)

@@ -33,6 +33,12 @@ async def issue(innkeeper: Deployment, name: str) -> Path:
     return folder
 
 
+@asynccontextmanager
+async def client_of(innkeeper: Deployment) -> AsyncIterator[rpc.Region]:
+    async with rpc.connect(address_of(innkeeper), folder=await issue(innkeeper, "robot")) as region:
+        yield region
+
+
 def address_of(innkeeper: Deployment) -> str:
     return f"127.0.0.1:{innkeeper.region.components.listener.port}"
 
@@ -49,8 +55,7 @@ async def linked(innkeeper: Deployment, tls: MemberTls, role: Role) -> AsyncIter
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\0b"])
 async def test_an_invalid_idempotency_key_is_rejected_by_field(rackless: Deployment, key: str) -> None:
-    folder = await issue(rackless, "robot")
-    async with rpc.connect(address_of(rackless), folder=folder) as region:
+    async with client_of(rackless) as region:
         with pytest.raises(InvalidRequest, match="idempotency_key"):
             await region.compose(memory_mib=1024, idempotency_key=key)
 
@@ -66,8 +71,7 @@ async def test_invalid_numbers_and_names_are_rejected_by_field(rackless: Deploym
         ("storage", {"storage": "8(a\0b)"}),
         ("storage", {"storage": "9" * 1_000_001}),
     ]
-    folder = await issue(rackless, "robot")
-    async with rpc.connect(address_of(rackless), folder=folder) as region:
+    async with client_of(rackless) as region:
         for field, request in requests:
             with pytest.raises(InvalidRequest) as rejected:
                 await region.compose(**{"memory_mib": 1024, **request})

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
+from common.errors import InnkeeperError
 from common.rpc.frames import Hello
 from common.rpc.session import Limits, Session
 from common.rpc.session_events import Output
@@ -54,6 +55,16 @@ class Pair:
         call_id = self.here.session.call(self.now, method, body, deadline_s=deadline_s, window=window)
         self.settle()
         return call_id
+
+    def respond(self, call_id: int, body: Any = None) -> None:
+        """The other end responds to a call of this end."""
+        self.there.session.done(call_id, body)
+        self.settle()
+
+    def fail(self, call_id: int, error: InnkeeperError) -> None:
+        """A call of this end fails at the other end."""
+        self.there.session.fail(call_id, error)
+        self.settle()
 
     def at_rest(self) -> bool:
         ends = (self.here.session, self.there.session)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
-from common.deferreds import from_deferred
 from common.errors import OperationPending, OutOfCapacity
 from regiond.api.endpoint import SiteInfo
-from regiond.api.site import ApiSite, make_site
+from regiond.api.site import make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
+from tests.ports import stop_listening
 from tests.unit.api_double import ADMIN_KEY, ApiDouble
 from tests.unit.api_samples import FAILED, OPERATION, RUNNING
+from tests.unit.command.processes import Ran, in_shell
 from tests.waiting import settle
 
 KEY = f"{ADMIN_KEY.consumer_key}:{ADMIN_KEY.token_key}:{ADMIN_KEY.token_secret}"
@@ -30,17 +26,6 @@ POOLS_LINE = (
     """jq -r '(["NAME","TYPE","PATH","TOTAL","USED","AVAIL"] | (., map(length*"-"))), """
     """(.storage_pools[] | [.name, .type, .path, .total, .used, .available]) | @tsv' | column -t"""
 )
-
-
-@frozen
-class Ran:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def plain(self) -> Any:
-        return json.loads(self.out)
 
 
 Cli = Callable[[str], Awaitable[Ran]]
@@ -58,19 +43,7 @@ def cli(api: ApiDouble, tmp_path: Path) -> Iterator[Cli]:
     port: Any = reactor.listenTCP(0, site, interface="127.0.0.1")
 
     async def run(line: str) -> Ran:
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            f'innkeeper() {{ "{sys.executable}" -m innkeeper "$@"; }}; {line}',
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"},
-        )
-        async with asyncio.timeout(90):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        return await in_shell(tmp_path, line)
 
     async def login() -> None:
         ran = await run(f"innkeeper login admin http://127.0.0.1:{port.getHost().port} {KEY}")
@@ -79,14 +52,8 @@ def cli(api: ApiDouble, tmp_path: Path) -> Iterator[Cli]:
 
     settle(login())
     yield run
-    settle(_stopped(port, site))
-
-
-async def _stopped(port: Any, site: ApiSite) -> None:
-    stopped = port.stopListening()
-    if isinstance(stopped, Deferred):
-        await from_deferred(stopped)
-    await site.close()
+    settle(stop_listening(port))
+    settle(site.close())
 
 
 async def test_every_described_action_has_help(cli: Cli) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -35,12 +33,13 @@ from common.rpc.client_commands import (
     OperationCall,
     OperationSummary,
 )
-from common.rpc.connection import Handlers, Link, Peer
+from common.rpc.connection import Handler, Handlers, Link, Peer
 from common.values import PowerAction
 from innkeeper import rpc
 from innkeeper.enrolment import write_identity
 from regiond.racks.authority import Authority
 from regiond.racks.listener import Listener, ListenerCallbacks
+from tests.unit.command.processes import finished, spawned
 from tests.waiting import settle
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "rpc-client.md"
@@ -57,27 +56,19 @@ class Services:
     ends: list[OperationSummary] = field(factory=lambda: [evolve(QUEUED, state="succeeded")])
     requests: list[object] = field(factory=list)
 
-    async def hosts(self, _: Link, request: Nothing) -> HostList:
-        return HostList(hosts=(HOST,))
+    def returning(self, reply: object) -> Handler:
+        """Returns a handler that records the request and returns `reply`."""
 
-    async def machines(self, _: Link, request: Nothing) -> MachineList:
-        return MachineList(machines=())
+        async def handle(_: Link, request: object) -> object:
+            self.requests.append(request)
+            return reply
+
+        return handle
 
     async def compose(self, _: Link, request: ClientComposeCall) -> OperationSummary:
         self.requests.append(request)
         if request.request.cores > 4:
             raise OutOfCapacity(f"needs {request.request.cores} cores, 4 free", required=request.request.cores)
-        return QUEUED
-
-    async def power(self, _: Link, request: MachinePowerCall) -> OperationSummary:
-        self.requests.append(request)
-        return evolve(QUEUED, kind="power")
-
-    async def delete(self, _: Link, request: MachineCall) -> OperationSummary:
-        self.requests.append(request)
-        return evolve(QUEUED, kind="delete")
-
-    async def operation(self, _: Link, request: OperationCall) -> OperationSummary:
         return QUEUED
 
     async def wait(self, _: Link, request: OperationCall) -> OperationSummary:
@@ -86,12 +77,12 @@ class Services:
 
     def handlers(self) -> Handlers:
         return {
-            CLIENT_HOSTS: self.hosts,
-            CLIENT_MACHINES: self.machines,
+            CLIENT_HOSTS: self.returning(HostList(hosts=(HOST,))),
+            CLIENT_MACHINES: self.returning(MachineList(machines=())),
             CLIENT_COMPOSE: self.compose,
-            CLIENT_POWER: self.power,
-            CLIENT_DELETE: self.delete,
-            CLIENT_OPERATION: self.operation,
+            CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
+            CLIENT_DELETE: self.returning(evolve(QUEUED, kind="delete")),
+            CLIENT_OPERATION: self.returning(QUEUED),
             CLIENT_WAIT: self.wait,
         }
 
@@ -155,7 +146,8 @@ async def test_a_machine_is_composed_and_waited_for(region: Region, folder: Path
         operation = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
         assert (await client.wait(operation.id)).system_id == "abc123"
     compose = ClientComposeCall(host="1", request=ComposeRequest(cores=2, memory_mib=1024), idempotency_key="k")
-    assert region.services.requests == [compose, OperationCall(operation_id=7), OperationCall(operation_id=7)]
+    wait = OperationCall(operation_id=7)
+    assert region.services.requests == [Nothing(), Nothing(), compose, wait, wait]
 
 
 async def test_power_and_deletion_are_operations(region: Region, folder: Path) -> None:
@@ -163,7 +155,11 @@ async def test_power_and_deletion_are_operations(region: Region, folder: Path) -
         assert (await client.power("abc123", "off")).kind == "power"
         assert (await client.delete("abc123")).kind == "delete"
         assert (await client.operation(7)).state == "queued"
-    assert region.services.requests[0] == MachinePowerCall(system_id="abc123", action=PowerAction.OFF)
+    assert region.services.requests == [
+        MachinePowerCall(system_id="abc123", action=PowerAction.OFF),
+        MachineCall(system_id="abc123"),
+        OperationCall(operation_id=7),
+    ]
 
 
 async def test_an_error_has_its_class_and_details(region: Region, folder: Path) -> None:
@@ -219,15 +215,5 @@ async def test_the_program_of_the_how_to_guide_runs(region: Region, folder: Path
     found = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert found is not None
     program = re.sub(r"^ {3}", "", found[1], flags=re.MULTILINE).replace("127.0.0.1:5250", region.address)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        cwd=folder.parent,
-        env={"PATH": os.environ["PATH"]},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(90):
-        out, err = await process.communicate()
-    assert (process.returncode, out.decode(), err.decode()) == (0, "Composed abc123.\n", "")
+    ran = await finished(await spawned(folder, sys.executable, "-c", program, cwd=folder.parent))
+    assert (ran.status, ran.out, ran.err) == (0, "Composed abc123.\n", "")

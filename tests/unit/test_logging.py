@@ -21,9 +21,12 @@ from common.logging import REDACTED, NonFailingStream, configure_logging
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
+    """What is logged; the configuration of the process is restored."""
     before = structlog.get_config()
     handlers, level = logging.root.handlers[:], logging.root.level
-    yield io.StringIO()
+    stream = io.StringIO()
+    configure_logging(stream=stream)
+    yield stream
     structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
     logging.captureWarnings(False)
@@ -36,7 +39,6 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_an_event_is_one_json_line_with_its_context(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     structlog.contextvars.bind_contextvars(operation=7)
     structlog.get_logger("x").info("guest_composed", guest="vm-ä", memory_mib=512)
     [line] = lines(stream)
@@ -67,14 +69,12 @@ def test_events_below_the_level_are_not_written(stream: io.StringIO) -> None:
     ],
 )
 def test_values_with_secret_keys_are_redacted_at_any_depth(stream: io.StringIO, key: str) -> None:
-    configure_logging(stream=stream)
     structlog.get_logger().info("happened", **{key: "hunter2"}, nested={"list": [{key: {"deep": "hunter2"}}]})
     assert "hunter2" not in stream.getvalue()
     assert lines(stream)[0][key] == REDACTED
 
 
 def test_a_private_key_in_any_text_is_redacted(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     pem = make_key()
     answer = [f"before {pem} after", pem[: len(pem) // 2]]
     structlog.get_logger().error("failed", answer=answer, exc_info=ValueError(f"cannot use {pem}"))
@@ -85,14 +85,12 @@ def test_a_private_key_in_any_text_is_redacted(stream: io.StringIO) -> None:
 
 
 def test_numbers_with_secret_keys_are_not_redacted(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     structlog.get_logger().info("swept", tokens=3, password_changed=True)
     assert lines(stream)[0]["tokens"] == 3
     assert lines(stream)[0]["password_changed"] is True
 
 
 def test_library_warnings_have_the_same_format(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("some.library").warning("cannot do %s", "that")
     [line] = lines(stream)
@@ -100,7 +98,6 @@ def test_library_warnings_have_the_same_format(stream: io.StringIO) -> None:
 
 
 def test_errors_that_twisted_caught_are_logged(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     Logger("twisted.thing").failure("Unhandled error", Failure(ValueError("an uncaught error")))
     [line] = lines(stream)
     assert (line["event"], line["library"], line["level"]) == ("library_logged", "twisted", "critical")
@@ -108,7 +105,6 @@ def test_errors_that_twisted_caught_are_logged(stream: io.StringIO) -> None:
 
 
 def test_values_that_json_cannot_encode_are_written_as_text(stream: io.StringIO) -> None:
-    configure_logging(stream=stream)
     structlog.get_logger().info("odd", thing=object, ring={"a": {"b"}})
     assert lines(stream)[0]["ring"] == {"a": ["b"]}
 

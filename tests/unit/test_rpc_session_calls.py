@@ -25,8 +25,7 @@ def test_a_call_gets_one_response_and_leaves_no_state() -> None:
     request = link.there.last(HandlerRequested)
     assert (request.method, request.body, request.streams) == ("echo", {"a": [1, "x", None]}, False)
     link.there.session.done(request.call_id, "answer")
-    link.there.session.done(request.call_id, "again")
-    link.settle()
+    link.respond(request.call_id, "again")
     assert link.here.all(CallDone) == [CallDone(call_id=call_id, body="answer")]
     assert link.at_rest()
 
@@ -37,8 +36,7 @@ def test_both_sides_can_use_the_same_call_ids() -> None:
         assert end.session.call(0.0, "echo", None, deadline_s=5) == 1
     link.settle()
     link.here.session.done(1, "from here")
-    link.there.session.done(1, "from there")
-    link.settle()
+    link.respond(1, "from there")
     assert (link.here.last(CallDone).body, link.there.last(CallDone).body) == ("from there", "from here")
     assert link.at_rest()
 
@@ -46,8 +44,7 @@ def test_both_sides_can_use_the_same_call_ids() -> None:
 def test_an_error_fails_its_call_with_type_and_details() -> None:
     link = pair()
     link.call()
-    link.there.session.fail(1, DriverFailed("rejected", host="h"))
-    link.settle()
+    link.fail(1, DriverFailed("rejected", host="h"))
     error = link.here.last(CallFailed).error
     assert isinstance(error, DriverFailed)
     assert error.details == {"host": "h"}
@@ -60,8 +57,7 @@ def test_details_that_cannot_be_sent_are_omitted(details: dict[str, object]) -> 
     link.call()
     error = DriverFailed("rejected")
     error.details.update(details)
-    link.there.session.fail(1, error)
-    link.settle()
+    link.fail(1, error)
     received = link.here.last(CallFailed).error
     assert isinstance(received, DriverFailed)
     assert received.details == {}
@@ -70,8 +66,7 @@ def test_details_that_cannot_be_sent_are_omitted(details: dict[str, object]) -> 
 def test_an_unknown_code_of_a_newer_peer_is_forwarded() -> None:
     link = pair()
     link.call()
-    link.there.session.fail(1, InnkeeperError("something new", code="brand_new"))
-    link.settle()
+    link.fail(1, InnkeeperError("something new", code="brand_new"))
     assert link.here.last(CallFailed).error.details["code"] == "brand_new"
 
 
@@ -87,8 +82,7 @@ def test_unknown_commands_and_wrong_streaming_are_unsupported() -> None:
 def test_a_response_too_large_for_a_frame_fails_its_call() -> None:
     link = pair()
     link.call()
-    link.there.session.done(1, b"x" * 2_000_000)
-    link.settle()
+    link.respond(1, b"x" * 2_000_000)
     assert isinstance(link.here.last(CallFailed).error, InternalError)
     assert link.at_rest()
 
@@ -109,8 +103,7 @@ def test_a_cancelled_call_frees_its_slot_when_its_handler_ends() -> None:
     link.settle()
     assert link.there.all(HandlerCancelled) == [HandlerCancelled(call_id=call_id)]
     assert link.here.session.calls_out == 1
-    link.there.session.fail(call_id, Cancelled("stopped"))
-    link.settle()
+    link.fail(call_id, Cancelled("stopped"))
     assert not link.here.all(CallFailed)
     assert not link.here.all(CallDone)
     assert link.at_rest()
@@ -134,8 +127,7 @@ def test_the_deadline_ends_a_call_on_both_sides() -> None:
     link.pass_time(2.0)
     assert isinstance(link.here.last(CallFailed).error, DeadlineExceeded)
     assert link.there.last(HandlerCancelled).call_id == call_id
-    link.there.session.done(call_id, "too late")
-    link.settle()
+    link.respond(call_id, "too late")
     assert len(link.here.all(CallFailed)) == 1
     assert link.here.all(CallDone) == []
     assert link.at_rest()
@@ -145,8 +137,7 @@ def test_the_serving_side_enforces_the_deadline_too() -> None:
     link = pair(limits=Limits(max_deadline_s=1.0))
     call_id = link.call(deadline_s=60.0)
     link.pass_time(1.0)
-    link.there.session.fail(call_id, Cancelled("stopped"))
-    link.settle()
+    link.fail(call_id, Cancelled("stopped"))
     assert isinstance(link.here.last(CallFailed).error, DeadlineExceeded)
 
 
@@ -156,14 +147,12 @@ def test_calls_beyond_the_limit_wait_within_their_deadline() -> None:
         link.call(body=body, deadline_s=10.0)
     assert [request.body for request in link.there.all(HandlerRequested)] == [0, 1]
     link.pass_time(4.0)
-    link.there.session.done(1, None)
-    link.settle()
+    link.respond(1, None)
     assert link.there.last(HandlerRequested).body == 2
     assert link.there.last(HandlerRequested).left_s == 6.0
     link.here.session.cancel(4)
     for call_id in (2, 3):
-        link.there.session.done(call_id, None)
-    link.settle()
+        link.respond(call_id, None)
     assert len(link.there.all(HandlerRequested)) == 3
     assert link.at_rest()
 
@@ -174,8 +163,7 @@ def test_a_call_that_waits_past_its_deadline_is_never_sent() -> None:
     late = link.call(deadline_s=1.0)
     link.pass_time(1.0)
     assert link.here.last(CallFailed).call_id == late
-    link.there.session.done(1, None)
-    link.settle()
+    link.respond(1, None)
     assert len(link.there.all(HandlerRequested)) == 1
     assert link.at_rest()
 
@@ -215,8 +203,7 @@ def test_a_stream_sends_within_its_credit() -> None:
     link.settle()
     assert link.there.all(CreditArrived) == [CreditArrived(call_id=call_id)]
     assert link.there.session.credit(call_id) == 2
-    link.there.session.done(call_id)
-    link.settle()
+    link.respond(call_id)
     assert link.here.last(CallDone).call_id == call_id
     assert link.at_rest()
 
@@ -229,6 +216,5 @@ def test_items_in_transit_of_a_cancelled_stream_are_dropped() -> None:
     link.settle()
     assert link.here.all(ItemArrived) == []
     link.there.session.item(call_id, 2)
-    link.there.session.fail(call_id, Cancelled("stopped"))
-    link.settle()
+    link.fail(call_id, Cancelled("stopped"))
     assert link.at_rest()

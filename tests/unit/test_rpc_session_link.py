@@ -115,12 +115,7 @@ def test_a_link_can_limit_its_total_calls() -> None:
 
 @pytest.mark.parametrize(
     "frame",
-    [
-        Done(id=99),
-        Item(id=99),
-        Call(id=0, method="echo", left_ms=1),
-        hello("twice"),
-    ],
+    [Done(id=99), Item(id=99), Call(id=0, method="echo", left_ms=1), hello("twice")],
     ids=lambda frame: type(frame).__name__,
 )
 def test_an_unexpected_frame_is_a_protocol_error(frame: Frame) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from twisted.internet.defer import Deferred
 
-from common.deferreds import from_deferred
+from tests.ports import stop_listening
 from tests.unit.cli_region import KEY, Region
 from tests.unit.command.processes import Cli, Ran, finished, started
 from tests.waiting import settle
@@ -19,13 +18,7 @@ def region() -> Iterator[Region]:
     created = Region()
     created.start()
     yield created
-    settle(_stopped(created))
-
-
-async def _stopped(region: Region) -> None:
-    stopped = region.port.stopListening()
-    if isinstance(stopped, Deferred):
-        await from_deferred(stopped)
+    settle(stop_listening(created.port))
 
 
 @pytest.fixture

@@ -1,45 +1,81 @@
-"""Runs the command as a separate process."""
+"""Runs the command as a separate process: with pipes, in a shell line, or on a terminal."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import sys
-from collections.abc import Awaitable, Callable
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
 RUN_S = 90.0
+INNKEEPER = (sys.executable, "-m", "innkeeper")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @frozen
 class Ran:
     status: int
     out: str
-    err: str
+    err: str = ""
+
+    @property
+    def plain(self) -> Any:
+        """The output, parsed as JSON."""
+        return json.loads(self.out)
 
 
 Cli = Callable[..., Awaitable[Ran]]
 
 
-async def started(home: Path, *words: str) -> asyncio.subprocess.Process:
+async def spawned(home: Path, *argv: str, cwd: Path | None = None, **environment: str) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "innkeeper",
-        *words,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
+        *argv,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **environment},
+        cwd=cwd,
         start_new_session=True,
     )
 
 
-async def finished(process: asyncio.subprocess.Process, given: str = "") -> Ran:
+async def started(home: Path, *words: str) -> Process:
+    return await spawned(home, *INNKEEPER, *words)
+
+
+async def finished(process: Process, given: str = "") -> Ran:
     async with asyncio.timeout(RUN_S):
         out, err = await process.communicate(given.encode())
     assert process.returncode is not None
     assert b"Traceback" not in err, err.decode()
     return Ran(process.returncode, out.decode(), err.decode())
+
+
+async def in_shell(home: Path, line: str) -> Ran:
+    """Runs a line of bash in which `innkeeper` is the command."""
+    command = " ".join(INNKEEPER)
+    return await finished(await spawned(home, "bash", "-c", f'innkeeper() {{ {command} "$@"; }}; {line}'))
+
+
+async def on_terminal(home: Path, *words: str, given: Mapping[str, str] | None = None) -> Ran:
+    """Runs it on a terminal of 80 columns, which `script` creates. Types the value of `given` after each prompt."""
+    script = ("script", "-qec", " ".join([*INNKEEPER, *words]), "/dev/null")
+    process = await spawned(home, *script, TERM="xterm", COLUMNS="80")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    async with asyncio.timeout(RUN_S):
+        out = b""
+        for prompt, typed in (given or {}).items():
+            out += await process.stdout.readuntil(prompt.encode())
+            process.stdin.write(typed.encode())
+        out += await process.stdout.read()
+        process.stdin.close()
+        status = await process.wait()
+    return Ran(status, _CONTROL.sub("", out.decode().replace("\r\n", "\n")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from tests.unit.command.processes import Cli
 async def test_the_storage_pools_of_a_host_can_be_selected_with_jq(logged_in: Cli) -> None:
     ran = await logged_in("admin", "vm-host", "read", "1")
     wanted = ("name", "type", "path", "total", "used", "available")
-    rows = [[pool[key] for key in wanted] for pool in json.loads(ran.out)["storage_pools"]]
+    rows = [[pool[key] for key in wanted] for pool in ran.plain["storage_pools"]]
     assert rows == [["default", "dir", "/var/pool", 100, 40, 60], ["fast", "zfs", "/tank", 10, 0, 10]]
 
 
@@ -24,7 +23,7 @@ async def test_fields_are_sent_as_a_form_and_lists_as_repeated_fields(logged_in:
     ran = await logged_in(
         "admin", "vm-host", "compose", "1", "cores=2", "pinned_cores=1", "pinned_cores=2", "hostname=ä &="
     )
-    assert json.loads(ran.out) == {"system_id": "abc123"}
+    assert ran.plain == {"system_id": "abc123"}
     (sent,) = region.requests_to("POST vm-hosts/1/?op=compose")
     assert sent.form == [("cores", "2"), ("pinned_cores", "1"), ("pinned_cores", "2"), ("hostname", "ä &=")]
     assert "prefer" not in sent.headers
@@ -38,7 +37,7 @@ async def test_fields_of_get_and_delete_are_in_the_query(logged_in: Cli, region:
 
 async def test_a_name_is_encoded_as_one_path_segment(logged_in: Cli, region: Region) -> None:
     region.give(f"GET zones/{quote('a/b c', safe='')}/", Reply(200, {"name": "a/b c"}))
-    assert json.loads((await logged_in("admin", "zone", "read", "a/b c")).out) == {"name": "a/b c"}
+    assert (await logged_in("admin", "zone", "read", "a/b c")).plain == {"name": "a/b c"}
 
 
 async def test_a_value_is_read_from_a_file_as_text_or_bytes(logged_in: Cli, region: Region, home: Path) -> None:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import re
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.unit.cli_region import KEY, Region, Reply, operation
-from tests.unit.command.processes import RUN_S, Cli, finished
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+from tests.unit.command.processes import Cli, in_shell, on_terminal
 
 
 async def test_a_table_can_be_requested_without_a_terminal(logged_in: Cli) -> None:
@@ -24,62 +16,27 @@ async def test_a_table_can_be_requested_without_a_terminal(logged_in: Cli) -> No
 
 
 async def test_a_terminal_gets_a_table_or_on_request_json(logged_in: Cli, home: Path) -> None:
-    table = await _on_terminal(home, "admin", "machines", "read")
+    table = (await on_terminal(home, "admin", "machines", "read")).out
     assert "system id" in table
     assert "kind-fox" in table
-    assert json.loads(await _on_terminal(home, "admin", "machines", "read", "--json"))[0]["hostname"] == "kind-fox"
+    assert (await on_terminal(home, "admin", "machines", "read", "--json")).plain[0]["hostname"] == "kind-fox"
 
 
 async def test_a_terminal_shows_the_progress_of_an_operation(logged_in: Cli, region: Region, home: Path) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     region.give("GET operations/7/", *[operation("running")] * 3, operation("succeeded"))
-    seen = await _on_terminal(home, "admin", "vm-host", "compose", "1", "--wait", "--json")
+    seen = (await on_terminal(home, "admin", "vm-host", "compose", "1", "--wait", "--json")).out
     assert "running: create_volumes, 0 s" in seen
     assert '"hostname": "kind-fox"' in seen
 
 
 async def test_a_key_typed_at_a_prompt_is_not_echoed(region: Region, home: Path) -> None:
-    seen = await _on_terminal(home, "login", "admin", region.url, given={"API key: ": KEY + "\n"})
+    seen = (await on_terminal(home, "login", "admin", region.url, given={"API key: ": KEY + "\n"})).out
     assert "Logged in to" in seen
     assert KEY not in seen
 
 
-async def _on_terminal(home: Path, *words: str, given: Mapping[str, str] | None = None) -> str:
-    """The output on a terminal of 80 columns, which `script` creates. Types the value of `given` after each prompt."""
-    command = " ".join([sys.executable, "-m", "innkeeper", *words])
-    process = await asyncio.create_subprocess_exec(
-        "script",
-        "-qec",
-        command,
-        "/dev/null",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm", "COLUMNS": "80"},
-    )
-    async with asyncio.timeout(RUN_S):
-        assert process.stdin is not None
-        assert process.stdout is not None
-        out = b""
-        for prompt, typed in (given or {}).items():
-            out += await process.stdout.readuntil(prompt.encode())
-            process.stdin.write(typed.encode())
-        out += await process.stdout.read()
-        process.stdin.close()
-        await process.wait()
-    return _CONTROL.sub("", out.decode().replace("\r\n", "\n"))
-
-
 async def test_a_closed_output_pipe_is_not_an_error(logged_in: Cli, region: Region, home: Path) -> None:
     region.give("GET vm-hosts/", Reply(200, ["x" * 100] * 20_000))
-    command = f"{sys.executable} -m innkeeper admin vm-hosts read | head -1"
-    process = await asyncio.create_subprocess_exec(
-        "bash",
-        "-c",
-        command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-    )
-    ran = await finished(process)
+    ran = await in_shell(home, "innkeeper admin vm-hosts read | head -1")
     assert (ran.out, ran.err) == ("[\n", "")

@@ -19,7 +19,7 @@ async def test_login_stores_an_accepted_key_readable_by_its_owner_only(cli: Cli,
     assert profiles.stat().st_mode & 0o777 == 0o600
     assert json.loads(profiles.read_text())["profiles"]["admin"]["key"] == KEY
     shown = await cli("profiles")
-    assert json.loads(shown.out) == [{"name": "admin", "url": f"{region.url}{BASE}"}]
+    assert shown.plain == [{"name": "admin", "url": f"{region.url}{BASE}"}]
     assert KEY not in shown.out
 
 
@@ -27,7 +27,7 @@ async def test_a_key_is_read_from_a_file_or_standard_input(cli: Cli, region: Reg
     (home / "key").write_text(KEY + "\n")
     assert (await cli("login", "a", region.url, f"@{home / 'key'}")).status == 0
     assert (await cli("login", "b", region.url, "-", given=KEY + "\n")).status == 0
-    assert {each["name"] for each in json.loads((await cli("profiles")).out)} == {"a", "b"}
+    assert {each["name"] for each in (await cli("profiles")).plain} == {"a", "b"}
 
 
 async def test_a_rejected_key_is_neither_stored_nor_printed(cli: Cli, region: Region) -> None:
@@ -35,7 +35,7 @@ async def test_a_rejected_key_is_neither_stored_nor_printed(cli: Cli, region: Re
     assert ran.status == 1
     assert "rejected this API key" in ran.err
     assert "wrong" not in ran.err
-    assert json.loads((await cli("profiles")).out) == []
+    assert (await cli("profiles")).plain == []
 
 
 async def test_logout_deletes_the_profile(logged_in: Cli) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 
@@ -16,14 +15,14 @@ async def test_wait_prints_the_result_of_the_operation(logged_in: Cli, region: R
     region.give("GET operations/7/", operation("running"), Reply(503, text="starting"), operation("succeeded"))
     ran = await logged_in("admin", "vm-host", "compose", "1", "--wait")
     assert (ran.status, ran.err) == (0, "")
-    assert json.loads(ran.out)["hostname"] == "kind-fox"
+    assert ran.plain["hostname"] == "kind-fox"
     assert region.requests_to("POST vm-hosts/1/?op=compose")[0].headers["prefer"] == "respond-async"
 
 
 async def test_no_wait_prints_the_operation(logged_in: Cli, region: Region) -> None:
     region.give("POST vm-hosts/1/?op=compose", operation("queued"))
     ran = await logged_in("admin", "vm-host", "compose", "1", "--no-wait")
-    assert json.loads(ran.out)["id"] == 7
+    assert ran.plain["id"] == 7
     assert not region.requests_to("GET operations/7/")
 
 
@@ -37,7 +36,7 @@ async def test_wait_ends_with_the_error_of_the_operation(logged_in: Cli, region:
 
 
 async def test_wait_prints_a_response_that_is_not_an_operation(logged_in: Cli) -> None:
-    assert json.loads((await logged_in("admin", "vm-hosts", "read", "--wait")).out)[0]["name"] == "local"
+    assert (await logged_in("admin", "vm-hosts", "read", "--wait")).plain[0]["name"] == "local"
 
 
 async def test_a_request_timeout_names_the_operation(logged_in: Cli, region: Region) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import pty
-import sys
 from pathlib import Path
 
 from attrs import evolve
@@ -15,7 +10,7 @@ from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.reconciler.model import RepairPolicy
 from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
 from tests.unit.cli_region import Region, Reply
-from tests.unit.command.processes import RUN_S, Cli
+from tests.unit.command.processes import Cli, on_terminal
 
 NEEDS_APPROVAL = evolve(
     OPEN_DISCREPANCY, discrepancy=evolve(OPEN_DISCREPANCY.discrepancy, repair_policy=RepairPolicy.APPROVAL)
@@ -33,7 +28,7 @@ def give(region: Region) -> None:
 async def test_yes_approves_without_a_prompt(logged_in: Cli, region: Region) -> None:
     give(region)
     ran = await logged_in("region", "approve", "3", "--yes")
-    assert (ran.status, json.loads(ran.out)) == (0, DONE)
+    assert (ran.status, ran.plain) == (0, DONE)
     for text in ("found: no guest", "Restore the guest.", "may lose data"):
         assert text in ran.err
     (sent,) = region.requests_to(APPROVE)
@@ -48,37 +43,20 @@ async def test_without_a_terminal_nothing_is_approved(logged_in: Cli, region: Re
     assert region.requests_to(APPROVE) == []
 
 
-async def typed(home: Path, text: str) -> tuple[int | None, str]:
-    """Types `text` on a terminal. Returns the exit status and the output."""
-    keyboard, terminal = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "innkeeper", "region", "approve", "3",
-        stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
-    )  # fmt: skip
-    os.write(keyboard, text.encode())
-    async with asyncio.timeout(RUN_S):
-        out, _ = await process.communicate()
-    os.close(keyboard)
-    os.close(terminal)
-    return process.returncode, out.decode()
-
-
 async def test_only_a_full_yes_at_the_prompt_approves(logged_in: Cli, home: Path, region: Region) -> None:
     give(region)
-    status, out = await typed(home, "y\n")
-    assert (status, region.requests_to(APPROVE)) == (1, [])
-    assert "Restore the guest. Type yes:" in out
-    assert "Nothing was changed." in out
-    status, out = await typed(home, "yes\n")
-    assert (status, len(region.requests_to(APPROVE))) == (0, 1)
-    assert "the guest was missing and has returned" in out
+    ran = await on_terminal(home, "region", "approve", "3", given={"Restore the guest. Type yes:": "y\n"})
+    assert (ran.status, region.requests_to(APPROVE)) == (1, [])
+    assert "Nothing was changed." in ran.out
+    ran = await on_terminal(home, "region", "approve", "3", given={"Restore the guest. Type yes:": "yes\n"})
+    assert (ran.status, len(region.requests_to(APPROVE))) == (0, 1)
+    assert "the guest was missing and has returned" in ran.out
 
 
 async def test_a_repaired_discrepancy_is_shown_without_a_prompt(logged_in: Cli, region: Region) -> None:
     region.give("GET discrepancies/3/", Reply(200, DONE))
     ran = await logged_in("region", "approve", "3")
-    assert (ran.status, json.loads(ran.out)) == (0, DONE)
+    assert (ran.status, ran.plain) == (0, DONE)
     assert region.requests_to(APPROVE) == []
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
 from tests.unit.cli_region import Region, Reply
@@ -26,7 +24,7 @@ async def test_without_discrepancies_the_status_is_0(logged_in: Cli, region: Reg
 async def test_discrepancies_are_printed_with_status_1(logged_in: Cli, region: Region) -> None:
     region.give("GET discrepancies/?host=4", Reply(200, [DISCREPANCY]))
     ran = await logged_in("region", "check", "host=4")
-    assert (ran.status, json.loads(ran.out)) == (1, [DISCREPANCY])
+    assert (ran.status, ran.plain) == (1, [DISCREPANCY])
     region.give(RECENT_REPAIRS, Reply(200, [REPAIRED]))
     ran = await logged_in("region", "check", "host=4", "--table")
     assert ran.status == 1
@@ -39,7 +37,7 @@ async def test_discrepancies_are_printed_with_status_1(logged_in: Cli, region: R
 async def test_repaired_discrepancies_are_printed_with_status_0(logged_in: Cli, region: Region) -> None:
     region.give(RECENT_REPAIRS, Reply(200, [REPAIRED]))
     ran = await logged_in("region", "repaired")
-    assert (ran.status, json.loads(ran.out)) == (0, [REPAIRED])
+    assert (ran.status, ran.plain) == (0, [REPAIRED])
     region.give(RECENT_REPAIRS, Reply(403, "Forbidden"))
     assert (await logged_in("region", "repaired")).status == 2
 
