@@ -1,11 +1,13 @@
-"""Creates join tokens and enrolled racks."""
+"""Creates join tokens, enrolled racks and rows of hosts."""
 
 from __future__ import annotations
 
 from common.certificates import make_key, make_signing_request
 from common.rpc.commands import JoinCall, Joined
 from regiond.caller import Caller
+from regiond.db.pool import Database
 from regiond.racks.service import Racks
+from tests.database import fetchval
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 
@@ -21,3 +23,9 @@ async def token_secret(racks: Racks) -> str:
 async def joined_rack(racks: Racks, name: str = "rack-1") -> Joined:
     call = JoinCall(token_secret=await token_secret(racks), name=name, signing_request_pem=signing_request(name))
     return await racks.enrol(call)
+
+
+async def add_host_row(database: Database) -> int:
+    """Returns the id of a host that was never discovered."""
+    statement = "insert into vm_host (name, driver, address, system_id) values ('a', 'virsh', 'a', 'a') returning id"
+    return int(await fetchval(database, statement))

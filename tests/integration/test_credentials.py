@@ -18,6 +18,7 @@ from regiond.credentials.seal import MasterKey, seal, unseal
 from regiond.credentials.service import Credentials
 from regiond.credentials.ssh_keys import make_ssh_key_pair
 from regiond.db.pool import Database
+from tests.integration.joined_racks import add_host_row
 
 KEY = MasterKey(bytes(range(32)))
 
@@ -103,7 +104,7 @@ def test_a_key_file_readable_by_others_is_rejected(tmp_path: Path) -> None:
 
 
 async def test_host_secrets_are_stored_replaced_loaded_and_deleted(database: Database) -> None:
-    credentials, host_id = Credentials(KEY), await _host(database)
+    credentials, host_id = Credentials(KEY), await add_host_row(database)
     async with database.transaction() as db:
         await credentials.store(db, host_id, {"power_pass": "old", "ssh_private_key": "pem"})
         await credentials.store(db, host_id, {"power_pass": "hunter2"})
@@ -116,7 +117,7 @@ async def test_host_secrets_are_stored_replaced_loaded_and_deleted(database: Dat
 
 
 async def test_check_rejects_only_the_wrong_master_key(database: Database) -> None:
-    host_id = await _host(database)
+    host_id = await add_host_row(database)
     async with database.transaction() as db:
         await Credentials(MasterKey.random()).check(db)
         await Credentials(KEY).store(db, host_id, {"power_pass": "hunter2"})
@@ -141,11 +142,3 @@ def test_openssh_accepts_a_generated_key_pair(tmp_path: Path) -> None:
 def test_the_public_line_has_three_words_for_any_host_name(name: str) -> None:
     assert len(make_ssh_key_pair(name).public_line.split()) == 3
     assert make_ssh_key_pair(name).public_line.isprintable()
-
-
-async def _host(database: Database) -> int:
-    async with database.connection() as db:
-        host_id: int = await db.fetchval(
-            "insert into vm_host (name, driver, address, system_id) values ('a', 'virsh', 'a', 'a') returning id"
-        )
-    return host_id

@@ -15,7 +15,8 @@ from regiond.db.pool import Database
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.model import RackCandidate, sort_candidates
 from regiond.racks.service import Racks
-from tests.integration.joined_racks import ADMIN, joined_rack
+from tests.database import execute, fetchval
+from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack
 
 
 async def test_a_rack_is_connected_while_a_live_region_has_a_link(racks: Racks, database: Database) -> None:
@@ -26,11 +27,9 @@ async def test_a_rack_is_connected_while_a_live_region_has_a_link(racks: Racks, 
     rack = await racks.read(joined.rack_id)
     assert rack.connected
     assert rack.seen_at is not None
-    async with database.connection() as db:
-        await db.execute("update region_process set seen_at = now() - interval '31 seconds'")
+    await execute(database, "update region_process set seen_at = now() - interval '31 seconds'")
     assert not (await racks.read(joined.rack_id)).connected
-    async with database.connection() as db:
-        await db.execute("update region_process set seen_at = now()")
+    await execute(database, "update region_process set seen_at = now()")
     await racks.remove_link(joined.rack_id)
     assert not (await racks.read(joined.rack_id)).connected
 
@@ -38,8 +37,7 @@ async def test_a_rack_is_connected_while_a_live_region_has_a_link(racks: Racks, 
 async def test_a_live_region_restores_its_deleted_rows(racks: Racks, heartbeat: Heartbeat, database: Database) -> None:
     joined = await joined_rack(racks)
     await racks.add_link(joined.rack_id)
-    async with database.connection() as db:
-        await db.execute("delete from region_process")
+    await execute(database, "delete from region_process")
     await heartbeat.write()
     assert (await racks.read(joined.rack_id)).connected
 
@@ -56,14 +54,11 @@ async def test_links_of_a_dead_region_do_not_count(racks: Racks, heartbeat: Hear
 async def test_rows_of_stopped_and_dead_regions_are_deleted(database: Database) -> None:
     dead, living = Heartbeat(database, hostname="dead", pid=1), Heartbeat(database, hostname="living", pid=2)
     await dead.write()
-    async with database.connection() as db:
-        await db.execute("update region_process set seen_at = now() - interval '11 minutes'")
+    await execute(database, "update region_process set seen_at = now() - interval '11 minutes'")
     await living.start()
-    async with database.connection() as db:
-        assert [row["hostname"] for row in await db.fetch("select hostname from region_process")] == ["living"]
+    assert await fetchval(database, "select array_agg(hostname) from region_process") == ["living"]
     await living.stop()
-    async with database.connection() as db:
-        assert await db.fetchval("select count(*) from region_process") == 0
+    assert await fetchval(database, "select count(*) from region_process") == 0
 
 
 async def test_a_region_can_stop_without_its_database(database_url: str) -> None:
@@ -85,16 +80,8 @@ async def test_concurrent_heartbeats_do_not_deadlock(racks: Racks, database: Dat
     assert all(rack.connected for rack in await racks.list())
 
 
-async def _host(database: Database, name: str = "local") -> int:
-    async with database.connection() as db:
-        host_id: int = await db.fetchval(
-            "insert into vm_host (name, driver, address, system_id) values ($1, 'virsh', $1, $1) returning id", name
-        )
-    return host_id
-
-
 async def test_only_changes_of_reach_are_written(racks: Racks, database: Database) -> None:
-    joined, host_id = await joined_rack(racks), await _host(database)
+    joined, host_id = await joined_rack(racks), await add_host_row(database)
     error = HostUnreachable("no route to 10.0.0.1\0")
     changed = [
         await racks.record_reach(joined.rack_id, host_id, outcome)
@@ -102,21 +89,20 @@ async def test_only_changes_of_reach_are_written(racks: Racks, database: Databas
     ]
     assert changed == [True, False, True, False, True, True]
     assert (await racks.read(joined.rack_id)).hosts_reached == 1
-    async with database.connection() as db:
-        before = await db.fetchval("select xmin::text || ctid::text from rack_reach")
-        await racks.record_reach(joined.rack_id, host_id)
-        assert await db.fetchval("select xmin::text || ctid::text from rack_reach") == before
+    before = await fetchval(database, "select xmin::text || ctid::text from rack_reach")
+    await racks.record_reach(joined.rack_id, host_id)
+    assert await fetchval(database, "select xmin::text || ctid::text from rack_reach") == before
 
 
 async def test_reach_of_a_deleted_host_or_rack_is_ignored(racks: Racks, database: Database) -> None:
-    joined, host_id = await joined_rack(racks), await _host(database)
+    joined, host_id = await joined_rack(racks), await add_host_row(database)
     assert not await racks.record_reach(joined.rack_id, host_id + 1)
     await racks.remove(ADMIN, joined.rack_id)
     assert not await racks.record_reach(joined.rack_id, host_id)
 
 
 async def test_connected_racks_that_reach_the_host_come_first(racks: Racks, database: Database) -> None:
-    host_id = await _host(database)
+    host_id = await add_host_row(database)
     failing, untried, reaching, disconnected = [await joined_rack(racks, name) for name in ("a", "b", "c", "d")]
     for rack in (failing, untried, reaching):
         await racks.add_link(rack.rack_id)
@@ -130,7 +116,7 @@ async def test_connected_racks_that_reach_the_host_come_first(racks: Racks, data
 
 
 async def test_racks_linked_to_another_region_come_last(racks: Racks, database: Database) -> None:
-    host_id = await _host(database)
+    host_id = await add_host_row(database)
     there, here = await joined_rack(racks, "a"), await joined_rack(racks, "b")
     other = Heartbeat(database, hostname="region-2", pid=2)
     await other.add_link(UUID(there.rack_id))

@@ -21,36 +21,40 @@ from regiond.events.service import Events
 from regiond.racks import store
 from regiond.racks.model import check_name
 from regiond.racks.service import Racks
+from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, joined_rack, signing_request, token_secret
 from tests.waiting import eventually
 
 
-def _peer(joined: Joined) -> Peer:
-    certificate = load_certificate(joined.certificate_pem)
-    return Peer(role=Role.RACK, id=joined.rack_id, name=joined.name, fingerprint=fingerprint(certificate))
+def _peer(certificate_pem: str) -> Peer:
+    certificate = load_certificate(certificate_pem)
+    subject = subject_of(certificate)
+    return Peer(role=subject.role, id=subject.id, name=subject.name, fingerprint=fingerprint(certificate))
+
+
+def _call(secret: str, name: str = "rack-1") -> JoinCall:
+    return JoinCall(token_secret=secret, name=name, signing_request_pem=signing_request())
 
 
 async def test_a_token_enrols_one_rack_that_is_admitted(racks: Racks, database: Database) -> None:
     joined = await joined_rack(racks)
     certificate = load_certificate(joined.certificate_pem)
     assert (subject_of(certificate).role, subject_of(certificate).id) == (Role.RACK, joined.rack_id)
-    await racks.admit(_peer(joined))
+    await racks.admit(_peer(joined.certificate_pem))
     (rack,) = await racks.list()
     assert (str(rack.id), rack.name, rack.connected, rack.seen_at) == (joined.rack_id, "rack-1", False, None)
     assert rack.certificate_expires_at == certificate.not_valid_after_utc
-    async with database.connection() as db:
-        assert joined.installation_id == str(await db.fetchval("select id from installation"))
+    assert joined.installation_id == str(await fetchval(database, "select id from installation"))
 
 
 async def test_a_used_expired_or_unknown_token_is_rejected_as_such(racks: Racks, database: Database) -> None:
     secret = await token_secret(racks)
-    await racks.enrol(JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request()))
+    await racks.enrol(_call(secret))
     expired = await token_secret(racks)
-    async with database.connection() as db:
-        await db.execute("update rack_token set expires_at = now() - interval '1 second' where used_at is null")
+    await execute(database, "update rack_token set expires_at = now() - interval '1 second' where used_at is null")
     for token, reason in ((secret, "used"), (expired, "expired"), ("never issued", "unknown"), ("\ud800", "unknown")):
         with pytest.raises(TokenRejected) as error:
-            await racks.enrol(JoinCall(token_secret=token, name="rack-2", signing_request_pem=signing_request()))
+            await racks.enrol(_call(token, "rack-2"))
         assert error.value.details["reason"] == reason
         assert token not in error.value.message
     assert len(await racks.list()) == 1
@@ -58,7 +62,7 @@ async def test_a_used_expired_or_unknown_token_is_rejected_as_such(racks: Racks,
 
 async def test_of_two_concurrent_uses_of_a_token_one_succeeds(racks: Racks) -> None:
     secret = await token_secret(racks)
-    calls = [JoinCall(token_secret=secret, name=f"rack-{n}", signing_request_pem=signing_request()) for n in range(4)]
+    calls = [_call(secret, f"rack-{n}") for n in range(4)]
     done = await asyncio.gather(*(racks.enrol(call) for call in calls), return_exceptions=True)
     assert sum(isinstance(one, Joined) for one in done) == 1
     assert sum(isinstance(one, TokenRejected) for one in done) == 3
@@ -69,11 +73,11 @@ async def test_a_rejected_request_does_not_use_up_the_token(racks: Racks) -> Non
     secret = await token_secret(racks)
     for bad in (
         JoinCall(token_secret=secret, name="rack-1", signing_request_pem="not a request"),
-        JoinCall(token_secret=secret, name="-", signing_request_pem=signing_request()),
+        _call(secret, "-"),
     ):
         with pytest.raises(InvalidRequest):
             await racks.enrol(bad)
-    await racks.enrol(JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request()))
+    await racks.enrol(_call(secret))
 
 
 async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks) -> None:
@@ -81,7 +85,7 @@ async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks) -> 
     await racks.add_link(first.rack_id)
     await racks.remove_link(first.rack_id)
     secret = await token_secret(racks)
-    call = JoinCall(token_secret=secret, name="rack-1", signing_request_pem=signing_request())
+    call = _call(secret)
     with pytest.raises(NameTaken, match="rack-1"):
         await racks.enrol(call)
     await racks.remove(ADMIN, first.rack_id)
@@ -93,7 +97,7 @@ async def test_a_rack_that_lost_the_response_can_join_again(racks: Racks) -> Non
     again = await joined_rack(racks)
     assert [str(rack.id) for rack in await racks.list()] == [again.rack_id]
     with pytest.raises(NotAllowed):
-        await racks.admit(_peer(lost))
+        await racks.admit(_peer(lost.certificate_pem))
 
 
 async def test_only_admins_create_tokens_with_a_valid_lifetime(racks: Racks) -> None:
@@ -108,8 +112,8 @@ async def test_only_admins_create_tokens_with_a_valid_lifetime(racks: Racks) -> 
 async def test_the_secret_of_a_token_is_not_in_the_database(racks: Racks, database: Database) -> None:
     secret = await token_secret(racks)
     async with database.connection() as db:
-        assert secret not in repr(await db.fetch("select * from rack_token"))
-        assert secret not in repr(await db.fetch("select * from event"))
+        for query in ("select * from rack_token", "select * from event"):
+            assert secret not in repr(await db.fetch(query))
 
 
 @given(st.text(max_size=70))
@@ -130,7 +134,7 @@ async def test_a_renewed_certificate_is_recorded(racks: Racks) -> None:
     certificate = load_certificate(renewed.certificate_pem)
     assert subject_of(certificate).id == joined.rack_id
     assert (await racks.read(joined.rack_id)).certificate_fingerprint == fingerprint(certificate)
-    await racks.admit(_peer(joined))
+    await racks.admit(_peer(joined.certificate_pem))
 
 
 async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, database_url: str) -> None:
@@ -144,7 +148,7 @@ async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, data
     await eventually(lambda: notified == [joined.rack_id])
     await notifications.stop()
     with pytest.raises(NotAllowed, match="was removed"):
-        await racks.admit(_peer(joined))
+        await racks.admit(_peer(joined.certificate_pem))
     with pytest.raises(NotAllowed, match="was removed"):
         await racks.renew(joined.rack_id, RenewCall(signing_request_pem=signing_request()))
     assert await racks.list() == ()
@@ -164,16 +168,10 @@ async def test_an_unknown_rack_is_not_found_and_not_admitted(racks: Racks) -> No
         await racks.admit(Peer(role=Role.REGION, name="x", id=str(uuid4())))
 
 
-def _client_peer(certificate_pem: str) -> Peer:
-    certificate = load_certificate(certificate_pem)
-    subject = subject_of(certificate)
-    return Peer(role=subject.role, id=subject.id, name=subject.name, fingerprint=fingerprint(certificate))
-
-
 async def test_an_issued_client_acts_for_the_account_it_was_issued_to(racks: Racks, database: Database) -> None:
     admin = await Accounts(database, record_event=Events.record).user("admin")
     certificate_pem, key_pem, authority_pem = await racks.issue_client(admin, "ci")
-    peer = _client_peer(certificate_pem)
+    peer = _peer(certificate_pem)
     assert peer.role is Role.CLIENT
     await racks.admit(peer)
     assert await racks.caller_of(peer) == admin
@@ -185,7 +183,7 @@ async def test_an_issued_client_acts_for_the_account_it_was_issued_to(racks: Rac
 
 async def test_revoked_unknown_or_disabled_clients_are_rejected(racks: Racks, database: Database) -> None:
     admin = await Accounts(database, record_event=Events.record).user("admin")
-    peer = _client_peer((await racks.issue_client(admin, "ci"))[0])
+    peer = _peer((await racks.issue_client(admin, "ci"))[0])
     with pytest.raises(NameTaken):
         await racks.issue_client(admin, "ci")
     for stranger in (
@@ -194,12 +192,10 @@ async def test_revoked_unknown_or_disabled_clients_are_rejected(racks: Racks, da
     ):
         with pytest.raises(NotAllowed, match="unknown to this region"):
             await racks.admit(stranger)
-    async with database.connection() as db:
-        await db.execute("update account set is_active = false")
+    await execute(database, "update account set is_active = false")
     with pytest.raises(NotAllowed, match="is disabled"):
         await racks.admit(peer)
-    async with database.connection() as db:
-        await db.execute("update account set is_active = true")
+    await execute(database, "update account set is_active = true")
     await racks.revoke_client(admin, "ci")
     with pytest.raises(NotAllowed, match="revoked"):
         await racks.admit(peer)

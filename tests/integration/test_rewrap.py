@@ -15,6 +15,8 @@ from regiond.credentials.seal import MasterKey
 from regiond.credentials.service import Credentials
 from regiond.db.pool import Database
 from regiond.settings import RegionSettings
+from tests.database import execute
+from tests.integration.joined_racks import add_host_row
 from tests.unit.test_key_pairs import INSTALLATION, small_pair
 
 SECRETS = {"power_pass": "hunter2", "ssh_private_key": "pem"}
@@ -27,11 +29,8 @@ def settings(tmp_path: Path, database_url: str) -> RegionSettings:
 
 async def add_sealed(database: Database, key: MasterKey) -> tuple[int, int, KeyPair]:
     """Adds a host with secrets, and a key pair. Returns both ids and the pair."""
-    pair = small_pair()
+    pair, host_id = small_pair(), await add_host_row(database)
     async with database.transaction() as db:
-        host_id: int = await db.fetchval(
-            "insert into vm_host (name, driver, address, system_id) values ('a', 'virsh', 'a', 'a') returning id"
-        )
         await Credentials(key).store(db, host_id, SECRETS)
         pair_id = await pairs(key).insert(db, pair)
     return host_id, pair_id, pair
@@ -73,8 +72,7 @@ async def test_rewrap_rejects_a_running_region_and_a_wrong_key(settings: RegionS
     host_id, _, _ = await add_sealed(database, lost := MasterKey.random())
     with pytest.raises(BadSettings, match="Restore the right key file"):
         await rewrap_secrets(settings, settings.state / "key", {})
-    async with database.connection() as db:
-        await db.execute("insert into region_process (id, hostname, pid) values (gen_random_uuid(), 'r', 7)")
+    await execute(database, "insert into region_process (id, hostname, pid) values (gen_random_uuid(), 'r', 7)")
     with pytest.raises(WrongState, match=r"Running.*: r \(process 7\)"):
         await rewrap_secrets(settings, settings.state / "key", {})
     async with database.transaction() as db:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from common.discovery import MarkerOnOtherMember, Problem
+from common.discovery import Discovery, MarkerOnOtherMember, Problem
 from common.values import Guest, HugePages, NumaNode, OwnershipMarker, PowerState
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind
@@ -54,12 +54,36 @@ def test_unread_disks_have_their_last_known_size() -> None:
     assert new.disks == ()
 
 
+MANAGED = guest("1", machine=1)
+RECORDED = record(MANAGED, 1)
+KNOWN = snapshot(machine(1), guests=[RECORDED])
+BUSY = snapshot(machine(1, settled=False), guests=[RECORDED])
+DELETED = frozenset({machine_uuid(1)})
+
+
+@pytest.mark.parametrize(
+    ("found", "before"),
+    [
+        pytest.param(discovery(MANAGED), KNOWN, id="the same guest"),
+        pytest.param(discovery(tags=("new",)), snapshot(), id="new tags"),
+        pytest.param(discovery(), snapshot(machine(1, on_this_host=False)), id="a machine of another host"),
+        pytest.param(discovery(), BUSY, id="an operation acts on the absent machine"),
+        pytest.param(
+            discovery(evolve(MANAGED, cores=7, power=PowerState.ON)), BUSY, id="an operation acts on the machine"
+        ),
+        pytest.param(discovery(guest("1")), BUSY, id="a run older than the adoption of its guest"),
+        pytest.param(
+            discovery(MANAGED),
+            snapshot(tombstones=DELETED, new_tombstones=DELETED),
+            id="a guest removed during the run",
+        ),
+    ],
+)
+def test_nothing_changes(found: Discovery, before: ServerSnapshot) -> None:
+    assert compare(found, before).none
+
+
 # Facts and storage pools
-
-
-def test_an_unchanged_host_changes_nothing() -> None:
-    one = guest("1", machine=1)
-    assert compare(discovery(one), snapshot(machine(1), guests=[record(one, 1)])).none
 
 
 def test_the_first_discovery_writes_facts_pools_and_guests() -> None:
@@ -69,9 +93,8 @@ def test_the_first_discovery_writes_facts_pools_and_guests() -> None:
     assert [one.guest_key for one in changes.guests_written] == ["1"]
 
 
-def test_new_memory_is_a_change_and_new_tags_are_not() -> None:
+def test_new_memory_is_a_change() -> None:
     assert compare(discovery(memory_mib=9000), snapshot()).facts == evolve(facts(memory_mib=9000), storage_pools=())
-    assert compare(discovery(tags=("new",)), snapshot()).none
 
 
 def test_an_absent_pool_is_missing_and_a_changed_pool_is_written() -> None:
@@ -124,18 +147,13 @@ def test_a_guest_with_a_marker_is_its_machine() -> None:
 
 
 def test_a_machine_whose_guest_is_not_listed_is_missing_once() -> None:
-    before = snapshot(machine(1), guests=[record(guest("1", machine=1), 1)])
-    changes = compare(discovery(), before)
+    changes = compare(discovery(), KNOWN)
     assert changes_of(changes) == [(ChangeKind.MISSING, 1)]
-    assert compare(discovery(), written(before, changes)).none
-
-
-def test_a_machine_of_another_host_of_the_server_is_not_missing() -> None:
-    assert compare(discovery(), snapshot(machine(1, on_this_host=False))).none
+    assert compare(discovery(), written(KNOWN, changes)).none
 
 
 def test_a_machine_on_a_known_member_of_the_cluster_is_not_missing() -> None:
-    before = snapshot(machine(1), guests=[record(guest("1", machine=1), 1)], other_members=frozenset({"m2"}))
+    before = evolve(KNOWN, other_members=frozenset({"m2"}))
     on = {
         member: evolve(discovery(), on_other_members=(MarkerOnOtherMember(marker=MARKER, member=member),))
         for member in ("m2", "m3")
@@ -164,17 +182,6 @@ def test_a_resized_guest_resizes_its_machine() -> None:
     assert changes_of(changes) == [(ChangeKind.RESIZED, 1)]
     assert changes.machines[0].guest is not None
     assert changes.machines[0].guest.cores == 4
-
-
-def test_a_machine_with_an_open_operation_is_skipped() -> None:
-    busy = machine(1, settled=False)
-    for found in (discovery(), discovery(guest("1", machine=1, cores=7, power=PowerState.ON))):
-        assert compare(found, snapshot(busy, guests=[record(guest("1", machine=1), 1)])).none
-
-
-def test_a_guest_composed_during_the_run_is_not_deleted() -> None:
-    just_composed = snapshot(machine(1, settled=False), guests=[record(guest("1", machine=1), 1)])
-    assert compare(discovery(), just_composed).deleted_guests == ()
 
 
 def test_a_guest_with_a_new_hypervisor_id_stays_its_machine() -> None:
@@ -238,11 +245,6 @@ def test_a_guest_without_its_marker_is_foreign(before: ServerSnapshot) -> None:
     assert one.machine_id is None
 
 
-def test_an_older_run_does_not_change_a_guest_just_adopted() -> None:
-    before = snapshot(machine(1, settled=False), guests=[record(guest("1", machine=1), 1)])
-    assert compare(discovery(guest("1")), before).none
-
-
 def test_an_unknown_marker_is_not_reported_again_when_the_guest_changes() -> None:
     before = snapshot(guests=[record(guest("1", machine=1))])
     changes = compare(discovery(guest("1", machine=1, cores=5)), before)
@@ -266,11 +268,6 @@ def test_an_unknown_marker_is_reported_once() -> None:
     assert compare(discovery(guest("1", machine=1)), written(snapshot(), changes)).none
 
 
-def test_a_guest_removed_during_the_run_is_ignored() -> None:
-    deleted = frozenset({machine_uuid(1)})
-    assert compare(discovery(guest("1", machine=1)), snapshot(tombstones=deleted, new_tombstones=deleted)).none
-
-
 # Cores, huge pages and virtual functions
 
 TWO_NODES = tuple(
@@ -284,6 +281,10 @@ def counted(
     *pins: int, pages: Mapping[str, int] | None = None, functions: Mapping[str, int] | None = None
 ) -> DiscreteResources:
     return DiscreteResources(pinned_core_ids=pins, huge_pages=pages or {}, functions=functions or {})
+
+
+def after_run(found: Discovery, before: ServerSnapshot) -> ServerSnapshot:
+    return written(before, compare(found, before))
 
 
 def test_the_first_run_finds_discrete_resources_and_allocations() -> None:
@@ -300,7 +301,7 @@ def test_the_first_run_finds_discrete_resources_and_allocations() -> None:
 
 def test_a_guest_pinned_on_its_host_reallocates_its_machine() -> None:
     plain, pinned = guest("a", machine=1), guest("a", machine=1, pinned_core_ids=(3,))
-    before = written(snapshot(machine(1)), compare(discovery(plain, **SERVER), snapshot(machine(1))))
+    before = after_run(discovery(plain, **SERVER), snapshot(machine(1)))
     changes = compare(discovery(pinned, **SERVER), before)
     assert (ChangeKind.REALLOCATED, 1) in changes_of(changes)
     assert [held.discrete for _, held in changes.allocations] == [counted(3)]
@@ -308,7 +309,7 @@ def test_a_guest_pinned_on_its_host_reallocates_its_machine() -> None:
 
 def test_huge_pages_stay_on_their_node_while_they_cover_the_guest() -> None:
     backed = guest("a", machine=1, huge_pages_backed=True)
-    before = written(snapshot(machine(1)), compare(discovery(backed, **SERVER), snapshot(machine(1))))
+    before = after_run(discovery(backed, **SERVER), snapshot(machine(1)))
     on_other_node = evolve(before, discrete={1: counted(pages={"1/1048576": 1})})
     assert compare(discovery(backed, **SERVER), on_other_node).none
     grown = compare(discovery(evolve(backed, memory_mib=3000), **SERVER), on_other_node)
@@ -340,7 +341,7 @@ def test_a_guest_being_adopted_keeps_its_huge_pages() -> None:
 
 def test_a_virtual_function_without_a_port_keeps_the_recorded_port() -> None:
     unreported = guest("a", machine=1, nics=(function(""),))
-    before = written(snapshot(machine(1)), compare(discovery(unreported, **SERVER), snapshot(machine(1))))
+    before = after_run(discovery(unreported, **SERVER), snapshot(machine(1)))
     assert before.discrete == {}
     claimed = evolve(before, discrete={1: counted(functions={"sim0": 1})})
     assert compare(discovery(unreported, **SERVER), claimed).none
@@ -348,7 +349,7 @@ def test_a_virtual_function_without_a_port_keeps_the_recorded_port() -> None:
 
 def test_allocations_missing_from_the_ledger_are_written() -> None:
     found = discovery(guest("a", machine=1, huge_pages_backed=True), guest("b", pinned_core_ids=(0,)), **SERVER)
-    now = written(snapshot(machine(1)), compare(found, snapshot(machine(1))))
+    now = after_run(found, snapshot(machine(1)))
     migrated = evolve(now, discrete={}, discrete_totals={}, huge_memory_mib=0)
     changes = compare(found, migrated)
     assert changes.facts is not None
@@ -359,7 +360,7 @@ def test_allocations_missing_from_the_ledger_are_written() -> None:
 
 
 def test_a_resource_that_the_server_lost_has_total_zero() -> None:
-    before = written(snapshot(), compare(discovery(**SERVER), snapshot()))
+    before = after_run(discovery(**SERVER), snapshot())
     changes = compare(discovery(), before)
     assert set(changes.totals_written.values()) == {0}
     assert compare(discovery(), written(before, changes)).none

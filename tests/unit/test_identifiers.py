@@ -60,23 +60,10 @@ def test_valid_hostnames_are_accepted_in_lower_case(name: str) -> None:
     assert check_hostname(name) == name.lower()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "-web",
-        "web-",
-        "we b",
-        "web.example",
-        "web_1",
-        "x" * 64,
-        "wéb",
-        "\N{KELVIN SIGN}elvin",
-        "web\n",
-        "a\0",
-        "../x",
-    ],
-)
+INVALID = "-web", "web-", "we b", "web.example", "web_1", "wéb", "\N{KELVIN SIGN}elvin", "web\n", "a\0", "../x"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 64, *INVALID])
 def test_invalid_hostnames_are_rejected_for_their_field(name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_hostname(name)

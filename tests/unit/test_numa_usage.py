@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 
 from hypothesis import given
@@ -11,11 +10,13 @@ from hypothesis import strategies as st
 from common.hardware import NetworkDevice, NetworkPort
 from common.values import HugePages, NumaNode
 from regiond.api.serializers.numa import NUMA_NODE_JSON
-from regiond.hosts.model import NumaNodeView, Usage
+from regiond.hosts.model import NumaNodeView, PagesUsage, Usage
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources, read_pages_key
 
 GIB_KIB = 1024**2
+SIZES_KIB = (64, 2048, GIB_KIB)
+Server = tuple[list[NumaNode], list[NetworkDevice]]
 
 
 def node(node_id: int, cores: range, memory_mib: int = 32768, *pages: HugePages) -> NumaNode:
@@ -43,12 +44,12 @@ def amounts(text: str) -> dict[str, int]:
 
 
 @st.composite
-def servers(draw: st.DrawFn) -> tuple[list[NumaNode], list[NetworkDevice]]:
+def servers(draw: st.DrawFn) -> Server:
     """Up to four nodes, with ids and cores in any order, and pages of up to two sizes."""
     count = draw(st.integers(1, 4))
     owner = draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=24))
     pages = st.lists(
-        st.builds(HugePages, size_kib=st.sampled_from([64, 2048, GIB_KIB]), total=st.integers(0, 8)),
+        st.builds(HugePages, size_kib=st.sampled_from(SIZES_KIB), total=st.integers(0, 8)),
         max_size=2, unique_by=lambda one: one.size_kib,
     )  # fmt: skip
     nodes = [
@@ -67,7 +68,6 @@ def servers(draw: st.DrawFn) -> tuple[list[NumaNode], list[NetworkDevice]]:
     return draw(st.permutations(nodes)), devices
 
 
-SIZES_KIB = (64, 2048, GIB_KIB)
 GUESTS = st.lists(
     st.builds(
         NumaAllocation,
@@ -90,35 +90,24 @@ GUESTS = st.lists(
 )
 
 
-def shares(views: Iterable[NumaNodeView]) -> list[Usage]:
-    return [
-        share
-        for view in views
-        for share in (
-            view.general_mib,
-            *(pages.pages for pages in view.huge_pages),
-            *(of.functions for of in view.network_devices),
-        )
-    ]
+def shares(view: NumaNodeView) -> list[Usage]:
+    pages, functions = [of.pages for of in view.huge_pages], [of.functions for of in view.network_devices]
+    return [view.general_mib, *pages, *functions]
 
 
 @given(servers(), GUESTS)
-def test_free_and_used_add_up_to_the_total(
-    server: tuple[list[NumaNode], list[NetworkDevice]], guests: list[NumaAllocation]
-) -> None:
+def test_free_and_used_add_up_to_the_total(server: Server, guests: list[NumaAllocation]) -> None:
     views = numa_usage(*server, guests)
     assert [view.node_id for view in views] == sorted(one.node_id for one in server[0])
-    for share in shares(views):
-        assert share.free + share.used_by_ours + share.used_by_others == share.total
     for view in views:
+        for share in shares(view):
+            assert share.free + share.used_by_ours + share.used_by_others == share.total
         used = {*view.cores.used_by_ours, *view.cores.used_by_others}
         assert sorted([*view.cores.free, *used]) == list(view.cores.total)
 
 
 @given(servers(), GUESTS)
-def test_usage_of_the_nodes_is_the_sum_of_the_allocations(
-    server: tuple[list[NumaNode], list[NetworkDevice]], guests: list[NumaAllocation]
-) -> None:
+def test_usage_of_the_nodes_is_the_sum_of_the_allocations(server: Server, guests: list[NumaAllocation]) -> None:
     nodes, _ = server
     views = numa_usage(*server, guests)
     existing = {core for one in nodes for core in one.core_ids}
@@ -151,9 +140,7 @@ def pinned_mib(one: NumaAllocation, existing: set[int]) -> int:
 
 
 @given(servers(), GUESTS)
-def test_general_memory_counts_in_proportion_to_pins(
-    server: tuple[list[NumaNode], list[NetworkDevice]], guests: list[NumaAllocation]
-) -> None:
+def test_general_memory_counts_in_proportion_to_pins(server: Server, guests: list[NumaAllocation]) -> None:
     for one in guests:
         for view in numa_usage(*server, [one]):
             pins = {*one.discrete.pinned_core_ids}
@@ -165,9 +152,7 @@ def test_general_memory_counts_in_proportion_to_pins(
 
 
 @given(servers(), GUESTS)
-def test_the_order_of_nodes_and_guests_does_not_matter(
-    server: tuple[list[NumaNode], list[NetworkDevice]], guests: list[NumaAllocation]
-) -> None:
+def test_the_order_of_nodes_and_guests_does_not_matter(server: Server, guests: list[NumaAllocation]) -> None:
     nodes, devices = server
     assert numa_usage(nodes, devices, guests) == numa_usage(nodes[::-1], devices, guests[::-1])
 
@@ -193,7 +178,7 @@ def test_huge_pages_are_not_general_memory() -> None:
 
 def test_claimed_pages_that_no_longer_exist_are_shown() -> None:
     (view,) = numa_usage([node(0, range(2))], [], [guest(1, 0, pages="0/2048=3", is_machine=True)])
-    assert [(of.size_kib, of.pages) for of in view.huge_pages] == [(2048, Usage(total=0, used_by_ours=3))]
+    assert view.huge_pages == (PagesUsage(size_kib=2048, pages=Usage(total=0, used_by_ours=3)),)
 
 
 def test_a_machine_without_a_guest_counts_but_is_not_listed() -> None:
@@ -237,26 +222,23 @@ def test_a_server_without_reported_nodes_has_none() -> None:
 
 
 def test_the_api_shows_page_sizes_in_bytes() -> None:
-    pages = HugePages(size_kib=2048, total=4096)
-    (view,) = numa_usage(
-        [node(0, range(2), 32768, pages)], [device(0, 0)], [guest(5, 0, pages="0/2048=2", is_machine=True)]
-    )
+    pages, machine = HugePages(size_kib=2048, total=4096), guest(5, 0, pages="0/2048=2", is_machine=True)
+    (view,) = numa_usage([node(0, range(2), 32768, pages)], [device(0, 0)], [machine])
+    unused = {"used_by_ours": 0, "used_by_others": 0}
     assert NUMA_NODE_JSON.encode(view) == {
         "node_id": 0,
         "cores": {"total": [0, 1], "used_by_ours": [0], "used_by_others": [], "free": [1], "siblings": []},
         "memory": {
             "total": 32768,
-            "general": {"total": 24576, "used_by_ours": 0, "used_by_others": 0, "free": 24576},
-            "hugepages": [
-                {"page_size": 2 * 1024**2, "total": 4096, "used_by_ours": 2, "used_by_others": 0, "free": 4094}
-            ],
+            "general": {**unused, "total": 24576, "free": 24576},
+            "hugepages": [{**unused, "page_size": 2 * 1024**2, "total": 4096, "used_by_ours": 2, "free": 4094}],
         },
         "network_devices": [
             {
                 "pci_address": None,
                 "product": "",
                 "ports": ["sim0"],
-                "virtual_functions": {"total": 8, "used_by_ours": 0, "used_by_others": 0, "free": 8},
+                "virtual_functions": {**unused, "total": 8, "free": 8},
             }
         ],
         "virtual_machines": [5],
