@@ -33,10 +33,9 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
     first, second = [(await innkeeper.add_simulated(name))["id"] for name in ("first", "second")]
     found = await discover(innkeeper, first)
     server = evolve(found.facts, network_devices=(NETWORK_DEVICE,), gpus=(GPU,))
+    profile = Profile(name="maas", description="For VMs")
     runs = {
-        first: evolve(
-            found, facts=evolve(server, networks=(LAN, FAST), profiles=(Profile(name="maas", description="For VMs"),))
-        ),
+        first: evolve(found, facts=evolve(server, networks=(LAN, FAST), profiles=(profile,))),
         second: evolve(found, facts=evolve(server, networks=(), profiles=())),
     }
     for host_id, run in runs.items():
@@ -53,10 +52,7 @@ async def test_two_projects_share_hardware_and_have_their_own_networks(
         {"name": "ens1f0", "mac_address": "3c:fd:fe:00:00:01", "link_connected": True, "link_speed": 10000}
     ]
     assert (gpu["vendor"], gpu["driver"], gpu["numa_node"]) == ("NVIDIA Corporation", "nvidia", 1)
-    assert [(network["name"], network["attachable"]) for network in one["networks"]] == [
-        ("lan", True),
-        ("fast", False),
-    ]
+    assert {network["name"]: network["attachable"] for network in one["networks"]} == {"lan": True, "fast": False}
     assert (one["profiles"], other["networks"]) == ([{"name": "maas", "description": "For VMs"}], [])
 
 

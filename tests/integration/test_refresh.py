@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 
 from common.errors import InnkeeperError
@@ -35,17 +32,14 @@ async def test_an_unchanged_refresh_writes_no_row_at_a_constant_number_of_calls(
 async def test_a_vanished_guest_makes_its_machine_missing_until_it_returns(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     composed = await innkeeper.compose(host["id"], hostname="vanished")
-    with closing(sqlite3.connect(innkeeper.folder / "simulated" / "sim.sqlite")) as store, store:
-        (row,) = store.execute("select * from guest").fetchall()
-        columns = [one[1] for one in store.execute("pragma table_info(guest)")]
-        store.execute("delete from guest")
+    with innkeeper.simulated().open() as store:
+        store.executescript("create table away as select * from guest; delete from guest")
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     machine = await innkeeper.get(f"machines/{composed['system_id']}/")
     assert machine["status_name"] == "Missing"
     assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["used"]["cores"] == 1, "its claims remain"
-    with closing(sqlite3.connect(innkeeper.folder / "simulated" / "sim.sqlite")) as store, store:
-        placeholders = ", ".join("?" for _ in columns)
-        store.execute(f"insert into guest ({', '.join(columns)}) values ({placeholders})", row)  # noqa: S608
+    with innkeeper.simulated().open() as store:
+        store.execute("insert into guest select * from away")
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert (await innkeeper.get(f"machines/{composed['system_id']}/"))["status_name"] == "Ready"
 
@@ -64,12 +58,11 @@ async def test_an_unreachable_host_retains_its_last_facts(innkeeper: Deployment)
 async def test_a_guest_with_a_tombstone_is_removed(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     composed = await innkeeper.compose(host["id"], hostname="leftover")
-    store_path = innkeeper.folder / "simulated" / "sim.sqlite"
-    with closing(sqlite3.connect(store_path)) as store:
-        (row,) = store.execute("select * from guest").fetchall()
+    with innkeeper.simulated().open() as store:
+        store.execute("create table away as select * from guest")
     await innkeeper.delete(f"machines/{composed['system_id']}/")
-    with closing(sqlite3.connect(store_path)) as store, store:
-        store.execute(f"insert into guest values ({', '.join('?' for _ in row)})", row)  # noqa: S608
+    with innkeeper.simulated().open() as store:
+        store.execute("insert into guest select * from away")
     await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     await eventually(lambda: not innkeeper.simulated_guests())
 

@@ -13,12 +13,14 @@ from attrs import field, frozen
 from common.compose_request import ComposeRequest
 from common.errors import OutOfCapacity
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import rows
 from tests.unit.command.processes import finished, started
 
 pytestmark = pytest.mark.same_sql
 
 PER_SHAPE = 5  # hosts of each shape
 CONCURRENT = 10
+CLAIMS = "select resource, key, amount from claim order by id"
 REQUIRED: dict[str, Any] = {
     "cores": 4,
     "memory": 8192,
@@ -106,7 +108,7 @@ def first_reasons(explanation: dict[str, Any]) -> dict[str, str]:
 async def test_api_command_and_operation_report_each_of_fifty_rejections(innkeeper: Deployment) -> None:
     reasons = await fifty_hosts(innkeeper)
     assert len(reasons) == PER_SHAPE * len(SHAPES) == 50
-    claims = await claimed(innkeeper)
+    claims = await rows(innkeeper, CLAIMS)
     assert first_reasons(await innkeeper.post("vm-hosts/", op="place", **REQUIRED)) == reasons
     assert first_reasons(await reported_by_command(innkeeper, innkeeper.folder)) == reasons
     with pytest.raises(OutOfCapacity) as error:
@@ -117,12 +119,7 @@ async def test_api_command_and_operation_report_each_of_fifty_rejections(innkeep
     assert (stored["kind"], stored["state"], stored["error"]["code"]) == ("compose", "failed", "out_of_capacity")
     assert first_reasons(stored["explanation"]) == reasons
     assert stored["request"]["requested"]["interfaces"] == REQUIRED["interfaces"]
-    assert await claimed(innkeeper) == claims
-
-
-async def claimed(innkeeper: Deployment) -> list[tuple[str, str | None, int]]:
-    async with innkeeper.region.components.database.connection() as db:
-        return [tuple(row) for row in await db.fetch("select resource, key, amount from claim order by id")]
+    assert await rows(innkeeper, CLAIMS) == claims
 
 
 async def reported_by_command(innkeeper: Deployment, home: Path) -> dict[str, Any]:
