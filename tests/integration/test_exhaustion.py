@@ -42,10 +42,7 @@ SHORTAGES = {
         request={"pin_cores": 4}, fit=4, lacks="needs 4 unpinned cores on one NUMA node, 0 of 8", host=OVERCOMMITTED
     ),
     "a pinned core": Shortage(
-        request={"pinned_cores": [3, 12]},
-        fit=1,
-        lacks="cores 3 and 12 are already pinned by ",
-        host=OVERCOMMITTED,
+        request={"pinned_cores": [3, 12]}, fit=1, lacks="cores 3 and 12 are already pinned by ", host=OVERCOMMITTED
     ),
     "huge pages": Shortage(
         request={"cores": 1, "memory": 4 * GIB_MIB, "hugepages_backed": "true"},

@@ -114,10 +114,7 @@ SMALL = Requirements(cores=1, memory_mib=1024, disks=parse_storage("root:8"))
         (HostFilter(tags=("ssd", "gpu")), "lacks the tag gpu"),
         (HostFilter(not_tags=("gpu", "ssd")), "has the excluded tag ssd"),
         (HostFilter(zones=("west",), tags=("gpu",)), "is in zone east, needs west"),
-        (
-            HostFilter(zones=tuple("abcdefg")),
-            "is in zone east, needs a or b or c or d or e or 2 more",
-        ),
+        (HostFilter(zones=tuple("abcdefg")), "is in zone east, needs a or b or c or d or e or 2 more"),
     ],
 )
 def test_a_filtered_host_is_rejected_with_the_reason(wanted: HostFilter, reason: str) -> None:
