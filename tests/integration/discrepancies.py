@@ -9,6 +9,7 @@ from attrs import frozen
 from regiond.db.pool import Database
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
+from tests.integration.adoption import refresh
 from tests.integration.ledger_fixture import LedgerFixture, prepare
 from tests.integration.tables import sql
 
@@ -30,6 +31,19 @@ async def only(innkeeper: Deployment, kind: str | None = None) -> Any:
     """Returns the only open discrepancy, or the only one of the kind."""
     (found,) = [one for one in await innkeeper.get("discrepancies/") if kind in (None, one["kind"])]
     return found
+
+
+async def only_after_refresh(innkeeper: Deployment, host: Any, kind: str | None = None) -> Any:
+    """Refreshes the host, then returns the only open discrepancy, or the only one of the kind."""
+    await refresh(innkeeper, host)
+    return await only(innkeeper, kind)
+
+
+async def kinds_after_refresh(innkeeper: Deployment, *hosts: Any) -> list[str]:
+    """Refreshes the hosts, then returns the kinds of all open discrepancies, sorted."""
+    for host in hosts:
+        await refresh(innkeeper, host)
+    return await kinds(innkeeper)
 
 
 async def row_of(innkeeper: Deployment, machine: Any) -> Any:

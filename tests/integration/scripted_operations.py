@@ -20,6 +20,20 @@ from tests.waiting import eventually
 Step = Callable[[Operation, Journal], Awaitable[Outcome]]
 
 
+def in_turn(*results: Outcome | Exception) -> Step:
+    """A step that returns or raises each of the results once, and the last one from then on."""
+    left = list(results)
+
+    async def step(_: Operation, journal: Journal) -> Outcome:
+        await journal.step("try")
+        result = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return step
+
+
 async def nothing(_: Operation, __: Journal) -> Outcome:
     return Outcome()
 

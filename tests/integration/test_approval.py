@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from common.errors import Busy, InnkeeperError, WrongState
+from common.errors import Busy, WrongState
 from regiond.db.pool import Database
 from regiond.ledger import service as ledger
 from regiond.machines import store
@@ -19,11 +19,19 @@ from regiond.reconciler.service import Reconciler
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import markers, refresh, rows
-from tests.integration.discrepancies import kinds, ledger_with_wrong_total, only, row_of
+from tests.integration.discrepancies import (
+    kinds,
+    kinds_after_refresh,
+    ledger_with_wrong_total,
+    only,
+    only_after_refresh,
+    row_of,
+)
 from tests.integration.joined_racks import ADMIN
 from tests.integration.tables import sql
 from tests.integration.test_orphaned_volumes import marker_of, put_volume, volumes
 from tests.integration.users import as_user
+from tests.rejections import rejection
 from tests.waiting import eventually
 
 ATTACH = "insert into disk select guest_id, {}, 'default', ?, null from guest where name = '{}'"
@@ -63,8 +71,7 @@ async def test_an_approved_volume_is_deleted_and_the_approver_is_recorded(innkee
     host = await innkeeper.add_simulated(guests=1)
     before = volumes(innkeeper)
     name = put_volume(innkeeper, await marker_of(innkeeper))
-    await refresh(innkeeper, host)
-    shown = await only(innkeeper, "orphaned_volume")
+    shown = await only_after_refresh(innkeeper, host, "orphaned_volume")
     rows(innkeeper, "update volume set size_bytes = 5 where name = ?", name)
     await refresh(innkeeper, host)
     status, message = await rejected(approve(innkeeper, shown))
@@ -92,9 +99,8 @@ async def test_an_approved_volume_is_deleted_and_the_approver_is_recorded(innkee
 
 async def rejected(request: Awaitable[Any]) -> tuple[int, str]:
     """Returns status and message of the rejected request."""
-    with pytest.raises(InnkeeperError) as caught:
-        await request
-    return caught.value.details["status"], caught.value.message
+    error = await rejection(request)
+    return error.details["status"], error.message
 
 
 @pytest.mark.same_sql
@@ -102,24 +108,21 @@ async def test_only_admins_approve_and_a_volume_in_use_is_not_deleted(innkeeper:
     host = await innkeeper.add_simulated(guests=1)
     composed = await innkeeper.compose(host["id"], hostname="vm", storage="root:10,data:5")
     rows(innkeeper, "delete from disk where position = 1")
-    await refresh(innkeeper, host)
-    reported = await only(innkeeper, "orphaned_volume")
+    reported = await only_after_refresh(innkeeper, host, "orphaned_volume")
     status, message = await rejected(approve(innkeeper, reported))
     assert (status, "nothing to approve" in message) == (409, True)
     assert (await rejected(approve(await as_user(innkeeper, "ann"), reported)))[0] == 403
     assert reported["system_id"] == composed["system_id"]
     rows(innkeeper, ATTACH.format(1, "vm"), reported["name"])
     other = put_volume(innkeeper, await marker_of(innkeeper))
-    await refresh(innkeeper, host)
-    found = await only(innkeeper, "orphaned_volume")
+    found = await only_after_refresh(innkeeper, host, "orphaned_volume")
     rows(innkeeper, ATTACH.format(7, "foreign-0001"), other)
     await approve(innkeeper, found)
     newest = await ended(innkeeper)
     assert (newest.state.value, newest.error_code) == ("failed", "wrong_state")
     assert "foreign-0001" in newest.error_message
     assert other in volumes(innkeeper)
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []
 
 
 @pytest.mark.same_sql
@@ -128,15 +131,13 @@ async def test_a_guest_unknown_to_a_restored_database_is_adopted(innkeeper: Depl
     composed = await innkeeper.compose(host["id"], hostname="restored", cores=2)
     before = markers(innkeeper)
     await lose(innkeeper, composed)
-    await refresh(innkeeper, host)
-    found = await only(innkeeper, "unknown_guest")
+    found = await only_after_refresh(innkeeper, host, "unknown_guest")
     assert (found["repair_policy"], found["data_at_risk"]) == ("approval", True)
     assert "as restored" in (await repair(innkeeper, found))["repaired"]
     (machine,) = await innkeeper.get("machines/")
     assert (machine["hostname"], machine["cpu_count"], machine["status_name"]) == ("restored", 2, "Ready")
     assert markers(innkeeper) == before
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []
 
 
 async def lose(innkeeper: Deployment, machine: Any) -> None:
@@ -160,8 +161,7 @@ async def test_approval_deletes_a_missing_machine_but_not_its_volumes(innkeeper:
     await without_guest(innkeeper, host)
     await repair(innkeeper, await only(innkeeper, "machine_missing"))
     assert await innkeeper.get("machines/") == []
-    await refresh(innkeeper, host)
-    orphaned = await only(innkeeper, "orphaned_volume")
+    orphaned = await only_after_refresh(innkeeper, host, "orphaned_volume")
     assert (orphaned["repair_policy"], orphaned["data_at_risk"]) == ("approval", True)
     assert len(volumes(innkeeper)) == 1
     await repair(innkeeper, orphaned)
@@ -174,8 +174,7 @@ async def test_a_guest_that_returns_during_the_repair_becomes_foreign(innkeeper:
     (guest,) = rows(innkeeper, "select * from guest")
     (marker,) = {markers(innkeeper)["vm"]}
     rows(innkeeper, "update guest set machine_id = null, installation_id = null")  # the driver does not list it
-    await refresh(innkeeper, host)
-    missing = await only(innkeeper, "machine_missing")
+    missing = await only_after_refresh(innkeeper, host, "machine_missing")
     rows(innkeeper, "update guest set machine_id = ?, installation_id = ?", marker, guest[2])
     await repair(innkeeper, missing)
     assert (innkeeper.simulated_guests(), markers(innkeeper)) == (["vm"], {"vm": None})
@@ -188,15 +187,13 @@ async def test_the_marker_is_removed_from_a_copy_and_not_from_the_machine(innkee
     await innkeeper.compose(host["id"], hostname="vm")
     marker, (own,) = rows(innkeeper, "select installation_id, machine_id from guest"), markers(innkeeper).values()
     rows(innkeeper, "update guest set installation_id = ?, machine_id = ?", *marker[0], name="far")
-    await refresh(innkeeper, other)
-    copy = await only(innkeeper, "duplicate_guest")
+    copy = await only_after_refresh(innkeeper, other, "duplicate_guest")
     assert (copy["name"], copy["host_name"]) == ("foreign-0001", "far")
     await repair(innkeeper, copy)
     assert rows(innkeeper, "select name, machine_id from guest", name="far") == [("foreign-0001", None)]
     assert markers(innkeeper) == {"vm": own}
     assert await kinds(innkeeper) == []
-    await refresh(innkeeper, other)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, other) == []
 
 
 async def test_a_machine_follows_its_guest_to_another_host(innkeeper: Deployment) -> None:
@@ -208,9 +205,7 @@ async def test_a_machine_follows_its_guest_to_another_host(innkeeper: Deployment
             rows(innkeeper, f"insert into {table} values ({values})", *row, name="far")  # noqa: S608
     for table in ("disk", "guest", "volume"):
         rows(innkeeper, f"delete from {table}")  # noqa: S608
-    await refresh(innkeeper, host)
-    await refresh(innkeeper, other)
-    assert await kinds(innkeeper) == ["guest_on_other_host", "machine_missing"]
+    assert await kinds_after_refresh(innkeeper, host, other) == ["guest_on_other_host", "machine_missing"]
     moved = await only(innkeeper, "guest_on_other_host")
     assert moved["name"] == "vm"
     done = await approve(innkeeper, moved)
@@ -243,8 +238,7 @@ async def test_a_machine_does_not_follow_a_guest_that_lacks_its_disks(innkeeper:
 async def test_two_concurrent_approvals_return_the_same_single_repair(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     put_volume(innkeeper, await marker_of(innkeeper, uuid4()))
-    await refresh(innkeeper, host)
-    found = await only(innkeeper, "orphaned_volume")
+    found = await only_after_refresh(innkeeper, host, "orphaned_volume")
     with innkeeper.held("remove volumes"):
         one, other = await asyncio.gather(*(approve(innkeeper, found) for _ in range(2)))
         assert one == other

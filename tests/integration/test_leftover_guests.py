@@ -10,7 +10,7 @@ from regiond.db.pool import Database
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
-from tests.integration.discrepancies import Sweeper, kinds, without_guests
+from tests.integration.discrepancies import Sweeper, kinds, kinds_after_refresh, without_guests
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
@@ -34,8 +34,7 @@ async def test_a_leftover_guest_is_deleted_and_no_other_guest(innkeeper: Deploym
         assert [await sweeper.sweep(), await sweeper.sweep()] == [[], []]  # its operation is still open
     await eventually(lambda: innkeeper.simulated_guests() == ["foreign-0002"])
     assert len(await sql(innkeeper, "select 1 from operation where kind = 'clean_up'")) == 1
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == ["unknown_guest"]
+    assert await kinds_after_refresh(innkeeper, host) == ["unknown_guest"]
 
 
 async def test_a_leftover_on_an_unreachable_host_opens_no_operation(innkeeper: Deployment) -> None:

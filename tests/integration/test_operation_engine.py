@@ -15,13 +15,14 @@ from regiond.db.pool import Database, Db
 from regiond.operations import lease_store, store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import ErrorRecord, Operation, OperationState, retry_delay_s
-from regiond.operations.service import Journal, LeaseLost, Operations, Outcome
+from regiond.operations.service import LeaseLost, Operations, Outcome
 from tests.database import execute, fetchval
 from tests.integration.ledger_fixture import prepare
 from tests.integration.scripted_operations import (
     PausedStep,
     ScriptedHandler,
     acquire,
+    in_turn,
     lapse_lease,
     open_operation,
     read,
@@ -43,15 +44,7 @@ TAKE_OVER = "update operation set lease_owner = $2, lease_until = now() + interv
 
 def failing(*errors: Exception) -> ScriptedHandler:
     """A handler that raises each error once, then succeeds."""
-    left = list(errors)
-
-    async def run(_: Operation, journal: Journal) -> Outcome:
-        await journal.step("try")
-        if left:
-            raise left.pop(0)
-        return Outcome(result={"done": True})
-
-    return ScriptedHandler(on_run=run)
+    return ScriptedHandler(on_run=in_turn(*errors, Outcome(result={"done": True})))
 
 
 async def test_success_stores_result_and_log(database: Database) -> None:
@@ -137,10 +130,7 @@ async def test_a_bug_shows_a_reference_and_not_its_message(database: Database) -
 
 
 async def test_an_unstorable_result_is_undone(database: Database) -> None:
-    async def run(_: Operation, __: Journal) -> Outcome:
-        return Outcome(result={"name": "a\0b"})
-
-    handler = ScriptedHandler(on_run=run)
+    handler = ScriptedHandler(on_run=in_turn(Outcome(result={"name": "a\0b"})))
     assert (await run_to_end(database, handler)).state is OperationState.FAILED
     assert handler.undone == [1]
 
@@ -150,24 +140,16 @@ async def test_a_failing_record_rolls_back_and_is_undone(database: Database) -> 
         await db.execute("insert into zone (name) values ('half')")
         raise DriverFailed("the record does not fit")
 
-    async def run(_: Operation, __: Journal) -> Outcome:
-        return Outcome(record=record)
-
-    done = await run_to_end(database, ScriptedHandler(on_run=run))
+    done = await run_to_end(database, ScriptedHandler(on_run=in_turn(Outcome(record=record))))
     assert (done.state, done.error_message) == (OperationState.FAILED, "the record does not fit")
     assert await fetchval(database, "select count(*) from zone where name = 'half'") == 0
 
 
 async def test_undo_is_retried_until_success_and_keeps_the_first_error(database: Database) -> None:
-    left = [HostUnreachable("no route"), RuntimeError("a bug"), DriverFailed("busy")]
-
-    async def undo(_: Operation, __: Journal) -> Outcome:
-        if left:
-            raise left.pop(0)
-        return Outcome(undone=("everything",))
-
     handler = failing(DriverFailed("rejected"))
-    handler.on_undo = undo
+    handler.on_undo = in_turn(
+        HostUnreachable("no route"), RuntimeError("a bug"), DriverFailed("busy"), Outcome(undone=("everything",))
+    )
     done = await run_to_end(database, handler)
     assert (done.state, done.error_message, done.undone) == (OperationState.FAILED, "rejected", ("everything",))
     assert (handler.ran, handler.undone) == ([1], [1, 2, 3, 4])
@@ -176,11 +158,8 @@ async def test_undo_is_retried_until_success_and_keeps_the_first_error(database:
 
 
 async def test_a_reconnected_rack_wakes_operations_being_undone(database: Database) -> None:
-    async def undo(_: Operation, __: Journal) -> Outcome:
-        raise HostUnreachable("no route")
-
     handler = failing(DriverFailed("rejected"))
-    handler.on_undo = undo
+    handler.on_undo = in_turn(HostUnreachable("no route"))
     async with running(database, handler) as engine:
         operation_id = await open_operation(database)
         await eventually(lambda: handler.undone and engine.running == 0)

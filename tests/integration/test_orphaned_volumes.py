@@ -13,7 +13,7 @@ from common.volume_names import volume_name
 from regiond.reconciler.service import Reconciler
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
-from tests.integration.discrepancies import kinds, only, row_of
+from tests.integration.discrepancies import kinds, kinds_after_refresh, only, only_after_refresh, row_of
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
@@ -52,8 +52,7 @@ async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deploy
     await delete(innkeeper, machine)
     before = volumes(innkeeper)
     name = put_volume(innkeeper, marker)
-    await refresh(innkeeper, host)
-    found = await only(innkeeper)
+    found = await only_after_refresh(innkeeper, host)
     assert (found["kind"], found["name"], found["repair_policy"]) == ("orphaned_volume", name, "automatic")
     assert f"{BYTES_PER_GB} bytes in storage pool default; it was created for old, which was deleted" in found["found"]
 
@@ -114,11 +113,9 @@ async def test_a_volume_that_another_guest_may_have_used_needs_approval(innkeepe
 async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     put_volume(innkeeper, OwnershipMarker(installation_id=uuid4(), machine_id=uuid4()))  # of another installation
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []
     name = put_volume(innkeeper, await marker_of(innkeeper))
-    await refresh(innkeeper, host)
-    found = await only(innkeeper)
+    found = await only_after_refresh(innkeeper, host)
     assert (found["name"], found["repair_policy"], found["data_at_risk"]) == (name, "approval", True)
     assert "not in the ledger" in found["found"]
     (before,) = await sql(innkeeper, "select xmin, * from orphaned_volume")
@@ -136,14 +133,12 @@ async def test_a_detached_volume_of_a_machine_is_reported_until_attached(innkeep
     name = volume_name(await marker_of(innkeeper, (await row_of(innkeeper, machine))["uuid"]), 1)
     (disk,) = rows(innkeeper, "select * from disk where volume = ?", name)
     rows(innkeeper, "delete from disk where volume = ?", name)
-    await refresh(innkeeper, host)
-    found = await only(innkeeper, "orphaned_volume")
+    found = await only_after_refresh(innkeeper, host, "orphaned_volume")
     assert (found["name"], found["repair_policy"], found["system_id"]) == (name, "none", machine["system_id"])
     assert await sweep_twice(innkeeper) == []
     assert name in volumes(innkeeper)
     rows(innkeeper, "insert into disk values (?, ?, ?, ?, ?)", *disk)
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []
 
 
 @pytest.mark.same_sql
@@ -152,8 +147,7 @@ async def test_volumes_of_a_missing_machine_are_not_reported_separately(innkeepe
     machine = await innkeeper.compose(host["id"], hostname="vm")
     rows(innkeeper, "delete from disk")
     rows(innkeeper, "delete from guest")
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == ["machine_missing"]
+    assert await kinds_after_refresh(innkeeper, host) == ["machine_missing"]
     assert len(await sql(innkeeper, "select * from orphaned_volume")) == 1
     await delete(innkeeper, machine)
     assert volumes(innkeeper) == []
@@ -172,5 +166,4 @@ async def test_volumes_of_a_running_compose_are_not_reported(innkeeper: Deployme
         assert await kinds(innkeeper) == []
     assert await innkeeper.ended(operation) == "succeeded"
     assert innkeeper.simulated_guests() == ["vm"]
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []

@@ -16,7 +16,7 @@ from regiond.reconciler.service import Reconciler
 from tests.database import execute
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
-from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, row_of
+from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, kinds_after_refresh, row_of
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
@@ -80,8 +80,7 @@ async def test_each_broken_row_is_reported_once_until_it_is_corrected(innkeeper:
     await sql(innkeeper, MOVE_CLAIMS, machine, host["id"])
     await sql(innkeeper, "update machine set cores = 3 where id = $1", machine)
     assert await kinds(innkeeper) == ["machine_changed", "wrong_claims"]
-    await refresh(innkeeper, host)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, host) == []
 
 
 async def test_concurrent_sweeps_report_a_discrepancy_once(database: Database) -> None:
@@ -135,8 +134,7 @@ async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper:
     unknown = await faults.until("unknown_guest", lambda: set_marker(None))
     assert "adopts" in unknown["remedy"]
     rows(innkeeper, marker, str(uuid4()), uuid, name="far")  # of another installation
-    await refresh(innkeeper, far)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, far) == []
     (row,) = rows(innkeeper, "select * from guest where name = 'fox'")
     rows(innkeeper, "delete from guest where name = 'fox'")
     await refresh(innkeeper, host)
@@ -163,8 +161,7 @@ async def test_each_change_at_the_hypervisor_is_reported_until_undone(innkeeper:
     assert await kinds(innkeeper) == ["leftover_guest"]
     await refresh(innkeeper, far)  # opens the removal
     await eventually(lambda: not innkeeper.simulated_guests("far"))
-    await refresh(innkeeper, far)
-    assert await kinds(innkeeper) == []
+    assert await kinds_after_refresh(innkeeper, far) == []
 
 
 async def test_operations_without_progress_are_reported(innkeeper: Deployment) -> None:
