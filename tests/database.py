@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -62,29 +63,23 @@ def server_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def template(postgres_server: str) -> Iterator[str]:
     """The name of a migrated database that tests copy."""
-    name = f"innkeeper_template_{uuid4().hex[:12]}"
-    settle(_execute(postgres_server, f'create database "{name}"'))
-    settle(migrate(named(postgres_server, name)))
-    yield name
-    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+    with _new_database(postgres_server, "template") as dsn:
+        settle(migrate(dsn))
+        yield urlsplit(dsn).path.strip("/")
 
 
 @pytest.fixture
 def database_url(postgres_server: str, template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database; dropped after the test."""
-    name = f"innkeeper_test_{uuid4().hex[:12]}"
-    settle(_execute(postgres_server, f'create database "{name}" template "{template}" strategy file_copy'))
-    yield named(postgres_server, name)
-    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+    with _new_database(postgres_server, "test", f'template "{template}" strategy file_copy') as dsn:
+        yield dsn
 
 
 @pytest.fixture
 def empty_database_url(postgres_server: str) -> Iterator[str]:
     """The DSN of a fresh, empty database; dropped after the test."""
-    name = f"innkeeper_empty_{uuid4().hex[:12]}"
-    settle(_execute(postgres_server, f'create database "{name}"'))
-    yield named(postgres_server, name)
-    settle(_execute(postgres_server, f'drop database "{name}" with (force)'))
+    with _new_database(postgres_server, "empty") as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -123,6 +118,15 @@ async def fetchval(database: Database, query: str, *values: object) -> Any:
     """Returns the first column of the first row; None without rows."""
     async with database.connection() as db:
         return await db.fetchval(query, *values)
+
+
+@contextmanager
+def _new_database(server: str, purpose: str, options: str = "") -> Iterator[str]:
+    """The DSN of a new database; dropped after the block."""
+    name = f"innkeeper_{purpose}_{uuid4().hex[:12]}"
+    settle(_execute(server, f'create database "{name}" {options}'))
+    yield named(server, name)
+    settle(_execute(server, f'drop database "{name}" with (force)'))
 
 
 async def _execute(dsn: str, statement: str) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from attrs import define, field
 
-from regiond.db.pool import Database, Db
+from regiond.db.pool import Database
 from regiond.operations import lease_store, service, store
 from regiond.operations.engine import Engine
 from regiond.operations.model import LogLine, Operation, OperationKind
@@ -89,9 +89,10 @@ async def read_log(database: Database, operation_id: int) -> tuple[LogLine, ...]
         return await store.read_log(db, operation_id)
 
 
-async def acquire(db: Db, owner: UUID | None = None) -> list[Operation]:
+async def acquire(database: Database, owner: UUID | None = None) -> list[Operation]:
     """Returns up to 10 due operations, leased to `owner` or to an unknown region."""
-    return await lease_store.acquire(db, owner or uuid4(), limit=10, full_hosts=())
+    async with database.connection() as db:
+        return await lease_store.acquire(db, owner or uuid4(), limit=10, full_hosts=())
 
 
 async def lapse_lease(database: Database, operation_id: int) -> None:

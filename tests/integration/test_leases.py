@@ -32,8 +32,8 @@ _SEQUENTIAL_SCAN = """
 async def two_leased(database: Database, owner: UUID) -> tuple[int, int]:
     """Two leased operations whose rows lie in reverse id order in the table."""
     first, second = await open_operation(database), await open_operation(database)
+    await acquire(database, owner)
     async with database.connection() as db:
-        await acquire(db, owner)
         await service.explain(db, first, {"row": "stored after the second"})
     return first, second
 

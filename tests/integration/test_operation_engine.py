@@ -180,9 +180,9 @@ async def test_a_reachable_host_wakes_only_its_own_operations(database: Database
             "not_before = now() + interval '1 hour'"
         )
         await store.wake_waiting(db, ledger.hosts[1])
-        assert [one.id for one in await acquire(db)] == [ids[1]]
+        assert [one.id for one in await acquire(database)] == [ids[1]]
         await store.wake_waiting(db)
-        assert [one.id for one in await acquire(db)] == [ids[0]]
+        assert [one.id for one in await acquire(database)] == [ids[0]]
 
 
 async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Database) -> None:
@@ -196,13 +196,12 @@ async def test_a_stopped_engine_releases_its_operation_to_the_next(database: Dat
 
 async def test_a_leased_operation_is_acquired_only_after_its_lease_lapses(database: Database) -> None:
     operation_id = await open_operation(database)
-    async with database.connection() as db:
-        (held,) = await acquire(db)
-        assert held.id == operation_id
-        assert await acquire(db) == []
-        await lapse_lease(database, operation_id)
-        (again,) = await acquire(db)
-        assert again.attempt == held.attempt + 1
+    (held,) = await acquire(database)
+    assert held.id == operation_id
+    assert await acquire(database) == []
+    await lapse_lease(database, operation_id)
+    (again,) = await acquire(database)
+    assert again.attempt == held.attempt + 1
 
 
 async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database) -> None:
@@ -210,8 +209,7 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database)
     paused = PausedStep()
     operation_id = await open_operation(database)
     frozen = uuid4()
-    async with database.connection() as db:
-        (held,) = await acquire(db, frozen)
+    (held,) = await acquire(database, frozen)
     late = asyncio.create_task(Attempt(database, frozen, ScriptedHandler(on_run=paused), held).run())
     await paused.started.wait()
     await lapse_lease(database, operation_id)
@@ -227,12 +225,12 @@ async def test_an_attempt_that_lost_its_lease_writes_nothing(database: Database)
 async def test_every_kind_of_write_without_a_lease_is_rejected(database: Database) -> None:
     await open_operation(database)
     frozen = uuid4()
+    (held,) = await acquire(database, frozen)
+    await lapse_lease(database, held.id)
+    await acquire(database)
+    before = await read(database, held.id)
+    error = ErrorRecord(code="x", message="x")
     async with database.connection() as db:
-        (held,) = await acquire(db, frozen)
-        await lapse_lease(database, held.id)
-        await acquire(db)
-        before = await read(database, held.id)
-        error = ErrorRecord(code="x", message="x")
         assert not await lease_store.record_step(db, held, frozen, "late", reaches_host=True)
         assert not await lease_store.set_state(db, held, frozen, OperationState.UNDOING, error)
         assert not await lease_store.wait(db, held, frozen, OperationState.WAITING, 1.0, error)
