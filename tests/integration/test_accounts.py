@@ -30,6 +30,11 @@ def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic
     return Accounts(database, record_event=Events.record, clock=clock)
 
 
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return _accounts(database)
+
+
 async def _admin(accounts: Accounts) -> tuple[Caller, ApiKey]:
     text = await accounts.ensure_admin()
     assert text is not None
@@ -40,8 +45,7 @@ async def _authenticate(accounts: Accounts, key: ApiKey) -> Caller:
     return await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
 
 
-async def test_only_the_first_start_creates_an_admin(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_only_the_first_start_creates_an_admin(accounts: Accounts) -> None:
     admin, key = await _admin(accounts)
     assert (len(key.consumer_key), len(key.token_key), len(key.token_secret)) == (18, 18, 32)
     assert await _authenticate(accounts, key) == admin
@@ -55,8 +59,7 @@ async def test_concurrent_first_starts_create_one_admin(database: Database) -> N
     assert [user.username for user in await _accounts(database).users()] == ["admin"]
 
 
-async def test_a_key_with_any_wrong_part_is_not_authenticated(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_a_key_with_any_wrong_part_is_not_authenticated(accounts: Accounts) -> None:
     _, key = await _admin(accounts)
     for parts in (
         ("x" * 18, key.token_key, key.token_secret),
@@ -70,8 +73,8 @@ async def test_a_key_with_any_wrong_part_is_not_authenticated(database: Database
             await accounts.authenticate(*parts)
 
 
-async def test_the_secret_is_not_in_the_database(database: Database) -> None:
-    _, key = await _admin(_accounts(database))
+async def test_the_secret_is_not_in_the_database(accounts: Accounts, database: Database) -> None:
+    _, key = await _admin(accounts)
     async with database.connection() as db:
         for table in ("api_key", "event", "account"):
             rows = await db.fetch(f"select * from {table}")  # noqa: S608 - constants of the test
@@ -90,8 +93,7 @@ async def test_an_authenticated_key_is_cached_for_three_seconds(database: Databa
         await _authenticate(accounts, key)
 
 
-async def test_cached_authentication_needs_no_query(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_cached_authentication_needs_no_query(accounts: Accounts, database: Database) -> None:
     _, key = await _admin(accounts)
     await _authenticate(accounts, key)
     await database.close()
@@ -99,8 +101,7 @@ async def test_cached_authentication_needs_no_query(database: Database) -> None:
         await _authenticate(accounts, key)
 
 
-async def test_a_deleted_key_is_rejected_at_once_and_others_work(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_a_deleted_key_is_rejected_at_once_and_others_work(accounts: Accounts, database: Database) -> None:
     admin, first = await _admin(accounts)
     second = ApiKey.parse(await accounts.create_key(admin, "laptop"))
     await _authenticate(accounts, first)
@@ -110,15 +111,11 @@ async def test_a_deleted_key_is_rejected_at_once_and_others_work(database: Datab
         await _authenticate(accounts, first)
     assert await _authenticate(accounts, second) == admin
     assert [(key.name, key.token_key) for key in await accounts.list_keys(admin)] == [("laptop", second.token_key)]
-    assert [event.kind for event in await Events(database).list()] == [
-        "api_key_deleted",
-        "api_key_created",
-        "api_key_created",
-    ]
+    events = [event.kind for event in await Events(database).list()]
+    assert events == ["api_key_deleted", "api_key_created", "api_key_created"]
 
 
-async def test_a_key_of_another_account_cannot_be_deleted(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_a_key_of_another_account_cannot_be_deleted(accounts: Accounts, database: Database) -> None:
     _, key = await _admin(accounts)
     other = await _guest(database)
     with pytest.raises(NotFound):
@@ -126,8 +123,7 @@ async def test_a_key_of_another_account_cannot_be_deleted(database: Database) ->
     await _authenticate(accounts, key)
 
 
-async def test_a_deactivated_account_is_rejected_until_activated(database: Database) -> None:
-    accounts = _accounts(database)
+async def test_a_deactivated_account_is_rejected_until_activated(accounts: Accounts, database: Database) -> None:
     admin, _ = await _admin(accounts)
     guest = await _guest(database)
     key = ApiKey.parse(await accounts.create_key(guest, ""))
@@ -137,25 +133,24 @@ async def test_a_deactivated_account_is_rejected_until_activated(database: Datab
         await _authenticate(accounts, key)
     await accounts.set_active(admin, "guest", active=True)
     assert await _authenticate(accounts, key) == guest
-    with pytest.raises(NotAllowed):
-        await accounts.set_active(guest, "admin", active=False)
-    with pytest.raises(NotAllowed):
-        await accounts.set_active(admin, "admin", active=False)
+    for caller in (guest, admin):
+        with pytest.raises(NotAllowed):
+            await accounts.set_active(caller, "admin", active=False)
     with pytest.raises(NotFound):
         await accounts.set_active(admin, "unknown", active=False)
 
 
-async def test_an_unknown_user_is_not_found(database: Database) -> None:
+async def test_an_unknown_user_is_not_found(accounts: Accounts) -> None:
     for name in ("unknown", "", "a\0b"):
         with pytest.raises(NotFound):
-            await _accounts(database).user(name)
+            await accounts.user(name)
 
 
-async def test_an_unprintable_key_name_is_rejected_for_its_field(database: Database) -> None:
+async def test_an_unprintable_key_name_is_rejected_for_its_field(accounts: Accounts, database: Database) -> None:
     guest = await _guest(database)
     for name in ("x" * 256, "line\nbreak", "nul\0"):
         with pytest.raises(InvalidRequest) as rejected:
-            await _accounts(database).create_key(guest, name)
+            await accounts.create_key(guest, name)
         assert list(rejected.value.fields) == ["name"]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, cast
 
 import pytest
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet import reactor
 
 from common.deferreds import from_deferred
@@ -18,11 +17,10 @@ from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
-from regiond.api.services import Services
 from regiond.api.site import make_site
 from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
-from tests.unit.api_samples import HOST, OPERATION, RUNNING
-from tests.waiting import eventually
+from tests.unit.api_samples import OPERATION, RUNNING
+from tests.waiting import eventually, settle
 
 BASE = "/MAAS/api/2.0/"
 
@@ -38,7 +36,7 @@ class Response:
 class Client:
     api: ApiDouble
     port: int
-    stop: Callable[[], Awaitable[None]]
+    stop: Callable[[], Coroutine[Any, Any, None]]
 
     async def send(self, raw: bytes) -> Response:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -72,12 +70,8 @@ class Client:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-@asynccontextmanager
-async def serving(
-    api: ApiDouble | None = None, info: SiteInfo | None = None, services: Services | None = None
-) -> AsyncIterator[Client]:
-    api = api or ApiDouble()
-    site = make_site(services or api.services(), info or api.info, now_s=lambda: NOW_S)
+def serve(api: ApiDouble) -> Client:
+    site = make_site(api.services(), api.info, now_s=lambda: NOW_S)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
 
     async def stop() -> None:
@@ -86,15 +80,18 @@ async def serving(
             await from_deferred(stopped)
         await site.close()
 
-    try:
-        yield Client(api, port.getHost().port, stop)
-    finally:
-        await stop()
+    return Client(api, port.getHost().port, stop)
 
 
-async def test_every_response_has_a_content_type() -> None:
-    async with serving() as client:
-        response = await client.request("DELETE", f"{BASE}vm-hosts/4/")
+@pytest.fixture
+def client() -> Iterator[Client]:
+    served = serve(ApiDouble())
+    yield served
+    settle(served.stop())
+
+
+async def test_every_response_has_a_content_type(client: Client) -> None:
+    response = await client.request("DELETE", f"{BASE}vm-hosts/4/")
     assert (response.status, response.body) == (204, b"")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["x-maas-api-hash"] == description_hash(SERVED)
@@ -103,84 +100,72 @@ async def test_every_response_has_a_content_type() -> None:
     assert response.headers["x-request-id"]
 
 
-async def test_the_description_is_plain_json_with_the_request_origin() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"{BASE}describe/", signed=False, X_Forwarded_Proto="https")
+async def test_the_description_is_plain_json_with_the_request_origin(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}describe/", signed=False, X_Forwarded_Proto="https")
     assert response.headers["content-type"] == "application/json"
     found = json.loads(response.body)
     assert found["hash"] == response.headers["x-maas-api-hash"]
     assert all(one["uri"].startswith("https://region:5240/MAAS/api/2.0/") for one in found["handlers"])
 
 
-async def test_only_a_get_is_redirected_to_the_final_slash() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"{BASE}vm-hosts?op=&x=1")
-        assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/?op=&x=1")
-        response = await client.request("POST", f"{BASE}vm-hosts/4?op=refresh")
-        assert response.status == 200
+async def test_only_a_get_is_redirected_to_the_final_slash(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}vm-hosts?op=&x=1")
+    assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/?op=&x=1")
+    response = await client.request("POST", f"{BASE}vm-hosts/4?op=refresh")
+    assert response.status == 200
 
 
-async def test_a_redirect_never_leads_to_another_host() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"/{BASE}vm-hosts")
-        assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/")
+async def test_a_redirect_never_leads_to_another_host(client: Client) -> None:
+    response = await client.request("GET", f"/{BASE}vm-hosts")
+    assert (response.status, response.headers["location"]) == (301, f"{BASE}vm-hosts/")
 
 
-async def test_the_final_slash_is_optional_for_vms_and_clusters() -> None:
-    async with serving() as client:
-        for path in ("virtual-machines/17", "virtual-machines/17/"):
-            assert (await client.request("GET", BASE + path)).status == 200
-        for path in ("vm-clusters/1", "vm-clusters/1/"):
-            assert (await client.request("GET", BASE + path)).status == 200
-        for path in ("virtual-machines/99", "vm-clusters/2", "vm-clusters/2/"):
-            assert (await client.request("GET", BASE + path)).status == 404
+async def test_the_final_slash_is_optional_for_vms_and_clusters(client: Client) -> None:
+    for path in ("virtual-machines/17", "virtual-machines/17/", "vm-clusters/1", "vm-clusters/1/"):
+        assert (await client.request("GET", BASE + path)).status == 200
+    for path in ("virtual-machines/99", "vm-clusters/2", "vm-clusters/2/"):
+        assert (await client.request("GET", BASE + path)).status == 404
 
 
-async def test_an_op_may_be_in_the_path() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"{BASE}vm-hosts/4/op-parameters")
-        assert json.loads(response.body)["power_address"] == "qemu:///system"
-        assert (await client.request("GET", f"{BASE}users/op-whoami")).status == 200
+async def test_an_op_may_be_in_the_path(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}vm-hosts/4/op-parameters")
+    assert json.loads(response.body)["power_address"] == "qemu:///system"
+    assert (await client.request("GET", f"{BASE}users/op-whoami")).status == 200
 
 
-async def test_head_is_a_get_without_its_body() -> None:
-    async with serving() as client:
-        full = await client.request("GET", f"{BASE}zones/")
-        response = await client.request("HEAD", f"{BASE}zones/")
+async def test_head_is_a_get_without_its_body(client: Client) -> None:
+    full = await client.request("GET", f"{BASE}zones/")
+    response = await client.request("HEAD", f"{BASE}zones/")
     assert (response.status, response.body) == (200, b"")
     assert response.headers["content-length"] == str(len(full.body))
 
 
-async def test_unknown_paths_and_methods_answer_plain_text() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"{BASE}nothing/")
-        assert (response.status, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
-        response = await client.request("PATCH", f"{BASE}vm-hosts/")
-        assert (response.status, response.headers["allow"]) == (405, "GET, POST")
-        assert (await client.request("GET", "/MAAS/api/1.0/nodes/")).status == 410
-        assert (await client.request("GET", "/MAAS/api/version/", signed=False)).body == b"2.0"
+async def test_unknown_paths_and_methods_answer_plain_text(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}nothing/")
+    assert (response.status, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    response = await client.request("PATCH", f"{BASE}vm-hosts/")
+    assert (response.status, response.headers["allow"]) == (405, "GET, POST")
+    assert (await client.request("GET", "/MAAS/api/1.0/nodes/")).status == 410
+    assert (await client.request("GET", "/MAAS/api/version/", signed=False)).body == b"2.0"
 
 
-async def test_a_request_without_a_signature_is_unauthorised() -> None:
-    async with serving() as client:
-        response = await client.request("GET", f"{BASE}vm-hosts/", signed=False)
+async def test_a_request_without_a_signature_is_unauthorised(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}vm-hosts/", signed=False)
     assert (response.status, response.body) == (401, b"Forbidden")
     assert response.headers["www-authenticate"] == 'OAuth realm="OAuth"'
 
 
-async def test_an_oversized_body_is_rejected_without_being_stored() -> None:
-    async with serving() as client:
-        response = await client.request("POST", f"{BASE}zones/", body=b"x" * (MAX_BODY_BYTES + 1))
-        assert response.status == 413
-        assert not client.api.done()
+async def test_an_oversized_body_is_rejected_without_being_stored(client: Client) -> None:
+    response = await client.request("POST", f"{BASE}zones/", body=b"x" * (MAX_BODY_BYTES + 1))
+    assert response.status == 413
+    assert not client.api.done()
 
 
-async def test_invalid_hosts_and_paths_are_bad_requests() -> None:
-    async with serving() as client:
-        assert (await client.request("GET", f"{BASE}version/", host="..")).status == 400
-        assert (await client.request("GET", f"{BASE}version/", host="a" * 70)).status == 400
-        assert (await client.request("GET", f"{BASE}zones/%ff%fe/")).status == 400
-        assert (await client.request("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
+async def test_invalid_hosts_and_paths_are_bad_requests(client: Client) -> None:
+    assert (await client.request("GET", f"{BASE}version/", host="..")).status == 400
+    assert (await client.request("GET", f"{BASE}version/", host="a" * 70)).status == 400
+    assert (await client.request("GET", f"{BASE}zones/%ff%fe/")).status == 400
+    assert (await client.request("GET", f"{BASE}version/", host="[::1]:5240")).status == 200
 
 
 @pytest.mark.parametrize(
@@ -201,50 +186,43 @@ async def test_invalid_hosts_and_paths_are_bad_requests() -> None:
         b"POST /MAAS/api/2.0/zones/ HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n",
     ],
 )
-async def test_no_bytes_break_the_server(raw: bytes) -> None:
-    async with serving() as client:
-        response = await client.send(raw + b"Connection: close\r\n\r\n")
+async def test_no_bytes_break_the_server(client: Client, raw: bytes) -> None:
+    response = await client.send(raw + b"Connection: close\r\n\r\n")
     assert response.status < 500
     assert b"Traceback" not in response.body
 
 
-async def test_names_in_paths_are_decoded_once() -> None:
-    api = ApiDouble()
-    api.answers["groups.zone"] = lambda name: {"a b%20c": api.answers["groups.zones"][0]}[name]
-    async with serving(api) as client:
-        assert (await client.request("GET", f"{BASE}zones/a%20b%2520c/")).status == 200
+async def test_names_in_paths_are_decoded_once(client: Client) -> None:
+    client.api.answers["groups.zone"] = lambda name: {"a b%20c": client.api.answers["groups.zones"][0]}[name]
+    assert (await client.request("GET", f"{BASE}zones/a%20b%2520c/")).status == 200
 
 
-async def test_a_bug_answers_the_request_id_without_a_traceback() -> None:
-    api = ApiDouble()
-    api.answers["groups.zones"] = RuntimeError("the secret inside")
-    async with serving(api) as client:
-        response = await client.request("GET", f"{BASE}zones/", X_Request_Id="abc-1")
+async def test_a_bug_answers_the_request_id_without_a_traceback(client: Client) -> None:
+    client.api.answers["groups.zones"] = RuntimeError("the secret inside")
+    response = await client.request("GET", f"{BASE}zones/", X_Request_Id="abc-1")
     assert response.status == 500
     assert b"abc-1" in response.body
     assert b"secret" not in response.body
     assert response.headers["x-request-id"] == "abc-1"
 
 
-async def test_an_unavailable_database_answers_503_with_retry_after() -> None:
-    api = ApiDouble()
-    api.answers["accounts.authenticate"] = DatabaseUnavailable("The database cannot be reached.")
-    async with serving(api) as client:
-        response = await client.request("GET", f"{BASE}zones/")
+async def test_an_unavailable_database_answers_503_with_retry_after(client: Client) -> None:
+    client.api.answers["accounts.authenticate"] = DatabaseUnavailable("The database cannot be reached.")
+    response = await client.request("GET", f"{BASE}zones/")
     assert (response.status, response.headers["retry-after"]) == (503, "5")
 
 
-async def test_health_pages_need_no_key_and_show_the_reason() -> None:
+async def test_health_pages_need_no_key_and_show_the_reason(client: Client) -> None:
     async def database_lost() -> str:
         return "the database cannot be reached"
 
-    async with serving(info=SiteInfo(not_ready=database_lost)) as client:
-        assert (await client.request("GET", "/healthz/live", signed=False)).status == 200
-        response = await client.request("GET", "/healthz/ready", signed=False)
-        assert response.status == 503
-        assert b"database" in response.body
-    async with serving() as client:
-        assert (await client.request("GET", "/healthz/ready", signed=False)).status == 200
+    assert (await client.request("GET", "/healthz/ready", signed=False)).status == 200
+    lost = serve(ApiDouble(info=SiteInfo(not_ready=database_lost)))
+    assert (await lost.request("GET", "/healthz/live", signed=False)).status == 200
+    response = await lost.request("GET", "/healthz/ready", signed=False)
+    await lost.stop()
+    assert response.status == 503
+    assert b"database" in response.body
 
 
 async def _disconnect_during(client: Client, method: str, path: str, running: asyncio.Event) -> None:
@@ -264,7 +242,7 @@ class HeldCall:
         self.ended = ""
         self._answer = answer
 
-    async def __call__(self, *_: Any, **__: Any) -> Any:
+    async def __call__(self, *_: Any) -> Any:
         self.started.set()
         try:
             await self.proceed.wait()
@@ -275,43 +253,33 @@ class HeldCall:
         return self._answer
 
 
-async def test_a_disconnecting_client_cancels_its_read() -> None:
-    api, held = ApiDouble(), HeldCall(())
-    services = evolve(api.services(), groups=cast(Any, type("Groups", (), {"zones": held})()))
-    async with serving(api, services=services) as client:
-        await _disconnect_during(client, "GET", f"{BASE}zones/", held.started)
-        await eventually(lambda: held.ended == "cancelled")
+async def test_a_disconnecting_client_cancels_its_read(client: Client) -> None:
+    held = client.api.answers["groups.zones"] = HeldCall(())
+    await _disconnect_during(client, "GET", f"{BASE}zones/", held.started)
+    await eventually(lambda: held.ended == "cancelled")
 
 
-async def test_a_disconnecting_client_does_not_cancel_its_change() -> None:
-    api, held = ApiDouble(), HeldCall(OPERATION)
-    api.answers["hosts.read"] = HOST
-    hosts = type("Hosts", (), {"start_refresh": held, "read": staticmethod(api.services().hosts.read)})()
-    services = evolve(api.services(), hosts=cast(Any, hosts))
-    async with serving(api, services=services) as client:
-        await _disconnect_during(client, "POST", f"{BASE}vm-hosts/4/?op=refresh", held.started)
-        held.proceed.set()
-        await eventually(lambda: held.ended == "finished")
+async def test_a_disconnecting_client_does_not_cancel_its_change(client: Client) -> None:
+    held = client.api.answers["hosts.start_refresh"] = HeldCall(OPERATION)
+    await _disconnect_during(client, "POST", f"{BASE}vm-hosts/4/?op=refresh", held.started)
+    held.proceed.set()
+    await eventually(lambda: held.ended == "finished")
 
 
-async def test_closing_cancels_waiting_requests_with_503() -> None:
-    api, held = ApiDouble(), HeldCall(OPERATION)
-    api.answers["hosts.start_refresh"] = RUNNING
-    operations = type("Operations", (), {"wait": held})()
-    services = evolve(api.services(), operations=cast(Any, operations))
-    async with serving(api, services=services) as client:
-        pending = asyncio.ensure_future(client.request("POST", f"{BASE}vm-hosts/4/?op=refresh"))
-        await held.started.wait()
-        await client.stop()
-        response = await pending
+async def test_closing_cancels_waiting_requests_with_503(client: Client) -> None:
+    held = HeldCall(OPERATION)
+    client.api.answers.update({"hosts.start_refresh": RUNNING, "operations.wait": held})
+    pending = asyncio.ensure_future(client.request("POST", f"{BASE}vm-hosts/4/?op=refresh"))
+    await held.started.wait()
+    await client.stop()
+    response = await pending
     assert response.status == 503
     assert held.ended == "cancelled"
 
 
-async def test_a_used_nonce_is_rejected() -> None:
-    async with serving() as client:
-        signature = authorization(ADMIN_KEY, nonce="once", timestamp_s=NOW_S)
-        first = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
-        again = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
+async def test_a_used_nonce_is_rejected(client: Client) -> None:
+    signature = authorization(ADMIN_KEY, nonce="once", timestamp_s=NOW_S)
+    first = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
+    again = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
     assert (first.status, again.status) == (200, 401)
     assert again.body.startswith(b"Authorization Error: 'Nonce already used")

@@ -6,22 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
-from common.errors import InnkeeperError
 from innkeeper.http import Body
 from regiond.api.registry import RESOURCES
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.tables import counts
+from tests.rejections import rejection
 from tests.unit.test_api_serializers import misfits
 
 
-async def rejection(innkeeper: Deployment, path: str, fields: Mapping[str, str]) -> tuple[int, str]:
+async def rejected_post(innkeeper: Deployment, path: str, fields: Mapping[str, str]) -> tuple[int, str]:
     """Returns status and message of a POST that is rejected."""
-    with pytest.raises(InnkeeperError) as caught:
-        await innkeeper.api.send("POST", path, body=Body(fields=list(fields.items())))
-    return int(caught.value.details["status"]), f"{caught.value.message} {caught.value.details}"
+    error = await rejection(innkeeper.api.send("POST", path, body=Body(fields=list(fields.items()))))
+    return int(error.details["status"]), f"{error.message} {error.details}"
 
 
 async def a_discrepancy(innkeeper: Deployment, host: Any) -> Any:
@@ -130,7 +127,7 @@ async def test_invalid_input_is_rejected_and_writes_nothing(innkeeper: Deploymen
     before = await counts(innkeeper)
     unexpected = []
     for path, fields, status, reason in REJECTED:
-        found, text = await rejection(innkeeper, path, fields)
+        found, text = await rejected_post(innkeeper, path, fields)
         if found != status or reason not in text or await counts(innkeeper) != before:
             unexpected.append(f"{path} {fields}: {found} {text}")
     assert unexpected == []
@@ -140,10 +137,10 @@ async def test_a_host_or_name_in_use_is_rejected(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     await innkeeper.compose(host["id"], hostname="fox")
     before = await counts(innkeeper)
-    status, text = await rejection(innkeeper, f"vm-hosts/{host['id']}/?op=compose", {"hostname": "fox"})
+    status, text = await rejected_post(innkeeper, f"vm-hosts/{host['id']}/?op=compose", {"hostname": "fox"})
     assert (status, "fox" in text) == (400, True), text
     again = {"type": "simulated", "power_address": "simulated:sim?memory_mib=12288&cores=4"}
-    status, text = await rejection(innkeeper, "vm-hosts/", again)
+    status, text = await rejected_post(innkeeper, "vm-hosts/", again)
     assert (status, "already" in text) == (400, True), text
     assert await counts(innkeeper) == before
 
@@ -183,6 +180,6 @@ async def test_compose_without_a_rack_answers_503_with_retry_after(innkeeper: De
     host = await innkeeper.add_simulated()
     await innkeeper.stop_rack("rack")
     before = await counts(innkeeper)
-    status, text = await rejection(innkeeper, f"vm-hosts/{host['id']}/?op=compose", {})
+    status, text = await rejected_post(innkeeper, f"vm-hosts/{host['id']}/?op=compose", {})
     assert (status, "rack" in text.lower()) == (503, True), text
     assert await counts(innkeeper) == before

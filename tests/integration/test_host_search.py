@@ -31,6 +31,11 @@ _VARY = (
 )
 
 
+def requiring(*, cores: int = 1, memory_mib: int = 1024, storage: str = "8", interfaces: str = "") -> Requirements:
+    disks, nics = parse_storage(storage), parse_interfaces(interfaces)
+    return Requirements(cores=cores, memory_mib=memory_mib, disks=disks, nics=nics)
+
+
 async def varied_hosts(database: Database, database_url: str) -> None:
     await prefill(database_url, hosts=HOSTS, machines_each=1)
     async with database.connection() as db:
@@ -67,7 +72,7 @@ async def test_a_shortlist_gives_the_same_choice_as_all_hosts(
 ) -> None:
     await varied_hosts(database, database_url)
     for cores, memory_mib, storage in ((1, 1024, "8"), (7, 9000, "8,1"), (16, 200_000, "20"), (40, 300_000, "8(none)")):
-        requirements = Requirements(cores=cores, memory_mib=memory_mib, disks=parse_storage(storage))
+        requirements = requiring(cores=cores, memory_mib=memory_mib, storage=storage)
         every = await placed(database, requirements, named=1000, strategy=strategy)
         few = await placed(database, requirements, named=10, strategy=strategy)
         assert every.chosen is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from ipaddress import ip_address
@@ -83,6 +84,8 @@ class Recorder:
             answer = self._answers[key]
             if callable(answer):
                 answer = answer(*args)
+            if inspect.isawaitable(answer):
+                answer = await answer
             if isinstance(answer, BaseException):
                 raise answer
             return answer
