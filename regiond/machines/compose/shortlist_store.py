@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 # Placement alone checks disk tags, several disks, which cores and pages are on one node, most interface conditions,
 # and the last digit of a ratio. Rows stay a few numbers wide until the shortlist is chosen. Among hosts that do not
 # fit, those that pass the request's filter come first.
+#
+# $1 connected racks; $2 architecture; $3 cores; $4 MiB of general memory; $5 bytes of the largest disk; $6 1 to spread,
+# -1 to pack; $7 and $8 `named` and `limit`; $9 whether the request has no host filter; $10 and $25 hosts, excluded
+# hosts; $11 and $12 zones, $13 and $14 resource pools, $15 and $16 tags, $26 and $27 types, $28 and $29 architectures,
+# each wanted and excluded; $17 MHz; $18 ids of the cores to pin, $19 their number if any will do; $20 KiB in huge pages
+# and $21 of one page; $22 columns of the NICs' interfaces and $23 the number of these NICs; $24 whether the pages must
+# be on one NUMA node.
 _SHORTLIST = """
     with failed as (
         select host_id, count(*) as racks from rack_reach
