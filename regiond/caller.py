@@ -9,7 +9,7 @@ from common.errors import NotAllowed
 
 @frozen(kw_only=True)
 class Caller:
-    """An authenticated account, passed to every package; it imports none of them."""
+    """An authenticated account. Every room receives it; this module imports none of them."""
 
     account_id: int
     username: str

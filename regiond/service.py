@@ -152,7 +152,7 @@ async def _release_stale_leases(components: Components) -> None:
 def _connect_notifications(components: Components) -> None:
     notifications = components.notifications
 
-    def on_operation(payload: str) -> None:
+    def on_operation(payload: str) -> None:  # `ID STATE` or `ID STATE cancel`, from a trigger
         number, state, *cancel = payload.split()
         components.operations.on_state_changed(int(number), state)
         if cancel:

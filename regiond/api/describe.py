@@ -11,7 +11,7 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 
 
 def describe(resources: Iterable[Resource], *, origin: str) -> dict[str, Any]:
-    """The description. `origin`, the scheme, host and port of the request, makes its `uri`s absolute."""
+    """Returns the description. `origin`, the scheme, host and port of the request, makes its `uri`s absolute."""
     found = [resource for resource in resources if resource.described]
     entries = [_resource(resource, origin) for resource in found]
     return {

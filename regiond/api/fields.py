@@ -11,9 +11,9 @@ from common.errors import InvalidRequest
 from regiond.api.field_types import FieldError, FieldType, plain_text
 from regiond.validation_messages import REQUIRED
 
-Submitted = Mapping[str, Sequence[object]]
-Values = dict[str, Any]
-Problems = dict[str, list[str]]
+Submitted = Mapping[str, Sequence[object]]  # by key, all its values in order
+Values = dict[str, Any]  # parsed, by field
+Problems = dict[str, list[str]]  # messages for people, by field
 MAX_KEY_LENGTH = 255
 
 

@@ -14,7 +14,7 @@ _FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "it
 
 
 def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
-    """The whole document. `origin` is the scheme, host and port of the request."""
+    """Returns the whole document. `origin` is the scheme, host and port of the request."""
     components: dict[str, Any] = {}
     paths: dict[str, dict[str, Any]] = {}
     for resource in resources:

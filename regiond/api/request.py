@@ -39,8 +39,8 @@ def select_endpoint(resource: Resource, request: ApiRequest, query_op: str | Non
     The op is taken from the query, else from the form, else from the path. An empty op means no op, except for an
     empty one in the form alone, which names no endpoint.
     """
-    is_literal = query_op is None and body.op == "" and not request.op_suffix
-    op = "" if is_literal else (query_op or body.op or request.op_suffix or None)
+    empty_in_form_alone = query_op is None and body.op == "" and not request.op_suffix
+    op = "" if empty_in_form_alone else (query_op or body.op or request.op_suffix or None)
     found = resource.endpoint(request.method, op)
     if found is None:
         raise InvalidRequest(f"Unrecognised signature: method={request.method} op={op}")

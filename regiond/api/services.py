@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
 from common.compose_request import ComposeRequest
 from common.values import PowerAction, PowerState, Project
+from regiond.accounts.model import ApiKeyView
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.events.model import Event, EventFilter
@@ -41,11 +42,8 @@ from regiond.networks.model import (
 )
 from regiond.operations.model import LogLine, Operation
 from regiond.placement.model import Placement, Strategy
+from regiond.racks.model import RackView, RpcClientView
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
-
-if TYPE_CHECKING:
-    from regiond.accounts.model import ApiKeyView
-    from regiond.racks.model import RackView, RpcClientView
 
 
 class Hosts(Protocol):

@@ -138,23 +138,28 @@ def folder(region: Region, tmp_path: Path) -> Path:
     return issued(region.authority, tmp_path / "robot")
 
 
-async def test_a_machine_is_composed_and_waited_for(region: Region, folder: Path) -> None:
+@pytest.fixture
+def client(region: Region, folder: Path) -> Iterator[rpc.Region]:
+    connection = rpc.connect(region.address, folder=folder)
+    yield settle(connection.__aenter__())
+    settle(connection.__aexit__(None, None, None))
+
+
+async def test_a_machine_is_composed_and_waited_for(client: rpc.Region, region: Region) -> None:
     region.services.ends = [evolve(QUEUED, state="running"), evolve(QUEUED, state="succeeded")]
-    async with rpc.connect(region.address, folder=folder) as client:
-        assert (await client.hosts())[0].name == "local"
-        assert await client.machines() == ()
-        operation = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
-        assert (await client.wait(operation.id)).system_id == "abc123"
+    assert (await client.hosts())[0].name == "local"
+    assert await client.machines() == ()
+    operation = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
+    assert (await client.wait(operation.id)).system_id == "abc123"
     compose = ClientComposeCall(host="1", request=ComposeRequest(cores=2, memory_mib=1024), idempotency_key="k")
     wait = OperationCall(operation_id=7)
     assert region.services.requests == [Nothing(), Nothing(), compose, wait, wait]
 
 
-async def test_power_and_deletion_are_operations(region: Region, folder: Path) -> None:
-    async with rpc.connect(region.address, folder=folder) as client:
-        assert (await client.power("abc123", "off")).kind == "power"
-        assert (await client.delete("abc123")).kind == "delete"
-        assert (await client.operation(7)).state == "queued"
+async def test_power_and_deletion_are_operations(client: rpc.Region, region: Region) -> None:
+    assert (await client.power("abc123", "off")).kind == "power"
+    assert (await client.delete("abc123")).kind == "delete"
+    assert (await client.operation(7)).state == "queued"
     assert region.services.requests == [
         MachinePowerCall(system_id="abc123", action=PowerAction.OFF),
         MachineCall(system_id="abc123"),
@@ -162,26 +167,23 @@ async def test_power_and_deletion_are_operations(region: Region, folder: Path) -
     ]
 
 
-async def test_an_error_has_its_class_and_details(region: Region, folder: Path) -> None:
-    async with rpc.connect(region.address, folder=folder) as client:
-        with pytest.raises(OutOfCapacity, match="needs 5 cores, 4 free") as caught:
-            await client.compose(cores=5)
+async def test_an_error_has_its_class_and_details(client: rpc.Region) -> None:
+    with pytest.raises(OutOfCapacity, match="needs 5 cores, 4 free") as caught:
+        await client.compose(cores=5)
     assert caught.value.details == {"required": 5}
 
 
-async def test_waiting_for_a_failed_operation_raises_its_error(region: Region, folder: Path) -> None:
+async def test_waiting_for_a_failed_operation_raises_its_error(client: rpc.Region, region: Region) -> None:
     failed = evolve(QUEUED, state="failed", error_code="driver_failed", error_message="no space left")
     region.services.ends = [failed]
-    async with rpc.connect(region.address, folder=folder) as client:
-        with pytest.raises(DriverFailed, match="no space left"):
-            await client.wait(7)
+    with pytest.raises(DriverFailed, match="no space left"):
+        await client.wait(7)
 
 
-async def test_a_wait_timeout_says_that_the_operation_continues(region: Region, folder: Path) -> None:
+async def test_a_wait_timeout_says_that_the_operation_continues(client: rpc.Region, region: Region) -> None:
     region.services.ends = [evolve(QUEUED, state="running")]
-    async with rpc.connect(region.address, folder=folder) as client:
-        with pytest.raises(OperationPending, match="Operation 7"):
-            await client.wait(7, deadline_s=0.2)
+    with pytest.raises(OperationPending, match="Operation 7"):
+        await client.wait(7, deadline_s=0.2)
 
 
 async def test_a_region_of_another_authority_is_rejected(region: Region, tmp_path: Path) -> None:

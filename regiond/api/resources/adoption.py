@@ -39,6 +39,7 @@ def _adopt_problems(call: Call) -> Problems:
 
 
 async def _adopt(call: Call) -> Reply:
+    """A single named guest is answered like any operation; for several, the list shows each outcome or rejection."""
     host: HostView = call.target
     names, everything = call.values["guests"], call.values["all"]
     request = AdoptRequest(guests=names, everything=everything, hostname=call.values["hostname"])
@@ -59,7 +60,7 @@ async def _start(call: Call, host_id: int, request: AdoptRequest) -> tuple[Adopt
 
 
 async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...]:
-    """Waits for the operations, as long as a request waits; those that take longer continue."""
+    """Returns the outcomes with their operations as they are at the end, or after `wait_s`: those continue."""
     until_s = time.monotonic() + call.info.wait_s
     ended = []
     for one in adopted:

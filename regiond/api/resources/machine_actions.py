@@ -24,6 +24,7 @@ MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 
 
 async def _release(call: Call) -> Reply:
+    """Answers the released machine, also if it was ready before; one that is deleted by the release is Releasing."""
     machine: MachineView | None = call.target
     system_id = call.path["system_id"]
     operation = await call.services.ownership.start_release(

@@ -38,7 +38,7 @@ GPU_JSON: Serializer[HardwareDevice] = serializer(
     key("virtual_functions", INT, lambda device: device.virtual_functions),
     key("virtual_functions_made", INT, lambda device: device.virtual_functions_made),
 )
-NETWORK_CARD_JSON: Serializer[NetworkDevice] = extended(
+NETWORK_DEVICE_JSON: Serializer[NetworkDevice] = extended(
     "NetworkDevice",
     GPU_JSON,
     lambda device: device,

@@ -23,7 +23,7 @@ from regiond.api.serializer import (
 )
 from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
-from regiond.api.serializers.hardware import GPU_JSON, NETWORK_CARD_JSON, NETWORK_JSON
+from regiond.api.serializers.hardware import GPU_JSON, NETWORK_DEVICE_JSON, NETWORK_JSON
 from regiond.api.urls import host_uri, uri
 from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
@@ -102,7 +102,7 @@ HOST_JSON: Serializer[HostView] = serializer(
     key("default_macvlan_mode", nullable(STR), lambda host: host.default_macvlan_mode),
     key("version", STR, lambda host: host.hypervisor_version or ""),
     key("networks", array(NETWORK_JSON), lambda host: host.networks),
-    key("network_devices", array(NETWORK_CARD_JSON), lambda host: host.network_devices),
+    key("network_devices", array(NETWORK_DEVICE_JSON), lambda host: host.network_devices),
     key("gpus", array(GPU_JSON), lambda host: host.gpus),
     key("profiles", array(_PROFILE), lambda host: host.profiles),
     key("resource_uri", STR, lambda host: host_uri(host.id)),

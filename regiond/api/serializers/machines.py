@@ -67,7 +67,7 @@ def encode_interface(machine: MachineView, nic: NicView) -> Any:
 
 
 def _links(nic: NicView) -> list[Link]:
-    """Empty if neither the VLAN_JSON nor the subnet of the NIC is known."""
+    """Empty if neither VLAN nor subnet of the NIC is known."""
     if nic.vlan is None and nic.subnet is None:
         return []
     mode = _LINK_MODES.get(nic.mode, "link_up")

@@ -39,7 +39,7 @@ _MEMORY: Serializer[NumaNodeView] = serializer(
     key("general", _SHARE, lambda node: node.general_mib),
     key("hugepages", array(_HUGE_PAGES), lambda node: node.huge_pages),
 )
-_NETWORK_CARD: Serializer[NetworkDeviceUsage] = serializer(
+_NETWORK_DEVICE: Serializer[NetworkDeviceUsage] = serializer(
     "NumaNetworkDevice",
     key("pci_address", nullable(STR), lambda share: share.device.pci_address),
     key("product", STR, lambda share: share.device.product),
@@ -51,6 +51,6 @@ NUMA_NODE_JSON: Serializer[NumaNodeView] = serializer(
     key("node_id", INT, lambda node: node.node_id),
     key("cores", _CORES, lambda node: node.cores),
     key("memory", _MEMORY, lambda node: node),
-    key("network_devices", array(_NETWORK_CARD), lambda node: node.network_devices),
+    key("network_devices", array(_NETWORK_DEVICE), lambda node: node.network_devices),
     key("virtual_machines", array(INT), lambda node: node.guest_ids),
 )
