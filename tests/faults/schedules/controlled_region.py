@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from attrs import define, field
 
-from common.errors import InnkeeperError, InternalError
 from regiond.caller import Caller
 from regiond.components import Components, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
@@ -18,25 +17,23 @@ from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.attempt import Attempt
 from regiond.operations.model import Operation
-from regiond.operations.service import LeaseLost
 from regiond.racks import store as rack_store
 from regiond.racks.installation import open_authority
 from regiond.settings import RegionSettings
 from regiond.wiring import wire_components
 from tests.faults.schedules import clock
+from tests.faults.schedules.activities import MAX_CALLS, STUCK_DEADLINE_S, Activities
 from tests.faults.schedules.hypervisors import Hypervisor, Outages
-from tests.faults.schedules.scheduled_racks import CURRENT, Activity, Call, ScheduledLink, ScheduledRack
+from tests.faults.schedules.scheduled_racks import Activity, ScheduledLink, ScheduledRack
 
 T = TypeVar("T")
 
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
-STUCK_DEADLINE_S = 60.0  # real time in which an activity must reach its next call or end
-MAX_CALLS = 200  # of one activity; more count as an endless loop
 
 
 @define(eq=False)
 class ControlledRegion:
-    """`activities` each wait for a call; `stale_calls` were lost by their callers and can still act on a host."""
+    """Runs what the engine of a region would run, one step at a time."""
 
     settings: RegionSettings
     database: Database
@@ -50,10 +47,10 @@ class ControlledRegion:
     racks: dict[str, ScheduledRack] = field(factory=dict)
     links: dict[str, ScheduledLink] = field(factory=dict)
     hypervisors: dict[str, Hypervisor] = field(factory=dict)
-    activities: list[Activity] = field(factory=list)
-    stale_calls: list[Call] = field(factory=list)
-    changed_by_stale_calls: set[UUID] = field(factory=set)  # machines on whose guests a stale call acted
-    changed: asyncio.Event = field(factory=asyncio.Event)
+    activities: Activities = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.activities = Activities(on_step=self.tick, on_end=self._hand_back)
 
     # The region -----------------------------------------------------------------------------------------------------
 
@@ -78,11 +75,9 @@ class ControlledRegion:
         On the `same_computer` the new region releases the leases of the dead one; otherwise they must expire.
         """
         dead = self.owner
-        for activity in self.activities:
-            self._leave_call(activity, late=late)
-            activity.task.cancel()
-        await asyncio.gather(*(activity.task for activity in self.activities), return_exceptions=True)
-        self.activities.clear()
+        for activity in self.activities.running:
+            self.activities.leave_call(activity, late=late)
+        await self.activities.stop(*self.activities.running)
         self.wire()
         async with self.database.connection() as db:
             if same_computer:
@@ -107,7 +102,7 @@ class ControlledRegion:
         old = self.racks[name]
         await self._unlink(name, late=False)
         old.close()
-        self.stale_calls = [call for call in self.stale_calls if call.link.rack is not old]
+        self.activities.stale_calls = [call for call in self.activities.stale_calls if call.link.rack is not old]
         self.racks[name] = ScheduledRack(old.id, name, self.folder, self.outages)
         await self._link(name)
 
@@ -122,7 +117,7 @@ class ControlledRegion:
         del self.racks[name]
 
     async def _link(self, name: str) -> None:
-        link = ScheduledLink(self.racks[name], self.changed)
+        link = ScheduledLink(self.racks[name], self.activities.changed)
         self.links[name] = link
         await self.components.link_supervisor.on_connect(link)  # type: ignore[arg-type]  # all that the region uses of a link
         await self._settled_links()
@@ -130,90 +125,15 @@ class ControlledRegion:
     async def _unlink(self, name: str, *, late: bool) -> None:
         link = self.links.pop(name)
         link.close("")
-        cut = [one for one in self.activities if one.call is not None and one.call.link is link]
+        cut = [one for one in self.activities.running if one.call is not None and one.call.link is link]
         for activity in cut:
-            await self.lose(activity, late=late)
+            await self.activities.lose(activity, late=late)
         await self.components.link_supervisor.on_disconnect(link)  # type: ignore[arg-type]  # as above
         await self._settled_links()
 
     async def _settled_links(self) -> None:
         async with asyncio.timeout(STUCK_DEADLINE_S):
             await self.components.link_supervisor.settled()
-
-    # Activities ----------------------------------------------------------------------------------------------------
-
-    async def begin(self, name: str, work: Coroutine[Any, Any, None], **context: Any) -> Activity:
-        """Runs until the first call to a host, or the end."""
-        activity = Activity(name, **context)
-        before = CURRENT.set(activity)
-        activity.task = asyncio.create_task(work)
-        CURRENT.reset(before)
-        self.activities.append(activity)
-        await self._settled(activity)
-        return activity
-
-    async def act(self, activity: Activity) -> None:
-        """The host acts; the answer is not delivered."""
-        if activity.call is not None and activity.call.outcome is None:
-            await self._go(activity.call, late=activity.frozen)
-
-    async def answer(self, activity: Activity) -> None:
-        """Delivers the answer; the host acts first, unless it has."""
-        if activity.call is not None:
-            await self.act(activity)
-            activity.call.deliver()
-        await self._settled(activity)
-
-    async def lose(self, activity: Activity, *, late: bool) -> None:
-        """Reports a lost link to the region. The call is dropped, or becomes a stale call if `late`."""
-        self._leave_call(activity, late=late)
-        if activity.call is not None:
-            activity.call.lose()
-        await self._settled(activity)
-
-    async def finish(self, activity: Activity) -> None:
-        for _ in range(MAX_CALLS):
-            if activity not in self.activities:
-                return
-            await self.answer(activity)
-        raise AssertionError(f"{activity.name} made {MAX_CALLS} calls and did not end")
-
-    async def run_stale_call(self, call: Call) -> None:
-        self.stale_calls.remove(call)
-        await self._go(call, late=True)
-
-    async def _go(self, call: Call, *, late: bool) -> None:
-        if late and call.machine is not None:
-            self.changed_by_stale_calls.add(call.machine)
-        await call.go()
-
-    def _leave_call(self, activity: Activity, *, late: bool) -> None:
-        call = activity.call
-        if late and call is not None and call.outcome is None and call.changes_host:
-            self.stale_calls.append(call)
-
-    async def _settled(self, activity: Activity) -> None:
-        """Waits until the activity waits for its next call, or has ended."""
-        while not activity.task.done() and not activity.waits:
-            self.changed.clear()
-            changed = asyncio.ensure_future(self.changed.wait())
-            ended, _ = await asyncio.wait(
-                {activity.task, changed}, timeout=STUCK_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            changed.cancel()
-            if not ended:
-                raise AssertionError(f"{activity.name} made no progress within {STUCK_DEADLINE_S:.0f} s")
-        if activity.task.done():
-            self.activities.remove(activity)
-            _check_end(activity)
-            await self._hand_back()
-        await self.tick()
-
-    async def _hand_back(self) -> None:
-        """Releases the leases of attempts that ended, as the engine does."""
-        running = [one.operation_id for one in self.activities if one.operation_id is not None]
-        async with self.database.connection() as db:
-            await lease_store.release_leases(db, self.owner, except_ids=running)
 
     # Operations -----------------------------------------------------------------------------------------------------
 
@@ -230,9 +150,10 @@ class ControlledRegion:
         if not taken:
             return None
         (operation,) = taken
-        for held in self.activities:
+        for held in self.activities.running:
             held.frozen = held.frozen or held.operation_id == operation.id
-        return await self.begin(f"{operation.kind} {operation.id}", self._attempt(operation), operation_id=operation.id)
+        name = f"{operation.kind} {operation.id}"
+        return await self.activities.begin(name, self._attempt(operation), operation_id=operation.id)
 
     async def _attempt(self, operation: Operation) -> None:
         work = self.components.engine.handler(operation.kind)
@@ -240,17 +161,25 @@ class ControlledRegion:
 
     async def cancel(self, operation_id: int, *, late: bool) -> None:
         """Cancels the operation and stops its attempt."""
-        held = [one for one in self.activities if one.operation_id == operation_id and not one.frozen]
+        held = self._attempts_at(operation_id)
         before = await self.components.operations.read(operation_id)
         await self.components.operations.cancel(ADMIN, operation_id)
         if before.state == "running" and not before.cancel_requested:
             for activity in held:
-                self._leave_call(activity, late=late)
-                activity.task.cancel()
-                await asyncio.gather(activity.task, return_exceptions=True)
-                self.activities.remove(activity)
+                self.activities.leave_call(activity, late=late)
+            await self.activities.stop(*held)
             await self._hand_back()
         await self.tick()
+
+    def _attempts_at(self, operation_id: int) -> list[Activity]:
+        """The attempts that hold the operation's lease."""
+        return [one for one in self.activities.running if one.operation_id == operation_id and not one.frozen]
+
+    async def _hand_back(self) -> None:
+        """Releases the leases of attempts that ended, as the engine does."""
+        running = [one.operation_id for one in self.activities.running if one.operation_id is not None]
+        async with self.database.connection() as db:
+            await lease_store.release_leases(db, self.owner, except_ids=running)
 
     async def freeze(self, activity: Activity) -> None:
         """Its lease expires and is not renewed: another attempt can take over while this one continues."""
@@ -271,26 +200,25 @@ class ControlledRegion:
 
     async def run_now(self, operation_id: int) -> None:
         """Runs the operation to its end, whichever attempt has it."""
-        for activity in [one for one in self.activities if one.operation_id == operation_id and not one.frozen]:
-            await self.finish(activity)
+        for activity in self._attempts_at(operation_id):
+            await self.activities.finish(activity)
         while not (await self.components.operations.read(operation_id)).state.ended:
             async with self.database.connection() as db:
                 await clock.expire_lease(db, operation_id)
             taken = await self.take(operation_id)
             if taken is not None:
-                await self.finish(taken)
+                await self.activities.finish(taken)
 
     async def run_all_due(self) -> None:
         """Finishes all activities, then runs due operations until there are none."""
-        for activity in tuple(self.activities):
-            if activity in self.activities:
-                await self.finish(activity)
+        for activity in tuple(self.activities.running):
+            await self.activities.finish(activity)  # does nothing if it has ended meanwhile
         for _ in range(MAX_CALLS):
             due = await self.due()
             taken = await self.take(due[0]) if due else None
             if taken is None:
                 return
-            await self.finish(taken)
+            await self.activities.finish(taken)
         raise AssertionError(f"operations never stop being due: {await self.due()}")
 
     # Time -----------------------------------------------------------------------------------------------------------
@@ -303,31 +231,17 @@ class ControlledRegion:
     async def pass_time(self) -> None:
         """Ends all pauses, and the leases and links of dead regions."""
         async with self.database.connection() as db:
-            await clock.pass_time(db, self.owner, [one.operation_id or 0 for one in self.activities if not one.frozen])
+            renewed = [one.operation_id or 0 for one in self.activities.running if not one.frozen]
+            await clock.pass_time(db, self.owner, renewed)
         await self.components.heartbeat.write()
         await self.tick()
 
     async def close(self) -> None:
-        for activity in self.activities:
-            activity.task.cancel()
-        await asyncio.gather(*(activity.task for activity in self.activities), return_exceptions=True)
+        await self.activities.stop(*self.activities.running)
         for rack in self.racks.values():
             rack.close()
         for hypervisor in self.hypervisors.values():
             hypervisor.close()
-
-
-def _check_end(activity: Activity) -> None:
-    """Raises errors that are bugs; errors of hosts and a lease that was lost are expected."""
-    if activity.task.cancelled():
-        raise AssertionError(f"{activity.name} was cancelled unexpectedly")
-    error = activity.task.exception()
-    if isinstance(error, LeaseLost) and activity.frozen:
-        return
-    if isinstance(error, InnkeeperError) and not isinstance(error, InternalError) and activity.operation_id is None:
-        return
-    if error is not None:
-        raise error
 
 
 async def open_region(folder: Path, dsn: str, database: Database) -> ControlledRegion:

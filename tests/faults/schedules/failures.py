@@ -20,11 +20,11 @@ class Failures(StateMachine):
 
         async def refresh() -> None:
             work = self.region.components.schedule.refresher.refresh(host_id)
-            activity = await self.region.begin(f"refresh of {name}", work, host=name)
+            activity = await self.region.activities.begin(f"refresh of {name}", work, host=name)
             if runs:
-                await self.region.finish(activity)
-            elif activity in self.region.activities:
-                await self.region.act(activity)
+                await self.region.activities.finish(activity)
+            elif activity in self.region.activities.running:
+                await self.region.activities.act(activity)
 
         self.go(refresh())
 
@@ -81,43 +81,44 @@ class Failures(StateMachine):
 
         self.go(begin())
 
-    @precondition(lambda self: self.region.activities)
+    @precondition(lambda self: self.region.activities.running)
     @rule(which=WHICH)
     def host_acts_and_answers(self, which: int) -> None:
-        self.go(self.region.answer(self._activity(which)))
+        self.go(self.region.activities.answer(self._activity(which)))
 
-    @precondition(lambda self: self.region.activities)
+    @precondition(lambda self: self.region.activities.running)
     @rule(which=WHICH)
     def host_acts(self, which: int) -> None:
         """The answer is not delivered yet."""
-        self.go(self.region.act(self._activity(which)))
+        self.go(self.region.activities.act(self._activity(which)))
 
-    @precondition(lambda self: self.region.activities)
+    @precondition(lambda self: self.region.activities.running)
     @rule(which=WHICH, late=st.booleans())
     def call_is_lost(self, which: int, late: bool) -> None:
         """If the host has acted, only the answer is lost."""
-        self.go(self.region.lose(self._activity(which), late=late))
+        self.go(self.region.activities.lose(self._activity(which), late=late))
 
-    @precondition(lambda self: self.region.activities)
+    @precondition(lambda self: self.region.activities.running)
     @rule(which=WHICH)
     def activity_finishes(self, which: int) -> None:
-        self.go(self.region.finish(self._activity(which)))
+        self.go(self.region.activities.finish(self._activity(which)))
 
-    @precondition(lambda self: any(one.operation_id for one in self.region.activities))
+    @precondition(lambda self: any(one.operation_id for one in self.region.activities.running))
     @rule(which=WHICH)
     def lease_expires(self, which: int) -> None:
-        attempts = [one for one in self.region.activities if one.operation_id]
+        attempts = [one for one in self.region.activities.running if one.operation_id]
         self.go(self.region.freeze(attempts[which % len(attempts)]))
 
-    @precondition(lambda self: self.region.stale_calls)
+    @precondition(lambda self: self.region.activities.stale_calls)
     @rule(which=WHICH)
     def stale_call_acts(self, which: int) -> None:
-        self.go(self.region.run_stale_call(self.region.stale_calls[which % len(self.region.stale_calls)]))
+        calls = self.region.activities.stale_calls
+        self.go(self.region.activities.run_stale_call(calls[which % len(calls)]))
 
-    @precondition(lambda self: self.snapshot.open or self.region.activities)
+    @precondition(lambda self: self.snapshot.open or self.region.activities.running)
     @rule()
     def run_everything_due(self) -> None:
         self.go(self.region.run_all_due())
 
     def _activity(self, which: int) -> Activity:
-        return self.region.activities[which % len(self.region.activities)]
+        return self.region.activities.running[which % len(self.region.activities.running)]

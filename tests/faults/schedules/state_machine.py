@@ -85,14 +85,16 @@ class StateMachine(RuleBasedStateMachine):
         for _ in range(40):
             await region.run_all_due()
             await region.pass_time()
-            if not await region.due() and not region.activities:
+            if not await region.due() and not region.activities.running:
                 break
-        for call in tuple(region.stale_calls):  # stale calls that act last
-            await region.run_stale_call(call)
+        for call in tuple(region.activities.stale_calls):  # stale calls that act last
+            await region.activities.run_stale_call(call)
         for _ in range(2):  # the second sees what the first removed
             for host_id in (await self._snapshot()).host_ids.values():
-                activity = await region.begin("refresh", region.components.schedule.refresher.refresh(host_id))
-                await region.finish(activity)
+                activity = await region.activities.begin(
+                    "refresh", region.components.schedule.refresher.refresh(host_id)
+                )
+                await region.activities.finish(activity)
             await region.run_all_due()
         now = await self._snapshot()
         self.deleted |= invariants.deleted_machines(self.snapshot, now)
@@ -143,7 +145,7 @@ class StateMachine(RuleBasedStateMachine):
             for operation_id in await self.region.due() if then != "left" else ():
                 taken = await self.region.take(operation_id) if operation_id not in before else None
                 if taken is not None and then == "runs":
-                    await self.region.finish(taken)
+                    await self.region.activities.finish(taken)
 
         self.go(sent())
 
@@ -157,7 +159,7 @@ class StateMachine(RuleBasedStateMachine):
             *invariants.after_step(
                 before,
                 self.snapshot,
-                changed_by_stale_calls=self.region.changed_by_stale_calls,
+                changed_by_stale_calls=self.region.activities.changed_by_stale_calls,
                 copied=self.copied,
                 touched=touched,
             ),
