@@ -8,10 +8,9 @@ from typing import Any
 from common.errors import InnkeeperError
 from tests.deployment.deployment import ENDED
 from tests.faults.matrix.site import MatrixSite
-from tests.faults.scenarios.scenario import Outcome, Scenario
+from tests.faults.scenarios.scenario import REPEATED, Outcome, Scenario
 from tests.waiting import eventually
 
-REPEATED = (None, 503, 504)  # HTTP statuses after which the request is repeated; None: no answer
 PAUSE_S = 0.02
 _HAS_ENDED = "select finished_at is not null from operation where id = $1"
 

@@ -11,7 +11,6 @@ from typing import Any
 import asyncpg
 from attrs import define, field
 
-from common.errors import InnkeeperError
 from rackd.region_link import Backoff, Environment
 from regiond.db.pool import set_json_codecs
 from tests.deployment.db_proxy import DbProxy
@@ -95,13 +94,7 @@ class MatrixSite(SimulatedSite):
             await eventually(partial(self._is_refreshed, host_id), deadline_s=REFRESH_DEADLINE_S)
 
     async def _is_refreshed(self, host_id: int) -> bool:
-        try:
-            await self.deployment.post(f"vm-hosts/{host_id}/", op="refresh")
-        except InnkeeperError as error:
-            if error.details.get("status") != 503:
-                raise
-            return False
-        return True
+        return await self.refresh_failure(f"vm-hosts/{host_id}/") is None
 
     async def until_linked(self) -> None:
         await eventually(self.is_linked, deadline_s=LINK_DEADLINE_S)

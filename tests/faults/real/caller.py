@@ -8,11 +8,10 @@ from attrs import define
 
 from common.errors import DeadlineExceeded, InnkeeperError, LinkLost
 from innkeeper.http import Answer
-from tests.faults.scenarios.scenario import Request, RequestScenario, send
+from tests.faults.scenarios.scenario import REPEATED, Request, RequestScenario, send
 from tests.faults.scenarios.site import Site
 from tests.waiting import eventually
 
-REPEATED = (None, 503, 504)  # HTTP statuses after which the request is repeated; None: no answer
 LEARN_DEADLINE_S = 100.0
 
 

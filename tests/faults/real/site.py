@@ -12,7 +12,6 @@ from typing import Any
 import asyncpg
 from attrs import define
 
-from common.errors import InnkeeperError
 from development import postgres
 from tests.deployment.link_proxy import LinkProxy
 from tests.deployment.processes import as_processes
@@ -33,7 +32,6 @@ class RealSite(Site):
     proxy: LinkProxy
     make_host: Callable[[RealSite], GuestHost]
     current: GuestHost | None = None
-    refresh_error: str = ""  # why the last refresh was rejected
     links_before: int = 0  # the links that the rack had opened when the last one was cut
 
     def new_host(self) -> GuestHost:
@@ -53,20 +51,17 @@ class RealSite(Site):
 
     async def refresh(self, host: CellHost) -> None:
         """Retries while the deployment recovers."""
-        try:
-            await eventually(lambda: self._is_refreshed(host), deadline_s=RECOVERY_DEADLINE_S, every_s=0.2)
-        except AssertionError as error:
-            raise AssertionError(f"{host.name} cannot be refreshed: {self.refresh_error}") from error
+        failure: str | None = None
 
-    async def _is_refreshed(self, host: CellHost) -> bool:
+        async def is_refreshed() -> bool:
+            nonlocal failure
+            failure = await self.refresh_failure(host.path)
+            return failure is None
+
         try:
-            await self.deployment.post(host.path, op="refresh")
-        except InnkeeperError as error:
-            if error.details.get("status") != 503:
-                raise
-            self.refresh_error = error.message
-            return False
-        return True
+            await eventually(is_refreshed, deadline_s=RECOVERY_DEADLINE_S, every_s=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{host.name} cannot be refreshed: {failure}") from error
 
     @asynccontextmanager
     async def locked(self, *tables: str) -> AsyncIterator[asyncpg.Connection[Any]]:

@@ -119,6 +119,9 @@ class UnkeyedScenario(RequestScenario):
     ends = ANSWERED
 
 
+REPEATED = (None, 503, 504)  # HTTP statuses after which a caller repeats its request; None: no answer
+
+
 async def send(site: Site, request: Request, key: str | None, *, respond_async: bool) -> Answer:
     headers = ({"Idempotency-Key": key} if key is not None else {}) | (
         {"Prefer": "respond-async"} if respond_async else {}

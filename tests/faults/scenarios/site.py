@@ -245,7 +245,18 @@ class Site(ABC):
         return found
 
     async def refresh(self, host: CellHost) -> None:
+        """Raises the error of a refresh that fails."""
         await self.deployment.post(host.path, op="refresh")
+
+    async def refresh_failure(self, path: str) -> str | None:
+        """Refreshes the host at `path`; returns why the deployment could not, if it may later. Raises other errors."""
+        try:
+            await self.deployment.post(path, op="refresh")
+        except InnkeeperError as error:
+            if error.details.get("status") != 503:
+                raise
+            return error.message
+        return None
 
     async def not_ready(self, host: CellHost) -> list[str]:
         """What is wrong with a host that should be ready, after another refresh."""
