@@ -7,8 +7,10 @@ import pytest
 from tests.faults.flatness import LEAST, judge
 from tests.faults.process_metrics import Life, Sample
 
+STEADY = [80.0] * 400
 
-def life(*, memory_mib: list[float], files: list[int] | None = None) -> Life:
+
+def life(memory_mib: list[float], files: list[int] | None = None) -> Life:
     counts = files or [40] * len(memory_mib)
     samples = [
         Sample(at_s=float(at), memory_kib=int(mib * 1024), threads=4, files=count)
@@ -17,29 +19,21 @@ def life(*, memory_mib: list[float], files: list[int] | None = None) -> Life:
     return Life(process="region", phase="calm", pid=1, samples=samples)
 
 
-def flat(lives: list[Life]) -> dict[str, bool]:
-    return {one.measure: one.flat for one in judge(lives)}
-
-
-def test_growth_in_the_first_quarter_does_not_count() -> None:
-    warming = [20.0 + at for at in range(50)] + [80.0] * 150
-    assert flat([life(memory_mib=warming)]) == {"memory MiB": True, "threads": True, "files": True}
-
-
-def test_a_steady_leak_is_growth() -> None:
-    assert flat([life(memory_mib=[100.0 + at / 4 for at in range(400)])])["memory MiB"] is False
-
-
-def test_a_slow_leak_of_file_descriptors_is_growth() -> None:
-    leaking = [40 + at // 10 for at in range(400)]
-    assert flat([life(memory_mib=[80.0] * 400, files=leaking)]) == {"memory MiB": True, "threads": True, "files": False}
-
-
-def test_one_burst_is_no_growth() -> None:
-    burst = [80.0] * 390 + [400.0] * 10
-    assert flat([life(memory_mib=burst)])["memory MiB"] is True
+@pytest.mark.parametrize(
+    ("sampled", "growing"),
+    [
+        pytest.param(life([20.0 + at for at in range(50)] + [80.0] * 150), set(), id="only in the first quarter"),
+        pytest.param(life([100.0 + at / 4 for at in range(400)]), {"memory MiB"}, id="steady leak"),
+        pytest.param(life(STEADY, [40 + at // 10 for at in range(400)]), {"files"}, id="slow leak of descriptors"),
+        pytest.param(life([80.0] * 390 + [400.0] * 10), set(), id="one burst"),
+    ],
+)
+def test_growth_is_found_in_the_measure_that_leaks(sampled: Life, growing: set[str]) -> None:
+    verdicts = judge([sampled])
+    assert {one.measure for one in verdicts} == {"memory MiB", "threads", "files"}
+    assert {one.measure for one in verdicts if not one.flat} == growing
 
 
 @pytest.mark.parametrize(("samples", "judged"), [(LEAST - 1, False), (LEAST, True)])
 def test_a_short_run_is_not_judged(samples: int, judged: bool) -> None:
-    assert bool(judge([life(memory_mib=[80.0] * samples)])) is judged
+    assert bool(judge([life(STEADY[:samples])])) is judged
