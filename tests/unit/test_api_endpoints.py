@@ -73,6 +73,23 @@ def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Res
     assert not api.calls
 
 
+OWN_MACHINE = ("mark_broken", "mark_fixed", "power_cycle", "power_off", "power_on", "set_owner_data")
+FOR_USERS = {
+    *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
+    *((handler, "release", Permission.USER) for handler in ("MachineHandler", "MachinesHandler")),
+    ("MachinesHandler", "allocate", Permission.USER),
+    *((handler, "place", Permission.USER) for handler in ("VmHostsHandler", "PodsHandler")),
+    *(("AccountHandler", f"{verb}_authorisation_token", Permission.USER) for verb in ("create", "delete")),
+    ("RpcClientsHandler", "create", Permission.USER),
+    ("RpcClientHandler", "delete", Permission.USER),
+}
+
+
+def test_all_other_changes_are_for_administrators() -> None:
+    changes = [(resource.handler, one.name, one.permission) for resource, one in ENDPOINTS if one.method != "GET"]
+    assert {change for change in changes if change[2] is not Permission.ADMIN} == FOR_USERS
+
+
 ADMINS_ONLY = [one for one in ENDPOINTS if one[1].permission is Permission.ADMIN]
 
 
