@@ -10,7 +10,7 @@ from regiond.db.pool import Database
 from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need
 from tests.bench.idle import prefilled_region
-from tests.bench.measuring import Against, Bench, Line, Times, timed
+from tests.bench.measuring import Bench, Line, Times, timed
 from tests.bench.prefilled import oversubscribed
 from tests.deployment.deployment import Deployment
 
@@ -23,16 +23,13 @@ async def measure(bench: Bench) -> list[Line]:
     dsn = await bench.database()
     folder = bench.new_folder("claims")
     async with prefilled_region(folder, dsn, hosts=hosts, machines_each=50) as innkeeper:
-        return [
-            await _line(bench, innkeeper, dsn, hosts, is_named=True),
-            await _line(bench, innkeeper, dsn, hosts, is_named=False),
-        ]
+        return [await _line(bench, innkeeper, dsn, hosts, is_named=is_named) for is_named in (True, False)]
 
 
 async def _line(bench: Bench, innkeeper: Deployment, dsn: str, hosts: int, *, is_named: bool) -> Line:
     times = await claims(innkeeper, hosts, bench.size(1600, 320, 8), is_named=is_named)
     too_much = await oversubscribed(dsn)
-    against = await claims_with_one_lock(innkeeper, dsn, hosts, bench.size(800, 160, 8), is_named=is_named)
+    simple = await claims_with_one_lock(innkeeper, dsn, hosts, bench.size(800, 160, 8), is_named=is_named)
     await oversubscribed(dsn)  # raises if the baseline left an inconsistent ledger
     way = "named" if is_named else "chosen"
     return Line(
@@ -42,12 +39,7 @@ async def _line(bench: Bench, innkeeper: Deployment, dsn: str, hosts: int, *, is
         measured=f"{times.rate:.0f}/s, {times}, {times.busy_ms:.1f} ms of our CPU each, {too_much} over",
         good=times.rate >= 1000 and times.p99_ms <= 100 and not too_much,
         numbers={**times.numbers, "oversubscribed": too_much},
-        against=Against(
-            what="one global lock",
-            measured=f"{against.rate:.0f}/s, {against}",
-            ratio=times.rate / against.rate,
-            numbers=against.numbers,
-        ),
+        against=simple.against("one global lock", times, by_rate=True),
     )
 
 

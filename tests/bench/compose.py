@@ -16,7 +16,7 @@ from tests.bench.baselines.one_lock import OneLock
 from tests.bench.baselines.reading_all import Need
 from tests.bench.daemons import region_and_rack
 from tests.bench.idle import prefilled_region
-from tests.bench.measuring import Against, Bench, Line, Times, timed
+from tests.bench.measuring import Bench, Line, Times, timed
 
 HOSTS = 8
 CALLERS = 32
@@ -54,11 +54,8 @@ def _line(what: str, times: Times, driver: Times, simple: Times, wanted_ms: floa
         measured=f"p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms ({len(times.each_ms)} times; driver {driver.p50_ms:.1f})",
         good=None if wanted_ms is None else p50_ms <= wanted_ms,
         numbers={**times.numbers, "overhead_p50_ms": round(p50_ms, 2), "overhead_p99_ms": round(p99_ms, 2)},
-        against=Against(
-            what="two commits and the driver in one process, one after another (whole, by their rates)",
-            measured=f"{simple.rate:.0f}/s, {simple}",
-            ratio=times.rate / simple.rate,
-            numbers=simple.numbers,
+        against=simple.against(
+            "two commits and the driver in one process, one after another (whole, by their rates)", times, by_rate=True
         ),
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
+from tests.bench.machine import status_mib
 from tests.bench.measuring import Bench
 from tests.bench.prefilled import prefill
 from tests.deployment.deployment import Deployment
@@ -40,15 +40,9 @@ async def prefilled_region_alone(bench: Bench, *, hosts: int, machines_each: int
 
 def memory_mib(deployment: Deployment) -> float:
     """Resident memory of the region now."""
-    return _status_mib(deployment, "VmRSS")
+    return status_mib(deployment.processes.running["region"].pid, "VmRSS")
 
 
 def most_memory_mib(deployment: Deployment) -> float:
     """Peak resident memory of the region since it started."""
-    return _status_mib(deployment, "VmHWM")
-
-
-def _status_mib(deployment: Deployment, key: str) -> float:
-    status = Path(f"/proc/{deployment.processes.running['region'].pid}/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith(f"{key}:")]
-    return int(line.split()[1]) / 1024
+    return status_mib(deployment.processes.running["region"].pid, "VmHWM")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from regiond.db.pool import Database
 from tests.bench.baselines.all_machines import page
 from tests.bench.daemons import prefilled_region_alone
-from tests.bench.measuring import Against, Bench, Line, Times, timed
+from tests.bench.measuring import Bench, Line, Times, timed
 from tests.deployment.deployment import Deployment
 
 PAGE = 100
@@ -86,11 +86,8 @@ def _page(what: str, key: str, found: Times, simple: Times) -> Line:
         measured=str(found),
         good=found.p99_ms <= 50,
         numbers=found.numbers,
-        against=Against(
-            what="reading all machines, without HTTP (p50)", measured=str(simple), ratio=simple.p50_ms / found.p50_ms,
-            numbers=simple.numbers,
-        ),
-    )  # fmt: skip
+        against=simple.against("reading all machines, without HTTP (p50)", found),
+    )
 
 
 async def _list(deployment: Deployment, path: str, what: str, bench: Bench) -> Line:

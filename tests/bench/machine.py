@@ -58,6 +58,13 @@ async def this_machine(server_dsn: str) -> Machine:
     )
 
 
+def status_mib(process: int | str, key: str) -> float:
+    """A memory value of /proc/PROCESS/status, such as VmRSS (resident) or VmHWM (its peak), in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith(f"{key}:")]
+    return int(line.split()[1]) / 1024
+
+
 def _cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -109,6 +109,12 @@ class Times:
             "times": len(self.each_ms),
         }
 
+    def against(self, what: str, ours: Times, *, by_rate: bool = False) -> Against:
+        """This as the baseline `what` of `ours`, compared by the median or by the rate."""
+        ratio = ours.rate / self.rate if by_rate else self.p50_ms / ours.p50_ms
+        measured = f"{self.rate:.0f}/s, {self}" if by_rate else str(self)
+        return Against(what=what, measured=measured, ratio=ratio, numbers=self.numbers)
+
     def __str__(self) -> str:
         return f"p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms ({len(self.each_ms)} times)"
 

@@ -6,7 +6,7 @@ import asyncio
 
 from common.discovery import Discovery
 from rackd.drivers.contract import Driver
-from tests.bench.measuring import Against, Line, Times
+from tests.bench.measuring import Line, Times
 
 
 async def discover(driver: Driver) -> Discovery:
@@ -33,7 +33,5 @@ def line(
         measured=f"{again}, {many_calls} calls ({few_calls} with {few}); the first one {first.whole_s:.2f} s",
         good=again.p99_ms <= 2000 and many_calls <= few_calls,
         numbers={**again.numbers, "calls": many_calls, "calls_with_few": few_calls, "first_s": round(first.whole_s, 3)},
-        against=Against(
-            what=simple_way, measured=str(simple), ratio=simple.p50_ms / again.p50_ms, numbers=simple.numbers
-        ),
+        against=simple.against(simple_way, again),
     )

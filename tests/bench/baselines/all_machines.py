@@ -15,7 +15,7 @@ _MACHINES = """
       left join vm_host h on h.id = m.host_id
 """
 _DISKS = "select d.*, s.name as pool_name from machine_disk d join storage_pool s on s.id = d.storage_pool_id"
-_SOURCES = "select * from machine_nic"
+_NICS = "select * from machine_nic"
 
 
 async def all_machines(db: Db) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ async def all_machines(db: Db) -> list[dict[str, Any]]:
     for row in await db.fetch(_DISKS):
         disks[row["machine_id"]].append(dict(row))
     nics: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in await db.fetch(_SOURCES):
+    for row in await db.fetch(_NICS):
         nics[row["machine_id"]].append(dict(row))
     rows = await db.fetch(_MACHINES)
     return [{**dict(row), "disks": disks[row["id"]], "nics": nics[row["id"]]} for row in rows]

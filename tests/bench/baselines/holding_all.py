@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from pathlib import Path
 
 from regiond.db.pool import connect
 from tests.bench.baselines.all_machines import all_machines
+from tests.bench.machine import status_mib
 
 
 async def hold_all(dsn: str) -> float:
@@ -22,13 +22,7 @@ async def hold_all(dsn: str) -> float:
     finally:
         await db.close()
     text = json.dumps(machines, default=str)
-    return peak_mib() if text else 0.0
-
-
-def peak_mib() -> float:
-    status = Path("/proc/self/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
+    return status_mib("self", "VmHWM") if text else 0.0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _DISK = """
     insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial)
     values ($1, 0, $2, $3, $4, $5)
 """
-_CARD = """
+_NIC = """
     insert into machine_nic (machine_id, index, name, mac_address, kind, source) values ($1, 0, 'eth0', $2, $3, $4)
 """
 _CLAIMS = """
@@ -82,7 +82,7 @@ class OneLock:
             need.cores, need.memory_mib,
         )  # fmt: skip
         await db.execute(_DISK, machine_id, hostname, pool_id, need.disk_bytes, disk)
-        await db.execute(_CARD, machine_id, mac, kind, source)
+        await db.execute(_NIC, machine_id, mac, kind, source)
         await db.execute(
             _CLAIMS, host["server_id"], machine_id, pool_id, need.cores, need.memory_mib, need.disk_bytes
         )  # fmt: skip
