@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 from xml.etree import ElementTree as ET
 
 import libvirt
-import pytest
 
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
@@ -24,7 +23,7 @@ from tests.contract.libvirt_node import NODE
 from tests.lab.cloud_init_image import cloud_init_files
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
-from tests.lab.needs import why_no_huge_pages, why_no_libvirt
+from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
 
 SYSTEM = "qemu:///system"
 HUGE_PAGES = 64  # enough for one small guest of the suite
@@ -127,8 +126,7 @@ class QemuFixture(LibvirtFixture):
     @property
     def huge_page_size_kib(self) -> int:
         """Reserved until the fixture is closed."""
-        if (why := why_no_huge_pages()) is not None:
-            pytest.skip(why)
+        require(why_no_huge_pages())
         self._cleanup.enter_context(huge_pages(HUGE_PAGES))
         return HUGE_PAGE_KIB
 
@@ -196,8 +194,7 @@ def libvirt_test_fixture(installation_id: UUID, folder: Path) -> LibvirtFixture:
 
 def qemu_fixture(installation_id: UUID, folder: Path, *, uri: str = SYSTEM) -> QemuFixture:
     """The system's libvirt, or that at `uri`, with a storage pool in `folder`. Skips the test if there is none."""
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
+    require(why_no_libvirt())
     driver = LibvirtDriver(lambda: Client.open(uri), installation_id)
     driver.reach()  # starts libvirt's event loop before the other connection
     connection = libvirt.open(uri)

@@ -9,7 +9,6 @@ from ipaddress import ip_interface
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import pytest
 from attrs import evolve
 
 from common.device_names import lxd_device_name, lxd_serial
@@ -22,7 +21,7 @@ from tests.contract.guest_samples import address, nic
 from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_server, why_no_lxd
-from tests.lab.needs import why_no_huge_pages
+from tests.lab.needs import require, why_no_huge_pages
 
 POOL = "default"
 HUGE_PAGES = 128
@@ -51,8 +50,7 @@ class LxdFixture:
     @property
     def huge_page_size_kib(self) -> int:
         """Reserved until the fixture is closed."""
-        if (why := why_no_huge_pages()) is not None:
-            pytest.skip(why)
+        require(why_no_huge_pages())
         self._cleanup.enter_context(huge_pages(HUGE_PAGES))
         return HUGE_PAGE_KIB
 
@@ -137,8 +135,7 @@ class LxdFixture:
 
 
 def _skip_without_lxd() -> None:
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
+    require(why_no_lxd())
 
 
 def _trusted_pair(name: str, lxd: LxdServer) -> KeyPair:

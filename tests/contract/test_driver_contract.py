@@ -9,6 +9,7 @@ from attrs import evolve
 
 from common.discovery import Discovery
 from common.errors import NameTaken, NotFound, OutOfCapacity
+from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestEvent, OwnershipMarker, PowerAction, PowerState
 from tests.contract.driver_fixtures import EVERY_HOST, INSTALLATION, DriverFixture, spec_for
 from tests.contract.guest_samples import volumes_of
@@ -22,6 +23,13 @@ def own_guests(host: DriverFixture) -> dict[str, Guest]:
     """The guests of this test by name; a shared host has others."""
     found = host.driver.discover().guests
     return {guest.name: guest for guest in found if guest.name.startswith(host.prefix)}
+
+
+def composed(host: DriverFixture, name: str, *, disks: int = 1) -> GuestSpec:
+    """Composes a guest; returns its spec."""
+    spec = spec_for(host, name, disks=disks)
+    host.driver.compose(spec)
+    return spec
 
 
 def pool_bytes(found: Discovery, pool_id: str) -> int:
@@ -64,8 +72,7 @@ def test_composing_twice_leaves_one_guest(host: DriverFixture) -> None:
 
 
 def test_composing_again_leaves_a_running_guest_running(host: DriverFixture) -> None:
-    spec = spec_for(host, "running")
-    host.driver.compose(spec)
+    spec = composed(host, "running")
     host.driver.power(spec.ref, PowerAction.ON, grace_s=GRACE_S)
     assert host.driver.compose(spec).power is PowerState.ON
 
@@ -122,8 +129,7 @@ def test_an_unknown_pool_is_named_and_nothing_is_created(host: DriverFixture) ->
 
 def test_decomposing_deletes_guest_and_volumes(host: DriverFixture) -> None:
     before = host.volumes()
-    spec = spec_for(host, "deleted", disks=2)
-    host.driver.compose(spec)
+    spec = composed(host, "deleted", disks=2)
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert spec.name not in own_guests(host)
     assert host.driver.find(spec.ref) is None
@@ -132,8 +138,7 @@ def test_decomposing_deletes_guest_and_volumes(host: DriverFixture) -> None:
 
 def test_decomposing_forces_a_running_guest_off(host: DriverFixture) -> None:
     before = host.volumes()
-    spec = spec_for(host, "powered-on")
-    host.driver.compose(spec)
+    spec = composed(host, "powered-on")
     host.driver.power(spec.ref, PowerAction.ON, grace_s=GRACE_S)
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert spec.name not in own_guests(host)
@@ -141,8 +146,7 @@ def test_decomposing_forces_a_running_guest_off(host: DriverFixture) -> None:
 
 
 def test_decomposing_is_idempotent(host: DriverFixture) -> None:
-    spec = spec_for(host, "again")
-    host.driver.compose(spec)
+    spec = composed(host, "again")
     host.driver.decompose(spec.ref, volumes_of(spec))
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert spec.name not in own_guests(host)
@@ -158,8 +162,7 @@ def test_decomposing_deletes_volumes_without_a_guest(host: DriverFixture) -> Non
 
 def test_decomposing_leaves_disks_attached_later(host: DriverFixture) -> None:
     before = host.volumes()
-    spec = spec_for(host, "later")
-    host.driver.compose(spec)
+    spec = composed(host, "later")
     attached = host.attach_new_volume(spec.ref)
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert spec.name not in own_guests(host)
@@ -202,8 +205,7 @@ def test_foreign_guests_are_never_changed(host: DriverFixture) -> None:
 def test_power_reaches_every_state_from_any_other(
     host: DriverFixture, first: PowerAction, action: PowerAction, state: PowerState
 ) -> None:
-    spec = spec_for(host, "power")
-    host.driver.compose(spec)
+    spec = composed(host, "power")
     host.driver.power(spec.ref, first, grace_s=GRACE_S)
     assert host.driver.power(spec.ref, action, grace_s=GRACE_S) is state
     assert host.driver.power(spec.ref, action, grace_s=GRACE_S) is state

@@ -12,10 +12,11 @@ import pytest
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from tests.contract.libvirt_fixtures import QemuFixture, qemu_fixture
+from tests.lab.host_setup import huge_pages
 from tests.lab.key_pair import KeyPair, make_key_pair
 from tests.lab.lab_host import LabHost
 from tests.lab.lxd_server import LxdServer, lab_cluster, lab_pair, lab_server, why_no_lxd
-from tests.lab.needs import LAB_DIR, SSH_PORT, why_no_libvirt, why_no_ssh
+from tests.lab.needs import LAB_DIR, SSH_PORT, require, why_no_huge_pages, why_no_libvirt, why_no_ssh
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def qemu(tmp_path: Path) -> Iterator[QemuFixture]:
 @pytest.fixture
 def lab_host(tmp_path: Path) -> Iterator[LabHost]:
     """The system's libvirt, with a storage pool for this test."""
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
+    require(why_no_libvirt())
     host = LabHost(tmp_path)
     yield host
     host.close()
@@ -52,16 +52,14 @@ def lab_host(tmp_path: Path) -> Iterator[LabHost]:
 @pytest.fixture
 def lab_ssh() -> tuple[str, str]:
     """The lab's sshd: a libvirt address, and the private key that it accepts."""
-    if (why := why_no_ssh()) is not None:
-        pytest.skip(why)
+    require(why_no_ssh())
     return f"qemu+ssh://root@127.0.0.1:{SSH_PORT}/system", (LAB_DIR / "ssh" / "client").read_text()
 
 
 @pytest.fixture
 def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
     """A libvirtd for this test alone, which may be stopped and killed."""
-    if (why := why_no_own_libvirtd()) is not None:
-        pytest.skip(why)
+    require(why_no_own_libvirtd())
     daemon = OwnLibvirtd(tmp_path)
     daemon.start()
     yield daemon
@@ -71,8 +69,7 @@ def own_libvirtd(tmp_path: Path) -> Iterator[OwnLibvirtd]:
 @pytest.fixture(scope="session")
 def lxd() -> LxdServer:
     """A real LXD server, started for the first test that uses it."""
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
+    require(why_no_lxd())
     return lab_server()
 
 
@@ -86,8 +83,7 @@ def server(lxd: LxdServer, request: pytest.FixtureRequest) -> Iterator[LxdServer
 @pytest.fixture
 def servers() -> Iterator[tuple[LxdServer, LxdServer]]:
     """Two LXD servers with empty trust stores. Names that a test gives start with `iktrust-`."""
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
+    require(why_no_lxd())
     pair = lab_pair()
     yield pair
     for server in pair:
@@ -111,8 +107,7 @@ def deployment(tmp_path: Path, server_folder: Path) -> Iterator[Deployment]:
 @pytest.fixture(scope="session")
 def lxd_cluster() -> tuple[LxdServer, ...]:
     """The members of a real LXD cluster."""
-    if (why := why_no_lxd()) is not None:
-        pytest.skip(why)
+    require(why_no_lxd())
     return lab_cluster()
 
 
@@ -145,6 +140,14 @@ def cluster_pair(lxd_cluster: tuple[LxdServer, ...]) -> Iterator[KeyPair]:
     pair = make_key_pair("ik-trusted")
     with lxd_cluster[0].trusting(pair):
         yield pair
+
+
+@pytest.fixture
+def pages() -> Iterator[int]:
+    """The number of huge pages added during this test, enough for a machine of 1 GiB."""
+    require(why_no_huge_pages())
+    with huge_pages(640):
+        yield 640
 
 
 @pytest.fixture

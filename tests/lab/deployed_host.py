@@ -1,12 +1,29 @@
-"""A deployment with one host of the lab, and machines composed on it."""
+"""A deployment with hosts of the lab, and machines composed on one of them."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from attrs import frozen
 
 from tests.deployment.deployment import Deployment
+from tests.lab.lab_host import LabHost
+from tests.lab.lxd_server import LxdServer
+
+
+async def add_lxd(innkeeper: Deployment, server: LxdServer, **fields: Any) -> Any:
+    """Adds the server with a trust token."""
+    token = await asyncio.to_thread(server.token, "innkeeper")
+    return await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, password=token, **fields)
+
+
+async def add_libvirt(innkeeper: Deployment, lab_host: LabHost, **fields: Any) -> Any:
+    """Adds the system's libvirt with the test's storage pool as default. It is overcommitted, because it may have other
+    domains."""
+    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
+    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
+    return await innkeeper.put(f"vm-hosts/{host['id']}/", default_storage_pool=lab_host.pool_id, **ratios, **fields)
 
 
 @frozen(kw_only=True)

@@ -6,10 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 LAB_DIR = Path(os.environ.get("LAB_DIR", "/tmp/hypervisor-lab"))  # noqa: S108  the lab script's own default
 SSH_PORT = int(os.environ.get("LAB_SSH_PORT", "2222"))
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
 _LIBVIRT_SOCKET = Path("/run/libvirt/libvirt-sock")
+
+
+def require(why_not: str | None) -> None:
+    """Skips the test for this reason, if there is one."""
+    if why_not is not None:
+        pytest.skip(why_not)
 
 
 def why_no_lxd_pool(driver: str) -> str | None:

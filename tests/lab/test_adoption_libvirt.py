@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_libvirt
 from tests.lab.lab_host import LabHost, definition
 
 _METADATA = re.compile(r"\n? *<metadata>.*?</metadata>|\n? *<metadata/>", re.DOTALL)
@@ -29,10 +30,6 @@ def all_but_metadata(lab_host: LabHost, name: str) -> tuple[str, str]:
     return _METADATA.sub("", domain.XMLDesc()), _METADATA.sub("", definition(domain))
 
 
-async def add_host(innkeeper: Deployment) -> Any:
-    return await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-
-
 async def machine_of(innkeeper: Deployment, hostname: str) -> Any:
     return next((one for one in await innkeeper.get("machines/") if one["hostname"] == hostname), None)
 
@@ -40,7 +37,7 @@ async def machine_of(innkeeper: Deployment, hostname: str) -> Any:
 async def test_a_running_domain_is_adopted_and_disowned_unchanged(lab_host: LabHost, innkeeper: Deployment) -> None:
     name = running(lab_host, "theirs")
     before = all_but_metadata(lab_host, name), process(name), lab_host.volumes()
-    path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
+    path = f"vm-hosts/{(await add_libvirt(innkeeper, lab_host))['id']}/"
     (adopted,) = await innkeeper.post(path, op="adopt", guests=name)
     marker = lab_host.marker(name)
     assert marker is not None
@@ -62,7 +59,7 @@ async def test_a_running_domain_is_adopted_and_disowned_unchanged(lab_host: LabH
 async def test_adopted_domains_are_reattached_and_keep_their_disk(lab_host: LabHost, innkeeper: Deployment) -> None:
     name = running(lab_host, "adopted")
     pid, volumes = process(name), lab_host.volumes()
-    host = await add_host(innkeeper)
+    host = await add_libvirt(innkeeper, lab_host)
     (adopted,) = await innkeeper.post(f"vm-hosts/{host['id']}/", op="adopt", guests=name)
     await innkeeper.delete(f"vm-hosts/{host['id']}/")
     assert [one["hostname"] for one in await innkeeper.get("machines/", op="detached")] == [name]
@@ -80,9 +77,7 @@ async def test_adopted_domains_are_reattached_and_keep_their_disk(lab_host: LabH
 
 
 async def test_a_disowned_machine_stays_foreign_until_adopted(lab_host: LabHost, innkeeper: Deployment) -> None:
-    path = f"vm-hosts/{(await add_host(innkeeper))['id']}/"
-    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-    await innkeeper.put(path, default_storage_pool=lab_host.pool_id, **ratios)
+    path = f"vm-hosts/{(await add_libvirt(innkeeper, lab_host))['id']}/"
     name = f"{lab_host.prefix}mine"
     composed = await innkeeper.post(path, op="compose", hostname=name, cores=1, memory=1024, storage="0.01")
     await innkeeper.api.send("POST", f"machines/{composed['system_id']}/", query=[("op", "forget")])

@@ -11,24 +11,13 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
+from tests.lab.deployed_host import add_libvirt
 from tests.lab.lab_host import FOREIGN_DISK_BYTES, LabHost, definition
 from tests.waiting import eventually
 
 ROOT_BYTES = 2 * 10**9
 GRACE_S = 12.0  # long enough to compose a machine meanwhile
 SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "2"}
-
-
-async def add(innkeeper: Deployment, lab_host: LabHost) -> Any:
-    """Adds the system's libvirt with the test's storage pool as default. It is overcommitted, because it may have other
-    domains."""
-    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-    return await innkeeper.put(
-        f"vm-hosts/{host['id']}/",
-        default_storage_pool=lab_host.pool_id,
-        cpu_over_commit_ratio=10,
-        memory_over_commit_ratio=10,
-    )
 
 
 async def compose(innkeeper: Deployment, lab_host: LabHost, host: Any, name: str, **more: Any) -> str:
@@ -58,7 +47,7 @@ async def pool_used(innkeeper: Deployment, lab_host: LabHost, host: Any) -> int:
 
 
 async def test_a_machine_is_composed_powered_and_deleted(lab_host: LabHost, innkeeper: Deployment) -> None:
-    host = await add(innkeeper, lab_host)
+    host = await add_libvirt(innkeeper, lab_host)
     name = f"{lab_host.prefix}first"
     system_id = await compose(innkeeper, lab_host, host, "first", storage="root:2,data:1")
     async with innkeeper.region.components.database.connection() as db:
@@ -90,7 +79,7 @@ async def test_an_unresponsive_guest_is_forced_off_in_time(
 ) -> None:
     async with deployed(tmp_path, database_url, power_off_grace_s=GRACE_S) as innkeeper:
         await innkeeper.start_rack()
-        host = await add(innkeeper, lab_host)
+        host = await add_libvirt(innkeeper, lab_host)
         stuck, cycled = [
             await compose(innkeeper, lab_host, host, name, power_on="true") for name in ("stuck", "cycled")
         ]
@@ -118,7 +107,7 @@ async def test_foreign_guests_are_counted_and_never_changed(lab_host: LabHost, i
     running.create()
     before = [definition(still), definition(running)]
     run = running.ID()
-    host = await add(innkeeper, lab_host)
+    host = await add_libvirt(innkeeper, lab_host)
     assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES
     await compose(innkeeper, lab_host, host, "managed", power_on="true")
     assert await pool_used(innkeeper, lab_host, host) == 2 * FOREIGN_DISK_BYTES + ROOT_BYTES
@@ -148,7 +137,7 @@ async def test_foreign_guests_are_counted_and_never_changed(lab_host: LabHost, i
 
 @pytest.mark.database
 async def test_events_report_changes_made_in_libvirt(lab_host: LabHost, innkeeper: Deployment) -> None:
-    host = await add(innkeeper, lab_host)
+    host = await add_libvirt(innkeeper, lab_host)
     system_id = await compose(innkeeper, lab_host, host, "managed", power_on="true")
 
     async def knows(name: str) -> bool:
@@ -176,7 +165,7 @@ async def test_events_report_changes_made_in_libvirt(lab_host: LabHost, innkeepe
 
 
 async def test_a_machine_without_its_pool_or_disk_stays_managed(lab_host: LabHost, innkeeper: Deployment) -> None:
-    host = await add(innkeeper, lab_host)
+    host = await add_libvirt(innkeeper, lab_host)
     system_id = await compose(innkeeper, lab_host, host, "managed")
 
     async def is_managed() -> bool:

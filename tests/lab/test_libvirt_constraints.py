@@ -22,7 +22,7 @@ from tests.lab.conftest import INSTALLATION
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages, run
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.libvirt_specs import small_spec
-from tests.lab.needs import why_no_huge_pages
+from tests.lab.needs import require, why_no_huge_pages
 from tests.lab.own_libvirtd import OwnLibvirtd, why_no_own_libvirtd
 
 PAGES = 96
@@ -175,8 +175,7 @@ def test_a_rejected_domain_leaves_no_seed_or_host_entry(qemu: QemuFixture, netwo
 
 
 def test_a_guest_runs_on_huge_pages_of_one_node(tmp_path: Path) -> None:
-    if (why := why_no_own_libvirtd() or why_no_huge_pages()) is not None:
-        pytest.skip(why)
+    require(why_no_own_libvirtd() or why_no_huge_pages())
     pool = tmp_path / "pool"
     pool.mkdir()
     daemon = OwnLibvirtd(tmp_path)

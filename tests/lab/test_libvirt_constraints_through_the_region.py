@@ -17,11 +17,11 @@ from common.values import OwnershipMarker
 from common.volume_names import seed_name
 from tests.deployment.deployment import Deployment
 from tests.lab.cloud_init_image import cloud_init_files
-from tests.lab.deployed_host import DeployedHost
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
+from tests.lab.deployed_host import DeployedHost, add_libvirt
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge
 from tests.lab.lab_host import LabHost
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
-from tests.lab.needs import why_no_huge_pages, why_no_libvirt
+from tests.lab.needs import require, why_no_libvirt
 from tests.waiting import settle
 
 PLAIN = "10.254.10"  # the subnet of a bridge that libvirt does not manage
@@ -45,8 +45,7 @@ NOTHING: tuple[set[str], set[str], set[str], list[dict[str, str]]] = (set(), set
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[LibvirtLab]:
-    if (why := why_no_libvirt()) is not None:
-        pytest.skip(why)
+    require(why_no_libvirt())
     folders = [tmp_path / name for name in ("fast", "bulk")]
     for folder in folders:
         folder.mkdir()
@@ -86,23 +85,12 @@ class LibvirtHost(DeployedHost):
 
 
 @pytest.fixture
-def pages() -> Iterator[None]:
-    if (why := why_no_huge_pages()) is not None:
-        pytest.skip(why)
-    with huge_pages(640):
-        yield
-
-
-@pytest.fixture
 def host(lab: LibvirtLab, innkeeper: Deployment) -> LibvirtHost:
     return settle(added(innkeeper, lab))
 
 
 async def added(innkeeper: Deployment, lab: LibvirtLab) -> LibvirtHost:
-    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-    path = f"vm-hosts/{host['id']}/"
-    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-    await innkeeper.put(path, default_storage_pool=lab.fast.pool_id, default_macvlan_mode="vepa", **ratios)
+    host = await add_libvirt(innkeeper, lab.fast, default_macvlan_mode="vepa")
     fabric = await innkeeper.post("fabrics/", name="yard")
     vlan = await innkeeper.post(f"fabrics/{fabric['id']}/vlans/", vid=101, name="front")
     await innkeeper.post("subnets/", cidr=f"{PLAIN}.0/24", vlan=vlan["id"])

@@ -13,9 +13,10 @@ import pytest
 
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_libvirt
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.lab_host import LabHost
-from tests.lab.needs import why_no_huge_pages, why_no_libvirt
+from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
 from tests.waiting import eventually
 
 MEMORY_MIB = 64
@@ -29,8 +30,7 @@ _CLAIMS = """
 
 @pytest.fixture
 def lab_host(tmp_path: Path) -> Iterator[LabHost]:
-    if (why := why_no_libvirt() or why_no_huge_pages()) is not None:
-        pytest.skip(why)
+    require(why_no_libvirt() or why_no_huge_pages())
     host = LabHost(tmp_path, prefix="iklab-pins")
     with huge_pages(PAGES * 2):
         yield host
@@ -67,10 +67,7 @@ async def claims_of(innkeeper: Deployment, host_id: int, name: str) -> dict[tupl
 async def test_foreign_pins_and_huge_pages_are_claimed_and_updated(lab_host: LabHost, innkeeper: Deployment) -> None:
     foreign = define_pinned(lab_host, 0, backed=True)
     pages = {("huge_pages", f"0/{HUGE_PAGE_KIB}"): PAGES}
-    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system", name="lab")
-    host_id = int(host["id"])
-    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-    await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
+    host_id = int((await add_libvirt(innkeeper, lab_host))["id"])
 
     async def is_pinned_to(core: int) -> bool:
         return await claims_of(innkeeper, host_id, foreign.name()) == {("pinned_core", str(core)): 1}

@@ -14,7 +14,7 @@ from common.values import PowerAction
 from tests.contract.guest_samples import new_marker, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture
 from tests.lab.conftest import INSTALLATION
-from tests.lab.needs import why_no_logical_volumes, why_no_volume_groups
+from tests.lab.needs import require, why_no_logical_volumes, why_no_volume_groups
 from tests.lab.volume_group import SIZE_MIB, VolumeGroup, run, volume_group
 
 MIB = 1024 * 1024
@@ -23,8 +23,7 @@ EXTENT = 4 * MIB  # LVM rounds sizes up to this
 
 @pytest.fixture
 def group(qemu: QemuFixture, tmp_path: Path) -> Iterator[VolumeGroup]:
-    if (why := why_no_volume_groups()) is not None:
-        pytest.skip(why)
+    require(why_no_volume_groups())
     folder = tmp_path.parent / f"{tmp_path.name}-group"  # the fixture's storage pool is the whole test folder
     folder.mkdir()
     with volume_group(qemu.administrator, folder) as created:
@@ -54,8 +53,7 @@ def test_a_full_volume_group_rejects_disks_without_residue(qemu: QemuFixture, gr
 
 
 def test_disks_of_both_pools_have_serials_and_are_deleted(qemu: QemuFixture, group: VolumeGroup) -> None:
-    if (why := why_no_logical_volumes()) is not None:
-        pytest.skip(why)
+    require(why_no_logical_volumes())
     spec = spec_of(qemu, (group.pool_id, 16 * MIB), (qemu.pool_id, 5 * MIB))
     composed = qemu.driver.compose(spec)
     assert [(disk.pool_id, disk.serial, disk.size_bytes) for disk in composed.disks] == [

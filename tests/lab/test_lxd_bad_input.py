@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from common.errors import InnkeeperError, InvalidRequest
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_lxd
 from tests.lab.key_pair import make_key_pair
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
@@ -31,9 +32,7 @@ def nothing_lost(server: LxdServer) -> Iterator[None]:
 
 
 async def added(innkeeper: Deployment, server: LxdServer, **fields: Any) -> int:
-    token = await asyncio.to_thread(server.token, "innkeeper")
-    host = await innkeeper.post("vm-hosts/", type="lxd", power_address=server.address, password=token, **fields)
-    return int(host["id"])
+    return int((await add_lxd(innkeeper, server, **fields))["id"])
 
 
 async def fingerprint(innkeeper: Deployment, host_id: int) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_lxd
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually
 
@@ -22,9 +23,7 @@ SMALL: dict[str, Any] = {"cores": 1, "memory": 1024, "storage": "1"}
 
 async def added(innkeeper: Deployment, cluster: Members) -> dict[str, int]:
     """Adds the cluster; returns the host ids by member once all are ready."""
-    first = cluster[0]
-    token = await asyncio.to_thread(first.token, "innkeeper")
-    await innkeeper.post("vm-hosts/", type="lxd", power_address=first.address, password=token, name="cloud")
+    await add_lxd(innkeeper, cluster[0], name="cloud")
     await eventually(partial(all_ready, innkeeper, len(cluster)), deadline_s=60)
     return {host["name"]: host["id"] for host in await innkeeper.get("vm-hosts/")}
 

@@ -18,11 +18,10 @@ from common.values import Guest, GuestNic, HostFacts, NicKind, PowerAction, Powe
 from rackd.drivers.lxd.connection.client import Client
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.contract.guest_samples import volumes_of
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages, run
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, run
 from tests.lab.key_pair import KeyPair
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import driver_through, small_spec
-from tests.lab.needs import why_no_huge_pages
 
 FIRST_MAC, SECOND_MAC = "52:54:00:0e:00:01", "52:54:00:0e:00:02"
 
@@ -36,14 +35,6 @@ def facts(driver: LxdDriver) -> HostFacts:
 def bridge() -> Iterator[str]:
     with host_bridge("10.254.7.1/24") as name:
         yield name
-
-
-@pytest.fixture
-def pages() -> Iterator[int]:
-    if (why := why_no_huge_pages()) is not None:
-        pytest.skip(why)
-    with huge_pages(128):
-        yield 128
 
 
 def nic_spec(name: str, kind: NicKind, source: str, mac: str = FIRST_MAC, **fields: Any) -> NicSpec:

@@ -15,10 +15,10 @@ from attrs import frozen
 from common.errors import InnkeeperError, InvalidRequest
 from rackd.drivers.lxd.guests import instance_config
 from tests.deployment.deployment import Deployment
-from tests.lab.deployed_host import DeployedHost
-from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge, huge_pages
+from tests.lab.deployed_host import DeployedHost, add_lxd
+from tests.lab.host_setup import HUGE_PAGE_KIB, host_bridge
 from tests.lab.lxd_server import LxdServer
-from tests.lab.needs import why_no_huge_pages, why_no_lxd_pool
+from tests.lab.needs import why_no_lxd_pool
 from tests.waiting import settle
 
 PREFIX = "ikcon-"
@@ -76,21 +76,12 @@ def network(lxd: LxdServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def pages() -> Iterator[None]:
-    if (why := why_no_huge_pages()) is not None:
-        pytest.skip(why)
-    with huge_pages(640):
-        yield
-
-
-@pytest.fixture
 def host(lxd: LxdServer, networks_and_pools: tuple[str, str, str], innkeeper: Deployment) -> LxdHost:
     return settle(added(innkeeper, lxd, *networks_and_pools))
 
 
 async def added(innkeeper: Deployment, lxd: LxdServer, bulk: str, ssd: str, bridge: str) -> LxdHost:
-    token = await asyncio.to_thread(lxd.token, "innkeeper")
-    host = await innkeeper.post("vm-hosts/", type="lxd", power_address=lxd.address, name="lab", password=token)
+    host = await add_lxd(innkeeper, lxd, name="lab")
     network = await asyncio.to_thread(lxd.ask, f"/1.0/networks/{lxd.managed_bridge}")
     own = ip_interface(network["config"]["ipv4.address"])
     assert isinstance(own, IPv4Interface)

@@ -14,15 +14,14 @@ from tests.contract.guest_samples import DISK_BYTES, volumes_of
 from tests.lab.host_setup import run
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import small_spec
-from tests.lab.needs import LAB_DIR, why_no_lxd_pool
+from tests.lab.needs import LAB_DIR, require, why_no_lxd_pool
 
 GIB = 1024**3
 
 
 @pytest.fixture(params=["dir", "btrfs", "lvm", "zfs"])
 def pool(request: pytest.FixtureRequest, lxd: LxdServer) -> Iterator[str]:
-    if (why := why_no_lxd_pool(request.param)) is not None:
-        pytest.skip(why)
+    require(why_no_lxd_pool(request.param))
     before = loop_devices()
     with lxd.pool(request.param) as name:
         yield name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_lxd
 from tests.lab.lxd_server import LxdServer
 
 PREFIX = "iktrust-"  # the `servers` fixture removes everything with this prefix
@@ -25,10 +26,7 @@ async def test_rotations_never_fail_concurrent_operations(
     servers: tuple[LxdServer, LxdServer], innkeeper: Deployment
 ) -> None:
     server = servers[0]
-    token = await asyncio.to_thread(server.token, "innkeeper")
-    host = await innkeeper.post(
-        "vm-hosts/", type="lxd", power_address=server.address, password=token, cpu_over_commit_ratio="10"
-    )
+    host = await add_lxd(innkeeper, server, cpu_over_commit_ratio="10")
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for number in range(WORKERS):

@@ -41,12 +41,9 @@ def test_the_certificate_is_read_without_a_login(lxd: LxdServer, stranger: KeyPa
 
 def test_untrusted_errors_give_the_command(lxd: LxdServer, stranger: KeyPair) -> None:
     driver = opened(lxd.access(stranger))
-    with pytest.raises(NotTrusted, match="lxc config trust add"):
-        driver.reach()
-    with pytest.raises(NotTrusted, match="lxc config trust add"):
-        driver.discover()
-    with pytest.raises(NotTrusted, match="lxc config trust add"):
-        driver.trust(stranger.certificate_pem, "ikt", None)
+    for attempt in (driver.reach, driver.discover, lambda: driver.trust(stranger.certificate_pem, "ikt", None)):
+        with pytest.raises(NotTrusted, match="lxc config trust add"):
+            attempt()
     driver.close()
 
 

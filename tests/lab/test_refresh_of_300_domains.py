@@ -12,6 +12,7 @@ import pytest
 
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
 from tests.deployment.deployment import Deployment
+from tests.lab.deployed_host import add_libvirt
 from tests.lab.lab_host import LabHost
 from tests.row_versions import versions
 from tests.waiting import eventually
@@ -32,10 +33,7 @@ async def refresh(innkeeper: Deployment, host_id: int) -> tuple[dict[str, int], 
 async def test_refresh_calls_do_not_grow_and_unchanged_writes_none(
     database_url: str, lab_host: LabHost, capsys: pytest.CaptureFixture[str], innkeeper: Deployment
 ) -> None:
-    host = await innkeeper.post("vm-hosts/", type="virsh", power_address="qemu:///system")
-    host_id = int(host["id"])
-    ratios = {"cpu_over_commit_ratio": 10, "memory_over_commit_ratio": 10}
-    await innkeeper.put(f"vm-hosts/{host_id}/", **{"default_storage_pool": lab_host.pool_id, **ratios})
+    host_id = int((await add_libvirt(innkeeper, lab_host))["id"])
     for number in range(MANAGED):
         fields = {"hostname": f"{lab_host.prefix}managed-{number}", "memory": 1024, "storage": "1"}
         await innkeeper.compose(host_id, **fields)

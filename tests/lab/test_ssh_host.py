@@ -11,13 +11,13 @@ import pytest
 from common.errors import InnkeeperError, InvalidRequest
 from tests.deployment.deployment import Deployment
 from tests.lab.lab_host import LabHost
+from tests.lab.needs import require
 from tests.lab.own_sshd import OwnSshd, why_no_own_sshd
 
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[OwnSshd]:
-    if (why := why_no_own_sshd()) is not None:
-        pytest.skip(why)
+    require(why_no_own_sshd())
     daemon = OwnSshd(tmp_path)
     yield daemon
     daemon.stop()
