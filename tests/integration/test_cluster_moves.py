@@ -16,9 +16,11 @@ from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, Discover
 from regiond.machines.guest_changes import MachineGuestChanges
 from tests.deployment.deployment import Deployment
 from tests.integration.discovery_runs import discover
+from tests.integration.tables import rows
 
 MEMBERS = ("m1", "m2")
 _ADD_CLUSTER = "insert into cluster (name, identity, project) values ('c', 'x', '') returning id"
+_HOSTS_OF_NICS = "select i.host_id from machine_nic n left join host_interface i on i.id = n.interface_id"
 _JOIN_CLUSTER = "update vm_host set cluster_id = $2, member = $3 where id = $1"
 
 
@@ -89,11 +91,7 @@ async def test_a_moved_machine_is_never_missing_whichever_member_runs_first(innk
 async def test_the_nics_of_a_moved_machine_are_bound_on_its_new_host(innkeeper: Deployment) -> None:
     cluster = await add_cluster(innkeeper)
     await cluster.refresh(1, guest_on="m2")
-    async with cluster.database.connection() as db:
-        hosts = await db.fetch(
-            "select i.host_id from machine_nic n left join host_interface i on i.id = n.interface_id"
-        )
-    assert [row["host_id"] for row in hosts] == [cluster.host_ids[1]]
+    assert await rows(innkeeper, _HOSTS_OF_NICS) == [(cluster.host_ids[1],)]
 
 
 async def test_a_move_found_by_one_member_is_no_discrepancy(innkeeper: Deployment) -> None:

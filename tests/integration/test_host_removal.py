@@ -9,9 +9,11 @@ import pytest
 from common.errors import InnkeeperError, NotFound
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import count, is_count
+from tests.integration.tables import count, is_count, rows
 from tests.rejections import outcomes
 from tests.waiting import eventually
+
+_DISCOVERING = "select from operation where state = 'running' and step = 'discover'"
 
 
 async def remove(innkeeper: Deployment, host_id: int, *, decompose: bool = False) -> int:
@@ -128,7 +130,7 @@ async def test_a_host_removed_during_a_refresh_leaves_nothing(innkeeper: Deploym
     host = await innkeeper.add_simulated(guests=2)
     with innkeeper.held():
         refreshing = asyncio.create_task(innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh"))
-        await eventually(lambda: _step(innkeeper, "discover"))
+        await eventually(lambda: rows(innkeeper, _DISCOVERING))
         removal = await remove(innkeeper, host["id"])
         assert await innkeeper.ended(removal) == "succeeded"
     with pytest.raises(NotFound):
@@ -153,8 +155,3 @@ async def test_concurrent_refreshes_and_removals_raise_no_bug(innkeeper: Deploym
     assert (await innkeeper.get(f"vm-hosts/{remaining['id']}/"))["used"]["cores"] == 3
     codes = {operation["error"]["code"] for operation in await innkeeper.get("operations/") if operation["error"]}
     assert codes <= {"not_found"}
-
-
-async def _step(innkeeper: Deployment, step: str) -> bool:
-    async with innkeeper.region.components.database.connection() as db:
-        return bool(await db.fetchval("select 1 from operation where state = 'running' and step = $1", step))

@@ -20,6 +20,7 @@ from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.operations.model import OperationState
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
 from tests.waiting import eventually
 
 _REACH = """
@@ -30,13 +31,15 @@ _REACH = """
 
 async def reached(innkeeper: Deployment, rack: str, *, reaches: bool = True) -> list[str]:
     """Returns the names of the hosts that the rack reaches, or does not reach, as recorded."""
-    async with innkeeper.region.components.database.connection() as db:
-        return [row["name"] for row in await db.fetch(_REACH, rack, reaches)]
+    return [row["name"] for row in await sql(innkeeper, _REACH, rack, reaches)]
 
 
-async def rack_id(innkeeper: Deployment, name: str) -> str:
-    (found,) = [rack for rack in await innkeeper.region.components.services.racks.list() if rack.name == name]
-    return str(found.id)
+async def remove_rack(innkeeper: Deployment, name: str = "rack") -> None:
+    """Removes the rack and waits for the end of its links."""
+    racks = innkeeper.region.components.services.racks
+    (found,) = [rack for rack in await racks.list() if rack.name == name]
+    await racks.remove(innkeeper.admin, str(found.id))
+    await eventually(lambda: not innkeeper.in_process.links(name))
 
 
 async def start_rack_without_simulated_hosts(innkeeper: Deployment, name: str) -> None:
@@ -55,10 +58,6 @@ async def client_folder(innkeeper: Deployment, name: str = "program") -> Path:
     for file, text in ((CERTIFICATE, certificate), (KEY, key), (AUTHORITY, authority)):
         write_private(folder / file, text)
     return folder
-
-
-def rpc_address(innkeeper: Deployment) -> str:
-    return f"127.0.0.1:{innkeeper.region.rpc_port}"
 
 
 async def test_a_new_rack_reaches_every_host(innkeeper: Deployment) -> None:
@@ -96,8 +95,7 @@ async def test_operations_of_a_removed_rack_use_another_rack(innkeeper: Deployme
     with innkeeper.held("create volume"):
         composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
         await eventually(is_at_host)
-        await innkeeper.region.components.services.racks.remove(innkeeper.admin, await rack_id(innkeeper, "rack"))
-        await eventually(lambda: not innkeeper.in_process.links("rack"))
+        await remove_rack(innkeeper)
     await composing
     assert innkeeper.simulated_guests() == ["web"]
     assert [rack.name for rack in await innkeeper.region.components.services.racks.list()] == ["second"]
@@ -106,8 +104,7 @@ async def test_operations_of_a_removed_rack_use_another_rack(innkeeper: Deployme
 
 async def test_a_host_of_a_removed_rack_is_unreachable(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
-    await innkeeper.region.components.services.racks.remove(innkeeper.admin, await rack_id(innkeeper, "rack"))
-    await eventually(lambda: not innkeeper.in_process.links("rack"))
+    await remove_rack(innkeeper)
     with pytest.raises(InnkeeperError, match="No connected rack") as rejected:
         await innkeeper.compose(host["id"])
     assert rejected.value.details["status"] == 503
@@ -177,11 +174,8 @@ async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Depl
     service = innkeeper.region.components.services.hosts
     operations = [await service.start_refresh(innkeeper.admin, host["id"]) for host in hosts]
 
-    async def states() -> set[str]:
-        return {host.state.value for host in await service.list()}
-
     async def are(state: str) -> bool:
-        return await states() == {state}
+        return {host.state.value for host in await service.list()} == {state}
 
     assert len({operation.id for operation in operations}) == 16
     await eventually(lambda: are("unreachable"))
@@ -244,4 +238,4 @@ async def _request_repeatedly(region: innkeeper.rpc.Region) -> None:
 
 
 def _connected(innkeeper_: Deployment, folder: Path) -> Any:
-    return innkeeper.rpc.connect(rpc_address(innkeeper_), folder=folder)
+    return innkeeper.rpc.connect(f"127.0.0.1:{innkeeper_.region.rpc_port}", folder=folder)
