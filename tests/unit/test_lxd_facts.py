@@ -180,19 +180,20 @@ def test_offline_and_unknown_members_raise() -> None:
     ]
 
 
-def test_missing_api_extensions_are_named() -> None:
-    with pytest.raises(Unsupported, match=r"virtual-machines, custom_block_volumes.*4\.16"):
-        facts.check_usable({**SERVER, "api_extensions": ["projects"]}, "https://lxd1:8443")
-
-
-def test_untrusted_errors_give_the_command() -> None:
-    with pytest.raises(NotTrusted, match="lxc config trust add"):
-        facts.check_usable({**SERVER, "auth": "untrusted", "environment": None}, "https://lxd1:8443")
-
-
-def test_servers_without_qemu_are_unsupported() -> None:
-    with pytest.raises(Unsupported, match="virtual machines"):
-        facts.check_usable({**SERVER, "environment": {"driver": "lxc"}}, "https://lxd1:8443")
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"api_extensions": ["projects"]}, Unsupported, r"virtual-machines, custom_block_volumes.*4\.16"),
+        ({"auth": "untrusted", "environment": None}, NotTrusted, "lxc config trust add"),
+        ({"environment": {"driver": "lxc"}}, Unsupported, "virtual machines"),
+    ],
+    ids=["missing API extensions", "untrusted", "without QEMU"],
+)
+def test_unusable_servers_are_rejected_with_the_reason(
+    changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        facts.check_usable({**SERVER, **changes}, "https://lxd1:8443")
 
 
 def test_projects_have_the_sums_of_their_guests() -> None:

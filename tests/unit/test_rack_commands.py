@@ -148,8 +148,8 @@ def host_call(parameters: str = "", host_id: int = 1) -> HostCall:
     return HostCall(access=access(parameters, host_id))
 
 
-async def compose(link: Link, vm: GuestSpec, *, parameters: str = "", attempt: int = 1) -> Any:
-    call = ComposeCall(access=access(parameters), spec=vm, fence=fence(vm, attempt))
+async def compose(link: Link, vm: GuestSpec, *, parameters: str = "", host_id: int = 1, attempt: int = 1) -> Any:
+    call = ComposeCall(access=access(parameters, host_id), spec=vm, fence=fence(vm, attempt))
     return await send(link, HOST_COMPOSE, call)
 
 
@@ -353,8 +353,6 @@ async def test_disconnected_hosts_send_no_events(rack: Rack, link: Link) -> None
     await send(link, HOST_WATCH, host_call(host_id=2))
     await send(link, HOST_DISCONNECT, DisconnectCall(host_id=1))
     await compose(link, spec("not-received"))
-    other = spec("received")
-    call = ComposeCall(access=access(host_id=2), spec=other, fence=fence(other))
-    await send(link, HOST_COMPOSE, call)
+    await compose(link, spec("received"), host_id=2)
     await eventually(lambda: rack.events)
     assert {one.change.guest_name for one in rack.events} == {"received"}
