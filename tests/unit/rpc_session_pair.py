@@ -10,7 +10,7 @@ from attrs import define, field
 from common.errors import InnkeeperError
 from common.rpc.frames import Hello
 from common.rpc.session import Limits, Session
-from common.rpc.session_events import Output
+from common.rpc.session_events import CallFailed, Output
 
 T = TypeVar("T")
 
@@ -65,6 +65,11 @@ class Pair:
         """A call of this end fails at the other end."""
         self.there.session.fail(call_id, error)
         self.settle()
+
+    @property
+    def failure(self) -> InnkeeperError:
+        """The error of this end's last failed call."""
+        return self.here.last(CallFailed).error
 
     def at_rest(self) -> bool:
         ends = (self.here.session, self.there.session)

@@ -16,11 +16,15 @@ from common.rpc.session_events import (
     HandlerRequested,
     ItemArrived,
 )
-from tests.unit.rpc_session_pair import pair
+from tests.unit.rpc_session_pair import Pair, pair
 
 
-def test_a_call_gets_one_response_and_leaves_no_state() -> None:
-    link = pair()
+@pytest.fixture
+def link() -> Pair:
+    return pair()
+
+
+def test_a_call_gets_one_response_and_leaves_no_state(link: Pair) -> None:
     call_id = link.call(body={"a": [1, "x", None]})
     request = link.there.last(HandlerRequested)
     assert (request.method, request.body, request.streams) == ("echo", {"a": [1, "x", None]}, False)
@@ -30,8 +34,7 @@ def test_a_call_gets_one_response_and_leaves_no_state() -> None:
     assert link.at_rest()
 
 
-def test_both_sides_can_use_the_same_call_ids() -> None:
-    link = pair()
+def test_both_sides_can_use_the_same_call_ids(link: Pair) -> None:
     for end in (link.here, link.there):
         assert end.session.call(0.0, "echo", None, deadline_s=5) == 1
     link.settle()
@@ -41,49 +44,44 @@ def test_both_sides_can_use_the_same_call_ids() -> None:
     assert link.at_rest()
 
 
-def test_an_error_fails_its_call_with_type_and_details() -> None:
-    link = pair()
+def test_an_error_fails_its_call_with_type_and_details(link: Pair) -> None:
     link.call()
     link.fail(1, DriverFailed("rejected", host="h"))
-    error = link.here.last(CallFailed).error
+    error = link.failure
     assert isinstance(error, DriverFailed)
     assert error.details == {"host": "h"}
     assert link.here.session.is_open
 
 
 @pytest.mark.parametrize("details", [{"host": object()}, {"self": 1}, {"message": 1}], ids=["value", "self", "message"])
-def test_details_that_cannot_be_sent_are_omitted(details: dict[str, object]) -> None:
-    link = pair()
+def test_details_that_cannot_be_sent_are_omitted(link: Pair, details: dict[str, object]) -> None:
     link.call()
     error = DriverFailed("rejected")
     error.details.update(details)
     link.fail(1, error)
-    received = link.here.last(CallFailed).error
+    received = link.failure
     assert isinstance(received, DriverFailed)
     assert received.details == {}
 
 
-def test_an_unknown_code_of_a_newer_peer_is_forwarded() -> None:
-    link = pair()
+def test_an_unknown_code_of_a_newer_peer_is_forwarded(link: Pair) -> None:
     link.call()
     link.fail(1, InnkeeperError("something new", code="brand_new"))
-    assert link.here.last(CallFailed).error.details["code"] == "brand_new"
+    assert link.failure.details["code"] == "brand_new"
 
 
-def test_unknown_commands_and_wrong_streaming_are_unsupported() -> None:
-    link = pair()
+def test_unknown_commands_and_wrong_streaming_are_unsupported(link: Pair) -> None:
     for method, window in (("unknown", 0), ("echo", 4), ("list", 0)):
         link.call(method, window=window)
-        assert isinstance(link.here.last(CallFailed).error, Unsupported)
+        assert isinstance(link.failure, Unsupported)
     assert link.there.all(HandlerRequested) == []
     assert link.at_rest()
 
 
-def test_a_response_too_large_for_a_frame_fails_its_call() -> None:
-    link = pair()
+def test_a_response_too_large_for_a_frame_fails_its_call(link: Pair) -> None:
     link.call()
     link.respond(1, b"x" * 2_000_000)
-    assert isinstance(link.here.last(CallFailed).error, InternalError)
+    assert isinstance(link.failure, InternalError)
     assert link.at_rest()
 
 
@@ -96,8 +94,7 @@ def test_a_request_too_large_for_a_frame_fails_at_the_caller() -> None:
     assert link.here.session.calls_out == 2
 
 
-def test_a_cancelled_call_frees_its_slot_when_its_handler_ends() -> None:
-    link = pair()
+def test_a_cancelled_call_frees_its_slot_when_its_handler_ends(link: Pair) -> None:
     call_id = link.call()
     link.here.session.cancel(call_id)
     link.settle()
@@ -109,8 +106,7 @@ def test_a_cancelled_call_frees_its_slot_when_its_handler_ends() -> None:
     assert link.at_rest()
 
 
-def test_a_cancel_that_crosses_with_the_response_is_ignored() -> None:
-    link = pair()
+def test_a_cancel_that_crosses_with_the_response_is_ignored(link: Pair) -> None:
     call_id = link.call()
     link.there.session.done(call_id, 1)
     link.here.session.cancel(call_id)
@@ -120,12 +116,11 @@ def test_a_cancel_that_crosses_with_the_response_is_ignored() -> None:
     assert link.at_rest()
 
 
-def test_the_deadline_ends_a_call_on_both_sides() -> None:
-    link = pair()
+def test_the_deadline_ends_a_call_on_both_sides(link: Pair) -> None:
     call_id = link.call(deadline_s=2.0)
     assert link.there.last(HandlerRequested).left_s == 2.0
     link.pass_time(2.0)
-    assert isinstance(link.here.last(CallFailed).error, DeadlineExceeded)
+    assert isinstance(link.failure, DeadlineExceeded)
     assert link.there.last(HandlerCancelled).call_id == call_id
     link.respond(call_id, "too late")
     assert len(link.here.all(CallFailed)) == 1
@@ -138,7 +133,7 @@ def test_the_serving_side_enforces_the_deadline_too() -> None:
     call_id = link.call(deadline_s=60.0)
     link.pass_time(1.0)
     link.fail(call_id, Cancelled("stopped"))
-    assert isinstance(link.here.last(CallFailed).error, DeadlineExceeded)
+    assert isinstance(link.failure, DeadlineExceeded)
 
 
 def test_calls_beyond_the_limit_wait_within_their_deadline() -> None:
@@ -185,8 +180,7 @@ def test_too_many_waiting_calls_are_rejected() -> None:
         link.here.session.call(0.0, "echo", None, deadline_s=5)
 
 
-def test_a_stream_sends_within_its_credit() -> None:
-    link = pair()
+def test_a_stream_sends_within_its_credit(link: Pair) -> None:
     call_id = link.call("list", window=4)
     sent = 0
     while link.there.session.credit(call_id):
@@ -208,8 +202,7 @@ def test_a_stream_sends_within_its_credit() -> None:
     assert link.at_rest()
 
 
-def test_items_in_transit_of_a_cancelled_stream_are_dropped() -> None:
-    link = pair()
+def test_items_in_transit_of_a_cancelled_stream_are_dropped(link: Pair) -> None:
     call_id = link.call("list", window=4)
     link.there.session.item(call_id, 1)
     link.here.session.cancel(call_id)

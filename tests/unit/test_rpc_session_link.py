@@ -8,7 +8,12 @@ from common.errors import Cancelled, LinkLost, NotAllowed, VersionMismatch
 from common.rpc.frames import Call, Done, Frame, Item, encode
 from common.rpc.session import Limits, Session
 from common.rpc.session_events import CallFailed, Ended, EventArrived, HandlerCancelled, Opened
-from tests.unit.rpc_session_pair import METHODS, hello, pair
+from tests.unit.rpc_session_pair import METHODS, Pair, hello, pair
+
+
+@pytest.fixture
+def link() -> Pair:
+    return pair()
 
 
 def test_both_sides_open_after_both_hellos() -> None:
@@ -25,8 +30,7 @@ def test_both_sides_report_a_version_mismatch() -> None:
     assert "there) 2 to 3" in str(errors[0])
 
 
-def test_an_item_beyond_the_credit_is_a_protocol_error() -> None:
-    link = pair()
+def test_an_item_beyond_the_credit_is_a_protocol_error(link: Pair) -> None:
     link.call("list", window=1)
     for _ in range(2):
         link.here.session.receive(encode(Item(id=1)), 0.0)
@@ -35,16 +39,14 @@ def test_an_item_beyond_the_credit_is_a_protocol_error() -> None:
     assert isinstance(link.there.last(Ended).error, LinkLost)
 
 
-def test_events_arrive_in_order_without_a_response() -> None:
-    link = pair()
+def test_events_arrive_in_order_without_a_response(link: Pair) -> None:
     for number in range(3):
         link.here.session.event("host.event", number)
     link.settle()
     assert [event.body for event in link.there.all(EventArrived)] == [0, 1, 2]
 
 
-def test_an_idle_link_gets_a_ping_and_then_ends() -> None:
-    link = pair()
+def test_an_idle_link_gets_a_ping_and_then_ends(link: Pair) -> None:
     call_id = link.call(deadline_s=600)
     link.now = 20.0
     link.here.session.tick(20.0)
@@ -58,8 +60,7 @@ def test_an_idle_link_gets_a_ping_and_then_ends() -> None:
     assert link.here.last(CallFailed).call_id == call_id
 
 
-def test_a_link_that_answers_pings_stays_open() -> None:
-    link = pair()
+def test_a_link_that_answers_pings_stays_open(link: Pair) -> None:
     for _ in range(20):
         link.pass_time(15.0)
     assert link.here.session.is_open
@@ -91,13 +92,12 @@ def test_the_end_of_a_link_fails_its_calls_and_cancels_its_handlers() -> None:
         link.here.session.call(0.0, "echo", None, deadline_s=1)
 
 
-def test_a_rejected_peer_receives_the_reason() -> None:
-    link = pair()
+def test_a_rejected_peer_receives_the_reason(link: Pair) -> None:
     link.call()
     link.there.session.close(NotAllowed("this rack was removed"))
     link.settle()
     assert isinstance(link.here.last(Ended).error, NotAllowed)
-    failed = link.here.last(CallFailed).error
+    failed = link.failure
     assert isinstance(failed, LinkLost)
     assert "removed" in failed.message
 
@@ -107,7 +107,7 @@ def test_a_link_can_limit_its_total_calls() -> None:
     link.call()
     link.there.session.done(1, None)
     link.call()
-    assert isinstance(link.here.last(CallFailed).error, NotAllowed)
+    assert isinstance(link.failure, NotAllowed)
     link.here.session.event("hello", None)
     link.settle()
     assert link.there.last(Ended)
@@ -118,8 +118,7 @@ def test_a_link_can_limit_its_total_calls() -> None:
     [Done(id=99), Item(id=99), Call(id=0, method="echo", left_ms=1), hello("twice")],
     ids=lambda frame: type(frame).__name__,
 )
-def test_an_unexpected_frame_is_a_protocol_error(frame: Frame) -> None:
-    link = pair()
+def test_an_unexpected_frame_is_a_protocol_error(link: Pair, frame: Frame) -> None:
     link.here.session.receive(encode(frame), 0.0)
     link.settle()
     assert "protocol error" in link.here.last(Ended).error.message
