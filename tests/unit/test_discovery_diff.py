@@ -11,7 +11,7 @@ from attrs import evolve
 from common.discovery import Discovery, MarkerOnOtherMember, Problem
 from common.values import Guest, HugePages, NumaNode, OwnershipMarker, PowerState
 from regiond.hosts.discovery.diff import compare
-from regiond.hosts.discovery.model import ChangeKind
+from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges
 from regiond.hosts.discovery.snapshot import ServerSnapshot
 from regiond.ledger.model import DiscreteResources, GuestClaims
 from tests.unit.discovery_samples import (
@@ -133,17 +133,20 @@ def test_the_same_key_in_another_project_is_another_guest() -> None:
 
 def test_a_marker_of_another_installation_makes_a_guest_foreign() -> None:
     changes = compare(discovery(guest("1", machine=1, installation=OTHER_INSTALLATION)), snapshot(machine(1)))
-    assert [one.machine_id for one in changes.guests_written] == [None]
-    assert changes.orphaned_guests == ()
-    assert changes_of(changes) == [(ChangeKind.MISSING, 1)]
+    assert owners(changes) == [("1", None)]
+    assert (changes.orphaned_guests, changes_of(changes)) == ((), [(ChangeKind.MISSING, 1)])
 
 
 # Machines
 
 
+def owners(changes: DiscoveryChanges) -> list[tuple[str, int | None]]:
+    """The hypervisor's id and the machine of each guest that was written."""
+    return [(one.guest_key, one.machine_id) for one in changes.guests_written]
+
+
 def test_a_guest_with_a_marker_is_its_machine() -> None:
-    (one,) = compare(discovery(guest("1", machine=1)), snapshot(machine(1))).guests_written
-    assert one.machine_id == 1
+    assert owners(compare(discovery(MANAGED), snapshot(machine(1)))) == [("1", 1)]
 
 
 def test_a_machine_whose_guest_is_not_listed_is_missing_once() -> None:
@@ -154,14 +157,14 @@ def test_a_machine_whose_guest_is_not_listed_is_missing_once() -> None:
 
 def test_a_machine_on_a_known_member_of_the_cluster_is_not_missing() -> None:
     before = evolve(KNOWN, other_members=frozenset({"m2"}))
-    on = {
-        member: evolve(discovery(), on_other_members=(MarkerOnOtherMember(marker=MARKER, member=member),))
-        for member in ("m2", "m3")
-    }
-    assert changes_of(compare(on["m2"], before)) == []
-    assert changes_of(compare(on["m3"], before)) == [(ChangeKind.MISSING, 1)]
-    others = MarkerOnOtherMember(marker=evolve(MARKER, installation_id=OTHER_INSTALLATION), member="m2")
-    assert changes_of(compare(evolve(discovery(), on_other_members=(others,)), before)) == [(ChangeKind.MISSING, 1)]
+    other_installation = evolve(MARKER, installation_id=OTHER_INSTALLATION)
+    for marker, member, expected in (
+        (MARKER, "m2", []),
+        (MARKER, "m3", [(ChangeKind.MISSING, 1)]),
+        (other_installation, "m2", [(ChangeKind.MISSING, 1)]),
+    ):
+        found = evolve(discovery(), on_other_members=(MarkerOnOtherMember(marker=marker, member=member),))
+        assert changes_of(compare(found, before)) == expected
 
 
 @pytest.mark.parametrize(
@@ -188,29 +191,28 @@ def test_a_guest_with_a_new_hypervisor_id_stays_its_machine() -> None:
     before = snapshot(machine(1), guests=[record(guest("old", machine=1), 1)])
     changes = compare(discovery(guest("new", machine=1)), before)
     assert (changes.deleted_guests, changes_of(changes)) == ((("", "old"),), [])
-    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("new", 1)]
+    assert owners(changes) == [("new", 1)]
 
 
 def test_of_two_guests_with_one_marker_the_recorded_one_is_the_machine() -> None:
     copy, real = guest("0", machine=1, name="vm-1"), guest("1", machine=1, name="renamed")
     before = snapshot(machine(1), guests=[record(real, 1)])
     changes = compare(discovery(copy, real), before)
-    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("0", None)]
+    assert owners(changes) == [("0", None)]
     assert orphaned(changes) == [(ChangeKind.DUPLICATE_MARKER, "vm-1")]
     assert compare(discovery(copy, real), written(before, changes)).none
 
 
 def test_of_two_new_guests_with_one_marker_the_name_decides() -> None:
-    changes = compare(
-        discovery(guest("0", machine=1, name="copy"), guest("9", machine=1, name="vm-1")), snapshot(machine(1))
-    )
-    assert {one.guest_key: one.machine_id for one in changes.guests_written} == {"0": None, "9": 1}
+    copy, real = guest("0", machine=1, name="copy"), guest("9", machine=1, name="vm-1")
+    changes = compare(discovery(copy, real), snapshot(machine(1)))
+    assert owners(changes) == [("0", None), ("9", 1)]
 
 
 def test_a_copy_replaces_the_absent_guest() -> None:
     real, copy = guest("1", machine=1), guest("2", machine=1)
     changes = compare(discovery(copy), snapshot(machine(1), guests=[record(real, 1), record(copy)]))
-    assert [(one.guest_key, one.machine_id) for one in changes.guests_written] == [("2", 1)]
+    assert owners(changes) == [("2", 1)]
     assert changes_of(changes) == []
 
 
@@ -241,8 +243,7 @@ UNMARKED = guest(str(machine_uuid(1)))
     ids=["composed, markers not listed", "adopted, markers listed"],
 )
 def test_a_guest_without_its_marker_is_foreign(before: ServerSnapshot) -> None:
-    (one,) = compare(discovery(UNMARKED), before).guests_written
-    assert one.machine_id is None
+    assert owners(compare(discovery(UNMARKED), before)) == [(UNMARKED.guest_id, None)]
 
 
 def test_an_unknown_marker_is_not_reported_again_when_the_guest_changes() -> None:
@@ -334,9 +335,8 @@ def test_a_guest_being_adopted_keeps_its_huge_pages() -> None:
     then = snapshot(adopting, guests=[record(before)], discrete={record(before).key: counted(pages={"0/1048576": 2})})
     managed = guest("a", machine=1, huge_pages_backed=True, memory_mib=2048)
     changes = compare(discovery(managed, guest("b", huge_pages_backed=True), **SERVER), then)
-    assert [(one.name, held.discrete) for one, held in changes.allocations] == [
-        ("vm-b", counted(pages={"1/1048576": 1}))
-    ]
+    ((one, held),) = changes.allocations
+    assert (one.name, held.discrete) == ("vm-b", counted(pages={"1/1048576": 1}))
 
 
 def test_a_virtual_function_without_a_port_keeps_the_recorded_port() -> None:
