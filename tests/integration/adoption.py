@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from tests.deployment.deployment import Deployment
+from tests.integration import tables
 from tests.waiting import eventually
 
 ASYNC = {"Prefer": "respond-async"}
@@ -32,12 +33,10 @@ def volumes(innkeeper: Deployment) -> list[Any]:
 
 
 async def claims(innkeeper: Deployment) -> list[tuple[bool, str, int]]:
-    async with innkeeper.region.components.database.connection() as db:
-        found = await db.fetch(
-            "select machine_id is not null as of_machine, resource, sum(amount)::bigint as amount from claim"
-            " group by 1, 2 order by 1, 2"
-        )
-    return [tuple(row.values()) for row in found]
+    """Returns (of a machine, resource, amount) of the claims, added up."""
+    return await tables.rows(
+        innkeeper, "select machine_id is not null, resource, sum(amount)::bigint from claim group by 1, 2 order by 1, 2"
+    )
 
 
 async def refresh(innkeeper: Deployment, host: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -106,6 +106,13 @@ async def compose_all(
     machines = composer or innkeeper.region.components.services.machines
     started = (machines.start_compose(innkeeper.admin, request) for request in requests)
     return await asyncio.gather(*started, return_exceptions=True)
+
+
+def all_composed(results: Iterable[object]) -> list[Operation]:
+    """Returns the operations of composes that must all have succeeded."""
+    composed = list(results)
+    assert [one for one in composed if not isinstance(one, Operation)] == []
+    return cast("list[Operation]", composed)
 
 
 async def compose_in_one_round(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from typing import Any, cast
 
 import pytest
@@ -14,6 +12,7 @@ from regiond.machines.allocation.service import Allocator
 from regiond.machines.model import AllocateRequest
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
+from tests.integration.adoption import refresh, rows
 from tests.integration.users import as_user
 from tests.rejections import invalid_fields, rejection
 from tests.waiting import eventually
@@ -186,19 +185,17 @@ async def test_requests_with_one_idempotency_key_get_one_machine(innkeeper: Depl
 async def test_a_missing_machine_that_reappears_has_its_old_owner(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     allocated = await allocate(innkeeper)
-    path, hypervisor = f"vm-hosts/{host['id']}/", innkeeper.folder / "simulated" / "sim.sqlite"
-    with closing(sqlite3.connect(hypervisor)) as store, store:
-        store.executescript("create table away as select * from guest; delete from guest")
-    await innkeeper.post(path, op="refresh")
+    rows(innkeeper, "create table away as select * from guest")
+    rows(innkeeper, "delete from guest")
+    await refresh(innkeeper, host)
     machine = f"machines/{allocated['system_id']}/"
     assert (await innkeeper.get(machine))["status_name"] == "Missing"
     await innkeeper.post(machine, op="mark_broken")
-    await innkeeper.post(path, op="refresh")
+    await refresh(innkeeper, host)
     assert (await innkeeper.get(machine))["status_name"] == "Broken"
     assert (await innkeeper.post(machine, op="mark_fixed"))["status_name"] == "New"
-    with closing(sqlite3.connect(hypervisor)) as store, store:
-        store.executescript("insert into guest select * from away")
-    await innkeeper.post(path, op="refresh")
+    rows(innkeeper, "insert into guest select * from away")
+    await refresh(innkeeper, host)
     restored = await innkeeper.get(machine)
     assert (restored["status_name"], restored["owner"]) == ("Allocated", "admin")
 

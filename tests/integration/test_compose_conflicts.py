@@ -19,12 +19,13 @@ from tests.integration.concurrent_composes import (
     SMALL,
     ComposerDatabase,
     add_hosts,
+    all_composed,
     compose_all,
     compose_in_one_round,
     composer_of,
     stages_on,
 )
-from tests.integration.tables import lock_waiters
+from tests.integration.tables import lock_waiters, sql
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ CLAIMED = """
 
 async def claimed_by(innkeeper: Deployment, operation: Operation) -> tuple[Any, ...]:
     """Returns host, cores and MiB of the operation's machine, on which row and claims agree, and the operation's id."""
-    async with innkeeper.region.components.database.connection() as db:
-        (row,) = await db.fetch(CLAIMED, operation.hostname)
+    (row,) = await sql(innkeeper, CLAIMED, operation.hostname)
     return tuple(row)
 
 
@@ -64,10 +64,10 @@ async def test_an_uncommitted_host_name_delays_only_its_own_compose(innkeeper: D
         async with asyncio.timeout(10):
             held = asyncio.create_task(compose_all(innkeeper, web, *others))
             await eventually(lambda: lock_waiters(innkeeper.region.components.database))
-            assert all(isinstance(one, Operation) for one in await compose_all(innkeeper, *others))
+            all_composed(await compose_all(innkeeper, *others))
         assert not held.done()
         await other_region.rollback()
-    assert all(isinstance(one, Operation) for one in await held)
+    all_composed(await held)
 
 
 @pytest.mark.same_sql
@@ -79,10 +79,9 @@ async def test_composes_waiting_for_a_server_hold_one_connection(innkeeper: Depl
         held = asyncio.create_task(compose_all(innkeeper, *[wanted] * 12))  # more than the pool has connections
         await eventually(lambda: lock_waiters(innkeeper.region.components.database))
         async with asyncio.timeout(10):
-            (answer,) = await compose_all(innkeeper, other)
-        assert isinstance(answer, Operation)
+            all_composed(await compose_all(innkeeper, other))
         assert await lock_waiters(innkeeper.region.components.database) == 1
-    assert all(isinstance(one, Operation) for one in await held)
+    all_composed(await held)
 
 
 @define
@@ -120,8 +119,7 @@ async def test_each_compose_gets_its_own_result(innkeeper: Deployment) -> None:
         for cores, host_id in enumerate(hosts.values(), start=1)
     ]
     _, *answers = await compose_in_one_round(innkeeper, requests[0], *requests)
-    for request, answer in zip(requests, answers, strict=True):
-        assert isinstance(answer, Operation)
+    for request, answer in zip(requests, all_composed(answers), strict=True):
         expected = (request.host_id, request.cores, request.memory_mib, answer.id)
         assert await claimed_by(innkeeper, answer) == expected
         assert answer.host_id == request.host_id
@@ -151,6 +149,5 @@ async def test_a_compose_without_a_turn_in_time_is_busy(innkeeper: Deployment) -
         (second,) = await compose_all(innkeeper, wanted, composer=composer)
         assert isinstance(second, Busy)
         assert "one is busy" in str(second)
-    (answer,) = await first
-    assert isinstance(answer, Operation)
+    all_composed(await first)
     assert len(await innkeeper.region.components.services.operations.list(states=("queued",))) == 1

@@ -24,8 +24,6 @@ from tests.integration.adoption import (
 from tests.integration.tables import is_count
 from tests.waiting import eventually
 
-# Forgetting ----------------------------------------------------------------------------------------------------------
-
 
 async def test_forgetting_leaves_a_running_foreign_guest(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)
@@ -61,9 +59,6 @@ async def test_unknown_guests_and_machines_answer_404(tmp_path: Path, database_u
         for path, op in (("machines/absent/", "forget"), ("vm-hosts/7/", "adopt"), ("virtual-machines/7", "adopt")):
             with pytest.raises(NotFound):
                 await innkeeper.post(path, op=op)
-
-
-# Hosts that are removed and added again ------------------------------------------------------------------------------
 
 
 async def test_adding_a_host_again_restores_its_machines(innkeeper: Deployment) -> None:

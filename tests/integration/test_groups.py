@@ -20,6 +20,16 @@ ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="user", is_admin=False)
 
 
+HOST = """
+    insert into vm_host (name, driver, address, zone_id, pool_id, system_id)
+    values ('local', 'virsh', 'qemu:///system', $1, $2, 'abc')
+"""
+MACHINE = """
+    insert into machine (uuid, system_id, hostname, zone_id, pool_id, state, architecture, cores, memory_mib)
+    values (gen_random_uuid(), 'def', 'vm1', $1, $2, 'ready', 'amd64', 1, 1024)
+"""
+
+
 @pytest.fixture
 def groups(database: Database) -> Groups:
     return Groups(database)
@@ -52,8 +62,8 @@ async def test_deleting_an_unknown_zone_succeeds_and_changing_it_fails(groups: G
 
 async def test_members_of_a_deleted_zone_move_to_the_default_zone(database: Database, groups: Groups) -> None:
     zone = await groups.create_zone(ADMIN, "north", "")
-    await _add_host(database, zone_id=zone.id)
-    await _add_machine(database, zone_id=zone.id)
+    await add(database, HOST, zone_id=zone.id)
+    await add(database, MACHINE, zone_id=zone.id)
     await groups.delete_zone(ADMIN, "north")
     async with database.connection() as db:
         assert await db.fetchval("select zone_id from vm_host") == 1
@@ -95,8 +105,8 @@ async def test_a_pool_is_changed_by_id_and_deleted_by_name(groups: Groups) -> No
 async def test_a_pool_in_use_cannot_be_deleted(database: Database, groups: Groups) -> None:
     by_host = await groups.create_pool(ADMIN, "hosts", "")
     by_machine = await groups.create_pool(ADMIN, "machines", "")
-    await _add_host(database, pool_id=by_host.id)
-    await _add_machine(database, pool_id=by_machine.id)
+    await add(database, HOST, pool_id=by_host.id)
+    await add(database, MACHINE, pool_id=by_machine.id)
     with pytest.raises(InvalidRequest, match=r"Pool has machines in it, it cannot be deleted\."):
         await groups.delete_pool(ADMIN, "machines")
     with pytest.raises(InvalidRequest, match="Pool has 1 VM hosts in it"):
@@ -167,19 +177,6 @@ def _word(letter: str) -> bool:
     return letter.isalnum() or letter == "_"
 
 
-async def _add_host(database: Database, *, zone_id: int = 1, pool_id: int = 0) -> None:
+async def add(database: Database, statement: str, *, zone_id: int = 1, pool_id: int = 0) -> None:
     async with database.connection() as db:
-        await db.execute(
-            "insert into vm_host (name, driver, address, zone_id, pool_id, system_id) "
-            "values ('local', 'virsh', 'qemu:///system', $1, $2, 'abc')",
-            zone_id, pool_id,
-        )  # fmt: skip
-
-
-async def _add_machine(database: Database, *, zone_id: int = 1, pool_id: int = 0) -> None:
-    async with database.connection() as db:
-        await db.execute(
-            "insert into machine (uuid, system_id, hostname, zone_id, pool_id, state, architecture, cores, memory_mib) "
-            "values (gen_random_uuid(), 'def', 'vm1', $1, $2, 'ready', 'amd64', 1, 1024)",
-            zone_id, pool_id,
-        )  # fmt: skip
+        await db.execute(statement, zone_id, pool_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 from innkeeper.numa_table import rows_of
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
 from tests.rejections import rejected_status
 from tests.row_versions import versions
 
@@ -78,12 +79,6 @@ async def test_a_host_shows_its_numa_nodes(rackless: Deployment) -> None:
     assert await rejected_status(numa(rackless, 999)) == 404
 
 
-async def machines(innkeeper: Deployment) -> list[Any]:
-    """Returns the rows of the table `machine`."""
-    async with innkeeper.region.components.database.connection() as db:
-        return await db.fetch("select * from machine order by hostname")
-
-
 async def test_a_machine_holds_its_resources_until_it_is_deleted(innkeeper: Deployment, database_url: str) -> None:
     host = await innkeeper.add_simulated("big", **TWO_NODES, networks="dmz:10.2.0.0/24:100")
     path = f"vm-hosts/{host['id']}/"
@@ -117,7 +112,7 @@ async def test_adoption_counts_pins_of_foreign_guests_as_own(innkeeper: Deployme
         assert (used(first, "used_by_ours"), used(first, "used_by_others")) == (own, others)
         assert used(first, "free") == ([2, 3, 4, 5], 24576 - 666, 8 - 3)
         assert used(second, "free") == ([9, 10, 11, 12, 13, 14, 15], 24576 - 334, 8)
-    adopted_ones = await machines(innkeeper)
+    adopted_ones = await sql(innkeeper, "select * from machine order by hostname")
     assert [(one["pinned_core_ids"], one["huge_page_size_kib"]) for one in adopted_ones] == [
         ([6, 7, 8], None), ([0, 1], 1024**2),
     ]  # fmt: skip

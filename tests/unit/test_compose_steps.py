@@ -39,6 +39,7 @@ OPERATION = Operation(
     system_id="wdpx3n", hostname="web-1", parent_id=None, account_id=1, created_at=AT, max_failures=120,
     request={"spec": to_dict(SPEC), "intent": to_dict(ComposeIntent(request=ComposeRequest()))}, explanation={},
 )  # fmt: skip
+TRIED_ENOUGH = evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING)
 NAMED = evolve(OPERATION, request={"spec": to_dict(SPEC)})
 ALLOCATED = evolve(
     OPERATION,
@@ -47,6 +48,10 @@ ALLOCATED = evolve(
 LACKING = Evaluation(
     host_id=6, host_name="hv-03", reasons=("needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)", "memory: …")
 )
+
+
+def tried_hosts(number: int) -> dict[str, list[dict[str, object]]]:
+    return {"tried": [{"host": f"h{n}", "host_id": n, "error": "x"} for n in range(number)]}
 
 
 def options(*alternatives: Any) -> RescheduleOptions:
@@ -122,25 +127,18 @@ def test_a_host_on_which_nothing_began_is_recorded_as_not_reached(
 
 def test_an_unreachable_host_is_abandoned_if_there_is_an_alternative() -> None:
     host = Host(HostUnreachable("no route"))
-    assert host.run(evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING)).rejection is host.error
+    assert host.run(TRIED_ENOUGH).rejection is host.error
 
 
 @pytest.mark.parametrize(
     ("operation", "found"),
     [
         (evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING - 1), options("another")),
-        (evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING), options()),
-        (evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING), RackUnreachable("no rack")),
+        (TRIED_ENOUGH, options()),
+        (TRIED_ENOUGH, RackUnreachable("no rack")),
         (evolve(NAMED, failures=FAILURES_BEFORE_RESCHEDULING), None),
-        (evolve(OPERATION, failures=FAILURES_BEFORE_RESCHEDULING, cancel_requested=True), options("another")),
-        (
-            evolve(
-                OPERATION,
-                failures=FAILURES_BEFORE_RESCHEDULING,
-                explanation={"tried": [{"host_id": n} for n in range(MAX_HOSTS - 1)]},
-            ),
-            options("another"),
-        ),
+        (evolve(TRIED_ENOUGH, cancel_requested=True), options("another")),
+        (evolve(TRIED_ENOUGH, explanation=tried_hosts(MAX_HOSTS - 1)), options("another")),
     ],
 )
 def test_without_an_alternative_the_call_is_retried(operation: Operation, found: Any) -> None:
@@ -193,7 +191,6 @@ def test_the_final_error_has_the_reasons_of_all_hosts() -> None:
 
 
 def test_a_compose_tries_at_most_the_limit_of_hosts() -> None:
-    tried = {"tried": [{"host": f"h{n}", "host_id": n, "error": "x"} for n in range(MAX_HOSTS - 1)]}
-    assert not Host(DriverFailed("no pool")).undo(evolve(OPERATION, explanation=tried)).rescheduled
-    tried = {"tried": tried["tried"][1:]}
-    assert Host(DriverFailed("no pool")).undo(evolve(OPERATION, explanation=tried)).rescheduled
+    for hosts, rescheduled in ((MAX_HOSTS - 1, False), (MAX_HOSTS - 2, True)):
+        undone = Host(DriverFailed("no pool")).undo(evolve(OPERATION, explanation=tried_hosts(hosts)))
+        assert undone.rescheduled is rescheduled
