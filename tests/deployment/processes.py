@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +189,15 @@ class Processes:
 def as_processes(folder: Path, server_folder: Path, **more: Any) -> Deployment:
     """A deployment of which nothing is started. Call `kill_all` at the end; the server is the caller's to stop."""
     return Deployment(runner=Processes(folder=folder, server_folder=server_folder, **more))
+
+
+@contextmanager
+def temporary_deployment(prefix: str, **more: Any) -> Iterator[Deployment]:
+    """As `as_processes`, in a new folder. At the end the processes and PostgreSQL end and the folder is removed."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as made:
+        deployment = as_processes(Path(made), Path(made) / "server", **more)
+        try:
+            yield deployment
+        finally:
+            deployment.processes.kill_all()
+            postgres.stop(deployment.processes.server_folder)

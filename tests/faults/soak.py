@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from attrs import define, field, frozen
 
-from development import postgres
 from tests.bench.machine import Machine, this_machine
 from tests.deployment.deployment import Deployment
-from tests.deployment.processes import as_processes
+from tests.deployment.processes import temporary_deployment
 from tests.faults.consistency import assert_consistent, settle
 from tests.faults.flatness import Verdict, judge
 from tests.faults.load import Load
@@ -119,18 +116,11 @@ async def _wait_with_load(load_task: asyncio.Task[None], seconds: float) -> None
 
 async def run(minutes: float, seed: int, show: Show) -> SoakReport:
     """Runs on simulated hosts that fail one call in ten."""
-    with tempfile.TemporaryDirectory(prefix="innkeeper-soak-") as made:
-        folder = Path(made)
-        deployment = as_processes(folder=folder, server_folder=folder / "server")
-        try:
-            await deployment.start()
-            load = Load(deployment=deployment, host_ids=await add_failing_hosts(deployment), clients=CALLERS, seed=seed)
-            return await soak_on(
-                deployment, load, minutes, seed, show, where="simulated hosts", check=assert_consistent
-            )
-        finally:
-            deployment.processes.kill_all()
-            postgres.stop(folder / "server")
+    with temporary_deployment("innkeeper-soak-") as deployment:
+        await deployment.start()
+        host_ids = await add_failing_hosts(deployment)
+        load = Load(deployment=deployment, host_ids=host_ids, clients=CALLERS, seed=seed)
+        return await soak_on(deployment, load, minutes, seed, show, where="simulated hosts", check=assert_consistent)
 
 
 async def add_failing_hosts(deployment: Deployment) -> list[int]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 from attrs import define
 
-from development import postgres
 from tests.deployment.link_proxy import LinkProxy
-from tests.deployment.processes import as_processes
+from tests.deployment.processes import temporary_deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.faults.cells import Victim
 from tests.faults.scenarios.site import CellHost, GuestHost, Site
@@ -122,15 +119,9 @@ async def real_site(
     make_host: Callable[[RealSite], GuestHost], rack_prefix: tuple[str, ...] = ()
 ) -> AsyncIterator[RealSite]:
     """PostgreSQL, a region, and a rack behind a proxy; all end with the block."""
-    with tempfile.TemporaryDirectory(prefix="innkeeper-faults-") as made:
-        folder, server = Path(made), Path(made) / "server"
-        deployment = as_processes(folder, server, rack_prefix=rack_prefix)
+    with temporary_deployment("innkeeper-faults-", rack_prefix=rack_prefix) as deployment:
         proxy = LinkProxy(region_port=deployment.processes.rpc_port)
         deployment.processes.settings = {"rpc_address": f"127.0.0.1:{proxy.port}"}
-        try:
-            async with proxy.listening():
-                await deployment.start()
-                yield RealSite(deployment=deployment, proxy=proxy, make_host=make_host)
-        finally:
-            deployment.processes.kill_all()
-            postgres.stop(server)
+        async with proxy.listening():
+            await deployment.start()
+            yield RealSite(deployment=deployment, proxy=proxy, make_host=make_host)

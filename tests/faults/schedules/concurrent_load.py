@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 import time
 from collections import Counter
 from functools import partial
-from pathlib import Path
 
 from attrs import define, field, frozen
 
-from development import postgres
 from regiond.db.pool import Database
 from regiond.placement.reason_phrases import number_of
 from tests.deployment.deployment import Deployment
-from tests.deployment.processes import as_processes
+from tests.deployment.processes import temporary_deployment
 from tests.faults.load import Load, RequestKind
 from tests.faults.logs import bugs_logged
 from tests.faults.schedules import invariants
@@ -190,15 +187,9 @@ def _adoptable(before: invariants.Snapshot) -> frozenset[str]:
 async def run(operations: int, seed: int) -> Report:
     """Runs at least `operations` operations of CALLERS clients on a new PostgreSQL."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="innkeeper-load-") as made:
-        folder = Path(made)
-        deployment = as_processes(folder=folder, server_folder=folder / "server")
-        try:
-            await deployment.start()
-            return await _played(deployment, operations, seed, began)
-        finally:
-            deployment.processes.kill_all()
-            postgres.stop(folder / "server")
+    with temporary_deployment("innkeeper-load-") as deployment:
+        await deployment.start()
+        return await _played(deployment, operations, seed, began)
 
 
 async def _played(deployment: Deployment, operations: int, seed: int, began: float) -> Report:
