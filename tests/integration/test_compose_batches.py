@@ -10,7 +10,7 @@ from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from regiond.operations.model import Operation
 from tests.deployment.deployment import Deployment
-from tests.integration.concurrent_composes import LOCK_HOST, LOCK_SERVER, SMALL, add_hosts, compose_all
+from tests.integration.concurrent_composes import LOCK_HOST, LOCK_SERVER, SMALL, add_hosts, all_composed, compose_all
 
 
 async def test_all_composes_that_fit_succeed_and_the_others_are_rejected(innkeeper: Deployment) -> None:
@@ -30,10 +30,9 @@ async def test_all_composes_that_fit_succeed_and_the_others_are_rejected(innkeep
 async def test_the_returned_operation_equals_the_stored_one(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper)
     operations = innkeeper.region.components.services.operations
-    for answer in await compose_all(innkeeper, *(ComposeRequest(**SMALL, power_on=True) for _ in range(3))):
-        assert isinstance(answer, Operation)
-        stored = await operations.read(answer.id)
-        assert stored == answer
+    requests = [ComposeRequest(**SMALL, power_on=True) for _ in range(3)]
+    for answer in all_composed(await compose_all(innkeeper, *requests)):
+        assert await operations.read(answer.id) == answer
 
 
 @pytest.mark.same_sql
@@ -47,7 +46,7 @@ async def test_an_invalid_compose_does_not_affect_the_others(innkeeper: Deployme
     assert {type(first), type(second)} == {Operation, InvalidRequest}
     assert isinstance(others[0], InvalidRequest)
     assert all(isinstance(answer, NotFound) for answer in others[1:3])
-    assert all(isinstance(answer, Operation) for answer in others[3:])
+    all_composed(others[3:])
 
 
 async def test_a_locked_host_delays_only_its_own_composes(innkeeper: Deployment) -> None:
@@ -57,10 +56,7 @@ async def test_a_locked_host_delays_only_its_own_composes(innkeeper: Deployment)
         await db.execute(LOCK_HOST, hosts["one"])
         await db.execute(LOCK_SERVER, hosts["two"])
         held = [asyncio.create_task(compose_all(innkeeper, on[name])) for name in ("one", "two")]
-        answers = await compose_all(innkeeper, on["three"], on["three"])
-        assert all(isinstance(answer, Operation) for answer in answers)
+        all_composed(await compose_all(innkeeper, on["three"], on["three"]))
         assert not any(task.done() for task in held)
-    (first,), (second,) = await asyncio.gather(*held)
-    assert isinstance(first, Operation)
-    assert isinstance(second, Operation)
+    (first,), (second,) = [all_composed(results) for results in await asyncio.gather(*held)]
     assert (first.host_name, second.host_name) == ("one", "two")

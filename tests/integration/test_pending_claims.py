@@ -20,6 +20,7 @@ from tests.integration.concurrent_composes import (
     SMALL,
     ComposerDatabase,
     add_hosts,
+    all_composed,
     compose_all,
     compose_in_one_round,
     composer_of,
@@ -91,8 +92,7 @@ async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper
         host_id=host_id, pin_cores=1, memory_mib=1024, huge_pages_backed=True, storage="1",
         interfaces="eth0:vid=100,type=physical",
     )  # fmt: skip
-    results = await compose_all(innkeeper, *[request] * MANY, composer=composer)
-    assert [result for result in results if not isinstance(result, Operation)] == []
+    all_composed(await compose_all(innkeeper, *[request] * MANY, composer=composer))
     cores = await machine_claims(database, "pinned_core")
     assert len({core for core, _ in cores}) == len(cores) == MANY
     assert sum(pages for _, pages in await machine_claims(database, "huge_pages")) == MANY
@@ -106,9 +106,8 @@ async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper
 async def test_placement_during_a_commit_avoids_its_host(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     anywhere = ComposeRequest(**SMALL)
-    first, *others = await compose_in_one_round(innkeeper, anywhere, anywhere, anywhere)
-    assert isinstance(first, Operation)
-    assert {one.host_id for one in others if isinstance(one, Operation)} == {*hosts.values()} - {first.host_id}
+    composed = all_composed(await compose_in_one_round(innkeeper, anywhere, anywhere, anywhere))
+    assert {one.host_id for one in composed} == {*hosts.values()}
 
 
 @pytest.mark.same_sql
