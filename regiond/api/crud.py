@@ -33,7 +33,7 @@ class Options(TypedDict, total=False):
     check: Callable[[Call], Problems]
 
 
-def list_all(
+def list_of(
     items: Serializer[T],
     run: Run[Iterable[T]],
     *,

@@ -46,7 +46,7 @@ USERS = Resource(
     path="users/",
     doc="Accounts of users and programs.",
     endpoints=(
-        crud.list_all(USER_JSON, _list, title="List users", result="The users."),
+        crud.list_of(USER_JSON, _list, title="List users", result="The users."),
         crud.read(
             _USER,
             _whoami,
@@ -94,7 +94,7 @@ ACCOUNT = Resource(
             success=204,
             run=crud.without_content(_delete_key),
         ),
-        crud.list_all(
+        crud.list_of(
             API_KEY_JSON,
             _list_keys,
             op="list_authorisation_tokens",

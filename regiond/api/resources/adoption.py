@@ -151,7 +151,7 @@ FORGET = Endpoint(
     find=find_machine,
     run=_forget,
 )
-DETACHED = crud.list_all(
+DETACHED = crud.list_of(
     DETACHED_MACHINE_JSON,
     _detached,
     op="detached",

@@ -48,7 +48,7 @@ DISCREPANCIES = Resource(
     path="discrepancies/",
     doc="Discrepancies between the ledger and the hosts.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             DISCREPANCY_JSON,
             _list,
             title="List discrepancies",
@@ -64,7 +64,7 @@ DISCREPANCIES = Resource(
             result="The discrepancies.",
             permission=Permission.ADMIN,
         ),
-        crud.list_all(
+        crud.list_of(
             DISCREPANCY_JSON,
             _repaired,
             op="repaired",

@@ -61,7 +61,7 @@ FABRICS = Resource(
     path="fabrics/",
     doc="Fabrics: groups of VLANs on the same switches.",
     endpoints=(
-        crud.list_all(FABRIC_JSON, _list, title="List fabrics", result="The fabrics."),
+        crud.list_of(FABRIC_JSON, _list, title="List fabrics", result="The fabrics."),
         crud.create(
             _FABRIC,
             _create,

@@ -105,7 +105,7 @@ ZONES = Resource(
     path="zones/",
     doc="Zones: locations of hosts and machines.",
     endpoints=(
-        crud.list_all(ZONE_JSON, _list_zones, title="List zones", doc="All zones, by name.", result="The zones."),
+        crud.list_of(ZONE_JSON, _list_zones, title="List zones", doc="All zones, by name.", result="The zones."),
         crud.create(_ZONE, _create_zone, title="Create a zone", fields=_NEW),
     ),
 )
@@ -128,7 +128,7 @@ POOLS = Resource(
     path="resourcepools/",
     doc="Resource pools: groups of hosts and machines.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             POOL_WITH_STRATEGY_JSON,
             _list_pools,
             title="List resource pools",
@@ -157,7 +157,7 @@ DOMAINS = Resource(
     handler="DomainsHandler",
     path="domains/",
     doc="DNS domains. Innkeeper serves no DNS; its one domain completes the names of machines.",
-    endpoints=(crud.list_all(DOMAIN_JSON, _list_domains, title="List domains", result="The domains."),),
+    endpoints=(crud.list_of(DOMAIN_JSON, _list_domains, title="List domains", result="The domains."),),
 )
 DOMAIN = Resource(
     handler="DomainHandler",

@@ -69,7 +69,7 @@ IP_RANGES = Resource(
     path="ipranges/",
     doc="IP ranges that Innkeeper assigns to no machine: created by users, or discovered on hosts.",
     endpoints=(
-        crud.list_all(IP_RANGE_JSON, _list, title="List IP ranges", result="The ranges."),
+        crud.list_of(IP_RANGE_JSON, _list, title="List IP ranges", result="The ranges."),
         crud.create(_RANGE, _create, title="Create an IP range", fields=_NEW),
     ),
 )

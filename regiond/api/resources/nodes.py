@@ -90,7 +90,7 @@ BLOCK_DEVICES = Resource(
     path="nodes/{system_id}/blockdevices/",
     doc="The disks of a machine.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             BLOCK_DEVICE_JSON,
             _disks,
             title="List the block devices of a machine",

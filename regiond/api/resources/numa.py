@@ -13,7 +13,7 @@ async def _numa(call: Call) -> tuple[NumaNodeView, ...]:
     return await call.services.hosts.numa(call.target.id)
 
 
-NUMA = crud.list_all(
+NUMA = crud.list_of(
     NUMA_NODE_JSON,
     _numa,
     op="numa",

@@ -44,7 +44,7 @@ OPERATIONS = Resource(
     path="operations/",
     doc="Operations: durable records of all changes on hosts.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             OPERATION_JSON,
             _list,
             title="List operations",

@@ -40,7 +40,7 @@ RACKS = Resource(
     path="racks/",
     doc="Racks: the daemons that call hypervisors.",
     endpoints=(
-        crud.list_all(RACK_JSON, _list, title="List racks", result="The racks."),
+        crud.list_of(RACK_JSON, _list, title="List racks", result="The racks."),
         crud.action(
             "token",
             Result(doc="The token.", type=RACK_TOKEN_JSON),

@@ -31,7 +31,7 @@ CLIENTS = Resource(
     path="rpc-clients/",
     doc="RPC clients: programs that call the region over RPC.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             RPC_CLIENT_JSON,
             _list,
             title="List RPC clients",

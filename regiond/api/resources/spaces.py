@@ -65,7 +65,7 @@ SPACES = Resource(
     path="spaces/",
     doc="Spaces: groups of VLANs. Everything that is in no space is listed in the space `undefined`.",
     endpoints=(
-        crud.list_all(SPACE_JSON, _list, title="List spaces", result="The spaces."),
+        crud.list_of(SPACE_JSON, _list, title="List spaces", result="The spaces."),
         crud.create(_SPACE, _create, title="Create a space", fields=_FIELDS),
     ),
 )

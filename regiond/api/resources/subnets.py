@@ -105,7 +105,7 @@ SUBNETS = Resource(
     path="subnets/",
     doc="Subnets: discovered on hosts, or created by users.",
     endpoints=(
-        crud.list_all(SUBNET_JSON, _list, title="List subnets", result="The subnets."),
+        crud.list_of(SUBNET_JSON, _list, title="List subnets", result="The subnets."),
         crud.create(_SUBNET, _create, title="Create a subnet", fields=_NEW),
     ),
 )
@@ -123,7 +123,7 @@ SUBNET = Resource(
             doc="A subnet in which a machine has an address cannot be deleted.",
             find=_find,
         ),
-        crud.list_all(
+        crud.list_of(
             RESERVED_SPAN_JSON,
             _taken,
             op="reserved_ip_ranges",
@@ -132,7 +132,7 @@ SUBNET = Resource(
             result="The reserved addresses, in order.",
             find=_find,
         ),
-        crud.list_all(
+        crud.list_of(
             UNRESERVED_SPAN_JSON,
             _free,
             op="unreserved_ip_ranges",
@@ -147,7 +147,7 @@ SUBNET = Resource(
             title="Count the addresses of a subnet",
             find=_find,
         ),
-        crud.list_all(
+        crud.list_of(
             USED_ADDRESS_JSON,
             _used,
             op="ip_addresses",

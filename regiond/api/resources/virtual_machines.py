@@ -20,7 +20,7 @@ VIRTUAL_MACHINES = Resource(
     doc="Virtual machines as last discovered on their hosts, managed or foreign.",
     described=False,
     endpoints=(
-        crud.list_all(VIRTUAL_MACHINE_JSON, _list, title="List virtual machines", result="The virtual machines."),
+        crud.list_of(VIRTUAL_MACHINE_JSON, _list, title="List virtual machines", result="The virtual machines."),
     ),
 )
 VIRTUAL_MACHINE = Resource(

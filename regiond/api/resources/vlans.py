@@ -91,7 +91,7 @@ VLANS = Resource(
     path="fabrics/{fabric_id}/vlans/",
     doc="The VLANs of a fabric, given by id or name.",
     endpoints=(
-        crud.list_all(VLAN_JSON, _list, title="List the VLANs of a fabric", result="The VLANs.", find=_find_fabric),
+        crud.list_of(VLAN_JSON, _list, title="List the VLANs of a fabric", result="The VLANs.", find=_find_fabric),
         crud.create(_VLAN, _create, title="Create a VLAN", find=_find_fabric, fields=_NEW, check=_problems),
     ),
 )

@@ -52,7 +52,7 @@ CLUSTERS = Resource(
     handler="VmClustersHandler",
     path="vm-clusters/",
     doc="LXD clusters.",
-    endpoints=(crud.list_all(CLUSTER_JSON, _list, title="List VM clusters", result="The clusters."),),
+    endpoints=(crud.list_of(CLUSTER_JSON, _list, title="List VM clusters", result="The clusters."),),
 )
 CLUSTER = Resource(
     handler="VmClusterHandler",

@@ -131,7 +131,7 @@ ROTATE = Endpoint(
     find=find_host,
     run=_rotate,
 )
-PROJECTS = crud.list_all(
+PROJECTS = crud.list_of(
     PROJECT_JSON,
     _projects,
     op="projects",

@@ -82,7 +82,7 @@ HOSTS = Resource(
     path="vm-hosts/",
     doc="VM hosts: servers on which machines are composed.",
     endpoints=(
-        crud.list_all(
+        crud.list_of(
             HOST_JSON, _list, title="List VM hosts", doc="All VM hosts, sorted by id.", result="The VM hosts."
         ),
         crud.create(
