@@ -47,19 +47,12 @@ class LibvirtDeployment:
             host_id, cores=1, memory=1024, storage="1", hostname=f"{self.lab_host.prefix}{name}", **more
         )
 
-    def kill(self) -> None:
-        self.libvirtd.kill()
-
     async def restart_libvirtd(self) -> None:
         await asyncio.to_thread(self.libvirtd.start)
         self.lab_host.connect()
 
-    async def post(self, path: str, op: str, **fields: str) -> Any:
-        query = [("op", op)]
-        return (await self.deployment.api.send("POST", path, query=query, body=body(fields))).json()
-
     async def refresh(self, host_id: int) -> None:
-        await self.post(f"vm-hosts/{host_id}/", "refresh")
+        await self.deployment.post(f"vm-hosts/{host_id}/", op="refresh")
 
     async def assert_only(self, *names: str) -> None:
         """Asserts one complete guest, volume and machine for each name, and that a refresh writes nothing."""
@@ -88,12 +81,6 @@ class LibvirtDeployment:
 
 def lives(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
-
-
-def body(fields: dict[str, str]) -> Any:
-    from innkeeper.http import Body
-
-    return Body(fields=list(fields.items()))
 
 
 @pytest.fixture
@@ -130,15 +117,13 @@ async def test_a_compose_that_hangs_in_libvirtd_is_finished_by_the_next_one(libv
     await eventually(lambda: has_begun(0), every_s=0.0)
     libvirt.libvirtd.send(signal.SIGSTOP)
     await eventually(lambda: libvirt.libvirtd.is_stopped)
-    libvirt.kill()
+    libvirt.libvirtd.kill()
     await libvirt.restart_libvirtd()
     assert await libvirt.deployment.ended(operation_id) == "succeeded"
     await libvirt.assert_only("stuck")
 
 
-async def test_a_libvirtd_stopped_for_long_is_unreachable_and_then_composes(
-    libvirt: LibvirtDeployment,
-) -> None:
+async def test_a_libvirtd_stopped_for_long_is_unreachable_and_then_composes(libvirt: LibvirtDeployment) -> None:
     host_id = await libvirt.start()
     libvirt.libvirtd.send(signal.SIGSTOP)
     operation_id = await libvirt.begin(host_id, "patient")
@@ -153,9 +138,7 @@ async def test_a_libvirtd_stopped_for_long_is_unreachable_and_then_composes(
     await libvirt.assert_only("patient")
 
 
-async def killed_when(
-    libvirt: LibvirtDeployment, host_id: int, name: str, is_time: Callable[[float], bool], **more: Any
-) -> str:
+async def killed_when(libvirt: LibvirtDeployment, host_id: int, name: str, is_time: Callable[[float], bool]) -> str:
     """Kills libvirtd once `is_time`, given the milliseconds since the compose began.
 
     Returns how the compose ended, and what existed at the kill.
@@ -163,7 +146,7 @@ async def killed_when(
     operation_id = await libvirt.begin(host_id, name)
     began = time.monotonic()
     await eventually(lambda: is_time((time.monotonic() - began) * 1000), every_s=0.0)
-    libvirt.kill()
+    libvirt.libvirtd.kill()
     volumes, definitions = len(libvirt.lab_host.volumes()), len(libvirt.libvirtd.definitions())
     await libvirt.restart_libvirtd()
     state = await libvirt.deployment.ended(operation_id)
@@ -194,7 +177,7 @@ async def test_guests_run_without_libvirtd_and_are_found_again(libvirt: LibvirtD
     (machine,) = await libvirt.deployment.get("machines/")
     path, name = f"machines/{machine['system_id']}/", f"{libvirt.lab_host.prefix}runs"
     process = libvirt.libvirtd.process_of(name)
-    libvirt.kill()
+    libvirt.libvirtd.kill()
     with pytest.raises(InnkeeperError) as refused:
         await libvirt.refresh(host_id)
     assert refused.value.details["status"] == 503
@@ -205,7 +188,7 @@ async def test_guests_run_without_libvirtd_and_are_found_again(libvirt: LibvirtD
     assert (await libvirt.deployment.get(f"{path}?op=query_power_state"))["state"] == "on"
     assert libvirt.libvirtd.process_of(name) == process
     await libvirt.assert_only("runs")
-    assert (await libvirt.post(path, "power_off", stop_mode="hard"))["power_state"] == "off"
+    assert (await libvirt.deployment.post(path, op="power_off", stop_mode="hard"))["power_state"] == "off"
     await eventually(lambda: not lives(process))  # its parent reaps it a moment later
-    await libvirt.deployment.api.send("DELETE", path)
+    await libvirt.deployment.delete(path)
     await libvirt.assert_only()

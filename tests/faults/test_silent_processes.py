@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,11 +15,9 @@ from tests.waiting import eventually
 
 HOST = "sim"
 ADDRESS = f"simulated:{HOST}?cores=8&memory_mib=16384"
-_LOG = "select attempt, step, message from operation_log where operation_id = $1 order by id"
+LOG = "select attempt, step, message from operation_log where operation_id = $1 order by id"
 
-
-async def log_of(deployment: Deployment, operation_id: int) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in await deployment.fetch(_LOG, operation_id)]
+pytestmark = pytest.mark.deadline(240)
 
 
 @pytest.fixture
@@ -36,7 +33,11 @@ def host(deployment: Deployment) -> SimulatedHost:
 
 
 async def begin(deployment: Deployment, stopped: str) -> tuple[int, subprocess.Popen[bytes]]:
-    """A compose that the rack has begun, and the process that was stopped before anything was created."""
+    """Starts a deployment. Returns a compose that the rack has begun, and the process that was stopped meanwhile.
+
+    If the rack was stopped, it has created nothing.
+    """
+    await deployment.start()
     host_id = await deployment.add_host(type="simulated", power_address=ADDRESS, name=HOST)
     process = deployment.processes.running[stopped]
     with deployment.held("create volume", name=HOST):
@@ -48,25 +49,25 @@ async def begin(deployment: Deployment, stopped: str) -> tuple[int, subprocess.P
     return operation_id, process
 
 
-@pytest.mark.deadline(240)
+async def assert_one_survivor(deployment: Deployment, host: SimulatedHost) -> None:
+    assert host.guest_names() == ["survivor"]
+    assert len(host.volume_names()) == 1
+    assert await deployment.ledger_problems() == []
+
+
 async def test_another_rack_finishes_once_what_a_silent_rack_began(deployment: Deployment, host: SimulatedHost) -> None:
-    await deployment.start()
     operation_id, silent = await begin(deployment, RACK)
     await deployment.start_rack("second")
     assert await deployment.ended(operation_id, deadline_s=120.0) == "succeeded"
     silent.send_signal(signal.SIGCONT)
     rack_log = deployment.processes.log(RACK)
     await eventually(lambda: "region_link_lost" in rack_log.read_text())  # it runs again
-    assert host.guest_names() == ["survivor"]
-    assert len(host.volume_names()) == 1
-    assert await deployment.ledger_problems() == []
+    await assert_one_survivor(deployment, host)
 
 
-@pytest.mark.deadline(240)
 async def test_what_a_silent_rack_creates_after_a_cancel_is_removed(
     deployment: Deployment, host: SimulatedHost
 ) -> None:
-    await deployment.start()
     operation_id, silent = await begin(deployment, RACK)
     await deployment.start_rack("second")
     await deployment.send("POST", f"operations/{operation_id}/", op="cancel")
@@ -79,21 +80,17 @@ async def test_what_a_silent_rack_creates_after_a_cancel_is_removed(
     assert await deployment.ledger_problems() == []
 
 
-@pytest.mark.deadline(240)
 async def test_a_silent_region_is_replaced_and_writes_nothing_later(
     deployment: Deployment, host: SimulatedHost
 ) -> None:
-    await deployment.start()
     operation_id, first = await begin(deployment, REGION)
     await deployment.processes.start_second_region()
     await deployment.start_rack("second")
     assert await deployment.ended(operation_id, deadline_s=120.0) == "succeeded"
-    written = await log_of(deployment, operation_id)
+    written = await deployment.fetch(LOG, operation_id)
     first.send_signal(signal.SIGCONT)
     region_log = deployment.processes.log(REGION)
     await eventually(lambda: "lease_lost" in region_log.read_text())
-    assert await log_of(deployment, operation_id) == written
+    assert await deployment.fetch(LOG, operation_id) == written
     assert first.poll() is None
-    assert host.guest_names() == ["survivor"]
-    assert len(host.volume_names()) == 1
-    assert await deployment.ledger_problems() == []
+    await assert_one_survivor(deployment, host)
