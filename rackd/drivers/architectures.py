@@ -1,4 +1,4 @@
-"""Names of processor architectures: the kernel's, which hypervisors report, and Debian's, which Innkeeper uses."""
+"""Converts names of processor architectures: the kernel's and Debian's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _KERNEL = {debian: kernel for kernel, debian in reversed(_DEBIAN.items())}  # th
 
 
 def debian_architecture(kernel: str) -> str:
-    """Returns Debian's name (`amd64`) for the kernel's (`x86_64`), and an unknown name unchanged."""
+    """Returns the name that the API uses (`amd64`) for the one that hypervisors report (`x86_64`).
+
+    Returns an unknown name unchanged.
+    """
     return _DEBIAN.get(kernel, kernel)
 
 
