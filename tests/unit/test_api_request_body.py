@@ -15,6 +15,7 @@ from regiond.api.request_body import read_body, read_query
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=B"
+BASE64 = "Content-Transfer-Encoding: base64"
 
 
 def part(name: str, content: bytes, *headers: str) -> bytes:
@@ -40,18 +41,9 @@ def test_a_form_is_the_default() -> None:
 
 
 def test_base64_parts_of_libmaas_and_the_maas_cli_are_decoded() -> None:
-    encoded = base64.encodebytes("hv-ö".encode())
-    body = (
-        part("name", encoded, "Content-Transfer-Encoding: base64", 'Content-Type: text/plain; charset="utf-8"')
-        + part(
-            "cores",
-            base64.b64encode(b"4"),
-            "Content-Transfer-Encoding: base64",
-            "Content-Type: application/octet-stream",
-        )
-        + b"--B--\r\n"
-    )
-    assert values(MULTIPART, body) == {"name": ["hv-ö"], "cores": ["4"]}
+    name = part("name", base64.encodebytes("hv-ö".encode()), BASE64, 'Content-Type: text/plain; charset="utf-8"')
+    cores = part("cores", base64.b64encode(b"4"), BASE64, "Content-Type: application/octet-stream")
+    assert values(MULTIPART, name + cores + b"--B--\r\n") == {"name": ["hv-ö"], "cores": ["4"]}
 
 
 def test_the_multipart_form_of_ansible_is_parsed() -> None:
@@ -67,22 +59,14 @@ def test_a_multipart_body_may_be_empty(body: bytes) -> None:
 
 
 def test_a_part_with_a_file_name_is_not_a_field() -> None:
-    body = (
-        b'--B\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\ndata\r\n'
-        + part("a", b"1")
-        + b"--B--\r\n"
-    )
-    assert values(MULTIPART, body) == {"a": ["1"]}
+    file = b'--B\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\ndata\r\n'
+    assert values(MULTIPART, file + part("a", b"1") + b"--B--\r\n") == {"a": ["1"]}
 
 
 def test_json_is_one_object_whose_arrays_are_lists() -> None:
     body = json.dumps({"cores": 4, "pinned_cores": [1, 2], "name": None, "op": "x"}).encode()
-    assert values("application/json; charset=utf-8", body) == {
-        "cores": [4],
-        "pinned_cores": [1, 2],
-        "name": [None],
-        "op": ["x"],
-    }
+    expected = {"cores": [4], "pinned_cores": [1, 2], "name": [None], "op": ["x"]}
+    assert values("application/json; charset=utf-8", body) == expected
     assert read_body("application/json", body).op is None
     assert values("application/json", b"") == {}
 
@@ -113,7 +97,7 @@ def test_bodies_of_other_types_are_ignored() -> None:
         ("multipart/form-data", b"--B--", "boundary"),
         (MULTIPART, b"nonsense", "malformed"),
         (MULTIPART, part("a", b"1"), "malformed"),
-        (MULTIPART, part("a", b"!", "Content-Transfer-Encoding: base64") + b"--B--", "base64"),
+        (MULTIPART, part("a", b"!", BASE64) + b"--B--", "base64"),
         (MULTIPART, part("a", b"!", "Content-Transfer-Encoding: rot13") + b"--B--", "rot13"),
         (MULTIPART, part("a", b"\xff") + b"--B--", "not valid utf-8"),
         (MULTIPART, part("a", b"1", "Content-Type: text/plain; charset=zip") + b"--B--", "charset"),
@@ -128,25 +112,9 @@ def test_bodies_that_do_not_match_their_type_are_rejected(content_type: str, bod
 TYPES = st.sampled_from([None, FORM, MULTIPART, "application/json", "multipart/form-data", "text/plain"]) | st.text()
 PIECES = st.sampled_from(
     [
-        *(
-            b"--B",
-            b"--B--",
-            b"\r\n",
-            b"\n",
-            b'"a"',
-            b"YQ==",
-            b"a=1&",
-            b"%",
-            b"\xff",
-            b"{",
-            b"}",
-            b'"',
-            b":",
-            b"[",
-            b"1",
-        ),
-        *(b"Content-Disposition: form-data; name=", b"Content-Type: text/plain", b"; charset="),
-        b"Content-Transfer-Encoding: base64",
+        *(b"--B", b"--B--", b"\r\n", b"\n", b'"a"', b"YQ==", b"a=1&", b"%", b"\xff"),
+        *(b"{", b"}", b'"', b":", b"[", b"1"),
+        *(b"Content-Disposition: form-data; name=", b"Content-Type: text/plain", b"; charset=", BASE64.encode()),
     ]
 )
 
@@ -175,9 +143,6 @@ def test_any_query_is_parsed_or_rejected(text: str) -> None:
     )
 )
 def test_every_multipart_value_is_received_unchanged(sent: dict[str, str]) -> None:
-    parts = [
-        part(name, base64.encodebytes(value.encode()), "Content-Transfer-Encoding: base64")
-        for name, value in sent.items()
-    ]
+    parts = [part(name, base64.encodebytes(value.encode()), BASE64) for name, value in sent.items()]
     found = values(MULTIPART, b"".join(parts) + b"--B--\r\n")
     assert found == {name: [value] for name, value in sent.items()}
