@@ -61,22 +61,22 @@ async def measure(names: Sequence[str], *, quick: bool, profile: bool = False) -
     )  # fmt: skip
 
 
-async def bench(asked: argparse.Namespace) -> Report:
+async def bench(options: argparse.Namespace) -> Report:
     """Measures and prints; writes files if requested."""
     from tests.bench.lines import table
     from tests.bench.report import NOT_MEASURED, write
 
-    names = asked.names or [*FIGURES, GROWTH]
-    report = await measure(names, quick=asked.quick, profile=asked.profile)
+    names = options.names or [*FIGURES, GROWTH]
+    report = await measure(names, quick=options.quick, profile=options.profile)
     print(report.machine.text)
-    print(f"took        {report.took_s:.0f} s" + ("; quick: small databases, few repetitions" if asked.quick else ""))
+    print(f"took        {report.took_s:.0f} s" + ("; quick: small databases, few repetitions" if options.quick else ""))
     print(table(report.lines))
     for curve in report.curves:
         print(f"growth  {curve.text}")
     for reason in (*NOT_MEASURED, *report.skipped):
         print(f"not measured: {reason}")
-    is_whole = not (asked.quick or asked.names or asked.profile)
-    into = asked.into or (DOCS if is_whole else None)
+    is_whole = not (options.quick or options.names or options.profile)
+    into = options.into or (DOCS if is_whole else None)
     if into is not None:
         print("written:", *write(report.plain(), into))
     return report
@@ -98,15 +98,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--profile", action="store_true", help="show where the time of each measurement goes; slows the measurements"
     )
-    asked = parser.parse_args()
-    unknown = set(asked.names) - set(known)
+    options = parser.parse_args()
+    unknown = set(options.names) - set(known)
     if unknown:
         parser.error(f"unknown figure: {', '.join(sorted(unknown))}")
-    return asked
+    return options
 
 
 def main() -> None:
-    asked = _arguments()
+    options = _arguments()
     with tempfile.TemporaryDirectory(prefix="ik-bench-lab-", ignore_cleanup_errors=True) as lab:
         os.environ["LAB_DIR"] = lab  # these start their own hypervisors
         install_reactor()
@@ -114,10 +114,10 @@ def main() -> None:
         made: list[Report] = []
 
         async def run() -> None:
-            made.append(await bench(asked))
+            made.append(await bench(options))
 
         status = daemon.run(run(), when_interrupted=1)
-    if asked.strict and any(report.missed for report in made):
+    if options.strict and any(report.missed for report in made):
         status = status or 1
     sys.exit(status)
 

@@ -19,7 +19,7 @@ from tests.bench.prefilled import oversubscribed
 from tests.deployment.deployment import Deployment
 
 MACHINES_EACH = 5
-ASKED_HOSTS = 4  # in the list: every response has the same number of machines
+LISTED_HOSTS = 4  # in the list: every response has the same number of machines
 
 
 @frozen(kw_only=True)
@@ -98,7 +98,7 @@ async def _at(bench: Bench, hosts: int) -> dict[str, tuple[float, float | None]]
 
 
 async def _lists(innkeeper: Deployment, hosts: int, times: int) -> tuple[Times, Times]:
-    names = [f"host-{number}" for number in range(1, min(hosts, ASKED_HOSTS) + 1)]
+    names = [f"host-{number}" for number in range(1, min(hosts, LISTED_HOSTS) + 1)]
     path = "machines/?" + "&".join(f"pod={name}" for name in names)
     database = innkeeper.region.components.database
 

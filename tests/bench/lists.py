@@ -11,7 +11,7 @@ from tests.bench.measuring import Bench, Line, Times, timed
 from tests.deployment.deployment import Deployment
 
 PAGE = 100
-ASKED_HOSTS = 20
+LISTED_HOSTS = 20
 EACH = 50
 
 
@@ -24,7 +24,7 @@ async def measure(bench: Bench) -> list[Line]:
         ready = await _pages(deployment, _ready(range(1, hosts + 1)), bench.size(200, 20))
         tenth = f"machines/?{_pods(hosts // 10)}"
         return [
-            _page(f"{machines} machines, of {ASKED_HOSTS} hosts", "hosts", of_some, simple),
+            _page(f"{machines} machines, of {LISTED_HOSTS} hosts", "hosts", of_some, simple),
             _page(f"{machines} machines, ready", "ready", ready, simple),
             await _list(deployment, tenth, f"{machines // 10} of {machines} machines, by host", bench),
             await _list(deployment, "vm-hosts/", f"all {hosts} VM hosts", bench),
@@ -40,7 +40,7 @@ def _hosts() -> tuple[str, ...]:
 
     In the order of host names, machines of many other hosts lie between two of them.
     """
-    path = f"machines/?limit={PAGE}&{_pods(ASKED_HOSTS)}"
+    path = f"machines/?limit={PAGE}&{_pods(LISTED_HOSTS)}"
     return (path, *(f"{path}&after=vm-{host}-1" for host in range(2, 8)))
 
 
@@ -64,7 +64,7 @@ async def _pages(deployment: Deployment, paths: Sequence[str], times: int) -> Ti
 
 
 async def _reading_all(deployment: Deployment, times: int) -> Times:
-    names = frozenset(f"host-{host}" for host in range(1, ASKED_HOSTS + 1))
+    names = frozenset(f"host-{host}" for host in range(1, LISTED_HOSTS + 1))
     database = await Database.open(deployment.dsn, application_name="bench-all-machines")
 
     async def read(_: int) -> None:

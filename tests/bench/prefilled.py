@@ -83,9 +83,8 @@ async def prefill(dsn: str, *, hosts: int, machines_each: int) -> None:
         async with connection.transaction():
             await connection.execute(_SERVERS, hosts, machines_each)
             await connection.execute(_STORAGE_POOLS, machines_each)
-            await connection.execute(_HOSTS)
-            await connection.execute(_INTERFACES)
-            await connection.execute(_SCHEDULES)
+            for statement in (_HOSTS, _INTERFACES, _SCHEDULES):
+                await connection.execute(statement)
             await connection.execute(_MACHINES, machines_each)
             for statement in (_DISKS, _NICS, _CLAIMS, _GUESTS, _REACH):
                 await connection.execute(statement)

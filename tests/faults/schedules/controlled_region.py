@@ -33,7 +33,7 @@ ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 
 @define(eq=False)
 class ControlledRegion:
-    """Runs what the engine of a region would run, one step at a time."""
+    """The components of a region without its engine: rules take operations and step them through `activities`."""
 
     settings: RegionSettings
     database: Database
@@ -50,7 +50,7 @@ class ControlledRegion:
     activities: Activities = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.activities = Activities(on_step=self.tick, on_end=self._hand_back)
+        self.activities = Activities(on_step=self.tick, on_end=self._release_leases)
 
     # The region -----------------------------------------------------------------------------------------------------
 
@@ -168,14 +168,14 @@ class ControlledRegion:
             for activity in held:
                 self.activities.leave_call(activity, late=late)
             await self.activities.stop(*held)
-            await self._hand_back()
+            await self._release_leases()
         await self.tick()
 
     def _attempts_at(self, operation_id: int) -> list[Activity]:
         """The attempts that hold the operation's lease."""
         return [one for one in self.activities.running if one.operation_id == operation_id and not one.frozen]
 
-    async def _hand_back(self) -> None:
+    async def _release_leases(self) -> None:
         """Releases the leases of attempts that ended, as the engine does."""
         running = [one.operation_id for one in self.activities.running if one.operation_id is not None]
         async with self.database.connection() as db:
