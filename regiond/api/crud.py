@@ -1,4 +1,4 @@
-"""Builds the endpoints that most resources have: list, read, create, update, delete, and actions on one object.
+"""Builds the endpoints that most resources have: list, read, create, update, delete, actions on one object.
 
 Here `run` returns a value, and the endpoint encodes it as its `result` declares. A resource with another response, such
 as 202 for a started operation, declares an `Endpoint`.
