@@ -63,6 +63,7 @@ class LinkProtocol(Int32StringReceiver):
         self._timer: asyncio.TimerHandle | None = None
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
         self.disconnected = asyncio.Event()
+        self.ports = (0, 0)  # of this end and of the peer; kept after the connection has ended
         self.is_ending = False  # `lose` was called; the peer may still be reading
 
     @property
@@ -77,6 +78,8 @@ class LinkProtocol(Int32StringReceiver):
         # Otherwise a small frame after a large one waits up to 40 ms for a TCP acknowledgement.
         self._tls_transport.setTcpNoDelay(True)
         self._tls_transport.setTcpKeepAlive(True)
+        here, there = self._tls_transport.getHost(), self._tls_transport.getPeer()
+        self.ports = getattr(here, "port", 0), getattr(there, "port", 0)
         self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort)
 
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's
@@ -154,12 +157,6 @@ class LinkProtocol(Int32StringReceiver):
         """Ends at once; unsent frames are lost."""
         if not self.disconnected.is_set():
             self._tls_transport.abortConnection()
-
-    @property
-    def ports(self) -> tuple[int, int]:
-        """The TCP ports of this end and of the peer."""
-        here, there = self._tls_transport.getHost(), self._tls_transport.getPeer()
-        return getattr(here, "port", 0), getattr(there, "port", 0)
 
     def pause(self, *, full: bool) -> None:
         if self._link is not None:
