@@ -16,6 +16,7 @@ from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.groups.service import Groups
+from regiond.hosts.model import HostRemoval
 from regiond.hosts.service import Hosts
 from regiond.identifiers import new_system_id
 from regiond.operations.model import Operation
@@ -95,13 +96,11 @@ class Clusters:
             await Events.record(db, "cluster_changed", f"The cluster {before.name} was changed", caller=caller)
         return await self.read(cluster_id)
 
-    async def start_remove(self, caller: Caller, cluster_id: int, *, decompose: bool) -> tuple[Operation, ...]:
+    async def start_remove(self, caller: Caller, cluster_id: int, removal: HostRemoval) -> tuple[Operation, ...]:
         """Opens a removal for each member's host. The cluster is deleted with the last host."""
         caller.require_admin()
         cluster = await self.read(cluster_id)
-        return tuple(
-            [await self._hosts.start_remove(caller, host_id, decompose=decompose) for host_id in cluster.host_ids]
-        )
+        return tuple([await self._hosts.start_remove(caller, host_id, removal) for host_id in cluster.host_ids])
 
     @staticmethod
     async def leave(db: Db, host_id: int) -> None:

@@ -198,6 +198,25 @@ class HostChange:
 
 
 @frozen(kw_only=True)
+class HostRemoval:
+    """What the removal of a host deletes with it: nothing, the machines that Innkeeper created, or adopted ones too."""
+
+    decompose: bool = False
+    destroy_adopted: bool = False  # needs `decompose`
+
+    def deletes(self, *, adopted: bool) -> bool:
+        """Returns whether a machine is deleted; the guests of all others stay on the host."""
+        return self.decompose and (self.destroy_adopted or not adopted)
+
+    @property
+    def description(self) -> str:
+        """What happens to the machines, to follow "is being removed"."""
+        if not self.decompose:
+            return "without its machines"
+        return "with all its machines" if self.destroy_adopted else "with the machines that Innkeeper created"
+
+
+@frozen(kw_only=True)
 class HostGuest:
     """A guest that a host sees. `id` is its row's, which the API calls the virtual machine's id."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.errors import Busy
+from common.serialization import from_dict, to_dict
 from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.hosts import store
-from regiond.hosts.model import HostView
+from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 
@@ -35,21 +36,24 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
         return active.id
 
 
-async def open_removal(db: Db, caller: Caller, host: HostView, *, decompose: bool) -> int:
+async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemoval) -> int:
     """The operation's id, in the caller's transaction. From now on no machine is composed on the host.
 
     Raises Busy if a removal is open that treats the machines differently.
     """
     await store.set_removing(db, host.id)  # serializes callers
     active = await operation_service.active(db, OperationKind.REMOVE_HOST, host_id=host.id)
-    if active is not None and active.request["decompose"] == decompose:
-        return active.id
     if active is not None:
-        how = "with its machines" if active.request["decompose"] else "without its machines"
-        raise Busy(f"{host.name} is already being removed {how} (operation {active.id}).", operation=active.id)
+        open_one = from_dict(active.request, HostRemoval)
+        if open_one == removal:
+            return active.id
+        raise Busy(
+            f"{host.name} is already being removed {open_one.description} (operation {active.id}).",
+            operation=active.id,
+        )
     operation_id = await operation_service.insert(
         db, OperationKind.REMOVE_HOST, host_id=host.id, host_name=host.name, account_id=caller.account_id,
-        request={"decompose": decompose}, max_failures=MAX_REMOVE_FAILURES,
+        request=to_dict(removal), max_failures=MAX_REMOVE_FAILURES,
     )  # fmt: skip
     await Events.record(
         db, "host_removal_requested", f"The removal of {host.name} was requested", caller=caller, host_id=host.id

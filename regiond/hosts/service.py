@@ -31,7 +31,7 @@ from regiond.hosts.guest_ownership import (
     shares_server,
 )
 from regiond.hosts.host_address import parse_host_address
-from regiond.hosts.model import GuestView, HostChange, HostView, NewHost, check_change, with_console_tag
+from regiond.hosts.model import GuestView, HostChange, HostRemoval, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.operation_intents import open_refresh, open_removal
 from regiond.hosts.store import reopen_host
@@ -47,6 +47,7 @@ from regiond.racks.model import SupervisedHost
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
+    from regiond.db.pool import Db
     from regiond.hosts.model import NumaNodeView
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "delete_orphaned_volumes",
     "detach_guest",
     "guests_by_id",
+    "guests_of_host",
     "lock_guests",
     "parse_host_address",
     "read_host",
@@ -73,6 +75,11 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 PROJECTS_DEADLINE_S = 30.0
 FIRST_REFRESH_WAIT_S = 50.0  # MAAS clients end the request that adds a host after 60 s
 DEFAULT_PROJECT = "default"
+
+
+async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
+    """Returns the guests of the host, managed and foreign, by id; none for an unknown host."""
+    return await view_store.list_guests(db, host_id=host_id)
 
 
 class Hosts:
@@ -179,15 +186,15 @@ class Hosts:
             operation_id = await open_refresh(db, caller, host)
         return await self._operations.read(operation_id)
 
-    async def start_remove(self, caller: Caller, host_id: int, *, decompose: bool) -> Operation:
-        """Opens the removal, or returns the open one; with `decompose`, it first deletes the host's machines.
+    async def start_remove(self, caller: Caller, host_id: int, removal: HostRemoval) -> Operation:
+        """Opens the removal, or returns the open one. It first deletes the machines that `removal` selects.
 
         Raises Busy if the open one treats the machines differently.
         """
         caller.require_admin()
         host = await self.read(host_id)
         async with self._database.transaction() as db:
-            operation_id = await open_removal(db, caller, host, decompose=decompose)
+            operation_id = await open_removal(db, caller, host, removal)
         return await self._operations.read(operation_id)
 
     async def start_rotate(self, caller: Caller, host_id: int, *, password: str | None = None) -> Operation:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from common.errors import DriverFailed
+from common.serialization import from_dict
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
+from regiond.hosts.model import HostRemoval
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
@@ -63,6 +65,9 @@ class HostMachines(Protocol):
         Raises Busy while some are still running.
         """
 
+    async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
+        """Returns the lists `deleted` and `kept`: one text for each guest, with its volumes."""
+
     async def detach_machines(self, db: Db, host_id: int) -> int:
         """Detaches the machines: their rows and claims go, their guests stay. Returns their number.
 
@@ -81,7 +86,7 @@ class HostClusters(Protocol):
 
 
 class RemoveHost:
-    """Removes a host. Its guests stay, unless `decompose` was requested: then each machine is deleted first."""
+    """Removes a host. Its guests stay, except those of the machines that the request's `HostRemoval` deletes first."""
 
     kind = OperationKind.REMOVE_HOST
 
@@ -94,7 +99,7 @@ class RemoveHost:
         host_id = operation.host_id
         if host_id is None:
             return Outcome(result={"reason": "the host had already been removed"})
-        if operation.request["decompose"]:
+        if from_dict(operation.request, HostRemoval).decompose:
             await journal.step("destroy_machines")
             failures = await self._machines.delete_machines(operation)
             if failures:
@@ -104,6 +109,7 @@ class RemoveHost:
                     failures=list(failures),
                 )
 
+        result = await self._machines.removal_result(operation)
         await journal.step("disconnect")
         await self._calls.disconnect(host_id)
 
@@ -116,7 +122,7 @@ class RemoveHost:
             message = f"{operation.host_name} was removed; {detached} of its guests were machines and still exist"
             await Events.record(db, "host_removed", message, host_id=host_id, operation_id=operation.id)
 
-        return Outcome(record=record)
+        return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
         """Makes the host available again. Machines that were deleted stay deleted."""

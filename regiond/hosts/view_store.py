@@ -82,7 +82,7 @@ _GUESTS = """
       left join machine m on m.id = g.machine_id
       left join lateral (select id from vm_host where server_id = g.server_id
                           order by project <> g.project, id limit 1) h on true
-     where $1::integer is null or g.id = $1
+     where ($1::integer is null or g.id = $1) and ($2::integer is null or coalesce(m.host_id, h.id) = $2)
      order by g.id
 """
 
@@ -128,10 +128,11 @@ async def ids_of(db: Db, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[
     }
 
 
-async def list_guests(db: Db, guest_id: int | None = None) -> tuple[GuestView, ...]:
+async def list_guests(db: Db, guest_id: int | None = None, *, host_id: int | None = None) -> tuple[GuestView, ...]:
+    """Returns all guests by id, or that one, or those of one host."""
     return tuple(
         GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
-        for row in await db.fetch(_GUESTS, guest_id)
+        for row in await db.fetch(_GUESTS, guest_id, host_id)
         if row["host_id"] is not None
     )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
 
 from common.errors import Busy, NotFound
+from common.guest_spec import GuestSpec
+from common.serialization import from_dict
 from regiond.db.pool import Database
 from regiond.hosts import service as host_service
+from regiond.hosts.model import HostRemoval
 from regiond.ledger import service as ledger
 from regiond.machines import store
 from regiond.machines.adoption import detached_store
+from regiond.machines.host_removal_plan import HostRemovalPlan, removal_plan
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
@@ -24,6 +28,14 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+async def host_removal_plan(db: Db, host_id: int, removal: HostRemoval) -> HostRemovalPlan:
+    """Returns what the removal would delete and keep now. Raises NotFound."""
+    host = await host_service.read_host(db, host_id)
+    guests = await host_service.guests_of_host(db, host_id)
+    foreign = [guest for guest in guests if guest.machine_id is None]
+    return removal_plan(host.name, removal, await store.of_host(db, host_id), foreign)
 
 
 class MachinesOfRemovedHost:
@@ -40,9 +52,12 @@ class MachinesOfRemovedHost:
             machines = await store.of_host(db, operation.host_id)
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=10_000)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
+        removal = from_dict(operation.request, HostRemoval)
         failures: list[str] = []
         pending = 0
         for machine in machines:
+            if not removal.deletes(adopted=machine.adopted):
+                continue
             deletion = deletions.get(machine.id)
             if deletion is None or not deletion.state.ended:
                 pending += 1
@@ -53,6 +68,16 @@ class MachinesOfRemovedHost:
         if pending:
             raise Busy(f"{pending} machines on {operation.host_name} are still being deleted.", machines=pending)
         return failures
+
+    async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
+        """Read before the host's row is deleted. A deleted machine is known only by its operation."""
+        if operation.host_id is None:
+            return {}
+        async with self._database.connection() as db:
+            children = await operation_service.list_operations(db, parent_id=operation.id, limit=10_000)
+            remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
+        deleted = [_deleted_guest(child) for child in children if child.state is OperationState.SUCCEEDED]
+        return {"deleted": deleted, "kept": [guest.description for guest in remaining.kept]}
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
         """If another host is on the same server, the guests take over the claims: they still use the server."""
@@ -78,3 +103,9 @@ class MachinesOfRemovedHost:
                 )  # fmt: skip
         except (Busy, NotFound) as error:
             log.info("machine_deletion_postponed", system_id=machine.system_id, reason=error.message)
+
+
+def _deleted_guest(deletion: Operation) -> str:
+    spec = from_dict(deletion.request["spec"], GuestSpec)
+    volumes = ", ".join(f"{disk.pool_id}/{disk.volume}" for disk in spec.disks)
+    return f"{spec.name} ({volumes})" if volumes else spec.name

@@ -14,11 +14,14 @@ from common.rpc.commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.hosts.model import HostRemoval
 from regiond.machines import store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.guest_spec import known_spec
+from regiond.machines.host_removal import host_removal_plan
+from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.model import NO_HOST_CONSTRAINTS, HostConstraints, MachineFilter, MachineView
@@ -47,6 +50,8 @@ FIND_DEADLINE_S = 20.0
 
 # The functions join the caller's transaction.
 __all__ = [
+    "AffectedGuest",
+    "HostRemovalPlan",
     "Machines",
     "check_settled",
     "delete_row",
@@ -134,6 +139,14 @@ class Machines:
     ) -> Operation:
         """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises."""
         return await self._start(caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack)
+
+    async def removal_plan(
+        self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
+    ) -> HostRemovalPlan:
+        """Returns what the removal of these hosts would delete and keep; `name` is that of the host or cluster."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return combined(name, [await host_removal_plan(db, host_id, removal) for host_id in host_ids])
 
     async def query_power(self, caller: Caller, system_id: str) -> PowerState:
         """Asks the host now; UNKNOWN if it has no such guest. Raises NotFound, RackUnreachable, HostUnreachable."""

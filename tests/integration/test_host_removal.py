@@ -121,7 +121,7 @@ async def test_concurrent_removals_share_one_operation(innkeeper: Deployment) ->
     with innkeeper.held():
         removals = await asyncio.gather(*(remove(innkeeper, host["id"], decompose=True) for _ in range(5)))
         assert len({*removals}) == 1
-        with pytest.raises(InnkeeperError, match="already being removed with its machines"):
+        with pytest.raises(InnkeeperError, match="already being removed with the machines"):
             await remove(innkeeper, host["id"], decompose=False)
     assert await innkeeper.ended(removals[0]) == "succeeded"
 

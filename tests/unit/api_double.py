@@ -26,6 +26,7 @@ from regiond.hosts.model import HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources
 from regiond.machines.model import Adopted, Allocated, MachineToCompose
+from regiond.machines.service import HostRemovalPlan
 from regiond.networks.model import UsedAddress
 from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
@@ -122,6 +123,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.update": HOST,
     "hosts.start_refresh": OPERATION,
     "hosts.start_remove": OPERATION,
+    "machines.removal_plan": HostRemovalPlan(name="hv-01", deleted=(), kept=()),
     "hosts.parameters": {"power_address": "qemu:///system", "power_pass": ""},
     "hosts.add_tag": HOST,
     "hosts.remove_tag": HOST,

@@ -12,11 +12,11 @@ from attrs import evolve
 from common.values import DriverType, PowerAction
 from regiond.api.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
-from regiond.hosts.model import HostChange, NewHost
+from regiond.hosts.model import HostChange, HostRemoval, NewHost
 from regiond.machines.model import AllocateRequest, MachineFilter, MachineState
 from regiond.reconciler.model import DiscrepancyKind
 from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
-from tests.unit.api_samples import ADMIN, MACHINE, POOL
+from tests.unit.api_samples import ADMIN, CLUSTER, MACHINE, POOL
 
 
 def test_a_host_is_created_with_the_given_fields(api: ApiDouble) -> None:
@@ -76,7 +76,17 @@ def test_the_type_of_a_host_cannot_change(api: ApiDouble) -> None:
 )
 def test_only_a_true_value_decomposes(api: ApiDouble, text: str, decompose: bool) -> None:
     assert api.request("DELETE", "vm-hosts/4/", form={"decompose": text}).status == 204
-    assert api.call("hosts.start_remove").named == {"decompose": decompose}
+    assert api.call("hosts.start_remove").args == (ADMIN, 4, HostRemoval(decompose=decompose))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "hosts"), [("vm-hosts/4/", "hv-01", (4,)), ("vm-clusters/1", "cloud", CLUSTER.host_ids)]
+)
+def test_a_dry_run_removes_nothing(api: ApiDouble, path: str, name: str, hosts: tuple[int, ...]) -> None:
+    plan = api.json("DELETE", path, form={"decompose": "true", "dry_run": "true"})
+    assert (plan["deleted"], plan["kept"]) == ([], [])
+    assert api.call("machines.removal_plan").args == (ADMIN, name, hosts, HostRemoval(decompose=True))
+    assert [call.name for call in api.done()] == ["machines.removal_plan"]
 
 
 @pytest.mark.parametrize("path", ["vm-hosts/4/", "pods/4/"])

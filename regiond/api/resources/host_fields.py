@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.endpoint import Call
-from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Text
+from regiond.api.field_types import Choice, CommaList, Float, Integer, Text
 from regiond.api.fields import Field, Problems
 from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
@@ -104,12 +104,6 @@ UPDATE = (
         type=Text(blank=None),
         doc="Id or name of the storage pool for disks without a storage pool or tag.",
     ),
-)
-DECOMPOSE = Field(
-    name="decompose",
-    type=Boolean(),
-    default=False,
-    doc="Also delete the virtual machines that Innkeeper created there (default false: they continue to run).",
 )
 
 

@@ -10,7 +10,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources import host_fields
+from regiond.api.resources import host_fields, host_removal
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.services import Services
@@ -35,7 +35,10 @@ async def _update(call: Call) -> ClusterView:
 async def _delete(call: Call) -> Reply:
     """Removes all members at once. Raises the first failure; the others continue. Async: the operations."""
     cluster: ClusterView = call.target
-    removals = await call.services.clusters.start_remove(call.caller, cluster.id, decompose=call.values["decompose"])
+    if call.values["dry_run"]:
+        return await host_removal.plan(call, cluster.name, cluster.host_ids)
+    removal = host_removal.removal_of(call.values)
+    removals = await call.services.clusters.start_remove(call.caller, cluster.id, removal)
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
         return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)
@@ -74,12 +77,13 @@ CLUSTER = Resource(
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
-            fields=(host_fields.DECOMPOSE,),
+            fields=host_removal.FIELDS,
             title="Delete a VM cluster",
-            doc="Removes the VM hosts of all members.",
+            doc=f"Removes the VM hosts of all members. {host_removal.DOC}",
             result=crud.NOTHING,
             success=204,
             find=_find,
+            check=host_removal.problems,
             run=_delete,
         ),
     ),

@@ -8,7 +8,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
 from regiond.api.operation_wait import when_done, without_content
 from regiond.api.replies import Reply
-from regiond.api.resources import adoption, host_fields, numa, placement, vm_host_actions
+from regiond.api.resources import adoption, host_fields, host_removal, numa, placement, vm_host_actions
 from regiond.api.resources.lookups import find_host
 from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
@@ -73,7 +73,9 @@ async def _update(call: Call) -> HostView:
 
 async def _delete(call: Call) -> Reply:
     host: HostView = call.target
-    operation = await call.services.hosts.start_remove(call.caller, host.id, decompose=call.values["decompose"])
+    if call.values["dry_run"]:
+        return await host_removal.plan(call, host.name, (host.id,))
+    operation = await call.services.hosts.start_remove(call.caller, host.id, host_removal.removal_of(call.values))
     return await when_done(call, operation, without_content)
 
 
@@ -117,11 +119,13 @@ HOST = Resource(
         Endpoint(
             method="DELETE",
             permission=Permission.ADMIN,
-            fields=(host_fields.DECOMPOSE,),
+            fields=host_removal.FIELDS,
             title="Delete a VM host",
+            doc=host_removal.DOC,
             result=crud.NOTHING,
             success=204,
             find=find_host,
+            check=host_removal.problems,
             run=_delete,
         ),
         vm_host_actions.REFRESH,

@@ -7,7 +7,7 @@ from hypothesis.stateful import precondition, rule
 
 from common.compose_request import ComposeRequest
 from common.values import PowerAction
-from regiond.hosts.model import HostChange
+from regiond.hosts.model import HostChange, HostRemoval
 from regiond.machines.model import AdoptRequest, AllocateRequest
 from tests.faults.schedules.controlled_region import ADMIN
 from tests.faults.schedules.state_machine import HOSTS, WHICH, StateMachine
@@ -121,9 +121,10 @@ class UserActions(StateMachine):
         self.request(self.region.awaited(self.services.hosts.update(ADMIN, self.host(host)[1], change)))
 
     @precondition(lambda self: self.hosts)
-    @rule(host=WHICH, decompose=st.booleans(), then=THEN)
-    def remove_host(self, host: int, decompose: bool, then: str) -> None:
-        self.request(self.services.hosts.start_remove(ADMIN, self.host(host)[1], decompose=decompose), then=then)
+    @rule(host=WHICH, decompose=st.booleans(), destroy_adopted=st.booleans(), then=THEN)
+    def remove_host(self, host: int, decompose: bool, destroy_adopted: bool, then: str) -> None:
+        removal = HostRemoval(decompose=decompose, destroy_adopted=decompose and destroy_adopted)
+        self.request(self.services.hosts.start_remove(ADMIN, self.host(host)[1], removal), then=then)
 
     @precondition(lambda self: self.hosts)
     @rule(host=WHICH, then=THEN)
