@@ -11,23 +11,37 @@ from attrs import evolve
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_call
+from innkeeper.confirmation import is_confirmed, plan_lines
 from innkeeper.http import Answer, Api, Body, relative_path
 from innkeeper.operation_wait import outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.terminal import Terminal
 
+DONE, DECLINED = 0, 1
 RESPOND_ASYNC = {"Prefer": "respond-async"}
 DESCRIBE_TIMEOUT_S = 30.0
 
 
-async def call(
-    profile: Profile, words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal
-) -> None:
-    """Executes the command and shows the result. Raises Usage, or the error of the request or of its operation."""
+async def call(profile: Profile, words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
+    """Executes the command and shows the result. Returns the exit status: 1 if the user declined.
+
+    On a terminal, a command that deletes shows first what it deletes, and asks. Raises Usage, or the error of the
+    request or of its operation.
+    """
     api = Api(profile.url, profile.key)
     wanted, profile = await parsed_call(api, profile, words, profiles)
     for warning in wanted.warnings:
         terminal.note(f"warning: {warning}")
+    if options.dry_run and wanted.has_plan and terminal.wants_table:
+        terminal.say("\n".join(plan_lines((await send(api, wanted.as_dry_run(), asynchronous=False)).json())))
+        return DONE
+    if options.dry_run:
+        wanted = wanted.as_dry_run()
+    elif wanted.has_plan and terminal.stdin.isatty() and not options.yes:
+        plan = (await send(api, wanted.as_dry_run(), asynchronous=False)).json()
+        if not await is_confirmed(plan, terminal):
+            terminal.note("Nothing was changed.")
+            return DECLINED
     try:
         answer = await send(api, wanted, asynchronous=options.wait is not None)
     except InnkeeperError as error:
@@ -38,6 +52,7 @@ async def call(
         await _wait(api, profile, answer, terminal)
     else:
         terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)
+    return DONE
 
 
 async def parsed_call(api: Api, profile: Profile, words: Sequence[str], profiles: Profiles) -> tuple[ApiCall, Profile]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from common.errors import InnkeeperError, WrongState
 from innkeeper.arguments import Usage
+from innkeeper.confirmation import read_line
 from innkeeper.http import Api, Body
 from innkeeper.profiles import Profile
 from innkeeper.terminal import Terminal
@@ -65,16 +65,4 @@ async def _confirmed(remedy: str, terminal: Terminal) -> bool:
     if not terminal.stdin.isatty():
         raise Usage(f"Standard input is not a terminal. Approve without a prompt with --yes.\n{USAGE}")
     terminal.note(f"{remedy} Type yes:")
-    return (await _read_line(terminal.stdin)).strip().lower() == "yes"
-
-
-async def _read_line(stdin: TextIO) -> str:
-    """Reads without blocking the event loop, so that an interrupt ends it."""
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(stdin, readable.cancel)
-    try:
-        await asyncio.wait([readable])
-    finally:
-        loop.remove_reader(stdin)
-    return stdin.readline()
+    return (await read_line(terminal.stdin)).strip().lower() == "yes"

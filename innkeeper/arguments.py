@@ -15,7 +15,18 @@ from attrs import evolve, field, frozen
 from innkeeper.api_description import Action, Description, Resource, similar
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
-_OPTIONS = ["--json", "--table", "--wait", "--no-wait", "--help", "--version", "--yes", "--profile", "--to"]
+_OPTIONS = [
+    "--json",
+    "--table",
+    "--wait",
+    "--no-wait",
+    "--help",
+    "--version",
+    "--yes",
+    "--dry-run",
+    "--profile",
+    "--to",
+]
 QUERY_METHODS = ("GET", "DELETE")
 
 
@@ -43,6 +54,7 @@ class Options:
     profile: str | None = None
     to: str | None = None
     yes: bool = False
+    dry_run: bool = False
 
 
 @frozen(kw_only=True)
@@ -62,6 +74,19 @@ class ApiCall:
     @property
     def fields_in_query(self) -> bool:
         return self.action.method in QUERY_METHODS
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether it deletes something, and the region can list first what that is."""
+        is_dry_run = any(given.name == "dry_run" for given in self.fields)
+        return self.action.method == "DELETE" and "dry_run" in self.action.fields and not is_dry_run
+
+    def as_dry_run(self) -> ApiCall:
+        """Raises Usage if the action has no dry run."""
+        if "dry_run" not in self.action.fields:
+            raise Usage(f"{self.command} has no dry run.")
+        others = tuple(given for given in self.fields if given.name != "dry_run")
+        return evolve(self, fields=(*others, Given(name="dry_run", value="true")))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -146,8 +171,8 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
             return evolve(options, help=True)
         case "--version":
             return evolve(options, version=True)
-        case "--yes":
-            return evolve(options, yes=True)
+        case "--yes" | "--dry-run":
+            return evolve(options, **{word[2:].replace("-", "_"): True})
     name, equals, value = word.partition("=")
     if name not in ("--profile", "--to"):
         near = similar(word, _OPTIONS)

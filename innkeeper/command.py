@@ -117,5 +117,5 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
             plain, fields = split_fields(words[1:])
             return await region_commands.region(plain, fields, options, profiles, terminal)
         case name:
-            await api_commands.call(profiles.get(name), words[1:], options, profiles, terminal)
+            return await api_commands.call(profiles.get(name), words[1:], options, profiles, terminal)
     return DONE

@@ -32,6 +32,8 @@ Fields are key=value, repeated for lists; key@=FILE reads the value from a file.
   --json, --table      output format (default: a table on a terminal, otherwise JSON)
   --wait               wait for the operation, show its progress, and print the result
   --no-wait            start the operation and print it
+  --dry-run            show what the command would do; delete shows it on a terminal and asks
+  --yes                do not ask
   --profile PROFILE    for rack token, client issue and region (default: the only profile, or admin)
   --help               innkeeper PROFILE --help lists resources; also after a resource or an action
   --version            print the version

@@ -48,7 +48,7 @@ class Terminal:
 
     def show_answer(self, answer: Answer, resource: str) -> None:
         """Prints JSON as sent, or as a table; other bodies unchanged; nothing for an empty body."""
-        if answer.is_json and self.wants_table:
+        if answer.body and answer.is_json and self.wants_table:
             self.show(answer.json(), resource)
         elif answer.body and (answer.is_json or answer.content_type.startswith("text/")):
             self.say(answer.text.removesuffix("\n"))

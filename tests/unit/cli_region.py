@@ -64,7 +64,7 @@ def description(*, extra: tuple[dict[str, Any], ...] = (), stamp: str = "1" * 40
             "VmHostHandler",
             "vm-hosts/{id}/",
             action("read", "GET"),
-            action("delete", "DELETE", doc="Delete.\n\n:param decompose: bool"),
+            action("delete", "DELETE", doc="Delete.\n\n:param decompose: bool\n:param dry_run: bool"),
             action("compose", "POST", op="compose", doc=COMPOSE_DOC),
             action("refresh", "POST", op="refresh"),
             action("add_tag", "POST", op="add_tag", doc="Tag.\n\n:param tag: the tag"),
