@@ -172,7 +172,7 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--version":
             return evolve(options, version=True)
         case "--yes" | "--dry-run":
-            return evolve(options, **{word[2:].replace("-", "_"): True})
+            return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
     if name not in ("--profile", "--to"):
         near = similar(word, _OPTIONS)

@@ -14,8 +14,9 @@ async def is_confirmed(plan: Mapping[str, Any], terminal: Terminal) -> bool:
     """Shows the plan of a dry run and returns whether the user types its name in full."""
     for line in plan_lines(plan):
         terminal.note(line)
-    terminal.note(f"Type {plan['name']} to remove it:")
-    return (await read_line(terminal.stdin)).strip() == plan["name"]
+    name: str = plan["name"]
+    terminal.note(f"Type {name} to remove it:")
+    return (await read_line(terminal.stdin)).strip() == name
 
 
 def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:

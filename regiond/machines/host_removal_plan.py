@@ -42,7 +42,8 @@ def removal_plan(
     host_name: str, removal: HostRemoval, machines: Iterable[MachineView], foreign: Iterable[GuestView]
 ) -> HostRemovalPlan:
     """`machines` are all machines of the host, `foreign` its other guests."""
-    deleted, kept = [], []
+    deleted: list[AffectedGuest] = []
+    kept: list[AffectedGuest] = []
     for machine in machines:
         (deleted if removal.deletes(adopted=machine.adopted) else kept).append(_machine(host_name, machine))
     kept += [

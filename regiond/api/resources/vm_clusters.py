@@ -37,8 +37,8 @@ async def _delete(call: Call) -> Reply:
     cluster: ClusterView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, cluster.name, cluster.host_ids)
-    removal = host_removal.removal_of(call.values)
-    removals = await call.services.clusters.start_remove(call.caller, cluster.id, removal)
+    wanted = host_removal.removal_of(call.values)
+    removals = await call.services.clusters.start_remove(call.caller, cluster.id, wanted)
     if call.respond_async:
         headers = {"Preference-Applied": "respond-async"}
         return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)
