@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
 
-from common.errors import Busy, NotFound
+from common.errors import Busy, NotFound, WrongState
 from common.guest_spec import GuestSpec
 from common.serialization import from_dict
 from regiond.db.pool import Database
@@ -53,6 +53,8 @@ class MachinesOfRemovedHost:
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=10_000)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
         removal = from_dict(operation.request, HostRemoval)
+        new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
+        _check_unlocked(operation.host_name or "", new)
         failures: list[str] = []
         pending = 0
         for machine in machines:
@@ -103,6 +105,17 @@ class MachinesOfRemovedHost:
                 )  # fmt: skip
         except (Busy, NotFound) as error:
             log.info("machine_deletion_postponed", system_id=machine.system_id, reason=error.message)
+
+
+def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
+    """Raises WrongState, which ends the removal, if a machine to delete is locked."""
+    locked = [f"{machine.hostname} ({machine.system_id})" for machine in machines if machine.locked]
+    if locked:
+        raise WrongState(
+            f"{host_name} is not removed: it has machines that are locked against deletion: {', '.join(locked)}. "
+            "Unlock them with innkeeper PROFILE machine unlock SYSTEM_ID, or remove the host without decompose.",
+            locked=locked,
+        )
 
 
 def _deleted_guest(deletion: Operation) -> str:

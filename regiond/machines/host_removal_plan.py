@@ -18,6 +18,7 @@ class AffectedGuest:
     host_name: str
     system_id: str | None
     adopted: bool
+    locked: bool
     power_state: str
     disks: tuple[DiskView, ...]
 
@@ -52,6 +53,7 @@ def removal_plan(
             host_name=host_name,
             system_id=None,
             adopted=False,
+            locked=False,
             power_state=guest.power_state,
             disks=(),
         )
@@ -76,6 +78,7 @@ def _machine(host_name: str, machine: MachineView) -> AffectedGuest:
         host_name=host_name,
         system_id=machine.system_id,
         adopted=machine.adopted,
+        locked=machine.locked,
         power_state=machine.power_state,
         disks=machine.disks,
     )

@@ -79,6 +79,17 @@ _HELP: Mapping[MachineState, str] = {
 }
 
 
+PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
+
+
+def protection_text(hostname: str, system_id: str) -> str:
+    """The message for a machine that is neither deleted nor released, because a user locked it."""
+    return (
+        f"{hostname} is locked, which protects it from deletion and release. To unlock it: "
+        f"innkeeper PROFILE machine unlock {system_id}"
+    )
+
+
 def next_state(state: MachineState, event: MachineEvent) -> MachineState:
     """Raises WrongState, with what helps, if the table has no such transition."""
     after = NEXT.get((state, event))

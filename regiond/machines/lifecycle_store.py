@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from common.errors import InvalidRequest, NotFound
-from regiond.machines.lifecycle import NEXT, MachineEvent, found_event, next_state, not_removed_event
+from common.errors import InvalidRequest, NotFound, WrongState
+from regiond.machines.lifecycle import (
+    NEXT,
+    PREVENTED_BY_LOCK,
+    MachineEvent,
+    found_event,
+    next_state,
+    not_removed_event,
+    protection_text,
+)
 from regiond.machines.model import MachineState
 
 if TYPE_CHECKING:
@@ -28,6 +36,8 @@ _SET_OWNER = "update machine set owner_id = $2, agent_name = $3 where id = $1"
 _SET_FIRST_OWNER = "update machine set owner_id = $2, agent_name = $3, composed_by_allocate = true where id = $1"
 _CLEAR_OWNER = "update machine set owner_id = null, agent_name = '', owner_data = '{}' where id = $1"
 _OWNER_DATA = "update machine set owner_data = (owner_data - $2::text[]) || $3::jsonb where id = $1"
+_SET_LOCKED = "update machine set locked = $2 where id = $1"
+_PROTECTED = "select system_id, hostname from machine where id = $1 and locked"
 _ERROR = "update machine set error_description = $2 where id = $1"
 _UPDATE = """
     update machine set hostname = coalesce($2, hostname), zone_id = coalesce($3, zone_id),
@@ -47,9 +57,12 @@ _LOCK_ALLOCATABLE = """
 async def apply_event(db: Db, machine_id: int, event: MachineEvent) -> MachineState:
     """Returns the new state. Locks the machine's row until the caller's transaction ends.
 
-    Raises WrongState if the table has no such transition, NotFound if the machine was deleted; nothing is changed then.
+    Raises WrongState if the table has no such transition or the machine is protected from it by `set_locked`,
+    NotFound if the machine was deleted; nothing is changed then.
     """
     state, _ = await _locked(db, machine_id)
+    if event in PREVENTED_BY_LOCK:
+        await _check_unprotected(db, machine_id)
     return await _transition(db, machine_id, state, event)
 
 
@@ -100,6 +113,11 @@ async def set_first_owner(db: Db, machine_id: int, account_id: int, agent_name: 
     await db.execute(_SET_FIRST_OWNER, machine_id, account_id, agent_name)
 
 
+async def set_locked(db: Db, machine_id: int, *, locked: bool) -> None:
+    """Protects the machine from deletion and release, or ends the protection. Idempotent."""
+    await db.execute(_SET_LOCKED, machine_id, locked)
+
+
 async def lock(db: Db, system_ids: Iterable[str]) -> None:
     """Locks the machines' rows until the caller's transaction ends, in the order of their ids to avoid deadlocks."""
     await db.execute(_LOCK_ALL, list(system_ids))
@@ -138,6 +156,12 @@ async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
     if row is None:
         raise NotFound("No Machine matches the given query.", machine=machine_id)
     return MachineState(row["state"]), row["owner_id"] is not None
+
+
+async def _check_unprotected(db: Db, machine_id: int) -> None:
+    row = await db.fetchrow(_PROTECTED, machine_id)
+    if row is not None:
+        raise WrongState(protection_text(row["hostname"], row["system_id"]), system_id=row["system_id"])
 
 
 async def _transition(

@@ -123,6 +123,7 @@ class MachineView:
     owner_data: Mapping[str, str] = field(factory=dict)
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken
+    locked: bool = False  # neither deleted nor released
 
 
 @frozen(kw_only=True)

@@ -143,6 +143,22 @@ class Ownership:
             await Events.record(db, "machine_marked_fixed", message, caller=caller, system_id=system_id)
             return await store.read(db, system_id)
 
+    async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
+        """Protects the machine from deletion and release, or ends the protection. Idempotent.
+
+        A deletion or release that has begun continues. Raises NotFound, NotAllowed.
+        """
+        async with self._database.transaction() as db:
+            (machine,) = await self._locked(db, [system_id])
+            _check_owner(caller, machine)
+            if machine.locked != locked:
+                await lifecycle_store.set_locked(db, machine.id, locked=locked)
+                kind = "machine_locked" if locked else "machine_unlocked"
+                done = "locked against deletion and release" if locked else "unlocked"
+                message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
+                await Events.record(db, kind, message, caller=caller, system_id=system_id)
+            return await store.read(db, system_id)
+
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FIELDS = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name, m.owner_data,
-           m.composed_by_allocate, m.error_description, a.username as owner, h.name as host_name,
+           m.composed_by_allocate, m.error_description, m.locked, a.username as owner, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, z.id as zone_id, z.name as zone_name,
            z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
@@ -255,4 +255,5 @@ def _machine(row: asyncpg.Record, disks: list[DiskView], nics: tuple[NicView, ..
         owner_data=row["owner_data"],
         composed_by_allocate=row["composed_by_allocate"],
         error_description=row["error_description"],
+        locked=row["locked"],
     )

@@ -167,6 +167,7 @@ ANSWERS: Mapping[str, Any] = {
     "ownership.start_release_all": ("wdpx3n",),
     "ownership.set_owner_data": MACHINE,
     "ownership.mark_broken": MACHINE,
+    "ownership.set_locked": MACHINE,
     "ownership.mark_fixed": MACHINE,
     "ownership.update": MACHINE,
     "adoption.start_adopt": (

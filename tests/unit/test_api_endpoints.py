@@ -73,7 +73,16 @@ def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Res
     assert not api.calls
 
 
-OWN_MACHINE = ("mark_broken", "mark_fixed", "power_cycle", "power_off", "power_on", "set_owner_data")
+OWN_MACHINE = (
+    "lock",
+    "mark_broken",
+    "mark_fixed",
+    "power_cycle",
+    "power_off",
+    "power_on",
+    "set_owner_data",
+    "unlock",
+)
 FOR_USERS = {
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     *((handler, "release", Permission.USER) for handler in ("MachineHandler", "MachinesHandler")),

@@ -73,6 +73,16 @@ async def _mark_fixed(call: Call) -> MachineView:
     return await call.services.ownership.mark_fixed(call.caller, call.target.system_id, call.values["comment"])
 
 
+async def _lock(call: Call) -> MachineView:
+    comment = call.values["comment"]
+    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=True, comment=comment)
+
+
+async def _unlock(call: Call) -> MachineView:
+    comment = call.values["comment"]
+    return await call.services.ownership.set_locked(call.caller, call.target.system_id, locked=False, comment=comment)
+
+
 def _update_problems(call: Call) -> Problems:
     return domain_problems(call.values)
 
@@ -179,6 +189,25 @@ MARK_FIXED = crud.action(
     _mark_fixed,
     title="Mark a machine fixed",
     doc="It returns to its previous state, or to New if the last refresh did not list its virtual machine.",
+    fields=(COMMENT,),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+LOCK = crud.action(
+    "lock",
+    MACHINE_RESULT,
+    _lock,
+    title="Lock a machine",
+    doc="It is neither deleted nor released until it is unlocked, nor deleted with its VM host.",
+    fields=(COMMENT,),
+    find=find_machine,
+    permission=Permission.OWNER,
+)
+UNLOCK = crud.action(
+    "unlock",
+    MACHINE_RESULT,
+    _unlock,
+    title="Unlock a machine",
     fields=(COMMENT,),
     find=find_machine,
     permission=Permission.OWNER,

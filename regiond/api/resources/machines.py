@@ -143,6 +143,8 @@ MACHINE = Resource(
         machine_actions.SET_OWNER_DATA,
         machine_actions.MARK_BROKEN,
         machine_actions.MARK_FIXED,
+        machine_actions.LOCK,
+        machine_actions.UNLOCK,
         adoption.FORGET,
     ),
 )

@@ -18,6 +18,7 @@ _GUEST: Serializer[AffectedGuest] = serializer(
     key("host", STR, lambda guest: guest.host_name),
     key("system_id", nullable(STR), lambda guest: guest.system_id),
     key("adopted", BOOL, lambda guest: guest.adopted),
+    key("locked", BOOL, lambda guest: guest.locked),
     key("power_state", STR, lambda guest: guest.power_state),
     key("volumes", array(_VOLUME), lambda guest: guest.disks),
 )

@@ -182,7 +182,7 @@ _PARTS: Serializer[_Parts] = serializer(
     constant("status_action", nullable(STR), ""),
     key("power_state", STR, lambda of: power_word(of.machine.power_state)),
     key("power_type", STR, lambda of: of.machine.driver or "manual"),
-    constant("locked", BOOL, value=False),
+    key("locked", BOOL, lambda of: of.machine.locked),
     constant("netboot", BOOL, value=True),
     key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
     key("memory", INT, lambda of: of.machine.memory_mib),

@@ -392,6 +392,7 @@ create table machine (
     agent_name text not null default '',
     owner_data jsonb not null default '{}',
     error_description text not null default '',
+    locked boolean not null default false,
     missing_since timestamptz
 );
 comment on table machine is 'VMs that Innkeeper manages.';
@@ -403,6 +404,7 @@ comment on column machine.adopted is
 comment on column machine.huge_page_size_kib is 'KiB; null: not backed by huge pages.';
 comment on column machine.composed_by_allocate is 'True: composed by an allocate request; release deletes it.';
 comment on column machine.error_description is 'Why a user marked the machine broken.';
+comment on column machine.locked is 'True: neither deleted nor released until it is unlocked.';
 comment on column machine.missing_since is 'First discovery run that did not list the guest; null: present, or unknown since when.';
 create index machine_host_id_idx on machine (host_id);
 create index machine_state_idx on machine (state);
@@ -518,7 +520,8 @@ create table detached_machine (
     composed_by_allocate boolean not null default false,
     agent_name text not null default '',
     owner_data jsonb not null default '{}',
-    error_description text not null default ''
+    error_description text not null default '',
+    locked boolean not null default false
 );
 comment on table detached_machine is
     'Machines whose host was removed while their guests stayed. Adding the host again restores them (docs/decisions/0006). The columns are those of machine.';

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
-                                   composed_by_allocate, agent_name, owner_data, error_description, disks, nics)
+                                   composed_by_allocate, agent_name, owner_data, error_description, locked, disks, nics)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
-           m.composed_by_allocate, m.agent_name, m.owner_data, m.error_description,
+           m.composed_by_allocate, m.agent_name, m.owner_data, m.error_description, m.locked,
            coalesce((select jsonb_agg(jsonb_build_object(
                                 'index', d.index, 'volume', d.volume, 'pool_key', p.pool_key, 'pool_name', p.name,
                                 'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags) order by d.index)
@@ -64,7 +64,7 @@ _RETURNED = """
 _RESTORE = """
     insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, power_state, architecture, cores,
                          memory_mib, tags, owner_id, description, adopted, composed_by_allocate, agent_name, owner_data,
-                         error_description)
+                         error_description, locked)
     select f.uuid,
            case when exists (select 1 from machine m where m.system_id = f.system_id) then $4 else f.system_id end,
            case when exists (select 1 from machine m where m.hostname = f.hostname)
@@ -73,7 +73,7 @@ _RESTORE = """
            coalesce((select id from resource_pool p where p.id = f.pool_id), h.pool_id),
            coalesce((select id from zone z where z.id = f.zone_id), h.zone_id),
            $5, g.power_state, f.architecture, g.cores, g.memory_mib, f.tags, f.owner_id, f.description, f.adopted,
-           f.composed_by_allocate, f.agent_name, f.owner_data, f.error_description
+           f.composed_by_allocate, f.agent_name, f.owner_data, f.error_description, f.locked
       from detached_machine f, vm_host h, guest g
      where f.uuid = $1 and h.id = $2 and g.id = $3
     on conflict do nothing
@@ -130,7 +130,7 @@ async def detach(db: Db, host_id: int) -> None:
 async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
     """Returns all detached machines, the longest detached first."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
-    internal |= {"owner_data", "error_description"}
+    internal |= {"owner_data", "error_description", "locked"}
     found = []
     for row in await db.fetch(_LIST):
         fields = {name: value for name, value in row.items() if name not in internal}

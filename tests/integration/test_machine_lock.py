@@ -1,0 +1,69 @@
+"""A locked machine is neither deleted nor released, by whichever way, until it is unlocked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import InnkeeperError
+from tests.deployment.deployment import Deployment
+from tests.integration.adoption import kinds_of_events
+from tests.waiting import settle
+
+
+@pytest.fixture
+def machine(innkeeper: Deployment) -> Any:
+    """A locked machine that allocation composed, so that its release would destroy it."""
+
+    async def locked() -> Any:
+        await innkeeper.add_simulated()
+        machine = await innkeeper.post("machines/", op="allocate")
+        return await innkeeper.post(f"machines/{machine['system_id']}/", op="lock", comment="month's end")
+
+    return settle(locked())
+
+
+def path(machine: Any) -> str:
+    return f"machines/{machine['system_id']}/"
+
+
+async def test_a_machine_is_locked_and_unlocked(innkeeper: Deployment, machine: Any) -> None:
+    assert machine["locked"] is True
+    unlocked = await innkeeper.post(path(machine), op="unlock")
+    assert unlocked["locked"] is False
+    assert (await innkeeper.post(path(machine), op="unlock"))["locked"] is False
+    events = await kinds_of_events(innkeeper)
+    assert [events.count(kind) for kind in ("machine_locked", "machine_unlocked")] == [1, 1]
+    assert (await innkeeper.delete(path(machine))).status == 204
+
+
+async def test_a_locked_machine_is_not_deleted(innkeeper: Deployment, machine: Any) -> None:
+    with pytest.raises(InnkeeperError, match=f"is locked.*machine unlock {machine['system_id']}"):
+        await innkeeper.delete(path(machine))
+    assert innkeeper.simulated_guests() == [machine["hostname"]]
+
+
+async def test_a_locked_machine_is_not_released(innkeeper: Deployment, machine: Any) -> None:
+    with pytest.raises(InnkeeperError, match="is locked"):
+        await innkeeper.post(path(machine), op="release")
+    with pytest.raises(InnkeeperError, match="is locked"):
+        await innkeeper.post("machines/", op="release", machines=machine["system_id"])
+    after = await innkeeper.get(path(machine))
+    assert (after["status_name"], after["owner"]) == ("Allocated", "admin")
+    assert innkeeper.simulated_guests() == [machine["hostname"]]
+
+
+async def test_a_host_is_not_removed_with_a_locked_machine(innkeeper: Deployment, machine: Any) -> None:
+    host = await innkeeper.compose(machine["pod"]["id"], hostname="other", cores=1, memory=1024)
+    with pytest.raises(InnkeeperError, match=rf"{machine['hostname']} \({machine['system_id']}\)"):
+        await innkeeper.delete(f"vm-hosts/{machine['pod']['id']}/", decompose="true")
+    assert sorted(innkeeper.simulated_guests()) == sorted(["other", machine["hostname"]])
+    assert (await innkeeper.get(path(host)))["status_name"] == "Ready"
+
+
+async def test_the_lock_returns_with_a_removed_host(innkeeper: Deployment, machine: Any) -> None:
+    await innkeeper.delete(f"vm-hosts/{machine['pod']['id']}/")
+    await innkeeper.add_simulated()
+    (returned,) = await innkeeper.get("machines/")
+    assert (returned["system_id"], returned["locked"]) == (machine["system_id"], True)
