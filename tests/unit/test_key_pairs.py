@@ -26,8 +26,8 @@ INSTALLATION = UUID("6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a")
 FINGERPRINT = "ab" * 32
 
 
-def small_pair(*, begins: datetime = NOW - timedelta(days=1), ends: datetime = NOW + timedelta(days=1)) -> KeyPair:
-    """A user-supplied pair with an elliptic curve key, which is generated quickly."""
+def small_pair(*, begins: datetime = NOW - timedelta(days=1), ends: datetime | None = None) -> KeyPair:
+    """A user-supplied pair with an elliptic curve key, generated quickly. By default valid at NOW and today."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pair")])
     certificate = (
@@ -37,7 +37,7 @@ def small_pair(*, begins: datetime = NOW - timedelta(days=1), ends: datetime = N
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
-        .not_valid_after(ends)
+        .not_valid_after(ends or datetime.now(UTC) + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
     return KeyPair(certificate_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(), key_pem=pem_of(key))
