@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
     other_keys: Field
     find: Find
     check: Callable[[Call], Problems]
+    destructive: bool
+    accepted: frozenset[str]
 
 
 def list_of(

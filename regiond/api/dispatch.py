@@ -17,6 +17,7 @@ from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
 from regiond.api.request_body import Body, grouped, read_body, read_query
 from regiond.api.services import Services
+from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -61,7 +62,9 @@ class Api:
         _check_format(options.get("format"))
         target = await self._target(endpoint, path, request)
         _check_owner(endpoint, caller, target)
-        submitted = body.values if request.method in _METHODS_WITH_BODY else grouped(query)
+        has_body = request.method in _METHODS_WITH_BODY
+        submitted = body.values if has_body else grouped(query)
+        unknown = unknown_fields(endpoint, submitted, grouped(query) if has_body else ())
         parsed = parse_fields(endpoint.fields, submitted)
         other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
         call = Call(
@@ -78,8 +81,8 @@ class Api:
             respond_async=request.respond_async,
             idempotency_key=_checked_key(request.idempotency_key),
         )
-        await _check_fields(call, {**parsed.problems, **other.problems})
-        return await endpoint.run(call)
+        await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
+        return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
 
     async def _target(self, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
         """Returns the object of the path; None if it was deleted and the endpoint answers repeats after that."""

@@ -92,6 +92,9 @@ class Endpoint:
     repeat the request that deleted it. `check` returns problems by field that one field's type cannot see; where a
     field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
     those that `run` would find in the database. `run` receives only valid values.
+
+    `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
+    `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
     """
 
     method: str
@@ -107,11 +110,26 @@ class Endpoint:
     check: Callable[[Call], Problems] | None = None
     check_names: Callable[[Call], Awaitable[Problems]] | None = None
     outlives_target: bool = False
+    destructive: bool = field()
+    accepted: frozenset[str] = frozenset()
     run: Callable[[Call], Awaitable[Reply]]
+
+    @destructive.default
+    def _deletes(self) -> bool:
+        return self.method == "DELETE"
 
     @property
     def name(self) -> str:
         return self.op or _PLAIN_NAMES[self.method]
+
+    @property
+    def rejects_unknown_fields(self) -> bool:
+        """Whether an unknown field is an error: of what destroys, and of lists, which would be longer than meant."""
+        return self.destructive or (self.method == "GET" and (bool(self.fields) or self._answers_a_list))
+
+    @property
+    def _answers_a_list(self) -> bool:
+        return self.result.schema is not None and self.result.schema.get("type") == "array"
 
     @property
     def help(self) -> str:

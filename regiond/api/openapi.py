@@ -102,7 +102,7 @@ def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
     if endpoint.result.schema is not None:
         success["content"] = {"application/json": {"schema": _with_references(endpoint.result.schema, components)}}
     responses: dict[str, Any] = {str(endpoint.success): success}
-    if endpoint.fields:
+    if endpoint.fields or endpoint.rejects_unknown_fields:
         invalid = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
         responses["400"] = {"description": "Invalid fields, with their problems.", "content": invalid}
     if endpoint.permission is not Permission.ANYONE:

@@ -64,9 +64,9 @@ class Reconciler:
         await self._task.stop()
 
     async def check(
-        self, *, host_id: int | None = None, kind: DiscrepancyKind | None = None
+        self, *, host_id: int | None = None, kind: DiscrepancyKind | None = None, system_id: str | None = None
     ) -> tuple[OpenDiscrepancy, ...]:
-        """Compares now and returns the discrepancies, the longest known first; repairs nothing.
+        """Compares now and returns the discrepancies that match, the longest known first; repairs nothing.
 
         Raises DeadlineExceeded after a minute.
         """
@@ -75,7 +75,11 @@ class Reconciler:
         except TimeoutError as error:
             raise DeadlineExceeded(f"Comparing ledger and hosts took more than {DEADLINE_S:.0f} s.") from error
         return tuple(
-            one for one in found if host_id in (None, one.discrepancy.host_id) and kind in (None, one.discrepancy.kind)
+            one
+            for one in found
+            if host_id in (None, one.discrepancy.host_id)
+            and kind in (None, one.discrepancy.kind)
+            and system_id in (None, one.discrepancy.system_id)
         )
 
     async def read_stored(self, discrepancy_id: int) -> OpenDiscrepancy:

@@ -33,7 +33,7 @@ async def test_a_machine_gets_everything_it_requires_and_releases_it(innkeeper: 
     host = await innkeeper.add_simulated(**TWO_NODES)
     before = await innkeeper.get(f"vm-hosts/{host['id']}/", op="numa")
     composed = await innkeeper.compose(host["id"], **WHOLE)
-    (operation, *_) = await innkeeper.get(f"operations/?system_id={composed['system_id']}")
+    (operation, *_) = await innkeeper.get(f"operations/?machine={composed['system_id']}")
     explanation = operation["explanation"]
     assert [disk["storage_pool"] for disk in explanation["disks"]] == ["default", "fast"]
     assert [(nic["label"], nic["kind"], nic["interface"], nic["ip"]) for nic in explanation["nics"]] == [

@@ -18,6 +18,7 @@ from tests.deployment.deployment import Deployment
 from tests.integration.adoption import adopt, refresh, rows
 from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, kinds_after_refresh, row_of
 from tests.integration.tables import sql
+from tests.rejections import invalid_fields
 from tests.waiting import eventually
 
 
@@ -57,6 +58,21 @@ REMOVED_HOST = """
 """
 HOLDER = "update ip_address set machine_id = $1 {}"
 ADDRESS = "update ip_address set address = '{}' where machine_id = $1"
+
+
+async def test_a_check_is_of_what_exists_or_is_rejected(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    broken, intact = [await innkeeper.compose(host["id"]) for _ in range(2)]
+    await sql(innkeeper, STATE.format("deleting"), (await row_of(innkeeper, broken))["id"])
+    assert await kinds(innkeeper, machine=broken["system_id"]) == ["state_without_operation"]
+    assert await kinds(innkeeper, machine=intact["system_id"]) == []
+    assert await kinds(innkeeper, host=host["id"], kind="wrong_total") == []
+    no_host = {"host": ["There is no VM host with the id 99."]}
+    assert await invalid_fields(innkeeper.get("discrepancies/?host=99")) == no_host
+    no_machine = {"machine": ["There is no machine with the system id gone12."]}
+    assert await invalid_fields(innkeeper.get("discrepancies/?machine=gone12")) == no_machine
+    assert list(await invalid_fields(innkeeper.get("discrepancies/?kind=missing"))) == ["kind"]
+    assert list(await invalid_fields(innkeeper.get("discrepancies/?hots=1"))) == ["hots"]
 
 
 async def test_each_broken_row_is_reported_once_until_it_is_corrected(innkeeper: Deployment) -> None:

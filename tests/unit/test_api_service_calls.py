@@ -166,7 +166,9 @@ def test_machines_can_be_filtered_by_every_state(api: ApiDouble) -> None:
 
 def test_discrepancies_are_filtered_and_encoded(api: ApiDouble) -> None:
     (found,) = api.json("GET", "discrepancies/", form={"host": "4", "kind": "machine_missing"})
-    assert api.call("reconciler.check").named == {"host_id": 4, "kind": DiscrepancyKind.MACHINE_MISSING}
+    assert api.call("reconciler.check").named == {
+        "host_id": 4, "kind": DiscrepancyKind.MACHINE_MISSING, "system_id": None,
+    }  # fmt: skip
     assert (found["kind"], found["host_name"]) == ("machine_missing", "hv-01")
     assert (found["ours"], found["data_at_risk"]) == (False, True)
     assert found["since"] == found["first_seen_at"] == "2026-11-20T08:30:00+00:00"

@@ -92,6 +92,7 @@ ACCOUNT = Resource(
             doc="Requests signed with it are rejected from then on.",
             result=crud.NOTHING,
             success=204,
+            destructive=True,
             run=crud.without_content(_delete_key),
         ),
         crud.list_of(

@@ -149,6 +149,7 @@ FORGET = Endpoint(
     result=crud.NOTHING,
     success=204,
     find=find_machine,
+    destructive=True,
     run=_forget,
 )
 DETACHED = crud.list_of(

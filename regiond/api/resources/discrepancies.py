@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.errors import InvalidRequest, NotFound
 from regiond.api import crud
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Choice, Integer, Text
-from regiond.api.fields import Field
+from regiond.api.fields import Field, Problems
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -17,10 +18,34 @@ _KINDS = tuple(kind.value for kind in DiscrepancyKind)
 
 
 async def _list(call: Call) -> tuple[OpenDiscrepancy, ...]:
+    """An empty list says that all agrees, so a filter by something that does not exist is an error."""
     kind = call.values["kind"]
-    return await call.services.reconciler.check(
-        host_id=call.values["host"], kind=DiscrepancyKind(kind) if kind else None
+    found = await call.services.reconciler.check(
+        host_id=call.values["host"],
+        kind=DiscrepancyKind(kind) if kind else None,
+        system_id=call.values["machine"],
     )
+    if not found:
+        await _check_exists(call)
+    return found
+
+
+async def _check_exists(call: Call) -> None:
+    """Raises InvalidRequest if the host or the machine of the filters does not exist."""
+    host, machine = call.values["host"], call.values["machine"]
+    problems: Problems = {}
+    try:
+        if host is not None:
+            await call.services.hosts.read(host)
+    except NotFound:
+        problems["host"] = [f"There is no VM host with the id {host}."]
+    try:
+        if machine is not None:
+            await call.services.machines.read(machine)
+    except NotFound:
+        problems["machine"] = [f"There is no machine with the system id {machine}."]
+    if problems:
+        raise InvalidRequest.of(problems)
 
 
 async def _repaired(call: Call) -> tuple[OpenDiscrepancy, ...]:
@@ -60,6 +85,11 @@ DISCREPANCIES = Resource(
                     type=Choice(choices=_KINDS),
                     doc=f"Only discrepancies of this kind: {', '.join(_KINDS)}.",
                 ),
+                Field(
+                    name="machine",
+                    type=Text(max_length=64, blank=None),
+                    doc="Only discrepancies of the machine with this system id.",
+                ),
             ),
             result="The discrepancies.",
             permission=Permission.ADMIN,
@@ -96,6 +126,7 @@ DISCREPANCY = Resource(
             title="Approve a repair",
             doc="Carries out `remedy`. Answers 409, and changes nothing, if the discrepancy has changed. A repeat "
             "with the same etag changes nothing and returns what was done.",
+            destructive=True,
             fields=(
                 Field(
                     name="etag",

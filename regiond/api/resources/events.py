@@ -46,6 +46,7 @@ EVENTS = Resource(
             _query,
             op="query",
             title="List events",
+            accepted=frozenset({"hostname", "mac_address", "zone", "domain", "agent_name", "owner"}),
             doc="Newest first, with links to the older and the newer page. Events are stored for 90 days.",
             fields=(
                 Field(

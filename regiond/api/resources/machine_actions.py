@@ -20,6 +20,7 @@ from regiond.machines.model import MachineChange, MachineFilter, MachineState, M
 from regiond.operations.model import Operation
 
 COMMENT = Field(name="comment", type=Text(max_length=4096), default="", doc="The reason; stored with the event.")
+_ERASURE = frozenset({"erase", "secure_erase", "quick_erase", "force", "scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 
 
@@ -110,6 +111,8 @@ RELEASE_ALL = crud.action(
         Field(name="machines", type=TextList(max_length=64), required=True, doc="System id; may be repeated."),
         COMMENT,
     ),
+    destructive=True,
+    accepted=_ERASURE,
     permission=Permission.USER,
 )
 LIST_ALLOCATED = Endpoint(
@@ -153,6 +156,8 @@ RELEASE = Endpoint(
     result=MACHINE_RESULT,
     find=find_machine,
     outlives_target=True,
+    destructive=True,
+    accepted=_ERASURE,
     run=_release,
 )
 SET_OWNER_DATA = crud.action(

@@ -35,6 +35,16 @@ FILTERS = (
         name="after", type=Text(max_length=256), doc="With limit: only machines after this hostname, for the next page."
     ),
 )
+# Filters that MAAS documents and that do not restrict this listing.
+OF_MAAS = frozenset({
+    "arch", "cpu_count", "cpu_speed", "deployment_target", "devices", "distro_series", "fabric_classes", "fabrics",
+    "interfaces", "link_speed", "mem", "not_agent_name", "not_arch", "not_cpu_count", "not_cpu_speed",
+    "not_deployment_target", "not_distro_series", "not_domain", "not_fabric_classes", "not_fabrics", "not_hostname",
+    "not_id", "not_in_pool", "not_in_zone", "not_link_speed", "not_mac_address", "not_mem", "not_osystem", "not_owner",
+    "not_pod", "not_pod_type", "not_power_state", "not_simple_status", "not_status", "not_subnets", "not_system_id",
+    "not_tags", "not_vlans", "osystem", "owner", "parent", "pod_type", "power_state", "simple_status", "storage",
+    "subnets", "system_id", "vlans",
+})  # fmt: skip
 
 
 def machine_filter(values: Values) -> MachineFilter:

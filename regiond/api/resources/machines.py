@@ -14,7 +14,7 @@ from regiond.api.replies import Reply, json_reply, list_reply
 from regiond.api.resources import adoption, allocation, machine_actions
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import MACHINE_RESULT
-from regiond.api.resources.machine_filters import FILTERS, machine_filter, matches
+from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches
 from regiond.api.serializer import array
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
 from regiond.machines.model import MachineView
@@ -100,6 +100,7 @@ MACHINES = Resource(
             method="GET",
             permission=Permission.USER,
             fields=FILTERS,
+            accepted=OF_MAAS,
             title="List machines",
             doc="Lists machines that match every filter; repeated values of a filter are alternatives.",
             result=Result(doc="The machines.", type=array(MACHINE_JSON)),
@@ -126,6 +127,7 @@ MACHINE = Resource(
             success=204,
             find=find_machine,
             outlives_target=True,
+            accepted=frozenset({"force"}),
             run=_delete,
         ),
         _power_endpoint("power_on", _power_on, title="Power a machine on"),

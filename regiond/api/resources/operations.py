@@ -92,6 +92,7 @@ OPERATION = Resource(
             _cancel,
             title="Cancel an operation",
             doc="Undoes what it has done; its state is cancelled when that is complete.",
+            destructive=True,
             find=_find,
         ),
     ),

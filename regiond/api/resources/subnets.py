@@ -153,6 +153,7 @@ SUBNET = Resource(
             op="ip_addresses",
             title="List the used addresses of a subnet",
             doc="Addresses of machines, by their claims, and of hosts, as last discovered.",
+            accepted=frozenset({"with_username", "with_summary", "with_node_summary"}),
             result="The addresses.",
             find=_find,
         ),

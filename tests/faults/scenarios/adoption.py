@@ -117,7 +117,7 @@ class Forget(RequestScenario):
         except InnkeeperError as error:
             if error.details.get("status") not in (404, 409):
                 raise
-        found: list[Any] = await site.deployment.get(f"operations/?system_id={state.system_id}")
+        found: list[Any] = await site.deployment.get(f"operations/?machine={state.system_id}")
         return Response(operation_id=next(one["id"] for one in found if one["kind"] == "forget"))
 
     async def check(self, site: Site, state: HostGuest, outcome: Outcome) -> Iterable[str]:
