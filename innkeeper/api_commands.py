@@ -30,8 +30,6 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     """
     api = Api(profile.url, profile.key)
     wanted, profile = await parsed_call(api, profile, words, profiles)
-    for warning in wanted.warnings:
-        terminal.note(f"warning: {warning}")
     if options.dry_run and wanted.has_plan and terminal.wants_table:
         terminal.say("\n".join(plan_lines((await send(api, wanted.as_dry_run(), asynchronous=False)).json())))
         return DONE

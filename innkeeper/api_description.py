@@ -17,13 +17,17 @@ from common.errors import InvalidRequest
 
 _WORD = re.compile(r"[A-Z]+[a-z0-9]*|[a-z0-9]+")
 _PARAM = re.compile(r"^\s*:param\s+(?:[^:\s]+\s+)*?(?P<name>[\w@-]+)\s*:", re.MULTILINE)
+_ANY_PARAM = re.compile(r"^\s*:param\s+<[^<>\n]+>\s*:", re.MULTILINE)
 API_PATH = "/MAAS/api/2.0/"
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 @frozen(kw_only=True)
 class Action:
-    """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones."""
+    """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones.
+
+    `any_field`: fields of any name are documented too, as `:param <key>:`.
+    """
 
     name: str
     command: str
@@ -31,6 +35,7 @@ class Action:
     op: str | None
     doc: str
     fields: tuple[str, ...]
+    any_field: bool = False
 
     @property
     def summary(self) -> str:
@@ -115,6 +120,7 @@ def _action(plain: Mapping[str, Any]) -> Action:
         op=plain["op"] or None,
         doc=doc,
         fields=documented_fields(doc),
+        any_field=_ANY_PARAM.search(doc) is not None,
     )
 
 

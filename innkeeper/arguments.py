@@ -88,14 +88,6 @@ class ApiCall:
         others = tuple(given for given in self.fields if given.name != "dry_run")
         return evolve(self, fields=(*others, Given(name="dry_run", value="true")))
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Warnings about fields that are probably misspelt: the region ignores unknown fields."""
-        known = self.action.fields
-        unknown = dict.fromkeys(given.name for given in self.fields if known and given.name not in known)
-        similar_ones = ((name, similar_field(name, known)) for name in unknown)
-        return tuple(f"unknown field '{name}'. Did you mean '{near}'?" for name, near in similar_ones if near)
-
 
 def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
     """Splits the words into arguments, in order, and options. Raises Usage for an unknown option or missing value."""
@@ -116,7 +108,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
 
 
 def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
-    """Parses `RESOURCE ACTION [NAME…] [key=value…]`. Raises Usage."""
+    """Parses `RESOURCE ACTION [NAME…] [key=value…]`. Raises Usage, also for a field that the action does not know."""
     resource = find_resource(description, words[0] if words else "")
     action = find_action(resource, words[1] if len(words) > 1 else "")
     names, fields = _sort_words(words[2:], len(resource.params))
@@ -125,8 +117,24 @@ def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
         raise Usage(f"{resource.params[len(names)].upper()} is missing.\n{usage}")
     if any(not name for name in names):
         raise Usage(f"A name must not be empty.\n{usage}")
+    if not action.any_field:
+        check_known(fields, action.fields, of=f"{resource.command} {action.command}", usage=usage)
     path = resource.path.format(**{k: quote(v, safe="") for k, v in zip(resource.params, names, strict=True)})
     return ApiCall(resource=resource, action=action, path=path, fields=tuple(fields))
+
+
+def check_known(fields: Iterable[Given], known: Sequence[str], *, of: str, usage: str) -> None:
+    """Raises Usage that names every field that is not `known`, with a similar one: the region might ignore it."""
+    unknown = dict.fromkeys(given.name for given in fields if given.name not in known)
+    if unknown:
+        raise Usage("\n".join([*(_unknown_field(name, known, of) for name in unknown), usage]))
+
+
+def _unknown_field(name: str, known: Sequence[str], of: str) -> str:
+    near = similar_field(name, known)
+    if near:
+        return f"Unknown field '{name}' of {of}. Did you mean '{near}'?"
+    return f"Unknown field '{name}' of {of}. " + (f"Known: {', '.join(known)}." if known else "It has no fields.")
 
 
 def split_fields(words: Sequence[str]) -> tuple[list[str], list[Given]]:

@@ -10,14 +10,15 @@ from typing import Any
 from common.errors import InnkeeperError, InvalidRequest
 from common.private_files import make_private_folder, write_private
 from innkeeper.api_commands import value_of
-from innkeeper.arguments import Given, Options, Usage
+from innkeeper.arguments import Given, Options, Usage, check_known
 from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY
 from innkeeper.http import Api, Body
 from innkeeper.profiles import Profiles
 from innkeeper.terminal import Terminal
 
-TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [key=value …]"  # noqa: S105  # help, no token
-ISSUE_USAGE = "usage: innkeeper [--profile PROFILE] client issue NAME [--to FOLDER] [key=value …]"
+TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [lifetime_s=SECONDS]"  # noqa: S105  # help, no token
+ISSUE_USAGE = "usage: innkeeper [--profile PROFILE] client issue NAME [--to FOLDER]"
+TOKEN_FIELDS = ("lifetime_s",)
 
 
 async def rack(
@@ -26,6 +27,7 @@ async def rack(
     """Prints a one-time token for `rackd join` on a line of its own."""
     if list(words) != ["token"]:
         raise Usage(TOKEN_USAGE)
+    check_known(fields, TOKEN_FIELDS, of="rack token", usage=TOKEN_USAGE)
     profile = profiles.chosen(options.profile)
     answer = await Api(profile.url, profile.key).send("POST", "racks/", query=[("op", "token")], body=_body(fields))
     issued = answer.json()
@@ -40,11 +42,12 @@ async def client(
     """Writes certificate, key and authority of a new RPC client to a folder, mode 0600. Never overwrites files."""
     if len(words) != 2 or words[0] != "issue":
         raise Usage(ISSUE_USAGE)
+    check_known(fields, (), of="client issue", usage=ISSUE_USAGE)
     name = words[1]
     folder = Path(options.to or name)
     _check_free(folder)
     profile = profiles.chosen(options.profile)
-    body = _body([Given(name="name", value=name), *fields])
+    body = Body(fields=[("name", name)])
     plain = (await Api(profile.url, profile.key).send("POST", "rpc-clients/", body=body)).json()
     write_identity(folder, plain)
     address = plain.get("address") or "the region's RPC port"

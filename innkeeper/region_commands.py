@@ -8,15 +8,16 @@ from typing import Any
 from common.errors import InnkeeperError
 from innkeeper.api_commands import value_of
 from innkeeper.approval import approve
-from innkeeper.arguments import Given, Options, Usage
+from innkeeper.arguments import Given, Options, Usage, check_known
 from innkeeper.http import Api
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.terminal import Terminal
 
 USAGE = (
-    "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] | region repaired | "
-    "region approve ID [--yes]"
+    "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
+    "region repaired | region approve ID [--yes]"
 )
+KNOWN_FIELDS = {"check": ("host", "kind", "machine"), "repaired": ()}
 CONSISTENT, DISCREPANCIES, CHECK_FAILED = 0, 1, 2
 
 
@@ -28,6 +29,7 @@ async def region(
         return await approve(words[1:], profiles.chosen(options.profile), terminal, yes=options.yes)
     if list(words) not in (["check"], ["repaired"]):
         raise Usage(USAGE)
+    check_known(fields, KNOWN_FIELDS[words[0]], of=f"region {words[0]}", usage=USAGE)
     try:
         profile = profiles.chosen(options.profile)
         if words[0] == "repaired":

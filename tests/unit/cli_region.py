@@ -36,7 +36,10 @@ HOST: dict[str, Any] = {
     "resource_uri": f"{BASE}vm-hosts/1/",
 }
 MACHINE = {"system_id": "abc123", "hostname": "kind-fox", "status_name": "Ready", "power_state": "off", "memory": 2048}
-COMPOSE_DOC = "Compose a machine.\n\n:param cores: int: how many cores.\n:param memory: MiB.\n:param hostname: name."
+COMPOSE_DOC = (
+    "Compose a machine.\n\n:param cores: int: how many cores.\n:param pinned_cores: which.\n:param memory: MiB.\n"
+    ":param hostname: name."
+)
 
 
 def action(name: str, method: str, *, op: str | None = None, doc: str = "") -> dict[str, Any]:

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innkeeper.api_description import read_description
+from innkeeper.api_description import command_of, read_description
 from innkeeper.arguments import Given, Options, Usage, parse_call, split_options
-from tests.unit.cli_region import description
+from innkeeper.enrolment import TOKEN_FIELDS
+from innkeeper.region_commands import KNOWN_FIELDS
+from regiond.api.describe import describe
+from regiond.api.registry import RESOURCES
+from tests.unit.cli_region import action, description, handler
 
-DESCRIBED = read_description(description())
+ANY_FIELD = action("set_owner_data", "POST", op="set_owner_data", doc="Set.\n\n:param <key>: Optional. The value.")
+OWNER_DATA = handler("MachineHandler", "machines/{system_id}/", ANY_FIELD, params=("system_id",))
+DESCRIBED = read_description(description(extra=(OWNER_DATA,)))
+OF_THE_REGION = read_description(describe(RESOURCES, origin="http://region.example"))
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True)
 FIELDS = st.builds(Given, name=NAMES, value=st.text(max_size=40), from_file=st.booleans())
 
@@ -23,8 +30,8 @@ def typed(field: Given) -> str:
 
 @given(st.text(min_size=1).filter(lambda text: "=" not in text), st.lists(FIELDS, max_size=6))
 def test_words_become_the_request(name: str, fields: list[Given]) -> None:
-    call = parse_call(DESCRIBED, ["zone", "read", name, *map(typed, fields)])
-    assert unquote(call.path) == f"zones/{name}/"
+    call = parse_call(DESCRIBED, ["machine", "set-owner-data", name, *map(typed, fields)])
+    assert unquote(call.path) == f"machines/{name}/"
     assert call.path.count("/") == 2
     assert list(call.fields) == fields
 
@@ -84,6 +91,41 @@ def test_an_invalid_option_is_a_usage_error(words: list[str], expected: str) -> 
         split_options(words)
 
 
-def test_only_fields_similar_to_known_ones_cause_a_warning() -> None:
-    doubts = parse_call(DESCRIBED, ["vm-host", "compose", "1", "memry=1", "cores=2", "skip_commissioning=1"]).warnings
-    assert doubts == ("unknown field 'memry'. Did you mean 'memory'?",)
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "vm-host delete 16 decompos=true",
+            "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'[?]\nusage: vm-host delete ID",
+        ),
+        ("vm-host compose 1 core=1", "Unknown field 'core' of vm-host compose. Did you mean 'cores'?"),
+        ("machine update X cpu_count=4", "Unknown field 'cpu_count' of machine update. Known: hostname, zone, pool"),
+        ("machines read bogus=1", "Unknown field 'bogus' of machines read. Known: id, hostname"),
+        ("zone delete east x@=file", "Unknown field 'x' of zone delete. It has no fields."),
+        ("machine release X y=1 comment=z", "Unknown field 'y' of machine release. Known: comment."),
+        ("vm-host compose 1 core=1 memry=1", "'cores'[?]\nUnknown field 'memry' .* 'memory'[?]\nusage: "),
+    ],
+)
+def test_a_field_that_the_action_does_not_know_is_refused(line: str, expected: str) -> None:
+    with pytest.raises(Usage, match=expected):
+        parse_call(OF_THE_REGION, line.split())
+
+
+def test_owner_data_may_have_any_key() -> None:
+    call = parse_call(OF_THE_REGION, ["machine", "set-owner-data", "abc", "colour=red"])
+    assert call.fields == (Given(name="colour", value="red"),)
+
+
+def test_every_declared_field_of_the_region_is_known() -> None:
+    for resource in (one for one in RESOURCES if one.described):
+        described = OF_THE_REGION.resources[command_of(resource.handler)]
+        for endpoint in resource.endpoints:
+            known = described.actions[endpoint.name.replace("_", "-")].fields
+            assert set(known) == {one.name for one in endpoint.fields}
+
+
+def test_the_fields_of_local_commands_are_those_of_the_region() -> None:
+    assert OF_THE_REGION.resources["racks"].actions["token"].fields == TOKEN_FIELDS
+    discrepancies = OF_THE_REGION.resources["discrepancies"].actions
+    assert discrepancies["read"].fields == KNOWN_FIELDS["check"]
+    assert discrepancies["repaired"].fields == KNOWN_FIELDS["repaired"]

@@ -81,10 +81,20 @@ async def test_a_misspelt_resource_suggests_the_right_one(logged_in: Cli) -> Non
     assert "Did you mean vm-hosts" in ran.err
 
 
-async def test_a_misspelt_field_is_sent_with_a_warning(logged_in: Cli, region: Region) -> None:
-    region.give("POST vm-hosts/1/?op=compose", Reply(200, {}))
-    ran = await logged_in("admin", "vm-host", "compose", "1", "core=2")
-    assert (ran.status, ran.err) == (0, "warning: unknown field 'core'. Did you mean 'cores'?\n")
+async def test_a_misspelt_field_is_refused_before_any_request(logged_in: Cli, region: Region) -> None:
+    ran = await logged_in("admin", "vm-host", "delete", "1", "decompos=true")
+    assert (ran.status, ran.out) == (2, "")
+    assert "Unknown field 'decompos' of vm-host delete. Did you mean 'decompose'?" in ran.err
+    assert (await logged_in("rack", "token", "lifetime=60")).status == 2
+    assert (await logged_in("client", "issue", "robot", "nme=x")).status == 2
+    assert {each.path for each in region.seen} == {"describe/"}
+
+
+async def test_a_field_added_to_the_region_is_found(logged_in: Cli, region: Region) -> None:
+    zones = handler("ZonesHandler", "zones/", action("create", "POST", doc="Add.\n\n:param colour: text"))
+    region.described = description(extra=(zones,), stamp="2" * 40)
+    region.give("POST zones/", Reply(200, {}))
+    assert (await logged_in("admin", "zones", "create", "colour=red")).status == 0
 
 
 async def test_help_of_an_action_shows_its_fields(logged_in: Cli, region: Region) -> None:

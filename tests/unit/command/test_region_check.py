@@ -51,10 +51,26 @@ async def test_a_failed_check_is_status_2(cli: Cli, logged_in: Cli, region: Regi
     ran = await logged_in("region", "chekc")
     assert (ran.status, ran.err) == (
         2,
-        "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] | region repaired | region approve ID "
-        "[--yes]\n",
+        "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
+        "region repaired | region approve ID [--yes]\n",
     )
     assert (await logged_in("logout", "admin")).status == 0
     ran = await cli("region", "check")
     assert ran.status == 2
     assert "innkeeper login" in ran.err
+
+
+async def test_a_check_of_an_unknown_host_is_status_2(logged_in: Cli, region: Region) -> None:
+    region.give("GET discrepancies/?host=99", Reply(400, {"host": ["There is no VM host with the id 99."]}))
+    ran = await logged_in("region", "check", "host=99")
+    assert (ran.status, ran.out) == (2, "")
+    assert "host: There is no VM host with the id 99." in ran.err
+
+
+async def test_a_misspelt_filter_of_a_check_is_refused(logged_in: Cli, region: Region) -> None:
+    ran = await logged_in("region", "check", "hots=9")
+    assert ran.status == 2
+    assert ran.err.startswith("Unknown field 'hots' of region check. Did you mean 'host'?\nusage: ")
+    ran = await logged_in("region", "repaired", "host=9")
+    assert (ran.status, ran.err.splitlines()[0]) == (2, "Unknown field 'host' of region repaired. It has no fields.")
+    assert not region.seen
