@@ -34,6 +34,24 @@ class ResourcePool:
     strategy: Strategy | None = None
 
 
+@frozen(kw_only=True)
+class GroupUsers:
+    """How many machines, hosts and clusters are in a zone."""
+
+    machines: int
+    hosts: int
+    clusters: int
+
+    def __bool__(self) -> bool:
+        return bool(self.machines or self.hosts or self.clusters)
+
+    def __str__(self) -> str:
+        """Such as `3 machines and 1 VM host`; omits what there is none of."""
+        counts = ((self.machines, "machine"), (self.hosts, "VM host"), (self.clusters, "VM cluster"))
+        words = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count]
+        return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def check_group(name: str | None, description: str | None) -> None:
     """Raises InvalidRequest with every invalid field. None: the field was not given.
 

@@ -7,13 +7,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
+from attrs import asdict
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups import store
-from regiond.groups.model import DEFAULT_POOL_ID, DEFAULT_ZONE_ID, ResourcePool, Zone, check_group, check_strategy
+from regiond.groups.model import (
+    DEFAULT_POOL_ID,
+    DEFAULT_ZONE_ID,
+    GroupUsers,
+    ResourcePool,
+    Zone,
+    check_group,
+    check_strategy,
+)
 from regiond.validation_messages import no_choice
 
 if TYPE_CHECKING:
@@ -83,18 +92,33 @@ class Groups:
             await Events.record(db, "zone_changed", f"The zone {name!r} was changed.", caller=caller)
             return changed
 
-    async def delete_zone(self, caller: Caller, name: str) -> None:
-        """Deletes a zone other than the default zone, to which its hosts and machines move. Idempotent."""
+    async def delete_zone(self, caller: Caller, name: str, *, move_to: str | None = None) -> None:
+        """Deletes a zone other than the default zone; its members move to the zone `move_to` first. Idempotent.
+
+        Raises InvalidRequest if the zone is in use and `move_to` is None, or if `move_to` is no other zone.
+        """
         caller.require_admin()
 
         async def delete(db: Db) -> None:
-            zone = await store.lock_zone(db, _storable(name))
+            zones = await store.lock_zones(db, (_storable(one) for one in (name, move_to) if one is not None))
+            zone, target = zones.get(_storable(name)), None if move_to is None else zones.get(_storable(move_to))
             if zone is None:
                 return
             if zone.id == DEFAULT_ZONE_ID:
                 raise InvalidRequest("This zone is the default zone, it cannot be deleted.")
+            if move_to is not None and target is None:
+                raise InvalidRequest.of({"move_to": [no_choice(move_to)]})
+            if target == zone:
+                raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
+            users = await store.users_of_zone(db, zone.id)
+            moved = ""
+            if users:
+                if target is None:
+                    raise _in_use(zone, users)
+                await store.move_members(db, zone.id, target.id)
+                moved = f"; {users} moved to the zone {target.name!r}"
             await store.delete_zone(db, zone.id)
-            await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted.", caller=caller)
+            await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted{moved}.", caller=caller)
 
         await self._database.in_transaction(delete)  # can deadlock with other locks of hosts or machines
 
@@ -164,6 +188,14 @@ def _found(group: G | None, kind: str, name: str) -> G:
     if group is None:
         raise NotFound(f"There is no {kind} {name!r}.")
     return group
+
+
+def _in_use(zone: Zone, users: GroupUsers) -> InvalidRequest:
+    return InvalidRequest(
+        f"Zone {zone.name!r} has {users} in it, it cannot be deleted. Move them first, or name the zone to which they "
+        "move: move_to=ZONE.",
+        **asdict(users),
+    )
 
 
 def _storable(name: str) -> str:

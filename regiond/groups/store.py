@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from regiond.groups.model import DEFAULT_ZONE_ID, ResourcePool, Zone
+from regiond.groups.model import GroupUsers, ResourcePool, Zone
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -17,10 +18,16 @@ _UPDATE_ZONE = """
      where name = $1
     returning id, name, description
 """
-# The lock prevents new references until the zone is deleted.
-_LOCK_ZONE = "select id, name, description from zone where name = $1 for update"
+# The lock prevents new references until the zone is deleted. In id order, so that two deletions do not deadlock.
+_LOCK_ZONES = "select id, name, description from zone where name = any($1::text[]) order by id for update"
+_ZONE_USED = """
+    select (select count(*) from machine where zone_id = $1) as machines,
+           (select count(*) from vm_host where zone_id = $1) as hosts,
+           (select count(*) from cluster where zone_id = $1) as clusters
+"""
 _MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
 _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
+_MOVE_CLUSTERS = "update cluster set zone_id = $2 where zone_id = $1"
 _DELETE_ZONE = "delete from zone where id = $1"
 
 _POOLS = "select id, name, description, strategy from resource_pool order by name"
@@ -68,15 +75,25 @@ async def update_zone(db: Db, name: str, new_name: str | None, description: str 
     return None if row is None else Zone(**row)
 
 
-async def lock_zone(db: Db, name: str) -> Zone | None:
-    row = await db.fetchrow(_LOCK_ZONE, name)
-    return None if row is None else Zone(**row)
+async def lock_zones(db: Db, names: Iterable[str]) -> dict[str, Zone]:
+    """Returns those of the zones that exist, by name, and prevents new members until the transaction ends."""
+    return {row["name"]: Zone(**row) for row in await db.fetch(_LOCK_ZONES, list(names))}
+
+
+async def users_of_zone(db: Db, zone_id: int) -> GroupUsers:
+    row = await db.fetchrow(_ZONE_USED, zone_id)
+    assert row is not None  # noqa: S101 - counts are always a row
+    return GroupUsers(**row)
+
+
+async def move_members(db: Db, zone_id: int, to_zone_id: int) -> None:
+    """Moves the zone's hosts, machines and clusters to another zone. The caller has called `lock_zones`."""
+    for statement in (_MOVE_HOSTS, _MOVE_MACHINES, _MOVE_CLUSTERS):
+        await db.execute(statement, zone_id, to_zone_id)
 
 
 async def delete_zone(db: Db, zone_id: int) -> None:
-    """Moves its hosts and machines to the default zone. The caller has called `lock_zone`."""
-    await db.execute(_MOVE_HOSTS, zone_id, DEFAULT_ZONE_ID)
-    await db.execute(_MOVE_MACHINES, zone_id, DEFAULT_ZONE_ID)
+    """Deletes a zone without members."""
     await db.execute(_DELETE_ZONE, zone_id)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.events.service import Events
 from regiond.groups.model import ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
 from tests.rejections import invalid_fields
@@ -27,6 +28,13 @@ HOST = """
 MACHINE = """
     insert into machine (uuid, system_id, hostname, zone_id, pool_id, state, architecture, cores, memory_mib)
     values (gen_random_uuid(), 'def', 'vm1', $1, $2, 'ready', 'amd64', 1, 1024)
+"""
+
+CLUSTER = """
+    insert into cluster (name, identity, project, zone_id, pool_id) values ('lxd', 'sha', 'default', $1, $2)
+"""
+_ZONES_IN_USE = """
+    select zone_id from vm_host union select zone_id from machine union select zone_id from cluster
 """
 
 
@@ -60,14 +68,55 @@ async def test_deleting_an_unknown_zone_succeeds_and_changing_it_fails(groups: G
             await groups.update_zone(ADMIN, name, description="x")
 
 
-async def test_members_of_a_deleted_zone_move_to_the_default_zone(database: Database, groups: Groups) -> None:
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ((HOST,), "1 VM host"),
+        ((MACHINE,), "1 machine"),
+        ((CLUSTER,), "1 VM cluster"),
+        ((HOST, MACHINE, CLUSTER), "1 machine, 1 VM host and 1 VM cluster"),
+    ],
+    ids=["host", "machine", "cluster", "all"],
+)
+async def test_a_zone_in_use_cannot_be_deleted(
+    database: Database, groups: Groups, members: tuple[str, ...], text: str
+) -> None:
     zone = await groups.create_zone(ADMIN, "north", "")
-    await add(database, HOST, zone_id=zone.id)
-    await add(database, MACHINE, zone_id=zone.id)
-    await groups.delete_zone(ADMIN, "north")
-    async with database.connection() as db:
-        assert await db.fetchval("select zone_id from vm_host") == 1
-        assert await db.fetchval("select zone_id from machine") == 1
+    for member in members:
+        await add(database, member, zone_id=zone.id)
+    with pytest.raises(InvalidRequest, match=f"Zone 'north' has {text} in it, it cannot be deleted.*move_to=ZONE"):
+        await groups.delete_zone(ADMIN, "north")
+    assert await groups.zone("north") == zone
+    assert await zones_in_use(database) == {zone.id}
+
+
+async def test_members_of_a_deleted_zone_move_to_the_named_zone(database: Database, groups: Groups) -> None:
+    zone, target = [await groups.create_zone(ADMIN, name, "") for name in ("north", "south")]
+    for member in (HOST, MACHINE, CLUSTER):
+        await add(database, member, zone_id=zone.id)
+    for wrong in ("nowhere", "north", "a\0b", ""):
+        assert [*await invalid_fields(groups.delete_zone(ADMIN, "north", move_to=wrong))] == ["move_to"]
+    assert await zones_in_use(database) == {zone.id}
+    await groups.delete_zone(ADMIN, "north", move_to="south")
+    assert await zones_in_use(database) == {target.id}
+    (event, *_) = await Events(database).list()
+    assert event.message == (
+        "The zone 'north' was deleted; 1 machine, 1 VM host and 1 VM cluster moved to the zone 'south'."
+    )
+    await groups.delete_zone(ADMIN, "north", move_to="nowhere")
+    await groups.delete_zone(ADMIN, "south", move_to="default")
+    assert await zones_in_use(database) == {1}
+
+
+async def test_zones_deleted_into_each_other_leave_one(database: Database, groups: Groups) -> None:
+    pair = ("north", "south")
+    for name in pair:
+        await groups.create_zone(ADMIN, name, "")
+    await add(database, HOST, zone_id=(await groups.zone("north")).id)
+    deletions = (groups.delete_zone(ADMIN, name, move_to=other) for name, other in (pair, pair[::-1]))
+    results = await asyncio.gather(*deletions, return_exceptions=True)
+    assert [type(one) for one in results if one is not None] == [InvalidRequest]
+    assert len(await groups.zones()) == 2
 
 
 async def test_the_defaults_cannot_be_deleted(groups: Groups) -> None:
@@ -180,3 +229,8 @@ def _word(letter: str) -> bool:
 async def add(database: Database, statement: str, *, zone_id: int = 1, pool_id: int = 0) -> None:
     async with database.connection() as db:
         await db.execute(statement, zone_id, pool_id)
+
+
+async def zones_in_use(database: Database) -> set[int]:
+    async with database.connection() as db:
+        return {row["zone_id"] for row in await db.fetch(_ZONES_IN_USE)}

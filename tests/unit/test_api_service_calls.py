@@ -200,7 +200,13 @@ def test_a_rack_token_has_the_requested_lifetime(api: ApiDouble) -> None:
 
 def test_deleting_an_unknown_zone_succeeds(api: ApiDouble) -> None:
     assert api.request("DELETE", "zones/nowhere/").status == 204
-    assert api.call("groups.delete_zone").args == (ADMIN, "nowhere")
+    call = api.call("groups.delete_zone")
+    assert (call.args, call.named) == ((ADMIN, "nowhere"), {"move_to": None})
+
+
+def test_a_zone_is_deleted_into_another(api: ApiDouble) -> None:
+    assert api.request("DELETE", "zones/north/", form={"move_to": "south"}).status == 204
+    assert api.call("groups.delete_zone").named == {"move_to": "south"}
 
 
 def test_a_pool_has_a_strategy_or_uses_that_of_the_region(api: ApiDouble) -> None:

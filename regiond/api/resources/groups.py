@@ -33,6 +33,11 @@ _STRATEGY = Field(
     type=Choice(choices=("spread", "pack"), blank=""),
     doc="Placement of its machines: spread or pack; empty uses the setting of the region.",
 )
+_MOVE_TO = Field(
+    name="move_to",
+    type=Text(max_length=MAX_NAME, blank=None),
+    doc="Name of the zone to which the machines, hosts and clusters of the deleted zone move first.",
+)
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)
 
@@ -63,7 +68,7 @@ async def _update_zone(call: Call) -> Zone:
 
 
 async def _delete_zone(call: Call) -> None:
-    await call.services.groups.delete_zone(call.caller, call.path["name"])
+    await call.services.groups.delete_zone(call.caller, call.path["name"], move_to=call.values["move_to"])
 
 
 async def _list_pools(call: Call) -> tuple[ResourcePool, ...]:
@@ -119,7 +124,11 @@ ZONE = Resource(
         crud.delete(
             _delete_zone,
             title="Delete a zone",
-            doc="Its hosts and machines move to the default zone. A zone that does not exist is not an error.",
+            doc=(
+                "A zone with machines, hosts or clusters can only be deleted with move_to; the default zone cannot be "
+                "deleted. A zone that does not exist is not an error."
+            ),
+            fields=(_MOVE_TO,),
         ),
     ),
 )
