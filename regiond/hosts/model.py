@@ -22,6 +22,7 @@ __all__ = [
     "MASK",
     "Amounts",
     "CoreUsage",
+    "DeletedMachines",
     "GuestRecord",
     "GuestView",
     "HostChange",
@@ -277,6 +278,29 @@ class NumaNodeView:
     huge_pages: tuple[PagesUsage, ...]
     network_devices: tuple[NetworkDeviceUsage, ...]
     guest_ids: tuple[int, ...]
+
+
+@frozen(kw_only=True)
+class DeletedMachines:
+    """The machines that the removal of a host was to delete when it is undone: hostnames, sorted.
+
+    `uncertain`: the host had received the command when the deletion was cancelled.
+    """
+
+    deleted: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Names every machine; says so if none was deleted."""
+        lists = (
+            ("Deleted, with the virtual machine and its volumes", self.deleted),
+            ("Possibly deleted, the next refresh shows it", self.uncertain),
+            ("Not deleted", self.kept),
+        )
+        said = tuple(f"{what}: {', '.join(names)}." for what, names in lists if names)
+        return said if self.deleted or self.uncertain else ("No virtual machine was deleted.", *said)
 
 
 def with_console_tag(tags: Iterable[str]) -> tuple[str, ...]:

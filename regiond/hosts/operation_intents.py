@@ -11,7 +11,7 @@ from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind
+from regiond.operations.model import OperationKind, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -39,10 +39,15 @@ async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
 async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemoval) -> int:
     """The operation's id, in the caller's transaction. From now on no machine is composed on the host.
 
-    Raises Busy if a removal is open that treats the machines differently.
+    Raises Busy if a removal is open that treats the machines differently, or that is being undone.
     """
     await store.set_removing(db, host.id)  # serializes callers
     active = await operation_service.active(db, OperationKind.REMOVE_HOST, host_id=host.id)
+    if active is not None and (active.cancel_requested or active.state is OperationState.UNDOING):
+        raise Busy(
+            f"The removal of {host.name} (operation {active.id}) is being undone. Try again when that has ended.",
+            operation=active.id,
+        )
     if active is not None:
         open_one = from_dict(active.request, HostRemoval)
         if open_one == removal:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from common.errors import DriverFailed
+from attrs import asdict
+
+from common.errors import DriverFailed, InnkeeperError, rebuild
 from common.serialization import from_dict
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
-from regiond.hosts.model import HostRemoval
+from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
@@ -67,6 +69,12 @@ class HostMachines(Protocol):
 
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
         """Returns the lists `deleted` and `kept`: one text for each guest, with its volumes."""
+
+    async def stop_deletions(self, operation: Operation) -> DeletedMachines:
+        """Cancels the deletions that have not started, and returns what all of them did.
+
+        Raises Busy while one of them has not ended.
+        """
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
         """Detaches the machines: their rows and claims go, their guests stay. Returns their number.
@@ -125,16 +133,34 @@ class RemoveHost:
         return Outcome(result=result, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """Makes the host available again. Machines that were deleted stay deleted."""
+        """Makes the host available again, once no deletion of a machine is left.
+
+        Machines that were deleted stay deleted; the error and the event name them.
+        """
         host_id = operation.host_id
+        decompose: bool = operation.request["decompose"]
+        machines = await self._machines.stop_deletions(operation) if decompose else None
+        error = _error_of(operation, machines)
 
         async def record(db: Db) -> None:
             if host_id is None:
                 return
             await store.reopen_host(db, host_id)
-            message = f"{operation.host_name} was not removed: {operation.error_message}"
+            await schedule_store.refresh_within(db, [host_id], 0.0)
+            message = f"{operation.host_name} was not removed: {error.message}"
             await Events.record(
-                db, "host_removal_failed", message, level=Level.ERROR, host_id=host_id, operation_id=operation.id
-            )
+                db, "host_removal_failed", message, level=Level.ERROR, host_id=host_id, operation_id=operation.id,
+                details=None if machines is None else asdict(machines),
+            )  # fmt: skip
 
-        return Outcome(undone=("the host is available again",), record=record)
+        undone = ("the host is available again", *(() if machines is None else machines.sentences))
+        return Outcome(undone=undone, error=error, record=record)
+
+
+def _error_of(operation: Operation, machines: DeletedMachines | None) -> InnkeeperError:
+    """Returns the error that ended the removal; it also says which machines are gone, if any was to be deleted."""
+    code, message = operation.error_code or "error", operation.error_message or "The removal failed."
+    details = operation.error_details or {}
+    if machines is None:
+        return rebuild(code, message, details)
+    return rebuild(code, " ".join((message, *machines.sentences)), {**details, **asdict(machines)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from common.errors import Cancelled
+from common.errors import Cancelled, RackUnreachable
 from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
@@ -61,7 +61,12 @@ class DeleteMachine:
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
         await journal.step("remove_guest", reaches_host=True)
-        await remove_guest(self._calls, operation, target)
+        try:
+            await remove_guest(self._calls, operation, target)
+        except RackUnreachable:
+            if not operation.reached_host:
+                await journal.host_not_reached()
+            raise
 
         async def record(db: Db) -> None:
             await delete_machine(db, operation, target, "it was deleted")

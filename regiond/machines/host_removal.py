@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from common.guest_spec import GuestSpec
 from common.serialization import from_dict
 from regiond.db.pool import Database
 from regiond.hosts import service as host_service
-from regiond.hosts.model import HostRemoval
+from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.ledger import service as ledger
 from regiond.machines import store
 from regiond.machines.adoption import detached_store
@@ -26,6 +27,8 @@ from regiond.operations.model import Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+MAX_DELETIONS = 10_000
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -50,7 +53,7 @@ class MachinesOfRemovedHost:
             return ()
         async with self._database.connection() as db:
             machines = await store.of_host(db, operation.host_id)
-            children = await operation_service.list_operations(db, parent_id=operation.id, limit=10_000)
+            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
         removal = from_dict(operation.request, HostRemoval)
         new = [one for one in machines if removal.deletes(adopted=one.adopted) and one.id not in deletions]
@@ -76,10 +79,22 @@ class MachinesOfRemovedHost:
         if operation.host_id is None:
             return {}
         async with self._database.connection() as db:
-            children = await operation_service.list_operations(db, parent_id=operation.id, limit=10_000)
+            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
         deleted = [_deleted_guest(child) for child in children if child.state is OperationState.SUCCEEDED]
         return {"deleted": deleted, "kept": [guest.description for guest in remaining.kept]}
+
+    async def stop_deletions(self, operation: Operation) -> DeletedMachines:
+        async with self._database.transaction() as db:
+            await operation_service.cancel_children(db, operation.id)
+            children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
+        names: dict[str, list[str]] = defaultdict(list)
+        for child in children:
+            names[_end_of(child)].append(child.hostname or child.system_id or f"operation {child.id}")
+        if "open" in names:
+            still = sorted(names["open"])
+            raise Busy(f"On {operation.host_name} these machines are still being deleted: {', '.join(still)}.")
+        return DeletedMachines(**{end: tuple(sorted(found)) for end, found in names.items()})
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
         """If another host is on the same server, the guests take over the claims: they still use the server."""
@@ -122,3 +137,12 @@ def _deleted_guest(deletion: Operation) -> str:
     spec = from_dict(deletion.request["spec"], GuestSpec)
     volumes = ", ".join(f"{disk.pool_id}/{disk.volume}" for disk in spec.disks)
     return f"{spec.name} ({volumes})" if volumes else spec.name
+
+
+def _end_of(deletion: Operation) -> str:
+    """Returns the field of DeletedMachines for this deletion, or "open"."""
+    if not deletion.state.ended:
+        return "open"
+    if deletion.state is OperationState.SUCCEEDED:
+        return "deleted"
+    return "uncertain" if deletion.state is OperationState.CANCELLED and deletion.reached_host else "kept"

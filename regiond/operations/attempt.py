@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import structlog
 from attrs import evolve
 
-from common.errors import Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
+from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, InternalError
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+UNDO_BUSY_S = 2.0  # undoing that waits for another operation checks at least this often
 
 _CANCELLED = ErrorRecord(code="cancelled", message="The operation was cancelled.")
 
@@ -74,12 +76,15 @@ class Attempt:
         except (DatabaseUnavailable, LeaseLost):
             raise
         except Exception as raised:  # noqa: BLE001  # undoing is retried until it succeeds
-            await self.note("undoing failed, will retry", error=_error_record(raised, self._operation).message)
+            waits = isinstance(raised, Busy)
+            message = "undoing waits" if waits else "undoing failed, will retry"
+            await self.note(message, error=_error_record(raised, self._operation).message)
             first = self._operation
             await self._wait(
                 ErrorRecord(
                     code=first.error_code or "", message=first.error_message or "", details=first.error_details or {}
-                )
+                ),
+                at_most_s=UNDO_BUSY_S if waits else None,
             )
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
@@ -129,10 +134,12 @@ class Attempt:
             error_details=error.details,
         )
 
-    async def _wait(self, error: ErrorRecord) -> None:
+    async def _wait(self, error: ErrorRecord, *, at_most_s: float | None = None) -> None:
         operation = self._operation
         state = advance(operation.state, OperationEvent.UNREACHABLE)
         delay_s = retry_delay_s(operation.failures, random.random())  # noqa: S311  # spreads retries, no secret
+        if at_most_s is not None:
+            delay_s = min(delay_s, at_most_s)
         facts = {"code": error.code, "retry_in_s": round(delay_s, 1)}
         async with self._database.transaction() as db:
             if not await lease_store.wait(db, operation, self._owner, state, delay_s, error):

@@ -45,6 +45,12 @@ _INSERT_SUCCEEDED = """
 """
 
 
+# Until the child is committed, its parent cannot be cancelled, so whoever cancels the parent finds the child.
+_LOCK_PARENT = """
+    select true from operation where id = $1 and is_open and state <> 'undoing' and not cancel_requested for share
+"""
+
+
 async def insert(
     db: Db,
     kind: OperationKind,
@@ -62,9 +68,12 @@ async def insert(
 ) -> int:
     """Opens an operation in the caller's transaction and returns its id.
 
-    Raises Busy if another operation acts on the machine (or another refresh on the host); the transaction remains
-    usable. Raises NotFound if host or machine has been deleted meanwhile; the transaction must then roll back.
+    Raises Busy if another operation acts on the machine (or another refresh on the host), or if the parent has ended or
+    is being undone; the transaction remains usable. Raises NotFound if host or machine has been deleted meanwhile; the
+    transaction must then roll back.
     """
+    if parent_id is not None and not await db.fetchval(_LOCK_PARENT, parent_id):
+        raise Busy(f"Operation {parent_id} has ended or is being undone: no other operation begins for it.")
     try:
         operation_id: int | None = await db.fetchval(
             _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,

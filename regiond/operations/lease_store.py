@@ -98,9 +98,13 @@ _SET_STATE = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
+# A child whose parent is being undone is cancelled instead of retried.
 _WAIT = """
     update operation
-       set state = $4, failures = failures + 1, not_before = now() + make_interval(secs => $5),
+       set cancel_requested = cancel_requested or exists (
+               select from operation parent
+                where parent.id = operation.parent_id and (parent.state = 'undoing' or parent.cancel_requested)),
+           state = $4, failures = failures + 1, not_before = now() + make_interval(secs => $5),
            lease_owner = null, lease_until = null, error_code = $6, error_message = $7, error_details = $8
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """

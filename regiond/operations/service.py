@@ -19,7 +19,15 @@ from regiond.operations.idempotency_store import operation_of_key, store_key
 from regiond.operations.intent_store import insert, insert_failed, insert_several, insert_succeeded
 from regiond.operations.lease_store import append_log, release_leases
 from regiond.operations.model import LogLine, Operation, OperationState, request_hash
-from regiond.operations.store import active, explain, list_operations, redirect, request_cancel, wake_waiting
+from regiond.operations.store import (
+    active,
+    cancel_children,
+    explain,
+    list_operations,
+    redirect,
+    request_cancel,
+    wake_waiting,
+)
 
 __all__ = [
     "Journal",
@@ -29,6 +37,7 @@ __all__ = [
     "Outcome",
     "active",
     "append_log",
+    "cancel_children",
     "error_of",
     "explain",
     "fence_of",
@@ -123,6 +132,8 @@ class Operations:
 
     async def cancel(self, caller: Caller, operation_id: int) -> Operation:
         """Requests cancellation; the operation is undone before its state becomes `cancelled`.
+
+        Of the operations that it opened, those that no region runs are cancelled too; the others are waited for.
 
         Administrators only. Raises NotFound; WrongState if it has ended or is being undone.
         """

@@ -59,6 +59,17 @@ _CANCEL = """
      where id = $1 and state in ('queued', 'running', 'waiting')
 """
 
+# A child that a region runs may act already: it continues. Locks in id order, after the parent, whose id is lower.
+_CANCEL_CHILDREN = """
+    with not_running as (
+        select id from operation
+         where parent_id = $1 and state in ('queued', 'waiting')
+         order by id
+           for no key update
+    )
+    update operation o set cancel_requested = true, not_before = now() from not_running where o.id = not_running.id
+"""
+
 # Locks in id order: two racks that connect at the same time wake the same operations.
 _WAKE = """
     with waits as (
@@ -135,8 +146,22 @@ async def explain(db: Db, operation_id: int, explanation: Mapping[str, Any]) -> 
 
 
 async def request_cancel(db: Db, operation_id: int) -> bool:
-    """Returns False if the operation has ended or is being undone."""
-    return await db.execute(_CANCEL, operation_id) == "UPDATE 1"
+    """Cancels the operation and those of its children that no region runs, in the caller's transaction.
+
+    Returns False if the operation has ended or is being undone.
+    """
+    if await db.execute(_CANCEL, operation_id) != "UPDATE 1":
+        return False
+    await cancel_children(db, operation_id)
+    return True
+
+
+async def cancel_children(db: Db, parent_id: int) -> None:
+    """Cancels the children that no region runs, in the caller's transaction. Idempotent.
+
+    A child that runs continues; if its attempt fails, it is cancelled too instead of being retried.
+    """
+    await db.execute(_CANCEL_CHILDREN, parent_id)
 
 
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:

@@ -91,7 +91,11 @@ OPERATION = Resource(
             Result(doc="The operation.", type=OPERATION_JSON),
             _cancel,
             title="Cancel an operation",
-            doc="Undoes what it has done; its state is cancelled when that is complete.",
+            doc=(
+                "Undoes what can be undone, and also cancels the operations that it opened and that have not started; "
+                "its state is cancelled when that is complete. Machines that were deleted stay deleted: undone and "
+                "error name them."
+            ),
             destructive=True,
             find=_find,
         ),

@@ -36,6 +36,9 @@ _FAULTS = """
      where machine_id is not null and is_open
      group by machine_id having count(*) > 1
     union all
+    select format('operation %s is open, and operation %s, which opened it, has ended', o.id, p.id)
+      from operation o join operation p on p.id = o.parent_id where o.is_open and not p.is_open
+    union all
     select format('a bug ended operation %s (%s): %s', id, kind, error_message) from operation
      where error_code = 'internal'
 """

@@ -105,6 +105,29 @@ def approvals_for_a_missing_machine(schedule: Schedules) -> None:
     assert [one.name for _, one in schedule.snapshot.volumes() if one.machine is not None] == []
 
 
+def removal_cancelled_while_it_deletes_machines(schedule: Schedules) -> None:
+    """The region is killed during one deletion, the other has not begun. Guard: it cancels the deletions it opened."""
+    schedule.a_deployment(machines=4, racks=1)
+    host = schedule.hosts[0][0]
+    on_host = {uuid for uuid, row in schedule.snapshot.machines.items() if row.host == host}
+    assert len(on_host) == 2
+    schedule.remove_host(host=0, decompose=True, then="begun")
+    schedule.begin(which=0)
+    schedule.host_acts(which=0)
+    schedule.cancel(which=0, late=False)
+    schedule.region_restarts(late=False, same_computer=False)
+    for _ in range(3):
+        schedule.time_passes()
+        schedule.run_everything_due()
+    assert schedule.snapshot.open == ()
+    assert len(on_host & schedule.snapshot.machines.keys()) == 1
+    schedule.remove_host(host=0, decompose=True, then="begun")
+    while schedule.snapshot.open:
+        schedule.run_everything_due()
+        schedule.time_passes()
+    assert host not in schedule.snapshot.host_ids
+
+
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
@@ -114,6 +137,7 @@ KNOWN = (
     host_that_fails_after_a_disk,
     approval_of_a_changed_discrepancy,
     approvals_for_a_missing_machine,
+    removal_cancelled_while_it_deletes_machines,
 )
 
 

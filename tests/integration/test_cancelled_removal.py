@@ -1,0 +1,184 @@
+"""A host's removal that is cancelled, or fails, while the machines of the host are being deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from common.errors import InnkeeperError
+from tests.deployment.api_calls import ASYNC
+from tests.deployment.deployment import Deployment
+from tests.integration.tables import rows, sql
+from tests.waiting import eventually
+
+MACHINES = 12  # more than a region runs at once on a host
+CHILDREN = "select id, state, hostname, reached_host from operation where parent_id = $1 order by hostname"
+OPEN = "select id from operation where is_open"
+
+
+async def host_with_machines(innkeeper: Deployment, count: int = MACHINES) -> int:
+    """Returns the host's id. The machines are `vm-00`, `vm-01` and so on."""
+    host = await innkeeper.add_simulated(guests=1, cores=64, memory_mib=65536, storage_gb=1000)
+    for number in range(count):
+        await innkeeper.compose(host["id"], hostname=f"vm-{number:02}", cores=1, memory=1024)
+    return int(host["id"])
+
+
+async def remove(innkeeper: Deployment, host_id: int) -> int:
+    """Returns the id of the removal with all machines."""
+    answer = await innkeeper.send("DELETE", f"vm-hosts/{host_id}/", query=[("decompose", "true")], headers=ASYNC)
+    return int(answer.json()["id"])
+
+
+async def cancel(innkeeper: Deployment, operation_id: int) -> None:
+    await innkeeper.post(f"operations/{operation_id}/", op="cancel")
+
+
+async def wait_until_deleting(innkeeper: Deployment, removal: int, count: int = MACHINES) -> None:
+    """Waits until every machine has a deletion, and some of them have reached the host."""
+
+    async def deleting() -> bool:
+        children = await sql(innkeeper, CHILDREN, removal)
+        return len(children) == count and any(child["reached_host"] for child in children)
+
+    await eventually(deleting)
+
+
+async def guests(innkeeper: Deployment) -> list[str]:
+    return [name for name in innkeeper.simulated_guests() if name.startswith("vm-")]
+
+
+async def machines(innkeeper: Deployment) -> dict[str, str]:
+    """The status of each machine by hostname."""
+    return {one["hostname"]: one["status_name"] for one in await innkeeper.get("machines/")}
+
+
+@contextmanager
+def held_deletions(innkeeper: Deployment) -> Iterator[None]:
+    with innkeeper.held("remove guest", "find guest", "find existing guest"):
+        yield
+
+
+async def check_report(innkeeper: Deployment, removal: int, count: int = MACHINES) -> Any:
+    """Checks that error, `undone` and event name what is gone and what is not, and returns the operation."""
+    operation = await innkeeper.get(f"operations/{removal}/")
+    there = await guests(innkeeper)
+    gone = sorted({f"vm-{number:02}" for number in range(count)} - set(there))
+    deleted = f"Deleted, with the virtual machine and its volumes: {', '.join(gone)}."
+    (event,) = [one for one in (await innkeeper.get("events/", op="query"))["events"] if "was not removed" in str(one)]
+    for text in (operation["error"]["message"], " ".join(operation["undone"]), event["description"]):
+        assert (deleted if gone else "No virtual machine was deleted.") in text
+        assert not there or f"Not deleted: {', '.join(there)}." in text
+    details = operation["error"]["details"]
+    assert (details["deleted"], details["kept"], details["uncertain"]) == (gone, there, [])
+    assert operation["undone"][0] == "the host is available again"
+    assert sorted(await machines(innkeeper)) == there
+    assert set((await machines(innkeeper)).values()) <= {"Ready"}
+    return operation
+
+
+async def test_a_cancelled_removal_stops_and_names_what_is_gone(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper)
+    with held_deletions(innkeeper):
+        removal = await remove(innkeeper, host_id)
+        await wait_until_deleting(innkeeper, removal)
+        await cancel(innkeeper, removal)
+        acting = [one["hostname"] for one in await sql(innkeeper, CHILDREN, removal) if one["state"] == "running"]
+        assert 0 < len(acting) < MACHINES
+    assert await innkeeper.ended(removal) == "cancelled"
+    assert await rows(innkeeper, OPEN) == []
+    operation = await check_report(innkeeper, removal)
+    assert operation["error"]["code"] == "cancelled"
+    assert operation["error"]["details"]["deleted"] == sorted(acting)
+
+
+async def test_a_cancelled_removal_does_not_end_before_its_deletions(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper, count=2)
+    with held_deletions(innkeeper):
+        removal = await remove(innkeeper, host_id)
+        await wait_until_deleting(innkeeper, removal, count=2)
+        await cancel(innkeeper, removal)
+
+        async def log() -> list[Any]:
+            return await sql(innkeeper, "select message from operation_log where operation_id = $1", removal)
+
+        await eventually(lambda: _has_line(log, "undoing waits"))
+        with pytest.raises(InnkeeperError, match=rf"operation {removal}\) is being undone. Try again") as rejected:
+            await remove(innkeeper, host_id)
+        assert rejected.value.details["status"] == 409
+    assert await innkeeper.ended(removal) == "cancelled"
+    assert await rows(innkeeper, OPEN) == []
+
+
+async def test_a_host_can_be_removed_after_a_cancelled_removal(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper)
+    with held_deletions(innkeeper):
+        removal = await remove(innkeeper, host_id)
+        await wait_until_deleting(innkeeper, removal)
+        await cancel(innkeeper, removal)
+    assert await innkeeper.ended(removal) == "cancelled"
+    again = await remove(innkeeper, host_id)
+    assert again != removal
+    assert await innkeeper.ended(again) == "succeeded"
+    assert innkeeper.simulated_guests() == ["foreign-0001"]
+
+
+async def test_a_failing_removal_waits_for_its_deletions(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper, count=4)
+    with held_deletions(innkeeper):
+        removal = await remove(innkeeper, host_id)
+        await wait_until_deleting(innkeeper, removal, count=4)
+        await sql(innkeeper, "update operation set failures = max_failures where id = $1", removal)
+        await innkeeper.wait_for_state(removal, "undoing")
+    assert await innkeeper.ended(removal) == "failed"
+    assert await rows(innkeeper, OPEN) == []
+    operation = await check_report(innkeeper, removal, count=4)
+    assert "machines on sim are still being deleted" in operation["error"]["message"]
+
+
+async def test_an_engine_that_starts_again_ends_a_cancelled_removal(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper)
+    with held_deletions(innkeeper):
+        removal = await remove(innkeeper, host_id)
+        await wait_until_deleting(innkeeper, removal)
+        await cancel(innkeeper, removal)
+        await innkeeper.region.components.engine.stop()
+        innkeeper.region.components.engine.start()
+    assert await innkeeper.ended(removal) == "cancelled"
+    assert await rows(innkeeper, OPEN) == []
+    await check_report(innkeeper, removal)
+
+
+async def test_the_removal_of_an_unreachable_host_can_be_cancelled(innkeeper: Deployment) -> None:
+    host_id = await host_with_machines(innkeeper, count=2)
+    await innkeeper.stop_rack("rack")
+    removal = await remove(innkeeper, host_id)
+    await wait_until_deleting(innkeeper, removal, count=2)
+    await cancel(innkeeper, removal)
+    assert await innkeeper.ended(removal) == "cancelled"
+    assert await rows(innkeeper, OPEN) == []
+    operation = await check_report(innkeeper, removal, count=2)
+    assert operation["error"]["details"]["kept"] == ["vm-00", "vm-01"]
+
+
+async def test_a_removal_without_machines_reports_none_when_cancelled(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], hostname="web")
+    await innkeeper.region.components.engine.stop()
+    answer = await innkeeper.send("DELETE", f"vm-hosts/{host['id']}/", headers=ASYNC)
+    removal = int(answer.json()["id"])
+    await cancel(innkeeper, removal)
+    innkeeper.region.components.engine.start()
+    assert await innkeeper.ended(removal) == "cancelled"
+    operation = await innkeeper.get(f"operations/{removal}/")
+    assert (operation["error"]["message"], operation["undone"]) == (
+        "The operation was cancelled.",
+        ["the host is available again"],
+    )
+
+
+async def _has_line(log: Any, message: str) -> bool:
+    return message in [line["message"] for line in await log()]

@@ -1,0 +1,88 @@
+"""Operations that another operation opened: cancelled with it, and never opened after it is being undone."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import Busy, HostUnreachable
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.operations import service
+from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.service import Journal, Operations, Outcome
+from tests.database import execute
+from tests.integration.scripted_operations import (
+    PausedStep,
+    ScriptedHandler,
+    open_operation,
+    read,
+    run_to_end,
+    running,
+    wait_until_ended,
+)
+
+ADMIN = Caller(account_id=1, username="admin", is_admin=True)
+LATER = "update operation set not_before = now() + interval '1 hour' where id = $1"
+
+
+async def open_child(database: Database, parent_id: int) -> int:
+    async with database.transaction() as db:
+        return await service.insert(
+            db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent_id=parent_id, max_failures=9
+        )
+
+
+async def test_cancelling_an_operation_cancels_children_that_wait(database: Database) -> None:
+    parent = await open_operation(database)
+    queued, waiting, other = [
+        await open_child(database, one) for one in (parent, parent, await open_operation(database))
+    ]
+    await execute(
+        database, "update operation set state = 'waiting', not_before = now() + '1 hour' where id = $1", waiting
+    )
+    await Operations(database).cancel(ADMIN, parent)
+    assert [(await read(database, one)).cancel_requested for one in (queued, waiting, other)] == [True, True, False]
+    handler = ScriptedHandler()
+    assert (await run_to_end(database, handler, waiting)).state is OperationState.CANCELLED
+    assert (await read(database, queued)).state is OperationState.CANCELLED
+
+
+async def test_a_child_that_runs_ends_although_its_parent_is_cancelled(database: Database) -> None:
+    paused = PausedStep()
+    parent = await open_operation(database)
+    await execute(database, LATER, parent)
+    child = await open_child(database, parent)
+    async with running(database, ScriptedHandler(on_run=paused)) as engine:
+        await paused.started.wait()
+        await Operations(database).cancel(ADMIN, parent)
+        assert not (await read(database, child)).cancel_requested
+        paused.proceed.set()
+        assert (await wait_until_ended(database, engine, child)).state is OperationState.SUCCEEDED
+
+
+async def test_a_child_of_a_cancelled_parent_is_not_retried(database: Database) -> None:
+    parent = await open_operation(database)
+    await execute(database, LATER, parent)
+    child = await open_child(database, parent)
+
+    async def fail(operation: Operation, _: Journal) -> Outcome:
+        if operation.id == child:
+            await Operations(database).cancel(ADMIN, parent)
+            raise HostUnreachable("no route")
+        return Outcome()
+
+    handler = ScriptedHandler(on_run=fail)
+    done = await run_to_end(database, handler, child)
+    assert (done.state, done.error_code, handler.ran) == (OperationState.CANCELLED, "cancelled", [1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["cancel_requested = true", "state = 'undoing'", "state = 'failed'"],
+    ids=["cancelled", "undoing", "failed"],
+)
+async def test_no_child_is_opened_once_its_parent_is_undone(database: Database, change: str) -> None:
+    parent = await open_operation(database)
+    await execute(database, f"update operation set {change} where id = $1", parent)  # noqa: S608  # constants above
+    with pytest.raises(Busy, match=f"Operation {parent} has ended or is being undone"):
+        await open_child(database, parent)
