@@ -40,13 +40,17 @@ class Events:
         *,
         level: Level = Level.INFO,
         caller: Caller | None = None,
+        username: str | None = None,
         host_id: int | None = None,
         system_id: str | None = None,
         operation_id: int | None = None,
         rack_id: UUID | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Records an event in the caller's transaction and returns its id. Must not contain secrets."""
+        """Records an event in the caller's transaction and returns its id. Must not contain secrets.
+
+        `username` names the account of an operation, which acts for a caller that may have gone.
+        """
         return await store.insert(
             db,
             kind,
@@ -56,7 +60,7 @@ class Events:
             system_id=system_id,
             operation_id=operation_id,
             rack_id=rack_id,
-            username=caller.username if caller else None,
+            username=caller.username if caller else username,
             details=details or {},
         )
 

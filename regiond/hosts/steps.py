@@ -128,7 +128,9 @@ class RemoveHost:
             await store.delete(db, host_id)
             await self._clusters.drop_empty(db)
             message = f"{operation.host_name} was removed; {detached} of its guests were machines and still exist"
-            await Events.record(db, "host_removed", message, host_id=host_id, operation_id=operation.id)
+            await Events.record(
+                db, "host_removed", message, host_id=host_id, operation_id=operation.id, username=operation.username
+            )
 
         return Outcome(result=result, record=record)
 

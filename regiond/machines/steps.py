@@ -73,10 +73,10 @@ async def set_power(
 
 
 async def record_event(db: Db, operation: Operation, kind: str, message: str, *, level: Level = Level.INFO) -> None:
-    """Records an event of the operation, its host and its machine, in the caller's transaction."""
+    """Records an event of the operation, its host, its machine and its user, in the caller's transaction."""
     await Events.record(
         db, kind, message, level=level, host_id=operation.host_id, system_id=operation.system_id,
-        operation_id=operation.id,
+        operation_id=operation.id, username=operation.username,
     )  # fmt: skip
 
 

@@ -63,8 +63,9 @@ def discovery(*guests: Guest, **changes: Any) -> Discovery:
 
 def machine(number: int, *, state: str = "ready", **changes: Any) -> MachineSnapshot:
     fields: dict[str, Any] = {
-        "id": number, "uuid": machine_uuid(number), "hostname": f"vm-{number}", "power_state": "off", "cores": 1,
-        "memory_mib": 1024, "on_this_host": True, "settled": True, "expects_guest": MACHINES.expects_guest(state),
+        "id": number, "uuid": machine_uuid(number), "system_id": f"sys{number}", "hostname": f"vm-{number}",
+        "power_state": "off", "cores": 1, "memory_mib": 1024, "on_this_host": True, "settled": True,
+        "expects_guest": MACHINES.expects_guest(state),
         "awaits_guest": MACHINES.awaits_guest(state),
     }  # fmt: skip
     return MachineSnapshot(**{**fields, **changes})

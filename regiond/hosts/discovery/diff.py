@@ -18,7 +18,7 @@ from regiond.hosts.discovery.discrete_resources import allocation_changes, total
 from regiond.hosts.discovery.incomplete_guests import completed
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
-from regiond.hosts.discovery.snapshot import GuestRecord, ServerSnapshot, guest_record, is_resized
+from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record, is_resized
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 
@@ -170,15 +170,22 @@ def _machine_changes(
             if record.power_state != machine.power_state:
                 kinds.append(ChangeKind.POWER)
         for kind in kinds:
-            yield GuestChange(kind=kind, machine_id=machine.id, hostname=machine.hostname, guest=record)
+            yield _change(kind, machine, record)
 
 
 def _reallocated(changed: Iterable[tuple[GuestRecord, GuestClaims]], snapshot: ServerSnapshot) -> Iterator[GuestChange]:
-    hostnames = {machine.id: machine.hostname for machine in snapshot.machines.values()}
+    machines = {machine.id: machine for machine in snapshot.machines.values()}
     for record, now in changed:
         id_ = record.machine_id
         if id_ is not None and now.discrete != snapshot.discrete.get(id_, NO_DISCRETE_RESOURCES):
-            yield GuestChange(kind=ChangeKind.REALLOCATED, machine_id=id_, hostname=hostnames[id_], guest=record)
+            yield _change(ChangeKind.REALLOCATED, machines[id_], record)
+
+
+def _change(kind: ChangeKind, machine: MachineSnapshot, record: GuestRecord | None) -> GuestChange:
+    return GuestChange(
+        kind=kind, machine_id=machine.id, system_id=machine.system_id, hostname=machine.hostname,
+        power_before=machine.power_state, guest=record,
+    )  # fmt: skip
 
 
 def _orphaned_guests(

@@ -49,7 +49,9 @@ class GuestChange:
 
     kind: ChangeKind
     machine_id: int
+    system_id: str
     hostname: str
+    power_before: str  # the machine's power state before the run
     guest: GuestRecord | None = None
 
 

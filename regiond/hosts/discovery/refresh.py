@@ -19,6 +19,7 @@ from regiond.hosts.discovery.model import (
     ChangeKind,
     DiscoveryChanges,
     DiscoveryRun,
+    GuestChange,
     GuestChangeHandler,
     OrphanedGuest,
 )
@@ -116,8 +117,10 @@ class Refresher:
         await schedule_store.set_refreshed(db, host_id)
         for change in changes.machines:
             level = Level.WARNING if change.kind in _WARNINGS else Level.INFO
-            message = f"{change.hostname}: {_CHANGE_TEXTS[change.kind].format(host=host.name)}"
-            await Events.record(db, change.kind.value, message, level=level, host_id=host_id)
+            message = f"{change.hostname}: {_text_of(change, host.name)}"
+            await Events.record(
+                db, change.kind.value, message, level=level, host_id=host_id, system_id=change.system_id
+            )
         for guest in changes.orphaned_guests:
             if guest.machine_uuid not in restored:
                 await self._report_orphaned(db, host_id, host.name, guest)
@@ -159,7 +162,7 @@ class Refresher:
             await self._trust.schedule_retry(db, host_id, host, error)
             if host.error_code != error.code and not isinstance(error, RackUnreachable):
                 level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
-                kind, message = f"host_{error.code}", f"{host.name}: {error.message}"
+                kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
                 await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
         if isinstance(error, RackUnreachable):
             await self._retry_if_reachable(host_id)
@@ -179,7 +182,7 @@ _CHANGE_TEXTS = {
     ChangeKind.MISSING: "its guest is missing on {host}",
     ChangeKind.MOVED: "its cluster moved its guest to {host}",
     ChangeKind.RETURNED: "its guest is on {host} again",
-    ChangeKind.POWER: "its power state changed on {host}",
+    ChangeKind.POWER: "its power state changed from {before} to {after} on {host}",
     ChangeKind.RESIZED: "its cores or memory were changed on {host}",
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
 }
@@ -190,3 +193,8 @@ _ORPHANED_TEXTS = {
     ChangeKind.DUPLICATE_MARKER: "The guest {guest} on {host} has the marker of a machine that another guest is: "
     "probably a copy. It is not changed",
 }
+
+
+def _text_of(change: GuestChange, host_name: str) -> str:
+    after = "unknown" if change.guest is None else change.guest.power_state
+    return _CHANGE_TEXTS[change.kind].format(host=host_name, before=change.power_before, after=after)

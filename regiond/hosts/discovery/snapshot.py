@@ -25,6 +25,7 @@ class MachineSnapshot:
 
     id: int
     uuid: UUID
+    system_id: str
     hostname: str
     power_state: str
     cores: int
