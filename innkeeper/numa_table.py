@@ -1,17 +1,30 @@
-"""Table rows for `vm-host numa`: one per resource of each NUMA node."""
+"""Table rows for `vm-host numa`: one per resource of each NUMA node, and the server's claims on all nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _SHARE = ("total", "used_by_ours", "used_by_others", "free")
 _UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
+NOTE = (
+    "Cores and memory of one node count only virtual machines with pinned cores, since the hypervisor places the "
+    "others.\nThe rows 'all' count every virtual machine of the server."
+)
 
-def rows_of(nodes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Cores, memory, huge pages by size and virtual functions by network interface of each node."""
-    return [row for node in nodes for row in _rows(node)]
+
+def rows_of(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Cores, memory, huge pages by size and virtual functions by network interface of each node, then of all nodes.
+
+    A region of an earlier version reports nothing of all nodes.
+    """
+    rows = [row for node in nodes for row in _rows(node)]
+    server = nodes[0].get("server") if nodes else None
+    if server is not None:
+        rows.append({"node": "all", "resource": "cores", **_share(server["cores"])})
+        rows.append({"node": "all", "resource": "memory MiB", **_share(server["memory"])})
+    return rows
 
 
 def _rows(node: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

@@ -12,10 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from innkeeper import numa_table
+from innkeeper.amounts import in_usual_units, with_unit
 from innkeeper.terminal import printable
 
+_DISK_LISTS = ("block-devices", "blockdevice_set", "physicalblockdevice_set")  # of machines
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
+    "vm-clusters": ("id", "name", "project", "version", "vmhost_count", "vm_count", "cores", "memory", "local_storage"),
     "machines": (
         "system_id",
         "hostname",
@@ -59,6 +62,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "network_devices": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
     "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
     "disks": ("label", "size", "storage_pool", "tags"),
+    **dict.fromkeys(_DISK_LISTS, ("id", "name", "size", "storage_pool", "tags", "id_path")),
     "fitting": ("host", "score", "host_id"),
     "rejected": ("host", "reasons", "host_id"),
     "tried": ("host", "error", "host_id"),
@@ -86,13 +90,16 @@ class Measure:
 
 
 _MEMORY, _GB = 1024, 1000**3  # the API's MiB and bytes
+_CAPACITY = {
+    "cores": Measure("cores", of_total=True),
+    "memory": Measure("memory GiB", _MEMORY, 1, of_total=True),
+    "local_storage": Measure("storage GB", _GB, 0, of_total=True),
+}
 _MEASURES: Mapping[tuple[str, str], Measure] = {
-    ("vm-hosts", "cores"): Measure("cores", of_total=True),
-    ("vm-hosts", "memory"): Measure("memory GiB", _MEMORY, 1, of_total=True),
-    ("vm-hosts", "local_storage"): Measure("storage GB", _GB, 0, of_total=True),
+    **{(hosts, name): measure for hosts in ("vm-hosts", "vm-clusters") for name, measure in _CAPACITY.items()},
     ("machines", "cpu_count"): Measure("cores"),
     ("machines", "memory"): Measure("memory GiB", _MEMORY, 1),
-    ("disks", "size"): Measure("size GB", _GB, 1),
+    **{(disks, "size"): Measure("size GB", _GB, 1) for disks in ("disks", *_DISK_LISTS)},
     ("storage_pools", "total"): Measure("total GB", _GB, 1),
     ("storage_pools", "used"): Measure("used GB", _GB, 1),
     ("storage_pools", "available"): Measure("available GB", _GB, 1),
@@ -115,11 +122,12 @@ def rendered(plain: Any, resource: str) -> RenderableType:
     if plain in ([], {}):
         return Text("None.")
     if resource in _NUMA:
-        plain = numa_table.rows_of(plain)
+        return Group(table_of(numa_table.rows_of(plain), resource), Text(f"\n{numa_table.NOTE}"))
     if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # an operation or a dry run
         own = {key: value for key, value in plain.items() if key != "explanation"}
         plain = {**own, **plain["explanation"]}
     resource = resource.partition(" ")[0]
+    plain = in_usual_units(plain, resource)
     if isinstance(plain, list):
         return table_of(plain, _ALIASES.get(resource, resource))
     return record_of(plain) if isinstance(plain, dict) else Text(cell(plain))
@@ -161,7 +169,7 @@ def record_of(plain: Mapping[str, Any]) -> RenderableType:
     table.add_column(overflow="fold")
     for key, value in plain.items():
         if key not in lists:
-            table.add_row(Text(title(key)), Text(cell(value)))
+            table.add_row(Text(title(key)), Text(with_unit(key, value) or cell(value)))
     tables = [part for key, value in lists.items() for part in (Text(f"\n{title(key)}"), table_of(value, key))]
     return Group(table, *tables)
 

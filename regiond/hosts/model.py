@@ -227,7 +227,7 @@ class HostGuest:
 
 @frozen(kw_only=True)
 class Usage:
-    """An amount of one resource of a NUMA node. `free` is negative if more is claimed than there is."""
+    """An amount of one resource of a NUMA node or server. `free` is negative if more is claimed than there is."""
 
     total: int
     used_by_ours: int = 0
@@ -268,8 +268,19 @@ class NetworkDeviceUsage:
 
 
 @frozen(kw_only=True)
+class ServerUsage:
+    """What all guests claim of all nodes of a server, with and without pins. `general_mib` is outside huge pages."""
+
+    cores: Usage
+    general_mib: Usage
+
+
+@frozen(kw_only=True)
 class NumaNodeView:
-    """`general_mib` is memory outside huge pages; `guest_ids` are guests with a pin, huge page or function here."""
+    """What guests with pins hold of a node; `server` counts all guests and is the same for every node.
+
+    `general_mib` is memory outside huge pages; `guest_ids` are guests with a pin, huge page or function here.
+    """
 
     node_id: int
     cores: CoreUsage
@@ -278,6 +289,7 @@ class NumaNodeView:
     huge_pages: tuple[PagesUsage, ...]
     network_devices: tuple[NetworkDeviceUsage, ...]
     guest_ids: tuple[int, ...]
+    server: ServerUsage
 
 
 @frozen(kw_only=True)

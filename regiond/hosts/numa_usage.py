@@ -2,7 +2,7 @@
 
 Claims on cores and huge pages name their node; virtual functions are on the node of their network device. General
 memory is claimed from the whole server: that of a guest with pins counts on the nodes of its pins, in proportion, and
-that of other guests on no node, since the hypervisor places it.
+that of other guests on no node, since the hypervisor places it. `ServerUsage` counts them all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attrs import frozen
 
 from common.hardware import NetworkDevice
 from common.values import NumaNode
-from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, Usage
+from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, DiscreteResources, read_pages_key
 
 
@@ -23,6 +23,7 @@ class NumaAllocation:
 
     guest_id: int | None
     is_machine: bool
+    cores: int = 0  # claimed, pinned or not
     general_mib: int = 0
     discrete: DiscreteResources = NO_DISCRETE_RESOURCES
 
@@ -30,9 +31,10 @@ class NumaAllocation:
 def numa_usage(
     nodes: Iterable[NumaNode], devices: Sequence[NetworkDevice], allocated: Iterable[NumaAllocation]
 ) -> tuple[NumaNodeView, ...]:
-    """By node id. The nodes' sums are exactly what the guests hold: rounding loses no MiB."""
+    """By node id. The nodes' sums are exactly what the guests with pins hold: rounding loses no MiB."""
     nodes = sorted(nodes, key=lambda node: node.node_id)
     allocated = list(allocated)
+    server = _server_usage(nodes, allocated)
     general = [(allocation, _general_mib_by_node(allocation, nodes)) for allocation in allocated]
     return tuple(
         _node_view(
@@ -40,9 +42,23 @@ def numa_usage(
             [device for device in devices if _is_on(device, node, nodes)],
             allocated,
             [(allocation, mib[node.node_id]) for allocation, mib in general],
+            server,
         )
         for node in nodes
     )
+
+
+def _server_usage(nodes: Iterable[NumaNode], allocated: Iterable[NumaAllocation]) -> ServerUsage:
+    nodes, allocated = list(nodes), list(allocated)
+    return ServerUsage(
+        cores=_usage(sum(len(node.core_ids) for node in nodes), [(one, one.cores) for one in allocated]),
+        general_mib=_usage(sum(map(_total_general_mib, nodes)), [(one, one.general_mib) for one in allocated]),
+    )
+
+
+def _total_general_mib(node: NumaNode) -> int:
+    huge_kib = sum(pages.size_kib * pages.total for pages in node.huge_pages)
+    return max(0, node.memory_mib * 1024 - huge_kib) // 1024
 
 
 def _node_view(
@@ -50,17 +66,18 @@ def _node_view(
     devices: Sequence[NetworkDevice],
     allocated: Sequence[NumaAllocation],
     general: Sequence[tuple[NumaAllocation, int]],
+    server: ServerUsage,
 ) -> NumaNodeView:
-    huge_kib = sum(pages.size_kib * pages.total for pages in node.huge_pages)
     here = [allocation for allocation in allocated if _uses_node(allocation.discrete, node, devices)]
     return NumaNodeView(
         node_id=node.node_id,
         cores=_cores(node, allocated),
         memory_mib=node.memory_mib,
-        general_mib=_usage(max(0, node.memory_mib * 1024 - huge_kib) // 1024, general),
+        general_mib=_usage(_total_general_mib(node), general),
         huge_pages=_pages(node, allocated),
         network_devices=tuple(_device_usage(device, allocated) for device in devices),
         guest_ids=tuple(sorted(one.guest_id for one in here if one.guest_id is not None)),
+        server=server,
     )
 
 

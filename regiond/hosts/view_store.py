@@ -89,7 +89,7 @@ _GUESTS = """
 _NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
       from vm_host h join claim c on c.server_id = h.server_id left join guest g on g.machine_id = c.machine_id
-     where h.id = $1 and c.resource not in ('cores', 'storage_bytes')
+     where h.id = $1 and c.resource <> 'storage_bytes'
      order by c.id
 """
 
@@ -138,7 +138,7 @@ async def list_guests(db: Db, guest_id: int | None = None, *, host_id: int | Non
 
 
 async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
-    """Of all guests of the host's server, managed or foreign, that have pins, huge pages or virtual functions."""
+    """Of all guests of the host's server, managed or foreign."""
     claims = defaultdict(list)
     for row in await db.fetch(_NUMA_CLAIMS, host_id):
         claims[row["machine_id"], row["guest_id"]].append((row["resource"], row["key"], row["amount"]))
@@ -146,11 +146,11 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
         NumaAllocation(
             guest_id=guest_id,
             is_machine=machine_id is not None,
+            cores=sum(amount for resource, _, amount in rows if resource == "cores"),
             general_mib=sum(amount for resource, _, amount in rows if resource == "memory_mib"),
             discrete=discrete_resources_of(rows),
         )
         for (machine_id, guest_id), rows in claims.items()
-        if any(key is not None for _, key, _ in rows)
     )
 
 

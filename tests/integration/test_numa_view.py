@@ -31,6 +31,11 @@ def used(node: Any, by: str) -> tuple[list[int], int, int]:
     return node["cores"][by], memory["general"][by], memory["hugepages"][0][by]
 
 
+def claimed(node: Any) -> tuple[int, int]:
+    """Returns the cores and MiB of general memory that all machines claim of the server."""
+    return node["server"]["cores"]["used_by_ours"], node["server"]["memory"]["used_by_ours"]
+
+
 def empty_node(node_id: int, nics: tuple[int, ...]) -> dict[str, Any]:
     first = node_id * 8
     ids = list(range(first, first + 8))
@@ -51,6 +56,7 @@ def empty_node(node_id: int, nics: tuple[int, ...]) -> dict[str, Any]:
             for number in nics
         ],
         "virtual_machines": [],
+        "server": {"cores": unused(16), "memory": unused(2 * 24576)},
     }  # fmt: skip
 
 
@@ -75,7 +81,10 @@ async def test_a_host_shows_its_numa_nodes(rackless: Deployment) -> None:
         ("sim2", ["10.1.0.0/24"], 0),
     ]
     await rackless.compose(host["id"], cores=2, memory=2048)
-    assert await numa(rackless, host["id"]) == expected  # without pins, it may run on either node
+    nodes = await numa(rackless, host["id"])
+    assert [claimed(node) for node in nodes] == [(2, 2048)] * 2
+    unclaimed = [{**node, "server": expected[0]["server"]} for node in nodes]
+    assert unclaimed == expected, "without pins, the machine may run on either node"
     assert await rejected_status(numa(rackless, 999)) == 404
 
 

@@ -137,14 +137,18 @@ ANSWERS: Mapping[str, Any] = {
             NumaAllocation(
                 guest_id=17,
                 is_machine=True,
+                cores=2,
                 general_mib=2048,
                 discrete=DiscreteResources(pinned_core_ids=(2, 5), functions={"ens1f0": 1}),
             ),
             NumaAllocation(
                 guest_id=18,
                 is_machine=False,
+                cores=1,
                 discrete=DiscreteResources(pinned_core_ids=(3,), huge_pages={"0/1048576": 3}),
             ),
+            NumaAllocation(guest_id=19, is_machine=True, cores=3, general_mib=9216),
+            NumaAllocation(guest_id=20, is_machine=False, general_mib=512),
         ),
     ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),

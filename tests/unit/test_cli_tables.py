@@ -6,16 +6,25 @@ import io
 import json
 from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from innkeeper import numa_table
 from innkeeper.tables import cell, columns_of, write
+from regiond.api.serializers.clusters import CLUSTER_JSON
+from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, SUBNET_JSON, VLAN_JSON, InterfaceOfHost
 from regiond.api.serializers.numa import NUMA_NODE_JSON
+from regiond.clusters.model import ClusterPool
+from regiond.hosts.model import Amounts
 from tests.unit.api_double import ANSWERS
+from tests.unit.api_samples import CLUSTER
+from tests.unit.api_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.cli_region import HOST, MACHINE
 from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, VLAN
 
+GB = 10**9
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -83,7 +92,48 @@ def test_numa_nodes_have_a_row_per_resource() -> None:
             ["0", "functions", "of", "ens1f0,", "ens1f1", "64", "1", "0", "63", "-"],
             ["1", "cores", "4", "1", "0", "3", "4,6-7"],
             ["1", "memory", "MiB", "16384", "1024", "0", "15360", "-"],
+            ["all", "cores", "8", "5", "1", "2", "-"],
+            ["all", "memory", "MiB", "40960", "11264", "512", "29184", "-"],
+            *[line.split() for line in numa_table.NOTE.splitlines()],
         ]
+    for node in nodes:
+        del node["server"]
+    assert rows_of(nodes, "vm-host numa")[8:] == [line.split() for line in numa_table.NOTE.splitlines()]
+
+
+def test_a_cluster_is_shown_in_the_units_of_a_host() -> None:
+    cluster = CLUSTER_JSON.encode(
+        evolve(
+            CLUSTER,
+            total=Amounts(cores=96, memory_mib=73728, storage_bytes=3 * GB),
+            used=Amounts(cores=18, memory_mib=36864, storage_bytes=GB),
+            storage_pools={
+                "fast": ClusterPool(total_bytes=3 * GB, tracked_bytes=GB, other_bytes=GB // 2, backend="zfs")
+            },
+        )
+    )
+    rows = rows_of(cluster, "vm-cluster read")
+    assert ["total", *["96", "cores,", "72.0", "GiB", "memory,", "3", "GB", "storage"]] in rows
+    assert ["available", *["78", "cores,", "36.0", "GiB", "memory,", "2", "GB", "storage"]] in rows
+    assert rows[-2:] == [
+        ["name", "type", "total", "GB", "used", "GB", "available", "GB"],
+        ["fast", "zfs", "3.0", "1.5", "1.5"],
+    ]
+    head, row = rows_of([cluster], "vm-clusters read")
+    assert head[-5:] == ["cores", "memory", "GiB", "storage", "GB"]
+    assert row[-3:] == ["18/96", "36.0/72.0", "1/3"]
+
+
+def test_memory_and_storage_of_a_machine_have_their_units() -> None:
+    machine = MACHINE_JSON.encode(SAMPLE_MACHINE)
+    rows = rows_of(machine, "machine read")
+    gib, gb = f"{SAMPLE_MACHINE.memory_mib / 1024:.1f}", f"{SAMPLE_MACHINE.disks[0].size_bytes / GB:.1f}"
+    assert ["memory", gib, "GiB"] in rows
+    assert ["storage", f"{sum(disk.size_bytes for disk in SAMPLE_MACHINE.disks) / GB:.1f}", "GB"] in rows
+    assert gb in next(row for row in rows if row[1:2] == ["sda"])
+    disk = machine["blockdevice_set"][0]
+    assert ["size", gb, "GB"] in rows_of(disk, "block-device read")
+    assert rows_of([disk], "block-devices read")[0][:4] == ["id", "name", "size", "GB"]
 
 
 def test_vlans_are_shown_with_fabric_and_tag() -> None:

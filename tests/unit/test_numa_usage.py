@@ -73,6 +73,7 @@ GUESTS = st.lists(
         NumaAllocation,
         guest_id=st.integers(1, 10**6),
         is_machine=st.booleans(),
+        cores=st.integers(0, 64),
         general_mib=st.integers(0, 40000),
         discrete=st.builds(
             DiscreteResources,
@@ -242,4 +243,24 @@ def test_the_api_shows_page_sizes_in_bytes() -> None:
             }
         ],
         "virtual_machines": [5],
+        "server": {
+            "cores": {**unused, "total": 2, "free": 2},
+            "memory": {**unused, "total": 24576, "free": 24576},
+        },
     }
+
+
+@given(servers(), GUESTS)
+def test_every_node_shows_what_all_guests_claim_of_the_server(server: Server, guests: list[NumaAllocation]) -> None:
+    views = numa_usage(*server, guests)
+    for view in views:
+        assert view.server == views[0].server
+        cores, mib = view.server.cores, view.server.general_mib
+        assert (cores.total, mib.total) == (
+            sum(len(one.cores.total) for one in views),
+            sum(one.general_mib.total for one in views),
+        )
+        for is_machine in (True, False):
+            claimed = [one for one in guests if one.is_machine is is_machine]
+            assert used(cores, is_machine=is_machine) == sum(one.cores for one in claimed)
+            assert used(mib, is_machine=is_machine) == sum(one.general_mib for one in claimed)

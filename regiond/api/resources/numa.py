@@ -19,8 +19,9 @@ NUMA = crud.list_of(
     op="numa",
     title="List the NUMA nodes of a VM host's server",
     doc=(
-        "Shows what pinned virtual machines use of each node, machines and foreign guests. Empty before the first "
-        "successful refresh and on hypervisors that report no NUMA nodes."
+        "Shows what pinned virtual machines use of each node, machines and foreign guests, and what all virtual "
+        "machines claim of the whole server: the hypervisor chooses the node of those without pins. Empty before the "
+        "first successful refresh and on hypervisors that report no NUMA nodes."
     ),
     result="The NUMA nodes, by id.",
     find=find_host,

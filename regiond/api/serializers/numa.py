@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.serializer import INT, STR, Serializer, array, key, nullable, serializer
-from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, Usage
+from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 
 _BYTES_PER_KIB = 1024
 _CORE_IDS = array(INT)
@@ -46,6 +46,11 @@ _NETWORK_DEVICE: Serializer[NetworkDeviceUsage] = serializer(
     key("ports", array(STR), lambda share: [port.name for port in share.device.ports]),
     key("virtual_functions", _SHARE, lambda share: share.functions),
 )
+_SERVER: Serializer[ServerUsage] = serializer(
+    "NumaServer",
+    key("cores", _SHARE, lambda server: server.cores),
+    key("memory", _SHARE, lambda server: server.general_mib),
+)
 NUMA_NODE_JSON: Serializer[NumaNodeView] = serializer(
     "NumaNode",
     key("node_id", INT, lambda node: node.node_id),
@@ -53,4 +58,5 @@ NUMA_NODE_JSON: Serializer[NumaNodeView] = serializer(
     key("memory", _MEMORY, lambda node: node),
     key("network_devices", array(_NETWORK_DEVICE), lambda node: node.network_devices),
     key("virtual_machines", array(INT), lambda node: node.guest_ids),
+    key("server", _SERVER, lambda node: node.server),
 )
