@@ -31,6 +31,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "pool",
         "zone",
     ),
+    "virtual-machines": (
+        "id",
+        "identifier",
+        "host_name",
+        "project",
+        "power_state",
+        "cpu_count",
+        "memory",
+        "system_id",
+        "hostname",
+    ),
     "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
     "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
     "discrepancies": (
@@ -97,14 +108,20 @@ _CAPACITY = {
 }
 _MEASURES: Mapping[tuple[str, str], Measure] = {
     **{(hosts, name): measure for hosts in ("vm-hosts", "vm-clusters") for name, measure in _CAPACITY.items()},
-    ("machines", "cpu_count"): Measure("cores"),
-    ("machines", "memory"): Measure("memory GiB", _MEMORY, 1),
+    **{(guests, "cpu_count"): Measure("cores") for guests in ("machines", "virtual-machines")},
+    **{(guests, "memory"): Measure("memory GiB", _MEMORY, 1) for guests in ("machines", "virtual-machines")},
     **{(disks, "size"): Measure("size GB", _GB, 1) for disks in ("disks", *_DISK_LISTS)},
     ("storage_pools", "total"): Measure("total GB", _GB, 1),
     ("storage_pools", "used"): Measure("used GB", _GB, 1),
     ("storage_pools", "available"): Measure("available GB", _GB, 1),
 }
-_TITLES = {"status_name": "status", "power_state": "power", "host_name": "host", "certificate_expires_at": "expires at"}
+_TITLES = {
+    "status_name": "status",
+    "power_state": "power",
+    "host_name": "host",
+    "identifier": "name",
+    "certificate_expires_at": "expires at",
+}
 _UNBROKEN = ("system_id", "created_at", "state")
 _AMOUNTS = {"cores", "memory", "local_storage"}
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)

@@ -143,9 +143,12 @@ class GuestView:
 
     id: int
     host_id: int
+    host_name: str
     name: str
     project: str
     machine_id: int | None
+    system_id: str | None  # of the machine, like `hostname`; None: a foreign guest
+    hostname: str | None
     power_state: str
     cores: int
     memory_mib: int

@@ -76,8 +76,9 @@ _USED_OF_ONE = _USED + " and h.id = $1 group by h.id, c.resource, c.storage_pool
 
 _GUESTS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
-           g.huge_pages_backed,
-           coalesce(m.host_id, h.id) as host_id
+           g.huge_pages_backed, m.system_id, m.hostname,
+           coalesce(m.host_id, h.id) as host_id,
+           (select name from vm_host where id = coalesce(m.host_id, h.id)) as host_name
       from guest g
       left join machine m on m.id = g.machine_id
       left join lateral (select id from vm_host where server_id = g.server_id

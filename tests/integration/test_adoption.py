@@ -151,6 +151,13 @@ async def test_a_virtual_machine_is_adopted_by_its_own_address(innkeeper: Deploy
     assert (machine["hostname"], machine["virtualmachine_id"]) == ("mine", guest["id"])
     again = await innkeeper.post(f"virtual-machines/{guest['id']}", op="adopt")
     assert again["system_id"] == machine["system_id"]
+    foreign, (listed,) = [
+        (await innkeeper.api.send("GET", "virtual-machines/", query=[("foreign", wanted)])).json()
+        for wanted in ("true", "false")
+    ]
+    assert (listed["system_id"], listed["hostname"], listed["host_name"]) == (machine["system_id"], "mine", "sim")
+    assert (guest["system_id"], guest["hostname"], guest["cpu_count"]) == (None, None, 1)
+    assert foreign == []
 
 
 async def test_concurrent_adoptions_of_one_guest_create_one_machine(innkeeper: Deployment) -> None:

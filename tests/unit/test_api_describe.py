@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from innkeeper.api_description import read_description
+from innkeeper.arguments import parse_call
 from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.openapi import openapi
@@ -31,6 +33,8 @@ EXPECTED = {
     "VmHostHandler": ("vm-hosts/{id}/", ["id"]),
     "PodsHandler": ("pods/", []),
     "PodHandler": ("pods/{id}/", ["id"]),
+    "VirtualMachinesHandler": ("virtual-machines/", []),
+    "VirtualMachineHandler": ("virtual-machines/{id}", ["id"]),
     "VmClustersHandler": ("vm-clusters/", []),
     "VmClusterHandler": ("vm-clusters/{id}", ["id"]),
     "MachinesHandler": ("machines/", []),
@@ -107,9 +111,13 @@ def test_every_field_has_a_param_line_after_the_first_paragraph() -> None:
             assert re.findall(r"^:param (\w+): ", rest, re.MULTILINE) == [one.name for one in endpoint.fields]
 
 
-def test_virtual_machines_are_served_without_commands() -> None:
-    assert not [name for name in EXPECTED if name.startswith("VirtualMachine")]
-    assert ApiDouble().request("GET", "virtual-machines/").status == 200
+def test_foreign_virtual_machines_are_listed_by_a_command() -> None:
+    commands = read_description(DESCRIPTION).resources
+    assert [*commands["virtual-machine"].actions] == ["read", "adopt"]
+    call = parse_call(read_description(DESCRIPTION), ["virtual-machines", "read", "foreign=true"])
+    assert (call.path, call.warnings) == ("virtual-machines/", ())
+    listed = [ApiDouble().json("GET", "virtual-machines/", form=form) for form in ({}, {"foreign": "true"})]
+    assert [[one["identifier"] for one in found] for found in listed] == [["quick-fox"], []]
 
 
 def test_the_hash_does_not_depend_on_the_origin() -> None:

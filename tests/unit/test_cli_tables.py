@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from innkeeper import numa_table
 from innkeeper.tables import cell, columns_of, write
 from regiond.api.serializers.clusters import CLUSTER_JSON
+from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, SUBNET_JSON, VLAN_JSON, InterfaceOfHost
 from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.clusters.model import ClusterPool
 from regiond.hosts.model import Amounts
 from tests.unit.api_double import ANSWERS
-from tests.unit.api_samples import CLUSTER
+from tests.unit.api_samples import CLUSTER, GUEST
 from tests.unit.api_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.cli_region import HOST, MACHINE
 from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, VLAN
@@ -198,3 +199,12 @@ def test_an_explanation_is_shown_host_by_host() -> None:
 def test_machines_show_their_owner() -> None:
     assert "owner" in columns_of([{**MACHINE, "owner": "ann"}], "machines")
     assert rows_of(["wdpx3n", "abcdef"], "machines release") == [["wdpx3n"], ["abcdef"]]
+
+
+def test_foreign_virtual_machines_have_no_system_id() -> None:
+    foreign = evolve(GUEST, id=18, name="legacy", machine_id=None, system_id=None, hostname=None)
+    assert rows_of([VIRTUAL_MACHINE_JSON.encode(one) for one in (GUEST, foreign)], "virtual-machines read") == [
+        ["id", "name", "host", "project", "power", "cores", "memory", "GiB", "system", "id", "hostname"],
+        ["17", "quick-fox", "hv-01", "on", "2", "4.0", "wdpx3n", "quick-fox"],
+        ["18", "legacy", "hv-01", "on", "2", "4.0", "-", "-"],
+    ]

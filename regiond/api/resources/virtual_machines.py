@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
+from regiond.api.field_types import Boolean
+from regiond.api.fields import Field
 from regiond.api.resources import adoption
 from regiond.api.resources.lookups import find_guest
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
@@ -11,23 +13,35 @@ from regiond.hosts.model import GuestView
 
 
 async def _list(call: Call) -> tuple[GuestView, ...]:
-    return await call.services.hosts.guests()
+    guests, foreign = await call.services.hosts.guests(), call.values["foreign"]
+    return tuple(guest for guest in guests if foreign in (None, guest.machine_id is None))
 
 
 VIRTUAL_MACHINES = Resource(
     handler="VirtualMachinesHandler",
     path="virtual-machines/",
     doc="Virtual machines as last discovered on their hosts, managed or foreign.",
-    described=False,
     endpoints=(
-        crud.list_of(VIRTUAL_MACHINE_JSON, _list, title="List virtual machines", result="The virtual machines."),
+        crud.list_of(
+            VIRTUAL_MACHINE_JSON,
+            _list,
+            title="List virtual machines",
+            doc="The virtual machines of all hosts. A foreign one is no machine of Innkeeper: it has no system id.",
+            fields=(
+                Field(
+                    name="foreign",
+                    type=Boolean(),
+                    doc="Only foreign virtual machines (true) or only machines (false); default both.",
+                ),
+            ),
+            result="The virtual machines.",
+        ),
     ),
 )
 VIRTUAL_MACHINE = Resource(
     handler="VirtualMachineHandler",
     path="virtual-machines/{id}",
     doc="One virtual machine.",
-    described=False,
     endpoints=(
         crud.read_target(
             Result(doc="The virtual machine.", type=VIRTUAL_MACHINE_JSON), find_guest, title="Read a virtual machine"

@@ -141,4 +141,10 @@ VIRTUAL_MACHINE_JSON: Serializer[GuestView] = serializer(
     key("machine_id", nullable(INT), lambda guest: guest.machine_id),
     key("bmc_id", INT, lambda guest: guest.host_id),
     key("resource_uri", STR, lambda guest: uri("virtual-machines", guest.id, slash=False)),
+    # MAAS lacks the keys from here on.
+    key("host_name", STR, lambda guest: guest.host_name),
+    key("cpu_count", INT, lambda guest: guest.cores),
+    key("power_state", STR, lambda guest: guest.power_state),
+    key("system_id", nullable(STR), lambda guest: guest.system_id),
+    key("hostname", nullable(STR), lambda guest: guest.hostname),
 )
