@@ -78,7 +78,7 @@ async def outcome_of(api: Api, operation: Mapping[str, Any]) -> tuple[Any, str]:
 
 def subject_of(operation: Mapping[str, Any]) -> tuple[str | None, str]:
     """The path of the changed object, None if it was deleted, and the command of its resource."""
-    deleted = operation.get("kind") in ("delete", "remove_host")
+    deleted = operation.get("kind") in ("delete", "forget", "remove_host")
     result = operation.get("result")
     if not deleted and isinstance(result, dict) and isinstance(result.get("resource_uri"), str):
         path = relative_path(result["resource_uri"])

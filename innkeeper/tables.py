@@ -31,6 +31,19 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "pool",
         "zone",
     ),
+    "machines detached": (
+        "system_id",
+        "hostname",
+        "host",
+        "owner",
+        "cpu_count",
+        "memory",
+        "pool",
+        "zone",
+        "detached_at",
+    ),
+    "machines forgotten": ("system_id", "hostname", "host", "guest", "virtual_machine", "forgotten_at", "username"),
+    "vm-host adopt": ("guest", "system_id", "hostname", "operation", "rejected"),
     "virtual-machines": (
         "id",
         "identifier",
@@ -79,7 +92,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tried": ("host", "error", "host_id"),
     "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
 }
-_ALIASES = {"pods": "vm-hosts", "nodes": "machines"}
+_ALIASES = {"pods": "vm-hosts", "nodes": "machines", "pod adopt": "vm-host adopt"}
+_GUESTS = ("machines", "machines detached", "virtual-machines")
 _NUMA = ("vm-host numa", "pod numa")
 _DEFAULT_COLUMNS = 8
 _MAX_TEXT = 1000  # messages contain whole commands
@@ -108,8 +122,8 @@ _CAPACITY = {
 }
 _MEASURES: Mapping[tuple[str, str], Measure] = {
     **{(hosts, name): measure for hosts in ("vm-hosts", "vm-clusters") for name, measure in _CAPACITY.items()},
-    **{(guests, "cpu_count"): Measure("cores") for guests in ("machines", "virtual-machines")},
-    **{(guests, "memory"): Measure("memory GiB", _MEMORY, 1) for guests in ("machines", "virtual-machines")},
+    **{(guests, "cpu_count"): Measure("cores") for guests in _GUESTS},
+    **{(guests, "memory"): Measure("memory GiB", _MEMORY, 1) for guests in _GUESTS},
     **{(disks, "size"): Measure("size GB", _GB, 1) for disks in ("disks", *_DISK_LISTS)},
     ("storage_pools", "total"): Measure("total GB", _GB, 1),
     ("storage_pools", "used"): Measure("used GB", _GB, 1),
@@ -122,7 +136,7 @@ _TITLES = {
     "identifier": "name",
     "certificate_expires_at": "expires at",
 }
-_UNBROKEN = ("system_id", "created_at", "state")
+_UNBROKEN = ("system_id", "created_at", "state", "detached_at", "forgotten_at")
 _AMOUNTS = {"cores", "memory", "local_storage"}
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
 
@@ -143,7 +157,8 @@ def rendered(plain: Any, resource: str) -> RenderableType:
     if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # an operation or a dry run
         own = {key: value for key, value in plain.items() if key != "explanation"}
         plain = {**own, **plain["explanation"]}
-    resource = resource.partition(" ")[0]
+    if _ALIASES.get(resource, resource) not in COLUMNS:
+        resource = resource.partition(" ")[0]
     plain = in_usual_units(plain, resource)
     if isinstance(plain, list):
         return table_of(plain, _ALIASES.get(resource, resource))
@@ -219,6 +234,10 @@ def _cell_of_object(value: Mapping[str, Any]) -> str:
     if "mode" in value and "id" in value:  # a link: its address or mode, and its subnet
         how = value.get("ip_address") or str(value["mode"]).replace("link_up", "")
         return " ".join(part for part in (how, cell(value.get("subnet") or "")) if part) or "-"
+    if value.keys() >= {"id", "kind", "state"}:  # an operation
+        return f"{cell(value['id'])} {cell(value['state'])}" + (
+            f": {cell(value['error'])}" if value.get("error") else ""
+        )
     for key in ("name", "hostname", "username", "system_id", "message"):
         if key in value:
             return cell(value[key])

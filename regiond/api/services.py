@@ -22,6 +22,7 @@ from regiond.machines.model import (
     Allocated,
     AllocateRequest,
     DetachedMachine,
+    ForgottenMachine,
     HostConstraints,
     MachineChange,
     MachineFilter,
@@ -135,6 +136,7 @@ class Adoption(Protocol):
     ) -> tuple[Adopted, ...]: ...
     async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation: ...
     async def detached(self) -> tuple[DetachedMachine, ...]: ...
+    async def forgotten(self) -> tuple[ForgottenMachine, ...]: ...
 
 
 class Operations(Protocol):

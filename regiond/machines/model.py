@@ -304,3 +304,16 @@ class DetachedMachine:
     disks: tuple[dict[str, Any], ...]
     nics: tuple[dict[str, Any], ...]
     detached_at: datetime
+
+
+@frozen(kw_only=True)
+class ForgottenMachine:
+    """A machine that a user had Innkeeper forget, and the guest that remained. The names are those of that time."""
+
+    system_id: str
+    hostname: str
+    host_name: str
+    guest_name: str
+    guest_id: int | None  # of the foreign guest; None: its host does not list it, or was removed
+    forgotten_at: datetime
+    username: str | None  # None if the account was deleted since

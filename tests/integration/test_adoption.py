@@ -160,6 +160,25 @@ async def test_a_virtual_machine_is_adopted_by_its_own_address(innkeeper: Deploy
     assert foreign == []
 
 
+async def test_adopting_a_machine_again_renames_it_or_says_why_not(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(guests=2)
+    with innkeeper.held("add marker"):
+        operation = await adopt(innkeeper, host, guests="foreign-0001", headers=ASYNC)
+        await reached(innkeeper, operation, "write_marker")
+        (message,) = (await invalid_fields(adopt(innkeeper, host, guests="foreign-0001", hostname="web")))["hostname"]
+        assert f"is being adopted as foreign-0001 (operation {operation['id']})" in message
+        assert f"machine update {operation['system_id']} hostname=web" in message
+    await reached(innkeeper, operation, "succeeded")
+    (renamed,) = await adopt(innkeeper, host, guests="foreign-0001", hostname="Web")
+    assert (renamed["hostname"], renamed["operation"], renamed["rejected"]) == ("web", None, None)
+    assert (await innkeeper.get(f"machines/{renamed['system_id']}/"))["hostname"] == "web"
+    await adopt(innkeeper, host, guests="foreign-0002")
+    rejected = await invalid_fields(adopt(innkeeper, host, guests="foreign-0002", hostname="web"))
+    assert rejected == {"hostname": ['Node with hostname "web" already exists']}
+    assert [machine["hostname"] for machine in await innkeeper.get("machines/")] == ["web", "foreign-0002"]
+    assert [*markers(innkeeper)] == ["foreign-0001", "foreign-0002"], "the guests keep their own names"
+
+
 async def test_concurrent_adoptions_of_one_guest_create_one_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1, delay_ms=30)
     answers = await asyncio.gather(*(adopt(innkeeper, host, guests="foreign-0001") for _ in range(6)))

@@ -54,6 +54,24 @@ async def test_forgetting_a_missing_machine_deletes_it(innkeeper: Deployment) ->
     assert await claims(innkeeper) == []
 
 
+async def test_forgotten_machines_are_listed_until_adopted_again(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated(guests=2)
+    adopted = [(await adopt(innkeeper, host, guests=f"foreign-000{n}", hostname=f"web-{n}"))[0] for n in (1, 2)]
+    for one in adopted:
+        await innkeeper.post(f"machines/{one['system_id']}/", op="forget", headers=ASYNC)
+    await eventually(lambda: is_count(innkeeper, "machine", 0))
+    first, second = await innkeeper.get("machines/", op="forgotten")
+    assert (first["system_id"], first["hostname"], first["host"]) == (adopted[0]["system_id"], "web-1", "sim")
+    assert (first["guest"], first["username"], second["guest"]) == ("foreign-0001", "admin", "foreign-0002")
+    assert first["forgotten_at"] <= second["forgotten_at"]
+    again = await innkeeper.post(f"virtual-machines/{first['virtual_machine']}", op="adopt")
+    assert again["hostname"] == "foreign-0001"
+    assert await innkeeper.get("machines/", op="forgotten") == [second]
+    rows(innkeeper, "delete from guest where name = 'foreign-0002'")
+    await refresh(innkeeper, host)
+    assert await innkeeper.get("machines/", op="forgotten") == [{**second, "virtual_machine": None}]
+
+
 async def test_unknown_guests_and_machines_answer_404(tmp_path: Path, database_url: str) -> None:
     async with deployed(tmp_path, database_url) as innkeeper:
         for path, op in (("machines/absent/", "forget"), ("vm-hosts/7/", "adopt"), ("virtual-machines/7", "adopt")):

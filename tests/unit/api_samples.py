@@ -14,7 +14,7 @@ from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
-from regiond.machines.model import DetachedMachine, DiskView, MachineState, MachineView, NicView
+from regiond.machines.model import DetachedMachine, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlacement, Evaluation, Placement
 from regiond.racks.model import RackView, RpcClientView
@@ -233,6 +233,15 @@ DETACHED = DetachedMachine(
     disks=({"volume": "v0", "pool_name": "images", "size_bytes": 5 * 10**9},),
     nics=({"name": "eth0", "mac_address": "52:54:00:00:00:01"},),
     detached_at=AT,
+)
+FORGOTTEN = ForgottenMachine(
+    system_id="wdpx3n",
+    hostname="web-1",
+    host_name="hv-01",
+    guest_name="Web_1",
+    guest_id=17,
+    forgotten_at=AT,
+    username="admin",
 )
 RPC_CLIENT = RpcClientView(
     id=UUID("0b7b1c64-0000-4000-8000-000000000009"),

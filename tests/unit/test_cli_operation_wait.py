@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from innkeeper.operation_wait import wait_for_operation
+from innkeeper.operation_wait import subject_of, wait_for_operation
 
 WAITING = {"state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."}}
 # An operation has the error of its last attempt until it succeeds.
@@ -38,3 +38,9 @@ async def test_a_waiting_operation_shows_its_error_instead_of_its_step() -> None
         ("running", "compose"),
         ("succeeded", "compose"),
     ]
+
+
+def test_a_machine_that_was_removed_is_not_read_afterwards() -> None:
+    for kind in ("delete", "forget"):
+        assert subject_of({"kind": kind, "system_id": "wdpx3n", "result": {}}) == (None, "operation")
+    assert subject_of({"kind": "adopt", "system_id": "wdpx3n"}) == ("machines/wdpx3n/", "machine")

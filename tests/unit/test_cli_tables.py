@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from innkeeper import numa_table
 from innkeeper.tables import cell, columns_of, write
+from regiond.api.serializers.adoption import DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
@@ -208,3 +209,33 @@ def test_foreign_virtual_machines_have_no_system_id() -> None:
         ["17", "quick-fox", "hv-01", "on", "2", "4.0", "wdpx3n", "quick-fox"],
         ["18", "legacy", "hv-01", "on", "2", "4.0", "-", "-"],
     ]
+
+
+def test_adopted_guests_show_their_machine_and_their_operation() -> None:
+    machine, operation = {"system_id": "wdpx3n", "hostname": "web-1"}, {"id": 7, "kind": "adopt", "state": "succeeded"}
+    failed = {**operation, "id": 8, "state": "failed", "hostname": "db", "error": {"code": "gone", "message": "No db."}}
+    rows = [
+        {"guest": "managed", **machine, "operation": None, "rejected": None},
+        {"guest": "Web_1", **machine, "operation": {**operation, "hostname": "web-1"}, "rejected": None},
+        {"guest": "db", "system_id": "abcdef", "hostname": "db", "operation": failed, "rejected": None},
+        {"guest": "box", "system_id": None, "hostname": None, "operation": None, "rejected": "a container"},
+    ]
+    for command in ("vm-host adopt", "pod adopt"):
+        assert rows_of(rows, command) == [
+            ["guest", "system", "id", "hostname", "operation", "rejected"],
+            ["managed", "wdpx3n", "web-1", "-", "-"],
+            ["Web_1", "wdpx3n", "web-1", "7", "succeeded", "-"],
+            ["db", "abcdef", "db", "8", "failed:", "No", "db.", "-"],
+            ["box", "-", "-", "-", "a", "container"],
+        ]
+
+
+def test_detached_and_forgotten_machines_have_their_own_columns() -> None:
+    (detached,) = [DETACHED_MACHINE_JSON.encode(one) for one in ANSWERS["adoption.detached"]]
+    (forgotten,) = [FORGOTTEN_MACHINE_JSON.encode(one) for one in ANSWERS["adoption.forgotten"]]
+    head, row = rows_of([detached], "machines detached")
+    assert head == ["system", "id", "hostname", "host", "cores", "memory", "GiB", "pool", "zone", "detached", "at"]
+    assert row[:5] == ["wdpx3n", "quick-fox", "hv-01", "2", "4.0"]
+    head, row = rows_of([forgotten], "machines forgotten")
+    assert head == ["system", "id", "hostname", "host", "guest", "virtual", "machine", "forgotten", "at", "username"]
+    assert row[:5] == ["wdpx3n", "web-1", "hv-01", "Web_1", "17"]

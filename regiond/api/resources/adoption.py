@@ -16,16 +16,19 @@ from regiond.api.replies import Reply, json_reply, list_reply
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.lookups import find_guest, find_host, find_machine
 from regiond.api.serializer import array
-from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON
+from regiond.api.serializers.adoption import ADOPTED_JSON, DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine
+from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine
 from regiond.operations.model import Operation
 
 _HOSTNAME = Field(
     name="hostname",
     type=HOSTNAME,
-    doc="Hostname of the machine, for a single virtual machine (default: the name of the guest).",
+    doc=(
+        "Hostname of the machine, for a single virtual machine (default: the name of the guest). One that is a machine "
+        "already is renamed."
+    ),
 )
 
 
@@ -100,6 +103,10 @@ async def _detached(call: Call) -> tuple[DetachedMachine, ...]:
     return await call.services.adoption.detached()
 
 
+async def _forgotten(call: Call) -> tuple[ForgottenMachine, ...]:
+    return await call.services.adoption.forgotten()
+
+
 ADOPT = Endpoint(
     method="POST",
     op="adopt",
@@ -135,7 +142,7 @@ ADOPT_GUEST = Endpoint(
     permission=Permission.ADMIN,
     fields=(_HOSTNAME,),
     title="Adopt a virtual machine",
-    doc="Makes it a machine without changing it. One that is a machine already is not an error.",
+    doc="Makes it a machine without changing it. One that is a machine already is renamed if a hostname is given.",
     result=Result(doc="The machine.", type=MACHINE_JSON),
     find=find_guest,
     run=_adopt_guest,
@@ -145,7 +152,10 @@ FORGET = Endpoint(
     op="forget",
     permission=Permission.ADMIN,
     title="Forget a machine",
-    doc="The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged.",
+    doc=(
+        "The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged. "
+        "'machines forgotten' lists it until it is adopted again."
+    ),
     result=crud.NOTHING,
     success=204,
     find=find_machine,
@@ -162,4 +172,15 @@ DETACHED = crud.list_of(
         "restores them."
     ),
     result="The detached machines.",
+)
+FORGOTTEN = crud.list_of(
+    FORGOTTEN_MACHINE_JSON,
+    _forgotten,
+    op="forgotten",
+    title="List forgotten machines",
+    doc=(
+        "Machines that the operation 'forget' removed and that were not adopted again, with the virtual machine that "
+        "remained of each."
+    ),
+    result="The forgotten machines.",
 )

@@ -110,6 +110,7 @@ MACHINES = Resource(
         machine_actions.RELEASE_ALL,
         machine_actions.LIST_ALLOCATED,
         adoption.DETACHED,
+        adoption.FORGOTTEN,
     ),
 )
 MACHINE = Resource(

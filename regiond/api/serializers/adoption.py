@@ -1,4 +1,4 @@
-"""Adopted guests and detached machines."""
+"""Adopted guests, detached and forgotten machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from regiond.api.serializer import (
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import machine_uri
-from regiond.machines.model import Adopted, DetachedMachine
+from regiond.machines.model import Adopted, DetachedMachine, ForgottenMachine
 
 ADOPTED_JSON: Serializer[Adopted] = serializer(
     "Adopted",
@@ -66,4 +66,14 @@ DETACHED_MACHINE_JSON: Serializer[DetachedMachine] = serializer(
     key("disks", array(_DISK), lambda machine: machine.disks),
     key("interfaces", array(_INTERFACE), lambda machine: machine.nics),
     key("detached_at", TIMESTAMP, lambda machine: machine.detached_at),
+)
+FORGOTTEN_MACHINE_JSON: Serializer[ForgottenMachine] = serializer(
+    "ForgottenMachine",
+    key("system_id", STR, lambda machine: machine.system_id),
+    key("hostname", STR, lambda machine: machine.hostname),
+    key("host", STR, lambda machine: machine.host_name),
+    key("guest", STR, lambda machine: machine.guest_name),
+    key("virtual_machine", nullable(INT), lambda machine: machine.guest_id),
+    key("forgotten_at", TIMESTAMP, lambda machine: machine.forgotten_at),
+    key("username", nullable(STR), lambda machine: machine.username),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, WrongState
 from common.serialization import to_dict
@@ -14,12 +14,13 @@ from common.values import DriverType, OwnershipMarker
 from regiond.hosts.model import HostGuest, HostView
 from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
+from regiond.machines import lifecycle_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.model import AdoptionContext, MachineName, obstacle_to_adoption
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.model import MachineView
-from regiond.machines.operation_intents import MAX_FAILURES, request_of
+from regiond.machines.operation_intents import MAX_FAILURES, check_settled, request_of
 from regiond.operations import service as operation_service
 from regiond.operations.model import OperationKind
 
@@ -95,13 +96,16 @@ class AdoptionIntents:
     async def open(self, db: Db, guest: HostGuest, hostname: str | None) -> AdoptionIntent:
         """Opens the adoption of the guest, unless it is a machine, is being adopted or cannot be adopted.
 
-        `hostname` defaults to a legal form of the guest's name. Raises InvalidRequest if a given one is taken.
+        `hostname` defaults to a legal form of the guest's name; a machine keeps its name, or is renamed to a given one.
+        Raises InvalidRequest if a given one is taken or cannot be set, Busy and WrongState as `check_settled`.
         """
         row = guest.record
         if row.machine_id is not None:
-            return AdoptionIntent(guest_name=row.name, machine=self.context.machines[row.machine_id])
+            machine = await _renamed(db, self.context.machines[row.machine_id], hostname)
+            return AdoptionIntent(guest_name=row.name, machine=machine)
         pending = self.context.pending.get(guest.id)
         if pending is not None:
+            _check_pending_name(row.name, pending, hostname)
             return AdoptionIntent(guest_name=row.name, machine=pending, operation_id=pending.id)
         obstacle = obstacle_to_adoption(guest, self.installation_id, self.context)
         if obstacle is not None:
@@ -172,3 +176,24 @@ class AdoptionIntents:
             system_id=machine.system_id, hostname=machine.hostname, account_id=self.account_id, request=request,
             max_failures=MAX_FAILURES,
         )  # fmt: skip
+
+
+async def _renamed(db: Db, machine: MachineName, hostname: str | None) -> MachineName:
+    """Returns the machine with the requested name, which it has now. Raises InvalidRequest if another one has it."""
+    name = check_hostname(hostname) if hostname else machine.hostname
+    if name == machine.hostname:
+        return machine
+    await lifecycle_store.lock(db, [machine.system_id])
+    check_settled(await machine_store.read(db, machine.system_id))
+    await lifecycle_store.update(db, machine.id, hostname=name, zone_id=None, pool_id=None, description=None)
+    return evolve(machine, hostname=name)
+
+
+def _check_pending_name(guest_name: str, pending: MachineName, hostname: str | None) -> None:
+    """Raises InvalidRequest if the guest is being adopted with another name, which its operation has stored."""
+    if hostname and check_hostname(hostname) != pending.hostname:
+        message = (
+            f"{guest_name} is being adopted as {pending.hostname} (operation {pending.id}). When that has "
+            f"ended, rename it with: machine update {pending.system_id} hostname={hostname}"
+        )
+        raise InvalidRequest.of({"hostname": [message]})

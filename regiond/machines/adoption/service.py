@@ -9,10 +9,10 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts, lock_guests
 from regiond.machines import store as machine_store
-from regiond.machines.adoption import detached_store
+from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
-from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine
+from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine
 from regiond.machines.operation_intents import check_settled
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -40,9 +40,9 @@ class Adoption:
     ) -> tuple[Adopted, ...]:
         """Returns an operation for each guest; a guest that is a machine or is being adopted is no error.
 
-        Raises InvalidRequest, with nothing written, if a named guest does not exist or cannot be adopted; with
-        `everything`, such guests are results with `rejected`. Raises NotFound, NotAllowed, and RackUnreachable with
-        `need_rack`. Idempotent.
+        A machine gets the hostname that is requested. Raises InvalidRequest, with nothing written, if a named guest
+        does not exist, or cannot be adopted or renamed; with `everything`, such guests are results with `rejected`.
+        Raises NotFound, NotAllowed, Busy, and RackUnreachable with `need_rack`. Idempotent.
         """
         caller.require_admin()
         host = await self._hosts.read(host_id)
@@ -81,6 +81,11 @@ class Adoption:
         """Returns the machines whose host was removed while their guests remained, the longest detached first."""
         async with self._database.connection() as db:
             return await detached_store.list_detached(db)
+
+    async def forgotten(self) -> tuple[ForgottenMachine, ...]:
+        """Returns the machines that `start_forget` removed and that were not adopted again, in that order."""
+        async with self._database.connection() as db:
+            return await store.list_forgotten(db)
 
     async def _adopted(self, intent: AdoptionIntent) -> Adopted:
         operation = None if intent.operation_id is None else await self._operations.read(intent.operation_id)

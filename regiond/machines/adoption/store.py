@@ -1,4 +1,4 @@
-"""SQL for adoption: inserts the machine's row, completes it once the guest is marked."""
+"""SQL for adoption: inserts and completes the machine's row; lists forgotten machines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import asyncpg
 
 from common.values import Guest
 from regiond.machines.adoption.model import AdoptionContext, MachineName
+from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
 from regiond.networks.service import bind_nics
 
@@ -52,6 +53,24 @@ _PENDING = """
 _MACHINES = "select id, uuid, system_id, hostname from machine where id = any($1::integer[]) or uuid = any($2::uuid[])"
 _TOMBSTONES = "select machine_uuid from tombstone where machine_uuid = any($1::uuid[])"
 _DROP_TOMBSTONE = "delete from tombstone where machine_uuid = $1"
+# The operation that forgot a machine is its record. Its guest may have been adopted or deleted since.
+_FORGOTTEN = """
+    with forgotten as (
+        select distinct on (o.host_id, coalesce(nullif(o.request->'guest'->>'key', ''), o.system_id))
+               o.id, o.system_id, o.hostname, o.host_name, o.request->'guest'->>'name' as guest_name,
+               g.id as guest_id, g.machine_id, o.finished_at as forgotten_at, a.username
+          from operation o
+          left join account a on a.id = o.account_id
+          left join vm_host h on h.id = o.host_id
+          left join guest g on g.server_id = h.server_id and g.guest_key = o.request->'guest'->>'key'
+               and (h.driver <> 'lxd' or g.project = h.project)
+         where o.kind = 'forget' and o.state = 'succeeded'
+         order by o.host_id, coalesce(nullif(o.request->'guest'->>'key', ''), o.system_id), o.id desc)
+    select system_id, hostname, host_name, guest_name, guest_id, forgotten_at, username
+      from forgotten
+     where machine_id is null
+     order by id
+"""
 _GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
 
 
@@ -130,3 +149,8 @@ async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
     """Returns the hypervisor's id and the name of the machine's guest, as the last refresh found them, or None."""
     row = await db.fetchrow(_GUEST_OF, machine_id)
     return None if row is None else (row["guest_key"], row["name"])
+
+
+async def list_forgotten(db: Db) -> tuple[ForgottenMachine, ...]:
+    """Returns the machines that were forgotten and not adopted again, the longest forgotten first."""
+    return tuple(ForgottenMachine(**row) for row in await db.fetch(_FORGOTTEN))
