@@ -23,6 +23,7 @@ from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.service import Events
 from regiond.groups.service import Groups
+from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.host_access import HostAccessReader
@@ -111,7 +112,7 @@ def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
     host_access = HostAccessReader(
         database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
     )
-    calls = HostCalls(links, racks, host_access.read)
+    calls = HostCalls(links, racks, host_access.read, LostHosts(database))
     return RackLayer(heartbeat=heartbeat, links=links, racks=racks, calls=calls, host_access=host_access)
 
 
@@ -211,7 +212,9 @@ def _wire_region(
     addresses: AdvertisedAddresses,
 ) -> Components:
     database = storage.database
-    schedule = RefreshSchedule(database, machine_layer.refresher, every_s=settings.refresh_every_s)
+    schedule = RefreshSchedule(
+        database, machine_layer.refresher, every_s=settings.refresh_every_s, region_id=rack_layer.heartbeat.region_id
+    )
     link_supervisor = LinkSupervisor(
         rack_layer.links, rack_layer.racks, rack_layer.calls,
         hosts=machine_layer.hosts.supervised_hosts, access_of=rack_layer.host_access.read,

@@ -68,6 +68,7 @@ _REOPEN = """
      where id = $1 and state = 'removing'
 """
 _LOCK_EXISTENCE = "select 1 from vm_host where id = $1 for key share"
+_LOCK_STATE = "select 1 from vm_host where id = $1 for no key update"
 _LOCK = "select server_id from vm_host where id = $1 for update"
 _REFRESH_SERVER_NOW = """
     update vm_host_schedule set next_refresh_at = now()
@@ -257,6 +258,11 @@ async def reopen_host(db: Db, host_id: int) -> None:
 async def lock_existence(db: Db, host_id: int) -> None:
     """Prevents the removal of the host until the transaction ends."""
     await db.execute(_LOCK_EXISTENCE, host_id)
+
+
+async def lock_state(db: Db, host_id: int) -> None:
+    """Until the transaction ends, no other changes the host's state."""
+    await db.execute(_LOCK_STATE, host_id)
 
 
 async def lock(db: Db, host_id: int) -> None:

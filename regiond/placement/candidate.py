@@ -96,6 +96,8 @@ class Candidate:
 
     `zone` and `pool` (the resource pool) are names. Reserves are subtracted before the ratios apply. Only guests
     backed by huge pages can use `huge_memory_mib`, which is a part of `memory_mib`.
+
+    The last call or refresh of a `lost` host failed; the next successful refresh clears that.
     """
 
     id: int
@@ -106,6 +108,7 @@ class Candidate:
     cores: int | None
     memory_mib: int | None
     server_id: int | None = None
+    lost: bool = False
     cores_claimed: int = 0
     memory_mib_claimed: int = 0
     cpu_over_commit_ratio: float = 1.0

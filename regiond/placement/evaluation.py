@@ -44,8 +44,8 @@ def _unusable(requirements: Requirements, host: Candidate) -> str | None:
         return "is being removed"
     if host.cores is None or host.memory_mib is None:
         return "capacity unknown until its first successful discovery run"
-    if requirements.host_id is None and not host.reachable:
-        return "no connected rack reaches it"
+    if requirements.host_id is None and (not host.reachable or host.lost):
+        return "its last call or refresh failed" if host.reachable else "no connected rack reaches it"
     if requirements.architecture is not None and requirements.architecture != host.architecture:
         return f"architecture is {host.architecture}, needs {requirements.architecture}"
     required_mhz = requirements.cpu_speed_mhz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
@@ -11,6 +12,7 @@ import structlog
 
 from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import (
+    Busy,
     DatabaseUnavailable,
     HostHung,
     HostUnreachable,
@@ -33,7 +35,7 @@ from common.rpc.commands import (
 from common.rpc.link import Link
 from common.values import Guest, HostAccess
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, unreachable_message
+from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, unreachable_message
 from regiond.racks.response_validation import response_problem
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -56,20 +58,34 @@ class Reach(Protocol):
     async def disconnected_racks(self, host_id: int) -> Sequence[DisconnectedRack]:
         """Returns racks whose last attempt reached the host and that have no link now."""
 
-    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         """Records the result of an attempt. Writes only changes."""
 
     async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
         """Records that a response of the rack was rejected."""
 
 
+class LostHosts(Protocol):
+    """Receives what calls reveal about a host, apart from discovery, whose caller applies the result itself."""
+
+    async def call_failed(self, host_id: int, error: InnkeeperError, *, began_at: float) -> None:
+        """No connected rack reached the host in a call that began at `began_at` of `time.monotonic`."""
+
+    async def request_refresh(self, host_id: int) -> None:
+        """The host's state is in doubt."""
+
+
 class HostCalls:
     """One per region. `access_of` reads the address and the secrets of a host, before each call."""
 
-    def __init__(self, links: LiveLinks, reach: Reach, access_of: Callable[[int], Awaitable[HostAccess]]) -> None:
+    def __init__(
+        self, links: LiveLinks, reach: Reach, access_of: Callable[[int], Awaitable[HostAccess]], lost_hosts: LostHosts
+    ) -> None:
         self._links = links
         self._reach = reach
         self._access_of = access_of
+        self._lost_hosts = lost_hosts
+        self._succeeded_at: dict[int, float] = {}  # the last success of each host, on the clock of `time.monotonic`
 
     @property
     def racks(self) -> tuple[UUID, ...]:
@@ -100,15 +116,20 @@ class HostCalls:
                 )
             return response
 
-        return await self._through_racks(host_id, call)
+        began_at = time.monotonic()
+        try:
+            return await self._through_racks(host_id, call, refreshes=True)
+        except (HostUnreachable, HostHung) as error:
+            await self._report_failure(host_id, error, began_at)
+            raise
 
     async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
-        """Runs discovery on the host. Raises what `call` raises."""
+        """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""
 
         async def call(link: Link, access: HostAccess) -> Discovery:
             return await _gather(link, access, deadline_s)
 
-        return await self._through_racks(host_id, call)
+        return await self._through_racks(host_id, call, refreshes=False)
 
     async def disconnect(self, host_id: int) -> None:
         """Has every linked rack close its connection to the host and delete the credentials.
@@ -130,17 +151,35 @@ class HostCalls:
         async def call(used: Link, access: HostAccess) -> Reached:
             return await used.call(HOST_REACH, HostCall(access=access), deadline_s=deadline_s)
 
-        await self._call_through(rack_id, link, host_id, call)
+        await self._call_through(rack_id, link, host_id, call, refreshes=True)
 
-    async def _through_racks(self, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]) -> R:
-        """Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect."""
+    async def _report_failure(self, host_id: int, error: InnkeeperError, began_at: float) -> None:
+        """A host that another call has reached since is only refreshed: whether it failed before or after is unknown.
+
+        Never raises an error of the database: the host's error is the one to report.
+        """
+        try:
+            if self._succeeded_at.get(host_id, began_at) > began_at:
+                await self._lost_hosts.request_refresh(host_id)
+            else:
+                await self._lost_hosts.call_failed(host_id, error, began_at=began_at)
+        except (DatabaseUnavailable, Busy) as unrecorded:
+            log.warning("host_failure_not_recorded", host=host_id, code=error.code, reason=unrecorded.message)
+
+    async def _through_racks(
+        self, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]], *, refreshes: bool
+    ) -> R:
+        """Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect.
+
+        With `refreshes`, a success requests a refresh of a host whose state says that no rack reaches it.
+        """
         failed: dict[str, InnkeeperError] = {}
         tried: set[UUID] = set()
         while untried := [found for found in await self._connected(host_id) if found[0].rack_id not in tried]:
             rack, link = untried[0]
             tried.add(rack.rack_id)
             try:
-                return await self._call_through(rack.rack_id, link, host_id, call)
+                return await self._call_through(rack.rack_id, link, host_id, call, refreshes=refreshes)
             except _NEXT_RACK as error:
                 failed[rack.name] = error
             except InnkeeperError as error:
@@ -149,7 +188,13 @@ class HostCalls:
         raise _with_began(await self._unreached(host_id, failed), [*failed.values()])
 
     async def _call_through(
-        self, rack_id: UUID, link: Link, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]
+        self,
+        rack_id: UUID,
+        link: Link,
+        host_id: int,
+        call: Callable[[Link, HostAccess], Awaitable[R]],
+        *,
+        refreshes: bool,
     ) -> R:
         try:
             response = await self._call_with_fresh_access(link, host_id, call)
@@ -158,8 +203,11 @@ class HostCalls:
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)
             await self._reach.record_reach(str(rack_id), host_id, error)
             raise
+        self._succeeded_at[host_id] = time.monotonic()
         try:
-            await self._reach.record_reach(str(rack_id), host_id)
+            recorded = await self._reach.record_reach(str(rack_id), host_id)
+            if recorded.host_lost and refreshes:
+                await self._lost_hosts.request_refresh(host_id)
         except DatabaseUnavailable as error:  # the host's response is valid all the same
             log.info("reach_not_recorded", host=host_id, reason=error.message)
         return response

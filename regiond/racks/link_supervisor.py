@@ -11,7 +11,15 @@ import structlog
 from attrs import frozen
 
 from common.certificates import Role
-from common.errors import DatabaseUnavailable, InnkeeperError, LinkLost, ProtocolViolation, ResponseRejected
+from common.errors import (
+    DatabaseUnavailable,
+    HostHung,
+    HostUnreachable,
+    InnkeeperError,
+    LinkLost,
+    ProtocolViolation,
+    ResponseRejected,
+)
 from common.periodic import PeriodicTask
 from common.rpc.commands import HOST_WATCH, REGION_ADDRESSES, HostCall, RegionAddresses
 from common.rpc.link import Link
@@ -26,11 +34,14 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_HOST_LOST = (HostUnreachable, HostHung)
+
 HOST_DEADLINE_S = 20.0
 MAX_CONCURRENT_HOSTS = 8
 WATCH_EVERY_S = 5.0
 PROBE_EVERY_S = 2.0
 ADDRESSES_EVERY_S = 5.0
+SUSPECT_REFRESH_S = 1.0
 DISCONNECT_GRACE_S = 10.0  # a restarted rack reconnects within this time; its hosts stay ready
 
 
@@ -70,6 +81,7 @@ class LinkSupervisor:
         self._refreshes = refreshes
         self._wake_waiting = wake_waiting
         self._watches: dict[int, _Watch] = {}
+        self._unwatchable: set[int] = set()
         self._probed: set[tuple[UUID, int]] = set()
         self._sent_addresses: tuple[str, ...] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
@@ -157,12 +169,19 @@ class LinkSupervisor:
         await self._wake_waiting()
         hosts = [host for host in await self._hosts() if not host.is_removing]
         self._probed |= {(rack_id, host.id) for host in hosts}
+        lost: set[int] = set()
 
         async def probe(host: SupervisedHost) -> None:
-            if await self._probe(rack_id, host.id) and not host.is_ready:
+            error = await self._probe(rack_id, host.id)
+            if error is None and not host.is_ready:
                 await self._refreshes.request_refresh(host.id)
+            elif isinstance(error, _HOST_LOST):
+                lost.add(host.id)
 
         await _concurrently(probe, hosts)
+        if lost:
+            unreached = lost.intersection(await self._racks.unreached_hosts())
+            await self._refreshes.request_refresh_within(sorted(unreached), SUSPECT_REFRESH_S)
         await self._wake_waiting()
 
     async def _probe_new_hosts(self) -> None:
@@ -183,16 +202,16 @@ class LinkSupervisor:
 
         await _concurrently(probe, new)
 
-    async def _probe(self, rack_id: UUID, host_id: int) -> bool:
-        """Returns whether the rack reached the host. Raises DatabaseUnavailable."""
+    async def _probe(self, rack_id: UUID, host_id: int) -> InnkeeperError | None:
+        """Returns why the rack did not reach the host, None if it did. Raises DatabaseUnavailable."""
         try:
             await self._calls.check_reach(rack_id, host_id, deadline_s=HOST_DEADLINE_S)
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:
             log.info("host_probe_failed", host=host_id, code=error.code, reason=error.message)
-            return False
-        return True
+            return error
+        return None
 
     # Watches: one rack reports the events of each host ------------------------------------------------------------
 
@@ -213,6 +232,7 @@ class LinkSupervisor:
             if link is None or rack.reaches is False or not await self._watch_through(link, host):
                 continue
             self._watches[host.id] = _Watch(link, host)
+            self._unwatchable.discard(host.id)
             await self._refreshes.request_refresh(host.id)  # events since the last refresh were lost
             return
 
@@ -229,6 +249,9 @@ class LinkSupervisor:
             return False
         except InnkeeperError as error:
             log.info("host_watch_failed", host=host.id, rack=link.peer.name, code=error.code, reason=error.message)
+            if isinstance(error, _HOST_LOST) and host.id not in self._unwatchable:
+                self._unwatchable.add(host.id)  # the watch is attempted every few seconds, the refresh once
+                await self._refreshes.request_refresh(host.id)
             return False
         return True
 

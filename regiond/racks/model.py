@@ -10,8 +10,20 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.errors import InvalidRequest, NotAllowed, NotFound, TokenRejected
+from common.errors import (
+    HostHung,
+    HostUnreachable,
+    InvalidRequest,
+    LinkLost,
+    NotAllowed,
+    NotFound,
+    RackUnreachable,
+    TokenRejected,
+)
 from common.rpc.peers import Peer
+
+# Errors of a host that any later successful call contradicts.
+CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.code, LinkLost.code)
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -55,6 +67,17 @@ class RackCandidate:
     error_code: str | None = None
     error_message: str | None = None
     since: datetime | None = None
+
+
+@frozen(kw_only=True)
+class RecordedReach:
+    """What a recorded attempt changed.
+
+    `host_lost`: the host's state is `unreachable` by a connection error, so an attempt that succeeded contradicts it.
+    """
+
+    changed: bool
+    host_lost: bool = False
 
 
 @frozen(kw_only=True)

@@ -33,6 +33,7 @@ from regiond.racks.model import (
     DisconnectedRack,
     RackCandidate,
     RackView,
+    RecordedReach,
     RpcClientView,
     check_name,
     peer_id,
@@ -254,13 +255,13 @@ class Racks:
 
     # Reach --------------------------------------------------------------------------------------------------------
 
-    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
-        """Records whether the rack reached the host, or `error`. Writes and returns True only for a change."""
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
+        """Records whether the rack reached the host, or `error`. Writes only changes."""
         async with self._database.connection() as db:
             try:
                 return await store.record_reach(db, rack_uuid(rack_id), host_id, error)
             except asyncpg.ForeignKeyViolationError:
-                return False  # host or rack was just deleted
+                return RecordedReach(changed=False)  # host or rack was just deleted
 
     async def record_rejection(self, rack_id: str, host_id: int | None, reason: str) -> None:
         """Records that a response or event of the rack was rejected."""

@@ -10,7 +10,16 @@ from attrs import frozen
 
 from common.errors import InnkeeperError
 from regiond.caller import Caller
-from regiond.racks.model import DisconnectedRack, Membership, RackCandidate, RackView, RpcClientView, TokenState
+from regiond.racks.model import (
+    CONNECTION_ERROR_CODES,
+    DisconnectedRack,
+    Membership,
+    RackCandidate,
+    RackView,
+    RecordedReach,
+    RpcClientView,
+    TokenState,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -60,17 +69,22 @@ _NOTIFY = "select pg_notify($1, $2)"
 
 # Writes only changes.
 _RECORD_REACH = """
-    insert into rack_reach (rack_id, host_id, reaches, error_code, error_message)
-    select $1, $2, $3, $4, $5
-     where exists (select from rack where id = $1 and removed_at is null)
-       and exists (select from vm_host where id = $2)
-       and not exists (
-            select from rack_reach
-             where rack_id = $1 and host_id = $2 and reaches = $3
-               and error_code is not distinct from $4 and error_message is not distinct from $5)
-    on conflict (rack_id, host_id) do update
-       set reaches = excluded.reaches, error_code = excluded.error_code, error_message = excluded.error_message,
-           at = now()
+    with host as (
+        select id, state = 'unreachable' and error_code = any($6::text[]) as lost from vm_host where id = $2
+    ), recorded as (
+        insert into rack_reach (rack_id, host_id, reaches, error_code, error_message)
+        select $1, host.id, $3, $4, $5 from host
+         where exists (select from rack where id = $1 and removed_at is null)
+           and not exists (
+                select from rack_reach
+                 where rack_id = $1 and host_id = $2 and reaches = $3
+                   and error_code is not distinct from $4 and error_message is not distinct from $5)
+        on conflict (rack_id, host_id) do update
+           set reaches = excluded.reaches, error_code = excluded.error_code, error_message = excluded.error_message,
+               at = now()
+        returning 1
+    )
+    select exists (select from recorded) as changed, coalesce((select lost from host), false) as host_lost
 """
 
 _CANDIDATES = """
@@ -210,10 +224,12 @@ async def remove(db: Db, rack_id: UUID) -> str | None:
     return name
 
 
-async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> bool:
-    """Returns whether a change was written."""
+async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
+    """Writes only changes."""
     code, message = (error.code, error.message.replace("\0", "")) if error else (None, None)
-    return await db.execute(_RECORD_REACH, rack_id, host_id, error is None, code, message) == "INSERT 0 1"
+    codes = list(CONNECTION_ERROR_CODES)
+    (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, codes)
+    return RecordedReach(**row)
 
 
 async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandidate, ...]:

@@ -88,7 +88,9 @@ async def _simple(bench: Bench) -> Times:
 def _driver(bench: Bench) -> SimulatedDriver:
     address, folder = SimulatedAddress.parse(f"simulated:alone?{HARDWARE}"), bench.new_folder("driver")
     return SimulatedDriver(
-        address, folder, FaultInjector(address, FaultSequences().of(address), hold=folder / "alone.hold")
+        address,
+        folder,
+        FaultInjector(address, FaultSequences().of(address), hold=folder / "alone.hold", down=folder / "alone.down"),
     )
 
 

@@ -199,6 +199,17 @@ class SimulatedHost:
             db.execute("rollback")
 
     @contextmanager
+    def down(self) -> Iterator[None]:
+        """Every call fails with HostUnreachable, until the block ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / f"{self.name}.down"
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    @contextmanager
     def hold(self, *calls: Call) -> Iterator[None]:
         """The host does not answer these calls, or any call if none is named, until the block ends."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ async def test_only_changes_of_reach_are_written(racks: Racks, database: Databas
     joined, host_id = await joined_rack(racks), await add_host_row(database)
     error = HostUnreachable("no route to 10.0.0.1\0")
     changed = [
-        await racks.record_reach(joined.rack_id, host_id, outcome)
+        (await racks.record_reach(joined.rack_id, host_id, outcome)).changed
         for outcome in (None, None, error, error, HostUnreachable("timed out"), None)
     ]
     assert changed == [True, False, True, False, True, True]
@@ -96,9 +96,9 @@ async def test_only_changes_of_reach_are_written(racks: Racks, database: Databas
 
 async def test_reach_of_a_deleted_host_or_rack_is_ignored(racks: Racks, database: Database) -> None:
     joined, host_id = await joined_rack(racks), await add_host_row(database)
-    assert not await racks.record_reach(joined.rack_id, host_id + 1)
+    assert not (await racks.record_reach(joined.rack_id, host_id + 1)).changed
     await racks.remove(ADMIN, joined.rack_id)
-    assert not await racks.record_reach(joined.rack_id, host_id)
+    assert not (await racks.record_reach(joined.rack_id, host_id)).changed
 
 
 async def test_connected_racks_that_reach_the_host_come_first(racks: Racks, database: Database) -> None:

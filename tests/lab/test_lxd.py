@@ -281,8 +281,10 @@ def test_a_missing_project_rejects_machines(lxd: LxdServer, trusted: KeyPair, pr
 async def test_a_watch_survives_a_restart_and_resyncs(lxd: LxdServer, driver: LxdDriver, prefix: str) -> None:
     seen: list[GuestChange] = []
     stop = await asyncio.to_thread(driver.watch, seen.append)
-    await asyncio.to_thread(lxd.restart)
-    await eventually(lambda: any(one.event is GuestEvent.RESYNC for one in seen), deadline_s=60)
+    await asyncio.to_thread(lxd.kill)
+    await eventually(lambda: [one.event for one in seen] == [GuestEvent.RESYNC])  # the loss is reported
+    await asyncio.to_thread(lxd.start)
+    await eventually(lambda: [one.event for one in seen] == [GuestEvent.RESYNC] * 2, deadline_s=60)
     await asyncio.to_thread(lxd.make_many, prefix, "default", range(1))
     await eventually(lambda: any(one.guest_name == f"{prefix}0" for one in seen))
     await asyncio.to_thread(stop)

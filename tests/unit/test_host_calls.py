@@ -15,7 +15,7 @@ from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
 from common.values import DriverType, HostAccess
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate
+from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}
@@ -42,6 +42,7 @@ class ConnectedRacks:
         self._links = LiveLinks()
         self.unreached: list[UUID] = []
         self.rejections: list[str] = []
+        self.failures: list[InnkeeperError] = []
 
     def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
         self._links.add(rack_id, cast(Any, RackLink(respond)))
@@ -57,7 +58,7 @@ class ConnectedRacks:
         self.connect(rack_id, respond)
 
     async def reach_host(self) -> Reached:
-        calls = HostCalls(self._links, self, self._access_of)
+        calls = HostCalls(self._links, self, self._access_of, self)
         return await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
 
     async def _access_of(self, _: int) -> HostAccess:
@@ -72,10 +73,16 @@ class ConnectedRacks:
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
 
-    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> bool:
+    async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         if error is not None:
             self.unreached.append(UUID(rack_id))
-        return True
+        return RecordedReach(changed=True)
+
+    async def call_failed(self, host_id: int, error: InnkeeperError, *, began_at: float) -> None:
+        self.failures.append(error)
+
+    async def request_refresh(self, host_id: int) -> None:
+        raise AssertionError("the host is not in doubt")
 
     async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
         self.rejections.append(why)
@@ -168,3 +175,20 @@ async def test_nothing_began_only_if_it_is_true_of_every_rack(
     with pytest.raises(InnkeeperError) as failed:
         await racks.reach_host()
     assert nothing_began(failed.value) is expected
+
+
+async def test_only_a_host_that_no_rack_reached_is_reported() -> None:
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, HostUnreachable("no route"), meanwhile=LATER)
+    await racks.reach_host()
+    assert racks.failures == []
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, UnsupportedByPeer("no driver for LXD"))
+    with pytest.raises(UnsupportedByPeer):
+        await racks.reach_host()
+    assert racks.failures == []
+    racks = ConnectedRacks()
+    racks.connect_failing(RACK, HostUnreachable("no route"))
+    with pytest.raises(HostUnreachable):
+        await racks.reach_host()
+    assert [error.message for error in racks.failures] == ["no route"]

@@ -53,7 +53,12 @@ class SimulatedDriverFactory:
 
     def open(self, access: HostAccess) -> Driver:
         address = SimulatedAddress.parse(access.address)
-        faults = FaultInjector(address, self._fault_sequences.of(address), hold=self._folder / f"{address.name}.hold")
+        faults = FaultInjector(
+            address,
+            self._fault_sequences.of(address),
+            hold=self._folder / f"{address.name}.hold",
+            down=self._folder / f"{address.name}.down",
+        )
         return SimulatedDriver(address, self._folder, faults)
 
 

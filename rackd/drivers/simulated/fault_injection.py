@@ -33,13 +33,14 @@ class FaultInjector:
     """Runs before every call to the host.
 
     While the file `hold` exists, the host delays the calls that it names, one per line, or all calls if it is empty.
-    Tests use it to stop a call halfway.
+    Tests use it to stop a call halfway. While the file `down` exists, no call reaches the host.
     """
 
-    def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path) -> None:
+    def __init__(self, address: SimulatedAddress, sequence: random.Random, *, hold: Path, down: Path) -> None:
         self._address = address
         self._random = sequence
         self._hold = hold
+        self._down = down
         self._closed = threading.Event()
 
     @property
@@ -55,6 +56,8 @@ class FaultInjector:
         while self._is_held(what):
             self._wait(_HOLD_POLL_S, what)
         self._wait(self._address.delay_ms / 1000, what)
+        if self._down.exists():
+            raise HostUnreachable(f"Cannot connect to {self._address.identity}: connection refused")
         if self._random.random() >= self._address.fault_rate:
             return
         self._wait(self._address.hang_ms / 1000, what)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from common.errors import Busy, DatabaseUnavailable, InnkeeperError, PeerChanged, RackUnreachable
+from common.errors import (
+    Busy,
+    DatabaseUnavailable,
+    HostHung,
+    HostUnreachable,
+    InnkeeperError,
+    LinkLost,
+    NotTrusted,
+    PeerChanged,
+    RackUnreachable,
+)
 from common.rpc.commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, HostFacts, OwnershipMarker
 from regiond.db.pool import Database
@@ -15,6 +26,7 @@ from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.apply import apply_discovery
+from regiond.hosts.discovery.lost_hosts import mark_server_lost
 from regiond.hosts.discovery.model import (
     ChangeKind,
     DiscoveryChanges,
@@ -33,6 +45,7 @@ if TYPE_CHECKING:
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0
 RETRY_AFTER_S = 1.0  # when the reason for a failure may have disappeared
+FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # after each failure in a row the time doubles
 
 
 class CleanUp(Protocol):
@@ -71,23 +84,26 @@ class Refresher:
         self._restore = restore
         self._on_facts = on_facts
         self._on_reachable = on_reachable
+        self._failures: dict[int, int] = {}  # refreshes in a row that failed in this process, by host
 
     async def refresh(self, host_id: int) -> None:
         """Discovers the host and applies the result. Errors of the host are recorded, then raised.
 
         Raises Busy, with nothing recorded, if other transactions changed the same rows again and again.
         """
+        began_at = time.monotonic()
         run = await self.discover(host_id)
         try:
             await self._database.in_transaction(lambda db: self.apply(db, host_id, run))
         except (DatabaseUnavailable, Busy):
             raise
         except InnkeeperError as error:
-            await self._record_error(host_id, error)
+            await self._record_error(host_id, error, began_at)
             raise
 
     async def discover(self, host_id: int) -> DiscoveryRun:
         """Runs discovery; pins the host's identity at first contact. Errors are recorded with the host, then raised."""
+        asked_at = time.monotonic()
         async with self._database.connection() as db:
             host = await store.read_connection(db, host_id)
         try:
@@ -104,13 +120,16 @@ class Refresher:
             async with self._database.connection() as db:
                 host = await store.read_connection(db, host_id)
             explained = self._trust.explained(host_id, host, error)
-            await self._record_error(host_id, explained)
+            await self._record_error(host_id, explained, asked_at)
             raise explained from error
 
     async def apply(self, db: Db, host_id: int, run: DiscoveryRun) -> DiscoveryChanges:
         """Applies a run in the caller's transaction, and records an event for each change."""
         await store.lock_existence(db, host_id)
         host = await store.read_connection(db, host_id)
+        if host.state == "unreachable":  # of two runs at once, only the first finds the host in this state
+            await store.lock_state(db, host_id)
+            host = await store.read_connection(db, host_id)
         changes = await apply_discovery(db, host_id, host.name, host.driver, run, self._machines)
         await self._on_facts(db, host_id, run.discovery.facts)
         restored = await self._restore(db, host_id)
@@ -127,6 +146,7 @@ class Refresher:
         if host.state == "unreachable":
             await Events.record(db, "host_back", f"{host.name} is reachable again", host_id=host_id)
             await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
+        self._failures.pop(host_id, None)
         return changes
 
     async def _pin_at_first_contact(self, host_id: int, host: store.HostConnection) -> None:
@@ -154,21 +174,42 @@ class Refresher:
         message = _ORPHANED_TEXTS[guest.kind].format(guest=guest.guest_name, host=host_name)
         await Events.record(db, guest.kind.value, message, level=Level.WARNING, host_id=host_id)
 
-    async def _record_error(self, host_id: int, error: InnkeeperError) -> None:
-        """Stores the error with the host; records an event unless the host had the same error already."""
-        async with self._database.transaction() as db:
-            host = await store.read_connection(db, host_id)
-            await store.set_unreachable(db, host_id, error.code, error.message)
-            await self._trust.schedule_retry(db, host_id, host, error)
-            if host.error_code != error.code and not isinstance(error, RackUnreachable):
-                level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
-                kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
-                await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
-        if isinstance(error, RackUnreachable):
+    async def _record_error(self, host_id: int, error: InnkeeperError, began_at: float) -> None:
+        """Stores the error with the host, unless another refresh has succeeded since `began_at`, and schedules the
+        next attempt."""
+        failures = self._failures[host_id] = self._failures.get(host_id, 0) + 1
+        retry_after_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 20))
+
+        async def record(db: Db) -> None:
+            await self._store_error(db, host_id, error, began_at)
+            if not isinstance(error, _NO_RETRY):
+                await schedule_store.refresh_within(db, [host_id], retry_after_s)
+
+        await self._database.in_transaction(record)
+        if isinstance(error, RackUnreachable | LinkLost):
             await self._retry_if_reachable(host_id)
 
+    async def _store_error(self, db: Db, host_id: int, error: InnkeeperError, began_at: float) -> None:
+        """Records an event unless the host had the same error already."""
+        host = await store.read_connection(db, host_id)
+        if await schedule_store.is_refreshed_since(db, host_id, time.monotonic() - began_at):
+            await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
+            return
+        if isinstance(error, LinkLost) and host.state == "ready":
+            return  # it is the rack that was lost: its disconnection decides whether the host is
+        lost = isinstance(error, HostUnreachable | HostHung)
+        if lost and await mark_server_lost(db, host_id, error, began_at=began_at):
+            return
+        await store.set_unreachable(db, host_id, error.code, error.message)
+        await self._trust.schedule_retry(db, host_id, host, error)
+        if host.error_code != error.code and not isinstance(error, RackUnreachable):
+            level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
+            kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
+            await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+
     async def _retry_if_reachable(self, host_id: int) -> None:
-        """A rack that connected before the error was stored took the host for ready and requested no refresh."""
+        """A rack that connected before the error was stored took the host for ready and requested no refresh; another
+        rack may reach the host of one that disconnected."""
         try:
             await self._calls.require(host_id)
         except RackUnreachable:
@@ -177,6 +218,8 @@ class Refresher:
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
 
 
+# The first two need a person; after the third, the rack's disconnection decides.
+_NO_RETRY = (NotTrusted, PeerChanged, LinkLost)
 _WARNINGS = (ChangeKind.MISSING, ChangeKind.RESIZED, ChangeKind.REALLOCATED)
 _CHANGE_TEXTS = {
     ChangeKind.MISSING: "its guest is missing on {host}",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from uuid import UUID
 
 import structlog
 
@@ -26,10 +27,11 @@ AFTER_EVENT_S = 1.0
 class RefreshSchedule:
     """`every_s` is the time between two refreshes of a host, plus or minus a quarter."""
 
-    def __init__(self, database: Database, refresher: Refresher, *, every_s: float) -> None:
+    def __init__(self, database: Database, refresher: Refresher, *, every_s: float, region_id: UUID) -> None:
         self._database = database
         self._refresher = refresher
         self._every_s = every_s
+        self._region_id = region_id
         self._running: set[asyncio.Task[None]] = set()
         self._task = PeriodicTask(
             "refresh_schedule", self._start_due, every_s=CHECK_EVERY_S, first_after_s=CHECK_EVERY_S
@@ -65,7 +67,7 @@ class RefreshSchedule:
         if free <= 0:
             return
         async with self._database.connection() as db:
-            due = await schedule_store.take_due(db, self._every_s, free)
+            due = await schedule_store.take_due(db, self._every_s, free, self._region_id)
         for host_id in due:
             task = asyncio.create_task(self._refresh(host_id))
             self._running.add(task)

@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-# Taking a host sets its next time, so that only one region refreshes it.
+# Taking a host sets its next time, so that only one region refreshes it. If only another live region has a rack that
+# may reach the host, the host is left to that region, like an operation. Unreachable hosts, whose refreshes can take
+# long, delay no other.
 _TAKE_DUE = """
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $1 * (0.75 + random() / 2))
      where host_id in (select host_id from vm_host_schedule s join vm_host h on h.id = s.host_id
                         where s.next_refresh_at <= now() and h.state <> 'removing'
-                        order by s.next_refresh_at limit $2 for update of s skip locked)
+                          and (exists (select from rack_link l
+                                         left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
+                                        where l.region_id = $3 and x.reaches is distinct from false)
+                               or not exists (select from rack_link l
+                                                join region_process p on p.id = l.region_id
+                                                     and p.seen_at > now() - interval '30 seconds'
+                                                left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
+                                               where l.region_id <> $3 and x.reaches is distinct from false))
+                        order by h.state = 'unreachable', s.next_refresh_at limit $2 for update of s skip locked)
     returning host_id
 """
 _REFRESHED = "update vm_host_schedule set refreshed_at = now() where host_id = $1"
+_IS_REFRESHED_SINCE = """
+    select exists (select from vm_host_schedule where host_id = $1 and refreshed_at > now() - make_interval(secs => $2))
+"""
 # Regions that do the same at once lock the rows in one order and cannot deadlock.
 _SCHEDULE_WITHIN = """
     with later as (
@@ -30,9 +44,12 @@ _SCHEDULE_WITHIN = """
 """
 
 
-async def take_due(db: Db, every_s: float, limit: int) -> list[int]:
-    """Takes at most `limit` hosts that are due. Each is due again after `every_s`, plus or minus a quarter."""
-    return [row["host_id"] for row in await db.fetch(_TAKE_DUE, every_s, limit)]
+async def take_due(db: Db, every_s: float, limit: int, region_id: UUID) -> list[int]:
+    """Takes at most `limit` hosts that are due and that the region's racks may reach, or no other region's.
+
+    Each is due again after `every_s`, plus or minus a quarter.
+    """
+    return [row["host_id"] for row in await db.fetch(_TAKE_DUE, every_s, limit, region_id)]
 
 
 async def database_time(db: Db) -> datetime:
@@ -44,6 +61,12 @@ async def database_time(db: Db) -> datetime:
 async def set_refreshed(db: Db, host_id: int) -> None:
     """Records that a discovery run was applied now."""
     await db.execute(_REFRESHED, host_id)
+
+
+async def is_refreshed_since(db: Db, host_id: int, seconds: float) -> bool:
+    """Whether a discovery run was applied within the last `seconds`."""
+    found: bool = await db.fetchval(_IS_REFRESHED_SINCE, host_id, seconds)
+    return found
 
 
 async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> None:

@@ -10,12 +10,15 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.errors import LinkLost, RackUnreachable
 from regiond.machines.compose.candidate_store import candidates_of
 from regiond.machines.compose.network_constraints import nic_columns
 from regiond.placement.model import ANY_HOST, DEFAULT_ROOT_BYTES, Candidate, PinRequirement, Requirements, Strategy
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+_RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 
 # `lacking` is the first thing that a host lacks, in the order in which placement evaluates; NULL if it may fit.
 # Placement alone checks disk tags, several disks, which cores and pages are on one node, most interface conditions,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 # hosts; $11 and $12 zones, $13 and $14 resource pools, $15 and $16 tags, $26 and $27 types, $28 and $29 architectures,
 # each wanted and excluded; $17 MHz; $18 ids of the cores to pin, $19 their number if any will do; $20 KiB in huge pages
 # and $21 of one page; $22 columns of the NICs' interfaces and $23 the number of these NICs; $24 whether the pages must
-# be on one NUMA node.
+# be on one NUMA node; $30 errors of a host that are about racks, so that its racks decide.
 _SHORTLIST = """
     with failed as (
         select host_id, count(*) as racks from rack_reach
@@ -60,6 +63,7 @@ _SHORTLIST = """
          group by i.host_id having count(distinct wanted.nic) = $23::integer
     ), measured as (
         select h.id, h.state, h.server_id, s.architecture, coalesce(f.racks, 0) < cardinality($1) as reachable,
+               h.state = 'unreachable' and coalesce(h.error_code, 'none') <> all($30::text[]) as lost,
                case when $9::boolean then null
                     when cardinality($10::integer[]) > 0 and h.id <> all($10) then 'host'
                     when h.id = any($25::integer[]) then 'host'
@@ -89,11 +93,12 @@ _SHORTLIST = """
           left join paged p on p.server_id = h.server_id
           left join failed f on f.host_id = h.id
     ), judged as materialized (
-        select id, reachable, excluded is not null as excluded,
+        select id, reachable, lost, excluded is not null as excluded,
                case when excluded is not null then excluded
                     when state = 'removing' then 'removing'
                     when server_id is null then 'unknown'
                     when not reachable then 'unreachable'
+                    when lost then 'lost'
                     when architecture <> $2::text then 'architecture'
                     when cpu_speed_mhz < $17::integer then 'speed'
                     when cores_then > cores or $3 > whole_cores then 'cores'
@@ -118,7 +123,7 @@ _SHORTLIST = """
                             else $8 end
                   from judged)
     )
-    select shortlist.lacking, shortlist.reachable,
+    select shortlist.lacking, shortlist.reachable, shortlist.lost,
            h.id, h.name, h.state, h.cpu_over_commit_ratio, h.memory_over_commit_ratio,
            h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
@@ -142,6 +147,7 @@ _SUMMARY: Mapping[str | None, str] = {
     "removing": "being removed",
     "unknown": "capacity unknown until the first successful discovery run",
     "unreachable": "no connected rack reaches them",
+    "lost": "their last call or refresh failed",
     "architecture": "another architecture",
     "speed": "CPUs too slow",
     "cores": "not enough free cores",
@@ -180,7 +186,7 @@ async def read_shortlist(
         hosts.not_pools, hosts.tags, hosts.not_tags, requirements.cpu_speed_mhz, pins.core_ids, pins.count or 0,
         huge_mib * 1024, requirements.huge_page_size_kib, nics, len(nics), one_node,
         sorted(hosts.not_host_ids | hosts.tried_host_ids), hosts.drivers, hosts.not_drivers, hosts.architectures,
-        hosts.not_architectures,
+        hosts.not_architectures, _RACK_ERRORS,
     )  # fmt: skip
     counted: Mapping[str, int] = json.loads(rows[0]["all_hosts"]) if rows else {}
     others = Counter({None if lacking == "nothing" else lacking: hosts for lacking, hosts in counted.items()})

@@ -39,7 +39,11 @@ def change_of(name: str, uuid: str, event: int, detail: int) -> GuestChange | No
 
 
 class Watch:
-    """Passes changes to `notify` until stopped. Reconnects after a loss and then sends RESYNC."""
+    """Passes changes to `notify` until stopped.
+
+    Reconnects after a loss and then sends RESYNC; also when the first attempt to reconnect fails, so that the region
+    notices an unreachable host.
+    """
 
     def __init__(self, session: Session, notify: Callable[[GuestChange], None]) -> None:
         """Raises what opening the connection raises; then nothing was started."""
@@ -80,6 +84,8 @@ class Watch:
                 self._unregister = self._register(self._session.client())
             except InnkeeperError as error:
                 log.info("libvirt_watch_interrupted", reason=str(error), next_try_s=wait_s)
+                if wait_s == FIRST_RETRY_S:
+                    self._send(GuestChange(event=GuestEvent.RESYNC))
                 self._stopped.wait(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
             else:

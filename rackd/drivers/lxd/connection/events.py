@@ -101,7 +101,11 @@ def listen(client: Client, scope: Scope) -> ClientConnection:
 
 
 class Watch:
-    """Passes changes to `notify` until stopped. Reconnects after a loss and then sends RESYNC."""
+    """Passes changes to `notify` until stopped.
+
+    Reconnects after a loss and then sends RESYNC; also when the first attempt to reconnect fails, so that the region
+    notices an unreachable host.
+    """
 
     def __init__(self, client: Client, scope: Scope, notify: Callable[[GuestChange], None]) -> None:
         """Raises what `listen` raises; then nothing was started."""
@@ -143,6 +147,8 @@ class Watch:
             try:
                 stream = listen(self._client, self._scope)
             except InnkeeperError as error:
+                if wait_s == FIRST_RETRY_S:
+                    self._send(GuestChange(event=GuestEvent.RESYNC))
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
                 log.info("lxd_watch_interrupted", reason=str(error), next_try_s=wait_s)
             else:

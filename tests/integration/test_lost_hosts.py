@@ -1,0 +1,171 @@
+"""A failed connection makes the hosts of a server unreachable at once; the next success makes them ready again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from common.errors import HostUnreachable, InnkeeperError
+from regiond.hosts.discovery.lost_hosts import LostHosts
+from regiond.hosts.model import HostState
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import second_region
+from tests.waiting import eventually
+
+REFUSED = "Cannot connect to simulated/sim: connection refused"
+SECONDS = 10.0  # "within seconds", on a busy machine; the periodic refresh of these tests is an hour away
+
+
+async def state_of(innkeeper: Deployment, host_id: int) -> str:
+    return (await innkeeper.region.components.services.hosts.read(host_id)).state.value
+
+
+async def is_in(innkeeper: Deployment, state: HostState, *host_ids: int) -> bool:
+    return {await state_of(innkeeper, host_id) for host_id in host_ids} == {state.value}
+
+
+async def becomes(innkeeper: Deployment, state: HostState, *host_ids: int) -> None:
+    await eventually(partial(is_in, innkeeper, state, *host_ids), deadline_s=SECONDS)
+
+
+async def two_hosts_of_a_server(innkeeper: Deployment) -> tuple[int, int]:
+    """Two hosts with one file, so with one identity: a server seen through two addresses."""
+    first = await innkeeper.add_simulated()
+    address = "simulated:sim?cores=4&memory_mib=12288&fault_seed=1"
+    sibling = await innkeeper.add_host(type="simulated", power_address=address, name="sibling")
+    return first["id"], sibling
+
+
+async def events_of(innkeeper: Deployment, *kinds: str) -> list[tuple[str, int | None]]:
+    """Kind and host of each event of these kinds, the oldest first."""
+    events = await innkeeper.region.components.events.list()
+    return [(event.kind, event.host_id) for event in reversed(events) if event.kind in kinds]
+
+
+async def lost_and_back(innkeeper: Deployment) -> list[tuple[str, int | None]]:
+    return await events_of(innkeeper, "host_host_unreachable", "host_back")
+
+
+async def place(innkeeper: Deployment) -> Any:
+    return await innkeeper.post("vm-hosts/", op="place", cores=1, memory=1024)
+
+
+async def test_a_failed_call_makes_all_hosts_of_the_server_suspect(innkeeper: Deployment) -> None:
+    host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
+    other = await innkeeper.add_simulated("other", cores=2, memory_mib=2048)
+    with innkeeper.simulated().down():
+        operation = await innkeeper.begin_compose(host_id, cores=1, memory=1024)
+        await becomes(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
+        hosts = [await innkeeper.get(f"vm-hosts/{one}/") for one in (host_id, sibling_id)]
+        assert {host["error"]["code"] for host in hosts} == {"host_unreachable"}
+        assert all(REFUSED in host["error"]["message"] for host in hosts)
+        placed = await place(innkeeper)
+        assert placed["chosen"] == "other"
+        assert {one["host"] for one in placed["rejected"]} >= {"sim", "sibling"}
+        assert await state_of(innkeeper, other["id"]) == "ready"
+    await becomes(innkeeper, HostState.READY, host_id, sibling_id)
+    assert await innkeeper.ended(operation) == "succeeded"
+
+
+async def test_one_event_is_recorded_per_change_and_host(innkeeper: Deployment) -> None:
+    host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
+    with innkeeper.simulated().down():
+        operations = [await innkeeper.begin_compose(host_id, cores=1, memory=1024) for _ in range(3)]
+        await becomes(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
+        for _ in range(3):
+            assert not await innkeeper.refreshed(host_id)
+            assert not await innkeeper.refreshed(sibling_id)
+        lost = ("host_host_unreachable", host_id), ("host_host_unreachable", sibling_id)
+        assert sorted(await lost_and_back(innkeeper)) == sorted(lost)
+    await becomes(innkeeper, HostState.READY, host_id, sibling_id)
+    assert [await innkeeper.ended(operation) for operation in operations] == ["succeeded"] * 3
+    back = ("host_back", host_id), ("host_back", sibling_id)
+    assert sorted(await lost_and_back(innkeeper)) == sorted((*lost, *back))
+
+
+async def test_a_failed_refresh_makes_the_sibling_suspect(innkeeper: Deployment) -> None:
+    host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
+    with innkeeper.simulated().down():
+        assert not await innkeeper.refreshed(host_id)
+        await becomes(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
+    await becomes(innkeeper, HostState.READY, host_id, sibling_id)
+
+
+async def test_a_late_failure_of_an_old_call_marks_no_host(innkeeper: Deployment) -> None:
+    host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
+    lost_hosts = LostHosts(innkeeper.region.components.database)
+    old, error = time.monotonic(), HostUnreachable("no route")
+    assert await innkeeper.refreshed(sibling_id)
+    await lost_hosts.call_failed(host_id, error, began_at=old)
+    assert await is_in(innkeeper, HostState.READY, host_id, sibling_id)
+    await lost_hosts.call_failed(host_id, error, began_at=time.monotonic())
+    assert await is_in(innkeeper, HostState.UNREACHABLE, host_id, sibling_id)
+    await becomes(innkeeper, HostState.READY, host_id, sibling_id)
+
+
+async def test_concurrent_failures_record_one_event(innkeeper: Deployment) -> None:
+    host_id, sibling_id = await two_hosts_of_a_server(innkeeper)
+    lost_hosts, error = LostHosts(innkeeper.region.components.database), HostUnreachable("no route")
+    failed = (lost_hosts.call_failed(one, error, began_at=time.monotonic()) for one in [host_id, sibling_id] * 4)
+    await asyncio.gather(*failed)
+    await becomes(innkeeper, HostState.READY, host_id, sibling_id)
+    kinds = [kind for kind, _ in await lost_and_back(innkeeper)]
+    assert (kinds.count("host_host_unreachable"), kinds.count("host_back")) == (2, 2)
+
+
+async def test_a_rack_that_connects_finds_an_unreachable_host(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    await innkeeper.stop_rack("rack")
+    with innkeeper.simulated().down():
+        await innkeeper.start_rack("rack")
+        await becomes(innkeeper, HostState.UNREACHABLE, host_id)
+    await becomes(innkeeper, HostState.READY, host_id)
+
+
+async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Deployment) -> None:
+    """Another rack reaches the host: nothing would have refreshed it before the next periodic refresh."""
+    host_id = (await innkeeper.add_simulated())["id"]
+    await innkeeper.start_rack("second")
+    components = innkeeper.region.components
+    with innkeeper.held("guests"):
+        refreshing = asyncio.create_task(components.schedule.refresher.refresh(host_id))
+        await eventually(lambda: innkeeper.simulated().path.exists() and not refreshing.done())
+        await asyncio.sleep(0.5)  # the discovery has reached the call that does not answer
+        innkeeper.kill("rack")
+        innkeeper.kill("second")
+        with pytest.raises(InnkeeperError):
+            await refreshing
+    await innkeeper.restart("second")
+    await becomes(innkeeper, HostState.READY, host_id)
+
+
+async def test_a_successful_call_clears_an_unreachable_host(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    composed = await innkeeper.compose(host_id, cores=1, memory=1024)
+    async with innkeeper.region.components.database.connection() as db:
+        await db.execute(
+            "update vm_host set state = 'unreachable', error_code = 'rack_unreachable', error_message = 'No rack'"
+        )
+    await innkeeper.post(f"machines/{composed['system_id']}/", op="power_on")
+    await becomes(innkeeper, HostState.READY, host_id)
+    assert (await events_of(innkeeper, "host_back")) == [("host_back", host_id)]
+
+
+async def test_a_region_without_racks_leaves_refreshes_to_another(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+    async with second_region(innkeeper) as other:
+        for region in (innkeeper, other):
+            assert len(await region.region.components.services.racks.list()) == 1
+        for _ in range(5):
+            before = await innkeeper.fetch("select refreshed_at from vm_host_schedule")
+            await other.region.components.schedule.request_refresh(host_id)
+
+            async def is_refreshed(before: Any = before) -> bool:
+                return bool(await innkeeper.fetch("select refreshed_at from vm_host_schedule") != before)
+
+            await eventually(is_refreshed, deadline_s=SECONDS)
+            assert await state_of(innkeeper, host_id) == "ready"
