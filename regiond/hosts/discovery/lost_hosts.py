@@ -78,7 +78,7 @@ async def mark_server_lost(db: Db, host_id: int, error: InnkeeperError, *, began
     for host in ready:
         message = reason if host.id == host_id else f"{called.name}, on the same server: {reason}"
         await store.set_unreachable(db, host.id, error.code, message)
-        kind, text = f"host_{error.code}", f"{host.name}: {message}"
+        kind, text = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {message}"
         await Events.record(db, kind, text, level=Level.WARNING, host_id=host.id)
     await schedule_store.refresh_within(db, [host.id for host in ready], REFRESH_WITHIN_S)
     return True
