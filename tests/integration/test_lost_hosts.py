@@ -48,7 +48,7 @@ async def events_of(innkeeper: Deployment, *kinds: str) -> list[tuple[str, int |
 
 
 async def lost_and_back(innkeeper: Deployment) -> list[tuple[str, int | None]]:
-    return await events_of(innkeeper, "host_host_unreachable", "host_back")
+    return await events_of(innkeeper, "host_unreachable", "host_back")
 
 
 async def place(innkeeper: Deployment) -> Any:
@@ -80,7 +80,7 @@ async def test_one_event_is_recorded_per_change_and_host(innkeeper: Deployment) 
         for _ in range(3):
             assert not await innkeeper.refreshed(host_id)
             assert not await innkeeper.refreshed(sibling_id)
-        lost = ("host_host_unreachable", host_id), ("host_host_unreachable", sibling_id)
+        lost = ("host_unreachable", host_id), ("host_unreachable", sibling_id)
         assert sorted(await lost_and_back(innkeeper)) == sorted(lost)
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
     assert [await innkeeper.ended(operation) for operation in operations] == ["succeeded"] * 3
@@ -115,7 +115,7 @@ async def test_concurrent_failures_record_one_event(innkeeper: Deployment) -> No
     await asyncio.gather(*failed)
     await becomes(innkeeper, HostState.READY, host_id, sibling_id)
     kinds = [kind for kind, _ in await lost_and_back(innkeeper)]
-    assert (kinds.count("host_host_unreachable"), kinds.count("host_back")) == (2, 2)
+    assert (kinds.count("host_unreachable"), kinds.count("host_back")) == (2, 2)
 
 
 async def test_a_rack_that_connects_finds_an_unreachable_host(innkeeper: Deployment) -> None:
