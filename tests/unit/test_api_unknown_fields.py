@@ -88,7 +88,7 @@ def test_an_unknown_field_is_rejected_with_the_nearest_name(api: ApiDouble) -> N
     assert api.rejected("DELETE", "vm-hosts/4/", form={"decompos": "true"}) == {
         "decompos": ["This field is unknown. Did you mean decompose?"]
     }
-    assert api.rejected("DELETE", "users/X/", form={"x": ""}) == {"x": ["This field is unknown: there are none."]}
+    assert api.rejected("DELETE", "subnets/3/", form={"x": ""}) == {"x": ["This field is unknown: there are none."]}
     problems = api.rejected("GET", "discrepancies/", form={"hots": "9", "bogus": "1"})
     assert problems["hots"] == ["This field is unknown. Did you mean host?"]
     assert problems["bogus"] == ["This field is unknown. Known: host, kind, machine."]
