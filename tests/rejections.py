@@ -18,11 +18,14 @@ async def rejection(attempt: Awaitable[object]) -> InnkeeperError:
 
 
 async def outcomes(attempts: Iterable[Awaitable[object]]) -> list[str]:
-    """Sends requests concurrently; returns `done` or, for a rejected one, `STATUS: message`."""
+    """Sends requests concurrently; returns `done`, `STATUS: message`, or `400: field: message` of the first field."""
 
     async def outcome(attempt: Awaitable[object]) -> str:
         try:
             await attempt
+        except InvalidRequest as error:
+            field, messages = next(iter(error.fields.items()), ("", [error.message]))
+            return f"400: {field}: {messages[0]}"
         except InnkeeperError as error:
             return f"{error.details['status']}: {error.message}"
         return "done"
