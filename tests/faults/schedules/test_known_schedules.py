@@ -111,7 +111,7 @@ def removal_cancelled_while_it_deletes_machines(schedule: Schedules) -> None:
     host = schedule.hosts[0][0]
     on_host = {uuid for uuid, row in schedule.snapshot.machines.items() if row.host == host}
     assert len(on_host) == 2
-    schedule.remove_host(host=0, decompose=True, then="begun")
+    schedule.remove_host(host=0, decompose=True, destroy_adopted=False, then="begun")
     schedule.begin(which=0)
     schedule.host_acts(which=0)
     schedule.cancel(which=0, late=False)
@@ -121,7 +121,7 @@ def removal_cancelled_while_it_deletes_machines(schedule: Schedules) -> None:
         schedule.run_everything_due()
     assert schedule.snapshot.open == ()
     assert len(on_host & schedule.snapshot.machines.keys()) == 1
-    schedule.remove_host(host=0, decompose=True, then="begun")
+    schedule.remove_host(host=0, decompose=True, destroy_adopted=False, then="begun")
     while schedule.snapshot.open:
         schedule.run_everything_due()
         schedule.time_passes()
