@@ -50,4 +50,5 @@ def _number(guests: list[Any]) -> str:
 
 def _guest(guest: Mapping[str, Any]) -> str:
     kind = "foreign VM" if guest["system_id"] is None else "adopted machine" if guest["adopted"] else "machine"
-    return f"{guest['name']} ({kind} on {guest['host']}, power {guest['power_state']})"
+    locked = ", locked" if guest.get("locked") else ""
+    return f"{guest['name']} ({kind} on {guest['host']}, power {guest['power_state']}{locked})"

@@ -127,7 +127,7 @@ def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
     locked = [f"{machine.hostname} ({machine.system_id})" for machine in machines if machine.locked]
     if locked:
         raise WrongState(
-            f"{host_name} is not removed: it has machines that are locked against deletion: {', '.join(locked)}. "
+            f"Machines on {host_name} are locked against deletion: {', '.join(locked)}. "
             "Unlock them with innkeeper PROFILE machine unlock SYSTEM_ID, or remove the host without decompose.",
             locked=locked,
         )

@@ -14,10 +14,11 @@ WEB = {
     "host": "west",
     "system_id": "abc123",
     "adopted": False,
+    "locked": False,
     "power_state": "on",
     "volumes": [{"name": "ik-1-0", "storage_pool": "default", "size": 8 * 10**9}],
 }
-ADOPTED = {**WEB, "name": "old-db", "adopted": True}
+ADOPTED = {**WEB, "name": "old-db", "adopted": True, "locked": True}
 FOREIGN = {**WEB, "name": "theirs", "system_id": None, "volumes": []}
 PLAN = {"name": "west", "deleted": [WEB], "kept": [ADOPTED, FOREIGN]}
 DRY_RUN = "DELETE vm-hosts/4/?decompose=true&dry_run=true"
@@ -41,7 +42,7 @@ async def test_a_deletion_on_a_terminal_lists_what_goes_and_stays(home: Path, de
         "  web (machine on west, power on)",
         "    default/ik-1-0, 8.0 GB",
         "and keeps 2 VMs:",
-        "  old-db (adopted machine on west, power on)",
+        "  old-db (adopted machine on west, power on, locked)",
         "  theirs (foreign VM on west, power on)",
     ):
         assert f"{line}\n" in ran.out
