@@ -140,7 +140,7 @@ class RemoveHost:
         Machines that were deleted stay deleted; the error and the event name them.
         """
         host_id = operation.host_id
-        decompose: bool = operation.request["decompose"]
+        decompose = from_dict(operation.request, HostRemoval).decompose
         machines = await self._machines.stop_deletions(operation) if decompose else None
         error = _error_of(operation, machines)
 

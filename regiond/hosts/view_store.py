@@ -77,13 +77,13 @@ _USED_OF_ONE = _USED + " and h.id = $1 group by h.id, c.resource, c.storage_pool
 _GUESTS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
            g.huge_pages_backed, m.system_id, m.hostname,
-           coalesce(m.host_id, h.id) as host_id,
-           (select name from vm_host where id = coalesce(m.host_id, h.id)) as host_name
+           owner.id as host_id, owner.name as host_name
       from guest g
       left join machine m on m.id = g.machine_id
       left join lateral (select id from vm_host where server_id = g.server_id
                           order by project <> g.project, id limit 1) h on true
-     where ($1::integer is null or g.id = $1) and ($2::integer is null or coalesce(m.host_id, h.id) = $2)
+      left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
+     where ($1::integer is null or g.id = $1) and ($2::integer is null or owner.id = $2)
      order by g.id
 """
 

@@ -10,7 +10,6 @@ from uuid import UUID
 import structlog
 
 from common.errors import Busy, NotFound, WrongState
-from common.guest_spec import GuestSpec
 from common.serialization import from_dict
 from regiond.db.pool import Database
 from regiond.hosts import service as host_service
@@ -18,7 +17,7 @@ from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.ledger import service as ledger
 from regiond.machines import store
 from regiond.machines.adoption import detached_store
-from regiond.machines.host_removal_plan import HostRemovalPlan, removal_plan
+from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
@@ -75,13 +74,13 @@ class MachinesOfRemovedHost:
         return failures
 
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
-        """Read before the host's row is deleted. A deleted machine is known only by its operation."""
+        """Read before the host's row is deleted. A deleted machine is described by its operation."""
         if operation.host_id is None:
             return {}
         async with self._database.connection() as db:
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
-        deleted = [_deleted_guest(child) for child in children if child.state is OperationState.SUCCEEDED]
+        deleted = [child.request["description"] for child in children if child.state is OperationState.SUCCEEDED]
         return {"deleted": deleted, "kept": [guest.description for guest in remaining.kept]}
 
     async def stop_deletions(self, operation: Operation) -> DeletedMachines:
@@ -117,6 +116,7 @@ class MachinesOfRemovedHost:
                 await open_operation(
                     db, OperationKind.DELETE, machine, self._installation_id, account_id=parent.account_id,
                     begins=MachineEvent.DELETE, parent_id=parent.id,
+                    request={"description": affected_machine(parent.host_name or "", machine).description},
                 )  # fmt: skip
         except (Busy, NotFound) as error:
             log.info("machine_deletion_postponed", system_id=machine.system_id, reason=error.message)
@@ -131,12 +131,6 @@ def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
             "Unlock them with innkeeper PROFILE machine unlock SYSTEM_ID, or remove the host without decompose.",
             locked=locked,
         )
-
-
-def _deleted_guest(deletion: Operation) -> str:
-    spec = from_dict(deletion.request["spec"], GuestSpec)
-    volumes = ", ".join(f"{disk.pool_id}/{disk.volume}" for disk in spec.disks)
-    return f"{spec.name} ({volumes})" if volumes else spec.name
 
 
 def _end_of(deletion: Operation) -> str:

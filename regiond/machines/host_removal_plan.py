@@ -46,7 +46,7 @@ def removal_plan(
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
     for machine in machines:
-        (deleted if removal.deletes(adopted=machine.adopted) else kept).append(_machine(host_name, machine))
+        (deleted if removal.deletes(adopted=machine.adopted) else kept).append(affected_machine(host_name, machine))
     kept += [
         AffectedGuest(
             name=guest.name,
@@ -72,7 +72,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
     )
 
 
-def _machine(host_name: str, machine: MachineView) -> AffectedGuest:
+def affected_machine(host_name: str, machine: MachineView) -> AffectedGuest:
     return AffectedGuest(
         name=machine.hostname,
         host_name=host_name,

@@ -136,6 +136,7 @@ class HostCalls:
 
         A rack that does not respond loses both when it restarts or its link ends.
         """
+        self._succeeded_at.pop(host_id, None)
         for link in self._links.open.values():
             try:
                 await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)

@@ -92,5 +92,5 @@ async def test_the_result_lists_what_was_deleted_and_kept(innkeeper: Deployment,
     operation_id = answer.json()["id"]
     assert await innkeeper.ended(operation_id) == "succeeded"
     result = (await innkeeper.get(f"operations/{operation_id}/"))["result"]
-    assert result["deleted"] == [f"web (default/{volume})"]
+    assert result["deleted"] == [f"web (machine: default/{volume})"]
     assert [text.split(" (")[0] for text in sorted(result["kept"])] == ["foreign-0001", "foreign-0002"]
