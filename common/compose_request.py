@@ -9,8 +9,9 @@ from attrs import frozen
 class ComposeRequest:
     """What a caller requires of a machine. Unchecked: the region validates it.
 
-    `host_id` None lets placement choose the host. `storage` and `interfaces` are constraint texts; `zone` and `pool`
-    are ids or names. With `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect.
+    `host_id` None lets placement choose the host. `storage` and `interfaces` are constraint texts; `zone` and
+    `pool` are ids or names. `affinity` and `anti_affinity` are groups such as `db` or `db:soft`. With
+    `pinned_cores` or `pin_cores` (so many cores of one NUMA node), `cores` has no effect.
     """
 
     host_id: int | None = None
@@ -28,3 +29,5 @@ class ComposeRequest:
     huge_page_size_mib: int | None = None
     one_numa_node: bool = False
     power_on: bool = False
+    affinity: tuple[str, ...] = ()
+    anti_affinity: tuple[str, ...] = ()

@@ -50,6 +50,13 @@ class NotAuthenticated(InnkeeperError):
     code = "not_authenticated"
 
 
+class TooManyAttempts(InnkeeperError):
+    """Logins failed too often. `retry_after_s` in the details is the time until the next is accepted."""
+
+    code = "too_many_attempts"
+    retryable = True
+
+
 class NotAllowed(InnkeeperError):
     """The account, rack or client has no permission for this."""
 

@@ -38,6 +38,11 @@ KNOWN_KEYS = frozenset(
         "state",
         # region
         "database",
+        "keep_events_days",
+        "keep_idempotency_keys_days",
+        "keep_operations_days",
+        "http_connections",
+        "http_connections_per_address",
         "http_host",
         "http_port",
         "placement_strategy",

@@ -28,12 +28,16 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class FirstVm:
-    """`host` and `machine` as the API returns them. `problem`: why there is no machine, or why it is not running."""
+    """`host` and `machine` as the API returns them. `problem`: why there is no machine, or why it is not running.
+
+    `guests`: the VMs on the host as the API returns them, if there is no machine.
+    """
 
     host: dict[str, Any]
     machine: dict[str, Any] | None
     composed: bool = False
     problem: str | None = None
+    guests: tuple[dict[str, Any], ...] = ()
 
 
 async def ensure(api: Api, address: str, report: Callable[[str], None]) -> FirstVm:
@@ -136,7 +140,8 @@ async def _ensure_once(api: Api, address: str, hostname: str, report: Callable[[
     machine = await _get(api, f"machines/{system_id}/") if system_id else None
     composed = machine is not None and (found is None or machine["hostname"] == hostname)
     host = await _get(api, f"vm-hosts/{host['id']}/")
-    return FirstVm(host=host, machine=machine, composed=composed, problem=problem)
+    guests = () if machine else [one for one in await _get(api, "virtual-machines/") if one["bmc_id"] == host["id"]]
+    return FirstVm(host=host, machine=machine, composed=composed, problem=problem, guests=tuple(guests))
 
 
 async def _host(api: Api, address: str, report: Callable[[str], None]) -> dict[str, Any]:

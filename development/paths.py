@@ -33,6 +33,10 @@ class RunPaths:
         return self.state / "admin.apikey"
 
     @property
+    def password_file(self) -> Path:
+        return self.state / "admin.password"
+
+    @property
     def simulated_hosts(self) -> Path:
         return self.state / "simulated-hosts"
 
@@ -43,6 +47,11 @@ class RunPaths:
     @property
     def pids(self) -> Path:
         return self.state / "pids"
+
+    @property
+    def surviving_pids(self) -> Path:
+        """PID files of daemons that outlive a killed run, since others use them too."""
+        return self.state / "surviving-pids"
 
     @property
     def lock_file(self) -> Path:
@@ -58,7 +67,7 @@ class RunPaths:
 
     def make(self) -> None:
         """Creates missing folders with mode 0700. Raises CannotRun. Idempotent."""
-        for folder in (self.state, self.logs, self.pids, self.simulated_hosts):
+        for folder in (self.state, self.logs, self.pids, self.surviving_pids, self.simulated_hosts):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

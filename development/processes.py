@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -55,7 +56,7 @@ async def end_group(process: ProcessId, *, grace_s: float) -> None:
         if not process.alive():
             return
         _signal_group(process, number)
-        if await _ended(process, patience_s):
+        if await ended(process, patience_s):
             # Also end the processes it started. The kernel assigns PIDs in order, so this one is not reused yet.
             _signal_group(process, signal.SIGKILL)
             return
@@ -64,6 +65,26 @@ async def end_group(process: ProcessId, *, grace_s: float) -> None:
 def _signal_group(process: ProcessId, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def start_surviving(argv: tuple[str, ...], environment: Mapping[str, str], log_path: Path) -> int:
+    """Starts a program in its own session, which ends only when it is told to; returns its PID.
+
+    Unlike a child of asyncio, it is not killed with the event loop. The caller reaps it with `os.waitpid`.
+    """
+    to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        argv[0],
+        argv,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log_path), to_log, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+    )
 
 
 async def end_leftovers(folder: Path, *, grace_s: float) -> tuple[str, ...]:
@@ -80,18 +101,19 @@ def _pid_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.pid"))
 
 
-async def _ended(process: ProcessId, patience_s: float) -> bool:
+async def ended(process: ProcessId, patience_s: float | None = None) -> bool:
+    """Waits for the end of `process`, also if it is not a child. Returns False if `patience_s` passes first."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return True
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(handle, ended.set)
+    readable = asyncio.Event()
+    loop.add_reader(handle, readable.set)
     try:
         if process.alive():  # else the PID may belong to another process by now
             async with asyncio.timeout(patience_s):
-                await ended.wait()
+                await readable.wait()
     except TimeoutError:
         return False
     finally:

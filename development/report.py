@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from development import first_vm, held_capacity
 from development.first_vm import FirstVm
 from development.local_libvirt import LocalLibvirt
 from development.paths import RunPaths
@@ -25,6 +26,8 @@ class Outcome:
     vm: FirstVm
     domain_type: str | None
     programs: Path
+    others: tuple[str, ...] = ()  # names of VMs of another Innkeeper
+    command: str = ""  # how `innkeeper` can be called
 
 
 def report(outcome: Outcome) -> str:
@@ -35,6 +38,8 @@ def report(outcome: Outcome) -> str:
         _section("VM", _vm_lines(outcome)),
         _section("API", [f"{paths.api_url}/api/2.0/"]),
         _section("key", [f"{paths.key_file} (account admin)"]),
+        _section("password", [f"{paths.password_file} (account admin)"]),
+        *([_section("command", [outcome.command])] if outcome.command else []),
         _section("logs", [str(paths.logs)]),
     ]
     return "\n".join(["", "Innkeeper is running.", "", *sections, "", *_next_commands(outcome), ""])
@@ -49,10 +54,9 @@ def farewell(outcome: Outcome) -> str:
 
 def _host_lines(outcome: Outcome) -> list[str]:
     host, libvirt = outcome.vm.host, outcome.libvirt
-    total, left = host["total"], host["available"]
     lines = [
         f"{host['name']} (id {host['id']}): {libvirt.address}, libvirt {libvirt.version}",
-        f"{total['cores']} cores, {left['cores']} free; {total['memory']} MiB memory, {left['memory']} MiB free",
+        _free(host["capacity"]),
     ]
     lines += [f"storage pool {pool['name']}: {_pool_size(pool)}" for pool in host["storage_pools"]]
     if libvirt.network_problem:
@@ -60,20 +64,31 @@ def _host_lines(outcome: Outcome) -> list[str]:
     return lines
 
 
+def _free(capacity: dict[str, Any] | None) -> str:
+    if capacity is None:
+        return "capacity unknown until its first successful refresh"
+    cores, memory = capacity["cores"], capacity["memory_mib"]
+    return f"{cores['total']} cores, {cores['free']} free; {memory['total']} MiB memory, {memory['free']} MiB free"
+
+
 def _pool_size(pool: dict[str, Any]) -> str:
-    return f"{pool['total'] / _GB:.1f} GB, {pool['available'] / _GB:.1f} GB free ({pool['path']})"
+    return f"{pool['total'] / _GB:.1f} GB, {pool['capacity']['free'] / _GB:.1f} GB free ({pool['path']})"
 
 
 def _vm_lines(outcome: Outcome) -> list[str]:
     machine, problem = outcome.vm.machine, outcome.vm.problem
     if machine is None:
-        return [f"none: {problem}"]
+        return [f"none: {problem}", *held_capacity.lines(*_holding(outcome), others=outcome.others)[0]]
     how = "composed and started" if outcome.vm.composed else "found"
     lines = [
         f"{machine['hostname']} ({machine['system_id']}): {how}, power {machine['power_state']}",
         f"{machine['cpu_count']} core, {machine['memory']} MiB memory; {_emulation(outcome.domain_type)}",
     ]
     return [*lines, f"not running: {problem}"] if problem else lines
+
+
+def _holding(outcome: Outcome) -> tuple[dict[str, Any], Iterable[dict[str, Any]], dict[str, int]]:
+    return outcome.vm.host, outcome.vm.guests, {"cores": first_vm.CORES, "memory": first_vm.MEMORY_MIB}
 
 
 def _emulation(domain_type: str | None) -> str:
@@ -89,6 +104,9 @@ def _next_commands(outcome: Outcome) -> Iterable[str]:
     yield f"  virsh -c {outcome.libvirt.address} list"
     yield f"  {innkeeper} login admin {paths.api_url} @{paths.key_file}"
     yield f"  {innkeeper} admin vm-host read {host_id}"
+    _, room = held_capacity.lines(*_holding(outcome)) if outcome.vm.machine is None else ((), None)
+    if room is not None:
+        yield f"  {innkeeper} admin vm-host update {host_id} {room}    # lets VMs share what the others hold"
     yield f"  {innkeeper} admin vm-host compose {host_id} cores=1 memory=1024 storage=root:4"
     yield ""
     yield "Ctrl-C stops everything started here; VMs keep running."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import daemon
 from common.errors import InnkeeperError
-from development import first_vm, local_libvirt, pid1, processes
+from development import admin_password, first_vm, local_libvirt, pid1, processes, program_link
 from development.database import OwnDatabase
 from development.paths import CannotRun, RunPaths, read_paths
 from development.report import Outcome, farewell, report
@@ -65,14 +65,22 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     ports_are_free(paths)
     supervisor = Supervisor(say)
     database = paths.database or await _own_database(paths, started)
+    libvirt = await local_libvirt.ensure(paths, started, say)  # stopped after the rack, its client
     started.push_async_callback(supervisor.stop)
-    libvirt = await local_libvirt.ensure(paths, supervisor, started, say)
     environment = paths.daemon_environment(os.environ, database=database)
     api = await _region(paths, supervisor, environment)
+    if not paths.password_file.exists():
+        await admin_password.create(paths.password_file, PROGRAMS / "regiond", environment)
     await _rack(paths, supervisor, environment, api)
     vm = await first_vm.ensure(api, libvirt.address, say)
     kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"]) if vm.machine else None
-    return Outcome(paths=paths, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS)
+    foreign = [guest["identifier"] for guest in vm.guests if guest["system_id"] is None]
+    others = await local_libvirt.marked(libvirt.address, foreign)
+    folder = program_link.folder_of(os.environ, is_root=os.geteuid() == 0)
+    command = program_link.ensure(PROGRAMS / "innkeeper", folder, os.environ)
+    return Outcome(
+        paths=paths, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS, others=others, command=command
+    )
 
 
 async def _own_database(paths: RunPaths, started: AsyncExitStack) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,13 +24,17 @@ _PROBE_EVERY_S = 0.1
 
 @frozen(kw_only=True)
 class Program:
-    """A program to run. `argv[0]` is a path; output is appended to `log_path`."""
+    """A program to run. `argv[0]` is a path; output is appended to `log_path`.
+
+    `survives`: it serves others too, so it outlives a killed supervisor, and the next one adopts it by `pid_path`.
+    """
 
     name: str
     argv: tuple[str, ...]
     log_path: Path
     pid_path: Path
     environment: Mapping[str, str] = field(repr=False)  # may contain the database password
+    survives: bool = False
 
 
 def next_delay_s(previous_s: float | None, *, ran_s: float) -> float:
@@ -80,6 +85,12 @@ class Supervisor:
             _, supervised = self._supervised.popitem()
             await supervised.stop()
 
+    async def leave(self) -> None:
+        """Ends the supervision of programs that survive, which keep running. Idempotent."""
+        while self._supervised:
+            _, supervised = self._supervised.popitem()
+            await supervised.leave()
+
 
 class _Supervised:
     def __init__(self, program: Program, report: Callable[[str], None]) -> None:
@@ -105,6 +116,27 @@ class _Supervised:
                     await self._stopping.wait()
 
     async def _run_once(self) -> str:
+        return await (self._run_surviving() if self.program.survives else self._run_child())
+
+    async def _run_surviving(self) -> str:
+        program, child = self.program, None
+        process = processes.recorded(program.pid_path)
+        if process is None:
+            child = processes.start_surviving(program.argv, program.environment, program.log_path)
+            processes.record(program.pid_path, child)
+            process = processes.identify(child)
+        if process is not None:
+            self.pid = process.pid
+            if self._stopping.is_set():  # stop() was called during the start
+                await self._end()
+            await processes.ended(process)
+        self.pid = None
+        if child is None:
+            return "exited"
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        return _outcome(os.waitstatus_to_exitcode(status))
+
+    async def _run_child(self) -> str:
         program = self.program
         with program.log_path.open("ab") as log:
             # setpriv makes the kernel end the program when this process is killed.
@@ -122,7 +154,13 @@ class _Supervised:
             await self._end()
         code = await process.wait()
         self.pid = None
-        return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
+        return _outcome(code)
+
+    async def leave(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -142,3 +180,7 @@ class _Supervised:
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         shown = "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
         return f" The end of {path}:\n{shown}" if shown else f" {path} is empty."
+
+
+def _outcome(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"

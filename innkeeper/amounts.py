@@ -55,4 +55,5 @@ def _pool(name: str, pool: Mapping[str, Any]) -> dict[str, Any]:
         "used": pool.get("allocated_tracked", 0) + pool.get("allocated_other", 0),
         "available": pool.get("free"),
         "path": pool.get("path") or None,
+        "capacity": pool.get("capacity"),
     }

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from attrs import evolve
 
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.api_description import Description, read_description
-from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_call
+from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_calls
+from innkeeper.bulk import Bulk
 from innkeeper.confirmation import is_confirmed, plan_lines
+from innkeeper.filters import Target, parse_selection
+from innkeeper.follower import Follower
 from innkeeper.http import Answer, Api, Body, relative_path
 from innkeeper.operation_wait import outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
+from innkeeper.progress import Report
 from innkeeper.terminal import Terminal
+from innkeeper.watching import watch, watched
 
-DONE, DECLINED = 0, 1
+T = TypeVar("T")
+
+DONE, DECLINED, REFUSED = 0, 1, 1
 RESPOND_ASYNC = {"Prefer": "respond-async"}
 DESCRIBE_TIMEOUT_S = 30.0
 
@@ -25,41 +32,53 @@ DESCRIBE_TIMEOUT_S = 30.0
 async def call(profile: Profile, words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     """Executes the command and shows the result. Returns the exit status: 1 if the user declined.
 
-    On a terminal, a command that deletes shows first what it deletes, and asks. Raises Usage, or the error of the
-    request or of its operation.
+    On a terminal, a command that deletes shows first what it deletes, and asks. Of several objects, one that fails
+    is a row of the result and makes the status 1. Raises Usage, or the error of the request or of its operation.
     """
     api = Api(profile.url, profile.key)
-    wanted, profile = await parsed_call(api, profile, words, profiles)
-    if options.dry_run and wanted.has_plan and terminal.wants_table:
-        terminal.say("\n".join(plan_lines((await send(api, wanted.as_dry_run(), asynchronous=False)).json())))
-        return DONE
+    if options.filters:
+        return await _call_selected(api, profile, words, options, profiles, terminal)
+    calls, profile = await parsed(api, profile, profiles, lambda description: parse_calls(description, words))
+    if len(calls) > 1:
+        return await _bulk(api, [Target(call=one) for one in calls], options, terminal).run()
+    wanted = calls[0]
     if options.dry_run:
-        wanted = wanted.as_dry_run()
-    elif wanted.has_plan and terminal.stdin.isatty() and not options.yes:
-        plan = (await send(api, wanted.as_dry_run(), asynchronous=False)).json()
-        if not await is_confirmed(plan, terminal):
+        return await _show_dry_run(api, wanted, terminal)
+    if wanted.is_destructive and terminal.stdin.isatty() and not options.yes:
+        plans = [await plan_of(api, wanted)] if wanted.action.dry_run else []
+        if not await is_confirmed(wanted.command, plans, terminal):
             terminal.note("Nothing was changed.")
             return DECLINED
+    if options.view.watch_s is not None:
+        return await watch(lambda: send(api, wanted, asynchronous=False), watched(wanted, options), terminal)
+    waits = _waits(options, terminal)
+    terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
+    follower = Follower(api=api, profile_name=profile.name, terminal=terminal)
     try:
-        answer = await send(api, wanted, asynchronous=options.wait is not None)
+        answer = await send(api, wanted, asynchronous=waits or options.wait is False)
     except InnkeeperError as error:
-        _note_continuing_operation(error, profile, terminal)
+        follower.note_pending(error)
         raise
+    for warning in answer.warnings:
+        terminal.note(f"Note: {warning}")
     await _update_description(api, profile, answer, profiles)
-    if options.wait and answer.status == 202:
-        await _wait(api, profile, answer, terminal)
+    if waits:
+        await follower.show_outcome(answer, wanted.command)
     else:
         terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)
+        follower.note_started(answer)
     return DONE
 
 
-async def parsed_call(api: Api, profile: Profile, words: Sequence[str], profiles: Profiles) -> tuple[ApiCall, Profile]:
-    """Returns the call, and the profile with the description that defines it.
+async def parsed(
+    api: Api, profile: Profile, profiles: Profiles, parse: Callable[[Description], T]
+) -> tuple[T, Profile]:
+    """Returns what `parse` makes of the stored description, and the profile with the description that defines it.
 
-    If the stored description does not define the call, fetches the region's current one once: it may be newer.
+    If `parse` rejects the stored description, fetches the region's current one once: it may be newer.
     """
     try:
-        return parse_call(read_description(profile.description), words), profile
+        return parse(read_description(profile.description)), profile
     except (Usage, InvalidRequest):
         try:
             fresh = await fetched(api, profile)
@@ -68,7 +87,78 @@ async def parsed_call(api: Api, profile: Profile, words: Sequence[str], profiles
         if fresh.description == profile.description:
             raise
     profiles.put(fresh)
-    return parse_call(read_description(fresh.description), words), fresh
+    return parse(read_description(fresh.description)), fresh
+
+
+async def plan_of(api: Api, wanted: ApiCall) -> Any:
+    """The answer to the dry run of the call: what it would delete and keep, or where compose would place a machine."""
+    return (await send(api, wanted.as_dry_run(), asynchronous=False)).json()
+
+
+async def _show_dry_run(api: Api, wanted: ApiCall, terminal: Terminal) -> int:
+    """Returns the exit status: 1 if no host fits, as without the dry run."""
+    plan = await plan_of(api, wanted)
+    if terminal.wants_table and isinstance(plan, dict) and "deleted" in plan:
+        terminal.say("\n".join(plan_lines(wanted.command, plan)))
+    else:
+        terminal.show(plan, wanted.command)
+    if isinstance(plan, dict) and plan.get("chosen", "") is None:
+        terminal.note("No host fits: nothing would be composed.")
+        return REFUSED
+    return DONE
+
+
+async def _call_selected(
+    api: Api, profile: Profile, words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal
+) -> int:
+    """Executes the command for each object that matches the filters."""
+    selection, _ = await parsed(
+        api, profile, profiles, lambda description: parse_selection(description, words, options.filters)
+    )
+    targets = selection.targets((await send(api, selection.listing, asynchronous=False)).json())
+    if not targets:
+        terminal.note(f"No object of {selection.listing.resource.command} matches the filters.")
+        return DONE
+    return await _bulk(api, targets, options, terminal).run()
+
+
+def _waits(options: Options, terminal: Terminal) -> bool:
+    """Whether the command waits for operations: by default if a person reads the result."""
+    return terminal.out.isatty() if options.wait is None else options.wait
+
+
+def _bulk(api: Api, targets: Sequence[Target], options: Options, terminal: Terminal) -> Bulk:
+    waits = _waits(options, terminal)
+
+    async def carry_out(wanted: ApiCall) -> Any:
+        answer = await send(api, wanted, asynchronous=waits or options.wait is False)
+        if wanted.action.method == "GET":
+            return answer.json()
+        if answer.status != 202:
+            return "done"
+        path = relative_path(answer.location or str(answer.json().get("resource_uri", "")))
+        if not waits:
+            return f"operation {_number(path)}"
+        await outcome_of(api, await wait_for_operation(api, path, _NoProgress()))
+        return "done"
+
+    async def plan(wanted: ApiCall) -> Any:
+        return await plan_of(api, wanted)
+
+    return Bulk(targets=targets, plan_of=plan, carry_out=carry_out, options=options, terminal=terminal)
+
+
+class _NoProgress:
+    """Several operations run at a time: only their results are shown."""
+
+    def begin(self, text: str) -> None:
+        pass
+
+    def report(self, report: Report) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
 
 
 async def fetched(api: Api, profile: Profile) -> Profile:
@@ -106,14 +196,8 @@ def value_of(given: Given) -> str | bytes:
         return data
 
 
-def _note_continuing_operation(error: InnkeeperError, profile: Profile, terminal: Terminal) -> None:
-    location = error.details.get("location")
-    if error.details.get("status") == 504 and location:
-        terminal.note(f"The operation continues. See: innkeeper {profile.name} operation read {_number(location)}")
-
-
-def _number(location: str) -> str:
-    return relative_path(location).rstrip("/").rpartition("/")[2]
+def _number(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 async def _update_description(api: Api, profile: Profile, answer: Answer, profiles: Profiles) -> None:
@@ -125,17 +209,3 @@ async def _update_description(api: Api, profile: Profile, answer: Answer, profil
         profiles.put(await fetched(api, profile))
     except InnkeeperError:
         return
-
-
-async def _wait(api: Api, profile: Profile, answer: Answer, terminal: Terminal) -> None:
-    operation = answer.json()
-    path = relative_path(answer.location or str(operation.get("resource_uri", "")))
-    number = _number(path)
-    try:
-        with terminal.progress() as progress:
-            ended = await wait_for_operation(api, path, progress)
-        found, resource = await outcome_of(api, ended)
-    except asyncio.CancelledError:
-        terminal.note(f"Operation {number} continues. See: innkeeper {profile.name} operation read {number}")
-        raise
-    terminal.show(found, resource)

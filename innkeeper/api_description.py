@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, cast, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import InvalidRequest
 
@@ -26,7 +26,9 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 class Action:
     """An action of a resource. `op` is None for the REST methods; `fields` are the documented ones.
 
-    `any_field`: fields of any name are documented too, as `:param <key>:`.
+    `any_field`: fields of any name are documented too, as `:param <key>:`. `formats`: the forms of fields that are
+    not plain text, by field; `choices`: the only values of a field. A region that does not say what is `destructive`
+    and has a `dry_run` deletes with DELETE.
     """
 
     name: str
@@ -36,6 +38,10 @@ class Action:
     doc: str
     fields: tuple[str, ...]
     any_field: bool = False
+    destructive: bool = False
+    dry_run: bool = False
+    formats: Mapping[str, str] = field(factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(factory=dict)
 
     @property
     def summary(self) -> str:
@@ -113,14 +119,19 @@ def _action(plain: Mapping[str, Any]) -> Action:
     doc = plain.get("doc") or ""
     if plain["method"] not in get_args(Method):
         raise TypeError(f"method {plain['method']!r}")
+    fields = documented_fields(doc)
     return Action(
         name=str(plain["name"]),
         command=str(plain["name"]).replace("_", "-"),
         method=cast("Method", plain["method"]),
         op=plain["op"] or None,
         doc=doc,
-        fields=documented_fields(doc),
+        fields=fields,
         any_field=_ANY_PARAM.search(doc) is not None,
+        destructive=bool(plain.get("destructive", plain["method"] == "DELETE")),
+        dry_run=bool(plain.get("dry_run", "dry_run" in fields)),
+        formats={str(name): str(format_) for name, format_ in (plain.get("formats") or {}).items()},
+        choices={str(name): tuple(map(str, values)) for name, values in (plain.get("choices") or {}).items()},
     )
 
 

@@ -12,10 +12,14 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
+from common.errors import InvalidRequest
 from innkeeper.api_description import Action, Description, Resource, similar
+from innkeeper.quantities import converted
+from innkeeper.view import OPTIONS as VIEW_OPTIONS
+from innkeeper.view import View, with_view_option
 
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)(?P<file>@?)=(?P<value>.*)", re.DOTALL)
-_OPTIONS = [
+OPTIONS = [
     "--json",
     "--table",
     "--wait",
@@ -26,6 +30,9 @@ _OPTIONS = [
     "--dry-run",
     "--profile",
     "--to",
+    "--username",
+    "--filter",
+    *VIEW_OPTIONS,
 ]
 QUERY_METHODS = ("GET", "DELETE")
 
@@ -53,8 +60,11 @@ class Options:
     version: bool = False
     profile: str | None = None
     to: str | None = None
+    username: str | None = None
     yes: bool = False
     dry_run: bool = False
+    filters: tuple[str, ...] = ()
+    view: View = field(factory=View)
 
 
 @frozen(kw_only=True)
@@ -65,6 +75,7 @@ class ApiCall:
     action: Action
     path: str
     fields: tuple[Given, ...] = field(factory=tuple)
+    names: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -76,14 +87,19 @@ class ApiCall:
         return self.action.method in QUERY_METHODS
 
     @property
-    def has_plan(self) -> bool:
-        """Whether it deletes something, and the region can list first what that is."""
-        is_dry_run = any(given.name == "dry_run" for given in self.fields)
-        return self.action.method == "DELETE" and "dry_run" in self.action.fields and not is_dry_run
+    def target(self) -> str:
+        """The last name of the command line, such as a system id; empty if it has none."""
+        return self.names[-1] if self.names else ""
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether it deletes, releases or undoes something, and is no dry run."""
+        dry_runs = [given.value.strip().lower() for given in self.fields if given.name == "dry_run"]
+        return self.action.destructive and dry_runs[-1:] not in (["true"], ["1"], ["yes"], ["on"])
 
     def as_dry_run(self) -> ApiCall:
         """Raises Usage if the action has no dry run."""
-        if "dry_run" not in self.action.fields:
+        if not self.action.dry_run:
             raise Usage(f"{self.command} has no dry run.")
         others = tuple(given for given in self.fields if given.name != "dry_run")
         return evolve(self, fields=(*others, Given(name="dry_run", value="true")))
@@ -103,7 +119,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], Options]:
         if not word.startswith("-") or word == "-":
             plain.append(word)
             continue
-        options = _with_option(options, word, rest)
+        options = _with_view(options, word, rest) or _with_option(options, word, rest)
     return plain, options
 
 
@@ -119,8 +135,40 @@ def parse_call(description: Description, words: Sequence[str]) -> ApiCall:
         raise Usage(f"A name must not be empty.\n{usage}")
     if not action.any_field:
         check_known(fields, action.fields, of=f"{resource.command} {action.command}", usage=usage)
+    return call_of(resource, action, names, [one for given in fields for one in _in_format(action, given)])
+
+
+def call_of(resource: Resource, action: Action, names: Sequence[str], fields: Iterable[Given] = ()) -> ApiCall:
+    """`names` has a value for each parameter of the resource."""
     path = resource.path.format(**{k: quote(v, safe="") for k, v in zip(resource.params, names, strict=True)})
-    return ApiCall(resource=resource, action=action, path=path, fields=tuple(fields))
+    return ApiCall(resource=resource, action=action, path=path, fields=tuple(fields), names=tuple(names))
+
+
+def parse_calls(description: Description, words: Sequence[str]) -> tuple[ApiCall, ...]:
+    """As `parse_call`, once for each of several values of the last parameter, such as `machine delete A B C`."""
+    resource = find_resource(description, words[0] if words else "")
+    action = find_action(resource, words[1] if len(words) > 1 else "")
+    names, _ = split_fields(words[2:])
+    if not resource.params or len(names) <= len(resource.params):
+        return (parse_call(description, words),)
+    several = dict.fromkeys(names[len(resource.params) - 1 :])
+    for name in several:
+        if name in action.fields:
+            raise Usage(f"'{name}' is a field of {resource.command} {action.command}: {name}=VALUE")
+    plain = [word for word in words[2:] if not _FIELD.fullmatch(word)][: len(resource.params) - 1]
+    fields = [word for word in words[2:] if _FIELD.fullmatch(word)]
+    return tuple(parse_call(description, [*words[:2], *plain, one, *fields]) for one in several)
+
+
+def _in_format(action: Action, given: Given) -> list[Given]:
+    """Raises Usage for a unit or range that the field does not take."""
+    if given.from_file:
+        return [given]
+    try:
+        values = converted(given.name, given.value, action.formats.get(given.name))
+    except InvalidRequest as error:
+        raise Usage(error.message) from error
+    return [evolve(given, value=value) for value in values]
 
 
 def check_known(fields: Iterable[Given], known: Sequence[str], *, of: str, usage: str) -> None:
@@ -169,6 +217,15 @@ def similar_field(name: str, known: Iterable[str]) -> str | None:
     return found[0].replace("-", "_") if found else None
 
 
+def _with_view(options: Options, word: str, rest: list[str]) -> Options | None:
+    """None if the word is another option."""
+    try:
+        view = with_view_option(options.view, word, rest)
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    return None if view is None else evolve(options, view=view)
+
+
 def _with_option(options: Options, word: str, rest: list[str]) -> Options:
     match word:
         case "--json" | "--table":
@@ -182,14 +239,15 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--yes" | "--dry-run":
             return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
-    if name not in ("--profile", "--to"):
-        near = similar(word, _OPTIONS)
+    if name not in ("--profile", "--to", "--filter", "--username"):
+        near = similar(word, OPTIONS)
         raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
         if not rest:
             raise Usage(f"{name} needs a value.")
         value = rest.pop(0)
-    return evolve(options, profile=value) if name == "--profile" else evolve(options, to=value)
+    given = {"filters": (*options.filters, value)} if name == "--filter" else {name.removeprefix("--"): value}
+    return evolve(options, **given)
 
 
 def _sort_words(words: Sequence[str], wanted_names: int) -> tuple[list[str], list[Given]]:

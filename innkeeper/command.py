@@ -10,15 +10,17 @@ from importlib.metadata import version
 from typing import TextIO
 
 from common.errors import InnkeeperError
+from innkeeper import completion_command
 from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
 from innkeeper.help import OVERVIEW, help_for
+from innkeeper.local_region import local_profile
 from innkeeper.profiles import Profiles, default_path
 from innkeeper.terminal import Terminal
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-_COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region")
+_COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion")
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -27,6 +29,10 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
         out=sys.stdout or _null_stream(), err=sys.stderr or _null_stream(), stdin=sys.stdin or _null_stream()
     )
     try:
+        if argv[:1] == [completion_command.HIDDEN]:
+            profiles = Profiles(default_path(environment))
+            completion_command.print_candidates(argv[1:], profiles, environment, terminal.out)
+            return DONE
         status = _run(argv, environment, terminal)
         terminal.out.flush()
     except BrokenPipeError:
@@ -57,8 +63,11 @@ def _discard_output(terminal: Terminal) -> None:
 def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal) -> int:
     try:
         words, options = split_options(argv)
-        terminal = Terminal(out=terminal.out, err=terminal.err, stdin=terminal.stdin, table=options.table)
-        profiles = Profiles(default_path(environment))
+        terminal = Terminal(
+            out=terminal.out, err=terminal.err, stdin=terminal.stdin, table=options.table, view=options.view
+        )
+        _check_no_dry_run(words, options)
+        profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
         if not _answered_locally(words, options, profiles, terminal):
             return _run_online(words, options, profiles, terminal)
     except Usage as error:
@@ -70,9 +79,21 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
     return DONE
 
 
+def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
+    """Raises Usage: these commands would be carried out."""
+    if options.dry_run and words and words[0] in _COMMANDS and not options.help:
+        raise Usage(f"{' '.join(words[:2])} has no dry run.")
+    if options.username is not None and words[:1] != ["login"] and not options.help:
+        raise Usage("--username is an option of login only.")
+    if options.filters and words and words[0] in _COMMANDS and not options.help:
+        raise Usage(f"--filter does not apply to {words[0]}.")
+
+
 def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> bool:
     if options.version:
         terminal.say(f"innkeeper {version('innkeeper')}")
+    elif words[:1] == ["completion"] and not options.help:
+        terminal.say(completion_command.script(words[1:]).removesuffix("\n"))
     elif words[:1] == ["help"] or (options.help and not words):
         terminal.say(OVERVIEW)
     elif not words:
@@ -80,20 +101,21 @@ def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles
     elif options.help and words[0] in _COMMANDS:
         terminal.say(OVERVIEW)
     elif options.help:
-        description = read_description(profiles.get(words[0]).description)
-        terminal.say(help_for(words[0], description, words[1:]))
+        profile, rest = profiles.of_command(words, options.profile)
+        named = profile.name if len(rest) < len(words) else ""
+        terminal.say(help_for(named, read_description(profile.description), rest))
     else:
         return False
     return True
 
 
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
-    from innkeeper import profile_commands  # noqa: PLC0415  # help must not load Twisted
+    from innkeeper import login  # noqa: PLC0415  # help must not load Twisted
     from innkeeper.reactor import run  # noqa: PLC0415
 
     if words[0] == "login":
-        wanted = profile_commands.wanted_profile(words[1:], terminal)
-        run(lambda: profile_commands.login(wanted, profiles, terminal))
+        wanted = login.read_request(words[1:], options.username, terminal)
+        run(lambda: login.log_in(wanted, profiles, terminal))
         return DONE
     return run(lambda: _dispatch(words, options, profiles, terminal))
 
@@ -109,13 +131,14 @@ async def _dispatch(words: Sequence[str], options: Options, profiles: Profiles, 
             await profile_commands.list_profiles(words[1:], profiles, terminal)
         case "refresh":
             await profile_commands.refresh(words[1:], profiles, terminal)
-        case "rack" | "client":
+        case "rack" | "client" if not profiles.has_action(words):
             plain, fields = split_fields(words[1:])
             part = enrolment.rack if words[0] == "rack" else enrolment.client
             await part(plain, fields, options, profiles, terminal)
-        case "region":
+        case "region" if not profiles.has_action(words):
             plain, fields = split_fields(words[1:])
             return await region_commands.region(plain, fields, options, profiles, terminal)
-        case name:
-            return await api_commands.call(profiles.get(name), words[1:], options, profiles, terminal)
+        case _:
+            profile, rest = profiles.of_command(words, options.profile)
+            return await api_commands.call(profile, rest, options, profiles, terminal)
     return DONE

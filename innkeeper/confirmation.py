@@ -1,35 +1,60 @@
-"""Before a command that deletes: shows what goes and what stays, and asks for the name."""
+"""Before a command that deletes: shows what goes and what stays, and asks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
+from common.phrases import number_of
 from common.units import BYTES_PER_GB
 from innkeeper.terminal import Terminal
 
-
-async def is_confirmed(plan: Mapping[str, Any], terminal: Terminal) -> bool:
-    """Shows the plan of a dry run and returns whether the user types its name in full."""
-    for line in plan_lines(plan):
-        terminal.note(line)
-    name: str = plan["name"]
-    terminal.note(f"Type {name} to remove it:")
-    return (await read_line(terminal.stdin)).strip() == name
+BY_NAME = "name"
 
 
-def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
-    """The guests that the removal of a host deletes, with their volumes, and those that it keeps."""
+async def is_confirmed(
+    command: str, plans: Sequence[Mapping[str, Any]], terminal: Terminal, *, objects: int = 1
+) -> bool:
+    """Shows the plans of dry runs and returns whether the user confirms all of them.
+
+    Where a plan destroys data, the user types its name, or the number of objects if there are several. Otherwise, and
+    without a plan (the action has no dry run), `y` is enough.
+    """
+    for plan in plans:
+        for line in plan_lines(command, plan):
+            terminal.note(line)
+    if not any(plan.get("confirm", BY_NAME) == BY_NAME for plan in plans):
+        several = f" {number_of(objects, 'object')}" if objects > 1 else ""
+        terminal.note(f"{command}{several}: continue? [y/N]")
+        return (await read_line(terminal.stdin)).strip().lower() in ("y", "yes")
+    wanted = str(plans[0]["name"]) if objects == 1 else str(objects)
+    what = wanted if objects == 1 else f"{wanted}, the number of objects,"
+    terminal.note(f"Type {what} to confirm:")
+    return (await read_line(terminal.stdin)).strip() == wanted
+
+
+def plan_lines(command: str, plan: Mapping[str, Any]) -> Iterator[str]:
+    """What the command deletes and keeps, and its other effects; VMs with their volumes and addresses."""
     deleted, kept = plan["deleted"], plan["kept"]
-    yield f"The removal of {plan['name']} deletes {_number(deleted)}{':' if deleted else ''}"
-    for guest in deleted:
-        yield f"  {_guest(guest)}"
-        for volume in guest["volumes"]:
-            yield f"    {volume['storage_pool']}/{volume['name']}, {volume['size'] / BYTES_PER_GB:.1f} GB"
-    yield f"and keeps {_number(kept)}{':' if kept else ''}"
-    for guest in kept:
-        yield f"  {_guest(guest)}"
+    yield f"{command} {plan['name']}"
+    lost = plan.get("lost", ())
+    if deleted or (("confirm" not in plan or plan["confirm"] == BY_NAME) and not lost):
+        yield f"  deletes {_number(deleted)}{':' if deleted else ''}"
+        for one in deleted:
+            yield from _affected(one, with_parts=True)
+    if kept:
+        yield f"  keeps {_number(kept)}:"
+        for one in kept:
+            yield from _affected(one, with_parts=False)
+    if lost:
+        yield f"  ends the records of {_number(lost)} as lost, and touches nothing on the host:"
+        for one in lost:
+            yield from _affected(one, with_parts=False)
+    for certificate in plan.get("certificates", ()):
+        yield from _certificate(certificate)
+    for effect in plan.get("effects", ()):
+        yield f"  {effect}"
 
 
 async def read_line(stdin: TextIO) -> str:
@@ -44,11 +69,33 @@ async def read_line(stdin: TextIO) -> str:
     return stdin.readline()
 
 
-def _number(guests: list[Any]) -> str:
-    return f"{len(guests) or 'no'} VM{'' if len(guests) == 1 else 's'}"
+def _certificate(one: Mapping[str, Any]) -> Iterator[str]:
+    yield f"  {'removes' if one['removed'] else 'leaves'} Innkeeper's certificate on the server's trust list:"
+    yield f"    {one['fingerprint']}"
+    yield f"    {one['explanation']}"
+
+
+def _number(affected: Sequence[Mapping[str, Any]]) -> str:
+    if not affected:
+        return "no VMs"
+    return number_of(len(affected), "VM" if "power_state" in affected[0] else "record")
+
+
+def _affected(one: Mapping[str, Any], *, with_parts: bool) -> Iterator[str]:
+    if "power_state" not in one:
+        yield f"    {one['kind']} {one['name']} (id {one['id']})"
+        return
+    yield f"    {_guest(one)}"
+    if with_parts:
+        for volume in one["volumes"]:
+            yield f"      {volume['storage_pool']}/{volume['name']}, {volume['size'] / BYTES_PER_GB:.1f} GB"
+        for address in one.get("addresses", ()):
+            yield f"      address {address}"
 
 
 def _guest(guest: Mapping[str, Any]) -> str:
     kind = "foreign VM" if guest["system_id"] is None else "adopted machine" if guest["adopted"] else "machine"
+    name = guest.get("guest_name") or guest["name"]
+    called = f", there called {name}" if name != guest["name"] else ""
     locked = ", locked" if guest.get("locked") else ""
-    return f"{guest['name']} ({kind} on {guest['host']}, power {guest['power_state']}{locked})"
+    return f"{guest['name']} ({kind} on {guest['host']}{called}, power {guest['power_state']}{locked})"

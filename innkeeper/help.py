@@ -9,32 +9,42 @@ from innkeeper.api_description import Action, Description, Resource
 from innkeeper.arguments import find_action, find_resource, usage_of
 
 OVERVIEW = """\
-usage: innkeeper PROFILE RESOURCE ACTION [NAME …] [key=value …]
+usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
 
+  innkeeper login PROFILE URL          log in by user name and password, or API key, and store the key
   innkeeper login PROFILE URL KEY      store a region's address and API key (KEY, @FILE, or - for standard input)
   innkeeper logout PROFILE             delete a stored profile
   innkeeper profiles                   list the stored profiles
+  innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
   innkeeper rack token                 print a one-time token for: rackd join TOKEN
   innkeeper region check               list discrepancies; exit status 0: none, 1: some, 2: check failed
   innkeeper region repaired            list discrepancies repaired within the last day
   innkeeper region approve ID          show a discrepancy, ask, and repair it; --yes does not ask
+  innkeeper completion SHELL           print a script for bash, zsh or fish: source <(innkeeper completion bash)
   innkeeper client issue NAME          write certificate and key of an RPC client to the folder --to (default NAME)
 
 For example:
   innkeeper login admin http://127.0.0.1:5240 @var/admin.apikey
-  innkeeper admin vm-hosts read
-  innkeeper admin vm-host compose 1 cores=2 memory=2048 --wait
-  innkeeper admin operation read 7
+  innkeeper vm-hosts read
+  innkeeper vm-host compose 1 cores=2 memory=2048 --wait
+  innkeeper operation read 7
 
-Fields are key=value, repeated for lists; key@=FILE reads the value from a file.
+Fields are key=value, repeated for lists (or 0-3,5); key@=FILE reads the value from a file. Sizes: 2G, 500M, 1T.
+An action of one object takes several: innkeeper admin machine power-off abc123 def456
 
   --json, --table      output format (default: a table on a terminal, otherwise JSON)
-  --wait               wait for the operation, show its progress, and print the result
+  --all                show everything; by default a read shows what matters, as far as it fits
+  --columns a,b        show only these columns
+  --sort COLUMN        sort rows by a column; -COLUMN: descending
+  --watch[=N]          read again and redraw every 2 (N) seconds until Ctrl-C
+  --wait               wait for the operation, show its progress, and print the result (default on a terminal)
   --no-wait            start the operation and print it
-  --dry-run            show what the command would do; delete shows it on a terminal and asks
+  --dry-run            show what the command would do; what deletes shows it on a terminal and asks
+  --filter KEY=VALUE   all objects that the region lists so: innkeeper admin machines power-off --filter pool=lab
   --yes                do not ask
-  --profile PROFILE    for rack token, client issue and region (default: the only profile, or admin)
+  --profile PROFILE    for rack token, client issue and region (default: the default profile)
+  --username NAME      for login: the user name; the password is read from the terminal or standard input
   --help               innkeeper PROFILE --help lists resources; also after a resource or an action
   --version            print the version
 
@@ -42,7 +52,7 @@ Exit status: 0 done, 1 rejected or failed, 2 usage error, 130 interrupted."""
 
 
 def help_for(profile: str, description: Description, words: Sequence[str]) -> str:
-    """Help on all resources, on one, or on one action. Raises Usage for an unknown resource or action."""
+    """Help on all resources, on one, or on one action; `profile` may be empty. Raises Usage for an unknown word."""
     if not words:
         return resources_help(profile, description.resources.values())
     resource = find_resource(description, words[0])
@@ -53,18 +63,22 @@ def help_for(profile: str, description: Description, words: Sequence[str]) -> st
 
 def resources_help(profile: str, resources: Iterable[Resource]) -> str:
     lines = _columns((each.command, each.summary) for each in sorted(resources, key=lambda each: each.command))
-    return "\n".join([f"usage: innkeeper {profile} RESOURCE ACTION …", "", *lines])
+    return "\n".join([f"usage: {_command(profile)} RESOURCE ACTION …", "", *lines])
 
 
 def resource_help(profile: str, resource: Resource) -> str:
-    usage = [f"  innkeeper {profile} {usage_of(resource, action)}" for action in resource.actions.values()]
+    usage = [f"  {_command(profile)} {usage_of(resource, action)}" for action in resource.actions.values()]
     actions = _columns((action.command, action.summary) for action in resource.actions.values())
     return "\n".join([*([resource.summary, ""] if resource.summary else []), *usage, "", *actions])
 
 
 def action_help(profile: str, resource: Resource, action: Action) -> str:
     text = dedent(action.doc).strip()
-    return f"usage: innkeeper {profile} {usage_of(resource, action)}" + (f"\n\n{text}" if text else "")
+    return f"usage: {_command(profile)} {usage_of(resource, action)}" + (f"\n\n{text}" if text else "")
+
+
+def _command(profile: str) -> str:
+    return f"innkeeper {profile}".strip()
 
 
 def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -43,6 +44,7 @@ from innkeeper.api_description import API_PATH, Method
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
 MAX_TEXT_LENGTH = 2000
+_WARNING = re.compile(r'299 - "([^"]*)"')
 
 _BY_STATUS: Mapping[int, type[InnkeeperError]] = {
     400: InvalidRequest,
@@ -54,13 +56,14 @@ _BY_STATUS: Mapping[int, type[InnkeeperError]] = {
 
 @frozen(kw_only=True)
 class Answer:
-    """A response. `location` is the operation of a 202, or the target of a redirect."""
+    """A response. `location` is the operation of a 202, or the target of a redirect; `warnings` are for the user."""
 
     status: int
     body: bytes
     content_type: str = ""
     location: str | None = None
     description_hash: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -156,6 +159,7 @@ class Api:
             content_type=_header(response, "Content-Type") or "",
             location=_header(response, "Location"),
             description_hash=_header(response, "X-MAAS-API-Hash"),
+            warnings=tuple(_WARNING.findall(_header(response, "Warning") or "")),
         )
 
     def _unreachable(self, error: Exception) -> str:
@@ -252,10 +256,24 @@ def _broken(url: str, error: Exception) -> str:
     cause: BaseException = reasons[0].value if reasons else error
     if isinstance(cause, SSL.Error):
         reason = "; ".join(str(entry[-1]) for entry in (cause.args[0] if cause.args else ())) or "unknown reason"
+        if any(text in reason for text in _NO_TLS):
+            other = url.replace("https:", "http:", 1)
+            return f"The server at {url} does not speak TLS. If it serves plain HTTP, use {other}"
         return f"TLS error at {url} ({reason}). Check the server's certificate, and https or http."
     if isinstance(cause, ParseError):
-        return f"The server at {url} does not speak HTTP. Check the port, and https or http."
+        other = url.replace("http:", "https:", 1)
+        return f"The server at {url} does not speak HTTP. Check the port. If the server expects TLS, use {other}"
     return f"Connection to {url} lost before the response ({_reason(cause)}). The request may have been executed."
+
+
+# OpenSSL's reasons when a handshake is answered with something else than TLS.
+_NO_TLS = (
+    "wrong version number",
+    "packet length too long",
+    "record layer failure",
+    "http request",
+    "unknown protocol",
+)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,8 @@ _UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 NOTE = (
     "Cores and memory of one node count only virtual machines with pinned cores, since the hypervisor places the "
-    "others.\nThe rows 'all' count every virtual machine of the server."
+    "others.\nThe rows 'all' count every virtual machine of the server; 'free' is there what composes can still get, "
+    "with\nratios and reserves."
 )
 
 
@@ -22,9 +23,16 @@ def rows_of(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = [row for node in nodes for row in _rows(node)]
     server = nodes[0].get("server") if nodes else None
     if server is not None:
-        rows.append({"node": "all", "resource": "cores", **_share(server["cores"])})
-        rows.append({"node": "all", "resource": "memory MiB", **_share(server["memory"])})
+        capacity = server.get("capacity") or {}
+        rows.append({"node": "all", "resource": "cores", **_share(server["cores"]), **_free(capacity, "cores")})
+        rows.append(
+            {"node": "all", "resource": "memory MiB", **_share(server["memory"]), **_free(capacity, "memory_mib")}
+        )
     return rows
+
+
+def _free(capacity: Mapping[str, Any], resource: str) -> dict[str, Any]:
+    return {"free": capacity[resource]["free"]} if resource in capacity else {}
 
 
 def _rows(node: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

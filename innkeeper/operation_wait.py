@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from common.errors import InnkeeperError, rebuild
+from common.operation_words import power_action, purpose
 from innkeeper.http import Api, relative_path
+from innkeeper.progress import Progress, Report
 
 ENDED = ("succeeded", "failed", "cancelled")
 FIRST_INTERVAL_S = 0.2
 MAX_INTERVAL_S = 2.0
 REGION_RESTART_S = 120.0  # a region that restarts is back within this time
 READ_TIMEOUT_S = 30.0
-
-
-class Progress(Protocol):
-    def report(self, state: str, step: str, elapsed_s: float) -> None:
-        """Called after each poll of the operation."""
 
 
 async def wait_for_operation(
@@ -38,22 +35,46 @@ async def wait_for_operation(
         except InnkeeperError as error:
             if not _is_transient(error) or clock() - answered > REGION_RESTART_S:
                 raise
-            progress.report("the region does not answer", "retrying", clock() - started)
+            reason = f"The region does not answer; it is asked again. {error.message}"
+            progress.report(Report(state="unknown", reason=reason, elapsed_s=clock() - started))
         else:
             answered = clock()
-            progress.report(operation["state"], _activity(operation), clock() - started)
+            progress.report(_report(operation, clock() - started))
             if operation["state"] in ENDED:
                 return operation
         await asyncio.sleep(interval_s)
         interval_s = min(MAX_INTERVAL_S, interval_s * 1.3)
 
 
-def _activity(operation: Mapping[str, Any]) -> str:
-    """The reason why it waits, else its current step."""
+def _report(operation: Mapping[str, Any], elapsed_s: float) -> Report:
+    return Report(
+        state=operation["state"],
+        step=str(operation.get("step") or ""),
+        reason=wait_reason_of(operation),
+        elapsed_s=elapsed_s,
+    )
+
+
+def wait_reason_of(operation: Mapping[str, Any]) -> str:
+    """Why it has not ended, as the region says; a region of an earlier version gives only the error of a retry."""
+    if operation.get("wait_reason"):
+        return str(operation["wait_reason"])
     error = operation.get("error")
     if operation["state"] == "waiting" and isinstance(error, dict):
         return str(error.get("message") or "")
-    return str(operation.get("step") or "")
+    return ""
+
+
+def purpose_of(operation: Mapping[str, Any]) -> str:
+    """`Operation 7 composes quick-fox on hv-01`."""
+    request = operation.get("request")
+    words = purpose(
+        str(operation.get("kind") or "operation"),
+        machine=operation.get("hostname") or operation.get("system_id"),
+        host=operation.get("host_name"),
+        power=power_action(request) if isinstance(request, dict) else None,
+    )
+    return f"Operation {operation.get('id')} {words}"
 
 
 async def read_operation(api: Api, path: str) -> dict[str, Any]:
@@ -88,6 +109,18 @@ def subject_of(operation: Mapping[str, Any]) -> tuple[str | None, str]:
     if not deleted and operation.get("host_id") is not None:
         return f"vm-hosts/{operation['host_id']}/", "vm-host"
     return None, "operation"
+
+
+def notes_of(operation: Mapping[str, Any]) -> list[str]:
+    """What a person should know about a success: the certificate that stays on a server although nobody asked for it.
+
+    A request that waits in the region gets the same texts in the header `Warning`.
+    """
+    result, request = operation.get("result"), operation.get("request")
+    fate = result.get("certificate") if isinstance(result, dict) else None
+    if not isinstance(fate, dict) or fate.get("removed") or (isinstance(request, dict) and request.get("keep_trust")):
+        return []
+    return [str(fate.get("message") or "")]
 
 
 def error_of(operation: Mapping[str, Any]) -> InnkeeperError:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from attrs import field, frozen
 from common.errors import BadSettings, InvalidRequest, NotFound
 from common.private_files import make_private_folder, write_private
 from common.serialization import from_dict, to_dict
+from innkeeper.api_description import read_description
 
-RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "help")
+RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion", "help", "__complete")
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
 
 
@@ -51,13 +52,15 @@ def default_path(environment: Mapping[str, str]) -> Path:
 class Profiles:
     """The file of profiles. A lock around each change prevents lost updates between processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, local: Callable[[], Profile | None] = lambda: None) -> None:
+        """`local` returns the profile of this machine's region, for local commands without a stored profile."""
         self.path = path
+        self._local = local
 
     def all(self) -> dict[str, Profile]:
         """All profiles by name; none if there is no file. Raises BadSettings for an unreadable or invalid file."""
         try:
-            plain = json.loads(self.path.read_bytes())
+            plain = self._read()
             return {name: from_dict({**each, "name": name}, Profile) for name, each in plain["profiles"].items()}
         except FileNotFoundError:
             return {}
@@ -65,6 +68,53 @@ class Profiles:
             raise BadSettings(f"Cannot read {self.path}: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError, AttributeError, InvalidRequest) as error:
             raise BadSettings(f"{self.path} is damaged. Delete it and log in again.") from error
+
+    def default(self) -> str | None:
+        """The name of the profile of commands that name none: the chosen one, else the only one, else `admin`."""
+        known = self.all()
+        chosen = self._read().get("default") if known else None
+        if chosen in known:
+            return str(chosen)
+        if len(known) == 1:
+            return next(iter(known))
+        return "admin" if "admin" in known else None
+
+    def set_default(self, name: str) -> None:
+        """Raises NotFound."""
+        self.get(name)
+        self._change(lambda known: known, default=name)
+
+    def of_command(self, words: Sequence[str], option: str | None) -> tuple[Profile, Sequence[str]]:
+        """Returns the profile of a command, and its words without the profile's name.
+
+        A first word that names a profile is that profile, and `--profile` must then agree. Otherwise the command is
+        for `--profile`, else for the default profile. Raises NotFound and InvalidRequest.
+        """
+        known = self.all()
+        if words[0] in known:
+            if option is not None and option != words[0]:
+                raise InvalidRequest(f"The command names two profiles: '{words[0]}' and --profile '{option}'.")
+            return known[words[0]], words[1:]
+        name = option or self.default()
+        if name is None and len(words) >= 2 and known:
+            raise NotFound(
+                f"There is no profile '{words[0]}'. Profiles: {', '.join(sorted(known))}. To omit the profile, choose "
+                "a default: innkeeper profiles default PROFILE"
+            )
+        if name is None:
+            return self.get(words[0]), words[1:]
+        profile = self.get(name)
+        if _names_profile(words, profile):
+            return self.get(words[0]), words[1:]  # raises NotFound, with the profiles
+        return profile, words
+
+    def has_action(self, words: Sequence[str]) -> bool:
+        """Whether the words are an action of the default profile's region, such as `rack delete`."""
+        name = self.default()
+        if name is None or len(words) < 2 or not (description := self.get(name).description):
+            return False
+        resource = read_description(description).resources.get(words[0])
+        return resource is not None and words[1] in resource.actions
 
     def get(self, name: str) -> Profile:
         """Raises NotFound, with the command to log in."""
@@ -75,13 +125,19 @@ class Profiles:
         return known[name]
 
     def chosen(self, name: str | None) -> Profile:
-        """The named profile; without a name the only one, else `admin`. Raises NotFound."""
+        """The named profile; without a name the default, else that of this machine's region. Raises NotFound."""
+        if name is not None:
+            return self.get(name)
         known = self.all()
-        if name is None and len(known) == 1:
-            return next(iter(known.values()))
-        if name is None and known and "admin" not in known:
-            raise NotFound(f"Choose a profile with --profile: {', '.join(sorted(known))}.")
-        return self.get(name or "admin")
+        default = self.default()
+        if default is not None:
+            return known[default]
+        if known:
+            raise NotFound(
+                f"Choose a profile with --profile: {', '.join(sorted(known))}. Or choose a default: innkeeper profiles "
+                "default PROFILE"
+            )
+        return self._local() or self.get("admin")
 
     def put(self, profile: Profile) -> None:
         self._change(lambda known: {**known, profile.name: profile})
@@ -91,12 +147,21 @@ class Profiles:
         self.get(name)
         self._change(lambda known: {key: each for key, each in known.items() if key != name})
 
-    def _change(self, change: Callable[[dict[str, Profile]], dict[str, Profile]]) -> None:
+    def _read(self) -> dict[str, Any]:
+        plain = json.loads(self.path.read_bytes())
+        return {"default": plain.get("default"), "profiles": plain["profiles"]}
+
+    def _change(
+        self, change: Callable[[dict[str, Profile]], dict[str, Profile]], *, default: str | None = None
+    ) -> None:
         try:
             with self._locked():
-                known = change(self.all())
+                before = self.all()
+                known = change(before)
+                chosen = default or (self._read()["default"] if before else None)
                 plain = {name: _without_name(to_dict(each)) for name, each in sorted(known.items())}
-                write_private(self.path, json.dumps({"profiles": plain}, indent=1) + "\n")
+                content = {"profiles": plain, **({"default": chosen} if chosen in known else {})}
+                write_private(self.path, json.dumps(content, indent=1) + "\n")
         except OSError as error:
             raise BadSettings(f"Cannot write {self.path}: {error.strerror}.") from error
 
@@ -106,6 +171,12 @@ class Profiles:
         with open(self.path.with_suffix(".lock"), "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _names_profile(words: Sequence[str], profile: Profile) -> bool:
+    """Whether the first word stands where a profile would: it is no resource, and a resource follows."""
+    resources = read_description(profile.description).resources if profile.description else {}
+    return words[0] not in resources and len(words) > 1 and words[1] in resources
 
 
 def _without_name(plain: dict[str, Any]) -> dict[str, Any]:

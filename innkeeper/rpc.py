@@ -36,9 +36,11 @@ from common.rpc.client_commands import (
     OperationSummary,
 )
 from common.rpc.connection import connect as open_link
+from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import Side
 from common.rpc.link import Link
 from common.rpc.peers import Address, Role
+from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from common.values import PowerAction
 from innkeeper.client_identity import read_identity
@@ -85,26 +87,22 @@ class Region:
         huge_pages_backed: bool = False,
         huge_page_size_mib: int | None = None,
         one_numa_node: bool = False,
+        affinity: Iterable[str] = (),
+        anti_affinity: Iterable[str] = (),
     ) -> OperationSummary:
         """Starts the operation that composes a machine; without `host`, placement chooses one.
 
         `storage` is a constraint text such as `root:8,data:20(fast)`, in GB; `interfaces` one such as `eth0:space=dmz`.
-        `pinned_cores` are host core ids, `pin_cores` a number of cores of one NUMA node. Raises OutOfCapacity with the
+        `pinned_cores` are host core ids, `pin_cores` a number of cores of one NUMA node. `affinity` and
+        `anti_affinity` are groups, such as `db` or `db:soft`. Raises OutOfCapacity with the
         reasons if no host fits.
         """
         request = ComposeRequest(
-            hostname=hostname,
-            cores=cores,
-            memory_mib=memory_mib,
-            storage=storage,
-            power_on=power_on,
-            interfaces=interfaces,
-            pinned_cores=tuple(pinned_cores),
-            pin_cores=pin_cores,
-            huge_pages_backed=huge_pages_backed,
-            huge_page_size_mib=huge_page_size_mib,
-            one_numa_node=one_numa_node,
-        )
+            hostname=hostname, cores=cores, memory_mib=memory_mib, storage=storage, power_on=power_on,
+            interfaces=interfaces, pinned_cores=tuple(pinned_cores), pin_cores=pin_cores,
+            huge_pages_backed=huge_pages_backed, huge_page_size_mib=huge_page_size_mib, one_numa_node=one_numa_node,
+            affinity=tuple(affinity), anti_affinity=tuple(anti_affinity),
+        )  # fmt: skip
         call = ClientComposeCall(
             request=request, host=None if host is None else str(host), idempotency_key=idempotency_key
         )
@@ -151,7 +149,7 @@ async def connect(address: str, *, folder: str | PathLike[str], deadline_s: floa
     LinkLost if the connection fails, NotTrusted, NotAllowed or VersionMismatch.
     """
     credentials, name = read_identity(Path(folder))
-    side = Side(role=Role.CLIENT, name=name)
+    side = Side(role=Role.CLIENT, name=name, limits=Limits(max_sent_bytes=MAX_CLIENT_FRAME_BYTES))
     link = await open_link(Address.parse(address), MemberTls(credentials), side, deadline_s=deadline_s)
     try:
         yield Region(link)

@@ -1,283 +1,208 @@
-"""Renders responses for a terminal: lists as tables, objects as names and values."""
+"""Renders responses as text: lists as tables, objects as names and values with their lists below."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from attrs import frozen
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from attrs import field, frozen
 
-from innkeeper import numa_table
+from innkeeper import capacity_table, numa_table
 from innkeeper.amounts import in_usual_units, with_unit
-from innkeeper.terminal import printable
+from innkeeper.cells import cell, title, whole
+from innkeeper.column_choice import found_column, rows_in, selected, sorted_rows
+from innkeeper.columns import Column, column
+from innkeeper.layout import Cells, grid, pairs
+from innkeeper.list_columns import LISTS
+from innkeeper.object_lines import OBJECTS, PLACEMENT, Section, Shape
+from innkeeper.view import View
 
-_DISK_LISTS = ("block-devices", "blockdevice_set", "physicalblockdevice_set")  # of machines
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "vm-hosts": ("id", "name", "type", "state", "cores", "memory", "local_storage", "pool", "zone"),
-    "vm-clusters": ("id", "name", "project", "version", "vmhost_count", "vm_count", "cores", "memory", "local_storage"),
-    "machines": (
-        "system_id",
-        "hostname",
-        "status_name",
-        "owner",
-        "power_state",
-        "cpu_count",
-        "memory",
-        "pod",
-        "pool",
-        "zone",
-    ),
-    "machines detached": (
-        "system_id",
-        "hostname",
-        "host",
-        "owner",
-        "cpu_count",
-        "memory",
-        "pool",
-        "zone",
-        "detached_at",
-    ),
-    "machines forgotten": ("system_id", "hostname", "host", "guest", "virtual_machine", "forgotten_at", "username"),
-    "vm-host adopt": ("guest", "system_id", "hostname", "operation", "rejected"),
-    "virtual-machines": (
-        "id",
-        "identifier",
-        "host_name",
-        "project",
-        "power_state",
-        "cpu_count",
-        "memory",
-        "system_id",
-        "hostname",
-    ),
-    "operations": ("id", "kind", "state", "step", "host_name", "system_id", "username", "created_at", "error"),
-    "events": ("id", "at", "level", "kind", "host_name", "hostname", "username", "description"),
-    "discrepancies": (
-        "id",
-        "kind",
-        "host_name",
-        "name",
-        "found",
-        "expected",
-        "repair_policy",
-        "remedy",
-        "data_at_risk",
-    ),
-    "repaired": ("repaired_at", "kind", "host_name", "name", "repaired"),
-    "racks": ("name", "connected", "hosts_reached", "seen_at", "certificate_expires_at", "id"),
-    "zones": ("name", "description"),
-    "resource-pools": ("id", "name", "strategy", "description"),
-    "users": ("username", "email", "is_superuser"),
-    "fabrics": ("id", "name", "class_type", "vlans", "description"),
-    "vlans": ("id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"),
-    "subnet": ("start", "end", "num_addresses", "purpose"),  # rows of its address listings
-    "subnets": ("id", "cidr", "name", "vlan", "space", "gateway_ip", "dns_servers", "description"),
-    "spaces": ("id", "name", "vlans", "subnets", "description"),
-    "ipranges": ("id", "type", "start_ip", "end_ip", "subnet", "comment", "discovered"),
-    "interfaces": ("id", "name", "type", "mac_address", "vlan", "links", "tags", "enabled", "attachable"),
-    "interface_set": ("id", "name", "type", "mac_address", "vlan", "links", "effective_mtu"),
-    "links": ("mode", "ip_address", "subnet"),
-    "networks": ("name", "type", "attachable", "active", "dhcp", "cidrs"),
-    "network_devices": ("ports", "product", "driver", "pci_address", "numa_node", "virtual_functions"),
-    "gpus": ("product", "vendor", "driver", "pci_address", "numa_node", "virtual_functions"),
-    "disks": ("label", "size", "storage_pool", "tags"),
-    **dict.fromkeys(_DISK_LISTS, ("id", "name", "size", "storage_pool", "tags", "id_path")),
-    "fitting": ("host", "score", "host_id"),
-    "rejected": ("host", "reasons", "host_id"),
-    "tried": ("host", "error", "host_id"),
-    "storage_pools": ("name", "type", "total", "used", "available", "default", "path"),
+_SINGULARS = {"discrepancy": "discrepancies", "pod": "vm-hosts", "pods": "vm-hosts", "nodes": "machines"}
+# By command: the kind of its rows, what makes them of the response, and the note below.
+_SPECIAL: Mapping[str, tuple[str, Callable[[Any], Sequence[Any]], str]] = {
+    "vm-host numa": ("numa", numa_table.rows_of, numa_table.NOTE),
+    "pod numa": ("numa", numa_table.rows_of, numa_table.NOTE),
+    "vm-hosts capacity": ("capacities", capacity_table.rows_of, capacity_table.NOTE),
+    "pods capacity": ("capacities", capacity_table.rows_of, capacity_table.NOTE),
 }
-_ALIASES = {"pods": "vm-hosts", "nodes": "machines", "pod adopt": "vm-host adopt"}
-_GUESTS = ("machines", "machines detached", "virtual-machines")
-_NUMA = ("vm-host numa", "pod numa")
+_WORDS = {"vm-hosts": "VM hosts", "pods": "VM hosts", "vm-clusters": "VM clusters", "vlans": "VLANs",
+          "virtual-machines": "virtual machines", "ipranges": "IP ranges", "rpc-clients": "RPC clients"}  # fmt: skip
+_OF_ONE = ("read", "update")  # `subnet read` is a subnet, other actions of `subnet` list its addresses
 _DEFAULT_COLUMNS = 8
-_MAX_TEXT = 1000  # messages contain whole commands
-_MAX_OBJECT_TEXT = 200
-_WIDE = 10_000
+_DEFAULT_WIDTH = 80
+DEFAULT_VIEW = View()
 
 
-@frozen
-class Measure:
-    """The unit of a column. `of_total` shows a host's `used` and `total` as `1/4`."""
+@frozen(kw_only=True)
+class Rendered:
+    """Lines for standard output. `notes` say what they lack, such as `dropped` columns, and how to see it."""
 
-    title: str
-    divisor: int = 1
-    digits: int = 0
-    of_total: bool = False
+    lines: list[str]
+    notes: list[str] = field(factory=list)
+    dropped: list[str] = field(factory=list)
 
-    def text(self, value: Any) -> str:
-        return f"{value / self.divisor:.{self.digits}f}" if isinstance(value, int | float) else "-"
-
-
-_MEMORY, _GB = 1024, 1000**3  # the API's MiB and bytes
-_CAPACITY = {
-    "cores": Measure("cores", of_total=True),
-    "memory": Measure("memory GiB", _MEMORY, 1, of_total=True),
-    "local_storage": Measure("storage GB", _GB, 0, of_total=True),
-}
-_MEASURES: Mapping[tuple[str, str], Measure] = {
-    **{(hosts, name): measure for hosts in ("vm-hosts", "vm-clusters") for name, measure in _CAPACITY.items()},
-    **{(guests, "cpu_count"): Measure("cores") for guests in _GUESTS},
-    **{(guests, "memory"): Measure("memory GiB", _MEMORY, 1) for guests in _GUESTS},
-    **{(disks, "size"): Measure("size GB", _GB, 1) for disks in ("disks", *_DISK_LISTS)},
-    ("storage_pools", "total"): Measure("total GB", _GB, 1),
-    ("storage_pools", "used"): Measure("used GB", _GB, 1),
-    ("storage_pools", "available"): Measure("available GB", _GB, 1),
-}
-_TITLES = {
-    "status_name": "status",
-    "power_state": "power",
-    "host_name": "host",
-    "identifier": "name",
-    "certificate_expires_at": "expires at",
-}
-_UNBROKEN = ("system_id", "created_at", "state", "detached_at", "forgotten_at")
-_AMOUNTS = {"cores", "memory", "local_storage"}
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)", re.ASCII)
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
-def write(plain: Any, resource: str, stream: TextIO) -> None:
-    """Writes to the stream, as wide as its terminal, or as wide as the table if it is not a terminal."""
-    width = None if stream.isatty() else _WIDE
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    console.print(rendered(plain, resource))
+@frozen(kw_only=True)
+class Paper:
+    """What text is written on. A `width` of None has no limit."""
+
+    width: int | None = None
+    bold: bool = False
 
 
-def rendered(plain: Any, resource: str) -> RenderableType:
-    """Renders a response; `resource` is the command, such as `vm-hosts` or `vm-host numa`."""
+def paper_of(stream: TextIO) -> Paper:
+    """As wide as the stream's terminal; without limit if it is not a terminal."""
+    if not stream.isatty():
+        return Paper()
+    try:
+        width = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(stream.fileno()).columns
+    except (ValueError, OSError):
+        width = 0
+    return Paper(width=width or _DEFAULT_WIDTH, bold=True)
+
+
+def rendered(plain: Any, resource: str, paper: Paper = Paper(), view: View = DEFAULT_VIEW) -> Rendered:
+    """Renders a response; `resource` is the command, such as `vm-hosts read`. Raises Usage for an unknown column."""
     if plain in ([], {}):
-        return Text("None.")
-    if resource in _NUMA:
-        return Group(table_of(numa_table.rows_of(plain), resource), Text(f"\n{numa_table.NOTE}"))
+        return Rendered(lines=[_nothing(resource)])
+    if resource in _SPECIAL:
+        kind, rows_of, note = _SPECIAL[resource]
+        table = _table(rows_of(plain), kind, paper, view)
+        return Rendered(lines=[*table.lines, "", *note.splitlines()], notes=table.notes)
     if isinstance(plain, dict) and isinstance(plain.get("explanation"), dict):  # an operation or a dry run
         own = {key: value for key, value in plain.items() if key != "explanation"}
         plain = {**own, **plain["explanation"]}
-    if _ALIASES.get(resource, resource) not in COLUMNS:
-        resource = resource.partition(" ")[0]
-    plain = in_usual_units(plain, resource)
-    if isinstance(plain, list):
-        return table_of(plain, _ALIASES.get(resource, resource))
-    return record_of(plain) if isinstance(plain, dict) else Text(cell(plain))
+    kind = kind_of(resource)
+    plain = in_usual_units(plain, kind)
+    rows = rows_in(plain, kind)
+    if rows == []:
+        return Rendered(lines=[_nothing(resource)])
+    if rows is not None:
+        return _table(rows, kind, paper, view)
+    return _object(plain, kind, paper, view) if isinstance(plain, dict) else Rendered(lines=[cell(plain)])
 
 
-def table_of(rows: Sequence[Any], resource: str) -> RenderableType:
-    """Renders one row per object, without columns that are empty in all rows."""
+def _nothing(resource: str) -> str:
+    """Names what an empty list lists, where that is what its command is called: `No machines.`"""
+    noun, _, action = resource.partition(" ")
+    listed = _WORDS.get(noun, noun.replace("-", " ")) if action in ("", "read", "query") else ""
+    return f"No {listed}." if listed.endswith("s") else "None."
+
+
+def json_text(plain: Any, resource: str, view: View = DEFAULT_VIEW) -> str:
+    """JSON as the region sent it, or what the view selects of it. Raises Usage for an unknown column."""
+    kind = kind_of(resource)
+    chosen = plain if view.is_default else selected(plain, LISTS.get(kind, ()), kind, view)
+    return json.dumps(chosen, indent=4, ensure_ascii=False)
+
+
+def kind_of(resource: str) -> str:
+    """The key of `LISTS` and `OBJECTS` for a command: `vm-hosts` for `vm-host read`, but `machines detached`."""
+    noun, _, action = resource.partition(" ")
+    noun = _SINGULARS.get(noun, noun)
+    for whole_command in (resource, f"{noun} {action}", resource.replace("pod ", "vm-host ", 1)):
+        if whole_command in LISTS:
+            return whole_command
+    return f"{noun}s" if f"{noun}s" in LISTS and (noun not in LISTS or action in _OF_ONE) else noun
+
+
+def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered:
+    """One line for each object, without columns that say nothing."""
     if not all(isinstance(row, dict) for row in rows):
-        return Group(*(Text(cell(row)) for row in rows))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    columns = columns_of(rows, resource)
-    for name in columns:
-        measure = _MEASURES.get((resource, name))
-        numbers = measure or all(type(row.get(name)) in (int, float, type(None)) for row in rows)
-        heading = Text(measure.title if measure else _TITLES.get(name) or title(name))
-        fixed = bool(measure) or name in _UNBROKEN
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold", no_wrap=fixed)
-    for row in rows:
-        table.add_row(*(Text(_cell_of(row, resource, name)) for name in columns))
-    return table
+        return Rendered(lines=[cell(row) for row in rows])
+    known = LISTS.get(kind, ())
+    if view.sort:
+        rows = sorted_rows(rows, view.sort, known, kind)
+    chosen = [found_column(word, known, rows, kind) for word in view.columns] or shown_columns(
+        rows, kind, everything=view.all
+    )
+    cells = [_cells(one, rows, chosen=bool(view.columns)) for one in chosen]
+    found = grid(cells, None if view.all else paper.width, bold=paper.bold)
+    return Rendered(lines=found.lines, notes=_dropped(found.dropped), dropped=found.dropped)
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], resource: str) -> list[str]:
-    """The keys to show: those chosen for the resource, else the first scalar ones."""
-    wanted = COLUMNS.get(resource)
-    if wanted is not None:
-        found = [name for name in wanted if any(_present(row, resource, name) for row in rows)]
-        if found:
-            return found
+def _dropped(headings: Sequence[str]) -> list[str]:
+    if not headings:
+        return []
+    return [f"Not shown, since the terminal is too narrow: {', '.join(headings)}. --all or --json shows them."]
+
+
+def shown_columns(rows: Sequence[Mapping[str, Any]], kind: str, *, everything: bool = False) -> list[Column]:
+    """The columns of the kind that say something, else the first scalar keys; with `everything` also the rest."""
+    chosen = [one for one in LISTS.get(kind, ()) if one.is_shown(rows)]
+    if everything:
+        named = {one.key.partition(".")[0] for one in chosen}
+        return [*chosen, *(column(key) for key in rows[0] if key not in named)]
+    if chosen:
+        return chosen
     simple = [key for key, value in rows[0].items() if not isinstance(value, dict | list) and key != "resource_uri"]
-    return (simple or list(rows[0]))[:_DEFAULT_COLUMNS]
+    return [column(key) for key in (simple or list(rows[0]))[:_DEFAULT_COLUMNS]]
 
 
-def record_of(plain: Mapping[str, Any]) -> RenderableType:
-    """Renders the name and value of each key, followed by one table per list of objects."""
-    lists = {key: value for key, value in plain.items() if _is_objects(value)}
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in plain.items():
-        if key not in lists:
-            table.add_row(Text(title(key)), Text(with_unit(key, value) or cell(value)))
-    tables = [part for key, value in lists.items() for part in (Text(f"\n{title(key)}"), table_of(value, key))]
-    return Group(table, *tables)
+def _cells(one: Column, rows: Sequence[Mapping[str, Any]], *, chosen: bool) -> Cells:
+    values = [one.value(row) for row in rows]
+    return Cells(
+        heading=one.heading,
+        texts=[one.text(row) for row in rows],
+        is_right=one.is_right or all(type(value) in (int, float, type(None)) for value in values),
+        rank=0 if chosen else one.rank,
+        prose=one.prose,
+    )
 
 
-def title(key: str) -> str:
-    return _in_table(key.replace("_", " "))
+def _object(plain: Mapping[str, Any], kind: str, paper: Paper, view: View) -> Rendered:
+    """The lines and lists of the shape; with `--all`, or without a shape, every key."""
+    if view.columns:
+        shape = OBJECTS.get(kind)
+        known = (*(shape.lines if shape else ()), *LISTS.get(kind, ()))
+        lines = [found_column(word, known, [plain], kind) for word in view.columns]
+        return Rendered(lines=pairs([(one.title, one.line(plain)) for one in lines], bold=paper.bold))
+    shape = next(
+        (one for one in (OBJECTS.get(kind), PLACEMENT) if one and all(key in plain for key in one.needs)), None
+    )
+    if view.all or shape is None:
+        return _whole_object(plain, paper, view)
+    return _short_object(plain, shape, paper, view)
 
 
-def cell(value: Any) -> str:
-    """A value as text: `yes` for true, the name of a named object, timestamps in seconds with Z."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            return _cell_of_object(value)
-        case list():
-            return ", ".join(cell(each) for each in value) or "-"
-    return _clipped(_in_table(_TIMESTAMP.sub(r"\1 \2Z", str(value))), _MAX_TEXT)
+def _short_object(plain: Mapping[str, Any], shape: Shape, paper: Paper, view: View) -> Rendered:
+    named = [(one.title, one.line(plain)) for one in shape.lines if one.is_shown([plain])]
+    named = named or [(shape.lines[0].title, "none")]  # a placement that fits nowhere
+    sections = [each for each in shape.sections if _is_objects(plain.get(each.key))]
+    sections = [each for each in sections if not each.only_with or plain.get(each.only_with)]
+    found = _with_tables(pairs(named, bold=paper.bold), [(each, plain[each.key]) for each in sections], paper, view)
+    covered = {one.key.partition(".")[0] for one in shape.lines} | {each.key for each in shape.sections}
+    others = sum(1 for key, value in plain.items() if key not in covered and value not in (None, "", [], {}))
+    return Rendered(lines=found.lines, notes=[*found.notes, *([f"--all shows {others} more."] if others else [])])
 
 
-def _in_table(text: str) -> str:
-    return printable(text, allowed="\n")
+def _whole_object(plain: Mapping[str, Any], paper: Paper, view: View) -> Rendered:
+    """The name and value of each key, followed by one table per list of objects."""
+    lists = [(Section(key=key, heading=title(key)), value) for key, value in plain.items() if _is_objects(value)]
+    keys = {section.key for section, _ in lists}
+    named = [(title(key), _value(key, value)) for key, value in plain.items() if key not in keys]
+    return _with_tables(pairs(named, bold=paper.bold), lists, paper, view)
 
 
-def _cell_of_object(value: Mapping[str, Any]) -> str:
-    if "vid" in value and "fabric" in value:
-        return _vlan(value)
-    if "mode" in value and "id" in value:  # a link: its address or mode, and its subnet
-        how = value.get("ip_address") or str(value["mode"]).replace("link_up", "")
-        return " ".join(part for part in (how, cell(value.get("subnet") or "")) if part) or "-"
-    if value.keys() >= {"id", "kind", "state"}:  # an operation
-        return f"{cell(value['id'])} {cell(value['state'])}" + (
-            f": {cell(value['error'])}" if value.get("error") else ""
-        )
-    for key in ("name", "hostname", "username", "system_id", "message"):
-        if key in value:
-            return cell(value[key])
-    if set(value) == _AMOUNTS:
-        memory, storage = (_MEASURES["vm-hosts", name].text(value[name]) for name in ("memory", "local_storage"))
-        cores = "1 core" if value["cores"] == 1 else f"{cell(value['cores'])} cores"
-        return f"{cores}, {memory} GiB memory, {storage} GB storage"
-    parts = (f"{title(key)} {cell(each)}" for key, each in value.items() if not key.startswith("__"))
-    return _clipped(", ".join(parts), _MAX_OBJECT_TEXT) or "-"
+def _value(key: str, value: Any) -> str:
+    return with_unit(key, value) or (whole(value) if isinstance(value, str) and value else cell(value))
 
 
-def _vlan(vlan: Mapping[str, Any]) -> str:
-    """`fabric-0/100 dmz`: VLAN names are rarely unique."""
-    tag = cell(vlan["vid"]) if vlan["vid"] else "untagged"
-    name = cell(vlan.get("name"))
-    return cell(vlan["fabric"]) + f"/{tag}" + ("" if name in {"", "-", "untagged", tag} else f" {name}")
-
-
-def _clipped(text: str, longest: int) -> str:
-    return text if len(text) <= longest or "\n" in text else f"{text[:longest]}…"
-
-
-def _cell_of(row: Mapping[str, Any], resource: str, name: str) -> str:
-    measure = _MEASURES.get((resource, name))
-    if measure is None:
-        return cell(row.get(name))
-    if measure.of_total:
-        used, total = (_part(row, part, name) for part in ("used", "total"))
-        return f"{measure.text(used)}/{measure.text(total)}"
-    return measure.text(row.get(name))
-
-
-def _present(row: Mapping[str, Any], resource: str, name: str) -> bool:
-    measure = _MEASURES.get((resource, name))
-    return (_part(row, "total", name) if measure and measure.of_total else row.get(name)) is not None
-
-
-def _part(row: Mapping[str, Any], part: str, name: str) -> Any:
-    amounts = row.get(part)
-    return amounts.get(name) if isinstance(amounts, dict) else None
+def _with_tables(
+    lines: list[str], lists: Sequence[tuple[Section, Sequence[Any]]], paper: Paper, view: View
+) -> Rendered:
+    dropped: list[str] = []
+    for section, rows in lists:
+        table = _table(rows[-section.last :] if section.last else rows, section.key, paper, View(all=view.all))
+        lines += ["", section.heading, *table.lines]
+        dropped += [heading for heading in table.dropped if heading not in dropped]
+    return Rendered(lines=lines, notes=_dropped(dropped))
 
 
 def _is_objects(value: Any) -> bool:

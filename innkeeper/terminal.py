@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import InnkeeperError, InvalidRequest
+from innkeeper.text import printable
+from innkeeper.view import View
 
 if TYPE_CHECKING:  # they load Twisted, which help does not need
     from innkeeper.http import Answer
-    from innkeeper.operation_wait import Progress
+    from innkeeper.progress import Progress
 
 
 @frozen(kw_only=True)
 class Terminal:
-    """The standard streams. `table` None means a table on a terminal and JSON otherwise."""
+    """The standard streams. `table` None means a table on a terminal and JSON otherwise.
+
+    With `has_acted` the command has changed something, and a wrong column does not hide its result.
+    """
 
     out: TextIO
     err: TextIO
     stdin: TextIO
     table: bool | None = None
+    view: View = field(factory=View)
+    has_acted: bool = False
 
     @property
     def wants_table(self) -> bool:
@@ -38,17 +42,35 @@ class Terminal:
         print(printable(text), file=self.err)
 
     def show(self, plain: Any, resource: str) -> None:
-        """Prints a result as a table or as JSON; `resource` is the command, which selects the columns."""
-        if self.wants_table:
-            from innkeeper.tables import write  # noqa: PLC0415  # loading rich takes longer than most requests
+        """Prints a result as a table or as JSON; `resource` is the command, which selects the columns.
 
-            write(plain, resource, self.out)
-        else:
-            self.say(json.dumps(plain, indent=4, ensure_ascii=False))
+        Raises Usage for a column that the result does not have, unless the command has acted.
+        """
+        from innkeeper.arguments import Usage  # noqa: PLC0415  # Loading these takes longer than help does.
+
+        try:
+            self._show(plain, resource, self.view)
+        except Usage as error:
+            if not self.has_acted:
+                raise
+            self.note(f"The command has been carried out; its whole result is shown. {error}")
+            self._show(plain, resource, View(all=self.view.all))
+
+    def _show(self, plain: Any, resource: str, view: View) -> None:
+        from innkeeper.tables import json_text, paper_of, rendered  # noqa: PLC0415  # see show
+
+        if not self.wants_table:
+            self.say(json_text(plain, resource, view))
+            return
+        found = rendered(plain, resource, paper_of(self.out), view)
+        self.say(found.text)
+        self.out.flush()
+        for note in found.notes:
+            self.note(note)
 
     def show_answer(self, answer: Answer, resource: str) -> None:
-        """Prints JSON as sent, or as a table; other bodies unchanged; nothing for an empty body."""
-        if answer.body and answer.is_json and self.wants_table:
+        """Prints JSON as sent, a selection of it, or a table; other bodies unchanged; nothing for an empty body."""
+        if answer.body and answer.is_json and (self.wants_table or not self.view.is_default):
             self.show(answer.json(), resource)
         elif answer.body and (answer.is_json or answer.content_type.startswith("text/")):
             self.say(answer.text.removesuffix("\n"))
@@ -66,34 +88,8 @@ class Terminal:
         for name, messages in fields.items():
             self.note(f"  {' '.join(messages)}" if name == "__all__" else f"  {name}: {' '.join(messages)}")
 
-    @contextmanager
-    def progress(self) -> Iterator[Progress]:
-        """A status line if standard error is a terminal, otherwise nothing."""
-        if not self.err.isatty():
-            yield _NoProgress()
-            return
-        from rich.console import Console  # noqa: PLC0415  # see show
-        from rich.text import Text  # noqa: PLC0415
+    def progress(self) -> Progress:
+        """Reports on standard error: a status line if it is a terminal, otherwise a note after two minutes."""
+        from innkeeper.progress import LateNote, StatusLine  # noqa: PLC0415  # see show
 
-        console = Console(file=self.err, highlight=False)
-        with console.status("starting") as status:
-
-            class StatusLine:
-                def report(self, state: str, step: str, elapsed_s: float) -> None:
-                    status.update(Text(printable(_progress_text(state, step, elapsed_s))))
-
-            yield StatusLine()
-
-
-class _NoProgress:
-    def report(self, state: str, step: str, elapsed_s: float) -> None:
-        pass
-
-
-def _progress_text(state: str, step: str, elapsed_s: float) -> str:
-    return f"{state}: {step}, {elapsed_s:.0f} s" if step else f"{state}, {elapsed_s:.0f} s"
-
-
-def printable(text: str, *, allowed: str = "\n\t") -> str:
-    """Replaces control characters except `allowed`: text from the region must not control the terminal."""
-    return "".join(sign if sign.isprintable() or sign in allowed else "?" for sign in text)
+        return StatusLine(self) if self.err.isatty() else LateNote(self)

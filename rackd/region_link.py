@@ -6,6 +6,7 @@ import asyncio
 import random as random_module
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from common.periodic import NextRoundIn, PeriodicTask
 from common.rpc.commands import RACK_RENEW, REGION_ADDRESSES, RegionAddresses, RenewCall
 from common.rpc.connection import Address, Handlers, Limits, Link, Role, Side, connect
 from common.rpc.handlers import reportable_error
+from common.rpc.peers import release_capability
 from common.rpc.tls import MemberTls
 from common.serialization import from_dict
 from rackd.identity import Identity
@@ -78,7 +80,14 @@ class RegionLinks:
     ) -> None:
         self._identity = identity
         self._tls = MemberTls(identity.credentials)
-        self._side = Side(role=Role.RACK, name=identity.name, handlers=handlers, on_event=self._on_event, limits=limits)
+        self._side = Side(
+            role=Role.RACK,
+            name=identity.name,
+            capabilities=(release_capability(version("innkeeper")),),
+            handlers=handlers,
+            on_event=self._on_event,
+            limits=limits,
+        )
         self._save = save
         self._on_link = on_link
         self._on_lost = on_lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from common.logging import configure_logging
 from common.settings import config_file, load
 from common.systemd_notify import ServiceManager
 from regiond.settings import CONFIG_FILE, RegionSettings
+
+OPEN_FILES = 65536  # a connection each for API clients, racks and PostgreSQL
 
 
 def main() -> NoReturn:
@@ -33,7 +36,14 @@ def _status(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
+    if options.command == "password":
+        return _set_password(settings, options.username, options.source)
+    daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
+    return _run_command(options, settings)
+
+
+def _run_command(options: argparse.Namespace, settings: RegionSettings) -> int:
     if options.command == "apikey":
         return daemon.run(_create_key(settings, options.username), when_interrupted=daemon.FAILED)
     if options.command == "replace-authority":
@@ -55,6 +65,34 @@ async def _create_key(settings: RegionSettings, username: str) -> None:
     from regiond.admin_commands import create_api_key  # noqa: PLC0415  # after the reactor
 
     print(await create_api_key(settings, username, "created on the region's computer"))  # noqa: T201  # the command's answer
+
+
+def _set_password(settings: RegionSettings, username: str, source: str | None) -> int:
+    """Reads the password before the reactor runs: there, Ctrl-C would not end the prompt."""
+    try:
+        password = sys.stdin.readline().rstrip("\r\n") if source == "-" else _prompted_password(username)
+    except (EOFError, KeyboardInterrupt):
+        password = None
+    if password is None:
+        print("The password was not changed: the two inputs differ, or there is no terminal.", file=sys.stderr)  # noqa: T201
+        return daemon.FAILED
+    daemon.install_reactor()
+    return daemon.run(_store_password(settings, username, password), when_interrupted=daemon.FAILED)
+
+
+def _prompted_password(username: str) -> str | None:
+    """Without echo; None if the repetition differs, or without a terminal, where it would echo."""
+    if not sys.stdin.isatty():
+        return None
+    password = getpass.getpass(f"New password of {username}: ")
+    return password if getpass.getpass("Repeat it: ") == password else None
+
+
+async def _store_password(settings: RegionSettings, username: str, password: str) -> None:
+    from regiond.admin_commands import set_password  # noqa: PLC0415  # after the reactor
+
+    await set_password(settings, username, password)
+    print(f"The password of {username} is set. Log in with: innkeeper login PROFILE URL --username {username}")  # noqa: T201
 
 
 async def _replace_authority(settings: RegionSettings) -> None:
@@ -87,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the region until SIGTERM")
     key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
+    password = commands.add_parser("password", help="set the password of an account; its API keys stay valid")
+    password.add_argument("username", metavar="ACCOUNT")
+    password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input (default: prompt)")
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims")
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")

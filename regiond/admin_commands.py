@@ -7,6 +7,7 @@ from pathlib import Path
 
 from common.errors import DatabaseUnavailable
 from common.private_files import make_usable_folder
+from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.credentials.service import (
     CREDENTIAL,
@@ -31,6 +32,16 @@ async def create_api_key(settings: RegionSettings, username: str, name: str) -> 
     try:
         accounts = Accounts(database, record_event=Events.record)
         return await accounts.create_key(await accounts.user(username), name)
+    finally:
+        await database.close()
+
+
+async def set_password(settings: RegionSettings, username: str, password: str) -> None:
+    """Sets the password of an account, whose API keys stay valid. Raises NotFound and InvalidRequest."""
+    database = await _open(settings)
+    try:
+        accounts = Accounts(database, record_event=Events.record)
+        await Logins(database, accounts, record_event=Events.record).set_password(username, password)
     finally:
         await database.close()
 

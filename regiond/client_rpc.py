@@ -39,6 +39,7 @@ from regiond.machines.service import Machines
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.racks.service import Racks
+from regiond.validation_messages import no_object
 
 MAX_KEY_CHARS = 255
 WAIT_S = 60.0  # limits a handler; the client repeats the call
@@ -116,9 +117,7 @@ class RpcCommands:
     async def _host_id(self, id_or_name: str) -> int:
         found = (await self._hosts.ids_of([id_or_name]))[id_or_name]
         if not found:
-            raise NotFound(f"There is no VM host {id_or_name!r}.")
-        if len(found) > 1:
-            raise InvalidRequest(f"{len(found)} VM hosts are named {id_or_name!r}. Use the id.")
+            raise NotFound(no_object("VM host", id_or_name, near=await self._hosts.names()))
         return min(found)
 
 
@@ -139,6 +138,7 @@ def _host(host: HostView) -> HostSummary:
         cores_claimed=host.claimed.cores,
         memory_mib_claimed=host.all_memory_mib_claimed,
         state=host.state.value,
+        capacity=host.capacity,
     )
 
 

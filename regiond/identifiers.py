@@ -131,6 +131,7 @@ _ANIMALS = [
     "wren",
     "yak",
 ]
+NAME_PREFIX = "name:"
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
@@ -160,6 +161,11 @@ def new_mac_address() -> str:
 def serial(machine: UUID, index: int) -> str:
     """Returns the serial number of a disk: stable, unique, at most 18 of the 20 characters that virtio allows."""
     return f"ik{machine.hex[:12]}-{index}"
+
+
+def split_reference(text: str) -> tuple[str | None, str]:
+    """Returns the id and the name that the text may be: `7` is either, `name:7` only a name."""
+    return (None, text.removeprefix(NAME_PREFIX)) if text.startswith(NAME_PREFIX) else (text, text)
 
 
 def check_hostname(hostname: str) -> str:

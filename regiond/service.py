@@ -18,10 +18,12 @@ from common.private_files import write_private
 from common.rpc.peers import Peer, Role
 from common.systemd_notify import ServiceManager
 from regiond.accounts.service import Accounts
+from regiond.api.channel import ConnectionLimits
 from regiond.api.endpoint import SiteInfo
 from regiond.api.site import make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
+from regiond.local_access import write_local_access
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import RegionSettings
@@ -74,6 +76,8 @@ class RegionService:
             components = await wire(self._settings, running)
             await self._start(components, running)
             api_url = f"http://{self._settings.http_host}:{components.addresses.http_port}/MAAS/"
+            local_url = api_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:", "//127.0.0.1:")
+            await write_local_access(components.accounts, self._settings.state, f"{local_url}api/2.0/")
             yield Region(components=components, api_url=api_url, rpc_port=components.listener.port)
 
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
@@ -119,7 +123,10 @@ class RegionService:
             not_ready=not_ready,
             rpc_address=components.addresses.rpc,
         )
-        site = make_site(components.services, info)
+        limits = ConnectionLimits(
+            total=self._settings.http_connections, per_address=self._settings.http_connections_per_address
+        )
+        site = make_site(components.services, info, limits=limits)
         port = reactor.listenTCP(self._settings.http_port, site, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # Klein's site is a factory in all but its type
 
         async def stop() -> None:

@@ -27,6 +27,12 @@ class RegionSettings:
     )
     http_host: str = setting("127.0.0.1", "The address on which the API listens.")
     http_port: int = setting(5240, "The port on which the API listens.", at_least=0, at_most=65535)
+    http_connections: int = setting(
+        2000, "How many connections to the API may be open; the oldest idle one ends for a new one.", at_least=10
+    )
+    http_connections_per_address: int = setting(
+        200, "How many of them one address may have. Does not hold for loopback, where a proxy may run.", at_least=2
+    )
     public_url: str | None = setting(
         None,
         "The URL of the API as users and servers reach it, used in instructions. Default: http://http_host:http_port.",
@@ -55,6 +61,16 @@ class RegionSettings:
     )
     reconciler_auto_repair: bool = setting(
         True, "Whether discrepancies with the repair policy automatic are repaired, not only recorded."
+    )
+    keep_operations_days: int = setting(
+        90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
+    )
+    keep_events_days: int = setting(90, "How long events stay.", at_least=1, at_most=3650)
+    keep_idempotency_keys_days: int = setting(
+        7,
+        "How long a request that is repeated with its idempotency key gets the first answer.",
+        at_least=1,
+        at_most=365,
     )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 
 from common.private_files import make_usable_folder
 from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
+from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
@@ -18,7 +20,7 @@ from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import Components, MachineLayer, RackLayer, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
 from regiond.db.listener import Notifications
-from regiond.db.migrate import migrate
+from regiond.db.migrate import RELEASE, migrate, packaged
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.service import Events
@@ -30,10 +32,12 @@ from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
 from regiond.housekeeping.clock_monitor import ClockMonitor
+from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
@@ -107,7 +111,10 @@ def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
         token = JoinToken(addresses=(addresses.rpc(),), authority_fingerprint=authority.fingerprint, secret=secret)
         return encode_token(token)
 
-    heartbeat = Heartbeat(database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening)
+    heartbeat = Heartbeat(
+        database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening,
+        api_url=addresses.public_url, release=RELEASE, schema_number=packaged()[-1].number,
+    )  # fmt: skip
     links, racks = LiveLinks(), Racks(database, authority, heartbeat, token_text=token_text)
     host_access = HostAccessReader(
         database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
@@ -170,7 +177,10 @@ def _wire_engine(
         CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(
-            MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id), layer.clusters, calls
+            MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id),
+            layer.clusters,
+            calls,
+            HostCertificates(storage.database, calls),
         ),
         RotateCredentials(storage.database, calls, storage.credentials, storage.key_pairs),
         AdoptGuest(calls),
@@ -220,7 +230,8 @@ def _wire_region(
         hosts=machine_layer.hosts.supervised_hosts, access_of=rack_layer.host_access.read,
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
-    accounts, events = Accounts(database, record_event=Events.record), Events(database)
+    accounts = Accounts(database, record_event=Events.record)
+    events = Events(database, retention=timedelta(days=settings.keep_events_days))
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
     return Components(
         database=database,
@@ -228,6 +239,13 @@ def _wire_region(
         schema_version=SchemaVersionMonitor(database),
         housekeeping=Housekeeping(
             ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
+            Retention(
+                database,
+                RetentionPeriods(
+                    operations=timedelta(days=settings.keep_operations_days),
+                    idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
+                ),
+            ),
             prune_events=events.prune,
             report_expiry=partial(report_expiring_certificates, database),
         ),
@@ -263,6 +281,7 @@ def _wire_services(
         adoption=layer.adoption,
         operations=layer.operations,
         accounts=accounts,
+        logins=Logins(database, accounts, record_event=Events.record),
         groups=layer.groups,
         racks=rack_layer.racks,
         events=events,

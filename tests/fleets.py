@@ -28,6 +28,7 @@ DRIVERS = ("virsh", "lxd")
 ARCHITECTURES = ("amd64", "arm64")
 STORAGE_POOLS = ("bulk", "fast", "local")
 RATIOS = (0.0, 0.29, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 2.5)
+IN_MAINTENANCE = "since 2026-01-02 03:04 UTC by ann: disks"
 TENTH_GB = BYTES_PER_GB // 10
 # A machine needs few pages of these sizes, so the oracle can try every assignment.
 PAGE_SIZES_KIB = (512 * 1024, 768 * 1024, 1024 * 1024)
@@ -92,7 +93,9 @@ def _some(random: Random, names: tuple[str, ...]) -> tuple[str, ...]:
 def _disk(random: Random, *, is_root: bool) -> DiskRequirement:
     least = 0 if is_root else 1
     tags = _some(random, STORAGE_POOLS) if random.randint(0, 2) == 0 else ()
-    return DiskRequirement(label="", size_bytes=TENTH_GB * random.randint(least, random.choice((20, 100))), tags=tags)
+    pools = _some(random, STORAGE_POOLS) if random.randint(0, 9) == 0 else ()
+    size_bytes = TENTH_GB * random.randint(least, random.choice((20, 100)))
+    return DiskRequirement(label="", size_bytes=size_bytes, tags=tags, pools=pools)
 
 
 def _host(random: Random, number: int) -> Candidate:
@@ -108,6 +111,7 @@ def _host(random: Random, number: int) -> Candidate:
         id=number,
         name=f"host-{number}",
         state="removing" if random.randint(0, 14) == 0 else "ready" if known else "pending",
+        maintenance=IN_MAINTENANCE if number % 17 == 5 else None,
         reachable=random.randint(0, 14) > 0,
         architecture=random.choice(("amd64", "amd64", "amd64", "arm64")) if known else None,
         cores=cores if known else None,

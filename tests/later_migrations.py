@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.db.migrate import migration, packaged
 
-_NUMBER = len(packaged())
+_NUMBER = packaged()[-1].number
 LATER = (
     migration(
         f"{_NUMBER + 1:04}_ratings.sql",

@@ -177,7 +177,11 @@ class FakeLxdDriver:
 
     def untrust(self, fingerprint: str) -> None:
         self._server.lose("untrust")
+        if fingerprint == self._own() and fingerprint not in self._server.trusted:
+            return
         self._check_trust()
+        if self._own() in self._server.restricted and fingerprint in self._server.trusted:
+            raise NotTrusted("LXD: not authorized.")
         self._server.trusted.pop(fingerprint, None)
         self._server.lose("untrust!")
 

@@ -53,6 +53,8 @@ def size(disk: DiskRequirement) -> int:
 
 def candidates(disk: DiskRequirement, host: Candidate) -> list[CandidateStoragePool]:
     """The pools that the disk may use, in their order: vm-hosts.md, storage constraints."""
+    if disk.pools:
+        return [pool for pool in host.storage_pools if pool.name in disk.pools]
     named = [pool for pool in host.storage_pools if pool.name in disk.tags]
     default = [pool for pool in host.storage_pools if pool.id == host.default_storage_pool_id]
     return named or default or list(host.storage_pools)
@@ -215,6 +217,7 @@ def fits(wanted: Requirements, host: Candidate) -> bool:
         (
             passes_filter(wanted.hosts, host),
             host.state != "removing",
+            host.maintenance is None,
             host.cores is not None,
             host.reachable,
             wanted.architecture in (None, host.architecture),

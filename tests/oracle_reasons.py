@@ -37,6 +37,7 @@ def plain_is_true(reason: str, wanted: Requirements, host: Candidate) -> bool:
         "excluded by your host filter": filtered or host.id in wanted.hosts.not_host_ids,
         "this compose already failed here": host.id in wanted.hosts.tried_host_ids,
         "is being removed": host.state == "removing",
+        f"is in maintenance {host.maintenance}": host.maintenance is not None,
         "capacity unknown until its first successful discovery run": host.cores is None,
         "no connected rack reaches it": not host.reachable,
     }
@@ -231,6 +232,14 @@ def group_is_true(reason: str, start: str, own: str, wanted: Sequence[str], excl
     return own not in wanted and reason == f"{start}, needs {' or '.join(wanted)}"
 
 
+def missing_pool_is_true(reason: str, wanted: Requirements, host: Candidate) -> bool:
+    """Whether it names the pools that the first disk without a pool demands, and those of the host."""
+    number = next(n for n in range(len(wanted.disks)) if storage(host, wanted.disks[: n + 1]) is None)
+    demanded, known = wanted.disks[number].pools, [pool.name for pool in host.storage_pools]
+    of_host = f"the host has {', '.join(known) or 'no storage pool'}"
+    return not set(demanded) & set(known) and reason == f"needs the storage pool {' or '.join(demanded)}, {of_host}"
+
+
 def tags_are_true(reason: str, wanted: Requirements, host: Candidate) -> bool:
     missing = [tag for tag in wanted.hosts.tags if tag not in host.tags]
     present = [tag for tag in wanted.hosts.not_tags if tag in host.tags]
@@ -275,6 +284,7 @@ CHECKS: Sequence[tuple[str, Callable[[str, Requirements, Candidate], bool]]] = (
     (r" huge pages?", pages_are_true),
     (r"^needs to pin |^cores? \d|^pinned cores ", pins_are_true),
     (r"^needs a disk ", storage_is_true),
+    (r"^needs the storage pool ", missing_pool_is_true),
     (r"^needs \d+ virtual functions? ", functions_are_true),
     (r"^NIC |^needs an interface ", interfaces_are_true),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from common.capacity import Capacity
 from common.compose_request import ComposeRequest
 from common.rpc.commands import Command
 from common.values import PowerAction
@@ -18,6 +19,11 @@ class Nothing:
 
 @frozen(kw_only=True)
 class HostSummary:
+    """`cores` and `memory_mib` are what the hardware has, with what all guests of the server claim of it.
+
+    `capacity` says what composes can still get, as the HTTP API does. All are None while unknown.
+    """
+
     id: int
     name: str
     type: str
@@ -26,6 +32,7 @@ class HostSummary:
     cores_claimed: int
     memory_mib_claimed: int
     state: str
+    capacity: Capacity | None = None
 
 
 @frozen(kw_only=True)

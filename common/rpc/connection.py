@@ -64,6 +64,7 @@ class LinkProtocol(Int32StringReceiver):
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
         self.disconnected = asyncio.Event()
         self.ports = (0, 0)  # of this end and of the peer; kept after the connection has ended
+        self.remote_host = ""  # the peer's address, of a connection that was accepted
         self.is_ending = False  # `lose` was called; the peer may still be reading
 
     @property
@@ -213,6 +214,7 @@ class LinkFactory(Factory):
     def buildProtocol(self, addr: object) -> LinkProtocol:  # noqa: N802  # Twisted's
         protocol = LinkProtocol(self._tls)
         protocol.factory = self
+        protocol.remote_host = getattr(addr, "host", "")
         if self._on_protocol is not None:
             self._on_protocol(protocol)
         return protocol

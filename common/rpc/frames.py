@@ -14,6 +14,9 @@ import msgpack
 from attrs import asdict, field, frozen
 
 MAX_FRAME_BYTES = 1024 * 1024
+MAX_CLIENT_FRAME_BYTES = 64 * 1024  # from an RPC client
+MAX_EVENT_BYTES = 64 * 1024
+BYTES_PER_VALUE = 8  # a frame of n bytes has at most n / 8 values: a listing of guests has about n / 10
 MAX_CALL_ID = 2**53 - 1
 MAX_DEADLINE_MS = 2**31 - 1  # 24 days
 MAX_CREDIT = 1024
@@ -125,8 +128,11 @@ def encode(frame: Frame, *, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
         data: bytes = msgpack.packb(plain, use_bin_type=True)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unsendable(f"cannot be encoded: {error}") from error
-    if len(data) > max_bytes:
-        raise Unsendable(f"has {len(data)} bytes; a frame holds {max_bytes}")
+    longest = min(max_bytes, MAX_EVENT_BYTES) if isinstance(frame, Event) else max_bytes
+    if len(data) > longest:
+        raise Unsendable(
+            f"has {len(data)} bytes; {'an event' if isinstance(frame, Event) else 'a frame'} holds {longest}"
+        )
     return data
 
 
@@ -149,14 +155,36 @@ def clipped(text: str) -> str:
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
+class _ValueBudget:
+    """Counts the values of a frame while they are decoded, and ends the decoding when there are too many.
+
+    A value takes one byte in a frame and 60 or more in memory: an empty map, for example.
+    """
+
+    def __init__(self, values: int) -> None:
+        self._left = values
+
+    def spend(self, container: Any) -> Any:
+        self._left -= 1 + len(container)
+        if self._left < 0:
+            raise ValueError("too many values")
+        return container
+
+
 def _unpacked(data: bytes, max_bytes: int) -> Any:
     # msgpack allocates a list when it reads the array header: without a limit, nested headers in one small frame would
     # allocate gigabytes.
-    longest = max(64, max_bytes // 64)
+    longest = max(64, min(16384, max_bytes // 8))
+    budget = _ValueBudget(max(1024, max_bytes // BYTES_PER_VALUE))
     try:
-        return msgpack.unpackb(data, raw=False, max_ext_len=0, max_array_len=longest, max_map_len=longest)
+        return msgpack.unpackb(
+            data, raw=False, max_ext_len=0, max_array_len=longest, max_map_len=longest,
+            object_hook=budget.spend, list_hook=budget.spend,
+        )  # fmt: skip
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
-        raise ProtocolError(f"bytes that are not a frame ({type(error).__name__})") from error
+        raise ProtocolError(
+            f"bytes that are not a frame, or one of too many values ({type(error).__name__})"
+        ) from error
 
 
 def _number(plain: Mapping[str, Any], key: str, low: int, high: int) -> int:

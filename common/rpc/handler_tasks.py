@@ -31,14 +31,15 @@ class HandlerTasks:
 
     def start(self, request: HandlerRequested, link: Any, peer: Peer) -> None:
         """Starts the handler, which receives `link` as its first argument."""
-        work = self._serve(request, link, peer)
-        task = asyncio.get_running_loop().create_task(work, name=f"{request.method} for {peer}")
-        self._tasks[request.call_id] = task
+        call_id, method = request.call_id, request.method  # the task keeps no reference to the request and its body
+        work = self._serve(call_id, method, [request.body], link, peer)
+        task = asyncio.get_running_loop().create_task(work, name=f"{method} for {peer}")
+        self._tasks[call_id] = task
 
         def on_done(_: asyncio.Task[None]) -> None:
             # A task that was cancelled before its first step did not respond; a second response is ignored.
-            del self._tasks[request.call_id]
-            self._session.fail(request.call_id, Cancelled(f"{request.method} was cancelled"))
+            del self._tasks[call_id]
+            self._session.fail(call_id, Cancelled(f"{method} was cancelled"))
             self._flush()
 
         task.add_done_callback(on_done)
@@ -63,23 +64,24 @@ class HandlerTasks:
         if others := [task for task in self._tasks.values() if task is not current]:
             await asyncio.wait(others)
 
-    async def _serve(self, request: HandlerRequested, link: Any, peer: Peer) -> None:
+    async def _serve(self, call_id: int, method: str, body: list[Any], link: Any, peer: Peer) -> None:
+        """Takes the only element of `body`: as plain data it can have many times the size of the handler's argument."""
         clear_contextvars()
-        bind_contextvars(command=request.method, peer=str(peer))
-        command, handler = self._handlers[request.method]
+        bind_contextvars(command=method, peer=str(peer))
+        command, handler = self._handlers[method]
         try:
-            outcome = handler(link, from_dict(request.body, command.request))
+            outcome = handler(link, from_dict(body.pop(), command.request))
             if command.streams:
-                await self._send_items(request.call_id, cast("AsyncGenerator[Any, None]", outcome))
+                await self._send_items(call_id, cast("AsyncGenerator[Any, None]", outcome))
                 reply = None
             else:
                 reply = to_dict(await cast("Awaitable[Any]", outcome))
         except Unsendable as error:
-            self._session.fail(request.call_id, InternalError(f"an item of {request.method} {error}"))
+            self._session.fail(call_id, InternalError(f"an item of {method} {error}"))
         except Exception as error:  # noqa: BLE001  # a bug in a handler fails its call, not the link
-            self._session.fail(request.call_id, reportable_error(error, request.method))
+            self._session.fail(call_id, reportable_error(error, method))
         else:
-            self._session.done(request.call_id, reply)
+            self._session.done(call_id, reply)
         self._flush()
 
     async def _send_items(self, call_id: int, outcome: AsyncGenerator[Any, None]) -> None:

@@ -39,11 +39,14 @@ class _IncomingCall:
     method: str
     streams: bool
     credit: int
+    size_bytes: int  # of the request's frame
     stopped: InnkeeperError | None = None  # sent to the peer instead of the handler's result
 
 
 class Incoming:
-    """`methods` maps each command to whether it streams. `max_total` limits the calls during the life of the link."""
+    """`methods` maps each command to whether it streams. `max_total` limits the calls during the life of the link, and
+    `max_bytes` the requests of all running calls together.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Incoming:
         methods: Mapping[str, bool],
         max_calls: int,
         max_total: int | None,
+        max_bytes: int,
         max_deadline_s: float | None,
     ) -> None:
         self._send = send
@@ -62,6 +66,7 @@ class Incoming:
         self._methods = methods
         self._max_calls = max_calls
         self._max_total = max_total
+        self._max_bytes = max_bytes
         self._max_deadline_s = max_deadline_s
         self._calls: dict[int, _IncomingCall] = {}
         self._last_id = 0
@@ -75,11 +80,11 @@ class Incoming:
         incoming = self._calls.get(call_id)
         return 0 if incoming is None or incoming.stopped else incoming.credit
 
-    def on_call(self, frame: Call, now: float) -> None:
+    def on_call(self, frame: Call, size_bytes: int, now: float) -> None:
         if frame.id <= self._last_id:
             raise ProtocolError(f"call {frame.id} after call {self._last_id}")
         self._last_id = frame.id
-        rejection = self._rejection(frame)
+        rejection = self._rejection(frame, size_bytes)
         if rejection is not None:
             self._send_error(frame.id, rejection)
             return
@@ -88,7 +93,9 @@ class Incoming:
         if self._max_deadline_s is not None:
             left_s = min(left_s, self._max_deadline_s)
         streams = frame.credit > 0
-        self._calls[frame.id] = _IncomingCall(method=frame.method, streams=streams, credit=frame.credit)
+        self._calls[frame.id] = _IncomingCall(
+            method=frame.method, streams=streams, credit=frame.credit, size_bytes=size_bytes
+        )
         self._deadlines.set(("incoming", frame.id), now + left_s)
         self._emit(
             HandlerRequested(call_id=frame.id, method=frame.method, body=frame.body, left_s=left_s, streams=streams)
@@ -148,11 +155,14 @@ class Incoming:
                 self._emit(HandlerCancelled(call_id=call_id))
         self._calls.clear()
 
-    def _rejection(self, frame: Call) -> InnkeeperError | None:
+    def _rejection(self, frame: Call, size_bytes: int) -> InnkeeperError | None:
         if self._max_total is not None and self._accepted >= self._max_total:
             return NotAllowed(f"this link allows only {self._max_total} call(s)")
         if len(self._calls) >= self._max_calls:
             return Busy(f"{len(self._calls)} calls are running, the maximum of this end")
+        running_bytes = sum(call.size_bytes for call in self._calls.values())
+        if running_bytes + size_bytes > self._max_bytes:
+            return Busy(f"the running calls hold {running_bytes} bytes; this end takes {self._max_bytes} at once")
         streams = self._methods.get(frame.method)
         if streams is None:
             return UnsupportedByPeer(f"the peer does not have the command {frame.method}", method=frame.method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import frozen
@@ -45,3 +46,16 @@ class Address:
         if not 1 <= int(port) <= 65535:
             raise InvalidRequest(f"{text!r}: the port must be 1 to 65535")
         return cls(host=host, port=int(port))
+
+
+_RELEASE = "release:"
+
+
+def release_capability(release: str) -> str:
+    """Returns the capability by which a peer reports its release in its hello."""
+    return f"{_RELEASE}{release}"
+
+
+def release_of(capabilities: Iterable[str]) -> str | None:
+    """Returns the release that the peer reported; None if it did not, like older releases."""
+    return next((one.removeprefix(_RELEASE)[:100] for one in sorted(capabilities) if one.startswith(_RELEASE)), None)

@@ -20,6 +20,7 @@ from common.errors import InnkeeperError, LinkLost, NotAllowed, NotTrusted, Prot
 from common.rpc.deadlines import Deadlines
 from common.rpc.frames import (
     LINK_ID,
+    MAX_EVENT_BYTES,
     MAX_FRAME_BYTES,
     Call,
     Cancel,
@@ -51,8 +52,10 @@ class Limits:
     """What one end accepts from the other. The defaults are for a peer with a certificate of this installation."""
 
     max_frame_bytes: int = MAX_FRAME_BYTES
+    max_sent_bytes: int = MAX_FRAME_BYTES  # the longest frame that the other end accepts
     max_calls: int = 256  # running at once
     max_total_calls: int | None = None  # during the life of the link
+    max_bytes_in_flight: int = 8 * MAX_FRAME_BYTES  # of the requests of all running calls
     max_deadline_s: float | None = None  # longer deadlines are reduced to this
     takes_events: bool = True
     hello_timeout_s: float = 10.0
@@ -84,6 +87,7 @@ class Session:
             methods=methods,
             max_calls=limits.max_calls,
             max_total=limits.max_total_calls,
+            max_bytes=limits.max_bytes_in_flight,
             max_deadline_s=limits.max_deadline_s,
         )
         self._hello_due_at = now + limits.hello_timeout_s
@@ -233,7 +237,7 @@ class Session:
     def _take_opened(self, frame: Frame, size_bytes: int, now: float) -> None:
         match frame:
             case Call():
-                self._incoming.on_call(frame, now)
+                self._incoming.on_call(frame, size_bytes, now)
             case Cancel():
                 self._incoming.on_cancel(frame)
             case Credit():
@@ -245,6 +249,8 @@ class Session:
             case Event():
                 if not self._limits.takes_events:
                     raise ProtocolError("an event, which this link does not accept")
+                if size_bytes > MAX_EVENT_BYTES:
+                    raise ProtocolError(f"an event of {size_bytes} bytes, over the limit of {MAX_EVENT_BYTES}")
                 self._outputs.append(EventArrived(name=frame.name, body=frame.body))
             case Ping():
                 self._send(Pong())
@@ -272,7 +278,7 @@ class Session:
 
     def _send(self, frame: Frame) -> None:
         if self.error is None:
-            self._frames.append(encode(frame))
+            self._frames.append(encode(frame, max_bytes=self._limits.max_sent_bytes))
 
 
 def _mismatch(local: Hello, remote: Hello) -> VersionMismatch:

@@ -16,6 +16,7 @@ from regiond.accounts import store
 from regiond.accounts.model import ApiKey, ApiKeyView, check_key_name, secret_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -92,13 +93,20 @@ class Accounts:
         async with self._database.transaction() as db:
             return await self._add_key(db, caller, name)
 
-    async def delete_key(self, caller: Caller, token_key: str) -> None:
+    async def delete_key(self, caller: Caller, token_key: str, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes a key of the caller. Raises NotFound."""
-        async with self._database.transaction() as db:
+        async with self._database.transaction(dry_run=dry_run) as db:
+            keys = {key.token_key: key for key in await store.list_keys(db, caller.account_id)}
             if not await store.delete_key(db, caller.account_id, token_key):
                 raise NotFound("You have no API key with this token key.")
             await self._record_event(db, "api_key_deleted", f"{caller.username} deleted an API key.", caller=caller)
         self._drop_cached(lambda cached: cached.token_key == token_key)
+        name = keys[token_key].name or token_key
+        return DeletionPlan(
+            name=name,
+            deleted=(AffectedRecord(kind="API key", id=token_key, name=name),),
+            effects=("Requests signed with it are rejected from then on.",),
+        )
 
     async def list_keys(self, caller: Caller) -> tuple[ApiKeyView, ...]:
         async with self._database.connection() as db:

@@ -41,6 +41,20 @@ _USER = "select id, username, email, is_admin from account where username = $1"
 _SET_ACTIVE = "update account set is_active = $2 where username = $1"
 
 
+_PASSWORD = "select id, username, email, is_admin, is_active, password_hash from account where username = $1"  # noqa: S105
+
+_SET_PASSWORD = "update account set password_hash = $2 where id = $1"  # noqa: S105
+
+
+@frozen(kw_only=True)
+class PasswordOwner:
+    """An account and the hash of its password, if it has one."""
+
+    caller: Caller
+    is_active: bool
+    password_hash: str | None
+
+
 @frozen(kw_only=True)
 class KeyOwner:
     """The account of a key, and the required hash of the secret."""
@@ -86,6 +100,17 @@ async def user(db: Db, username: str) -> Caller | None:
 
 async def set_active(db: Db, username: str, *, active: bool) -> bool:
     return await db.execute(_SET_ACTIVE, username, active) == "UPDATE 1"
+
+
+async def password_of(db: Db, username: str) -> PasswordOwner | None:
+    row = await db.fetchrow(_PASSWORD, username)
+    if row is None:
+        return None
+    return PasswordOwner(caller=_caller(row), is_active=row["is_active"], password_hash=row["password_hash"])
+
+
+async def set_password_hash(db: Db, account_id: int, password_hash: str) -> None:
+    await db.execute(_SET_PASSWORD, account_id, password_hash)
 
 
 def _caller(row: Row) -> Caller:

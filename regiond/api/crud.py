@@ -11,11 +11,13 @@ from typing import TypedDict, TypeVar, Unpack
 
 from attrs import evolve
 
+from regiond.api.dry_run import DRY_RUN, deleting
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.fields import Field, Problems
-from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.replies import Reply, json_reply
 from regiond.api.serializer import Serializer, array
 from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
 
 T = TypeVar("T")
 Run = Callable[[Call], Awaitable[T]]
@@ -114,28 +116,19 @@ def update(result: Result[T], run: Run[T], *, title: str, **options: Unpack[Opti
 
 
 def delete(
-    run: Run[None], *, title: str, permission: Permission = Permission.ADMIN, **options: Unpack[Options]
+    run: Run[DeletionPlan], *, title: str, permission: Permission = Permission.ADMIN, **options: Unpack[Options]
 ) -> Endpoint:
-    """DELETE: 204 after `run`."""
+    """DELETE: 204 after `run`; its plan for `dry_run`, in which it must change nothing."""
+    options["fields"] = (*options.get("fields", ()), DRY_RUN)
     return Endpoint(
         method="DELETE",
         permission=permission,
         title=title,
         result=NOTHING,
         success=204,
-        run=without_content(run),
+        run=deleting(run),
         **options,
     )
-
-
-def without_content(run: Run[None]) -> Callable[[Call], Awaitable[Reply]]:
-    """Runs `run` and answers 204."""
-
-    async def reply(call: Call) -> Reply:
-        await run(call)
-        return empty_reply()
-
-    return reply
 
 
 def _encoded(result: Result[T], run: Run[T]) -> Callable[[Call], Awaitable[Reply]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource
@@ -61,4 +61,15 @@ def _action(endpoint: Endpoint) -> dict[str, Any]:
         "op": endpoint.op,
         "restful": endpoint.op is None,
         "doc": doc,
+        "destructive": endpoint.destructive,
+        "dry_run": endpoint.has_dry_run,
+        "formats": {one.name: one.format.value for one in endpoint.fields if one.format is not None},
+        "choices": {one.name: choices for one in endpoint.fields if (choices := _choices(one.type.schema))},
     }
+
+
+def _choices(schema: Mapping[str, Any]) -> list[str]:
+    """The only values that a field accepts, or each item of a list; empty if it is free."""
+    if schema.get("type") == "boolean":
+        return ["true", "false"]
+    return [str(value) for value in schema.get("items", schema).get("enum", ())]

@@ -78,6 +78,7 @@ class Api:
             signed_by=caller,
             target=target,
             origin=request.origin,
+            client_address=request.client_address,
             respond_async=request.respond_async,
             idempotency_key=_checked_key(request.idempotency_key),
         )
@@ -94,6 +95,19 @@ class Api:
             if endpoint.outlives_target and request.idempotency_key is not None:
                 return None
             raise
+
+    async def knows_caller(self, authorization: str | None, query: str) -> bool:
+        """Whether these are signed by an API key. Uses up no nonce, so that the request itself can be answered."""
+        try:
+            signature = read_signature(authorization, read_query(query))
+            if signature is None:
+                return False
+            await self.services.accounts.authenticate(
+                signature.consumer_key, signature.token_key, signature.token_secret
+            )
+        except (NotAuthenticated, InvalidRequest):
+            return False
+        return True
 
     async def _caller(self, request: ApiRequest, parameters: Pairs) -> Caller:
         signature = read_signature(request.authorization, parameters)

@@ -61,6 +61,7 @@ class Call:
     signed_by: Caller | None
     target: Any = None
     origin: str = ""  # scheme, host and port of the request's URL
+    client_address: str = ""
     respond_async: bool = False
     idempotency_key: str | None = None
 
@@ -121,6 +122,10 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.op or _PLAIN_NAMES[self.method]
+
+    @property
+    def has_dry_run(self) -> bool:
+        return any(one.name == "dry_run" for one in self.fields)
 
     @property
     def rejects_unknown_fields(self) -> bool:

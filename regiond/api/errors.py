@@ -26,6 +26,7 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.Unsupported: HttpStatus(400),
     errors.UnsupportedByPeer: HttpStatus(400),
     errors.NotAuthenticated: HttpStatus(401),
+    errors.TooManyAttempts: HttpStatus(429),
     errors.NotAllowed: HttpStatus(403),
     errors.TokenRejected: HttpStatus(403),
     errors.NotFound: HttpStatus(404),
@@ -63,8 +64,9 @@ def reply_for(error: InnkeeperError) -> Reply:
     if isinstance(error, errors.InvalidRequest) and error.fields:
         return json_reply(error.fields, status=http.status)
     headers: dict[str, str] = {}
-    if http.retry_after_s is not None:
-        headers["Retry-After"] = str(http.retry_after_s)
+    retry_after_s = error.details.get("retry_after_s") if http.status == 429 else http.retry_after_s
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     if http.status == 401:
         headers |= _AUTHENTICATE
     message = error.message

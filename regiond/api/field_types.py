@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from regiond.validation_messages import at_least, at_most, no_choice
+from regiond.validation_messages import no_choice, no_number, outside, shown
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
@@ -59,10 +59,11 @@ def plain_text(value: object) -> str:
 
 @frozen(kw_only=True)
 class Integer:
-    """A whole number: `2048`, ` 2048 ` or `2048.0`, as Django accepts them."""
+    """A whole number: `2048`, ` 2048 ` or `2048.0`, as Django accepts them. Messages name the `unit`, such as `MiB`."""
 
     minimum: int = 0
     maximum: int = LARGEST
+    unit: str = ""
     blank: None = None
 
     @property
@@ -72,17 +73,15 @@ class Integer:
     def parse(self, submitted: Sequence[object]) -> int:
         value = submitted[-1]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise FieldError("Enter a whole number.")
+            raise FieldError(no_number("whole number", value, self.minimum, self.maximum))
         text = str(value).strip()
         if isinstance(value, float) and math.isfinite(value) and value.is_integer():
             text = str(int(value))
         if _WHOLE.fullmatch(text) is None:
-            raise FieldError("Enter a whole number.")
+            raise FieldError(no_number("whole number", text, self.minimum, self.maximum))
         whole = int(text.partition(".")[0])
-        if whole > self.maximum:
-            raise FieldError(at_most(self.maximum))
-        if whole < self.minimum:
-            raise FieldError(at_least(self.minimum))
+        if not self.minimum <= whole <= self.maximum:
+            raise FieldError(outside(whole, self.minimum, self.maximum, self.unit))
         return whole
 
 
@@ -101,20 +100,14 @@ class Float:
     def parse(self, submitted: Sequence[object]) -> float:
         value = submitted[-1]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise FieldError("Enter a number.")
+            raise FieldError(no_number("number", value, self.minimum, self.maximum))
         text = str(value).strip()
         if _DECIMAL.fullmatch(text) is None:
-            raise FieldError("Enter a number.")
+            raise FieldError(no_number("number", text, self.minimum, self.maximum))
         number = float(text)
-        if number > self.maximum:
-            raise FieldError(at_most(_short(self.maximum)))
-        if number < self.minimum:
-            raise FieldError(at_least(_short(self.minimum)))
+        if not self.minimum <= number <= self.maximum:
+            raise FieldError(outside(number, self.minimum, self.maximum))
         return number
-
-
-def _short(limit: float) -> int | float:
-    return int(limit) if limit == int(limit) else limit
 
 
 @frozen(kw_only=True)
@@ -133,7 +126,7 @@ class Boolean:
             return True
         if word in _FALSE:
             return False
-        raise FieldError("Enter true or false.")
+        raise FieldError(f"Enter true or false, not {shown(word)}.")
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from attrs import evolve, frozen
@@ -17,6 +18,14 @@ Problems = dict[str, list[str]]  # messages for people, by field
 MAX_KEY_LENGTH = 255
 
 
+class Format(StrEnum):
+    """The form of a field's value, from which command lines accept units and ranges."""
+
+    MIB = "mib"  # a number of MiB
+    DISKS_GB = "disks_gb"  # a storage constraint with sizes in GB
+    INTEGERS = "integers"  # a key that is repeated for each integer
+
+
 @frozen(kw_only=True)
 class Field:
     """A parameter of an endpoint: its key, its type, and the sentence that help texts show."""
@@ -26,6 +35,7 @@ class Field:
     doc: str
     required: bool = False
     default: Any = None
+    format: Format | None = None
 
 
 @frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -26,6 +27,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READINESS_TIMEOUT_S = 5.0
+_PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
 class Adapter:
@@ -73,6 +75,11 @@ class Adapter:
         """Matches the path with and without its final slash, so that only a GET is ever redirected."""
         self.app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(handle)
 
+    async def admits_body(self, request: Request, target: bytes) -> bool:
+        """Whether the headers or the query in `target` name a caller who may log in. Raises InnkeeperError."""
+        query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
+        return await self._api.knows_caller(header(request, "Authorization"), query)
+
     def _serve(self, resource: Resource, request: Request, parts: dict[str, str]) -> Deferred[bytes]:
         op_suffix = parts.pop("_op", None)
         method = request.method.decode("ascii", "replace")
@@ -107,7 +114,7 @@ class Adapter:
 
     def write(self, request: IRequest, reply: Reply) -> bytes:
         """Sets status and headers; returns the body."""
-        request.setResponseCode(reply.status)
+        request.setResponseCode(reply.status, _PHRASES.get(reply.status))
         headers = {**self._headers, "Content-Type": reply.content_type, **reply.headers}
         if reply.status != 204:
             headers["Content-Length"] = str(len(reply.body))
@@ -191,7 +198,18 @@ def read_request(request: Request, *, op_suffix: str | None) -> ApiRequest:
         idempotency_key=header(request, "Idempotency-Key"),
         op_suffix=op_suffix,
         origin=_origin(request),
+        client_address=_client_address(request),
     )
+
+
+def _client_address(request: Request) -> str:
+    """The client's IP address. A proxy on this machine appends it to `X-Forwarded-For`; others could forge that."""
+    peer = str(getattr(request.getClientAddress(), "host", ""))
+    forwarded = (header(request, "X-Forwarded-For") or "").rpartition(",")[2].strip()
+    try:
+        return str(ip_address(forwarded)) if forwarded and ip_address(peer).is_loopback else peer
+    except ValueError:
+        return peer
 
 
 def _origin(request: Request) -> str:

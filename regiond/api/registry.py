@@ -15,6 +15,7 @@ from regiond.api.resources import (
     nodes,
     operations,
     racks,
+    regions,
     rpc_clients,
     spaces,
     subnets,
@@ -41,8 +42,9 @@ RESOURCES: tuple[Resource, ...] = (
     *subnets.RESOURCES,
     *spaces.RESOURCES,
     *ip_ranges.RESOURCES,
+    regions.REGIONS,
     *racks.RESOURCES,
     *rpc_clients.RESOURCES,
     *accounts.RESOURCES,
 )
-SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE)
+SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE, accounts.LOGIN)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from regiond.api.json_text import indented
 
@@ -45,6 +45,20 @@ def list_reply(items: Iterable[Any]) -> Reply:
 
 def text_reply(text: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(status=status, body=text.encode("utf-8", "replace"), headers=headers or {})
+
+
+def with_warnings(reply: Reply, texts: Iterable[str]) -> Reply:
+    """Adds the texts to the header `Warning` (RFC 7234); returns `reply` itself without any."""
+    added = [f'299 - "{_quotable(text)}"' for text in texts]
+    if not added:
+        return reply
+    present = [reply.headers["Warning"]] if "Warning" in reply.headers else []
+    return evolve(reply, headers={**reply.headers, "Warning": ", ".join([*present, *added])})
+
+
+def _quotable(text: str) -> str:
+    """The text for a quoted string of a header: ASCII without control characters, quotes and backslashes."""
+    return "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "?" for each in text)
 
 
 def empty_reply() -> Reply:

@@ -25,6 +25,7 @@ class ApiRequest:
     idempotency_key: str | None = None
     op_suffix: str | None = None
     origin: str = "http://localhost"
+    client_address: str = ""
 
     @property
     def respond_async(self) -> bool:

@@ -22,6 +22,7 @@ from regiond.api.field_types import JsonArray
 from regiond.api.fields import Submitted
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_JSON_VALUES = 100_000  # also counts commas and brackets in texts
 _MAX_VALUES = 2000
 _CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "ascii", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
 _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
@@ -136,6 +137,9 @@ def _part_text(segment: MultipartSegment, content: bytes) -> str:
 def _json_values(text: str) -> Submitted:
     if not text.strip():
         return {}
+    values = 1 + sum(map(text.count, ",[{"))  # at most; counted before they take memory
+    if values > MAX_JSON_VALUES:
+        raise InvalidRequest(f"Bad Request: the JSON has about {values} values; the limit is {MAX_JSON_VALUES}.")
     try:
         found = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -144,6 +148,8 @@ def _json_values(text: str) -> Submitted:
         raise InvalidRequest(f"Bad Request: this JSON cannot be parsed: {str(error)[:200]}") from None
     if not isinstance(found, dict):
         raise InvalidRequest("Bad Request: the JSON body is not an object.")
+    if len(found) > _MAX_VALUES:
+        raise InvalidRequest(f"Bad Request: there are more than {_MAX_VALUES} parameters.")
     return {name: _listed(value) for name, value in found.items() if not name.startswith("oauth_")}
 
 

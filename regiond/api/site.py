@@ -12,6 +12,8 @@ from uuid import uuid4
 import structlog
 from twisted.web.server import Request, Site
 
+from common.rate_limit import RateLimiter
+from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections, refusal
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
 from regiond.api.klein_adapter import Adapter, header
@@ -22,6 +24,8 @@ from regiond.api.services import Services
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+DEFAULT_LIMITS = ConnectionLimits()
+REFUSAL_LOG_EVERY_S = 60.0  # for one address
 _DISCONNECT_AFTER_BYTES = 8 * MAX_BODY_BYTES
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -85,10 +89,25 @@ class SiteRequest(Request):
 class ApiSite(Site):
     """For `listenTCP`. Stopping the port cancels running requests; `close` waits until they have ended."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, limits: ConnectionLimits) -> None:
         Site.__init__(self, adapter.app.resource(), requestFactory=SiteRequest, parsePOSTFormSubmission=False)
         self.displayTracebacks = False
         self.adapter = adapter
+        self.connections = OpenConnections(limits)
+        self._refusals = RateLimiter(every_s=REFUSAL_LOG_EVERY_S)
+        # Twisted calls it for each connection.
+        self.protocol = lambda: LimitedChannel(adapter.admits_body, self.connections.remove)  # type: ignore[method-assign, assignment, return-value]  # the generic channel only adds HTTP/2
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802  # Twisted's name
+        """Serves the connection if there is room for it."""
+        host = getattr(addr, "host", "")
+        if not self.connections.has_room(host):
+            if self._refusals.allow(host):
+                log.warning("connection_refused", address=host, open=len(self.connections))
+            return refusal()
+        channel: LimitedChannel = Site.buildProtocol(self, addr)
+        self.connections.add(channel, host)
+        return channel
 
     def log(self, request: Any) -> None:
         """Logs one event per request, without its query, which may contain signatures and passwords."""
@@ -111,7 +130,13 @@ class ApiSite(Site):
         await self.adapter.close()
 
 
-def make_site(services: Services, info: SiteInfo, *, now_s: Callable[[], float] = time.time) -> ApiSite:
+def make_site(
+    services: Services,
+    info: SiteInfo,
+    *,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
+    now_s: Callable[[], float] = time.time,
+) -> ApiSite:
     """The site that serves `services`, for `listenTCP`. `now_s` is the wall clock."""
     api = Api(services=services, info=info, now_s=now_s)
-    return ApiSite(Adapter(api, SERVED))
+    return ApiSite(Adapter(api, SERVED), limits)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from regiond.api.endpoint import Endpoint
 from regiond.api.fields import Problems
-from regiond.api.replies import Reply
+from regiond.api.replies import Reply, with_warnings
 
 _OF_THE_TRANSPORT = frozenset({"op", "format", "csrfmiddlewaretoken"})
 _MAX_NAMED = 10  # the caller chooses names and their number
@@ -50,8 +50,7 @@ def with_warning(reply: Reply, endpoint: Endpoint, ignored: tuple[str, ...]) -> 
     texts = [_with_similar(endpoint, name) for name in ignored[:_MAX_NAMED]]
     if len(ignored) > _MAX_NAMED:
         texts.append(f"{len(ignored) - _MAX_NAMED} more")
-    header = f'299 - "Ignored fields: {", ".join(texts)}"'
-    return evolve(reply, headers={"Warning": header, **reply.headers})
+    return with_warnings(reply, [f"Ignored fields: {', '.join(texts)}"])
 
 
 def _known(endpoint: Endpoint) -> frozenset[str]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from common.errors import NotFound
+from regiond.validation_messages import no_object
 
 BASE = "/MAAS/api/2.0/"
 
@@ -36,12 +37,18 @@ def operation_uri(operation_id: int) -> str:
     return uri("operations", operation_id)
 
 
+def as_id(text: str, *, largest: int = _ROW_ID_MAX) -> int | None:
+    """The id that the text is, or None."""
+    return int(text) if _ID.fullmatch(text) is not None and int(text) <= largest else None
+
+
 def id_in(text: str, what: str, *, largest: int = _ROW_ID_MAX) -> int:
     """The id in a path. Raises NotFound for text that cannot be an id."""
-    if _ID.fullmatch(text) is None or int(text) > largest:
-        raise NotFound(f"No {what} matches the given query.")
-    return int(text)
+    found = as_id(text, largest=largest)
+    if found is None:
+        raise NotFound(no_object(what, text))
+    return found
 
 
 def operation_id_in(text: str) -> int:
-    return id_in(text, "Operation", largest=_OPERATION_ID_MAX)
+    return id_in(text, "operation", largest=_OPERATION_ID_MAX)

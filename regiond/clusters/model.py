@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
+from common.capacity import NOTHING, Capacity, ResourceCapacity
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, HostView
-
-SHARED_BACKENDS = frozenset({"ceph", "cephfs"})  # one pool shared by all members: its size counts once
+from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity
+from regiond.ledger.service import total_capacity
 
 
 @frozen(kw_only=True)
@@ -32,6 +33,7 @@ class ClusterPool:
     other_bytes: int = 0
     path: str = ""
     backend: str = ""
+    capacity: ResourceCapacity = NOTHING
 
     @property
     def free_bytes(self) -> int:
@@ -53,6 +55,7 @@ class ClusterView:
     total: Amounts
     used: Amounts
     storage_pools: Mapping[str, ClusterPool]
+    capacity: Capacity = field(factory=Capacity)
 
 
 @frozen(kw_only=True)
@@ -68,7 +71,8 @@ def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
     """The cluster with the totals of its hosts, among all `hosts`."""
     members = [host for host in hosts if host.id in row.host_ids]
     known = [host for host in members if host.total is not None]
-    pools = _storage_pools(known)
+    capacity = total_capacity(_counted(host) for host in known)
+    pools = _storage_pools(known, capacity)
     used_storage = sum(pool.tracked_bytes + pool.other_bytes for pool in pools.values())
     return ClusterView(
         id=row.id,
@@ -90,21 +94,37 @@ def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
             storage_bytes=used_storage,
         ),
         storage_pools=pools,
+        capacity=capacity,
     )
 
 
-def _storage_pools(hosts: Iterable[HostView]) -> dict[str, ClusterPool]:
+def _counted(host: HostView) -> HostCapacity:
+    """All hosts are of one cluster, so any name of it will do."""
+    return HostCapacity(
+        host_id=host.id,
+        server_id=host.server_id,
+        state=host.state.value,
+        zone=host.zone.name,
+        pool=host.pool.name,
+        cluster="this",
+        shared_pools=frozenset(pool.name for pool in host.storage_pools if pool.type in SHARED_POOL_TYPES),
+        capacity=host.capacity,
+    )
+
+
+def _storage_pools(hosts: Iterable[HostView], capacity: Capacity) -> dict[str, ClusterPool]:
     """Sums over the members, by name."""
     found: dict[str, ClusterPool] = {}
     for host in hosts:
         for pool in host.storage_pools:
             so_far = found.get(pool.name, ClusterPool())
-            shared = pool.type in SHARED_BACKENDS and pool.name in found
+            shared = pool.type in SHARED_POOL_TYPES and pool.name in found
             found[pool.name] = ClusterPool(
                 total_bytes=so_far.total_bytes + (0 if shared else pool.total_bytes),
                 tracked_bytes=so_far.tracked_bytes + pool.used_bytes,
                 other_bytes=so_far.other_bytes + max(0, pool.claimed_bytes - pool.used_bytes),
                 path=so_far.path or pool.path,
                 backend=pool.type,
+                capacity=capacity.storage_pools.get(pool.name, NOTHING),
             )
     return found

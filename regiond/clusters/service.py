@@ -82,7 +82,7 @@ class Clusters:
         async with self._database.connection() as db:
             rows = await store.list_clusters(db, cluster_id)
         if not rows:
-            raise NotFound("Not Found", cluster=cluster_id)
+            raise NotFound(f"There is no VM cluster {cluster_id}.", cluster=cluster_id)
         return view(rows[0], await self._hosts.list())
 
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView:
@@ -100,6 +100,8 @@ class Clusters:
         """Opens a removal for each member's host. The cluster is deleted with the last host."""
         caller.require_admin()
         cluster = await self.read(cluster_id)
+        for host_id in cluster.host_ids:  # all, before any removal is opened
+            await self._hosts.check_removal(caller, host_id, removal)
         return tuple([await self._hosts.start_remove(caller, host_id, removal) for host_id in cluster.host_ids])
 
     @staticmethod

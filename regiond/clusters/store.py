@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
+import asyncpg
 from attrs import frozen
 
 from common.errors import NotFound
 from regiond.clusters.model import ClusterRow
 from regiond.groups.model import ResourcePool, Zone
+from regiond.hosts.service import free_host_name, is_name_taken
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+T = TypeVar("T")
+
+_NAME_TRIES = 4
 _CLUSTERS = """
     select c.id, c.name, c.project, z.id as zone_id, z.name as zone_name, z.description as zone_description,
            p.id as pool_id, p.name as pool_name, p.description as pool_description,
@@ -35,8 +41,8 @@ _INSERT = """
 """
 _CLUSTER_OF = "select id, excluded_members from cluster where identity = $1 and project = $2 for no key update"
 _JOIN = """
-    update vm_host set cluster_id = $2, member = $3, name = $3
-     where id = $1 and (cluster_id, member, name) is distinct from ($2, $3, $3)
+    update vm_host set cluster_id = $2, member = $3, name = $4
+     where id = $1 and (cluster_id, member, name) is distinct from ($2, $3, $4)
 """
 _INCLUDE_MEMBER = """
     update cluster set excluded_members = array_remove(excluded_members, $2)
@@ -52,7 +58,7 @@ _ADD = """
     insert into vm_host (name, driver, address, project, zone_id, pool_id, tags, cpu_over_commit_ratio,
                          memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
                          pinned, pinned_fingerprint, key_pair_id, cluster_id, member)
-    select $2, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
+    select $5, driver, $3, project, zone_id, pool_id, tags, cpu_over_commit_ratio, memory_over_commit_ratio,
            reserved_cores, reserved_memory_mib, default_macvlan_mode, $4,
            pinned, pinned_fingerprint, key_pair_id, cluster_id, $2
       from vm_host where id = $1
@@ -147,8 +153,12 @@ async def find_or_create(db: Db, host: MemberHost) -> Cluster:
 
 
 async def join(db: Db, host_id: int, cluster_id: int, member: str) -> None:
-    """Makes the host that member, with its name. Idempotent."""
-    await db.execute(_JOIN, host_id, cluster_id, member)
+    """Makes the host that member, with its name, or a numbered one if another host has it. Idempotent."""
+
+    async def update(name: str) -> None:
+        await db.execute(_JOIN, host_id, cluster_id, member, name)
+
+    await _with_free_name(db, member, update, host_id)
     await db.execute(_INCLUDE_MEMBER, cluster_id, member)
 
 
@@ -162,14 +172,33 @@ async def add_member_host(
 ) -> int | None:
     """Adds a host for another member, with the key pair, pin, zone, pool and ratios of `host`.
 
-    Returns the id, or None if a host with that address existed, which becomes the member.
+    Its name is that of the member, numbered if another host has it. Returns the id, or None if a host with that
+    address existed, which becomes the member.
     """
     if await db.fetchval(_JOIN_EXISTING, cluster_id, member, host.driver, address, host.project) is not None:
         return None
-    added: int | None = await db.fetchval(_ADD, host.id, member, address, system_id)
+
+    async def insert(name: str) -> int | None:
+        found: int | None = await db.fetchval(_ADD, host.id, member, address, system_id, name)
+        return found
+
+    added = await _with_free_name(db, member, insert)
     if added is not None:
         await db.execute(_SCHEDULE, added)
     return added
+
+
+async def _with_free_name(db: Db, wanted: str, write: Callable[[str], Awaitable[T]], host_id: int | None = None) -> T:
+    """Runs `write` with a free name, again if another transaction takes the name in the meantime."""
+    for left in range(_NAME_TRIES - 1, -1, -1):
+        name = await free_host_name(db, wanted, host_id)
+        try:
+            async with db.transaction():
+                return await write(name)
+        except asyncpg.UniqueViolationError as error:
+            if not left or not is_name_taken(error):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 async def set_offline(db: Db, host_id: int, message: str) -> bool:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 _LOCK_ADDRESS = "select pg_advisory_xact_lock(hashtextextended('lxd key pair ' || $1, 0))"
 _AT_ADDRESS = """
     select key_pair_id from vm_host
-     where driver = 'lxd' and address = $1 and key_pair_id is not null and id is distinct from $2 order by id limit 1
+     where driver = 'lxd' and address = $1 and key_pair_id is not null and id is distinct from $2
+       and not leaves_key_pair
+     order by id limit 1
 """
+_KEPT_AT_ADDRESS = "select id from key_pair where kept_address = $1 order by id limit 1"
 _NEW_ID = "select nextval(pg_get_serial_sequence('key_pair', 'id'))::integer"
 _INSERT = """
     insert into key_pair (id, certificate_pem, fingerprint, expires_at, imported, sealed_key, replaces_id)
@@ -31,6 +34,7 @@ _READ = """
 _NEXT = "select id from key_pair where replaces_id = $1"
 _LOCK = "select id from key_pair where id = $1 for update"
 _OF_HOST = "select key_pair_id from vm_host where id = $1"
+_NO_LONGER_KEPT = "update key_pair set kept_address = null where id = $1 and kept_address is not null"
 _USE = "update vm_host set key_pair_id = $2 where id = $1 and key_pair_id is distinct from $2"
 _RETIRE = "update key_pair set retired_fingerprint = $2 where id = $1"
 _RETIRED = """
@@ -48,18 +52,18 @@ _DROP_UNUSED = """
      where k.id = $1
        and not exists (select 1 from vm_host where key_pair_id = k.id)
        and k.replaces_id is null
+       and k.kept_address is null
        and not exists (select 1 from key_pair n where n.replaces_id = k.id)
 """
 _DELETE = "delete from key_pair where id = $1"
-_NAMED = """
-    select h.id as host_id, k.certificate_pem, k.fingerprint
-      from vm_host h left join key_pair k on k.id = h.key_pair_id where h.name = $1 order by h.id
+_CERTIFICATE_NAMED = """
+    select k.certificate_pem from vm_host h left join key_pair k on k.id = h.key_pair_id where h.name = $1
 """
 # Hosts with the same pinned certificate are on the same server.
 _OF_SAME_SERVER = """
     select o.key_pair_id from vm_host o join vm_host h on h.id = $1
      where o.driver = 'lxd' and o.id <> h.id and o.pinned_fingerprint = $2 and o.key_pair_id is not null
-       and o.state <> 'pending'
+       and o.state <> 'pending' and not o.leaves_key_pair
      order by o.id limit 1
 """
 _NEARING = """
@@ -84,23 +88,16 @@ class PairRow:
     replaces_id: int | None
 
 
-@frozen(kw_only=True)
-class NamedCertificate:
-    """The certificate of one host; None if it has none."""
-
-    host_id: int
-    certificate_pem: str | None
-    fingerprint: str | None
-
-
 async def lock_key_pair_address(db: Db, address: str) -> None:
     """Until the transaction ends, no other adds or changes a key pair of the hosts at the address."""
     await db.execute(_LOCK_ADDRESS, address)
 
 
 async def key_pair_at_address(db: Db, address: str, *, but: int | None = None) -> int | None:
-    """Returns the id of the pair of the hosts at the address, ignoring the host `but`."""
+    """Returns the id of the pair of the hosts at the address, or of the one kept for it, ignoring the host `but`."""
     found: int | None = await db.fetchval(_AT_ADDRESS, address, but)
+    if found is None:
+        found = await db.fetchval(_KEPT_AT_ADDRESS, address)
     return found
 
 
@@ -148,7 +145,9 @@ async def key_pair_of_host(db: Db, host_id: int) -> int | None:
 
 
 async def assign_key_pair(db: Db, host_id: int, pair_id: int) -> None:
+    """The pair is then no longer kept for another time: the removal of its last host decides again."""
     await db.execute(_USE, host_id, pair_id)
+    await db.execute(_NO_LONGER_KEPT, pair_id)
 
 
 async def retire(db: Db, pair_id: int, fingerprint: str) -> None:
@@ -170,6 +169,7 @@ async def clear_retired_certificate(db: Db, fingerprint: str) -> bool:
 async def move_hosts_to_key_pair(db: Db, old_id: int, new_id: int) -> None:
     """Assigns the new pair to every host of the old one."""
     await db.execute(_SWITCH, old_id, new_id)
+    await db.execute(_NO_LONGER_KEPT, old_id)
 
 
 async def finish_replacement(db: Db, pair_id: int) -> None:
@@ -195,9 +195,13 @@ async def delete_key_pair(db: Db, pair_id: int) -> None:
     await db.execute(_DELETE, pair_id)
 
 
-async def named(db: Db, name: str) -> tuple[NamedCertificate, ...]:
-    """Returns the certificate of each host with that name: names of hosts are not unique."""
-    return tuple(NamedCertificate(**row) for row in await db.fetch(_NAMED, name))
+async def certificate_named(db: Db, name: str) -> str | None:
+    """Returns the certificate of the host with that name, as PEM: None if it has none. Raises NotFound."""
+    row = await db.fetchrow(_CERTIFICATE_NAMED, name)
+    if row is None:
+        raise NotFound(f"There is no VM host named {name}.")
+    pem: str | None = row["certificate_pem"]
+    return pem
 
 
 async def claim_expiry_notices(db: Db, now: datetime, days: tuple[int, ...]) -> tuple[ExpiringKeyPair, ...]:

@@ -89,23 +89,10 @@ class KeyPairs:
 
     @staticmethod
     async def certificate_named(db: Db, host_name: str) -> str:
-        """Returns the certificate of the host with that name, as PEM.
-
-        Raises NotFound if there is none; WrongState if several hosts have the name and use different certificates.
-        """
-        found = await store.named(db, host_name)
-        usable = {one.fingerprint: one.certificate_pem for one in found if one.certificate_pem is not None}
-        if not usable:
-            raise NotFound(
-                f"There is no VM host named {host_name}." if not found else f"{host_name} has no certificate.",
-            )
-        if len(usable) > 1:
-            ids = ", ".join(str(one.host_id) for one in found)
-            raise WrongState(
-                f"{len(found)} VM hosts are named {host_name} ({ids}) and use different certificates. Give them "
-                "different names, or read the certificate from the parameters of one host."
-            )
-        (pem,) = usable.values()
+        """Returns the certificate of the host with that name, as PEM. Raises NotFound if there is none."""
+        pem = await store.certificate_named(db, host_name)
+        if pem is None:
+            raise NotFound(f"{host_name} has no certificate.")
         return pem
 
 

@@ -29,6 +29,13 @@ from regiond.credentials.key_pair_store import (
     retired_certificate,
 )
 from regiond.credentials.key_pairs import KeyPairs
+from regiond.credentials.leaving_store import (
+    keep_key_pair,
+    key_pair_is_used,
+    leave_key_pair,
+    related_certificates,
+    stay_with_key_pair,
+)
 from regiond.credentials.master_key import (
     CREDENTIAL,
     install_key,
@@ -59,9 +66,12 @@ __all__ = [
     "hosts_of_key_pair",
     "install_key",
     "is_systemd_credential",
+    "keep_key_pair",
     "key_pair_at_address",
+    "key_pair_is_used",
     "key_pair_of_host",
     "key_pair_of_same_server",
+    "leave_key_pair",
     "lock_key_pair",
     "lock_key_pair_address",
     "make_key_pair",
@@ -71,10 +81,12 @@ __all__ = [
     "open_master_key",
     "read_key_pair",
     "read_trust_token",
+    "related_certificates",
     "replacement_of",
     "retired_certificate",
     "rewrap",
     "same_certificate",
+    "stay_with_key_pair",
 ]
 
 

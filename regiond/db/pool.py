@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -102,19 +102,26 @@ class Database:
             await self._release(connection)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Db]:
-        """A connection in a transaction (read committed): committed at the end, rolled back by any exception."""
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+    async def transaction(self, *, dry_run: bool = False) -> AsyncIterator[Db]:
+        """A connection in a transaction (read committed): committed at the end, rolled back by any exception.
 
-    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], *, tries: int = 4) -> T:
+        A dry run is always rolled back: it finds what the transaction would find, and changes and notifies nothing.
+        """
+        with suppress(_EndOfDryRun):
+            async with self.connection() as connection, connection.transaction():
+                yield connection
+                if dry_run:
+                    raise _EndOfDryRun
+
+    async def in_transaction(self, work: Callable[[Db], Awaitable[T]], *, tries: int = 4, dry_run: bool = False) -> T:
         """Returns the result of `work`, repeated in a new transaction after a deadlock or serialization conflict.
 
-        `work` must have no effect outside the database. Raises Busy after `tries` conflicts.
+        A dry run is rolled back, see `transaction`. `work` must have no effect outside the database. Raises Busy after
+        `tries` conflicts.
         """
         for left in range(tries - 1, -1, -1):
             try:
-                async with self.transaction() as db:
+                async with self.transaction(dry_run=dry_run) as db:
                     return await work(db)
             except CONFLICTS as error:
                 if not left:
@@ -169,6 +176,10 @@ class Database:
             await self._pool.release(connection, timeout=CONNECT_DEADLINE_S)
         except (*LOST, asyncpg.InterfaceError, OSError) as error:
             log.warning("database_connection_discarded", reason=str(error) or type(error).__name__)
+
+
+class _EndOfDryRun(Exception):
+    """Rolls the transaction of a dry run back."""
 
 
 async def set_json_codecs(connection: Db) -> None:

@@ -8,6 +8,7 @@ from typing import get_args
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from common.phrases import number_of
 from regiond.placement.model import Strategy
 from regiond.validation_messages import REQUIRED, no_choice
 
@@ -36,7 +37,7 @@ class ResourcePool:
 
 @frozen(kw_only=True)
 class GroupUsers:
-    """How many machines, hosts and clusters are in a zone."""
+    """How many machines, hosts and clusters are in a zone or resource pool."""
 
     machines: int
     hosts: int
@@ -48,7 +49,7 @@ class GroupUsers:
     def __str__(self) -> str:
         """Such as `3 machines and 1 VM host`; omits what there is none of."""
         counts = ((self.machines, "machine"), (self.hosts, "VM host"), (self.clusters, "VM cluster"))
-        words = [f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts if count]
+        words = [number_of(count, name) for count, name in counts if count]
         return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,7 @@ from attrs import asdict
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.groups import store
 from regiond.groups.model import (
@@ -23,7 +24,7 @@ from regiond.groups.model import (
     check_group,
     check_strategy,
 )
-from regiond.validation_messages import no_choice
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -48,14 +49,15 @@ class Groups:
         async with self._database.connection() as db:
             return _found(await store.zone(db, _storable(name)), "zone", name)
 
-    async def requested_zone_id(self, name: str | None) -> int | None:
+    async def requested_zone_id(self, id_or_name: str | None) -> int | None:
         """Returns the id of the zone in the request field `zone`; None if it is absent. Raises InvalidRequest."""
-        if name is None:
+        if id_or_name is None:
             return None
-        try:
-            return (await self.zone(name)).id
-        except NotFound:
-            raise InvalidRequest.of({"zone": [no_choice(name)]}) from None
+        async with self._database.connection() as db:
+            zone = await store.zone_by_id_or_name(db, _storable(id_or_name))
+            if zone is None:
+                raise InvalidRequest.of({"zone": [no_object("zone", id_or_name, _names(await store.zones(db)))]})
+            return zone.id
 
     async def requested_pool_id(self, id_or_name: str | None) -> int | None:
         """Returns the id of the pool in the request field `pool`; None if it is absent. Raises InvalidRequest."""
@@ -69,7 +71,9 @@ class Groups:
         try:
             return await self.pool(id_or_name)
         except NotFound:
-            raise InvalidRequest.of({"pool": [no_choice(id_or_name)]}) from None
+            raise InvalidRequest.of(
+                {"pool": [no_object("resource pool", id_or_name, _names(await self.pools()))]}
+            ) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()
@@ -92,35 +96,43 @@ class Groups:
             await Events.record(db, "zone_changed", f"The zone {name!r} was changed.", caller=caller)
             return changed
 
-    async def delete_zone(self, caller: Caller, name: str, *, move_to: str | None = None) -> None:
+    async def delete_zone(
+        self, caller: Caller, name: str, *, move_to: str | None = None, dry_run: bool = False
+    ) -> DeletionPlan:
         """Deletes a zone other than the default zone; its members move to the zone `move_to` first. Idempotent.
 
         Raises InvalidRequest if the zone is in use and `move_to` is None, or if `move_to` is no other zone.
         """
         caller.require_admin()
 
-        async def delete(db: Db) -> None:
+        async def delete(db: Db) -> DeletionPlan:
             zones = await store.lock_zones(db, (_storable(one) for one in (name, move_to) if one is not None))
             zone, target = zones.get(_storable(name)), None if move_to is None else zones.get(_storable(move_to))
             if zone is None:
-                return
+                return DeletionPlan(name=name, effects=(f"There is no zone {name!r}.",))
             if zone.id == DEFAULT_ZONE_ID:
                 raise InvalidRequest("This zone is the default zone, it cannot be deleted.")
             if move_to is not None and target is None:
-                raise InvalidRequest.of({"move_to": [no_choice(move_to)]})
+                others = [one for one in _names(await store.zones(db)) if one != zone.name]
+                raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
             if target == zone:
                 raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
             users = await store.users_of_zone(db, zone.id)
             moved = ""
+            effects: tuple[str, ...] = ()
             if users:
                 if target is None:
                     raise _in_use(zone, users)
                 await store.move_members(db, zone.id, target.id)
                 moved = f"; {users} moved to the zone {target.name!r}"
+                effects = (f"Members that move to the zone {target.name!r}: {users}.",)
             await store.delete_zone(db, zone.id)
             await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted{moved}.", caller=caller)
+            deleted = AffectedRecord(kind="zone", id=str(zone.id), name=zone.name)
+            return DeletionPlan(name=zone.name, deleted=(deleted,), effects=effects)
 
-        await self._database.in_transaction(delete)  # can deadlock with other locks of hosts or machines
+        # It can deadlock with other locks of hosts or machines.
+        return await self._database.in_transaction(delete, dry_run=dry_run)
 
     async def pools(self) -> tuple[ResourcePool, ...]:
         """Returns all, by name."""
@@ -164,20 +176,21 @@ class Groups:
             await Events.record(db, "pool_changed", f"The pool {pool.name!r} was changed.", caller=caller)
             return changed
 
-    async def delete_pool(self, caller: Caller, id_or_name: str) -> None:
+    async def delete_pool(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan:
         """Raises NotFound; InvalidRequest if the pool is in use or the default pool."""
         caller.require_admin()
-        async with self._database.transaction() as db:
+        async with self._database.transaction(dry_run=dry_run) as db:
             pool = await _pool(db, id_or_name)
             if pool.id == DEFAULT_POOL_ID:
                 raise InvalidRequest("This pool is the default pool, it cannot be deleted.")
-            machines, hosts = await store.users_of_pool(db, pool.id)
-            if machines:
-                raise InvalidRequest("Pool has machines in it, it cannot be deleted.", machines=machines, hosts=hosts)
-            if hosts:
-                raise InvalidRequest(f"Pool has {hosts} VM hosts in it, it cannot be deleted.", hosts=hosts)
+            users = await store.users_of_pool(db, pool.id)
+            if users:
+                found = "machines" if users.machines else users  # with machines in it, the text of MAAS
+                raise InvalidRequest(f"Pool has {found} in it, it cannot be deleted.", **asdict(users))
             await store.delete_pool(db, pool.id)
             await Events.record(db, "pool_deleted", f"The pool {pool.name!r} was deleted.", caller=caller)
+        deleted = AffectedRecord(kind="resource pool", id=str(pool.id), name=pool.name)
+        return DeletionPlan(name=pool.name, deleted=(deleted,))
 
 
 async def _pool(db: Db, id_or_name: str) -> ResourcePool:
@@ -186,8 +199,12 @@ async def _pool(db: Db, id_or_name: str) -> ResourcePool:
 
 def _found(group: G | None, kind: str, name: str) -> G:
     if group is None:
-        raise NotFound(f"There is no {kind} {name!r}.")
+        raise NotFound(no_object(kind, name))
     return group
+
+
+def _names(groups: Iterable[Zone | ResourcePool]) -> list[str]:
+    return [group.name for group in groups]
 
 
 def _in_use(zone: Zone, users: GroupUsers) -> InvalidRequest:

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from regiond.groups.model import GroupUsers, ResourcePool, Zone
+from regiond.identifiers import split_reference
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _ZONES = "select id, name, description from zone order by name"
 _ZONE = "select id, name, description from zone where name = $1"
+_ZONE_BY_ID_OR_NAME = """
+    select id, name, description from zone where id::text = $1 or name = $2 order by (id::text = $1) desc limit 1
+"""
 _INSERT_ZONE = "insert into zone (name, description) values ($1, $2) returning id, name, description"
 _UPDATE_ZONE = """
     update zone set name = coalesce($2, name), description = coalesce($3, description)
@@ -33,7 +37,7 @@ _DELETE_ZONE = "delete from zone where id = $1"
 _POOLS = "select id, name, description, strategy from resource_pool order by name"
 _POOL = """
     select id, name, description, strategy from resource_pool
-     where name = $1 or id::text = $1
+     where id::text = $1 or name = $2
      order by (id::text = $1) desc
      limit 1
 """
@@ -50,7 +54,8 @@ _UPDATE_POOL = """
 _LOCK_POOL = "select from resource_pool where id = $1 for update"
 _POOL_USED = """
     select (select count(*) from machine where pool_id = $1) as machines,
-           (select count(*) from vm_host where pool_id = $1) as hosts
+           (select count(*) from vm_host where pool_id = $1) as hosts,
+           (select count(*) from cluster where pool_id = $1) as clusters
 """
 _DELETE_POOL = "delete from resource_pool where id = $1"
 
@@ -61,6 +66,12 @@ async def zones(db: Db) -> tuple[Zone, ...]:
 
 async def zone(db: Db, name: str) -> Zone | None:
     row = await db.fetchrow(_ZONE, name)
+    return None if row is None else Zone(**row)
+
+
+async def zone_by_id_or_name(db: Db, id_or_name: str) -> Zone | None:
+    """Finds by id, then by name."""
+    row = await db.fetchrow(_ZONE_BY_ID_OR_NAME, *split_reference(id_or_name))
     return None if row is None else Zone(**row)
 
 
@@ -103,7 +114,7 @@ async def pools(db: Db) -> tuple[ResourcePool, ...]:
 
 async def pool(db: Db, id_or_name: str) -> ResourcePool | None:
     """Finds by id, then by name: a pool whose name is the id of another is found only by its own id."""
-    row = await db.fetchrow(_POOL, id_or_name)
+    row = await db.fetchrow(_POOL, *split_reference(id_or_name))
     return None if row is None else ResourcePool(**row)
 
 
@@ -122,12 +133,12 @@ async def update_pool(
     return None if row is None else ResourcePool(**row)
 
 
-async def users_of_pool(db: Db, pool_id: int) -> tuple[int, int]:
-    """Returns the number of machines and of hosts in the pool, and prevents new ones until the transaction ends."""
+async def users_of_pool(db: Db, pool_id: int) -> GroupUsers:
+    """Counts the members of the pool, and prevents new ones until the transaction ends."""
     await db.execute(_LOCK_POOL, pool_id)
     row = await db.fetchrow(_POOL_USED, pool_id)
-    assert row is not None  # noqa: S101 - two counts are always a row
-    return row["machines"], row["hosts"]
+    assert row is not None  # noqa: S101 - counts are always a row
+    return GroupUsers(**row)
 
 
 async def delete_pool(db: Db, pool_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Hosts, guests and NUMA nodes as the API shows them, and the changes a user may request."""
+"""Hosts and guests as the API shows them, and the changes a user may request; NUMA nodes and removals."""
 
 from __future__ import annotations
 
@@ -8,31 +8,41 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
+from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import InvalidRequest
 from common.hardware import Gpu, NetworkDevice
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.discovery.snapshot import GuestRecord
-from regiond.validation_messages import at_most
+from regiond.hosts.maintenance import Maintenance
+from regiond.hosts.numa_model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
+from regiond.hosts.removal_model import CertificateFate, DeletedMachines, HostRemoval
+from regiond.validation_messages import outside
 
 __all__ = [
     "CAPABILITIES",
     "MACVLAN_MODES",
     "MASK",
+    "POWER_CHANGED",
+    "POWER_CHANGED_TEXT",
     "Amounts",
+    "CertificateFate",
     "CoreUsage",
     "DeletedMachines",
     "GuestRecord",
     "GuestView",
     "HostChange",
     "HostGuest",
+    "HostRemoval",
     "HostState",
     "HostView",
+    "Maintenance",
     "NetworkDeviceUsage",
     "NewHost",
     "NumaNodeView",
     "PagesUsage",
+    "ServerUsage",
     "StoragePoolView",
     "Usage",
     "check_change",
@@ -43,6 +53,8 @@ MASK = "********"  # replaces a secret in responses; in a request it changes not
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
 MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
 CONSOLE_TAG = "pod-console-logging"  # MAAS gives every host this tag
+POWER_CHANGED = "machine_power_changed"  # the event of a change that no operation made
+POWER_CHANGED_TEXT = "its power state changed from {before} to {after} on {host}"
 
 
 class HostState(StrEnum):
@@ -76,17 +88,15 @@ class StoragePoolView:
     used_elsewhere_bytes: int
     is_default: bool
     missing_since: datetime | None = None
-
-    @property
-    def free_bytes(self) -> int:
-        return max(0, self.total_bytes - self.used_elsewhere_bytes - self.claimed_bytes)
+    capacity: ResourceCapacity = NOTHING
 
 
 @frozen(kw_only=True)
 class HostView:
-    """`total` is None before the first good refresh. `used` counts guests of the host's project, `claimed` all guests.
+    """`total` and `capacity` are None before the first good refresh.
 
-    `claimed.memory_mib` is general memory, without huge pages.
+    `used` counts guests of the host's project, `claimed` all guests. `claimed.memory_mib` is general memory, without
+    huge pages.
     """
 
     id: int
@@ -104,6 +114,7 @@ class HostView:
     system_id: str
     server_id: int | None = None
     cluster_id: int | None = None
+    cluster_name: str | None = None
     member: str | None = None  # the name in the cluster
     architecture: str | None = None
     hypervisor_version: str | None = None
@@ -112,6 +123,7 @@ class HostView:
     total: Amounts | None = None
     used: Amounts = field(factory=Amounts)
     claimed: Amounts = field(factory=Amounts)
+    capacity: Capacity | None = None
     reserved_cores: int = 0  # never claimed
     reserved_memory_mib: int = 0
     huge_memory_mib: int = 0  # memory in huge pages
@@ -129,6 +141,7 @@ class HostView:
     error_code: str | None = None
     error_message: str | None = None
     problems: tuple[Problem, ...] = ()
+    maintenance: Maintenance | None = None
     refreshed_at: datetime | None = None
     created_at: datetime
 
@@ -202,120 +215,11 @@ class HostChange:
 
 
 @frozen(kw_only=True)
-class HostRemoval:
-    """What the removal of a host deletes with it: nothing, the machines that Innkeeper created, or adopted ones too."""
-
-    decompose: bool = False
-    destroy_adopted: bool = False  # needs `decompose`
-
-    def deletes(self, *, adopted: bool) -> bool:
-        """Returns whether a machine is deleted; the guests of all others stay on the host."""
-        return self.decompose and (self.destroy_adopted or not adopted)
-
-    @property
-    def description(self) -> str:
-        """What happens to the machines, to follow "is being removed"."""
-        if not self.decompose:
-            return "without its machines"
-        return "with all its machines" if self.destroy_adopted else "with the machines that Innkeeper created"
-
-
-@frozen(kw_only=True)
 class HostGuest:
     """A guest that a host sees. `id` is its row's, which the API calls the virtual machine's id."""
 
     id: int
     record: GuestRecord
-
-
-@frozen(kw_only=True)
-class Usage:
-    """An amount of one resource of a NUMA node or server. `free` is negative if more is claimed than there is."""
-
-    total: int
-    used_by_ours: int = 0
-    used_by_others: int = 0
-
-    @property
-    def free(self) -> int:
-        return self.total - self.used_by_ours - self.used_by_others
-
-
-@frozen(kw_only=True)
-class CoreUsage:
-    """Ids of hardware threads, sorted. A core to which guests of both kinds are pinned is in both lists."""
-
-    total: tuple[int, ...]
-    used_by_ours: tuple[int, ...]
-    used_by_others: tuple[int, ...]
-    siblings: tuple[tuple[int, ...], ...] = ()
-
-    @property
-    def free(self) -> tuple[int, ...]:
-        used = {*self.used_by_ours, *self.used_by_others}
-        return tuple(core_id for core_id in self.total if core_id not in used)
-
-
-@frozen(kw_only=True)
-class PagesUsage:
-    """Huge pages of one size; `pages` is their number."""
-
-    size_kib: int
-    pages: Usage
-
-
-@frozen(kw_only=True)
-class NetworkDeviceUsage:
-    device: NetworkDevice
-    functions: Usage
-
-
-@frozen(kw_only=True)
-class ServerUsage:
-    """What all guests claim of all nodes of a server, with and without pins. `general_mib` is outside huge pages."""
-
-    cores: Usage
-    general_mib: Usage
-
-
-@frozen(kw_only=True)
-class NumaNodeView:
-    """What guests with pins hold of a node; `server` counts all guests and is the same for every node.
-
-    `general_mib` is memory outside huge pages; `guest_ids` are guests with a pin, huge page or function here.
-    """
-
-    node_id: int
-    cores: CoreUsage
-    memory_mib: int
-    general_mib: Usage
-    huge_pages: tuple[PagesUsage, ...]
-    network_devices: tuple[NetworkDeviceUsage, ...]
-    guest_ids: tuple[int, ...]
-    server: ServerUsage
-
-
-@frozen(kw_only=True)
-class DeletedMachines:
-    """The machines that the removal of a host was to delete when it is undone: hostnames, sorted.
-
-    `uncertain`: the host had received the command when the deletion was cancelled.
-    """
-
-    deleted: tuple[str, ...] = ()
-    uncertain: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """Names every machine; says so if none was deleted."""
-        lists = (
-            ("Deleted, with the virtual machine and its volumes", self.deleted),
-            ("Possibly deleted, the next refresh shows it", self.uncertain),
-            ("Not deleted", self.kept),
-        )
-        said = tuple(f"{what}: {', '.join(names)}." for what, names in lists if names)
-        return said if self.deleted or self.uncertain else ("No virtual machine was deleted.", *said)
 
 
 def with_console_tag(tags: Iterable[str]) -> tuple[str, ...]:
@@ -336,6 +240,10 @@ def check_change(change: HostChange, host: HostView) -> None:
         "reserved_cores": (change.reserved_cores, host.total.cores),
         "reserved_memory": (change.reserved_memory_mib, host.total.memory_mib),
     }
-    wrong = {name: [at_most(most)] for name, (amount, most) in reserves.items() if amount is not None and amount > most}
+    wrong = {
+        name: [outside(amount, 0, most)]
+        for name, (amount, most) in reserves.items()
+        if amount is not None and amount > most
+    }
     if wrong:
         raise InvalidRequest.of(wrong)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from common.capacity import Capacity
 from common.hardware import NetworkDevice
 from common.values import NumaNode
 from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
@@ -29,12 +30,15 @@ class NumaAllocation:
 
 
 def numa_usage(
-    nodes: Iterable[NumaNode], devices: Sequence[NetworkDevice], allocated: Iterable[NumaAllocation]
+    nodes: Iterable[NumaNode],
+    devices: Sequence[NetworkDevice],
+    allocated: Iterable[NumaAllocation],
+    capacity: Capacity | None = None,
 ) -> tuple[NumaNodeView, ...]:
     """By node id. The nodes' sums are exactly what the guests with pins hold: rounding loses no MiB."""
     nodes = sorted(nodes, key=lambda node: node.node_id)
     allocated = list(allocated)
-    server = _server_usage(nodes, allocated)
+    server = _server_usage(nodes, allocated, capacity)
     general = [(allocation, _general_mib_by_node(allocation, nodes)) for allocation in allocated]
     return tuple(
         _node_view(
@@ -48,11 +52,14 @@ def numa_usage(
     )
 
 
-def _server_usage(nodes: Iterable[NumaNode], allocated: Iterable[NumaAllocation]) -> ServerUsage:
+def _server_usage(
+    nodes: Iterable[NumaNode], allocated: Iterable[NumaAllocation], capacity: Capacity | None
+) -> ServerUsage:
     nodes, allocated = list(nodes), list(allocated)
     return ServerUsage(
         cores=_usage(sum(len(node.core_ids) for node in nodes), [(one, one.cores) for one in allocated]),
         general_mib=_usage(sum(map(_total_general_mib, nodes)), [(one, one.general_mib) for one in allocated]),
+        capacity=capacity,
     )
 
 

@@ -11,12 +11,13 @@ from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.model import HostRemoval, HostView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OperationKind, OperationState
+from regiond.operations.model import OPEN_STATES, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 MAX_REMOVE_FAILURES = 200
+MAX_OPEN = 10_000
 
 
 async def open_refresh(db: Db, caller: Caller, host: HostView) -> int:
@@ -42,7 +43,7 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
     Raises Busy if a removal is open that treats the machines differently, or that is being undone.
     """
     await store.set_removing(db, host.id)  # serializes callers
-    active = await operation_service.active(db, OperationKind.REMOVE_HOST, host_id=host.id)
+    active = await _open_one(db, host.id, removal)
     if active is not None and (active.cancel_requested or active.state is OperationState.UNDOING):
         raise Busy(
             f"The removal of {host.name} (operation {active.id}) is being undone. Try again when that has ended.",
@@ -64,3 +65,16 @@ async def open_removal(db: Db, caller: Caller, host: HostView, removal: HostRemo
         db, "host_removal_requested", f"The removal of {host.name} was requested", caller=caller, host_id=host.id
     )
     return operation_id
+
+
+async def _open_one(db: Db, host_id: int, removal: HostRemoval) -> Operation | None:
+    """Returns the removal that is open. One by force does not wait for another, which it ends with the host."""
+    removals = [
+        one
+        for one in await operation_service.list_operations(db, states=OPEN_STATES, host_id=host_id, limit=MAX_OPEN)
+        if one.kind is OperationKind.REMOVE_HOST
+    ]
+    forced = [one for one in removals if from_dict(one.request, HostRemoval).force]
+    if forced or removal.force:
+        return forced[0] if forced else None
+    return removals[-1] if removals else None

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import asdict
 
 from common.errors import DriverFailed, InnkeeperError, rebuild
+from common.phrases import number_of
 from common.serialization import from_dict
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
-from regiond.hosts.model import DeletedMachines, HostRemoval
+from regiond.hosts.host_probe import require_dead
+from regiond.hosts.model import CertificateFate, DeletedMachines, HostRemoval
+from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
+
+
+_AFTER_MACHINES = ("untrust", "disconnect")  # steps of an earlier attempt, which was interrupted there
+_UNTRUST_RETRIES = 4  # some seconds, in which a rack connects again after its own restart or the region's
 
 
 class RefreshHost:
@@ -68,7 +75,16 @@ class HostMachines(Protocol):
         """
 
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
-        """Returns the lists `deleted` and `kept`: one text for each guest, with its volumes."""
+        """Returns the lists `deleted` and `kept`: one text for each guest, with its volumes.
+
+        Of a removal by force also `lost`, and the system ids of these machines in `lost_machines`.
+        """
+
+    async def lose_machines(self, db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
+        """Ends the other operations on the host and the records of its machines; returns their number.
+
+        Raises Busy if the machines are not those that are `expected`, by system id.
+        """
 
     async def stop_deletions(self, operation: Operation) -> DeletedMachines:
         """Cancels the deletions that have not started, and returns what all of them did.
@@ -98,26 +114,37 @@ class RemoveHost:
 
     kind = OperationKind.REMOVE_HOST
 
-    def __init__(self, machines: HostMachines, clusters: HostClusters, calls: HostCalls) -> None:
+    def __init__(
+        self, machines: HostMachines, clusters: HostClusters, calls: HostCalls, certificates: HostCertificates
+    ) -> None:
         self._machines = machines
         self._clusters = clusters
+        self._certificates = certificates
         self._calls = calls
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         host_id = operation.host_id
         if host_id is None:
             return Outcome(result={"reason": "the host had already been removed"})
-        if from_dict(operation.request, HostRemoval).decompose:
+        removal = from_dict(operation.request, HostRemoval)
+        if removal.force:
+            return await self._remove_dead(operation, host_id, journal)
+        if removal.decompose:
             await journal.step("destroy_machines")
             failures = await self._machines.delete_machines(operation)
             if failures:
                 raise DriverFailed(
-                    f"{operation.host_name} is not removed: {len(failures)} of its machines could not be deleted: "
+                    f"{number_of(len(failures), 'machine')} on {operation.host_name} could not be deleted: "
                     f"{'; '.join(failures)}",
                     failures=list(failures),
                 )
 
         result = await self._machines.removal_result(operation)
+        await journal.step("untrust")
+        certificate = await self._certificates.leave(
+            host_id, keep_trust=removal.keep_trust, interrupted=operation.step in _AFTER_MACHINES,
+            may_retry=operation.failures < _UNTRUST_RETRIES,
+        )  # fmt: skip
         await journal.step("disconnect")
         await self._calls.disconnect(host_id)
 
@@ -127,10 +154,48 @@ class RemoveHost:
             await self._clusters.leave(db, host_id)
             await store.delete(db, host_id)
             await self._clusters.drop_empty(db)
-            message = f"{operation.host_name} was removed; {detached} of its guests were machines and still exist"
+            stay = number_of(detached, "machine") + (" stays" if detached == 1 else " stay")
+            left = f"; {stay} there, no longer managed" if detached else ""
+            message = f"{operation.host_name} was removed{left}"
             await Events.record(
                 db, "host_removed", message, host_id=host_id, operation_id=operation.id, username=operation.username
             )
+            await _record_certificate(db, operation, certificate)
+
+        return Outcome(result={**result, **_certificate_result(certificate)}, record=record)
+
+    async def _remove_dead(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
+        """Everything happens in the transaction that ends the operation; until then it can be cancelled.
+
+        Raises WrongState if the host answers, which ends the operation.
+        """
+        name = operation.host_name or ""
+        await journal.step("check_host")
+        reason = await require_dead(self._calls, host_id, name)
+
+        async def wait_for_composes(db: Db) -> None:
+            await store.lock(db, host_id)  # those that chose the host before it was set to removing
+
+        await journal.write("close_host", wait_for_composes)
+        certificate = await self._certificates.abandon(host_id)
+        result = {**await self._machines.removal_result(operation), **_certificate_result(certificate)}
+        await journal.step("disconnect")
+        await self._calls.disconnect(host_id)
+
+        async def record(db: Db) -> None:
+            await store.lock(db, host_id)
+            lost = await self._machines.lose_machines(db, operation, host_id, result["lost_machines"])
+            await self._clusters.leave(db, host_id)
+            await store.delete(db, host_id)
+            await self._clusters.drop_empty(db)
+            names = ", ".join(text.split(" ")[0] for text in result["lost"])
+            are = number_of(lost, "machine") + (" is" if lost == 1 else " are")
+            message = f"{name} was removed by force{f'; {are} lost: {names}' if lost else ''}"
+            await Events.record(
+                db, "host_removed", message, level=Level.WARNING, host_id=host_id,
+                operation_id=operation.id, username=operation.username, details={"reason": reason, **result},
+            )  # fmt: skip
+            await _record_certificate(db, operation, certificate)
 
         return Outcome(result=result, record=record)
 
@@ -147,7 +212,8 @@ class RemoveHost:
         async def record(db: Db) -> None:
             if host_id is None:
                 return
-            await store.reopen_host(db, host_id)
+            await store.reopen_host(db, host_id, operation.id)
+            await self._certificates.stay(db, host_id)
             await schedule_store.refresh_within(db, [host_id], 0.0)
             message = f"{operation.host_name} was not removed: {error.message}"
             await Events.record(
@@ -157,6 +223,20 @@ class RemoveHost:
 
         undone = ("the host is available again", *(() if machines is None else machines.sentences))
         return Outcome(undone=undone, error=error, record=record)
+
+
+async def _record_certificate(db: Db, operation: Operation, fate: CertificateFate | None) -> None:
+    if fate is None:
+        return
+    name, level = ("certificate_removed", Level.INFO) if fate.removed else ("certificate_left", Level.WARNING)
+    await Events.record(
+        db, name, fate.sentence, level=level, host_id=operation.host_id, operation_id=operation.id,
+        username=operation.username,
+    )  # fmt: skip
+
+
+def _certificate_result(fate: CertificateFate | None) -> dict[str, Any]:
+    return {} if fate is None else {"certificate": {**asdict(fate), "message": fate.sentence}}
 
 
 def _error_of(operation: Operation, machines: DeletedMachines | None) -> InnkeeperError:

@@ -11,8 +11,9 @@ from attrs import frozen
 from common.errors import InvalidRequest, NotFound
 from common.values import DriverType
 from regiond.credentials import service as credential_service
+from regiond.hosts.host_names import is_name_taken, name_taken
 from regiond.ledger import service as ledger
-from regiond.validation_messages import no_choice
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -47,6 +48,10 @@ _POOL_OF_HOST = """
      where h.id = $1 and p.missing_since is null and (p.pool_key = $2 or p.name = $2)
      order by p.pool_key <> $2 limit 1
 """
+_POOLS_OF_HOST = """
+    select p.name from storage_pool p join vm_host h on h.server_id = p.server_id
+     where h.id = $1 and p.missing_since is null order by p.name
+"""
 _ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and not ($2 = any(tags))"
 _REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
 _PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
@@ -66,6 +71,8 @@ _SET_REMOVING = "update vm_host set state = 'removing' where id = $1"
 _REOPEN = """
     update vm_host set state = case when server_id is null then 'pending' else 'unreachable' end
      where id = $1 and state = 'removing'
+       and not exists (select from operation o
+                        where o.host_id = $1 and o.kind = 'remove_host' and o.is_open and o.id is distinct from $2)
 """
 _LOCK_EXISTENCE = "select 1 from vm_host where id = $1 for key share"
 _LOCK_STATE = "select 1 from vm_host where id = $1 for no key update"
@@ -120,7 +127,7 @@ async def read_connection(db: Db, host_id: int) -> HostConnection:
 async def insert(
     db: Db,
     *,
-    name: str,
+    names: Sequence[str],
     driver: DriverType,
     address: str,
     project: str,
@@ -134,29 +141,41 @@ async def insert(
     default_macvlan_mode: str | None,
     system_id: str,
     public_key: str | None,
-) -> int:
-    """Raises InvalidRequest if a host with this driver, address and project exists."""
-    try:
-        async with db.transaction():
-            host_id: int = await db.fetchval(
-                _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
-                memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
-                public_key,
-            )  # fmt: skip
-            await db.execute(_SCHEDULE, host_id)
-    except asyncpg.UniqueViolationError as error:
-        raise _duplicate(await db.fetchrow(_SAME_HOST, driver.value, address, project), address) from error
-    except asyncpg.ForeignKeyViolationError as error:
-        raise _group_removed(error) from error
-    return host_id
+) -> tuple[int, str]:
+    """Adds a host with the first of `names` that no other host has. Returns its id and name.
+
+    Raises InvalidRequest if a host with this driver, address and project exists, or if all of `names` are taken.
+    """
+    for name in names:
+        try:
+            async with db.transaction():
+                host_id: int = await db.fetchval(
+                    _INSERT, name, driver.value, address, project, zone_id, pool_id, list(tags), cpu_over_commit_ratio,
+                    memory_over_commit_ratio, reserved_cores, reserved_memory_mib, default_macvlan_mode, system_id,
+                    public_key,
+                )  # fmt: skip
+                await db.execute(_SCHEDULE, host_id)
+                return host_id, name
+        except asyncpg.UniqueViolationError as error:
+            same_host = await db.fetchrow(_SAME_HOST, driver.value, address, project)
+            if name == names[-1] or same_host is not None or not is_name_taken(error):
+                raise await _taken(db, error, same_host, name, address) from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise _group_removed(error) from error
+    raise ValueError("a host needs at least one name")
 
 
 def _group_removed(error: asyncpg.ForeignKeyViolationError) -> InvalidRequest:
     return InvalidRequest(f"The zone or resource pool was removed while this request ran: {error.detail}")
 
 
-def _duplicate(other: asyncpg.Record | None, address: str) -> InvalidRequest:
-    which = "Another host" if other is None else f"Host {other['name']!r} (id {other['id']})"
+async def _taken(
+    db: Db, error: asyncpg.UniqueViolationError, same_host: asyncpg.Record | None, name: str, address: str
+) -> InvalidRequest:
+    """The error that names the other host; if one has both the address and the name, the address is the reason."""
+    if same_host is None and is_name_taken(error):
+        return await name_taken(db, name)
+    which = "Another host" if same_host is None else f"Host {same_host['name']!r} (id {same_host['id']})"
     return InvalidRequest(f"{which} already uses {address}")
 
 
@@ -176,7 +195,7 @@ async def update(
     default_storage_pool_id: int | None,
     default_macvlan_mode: str | None,
 ) -> None:
-    """None leaves a column unchanged. Raises InvalidRequest as `insert` does."""
+    """None leaves a column unchanged. Raises what `insert` raises."""
     try:
         async with db.transaction():
             await db.execute(
@@ -185,7 +204,8 @@ async def update(
                 default_storage_pool_id, default_macvlan_mode,
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise _duplicate(await db.fetchrow(_SAME_ADDRESS, host_id, address), address or "") from error
+        same_host = await db.fetchrow(_SAME_ADDRESS, host_id, address)
+        raise await _taken(db, error, same_host, name or "", address or "") from error
     except asyncpg.ForeignKeyViolationError as error:
         raise _group_removed(error) from error
 
@@ -196,7 +216,9 @@ async def storage_pool_id(db: Db, host_id: int, key_or_name: str | None) -> int 
         return None
     found: int | None = await db.fetchval(_POOL_OF_HOST, host_id, key_or_name)
     if found is None:
-        raise InvalidRequest.of({"default_storage_pool": [no_choice(key_or_name)]})
+        known = [row["name"] for row in await db.fetch(_POOLS_OF_HOST, host_id)]
+        message = no_object("storage pool", key_or_name, known) if known else "The storage pools are not known yet."
+        raise InvalidRequest.of({"default_storage_pool": [message]})
     return found
 
 
@@ -250,9 +272,12 @@ async def set_removing(db: Db, host_id: int) -> None:
     await db.execute(_SET_REMOVING, host_id)
 
 
-async def reopen_host(db: Db, host_id: int) -> None:
-    """Ends the state `removing`; the next refresh finds the real one. Idempotent."""
-    await db.execute(_REOPEN, host_id)
+async def reopen_host(db: Db, host_id: int, operation_id: int | None = None) -> None:
+    """Ends the state `removing`; the next refresh finds the real one. Idempotent.
+
+    Changes nothing if another operation than the given one removes the host.
+    """
+    await db.execute(_REOPEN, host_id, operation_id)
 
 
 async def lock_existence(db: Db, host_id: int) -> None:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from common.capacity import NOTHING, Capacity, ResourceCapacity
 from common.discovery import Problem
 from common.errors import NotFound
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.hosts.model import Amounts, GuestView, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
+from regiond.identifiers import split_reference
 from regiond.ledger.model import discrete_resources_of
+from regiond.ledger.service import capacities_of_hosts
 from regiond.racks.model import SupervisedHost
 
 if TYPE_CHECKING:
@@ -29,13 +32,15 @@ _HOSTS = """
            s.network_devices, s.gpus,
            (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from discrete_resource r
              where r.server_id = s.id and r.resource = 'huge_pages')::bigint as huge_memory_mib_claimed,
-           v.refreshed_at, k.fingerprint as certificate_fingerprint, k.expires_at as certificate_expires_at
+           v.refreshed_at, t.name as cluster_name, k.fingerprint as certificate_fingerprint,
+           k.expires_at as certificate_expires_at
       from vm_host h
       join zone z on z.id = h.zone_id
       join resource_pool p on p.id = h.pool_id
       left join server s on s.id = h.server_id
       left join vm_host_schedule v on v.host_id = h.id
       left join key_pair k on k.id = h.key_pair_id
+      left join cluster t on t.id = h.cluster_id
 """
 _ALL_HOSTS = _HOSTS + " order by h.id"
 _ONE_HOST = _HOSTS + " where h.id = $1"
@@ -46,7 +51,8 @@ _SUPERVISED_HOSTS = """
       from vm_host h left join key_pair k on k.id = h.key_pair_id
      order by h.id
 """
-_IDS = "select id, name from vm_host where name = any($1::text[]) or id::text = any($1)"
+_IDS = "select id, name from vm_host where name = any($1::text[]) or id::text = any($2::text[])"
+_NAMES = "select name from vm_host order by name limit 10000"
 
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
@@ -96,21 +102,24 @@ _NUMA_CLAIMS = """
 
 
 async def list_hosts(db: Db) -> tuple[HostView, ...]:
-    """All hosts by id, in three queries."""
+    """All hosts by id, in four queries."""
+    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db)}
     pools, used = defaultdict(list), defaultdict(list)
     for row in await db.fetch(_ALL_USED):
         used[row["host_id"]].append(row)
     for row in await db.fetch(_ALL_STORAGE_POOLS):
         pools[row["host_id"]].append(row)
-    return tuple(_host(row, pools[row["id"]], used[row["id"]]) for row in await db.fetch(_ALL_HOSTS))
+    rows = await db.fetch(_ALL_HOSTS)
+    return tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
 
 
 async def read_host(db: Db, host_id: int) -> HostView:
     used, pools = await db.fetch(_USED_OF_ONE, host_id), await db.fetch(_STORAGE_POOLS_OF_ONE, host_id)
+    counted = await capacities_of_hosts(db, [host_id])
     row = await db.fetchrow(_ONE_HOST, host_id)
     if row is None:
-        raise NotFound("Not Found", host=host_id)
-    return _host(row, pools, used)
+        raise NotFound(f"There is no VM host {host_id}.", host=host_id)
+    return _host(row, pools, used, counted[0].capacity if counted else None)
 
 
 async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
@@ -119,14 +128,17 @@ async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
 
 
 async def ids_of(db: Db, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
-    """The hosts that each text means: the one with that id, else all with that name. An unknown text means none."""
-    wanted = list(ids_or_names)
-    rows = await db.fetch(_IDS, wanted)
-    by_id = {str(row["id"]): row["id"] for row in rows}
-    return {
-        one: frozenset([by_id[one]] if one in by_id else [row["id"] for row in rows if row["name"] == one])
-        for one in wanted
-    }
+    """The host that each text means: the one with that id, else the one with that name. An unknown text means none."""
+    wanted = {one: split_reference(one) for one in ids_or_names}
+    rows = await db.fetch(_IDS, [name for _, name in wanted.values()], [id_ for id_, _ in wanted.values() if id_])
+    by_id, by_name = {str(row["id"]): row["id"] for row in rows}, {row["name"]: row["id"] for row in rows}
+    found = {one: by_id.get(id_ or "", by_name.get(name)) for one, (id_, name) in wanted.items()}
+    return {one: frozenset(() if host_id is None else (host_id,)) for one, host_id in found.items()}
+
+
+async def names(db: Db) -> tuple[str, ...]:
+    """The names of the hosts, for messages: at most 10 000 of them."""
+    return tuple(row["name"] for row in await db.fetch(_NAMES))
 
 
 async def list_guests(db: Db, guest_id: int | None = None, *, host_id: int | None = None) -> tuple[GuestView, ...]:
@@ -155,14 +167,21 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
     )
 
 
-def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record]) -> HostView:
+def _host(
+    row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.Record], capacity: Capacity | None
+) -> HostView:
     used_bytes = {claim["storage_pool_id"]: claim["amount"] for claim in used if claim["storage_pool_id"] is not None}
-    storage_pools = tuple(_storage_pool(pool, used_bytes.get(pool["id"], 0)) for pool in pools)
+    of_pool = {} if capacity is None else capacity.storage_pools
+    storage_pools = tuple(
+        _storage_pool(pool, used_bytes.get(pool["id"], 0), of_pool.get(pool["name"], NOTHING)) for pool in pools
+    )
     return HostView(
         **{name: row[name] for name in _SAME_IN_VIEW},
         **_amounts(row, storage_pools, used),
+        capacity=capacity,
         driver=DriverType(row["driver"]),
         state=HostState(row["state"]),
+        maintenance=Maintenance.of_columns(row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"]),
         zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
         pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
         tags=tuple(row["tags"]),
@@ -180,8 +199,8 @@ def _host(row: asyncpg.Record, pools: list[asyncpg.Record], used: list[asyncpg.R
 
 _SAME_IN_VIEW = (
     "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
-    "system_id", "server_id", "cluster_id", "member", "architecture", "hypervisor_version", "emulated",
-    "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key", "certificate_fingerprint",
+    "system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture", "hypervisor_version",
+    "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key", "certificate_fingerprint",
     "certificate_expires_at", "pinned_fingerprint", "error_code", "error_message", "refreshed_at", "created_at",
 )  # fmt: skip
 
@@ -208,7 +227,7 @@ def _amounts(row: asyncpg.Record, pools: Iterable[StoragePoolView], used: Iterab
     }
 
 
-def _storage_pool(row: asyncpg.Record, used_bytes: int) -> StoragePoolView:
+def _storage_pool(row: asyncpg.Record, used_bytes: int, capacity: ResourceCapacity) -> StoragePoolView:
     return StoragePoolView(
         id=row["id"],
         pool_key=row["pool_key"],
@@ -221,4 +240,5 @@ def _storage_pool(row: asyncpg.Record, used_bytes: int) -> StoragePoolView:
         used_elsewhere_bytes=row["used_elsewhere_bytes"],
         is_default=bool(row["is_default"]),
         missing_since=row["missing_since"],
+        capacity=capacity,
     )

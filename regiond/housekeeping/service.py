@@ -1,4 +1,4 @@
-"""Runs the region's periodic tasks: clock monitor, event retention, certificate expiry."""
+"""Runs the region's periodic tasks: clock monitor, retention, certificate expiry."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from common.periodic import PeriodicTask
 from regiond.housekeeping.clock_monitor import ClockMonitor
+from regiond.housekeeping.retention import Retention
 
 CHECK_CLOCKS_EVERY_S = 10.0
-PRUNE_EVENTS_EVERY_S = 6 * 3600.0
+PRUNE_EVERY_S = 6 * 3600.0
 REPORT_EXPIRY_EVERY_S = 6 * 3600.0
 
 
@@ -19,13 +20,15 @@ class Housekeeping:
     def __init__(
         self,
         clock_monitor: ClockMonitor,
+        retention: Retention,
         *,
         prune_events: Callable[[], Awaitable[object]],
         report_expiry: Callable[[], Awaitable[object]],
     ) -> None:
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
-            PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVENTS_EVERY_S),
+            PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S),
+            PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
             PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
         )
 

@@ -40,7 +40,7 @@ _CLAIM = """
           from unnest($4::integer[], $5::bigint[]) d (id, amount) join storage_pool p on p.id = d.id
     ), demanded as (
         select h.server_id, array_agg(h.id) as host_ids, sum(a.cores) as cores, sum(a.memory_mib) as memory_mib,
-               bool_and(h.state <> 'removing') as stays,
+               bool_and(h.state <> 'removing' and h.maintenance_since is null) as accepts,
                min(floor((s.cores - h.reserved_cores) * h.cpu_over_commit_ratio::text::numeric)) as most_cores,
                min(floor((s.memory_mib - s.huge_memory_mib - h.reserved_memory_mib)
                          * h.memory_over_commit_ratio::text::numeric)) as most_memory_mib,
@@ -53,7 +53,7 @@ _CLAIM = """
            set cores_claimed = s.cores_claimed + demanded.cores,
                memory_mib_claimed = s.memory_mib_claimed + demanded.memory_mib
           from demanded
-         where s.id = demanded.server_id and demanded.stays and demanded.disks_fit
+         where s.id = demanded.server_id and demanded.accepts and demanded.disks_fit
            and s.cores_claimed + demanded.cores <= demanded.most_cores
            and (demanded.memory_mib = 0 or s.memory_mib_claimed + demanded.memory_mib <= demanded.most_memory_mib)
         returning s.id

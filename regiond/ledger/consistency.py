@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from common.phrases import number_of
 from regiond.ledger.model import TotalMismatch
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ async def check(db: Db) -> list[str]:
 def _of_server(row: Row) -> Iterator[TotalMismatch]:
     total, claimed = (row["cores_claimed"], row["memory_mib_claimed"]), (row["cores"], row["memory_mib"])
     if total != claimed:
-        yield _mismatch(row, "cores and memory", "{} cores and {} MiB".format(*total), "{} and {}".format(*claimed))
+        cores = number_of(total[0], "core")
+        yield _mismatch(row, "cores and memory", f"{cores} and {total[1]} MiB", "{} and {}".format(*claimed))
     if row["pins_total"] != row["pins"]:
         yield _mismatch(row, "pinned cores", _cores(row["pins_total"]), _cores(row["pins"]))
 

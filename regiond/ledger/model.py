@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
+from common.capacity import Capacity
+
+SHARED_POOL_TYPES = frozenset({"ceph", "cephfs"})  # one pool for all members of a cluster: it counts once
 ClaimRow = tuple[str, int | None, str | None, int]  # resource, storage pool (row id), key, amount
 
 
@@ -131,3 +134,47 @@ class TotalMismatch:
     @property
     def text(self) -> str:
         return f"{self.subject} of {self.server}: the total is {self.total}, the claims add up to {self.claimed}"
+
+
+@frozen(kw_only=True)
+class HostCapacity:
+    """The capacity of a host and the groups in which it is counted; `capacity` is None while it is unknown.
+
+    `zone`, `pool` (the resource pool) and `state` are names. `cluster` is the identity of the host's LXD cluster, whose
+    members share the `shared_pools`.
+    """
+
+    host_id: int
+    server_id: int | None
+    state: str
+    zone: str
+    pool: str
+    cluster: str | None = None
+    shared_pools: frozenset[str] = frozenset()
+    capacity: Capacity | None = None
+
+
+@frozen(kw_only=True)
+class GroupCapacity:
+    """The capacity of the hosts of a zone, of a resource pool, or of all (`name` is then None).
+
+    `states` counts the hosts by state. A server of which this group has only unreachable hosts counts in
+    `unreachable_servers` and `unreachable` instead of `servers` and `capacity`. A host whose capacity is unknown counts
+    in `states` only.
+    """
+
+    name: str | None
+    states: Mapping[str, int]
+    servers: int
+    capacity: Capacity
+    unreachable_servers: int
+    unreachable: Capacity
+
+
+@frozen(kw_only=True)
+class FleetCapacity:
+    """Zones and resource pools with hosts, by name."""
+
+    fleet: GroupCapacity
+    zones: tuple[GroupCapacity, ...]
+    pools: tuple[GroupCapacity, ...]

@@ -1,11 +1,13 @@
-"""Public functions of the ledger: claim, release, record, recompute, check.
+"""Public functions of the ledger: claim, release, record, recompute, check, report capacity.
 
-All functions join the caller's transaction.
+All functions that take `db` join the caller's transaction.
 """
 
 from __future__ import annotations
 
 from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
+from regiond.ledger.capacities import ComputeClaimed, capacities_of_hosts, compute_claimed_by_hosts
+from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
 from regiond.ledger.consistency import check, total_mismatches
 from regiond.ledger.discrete_resources import claim_discrete, set_discrete_totals
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
@@ -24,12 +26,16 @@ from regiond.ledger.store import (
 from regiond.ledger.totals import recompute_totals
 
 __all__ = [
+    "ComputeClaimed",
+    "capacities_of_hosts",
     "check",
     "claim",
     "claim_batch",
     "claim_discrete",
+    "compute_claimed_by_hosts",
     "drop_guests",
     "drop_server",
+    "fleet_capacity",
     "lock_hosts",
     "lock_server",
     "move_machine",
@@ -40,6 +46,7 @@ __all__ = [
     "resize_machine",
     "server_of_host",
     "set_discrete_totals",
+    "total_capacity",
     "total_mismatches",
     "write_claims",
     "write_guests",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from common.errors import OutOfCapacity
+from common.phrases import number_of
 from regiond.ledger.batch_claims import claim_batch, lock_hosts, write_claims
 from regiond.ledger.discrete_resources import claim_discrete
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, ClaimRow, Demand, DiscreteResources, GuestClaims
@@ -77,7 +78,8 @@ async def claim(
         raise OutOfCapacity(f"The host's storage pools have too little free space for {amounts}.")
     if demand.host_id not in claimed.servers:
         raise OutOfCapacity(
-            f"The host no longer has capacity for {demand.cores} cores and {demand.memory_mib} MiB of memory."
+            f"The host no longer has capacity for {number_of(demand.cores, 'core')} and {demand.memory_mib} MiB of "
+            "memory."
         )
     await write_claims(db, [(claimed.servers[demand.host_id], machine_id, demand)])
     await claim_discrete(db, claimed.servers[demand.host_id], machine_id, discrete)

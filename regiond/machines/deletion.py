@@ -9,6 +9,7 @@ from common.rpc.commands import HOST_DECOMPOSE, DecomposeCall
 from regiond.events.model import Level
 from regiond.ledger import service as ledger
 from regiond.machines import lifecycle_store, store
+from regiond.machines.model import MachineState
 from regiond.machines.steps import Target, record_event
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
@@ -76,14 +77,16 @@ class DeleteMachine:
         return Outcome(result={"system_id": target.system_id}, record=record)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
-        """The machine remains. The next refresh records whether its guest still exists."""
+        """The machine remains, in the state before. The next refresh records whether its guest still exists."""
         if operation.machine_id is None:
             return Outcome()
         target = Target.of(operation)
 
         async def record(db: Db) -> None:
             cancelled = operation.error_code == Cancelled.code
-            await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled)
+            was = operation.request.get("was")
+            before = None if was is None else MachineState(was)
+            await lifecycle_store.end_removal(db, target.machine_id, cancelled=cancelled, was=before)
             message = f"{target.spec.name} was not deleted: {operation.error_message}"
             await record_event(db, operation, "delete_failed", message, level=Level.ERROR)
 

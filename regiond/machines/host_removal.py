@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.errors import Busy, NotFound, WrongState
+from common.phrases import number_of
 from common.serialization import from_dict
 from regiond.db.pool import Database
 from regiond.hosts import service as host_service
@@ -19,6 +20,7 @@ from regiond.machines import store
 from regiond.machines.adoption import detached_store
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.lost_machines import lose_machines
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.operations import service as operation_service
@@ -37,7 +39,8 @@ async def host_removal_plan(db: Db, host_id: int, removal: HostRemoval) -> HostR
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
     foreign = [guest for guest in guests if guest.machine_id is None]
-    return removal_plan(host.name, removal, await store.of_host(db, host_id), foreign)
+    names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
+    return removal_plan(host.name, removal, await store.of_host(db, host_id), foreign, names)
 
 
 class MachinesOfRemovedHost:
@@ -70,13 +73,16 @@ class MachinesOfRemovedHost:
             elif deletion.state is not OperationState.SUCCEEDED:
                 failures.append(f"{machine.hostname}: {deletion.error_message}")
         if pending:
-            raise Busy(f"{pending} machines on {operation.host_name} are still being deleted.", machines=pending)
+            still = f"{number_of(pending, 'machine')} on {operation.host_name} {'is' if pending == 1 else 'are'}"
+            raise Busy(f"{still} still being deleted.", machines=pending)
         return failures
 
     async def removal_result(self, operation: Operation) -> Mapping[str, Any]:
         """Read before the host's row is deleted. A deleted machine is described by its operation."""
         if operation.host_id is None:
             return {}
+        if from_dict(operation.request, HostRemoval).force:
+            return await self._loss(operation, operation.host_id)
         async with self._database.connection() as db:
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
             remaining = await host_removal_plan(db, operation.host_id, HostRemoval())
@@ -109,6 +115,19 @@ class MachinesOfRemovedHost:
             await store.delete(db, machine.id)
         return len(machines)
 
+    async def lose_machines(self, db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
+        return await lose_machines(db, operation, host_id, expected)
+
+    async def _loss(self, operation: Operation, host_id: int) -> Mapping[str, Any]:
+        async with self._database.connection() as db:
+            plan = await host_removal_plan(db, host_id, HostRemoval(force=True))
+        return {
+            "deleted": [],
+            "kept": [guest.description for guest in plan.kept],
+            "lost": [guest.description for guest in plan.lost],
+            "lost_machines": [guest.system_id for guest in plan.lost],
+        }
+
     async def _open_deletion(self, parent: Operation, machine: MachineView) -> None:
         """Skips a machine that another operation acts on; the next attempt of the parent tries again."""
         try:
@@ -128,7 +147,7 @@ def _check_unlocked(host_name: str, machines: Iterable[MachineView]) -> None:
     if locked:
         raise WrongState(
             f"Machines on {host_name} are locked against deletion: {', '.join(locked)}. "
-            "Unlock them with innkeeper PROFILE machine unlock SYSTEM_ID, or remove the host without decompose.",
+            "Unlock them with innkeeper machine unlock SYSTEM_ID, or remove the host without decompose.",
             locked=locked,
         )
 

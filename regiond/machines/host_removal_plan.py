@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from regiond.hosts.model import GuestView, HostRemoval
+from regiond.hosts.model import CertificateFate, GuestView, HostRemoval
 from regiond.machines.model import DiskView, MachineView
 
 
@@ -21,6 +21,8 @@ class AffectedGuest:
     locked: bool
     power_state: str
     disks: tuple[DiskView, ...]
+    guest_name: str = ""  # on the host; empty if unknown
+    addresses: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -32,21 +34,32 @@ class AffectedGuest:
 
 @frozen(kw_only=True)
 class HostRemovalPlan:
-    """`name` is that of the host or cluster. The guests in `deleted` and their disks are destroyed; `kept` stay."""
+    """`name` is that of the host or cluster. The guests in `deleted` and their disks are destroyed; `kept` stay.
+
+    The records of the machines in `lost` end, and nothing is done to their guests on the dead host.
+    """
 
     name: str
     deleted: tuple[AffectedGuest, ...]
     kept: tuple[AffectedGuest, ...]
+    lost: tuple[AffectedGuest, ...] = ()
+    certificates: tuple[CertificateFate, ...] = ()  # of ours on LXD servers, which no other host uses
 
 
 def removal_plan(
-    host_name: str, removal: HostRemoval, machines: Iterable[MachineView], foreign: Iterable[GuestView]
+    host_name: str,
+    removal: HostRemoval,
+    machines: Iterable[MachineView],
+    foreign: Iterable[GuestView],
+    guest_names: Mapping[int, str],
 ) -> HostRemovalPlan:
-    """`machines` are all machines of the host, `foreign` its other guests."""
+    """`machines` are all machines of the host, `guest_names` of their VMs by machine id, `foreign` its other guests."""
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
+    lost: list[AffectedGuest] = []
     for machine in machines:
-        (deleted if removal.deletes(adopted=machine.adopted) else kept).append(affected_machine(host_name, machine))
+        fate = lost if removal.force else deleted if removal.deletes(adopted=machine.adopted) else kept
+        fate.append(affected_machine(host_name, machine, guest_names.get(machine.id, "")))
     kept += [
         AffectedGuest(
             name=guest.name,
@@ -56,10 +69,11 @@ def removal_plan(
             locked=False,
             power_state=guest.power_state,
             disks=(),
+            guest_name=guest.name,
         )
         for guest in foreign
     ]
-    return HostRemovalPlan(name=host_name, deleted=tuple(deleted), kept=tuple(kept))
+    return HostRemovalPlan(name=host_name, deleted=tuple(deleted), kept=tuple(kept), lost=tuple(lost))
 
 
 def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
@@ -69,10 +83,12 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
         name=name,
         deleted=tuple(guest for plan in found for guest in plan.deleted),
         kept=tuple(guest for plan in found for guest in plan.kept),
+        lost=tuple(guest for plan in found for guest in plan.lost),
     )
 
 
-def affected_machine(host_name: str, machine: MachineView) -> AffectedGuest:
+def affected_machine(host_name: str, machine: MachineView, guest_name: str = "") -> AffectedGuest:
+    """`guest_name` is the name of its VM on the host, which differs from the hostname after a change of that."""
     return AffectedGuest(
         name=machine.hostname,
         host_name=host_name,
@@ -81,4 +97,6 @@ def affected_machine(host_name: str, machine: MachineView) -> AffectedGuest:
         locked=machine.locked,
         power_state=machine.power_state,
         disks=machine.disks,
+        guest_name=guest_name,
+        addresses=tuple(str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None),
     )

@@ -41,7 +41,7 @@ _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState
     _E.RELEASED: ((_S.RELEASING,), _S.READY),
     _E.RELEASE_FAILED: ((_S.RELEASING,), _S.ALLOCATED),
     _E.DELETE: (_SETTLED, _S.DELETING),
-    _E.NOT_DESTROYED: ((_S.RELEASING,), _S.FAILED),
+    _E.NOT_DESTROYED: ((_S.DELETING, _S.RELEASING), _S.FAILED),
     _E.NOT_DELETED: ((_S.DELETING, _S.RELEASING), _S.READY),
     _E.NOT_DELETED_OWNED: ((_S.DELETING, _S.RELEASING), _S.ALLOCATED),
     _E.LOST: ((_S.NEW, _S.READY, _S.ALLOCATED, _S.FAILED), _S.MISSING),
@@ -78,7 +78,11 @@ _HELP: Mapping[MachineState, str] = {
     _S.FAILED: "delete it again, or mark it fixed",
 }
 
-
+_BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready or allocated
+    _S.BROKEN: (_E.MARK_BROKEN,),
+    _S.MISSING: (_E.LOST,),
+    _S.NEW: (_E.MARK_BROKEN, _E.FIXED_UNSEEN),
+}
 PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
 
 
@@ -86,7 +90,7 @@ def protection_text(hostname: str, system_id: str) -> str:
     """The message for a machine that is neither deleted nor released, because a user locked it."""
     return (
         f"{hostname} is locked, which protects it from deletion and release. To unlock it: "
-        f"innkeeper PROFILE machine unlock {system_id}"
+        f"innkeeper machine unlock {system_id}"
     )
 
 
@@ -104,11 +108,17 @@ def found_event(*, owned: bool) -> MachineEvent:
     return MachineEvent.FOUND_OWNED if owned else MachineEvent.FOUND
 
 
-def not_removed_event(state: MachineState, *, owned: bool, cancelled: bool) -> MachineEvent:
-    """Returns the event of a machine whose removal failed or was cancelled."""
-    if state is MachineState.RELEASING and not cancelled:
-        return MachineEvent.NOT_DESTROYED
-    return MachineEvent.NOT_DELETED_OWNED if owned else MachineEvent.NOT_DELETED
+def not_removed_events(
+    state: MachineState, *, owned: bool, cancelled: bool, was: MachineState | None
+) -> tuple[MachineEvent, ...]:
+    """Returns the events, in order, of a machine whose removal failed or was cancelled.
+
+    They lead back to the state `was` before the removal; to failed if a release should have destroyed the machine.
+    """
+    if was is MachineState.FAILED or (state is MachineState.RELEASING and not cancelled):
+        return (MachineEvent.NOT_DESTROYED,)
+    kept = MachineEvent.NOT_DELETED_OWNED if owned else MachineEvent.NOT_DELETED
+    return (kept, *_BACK.get(was, ()))
 
 
 def restored_state(before: MachineState, *, owned: bool) -> MachineState:

@@ -14,7 +14,7 @@ from regiond.machines.lifecycle import (
     MachineEvent,
     found_event,
     next_state,
-    not_removed_event,
+    not_removed_events,
     protection_text,
 )
 from regiond.machines.model import MachineState
@@ -44,6 +44,8 @@ _UPDATE = """
                        pool_id = coalesce($4, pool_id), description = coalesce($5, description)
      where id = $1
 """
+_UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
+_IS_LISTED = "select exists (select from guest where machine_id = $1)"
 # A machine that another transaction has locked is skipped, not waited for.
 _LOCK_ALLOCATABLE = """
     select m.id from machine m
@@ -80,13 +82,18 @@ async def record_listed(db: Db, machine_id: int, *, listed: bool) -> None:
         await _transition(db, machine_id, state, event, settles=False)
 
 
-async def end_removal(db: Db, machine_id: int, *, cancelled: bool) -> MachineState:
+async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineState | None = None) -> MachineState:
     """Ends the removal of a machine that was not removed, and returns its state.
 
-    The state is ready or allocated as before; failed if a release should have destroyed it. Raises as `apply_event`.
+    The state is the one that it `was` in before (None: ready, or allocated), unless that depends on its guest, which a
+    refresh has listed since; failed if a release should have destroyed it. Raises as `apply_event`.
     """
     state, owned = await _locked(db, machine_id)
-    return await _transition(db, machine_id, state, not_removed_event(state, owned=owned, cancelled=cancelled))
+    if was in _UNLISTED and await db.fetchval(_IS_LISTED, machine_id):
+        was = None
+    for event in not_removed_events(state, owned=owned, cancelled=cancelled, was=was):
+        state = await _transition(db, machine_id, state, event)
+    return state
 
 
 async def end_compose(db: Db, machine_id: int) -> MachineState:
@@ -154,7 +161,7 @@ async def _locked(db: Db, machine_id: int) -> tuple[MachineState, bool]:
     """Locks the machine; returns its state and whether it has an owner. Raises NotFound."""
     row = await db.fetchrow(_LOCK, machine_id)
     if row is None:
-        raise NotFound("No Machine matches the given query.", machine=machine_id)
+        raise NotFound("The machine has just been deleted.", machine=machine_id)
     return MachineState(row["state"]), row["owner_id"] is not None
 
 

@@ -8,13 +8,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from common.compose_request import ComposeRequest
 from regiond.groups.model import ResourcePool, Zone
 from regiond.networks.model import Address, Subnet, Vlan
 from regiond.operations.model import Operation
-from regiond.placement.model import Placement
+from regiond.placement.model import Placement, Policy
 
 
 class MachineState(StrEnum):
@@ -95,6 +95,16 @@ class NicView:
 
 
 @frozen(kw_only=True)
+class AffinityMembership:
+    """A machine's membership in a group. `violated_by` names machines of the group that contradict its policy now."""
+
+    group: str
+    policy: Policy
+    hard: bool
+    violated_by: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class MachineView:
     id: int
     uuid: UUID
@@ -124,6 +134,8 @@ class MachineView:
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken
     locked: bool = False  # neither deleted nor released
+    affinity_groups: tuple[AffinityMembership, ...] = ()
+    guest_name: str | None = None  # on its host; None: the host does not list it
 
 
 @frozen(kw_only=True)
@@ -167,6 +179,15 @@ class ComposeIntent:
     comment: str = ""
 
 
+def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
+    """Returns the fields that an idempotency key identifies.
+
+    Groups only if there are any, so that a request repeated after an upgrade equals that of an older release.
+    """
+    fields = asdict(request)
+    return {name: value for name, value in fields.items() if value or name not in ("affinity", "anti_affinity")}
+
+
 @frozen(kw_only=True)
 class AllocateRequest:
     """Constraints for a machine that exists or is composed. Names are as in the request.
@@ -200,6 +221,8 @@ class AllocateRequest:
     not_fabrics: tuple[str, ...] = ()
     agent_name: str = ""
     comment: str = ""
+    affinity: tuple[str, ...] = ()
+    anti_affinity: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -229,6 +252,16 @@ class MachineToCompose:
 
 
 @frozen(kw_only=True)
+class GuestPowerChange:
+    """A change of a machine's power state that no operation made."""
+
+    system_id: str
+    hostname: str
+    host_name: str
+    power_before: str
+
+
+@frozen(kw_only=True)
 class MachineFilter:
     """A machine must match all given fields; the values of one field are alternatives, except for `tags`.
 
@@ -251,12 +284,17 @@ class MachineFilter:
 
 @frozen(kw_only=True)
 class MachineChange:
-    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name."""
+    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name.
+
+    `affinity` and `anti_affinity` replace the machine's groups of that policy.
+    """
 
     hostname: str | None = None
     zone: str | None = None
     pool: str | None = None
     description: str | None = None
+    affinity: tuple[str, ...] | None = None
+    anti_affinity: tuple[str, ...] | None = None
 
 
 @frozen(kw_only=True)
@@ -284,7 +322,10 @@ class Adopted:
 
 @frozen(kw_only=True)
 class DetachedMachine:
-    """The record of a machine whose host was removed. `pool`, `zone` and `owner` are names; None if deleted since."""
+    """The record of a machine whose host was removed. `pool`, `zone` and `owner` are names; None if deleted since.
+
+    A `lost` one is not restored with its host, which was removed by force.
+    """
 
     uuid: UUID
     system_id: str
@@ -304,6 +345,7 @@ class DetachedMachine:
     disks: tuple[dict[str, Any], ...]
     nics: tuple[dict[str, Any], ...]
     detached_at: datetime
+    lost: bool = False
 
 
 @frozen(kw_only=True)

@@ -40,7 +40,7 @@ async def open_operation(
     request: Mapping[str, Any] | None = None,
     parent_id: int | None = None,
 ) -> int:
-    """Returns the operation's id. `begins` is applied to the machine's state.
+    """Returns the operation's id. `begins` is applied to the machine's state; the request keeps that before (`was`).
 
     The caller must not hold a lock on the machine's row: transactions that open or end an operation lock the operation
     first, so the opposite order can deadlock. Raises Busy while another operation acts on the machine or it is still
@@ -50,7 +50,8 @@ async def open_operation(
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
         system_id=machine.system_id, hostname=machine.hostname, parent_id=parent_id, account_id=account_id,
-        request=request_of(known_spec(machine, installation_id), **(request or {})), max_failures=MAX_FAILURES,
+        request=request_of(known_spec(machine, installation_id), was=machine.state.value, **(request or {})),
+        max_failures=MAX_FAILURES,
     )  # fmt: skip
     if begins is not None:
         await lifecycle_store.apply_event(db, machine.id, begins)

@@ -13,7 +13,10 @@ from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, store
+from regiond.machines.affected_guests import affected_guest
+from regiond.machines.affinity_change import affinity_change
 from regiond.machines.lifecycle import MachineEvent, fixed_event, next_state
+from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release, release_plan
 from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import check_settled, open_operation
 from regiond.operations import service as operation_service
@@ -24,6 +27,8 @@ from regiond.racks.service import HostCalls
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+MAX_OWNER_DATA_KEYS = 128
+MAX_OWNER_DATA_BYTES = 32 * 1024
 _FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN)
 
 
@@ -49,15 +54,16 @@ class Ownership:
         system_id: str,
         *,
         comment: str = "",
+        requested: str | None = None,
         idempotency_key: str | None = None,
         need_rack: bool = False,
     ) -> Operation | None:
         """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
 
         Destroys a machine that allocation composed. Raises NotFound, NotAllowed, WrongState, Busy, IdempotencyMismatch,
-        and RackUnreachable with `need_rack`.
+        and RackUnreachable with `need_rack`. `requested` is the hostname, if the request named the machine so.
         """
-        request = {"kind": OperationKind.RELEASE.value, "system_id": system_id}
+        request = {"kind": OperationKind.RELEASE.value, "system_id": requested or system_id}
 
         async def open_() -> int:
             if need_rack:
@@ -83,6 +89,27 @@ class Ownership:
         except _AlreadyFree:
             return None
 
+    async def release_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
+        """A dry run of `start_release`; raises what it raises."""
+        if need_rack:
+            await self._require_rack(system_id)
+        async with self._database.transaction(dry_run=True) as db:
+            (machine,) = await self._read_all(db, [system_id])
+            if not _may_release(caller, machine):
+                raise _not_owner(machine)
+            plan = release_plan([await _release(db, machine)])
+            if not _is_free(machine) and machine.state is not MachineState.RELEASING:
+                await self._open_release(db, caller, machine, "")
+        return plan
+
+    async def release_all_plan(self, caller: Caller, system_ids: Sequence[str]) -> MachineRemovalPlan:
+        """A dry run of `start_release_all`; raises what it raises."""
+        async with self._database.transaction(dry_run=True) as db:
+            machines = await self._to_release(db, caller, system_ids)
+            plan = release_plan([await _release(db, machine) for machine in machines])
+            await self._open_releases(db, caller, machines, "")
+        return plan
+
     async def start_release_all(
         self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
     ) -> tuple[str, ...]:
@@ -90,29 +117,24 @@ class Ownership:
 
         Raises InvalidRequest for unknown machines; NotAllowed and WrongState name every machine they apply to.
         """
-        wanted = list(dict.fromkeys(system_ids))
         async with self._database.transaction() as db:
-            try:
-                machines = await self._read_all(db, wanted)
-            except NotFound as error:
-                raise InvalidRequest(error.message) from error
-            not_owned = [machine.system_id for machine in machines if not _may_release(caller, machine)]
-            if not_owned:
-                raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
-            owned = [machine for machine in machines if not _is_free(machine)]
-            _check_releasable(owned)
-            for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
-                await self._open_release(db, caller, machine, comment)
-        return tuple(machine.system_id for machine in owned)
+            machines = await self._to_release(db, caller, system_ids)
+            return await self._open_releases(db, caller, machines, comment)
 
     async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView:
-        """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed."""
+        """Sets the keys in `data`; an empty value removes its key. Raises NotFound, NotAllowed.
+
+        Raises InvalidRequest, with nothing changed, if the machine would have too many keys or too much data: every
+        listing of machines contains them.
+        """
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
             (machine,) = await self._locked(db, [system_id])
             _check_owner(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
-            return await store.read(db, system_id)
+            changed = await store.read(db, system_id)
+            _check_size(changed.owner_data)
+            return changed
 
     async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:
         """Excludes the machine from allocation until it is marked fixed; owner and guest do not change.
@@ -162,17 +184,20 @@ class Ownership:
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.
 
-        Raises NotAllowed, NotFound, InvalidRequest by field, and Busy for a new hostname while it is being composed or
-        adopted.
+        Raises NotAllowed, NotFound, InvalidRequest by field, and Busy for a new hostname or group while it is being
+        composed or adopted.
         """
         caller.require_admin()
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
         hostname = check_hostname(change.hostname) if change.hostname else None
+        groups = affinity_change(change)
         async with self._database.transaction() as db:
+            await groups.lock(db)
             (machine,) = await self._locked(db, [system_id])
-            if hostname is not None and hostname != machine.hostname:
+            if (hostname is not None and hostname != machine.hostname) or groups.changes:
                 check_settled(machine)
+            await groups.apply(db, machine)
             await lifecycle_store.update(
                 db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description
             )
@@ -191,6 +216,27 @@ class Ownership:
             raise NotFound(f"Unknown machine(s): {', '.join(sorted(unknown))}.")
         return found
 
+    async def _to_release(self, db: Db, caller: Caller, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
+        """Raises InvalidRequest for unknown machines, NotAllowed for those of others."""
+        try:
+            machines = await self._read_all(db, list(dict.fromkeys(system_ids)))
+        except NotFound as error:
+            raise InvalidRequest(error.message) from error
+        not_owned = [machine.system_id for machine in machines if not _may_release(caller, machine)]
+        if not_owned:
+            raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
+        return machines
+
+    async def _open_releases(
+        self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str
+    ) -> tuple[str, ...]:
+        """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
+        owned = [machine for machine in machines if not _is_free(machine)]
+        _check_releasable(owned)
+        for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
+            await self._open_release(db, caller, machine, comment)
+        return tuple(machine.system_id for machine in owned)
+
     async def _require_rack(self, system_id: str) -> None:
         async with self._database.connection() as db:
             machine = await store.read(db, system_id)
@@ -201,7 +247,7 @@ class Ownership:
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
-            account_id=caller.account_id, request={"was": machine.state.value, "comment": comment},
+            account_id=caller.account_id, request={"comment": comment},
         )  # fmt: skip
         (now,) = await self._locked(db, [machine.system_id])
         if _release_facts(now) != _release_facts(machine):
@@ -213,6 +259,24 @@ class Ownership:
             operation_id=operation_id, details={"comment": comment} if comment else None,
         )  # fmt: skip
         return operation_id
+
+
+async def _release(db: Db, machine: MachineView) -> Release:
+    return Release(
+        guest=await affected_guest(db, machine),
+        owner=machine.owner,
+        is_free=_is_free(machine),
+        destroyed=machine.composed_by_allocate,
+    )
+
+
+def _check_size(owner_data: Mapping[str, str]) -> None:
+    size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
+    if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
+        raise InvalidRequest(
+            f"The owner data of a machine has at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
+            f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
+        )
 
 
 class _AlreadyFree(Exception):

@@ -6,24 +6,26 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import structlog
-
 from common.compose_request import ComposeRequest
 from common.errors import NotAllowed
 from common.rpc.commands import HOST_FIND, GuestCall
 from common.values import GuestChange, GuestEvent, GuestRef, OwnershipMarker, PowerAction, PowerState
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.hosts.model import HostRemoval
+from regiond.events.service import Events
+from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.machines import store
 from regiond.machines.adoption.intents import open_adoption, open_forget
+from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal import host_removal_plan
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
+from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
+from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
 from regiond.machines.model import NO_HOST_CONSTRAINTS, HostConstraints, MachineFilter, MachineView
 from regiond.machines.operation_intents import (
     check_settled,
@@ -44,7 +46,6 @@ from regiond.racks.service import HostCalls
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 FIND_DEADLINE_S = 20.0
 
@@ -52,6 +53,8 @@ FIND_DEADLINE_S = 20.0
 __all__ = [
     "AffectedGuest",
     "HostRemovalPlan",
+    "HostWorkload",
+    "MachineRemovalPlan",
     "Machines",
     "check_settled",
     "delete_row",
@@ -135,10 +138,32 @@ class Machines:
         )
 
     async def start_delete(
-        self, caller: Caller, system_id: str, *, idempotency_key: str | None = None, need_rack: bool = False
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        requested: str | None = None,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
     ) -> Operation:
-        """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises."""
-        return await self._start(caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack)
+        """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises.
+
+        `requested` is the hostname, if the request named the machine so: a repeat cannot resolve it any more.
+        """
+        return await self._start(
+            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack, requested=requested
+        )
+
+    async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
+        """A dry run of `start_delete`; raises what it raises."""
+        machine = await self._checked(caller, OperationKind.DELETE, system_id, need_rack=need_rack)
+        async with self._database.transaction(dry_run=True) as db:
+            guest = await affected_guest(db, machine)
+            await open_operation(
+                db, OperationKind.DELETE, machine, self._installation_id, account_id=caller.account_id,
+                begins=MachineEvent.DELETE,
+            )  # fmt: skip
+        return deletion_plan(guest)
 
     async def removal_plan(
         self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
@@ -147,6 +172,11 @@ class Machines:
         caller.require_admin()
         async with self._database.connection() as db:
             return combined(name, [await host_removal_plan(db, host_id, removal) for host_id in host_ids])
+
+    async def workloads(self, host_ids: Sequence[int]) -> tuple[HostWorkload, ...]:
+        """What is on each of the hosts, in their order. Raises NotFound."""
+        async with self._database.connection() as db:
+            return await read_workloads(db, host_ids)
 
     async def query_power(self, caller: Caller, system_id: str) -> PowerState:
         """Asks the host now; UNKNOWN if it has no such guest. Raises NotFound, RackUnreachable, HostUnreachable."""
@@ -164,16 +194,32 @@ class Machines:
         if change.event is not GuestEvent.POWER or change.power is None:
             return True
         async with self._database.transaction() as db:
-            system_id = await store.guest_power_changed(
+            changed = await store.guest_power_changed(
                 db, host_id, change.guest_id, change.guest_name, change.power.value
             )
-        if system_id is not None:
-            log.info("machine_power_changed", system_id=system_id, power=change.power.value)
+            if changed is not None:
+                text = POWER_CHANGED_TEXT.format(
+                    before=changed.power_before, after=change.power.value, host=changed.host_name
+                )
+                await Events.record(
+                    db, POWER_CHANGED, f"{changed.hostname}: {text}", host_id=host_id, system_id=changed.system_id
+                )
         return True
 
     async def clean_up(self, db: Db, host_id: int, host_name: str, guest_name: str, marker: OwnershipMarker) -> None:
         """Opens the operation that removes a guest whose machine has a tombstone. Idempotent."""
         await open_clean_up(db, host_id, host_name, GuestRef(name=guest_name, marker=marker))
+
+    async def _checked(self, caller: Caller, kind: OperationKind, system_id: str, *, need_rack: bool) -> MachineView:
+        """Raises NotFound, NotAllowed, and RackUnreachable with `need_rack`."""
+        machine = await self.read(system_id)
+        if not caller.is_admin and machine.owner != caller.username:
+            raise NotAllowed(f"You do not own {machine.hostname}.")
+        if kind is OperationKind.DELETE and not (caller.is_admin or machine.composed_by_allocate):
+            raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
+        if need_rack and machine.host_id is not None:
+            await self._calls.require(machine.host_id)
+        return machine
 
     async def _start(
         self,
@@ -184,17 +230,12 @@ class Machines:
         key: str | None,
         *,
         need_rack: bool,
+        requested: str | None = None,
     ) -> Operation:
-        payload = {"kind": kind.value, "system_id": system_id, **request}
+        payload = {"kind": kind.value, "system_id": requested or system_id, **request}
 
         async def open_() -> int:
-            machine = await self.read(system_id)
-            if not caller.is_admin and machine.owner != caller.username:
-                raise NotAllowed(f"You do not own {machine.hostname}.")
-            if kind is OperationKind.DELETE and not (caller.is_admin or machine.composed_by_allocate):
-                raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
-            if need_rack and machine.host_id is not None:
-                await self._calls.require(machine.host_id)
+            machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
             async with self._database.transaction() as db:
                 operation_id = await open_operation(
                     db, kind, machine, self._installation_id, account_id=caller.account_id,

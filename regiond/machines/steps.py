@@ -13,7 +13,7 @@ from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.machines import lifecycle_store, store
+from regiond.machines import affinity_store, lifecycle_store, store
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.operations.model import Operation, OperationKind
@@ -121,6 +121,7 @@ class ReleaseMachine:
         async def record(db: Db) -> None:
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await lifecycle_store.clear_owner(db, target.machine_id)
+            await affinity_store.end_allocation(db, target.machine_id)
             if operation.request.get("was") == MachineState.BROKEN:
                 await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
             elif power is None:

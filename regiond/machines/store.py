@@ -11,8 +11,16 @@ import asyncpg
 
 from common.errors import NotFound
 from regiond.groups.model import ResourcePool, Zone
-from regiond.machines import nic_store
-from regiond.machines.model import DiskView, MachineFilter, MachineState, MachineView, NicView
+from regiond.machines import affinity_store, nic_store
+from regiond.machines.model import (
+    AffinityMembership,
+    DiskView,
+    GuestPowerChange,
+    MachineFilter,
+    MachineState,
+    MachineView,
+    NicView,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -21,8 +29,8 @@ _FIELDS = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name, m.owner_data,
            m.composed_by_allocate, m.error_description, m.locked, a.username as owner, h.name as host_name,
-           h.system_id as host_system_id, h.driver, g.id as guest_id, z.id as zone_id, z.name as zone_name,
-           z.description as zone_description, p.id as pool_id, p.name as pool_name,
+           h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
+           z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
 """
 _JOINS = """
@@ -79,13 +87,17 @@ _DELETE = "delete from machine where id = $1"
 # Hypervisor events can arrive after the operation that caused them; within 10 seconds of its end they are ignored, and
 # the refresh that each event requests records the actual state.
 _GUEST_POWER = """
+    with before as (
+        select m.id, m.power_state, h.name as host_name
+          from machine m join vm_host h on h.id = m.host_id
+         where h.id = $1 and (m.uuid::text = $2 or m.hostname = $3)
+           and m.settled_at < clock_timestamp() - interval '10 seconds'
+           and not exists (select 1 from operation o where o.machine_id = m.id and o.is_open)
+           for no key update of m
+    )
     update machine m set power_state = $4, settled_at = clock_timestamp()
-      from vm_host h
-     where h.id = $1 and m.host_id = h.id and (m.uuid::text = $2 or m.hostname = $3) and m.power_state <> $4
-       and m.settled_at < clock_timestamp() - interval '10 seconds'
-       and not exists (select 1 from operation o
-                        where o.machine_id = m.id and o.is_open)
-    returning m.system_id
+      from before where m.id = before.id and before.power_state <> $4
+    returning m.system_id, m.hostname, before.host_name, before.power_state as power_before
 """
 # A volume that another guest also uses is omitted: removing it would affect that guest.
 _RECORD_TOMBSTONE = """
@@ -151,7 +163,7 @@ async def read(db: Db, system_id: str) -> MachineView:
     """Raises NotFound."""
     found = await list_machines(db, MachineFilter(system_ids=(system_id,)))
     if not found:
-        raise NotFound("No Machine matches the given query.", system_id=system_id)
+        raise NotFound(f"There is no machine {system_id!r}.", system_id=system_id)
     return found[0]
 
 
@@ -184,13 +196,15 @@ async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None
     await db.execute(_MOVE_DISKS, machine_id, server_id)
 
 
-async def guest_power_changed(db: Db, host_id: int, guest_id: str, name: str, power_state: str) -> str | None:
-    """Records a power event; returns the machine's system id if its state changed.
+async def guest_power_changed(
+    db: Db, host_id: int, guest_id: str, name: str, power_state: str
+) -> GuestPowerChange | None:
+    """Records a power event; returns what changed, None if nothing did.
 
     Ignores machines that an operation acts on or has just acted on.
     """
-    system_id: str | None = await db.fetchval(_GUEST_POWER, host_id, guest_id, name, power_state)
-    return system_id
+    row = await db.fetchrow(_GUEST_POWER, host_id, guest_id, name, power_state)
+    return None if row is None else GuestPowerChange(**row)
 
 
 async def delete(db: Db, machine_id: int) -> None:
@@ -223,10 +237,16 @@ async def _with_devices(db: Db, rows: Sequence[asyncpg.Record]) -> tuple[Machine
         fields = {name: value for name, value in row.items() if name != "machine_id"}
         disks[row["machine_id"]].append(DiskView(**{**fields, "tags": tuple(row["tags"])}))
     nics = await nic_store.of_machines(db, ids)
-    return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ())) for row in rows)
+    groups = await affinity_store.memberships_of(db, ids)
+    return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ()), groups.get(row["id"], ())) for row in rows)
 
 
-def _machine(row: asyncpg.Record, disks: list[DiskView], nics: tuple[NicView, ...]) -> MachineView:
+def _machine(
+    row: asyncpg.Record,
+    disks: list[DiskView],
+    nics: tuple[NicView, ...],
+    affinity_groups: tuple[AffinityMembership, ...],
+) -> MachineView:
     return MachineView(
         id=row["id"],
         uuid=row["uuid"],
@@ -256,4 +276,6 @@ def _machine(row: asyncpg.Record, disks: list[DiskView], nics: tuple[NicView, ..
         composed_by_allocate=row["composed_by_allocate"],
         error_description=row["error_description"],
         locked=row["locked"],
+        affinity_groups=affinity_groups,
+        guest_name=row["guest_name"],
     )

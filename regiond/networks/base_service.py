@@ -15,7 +15,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.networks import store
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
-from regiond.validation_messages import REQUIRED
+from regiond.validation_messages import REQUIRED, no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -35,13 +35,13 @@ class BaseService:
         self._database = database
 
     @asynccontextmanager
-    async def changing(self, caller: Caller) -> AsyncIterator[Db]:
-        """A transaction of an administrator, which holds the lock for changes of networks.
+    async def changing(self, caller: Caller, *, dry_run: bool = False) -> AsyncIterator[Db]:
+        """A transaction of an administrator, which holds the lock for changes of networks; a dry run is rolled back.
 
         Raises Busy, with nothing changed, if another transaction locks what this one changes.
         """
         caller.require_admin()
-        async with self._database.transaction() as db:
+        async with self._database.transaction(dry_run=dry_run) as db:
             await lock_networks(db)
             await db.execute(_LOCK_TIMEOUT)
             try:
@@ -59,7 +59,7 @@ async def find_fabric(db: Db, id_or_name: str) -> Fabric:
     """Raises NotFound."""
     found = await store.fabric_id(db, without_nul(id_or_name))
     if found is None:
-        raise NotFound(f"There is no fabric {id_or_name!r}.")
+        raise NotFound(no_object("fabric", id_or_name))
     return (await store.fabrics(db, [found]))[0]
 
 
@@ -67,7 +67,7 @@ async def find_vlan(db: Db, vlan_id: int) -> Vlan:
     """Raises NotFound."""
     found = await store.vlans(db, ids=[vlan_id])
     if not found:
-        raise NotFound(f"There is no VLAN with id {vlan_id}.")
+        raise NotFound(f"There is no VLAN {vlan_id}.")
     return found[0]
 
 
@@ -75,10 +75,11 @@ async def find_subnet(db: Db, id_or_name: str) -> Subnet:
     """Raises NotFound, and InvalidRequest for a name that several subnets have."""
     found = await store.subnet_ids(db, without_nul(id_or_name))
     if not found:
-        raise NotFound(f"There is no subnet {id_or_name!r}.")
+        raise NotFound(no_object("subnet", id_or_name))
     if len(found) > 1:
-        ids = ", ".join(map(str, found))
-        raise InvalidRequest(f"{len(found)} subnets have the name {id_or_name!r}. Use an id ({ids}) or the CIDR.")
+        known = await store.subnets(db, ids=found)
+        ids = first_names([f"{subnet.id} ({subnet.cidr})" for subnet in known])
+        raise InvalidRequest(f"{len(found)} subnets are named {id_or_name!r}: use the id or CIDR: {ids}.")
     return (await store.subnets(db, ids=found))[0]
 
 
@@ -86,7 +87,7 @@ async def find_space(db: Db, id_or_name: str) -> Space:
     """Raises NotFound."""
     found = await store.space_id(db, without_nul(id_or_name))
     if found is None:
-        raise NotFound(f"There is no space {id_or_name!r}.")
+        raise NotFound(no_object("space", id_or_name))
     return (await store.spaces(db, [found]))[0]
 
 

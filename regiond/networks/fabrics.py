@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from common.errors import InvalidRequest, NotFound
+from common.phrases import number_of
 from common.values import MAX_VID
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
-from regiond.networks import change_store, store
+from regiond.identifiers import split_reference
+from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import (
     BaseService,
     check_text,
@@ -22,7 +26,7 @@ from regiond.networks.base_service import (
 )
 from regiond.networks.model import DEFAULT_FABRIC_ID, Fabric, Vlan, VlanChange
 from regiond.placement.model import NO_SPACE
-from regiond.validation_messages import REQUIRED, no_choice
+from regiond.validation_messages import REQUIRED, no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -74,16 +78,19 @@ class Fabrics(BaseService):
             await Events.record(db, "fabric_changed", f"The fabric {fabric.name!r} was changed.", caller=caller)
             return (await store.fabrics(db, [fabric.id]))[0]
 
-    async def delete_fabric(self, caller: Caller, id_or_name: str) -> None:
+    async def delete_fabric(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes the fabric and its VLANs. Raises NotFound, and InvalidRequest if it is the default or has subnets."""
         caller.require_admin()
-        async with self.changing(caller) as db:
+        async with self.changing(caller, dry_run=dry_run) as db:
             fabric = await find_fabric(db, id_or_name)
             if fabric.id == DEFAULT_FABRIC_ID:
                 raise InvalidRequest("The default fabric cannot be deleted.")
             await _check_without_subnets(db, f"fabric {fabric.name!r}", [vlan.id for vlan in fabric.vlans])
+            effects = await _effects_on_interfaces(db, fabric.vlans)
             await change_store.delete_fabric(db, fabric.id)
             await Events.record(db, "fabric_deleted", f"The fabric {fabric.name!r} was deleted.", caller=caller)
+        deleted = AffectedRecord(kind="fabric", id=str(fabric.id), name=fabric.name)
+        return DeletionPlan(name=fabric.name, deleted=(deleted, *map(_affected, fabric.vlans)), effects=effects)
 
     async def vlan(self, vlan_id: int) -> Vlan:
         """Raises NotFound."""
@@ -113,16 +120,18 @@ class Fabrics(BaseService):
             await Events.record(db, "vlan_changed", f"{_described(vlan)} was changed.", caller=caller)
             return vlan
 
-    async def delete_vlan(self, caller: Caller, vlan_id: int) -> None:
+    async def delete_vlan(self, caller: Caller, vlan_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Raises NotFound, and InvalidRequest if it is a fabric's untagged VLAN or has subnets."""
         caller.require_admin()
-        async with self.changing(caller) as db:
+        async with self.changing(caller, dry_run=dry_run) as db:
             vlan = await find_vlan(db, vlan_id)
             if vlan.vid == 0:
                 raise InvalidRequest(f"The untagged VLAN of the fabric {vlan.fabric_name!r} cannot be deleted.")
             await _check_without_subnets(db, _described(vlan), [vlan.id])
+            effects = await _effects_on_interfaces(db, [vlan])
             await change_store.delete_vlan(db, vlan.id)
             await Events.record(db, "vlan_deleted", f"{_described(vlan)} was deleted.", caller=caller)
+        return DeletionPlan(name=vlan.name, deleted=(_affected(vlan),), effects=effects)
 
 
 async def _write_vlan(db: Db, vlan: Vlan, change: VlanChange) -> Vlan:
@@ -149,7 +158,8 @@ async def chosen_fabric(db: Db, id_or_name: str) -> Fabric:
     try:
         return await find_fabric(db, id_or_name)
     except NotFound:
-        raise InvalidRequest.of({"fabric": [no_choice()]}) from None
+        names = [fabric.name for fabric in await store.fabrics(db)]
+        raise InvalidRequest.of({"fabric": [no_object("fabric", id_or_name, names)]}) from None
 
 
 async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
@@ -159,16 +169,21 @@ async def chosen_space_id(db: Db, id_or_name: str) -> int | None:
     try:
         return (await find_space(db, id_or_name)).id
     except NotFound:
-        raise InvalidRequest.of({"space": [no_choice()]}) from None
+        names = [space.name for space in await store.spaces(db)]
+        raise InvalidRequest.of({"space": [no_object("space", id_or_name, names)]}) from None
 
 
-async def chosen_vlan(db: Db, id_text: str) -> Vlan:
-    """The VLAN with that id. Raises InvalidRequest under `vlan`."""
-    given = id_text.strip()
-    ids = [int(given)] if given.isascii() and given.isdecimal() and len(given) <= 9 else []
-    found = await store.vlans(db, ids=ids)
+async def chosen_vlan(db: Db, id_or_name: str) -> Vlan:
+    """The VLAN with that id or name. Raises InvalidRequest under `vlan`, also for a name that several VLANs have."""
+    id_, name = split_reference(id_or_name.strip())
+    known = await store.vlans(db)
+    found = [vlan for vlan in known if str(vlan.id) == id_] or [vlan for vlan in known if vlan.name == name]
     if not found:
-        raise InvalidRequest.of({"vlan": [no_choice()]})
+        names = sorted({vlan.name for vlan in known if vlan.name})
+        raise InvalidRequest.of({"vlan": [no_object("VLAN", id_or_name, names)]})
+    if len(found) > 1:
+        listed = first_names([f"{vlan.id} in {vlan.fabric_name}" for vlan in found])
+        raise InvalidRequest.of({"vlan": [f"{len(found)} VLANs are named {name!r}: use the id: {listed}."]})
     return found[0]
 
 
@@ -188,9 +203,21 @@ async def _check_without_subnets(db: Db, described: str, vlan_ids: list[int]) ->
     if subnets:
         named = first_names([subnet.name for subnet in subnets])
         raise InvalidRequest(
-            f"The {described} cannot be deleted: it has {len(subnets)} subnets ({named}).",
+            f"The {described} cannot be deleted: it has {number_of(len(subnets), 'subnet')} ({named}).",
             subnets=len(subnets),
         )
+
+
+async def _effects_on_interfaces(db: Db, vlans: Iterable[Vlan]) -> tuple[str, ...]:
+    """Sentences on the interfaces of hosts that lose their VLAN; none if there are no such interfaces."""
+    names = await interface_store.names_on_vlans(db, [vlan.id for vlan in vlans])
+    if not names:
+        return ()
+    return (f"{number_of(len(names), 'network interface')} of VM hosts without a VLAN: {first_names(names)}.",)
+
+
+def _affected(vlan: Vlan) -> AffectedRecord:
+    return AffectedRecord(kind="VLAN", id=str(vlan.id), name=f"{vlan.vid} of the fabric {vlan.fabric_name!r}")
 
 
 def _described(vlan: Vlan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,12 @@ _INTERFACES = """
 _LINKS = """
     select interface_id, subnet_id, host(address) as address
       from host_interface_address where interface_id = any($1::integer[]) order by interface_id, subnet_id
+"""
+_NAMES_ON_VLANS = """
+    select h.name || '/' || i.name
+      from host_interface i join vm_host h on h.id = i.host_id
+     where i.vlan_id = any($1::integer[]) and i.missing_since is null
+     order by h.name, i.name
 """
 _SET_TAGS = "update host_interface set tags = $2 where id = $1"
 _CHOOSE_VLAN = "update host_interface set vlan_id = $2, vlan_set_by_user = true where id = $1"
@@ -92,3 +99,8 @@ async def used_addresses(db: Db, subnet_id: int) -> tuple[UsedAddress, ...]:
     rows = [*await db.fetch(_CLAIMED, subnet_id), *await db.fetch(_OF_HOSTS, subnet_id)]
     used = [UsedAddress(**{**row, "address": ip_address(row["address"])}) for row in rows]
     return tuple(sorted(used, key=lambda one: (int(one.address), one.host or "", one.machine or "")))
+
+
+async def names_on_vlans(db: Db, vlan_ids: Sequence[int]) -> tuple[str, ...]:
+    """The interfaces on one of the VLANs, as `host/interface`."""
+    return tuple(row[0] for row in await db.fetch(_NAMES_ON_VLANS, vlan_ids))

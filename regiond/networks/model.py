@@ -7,6 +7,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from attrs import frozen
 
+from regiond.deletion_plan import AffectedRecord
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -80,6 +82,13 @@ class IpRange:
         """For messages, such as `reserved range 10.1.0.2-10.1.0.9 (printers)`."""
         comment = f" ({self.comment})" if self.comment else ""
         return f"{self.type} range {self.start_ip}-{self.end_ip}{comment}"
+
+    @property
+    def as_record(self) -> AffectedRecord:
+        """For deletion plans."""
+        comment = f", {self.comment}" if self.comment else ""
+        name = f"{self.start_ip}-{self.end_ip} ({self.type}{comment}) of {self.subnet.cidr}"
+        return AffectedRecord(kind="IP range", id=str(self.id), name=name)
 
 
 @frozen(kw_only=True)

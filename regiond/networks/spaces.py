@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.errors import InvalidRequest
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, store
 from regiond.networks.base_service import BaseService, check_text, find_space, unique
@@ -46,13 +47,24 @@ class Spaces(BaseService):
             await Events.record(db, "space_changed", f"The space {space.name!r} was changed.", caller=caller)
             return (await store.spaces(db, [space.id]))[0]
 
-    async def delete_space(self, caller: Caller, id_or_name: str) -> None:
+    async def delete_space(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes the space; its VLANs are in no space then. Raises NotFound."""
         caller.require_admin()
-        async with self.changing(caller) as db:
+        async with self.changing(caller, dry_run=dry_run) as db:
             space = await find_space(db, id_or_name)
             await change_store.delete_space(db, space.id)
             await Events.record(db, "space_deleted", f"The space {space.name!r} was deleted.", caller=caller)
+        vlans = (
+            AffectedRecord(kind="VLAN", id=str(vlan.id), name=f"{vlan.vid} of the fabric {vlan.fabric_name!r}")
+            for vlan in space.vlans
+        )
+        subnets = (AffectedRecord(kind="subnet", id=str(one.id), name=str(one.cidr)) for one in space.subnets)
+        return DeletionPlan(
+            name=space.name,
+            deleted=(AffectedRecord(kind="space", id=str(space.id), name=space.name),),
+            kept=(*vlans, *subnets),
+            effects=("Its VLANs are in no space afterwards.",) if space.vlans else (),
+        )
 
 
 def _check(name: str | None, description: str | None) -> None:

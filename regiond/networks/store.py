@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from regiond.identifiers import split_reference
 from regiond.networks.model import Address, Fabric, Space, Subnet, Vlan
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ _VLANS = """
 _FABRICS = """
     select id, name, class_type, description from fabric where $1::integer[] is null or id = any($1) order by id
 """
-_FABRIC_ID = "select id from fabric where name = $1 or id::text = $1 order by id::text = $1 desc limit 1"
+_FABRIC_ID = "select id from fabric where id::text = $1 or name = $2 order by id::text = $1 desc limit 1"
 _SPACES = "select id, name, description from space where $1::integer[] is null or id = any($1) order by id"
-_SPACE_ID = "select id from space where name = $1 or id::text = $1 order by id::text = $1 desc limit 1"
+_SPACE_ID = "select id from space where id::text = $1 or name = $2 order by id::text = $1 desc limit 1"
 _SUBNETS = """
     select id, cidr::text, name, vlan_id, host(gateway_ip) as gateway_ip,
            array(select host(server) from unnest(dns_servers) with ordinality dns (server, rank) order by rank)
@@ -43,8 +44,8 @@ _SUBNETS = """
 # By id, else by CIDR, else by name, which several subnets may share.
 _SUBNET_IDS = """
     select id from (
-        select id, rank() over (order by id::text <> $1, cidr::text <> $1) as rank
-          from subnet where id::text = $1 or cidr::text = $1 or name = $1) found
+        select id, rank() over (order by id::text is distinct from $1, cidr::text is distinct from $1) as rank
+          from subnet where id::text = $1 or cidr::text = $1 or name = $2) found
      where rank = 1
      order by id
 """
@@ -110,16 +111,16 @@ def _subnet(row: asyncpg.Record, vlan: Vlan) -> Subnet:
 
 async def fabric_id(db: Db, id_or_name: str) -> int | None:
     """By id, or else by name."""
-    found: int | None = await db.fetchval(_FABRIC_ID, id_or_name)
+    found: int | None = await db.fetchval(_FABRIC_ID, *split_reference(id_or_name))
     return found
 
 
 async def space_id(db: Db, id_or_name: str) -> int | None:
     """By id, or else by name."""
-    found: int | None = await db.fetchval(_SPACE_ID, id_or_name)
+    found: int | None = await db.fetchval(_SPACE_ID, *split_reference(id_or_name))
     return found
 
 
 async def subnet_ids(db: Db, text: str) -> tuple[int, ...]:
     """The one with this id, else with this CIDR, else all of this name."""
-    return tuple(row["id"] for row in await db.fetch(_SUBNET_IDS, text))
+    return tuple(row["id"] for row in await db.fetch(_SUBNET_IDS, *split_reference(text)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest
+from common.phrases import number_of
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.networks import change_store, interface_store, store
 from regiond.networks.base_service import (
@@ -22,6 +25,7 @@ from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import (
     DEFAULT_FABRIC_ID,
     Address,
+    IpRange,
     Network,
     Subnet,
     SubnetChange,
@@ -69,21 +73,27 @@ class Subnets(BaseService):
             await Events.record(db, "subnet_changed", f"The subnet {_described(subnet)} was changed.", caller=caller)
             return subnet
 
-    async def delete_subnet(self, caller: Caller, id_or_name: str) -> None:
-        """Raises InvalidRequest if machines claim its addresses. Discovery creates the subnet again if it finds it."""
+    async def delete_subnet(self, caller: Caller, id_or_name: str, *, dry_run: bool = False) -> DeletionPlan:
+        """Deletes the subnet and its IP ranges. Raises InvalidRequest if machines claim its addresses.
+
+        Discovery creates the subnet again if it finds it.
+        """
         caller.require_admin()
-        async with self.changing(caller) as db:
+        async with self.changing(caller, dry_run=dry_run) as db:
             subnet = await find_subnet(db, id_or_name)
             await ipam_store.lock_subnet(db, subnet.id)
             claims = await ipam_store.claims(db, subnet.id)
             if claims:
                 raise InvalidRequest(
-                    f"The subnet {_described(subnet)} cannot be deleted: machines claim {len(claims)} addresses "
-                    f"({_named(claims)}).",
+                    f"The subnet {_described(subnet)} cannot be deleted: machines claim "
+                    f"{number_of(len(claims), 'address')} ({_named(claims)}).",
                     addresses=len(claims),
                 )
+            ranges = await ipam_store.ranges(db, subnet_id=subnet.id)
+            used = await interface_store.used_addresses(db, subnet.id)
             await change_store.delete_subnet(db, subnet.id)
             await Events.record(db, "subnet_deleted", f"The subnet {_described(subnet)} was deleted.", caller=caller)
+        return _deletion_plan(subnet, ranges, in_use=any(one.host is not None for one in used))
 
     async def used_addresses(self, id_or_name: str) -> tuple[UsedAddress, ...]:
         """The addresses that machines claim or hosts have, by address. Raises NotFound."""
@@ -135,7 +145,7 @@ async def _chosen_vlan(db: Db, change: SubnetChange, fabric_id: int) -> Vlan:
     for vlan in vlans:
         if vlan.vid == vid:
             return vlan
-    raise InvalidRequest.of({"vid": [f"That fabric has {len(vlans)} VLANs, but no VLAN {vid}."]})
+    raise InvalidRequest.of({"vid": [f"That fabric has {number_of(len(vlans), 'VLAN')}, but no VLAN {vid}."]})
 
 
 async def _check_claims_fit(db: Db, subnet: Subnet, cidr: Network) -> None:
@@ -181,6 +191,23 @@ def _cidr(text: str | None) -> Network:
         return ip_network(text.strip())
     except ValueError as error:
         raise InvalidRequest.of({"cidr": [f"{text!r} is not a network such as 10.1.0.0/24: {error}."]}) from error
+
+
+def _deletion_plan(subnet: Subnet, ranges: Iterable[IpRange], *, in_use: bool) -> DeletionPlan:
+    again = "VM hosts have addresses in it: their next refresh creates it again, without your settings."
+    return DeletionPlan(
+        name=subnet.name,
+        deleted=(
+            AffectedRecord(kind="subnet", id=str(subnet.id), name=_described(subnet)),
+            *(one.as_record for one in ranges),
+        ),
+        kept=(
+            AffectedRecord(
+                kind="VLAN", id=str(subnet.vlan.id), name=f"{subnet.vlan.vid} of the fabric {subnet.vlan.fabric_name!r}"
+            ),
+        ),
+        effects=(again,) if in_use else (),
+    )
 
 
 def _named(claims: tuple[ipam_store.Claim, ...]) -> str:

@@ -14,7 +14,15 @@ from common.errors import Busy, Cancelled, DatabaseUnavailable, InnkeeperError, 
 from regiond.db.pool import Database
 from regiond.operations import lease_store
 from regiond.operations.handler import LeaseLost, OperationHandler, Outcome
-from regiond.operations.model import ErrorRecord, Operation, OperationEvent, OperationState, advance, retry_delay_s
+from regiond.operations.model import (
+    UNDO_WAITS_FOR,
+    ErrorRecord,
+    Operation,
+    OperationEvent,
+    OperationState,
+    advance,
+    retry_delay_s,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -78,13 +86,14 @@ class Attempt:
         except Exception as raised:  # noqa: BLE001  # undoing is retried until it succeeds
             waits = isinstance(raised, Busy)
             message = "undoing waits" if waits else "undoing failed, will retry"
-            await self.note(message, error=_error_record(raised, self._operation).message)
+            problem = _error_record(raised, self._operation).message
+            await self.note(message, error=problem)
             first = self._operation
+            details = {**(first.error_details or {}), UNDO_WAITS_FOR: problem}  # until it ends
             await self._wait(
-                ErrorRecord(
-                    code=first.error_code or "", message=first.error_message or "", details=first.error_details or {}
-                ),
+                ErrorRecord(code=first.error_code or "", message=first.error_message or "", details=details),
                 at_most_s=UNDO_BUSY_S if waits else None,
+                logged=False,
             )
 
     async def step(self, name: str, *, reaches_host: bool = False, **facts: Any) -> None:
@@ -134,7 +143,7 @@ class Attempt:
             error_details=error.details,
         )
 
-    async def _wait(self, error: ErrorRecord, *, at_most_s: float | None = None) -> None:
+    async def _wait(self, error: ErrorRecord, *, at_most_s: float | None = None, logged: bool = True) -> None:
         operation = self._operation
         state = advance(operation.state, OperationEvent.UNREACHABLE)
         delay_s = retry_delay_s(operation.failures, random.random())  # noqa: S311  # spreads retries, no secret
@@ -144,7 +153,8 @@ class Attempt:
         async with self._database.transaction() as db:
             if not await lease_store.wait(db, operation, self._owner, state, delay_s, error):
                 raise LeaseLost
-            await self._log(db, self._step, error.message, facts)
+            if logged:
+                await self._log(db, self._step, error.message, facts)
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
     async def _reschedule(self, outcome: Outcome) -> None:

@@ -114,7 +114,7 @@ _FINISH = """
        set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
            error_code = case when $4 = 'succeeded' then null else coalesce($7, error_code) end,
            error_message = case when $4 = 'succeeded' then null else coalesce($8, error_message) end,
-           error_details = case when $4 = 'succeeded' then null else coalesce($9, error_details) end
+           error_details = case when $4 = 'succeeded' then null else coalesce($9, error_details) - 'undo_waits_for' end
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 

@@ -12,6 +12,9 @@ from typing import Any
 from attrs import field, frozen
 
 from common.errors import WrongState
+from regiond.deletion_plan import DeletionPlan
+
+UNDO_WAITS_FOR = "undo_waits_for"  # key of the error's details while undoing waits, with the reason
 
 
 class OperationKind(StrEnum):
@@ -165,3 +168,14 @@ class LogLine:
     step: str | None
     message: str
     details: Mapping[str, Any]
+
+
+def cancel_plan(operation: Operation) -> DeletionPlan:
+    """What cancelling the operation would do: its `effects`; it deletes no record."""
+    subject = operation.hostname or operation.host_name
+    described = operation.kind.value + (f" of {subject}" if subject else "")
+    begun = "undone where possible" if operation.reached_host else "not begun on a host, so nothing remains of it"
+    effects = [f"Operation {operation.id}, {described} ({operation.state}), is cancelled; it is {begun}."]
+    if operation.kind is OperationKind.REMOVE_HOST:
+        effects.append("Deletions of its machines that have not started are cancelled; deleted VMs stay deleted.")
+    return DeletionPlan(name=f"operation {operation.id}", effects=tuple(effects))

@@ -8,26 +8,33 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.deletion_plan import DeletionPlan
 from regiond.operations import store
 from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
 from regiond.operations.idempotency_store import operation_of_key, store_key
 from regiond.operations.intent_store import insert, insert_failed, insert_several, insert_succeeded
 from regiond.operations.lease_store import append_log, release_leases
-from regiond.operations.model import LogLine, Operation, OperationState, request_hash
+from regiond.operations.model import LogLine, Operation, OperationState, cancel_plan, request_hash
 from regiond.operations.store import (
     active,
     cancel_children,
+    end_on_host,
     explain,
     list_operations,
     redirect,
     request_cancel,
     wake_waiting,
 )
+from regiond.operations.wait_reason import purpose_of, wait_reason
+from regiond.operations.wait_store import wait_facts
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
 
 __all__ = [
     "Journal",
@@ -38,6 +45,7 @@ __all__ = [
     "active",
     "append_log",
     "cancel_children",
+    "end_on_host",
     "error_of",
     "explain",
     "fence_of",
@@ -102,8 +110,18 @@ class Operations:
         async with self._database.connection() as db:
             return await store.read_log(db, operation_id)
 
+    async def wait_reason(self, operation: Operation) -> str | None:
+        """Returns why the operation has not ended, as a sentence; None if it has, or if nothing delays it."""
+        if operation.state.ended:
+            return None
+        async with self._database.connection() as db:
+            return wait_reason(operation, await wait_facts(db, operation))
+
     async def wait(self, operation_id: int, *, timeout_s: float) -> Operation:
-        """Returns the operation once it has ended. Raises OperationPending after `timeout_s`; it continues then."""
+        """Returns the operation once it has ended.
+
+        Raises OperationPending after `timeout_s`, with the known reason; the operation continues then.
+        """
         changed = asyncio.Event()
         self._waiters[operation_id].add(changed)
         try:
@@ -115,15 +133,21 @@ class Operations:
                         return operation
                     await _wait_at_most(changed.wait(), _POLL_S)
         except TimeoutError:
-            raise OperationPending(
-                f"Operation {operation_id} has not ended within {timeout_s:.0f} s; it continues. "
-                f"See operations/{operation_id}/.",
-                operation=operation_id,
-            ) from None
+            raise await self._pending(operation_id, timeout_s) from None
         finally:
             self._waiters[operation_id].discard(changed)
             if not self._waiters[operation_id]:
                 del self._waiters[operation_id]
+
+    async def _pending(self, operation_id: int, waited_s: float) -> OperationPending:
+        operation = await self.read(operation_id)
+        reason = await self.wait_reason(operation)
+        return OperationPending(
+            f"Operation {operation_id}, which {purpose_of(operation)}, has not ended within {waited_s:.0f} s; it "
+            f"continues ({operation.state}{f', {operation.step}' if operation.step else ''}). "
+            f"{f'{reason} ' if reason else ''}See operations/{operation_id}/.",
+            operation=operation_id,
+        )
 
     @property
     def awaited(self) -> tuple[int, ...]:
@@ -139,13 +163,17 @@ class Operations:
         """
         caller.require_admin()
         async with self._database.transaction() as db:
-            operation = await store.read(db, operation_id)
-            if not await request_cancel(db, operation_id):
-                raise WrongState(f"Operation {operation_id} is {operation.state} and cannot be cancelled.")
+            operation = await _request_cancel(db, operation_id)
             await append_log(
                 db, operation_id, operation.attempt, operation.step, "cancel requested", {"by": caller.username}
             )
         return await self.read(operation_id)
+
+    async def cancel_plan(self, caller: Caller, operation_id: int) -> DeletionPlan:
+        """A dry run of `cancel`; raises what it raises."""
+        caller.require_admin()
+        async with self._database.transaction(dry_run=True) as db:
+            return cancel_plan(await _request_cancel(db, operation_id))
 
     def on_state_changed(self, operation_id: int, state: str) -> None:
         """Handles a database notification: wakes those who wait for the end of the operation."""
@@ -192,6 +220,14 @@ class Operations:
         async with self._database.connection() as db:
             operation_id = await operation_of_key(db, caller.account_id, key, request_hash(request))
         return await self.read(operation_id) if operation_id is not None else None
+
+
+async def _request_cancel(db: Db, operation_id: int) -> Operation:
+    """Returns the operation as it was before. Raises NotFound, WrongState."""
+    operation = await store.read(db, operation_id)
+    if not await request_cancel(db, operation_id):
+        raise WrongState(f"Operation {operation_id} is {operation.state} and cannot be cancelled.")
+    return operation
 
 
 async def _wait_at_most(work: Awaitable[Any], seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from common.errors import NotFound
+from common.errors import InnkeeperError, NotFound
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
@@ -68,6 +68,21 @@ _CANCEL_CHILDREN = """
            for no key update
     )
     update operation o set cancel_requested = true, not_before = now() from not_running where o.id = not_running.id
+"""
+
+# Whoever runs one of them loses the lease. What is being undone keeps the error that ended it. Locks in id order.
+_END_ON_HOST = """
+    with on_host as (
+        select id from operation where host_id = $1 and is_open and id <> $2 order by id for no key update
+    )
+    update operation o
+       set error_code = case when o.state = 'undoing' then o.error_code else $3 end,
+           error_message = case when o.state = 'undoing' then o.error_message else $4 end,
+           error_details = case when o.state = 'undoing' then o.error_details else '{}' end,
+           state = 'failed', undone = array_append(o.undone, $5), finished_at = now(), lease_owner = null,
+           lease_until = null
+      from on_host where o.id = on_host.id
+    returning o.id
 """
 
 # Locks in id order: two racks that connect at the same time wake the same operations.
@@ -162,6 +177,15 @@ async def cancel_children(db: Db, parent_id: int) -> None:
     A child that runs continues; if its attempt fails, it is cancelled too instead of being retried.
     """
     await db.execute(_CANCEL_CHILDREN, parent_id)
+
+
+async def end_on_host(db: Db, host_id: int, *, except_id: int, error: InnkeeperError, undone: str) -> tuple[int, ...]:
+    """Fails all other operations on a host that is removed by force, at once and without undoing them.
+
+    Returns their ids. A process that still runs one records nothing more of it.
+    """
+    rows = await db.fetch(_END_ON_HOST, host_id, except_id, error.code, error.message, undone)
+    return tuple(row["id"] for row in rows)
 
 
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_FLOOR, Decimal
-from functools import lru_cache
 
 from attrs import field, frozen
 
+from common.capacity import ResourceCapacity
 from common.values import NicKind
-
-
-@lru_cache(maxsize=10_000)  # most machines have one of a few sizes, most hosts one of a few ratios
-def claimable(total: int, ratio: float) -> int:
-    """Returns `floor(total × ratio)` in decimal arithmetic: 100 × 0.29 is 29, not 28."""
-    return int((Decimal(str(ratio)) * total).to_integral_value(rounding=ROUND_FLOOR))
+from regiond.placement.resource_capacity import claimable, free_of, resource_capacity
 
 
 @frozen(kw_only=True)
@@ -97,7 +91,11 @@ class Candidate:
     `zone` and `pool` (the resource pool) are names. Reserves are subtracted before the ratios apply. Only guests
     backed by huge pages can use `huge_memory_mib`, which is a part of `memory_mib`.
 
-    The last call or refresh of a `lost` host failed; the next successful refresh clears that.
+    The last call or refresh of a `lost` host failed; the next successful refresh clears that. `maintenance` says since
+    when and by whom the host is in maintenance, and why.
+
+    `cores_claimed_here` and `memory_mib_claimed_here` are the claims of the host's own machines. They are read only
+    for hosts that lack capacity, to explain it; otherwise None.
     """
 
     id: int
@@ -109,8 +107,11 @@ class Candidate:
     memory_mib: int | None
     server_id: int | None = None
     lost: bool = False
+    maintenance: str | None = None
     cores_claimed: int = 0
     memory_mib_claimed: int = 0
+    cores_claimed_here: int | None = None
+    memory_mib_claimed_here: int | None = None
     cpu_over_commit_ratio: float = 1.0
     memory_over_commit_ratio: float = 1.0
     storage_pools: tuple[CandidateStoragePool, ...] = ()
@@ -148,10 +149,29 @@ class Candidate:
 
     @property
     def cores_free(self) -> int:
-        """Negative after a ratio was lowered."""
-        return self.cores_claimable - self.cores_claimed
+        return free_of(self.cores_claimable, self.cores_claimed)
 
     @property
     def memory_mib_free(self) -> int:
-        """Negative after a ratio was lowered."""
-        return self.memory_mib_claimable - self.memory_mib_claimed
+        return free_of(self.memory_mib_claimable, self.memory_mib_claimed)
+
+    @property
+    def cores_capacity(self) -> ResourceCapacity:
+        return resource_capacity(
+            self.cores or 0,
+            reserved=self.reserved_cores,
+            ratio=self.cpu_over_commit_ratio,
+            claimed=self.cores_claimed_here or 0,
+            claimed_by_all=self.cores_claimed,
+        )
+
+    @property
+    def memory_mib_capacity(self) -> ResourceCapacity:
+        """General memory: what huge pages hold is in `total` only."""
+        return resource_capacity(
+            self.memory_mib or 0,
+            reserved=self.huge_memory_mib + self.reserved_memory_mib,
+            ratio=self.memory_over_commit_ratio,
+            claimed=self.memory_mib_claimed_here or 0,
+            claimed_by_all=self.memory_mib_claimed,
+        )

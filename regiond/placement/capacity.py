@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from common.capacity import ResourceCapacity
+from common.phrases import number_of
 from regiond.placement.model import Candidate, Requirements
-from regiond.placement.reason_phrases import number_of
 
 
 def missing_cores(requirements: Requirements, host: Candidate) -> str | None:
@@ -14,10 +15,9 @@ def missing_cores(requirements: Requirements, host: Candidate) -> str | None:
     required, usable = requirements.cores, host.cores_for_machines
     reserved = f", {host.reserved_cores} reserved" if host.reserved_cores else ""
     if required > host.cores_free:
-        return (
-            f"needs {number_of(required, 'core')}, {max(0, host.cores_free)} free ({number_of(usable, 'core')} × ratio "
-            f"{host.cpu_over_commit_ratio}, {host.cores_claimed} used{reserved})"
-        )
+        capacity = host.cores_capacity
+        counted = _counted(number_of(usable, "core"), host.cpu_over_commit_ratio, capacity, host.cores_claimed_here)
+        return f"needs {number_of(required, 'core')}, {capacity.free} free ({counted}{reserved})"
     return f"needs {number_of(required, 'core')}, the host has only {usable}{reserved}" if required > usable else None
 
 
@@ -29,11 +29,20 @@ def missing_memory(requirements: Requirements, host: Candidate) -> str | None:
     excluded = f", {host.huge_memory_mib} in huge pages" if host.huge_memory_mib else ""
     excluded += f", {host.reserved_memory_mib} reserved" if host.reserved_memory_mib else ""
     if required > host.memory_mib_free:
-        return (
-            f"needs {required} MiB of memory, {max(0, host.memory_mib_free)} free ({usable} MiB × ratio "
-            f"{host.memory_over_commit_ratio}, {host.memory_mib_claimed} used{excluded})"
-        )
+        capacity = host.memory_mib_capacity
+        counted = _counted(f"{usable} MiB", host.memory_over_commit_ratio, capacity, host.memory_mib_claimed_here)
+        return f"needs {required} MiB of memory, {capacity.free} free ({counted}{excluded})"
     return f"needs {required} MiB of memory, the host has only {usable}{excluded}" if required > usable else None
+
+
+def _counted(usable: str, ratio: float, capacity: ResourceCapacity, claimed_here: int | None) -> str:
+    """Names the numbers of the API's `capacity` object; without the claims of the host's machines, only their sum."""
+    if claimed_here is None:
+        return f"{usable} × ratio {ratio}, {capacity.claimed + capacity.elsewhere} used"
+    return (
+        f"{usable} × ratio {ratio} = {capacity.claimable} claimable, {capacity.claimed} claimed, "
+        f"{capacity.elsewhere} elsewhere on the server"
+    )
 
 
 def headroom(requirements: Requirements, host: Candidate) -> float:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from common.phrases import number_of
 from regiond.placement.model import CandidateNode, PinRequirement
-from regiond.placement.reason_phrases import number_of
 
 Threads = tuple[int, ...]  # of one physical core, sorted
 

@@ -14,10 +14,14 @@ def explain(placement: Placement, *, reserved: Evaluation | None = None) -> Mapp
         "chosen": chosen.host_name if chosen else None,
         "chosen_id": chosen.host_id if chosen else None,
         "disks": [_disk(disk) for disk in chosen.disks] if chosen else [],
+        "notes": list(chosen.notes) if chosen else [],
         "nics": [_nic(nic) for nic in chosen.nics] if chosen else [],
         "pinned_cores": list(chosen.pinned_core_ids) if chosen else [],
         "huge_pages": [_pages(pages) for pages in chosen.pages] if chosen else [],
-        "fitting": [{"host": one.host_name, "host_id": one.host_id, "score": one.score} for one in placement.ranked],
+        "fitting": [
+            {"host": one.host_name, "host_id": one.host_id, "score": one.score, "unmet": list(one.unmet)}
+            for one in placement.ranked
+        ],
         "rejected": [
             {"host": one.host_name, "host_id": one.host_id, "reasons": list(one.reasons)} for one in placement.rejected
         ],

@@ -10,6 +10,7 @@ from attrs.validators import ge
 
 from common.units import BYTES_PER_GB
 from common.values import NicKind
+from regiond.placement.affinity import NO_MEMBERS, GroupMembers, GroupOnHost, GroupRule, Policy
 from regiond.placement.candidate import (
     Candidate,
     CandidateHugePages,
@@ -17,12 +18,13 @@ from regiond.placement.candidate import (
     CandidateNode,
     CandidateStoragePool,
     CandidateSubnet,
-    claimable,
 )
+from regiond.placement.resource_capacity import claimable
 
 __all__ = [
     "ANY_HOST",
     "DEFAULT_ROOT_BYTES",
+    "NO_MEMBERS",
     "NO_SPACE",
     "Candidate",
     "CandidateHugePages",
@@ -34,6 +36,9 @@ __all__ = [
     "DiskPlacement",
     "DiskRequirement",
     "Evaluation",
+    "GroupMembers",
+    "GroupOnHost",
+    "GroupRule",
     "HostFilter",
     "HugePagesPlacement",
     "NamedNetwork",
@@ -43,6 +48,7 @@ __all__ = [
     "PendingClaim",
     "PinRequirement",
     "Placement",
+    "Policy",
     "Requirements",
     "Strategy",
     "claimable",
@@ -82,11 +88,16 @@ ANY_HOST = HostFilter()
 
 @frozen(kw_only=True)
 class DiskRequirement:
-    """One disk. A tag is the name of a storage pool or free text; `size_bytes` 0 (root disk only) means any size."""
+    """One disk. `size_bytes` 0 (root disk only) means any size.
+
+    A tag is the name of a storage pool or free text, which only labels the disk. The disk must be in one of `pools`,
+    unless they are empty.
+    """
 
     label: str
     size_bytes: int
     tags: tuple[str, ...]
+    pools: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -141,7 +152,8 @@ class Requirements:
     """What a machine requires of its host. `host_id` names the host; None lets the score choose among `hosts`.
 
     Empty `nics` means one NIC on the host's default network. With `huge_pages`, huge pages back all memory, of size
-    `huge_page_size_kib` if given. With `one_numa_node`, pinned cores and huge pages come from a single node.
+    `huge_page_size_kib` if given. With `one_numa_node`, pinned cores and huge pages come from a single node. `groups`
+    are the machine's affinity and anti-affinity groups.
     """
 
     cores: int = field(validator=ge(1))
@@ -156,6 +168,7 @@ class Requirements:
     huge_pages: bool = False
     huge_page_size_kib: int | None = None
     one_numa_node: bool = False
+    groups: tuple[GroupRule, ...] = ()
 
     @property
     def needs_nodes(self) -> bool:
@@ -209,19 +222,26 @@ class HugePagesPlacement:
 class Evaluation:
     """The result for one host: `reasons` for its rejection, or its score and everything that the machine gets there.
 
+    `notes` are what the caller may not expect of a host that fits.
     `disks` are in the order of the requirements, the root disk first. `numa_node_ids` are the nodes of the memory;
-    empty leaves the choice to the host.
+    empty leaves the choice to the host. `lacks_compute`: a reason is that claims leave too few cores or memory.
+    `unmet` are the soft rules of its groups that the host does not satisfy, and `conflicts` counts the machines
+    concerned.
     """
 
     host_id: int
     host_name: str
     reasons: tuple[str, ...] = ()
+    lacks_compute: bool = field(default=False, eq=False)
+    notes: tuple[str, ...] = ()
     score: float | None = None
     disks: tuple[DiskPlacement, ...] = ()
     nics: tuple[NicAttachment, ...] = ()
     pinned_core_ids: tuple[int, ...] = ()
     pages: tuple[HugePagesPlacement, ...] = ()
     numa_node_ids: tuple[int, ...] = ()
+    unmet: tuple[str, ...] = ()
+    conflicts: int = 0
 
     @property
     def fits(self) -> bool:
@@ -254,3 +274,4 @@ class PendingClaim:
 
     requirements: Requirements
     evaluation: Evaluation
+    host: Candidate | None = None

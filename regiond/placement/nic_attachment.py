@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from common.phrases import number_of
 from common.values import DriverType, NicKind
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.interface_matching import (
@@ -16,7 +17,6 @@ from regiond.placement.interface_matching import (
 )
 from regiond.placement.interface_parser import nic_name
 from regiond.placement.model import Candidate, CandidateInterface, NicAttachment, NicRequirement
-from regiond.placement.reason_phrases import number_of
 
 DEFAULT_NIC = "eth0"
 

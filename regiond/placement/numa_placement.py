@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from common.phrases import number_of
 from regiond.placement.cpu_pinning import PinOption, pin_options
 from regiond.placement.model import Candidate, CandidateHugePages, CandidateNode, HugePagesPlacement, Requirements
-from regiond.placement.reason_phrases import number_of
 
 KIB_PER_MIB = 1024
 KIB_PER_GIB = 1024 * 1024

@@ -7,11 +7,6 @@ from collections.abc import Sequence
 NAMED_IN_REASON = 5  # every rejected host repeats its reason, so a longer list is cut
 
 
-def number_of(number: int, noun: str) -> str:
-    """Returns `1 core`, `2 cores`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def first_of(texts: Sequence[str]) -> list[str]:
     """Returns the first texts and, in place of the others, how many more there are."""
     hidden = len(texts) - NAMED_IN_REASON

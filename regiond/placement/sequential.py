@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve
 
+from regiond.placement.affinity import NO_MEMBERS, GroupMembers
 from regiond.placement.evaluation import evaluate
 from regiond.placement.model import (
     Candidate,
@@ -24,19 +25,29 @@ from regiond.placement.ranking import place, rank
 
 
 def place_sequentially(
-    requirements: Requirements, hosts: Sequence[Candidate], times: int, *, strategy: Strategy = "spread"
+    requirements: Requirements,
+    hosts: Sequence[Candidate],
+    times: int,
+    *,
+    strategy: Strategy = "spread",
+    members: GroupMembers = NO_MEMBERS,
 ) -> tuple[Placement, ...]:
     """Returns 1 to `times` placements of equal machines.
 
     The result ends before the first machine that no longer fits, unless that is the first one: only the ledger knows
-    for certain what the others leave free. Evaluates each host once, and the chosen one again after each placement.
+    for certain what the others leave free. Evaluates each host once, and the chosen one again after each placement; all
+    again if the machines are in groups, since each then affects other hosts too.
     """
-    placements = [place(requirements, hosts, strategy=strategy)]
+    placements = [place(requirements, hosts, strategy=strategy, members=members)]
     remaining = {host.id: host for host in hosts}
     while len(placements) < times and (chosen := placements[-1].chosen) is not None:
         remaining[chosen.host_id] = after_claim(remaining[chosen.host_id], requirements, chosen)
-        again = evaluate(requirements, remaining[chosen.host_id])
-        following = _with_new_evaluation(placements[-1], again, strategy)
+        if requirements.groups:
+            members = members.after(requirements.groups, remaining[chosen.host_id])
+            following = place(requirements, remaining.values(), strategy=strategy, members=members)
+        else:
+            again = evaluate(requirements, remaining[chosen.host_id])
+            following = _with_new_evaluation(placements[-1], again, strategy)
         if following.chosen is None:
             break
         placements.append(following)
@@ -62,12 +73,24 @@ def with_pending_claims(hosts: Iterable[Candidate], pending: Iterable[PendingCla
     return tuple(remaining.values())
 
 
+def with_pending_members(members: GroupMembers, pending: Iterable[PendingClaim]) -> GroupMembers:
+    """Returns the members of groups as if all pending machines were on their hosts."""
+    for one in pending:
+        if one.requirements.groups and one.host is not None:
+            members = members.after(one.requirements.groups, one.host)
+    return members
+
+
 def after_claim(host: Candidate, requirements: Requirements, evaluation: Evaluation) -> Candidate:
     """Returns the host as it is once the machine has claimed what `evaluation` assigns to it."""
+    memory_mib = 0 if requirements.huge_pages else requirements.memory_mib
+    here_cores, here_mib = host.cores_claimed_here, host.memory_mib_claimed_here
     return evolve(
         host,
         cores_claimed=host.cores_claimed + requirements.cores,
-        memory_mib_claimed=host.memory_mib_claimed + (0 if requirements.huge_pages else requirements.memory_mib),
+        cores_claimed_here=None if here_cores is None else here_cores + requirements.cores,
+        memory_mib_claimed=host.memory_mib_claimed + memory_mib,
+        memory_mib_claimed_here=None if here_mib is None else here_mib + memory_mib,
         storage_pools=tuple(_pool_after(pool, evaluation) for pool in host.storage_pools),
         nodes=tuple(_node_after(node, evaluation) for node in host.nodes),
         interfaces=_interfaces_after(host.interfaces, evaluation.nics),

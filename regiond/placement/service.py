@@ -1,7 +1,8 @@
-"""The public functions of placement: filter, score, choose, match, explain; parse constraints. Pure."""
+"""The public functions of placement: filter, score, choose, match, explain, capacity; constraints. Pure."""
 
 from __future__ import annotations
 
+from regiond.placement.affinity import check_policies, group_restrictions, group_standing, parse_rules
 from regiond.placement.bipartite_matching import Shortage, match
 from regiond.placement.cpu_pinning import core_ranges
 from regiond.placement.evaluation import evaluate
@@ -11,25 +12,37 @@ from regiond.placement.interface_parser import parse_interfaces
 from regiond.placement.network_selectors import parse_cidr, parse_selector, referenced_networks, selector_of_key
 from regiond.placement.nic_attachment import required_functions
 from regiond.placement.ranking import place
-from regiond.placement.sequential import after_claim, place_sequentially, with_pending_claims
+from regiond.placement.resource_capacity import resource_capacity, same_seen_by, sum_of
+from regiond.placement.sequential import after_claim, place_sequentially, with_pending_claims, with_pending_members
+from regiond.placement.storage_assignment import label_notes, missing_pool
 from regiond.placement.storage_parser import parse_storage
 
 __all__ = (
     "Shortage",
     "after_claim",
+    "check_policies",
     "core_ranges",
     "evaluate",
     "explain",
+    "group_restrictions",
+    "group_standing",
+    "label_notes",
     "match",
     "matching_interfaces",
+    "missing_pool",
     "parse_cidr",
     "parse_interfaces",
+    "parse_rules",
     "parse_selector",
     "parse_storage",
     "place",
     "place_sequentially",
     "referenced_networks",
     "required_functions",
+    "resource_capacity",
+    "same_seen_by",
     "selector_of_key",
+    "sum_of",
     "with_pending_claims",
+    "with_pending_members",
 )

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from common.units import BYTES_PER_GB
 from regiond.placement.model import DEFAULT_ROOT_BYTES, Candidate, CandidateStoragePool, DiskPlacement, DiskRequirement
+from regiond.placement.storage_parser import DEFAULT_DISK
 
 
 def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[tuple[DiskPlacement, ...], str | None]:
     """Returns the storage pool of each disk, or why one of them has none. Disks take space in their order.
 
-    A pool that a tag names is first, then the host's default pool; neither has a fallback. A host without a
-    default pool uses the first one with enough free space.
+    A disk is in a pool that it demands, else in one that a tag names, else in the host's default pool; none has a
+    fallback. A host without a default pool uses the first one with enough free space.
     """
     free_bytes = {pool.id: pool.free_bytes for pool in host.storage_pools}
     assigned: list[DiskPlacement] = []
     for disk in disks:
         size_bytes = disk.size_bytes or DEFAULT_ROOT_BYTES
         pools = _allowed_pools(disk, host)
+        if disk.pools and not pools:
+            return (), missing_pool(disk, host)
         found = next((pool for pool in pools if free_bytes[pool.id] >= size_bytes), None)
         if found is None:
             return (), _missing_storage(size_bytes, pools, free_bytes)
@@ -36,7 +39,36 @@ def assign_storage(disks: Iterable[DiskRequirement], host: Candidate) -> tuple[t
     return tuple(assigned), None
 
 
+def missing_pool(disk: DiskRequirement, host: Candidate) -> str | None:
+    """Returns why the host has none of the storage pools that the disk demands; None if it has one."""
+    known = [pool.name for pool in host.storage_pools]
+    if not disk.pools or not set(disk.pools).isdisjoint(known):
+        return None
+    others = f"the host has {', '.join(known)}" if known else "the host has no storage pool"
+    return f"needs the storage pool {' or '.join(disk.pools)}, {others}"
+
+
+def label_notes(disks: Iterable[DiskRequirement], pools: Collection[str], host_name: str) -> tuple[str, ...]:
+    """Names each tag that is no storage pool of the host, so that the disk may be in another pool than expected."""
+    notes: list[str] = []
+    for disk in disks:
+        labels = [tag for tag in disk.tags if tag not in pools]
+        if labels and disk != DEFAULT_DISK:
+            what = f"{'The tag' if len(labels) == 1 else 'The tags'} {', '.join(labels)} of {_described(disk)}"
+            only = "names no storage pool" if len(labels) == 1 else "name no storage pool"
+            of = f"{host_name} ({', '.join(pools)})" if pools else host_name
+            does = "it only labels the disk" if len(labels) == 1 else "they only label the disk"
+            notes.append(f"{what} {only} of {of}: {does}. To demand a pool: pool:{labels[0]}.")
+    return tuple(dict.fromkeys(notes))
+
+
+def _described(disk: DiskRequirement) -> str:
+    return f"the disk {disk.label}" if disk.label else f"a disk of {Decimal(disk.size_bytes) / BYTES_PER_GB:f} GB"
+
+
 def _allowed_pools(disk: DiskRequirement, host: Candidate) -> Sequence[CandidateStoragePool]:
+    if disk.pools:
+        return [pool for pool in host.storage_pools if pool.name in disk.pools]
     named = [pool for pool in host.storage_pools if pool.name in disk.tags]
     if named:
         return named

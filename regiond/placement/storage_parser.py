@@ -1,4 +1,7 @@
-"""Parses the storage constraint `[label:]size[(tag,…)],…` with sizes in GB of 10^9 bytes."""
+"""Parses the storage constraint `[label:]size[(tag,…)],…` with sizes in GB of 10^9 bytes.
+
+A tag `pool:NAME` demands the storage pool NAME.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ DEFAULT_STORAGE = "root:8(local)"
 MAX_DISKS = 26  # vda … vdz
 MAX_DISK_BYTES = 2**60
 MAX_TEXT = 16384
+_POOL = "pool:"
 
 _DISK = re.compile(r"(?:(?P<label>[A-Za-z0-9]+):)?(?P<size>[0-9.]+)(?:\((?P<tags>[^(),]+(?:,[^(),]+)*)\))?")
 
@@ -43,7 +47,7 @@ def parse_storage(text: str) -> tuple[DiskRequirement, ...]:
     if len(disks) > MAX_DISKS:
         raise _invalid(f"{len(disks)} disks requested; a machine can have {MAX_DISKS}.")
     root, *others = disks
-    return (root, *sorted(others, key=lambda disk: -len(disk.tags)))
+    return (root, *sorted(others, key=lambda disk: -len(disk.tags) - len(disk.pools)))
 
 
 def _disk(match: re.Match[str], *, is_root: bool) -> DiskRequirement:
@@ -55,8 +59,15 @@ def _disk(match: re.Match[str], *, is_root: bool) -> DiskRequirement:
         raise _invalid("Only the root disk may have size 0 (any size).")
     if size_bytes > MAX_DISK_BYTES:
         raise _invalid(f"A disk of {match['size']} GB is larger than any host supports.")
-    tags = tuple((match["tags"] or "").split(",")) if match["tags"] else ()
-    return DiskRequirement(label=match["label"] or "", size_bytes=size_bytes, tags=tags)
+    given = tuple((match["tags"] or "").split(",")) if match["tags"] else ()
+    pools = tuple(tag.removeprefix(_POOL) for tag in given if tag.startswith(_POOL))
+    if "" in pools:
+        raise _invalid(f'"{_POOL}" needs the name of a storage pool, such as {_POOL}fast.')
+    tags = tuple(tag for tag in given if not tag.startswith(_POOL))
+    return DiskRequirement(label=match["label"] or "", size_bytes=size_bytes, tags=tags, pools=pools)
+
+
+DEFAULT_DISK = DiskRequirement(label="root", size_bytes=8 * BYTES_PER_GB, tags=("local",))  # of DEFAULT_STORAGE
 
 
 def _invalid(message: str) -> InvalidRequest:

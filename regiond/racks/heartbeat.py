@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,14 @@ from common.errors import DatabaseUnavailable
 from common.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.racks import heartbeat_store
+from regiond.racks.heartbeat_store import RegionRow
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 WRITE_EVERY_S = 10.0  # other regions treat a process as dead after 30 s
 DELETE_DEADLINE_S = 5.0
+
+_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Heartbeat:
@@ -37,6 +41,9 @@ class Heartbeat:
         hostname: str,
         pid: int,
         rpc_address: Callable[[], str | None] = lambda: None,
+        api_url: Callable[[], str | None] = lambda: None,
+        release: str | None = None,
+        schema_number: int | None = None,
         region_id: UUID | None = None,
     ) -> None:
         self.region_id = region_id or uuid4()
@@ -44,6 +51,10 @@ class Heartbeat:
         self._hostname = hostname
         self._rpc_address = rpc_address
         self._pid = pid
+        self._api_url = api_url
+        self._release = release
+        self._schema_number = schema_number
+        self._rack_releases: dict[UUID, str] = {}
         self._link_counts: dict[UUID, int] = {}
         self._writing = asyncio.Lock()
         self._task = PeriodicTask(
@@ -75,6 +86,7 @@ class Heartbeat:
             return
         await self._task.stop()
         self._link_counts.clear()
+        self._rack_releases.clear()
         try:
             async with asyncio.timeout(DELETE_DEADLINE_S):
                 await self.delete_region(self.region_id)
@@ -100,9 +112,12 @@ class Heartbeat:
         async with self._database.connection() as db:
             await heartbeat_store.delete_region(db, region_id)
 
-    async def add_link(self, rack_id: UUID) -> None:
+    async def add_link(self, rack_id: UUID, *, release: str | None = None) -> None:
         """Records a new link to the rack. Links are counted: a new one can precede the end of the old one."""
         self._link_counts[rack_id] = self._link_counts.get(rack_id, 0) + 1
+        self._rack_releases.pop(rack_id, None)
+        if release is not None:
+            self._rack_releases[rack_id] = release
         await self.write()
 
     async def remove_link(self, rack_id: UUID) -> None:
@@ -116,12 +131,21 @@ class Heartbeat:
     async def write(self) -> None:
         """Writes this process and its links now. Raises DatabaseUnavailable. Idempotent."""
         async with self._writing:  # one write at a time, so that the last one has the newest links
-            await self._database.in_transaction(
-                lambda db: heartbeat_store.write(
-                    db, self.region_id, hostname=self._hostname, pid=self._pid, rpc_address=self._rpc_address(),
-                    linked_racks=sorted(self._link_counts),
-                )
-            )  # fmt: skip
+            await self._database.in_transaction(lambda db: heartbeat_store.write(db, self._row(), self._linked_racks()))
+
+    def _row(self) -> RegionRow:
+        return RegionRow(
+            id=self.region_id,
+            hostname=self._hostname,
+            pid=self._pid,
+            release=self._release,
+            schema_number=self._schema_number,
+            rpc_address=self._rpc_address(),
+            api_url=self._api_url(),
+        )
+
+    def _linked_racks(self) -> dict[UUID, str | None]:
+        return {rack_id: self._rack_releases.get(rack_id) for rack_id in sorted(self._link_counts)}
 
     async def _write_and_note_error(self) -> None:
         try:
@@ -132,11 +156,24 @@ class Heartbeat:
         self._error = None
 
 
-def pid_scope() -> str:
-    """Returns a name that two processes share exactly if each can see the other's process id."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    boot_id = boot.read_text("ascii").strip() if boot.exists() else "unknown"
-    return f"{socket.gethostname()} {boot_id} {os.readlink('/proc/self/ns/pid')}"
+def pid_scope(files: Path = Path("/")) -> str:
+    """Returns a name that two processes share exactly if each can see the other's process id.
+
+    It begins with the host name, for people. The systemd unit hides the boot id, so the machine id tells two machines
+    of one host name apart. Without a machine id no other process has this name: a dead region's leases then expire.
+    """
+    machine_id = _text_of(files / "etc/machine-id")
+    if _MACHINE_ID.fullmatch(machine_id) is None:
+        machine_id = f"unknown-{uuid4()}"
+    boot_id = _text_of(files / "proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {machine_id} {boot_id or '-'} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except OSError:
+        return ""
 
 
 def _is_alive(pid: int) -> bool:

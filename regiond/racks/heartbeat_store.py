@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
+
+from attrs import frozen
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _UPSERT_REGION = """
-    insert into region_process (id, hostname, pid) values ($1, $2, $3)
-    on conflict (id) do update set seen_at = now()
+    insert into region_process (id, hostname, pid, release, schema_number, rpc_address, api_url)
+    values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (id) do update set seen_at = now(), rpc_address = excluded.rpc_address, api_url = excluded.api_url
 """
 _UPSERT_ADDRESS = """
     insert into region_address (address) values ($1) on conflict (address) do update set seen_at = now()
@@ -29,24 +32,44 @@ _INSERT_LINKS = """
 _DELETE_LINKS = "delete from rack_link where region_id = $1 and not (rack_id = any($2::uuid[]))"
 # Rows are locked in id order, because other regions update the same racks: no deadlock.
 _UPDATE_RACKS = """
-    with linked as (select id from rack where id = any($1::uuid[]) order by id for no key update)
-    update rack set seen_at = now() from linked where rack.id = linked.id
+    with linked as (
+        select r.id, held.release
+          from rack r join unnest($1::uuid[], $2::text[]) held (id, release) on held.id = r.id
+         order by r.id for no key update of r
+    )
+    update rack set seen_at = now(), release = coalesce(linked.release, rack.release)
+      from linked where rack.id = linked.id
 """
 
 
-async def write(
-    db: Db, region_id: UUID, *, hostname: str, pid: int, rpc_address: str | None, linked_racks: Sequence[UUID]
-) -> None:
-    """Records that the region process lives and has links to exactly `linked_racks` (sorted), seen now.
+@frozen(kw_only=True)
+class RegionRow:
+    """A region process as it describes itself."""
+
+    id: UUID
+    hostname: str
+    pid: int
+    release: str | None = None
+    schema_number: int | None = None
+    rpc_address: str | None = None
+    api_url: str | None = None
+
+
+async def write(db: Db, region: RegionRow, linked_racks: Mapping[UUID, str | None]) -> None:
+    """Records that the region process lives and has links to exactly `linked_racks`, with their releases, seen now.
 
     Deletes regions that were silent for ten minutes and addresses not seen for a week. Idempotent.
     """
-    await db.execute(_UPSERT_REGION, region_id, hostname, pid)
-    if rpc_address is not None:
-        await db.execute(_UPSERT_ADDRESS, rpc_address)
-    await db.execute(_INSERT_LINKS, region_id, linked_racks)
-    await db.execute(_DELETE_LINKS, region_id, linked_racks)
-    await db.execute(_UPDATE_RACKS, linked_racks)
+    rack_ids = list(linked_racks)
+    await db.execute(
+        _UPSERT_REGION, region.id, region.hostname, region.pid, region.release, region.schema_number,
+        region.rpc_address, region.api_url,
+    )  # fmt: skip
+    if region.rpc_address is not None:
+        await db.execute(_UPSERT_ADDRESS, region.rpc_address)
+    await db.execute(_INSERT_LINKS, region.id, rack_ids)
+    await db.execute(_DELETE_LINKS, region.id, rack_ids)
+    await db.execute(_UPDATE_RACKS, rack_ids, [linked_racks[rack_id] for rack_id in rack_ids])
     await db.execute(_DELETE_DEAD_REGIONS)
     await db.execute(_DELETE_OLD_ADDRESSES)
 

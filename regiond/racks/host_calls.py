@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
+from attrs import evolve, frozen
 
 from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import (
@@ -25,6 +26,7 @@ from common.errors import (
 from common.rpc.commands import (
     HOST_DISCONNECT,
     HOST_DISCOVER,
+    HOST_IDENTIFY,
     HOST_REACH,
     NOTHING_BEGAN,
     Command,
@@ -33,7 +35,7 @@ from common.rpc.commands import (
     Reached,
 )
 from common.rpc.link import Link
-from common.values import Guest, HostAccess
+from common.values import Guest, HostAccess, HostFacts, PeerIdentity
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, unreachable_message
 from regiond.racks.response_validation import response_problem
@@ -47,6 +49,14 @@ R = TypeVar("R")
 
 # The rack did not reach the host, or its response was rejected: another rack may succeed.
 _NEXT_RACK = (HostUnreachable, HostHung, UnsupportedByPeer, ResponseRejected)
+
+
+@frozen(kw_only=True)
+class FoundServer:
+    """What was found at an address. `identity` is None if nothing is presented there that could be pinned."""
+
+    identity: PeerIdentity | None
+    facts: HostFacts
 
 
 class Reach(Protocol):
@@ -131,6 +141,37 @@ class HostCalls:
 
         return await self._through_racks(host_id, call, refreshes=False)
 
+    async def discover_at(
+        self,
+        host_id: int,
+        moved: Callable[[HostAccess], HostAccess],
+        *,
+        check_identity: Callable[[PeerIdentity], None] | None,
+        deadline_s: float,
+    ) -> FoundServer:
+        """Reads the server at another address of the host, through the first rack that reaches it, and disconnects.
+
+        `moved` changes the access, also its id: nothing is recorded about the host. `check_identity` receives what the
+        server presents and raises before anything else is sent to it; None if nothing is presented there. Raises what
+        `call` raises.
+        """
+        failed: dict[str, InnkeeperError] = {}
+        for rack, link in await self._connected(host_id):
+            access = moved(await self._access_of(host_id))
+            try:
+                identity = None
+                if check_identity is not None:
+                    identity = await link.call(HOST_IDENTIFY, HostCall(access=access), deadline_s=deadline_s)
+                    check_identity(identity)
+                    access = evolve(access, pinned=identity.material)
+                found = await _gather(link, access, deadline_s)
+                return FoundServer(identity=identity, facts=found.facts)
+            except _NEXT_RACK as error:
+                failed[rack.name] = error
+            finally:
+                await self._disconnect_from(link, access.host_id)
+        raise await self._unreached(host_id, failed) if not failed else _representative(failed.values())
+
     async def disconnect(self, host_id: int) -> None:
         """Has every linked rack close its connection to the host and delete the credentials.
 
@@ -138,10 +179,13 @@ class HostCalls:
         """
         self._succeeded_at.pop(host_id, None)
         for link in self._links.open.values():
-            try:
-                await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
-            except InnkeeperError as error:
-                log.warning("host_not_disconnected", host=host_id, rack=link.peer.name, code=error.code)
+            await self._disconnect_from(link, host_id)
+
+    async def _disconnect_from(self, link: Link, host_id: int) -> None:
+        try:
+            await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
+        except InnkeeperError as error:
+            log.warning("host_not_disconnected", host=host_id, rack=link.peer.name, code=error.code)
 
     async def check_reach(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
         """Has this rack connect to the host and records whether it reached it. Raises the error of the attempt."""

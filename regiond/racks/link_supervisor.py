@@ -23,6 +23,7 @@ from common.errors import (
 from common.periodic import PeriodicTask
 from common.rpc.commands import HOST_WATCH, REGION_ADDRESSES, HostCall, RegionAddresses
 from common.rpc.link import Link
+from common.rpc.peers import release_of
 from common.values import HostAccess
 from regiond.racks.host_calls import HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
@@ -130,7 +131,7 @@ class LinkSupervisor:
             return
         rack_id = UUID(link.peer.id)
         self._links.add(rack_id, link)
-        await self._racks.add_link(link.peer.id)
+        await self._racks.add_link(link.peer.id, release=release_of(link.capabilities))
         link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._racks.region_addresses()))
         self._spawn(self._probe_all_hosts(rack_id))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -17,6 +18,7 @@ from common.deferreds import from_deferred
 from common.errors import Busy, InnkeeperError, LinkLost, NotAllowed
 from common.rpc.commands import Command
 from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFactory, LinkProtocol, Peer, Role, Side
+from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import rejecting, reportable_error
 from common.rpc.tls import RegionTls
 
@@ -26,10 +28,14 @@ ADMIT_DEADLINE_S = 10.0
 ADMIT_RETRY_S = 2.0
 STOP_DEADLINE_S = 10.0
 MAX_ANONYMOUS = 32
+MAX_UNIDENTIFIED = 256  # connections during their TLS handshake
 ANONYMOUS_LIFETIME_S = 15.0
+MAX_LINKS_OF_RACK = 4  # to one region: more are leftovers of connections that the rack has lost, and the oldest ends
+MAX_LINKS_OF_CLIENT = 64  # programs may share a certificate
 MEMBERS = Limits()
+CLIENT_BYTES_IN_FLIGHT = 1024 * 1024
 ANONYMOUS = Limits(
-    max_frame_bytes=64 * 1024,
+    max_frame_bytes=16 * 1024,  # a certificate request has 2 KiB
     max_calls=1,
     max_total_calls=1,
     max_deadline_s=10.0,
@@ -180,6 +186,9 @@ class Listener:
 
     def _on_protocol(self, protocol: LinkProtocol) -> None:
         connection = _Connection(protocol)
+        unidentified = [one for one in self._connections if one.peer is None]
+        if len(unidentified) >= MAX_UNIDENTIFIED:
+            _most_frequent(unidentified).protocol.abort()
         task = asyncio.get_running_loop().create_task(self._serve(connection), name="link")
         self._connections[connection] = task
         task.add_done_callback(lambda _: self._on_connection_done(connection, task))
@@ -206,9 +215,10 @@ class Listener:
 
     async def _admit(self, peer: Peer) -> None:
         if peer.role is Role.ANONYMOUS:
-            if self._anonymous() > MAX_ANONYMOUS:
-                raise Busy(f"{MAX_ANONYMOUS} anonymous peers are being served; retry in a few seconds")
+            if len(anonymous := self._anonymous()) > MAX_ANONYMOUS:
+                _most_frequent(anonymous).reject(Busy("too many peers are joining; retry in a few seconds"))
             return
+        self._make_room(peer)
         try:
             async with asyncio.timeout(ADMIT_DEADLINE_S):
                 await self._callbacks.admit(peer)
@@ -244,12 +254,23 @@ class Listener:
         log.info("link_lost", peer=str(link.peer), id=link.peer.id, reason=reason.message)
         await self._callbacks.on_disconnect(link)
 
-    def _anonymous(self) -> int:
-        return sum(
-            1
-            for connection in self._connections
-            if connection.peer is not None and connection.peer.role is Role.ANONYMOUS
-        )
+    def _make_room(self, peer: Peer) -> None:
+        """Limits the links of one certificate's owner. Raises Busy for a client; ends the oldest link of a rack."""
+        links = [link for link in self.links if (link.peer.role, link.peer.id) == (peer.role, peer.id)]
+        if peer.role is Role.CLIENT and len(links) >= MAX_LINKS_OF_CLIENT:
+            raise Busy(f"{peer} has {len(links)} links to this region, the most that one client may have")
+        if peer.role is Role.RACK and len(links) >= MAX_LINKS_OF_RACK:
+            links[0].close("the rack has opened newer links")
+
+    def _anonymous(self) -> list[_Connection]:
+        """Those of peers that join, in the order of their start."""
+        return [one for one in self._connections if one.peer is not None and one.peer.role is Role.ANONYMOUS]
+
+
+def _most_frequent(connections: Sequence[_Connection]) -> _Connection:
+    """Returns the oldest connection of the address that has the most: a flood from one address ends itself."""
+    counts = Counter(one.protocol.remote_host for one in connections)
+    return max(connections, key=lambda one: counts[one.protocol.remote_host])
 
 
 def _side(role: Role, name: str, callbacks: ListenerCallbacks, limits: Limits) -> Side:
@@ -260,8 +281,16 @@ def _side(role: Role, name: str, callbacks: ListenerCallbacks, limits: Limits) -
         name=name,
         handlers={**rejecting(everything - set(own)), **own},
         on_event=None if role is Role.ANONYMOUS else callbacks.on_event,
-        limits=ANONYMOUS if role is Role.ANONYMOUS else limits,
+        limits=_limits(role, limits),
     )
+
+
+def _limits(role: Role, members: Limits) -> Limits:
+    if role is Role.ANONYMOUS:
+        return ANONYMOUS
+    if role is Role.CLIENT:
+        return evolve(members, max_frame_bytes=MAX_CLIENT_FRAME_BYTES, max_bytes_in_flight=CLIENT_BYTES_IN_FLIGHT)
+    return members
 
 
 def _lifetime_s(peer: Peer, now: datetime) -> float:

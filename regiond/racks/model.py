@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,7 +20,9 @@ from common.errors import (
     RackUnreachable,
     TokenRejected,
 )
+from common.phrases import number_of
 from common.rpc.peers import Peer
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 # Errors of a host that any later successful call contradicts.
 CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.code, LinkLost.code)
@@ -28,9 +30,62 @@ CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.c
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
+UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all
+
+
+@frozen(kw_only=True)
+class RackRegion:
+    """A live region that a rack has a link to. `hostname` is that of its computer."""
+
+    id: UUID
+    hostname: str
+    connected_at: datetime
+
+
+@frozen(kw_only=True)
+class HostReach:
+    """A rack's last attempt at a host; `reaches` is None before the first. `since` is when the result changed last."""
+
+    host_id: int
+    host: str
+    reaches: bool | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    since: datetime | None = None
+
+
+@frozen(kw_only=True)
+class RegionView:
+    """A region process. `running` means that its heartbeat is at most 30 s old; `here` that it is this process.
+
+    `schema_number` is that of the newest migration its release knows. `racks` are names, `operations` the ids of those
+    whose lease it holds. A process of an older release does not report release, schema and addresses.
+    """
+
+    id: UUID
+    hostname: str
+    pid: int
+    running: bool
+    here: bool
+    started_at: datetime
+    seen_at: datetime
+    age_s: int
+    silent_s: int
+    release: str | None = None
+    schema_number: int | None = None
+    rpc_address: str | None = None
+    api_url: str | None = None
+    racks: tuple[str, ...] = ()
+    operations: tuple[int, ...] = ()
+
+
 @frozen(kw_only=True)
 class RackView:
-    """`connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached."""
+    """`connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached.
+
+    `age_s` is the time since it connected, otherwise since it was last seen or joined. `hosts` are the hosts it does
+    not reach, at most UNREACHED_SHOWN, in a list; all hosts, where one rack is read.
+    """
 
     id: UUID
     name: str
@@ -40,7 +95,22 @@ class RackView:
     certificate_fingerprint: str
     certificate_expires_at: datetime
     hosts_reached: int
+    hosts_unreached: int = 0
     removed_at: datetime | None = None
+    release: str | None = None
+    age_s: int = 0
+    regions: tuple[RackRegion, ...] = ()
+    hosts: tuple[HostReach, ...] = ()
+
+    @property
+    def state(self) -> str:
+        if self.removed_at is not None:
+            return "removed"
+        return "connected" if self.connected else "disconnected" if self.seen_at is not None else "never connected"
+
+    @property
+    def connected_at(self) -> datetime | None:
+        return min((region.connected_at for region in self.regions), default=None)
 
 
 @frozen(kw_only=True)
@@ -203,3 +273,16 @@ def token_error(token: TokenState | None) -> TokenRejected:
     if token.used_at is not None:
         return TokenRejected(f"This token was used at {token.used_at:%Y-%m-%d %H:%M} UTC.", reason="used")
     return TokenRejected(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.", reason="expired")
+
+
+def rack_removal(rack_id: str, name: str | None, hosts: Sequence[str]) -> DeletionPlan:
+    """`name` is None if the rack was removed before; `hosts` are those that only this rack reaches."""
+    if name is None:
+        return DeletionPlan(name=rack_id, effects=("The rack was removed before.",))
+    effects = ["It is disconnected at once, and its certificate is rejected."]
+    if hosts:
+        named = ", ".join(hosts[:5]) + (", …" if len(hosts) > 5 else "")
+        effects.append(f"No other rack has reached {number_of(len(hosts), 'VM host')}: {named}.")
+    return DeletionPlan(
+        name=name, deleted=(AffectedRecord(kind="rack", id=rack_id, name=name),), effects=tuple(effects)
+    )

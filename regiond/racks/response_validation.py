@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.guest_spec import GuestSpec
+from common.phrases import number_of
 from common.rpc.commands import ComposeCall, FoundGuest, GuestCall, MarkerCall
 from common.values import Guest, OwnershipMarker
 
@@ -45,6 +46,6 @@ def _wrong_size(spec: GuestSpec, guest: Guest) -> str | None:
     if found == expected or 0 in found:
         return None
     return (
-        f"its guest {guest.name!r} has {found[0]} cores and {found[1]} MiB instead of {expected[0]} cores and "
-        f"{expected[1]} MiB (unless the guest was just changed on the host)"
+        f"its guest {guest.name!r} has {number_of(found[0], 'core')} and {found[1]} MiB instead of "
+        f"{number_of(expected[0], 'core')} and {expected[1]} MiB (unless the guest was just changed on the host)"
     )

@@ -23,9 +23,10 @@ from common.rpc.commands import JoinCall, Joined, RenewCall, Renewed
 from common.rpc.peers import Peer
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.racks import store
+from regiond.racks import store, view_store
 from regiond.racks.authority import Authority
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import HostCalls, nothing_began
@@ -34,9 +35,11 @@ from regiond.racks.model import (
     RackCandidate,
     RackView,
     RecordedReach,
+    RegionView,
     RpcClientView,
     check_name,
     peer_id,
+    rack_removal,
     rack_uuid,
     require_admission,
     sort_candidates,
@@ -89,12 +92,18 @@ class Racks:
     async def list(self) -> tuple[RackView, ...]:
         """Returns the racks that are not removed, by name."""
         async with self._database.connection() as db:
-            return await store.list_racks(db)
+            return await view_store.list_racks(db)
+
+    async def regions(self, caller: Caller) -> tuple[RegionView, ...]:
+        """Returns the region processes seen within ten minutes, the oldest first. Administrators only."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return await view_store.list_regions(db, self._heartbeat.region_id)
 
     async def read(self, rack_id: str) -> RackView:
-        """Returns a rack, removed ones too. Raises NotFound."""
+        """Returns a rack with what it reaches, removed ones too. Raises NotFound."""
         async with self._database.connection() as db:
-            found = await store.read(db, rack_uuid(rack_id))
+            found = await view_store.read_rack(db, rack_uuid(rack_id))
         if found is None:
             raise NotFound(f"There is no rack {rack_id}.")
         return found
@@ -159,10 +168,11 @@ class Racks:
         log.info("rack_certificate_renewed", rack=name, expires_at=until.isoformat())
         return Renewed(certificate_pem=certificate_pem, authority_pem=self._authority.certificate_pem)
 
-    async def remove(self, caller: Caller, rack_id: str) -> None:
+    async def remove(self, caller: Caller, rack_id: str, *, dry_run: bool = False) -> DeletionPlan:
         """Removes the rack; every region process disconnects it. Idempotent. Raises NotFound."""
         caller.require_admin()
-        async with self._database.transaction() as db:
+        async with self._database.transaction(dry_run=dry_run) as db:
+            hosts = await store.hosts_of_only(db, rack_uuid(rack_id))
             name = await store.remove(db, rack_uuid(rack_id))
             if name is not None:
                 message = f"The rack {name!r} was removed."
@@ -171,6 +181,7 @@ class Racks:
                 )
             elif await store.membership(db, rack_uuid(rack_id)) is None:
                 raise NotFound(f"There is no rack {rack_id}.")
+        return rack_removal(rack_id, name, hosts)
 
     # RPC clients --------------------------------------------------------------------------------------------------
 
@@ -199,18 +210,22 @@ class Racks:
         async with self._database.connection() as db:
             return await store.list_clients(db)
 
-    async def revoke_client(self, caller: Caller, name: str) -> None:
+    async def revoke_client(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan:
         """Revokes a client of the caller, or any client for an administrator; all regions disconnect it.
 
         Raises NotFound.
         """
-        async with self._database.transaction() as db:
+        async with self._database.transaction(dry_run=dry_run) as db:
             revoked = None
             if "\0" not in name:
                 revoked = await store.revoke_client(db, name, caller.account_id, of_any_account=caller.is_admin)
             if revoked is None:
                 raise NotFound(f"You have no RPC client named {name!r}.")
             await Events.record(db, "rpc_client_revoked", f"The RPC client {name!r} was revoked.", caller=caller)
+        record = AffectedRecord(kind="RPC client", id=str(revoked), name=name)
+        return DeletionPlan(
+            name=name, deleted=(record,), effects=("It is disconnected at once, and its certificate is rejected.",)
+        )
 
     # Admission ----------------------------------------------------------------------------------------------------
 
@@ -245,9 +260,9 @@ class Racks:
         """Returns the RPC addresses of all regions."""
         return await self._heartbeat.addresses()
 
-    async def add_link(self, rack_id: str) -> None:
-        """Records a new link of this process to the rack."""
-        await self._heartbeat.add_link(rack_uuid(rack_id))
+    async def add_link(self, rack_id: str, *, release: str | None = None) -> None:
+        """Records a new link of this process to the rack, and the release that the rack reported."""
+        await self._heartbeat.add_link(rack_uuid(rack_id), release=release)
 
     async def remove_link(self, rack_id: str) -> None:
         """Records the end of a link of this process to the rack."""

@@ -15,7 +15,6 @@ from regiond.racks.model import (
     DisconnectedRack,
     Membership,
     RackCandidate,
-    RackView,
     RecordedReach,
     RpcClientView,
     TokenState,
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 
 REMOVED_CHANNEL = "rack_removed"
 REVOKED_CHANNEL = "rpc_client_revoked"
-
-# The links of a region that has sent no heartbeat for 30 s do not count.
-_SELECT = """
-    select r.id, r.name, r.joined_at, r.seen_at, r.removed_at, r.certificate_fingerprint, r.certificate_expires_at,
-           exists (select from rack_link l join region_process p on p.id = l.region_id
-                    where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds') as connected,
-           (select count(*) from rack_reach x where x.rack_id = r.id and x.reaches) as hosts_reached
-      from rack r
-"""
-_LIST = _SELECT + " where r.removed_at is null order by r.name"
-_READ = _SELECT + " where r.id = $1"
 
 _INSTALLATION = "select id from installation"
 _AUTHORITY = "select authority_fingerprint from installation for update"
@@ -65,6 +53,14 @@ _RENEW = """
 _MEMBERSHIP = "select name, removed_at from rack where id = $1"
 _REMOVE = "update rack set removed_at = now() where id = $1 and removed_at is null returning name"
 _REMOVE_REACH = "delete from rack_reach where rack_id = $1"
+_HOSTS_OF_ONLY = """
+    select h.name
+      from rack_reach x join vm_host h on h.id = x.host_id
+     where x.rack_id = $1 and x.reaches
+       and not exists (select from rack_reach other join rack r on r.id = other.rack_id and r.removed_at is null
+                        where other.host_id = x.host_id and other.rack_id <> $1 and other.reaches)
+     order by h.name
+"""
 _NOTIFY = "select pg_notify($1, $2)"
 
 # Writes only changes.
@@ -173,15 +169,6 @@ async def set_authority_fingerprint(db: Db, fingerprint: str) -> None:
     await db.execute(_SET_AUTHORITY, fingerprint)
 
 
-async def list_racks(db: Db) -> tuple[RackView, ...]:
-    return tuple(RackView(**row) for row in await db.fetch(_LIST))
-
-
-async def read(db: Db, rack_id: UUID) -> RackView | None:
-    row = await db.fetchrow(_READ, rack_id)
-    return None if row is None else RackView(**row)
-
-
 async def insert_token(db: Db, secret_hash: bytes, created_by: int | None, lifetime: timedelta) -> datetime:
     await db.execute(_DELETE_OLD_TOKENS)
     expires_at: datetime = await db.fetchval(_INSERT_INVITATION, secret_hash, created_by, lifetime)
@@ -222,6 +209,11 @@ async def remove(db: Db, rack_id: UUID) -> str | None:
         await db.execute(_REMOVE_REACH, rack_id)
         await db.execute(_NOTIFY, REMOVED_CHANNEL, str(rack_id))
     return name
+
+
+async def hosts_of_only(db: Db, rack_id: UUID) -> tuple[str, ...]:
+    """Returns the names of the hosts that this rack reaches and no other one."""
+    return tuple(row[0] for row in await db.fetch(_HOSTS_OF_ONLY, rack_id))
 
 
 async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.errors import WrongState
+from regiond.deletion_plan import DeletionPlan
 from regiond.reconciler.model import OpenDiscrepancy, RepairPolicy
 
 
@@ -27,6 +28,18 @@ def check_unchanged(current: OpenDiscrepancy, *, etag: str, shown: str) -> None:
             f"{discrepancy.remedy}",
             discrepancy=current.id,
         )  # fmt: skip
+
+
+def plan(current: OpenDiscrepancy) -> DeletionPlan:
+    """What the approval would do."""
+    discrepancy = current.discrepancy
+    if current.repaired is not None:
+        return DeletionPlan(name=discrepancy.name, effects=(f"It is repaired already: {current.repaired}.",))
+    risk = ("The guest or volume may hold data: inspect it first.",) if discrepancy.data_at_risk else ()
+    return DeletionPlan(
+        name=discrepancy.name,
+        effects=(f"Found: {discrepancy.found}; expected: {discrepancy.expected}.", discrepancy.remedy, *risk),
+    )
 
 
 def changed_during_repair(approved: OpenDiscrepancy, current: OpenDiscrepancy) -> WrongState:

@@ -14,6 +14,7 @@ from common.errors import DatabaseUnavailable, DeadlineExceeded, InnkeeperError
 from common.periodic import PeriodicTask
 from regiond.caller import Caller
 from regiond.db.pool import Database
+from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.reconciler import approval, store
@@ -115,6 +116,13 @@ class Reconciler:
             "discrepancy_approved", discrepancy=done.id, kind=done.discrepancy.kind.value, repaired=done.repaired
         )
         return done
+
+    async def approval_plan(self, caller: Caller, discrepancy_id: int, *, etag: str, shown: str = "") -> DeletionPlan:
+        """A dry run of `approve`; raises what its checks raise."""
+        caller.require_admin()
+        found = await self.read(discrepancy_id)
+        approval.check_unchanged(found, etag=etag, shown=shown)
+        return approval.plan(found)
 
     async def recent_repairs(self, within: timedelta = RECENT) -> tuple[OpenDiscrepancy, ...]:
         """Automatic and approved repairs, the latest first."""

@@ -114,12 +114,14 @@ class Deployment(ApiCalls):
         """Returns the host's id."""
         return int((await self.post("vm-hosts/", **fields))["id"])
 
-    async def add_simulated(self, name: str = "sim", *, cores: int = 4, memory_mib: int = 12288, **more: Any) -> Any:
-        """Returns the VM host as the API does. Every rack of the deployment reaches it."""
+    async def add_simulated(
+        self, name: str = "sim", *, cores: int = 4, memory_mib: int = 12288, host_name: str | None = None, **more: Any
+    ) -> Any:
+        """Returns the VM host as the API does. Every rack of the deployment reaches it. `host_name`: default `name`."""
         address = f"simulated:{name}?cores={cores}&memory_mib={memory_mib}"
         address += "".join(f"&{key}={value}" for key, value in more.items())
-        made = await self.post("vm-hosts/", type="simulated", power_address=address, name=name)
-        self.hosts[name] = made["id"]
+        made = await self.post("vm-hosts/", type="simulated", power_address=address, name=host_name or name)
+        self.hosts[host_name or name] = made["id"]
         return made
 
     def simulated(self, name: str = "sim") -> SimulatedHost:

@@ -243,7 +243,8 @@ async def deployed(
 @asynccontextmanager
 async def second_region(first: Deployment) -> AsyncIterator[Deployment]:
     """Another region on the same database and state folder, with its own API, links and racks."""
-    runner = InProcess(folder=first.folder, dsn=first.dsn, settings=first.in_process.settings)
+    settings = evolve(first.in_process.settings, http_port=0, rpc_port=0)  # a killable region has fixed ports
+    runner = InProcess(folder=first.folder, dsn=first.dsn, settings=settings)
     await runner.start_region()
     try:
         yield Deployment(runner=runner)

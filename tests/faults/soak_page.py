@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import asdict
 
-from regiond.placement.reason_phrases import number_of
+from common.phrases import number_of
 from tests.faults.flatness import GROWTH, LEAST, MEASURES
 from tests.faults.soak import SoakReport
 

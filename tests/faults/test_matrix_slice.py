@@ -65,6 +65,14 @@ CELLS = (
     "cancel/request commit 2 after/region",
     "rotate_credentials/host trust after/answer",
     "remove_host_and_machines/delete: host remove guest after/region",
+    "compose_apart/request commit 1 after/region",
+    "maintenance_during_compose/host define guest after/region",
+    "cancel_removal/request commit 2 after/region",
+    "remove_dead_host/commit 6 before/region",
+    "remove_dead_host/request call host.reach before/database",
+    "remove_lxd_host/host untrust after/region",
+    "remove_lxd_host/host untrust after/rack",
+    "change_address/request commit 1 before/region",
     "join_rack/request call rack.join after/region",
 )
 

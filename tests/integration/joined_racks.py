@@ -25,7 +25,7 @@ async def joined_rack(racks: Racks, name: str = "rack-1") -> Joined:
     return await racks.enrol(call)
 
 
-async def add_host_row(database: Database) -> int:
+async def add_host_row(database: Database, name: str = "a") -> int:
     """Returns the id of a host that was never discovered."""
-    statement = "insert into vm_host (name, driver, address, system_id) values ('a', 'virsh', 'a', 'a') returning id"
-    return int(await fetchval(database, statement))
+    statement = "insert into vm_host (name, driver, address, system_id) values ($1, 'virsh', $1, $1) returning id"
+    return int(await fetchval(database, statement, name))

@@ -10,7 +10,10 @@ from tests.deployment.deployment import Deployment
 
 
 async def add(innkeeper: Deployment, address: str = "lxd1", **fields: Any) -> Any:
-    return await innkeeper.post("vm-hosts/", type="lxd", power_address=address, **{"name": "hv", **fields})
+    """`fields` may name the host; the default is `hv`, in another project with the name of that project."""
+    project = fields.get("project")
+    given = {"name": f"hv-{project}" if project else "hv", **fields}
+    return await innkeeper.post("vm-hosts/", type="lxd", power_address=address, **given)
 
 
 async def parameters(innkeeper: Deployment, host: Any) -> dict[str, str]:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from tests.deployment.deployment import Deployment
 from tests.integration import tables
 from tests.integration.adoption import (
@@ -149,6 +149,10 @@ async def test_a_virtual_machine_is_adopted_by_its_own_address(innkeeper: Deploy
     (guest,) = await innkeeper.get("virtual-machines/")
     machine = await innkeeper.post(f"virtual-machines/{guest['id']}", op="adopt", hostname="mine")
     assert (machine["hostname"], machine["virtualmachine_id"]) == ("mine", guest["id"])
+    assert machine["guest_name"] == guest["identifier"]
+    assert {disk["storage_pool_name"] for disk in machine["blockdevice_set"]} == {"default"}
+    (host,) = await innkeeper.get("vm-hosts/")
+    assert host["address"].startswith("simulated:")
     again = await innkeeper.post(f"virtual-machines/{guest['id']}", op="adopt")
     assert again["system_id"] == machine["system_id"]
     foreign, (listed,) = [
@@ -158,6 +162,20 @@ async def test_a_virtual_machine_is_adopted_by_its_own_address(innkeeper: Deploy
     assert (listed["system_id"], listed["hostname"], listed["host_name"]) == (machine["system_id"], "mine", "sim")
     assert (guest["system_id"], guest["hostname"], guest["cpu_count"]) == (None, None, 1)
     assert foreign == []
+
+
+async def test_virtual_machines_are_listed_by_host(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(guests=2)
+    await innkeeper.add_simulated(name="other", guests=1)
+
+    async def of(host: str) -> list[str]:
+        answer = await innkeeper.api.send("GET", "virtual-machines/", query=[("host", host)])
+        return [guest["host_name"] for guest in answer.json()]
+
+    assert (await of("sim"), await of("other")) == (["sim", "sim"], ["other"])
+    with pytest.raises(InvalidRequest) as rejected:
+        await of("nowhere")
+    assert rejected.value.fields["host"][0].startswith("There is no VM host 'nowhere'")
 
 
 async def test_adopting_a_machine_again_renames_it_or_says_why_not(innkeeper: Deployment) -> None:

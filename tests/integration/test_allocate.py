@@ -135,7 +135,7 @@ async def test_no_match_is_409_with_reasons_and_a_dry_run_writes_nothing(innkeep
         assert error.details["status"] == 409
         assert error.message == (
             "No available machine matches cpu_count=5, mem=2048. "
-            "sim: needs 5 cores, 4 free (4 cores × ratio 1.0, 0 used)"
+            "sim: needs 5 cores, 4 free (4 cores × ratio 1.0 = 4 claimable, 0 claimed, 0 elsewhere on the server)"
         )
     (stored,) = [one for one in await innkeeper.get("operations/") if one["kind"] == "compose"]
     assert (stored["state"], stored["error"]["code"]) == ("failed", "none_available")

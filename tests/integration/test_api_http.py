@@ -13,11 +13,12 @@ from twisted.internet import reactor
 
 from common.deferreds import from_deferred
 from common.errors import DatabaseUnavailable
+from regiond.api.channel import ConnectionLimits, OpenConnections
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
-from regiond.api.site import make_site
+from regiond.api.site import DEFAULT_LIMITS, make_site
 from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
@@ -36,6 +37,7 @@ class Response:
 class Client:
     api: ApiDouble
     port: int
+    connections: OpenConnections
     stop: Callable[[], Coroutine[Any, Any, None]]
 
     async def send(self, raw: bytes) -> Response:
@@ -70,8 +72,8 @@ class Client:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def serve(api: ApiDouble) -> Client:
-    site = make_site(api.services(), api.info, now_s=lambda: NOW_S)
+def serve(api: ApiDouble, limits: ConnectionLimits = DEFAULT_LIMITS) -> Client:
+    site = make_site(api.services(), api.info, limits=limits, now_s=lambda: NOW_S)
     port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
 
     async def stop() -> None:
@@ -80,7 +82,7 @@ def serve(api: ApiDouble) -> Client:
             await from_deferred(stopped)
         await site.close()
 
-    return Client(api, port.getHost().port, stop)
+    return Client(api, port.getHost().port, site.connections, stop)
 
 
 @pytest.fixture

@@ -106,11 +106,14 @@ async def test_a_cancelled_removal_does_not_end_before_its_deletions(innkeeper: 
             return await sql(innkeeper, "select message from operation_log where operation_id = $1", removal)
 
         await eventually(lambda: _has_line(log, "undoing waits"))
+        reason = (await innkeeper.get(f"operations/{removal}/"))["wait_reason"]
+        assert "Undoing waits: On sim these machines are still being deleted: vm-00, vm-01." in reason
         with pytest.raises(InnkeeperError, match=rf"operation {removal}\) is being undone. Try again") as rejected:
             await remove(innkeeper, host_id)
         assert rejected.value.details["status"] == 409
     assert await innkeeper.ended(removal) == "cancelled"
     assert await rows(innkeeper, OPEN) == []
+    assert "undo_waits_for" not in (await innkeeper.get(f"operations/{removal}/"))["error"]["details"]
 
 
 async def test_a_host_can_be_removed_after_a_cancelled_removal(innkeeper: Deployment) -> None:
@@ -182,3 +185,24 @@ async def test_a_removal_without_machines_reports_none_when_cancelled(innkeeper:
 
 async def _has_line(log: Any, message: str) -> bool:
     return message in [line["message"] for line in await log()]
+
+
+@pytest.mark.parametrize(
+    ("state", "is_listed", "after"),
+    [("broken", True, "Broken"), ("missing", False, "Missing"), ("missing", True, "Ready")],
+    ids=["broken", "missing", "found again meanwhile"],
+)
+async def test_a_cancelled_deletion_leaves_the_machine_as_it_was(
+    innkeeper: Deployment, state: str, is_listed: bool, after: str
+) -> None:
+    await host_with_machines(innkeeper, count=1)
+    (machine,) = await innkeeper.get("machines/")
+    path = f"machines/{machine['system_id']}/"
+    await innkeeper.stop_rack("rack")
+    await sql(innkeeper, "update machine set state = $1, missing_since = now() returning id", state)
+    if not is_listed:
+        await sql(innkeeper, "delete from guest where machine_id is not null returning id")
+    deletion = (await innkeeper.send("DELETE", path, headers=ASYNC)).json()["id"]
+    await cancel(innkeeper, deletion)
+    assert await innkeeper.ended(deletion) == "cancelled"
+    assert await machines(innkeeper) == {"vm-00": after}

@@ -30,7 +30,10 @@ async def test_ratios_limit_the_machines_of_a_host(innkeeper: Deployment) -> Non
     host = await innkeeper.add_simulated(cores=4, memory_mib=12288)
     for _ in range(2):
         await innkeeper.compose(host["id"], cores=2, memory=4096)
-    with pytest.raises(InnkeeperError, match=r"needs 2 cores, 0 free \(4 cores × ratio 1\.0, 4 used\)") as error:
+    with pytest.raises(
+        InnkeeperError,
+        match=r"needs 2 cores, 0 free \(4 cores × ratio 1\.0 = 4 claimable, 4 claimed, 0 elsewhere on the server\)",
+    ) as error:
         await innkeeper.compose(host["id"], cores=2, memory=4096)
     assert error.value.details["status"] == 503
     await innkeeper.put(f"vm-hosts/{host['id']}/", cpu_over_commit_ratio=2.0, memory_over_commit_ratio=1.5)
@@ -43,7 +46,10 @@ async def test_ratios_limit_the_machines_of_a_host(innkeeper: Deployment) -> Non
 
 async def test_a_hundred_concurrent_callers_get_exactly_seven_machines(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(cores=7, memory_mib=65536, storage_gb=1000)
-    rejection = "503: Unable to compose a machine on this host. sim: needs 1 core, 0 free (7 cores × ratio 1.0, 7 used)"
+    rejection = (
+        "503: Unable to compose a machine on this host. sim: needs 1 core, 0 free "
+        "(7 cores × ratio 1.0 = 7 claimable, 7 claimed, 0 elsewhere on the server)"
+    )
     answers = await outcomes(innkeeper.compose(host["id"], cores=1, memory=1024) for _ in range(100))
     assert Counter(answers) == {"done": 7, rejection: 93}
     assert len(innkeeper.simulated_guests()) == 7

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -52,6 +50,33 @@ async def test_a_machine_gets_everything_it_requires_and_releases_it(innkeeper: 
     assert (await innkeeper.delete(f"machines/{composed['system_id']}/")).status == 204
     assert await innkeeper.get(f"vm-hosts/{host['id']}/", op="numa") == before
     await innkeeper.compose(host["id"], **WHOLE)
+
+
+async def test_a_demanded_storage_pool_is_used_or_refused(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(**TWO_NODES)
+    machine = await innkeeper.post("vm-hosts/sim/", op="compose", storage="root:8,data:20(pool:fast)")
+    (operation, *_) = await innkeeper.get(f"operations/?machine={machine['system_id']}")
+    assert [disk["storage_pool"] for disk in operation["explanation"]["disks"]] == ["default", "fast"]
+    problems = await invalid_fields(innkeeper.post("vm-hosts/sim/", op="compose", storage="data:20(pool:fst)"))
+    assert problems == {"storage": ["Host sim: needs the storage pool fst, the host has default, fast."]}
+    found = await innkeeper.post("vm-hosts/", op="place", storage="data:20(pool:fst)")
+    assert (found["chosen"], found["rejected"][0]["reasons"]) == (
+        None, ["needs the storage pool fst, the host has default, fast"]
+    )  # fmt: skip
+
+
+async def test_a_tag_that_only_labels_a_disk_is_noted(innkeeper: Deployment) -> None:
+    await innkeeper.add_simulated(**TWO_NODES)
+    note = (
+        "The tag fst of the disk data names no storage pool of sim (default, fast): it only labels the disk. "
+        "To demand a pool: pool:fst."
+    )
+    fields = {"storage": "root:8,data:20(fst)"}
+    place = await innkeeper.send("POST", "vm-hosts/", op="place", fields=fields)
+    assert (place.json()["notes"], place.warnings) == ([note], (note,))
+    compose = await innkeeper.send("POST", "vm-hosts/sim/", op="compose", fields=fields)
+    assert compose.warnings == (note,)
+    assert (await innkeeper.send("POST", "vm-hosts/sim/", op="compose", fields={})).warnings == ()
 
 
 async def test_concurrent_requests_give_an_address_to_one_machine(innkeeper: Deployment) -> None:
@@ -135,42 +160,3 @@ async def composed_in(innkeeper: Deployment, pool: str) -> Operation:
     services = innkeeper.region.components.services
     operation = await services.machines.start_compose(innkeeper.admin, ComposeRequest(pool=pool, memory_mib=1024))
     return await services.operations.wait(operation.id, timeout_s=30)
-
-
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "constraints.md"
-
-
-async def test_the_commands_of_the_constraints_page_work(innkeeper: Deployment) -> None:
-    text = PAGE.read_text().replace("\\\n", " ")
-    commands = [shlex.split(line, comments=True)[2:] for line in re.findall(r"^innkeeper admin .*", text, re.MULTILINE)]
-    assert len(commands) > 10
-    await innkeeper.post("zones/", name="east")
-    await innkeeper.post("resourcepools/", name="lab")
-    for command in commands:
-        await send(innkeeper, command)
-    guests = await innkeeper.get("virtual-machines/")
-    assert [len(guest["pinned_cores"]) for guest in guests] == [0, 0, 0, 2, 4, 0, 4]
-    assert [guest["hugepages_backed"] for guest in guests] == [False] * 5 + [True] * 2
-    assert (await innkeeper.get("resourcepool/lab/"))["strategy"] == "pack"
-
-
-async def send(innkeeper: Deployment, command: list[str]) -> None:
-    """Sends what the command would send. After the first host is added, its network `lan` is put in space `front`."""
-    (noun, verb, *words) = command
-    number = words.pop(0) if words and "=" not in words[0] else ""
-    fields: dict[str, Any] = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        fields[name] = [*fields.get(name, []), value]
-    path = {"vm-hosts": "vm-hosts/", "vm-host": f"vm-hosts/{number}/", "resource-pool": f"resourcepool/{number}/"}[noun]
-    if verb == "create":
-        await innkeeper.post(path, **fields)
-        space = await innkeeper.post("spaces/", name="front")
-        vlan = (await innkeeper.get("subnets/10.1.0.0%2F24/"))["vlan"]
-        await innkeeper.put(f"fabrics/{vlan['fabric_id']}/vlans/{vlan['vid']}/", space=space["id"])
-    elif verb == "update":
-        await innkeeper.put(path, **fields)
-    elif verb == "numa":
-        await innkeeper.get(path, op=verb)
-    else:
-        await innkeeper.post(path, op=verb, **fields)

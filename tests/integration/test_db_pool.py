@@ -34,6 +34,14 @@ async def test_a_transaction_commits(database: Database) -> None:
     assert await fetchval(database, _COUNT_NORTH) == 1
 
 
+async def test_a_dry_run_is_rolled_back(database: Database) -> None:
+    async def work(db: Db) -> str:
+        return await db.execute(_INSERT_NORTH)
+
+    assert await database.in_transaction(work, dry_run=True) == "INSERT 0 1"
+    assert await fetchval(database, _COUNT_NORTH) == 0
+
+
 async def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
     async def work() -> None:
         async with database.transaction() as db:

@@ -41,6 +41,7 @@ class DevRun:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("INNKEEPER_")}
         return {
             **inherited,
+            "PATH": f"{CHECKOUT}/.venv/bin:{os.environ['PATH']}",  # else it links `innkeeper` for every user
             "INNKEEPER_STATE": str(self.state),
             "INNKEEPER_HTTP_PORT": str(self.ports[0]),
             "INNKEEPER_RPC_PORT": str(self.ports[1]),
@@ -162,8 +163,9 @@ async def test_a_stopped_or_killed_run_leaves_the_vm_and_the_next_finds_it(tmp_p
 
         run = await dev_run.start()
         assert (dev_run.guests(), "found, power on" in dev_run.output) == ([name], True)
-        run.kill()
+        os.killpg(run.pid, signal.SIGKILL)
         await run.wait()
+        assert name in virsh("list", "--name").split()
 
         run = await dev_run.start()
         assert dev_run.guests() == [name]
@@ -230,7 +232,8 @@ def test_only_its_owner_can_read_the_administrator_key(running: DevRun) -> None:
 
 def test_the_printed_next_commands_work(running: DevRun) -> None:
     commands = re.findall(r"^  (virsh .*|\S+/innkeeper .*)$", running.output, flags=re.MULTILINE)
-    outputs = [running.innkeeper(command) for command in commands]
+    # On a machine whose cores are taken it also prints an update, to a smaller ratio than the fixture's.
+    outputs = [running.innkeeper(command) for command in commands if " vm-host update " not in command]
     assert len(outputs) == 4
     assert running.guests()[0] in outputs[0]
     assert '"name": "local"' in outputs[2]
@@ -260,8 +263,8 @@ def test_the_program_in_the_readme_composes_a_vm(running: DevRun) -> None:
 
 
 def test_the_simulated_host_in_the_readme_is_added(running: DevRun) -> None:
-    (command,) = re.findall(r"innkeeper (admin vm-hosts create type=simulated .*?)```", _readme(), flags=re.DOTALL)
-    host = json.loads(running.innkeeper(f"innkeeper {command}"))
+    (command,) = re.findall(r"(innkeeper vm-hosts create type=simulated .*?)```", _readme(), flags=re.DOTALL)
+    host = json.loads(running.innkeeper(command))
     assert host["total"] == {"cores": 4, "memory": 12288, "local_storage": 100_000_000_000}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.serialization import to_dict
@@ -46,6 +47,10 @@ _HOST = """
     select $1, $2, $2, $3, $4, z.id, p.id, $7, $8, $9, $10, $2::text, $11, $12, $13, $14
       from zone z, resource_pool p where z.name = $5 and p.name = $6
 """
+_MAINTENANCE = """
+    update vm_host set maintenance_since = '2026-01-02 03:04+00', maintenance_by = 'ann', maintenance_reason = 'disks'
+     where id = $1
+"""
 _DISCRETE = """
     insert into discrete_resource (server_id, resource, key, total, claimed) values ($1, $2, $3, $4, $5)
     on conflict do nothing
@@ -62,6 +67,7 @@ _KIND_OF_REASON = {
     r"^is in resource pool ": "in another resource pool",
     r"^lacks the tag|^has the excluded tag": "with other tags",
     r"^is being removed": "being removed",
+    r"^is in maintenance": "in maintenance",
     r"^capacity unknown": "capacity unknown until the first successful discovery run",
     r"^no connected": "no connected rack reaches them",
     r"^architecture ": "another architecture",
@@ -104,6 +110,8 @@ async def write(db: Db, hosts: list[Candidate]) -> None:
             host.cpu_over_commit_ratio, host.memory_over_commit_ratio, host.default_storage_pool_id, host.driver,
             host.default_macvlan_mode, host.reserved_cores, host.reserved_memory_mib,
         )  # fmt: skip
+        if host.maintenance is not None:
+            await db.execute(_MAINTENANCE, host.id)
         for one in host.interfaces:
             await _write_interface(db, host, one)
         if not host.reachable:
@@ -163,6 +171,11 @@ def kinds(summarized: dict[str, int]) -> Counter[str]:
     return found
 
 
+def explained(host: Candidate) -> Candidate:
+    """The fleet has no machines: a rejection says that everything is claimed elsewhere on the server."""
+    return evolve(host, cores_claimed_here=0, memory_mib_claimed_here=0)
+
+
 @pytest.mark.parametrize(("strategy", "seed"), [("spread", 1), ("pack", 2)])
 async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
     database: Database, strategy: Strategy, seed: int
@@ -175,7 +188,7 @@ async def test_the_shortlist_agrees_with_placement_over_the_whole_fleet(
             await write(db, hosts)
             for _ in range(12):
                 wanted = requirements(random, hosts=HOSTS)
-                complete = place(wanted, hosts, strategy=strategy)
+                complete = place(wanted, [explained(host) for host in hosts], strategy=strategy)
                 by_id = {evaluation.host_id: evaluation for evaluation in (*complete.ranked, *complete.rejected)}
                 every = await search_hosts(db, wanted, (RACK,), strategy=strategy, named=HOSTS)
                 assert every.placements == (complete,)
@@ -213,7 +226,13 @@ async def test_a_dry_run_returns_the_choice_and_all_rejections(innkeeper: Deploy
     ]
     assert [fitting["host_id"] for fitting in found["fitting"]] == [three["id"]]
     assert found["rejected"] == [
-        {"host": "one", "host_id": one["id"], "reasons": ["needs 5 cores, 4 free (4 cores × ratio 1.0, 0 used)"]},
+        {
+            "host": "one",
+            "host_id": one["id"],
+            "reasons": [
+                "needs 5 cores, 4 free (4 cores × ratio 1.0 = 4 claimable, 0 claimed, 0 elsewhere on the server)"
+            ],
+        },
         {"host": "two", "host_id": two["id"], "reasons": ["is in resource pool lab, which is excluded"]},
     ]
     for fields, chosen in (
@@ -256,7 +275,13 @@ async def test_unreachable_hosts_are_rejected_and_no_host_is_called(innkeeper: D
 async def test_unknown_names_in_filters_are_rejected_by_field(innkeeper: Deployment) -> None:
     fields: dict[str, Any] = {name: "nowhere" for name in ("host", "zone", "not_in_zone", "pool", "not_in_pool")}
     problems = await invalid_fields(innkeeper.post("vm-hosts/", op="place", tags="nowhere", **fields))
-    assert problems == {name: ["'nowhere' does not exist."] for name in fields}
+    assert problems == {
+        "host": ["There is no VM host 'nowhere'."],
+        "zone": ["There is no zone 'nowhere'; there is default."],
+        "not_in_zone": ["There is no zone 'nowhere'; there is default."],
+        "pool": ["There is no resource pool 'nowhere'; there is default."],
+        "not_in_pool": ["There is no resource pool 'nowhere'; there is default."],
+    }
     known: list[dict[str, Any]] = [{"zone": "1"}, {"pool": "0"}, {"not_in_zone": "default"}, {"tags": "nowhere"}]
     for named in known:
         assert (await innkeeper.post("vm-hosts/", op="place", **named))["rejected"] == []

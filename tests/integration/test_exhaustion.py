@@ -33,7 +33,11 @@ class Shortage:
 
 
 SHORTAGES = {
-    "cores": Shortage(request={"cores": 4}, fit=4, lacks="needs 4 cores, 0 free (16 cores × ratio 1.0, 16 used)"),
+    "cores": Shortage(
+        request={"cores": 4},
+        fit=4,
+        lacks="needs 4 cores, 0 free (16 cores × ratio 1.0 = 16 claimable, 16 claimed, 0 elsewhere on the server)",
+    ),
     "reserved cores": Shortage(request={"cores": 4}, fit=3, lacks="needs 4 cores, 1 free", host={"reserved_cores": 3}),
     "general memory": Shortage(
         request={"cores": 1, "memory": 12 * GIB_MIB}, fit=4, lacks="needs 12288 MiB of memory, 0 free"

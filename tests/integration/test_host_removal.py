@@ -34,6 +34,8 @@ async def test_a_removed_host_leaves_its_guests_and_no_rows(innkeeper: Deploymen
         await innkeeper.get(f"vm-hosts/{host['id']}/")
     (operation, *_) = await innkeeper.get("operations/")
     assert (operation["kind"], operation["state"]) == ("remove_host", "succeeded")
+    (event,) = [one for one in await innkeeper.region.components.events.list() if one.kind == "host_removed"]
+    assert event.message == "sim was removed; 1 machine stays there, no longer managed"
 
 
 async def test_a_host_added_again_does_not_change_its_old_guests(innkeeper: Deployment) -> None:
@@ -68,7 +70,9 @@ async def test_a_failed_decompose_retains_the_host_and_names_the_machine(innkeep
     await innkeeper.ended(operation_id)
     operation = await innkeeper.get(f"operations/{operation_id}/")
     assert (operation["state"], operation["error"]["code"]) == ("failed", "driver_failed")
-    assert "1 of its machines could not be deleted" in operation["error"]["message"]
+    assert operation["error"]["message"].startswith("1 machine on sim could not be deleted: web: ")
+    (event,) = [one for one in (await innkeeper.get("events/", op="query"))["events"] if "not removed" in str(one)]
+    assert event["description"].startswith("sim was not removed: 1 machine on sim could not be deleted: web: ")
     assert "web: " in operation["error"]["message"]
     assert innkeeper.simulated_guests() == ["web"]
     await innkeeper.put(path, power_address=address)
@@ -144,7 +148,7 @@ async def test_concurrent_refreshes_and_removals_raise_no_bug(innkeeper: Deploym
     """Two hosts of one server: in each round, one is refreshed repeatedly while the other is removed."""
     remaining = await innkeeper.add_simulated(guests=3)
     for _ in range(4):
-        other = await innkeeper.add_simulated(delay_ms=1)
+        other = await innkeeper.add_simulated(host_name="two", delay_ms=1)
         refreshes = [
             asyncio.create_task(innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh"))
             for host in (remaining, other, remaining, other)

@@ -11,7 +11,7 @@ from attrs import evolve
 from regiond.db.pool import Database
 from regiond.machines.compose.host_search import search_hosts
 from regiond.placement.model import Placement, Requirements, Strategy
-from regiond.placement.service import explain, parse_interfaces, parse_storage
+from regiond.placement.service import explain, parse_interfaces, parse_rules, parse_storage
 from tests.bench.prefilled import prefill
 
 HOSTS = 130
@@ -101,7 +101,9 @@ async def test_summarized_hosts_are_counted_by_reason(database: Database, databa
     placement = await placed(database, evolve(SMALL, cores=257), named=100)
     assert placement.chosen is None
     assert placement.summarized == {"not enough free cores": HOSTS - 20}
-    assert placement.rejected[0].reasons == ("needs 257 cores, 255 free (256 cores × ratio 1.0, 1 used)",)
+    assert placement.rejected[0].reasons == (
+        "needs 257 cores, 255 free (256 cores × ratio 1.0 = 256 claimable, 1 claimed, 0 elsewhere on the server)",
+    )
     assert explain(placement)["summarized"] == [{"hosts": HOSTS - 20, "reason": "not enough free cores"}]
 
 
@@ -136,3 +138,28 @@ async def test_a_subnet_is_found_in_any_notation(database: Database, database_ur
     placement = await placed(database, evolve(SMALL, nics=parse_interfaces(f"eth0:subnet={cidr}")), named=10)
     assert placement.chosen is not None
     assert placement.chosen.host_id == 29
+
+
+@pytest.mark.parametrize("rules", [((), ("web",)), ((), ("web:soft",)), (("web",), ()), (("web:soft",), ())])
+async def test_a_shortlist_contains_the_best_host_for_a_group(
+    database: Database, database_url: str, rules: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    await varied_hosts(database, database_url)
+    groups = parse_rules(*rules)
+    async with database.connection() as db:
+        ranked = (await placed(database, SMALL, named=HOSTS)).ranked
+        group_hosts = [one.host_id for one in (ranked[:40] if rules[1] else ranked[-1:])]
+        await db.execute(
+            "insert into affinity_membership (machine_id, group_name, policy, hard)"
+            " select id, 'web', $1, false from machine where host_id = any($2::integer[])",
+            groups[0].policy.value,
+            group_hosts,
+        )
+    wanted = evolve(SMALL, groups=groups)
+    complete, shortlisted = [await placed(database, wanted, named=named) for named in (HOSTS, 10)]
+    assert complete.chosen is not None
+    assert complete.chosen == shortlisted.chosen
+    assert (complete.chosen.host_id in group_hosts) == bool(rules[0])
+    if groups[0].hard:
+        assert shortlisted.summarized["excluded by your affinity or anti-affinity groups"] > 0
+    assert mentioned(shortlisted) == HOSTS

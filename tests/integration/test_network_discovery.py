@@ -167,8 +167,8 @@ async def test_used_and_default_objects_cannot_be_deleted(setup: NetworkSetup) -
     vlan = await networks.create_vlan(ADMIN, "fabric-0", VlanChange(vid=5))
     await networks.update_subnet(ADMIN, str(subnet.id), SubnetChange(vlan=str(vlan.id)))
     attempts = (
-        (networks.delete_subnet(ADMIN, "10.1.0.0/24"), "machines claim 1 addresses .10.1.0.20 by web-1"),
-        (networks.delete_vlan(ADMIN, vlan.id), "1 subnets .10.1.0.0/24"),
+        (networks.delete_subnet(ADMIN, "10.1.0.0/24"), "machines claim 1 address .10.1.0.20 by web-1"),
+        (networks.delete_vlan(ADMIN, vlan.id), "1 subnet .10.1.0.0/24"),
         (networks.delete_vlan(ADMIN, 5001), "untagged VLAN"),
         (networks.delete_fabric(ADMIN, "fabric-0"), "default fabric"),
     )
@@ -255,5 +255,5 @@ async def test_only_admins_change_networks_and_unknown_ones_are_not_found(setup:
     for missing in unknown:
         with pytest.raises(NotFound):
             await missing
-    with pytest.raises(InnkeeperError, match="2 subnets have the name 'same'"):
+    with pytest.raises(InnkeeperError, match="2 subnets are named 'same'"):
         await networks.subnet("same")

@@ -36,7 +36,7 @@ def claimed(node: Any) -> tuple[int, int]:
     return node["server"]["cores"]["used_by_ours"], node["server"]["memory"]["used_by_ours"]
 
 
-def empty_node(node_id: int, nics: tuple[int, ...]) -> dict[str, Any]:
+def empty_node(node_id: int, nics: tuple[int, ...], capacity: Any) -> dict[str, Any]:
     first = node_id * 8
     ids = list(range(first, first + 8))
     return {
@@ -56,7 +56,7 @@ def empty_node(node_id: int, nics: tuple[int, ...]) -> dict[str, Any]:
             for number in nics
         ],
         "virtual_machines": [],
-        "server": {"cores": unused(16), "memory": unused(2 * 24576)},
+        "server": {"cores": unused(16), "memory": unused(2 * 24576), "capacity": capacity},
     }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ async def test_a_host_shows_its_numa_nodes(rackless: Deployment) -> None:
     await rackless.start_rack()
     networks = "lan:10.1.0.0/24,dmz:10.2.0.0/24:100"
     host = await rackless.add_simulated("big", **TWO_NODES, pools="local:500,ceph:2000", networks=networks)
-    expected = [empty_node(0, (0, 2)), empty_node(1, (1,))]
+    expected = [empty_node(0, (0, 2), host["capacity"]), empty_node(1, (1,), host["capacity"])]
     assert await numa(rackless, host["id"]) == expected
     assert await numa(rackless, host["id"], "pods") == expected
     assert [(pool["name"], pool["total"]) for pool in host["storage_pools"]] == [
@@ -83,6 +83,11 @@ async def test_a_host_shows_its_numa_nodes(rackless: Deployment) -> None:
     await rackless.compose(host["id"], cores=2, memory=2048)
     nodes = await numa(rackless, host["id"])
     assert [claimed(node) for node in nodes] == [(2, 2048)] * 2
+    capacity = nodes[0]["server"]["capacity"]
+    assert capacity == (await rackless.get(f"vm-hosts/{host['id']}/"))["capacity"]
+    assert (capacity["cores"]["free"], capacity["pinned_cores"]["free"], capacity["huge_pages"]) == (
+        14, 16, {"1048576": {"total": 16, "claimable": 16, "claimed": 0, "elsewhere": 0, "free": 16}},
+    )  # fmt: skip
     unclaimed = [{**node, "server": expected[0]["server"]} for node in nodes]
     assert unclaimed == expected, "without pins, the machine may run on either node"
     assert await rejected_status(numa(rackless, 999)) == 404

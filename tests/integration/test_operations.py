@@ -221,6 +221,23 @@ async def test_wait_timeout_names_the_operation_which_continues(innkeeper: Deplo
     assert done.state == "succeeded"
 
 
+async def test_an_operation_without_a_rack_says_for_what_it_waits(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    operations = innkeeper.region.components.services.operations
+    await innkeeper.stop_rack("rack")
+    operation_id = await start_compose(innkeeper, host["id"], hostname="web")
+
+    async def reason() -> str | None:
+        return await operations.wait_reason(await operations.read(operation_id))
+
+    await eventually(reason)
+    with pytest.raises(OperationPending, match=r"which composes web on .* rack"):
+        await operations.wait(operation_id, timeout_s=0.1)
+    await innkeeper.start_rack("rack")
+    done = await operations.wait(operation_id, timeout_s=60)
+    assert (done.state, await operations.wait_reason(done)) == ("succeeded", None)
+
+
 async def test_a_rack_that_stops_during_a_compose_only_delays_it(innkeeper: Deployment) -> None:
     await innkeeper.start_rack("other")
     host = await innkeeper.add_simulated(delay_ms=200)

@@ -23,3 +23,6 @@ async def test_a_late_power_event_does_not_overwrite_an_operation(innkeeper: Dep
     await sql(innkeeper, _LONG_AGO)
     assert await machines.guest_changed(host["id"], off)
     assert (await innkeeper.get(path))["power_state"] == "off"
+    answer = await innkeeper.api.send("GET", "events/", query=[("op", "query"), ("id", machine["system_id"])])
+    changes = [event["description"] for event in answer.json()["events"] if event["kind"] == "machine_power_changed"]
+    assert changes == ["vm: its power state changed from on to off on sim"]

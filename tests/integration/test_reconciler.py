@@ -67,9 +67,9 @@ async def test_a_check_is_of_what_exists_or_is_rejected(innkeeper: Deployment) -
     assert await kinds(innkeeper, machine=broken["system_id"]) == ["state_without_operation"]
     assert await kinds(innkeeper, machine=intact["system_id"]) == []
     assert await kinds(innkeeper, host=host["id"], kind="wrong_total") == []
-    no_host = {"host": ["There is no VM host with the id 99."]}
+    no_host = {"host": ["There is no VM host 99."]}
     assert await invalid_fields(innkeeper.get("discrepancies/?host=99")) == no_host
-    no_machine = {"machine": ["There is no machine with the system id gone12."]}
+    no_machine = {"machine": ["There is no machine 'gone12'."]}
     assert await invalid_fields(innkeeper.get("discrepancies/?machine=gone12")) == no_machine
     assert list(await invalid_fields(innkeeper.get("discrepancies/?kind=missing"))) == ["kind"]
     assert list(await invalid_fields(innkeeper.get("discrepancies/?hots=1"))) == ["hots"]

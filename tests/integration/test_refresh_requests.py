@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 from common.errors import InnkeeperError
+from regiond.hosts.discovery.schedule_store import retry_after_failure, set_refreshed
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
 from tests.waiting import eventually
 
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
 _WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 _REFRESH_LATER = "update vm_host_schedule set next_refresh_at = now() + interval '1 hour'"
+_UNTIL_THE_NEXT_S = "select extract(epoch from next_refresh_at - now())::float from vm_host_schedule where host_id = $1"
 _UNFINISHED_UNDO = """
     insert into operation (kind, state, host_id, host_name, request, max_failures, error_code, error_message)
     values ('refresh', 'undoing', $1, 'sim', '{}', 1, 'rack_unreachable', 'No rack is linked.') returning id
@@ -52,3 +58,21 @@ async def test_the_error_of_a_dead_regions_refresh_is_soon_replaced(innkeeper: D
     operation = await innkeeper.region.components.services.operations.wait(operation_id, timeout_s=20)
     assert operation.state.value == "failed"
     await eventually(partial(is_in_state, innkeeper, host_id, HostState.READY), deadline_s=20)
+
+
+async def test_each_failure_in_a_row_doubles_the_time_to_the_next_attempt(innkeeper: Deployment) -> None:
+    host_id = (await innkeeper.add_simulated())["id"]
+
+    async def delays_s(db: Db, count: int) -> list[float]:
+        delays = []
+        for _ in range(count):
+            await db.execute(_REFRESH_LATER)
+            await retry_after_failure(db, host_id)
+            delays.append(await db.fetchval(_UNTIL_THE_NEXT_S, host_id))
+        return delays
+
+    async with innkeeper.connection() as db, db.transaction():
+        await set_refreshed(db, host_id)
+        assert await delays_s(db, 6) == [2, 4, 8, 16, 30, 30]
+        await set_refreshed(db, host_id)
+        assert await delays_s(db, 1) == [2]

@@ -48,11 +48,18 @@ class Shape:
 
 
 SHAPES = {
-    "small": Shape(address={"cores": 3}, reason="needs 4 cores, 3 free (3 cores × ratio 1.0, 0 used)"),
-    "busy": Shape(address={"guests": 5}, reason="needs 4 cores, 3 free (8 cores × ratio 1.0, 5 used)"),
+    "small": Shape(
+        address={"cores": 3},
+        reason="needs 4 cores, 3 free (3 cores × ratio 1.0 = 3 claimable, 0 claimed, 0 elsewhere on the server)",
+    ),
+    "busy": Shape(
+        address={"guests": 5},
+        reason="needs 4 cores, 3 free (8 cores × ratio 1.0 = 8 claimable, 0 claimed, 5 elsewhere on the server)",
+    ),
     "reserved": Shape(
         changed={"reserved_cores": 6, "cpu_over_commit_ratio": 1.5},
-        reason="needs 4 cores, 3 free (2 cores × ratio 1.5, 0 used, 6 reserved)",
+        reason="needs 4 cores, 3 free "
+        "(2 cores × ratio 1.5 = 3 claimable, 0 claimed, 0 elsewhere on the server, 6 reserved)",
     ),
     "plain": Shape(address={"hugepages_mib": 0}, reason="needs 8 huge pages of 1 GiB, the host has none"),
     "fine": Shape(address={"hugepage_size_mib": 2}, reason="needs 8 huge pages of 1 GiB, the host has none"),

@@ -44,6 +44,19 @@ async def test_release_powers_off_and_clears_the_owner(innkeeper: Deployment) ->
     assert again["status_name"] == "Ready"
 
 
+@pytest.mark.parametrize(
+    ("more", "found"), [({"big": "x" * 33_000}, "2 and 33011"), ({f"k{n}": "v" for n in range(128)}, "129 and ")]
+)
+async def test_owner_data_has_a_size(innkeeper: Deployment, more: dict[str, str], found: str) -> None:
+    host = await innkeeper.add_simulated()
+    system_id = (await innkeeper.compose(host["id"]))["system_id"]
+    await own(innkeeper, system_id, "admin")
+    await innkeeper.post(f"machines/{system_id}/", op="set_owner_data", color="red")
+    with pytest.raises(InnkeeperError, match=f"at most 128 keys and 32768 bytes; with these it would have {found}"):
+        await innkeeper.send("POST", f"machines/{system_id}/", op="set_owner_data", fields=more)
+    assert (await innkeeper.get(f"machines/{system_id}/"))["owner_data"] == {"color": "red"}
+
+
 async def test_release_deletes_a_machine_that_allocation_composed(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     system_id = (await innkeeper.compose(host["id"], power_on="true"))["system_id"]

@@ -22,17 +22,20 @@ from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
 from regiond.api.services import Services
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.hosts.model import HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources
+from regiond.ledger.service import fleet_capacity
 from regiond.machines.model import Adopted, Allocated, MachineToCompose
-from regiond.machines.service import HostRemovalPlan
+from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.networks.model import UsedAddress
 from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
     ADMIN,
     AT,
     CLUSTER,
+    COUNTED,
     DETACHED,
     EVENT,
     FORGOTTEN,
@@ -47,6 +50,7 @@ from tests.unit.api_samples import (
     POOL,
     RACK,
     RACK_ID,
+    REGION,
     REPAIRED_DISCREPANCY,
     RPC_CLIENT,
     UNKNOWN_HOST,
@@ -108,10 +112,17 @@ def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Call
     return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
 
 
+DELETION_PLAN = DeletionPlan(
+    name="east",
+    deleted=(AffectedRecord(kind="zone", id="5", name="east"),),
+    effects=("Members that move to the zone 'west': 1 VM host.",),
+)
+
+
 def _changed(service: str, **samples: Any) -> dict[str, Any]:
     """The answers to creating, updating and deleting each kind of object."""
     return {
-        f"{service}.{verb}_{kind}": None if verb == "delete" else sample
+        f"{service}.{verb}_{kind}": DELETION_PLAN if verb == "delete" else sample
         for kind, sample in samples.items()
         for verb in ("create", "update", "delete")
     }
@@ -120,10 +131,21 @@ def _changed(service: str, **samples: Any) -> dict[str, Any]:
 ANSWERS: Mapping[str, Any] = {
     "hosts.list": (HOST, UNKNOWN_HOST),
     "hosts.read": _host,
+    "hosts.capacity": fleet_capacity([COUNTED]),
+    "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
+    "hosts.names": ("hv-01",),
     "hosts.create": HOST,
     "hosts.update": HOST,
     "hosts.start_refresh": OPERATION,
     "hosts.start_remove": OPERATION,
+    "hosts.begin_maintenance": None,
+    "hosts.end_maintenance": None,
+    "machines.workloads": lambda host_ids: tuple(
+        HostWorkload(host_id=one, host_name="hv-01", maintenance=None, machines=(MACHINE,), foreign=(GUEST,))
+        for one in host_ids
+    ),
+    "hosts.check_removal": HOST,
+    "hosts.removal_certificates": (),
     "machines.removal_plan": HostRemovalPlan(name="hv-01", deleted=(), kept=()),
     "hosts.parameters": {"power_address": "qemu:///system", "power_pass": ""},
     "hosts.add_tag": HOST,
@@ -155,13 +177,14 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
     "hosts.guests": (GUEST,),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
-    "machines.list": (MACHINE,),
+    "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
     "machines.read": _named({"wdpx3n": MACHINE}),
     "machines.start_compose": OPERATION,
     "machines.compose_problems": {},
     "machines.dry_run": PLACEMENT,
     "machines.start_power": OPERATION,
     "machines.start_delete": OPERATION,
+    "machines.deletion_plan": MachineRemovalPlan(name="web-1"),
     "machines.query_power": PowerState.PAUSED,
     "allocation.start": OPERATION,
     "allocation.allocated": Allocated(machine=MACHINE),
@@ -169,6 +192,8 @@ ANSWERS: Mapping[str, Any] = {
         request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()
     ),
     "ownership.start_release": OPERATION,
+    "ownership.release_plan": MachineRemovalPlan(name="web-1"),
+    "ownership.release_all_plan": MachineRemovalPlan(name="2 machines"),
     "ownership.start_release_all": ("wdpx3n",),
     "ownership.set_owner_data": MACHINE,
     "ownership.mark_broken": MACHINE,
@@ -181,22 +206,27 @@ ANSWERS: Mapping[str, Any] = {
         Adopted(guest_name="box", rejected="it is a container, and only virtual machines can be machines"),
     ),
     "adoption.start_forget": OPERATION,
+    "adoption.forget_plan": MachineRemovalPlan(name="web-1"),
     "adoption.detached": (DETACHED,),
     "adoption.forgotten": (FORGOTTEN,),
     "operations.list": (OPERATION,),
     "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
     "operations.log": LOG,
+    "operations.wait_reason": None,
     "operations.wait": OPERATION,
     "operations.cancel": OPERATION,
+    "operations.cancel_plan": DELETION_PLAN,
     "events.list": (EVENT,),
     "reconciler.check": (OPEN_DISCREPANCY,),
     "reconciler.recent_repairs": (REPAIRED_DISCREPANCY,),
     "reconciler.read_stored": lambda discrepancy_id: OPEN_DISCREPANCY if discrepancy_id == 3 else NotFound("Not Found"),
     "reconciler.read": OPEN_DISCREPANCY,
+    "reconciler.approval_plan": DELETION_PLAN,
     "reconciler.approve": REPAIRED_DISCREPANCY,
     "accounts.authenticate": _authenticated,
     "accounts.create_key": "newconsumer:newtoken:newsecret",
-    "accounts.delete_key": None,
+    "accounts.delete_key": DELETION_PLAN,
+    "logins.log_in": ("laptop", "newconsumer:newtoken:newsecret"),
     "accounts.list_keys": (ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT),),
     "accounts.users": (ADMIN, USER),
     "accounts.user": _named({"admin": ADMIN, "ann": USER}),
@@ -210,12 +240,13 @@ ANSWERS: Mapping[str, Any] = {
     "clusters.update": CLUSTER,
     "clusters.start_remove": (OPERATION,),
     "racks.list": (RACK,),
+    "racks.regions": (REGION,),
     "racks.read": _named({RACK_ID: RACK}),
-    "racks.remove": None,
+    "racks.remove": DELETION_PLAN,
     "racks.create_token": "innkeeper-token",
     "racks.issue_client": ("certificate", "key", "authority"),
     "racks.clients": (RPC_CLIENT,),
-    "racks.revoke_client": None,
+    "racks.revoke_client": DELETION_PLAN,
     "networks.fabrics": (FABRIC,),
     "networks.fabric": _named({"0": FABRIC, "fabric-0": FABRIC}),
     "networks.vlan": lambda vlan_id: {5001: UNTAGGED, 5002: VLAN}.get(vlan_id) or NotFound("There is no VLAN."),
@@ -238,6 +269,8 @@ _LOOKUPS = {
     "machines.compose_problems",
     "accounts.authenticate",
     "hosts.read",
+    "hosts.ids_of",
+    "hosts.names",
     "hosts.guest",
     "clusters.read",
     "machines.read",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import evolve
 
+from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
 from regiond.caller import Caller
@@ -14,10 +15,11 @@ from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.ledger.model import HostCapacity
 from regiond.machines.model import DetachedMachine, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlacement, Evaluation, Placement
-from regiond.racks.model import RackView, RpcClientView
+from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
 
 AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
@@ -27,6 +29,7 @@ ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
 RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
 
+IMAGES_CAPACITY = ResourceCapacity(total=10**11, claimable=10**11, claimed=8 * 10**9, elsewhere=10**9, free=91 * 10**9)
 IMAGES_POOL = StoragePoolView(
     id=1,
     pool_key="6e0b1a52-0000-4b8e-9a5e-3d3a3a3a3a3a",
@@ -38,6 +41,7 @@ IMAGES_POOL = StoragePoolView(
     claimed_bytes=9 * 10**9,
     used_elsewhere_bytes=0,
     is_default=True,
+    capacity=IMAGES_CAPACITY,
 )
 HOST = HostView(
     id=4,
@@ -58,6 +62,13 @@ HOST = HostView(
     cpu_speed_mhz=2400,
     total=Amounts(cores=4, memory_mib=12288, storage_bytes=10**11),
     used=Amounts(cores=6, memory_mib=4096, storage_bytes=8 * 10**9),
+    capacity=Capacity(
+        cores=ResourceCapacity(total=4, claimable=4, claimed=3, elsewhere=1, free=0),
+        memory_mib=ResourceCapacity(total=12288, claimable=30720, claimed=4096, elsewhere=512, free=26112),
+        storage_bytes=IMAGES_CAPACITY,
+        storage_pools={"images": IMAGES_CAPACITY},
+        huge_pages={"1048576": ResourceCapacity(total=8, claimable=8, elsewhere=3, free=5)},
+    ),
     storage_pools=(
         IMAGES_POOL,
         evolve(IMAGES_POOL, id=2, pool_key="removed", name="removed", is_default=False, missing_since=AT),
@@ -88,6 +99,7 @@ HOST = HostView(
     gpus=(Gpu(pci_address="0000:86:00.0", vendor="NVIDIA Corporation", product="GA102GL [A40]", driver="nvidia"),),
     created_at=AT,
 )
+COUNTED = HostCapacity(host_id=4, server_id=1, state="ready", zone="default", pool="default", capacity=HOST.capacity)
 NODES = (
     NumaNode(
         node_id=0,
@@ -260,6 +272,37 @@ RACK = RackView(
     certificate_fingerprint="sha256:aa",
     certificate_expires_at=AT,
     hosts_reached=1,
+    hosts_unreached=1,
+    release="0.1.0",
+    age_s=90,
+    regions=(RackRegion(id=UUID("0b7b1c64-0000-4000-8000-00000000000a"), hostname="r1", connected_at=AT),),
+    hosts=(
+        HostReach(
+            host_id=5,
+            host="hv-02",
+            reaches=False,
+            error_code="host_unreachable",
+            error_message="no route to host",
+            since=AT,
+        ),
+    ),
+)
+REGION = RegionView(
+    id=UUID("0b7b1c64-0000-4000-8000-00000000000a"),
+    hostname="r1",
+    pid=100,
+    running=True,
+    here=True,
+    started_at=AT,
+    seen_at=AT,
+    age_s=3600,
+    silent_s=4,
+    release="0.1.0",
+    schema_number=6,
+    rpc_address="r1:5241",
+    api_url="http://r1:5240",
+    racks=("rack-1",),
+    operations=(77,),
 )
 EVENT = Event(
     id=9,

@@ -42,8 +42,9 @@ COMPOSE_DOC = (
 )
 
 
-def action(name: str, method: str, *, op: str | None = None, doc: str = "") -> dict[str, Any]:
-    return {"name": name, "method": method, "op": op, "restful": op is None, "doc": doc or name}
+def action(name: str, method: str, *, op: str | None = None, doc: str = "", **more: Any) -> dict[str, Any]:
+    """`more`: `destructive`, `dry_run` and `formats`, which older regions do not have."""
+    return {"name": name, "method": method, "op": op, "restful": op is None, "doc": doc or name, **more}
 
 
 def handler(name: str, path: str, *actions: dict[str, Any], params: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def description(*, extra: tuple[dict[str, Any], ...] = (), stamp: str = "1" * 40
             action("add_tag", "POST", op="add_tag", doc="Tag.\n\n:param tag: the tag"),
             params=("id",),
         ),
+        handler("VmClusterHandler", "vm-clusters/{id}", action("delete", "DELETE"), params=("id",)),
         handler("ZoneHandler", "zones/{name}/", action("read", "GET"), params=("name",)),
         handler("MachinesHandler", "machines/", action("read", "GET", doc="List.\n\n:param hostname: name")),
         handler("OperationHandler", "operations/{id}/", action("read", "GET"), params=("id",)),
@@ -80,6 +82,32 @@ def description(*, extra: tuple[dict[str, Any], ...] = (), stamp: str = "1" * 40
         *extra,
     ]
     return {"doc": "MAAS API", "hash": stamp, "handlers": [], "resources": resources}
+
+
+def deletion() -> dict[str, Any]:
+    return action("delete", "DELETE", doc="Delete.\n\n:param dry_run: bool", destructive=True, dry_run=True, formats={})
+
+
+# Resources of a region that says which actions are destructive.
+DESTRUCTIVE = (
+    handler("ZonesHandler", "zones/", action("read", "GET")),
+    handler("ZoneHandler", "zones/{name}/", deletion(), params=("name",)),
+    handler(
+        "RpcClientHandler",
+        "rpc-clients/{name}/",
+        action("revoke", "POST", op="revoke", destructive=True, dry_run=False),
+        params=("name",),
+    ),
+    handler(
+        "MachineHandler",
+        "machines/{system_id}/",
+        action("read", "GET"),
+        deletion(),
+        action("release", "POST", op="release", doc="Release.\n\n:param dry_run: bool", destructive=True, dry_run=True),
+        action("power_off", "POST", op="power_off", doc="Off.\n\n:param stop_mode: x"),
+        params=("system_id",),
+    ),
+)
 
 
 @frozen

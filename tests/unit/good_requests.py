@@ -41,6 +41,8 @@ GOOD = {
     "fingerprint": "SHA256:abc",
     "name": "east",
     "token_key": "abc",
+    "username": "ann",
+    "password": "vault-orbit-kettle-91",
     "guests": "quick-fox",
     "machines": "wdpx3n",
     "vid": "100",

@@ -64,7 +64,7 @@ def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:
     [
         ({"cores": "5"}, "cores", "host hv-01 has only 4 cores"),
         ({"memory": "12289"}, "memory", "host hv-01 has only 12288 MiB of memory"),
-        ({"memory": "1023"}, "memory", "Must be at least 1024."),
+        ({"memory": "1023"}, "memory", "Must be at least 1024 MiB, not 1023."),
         ({"cpu_speed": "2401"}, "cpu_speed", "the CPUs of host hv-01 run at 2400 MHz"),
         ({"architecture": "amd64"}, "architecture", "'amd64' is not one of: amd64/generic."),
         ({"architecture": "arm64/generic"}, "architecture", "is not one of: amd64/generic."),
@@ -73,9 +73,9 @@ def test_compose_has_defaults_for_everything(api: ApiDouble) -> None:
         ({"interfaces": "eth0:space"}, "interfaces", "Malformed key/value pair"),
         ({"interfaces": "a:ip=10.1.0.9;b:ip=10.1.0.9"}, "interfaces", "More than one NIC requests the address"),
         ({"pinned_cores": ["1", "2", "1"]}, "pinned_cores", "Core 1 is given more than once."),
-        ({"pinned_cores": "1,2"}, "pinned_cores", "Enter a whole number."),
+        ({"pinned_cores": "1,2"}, "pinned_cores", "Enter a whole number from 0 to 65535"),
         ({"pinned_cores": "1", "pin_cores": "2"}, "pin_cores", "Use either pinned_cores"),
-        ({"pin_cores": "0"}, "pin_cores", "Must be at least 1"),
+        ({"pin_cores": "0"}, "pin_cores", "Must be from 1 to 65535, not 0."),
         ({"hugepage_size": "2"}, "hugepage_size", "This requires hugepages_backed"),
         (
             {"hugepages_backed": "true", "hugepage_size": "1024", "memory": "1536"},

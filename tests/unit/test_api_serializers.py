@@ -13,12 +13,13 @@ from common.discovery import Problem
 from common.values import DriverType
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
+from regiond.api.serializers.capacity import RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import FAILED, GUEST, HOST, MACHINE, UNKNOWN_HOST
+from tests.unit.api_samples import FAILED, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
 from tests.unit.good_requests import each_endpoint, request
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -88,7 +89,10 @@ def test_a_failed_operation_shows_its_error(api: ApiDouble) -> None:
 
 def test_a_host_has_the_keys_of_maas_and_its_state() -> None:
     found = HOST_JSON.encode(HOST)
-    own = {"state", "error", "problems", "refreshed_at", "project", "cluster", "reserved_cores", "reserved_memory"}
+    own = {
+        "state", "error", "problems", "refreshed_at", "address", "project", "cluster", "cluster_name", "reserved_cores",
+        "reserved_memory", "capacity", "maintenance",
+    }  # fmt: skip
     assert set(found) - own == {
         "id", "name", "tags", "type", "architectures", "capabilities", "total", "used", "available", "zone",
         "cpu_over_commit_ratio", "memory_over_commit_ratio", "storage_pools", "pool", "host", "default_macvlan_mode",
@@ -149,6 +153,7 @@ def test_storage_pools_show_provisioned_bytes_without_missing_pools() -> None:
         "used": 8 * 10**9,
         "available": 92 * 10**9,
         "default": True,
+        "capacity": RESOURCE_CAPACITY_JSON.encode(IMAGES_CAPACITY),
     }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, cast
 
-from innkeeper.operation_wait import subject_of, wait_for_operation
+from innkeeper.operation_wait import purpose_of, subject_of, wait_for_operation
+from innkeeper.progress import LateNote, Report
+from innkeeper.terminal import Terminal
 
 WAITING = {"state": "waiting", "step": None, "error": {"code": "host_unreachable", "message": "No rack reaches it."}}
 # An operation has the error of its last attempt until it succeeds.
@@ -18,7 +21,7 @@ class PolledRegion:
 
     def __init__(self, *operations: dict[str, Any]) -> None:
         self._operations = list(operations)
-        self.reported: list[tuple[str, str]] = []
+        self.reported: list[tuple[str, str, str]] = []
 
     async def get(self, _: str, *, deadline_s: float) -> PolledRegion:
         return self
@@ -26,17 +29,30 @@ class PolledRegion:
     def json(self) -> dict[str, Any]:
         return self._operations.pop(0)
 
-    def report(self, state: str, step: str, elapsed_s: float) -> None:
-        self.reported.append((state, step))
+    def begin(self, text: str) -> None:
+        pass
+
+    def report(self, report: Report) -> None:
+        self.reported.append((report.state, report.step, report.reason))
+
+    def end(self) -> None:
+        pass
 
 
-async def test_a_waiting_operation_shows_its_error_instead_of_its_step() -> None:
+async def test_progress_has_the_reason_that_the_region_gives() -> None:
+    queued = {"state": "queued", "step": None, "error": None, "wait_reason": "It is queued behind operation 6."}
+    region = PolledRegion(queued, {"state": "succeeded", "step": "compose", "error": None, "wait_reason": None})
+    await wait_for_operation(cast(Any, region), "operations/1/", region)
+    assert region.reported == [("queued", "", "It is queued behind operation 6."), ("succeeded", "compose", "")]
+
+
+async def test_without_a_reason_the_error_of_a_retry_is_the_reason() -> None:
     region = PolledRegion(WAITING, RUNNING, {"state": "succeeded", "step": "compose", "error": None})
     await wait_for_operation(cast(Any, region), "operations/1/", region)
     assert region.reported == [
-        ("waiting", "No rack reaches it."),
-        ("running", "compose"),
-        ("succeeded", "compose"),
+        ("waiting", "", "No rack reaches it."),
+        ("running", "compose", ""),
+        ("succeeded", "compose", ""),
     ]
 
 
@@ -44,3 +60,25 @@ def test_a_machine_that_was_removed_is_not_read_afterwards() -> None:
     for kind in ("delete", "forget"):
         assert subject_of({"kind": kind, "system_id": "wdpx3n", "result": {}}) == (None, "operation")
     assert subject_of({"kind": "adopt", "system_id": "wdpx3n"}) == ("machines/wdpx3n/", "machine")
+
+
+def test_an_operation_says_what_it_does() -> None:
+    compose = {"id": 7, "kind": "compose", "hostname": "quick-fox", "host_name": "hv-01", "request": {}}
+    assert purpose_of(compose) == "Operation 7 composes quick-fox on hv-01"
+    power = {"id": 8, "kind": "power", "hostname": "web", "host_name": "hv-01", "request": {"action": "off"}}
+    assert purpose_of(power) == "Operation 8 powers web on hv-01 off"
+    assert purpose_of({"id": 9, "kind": "paint_walls"}) == "Operation 9 paint walls of a machine on its host"
+
+
+def test_a_script_is_told_the_reason_after_two_minutes() -> None:
+    stream = io.StringIO()
+    note = LateNote(Terminal(out=stream, err=stream, stdin=stream))
+    note.begin("Operation 7 composes quick-fox on hv-01.")
+    for elapsed_s, reason in ((119, "No rack."), (120, "No rack."), (122, "No rack."), (130, "Busy."), (140, "")):
+        note.report(Report(state="waiting", step="", reason=reason, elapsed_s=elapsed_s))
+    what = "Operation 7 composes quick-fox on hv-01. It is waiting"
+    assert stream.getvalue().splitlines() == [
+        f"{what}, 120 s. No rack.",
+        f"{what}, 130 s. Busy.",
+        f"{what}, 140 s. The region knows no reason why it takes so long.",
+    ]

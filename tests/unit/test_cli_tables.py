@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
@@ -11,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innkeeper import numa_table
-from innkeeper.tables import cell, columns_of, write
+from innkeeper.cells import cell
+from innkeeper.tables import rendered, shown_columns
+from innkeeper.view import View
 from regiond.api.serializers.adoption import DETACHED_MACHINE_JSON, FORGOTTEN_MACHINE_JSON
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
@@ -34,20 +35,22 @@ JSON_VALUES = st.recursive(
 )
 
 
-def text_of(plain: Any, resource: str) -> str:
-    stream = io.StringIO()
-    write(plain, resource, stream)
-    return stream.getvalue()
+def text_of(plain: Any, resource: str, **view: Any) -> str:
+    return rendered(plain, resource, view=View(**view)).text + "\n"
 
 
-def rows_of(plain: Any, resource: str) -> list[list[str]]:
-    return [line.split() for line in text_of(plain, resource).splitlines() if line.strip()]
+def columns_of(rows: list[Any], kind: str) -> list[str]:
+    return [one.key for one in shown_columns(rows, kind)]
+
+
+def rows_of(plain: Any, resource: str, **view: Any) -> list[list[str]]:
+    return [line.split() for line in text_of(plain, resource, **view).splitlines() if line.strip()]
 
 
 def test_hosts_show_used_and_total_capacity() -> None:
     head, row = rows_of([HOST], "vm-hosts")
-    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone"]
-    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default"]
+    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone", "tags"]
+    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default", "virtual"]
 
 
 def test_unknown_capacity_is_shown_as_a_dash() -> None:
@@ -75,7 +78,7 @@ def test_amounts_and_timestamps_are_readable() -> None:
 
 
 def test_empty_columns_are_not_shown() -> None:
-    assert columns_of([MACHINE], "machines") == ["system_id", "hostname", "status_name", "power_state", "memory"]
+    assert columns_of([MACHINE], "machines") == ["system_id", "hostname", "power_state", "status_name", "memory"]
 
 
 def test_an_unknown_list_shows_its_scalar_keys() -> None:
@@ -114,9 +117,14 @@ def test_a_cluster_is_shown_in_the_units_of_a_host() -> None:
             },
         )
     )
+    del cluster["capacity"]  # of an older region
+    for pool in cluster["storage_pools"].values():
+        del pool["capacity"]
     rows = rows_of(cluster, "vm-cluster read")
-    assert ["total", *["96", "cores,", "72.0", "GiB", "memory,", "3", "GB", "storage"]] in rows
-    assert ["available", *["78", "cores,", "36.0", "GiB", "memory,", "2", "GB", "storage"]] in rows
+    assert ["cores", "used", "18", "of", "96"] in rows
+    assert ["memory", "used", "36.0", "of", "72.0", "GiB"] in rows
+    everything = [" ".join(row) for row in rows_of(cluster, "vm-cluster", all=True)]
+    assert "total 96 cores, 72.0 GiB memory, 3 GB storage" in everything
     assert rows[-2:] == [
         ["name", "type", "total", "GB", "used", "GB", "available", "GB"],
         ["fast", "zfs", "3.0", "1.5", "1.5"],
@@ -140,12 +148,12 @@ def test_memory_and_storage_of_a_machine_have_their_units() -> None:
 
 def test_vlans_are_shown_with_fabric_and_tag() -> None:
     assert rows_of([SUBNET_JSON.encode(SUBNET), SUBNET_JSON.encode(IPV6_SUBNET)], "subnets") == [
-        ["id", "cidr", "name", "vlan", "space", "gateway", "ip", "dns", "servers", "description"],
+        ["id", "cidr", "name", "vlan", "space", "gateway", "dns", "servers"],
         ["3", "10.1.0.0/24", "dmz", "fabric-0/100", "dmz", "front", "10.1.0.1", "10.1.0.2,", "9.9.9.9"],
         ["4", "2001:db8::/64", "2001:db8::/64", "fabric-0/untagged", "undefined", "-", "-"],
     ]
     assert rows_of([VLAN_JSON.encode(VLAN)], "vlans") == [
-        ["id", "fabric", "vid", "name", "space", "mtu", "dhcp", "description"],
+        ["id", "fabric", "vid", "name", "space", "mtu", "dhcp"],
         ["5002", "fabric-0", "100", "dmz", "front", "9000", "yes"],
     ]
 
@@ -155,7 +163,7 @@ def test_interfaces_show_their_addresses_and_subnets() -> None:
         [HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=each, all_of_host=INTERFACES)) for each in INTERFACES],
         "interfaces",
     )
-    assert head == ["id", "name", "type", "mac", "address", "vlan", "links", "tags", "enabled", "attachable"]
+    assert head == ["id", "name", "type", "mac", "address", "vlan", "address", "tags", "enabled", "attachable"]
     assert bridge[4:] == ["fabric-0/100", "dmz", "10.1.0.1", "dmz", "fast", "yes", "yes"]
     assert port[4:] == ["fabric-0/untagged", "2001:db8::/64", "-", "no", "no"]
     assert cell({"id": 1, "mode": "dhcp", "subnet": SUBNET_JSON.encode(SUBNET)}) == "dhcp dmz"
@@ -166,8 +174,28 @@ def test_reserved_addresses_are_shown_with_their_purpose() -> None:
     assert rows_of([taken], "subnet reserved-ip-ranges")[1] == ["10.1.0.1", "10.1.0.2", "2", "dynamic,", "reserved"]
 
 
-def test_an_empty_list_is_shown_as_none() -> None:
-    assert text_of([], "vm-hosts") == "None.\n"
+def test_an_empty_list_says_what_there_is_none_of() -> None:
+    empty = {"vm-hosts read": "No VM hosts.", "machines read": "No machines.", "vm-host guests": "None."}
+    assert {command: text_of([], command).strip() for command in empty} == empty
+    assert text_of({"events": [], "count": 0}, "events query") == "No events.\n"
+
+
+def test_one_subnet_is_short() -> None:
+    assert "rdns" not in text_of(SUBNET_JSON.encode(SUBNET), "subnet read")
+
+
+def test_ages_have_a_unit() -> None:
+    for age_s, text in ((40, "40s"), (500, "8m"), (8000, "2h"), (90_000, "25h"), (200_000, "2d")):
+        assert rows_of([{"name": "r", "state": "connected", "age_s": age_s}], "racks read")[1][-1] == text
+
+
+def test_a_placement_shows_only_what_is_known() -> None:
+    rejected = [{"host": "one", "reasons": ["is in maintenance"], "host_id": 1}]
+    place = {"chosen": None, "chosen_id": None, "disks": [], "notes": [], "nics": [], "pinned_cores": [],
+             "huge_pages": [], "fitting": [], "rejected": rejected, "summarized": []}  # fmt: skip
+    lines = text_of(place, "vm-hosts place").splitlines()
+    assert lines[0] == "chosen  none"
+    assert not any(line.startswith(("notes", "disks", "fitting")) for line in lines)
 
 
 def test_names_cannot_control_the_terminal_or_be_markup() -> None:
@@ -205,7 +233,7 @@ def test_machines_show_their_owner() -> None:
 def test_foreign_virtual_machines_have_no_system_id() -> None:
     foreign = evolve(GUEST, id=18, name="legacy", machine_id=None, system_id=None, hostname=None)
     assert rows_of([VIRTUAL_MACHINE_JSON.encode(one) for one in (GUEST, foreign)], "virtual-machines read") == [
-        ["id", "name", "host", "project", "power", "cores", "memory", "GiB", "system", "id", "hostname"],
+        ["id", "name", "host", "power", "cores", "memory", "GiB", "system", "id", "hostname"],
         ["17", "quick-fox", "hv-01", "on", "2", "4.0", "wdpx3n", "quick-fox"],
         ["18", "legacy", "hv-01", "on", "2", "4.0", "-", "-"],
     ]
@@ -237,5 +265,5 @@ def test_detached_and_forgotten_machines_have_their_own_columns() -> None:
     assert head == ["system", "id", "hostname", "host", "cores", "memory", "GiB", "pool", "zone", "detached", "at"]
     assert row[:5] == ["wdpx3n", "quick-fox", "hv-01", "2", "4.0"]
     head, row = rows_of([forgotten], "machines forgotten")
-    assert head == ["system", "id", "hostname", "host", "guest", "virtual", "machine", "forgotten", "at", "username"]
+    assert head == ["system", "id", "hostname", "host", "guest", "virtual", "machine", "forgotten", "at", "user"]
     assert row[:5] == ["wdpx3n", "web-1", "hv-01", "Web_1", "17"]

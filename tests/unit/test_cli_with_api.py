@@ -78,6 +78,8 @@ async def test_every_kind_of_object_is_shown_as_a_table(cli: Cli) -> None:
         ("machines read", "quick-fox"),
         ("operations read", "compose"),
         ("racks read", "rack-1"),
+        ("regions read", "r1:5241"),
+        ("vm-hosts capacity", "pool default"),
         ("zones read", "default"),
         ("resource-pools read", "Default pool"),
         ("vm-host numa 4", "functions of ens1f0"),
@@ -135,7 +137,10 @@ async def test_a_rejection_and_a_wait_timeout_are_printed(cli: Cli, api: ApiDoub
 async def test_an_invalid_field_is_named(cli: Cli) -> None:
     ran = await cli("innkeeper admin vm-host compose 4 cores=many")
     assert ran.status == 1
-    assert ran.err.splitlines() == ["The region rejected the request:", "  cores: Enter a whole number."]
+    assert ran.err.splitlines() == [
+        "The region rejected the request:",
+        "  cores: Enter a whole number of at least 1, not 'many'.",
+    ]
 
 
 async def test_a_rack_token_is_printed(cli: Cli) -> None:

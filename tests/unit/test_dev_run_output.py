@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from development import local_libvirt, report
+from development import held_capacity, local_libvirt, local_libvirtd, report
 from development.first_vm import FirstVm
 from development.local_libvirt import LocalLibvirt
 from development.paths import CannotRun, read_paths
@@ -22,10 +22,20 @@ HOST: dict[str, Any] = {
     "id": 1,
     "name": "local",
     "total": {"cores": 4, "memory": 16000, "local_storage": 50_000_000_000},
-    "available": {"cores": 3, "memory": 14976, "local_storage": 46_000_000_000},
+    "capacity": {"cores": {"total": 4, "free": 3}, "memory_mib": {"total": 16000, "free": 14976}},
     "storage_pools": [
-        {"name": "innkeeper", "path": "/var/lib/libvirt/images", "total": 50_000_000_000, "available": 46_000_000_000}
+        {
+            "name": "innkeeper",
+            "path": "/var/lib/libvirt/images",
+            "total": 50_000_000_000,
+            "capacity": {"free": 46_000_000_000},
+        }
     ],
+    "used": {"cores": 1, "memory": 1024},
+    "reserved_cores": 0,
+    "reserved_memory": 0,
+    "cpu_over_commit_ratio": 1.0,
+    "memory_over_commit_ratio": 1.0,
 }
 MACHINE: dict[str, Any] = {
     "hostname": "first-ab12",
@@ -131,15 +141,15 @@ def test_disks_go_to_the_default_folder_of_libvirt() -> None:
 def test_a_configured_namespaces_setting_is_not_changed(tmp_path: Path) -> None:
     settings = tmp_path / "qemu.conf"
     settings.write_text('namespaces = [ "mount" ]\n')
-    assert local_libvirt.add_setting(settings) is False
+    assert local_libvirtd.add_setting(settings) is False
     assert settings.read_text() == 'namespaces = [ "mount" ]\n'
 
 
 def test_a_commented_setting_is_ignored_and_the_new_one_added_once(tmp_path: Path) -> None:
     settings = tmp_path / "qemu.conf"
     settings.write_text('#namespaces = [ "mount" ]')
-    assert local_libvirt.add_setting(settings) is True
-    assert local_libvirt.add_setting(settings) is False
+    assert local_libvirtd.add_setting(settings) is True
+    assert local_libvirtd.add_setting(settings) is False
     assert settings.read_text().splitlines()[0] == '#namespaces = [ "mount" ]'
     assert settings.read_text().splitlines()[-1] == "namespaces = []"
 
@@ -203,3 +213,51 @@ def test_the_report_says_why_there_is_no_running_vm(tmp_path: Path) -> None:
 def test_the_report_says_why_vms_lack_the_libvirt_network(tmp_path: Path) -> None:
     libvirt = LocalLibvirt(address="qemu:///session", version="9.0.0", pools=("a",), network_problem="none here")
     assert "VMs use QEMU user-mode networking: none here" in report.report(outcome(tmp_path, libvirt=libvirt))
+
+
+def test_only_accepted_connections_of_our_libvirtd_are_counted() -> None:
+    sockets = """Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 11 /run/libvirt/libvirt-sock
+0000000000000000: 00000003 00000000 00000000 0001 03 12 /run/libvirt/libvirt-sock
+0000000000000000: 00000003 00000000 00000000 0001 03 13 /run/libvirt/libvirt-sock-ro
+0000000000000000: 00000003 00000000 00000000 0001 03 14 /run/libvirt/libvirt-sock
+0000000000000000: 00000003 00000000 00000000 0001 03 15
+"""
+    assert local_libvirtd.connections(sockets, frozenset({"11", "12", "13", "15"})) == 2
+
+
+def holder(name: str, cores: int, **change: Any) -> dict[str, Any]:
+    return {"identifier": name, "cpu_count": cores, "memory": 64, "system_id": None, **change}
+
+
+def full(cores: int) -> dict[str, Any]:
+    return {
+        **HOST,
+        "total": {"cores": 2, "memory": 16000},
+        "used": {"cores": cores, "memory": 128},
+    }
+
+
+def test_taken_cores_are_shown_with_their_holders_and_a_way_out(tmp_path: Path) -> None:
+    host = {**full(4), "available": {"cores": 0, "memory": 15872}}
+    guests = (holder("builder", 1), holder("first-1234", 3))
+    vm = FirstVm(host=host, machine=None, problem="needs 1 core, 0 free", guests=guests)
+    lines = report.report(outcome(tmp_path, vm=vm, domain_type=None, others=("first-1234",))).splitlines()
+    for expected in (
+        "  VM       none: needs 1 core, 0 free",
+        "           4 of 2 cores (overcommit ratio 1), held by:",
+        "             first-1234: 3 cores, 64 MiB memory; of another or an earlier Innkeeper",
+        "             builder: 1 core, 64 MiB memory; not Innkeeper's",
+    ):
+        assert expected in lines
+    (way_out,) = [line for line in lines if "vm-host update" in line]
+    assert way_out.endswith(
+        "innkeeper admin vm-host update 1 cpu_over_commit_ratio=3    # lets VMs share what the others hold"
+    )
+
+
+def test_no_ratio_is_offered_that_does_not_suffice() -> None:
+    needed = {"cores": 1, "memory": 1024}
+    found, room = held_capacity.lines(full(20), [holder("big", 20)], needed)
+    assert (found[-1], room) == ("Even an overcommit ratio of 10 is too low: delete some of them in libvirt.", None)
+    assert held_capacity.lines(full(1), [holder("small", 1)], needed) == ([], None)

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import WrongState
-from regiond.machines.lifecycle import NEXT, MachineEvent, fixed_event, found_event, next_state, restored_state
+from regiond.machines.lifecycle import (
+    NEXT,
+    MachineEvent,
+    fixed_event,
+    found_event,
+    next_state,
+    not_removed_events,
+    restored_state,
+)
 from regiond.machines.model import MAAS_STATUS, TRANSIENT, MachineState
 
 INITIAL = (MachineState.COMPOSING, MachineState.ADOPTING)
@@ -84,3 +92,20 @@ def test_a_machine_found_again_gets_its_former_state() -> None:
     assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=True)) is MachineState.ALLOCATED
     assert next_state(MachineState.BROKEN, fixed_event(owned=False, listed=True)) is MachineState.READY
     assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=False)) is MachineState.NEW
+
+
+REMOVALS = [(was, event) for was, event in NEXT if event in (MachineEvent.DELETE, MachineEvent.RELEASE)]
+
+
+@pytest.mark.parametrize(("was", "removal"), REMOVALS)
+def test_a_cancelled_removal_leads_back_to_the_state_before(was: MachineState, removal: MachineEvent) -> None:
+    owned = was is MachineState.ALLOCATED or removal is MachineEvent.RELEASE
+    state = next_state(was, removal)
+    for event in not_removed_events(state, owned=owned, cancelled=True, was=was):
+        state = next_state(state, event)
+    assert state is was
+
+
+def test_a_release_that_could_not_destroy_leaves_a_failed_machine() -> None:
+    events = not_removed_events(MachineState.RELEASING, owned=True, cancelled=False, was=MachineState.ALLOCATED)
+    assert events == (MachineEvent.NOT_DESTROYED,)

@@ -246,6 +246,7 @@ def test_the_api_shows_page_sizes_in_bytes() -> None:
         "server": {
             "cores": {**unused, "total": 2, "free": 2},
             "memory": {**unused, "total": 24576, "free": 24576},
+            "capacity": None,
         },
     }
 

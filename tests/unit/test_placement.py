@@ -63,6 +63,32 @@ def test_a_tag_that_names_a_pool_binds_the_disk_to_it() -> None:
     assert "free in fast" in evaluated(requirements, host).reasons[0]
 
 
+def test_a_demanded_pool_is_the_pool_of_the_disk_or_a_reason() -> None:
+    host = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "fast")), default_storage_pool_id=1)
+    assert evaluated(evolve(SMALL, disks=parse_storage("8,data:8(pool:fast,ssd)")), host).storage_pool_ids == (1, 2)
+    refused = evaluated(evolve(SMALL, disks=parse_storage("8(pool:fst)")), host)
+    assert refused.reasons == (f"needs the storage pool fst, the host has {host.storage_pools[0].name}, fast",)
+
+
+def test_a_tag_that_names_no_pool_is_noted() -> None:
+    host = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "fast")), default_storage_pool_id=1)
+    pools = f"{host.storage_pools[0].name}, fast"
+    (note,) = evaluated(evolve(SMALL, disks=parse_storage("8,data:8(fst,fast)")), host).notes
+    assert note == (
+        f"The tag fst of the disk data names no storage pool of {host.name} ({pools}): it only labels the disk. "
+        "To demand a pool: pool:fst."
+    )
+    for storage in ("", "8", "8(fast)", "8(pool:fast)"):
+        assert evaluated(evolve(SMALL, disks=parse_storage(storage)), host).notes == ()
+    (note,) = evaluated(evolve(SMALL, disks=parse_storage("8.5(a,b)")), host).notes
+    assert note.startswith("The tags a, b of a disk of 8.5 GB name no storage pool of ")
+
+
+def test_a_demand_for_a_pool_needs_its_name() -> None:
+    with pytest.raises(InvalidRequest, match="needs the name of a storage pool"):
+        parse_storage("8(pool:)")
+
+
 def test_the_default_pool_has_no_fallback() -> None:
     host = evolve(HOST, storage_pools=(storage_pool(), storage_pool(2, "small", free_gb=1)), default_storage_pool_id=2)
     assert "free in small" in evaluated(SMALL, host).reasons[0]

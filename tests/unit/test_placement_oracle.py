@@ -147,6 +147,7 @@ def test_the_explanation_names_host_and_storage_pools() -> None:
         "chosen": "a",
         "chosen_id": 1,
         "disks": [{"label": "root", "size": 8 * GB, "tags": [], "storage_pool": "default"}],
+        "notes": [],
         "nics": [
             {
                 "label": "",
@@ -162,7 +163,7 @@ def test_the_explanation_names_host_and_storage_pools() -> None:
         ],
         "pinned_cores": [],
         "huge_pages": [],
-        "fitting": [{"host": "a", "host_id": 1, "score": 0.75}],
+        "fitting": [{"host": "a", "host_id": 1, "score": 0.75, "unmet": []}],
         "rejected": [{"host": "b", "host_id": 2, "reasons": ["needs 1 core, 0 free (4 cores × ratio 1.0, 4 used)"]}],
         "summarized": [],
     }

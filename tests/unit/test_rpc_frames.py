@@ -134,7 +134,7 @@ def test_a_key_from_a_newer_peer_is_ignored() -> None:
 
 def test_a_frame_over_the_limit_is_neither_sent_nor_accepted() -> None:
     with pytest.raises(Unsendable, match="a frame holds"):
-        encode(Event(name="big", body=b"x" * MAX_FRAME_BYTES))
+        encode(Done(id=1, body=b"x" * MAX_FRAME_BYTES))
     with pytest.raises(ProtocolError, match="over the limit"):
         decode(b"x" * (MAX_FRAME_BYTES + 1))
 
@@ -166,3 +166,18 @@ def test_a_long_message_is_cut_to_the_limit_of_an_error_frame() -> None:
     assert decode(encode(Error(id=1, code="internal", message=message))) == Error(
         id=1, code="internal", message=message
     )
+
+
+@pytest.mark.parametrize("many", [[{}] * 16_000, {str(number): [] for number in range(16_000)}], ids=["list", "map"])
+def test_a_frame_of_very_many_values_is_a_protocol_error(many: object) -> None:
+    """A MiB of empty maps would take 70 MiB of memory."""
+    data = msgpack.packb({"kind": "event", "name": "x", "body": [many] * 10})
+    assert len(data) < MAX_FRAME_BYTES
+    with pytest.raises(ProtocolError, match="too many values"):
+        decode(data)
+
+
+def test_an_event_has_a_limit_of_its_own() -> None:
+    encode(Event(name="x", body="y" * 60_000))
+    with pytest.raises(Unsendable, match="an event holds 65536"):
+        encode(Event(name="x", body="y" * 70_000))

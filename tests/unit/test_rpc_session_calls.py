@@ -211,3 +211,14 @@ def test_items_in_transit_of_a_cancelled_stream_are_dropped(link: Pair) -> None:
     link.there.session.item(call_id, 2)
     link.fail(call_id, Cancelled("stopped"))
     assert link.at_rest()
+
+
+def test_the_requests_of_running_calls_have_a_total_size() -> None:
+    link = pair(limits=Limits(max_bytes_in_flight=2500))
+    first, _ = link.call(body="x" * 1000), link.call(body="x" * 1000)
+    link.call(body="x" * 1000)
+    assert isinstance(link.failure, Busy)
+    assert "takes 2500 at once" in link.failure.message
+    link.respond(first)
+    link.call(body="x" * 1000)
+    assert len(link.there.all(HandlerRequested)) == 3

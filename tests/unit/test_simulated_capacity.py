@@ -111,10 +111,10 @@ def test_huge_pages_are_limited_per_node_and_host(host: OpenHost) -> None:
     backed = evolve(spec("first", memory_mib=3072), huge_page_size_kib=2048, numa_node_ids=(0,))
     first = driver.compose(backed)
     assert driver.compose(backed) == first
-    with pytest.raises(OutOfCapacity, match="1 huge pages of 2048 KiB are needed on NUMA node 0, 0 of 2048 are left"):
+    with pytest.raises(OutOfCapacity, match="1 huge page of 2048 KiB requested on NUMA node 0, 0 of 2048 are left"):
         driver.compose(evolve(spec("second", memory_mib=2), huge_page_size_kib=2048, numa_node_ids=(0,)))
     driver.compose(evolve(spec("third", memory_mib=4094), huge_page_size_kib=2048))
-    with pytest.raises(OutOfCapacity, match="2 huge pages of 2048 KiB are needed, 1 of 4096 are left"):
+    with pytest.raises(OutOfCapacity, match="2 huge pages of 2048 KiB requested, 1 of 4096 are left"):
         driver.compose(evolve(spec("fourth", memory_mib=4), huge_page_size_kib=2048))
     driver.decompose(backed.ref)
     driver.compose(evolve(spec("second", memory_mib=2), huge_page_size_kib=2048, numa_node_ids=(0,)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from development import processes
 from development.paths import CannotRun
@@ -160,7 +161,8 @@ from development.supervisor import Program, Supervisor
 async def main():
     folder = Path(sys.argv[1])
     Supervisor(print).start(Program(name="sleeper", argv=("/bin/sleep", "1000"), log_path=folder / "sleeper.log",
-                                    pid_path=folder / "sleeper.pid", environment=dict(os.environ)))
+                                    pid_path=folder / "sleeper.pid", environment=dict(os.environ),
+                                    survives=len(sys.argv) > 2))
     await asyncio.sleep(1000)
 
 asyncio.run(main())
@@ -178,6 +180,41 @@ async def test_programs_end_with_a_killed_supervisor(tmp_path: Path) -> None:
     parent.kill()
     await parent.wait()
     await eventually(lambda: not child.alive())
+
+
+async def test_a_surviving_program_is_adopted_after_a_kill(supervision: Supervision) -> None:
+    folder = supervision.folder
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _SUPERVISING, str(folder), "survives"),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        start_new_session=True,
+    )
+    child = await eventually(lambda: processes.recorded(folder / "sleeper.pid"))
+    assert child is not None
+    os.killpg(parent.pid, signal.SIGKILL)
+    await parent.wait()
+    assert child.alive()
+
+    sleeper = evolve(supervision.program("sleeper", "/bin/sleep", "1000"), survives=True)
+    supervision.supervisor.start(sleeper)
+    assert await eventually(lambda: supervision.supervisor.pid("sleeper")) == child.pid
+    os.kill(child.pid, signal.SIGKILL)
+    second = await eventually(lambda: supervision.supervisor.pid("sleeper") not in (None, child.pid))
+    assert second
+    assert supervision.reports == ["sleeper exited; restarting it in 1 s."]
+
+
+async def test_a_surviving_program_is_left_running(supervision: Supervision) -> None:
+    sleeper = evolve(supervision.program("sleeper", "/bin/sleep", "1000"), survives=True)
+    supervision.supervisor.start(sleeper)
+    pid = await eventually(lambda: supervision.supervisor.pid("sleeper"))
+    await supervision.supervisor.leave()
+    assert alive(pid)
+    supervision.supervisor.start(sleeper)  # adopts it, so that the fixture's stop ends it
+    await eventually(lambda: supervision.supervisor.pid("sleeper") == pid)
+    await supervision.supervisor.stop()
+    assert not alive(pid)
+    await asyncio.to_thread(os.waitpid, pid, 0)
 
 
 async def test_leftovers_of_a_killed_run_are_ended(tmp_path: Path) -> None:

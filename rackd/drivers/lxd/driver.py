@@ -141,6 +141,8 @@ class LxdDriver:
         )
 
     def untrust(self, fingerprint: str) -> None:
+        if trust.is_gone(self._client, fingerprint, own_pem=self._own_pem):
+            return
         self.reach()
         trust.untrust(self._client, fingerprint)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from common.errors import NotFound, OutOfCapacity
 from common.guest_spec import GuestSpec, NicSpec
+from common.phrases import number_of
 from common.simulated_address import SimulatedAddress
 from common.values import NicKind
 from rackd.drivers.simulated.facts import host_networks, pool_names
@@ -84,7 +85,7 @@ def _check_huge_pages(address: SimulatedAddress, spec: GuestSpec, size_kib: int,
         used = sum(_pages(address, one.memory_mib) for one in others if _nodes(address, one) <= node_ids)
         if needed > total - used:
             raise OutOfCapacity(
-                f"{address.identity}: {needed} huge pages of {size_kib} KiB are needed{where}, "
+                f"{address.identity}: {number_of(needed, 'huge page')} of {size_kib} KiB requested{where}, "
                 f"{max(0, total - used)} of {total} are left.",
                 requested=needed,
                 left=max(0, total - used),

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from regiond.accounts.model import MAX_KEY_NAME, ApiKey, ApiKeyView
 from regiond.api import crud
+from regiond.api.dry_run import DRY_RUN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
+from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON, USER_JSON
 from regiond.api.services import Services
 from regiond.caller import Caller
+from regiond.deletion_plan import DeletionPlan
 
 _USER = Result(doc="The user.", type=USER_JSON)
 
@@ -33,14 +36,46 @@ async def _create_key(call: Call) -> tuple[str, ApiKey]:
     return name, ApiKey.parse(await call.services.accounts.create_key(call.caller, name))
 
 
-async def _delete_key(call: Call) -> None:
-    await call.services.accounts.delete_key(call.caller, call.values["token_key"])
+async def _delete_key(call: Call) -> DeletionPlan:
+    token_key = call.values["token_key"]
+    return await call.services.accounts.delete_key(call.caller, token_key, dry_run=is_dry_run(call))
 
 
 async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
     return await call.services.accounts.list_keys(call.caller)
 
 
+async def _log_in(call: Call) -> Reply:
+    values = call.values
+    name, text = await call.services.logins.log_in(
+        values["username"], values["password"], key_name=values["consumer"], address=call.client_address
+    )
+    return json_reply(NEW_API_KEY_JSON.encode((name, ApiKey.parse(text))))
+
+
+# MAAS serves it outside its API; python-libmaas and `innkeeper login` call it.
+LOGIN = Resource(
+    handler="AuthenticateHandler",
+    base="/MAAS/",
+    path="accounts/authenticate/",
+    doc="Login with user name and password.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Create an API key by user name and password",
+            doc="429 with Retry-After after several failures of the address or the account.",
+            fields=(
+                Field(name="username", type=Text(), required=True, doc="The account."),
+                Field(name="password", type=Text(max_length=1024, strip=False), required=True, doc="Its password."),
+                Field(name="consumer", type=Text(max_length=MAX_KEY_NAME), default="", doc="The name of the key."),
+            ),
+            result=Result(doc="The new key.", type=NEW_API_KEY_JSON),
+            run=_log_in,
+        ),
+    ),
+)
 USERS = Resource(
     handler="UsersHandler",
     path="users/",
@@ -87,13 +122,16 @@ ACCOUNT = Resource(
             method="POST",
             op="delete_authorisation_token",
             permission=Permission.USER,
-            fields=(Field(name="token_key", type=Text(), required=True, doc="The middle part of the API key."),),
+            fields=(
+                Field(name="token_key", type=Text(), required=True, doc="The middle part of the API key."),
+                DRY_RUN,
+            ),
             title="Delete an API key",
             doc="Requests signed with it are rejected from then on.",
             result=crud.NOTHING,
             success=204,
             destructive=True,
-            run=crud.without_content(_delete_key),
+            run=deleting(_delete_key),
         ),
         crud.list_of(
             API_KEY_JSON,

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from common.errors import OperationPending
 from regiond.api import crud
+from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, TextList
 from regiond.api.fields import Field, Problems
@@ -99,6 +100,11 @@ async def _forget(call: Call) -> Reply:
     return await when_done(call, operation, without_content)
 
 
+async def _forget_plan(call: Call) -> Reply:
+    system_id, need_rack = call.target.system_id, not call.respond_async
+    return machine_plan_reply(await call.services.adoption.forget_plan(call.caller, system_id, need_rack=need_rack))
+
+
 async def _detached(call: Call) -> tuple[DetachedMachine, ...]:
     return await call.services.adoption.detached()
 
@@ -147,20 +153,23 @@ ADOPT_GUEST = Endpoint(
     find=find_guest,
     run=_adopt_guest,
 )
-FORGET = Endpoint(
-    method="POST",
-    op="forget",
-    permission=Permission.ADMIN,
-    title="Forget a machine",
-    doc=(
-        "The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged. "
-        "'machines forgotten' lists it until it is adopted again."
+FORGET = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="forget",
+        permission=Permission.ADMIN,
+        title="Forget a machine",
+        doc=(
+            "The inverse of adopting: Innkeeper stops managing the virtual machine, which stays on the host unchanged. "
+            "'machines forgotten' lists it until it is adopted again."
+        ),
+        result=crud.NOTHING,
+        success=204,
+        find=find_machine,
+        destructive=True,
+        run=_forget,
     ),
-    result=crud.NOTHING,
-    success=204,
-    find=find_machine,
-    destructive=True,
-    run=_forget,
+    _forget_plan,
 )
 DETACHED = crud.list_of(
     DETACHED_MACHINE_JSON,

@@ -7,9 +7,10 @@ from typing import Any
 
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
-from regiond.api.fields import Field
+from regiond.api.fields import Field, Format
 from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.compose_fields import own_architecture
 from regiond.api.resources.machine_actions import COMMENT
 from regiond.api.serializer import one_of
@@ -36,7 +37,7 @@ FIELDS = (
     _several("arch", "Architecture, such as amd64 or amd64/generic; several are alternatives."),
     _several("not_arch", "Architecture to exclude."),
     Field(name="cpu_count", type=Integer(), doc="Minimum number of cores."),
-    Field(name="mem", type=Integer(), doc="Minimum memory in MiB."),
+    Field(name="mem", type=Integer(), doc="Minimum memory in MiB.", format=Format.MIB),
     _several(
         "tags", "Tags that the machine must have, separated by commas or blanks. A machine has the tags of its host."
     ),
@@ -56,6 +57,7 @@ FIELDS = (
         type=_CONSTRAINTS,
         default="",
         doc="Disks as [label:]GB[(storage pool or tag,...)], comma-separated, the root disk first; 0 means any size.",
+        format=Format.DISKS_GB,
     ),
     Field(
         name="interfaces",
@@ -73,6 +75,7 @@ FIELDS = (
         default="",
         doc="Name of the calling program; machine listings can filter by it.",
     ),
+    *AFFINITY,
     COMMENT,
     Field(
         name="dry_run",
@@ -137,6 +140,8 @@ def _request(values: Mapping[str, Any]) -> AllocateRequest:
         not_fabrics=values["not_fabrics"],
         agent_name=values["agent_name"],
         comment=values["comment"],
+        affinity=values["affinity"],
+        anti_affinity=values["anti_affinity"],
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from common.compose_request import ComposeRequest
+from common.phrases import number_of
 from regiond.api.field_types import Boolean, Integer, IntegerList, Text
-from regiond.api.fields import Field, Problems, Values
+from regiond.api.fields import Field, Format, Problems, Values
+from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
 from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_NAME
 from regiond.api.serializers.hosts import full_architecture
@@ -18,9 +20,10 @@ COMPOSE = (
     Field(name="cores", type=Integer(minimum=1), default=1, doc="Number of cores (default 1)."),
     Field(
         name="memory",
-        type=Integer(minimum=1024),
+        type=Integer(minimum=1024, unit="MiB"),
         default=2048,
         doc="Memory in MiB, at least 1024 (default 2048).",
+        format=Format.MIB,
     ),
     Field(
         name="architecture",
@@ -34,8 +37,9 @@ COMPOSE = (
         default="",
         doc=(
             "Disks as [label:]GB[(storage pool or tag,...)], separated by commas, the root disk first "
-            "(default root:8(local))."
+            "(default root:8(local)). pool:NAME demands that storage pool; a tag that names none only labels the disk."
         ),
+        format=Format.DISKS_GB,
     ),
     Field(
         name="interfaces",
@@ -55,6 +59,7 @@ COMPOSE = (
         type=IntegerList(maximum=65535),
         default=(),
         doc="Id of a host core to pin, used by this machine alone; may be repeated. Replaces cores.",
+        format=Format.INTEGERS,
     ),
     Field(
         name="pin_cores",
@@ -71,6 +76,7 @@ COMPOSE = (
         name="hugepage_size",
         type=Integer(minimum=1, maximum=1024 * 1024),
         doc="Size of a huge page in MiB, such as 2 or 1024 (default: the smallest that divides memory and is free).",
+        format=Format.MIB,
     ),
     Field(
         name="one_numa_node",
@@ -78,6 +84,7 @@ COMPOSE = (
         default=False,
         doc="Take all pinned cores and huge pages from one NUMA node (default false).",
     ),
+    *AFFINITY,
     Field(
         name="skip_commissioning",
         type=Boolean(),
@@ -107,6 +114,8 @@ def compose_request(values: Values) -> ComposeRequest:
         huge_pages_backed=values["hugepages_backed"],
         huge_page_size_mib=values["hugepage_size"],
         one_numa_node=values["one_numa_node"],
+        affinity=values["affinity"],
+        anti_affinity=values["anti_affinity"],
     )
 
 
@@ -145,7 +154,7 @@ def _limit_problems(host: HostView, values: Values) -> Problems:
     if host.total is not None:
         is_pinned = values["pinned_cores"] or values["pin_cores"] is not None
         if values["cores"] > host.total.cores and not is_pinned:
-            problems["cores"] = [f"host {host.name} has only {host.total.cores} cores"]
+            problems["cores"] = [f"host {host.name} has only {number_of(host.total.cores, 'core')}"]
         if values["memory"] > host.total.memory_mib:
             problems["memory"] = [f"host {host.name} has only {host.total.memory_mib} MiB of memory"]
     speed = values["cpu_speed"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest
 from regiond.api import crud
+from regiond.api.dry_run import plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Permission, Resource, Result
-from regiond.api.field_types import Choice, Integer, Text
+from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field, Problems
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import REFERENCE, host_in_field, machine_in_field, past_host, past_machine
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
@@ -21,9 +24,9 @@ async def _list(call: Call) -> tuple[OpenDiscrepancy, ...]:
     """An empty list says that all agrees, so a filter by something that does not exist is an error."""
     kind = call.values["kind"]
     found = await call.services.reconciler.check(
-        host_id=call.values["host"],
+        host_id=await past_host(call.services, call.values["host"]),
         kind=DiscrepancyKind(kind) if kind else None,
-        system_id=call.values["machine"],
+        system_id=await past_machine(call.services, call.values["machine"]),
     )
     if not found:
         await _check_exists(call)
@@ -32,18 +35,15 @@ async def _list(call: Call) -> tuple[OpenDiscrepancy, ...]:
 
 async def _check_exists(call: Call) -> None:
     """Raises InvalidRequest if the host or the machine of the filters does not exist."""
-    host, machine = call.values["host"], call.values["machine"]
     problems: Problems = {}
     try:
-        if host is not None:
-            await call.services.hosts.read(host)
-    except NotFound:
-        problems["host"] = [f"There is no VM host with the id {host}."]
+        await host_in_field(call.services, call.values["host"])
+    except InvalidRequest as error:
+        problems |= error.fields
     try:
-        if machine is not None:
-            await call.services.machines.read(machine)
-    except NotFound:
-        problems["machine"] = [f"There is no machine with the system id {machine}."]
+        await machine_in_field(call.services, call.values["machine"])
+    except InvalidRequest as error:
+        problems |= error.fields
     if problems:
         raise InvalidRequest.of(problems)
 
@@ -54,7 +54,7 @@ async def _repaired(call: Call) -> tuple[OpenDiscrepancy, ...]:
 
 async def _find(services: Services, path: Mapping[str, str]) -> int:
     """The id of a discrepancy that the last sweep found or that was repaired. Raises NotFound."""
-    stored = await services.reconciler.read_stored(id_in(path["id"], "Discrepancy", largest=2**63 - 1))
+    stored = await services.reconciler.read_stored(id_in(path["id"], "discrepancy", largest=2**63 - 1))
     return stored.id
 
 
@@ -68,6 +68,11 @@ async def _approve(call: Call) -> OpenDiscrepancy:
     )
 
 
+async def _approval_plan(call: Call) -> Reply:
+    etag, shown = call.values["etag"], call.values["found"]
+    return plan_reply(await call.services.reconciler.approval_plan(call.caller, call.target, etag=etag, shown=shown))
+
+
 DISCREPANCIES = Resource(
     handler="DiscrepanciesHandler",
     path="discrepancies/",
@@ -79,7 +84,7 @@ DISCREPANCIES = Resource(
             title="List discrepancies",
             doc="Compares the ledger with the last refresh of each host. Repairs nothing.",
             fields=(
-                Field(name="host", type=Integer(), doc="Only discrepancies of the VM host with this id."),
+                Field(name="host", type=REFERENCE, doc="Only discrepancies of the VM host with this id or name."),
                 Field(
                     name="kind",
                     type=Choice(choices=_KINDS),
@@ -87,8 +92,8 @@ DISCREPANCIES = Resource(
                 ),
                 Field(
                     name="machine",
-                    type=Text(max_length=64, blank=None),
-                    doc="Only discrepancies of the machine with this system id.",
+                    type=REFERENCE,
+                    doc="Only discrepancies of the machine with this system id or hostname.",
                 ),
             ),
             result="The discrepancies.",
@@ -119,29 +124,32 @@ DISCREPANCY = Resource(
             find=_find,
             permission=Permission.ADMIN,
         ),
-        crud.action(
-            "approve",
-            Result(doc="The discrepancy before its repair, and what was done.", type=DISCREPANCY_JSON),
-            _approve,
-            title="Approve a repair",
-            doc="Carries out `remedy`. Answers 409, and changes nothing, if the discrepancy has changed. A repeat "
-            "with the same etag changes nothing and returns what was done.",
-            destructive=True,
-            fields=(
-                Field(
-                    name="etag",
-                    type=Text(max_length=64, blank=None),
-                    required=True,
-                    doc="The etag of the discrepancy as it was shown.",
+        with_dry_run(
+            crud.action(
+                "approve",
+                Result(doc="The discrepancy before its repair, and what was done.", type=DISCREPANCY_JSON),
+                _approve,
+                title="Approve a repair",
+                doc="Carries out `remedy`. Answers 409, and changes nothing, if the discrepancy has changed. A repeat "
+                "with the same etag changes nothing and returns what was done.",
+                destructive=True,
+                fields=(
+                    Field(
+                        name="etag",
+                        type=Text(max_length=64, blank=None),
+                        required=True,
+                        doc="The etag of the discrepancy as it was shown.",
+                    ),
+                    Field(
+                        name="found",
+                        type=Text(max_length=10_000),
+                        default="",
+                        doc="The text of `found` as it was shown; quoted in the error if the discrepancy has changed.",
+                    ),
                 ),
-                Field(
-                    name="found",
-                    type=Text(max_length=10_000),
-                    default="",
-                    doc="The text of `found` as it was shown; quoted in the error if the discrepancy has changed.",
-                ),
+                find=_find,
             ),
-            find=_find,
+            _approval_plan,
         ),
     ),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
-from regiond.api.field_types import Choice, Integer, Text
+from regiond.api.field_types import Choice, Integer
 from regiond.api.fields import Field
+from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.events import EVENT_PAGE_JSON, EventPage
 from regiond.events.model import EventFilter, Level
 
@@ -24,8 +27,8 @@ async def _query(call: Call) -> EventPage:
     found = await call.services.events.list(
         EventFilter(
             levels=_LEVELS[values["level"]],
-            host_id=values["host"],
-            system_id=values["id"],
+            host_id=await past_host(call.services, values["host"]),
+            system_id=await past_machine(call.services, values["id"], field="id"),
             operation_id=values["operation"],
             before_id=values["before"],
             after_id=values["after"],
@@ -55,8 +58,8 @@ EVENTS = Resource(
                     default="INFO",
                     doc=f"Minimum level: {', '.join(_LEVELS)} (default INFO).",
                 ),
-                Field(name="host", type=Integer(), doc="Id of a VM host."),
-                Field(name="id", type=Text(max_length=64, blank=None), doc="System id of a machine."),
+                HOST_FILTER,
+                evolve(MACHINE_FILTER, name="id"),
                 Field(name="operation", type=Integer(minimum=1, maximum=_LARGEST_ID), doc="Id of an operation."),
                 Field(
                     name="limit",

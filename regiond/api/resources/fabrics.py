@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
 from regiond.api.resources.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import FABRIC_JSON
 from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Fabric
 
 _FIELDS = (
@@ -52,8 +54,8 @@ async def _update(call: Call) -> Fabric:
     )
 
 
-async def _delete(call: Call) -> None:
-    await call.services.networks.delete_fabric(call.caller, call.path["id"])
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_fabric(call.caller, call.path["id"], dry_run=is_dry_run(call))
 
 
 FABRICS = Resource(

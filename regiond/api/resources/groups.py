@@ -8,12 +8,15 @@ from attrs import evolve
 
 from common.errors import NotFound
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, DOMAIN_NAME, POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import MAX_NAME, ResourcePool, Zone
+from regiond.validation_messages import no_object
 
 _NAME = Text(
     max_length=MAX_NAME,
@@ -67,8 +70,11 @@ async def _update_zone(call: Call) -> Zone:
     )
 
 
-async def _delete_zone(call: Call) -> None:
-    await call.services.groups.delete_zone(call.caller, call.path["name"], move_to=call.values["move_to"])
+async def _delete_zone(call: Call) -> DeletionPlan:
+    move_to = call.values["move_to"]
+    return await call.services.groups.delete_zone(
+        call.caller, call.path["name"], move_to=move_to, dry_run=is_dry_run(call)
+    )
 
 
 async def _list_pools(call: Call) -> tuple[ResourcePool, ...]:
@@ -92,8 +98,8 @@ async def _update_pool(call: Call) -> ResourcePool:
     )
 
 
-async def _delete_pool(call: Call) -> None:
-    await call.services.groups.delete_pool(call.caller, call.path["id"])
+async def _delete_pool(call: Call) -> DeletionPlan:
+    return await call.services.groups.delete_pool(call.caller, call.path["id"], dry_run=is_dry_run(call))
 
 
 async def _list_domains(_: Call) -> tuple[None, ...]:
@@ -102,7 +108,7 @@ async def _list_domains(_: Call) -> tuple[None, ...]:
 
 async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
     if path["id"] not in {str(DOMAIN_ID), DOMAIN_NAME}:
-        raise NotFound("No Domain matches the given query.")
+        raise NotFound(no_object("domain", path["id"], [DOMAIN_NAME]))
 
 
 ZONES = Resource(

@@ -6,7 +6,7 @@ from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.endpoint import Call
 from regiond.api.field_types import Choice, CommaList, Float, Integer, Text
-from regiond.api.fields import Field, Problems
+from regiond.api.fields import Field, Format, Problems
 from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
@@ -46,6 +46,7 @@ _COMMON = (
         name="reserved_memory",
         type=Integer(),
         doc="MiB of memory reserved for the host itself, subtracted before the ratio applies (default 0).",
+        format=Format.MIB,
     ),
     Field(
         name="default_macvlan_mode",

@@ -11,16 +11,17 @@ from common.errors import NotFound
 from regiond.api.endpoint import Call
 from regiond.api.field_types import CommaList, Text
 from regiond.api.fields import Field
+from regiond.api.resources.lookups import host_of, one_of_object
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, InterfaceOfHost
 from regiond.api.services import Services
-from regiond.api.urls import id_in
+from regiond.api.urls import as_id
 from regiond.networks.model import HostInterface
 
 CHANGE = (
     Field(
         name="vlan",
         type=Text(max_length=64),
-        doc="Id of its VLAN; discovery does not change it then. Empty: use the discovered VLAN again.",
+        doc="Id or name of its VLAN; discovery does not change it then. Empty: use the discovered VLAN again.",
     ),
     Field(name="tags", type=CommaList(), doc="Tags that constraints can select by, separated by commas."),
 )
@@ -30,14 +31,23 @@ def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
     return [HOST_INTERFACE_JSON.encode(InterfaceOfHost(interface=each, all_of_host=interfaces)) for each in interfaces]
 
 
+async def of_host(services: Services, text: str) -> tuple[HostInterface, ...]:
+    """The interfaces of the VM host with this system id or name. Raises NotFound."""
+    try:
+        return await services.networks.interfaces(text)
+    except NotFound:
+        if as_id(text) is not None:  # the path has system ids, not ids of hosts
+            raise
+        host = await host_of(services, text)
+        return await services.networks.interfaces(host.system_id)
+
+
 async def find(services: Services, path: Mapping[str, str]) -> InterfaceOfHost:
     """Raises NotFound, also for a NIC of a machine: those cannot be changed."""
-    wanted = id_in(path["id"], "Interface")
-    interfaces = await services.networks.interfaces(path["system_id"])
-    for each in interfaces:
-        if each.id == wanted:
-            return InterfaceOfHost(interface=each, all_of_host=interfaces)
-    raise NotFound(f"The VM host {path['system_id']} has no interface {wanted}.")
+    interfaces = await of_host(services, path["system_id"])
+    what = f"interface of the VM host {path['system_id']}"
+    found = one_of_object(what, path["id"], interfaces, lambda each: (each.id, each.name))
+    return InterfaceOfHost(interface=found, all_of_host=interfaces)
 
 
 async def update(call: Call) -> InterfaceOfHost:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
@@ -12,6 +13,7 @@ from regiond.api.resources.network_fields import NAME
 from regiond.api.serializers.networks import IP_RANGE_JSON
 from regiond.api.services import Services
 from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import IpRange, RangeChange
 
 _ADDRESS = Text(max_length=64, blank=None)
@@ -37,7 +39,7 @@ _RANGE = Result(doc="The range.", type=IP_RANGE_JSON)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> IpRange:
-    return await services.networks.range(id_in(path["id"], "IPRange"))
+    return await services.networks.range(id_in(path["id"], "IP range"))
 
 
 async def _list(call: Call) -> tuple[IpRange, ...]:
@@ -60,8 +62,8 @@ async def _update(call: Call) -> IpRange:
     return await call.services.networks.update_range(call.caller, call.target.id, RangeChange(**call.values))
 
 
-async def _delete(call: Call) -> None:
-    await call.services.networks.delete_range(call.caller, call.target.id)
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_range(call.caller, call.target.id, dry_run=is_dry_run(call))
 
 
 IP_RANGES = Resource(

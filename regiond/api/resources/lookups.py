@@ -1,28 +1,212 @@
-"""Looks up the host, machine or virtual machine of a path. Each function raises NotFound."""
+"""Finds the object of a path or a field by its id or its name.
+
+An id wins over a name that looks like it; `name:7` is always a name. The functions for paths raise NotFound, those for
+fields InvalidRequest. A name that several objects have raises InvalidRequest with the id of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
+from regiond.api.field_types import Text
+from regiond.api.fields import Field
 from regiond.api.services import Services
-from regiond.api.urls import id_in
+from regiond.api.urls import as_id
+from regiond.clusters.model import ClusterView
+from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostView
-from regiond.machines.model import MachineView
+from regiond.identifiers import NAME_PREFIX, split_reference
+from regiond.machines.model import MachineFilter, MachineView
+from regiond.networks.model import Vlan
+from regiond.racks.model import RackView
+from regiond.validation_messages import no_object
 
-_SYSTEM_ID_LENGTH = 64
+REFERENCE = Text(max_length=300, blank=None)  # an id or a name
+HOST_FILTER = Field(name="host", type=REFERENCE, doc="Id or name of a VM host.")
+MACHINE_FILTER = Field(name="machine", type=REFERENCE, doc="System id or hostname of a machine.")
+
+T = TypeVar("T")
+_SYSTEM_ID = re.compile("[a-z0-9]{6}", re.ASCII)
+_MAX_LENGTH = 300
+_MAX_CANDIDATES = 10
 
 
 async def find_host(services: Services, path: Mapping[str, str]) -> HostView:
-    return await services.hosts.read(id_in(path["id"], "Pod"))
+    return await host_of(services, path["id"])
+
+
+async def host_of(services: Services, text: str) -> HostView:
+    """Returns the VM host with this id or name. Raises NotFound."""
+    number = as_id(text)
+    if number is not None:
+        try:
+            return await services.hosts.read(number)
+        except NotFound:
+            pass  # it may be a name
+    found = (await services.hosts.ids_of([text]))[text] if _may_exist(text) else frozenset[int]()
+    if not found:
+        names = () if number is not None else await services.hosts.names()
+        raise NotFound(no_object("VM host", text, near=names))
+    return await services.hosts.read(min(found))
 
 
 async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
-    system_id = path["system_id"]
-    if len(system_id) > _SYSTEM_ID_LENGTH or not (system_id.isascii() and system_id.isprintable()):
-        raise NotFound("No Machine matches the given query.")
-    return await services.machines.read(system_id)
+    return await machine_of(services, path["system_id"])
+
+
+async def machine_of(services: Services, text: str) -> MachineView:
+    """Returns the machine with this system id or hostname, with or without domain. Raises NotFound."""
+    if not _may_exist(text) or not text.isascii():
+        raise NotFound(no_object("machine", text))
+    system_id, name = split_reference(text)
+    if system_id is not None:
+        try:
+            return await services.machines.read(system_id)
+        except NotFound:
+            pass  # it may be a hostname
+    hostname = name.lower().removesuffix(".maas")
+    found = await services.machines.list(MachineFilter(hostnames=(hostname,)))
+    return _the_one("machine", text, found, lambda one: f"{one.system_id} on {one.host_name}")
+
+
+async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterView:
+    text = path["id"]
+    number = as_id(text)
+    if number is not None:
+        try:
+            return await services.clusters.read(number)
+        except NotFound:
+            pass  # it may be a name
+    found = _named(text, await services.clusters.list(), lambda one: one.name)
+    return _the_one("VM cluster", text, found, lambda one: f"{one.id} (project {one.project})")
 
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
-    return await services.hosts.guest(id_in(path["id"], "VirtualMachine"))
+    text = path["id"]
+    number = as_id(text)
+    if number is not None:
+        try:
+            return await services.hosts.guest(number)
+        except NotFound:
+            pass  # it may be a name
+    found = _named(text, await services.hosts.guests(), lambda one: one.name)
+    return _the_one("virtual machine", text, found, lambda one: f"{one.id} on {one.host_name}")
+
+
+async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
+    text = path["id"]
+    try:
+        return await services.racks.read(text)
+    except NotFound:
+        found = _named(text, await services.racks.list(), lambda one: one.name)
+        return await services.racks.read(str(_the_one("rack", text, found, lambda one: str(one.id)).id))
+
+
+async def find_vlan(services: Services, path: Mapping[str, str]) -> Vlan:
+    text = path["id"]
+    number = as_id(text)
+    if number is not None:
+        try:
+            return await services.networks.vlan(number)
+        except NotFound:
+            pass  # it may be a name
+    vlans = [vlan for fabric in await services.networks.fabrics() for vlan in fabric.vlans]
+    found = _named(text, vlans, lambda one: one.name)
+    return _the_one("VLAN", text, found, lambda one: f"{one.id} in {one.fabric_name}")
+
+
+async def past_host(services: Services, text: str | None, *, field: str = "host") -> int | None:
+    """As `host_in_field`, for a list that also has hosts that were removed: an id is accepted as it is."""
+    try:
+        return await host_in_field(services, text, field=field)
+    except InvalidRequest:
+        number = None if text is None else as_id(text)
+        if number is None:
+            raise
+        return number
+
+
+async def past_machine(services: Services, text: str | None, *, field: str = "machine") -> str | None:
+    """As `machine_in_field`, for a list that also has machines that were deleted: a system id is accepted as it is."""
+    try:
+        return await machine_in_field(services, text, field=field)
+    except InvalidRequest:
+        if text is None or _SYSTEM_ID.fullmatch(text) is None:
+            raise
+        return text
+
+
+async def host_in_field(services: Services, text: str | None, *, field: str = "host") -> int | None:
+    """Returns the id of the VM host that a field names; None if it is absent. Raises InvalidRequest."""
+    if text is None:
+        return None
+    try:
+        return (await host_of(services, text)).id
+    except NotFound as error:
+        raise InvalidRequest.of({field: [error.message]}) from None
+
+
+async def machine_in_field(services: Services, text: str | None, *, field: str = "machine") -> str | None:
+    """Returns the system id of the machine that a field names; None if it is absent. Raises InvalidRequest."""
+    if text is None:
+        return None
+    try:
+        return (await machine_of(services, text)).system_id
+    except NotFound as error:
+        raise InvalidRequest.of({field: [error.message]}) from None
+
+
+async def group_names(
+    list_groups: Callable[[], Awaitable[Iterable[Zone | ResourcePool]]], texts: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns the names of the zones or pools that a filter names by id or name; unknown texts as they are."""
+    if not any(as_id(text) is not None or text.startswith(NAME_PREFIX) for text in texts):
+        return tuple(texts)
+    by_id = {str(group.id): group.name for group in await list_groups()}
+    return tuple(by_id.get(text, split_reference(text)[1]) for text in texts)
+
+
+async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the hosts that a filter names by id or name; unknown texts as they are."""
+    names: list[str] = []
+    for text in texts:
+        number = as_id(text)
+        try:
+            names.append(split_reference(text)[1] if number is None else (await services.hosts.read(number)).name)
+        except NotFound:
+            names.append(text)
+    return tuple(names)
+
+
+def one_of_object(what: str, text: str, items: Iterable[T], key: Callable[[T], tuple[int, str]]) -> T:
+    """Returns the item with this id or name among those of one object, `key` returns both. Raises NotFound."""
+    known = tuple(items)
+    number = as_id(text)
+    by_id = [one for one in known if key(one)[0] == number]
+    found = by_id or _named(text, known, lambda one: key(one)[1])
+    return _the_one(what, text, found, lambda one: str(key(one)[0]))
+
+
+def _named(text: str, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
+    wanted = split_reference(text)[1]
+    return [one for one in items if name(one) == wanted]
+
+
+def _the_one(what: str, text: str, found: Iterable[T], described: Callable[[T], str]) -> T:
+    candidates = tuple(found)
+    if not candidates:
+        raise NotFound(no_object(what, text))
+    if len(candidates) > 1:
+        listed = ", ".join(described(one) for one in candidates[:_MAX_CANDIDATES])
+        more = f" and {len(candidates) - _MAX_CANDIDATES} more" if len(candidates) > _MAX_CANDIDATES else ""
+        name = split_reference(text)[1]
+        raise InvalidRequest(f"{len(candidates)} {what}s are named {name!r}: use the id: {listed}{more}.")
+    return candidates[0]
+
+
+def _may_exist(text: str) -> bool:
+    """PostgreSQL rejects NUL and lone surrogates; nothing is named with them."""
+    return len(text) <= _MAX_LENGTH and text.isprintable()

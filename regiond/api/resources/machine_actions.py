@@ -6,18 +6,21 @@ from attrs import evolve
 
 from common.errors import NotFound
 from regiond.api import crud
+from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, json_reply, list_reply
+from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
-from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.lookups import find_machine, machine_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
 from regiond.operations.model import Operation
+from regiond.validation_messages import no_object
 
 COMMENT = Field(name="comment", type=Text(max_length=4096), default="", doc="The reason; stored with the event.")
 _ERASURE = frozenset({"erase", "secure_erase", "quick_erase", "force", "scripts"})
@@ -27,10 +30,12 @@ MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 async def _release(call: Call) -> Reply:
     """Answers the released machine, also if it was ready before; one that is deleted by the release is Releasing."""
     machine: MachineView | None = call.target
-    system_id = call.path["system_id"]
+    requested = call.path["system_id"]
+    system_id = requested if machine is None else machine.system_id
     operation = await call.services.ownership.start_release(
         call.caller,
         system_id,
+        requested=requested,
         comment=call.values["comment"],
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
@@ -42,16 +47,32 @@ async def _release(call: Call) -> Reply:
             return json_reply(MACHINE_JSON.encode(found[0]))
         if machine is None:
             # a repeat of the request after the machine was deleted
-            raise NotFound("No Machine matches the given query.")
+            raise NotFound(no_object("machine", requested))
         return json_reply(MACHINE_JSON.encode(evolve(machine, state=MachineState.RELEASING)))
 
     return await released(None) if operation is None else await when_done(call, operation, released)
 
 
+async def _release_plan(call: Call) -> Reply:
+    """Raises NotFound also for a repeat of a request that deleted the machine."""
+    system_id = call.path["system_id"] if call.target is None else call.target.system_id
+    plan = await call.services.ownership.release_plan(call.caller, system_id, need_rack=not call.respond_async)
+    return machine_plan_reply(plan)
+
+
+async def _release_all_plan(call: Call) -> Reply:
+    return machine_plan_reply(await call.services.ownership.release_all_plan(call.caller, await _named(call)))
+
+
 async def _release_all(call: Call) -> tuple[str, ...]:
     return await call.services.ownership.start_release_all(
-        call.caller, call.values["machines"], comment=call.values["comment"]
+        call.caller, await _named(call), comment=call.values["comment"]
     )
+
+
+async def _named(call: Call) -> list[str]:
+    """Returns the system ids of the field `machines`, which may have hostnames."""
+    return [await machine_in_field(call.services, one, field="machines") or one for one in call.values["machines"]]
 
 
 async def _list_allocated(call: Call) -> Reply:
@@ -94,32 +115,42 @@ async def _update(call: Call) -> MachineView:
         zone=call.values["zone"],
         pool=call.values["pool"],
         description=call.values["description"],
+        affinity=call.values["affinity"],
+        anti_affinity=call.values["anti_affinity"],
     )
     return await call.services.ownership.update(call.caller, call.target.system_id, change)
 
 
-RELEASE_ALL = crud.action(
-    "release",
-    Result(doc="System ids of the machines that are released.", type=array(STR)),
-    _release_all,
-    title="Release machines",
-    doc=(
-        "Releases all of them, or none if one cannot be released; ready machines are skipped. Answers at once: the "
-        "machines are Releasing until they are Ready, or deleted if allocation had composed them."
+RELEASE_ALL = with_dry_run(
+    crud.action(
+        "release",
+        Result(doc="System ids of the machines that are released.", type=array(STR)),
+        _release_all,
+        title="Release machines",
+        doc=(
+            "Releases all of them, or none if one cannot be released; ready machines are skipped. Answers at once: the "
+            "machines are Releasing until they are Ready, or deleted if allocation had composed them."
+        ),
+        fields=(
+            Field(
+                name="machines",
+                type=TextList(max_length=64),
+                required=True,
+                doc="System id or hostname; may be repeated.",
+            ),
+            COMMENT,
+        ),
+        destructive=True,
+        accepted=_ERASURE,
+        permission=Permission.USER,
     ),
-    fields=(
-        Field(name="machines", type=TextList(max_length=64), required=True, doc="System id; may be repeated."),
-        COMMENT,
-    ),
-    destructive=True,
-    accepted=_ERASURE,
-    permission=Permission.USER,
+    _release_all_plan,
 )
 LIST_ALLOCATED = Endpoint(
     method="GET",
     op="list_allocated",
     permission=Permission.USER,
-    fields=(Field(name="id", type=TextList(), default=(), doc="System id; may be repeated."),),
+    fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
     title="List the machines that are allocated to you",
     result=Result(doc="The machines.", type=array(MACHINE_JSON)),
     run=_list_allocated,
@@ -138,27 +169,31 @@ UPDATE = crud.update(
         Field(name="zone", type=GROUP, doc="Name of a zone."),
         Field(name="pool", type=GROUP, doc="Id or name of a resource pool."),
         Field(name="description", type=Text(max_length=4096), doc="Description."),
+        *NEW_AFFINITY,
         Field(name="domain", type=Text(max_length=256, blank=None), doc="Id or name of the domain."),
     ),
     find=find_machine,
     check=_update_problems,
 )
-RELEASE = Endpoint(
-    method="POST",
-    op="release",
-    permission=Permission.USER,
-    fields=(COMMENT,),
-    title="Release a machine",
-    doc=(
-        "Powers the machine off and clears its owner. A machine that allocation had composed is deleted. "
-        "Releasing a ready machine is not an error."
+RELEASE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="release",
+        permission=Permission.USER,
+        fields=(COMMENT,),
+        title="Release a machine",
+        doc=(
+            "Powers the machine off and clears its owner. A machine that allocation had composed is deleted. "
+            "Releasing a ready machine is not an error."
+        ),
+        result=MACHINE_RESULT,
+        find=find_machine,
+        outlives_target=True,
+        destructive=True,
+        accepted=_ERASURE,
+        run=_release,
     ),
-    result=MACHINE_RESULT,
-    find=find_machine,
-    outlives_target=True,
-    destructive=True,
-    accepted=_ERASURE,
-    run=_release,
+    _release_plan,
 )
 SET_OWNER_DATA = crud.action(
     "set_owner_data",

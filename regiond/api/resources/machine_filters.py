@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field, Values
+from regiond.api.resources.lookups import group_names, host_names
 from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_NAME
 from regiond.api.serializers.machines import STATUS
+from regiond.api.services import Services
 from regiond.machines.model import MachineFilter, MachineState, MachineView
 
 _MANY = TextList()
@@ -19,9 +21,9 @@ FILTERS = (
     _many("id", "System id."),
     _many("hostname", "Hostname."),
     _many("mac_address", "MAC address of one of its NICs."),
-    _many("zone", "Name of its zone."),
-    _many("pool", "Name of its resource pool."),
-    _many("pod", "Name of its VM host."),
+    _many("zone", "Id or name of its zone."),
+    _many("pool", "Id or name of its resource pool."),
+    _many("pod", "Id or name of its VM host."),
     _many("domain", "Name of its domain."),
     _many("status", "Status, such as ready."),
     _many("tags", "Tag that the machine must have; may be repeated."),
@@ -47,15 +49,15 @@ OF_MAAS = frozenset({
 })  # fmt: skip
 
 
-def machine_filter(values: Values) -> MachineFilter:
-    """The filters that the query applies."""
+async def machine_filter(services: Services, values: Values) -> MachineFilter:
+    """The filters that the query applies; zones, pools and hosts by name, whether given by id or name."""
     return MachineFilter(
         system_ids=values["id"],
         hostnames=values["hostname"],
         mac_addresses=tuple(mac.lower() for mac in values["mac_address"]),
-        zones=values["zone"],
-        pools=values["pool"],
-        hosts=values["pod"],
+        zones=await group_names(services.groups.zones, values["zone"]),
+        pools=await group_names(services.groups.pools, values["pool"]),
+        hosts=await host_names(services, values["pod"]),
         agent_names=values["agent_name"],
         states=tuple(state for state in STATUS if _has_status(state, values)),
         tags=values["tags"],

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from common.values import PowerAction, PowerState
 from regiond.api import crud
+from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
@@ -30,18 +31,27 @@ _STOP_MODE = Field(
 
 
 async def _list(call: Call) -> Reply:
-    found = await call.services.machines.list(machine_filter(call.values))
+    found = await call.services.machines.list(await machine_filter(call.services, call.values))
     return list_reply(MACHINE_JSON.encode(machine) for machine in found if matches(machine, call.values))
 
 
 async def _delete(call: Call) -> Reply:
+    requested = call.path["system_id"]
+    machine: MachineView | None = call.target  # None: a repeat of the request after the machine was deleted
     operation = await call.services.machines.start_delete(
         call.caller,
-        call.path["system_id"],
+        requested if machine is None else machine.system_id,
+        requested=requested,
         idempotency_key=call.idempotency_key,
         need_rack=not call.respond_async,
     )
     return await when_done(call, operation, without_content)
+
+
+async def _deletion_plan(call: Call) -> Reply:
+    system_id = call.path["system_id"] if call.target is None else call.target.system_id
+    plan = await call.services.machines.deletion_plan(call.caller, system_id, need_rack=not call.respond_async)
+    return machine_plan_reply(plan)
 
 
 async def _power(call: Call, action: PowerAction) -> Reply:
@@ -116,20 +126,23 @@ MACHINES = Resource(
 MACHINE = Resource(
     handler="MachineHandler",
     path="machines/{system_id}/",
-    doc="One machine.",
+    doc="One machine, by its system id or hostname.",
     endpoints=(
         crud.read_target(MACHINE_RESULT, find_machine, title="Read a machine"),
-        Endpoint(
-            method="DELETE",
-            permission=Permission.ADMIN,
-            title="Delete a machine",
-            doc="Deletes the virtual machine and its disks from the host, then the machine.",
-            result=crud.NOTHING,
-            success=204,
-            find=find_machine,
-            outlives_target=True,
-            accepted=frozenset({"force"}),
-            run=_delete,
+        with_dry_run(
+            Endpoint(
+                method="DELETE",
+                permission=Permission.ADMIN,
+                title="Delete a machine",
+                doc="Deletes the virtual machine and its disks from the host, then the machine.",
+                result=crud.NOTHING,
+                success=204,
+                find=find_machine,
+                outlives_target=True,
+                accepted=frozenset({"force"}),
+                run=_delete,
+            ),
+            _deletion_plan,
         ),
         _power_endpoint("power_on", _power_on, title="Power a machine on"),
         _power_endpoint("power_off", _power_off, title="Power a machine off", fields=(_STOP_MODE,)),

@@ -12,13 +12,13 @@ from common.errors import NotFound
 from regiond.api import crud
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.resources import host_interfaces
-from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.lookups import find_machine, one_of_object
 from regiond.api.serializer import array, one_of
 from regiond.api.serializers.machines import BLOCK_DEVICE_JSON, DiskOfMachine, encode_interface
 from regiond.api.serializers.networks import HOST_INTERFACE_JSON, INTERFACE_JSON
 from regiond.api.services import Services
-from regiond.api.urls import id_in
 from regiond.machines.model import MachineView
+from regiond.validation_messages import no_object
 
 
 async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -27,18 +27,16 @@ async def _find_interfaces(services: Services, path: Mapping[str, str]) -> list[
         machine = await find_machine(services, path)
     except NotFound as no_machine:
         try:
-            return host_interfaces.encode_all(await services.networks.interfaces(path["system_id"]))
+            return host_interfaces.encode_all(await host_interfaces.of_host(services, path["system_id"]))
         except NotFound:
-            raise no_machine from None
+            raise NotFound(no_object("machine or VM host", path["system_id"])) from no_machine
     return [encode_interface(machine, nic) for nic in machine.nics]
 
 
 async def _find_interface(services: Services, path: Mapping[str, str]) -> dict[str, Any]:
-    wanted = id_in(path["id"], "Interface")
-    for found in await _find_interfaces(services, path):
-        if found["id"] == wanted:
-            return found
-    raise NotFound("No Interface matches the given query.")
+    interfaces = await _find_interfaces(services, path)
+    what = f"interface of {path['system_id']}"
+    return one_of_object(what, path["id"], interfaces, lambda found: (found["id"], found["name"]))
 
 
 async def _disks(call: Call) -> list[DiskOfMachine]:
@@ -48,11 +46,9 @@ async def _disks(call: Call) -> list[DiskOfMachine]:
 
 async def _find_disk(services: Services, path: Mapping[str, str]) -> DiskOfMachine:
     machine = await find_machine(services, path)
-    wanted = id_in(path["id"], "BlockDevice")
-    for disk in machine.disks:
-        if disk.id == wanted:
-            return DiskOfMachine(machine=machine, disk=disk)
-    raise NotFound("No BlockDevice matches the given query.")
+    disks = [DiskOfMachine(machine=machine, disk=disk) for disk in machine.disks]
+    what = f"block device of {machine.hostname}"
+    return one_of_object(what, path["id"], disks, lambda found: (found.disk.id, found.name))
 
 
 _ANY_INTERFACE = one_of(INTERFACE_JSON, HOST_INTERFACE_JSON)
@@ -72,7 +68,7 @@ INTERFACES = Resource(
 INTERFACE = Resource(
     handler="InterfaceHandler",
     path="nodes/{system_id}/interfaces/{id}/",
-    doc="One NIC of a machine, or one interface of a VM host.",
+    doc="One NIC of a machine, or one interface of a VM host, by its id or name.",
     endpoints=(
         crud.read_target(Result(doc="The interface.", type=_ANY_INTERFACE), _find_interface, title="Read an interface"),
         crud.update(
@@ -102,7 +98,7 @@ BLOCK_DEVICES = Resource(
 BLOCK_DEVICE = Resource(
     handler="BlockDeviceHandler",
     path="nodes/{system_id}/blockdevices/{id}/",
-    doc="One disk of a machine.",
+    doc="One disk of a machine, by its id or name.",
     endpoints=(
         crud.read_target(
             Result(doc="The block device.", type=BLOCK_DEVICE_JSON), _find_disk, title="Read a block device"

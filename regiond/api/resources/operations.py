@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import crud
+from regiond.api.dry_run import plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Resource, Result
-from regiond.api.field_types import Integer, Text, TextList
+from regiond.api.field_types import Integer, TextList
 from regiond.api.fields import Field
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import HOST_FILTER, MACHINE_FILTER, past_host, past_machine
 from regiond.api.serializers.operations import OPERATION_JSON, OPERATION_WITH_LOG_JSON, OperationWithLog
 from regiond.api.services import Services
 from regiond.api.urls import operation_id_in
@@ -23,8 +26,8 @@ async def _find(services: Services, path: Mapping[str, str]) -> Operation:
 async def _list(call: Call) -> tuple[Operation, ...]:
     return await call.services.operations.list(
         states=call.values["state"],
-        host_id=call.values["host"],
-        system_id=call.values["machine"],
+        host_id=await past_host(call.services, call.values["host"]),
+        system_id=await past_machine(call.services, call.values["machine"]),
         limit=call.values["limit"],
         before_id=call.values["before"],
     )
@@ -32,11 +35,20 @@ async def _list(call: Call) -> tuple[Operation, ...]:
 
 async def _read(call: Call) -> OperationWithLog:
     operation: Operation = call.target
-    return OperationWithLog(operation=operation, log=await call.services.operations.log(operation.id))
+    operations = call.services.operations
+    return OperationWithLog(
+        operation=operation,
+        log=await operations.log(operation.id),
+        wait_reason=await operations.wait_reason(operation),
+    )
 
 
 async def _cancel(call: Call) -> Operation:
     return await call.services.operations.cancel(call.caller, call.target.id)
+
+
+async def _cancel_plan(call: Call) -> Reply:
+    return plan_reply(await call.services.operations.cancel_plan(call.caller, call.target.id))
 
 
 OPERATIONS = Resource(
@@ -56,8 +68,8 @@ OPERATIONS = Resource(
                     default=(),
                     doc=f"State of the operations; may be repeated. One of {', '.join(_STATES)}.",
                 ),
-                Field(name="host", type=Integer(), doc="Id of a VM host."),
-                Field(name="machine", type=Text(max_length=64, blank=None), doc="System id of a machine."),
+                HOST_FILTER,
+                MACHINE_FILTER,
                 Field(
                     name="limit",
                     type=Integer(minimum=1, maximum=1000),
@@ -83,21 +95,24 @@ OPERATION = Resource(
             Result(doc="The operation.", type=OPERATION_WITH_LOG_JSON),
             _read,
             title="Read an operation",
-            doc="Includes its log, the explanation of the placement and the error.",
+            doc="Includes its log, the explanation of the placement, the error, and why it waits.",
             find=_find,
         ),
-        crud.action(
-            "cancel",
-            Result(doc="The operation.", type=OPERATION_JSON),
-            _cancel,
-            title="Cancel an operation",
-            doc=(
-                "Undoes what can be undone, and also cancels the operations that it opened and that have not started; "
-                "its state is cancelled when that is complete. Machines that were deleted stay deleted: undone and "
-                "error name them."
+        with_dry_run(
+            crud.action(
+                "cancel",
+                Result(doc="The operation.", type=OPERATION_JSON),
+                _cancel,
+                title="Cancel an operation",
+                doc=(
+                    "Undoes what can be undone, and also cancels the operations that it opened and that have not "
+                    "started; its state is cancelled when that is complete. Machines that were deleted stay deleted: "
+                    "undone and error name them."
+                ),
+                destructive=True,
+                find=_find,
             ),
-            destructive=True,
-            find=_find,
+            _cancel_plan,
         ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Text, TextList
 from regiond.api.fields import Field, Problems, Values
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.compose_fields import COMPOSE, compose_request, without_derived
 from regiond.api.serializers.placement import PLACEMENT_JSON
 from regiond.machines.model import HostConstraints
@@ -33,6 +33,8 @@ _LIKE_COMPOSE = {
     "hugepages_backed",
     "hugepage_size",
     "one_numa_node",
+    "affinity",
+    "anti_affinity",
 }
 
 
@@ -85,7 +87,8 @@ async def _place(call: Call) -> Reply:
     placement = await call.services.machines.dry_run(
         compose_request(values), _constraints(values), strategy=values["strategy"]
     )
-    return json_reply(PLACEMENT_JSON.encode(explain(placement)))
+    reply = json_reply(PLACEMENT_JSON.encode(explain(placement)))
+    return with_warnings(reply, placement.chosen.notes if placement.chosen else ())
 
 
 # Open to all users: it changes nothing and shows only what users may read of hosts.

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Integer
 from regiond.api.fields import Field
-from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, IssuedToken
-from regiond.api.services import Services
+from regiond.api.resources.lookups import find_rack
+from regiond.api.resources.visibility import visible_rack
+from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, RACK_WITH_REACH_JSON, IssuedToken
+from regiond.deletion_plan import DeletionPlan
 from regiond.racks.model import RackView
 
 _HOUR_S = 3600
 
 
-async def _find(services: Services, path: Mapping[str, str]) -> RackView:
-    return await services.racks.read(path["id"])
-
-
 async def _list(call: Call) -> tuple[RackView, ...]:
-    return await call.services.racks.list()
+    return tuple(visible_rack(call.caller, rack) for rack in await call.services.racks.list())
+
+
+async def _read(call: Call) -> RackView:
+    return visible_rack(call.caller, call.target)
 
 
 async def _token(call: Call) -> IssuedToken:
@@ -31,8 +33,8 @@ async def _token(call: Call) -> IssuedToken:
     return IssuedToken(token=token, expires_at=expires_at)
 
 
-async def _delete(call: Call) -> None:
-    await call.services.racks.remove(call.caller, call.path["id"])
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.racks.remove(call.caller, str(call.target.id), dry_run=is_dry_run(call))
 
 
 RACKS = Resource(
@@ -40,7 +42,16 @@ RACKS = Resource(
     path="racks/",
     doc="Racks: the daemons that call hypervisors.",
     endpoints=(
-        crud.list_of(RACK_JSON, _list, title="List racks", result="The racks."),
+        crud.list_of(
+            RACK_JSON,
+            _list,
+            title="List racks",
+            doc=(
+                "Shows the state, age and release of each rack, the regions it is connected to, and in `unreached` up "
+                "to 20 hosts that it cannot reach, for administrators with the reasons."
+            ),
+            result="The racks, by name.",
+        ),
         crud.action(
             "token",
             Result(doc="The token.", type=RACK_TOKEN_JSON),
@@ -61,14 +72,19 @@ RACKS = Resource(
 RACK = Resource(
     handler="RackHandler",
     path="racks/{id}/",
-    doc="One rack, by its id.",
+    doc="One rack, by its id or name.",
     endpoints=(
-        crud.read_target(Result(doc="The rack.", type=RACK_JSON), _find, title="Read a rack"),
+        crud.read(
+            Result(doc="The rack. `hosts` says for each host whether the rack reaches it.", type=RACK_WITH_REACH_JSON),
+            _read,
+            title="Read a rack",
+            find=find_rack,
+        ),
         crud.delete(
             _delete,
             title="Remove a rack",
             doc="Disconnects the rack at once and rejects its certificate. Its operations use other racks or wait.",
-            find=_find,
+            find=find_rack,
         ),
     ),
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
 from regiond.api.serializers.racks import ISSUED_RPC_CLIENT_JSON, RPC_CLIENT_JSON, IssuedRpcClient
+from regiond.deletion_plan import DeletionPlan
 from regiond.racks.model import RpcClientView
 
 
@@ -22,8 +24,8 @@ async def _create(call: Call) -> IssuedRpcClient:
     )
 
 
-async def _delete(call: Call) -> None:
-    await call.services.racks.revoke_client(call.caller, call.path["name"])
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.racks.revoke_client(call.caller, call.path["name"], dry_run=is_dry_run(call))
 
 
 CLIENTS = Resource(

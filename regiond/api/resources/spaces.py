@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.fields import Field
 from regiond.api.resources.network_fields import DESCRIPTION, NAME
 from regiond.api.serializers.networks import NO_SPACE_ID, SPACE_JSON
 from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Space
 from regiond.placement.model import NO_SPACE
 
@@ -56,8 +58,8 @@ async def _update(call: Call) -> Space:
     )
 
 
-async def _delete(call: Call) -> None:
-    await call.services.networks.delete_space(call.caller, call.path["id"])
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_space(call.caller, call.path["id"], dry_run=is_dry_run(call))
 
 
 SPACES = Resource(

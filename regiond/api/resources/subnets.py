@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from common.values import MAX_VID
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
 from regiond.api.fields import Field, Values
@@ -19,6 +20,7 @@ from regiond.api.serializers.networks import (
     SubnetStatistics,
 )
 from regiond.api.services import Services
+from regiond.deletion_plan import DeletionPlan
 from regiond.networks import service as network_service
 from regiond.networks.model import Subnet, SubnetChange, UsedAddress
 from regiond.placement.model import NO_SPACE
@@ -74,8 +76,8 @@ async def _update(call: Call) -> Subnet:
     return await call.services.networks.update_subnet(call.caller, str(call.target.id), _change(call.values))
 
 
-async def _delete(call: Call) -> None:
-    await call.services.networks.delete_subnet(call.caller, str(call.target.id))
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_subnet(call.caller, str(call.target.id), dry_run=is_dry_run(call))
 
 
 async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:

@@ -7,14 +7,17 @@ from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Boolean
 from regiond.api.fields import Field
 from regiond.api.resources import adoption
-from regiond.api.resources.lookups import find_guest
+from regiond.api.resources.lookups import HOST_FILTER, find_guest, host_in_field
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
 from regiond.hosts.model import GuestView
 
 
 async def _list(call: Call) -> tuple[GuestView, ...]:
     guests, foreign = await call.services.hosts.guests(), call.values["foreign"]
-    return tuple(guest for guest in guests if foreign in (None, guest.machine_id is None))
+    host_id = await host_in_field(call.services, call.values["host"])
+    return tuple(
+        guest for guest in guests if foreign in (None, guest.machine_id is None) and host_id in (None, guest.host_id)
+    )
 
 
 VIRTUAL_MACHINES = Resource(
@@ -28,6 +31,7 @@ VIRTUAL_MACHINES = Resource(
             title="List virtual machines",
             doc="The virtual machines of all hosts. A foreign one is no machine of Innkeeper: it has no system id.",
             fields=(
+                HOST_FILTER,
                 Field(
                     name="foreign",
                     type=Boolean(),
@@ -41,7 +45,7 @@ VIRTUAL_MACHINES = Resource(
 VIRTUAL_MACHINE = Resource(
     handler="VirtualMachineHandler",
     path="virtual-machines/{id}",
-    doc="One virtual machine.",
+    doc="One virtual machine, by its id or its name on the host.",
     endpoints=(
         crud.read_target(
             Result(doc="The virtual machine.", type=VIRTUAL_MACHINE_JSON), find_guest, title="Read a virtual machine"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import NotFound
 from common.values import MAX_VID
 from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Boolean, Integer
 from regiond.api.fields import Field, Problems, Values
+from regiond.api.resources.lookups import find_vlan, one_of_object
 from regiond.api.resources.network_fields import DESCRIPTION, NAME, SPACE
 from regiond.api.serializers.networks import VLAN_JSON
 from regiond.api.services import Services
-from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
 from regiond.networks.model import Fabric, Vlan, VlanChange
 from regiond.placement.model import NO_SPACE
 
@@ -58,15 +59,9 @@ async def _find_fabric(services: Services, path: Mapping[str, str]) -> Fabric:
 
 async def _find_in_fabric(services: Services, path: Mapping[str, str]) -> Vlan:
     fabric = await _find_fabric(services, path)
-    vid = 0 if path["vid"] == _UNTAGGED else id_in(path["vid"], "VLAN")
-    for vlan in fabric.vlans:
-        if vlan.vid == vid:
-            return vlan
-    raise NotFound(f"Fabric {fabric.name} has no VLAN with the tag {vid}.")
-
-
-async def _find_by_id(services: Services, path: Mapping[str, str]) -> Vlan:
-    return await services.networks.vlan(id_in(path["id"], "VLAN"))
+    wanted = "0" if path["vid"] == _UNTAGGED else path["vid"]
+    what = f"VLAN of the fabric {fabric.name!r} with the tag"
+    return one_of_object(what, wanted, fabric.vlans, lambda vlan: (vlan.vid, vlan.name))
 
 
 async def _list(call: Call) -> tuple[Vlan, ...]:
@@ -82,8 +77,8 @@ async def _update(call: Call) -> Vlan:
     return await call.services.networks.update_vlan(call.caller, call.target.id, _change(call.values))
 
 
-async def _delete(call: Call) -> None:
-    await call.services.networks.delete_vlan(call.caller, call.target.id)
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.networks.delete_vlan(call.caller, call.target.id, dry_run=is_dry_run(call))
 
 
 VLANS = Resource(
@@ -98,7 +93,7 @@ VLANS = Resource(
 VLAN = Resource(
     handler="VlanHandler",
     path="fabrics/{fabric_id}/vlans/{vid}/",
-    doc="One VLAN of a fabric, by its tag.",
+    doc="One VLAN of a fabric, by its tag or name.",
     endpoints=(
         crud.read_target(_VLAN, _find_in_fabric, title="Read a VLAN"),
         crud.update(_VLAN, _update, title="Update a VLAN", find=_find_in_fabric, fields=_CHANGE, check=_problems),
@@ -110,5 +105,5 @@ VLAN = Resource(
         ),
     ),
 )
-VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", described=False, find=_find_by_id)
+VLAN_BY_ID = VLAN.also(handler="VlanByIdHandler", path="vlans/{id}/", described=False, find=find_vlan)
 RESOURCES = (VLANS, VLAN, VLAN_BY_ID)

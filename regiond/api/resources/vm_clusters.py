@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, empty_reply, json_reply
-from regiond.api.resources import host_fields, host_removal
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources import host_fields, host_maintenance, host_removal
+from regiond.api.resources.lookups import find_cluster
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
-from regiond.api.services import Services
-from regiond.api.urls import id_in
 from regiond.clusters.model import ClusterChange, ClusterView
+from regiond.machines.service import HostWorkload
 from regiond.operations.service import outcome
 
 
 async def _list(call: Call) -> tuple[ClusterView, ...]:
     return await call.services.clusters.list()
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> ClusterView:
-    return await services.clusters.read(id_in(path["id"], "VMCluster"))
 
 
 async def _update(call: Call) -> ClusterView:
@@ -33,7 +28,10 @@ async def _update(call: Call) -> ClusterView:
 
 
 async def _delete(call: Call) -> Reply:
-    """Removes all members at once. Raises the first failure; the others continue. Async: the operations."""
+    """Removes all members at once, answers as `host_removal.all_removed`. Async: the operations.
+
+    Raises the first failure; the others continue.
+    """
     cluster: ClusterView = call.target
     if call.values["dry_run"]:
         return await host_removal.plan(call, cluster.name, cluster.host_ids)
@@ -43,10 +41,19 @@ async def _delete(call: Call) -> Reply:
         headers = {"Preference-Applied": "respond-async"}
         return json_reply([OPERATION_JSON.encode(removal) for removal in removals], status=202, headers=headers)
     until_s = time.monotonic() + call.info.wait_s
+    ended = []
     for removal in removals:
         left_s = max(0.1, until_s - time.monotonic())
-        outcome(await call.services.operations.wait(removal.id, timeout_s=left_s))
-    return empty_reply()
+        ended.append(outcome(await call.services.operations.wait(removal.id, timeout_s=left_s)))
+    return host_removal.all_removed(cluster.name, ended)
+
+
+async def _begin_maintenance(call: Call) -> tuple[HostWorkload, ...]:
+    return await host_maintenance.begin(call, call.target.host_ids)
+
+
+async def _end_maintenance(call: Call) -> tuple[HostWorkload, ...]:
+    return await host_maintenance.end(call, call.target.host_ids)
 
 
 _CLUSTER = Result(doc="The cluster.", type=CLUSTER_JSON)
@@ -60,9 +67,9 @@ CLUSTERS = Resource(
 CLUSTER = Resource(
     handler="VmClusterHandler",
     path="vm-clusters/{id}",
-    doc="One LXD cluster.",
+    doc="One LXD cluster, by its id or name.",
     endpoints=(
-        crud.read_target(_CLUSTER, _find, title="Read a VM cluster"),
+        crud.read_target(_CLUSTER, find_cluster, title="Read a VM cluster"),
         crud.update(
             _CLUSTER,
             _update,
@@ -72,7 +79,7 @@ CLUSTER = Resource(
                 Field(name="zone", type=host_fields.GROUP, doc="Name of a zone; copied to all members."),
                 Field(name="pool", type=host_fields.GROUP, doc="Name of a resource pool; copied to all members."),
             ),
-            find=_find,
+            find=find_cluster,
         ),
         Endpoint(
             method="DELETE",
@@ -82,9 +89,26 @@ CLUSTER = Resource(
             doc=f"Removes the VM hosts of all members. {host_removal.DOC}",
             result=crud.NOTHING,
             success=204,
-            find=_find,
+            find=find_cluster,
             check=host_removal.problems,
             run=_delete,
+        ),
+        crud.action(
+            "maintenance",
+            host_maintenance.WORKLOADS,
+            _begin_maintenance,
+            title="Put all members of a VM cluster into maintenance",
+            doc=host_maintenance.DOC,
+            fields=host_maintenance.FIELDS,
+            find=find_cluster,
+        ),
+        crud.action(
+            "end_maintenance",
+            host_maintenance.WORKLOADS,
+            _end_maintenance,
+            title="End the maintenance of all members of a VM cluster",
+            doc="They take new machines again.",
+            find=find_cluster,
         ),
     ),
 )

@@ -7,18 +7,22 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.values import Project
 from regiond.api import crud
+from regiond.api.dry_run import with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Text
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done
-from regiond.api.replies import Reply, json_reply
+from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources import compose_fields, host_fields
 from regiond.api.resources.lookups import find_host
 from regiond.api.serializer import STR, mapping
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
+from regiond.api.serializers.placement import PLACEMENT_JSON
 from regiond.hosts.model import HostView
+from regiond.machines.model import NO_HOST_CONSTRAINTS
 from regiond.operations.model import Operation
+from regiond.placement.service import explain, label_notes, parse_storage
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 
@@ -52,7 +56,10 @@ async def _compose(call: Call) -> Reply:
     operation = await call.services.machines.start_compose(
         call.caller, _compose_request(call), idempotency_key=call.idempotency_key, need_rack=not call.respond_async
     )
-    return await when_done(call, operation, _composed)
+    reply = await when_done(call, operation, _composed)
+    host: HostView = call.target
+    pools = [pool.name for pool in host.storage_pools]
+    return with_warnings(reply, label_notes(parse_storage(call.values["storage"]), pools, host.name))
 
 
 def _compose_request(call: Call) -> ComposeRequest:
@@ -79,6 +86,12 @@ async def _compose_name_problems(call: Call) -> Problems:
 
 async def _composed(operation: Operation) -> Reply:
     return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
+
+
+async def _placement(call: Call) -> Reply:
+    """The dry run of compose."""
+    placement = await call.services.machines.dry_run(_compose_request(call), NO_HOST_CONSTRAINTS)
+    return json_reply(PLACEMENT_JSON.encode(explain(placement)))
 
 
 async def _add_tag(call: Call) -> HostView:
@@ -141,21 +154,25 @@ PROJECTS = crud.list_of(
     find=find_host,
     permission=Permission.ADMIN,
 )
-COMPOSE = Endpoint(
-    method="POST",
-    op="compose",
-    permission=Permission.ADMIN,
-    fields=compose_fields.COMPOSE,
-    title="Compose a machine",
-    doc=(
-        "Creates a virtual machine on this host. With the header Idempotency-Key a repeated request composes "
-        "nothing new; with Prefer: respond-async the response is the operation."
+COMPOSE = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="compose",
+        permission=Permission.ADMIN,
+        fields=compose_fields.COMPOSE,
+        title="Compose a machine",
+        doc=(
+            "Creates a virtual machine on this host. With the header Idempotency-Key a repeated request composes "
+            "nothing new; with Prefer: respond-async the response is the operation."
+        ),
+        result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+        find=find_host,
+        check=_compose_problems,
+        check_names=_compose_name_problems,
+        run=_compose,
     ),
-    result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
-    find=find_host,
-    check=_compose_problems,
-    check_names=_compose_name_problems,
-    run=_compose,
+    _placement,
+    doc="Change nothing; answer 200 with the placement, or with why the host is rejected (default false).",
 )
 ADD_TAG = crud.action(
     "add_tag",

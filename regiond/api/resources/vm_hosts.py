@@ -6,17 +6,31 @@ from common.values import DriverType
 from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
-from regiond.api.operation_wait import when_done, without_content
+from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply
-from regiond.api.resources import adoption, host_fields, host_removal, numa, placement, vm_host_actions
+from regiond.api.resources import (
+    adoption,
+    capacity,
+    host_fields,
+    host_maintenance,
+    host_removal,
+    numa,
+    placement,
+    vm_host_actions,
+)
 from regiond.api.resources.lookups import find_host
+from regiond.api.resources.visibility import visible_host
 from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import HostChange, HostView, NewHost
 
 
 async def _list(call: Call) -> tuple[HostView, ...]:
-    return await call.services.hosts.list()
+    return tuple(visible_host(call.caller, host) for host in await call.services.hosts.list())
+
+
+async def _read(call: Call) -> HostView:
+    return visible_host(call.caller, call.target)
 
 
 async def _create(call: Call) -> HostView:
@@ -76,7 +90,7 @@ async def _delete(call: Call) -> Reply:
     if call.values["dry_run"]:
         return await host_removal.plan(call, host.name, (host.id,))
     operation = await call.services.hosts.start_remove(call.caller, host.id, host_removal.removal_of(call.values))
-    return await when_done(call, operation, without_content)
+    return await when_done(call, operation, host_removal.removed)
 
 
 HOSTS = Resource(
@@ -99,14 +113,16 @@ HOSTS = Resource(
             check=host_fields.create_problems,
         ),
         placement.PLACE,
+        capacity.CAPACITY,
     ),
 )
 HOST = Resource(
     handler="VmHostHandler",
     path="vm-hosts/{id}/",
-    doc="One VM host.",
+    takes_slashes=True,  # host names may contain slashes
+    doc="One VM host, by its id or name.",
     endpoints=(
-        crud.read_target(HOST_RESULT, find_host, title="Read a VM host"),
+        crud.read(HOST_RESULT, _read, title="Read a VM host", find=find_host),
         crud.update(
             HOST_RESULT,
             _update,
@@ -138,6 +154,9 @@ HOST = Resource(
         vm_host_actions.ADD_TAG,
         vm_host_actions.REMOVE_TAG,
         vm_host_actions.TRUST,
+        host_maintenance.MAINTENANCE,
+        host_maintenance.END_MAINTENANCE,
+        host_maintenance.GUESTS,
     ),
 )
 RESOURCES = (

@@ -66,6 +66,7 @@ DETACHED_MACHINE_JSON: Serializer[DetachedMachine] = serializer(
     key("disks", array(_DISK), lambda machine: machine.disks),
     key("interfaces", array(_INTERFACE), lambda machine: machine.nics),
     key("detached_at", TIMESTAMP, lambda machine: machine.detached_at),
+    key("lost", BOOL, lambda machine: machine.lost),
 )
 FORGOTTEN_MACHINE_JSON: Serializer[ForgottenMachine] = serializer(
     "ForgottenMachine",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.units import BYTES_PER_MIB
 from regiond.api.serializer import INT, STR, Serializer, key, mapping, serializer
+from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.urls import uri
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.hosts.model import Amounts
@@ -22,6 +23,7 @@ _STORAGE_POOL: Serializer[ClusterPool] = serializer(
     key("allocated_other", INT, lambda pool: pool.other_bytes),
     key("path", STR, lambda pool: pool.path),
     key("backend", STR, lambda pool: pool.backend),
+    key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
 )
 
 
@@ -47,4 +49,5 @@ CLUSTER_JSON: Serializer[ClusterView] = serializer(
     key("available", _AMOUNTS, lambda cluster: available(cluster.total, cluster.used)),
     key("storage_pools", mapping(_STORAGE_POOL), lambda cluster: cluster.storage_pools),
     key("resource_uri", STR, lambda cluster: uri("vm-clusters", str(cluster.id)).rstrip("/")),
+    key("capacity", CAPACITY_JSON, lambda cluster: cluster.capacity),  # MAAS lacks it
 )

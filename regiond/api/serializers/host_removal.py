@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from regiond.api.serializer import BOOL, INT, STR, Serializer, array, key, nullable, serializer
+from enum import StrEnum
+
+from regiond.api.serializer import BOOL, INT, STR, Serializer, array, constant, enum, key, nullable, serializer
+from regiond.hosts.model import CertificateFate
 from regiond.machines.model import DiskView
 from regiond.machines.service import AffectedGuest, HostRemovalPlan
+
+
+class Confirm(StrEnum):
+    """What a person should type before the call: the plan's name where data is destroyed."""
+
+    NAME = "name"
+    YES = "yes"
+
 
 _VOLUME: Serializer[DiskView] = serializer(
     "AffectedVolume",
@@ -12,7 +23,7 @@ _VOLUME: Serializer[DiskView] = serializer(
     key("storage_pool", STR, lambda disk: disk.storage_pool_name),
     key("size", INT, lambda disk: disk.size_bytes),
 )
-_GUEST: Serializer[AffectedGuest] = serializer(
+GUEST_JSON: Serializer[AffectedGuest] = serializer(
     "AffectedGuest",
     key("name", STR, lambda guest: guest.name),
     key("host", STR, lambda guest: guest.host_name),
@@ -21,10 +32,22 @@ _GUEST: Serializer[AffectedGuest] = serializer(
     key("locked", BOOL, lambda guest: guest.locked),
     key("power_state", STR, lambda guest: guest.power_state),
     key("volumes", array(_VOLUME), lambda guest: guest.disks),
+    key("guest_name", STR, lambda guest: guest.guest_name),
+    key("addresses", array(STR), lambda guest: guest.addresses),
+)
+_CERTIFICATE: Serializer[CertificateFate] = serializer(
+    "AffectedCertificate",
+    key("fingerprint", STR, lambda fate: fate.fingerprint),
+    key("removed", BOOL, lambda fate: fate.removed),
+    key("explanation", STR, lambda fate: fate.explanation),
 )
 HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
     "HostRemovalPlan",
     key("name", STR, lambda plan: plan.name),
-    key("deleted", array(_GUEST), lambda plan: plan.deleted),
-    key("kept", array(_GUEST), lambda plan: plan.kept),
+    constant("confirm", enum(Confirm), Confirm.NAME),
+    key("deleted", array(GUEST_JSON), lambda plan: plan.deleted),
+    key("kept", array(GUEST_JSON), lambda plan: plan.kept),
+    key("lost", array(GUEST_JSON), lambda plan: plan.lost),
+    key("certificates", array(_CERTIFICATE), lambda plan: plan.certificates),
+    constant("effects", array(STR), ()),
 )

@@ -21,9 +21,11 @@ from regiond.api.serializer import (
     nullable,
     serializer,
 )
+from regiond.api.serializers.capacity import CAPACITY_JSON, RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.clusters import available
 from regiond.api.serializers.groups import POOL_JSON, ZONE_JSON
 from regiond.api.serializers.hardware import GPU_JSON, NETWORK_DEVICE_JSON, NETWORK_JSON
+from regiond.api.serializers.maintenance import MAINTENANCE_JSON
 from regiond.api.urls import host_uri, uri
 from regiond.hosts.model import CAPABILITIES, Amounts, GuestView, HostState, HostView, StoragePoolView
 
@@ -57,6 +59,7 @@ _STORAGE_POOL: Serializer[StoragePoolView] = serializer(
     key("used", INT, lambda pool: pool.used_bytes),
     key("available", INT, lambda pool: pool.total_bytes - pool.used_bytes),
     key("default", BOOL, lambda pool: pool.is_default),
+    key("capacity", RESOURCE_CAPACITY_JSON, lambda pool: pool.capacity),  # MAAS lacks it
 )
 _HOST_MACHINE: Serializer[HostView] = serializer(
     "HostMachine",
@@ -109,10 +112,14 @@ HOST_JSON: Serializer[HostView] = serializer(
     # MAAS lacks the keys from here on: it does not report why a host cannot be used.
     key("state", enum(HostState), lambda host: host.state),
     key("error", nullable(_ERROR), lambda host: None if host.error_code is None else host),
+    key("capacity", nullable(CAPACITY_JSON), lambda host: host.capacity),
     key("problems", array(_PROBLEM), lambda host: host.problems),
     key("refreshed_at", nullable(TIMESTAMP), lambda host: host.refreshed_at),
+    key("maintenance", nullable(MAINTENANCE_JSON), lambda host: host.maintenance),
+    key("address", nullable(STR), lambda host: host.address or None),  # null: the caller is no administrator
     key("project", STR, lambda host: host.project),
     key("cluster", nullable(INT), lambda host: host.cluster_id),
+    key("cluster_name", nullable(STR), lambda host: host.cluster_name),
     key("reserved_cores", INT, lambda host: host.reserved_cores),
     key("reserved_memory", INT, lambda host: host.reserved_memory_mib),
 )

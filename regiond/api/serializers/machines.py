@@ -32,7 +32,7 @@ from regiond.api.serializers.groups import DOMAIN_JSON, DOMAIN_NAME, POOL_JSON, 
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
-from regiond.machines.model import MAAS_STATUS, DiskView, MachineState, MachineView, NicView
+from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {
     state: (status.status, status.name) for state, status in MAAS_STATUS.items()
@@ -113,8 +113,16 @@ BLOCK_DEVICE_JSON: Serializer[DiskOfMachine] = serializer(
     constant("type", STR, "physical"),
     constant("partition_table_type", nullable(STR), None),
     key("storage_pool", nullable(STR), lambda one: one.disk.storage_pool_key),
+    key("storage_pool_name", nullable(STR), lambda one: one.disk.storage_pool_name),  # MAAS lacks it
     constant("firmware_version", nullable(STR), None),
     constant("numa_node", nullable(INT), None),
+)
+_AFFINITY_GROUP: Serializer[AffinityMembership] = serializer(
+    "AffinityGroup",
+    key("name", STR, lambda one: one.group),
+    key("policy", STR, lambda one: one.policy.value),
+    key("hard", BOOL, lambda one: one.hard),
+    key("violated_by", array(STR), lambda one: one.violated_by),
 )
 _POD_REFERENCE: Serializer[MachineView] = serializer(
     "PodReference",
@@ -182,6 +190,7 @@ _PARTS: Serializer[_Parts] = serializer(
     constant("status_action", nullable(STR), ""),
     key("power_state", STR, lambda of: power_word(of.machine.power_state)),
     key("power_type", STR, lambda of: of.machine.driver or "manual"),
+    key("affinity_groups", array(_AFFINITY_GROUP), lambda of: of.machine.affinity_groups),
     key("locked", BOOL, lambda of: of.machine.locked),
     constant("netboot", BOOL, value=True),
     key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
@@ -207,6 +216,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("pod", nullable(_POD_REFERENCE), lambda of: None if of.machine.host_id is None else of.machine),
     key("parent", nullable(_PARENT_REFERENCE), lambda of: None if of.machine.host_system_id is None else of.machine),
     key("virtualmachine_id", nullable(INT), lambda of: of.machine.guest_id),
+    key("guest_name", nullable(STR), lambda of: of.machine.guest_name),  # MAAS lacks it
     # Innkeeper does not install, commission or test machines: these keys are as on a machine new in MAAS.
     constant("osystem", STR, ""),
     constant("distro_series", STR, ""),

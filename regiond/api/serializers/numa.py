@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regiond.api.serializer import INT, STR, Serializer, array, key, nullable, serializer
+from regiond.api.serializers.capacity import CAPACITY_JSON
 from regiond.hosts.model import CoreUsage, NetworkDeviceUsage, NumaNodeView, PagesUsage, ServerUsage, Usage
 
 _BYTES_PER_KIB = 1024
@@ -50,6 +51,7 @@ _SERVER: Serializer[ServerUsage] = serializer(
     "NumaServer",
     key("cores", _SHARE, lambda server: server.cores),
     key("memory", _SHARE, lambda server: server.general_mib),
+    key("capacity", nullable(CAPACITY_JSON), lambda server: server.capacity),
 )
 NUMA_NODE_JSON: Serializer[NumaNodeView] = serializer(
     "NumaNode",

@@ -25,8 +25,11 @@ from regiond.operations.model import LogLine, Operation
 
 @frozen(kw_only=True)
 class OperationWithLog:
+    """`wait_reason`: why it has not ended, if that is known."""
+
     operation: Operation
     log: Sequence[LogLine]
+    wait_reason: str | None = None
 
 
 _ERROR: Serializer[Operation] = serializer(
@@ -74,5 +77,6 @@ OPERATION_WITH_LOG_JSON: Serializer[OperationWithLog] = extended(
     "OperationWithLog",
     OPERATION_JSON,
     lambda read: read.operation,
+    key("wait_reason", nullable(STR), lambda read: read.wait_reason),
     key("log", array(_LOG_LINE), lambda read: read.log),
 )

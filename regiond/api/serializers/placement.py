@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from regiond.api.serializer import INT, NUMBER, STR, Serializer, array, item, nullable, serializer
+from regiond.api.serializer import INT, NUMBER, STR, Serializer, array, item, key, nullable, serializer
 
 _DISK = serializer(
     "PlacedDisk", item("label", STR), item("size", INT), item("tags", array(STR)), item("storage_pool", STR)
@@ -23,7 +23,9 @@ _NIC = serializer(
     item("ip", nullable(STR)),
 )
 _HUGE_PAGES = serializer("PlacedHugePages", item("node", INT), item("page_size", INT), item("pages", INT))
-_FITTING = serializer("FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER))
+_FITTING = serializer(
+    "FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER), item("unmet", array(STR))
+)
 _REJECTED = serializer("RejectedHost", item("host", STR), item("host_id", INT), item("reasons", array(STR)))
 _SUMMARIZED = serializer("SummarizedHosts", item("hosts", INT), item("reason", STR))
 
@@ -33,6 +35,7 @@ PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer(
     item("chosen", nullable(STR)),
     item("chosen_id", nullable(INT)),
     item("disks", array(_DISK)),
+    key("notes", array(STR), lambda placement: placement.get("notes", ())),  # operations of older releases lack it
     item("nics", array(_NIC)),
     item("pinned_cores", array(INT)),
     item("huge_pages", array(_HUGE_PAGES)),

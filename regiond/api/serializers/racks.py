@@ -1,4 +1,4 @@
-"""Racks, their join tokens, and RPC clients."""
+"""Regions, racks and their join tokens, and RPC clients."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from regiond.api.serializer import AS_TEXT, BOOL, INT, STR, TIMESTAMP, Serializer, key, nullable, serializer
+from regiond.api.serializer import (
+    AS_TEXT,
+    BOOL,
+    INT,
+    STR,
+    TIMESTAMP,
+    Serializer,
+    array,
+    extended,
+    key,
+    nullable,
+    serializer,
+)
 from regiond.api.urls import uri
-from regiond.racks.model import RackView, RpcClientView
+from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
 
 
 @frozen(kw_only=True)
@@ -28,17 +40,62 @@ class IssuedRpcClient:
     address: str
 
 
-RACK_JSON: Serializer[RackView] = serializer(
-    "Rack",
+_RACK_REGION: Serializer[RackRegion] = serializer(
+    "RackRegion",
+    key("id", AS_TEXT, lambda region: region.id),
+    key("hostname", STR, lambda region: region.hostname),
+    key("connected_at", TIMESTAMP, lambda region: region.connected_at),
+)
+_HOST_REACH: Serializer[HostReach] = serializer(
+    "HostReach",
+    key("host_id", INT, lambda reach: reach.host_id),
+    key("host", STR, lambda reach: reach.host),
+    key("reaches", nullable(BOOL), lambda reach: reach.reaches),
+    key("reason", STR, lambda reach: reach.error_message or ""),
+    key("code", nullable(STR), lambda reach: reach.error_code),
+    key("since", nullable(TIMESTAMP), lambda reach: reach.since),
+)
+_RACK: Serializer[RackView] = serializer(
+    "RackSummary",
     key("id", AS_TEXT, lambda rack: rack.id),
     key("name", STR, lambda rack: rack.name),
+    key("state", STR, lambda rack: rack.state),
     key("connected", BOOL, lambda rack: rack.connected),
+    key("age_s", INT, lambda rack: rack.age_s),
+    key("release", nullable(STR), lambda rack: rack.release),
     key("hosts_reached", INT, lambda rack: rack.hosts_reached),
+    key("hosts_unreached", INT, lambda rack: rack.hosts_unreached),
+    key("regions", array(_RACK_REGION), lambda rack: rack.regions),
     key("joined_at", TIMESTAMP, lambda rack: rack.joined_at),
+    key("connected_at", nullable(TIMESTAMP), lambda rack: rack.connected_at),
     key("seen_at", nullable(TIMESTAMP), lambda rack: rack.seen_at),
     key("certificate_expires_at", TIMESTAMP, lambda rack: rack.certificate_expires_at),
     key("removed_at", nullable(TIMESTAMP), lambda rack: rack.removed_at),
     key("resource_uri", STR, lambda rack: uri("racks", str(rack.id))),
+)
+RACK_JSON: Serializer[RackView] = extended(
+    "Rack", _RACK, lambda rack: rack, key("unreached", array(_HOST_REACH), lambda rack: rack.hosts)
+)
+RACK_WITH_REACH_JSON: Serializer[RackView] = extended(
+    "RackWithReach", _RACK, lambda rack: rack, key("hosts", array(_HOST_REACH), lambda rack: rack.hosts)
+)
+REGION_JSON: Serializer[RegionView] = serializer(
+    "Region",
+    key("id", AS_TEXT, lambda region: region.id),
+    key("hostname", STR, lambda region: region.hostname),
+    key("pid", INT, lambda region: region.pid),
+    key("state", STR, lambda region: "running" if region.running else "silent"),
+    key("here", BOOL, lambda region: region.here),
+    key("age_s", INT, lambda region: region.age_s),
+    key("silent_s", INT, lambda region: region.silent_s),
+    key("release", nullable(STR), lambda region: region.release),
+    key("schema", nullable(INT), lambda region: region.schema_number),
+    key("rpc_address", nullable(STR), lambda region: region.rpc_address),
+    key("api_url", nullable(STR), lambda region: region.api_url),
+    key("racks", array(STR), lambda region: region.racks),
+    key("operations", array(INT), lambda region: region.operations),
+    key("started_at", TIMESTAMP, lambda region: region.started_at),
+    key("seen_at", TIMESTAMP, lambda region: region.seen_at),
 )
 RACK_TOKEN_JSON: Serializer[IssuedToken] = serializer(
     "RackToken",

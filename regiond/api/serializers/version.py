@@ -14,6 +14,7 @@ CAPABILITIES = (
     "network-deployment-ubuntu",
     "bridging-interface-ubuntu",
     "bridging-automatic-ubuntu",
+    "authenticate-api",
 )
 VERSION_JSON: Serializer[SiteInfo] = serializer(
     "Version",

@@ -15,6 +15,7 @@ from common.values import HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
 from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.model import POWER_CHANGED
 from regiond.ledger.model import GuestClaims
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ChangeKind(StrEnum):
     MISSING = "machine_missing"
     RETURNED = "machine_returned"
     MOVED = "machine_moved"  # by its cluster, to another member
-    POWER = "machine_power_changed"
+    POWER = POWER_CHANGED
     RESIZED = "machine_resized"
     REALLOCATED = "machine_reallocated"  # other pinned cores, huge pages or virtual functions
     TOMBSTONE = "tombstone_guest_found"

@@ -36,6 +36,7 @@ from regiond.hosts.discovery.model import (
     OrphanedGuest,
 )
 from regiond.hosts.host_address import parse_host_address
+from regiond.hosts.model import POWER_CHANGED_TEXT
 from regiond.hosts.trust.service import HostTrust
 from regiond.racks.service import HostCalls, read_installation_id
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 DISCOVER_DEADLINE_S = 100.0
 IDENTIFY_DEADLINE_S = 15.0
 RETRY_AFTER_S = 1.0  # when the reason for a failure may have disappeared
-FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # after each failure in a row the time doubles
 
 
 class CleanUp(Protocol):
@@ -84,7 +84,6 @@ class Refresher:
         self._restore = restore
         self._on_facts = on_facts
         self._on_reachable = on_reachable
-        self._failures: dict[int, int] = {}  # refreshes in a row that failed in this process, by host
 
     async def refresh(self, host_id: int) -> None:
         """Discovers the host and applies the result. Errors of the host are recorded, then raised.
@@ -146,7 +145,6 @@ class Refresher:
         if host.state == "unreachable":
             await Events.record(db, "host_back", f"{host.name} is reachable again", host_id=host_id)
             await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
-        self._failures.pop(host_id, None)
         return changes
 
     async def _pin_at_first_contact(self, host_id: int, host: store.HostConnection) -> None:
@@ -177,13 +175,11 @@ class Refresher:
     async def _record_error(self, host_id: int, error: InnkeeperError, began_at: float) -> None:
         """Stores the error with the host, unless another refresh has succeeded since `began_at`, and schedules the
         next attempt."""
-        failures = self._failures[host_id] = self._failures.get(host_id, 0) + 1
-        retry_after_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 20))
 
         async def record(db: Db) -> None:
             await self._store_error(db, host_id, error, began_at)
             if not isinstance(error, _NO_RETRY):
-                await schedule_store.refresh_within(db, [host_id], retry_after_s)
+                await schedule_store.retry_after_failure(db, host_id)
 
         await self._database.in_transaction(record)
         if isinstance(error, RackUnreachable | LinkLost):
@@ -225,7 +221,7 @@ _CHANGE_TEXTS = {
     ChangeKind.MISSING: "its guest is missing on {host}",
     ChangeKind.MOVED: "its cluster moved its guest to {host}",
     ChangeKind.RETURNED: "its guest is on {host} again",
-    ChangeKind.POWER: "its power state changed from {before} to {after} on {host}",
+    ChangeKind.POWER: POWER_CHANGED_TEXT,
     ChangeKind.RESIZED: "its cores or memory were changed on {host}",
     ChangeKind.REALLOCATED: "its pinned cores, huge pages or virtual functions were changed on {host}",
 }

@@ -10,6 +10,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+FIRST_RETRY_S, LONGEST_RETRY_S = 2.0, 30.0  # after each failure in a row the time doubles
+
 # Taking a host sets its next time, so that only one region refreshes it. If only another live region has a rack that
 # may reach the host, the host is left to that region, like an operation. Unreachable hosts, whose refreshes can take
 # long, delay no other.
@@ -28,7 +30,13 @@ _TAKE_DUE = """
                         order by h.state = 'unreachable', s.next_refresh_at limit $2 for update of s skip locked)
     returning host_id
 """
-_REFRESHED = "update vm_host_schedule set refreshed_at = now() where host_id = $1"
+_REFRESHED = "update vm_host_schedule set refreshed_at = now(), failures = 0 where host_id = $1"
+_RETRY = """
+    update vm_host_schedule
+       set failures = least(failures + 1, 20),
+           next_refresh_at = least(next_refresh_at, now() + make_interval(secs => least($3, $2 * 2 ^ failures)))
+     where host_id = $1
+"""
 _IS_REFRESHED_SINCE = """
     select exists (select from vm_host_schedule where host_id = $1 and refreshed_at > now() - make_interval(secs => $2))
 """
@@ -67,6 +75,11 @@ async def is_refreshed_since(db: Db, host_id: int, seconds: float) -> bool:
     """Whether a discovery run was applied within the last `seconds`."""
     found: bool = await db.fetchval(_IS_REFRESHED_SINCE, host_id, seconds)
     return found
+
+
+async def retry_after_failure(db: Db, host_id: int) -> None:
+    """Counts a failed refresh, and moves the next one nearer: 2 s after the first failure in a row, at most 30 s."""
+    await db.execute(_RETRY, host_id, FIRST_RETRY_S, LONGEST_RETRY_S)
 
 
 async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> None:

@@ -73,7 +73,8 @@ class HostCredentials:
         """For an update. A certificate that the host already has, or a masked secret, changes nothing."""
         if before.driver is not DriverType.LXD:
             _reject_pair(change.certificate, change.key)
-            return PreparedCredentials(secrets={"power_pass": change.power_pass} if change.power_pass else {})
+            given = None if change.power_pass == MASK else change.power_pass  # clients send back what they have read
+            return PreparedCredentials(secrets={"power_pass": given} if given else {})
         pair = read_key_pair(*await self._changed_pair(change, before.id), utc_now())
         if pair is None and new_address is not None and await self._needs_own_pair(before.id, new_address):
             pair = await self._key_pairs.make(before.name)

@@ -1,4 +1,4 @@
-"""The connection parameters of a host as the API shows them, without our secrets. Pure."""
+"""The connection parameters of a host as the API shows them, without secrets. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from regiond.hosts.trust.trust_instructions import trust_command
 def power_parameters(
     host: HostView, secrets: Mapping[str, str], pair: OpenKeyPair | None, certificate_url: str
 ) -> dict[str, str]:
-    """Shows the private key only if a user imported it; masks Innkeeper's and an unused password."""
+    """Masks private keys and passwords: whoever may change a host need not see them."""
     parameters = {"power_address": host.address}
     if host.driver is DriverType.LXD:
         parameters |= _of_lxd(host, secrets, pair, certificate_url)
     else:
-        parameters["power_pass"] = secrets.get("power_pass", "")
+        parameters["power_pass"] = MASK if secrets.get("power_pass") else ""
     if host.public_key:
         parameters["ssh_public_key"] = host.public_key
     if host.pinned_fingerprint:
@@ -36,7 +36,7 @@ def _of_lxd(
         return {"certificate": "", "key": ""}
     parameters = {
         "certificate": pair.view.certificate_pem,
-        "key": pair.credentials["key"] if pair.view.imported else MASK,
+        "key": MASK,
         "certificate_fingerprint": pair.view.fingerprint,
         "certificate_expires_at": pair.view.expires_at.isoformat(),
         "certificate_url": certificate_url,

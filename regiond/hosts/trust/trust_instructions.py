@@ -35,4 +35,4 @@ def waiting_text(host_name: str, reason: str, url: str) -> str:
 
 def accept_command(host_id: int, fingerprint: str) -> str:
     """The command of the CLI that accepts a changed certificate or host key."""
-    return f"innkeeper PROFILE vm-host trust {host_id} fingerprint={fingerprint}"
+    return f"innkeeper vm-host trust {host_id} fingerprint={fingerprint}"

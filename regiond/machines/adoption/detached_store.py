@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 _DETACH = """
     insert into detached_machine (uuid, system_id, hostname, adopted, host_name, driver, address, project, pool_id,
                                    zone_id, owner_id, architecture, cores, memory_mib, tags, description, state,
-                                   composed_by_allocate, agent_name, owner_data, error_description, locked, disks, nics)
+                                   composed_by_allocate, agent_name, owner_data, error_description, locked,
+                                   affinity_groups, lost, disks, nics)
     select m.uuid, m.system_id, m.hostname, m.adopted, h.name, h.driver, h.address, h.project, m.pool_id, m.zone_id,
            m.owner_id, m.architecture, m.cores, m.memory_mib, m.tags, m.description, m.state,
            m.composed_by_allocate, m.agent_name, m.owner_data, m.error_description, m.locked,
+           coalesce((select jsonb_agg(to_jsonb(a) - 'machine_id') from affinity_membership a where a.machine_id = m.id),
+                    '[]'), $2,
            coalesce((select jsonb_agg(jsonb_build_object(
                                 'index', d.index, 'volume', d.volume, 'pool_key', p.pool_key, 'pool_name', p.name,
                                 'size_bytes', d.size_bytes, 'serial', d.serial, 'tags', d.tags) order by d.index)
@@ -53,7 +56,7 @@ _RETURNED = """
       from vm_host h
       join guest g on g.server_id = h.server_id and g.machine_id is null and g.cores > 0 and g.memory_mib > 0
            and (h.driver <> 'lxd' or g.project = h.project)
-      join detached_machine f on f.detached_at < h.created_at
+      join detached_machine f on f.detached_at < h.created_at and not f.lost
            and ((g.marker_installation = $2 and g.marker_machine = f.uuid)
                 or (f.adopted and f.driver = 'virsh' and h.driver = 'virsh' and g.marker_machine is null
                     and g.guest_key = f.uuid::text))
@@ -118,19 +121,28 @@ _LOST_ADDRESSES = """
        and not exists (select from ip_address a where a.machine_id = $2 and a.address = n.ip)
      order by n.ip
 """
+# Not if the group has the other policy by now. Its rules are not checked: nothing moves.
+_GROUPS = """
+    insert into affinity_membership (machine_id, group_name, until_release, policy, hard)
+    select $2, g.group_name, g.until_release, g.policy, g.hard
+      from detached_machine f,
+           jsonb_to_recordset(f.affinity_groups) g (group_name text, until_release boolean, policy text, hard boolean)
+     where f.uuid = $1 and not exists (select from affinity_membership other
+                                        where other.group_name = g.group_name and other.policy <> g.policy)
+"""
 _HOST_NAME = "select name from vm_host where id = $1"
 _INSTALLATION = "select id from installation"
 
 
-async def detach(db: Db, host_id: int) -> None:
-    """Copies all machines of a host that is about to be removed. Idempotent."""
-    await db.execute(_DETACH, host_id)
+async def detach(db: Db, host_id: int, *, lost: bool = False) -> None:
+    """Copies all machines of a host that is about to be removed. Idempotent. `lost` ones are never restored."""
+    await db.execute(_DETACH, host_id, lost)
 
 
 async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
     """Returns all detached machines, the longest detached first."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
-    internal |= {"owner_data", "error_description", "locked"}
+    internal |= {"owner_data", "error_description", "locked", "affinity_groups"}
     found = []
     for row in await db.fetch(_LIST):
         fields = {name: value for name, value in row.items() if name not in internal}
@@ -188,6 +200,7 @@ async def insert_restored(
     await db.execute(_DISKS, guest.uuid, row["id"], host_id)
     await db.execute(_NICS, guest.uuid, row["id"], host_id)
     await db.execute(_ADDRESSES, guest.uuid, row["id"])
+    await db.execute(_GROUPS, guest.uuid, row["id"])
     lost = tuple(one["address"] for one in await db.fetch(_LOST_ADDRESSES, guest.uuid, row["id"]))
     return RestoredMachine(id=row["id"], system_id=row["system_id"], hostname=row["hostname"], lost_addresses=lost)
 

@@ -12,7 +12,9 @@ from regiond.machines import store as machine_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
-from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine
+from regiond.machines.affected_guests import affected_guest
+from regiond.machines.machine_removal_plan import MachineRemovalPlan, forget_plan
+from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, ForgottenMachine, MachineView
 from regiond.machines.operation_intents import check_settled
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
@@ -67,15 +69,27 @@ class Adoption:
 
         Raises NotAllowed, NotFound, Busy, WrongState, and RackUnreachable with `need_rack`.
         """
+        machine = await self._to_forget(caller, system_id, need_rack=need_rack)
+        async with self._database.transaction() as db:
+            operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
+        return await self._operations.read(operation_id)
+
+    async def forget_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
+        """A dry run of `start_forget`; raises what it raises."""
+        machine = await self._to_forget(caller, system_id, need_rack=need_rack)
+        async with self._database.transaction(dry_run=True) as db:
+            guest = await affected_guest(db, machine)
+            await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
+        return forget_plan(guest)
+
+    async def _to_forget(self, caller: Caller, system_id: str, *, need_rack: bool) -> MachineView:
         caller.require_admin()
         async with self._database.connection() as db:
             machine = await machine_store.read(db, system_id)
         check_settled(machine)
         if need_rack and machine.host_id is not None:
             await self._calls.require(machine.host_id)
-        async with self._database.transaction() as db:
-            operation_id = await open_forget(db, machine, self._installation_id, account_id=caller.account_id)
-        return await self._operations.read(operation_id)
+        return machine
 
     async def detached(self) -> tuple[DetachedMachine, ...]:
         """Returns the machines whose host was removed while their guests remained, the longest detached first."""

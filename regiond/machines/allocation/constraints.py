@@ -33,8 +33,11 @@ _API_NAMES = {
 
 
 def device_constraints(request: AllocateRequest) -> DeviceConstraints:
-    """Returns the constraints on disks and NICs. Raises InvalidRequest with all problems by field."""
-    devices = ComposeRequest(storage=request.storage, interfaces=request.interfaces)
+    """Returns the constraints on disks and NICs. Raises InvalidRequest by field, also for wrong groups."""
+    devices = ComposeRequest(
+        storage=request.storage, interfaces=request.interfaces, affinity=request.affinity,
+        anti_affinity=request.anti_affinity,
+    )  # fmt: skip
     problems = {**_network_problems(request), **syntax_problems(devices)}
     if problems:
         raise InvalidRequest.of(problems)
@@ -86,6 +89,8 @@ def compose_request(request: AllocateRequest) -> ComposeRequest:
         memory_mib=max(MIN_MEMORY_MIB, request.memory_mib or ComposeRequest().memory_mib),
         storage=request.storage,
         interfaces=_interfaces(request),
+        affinity=request.affinity,
+        anti_affinity=request.anti_affinity,
     )
 
 

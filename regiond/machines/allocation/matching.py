@@ -92,6 +92,8 @@ def _match_disks(disks: Sequence[DiskView], required: Sequence[DiskRequirement])
 
 def _disk_fits(required: DiskRequirement, disk: DiskView) -> bool:
     """The name of the disk's storage pool counts as a tag."""
+    if required.pools and disk.storage_pool_name not in required.pools:
+        return False
     return disk.size_bytes >= required.size_bytes and set(required.tags) <= {*disk.tags, disk.storage_pool_name}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict
-
 from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, OutOfCapacity, RackUnreachable
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -14,6 +12,7 @@ from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.machines import lifecycle_store, store
+from regiond.machines.affinity_change import join_by_allocation, ready_by_preference
 from regiond.machines.allocation.constraints import (
     NETWORK_FIELDS,
     compose_intent,
@@ -27,7 +26,15 @@ from regiond.machines.allocation.store import list_ready
 from regiond.machines.compose.host_constraints import resolve_host_filter
 from regiond.machines.compose.requirements import collecting
 from regiond.machines.compose.service import Composer
-from regiond.machines.model import Allocated, AllocateRequest, Labels, MachineFilter, MachineToCompose, MachineView
+from regiond.machines.model import (
+    Allocated,
+    AllocateRequest,
+    Labels,
+    MachineFilter,
+    MachineToCompose,
+    MachineView,
+    keyed_fields,
+)
 from regiond.networks import service as network_service
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, request_hash
@@ -64,7 +71,7 @@ class Allocator:
         if no host could be considered; then nothing is claimed. IdempotencyMismatch. Idempotent with the same key.
         """
         devices, hosts = await self._validate(request)
-        keyed_request = {"kind": OperationKind.ALLOCATE.value, **asdict(request)}
+        keyed_request = {"kind": OperationKind.ALLOCATE.value, **keyed_fields(request)}
 
         async def open_() -> Operation | int:
             async for machine, labels in self._matching(request, devices, hosts):
@@ -139,9 +146,10 @@ class Allocator:
     async def _matching(
         self, request: AllocateRequest, devices: DeviceConstraints, hosts: HostFilter
     ) -> AsyncIterator[tuple[MachineView, Labels]]:
-        """Yields ready machines that satisfy all constraints, the cheapest first."""
+        """Yields ready machines that satisfy all constraints: by soft rules of groups, then the cheapest first."""
         async with self._database.connection() as db:
-            system_ids = await list_ready(db, request, hosts)
+            ready = await ready_by_preference(db, request, await list_ready(db, request, hosts))
+        system_ids = [one.system_id for one in ready]
         for start in range(0, len(system_ids), READ_BATCH):
             batch = system_ids[start : start + READ_BATCH]
             async with self._database.connection() as db:
@@ -163,8 +171,10 @@ class Allocator:
         key: str | None,
         keyed_request: Mapping[str, Any],
     ) -> int | None:
-        """Returns the id of the succeeded operation; None if the machine is no longer ready."""
+        """Returns the id of the succeeded operation; None if the machine or its host is no longer suitable."""
         async with self._database.transaction() as db:
+            if not await join_by_allocation(db, request, machine):
+                return None
             if not await lifecycle_store.allocate(db, machine.id, caller.account_id, request.agent_name):
                 return None
             operation_id = await operation_service.insert_succeeded(

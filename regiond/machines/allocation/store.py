@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from regiond.machines.affinity_change import ReadyMachine
 from regiond.placement.model import HostFilter
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
     from regiond.machines.model import AllocateRequest
 
-# Cheapest first: a core costs as much as a GiB. Machines with an open operation or on a host that is being removed are
-# not available.
+# Cheapest first: a core costs as much as a GiB. Machines with an open operation, or on a host that is being removed or
+# in maintenance, are not available.
 _READY = """
-    select m.system_id
+    select m.id as machine_id, m.system_id, h.id as host_id, h.name as host_name, h.server_id
       from machine m join vm_host h on h.id = m.host_id
       join zone z on z.id = m.zone_id join resource_pool p on p.id = m.pool_id
-     where m.state = 'ready' and m.owner_id is null and h.state <> 'removing'
+     where m.state = 'ready' and m.owner_id is null and h.state <> 'removing' and h.maintenance_since is null
        and ($1::text is null or m.system_id = $1) and ($2::text is null or m.hostname = $2)
        and ($3::integer is null or m.cores >= $3) and ($4::bigint is null or m.memory_mib >= $4)
        and ($5::text[] = '{}' or m.architecture = any($5)) and m.architecture <> all($6::text[])
@@ -31,11 +32,11 @@ _READY = """
 """
 
 
-async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> list[str]:
-    """Returns the system ids of ready machines that satisfy all constraints except those on devices, cheapest first."""
+async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> list[ReadyMachine]:
+    """Returns the ready machines that satisfy all constraints except those on devices and groups, cheapest first."""
     rows = await db.fetch(
         _READY, request.system_id, request.name, request.cores, request.memory_mib, hosts.architectures,
         hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
     )  # fmt: skip
-    return [row["system_id"] for row in rows]
+    return [ReadyMachine(**dict(row)) for row in rows]

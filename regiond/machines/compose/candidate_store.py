@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from regiond.hosts.model import Maintenance
 from regiond.ledger.service import numa_nodes_of_hosts
 from regiond.networks.service import available_interfaces
 from regiond.placement.model import Candidate, CandidateInterface, CandidateNode, CandidateStoragePool
@@ -21,7 +22,7 @@ _NAMED = """
            h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
-           h.tags,
+           h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
                              p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools
@@ -55,6 +56,7 @@ def _candidate(
     row: asyncpg.Record, interfaces: tuple[CandidateInterface, ...], nodes: tuple[CandidateNode, ...]
 ) -> Candidate:
     pools, default = _storage_pools(row["storage_pools"]), row["default_storage_pool_id"]
+    maintenance = Maintenance.of_columns(row["maintenance_since"], row["maintenance_by"], row["maintenance_reason"])
     return Candidate(
         **{name: row[name] for name in _PLAIN_COLUMNS},
         cores_claimed=row["cores_claimed"] or 0,
@@ -63,6 +65,7 @@ def _candidate(
         storage_pools=pools,
         default_storage_pool_id=default if any(pool.id == default for pool in pools) else None,
         tags=tuple(row["tags"]),
+        maintenance=None if maintenance is None else maintenance.description,
         nodes=nodes,
         interfaces=interfaces,
     )

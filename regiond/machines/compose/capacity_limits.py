@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from common.errors import InvalidRequest, OutOfCapacity
+from common.phrases import number_of
 from regiond.placement.model import Candidate, Placement, Requirements
-from regiond.placement.service import core_ranges, explain
+from regiond.placement.service import core_ranges, explain, missing_pool
 from regiond.validation_messages import no_choice
 
 
@@ -18,7 +19,12 @@ def check_limits(requirements: Requirements, host: Candidate) -> None:
     if requirements.memory_mib > (host.memory_mib or 0):
         problems["memory"] = [f"Host {host.name} has only {host.memory_mib or 0} MiB of memory."]
     if requirements.architecture is not None and requirements.architecture != host.architecture:
-        problems["architecture"] = [no_choice(requirements.architecture)]
+        problems["architecture"] = [
+            no_choice(requirements.architecture, [host.architecture] if host.architecture else [])
+        ]
+    missing_pools = dict.fromkeys(missing_pool(disk, host) for disk in requirements.disks)
+    if any(missing_pools):
+        problems["storage"] = [f"Host {host.name}: {reason}." for reason in missing_pools if reason]
     if problems:
         raise InvalidRequest.of(problems)
 
@@ -47,10 +53,12 @@ def _core_problems(requirements: Requirements, host: Candidate) -> dict[str, lis
             return {"pinned_cores": [f"Host {host.name} has no core {core_ids}; it has {core_ranges(known)}."]}
         largest = max(len(node.core_ids) for node in host.nodes)
         if (pins.count or 0) > largest:
-            return {"pin_cores": [f"Host {host.name} has at most {largest} cores on a NUMA node."]}
+            return {"pin_cores": [f"Host {host.name} has at most {number_of(largest, 'core')} on a NUMA node."]}
     cores = host.cores or 0
     field = "cores" if pins is None else "pin_cores" if pins.count is not None else "pinned_cores"
-    return {field: [f"Host {host.name} has only {cores} cores."]} if requirements.cores > cores else {}
+    if requirements.cores <= cores:
+        return {}
+    return {field: [f"Host {host.name} has only {number_of(cores, 'core')}."]}
 
 
 def _huge_page_problems(requirements: Requirements, host: Candidate) -> dict[str, list[str]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from common.errors import InvalidRequest
 from regiond.groups.model import ResourcePool, Zone
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
+from regiond.identifiers import NAME_PREFIX
 from regiond.machines.model import HostConstraints
 from regiond.placement.model import HostFilter
-from regiond.validation_messages import no_choice
+from regiond.validation_messages import no_object
 
 
 async def resolve_host_filter(
@@ -24,16 +25,19 @@ async def resolve_host_filter(
     pools = _names(await groups.pools()) if constraints.pools or constraints.not_in_pools else {}
     named = {*constraints.hosts, *constraints.not_hosts}
     ids = await hosts.ids_of(named) if named else {}
-    fields = {
-        host_field: [one for one in constraints.hosts if not ids[one]],
-        "zone": [one for one in constraints.zones if one not in zones],
-        "not_in_zone": [one for one in constraints.not_in_zones if one not in zones],
-        "pool": [one for one in constraints.pools if one not in pools],
-        "not_in_pool": [one for one in constraints.not_in_pools if one not in pools],
+    unknown_hosts = [one for one in constraints.hosts if not ids[one]]
+    problems = {
+        "zone": _unknown("zone", constraints.zones, zones),
+        "not_in_zone": _unknown("zone", constraints.not_in_zones, zones),
+        "pool": _unknown("resource pool", constraints.pools, pools),
+        "not_in_pool": _unknown("resource pool", constraints.not_in_pools, pools),
     }
-    problems = {field: [no_choice(one) for one in unknown] for field, unknown in fields.items() if unknown}
-    if problems:
-        raise InvalidRequest.of(problems)
+    if unknown_hosts:
+        names = await hosts.names()
+        problems[host_field] = [no_object("VM host", one, names) for one in unknown_hosts]
+    found = {field: messages for field, messages in problems.items() if messages}
+    if found:
+        raise InvalidRequest.of(found)
     return HostFilter(
         host_ids=frozenset[int]().union(*(ids[one] for one in constraints.hosts)),
         not_host_ids=frozenset[int]().union(*(ids[one] for one in constraints.not_hosts)),
@@ -51,6 +55,15 @@ async def resolve_host_filter(
 
 
 def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:
-    """Returns each group's name by its name and by its id. If a name equals the id of another group, the id wins."""
+    """Returns each group's name by its name, `name:NAME` and id; an id wins over the name of another group."""
     found = list(groups)
-    return {group.name: group.name for group in found} | {str(group.id): group.name for group in found}
+    return {
+        **{group.name: group.name for group in found},
+        **{NAME_PREFIX + group.name: group.name for group in found},
+        **{str(group.id): group.name for group in found},
+    }
+
+
+def _unknown(kind: str, requested: Iterable[str], known: Mapping[str, str]) -> list[str]:
+    choices = sorted(set(known.values()))
+    return [no_object(kind, one, choices) for one in requested if one not in known]

@@ -9,10 +9,17 @@ from uuid import UUID
 
 from attrs import evolve, frozen
 
+from regiond.machines.affinity_store import groups_of, read_members
 from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.machines.compose.shortage_store import with_claims_here
 from regiond.machines.compose.shortlist_store import read_shortlist
-from regiond.placement.model import Candidate, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import place_sequentially, with_pending_claims
+from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
+from regiond.placement.service import (
+    check_policies,
+    place_sequentially,
+    with_pending_claims,
+    with_pending_members,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -39,30 +46,50 @@ async def search_hosts(
     shortlist_size: int = SHORTLIST_SIZE,
     times: int = 1,
     pending: PendingClaims | None = None,
+    machine_id: int | None = None,
 ) -> SearchResult:
     """Returns 1 to `times` placements of equal machines, fewer if the first ones use up the evaluated hosts.
 
     Considers hosts that one of `racks` reaches, and claims nothing. Up to `named` hosts are all evaluated, likewise
     those that pass the filter if they are that few; otherwise only the best few are evaluated and the rest summarized
     by reason. If none of these fits, more are evaluated, finally all that may fit. `pending` claims count as taken
-    as long as something fits beside them.
+    as long as something fits beside them. `machine_id` is a machine that is placed again: it is no member of its
+    groups. Raises InvalidRequest for a group of the other policy.
     """
     claims = {} if pending is None else {**pending.snapshot()}
     limit = max(shortlist_size, times + len({one.evaluation.host_id for one in claims.values()}))
+    members = await read_members(db, groups_of(requirements.groups), without=machine_id)
+    check_policies(requirements.groups, members)
     while True:
-        shortlist = await read_shortlist(db, requirements, racks, strategy=strategy, named=named, limit=limit)
+        shortlist = await read_shortlist(
+            db, requirements, racks, strategy=strategy, named=named, limit=limit, members=members
+        )
         claims |= {} if pending is None else pending.snapshot()
         hosts, claimed = shortlist.candidates, [*claims.values()]
-        if len(hosts) <= MAX_ON_EVENT_LOOP:
-            placements = _place(requirements, hosts, claimed, times, strategy)
-        else:
-            placements = await asyncio.to_thread(_place, requirements, hosts, claimed, times, strategy)
+        placements = await _place_in_time(requirements, hosts, claimed, times, strategy, members)
         if placements[0].chosen is not None or len(hosts) >= shortlist.fitting:
+            explained = await with_claims_here(db, hosts, placements)
+            if explained is not hosts:
+                placements = await _place_in_time(requirements, explained, claimed, times, strategy, members)
             return SearchResult(
                 placements=tuple(evolve(one, summarized=shortlist.summarized) for one in placements),
                 candidates={host.id: host for host in hosts},
             )
         limit *= 10
+
+
+async def _place_in_time(
+    requirements: Requirements,
+    hosts: Sequence[Candidate],
+    pending: Sequence[PendingClaim],
+    times: int,
+    strategy: Strategy,
+    members: GroupMembers,
+) -> tuple[Placement, ...]:
+    """Many hosts are evaluated in a thread."""
+    if len(hosts) <= MAX_ON_EVENT_LOOP:
+        return _place(requirements, hosts, pending, times, strategy, members)
+    return await asyncio.to_thread(_place, requirements, hosts, pending, times, strategy, members)
 
 
 def _place(
@@ -71,8 +98,10 @@ def _place(
     pending: Sequence[PendingClaim],
     times: int,
     strategy: Strategy,
+    members: GroupMembers,
 ) -> tuple[Placement, ...]:
-    placements = place_sequentially(requirements, with_pending_claims(hosts, pending), times, strategy=strategy)
+    remaining, expected = with_pending_claims(hosts, pending), with_pending_members(members, pending)
+    placements = place_sequentially(requirements, remaining, times, strategy=strategy, members=expected)
     if placements[0].chosen is None and pending:  # they may still be rolled back: the ledger waits and decides
-        return place_sequentially(requirements, hosts, times, strategy=strategy)
+        return place_sequentially(requirements, hosts, times, strategy=strategy, members=members)
     return placements

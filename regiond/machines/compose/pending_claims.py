@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from regiond.placement.model import Evaluation, PendingClaim, Requirements
+from regiond.placement.model import Candidate, Evaluation, PendingClaim, Requirements
 
 
 class PendingClaims:
@@ -15,10 +15,10 @@ class PendingClaims:
         self._claims: dict[object, PendingClaim] = {}
 
     @contextmanager
-    def register(self, requirements: Requirements, evaluation: Evaluation) -> Iterator[None]:
+    def register(self, requirements: Requirements, evaluation: Evaluation, host: Candidate) -> Iterator[None]:
         """Counts the claims as taken until the block ends, when their transaction is committed or rolled back."""
         key = object()
-        self._claims[key] = PendingClaim(requirements=requirements, evaluation=evaluation)
+        self._claims[key] = PendingClaim(requirements=requirements, evaluation=evaluation, host=host)
         try:
             yield
         finally:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from common.errors import NotFound
+from common.errors import InvalidRequest, NotFound
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts
+from regiond.machines.affinity_store import groups_of, read_members
 from regiond.machines.compose.batcher import Batcher
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
 from regiond.machines.compose.host_search import SearchResult, search_hosts
 from regiond.machines.compose.model import PlacedCompose, ValidatedCompose
 from regiond.machines.compose.pending_claims import PendingClaims
-from regiond.placement.model import Candidate, PendingClaim, Placement, Requirements, Strategy
-from regiond.placement.service import after_claim, place, with_pending_claims
+from regiond.machines.compose.shortage_store import with_claims_here
+from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
+from regiond.placement.service import after_claim, check_policies, place, with_pending_claims, with_pending_members
 from regiond.racks.service import HostCalls
 
 NAMED_HOSTS = 100  # hosts named in the explanation of an operation; of more, most are only counted
@@ -68,24 +70,38 @@ class PlacementQueries:
             return None
         return PlacedCompose(validated=validated, placement=placed.placement, candidates=placed.candidates)
 
-    async def preview(self, validated: ValidatedCompose, *, named: int = NAMED_HOSTS_DRY_RUN) -> PlacedCompose:
-        """Returns the ranked hosts by the committed claims alone. Raises as `place`."""
+    async def preview(
+        self, validated: ValidatedCompose, *, named: int = NAMED_HOSTS_DRY_RUN, machine_id: int | None = None
+    ) -> PlacedCompose:
+        """Returns the ranked hosts by the committed claims alone. Raises as `place`.
+
+        `machine_id` is a machine that is placed again: it is no member of its own groups.
+        """
         requirements = validated.requirements
         if requirements.host_id is not None:
-            host = await self._candidate(requirements, requirements.host_id)
+            host, members = await self._candidate(requirements, requirements.host_id)
             await self._check_limits(requirements, host)
-            return PlacedCompose(validated=validated, placement=place(requirements, [host]), candidates={host.id: host})
+            placement = place(requirements, [host], members=members)
+            async with self._database.connection() as db:
+                (explained,) = await with_claims_here(db, [host], [placement])
+            if explained is not host:
+                placement = place(requirements, [explained], members=members)
+            return PlacedCompose(validated=validated, placement=placement, candidates={host.id: host})
         async with self._database.connection() as db:
-            found = await search_hosts(db, requirements, self._calls.racks, strategy=validated.strategy, named=named)
+            found = await search_hosts(
+                db, requirements, self._calls.racks, strategy=validated.strategy, named=named, machine_id=machine_id
+            )
         return PlacedCompose(validated=validated, placement=found.placements[0], candidates=found.candidates)
 
-    async def _candidate(self, requirements: Requirements, host_id: int) -> Candidate:
+    async def _candidate(self, requirements: Requirements, host_id: int) -> tuple[Candidate, GroupMembers]:
         _check_id(host_id)
         async with self._database.connection() as db:
+            members = await read_members(db, groups_of(requirements.groups))
             hosts = await read_candidates(db, [host_id], with_nodes=requirements.needs_nodes)
         if host_id not in hosts:
             raise _not_found(host_id)
-        return hosts[host_id]
+        check_policies(requirements.groups, members)
+        return hosts[host_id], members
 
     async def _check_limits(self, requirements: Requirements, host: Candidate) -> None:
         if host.cores is None:
@@ -94,12 +110,19 @@ class PlacementQueries:
 
     async def _place_on_named(self, batch: Sequence[tuple[Requirements, int]]) -> Sequence[_Placed | Exception | None]:
         pending = {**self._pending.snapshot()}
+        groups = groups_of(rule for requirements, _ in batch for rule in requirements.groups)
         async with self._database.connection() as db:
+            members = await read_members(db, groups)
             hosts = await read_candidates(
                 db, {host_id for _, host_id in batch}, with_nodes=any(one.needs_nodes for one, _ in batch)
             )
-        pending |= self._pending.snapshot()
-        return _place_each_on_named(batch, hosts, pending.values())
+            pending |= self._pending.snapshot()
+            results = _place_each_on_named(batch, hosts, pending.values(), members)
+            placements = [one.placement for one in results if isinstance(one, _Placed)]
+            explained = await with_claims_here(db, [*hosts.values()], placements)
+        if explained == [*hosts.values()]:
+            return results
+        return _place_each_on_named(batch, {host.id: host for host in explained}, pending.values(), members)
 
     async def _place_anywhere(
         self, batch: Sequence[tuple[Requirements, Strategy]]
@@ -148,11 +171,14 @@ def _check_id(host_id: int) -> None:
 
 
 def _not_found(host_id: int) -> NotFound:
-    return NotFound("Not Found", host=host_id)
+    return NotFound(f"There is no VM host {host_id}.", host=host_id)
 
 
 def _place_each_on_named(
-    batch: Iterable[tuple[Requirements, int]], hosts: Mapping[int, Candidate], pending: Iterable[PendingClaim]
+    batch: Iterable[tuple[Requirements, int]],
+    hosts: Mapping[int, Candidate],
+    pending: Collection[PendingClaim],
+    members: GroupMembers,
 ) -> list[_Placed | Exception | None]:
     """Places each on its host as if those before it and the pending claims were taken.
 
@@ -160,17 +186,24 @@ def _place_each_on_named(
     ledger decides. Only one per host, however; the others are placed again.
     """
     remaining = {host.id: host for host in with_pending_claims(hosts.values(), pending)}
+    expected = with_pending_members(members, pending)
     placed_on: set[int] = set()
     results: list[_Placed | Exception | None] = []
     for requirements, host_id in batch:
         if host_id not in hosts:
             results.append(_not_found(host_id))
             continue
-        placement = place(requirements, [remaining[host_id]])
+        try:
+            check_policies(requirements.groups, members)
+        except InvalidRequest as error:
+            results.append(error)
+            continue
+        placement = place(requirements, [remaining[host_id]], members=expected)
         if placement.chosen is not None:
+            expected = expected.after(requirements.groups, hosts[host_id]) if requirements.groups else expected
             remaining[host_id] = after_claim(remaining[host_id], requirements, placement.chosen)
         else:
-            placement = place(requirements, [hosts[host_id]])
+            placement = place(requirements, [hosts[host_id]], members=members)
             if placement.chosen is not None and host_id in placed_on:
                 results.append(None)
                 continue

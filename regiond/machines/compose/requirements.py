@@ -23,8 +23,8 @@ from regiond.machines.compose.model import ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.networks import service as network_service
 from regiond.placement.model import ANY_HOST, Condition, NicRequirement, PinRequirement, Requirements, Strategy
-from regiond.placement.service import parse_interfaces, parse_storage, referenced_networks
-from regiond.validation_messages import at_least, at_most, no_choice
+from regiond.placement.service import parse_interfaces, parse_rules, parse_storage, referenced_networks
+from regiond.validation_messages import outside
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -55,7 +55,7 @@ class Validator:
         zone_id, hostname, pool, hosts = DEFAULT_ZONE_ID, None, None, ANY_HOST
         if machine_id is None:
             with collecting(problems):
-                zone_id = await self._zone_id(request.zone)
+                zone_id = await self._groups.requested_zone_id(request.zone) or DEFAULT_ZONE_ID
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
         with collecting(problems):
@@ -76,14 +76,6 @@ class Validator:
             zone_id=zone_id,
             pool_id=None if pool is None else pool.id,
         )
-
-    async def _zone_id(self, zone: str | None) -> int:
-        if zone is None:
-            return DEFAULT_ZONE_ID
-        for known in await self._groups.zones():
-            if zone in (str(known.id), known.name):
-                return known.id
-        raise InvalidRequest.of({"zone": [no_choice()]})
 
     async def _free_hostname(self, hostname: str | None) -> str | None:
         if hostname is None:
@@ -156,6 +148,9 @@ def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str
         disks = parse_storage(request.storage)
     with collecting(problems):
         nics = _parse_nics(request.interfaces)
+    groups = parse_rules((), ())
+    with collecting(problems):
+        groups = parse_rules(request.affinity, request.anti_affinity)
     size_mib = request.huge_page_size_mib
     requirements = Requirements(
         cores=max(1, request.pin_cores or len(request.pinned_cores) or request.cores),
@@ -168,6 +163,7 @@ def _parse(request: ComposeRequest) -> tuple[Requirements, Mapping[str, list[str
         huge_pages=request.huge_pages_backed,
         huge_page_size_kib=None if size_mib is None else size_mib * 1024,
         one_numa_node=request.one_numa_node,
+        groups=groups,
     )
     return requirements, problems
 
@@ -196,9 +192,7 @@ def _out_of_range(request: ComposeRequest) -> dict[str, list[str]]:
 
 
 def _outside(value: int, least: int) -> str | None:
-    if value < least:
-        return at_least(least)
-    return at_most(LARGEST) if value > LARGEST else None
+    return None if least <= value <= LARGEST else outside(value, least, LARGEST)
 
 
 def _pin_problems(request: ComposeRequest) -> dict[str, list[str]]:

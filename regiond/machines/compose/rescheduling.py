@@ -12,6 +12,7 @@ from common.errors import InvalidRequest, OutOfCapacity, RackUnreachable, WrongS
 from common.guest_spec import GuestSpec
 from common.serialization import from_dict, to_dict
 from regiond.db.pool import Database
+from regiond.machines.compose.admission import permitted_alternatives
 from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment
 from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_tried
@@ -76,7 +77,12 @@ class Rescheduler:
             validated = await self._stages.validator.validate(intent, machine_id=operation.machine_id)
         except InvalidRequest:
             return None
-        placed = await self._stages.queries.preview(without_tried(validated, tried), named=NAMED_HOSTS)
+        try:
+            placed = await self._stages.queries.preview(
+                without_tried(validated, tried), named=NAMED_HOSTS, machine_id=operation.machine_id
+            )
+        except InvalidRequest:
+            return None
         if placed.placement.chosen is None and not (had_racks and self._calls.racks):
             raise RackUnreachable("No rack is connected to this region, so no other host can be chosen yet.")
         alternatives = [
@@ -104,7 +110,7 @@ class Rescheduler:
         recognized. Raises OutOfCapacity if others took the capacity of all; the caller's transaction must then roll
         back.
         """
-        for one in options.alternatives:
+        for one in await permitted_alternatives(db, machine_id, options.alternatives):
             spec = new_spec(one, operation.hostname or "", self._installation_id)
             try:
                 async with db.transaction():  # a lost race releases the locks of that host
@@ -118,7 +124,7 @@ class Rescheduler:
                 explanation={**explanation, "tried": [dict(each) for each in tried]},
             )  # fmt: skip
             return one.host
-        raise OutOfCapacity("Other requests took the capacity of every other host.")
+        raise OutOfCapacity("Other requests took the capacity of every other host, or machines of a group are on them.")
 
 
 async def _rewrite(db: Db, machine_id: int, spec: GuestSpec, one: HostAssignment) -> None:

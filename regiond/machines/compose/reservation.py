@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from regiond.events.service import Events
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, write_claims
 from regiond.machines import lifecycle_store, store
+from regiond.machines.affinity_store import add, groups_of
+from regiond.machines.compose.admission import admit
 from regiond.machines.compose.batcher import Batcher
 from regiond.machines.compose.claims import (
     claim_addresses,
@@ -37,7 +40,7 @@ from regiond.machines.operation_intents import MAX_FAILURES, request_of
 from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
 from regiond.operations.model import NewOperation, Operation, OperationKind, request_hash
-from regiond.placement.model import Candidate, Evaluation
+from regiond.placement.model import Candidate, Evaluation, GroupRule
 from regiond.placement.service import explain
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ BATCH_LIMIT = 16  # larger batches would delay the first of them; the others are
 
 class _Retry(Enum):
     INDIVIDUALLY = "retry individually"
+    PLACE_AGAIN = "place again"  # a machine of one of its groups was faster, which rules out other hosts too
 
 
 @frozen(kw_only=True)
@@ -69,6 +73,10 @@ class Reservation:
     @property
     def intent(self) -> ComposeIntent:
         return self.assignment.validated.intent
+
+    @property
+    def rules(self) -> Sequence[GroupRule]:
+        return self.assignment.requirements.groups
 
     @property
     def hostname(self) -> str | None:
@@ -96,7 +104,7 @@ class Reservations:
         self._pending = pending
         self._installation_id = installation_id
         self._batcher: Batcher[Reservation, Operation | _Retry | None] = Batcher(self.reserve_batch, limit=BATCH_LIMIT)
-        self._turns: WeakValueDictionary[int | None, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[int | str | None, asyncio.Lock] = WeakValueDictionary()
 
     async def reserve(self, request: ReservationRequest) -> Operation | None:
         """Returns the committed operation on the best host whose race is won; None if all were lost: place again.
@@ -106,7 +114,7 @@ class Reservations:
         """
         for evaluation in request.placed.placement.ranked:
             host = request.placed.candidates[evaluation.host_id]
-            with self._pending.register(request.placed.validated.requirements, evaluation):
+            with self._pending.register(request.placed.validated.requirements, evaluation, host):
                 assignment = HostAssignment(
                     validated=request.placed.validated,
                     evaluation=evaluation,
@@ -115,9 +123,12 @@ class Reservations:
                 )
                 reservation = Reservation(request=request, assignment=assignment)
                 result = await self._batcher.submit(reservation)
-                operation = await self._in_turn(reservation) if isinstance(result, _Retry) else result
-            if operation is not None:
-                return operation
+                if result is _Retry.INDIVIDUALLY:
+                    result = await self._in_turn(reservation)
+            if isinstance(result, Operation):
+                return result
+            if result is _Retry.PLACE_AGAIN:
+                return None
         return None
 
     async def reserve_batch(self, batch: Sequence[Reservation]) -> Sequence[Operation | _Retry | Exception | None]:
@@ -143,26 +154,24 @@ class Reservations:
                     results.append(_Retry.INDIVIDUALLY)
         return results
 
-    async def _in_turn(self, reservation: Reservation) -> Operation | None:
-        """Retries individually, one per server at a time: each waits for locks and occupies a database connection.
+    async def _in_turn(self, reservation: Reservation) -> Operation | _Retry | None:
+        """Retries individually, one per group and server at a time: each waits for locks and occupies a connection.
 
         Raises Busy after `turn_timeout_s` without a turn.
         """
-        turn = self._turns.setdefault(reservation.host.server_id, asyncio.Lock())
-        try:
-            async with asyncio.timeout(self.turn_timeout_s):
-                await turn.acquire()
-        except TimeoutError:
-            raise Busy(
-                f"{reservation.host.name} is busy: other requests have waited for it for {self.turn_timeout_s:g} s "
-                "while a refresh or another change is applied. Nothing was changed; retry later."
-            ) from None
-        try:
+        async with AsyncExitStack() as turns:
+            try:
+                async with asyncio.timeout(self.turn_timeout_s):
+                    for key in (*groups_of(reservation.rules), reservation.host.server_id):
+                        await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
+            except TimeoutError:
+                raise Busy(
+                    f"{reservation.host.name} is busy: other requests have waited for it for {self.turn_timeout_s:g} s "
+                    "while a refresh or another change is applied. Nothing was changed; retry later."
+                ) from None
             return await self._individually(reservation)
-        finally:
-            turn.release()
 
-    async def _individually(self, reservation: Reservation) -> Operation | None:
+    async def _individually(self, reservation: Reservation) -> Operation | _Retry | None:
         hostname = reservation.hostname
         for _ in range(NAME_ATTEMPTS):
             try:
@@ -173,12 +182,15 @@ class Reservations:
                 if hostname is not None and "hostname" in taken.constraint:
                     raise hostname_taken(hostname) from taken
                 continue
-            return None if isinstance(result, _Retry) else result
+            return None if result is _Retry.INDIVIDUALLY else result
         raise OutOfCapacity("No free host name was found; set hostname.")
 
     async def _write(self, db: Db, *, batch: Sequence[Reservation], wait: bool) -> Sequence[Operation | _Retry | None]:
         """Writes each reservation that fits on its host. Of the others, those that share a server with another one
-        must be retried individually, likewise, without `wait`, those whose host is locked."""
+        must be retried individually, likewise, without `wait`, those whose host or group is locked."""
+        admitted = await admit(db, [one.assignment for one in batch], wait=wait)
+        if not all(admitted):
+            return await self._write_admitted(db, batch, admitted, wait=wait)
         locked = await lock_hosts(db, [one.host.id for one in batch], wait=wait)
         demands = [demand_of(one.assignment) for one in batch]
         claimed = await claim_batch(db, [demand for demand in demands if demand.host_id in locked])
@@ -186,6 +198,16 @@ class Reservations:
         operations = iter(await self._write_won(db, won, claimed.servers) if won else ())
         per_server = Counter(one.host.server_id for one in batch)
         return [next(operations) if one.host.id in claimed.servers else _lost(one, locked, per_server) for one in batch]
+
+    async def _write_admitted(
+        self, db: Db, batch: Sequence[Reservation], admitted: Sequence[bool], *, wait: bool
+    ) -> Sequence[Operation | _Retry | None]:
+        """Writes those that their groups admit. Alone, one that is not admitted must be placed again."""
+        if len(batch) == 1:
+            return [_Retry.PLACE_AGAIN if wait else _Retry.INDIVIDUALLY]
+        rest = [one for one, admits in zip(batch, admitted, strict=True) if admits]
+        written = iter(await self._write(db, batch=rest, wait=wait) if rest else ())
+        return [next(written) if admits else _Retry.INDIVIDUALLY for admits in admitted]
 
     async def _write_won(
         self, db: Db, batch: Sequence[Reservation], servers: Mapping[int, int]
@@ -203,6 +225,7 @@ class Reservations:
         for one, _, machine_id in written:
             await claim_discrete(db, servers[one.host.id], machine_id, discrete_claims_of(one.evaluation))
             await claim_addresses(db, machine_id, one.evaluation)
+        await add(db, [(machine_id, one.rules) for one, _, machine_id in written])
         operations = await operation_service.insert_several(
             db, OperationKind.COMPOSE, [_new_operation(*parts) for parts in written]
         )

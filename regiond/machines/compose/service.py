@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import asdict, evolve
+from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
@@ -13,7 +13,7 @@ from regiond.db.pool import Database
 from regiond.machines.compose.capacity_limits import no_capacity
 from regiond.machines.compose.model import ReservationRequest
 from regiond.machines.compose.stages import ComposeStages
-from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints
+from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, keyed_fields
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Operations
@@ -54,7 +54,7 @@ class Composer:
         take the machine, a failed operation records why. Idempotent with the same key.
         """
         caller.require_admin()
-        keyed_request = asdict(request)
+        keyed_request = keyed_fields(request)
 
         async def open_() -> Operation:
             intent = ComposeIntent(request=request)

@@ -13,7 +13,17 @@ from attrs import frozen
 from common.errors import LinkLost, RackUnreachable
 from regiond.machines.compose.candidate_store import candidates_of
 from regiond.machines.compose.network_constraints import nic_columns
-from regiond.placement.model import ANY_HOST, DEFAULT_ROOT_BYTES, Candidate, PinRequirement, Requirements, Strategy
+from regiond.placement.model import (
+    ANY_HOST,
+    DEFAULT_ROOT_BYTES,
+    NO_MEMBERS,
+    Candidate,
+    GroupMembers,
+    PinRequirement,
+    Requirements,
+    Strategy,
+)
+from regiond.placement.service import group_restrictions
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -30,7 +40,8 @@ _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 # hosts; $11 and $12 zones, $13 and $14 resource pools, $15 and $16 tags, $26 and $27 types, $28 and $29 architectures,
 # each wanted and excluded; $17 MHz; $18 ids of the cores to pin, $19 their number if any will do; $20 KiB in huge pages
 # and $21 of one page; $22 columns of the NICs' interfaces and $23 the number of these NICs; $24 whether the pages must
-# be on one NUMA node; $30 errors of a host that are about racks, so that its racks decide.
+# be on one NUMA node; $30 errors of a host that are about racks, so that its racks decide; $31 hosts that affinity
+# groups exclude, $32 the only ones they allow, or NULL; $33 hosts with $34 their weights: the lower is preferred.
 _SHORTLIST = """
     with failed as (
         select host_id, count(*) as racks from rack_reach
@@ -62,7 +73,8 @@ _SHORTLIST = """
                             where a.interface_id = i.id and a.subnet_id = any(wanted.subnets)))
          group by i.host_id having count(distinct wanted.nic) = $23::integer
     ), measured as (
-        select h.id, h.state, h.server_id, s.architecture, coalesce(f.racks, 0) < cardinality($1) as reachable,
+        select h.id, h.state, h.maintenance_since, h.server_id, s.architecture,
+               coalesce(f.racks, 0) < cardinality($1) as reachable,
                h.state = 'unreachable' and coalesce(h.error_code, 'none') <> all($30::text[]) as lost,
                case when $9::boolean then null
                     when cardinality($10::integer[]) > 0 and h.id <> all($10) then 'host'
@@ -95,7 +107,9 @@ _SHORTLIST = """
     ), judged as materialized (
         select id, reachable, lost, excluded is not null as excluded,
                case when excluded is not null then excluded
+                    when id = any($31::integer[]) or id <> all($32::integer[]) then 'groups'
                     when state = 'removing' then 'removing'
+                    when maintenance_since is not null then 'maintenance'
                     when server_id is null then 'unknown'
                     when not reachable then 'unreachable'
                     when lost then 'lost'
@@ -116,7 +130,9 @@ _SHORTLIST = """
                                  (memory_mib - memory_mib_then) / nullif(memory_mib, 0)) + 0.5) as headroom
           from measured
     ), shortlist as (
-        select * from judged order by lacking is not null, excluded, $6::integer * headroom desc nulls last, id
+        select judged.* from judged left join unnest($33::integer[], $34::bigint[]) w (host_id, weight) on host_id = id
+         order by lacking is not null, excluded, lacking is not distinct from 'groups', coalesce(weight, 0),
+                  $6::integer * headroom desc nulls last, id
          limit (select case when count(*) <= $7::bigint then $7
                             when count(*) filter (where not excluded) <= $7
                             then greatest(count(*) filter (where not excluded), $8::bigint)
@@ -128,7 +144,7 @@ _SHORTLIST = """
            h.default_storage_pool_id, h.driver, h.default_macvlan_mode, h.reserved_cores, h.reserved_memory_mib,
            s.id as server_id, s.architecture, s.cores, s.memory_mib, s.huge_memory_mib, s.cores_claimed,
            s.memory_mib_claimed, s.cpu_speed_mhz, z.name as zone, z.id as zone_id, p.name as pool, p.id as pool_id,
-           h.tags,
+           h.tags, h.maintenance_since, h.maintenance_by, h.maintenance_reason,
            (select jsonb_agg(jsonb_build_array(p.id, p.pool_key, p.name, p.total_bytes,
                              p.total_bytes - p.used_elsewhere_bytes - p.claimed_bytes) order by p.id)::text
               from storage_pool p where p.server_id = s.id and p.missing_since is null) as storage_pools,
@@ -144,7 +160,9 @@ _SUMMARY: Mapping[str | None, str] = {
     "zone": "in another zone",
     "pool": "in another resource pool",
     "tags": "with other tags",
+    "groups": "excluded by your affinity or anti-affinity groups",
     "removing": "being removed",
+    "maintenance": "in maintenance",
     "unknown": "capacity unknown until the first successful discovery run",
     "unreachable": "no connected rack reaches them",
     "lost": "their last call or refresh failed",
@@ -169,7 +187,14 @@ class Shortlist:
 
 
 async def read_shortlist(
-    db: Db, requirements: Requirements, racks: Sequence[UUID], *, strategy: Strategy, named: int, limit: int
+    db: Db,
+    requirements: Requirements,
+    racks: Sequence[UUID],
+    *,
+    strategy: Strategy,
+    named: int,
+    limit: int,
+    members: GroupMembers = NO_MEMBERS,
 ) -> Shortlist:
     """Returns all hosts that pass the filter if they are at most `named`, otherwise the best `limit`."""
     largest_bytes = max((disk.size_bytes or DEFAULT_ROOT_BYTES for disk in requirements.disks), default=0)
@@ -180,13 +205,16 @@ async def read_shortlist(
         general_mib, huge_mib = huge_mib, general_mib
     one_node = requirements.one_numa_node or pins.count is not None
     nics = await nic_columns(db, requirements.nics)
+    groups = group_restrictions(requirements.groups, members)
+    only = None if groups.only_host_ids is None else sorted(groups.only_host_ids)
     rows = await db.fetch(
         _SHORTLIST, list(racks), requirements.architecture, requirements.cores, general_mib, largest_bytes, sign,
         named, limit, hosts == ANY_HOST, sorted(hosts.host_ids), hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, hosts.tags, hosts.not_tags, requirements.cpu_speed_mhz, pins.core_ids, pins.count or 0,
         huge_mib * 1024, requirements.huge_page_size_kib, nics, len(nics), one_node,
         sorted(hosts.not_host_ids | hosts.tried_host_ids), hosts.drivers, hosts.not_drivers, hosts.architectures,
-        hosts.not_architectures, _RACK_ERRORS,
+        hosts.not_architectures, _RACK_ERRORS, sorted(groups.excluded_host_ids), only, list(groups.weights),
+        list(groups.weights.values()),
     )  # fmt: skip
     counted: Mapping[str, int] = json.loads(rows[0]["all_hosts"]) if rows else {}
     others = Counter({None if lacking == "nothing" else lacking: hosts for lacking, hosts in counted.items()})

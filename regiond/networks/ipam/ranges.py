@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from common.errors import InvalidRequest, NotFound
 from regiond.caller import Caller
+from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
+from regiond.networks import store
 from regiond.networks.base_service import BaseService, check_text, checked_address, find_subnet, first_names
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, IpRange, RangeChange, Subnet
-from regiond.validation_messages import no_choice
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -65,10 +67,10 @@ class Ranges(BaseService):
             await Events.record(db, "ip_range_changed", message, caller=caller)
             return await _find(db, was.id)
 
-    async def delete_range(self, caller: Caller, range_id: int) -> None:
+    async def delete_range(self, caller: Caller, range_id: int, *, dry_run: bool = False) -> DeletionPlan:
         """Raises NotFound, and InvalidRequest for a discovered range that hosts still report."""
         caller.require_admin()
-        async with self.changing(caller) as db:
+        async with self.changing(caller, dry_run=dry_run) as db:
             was = await _find(db, range_id)
             hosts = await ipam_store.hosts_with_range(db, was) if was.discovered else ()
             if hosts:
@@ -78,6 +80,11 @@ class Ranges(BaseService):
             await ipam_store.delete_range(db, was.id)
             message = f"The {was.type} range {was.start_ip}-{was.end_ip} of {was.subnet.cidr} was deleted."
             await Events.record(db, "ip_range_deleted", message, caller=caller)
+        return DeletionPlan(
+            name=f"{was.start_ip}-{was.end_ip}",
+            deleted=(was.as_record,),
+            effects=("Innkeeper can assign its addresses to machines.",),
+        )
 
 
 async def _find(db: Db, range_id: int) -> IpRange:
@@ -97,7 +104,8 @@ async def _chosen_subnet(db: Db, id_or_name: str | None, start: Address) -> Subn
     try:
         return await find_subnet(db, id_or_name)
     except NotFound:
-        raise InvalidRequest.of({"subnet": [no_choice()]}) from None
+        known = [subnet.name for subnet in await store.subnets(db)]
+        raise InvalidRequest.of({"subnet": [no_object("subnet", id_or_name, known)]}) from None
 
 
 async def _check(

@@ -6,6 +6,7 @@ from typing import Unpack
 
 from attrs import frozen
 
+from common.phrases import number_of
 from regiond.ledger.model import TotalMismatch
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
@@ -64,8 +65,8 @@ def detect_guest_claims(guest: GuestClaims) -> Discrepancy | None:
         name=guest.name,
         host_id=guest.host_id,
         host_name=guest.host_name,
-        found=f"claims of {guest.claimed_cores} cores and {memory_mib} MiB",
-        expected=f"claims of {guest.cores} cores and {guest.memory_mib} MiB",
+        found=f"claims of {number_of(guest.claimed_cores, 'core')} and {memory_mib} MiB",
+        expected=f"claims of {number_of(guest.cores, 'core')} and {guest.memory_mib} MiB",
         remedy="This recomputes the claims from the last refresh, and the server's totals from all claims.",
         repair_policy=RepairPolicy.AUTOMATIC,
         ours=True,

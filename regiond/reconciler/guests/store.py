@@ -16,7 +16,7 @@ _MARKED_GUESTS = """
     select g.id, g.name, g.marker_machine as marker, h.id as host_id, h.name as host_name, m.system_id, m.hostname,
            mh.name as machine_host, own.name as machine_guest,
            exists (select from tombstone t where t.machine_uuid = g.marker_machine) as has_tombstone,
-           exists (select from detached_machine f where f.uuid = g.marker_machine) as detached,
+           exists (select from detached_machine f where f.uuid = g.marker_machine and not f.lost) as detached,
            exists (select from operation o
                     where o.is_open
                       and (o.machine_id = m.id

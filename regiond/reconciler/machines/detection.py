@@ -8,6 +8,7 @@ from typing import Unpack
 
 from attrs import frozen
 
+from common.phrases import number_of
 from regiond.machines.model import TRANSIENT, MachineState
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
@@ -155,7 +156,7 @@ def _claims(machine: MachineFacts) -> Iterator[Discrepancy]:
 
 def _size(cores: int, memory_mib: int, pinned: frozenset[int] = frozenset()) -> str:
     pins = f", pinned to {', '.join(map(str, sorted(pinned)))}" if pinned else ""
-    return f"{cores} cores and {memory_mib} MiB{pins}"
+    return f"{number_of(cores, 'core')} and {memory_mib} MiB{pins}"
 
 
 def _discrepancy(

@@ -87,8 +87,8 @@ async def problems(site: MatrixSite) -> list[str]:
 
 
 async def _machines_without_guests(site: MatrixSite) -> list[str]:
-    """Marked guests and volumes that belong to no machine, and machines without theirs."""
-    machines = await site.fetch(_MACHINES)
+    """Marked guests and volumes that belong to no machine, and machines without theirs, on the shared hosts."""
+    machines = [one for one in await site.fetch(_MACHINES) if one["host"] in site.shared]
     wanted_guests = {(one["host"], one["hostname"], one["uuid"]) for one in machines}
     wanted_volumes = {(one["host"], name) for one in machines for name in one["volumes"]}
     files = {name: host.file for name, host in site.shared.items()}

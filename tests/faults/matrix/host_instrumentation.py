@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
+from common.discovery import Discovery
 from common.errors import HostUnreachable
-from common.values import DriverType, HostAccess, PeerIdentity
+from common.guest_spec import GuestSpec
+from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
@@ -30,17 +32,19 @@ _thread = threading.local()
 class Instrumentation:
     """`trace` is the current run. `unreachable` are hosts that do not answer, `failing_calls` single calls of hosts.
 
+    `dead` hosts stay unreachable after the outage of a fault.
     `lxd_servers` are the LXD doubles by address; their guests are on simulated hosts of the same names.
     """
 
     trace: Trace | None = None
     unreachable: set[str] = field(factory=set)
+    dead: set[str] = field(factory=set)
     failing_calls: set[tuple[str, str]] = field(factory=set)
     lxd_servers: dict[str, FakeLxd] = field(factory=dict)
 
     def reach(self, host: str, what: str) -> None:
         """Raises HostUnreachable if the host does not answer this call."""
-        if host in self.unreachable or (host, what) in self.failing_calls:
+        if host in self.unreachable | self.dead or (host, what) in self.failing_calls:
             raise HostUnreachable(f"{host}: the hypervisor does not answer ({what})")
 
     def drivers(self, settings: RackSettings) -> DriverRegistry:
@@ -74,12 +78,29 @@ class _InstrumentedLxds(FakeLxds):
 
 
 class _InstrumentedLxdDriver(FakeLxdDriver):
-    """The calls that change the server's trust; those on guests are instrumented in the simulated host."""
+    """The calls that change the server's trust; those on guests are instrumented in the simulated host.
+
+    Its guests are in the host's project, as on LXD.
+    """
 
     def __init__(self, lxds: _InstrumentedLxds, server: FakeLxd, access: HostAccess, guests: Driver) -> None:
         super().__init__(server, access, guests)
         self._lxds = lxds
         self._host_access = access
+
+    def discover(self) -> Discovery:
+        found = super().discover()
+        return evolve(found, guests=tuple(self._in_project(guest) for guest in found.guests))
+
+    def compose(self, spec: GuestSpec) -> Guest:
+        return self._in_project(super().compose(spec))
+
+    def find(self, guest: GuestRef) -> Guest | None:
+        found = super().find(guest)
+        return None if found is None else self._in_project(found)
+
+    def _in_project(self, guest: Guest) -> Guest:
+        return evolve(guest, project=self._host_access.project)
 
     def trust(self, certificate_pem: str, name: str, secret: str | None) -> None:
         with self._lxds.call(self._host_access, "trust"):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 
-from regiond.placement.reason_phrases import number_of
+from common.phrases import number_of
 from tests.faults.cells import CellResult, Victim
 from tests.faults.matrix.results import StoredResult
 from tests.faults.matrix.table import as_markdown, of_kinds, of_times, reasons, summary

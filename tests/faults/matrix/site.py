@@ -73,16 +73,25 @@ class MatrixSite(SimulatedSite):
 
     async def remove(self, host: CellHost) -> None:
         await super().remove(host)
-        self.instrumentation.lxd_servers.pop(host.name, None)
+        servers = self.instrumentation.lxd_servers
+        for name in [name for name, server in servers.items() if server.name == host.name]:
+            del servers[name]
 
     def fail_call(self, host: CellHost, call: str) -> None:
         self.instrumentation.failing_calls.add((host.name, call))
 
+    def end_host(self, host: CellHost) -> None:
+        self.instrumentation.dead.add(host.name)
+
     def restore_calls(self) -> None:
         self.instrumentation.failing_calls.clear()
+        self.instrumentation.dead.clear()
 
     def call_fails(self, host: CellHost, call: str) -> bool:
         return (host.name, call) in self.instrumentation.failing_calls
+
+    def name_server(self, host: CellHost, name: str) -> None:
+        self.instrumentation.lxd_servers[name] = self.instrumentation.lxd_servers[host.name]
 
     async def fetch(self, statement: str, *values: object) -> list[Any]:
         return list(await self.db.fetch(statement, *values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from regiond.placement.reason_phrases import number_of
+from common.phrases import number_of
 from tests.faults.cells import CellResult, Victim
 
 GREEN, RED, SKIPPED, MISSING = "●", "✗", "\N{EN DASH}", " "

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.faults.scenarios.address_change import ChangeAddress
 from tests.faults.scenarios.adoption import Adopt, Forget
+from tests.faults.scenarios.affinity import ComposeApart
 from tests.faults.scenarios.approvals import RemoveVolume, UnmarkCopy
 from tests.faults.scenarios.cancellation import Cancel
+from tests.faults.scenarios.cancelled_removal import CancelRemoval
 from tests.faults.scenarios.cleanup import CleanUp
+from tests.faults.scenarios.dead_hosts import RemoveDeadHost
 from tests.faults.scenarios.hosts import AddHost, Refresh, RemoveHost
 from tests.faults.scenarios.lxd import AddLxdHost, Rotate, TrustHost
+from tests.faults.scenarios.lxd_removal import RemoveLxdHost
 from tests.faults.scenarios.machines import Compose, ComposeRejected, Delete
+from tests.faults.scenarios.maintenance import MaintenanceDuringCompose
 from tests.faults.scenarios.ownership import AllocateComposed, AllocateReady, Release
 from tests.faults.scenarios.power import Power
 from tests.faults.scenarios.racks import JoinRack
@@ -26,6 +32,8 @@ _ALL: tuple[Scenario, ...] = (
     Compose(),
     ComposeRejected(),
     ComposeRescheduled(),
+    ComposeApart(),
+    MaintenanceDuringCompose(),
     Power("on"),
     Power("off"),
     Power("cycle"),
@@ -45,8 +53,12 @@ _ALL: tuple[Scenario, ...] = (
     TrustHost(),
     Refresh(),
     Rotate(),
+    ChangeAddress(),
     RemoveHost(decompose=False),
     RemoveHost(decompose=True),
+    CancelRemoval(),
+    RemoveDeadHost(),
+    RemoveLxdHost(),
     JoinRack(),
 )
 

@@ -302,12 +302,20 @@ class SimulatedSite(Site):
         """Makes the host unreachable at this call, until `restore_calls`."""
 
     @abstractmethod
+    def end_host(self, host: CellHost) -> None:
+        """Makes the host unreachable until `restore_calls`."""
+
+    @abstractmethod
     def restore_calls(self) -> None:
-        """Ends the effect of `fail_call`."""
+        """Ends the effect of `fail_call` and `end_host`."""
 
     @abstractmethod
     def call_fails(self, host: CellHost, call: str) -> bool:
         """Whether `fail_call` is in effect."""
+
+    @abstractmethod
+    def name_server(self, host: CellHost, name: str) -> None:
+        """Gives the server of an LXD host another name, until the host is removed."""
 
 
 def simulated(site: Site) -> SimulatedSite:

@@ -1,4 +1,4 @@
-"""Checks invariant 1 in the database: a trigger evaluates the claims of a compose when its transaction commits."""
+"""Checks claims, maintenance and affinity in the database: a trigger evaluates each compose when it commits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,20 @@ AUDIT = """
         select format('%s was composed with %s %s: %s claimed of %s', m.hostname, r.resource, r.key, r.claimed, r.total)
           from machine m
           join discrete_resource r on (r.server_id, r.resource, r.key) = (new.server_id, new.resource, new.key)
-         where m.id = new.machine_id and m.state = 'composing' and r.claimed > r.total;
+         where m.id = new.machine_id and m.state = 'composing' and r.claimed > r.total
+        union all
+        select format('%s was composed on %s, which is in maintenance', m.hostname, h.name)
+          from machine m join vm_host h on h.id = m.host_id
+         where m.id = new.machine_id and m.state = 'composing' and h.maintenance_since is not null
+        union all
+        select format('%s was composed on %s, and %s of its hard %s group %s is on %s', m.hostname, h.name, o.hostname,
+                      a.policy, a.group_name, oh.name)
+          from machine m join vm_host h on h.id = m.host_id
+          join affinity_membership a on a.machine_id = m.id
+          join affinity_membership b on b.group_name = a.group_name and b.machine_id <> m.id and (a.hard or b.hard)
+          join machine o on o.id = b.machine_id join vm_host oh on oh.id = o.host_id
+         where m.id = new.machine_id and m.state = 'composing'
+           and case a.policy when 'affinity' then oh.id <> h.id else oh.server_id = h.server_id end;
         return null;
     end $$;
 

@@ -35,6 +35,7 @@ _DUE = """
        and (lease_until is null or lease_until < now())
      order by id
 """
+_ENDED = "select id from operation where id = any($1::bigint[]) and not is_open"
 _FIRST = "update operation set not_before = now() - interval '1 day' where id = $1"
 _EXPIRE_LEASE = "update operation set lease_until = now() - interval '1 second', not_before = now() where id = $1"
 
@@ -50,6 +51,11 @@ async def pass_time(db: Db, owner: UUID, renewed: Iterable[int]) -> None:
 
 async def due(db: Db) -> list[int]:
     return [row["id"] for row in await db.fetch(_DUE)]
+
+
+async def ended(db: Db, operation_ids: Iterable[int]) -> frozenset[int]:
+    """Those of the operations that have ended."""
+    return frozenset(row["id"] for row in await db.fetch(_ENDED, list(operation_ids)))
 
 
 async def first(db: Db, operation_id: int) -> None:

@@ -10,8 +10,8 @@ from functools import partial
 
 from attrs import define, field, frozen
 
+from common.phrases import number_of
 from regiond.db.pool import Database
-from regiond.placement.reason_phrases import number_of
 from tests.deployment.deployment import Deployment
 from tests.deployment.processes import temporary_deployment
 from tests.faults.load import Load, RequestKind

@@ -224,9 +224,12 @@ class ControlledRegion:
     # Time -----------------------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Cancels the effect of real time that has passed."""
+        """Cancels the effect of real time that has passed. Freezes attempts whose operation another one has ended."""
         async with self.database.connection() as db:
             await clock.hold(db, self.owner)
+            ended = await clock.ended(db, [one.operation_id or 0 for one in self.activities.running])
+        for activity in self.activities.running:
+            activity.frozen |= activity.operation_id in ended
 
     async def pass_time(self) -> None:
         """Ends all pauses, and the leases and links of dead regions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,18 @@ from regiond.db.pool import Database
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind
 from regiond.reconciler.store import use_snapshot
+from tests.faults.schedules.fleet_invariants import FLEET_FAULTS, fleet_after_step
 from tests.faults.schedules.hypervisors import HeldGuest, HeldVolume, Holdings
 
 _MACHINES = """
     select m.uuid, m.id, m.system_id, m.hostname, m.state, m.owner_id is not null as owned, m.cores, m.memory_mib,
-           h.name as host, m.adopted,
+           h.name as host, m.adopted, m.locked,
            array(select d.volume from machine_disk d where d.machine_id = m.id) as volumes,
            exists (select from operation o where o.machine_id = m.id
                       and o.is_open) as busy
       from machine m join vm_host h on h.id = m.host_id order by m.id
 """
+_MAINTENANCE = "select name, maintenance_since from vm_host where maintenance_since is not null"
 _OPEN = """
     select id, kind, state, host_name, machine_id, cancel_requested,
            coalesce(request #>> '{spec,marker,machine_id}', request #>> '{guest,marker,machine_id}',
@@ -69,6 +72,7 @@ class MachineRow:
     memory_mib: int
     host: str
     adopted: bool
+    locked: bool
     volumes: tuple[str, ...]
     busy: bool
 
@@ -92,6 +96,7 @@ class Snapshot:
     open: tuple[OpenOperation, ...]
     hosts: Mapping[str, Holdings]
     host_ids: Mapping[str, int]  # by name; only current VM hosts
+    maintenance: Mapping[str, datetime]  # since when, by host
     tombstoned: frozenset[UUID]
     detached: frozenset[UUID]
     adopting: frozenset[UUID]  # machines of all adoptions that were ever requested
@@ -119,7 +124,7 @@ async def take_snapshot(database: Database, hosts: Mapping[str, Holdings]) -> Sn
     async with database.transaction() as db:
         await use_snapshot(db)
         found = await find_discrepancies(db)
-        faults = [row["what"] for row in await db.fetch(_FAULTS)]
+        faults = [row[0] for statement in (_FAULTS, FLEET_FAULTS) for row in await db.fetch(statement)]
         faults += [f"{one.kind}: {one.message}" for one in found if one.kind not in EXPECTED]
         known: defaultdict[str, set[UUID]] = defaultdict(set)
         for row in await db.fetch(_KNOWN):
@@ -130,6 +135,7 @@ async def take_snapshot(database: Database, hosts: Mapping[str, Holdings]) -> Sn
             open=tuple(_open(row) for row in await db.fetch(_OPEN)),
             hosts=hosts,
             host_ids={row["name"]: row["id"] for row in await db.fetch("select id, name from vm_host order by id")},
+            maintenance={row["name"]: row["maintenance_since"] for row in await db.fetch(_MAINTENANCE)},
             tombstoned=frozenset(known["tombstoned"]),
             detached=frozenset(known["detached"]),
             adopting=frozenset(known["adopt"]),
@@ -151,6 +157,7 @@ def after_step(
     yield from _foreign_changed(before, now, touched)
     yield from _guests_of_deleted_machines(before, now, changed_by_stale_calls | copied)
     yield from _volumes_of_deleted_machines(now, changed_by_stale_calls | copied)
+    yield from fleet_after_step(before, now)
 
 
 def absent(now: Snapshot) -> set[UUID]:

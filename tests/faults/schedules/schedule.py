@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.faults.schedules.fleet_actions import FleetActions
 from tests.faults.schedules.repair_actions import RepairActions
-from tests.faults.schedules.user_actions import UserActions
 
 
-class Schedules(UserActions, RepairActions):
+class Schedules(FleetActions, RepairActions):
     """One example runs from a new deployment until everything has come to rest."""

@@ -176,6 +176,7 @@ class ScheduledLink:
     rack: ScheduledRack
     changed: asyncio.Event
     is_open: bool = True
+    capabilities: frozenset[str] = frozenset()
     peer: Peer = field(init=False)
     lost: asyncio.Future[InnkeeperError] = field(init=False)  # why it ended
 

@@ -128,6 +128,51 @@ def removal_cancelled_while_it_deletes_machines(schedule: Schedules) -> None:
     assert host not in schedule.snapshot.host_ids
 
 
+def host_removed_by_force_with_work_in_progress(schedule: Schedules) -> None:
+    """The answer of a compose arrives after its host was removed. Guard: the removal ends all operations there."""
+    schedule.a_deployment(machines=2, racks=1)
+    schedule.compose(host=0, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="begun")
+    schedule.host_acts(which=0)
+    host = schedule.hosts[0][0]
+    on_host = {uuid for uuid, row in schedule.snapshot.machines.items() if row.host == host}
+    schedule.remove_host_by_force(host=0, dies="first", then="runs")
+    assert host not in schedule.snapshot.host_ids
+    assert on_host <= schedule.snapshot.detached
+    schedule.activity_finishes(which=0)
+    assert not on_host & schedule.snapshot.machines.keys()
+    assert schedule.snapshot.open == ()
+
+
+def host_that_answers_again_before_it_is_removed(schedule: Schedules) -> None:
+    """Guard: the operation checks the host again."""
+    schedule.a_deployment(machines=2, racks=1)
+    schedule.remove_host_by_force(host=0, dies="first", then="left")
+    schedule.hosts_recover()
+    before = schedule.snapshot.machines.keys()
+    schedule.run_everything_due()
+    assert len(schedule.hosts) == 2
+    assert schedule.snapshot.machines.keys() == before
+
+
+def maintenance_while_a_compose_runs(schedule: Schedules) -> None:
+    """The machine comes, and the next one goes elsewhere. Guard: placement knows the maintenance."""
+    schedule.a_deployment(machines=0, racks=1)
+    schedule.compose(host=0, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="begun")
+    schedule.maintenance(host=0, begins=True)
+    schedule.activity_finishes(which=0)
+    schedule.compose(host=0, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="runs")
+    schedule.compose(host=None, cores=1, memory_mib=1024, storage="root:4", interfaces="", power_on=False, then="runs")
+    assert sorted(row.host for row in schedule.snapshot.machines.values()) == ["ant", "bee"]
+
+
+def group_larger_than_the_fleet(schedule: Schedules) -> None:
+    """Guard: placement counts the machines that are being composed."""
+    schedule.a_deployment(machines=0, racks=1)
+    for _ in range(3):
+        schedule.compose_in_group(separate=True, strength="", by_allocation=False, then="begun")
+    assert sorted(row.host for row in schedule.snapshot.machines.values()) == ["ant", "bee"]
+
+
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
@@ -138,6 +183,10 @@ KNOWN = (
     approval_of_a_changed_discrepancy,
     approvals_for_a_missing_machine,
     removal_cancelled_while_it_deletes_machines,
+    host_removed_by_force_with_work_in_progress,
+    host_that_answers_again_before_it_is_removed,
+    maintenance_while_a_compose_runs,
+    group_larger_than_the_fleet,
 )
 
 

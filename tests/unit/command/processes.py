@@ -40,7 +40,13 @@ async def spawned(home: Path, *argv: str, cwd: Path | None = None, **environment
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "INNKEEPER_STATE": str(home / "region"),  # not the region of this machine, if one runs
+            **environment,
+        },
         cwd=cwd,
         start_new_session=True,
     )

@@ -35,6 +35,14 @@ async def test_fields_of_get_and_delete_are_in_the_query(logged_in: Cli, region:
     assert (ran.status, ran.out, ran.err) == (0, "", "")
 
 
+async def test_warnings_of_the_region_are_printed_on_standard_error(logged_in: Cli, region: Region) -> None:
+    headers = {"Warning": '299 - "The tag x only labels the disk.", 299 - "Ignored fields: y"'}
+    region.give("POST vm-hosts/1/?op=compose", Reply(200, {"system_id": "abc123"}, headers=headers))
+    ran = await logged_in("admin", "vm-host", "compose", "1")
+    assert (ran.status, ran.plain) == (0, {"system_id": "abc123"})
+    assert ran.err.splitlines() == ["Note: The tag x only labels the disk.", "Note: Ignored fields: y"]
+
+
 async def test_a_name_is_encoded_as_one_path_segment(logged_in: Cli, region: Region) -> None:
     region.give(f"GET zones/{quote('a/b c', safe='')}/", Reply(200, {"name": "a/b c"}))
     assert (await logged_in("admin", "zone", "read", "a/b c")).plain == {"name": "a/b c"}

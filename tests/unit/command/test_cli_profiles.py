@@ -19,7 +19,7 @@ async def test_login_stores_an_accepted_key_readable_by_its_owner_only(cli: Cli,
     assert profiles.stat().st_mode & 0o777 == 0o600
     assert json.loads(profiles.read_text())["profiles"]["admin"]["key"] == KEY
     shown = await cli("profiles")
-    assert shown.plain == [{"name": "admin", "url": f"{region.url}{BASE}"}]
+    assert shown.plain == [{"name": "admin", "url": f"{region.url}{BASE}", "default": True}]
     assert KEY not in shown.out
 
 
@@ -51,8 +51,8 @@ async def test_logout_deletes_the_profile(logged_in: Cli) -> None:
         (("login", "rack", "http://h", KEY), 1, "that is a command of innkeeper"),
         (("login", "admin", "somewhere", KEY), 1, "http://127.0.0.1:5240/MAAS"),
         (("login", "admin", "http://127.0.0.1:1", "one:two"), 1, "three parts"),
-        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL KEY"),
-        ((), 2, "usage: innkeeper PROFILE RESOURCE ACTION"),
+        (("login", "admin"), 2, "usage: innkeeper login PROFILE URL [KEY"),
+        ((), 2, "usage: innkeeper [PROFILE] RESOURCE ACTION"),
         (("--jsno",), 2, "Did you mean --json"),
         (("rack", "tokn"), 2, "usage: innkeeper [--profile PROFILE] rack token"),
     ],
@@ -81,7 +81,7 @@ async def test_a_damaged_profiles_file_is_named(cli: Cli, home: Path) -> None:
 
 async def test_version_and_help_need_no_region(cli: Cli) -> None:
     assert (await cli("--version")).out.startswith("innkeeper 0.")
-    assert (await cli("help")).out.startswith("usage: innkeeper PROFILE RESOURCE ACTION")
+    assert (await cli("help")).out.startswith("usage: innkeeper [PROFILE] RESOURCE ACTION")
 
 
 async def test_several_profiles_without_admin_require_a_choice(cli: Cli, region: Region) -> None:

@@ -101,7 +101,7 @@ def explain(address: LibvirtAddress, private_key: str, pinned: str, reason: str)
         return PeerChanged(
             f"{_endpoint(address)} presents the SSH host key {offered.fingerprint} instead of the pinned "
             f"{fingerprint(pinned)}. If it was replaced on purpose, accept it with: "
-            f"innkeeper PROFILE vm-host trust ID fingerprint={offered.fingerprint}",
+            f"innkeeper vm-host trust ID fingerprint={offered.fingerprint}",
             trusted=fingerprint(pinned),
             offered=offered.fingerprint,
         )

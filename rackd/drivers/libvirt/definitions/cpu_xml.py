@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from common.errors import InvalidRequest, NotFound, OutOfCapacity, Unsupported
 from common.guest_spec import GuestSpec
+from common.phrases import number_of
 from common.values import NumaNode
 from rackd.drivers.libvirt.xml import Element
 
@@ -52,7 +53,7 @@ def _check_pages(spec: GuestSpec, size_kib: int, nodes: Iterable[NumaNode]) -> N
     wanted = -(-spec.memory_mib * 1024 // size_kib)
     if wanted > sum(totals):
         raise OutOfCapacity(
-            f"{spec.name} needs {wanted} huge pages of {size_kib} KiB; the server has {sum(totals)}.",
+            f"{spec.name} needs {number_of(wanted, 'huge page')} of {size_kib} KiB; the server has {sum(totals)}.",
             requested=wanted,
             total=sum(totals),
         )

@@ -28,6 +28,8 @@ T = TypeVar("T")
 HOW_TO_TRUST = "lxc config trust add --name innkeeper"
 READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
 WORK_S = 600.0  # creating a large disk on slow storage
+MAX_BODY_BYTES = 64 * 1024 * 1024  # the listing of ten thousand guests has about 30 MiB
+BODY_S = 120.0  # from the response's head to its end
 POLL_S = 5.0  # how long one request waits for an operation
 _UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
 
@@ -59,7 +61,10 @@ def path(*parts: str) -> str:
 class _PinnedAdapter(HTTPAdapter):
     """Uses one TLS context for all requests and translates the errors of requests."""
 
-    def __init__(self, context: ssl.SSLContext, explain: Callable[[Exception], InnkeeperError]) -> None:
+    def __init__(
+        self, address: LxdAddress, context: ssl.SSLContext, explain: Callable[[Exception], InnkeeperError]
+    ) -> None:
+        self._address = address
         self._context = context
         self._explain = explain
         self.calls = 0
@@ -74,11 +79,34 @@ class _PinnedAdapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"  # otherwise requests loads its own CA bundle, or one from the environment
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Follows no redirect: the request, with a token or password in it, is for the pinned server only."""
         self.calls += 1
         try:
-            return super().send(request, *args, **options)
+            response = super().send(request, *args, **options)
+            if response.is_redirect:
+                response.close()
+                raise HostUnreachable(
+                    f"LXD at {self._address.normalised} redirects to {response.headers['Location'][:200]}, which "
+                    "Innkeeper does not follow. Add the host with the address of the LXD server itself."
+                )
+            self._read_body(response)
         except requests.exceptions.RequestException as error:
             raise self._explain(error) from error
+        return response
+
+    def _read_body(self, response: requests.Response) -> None:
+        """Reads the body as `requests` would, but at most MAX_BODY_BYTES and no longer than BODY_S."""
+        ends_at, size, parts = time.monotonic() + BODY_S, 0, []
+        for part in response.iter_content(65536):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES or time.monotonic() > ends_at:
+                response.close()
+                raise HostUnreachable(
+                    f"LXD at {self._address.normalised} sent {size} bytes and no end: an answer has at most "
+                    f"{MAX_BODY_BYTES // 1024**2} MiB and takes at most {BODY_S:g} s."
+                )
+        response._content = b"".join(parts)  # what requests itself sets when it has read a body
 
 
 class Client:
@@ -101,9 +129,10 @@ class Client:
         self.context = context
         self._pinned_pem = pinned_pem
         self._closing = closing
-        self._adapter = _PinnedAdapter(context, self.explain)
+        self._adapter = _PinnedAdapter(address, context, self.explain)
         self._session = requests.Session()
         self._session.trust_env = False  # ignore proxies, CA bundles and .netrc of the environment
+        self._session.adapters.clear()  # no plain HTTP
         self._session.mount("https://", self._adapter)
         self._lxd: Any = None
 

@@ -80,6 +80,7 @@ def listen(client: Client, scope: Scope) -> ClientConnection:
             url,
             ssl=client.context,
             server_hostname=client.address.host,
+            address=(client.address.host, client.address.port),  # also refuses redirects to other servers
             proxy=None,
             open_timeout=CONNECT_S,
             ping_interval=PING_EVERY_S,
@@ -98,6 +99,8 @@ def listen(client: Client, scope: Scope) -> ClientConnection:
         raise HostUnreachable(f"LXD at {client.address.normalised} sends no events: HTTP status {status}.") from error
     except (WebSocketException, OSError, ssl.SSLError) as error:
         raise client.explain(error) from error
+    except ValueError as error:  # a redirect to another server
+        raise HostUnreachable(f"LXD at {client.address.normalised} sends no events: {error}.") from error
 
 
 class Watch:

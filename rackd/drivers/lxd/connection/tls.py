@@ -67,7 +67,7 @@ def explain_verification_failure(address: LxdAddress, pinned_pem: str, reason: s
         )
     return PeerChanged(
         f"{address.host_and_port} presents the certificate {offered} instead of the pinned {pinned}. If it was "
-        f"replaced on purpose, accept it with: innkeeper PROFILE vm-host trust ID fingerprint={offered}",
+        f"replaced on purpose, accept it with: innkeeper vm-host trust ID fingerprint={offered}",
         pinned=pinned,
         presented=offered,
     )

@@ -186,6 +186,12 @@ def _changeable(certificate: Json) -> dict[str, Any]:
     return {key: certificate[key] for key in ("name", "type", "restricted", "projects") if key in certificate}
 
 
+def is_gone(client: Client, of: str, *, own_pem: str) -> bool:
+    """Whether `of` is the client's own certificate and the server trusts it no longer."""
+    own = fingerprint(load_certificate(own_pem))
+    return of.lower() == own and client.server().get("auth") != "trusted"
+
+
 def untrust(client: Client, of: str) -> None:
     """Removes the certificate with the fingerprint `of` (SHA-256, hex) from the trust store. Idempotent."""
     if not of or any(letter not in "0123456789abcdef" for letter in of.lower()):

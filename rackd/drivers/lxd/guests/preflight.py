@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from common.errors import NotFound, OutOfCapacity, Unsupported
 from common.guest_spec import GuestSpec
+from common.phrases import number_of
 from common.values import NumaNode
 from rackd.drivers.lxd.connection.client import Client, Json, Scope
 from rackd.drivers.lxd.guests import nic_devices, volumes
@@ -62,8 +63,8 @@ def _check_pages(spec: GuestSpec, size_kib: int, nodes: tuple[NumaNode, ...], ad
     needed = -(-spec.memory_mib * KIB_PER_MIB // size_kib)
     if needed > total:
         raise OutOfCapacity(
-            f"{spec.name} needs {needed} huge pages of {size_kib} KiB; LXD at {address} has {total}. Reserve more on "
-            f"that server (vm.nr_hugepages), or compose without huge pages.",
+            f"{spec.name} needs {number_of(needed, 'huge page')} of {size_kib} KiB; LXD at {address} has {total}. "
+            f"Reserve more on that server (vm.nr_hugepages), or compose without huge pages.",
             requested=needed,
             total=total,
         )

@@ -1,0 +1,82 @@
+"""Logs in with user name and password: makes an API key, limits failures, records them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from common.errors import NotAuthenticated
+from common.rate_limit import RateLimiter
+from regiond.accounts import store
+from regiond.accounts.login_limits import LoginLimits, network_of
+from regiond.accounts.model import check_key_name
+from regiond.accounts.passwords import Passwords, check_new_password
+from regiond.accounts.service import Accounts, RecordEvent
+from regiond.db.pool import Database
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+EVENT_EVERY_S = 60.0
+DEFAULT_KEY_NAME = "login"
+WRONG = "Wrong user name or password."
+_MAX_SHOWN = 64
+
+
+class Logins:
+    def __init__(
+        self,
+        database: Database,
+        accounts: Accounts,
+        *,
+        record_event: RecordEvent,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._record_event = record_event
+        self._passwords = Passwords()
+        self._limits = LoginLimits(clock)
+        self._events = RateLimiter(every_s=EVENT_EVERY_S, clock=clock)
+        self._unrecorded = 0
+
+    async def log_in(self, username: str, password: str, *, key_name: str, address: str) -> tuple[str, str]:
+        """Returns the name and the text of a new API key.
+
+        Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
+        inactive account; TooManyAttempts before the delay after failed logins has passed; InvalidRequest.
+        """
+        name = check_key_name(key_name) or DEFAULT_KEY_NAME
+        attempt = self._limits.begin(address=address, username=username)
+        async with self._database.connection() as db:
+            found = await store.password_of(db, username if username.isprintable() else "")
+        is_right = await self._passwords.is_right(found.password_hash if found else None, password)
+        if found is None or not is_right or not found.is_active:
+            await self._record_failure(username, address)
+            raise NotAuthenticated(WRONG)
+        self._limits.succeed(attempt)
+        return name, await self._accounts.create_key(found.caller, name)
+
+    async def set_password(self, username: str, password: str) -> None:
+        """Replaces the password; API keys stay valid. Raises NotFound, and InvalidRequest for a weak password."""
+        check_new_password(password)
+        user = await self._accounts.user(username)
+        hashed = await self._passwords.hashed(password)
+        async with self._database.transaction() as db:
+            await store.set_password_hash(db, user.account_id, hashed)
+            await self._record_event(db, "password_set", f"The password of {username} was set.", caller=None)
+
+    async def _record_failure(self, username: str, address: str) -> None:
+        """Records at most one event a minute for each address, with the number of failures since the last event."""
+        self._unrecorded += 1
+        shown = username[:_MAX_SHOWN]
+        log.warning("login_failed", address=address, username=shown)
+        if not self._events.allow(network_of(address)):
+            return
+        number, self._unrecorded = self._unrecorded, 0
+        text = f"A login as {shown!r} from {address} failed."
+        if number > 1:
+            text = f"{number} logins failed, the last as {shown!r} from {address}."
+        async with self._database.transaction() as db:
+            await self._record_event(db, "login_failed", text)

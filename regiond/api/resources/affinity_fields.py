@@ -1,0 +1,30 @@
+"""The fields that put a machine into affinity and anti-affinity groups."""
+
+from __future__ import annotations
+
+from regiond.api.field_types import TextList
+from regiond.api.fields import Field
+
+_GROUPS = TextList(commas=True, max_length=80, max_items=64)
+_AFFINITY = (
+    "Groups with whose machines it shares a host, separated by commas; GROUP:soft prefers such a host and may use "
+    "another one"
+)
+_ANTI_AFFINITY = (
+    "Groups with whose machines it shares no server, separated by commas; GROUP:soft prefers such a host and may use "
+    "another one"
+)
+AFFINITY = (
+    Field(name="affinity", type=_GROUPS, default=(), doc=f"{_AFFINITY}."),
+    Field(name="anti_affinity", type=_GROUPS, default=(), doc=f"{_ANTI_AFFINITY}."),
+)
+NEW_AFFINITY = (
+    Field(
+        name="affinity", type=_GROUPS, doc=f"{_AFFINITY}. Replaces its affinity groups; empty for none. Moves nothing."
+    ),
+    Field(
+        name="anti_affinity",
+        type=_GROUPS,
+        doc=f"{_ANTI_AFFINITY}. Replaces its anti-affinity groups; empty for none. Moves nothing.",
+    ),
+)

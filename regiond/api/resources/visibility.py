@@ -1,0 +1,21 @@
+"""What only administrators see of VM hosts and racks: addresses, and why a rack does not reach a host."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from regiond.caller import Caller
+from regiond.hosts.model import HostView
+from regiond.racks.model import RackView
+
+
+def visible_host(caller: Caller, host: HostView) -> HostView:
+    """Returns the host, for other users without its address."""
+    return host if caller.is_admin else evolve(host, address="")
+
+
+def visible_rack(caller: Caller, rack: RackView) -> RackView:
+    """Returns the rack, for other users without the reasons, which can contain addresses and texts of servers."""
+    if caller.is_admin:
+        return rack
+    return evolve(rack, hosts=tuple(evolve(host, error_message=None) for host in rack.hosts))

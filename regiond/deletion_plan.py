@@ -1,0 +1,27 @@
+"""What a deletion deletes and what it keeps, for dry runs. Pure."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class AffectedRecord:
+    """A record of the region, such as a subnet. `kind` is a noun for people; `id` identifies it in the API."""
+
+    kind: str
+    id: str
+    name: str
+
+
+@frozen(kw_only=True)
+class DeletionPlan:
+    """`name` is that of the object to delete; `effects` are sentences on what changes besides.
+
+    Nothing on a host is deleted.
+    """
+
+    name: str
+    deleted: tuple[AffectedRecord, ...] = ()
+    kept: tuple[AffectedRecord, ...] = ()
+    effects: tuple[str, ...] = ()

@@ -1,0 +1,133 @@
+"""Changes the address of a host that has machines: the server behind the new address must be the same one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from common.errors import Busy, InnkeeperError, InvalidRequest, LinkLost, RackUnreachable
+from common.simulated_address import SimulatedAddress
+from common.values import DriverType, HostAccess, PeerIdentity
+from regiond.hosts import store
+from regiond.hosts.host_address import Address
+from regiond.hosts.model import HostView
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from regiond.db.pool import Db
+
+VERIFY_DEADLINE_S = 40.0
+
+_KNOWN = """
+    select s.identity, h.address, h.pinned_fingerprint, h.member,
+           exists (select from machine m where m.host_id = h.id) as has_machines
+      from vm_host h join server s on s.id = h.server_id where h.id = $1
+"""
+_ACTING = """
+    select id, kind from operation
+     where host_id = $1 and is_open and kind <> 'refresh' and lease_until > now() order by id limit 1
+"""
+
+
+@frozen(kw_only=True)
+class KnownServer:
+    """The server of a host as the last good refresh found it."""
+
+    identity: str
+    address: str
+    pinned_fingerprint: str | None
+    member: str | None
+    has_machines: bool
+
+
+@frozen(kw_only=True)
+class VerifiedMove:
+    """The server is the same; `presented` is its identity at the new address, None if it presents none."""
+
+    known: KnownServer
+    presented: PeerIdentity | None
+
+
+async def known_server(db: Db, host_id: int) -> KnownServer | None:
+    """None before the first good refresh."""
+    row = await db.fetchrow(_KNOWN, host_id)
+    return None if row is None else KnownServer(**row)
+
+
+async def verify_same_server(
+    calls: HostCalls, host: HostView, known: KnownServer, address: Address, secrets: Mapping[str, str]
+) -> PeerIdentity | None:
+    """Returns what the server presents at the new address, None if nothing. Changes nothing, on the server either.
+
+    Raises InvalidRequest under `power_address`, with what was found, if it is another server or cannot be read.
+    """
+    if host.driver is DriverType.SIMULATED and _simulated_name(address.normalised) == _simulated_name(host.address):
+        return None  # the name is the identity
+
+    def moved(access: HostAccess) -> HostAccess:
+        # Under another id, so that the rack's connections to the host at its present address stay open.
+        credentials = {**access.credentials, **({} if host.driver is DriverType.LXD else secrets)}
+        return evolve(access, host_id=-host.id, address=address.normalised, credentials=credentials)
+
+    def check_identity(presented: PeerIdentity) -> None:
+        if known.pinned_fingerprint not in (None, presented.fingerprint):
+            reason = f"the server there presents {presented.fingerprint}, but {known.pinned_fingerprint} is pinned"
+            raise _refused(host, address, reason)
+
+    try:
+        found = await calls.discover_at(
+            host.id,
+            moved,
+            check_identity=check_identity if address.has_identity else None,
+            deadline_s=VERIFY_DEADLINE_S,
+        )
+    except (RackUnreachable, LinkLost, InvalidRequest):
+        raise
+    except InnkeeperError as error:
+        raise _refused(host, address, f"the server there could not be read: {error.message}") from error
+    facts = found.facts
+    identity = f"{host.driver.value}/{facts.server_identity}"
+    if identity != known.identity:
+        raise _refused(host, address, f"the server there is {identity}, not {known.identity}")
+    if facts.cluster_member != known.member:
+        reason = f"it is of the cluster member {facts.cluster_member}, not of {known.member}"
+        raise _refused(host, address, reason)
+    return found.identity
+
+
+async def lock_for_change(db: Db, host: HostView, known: KnownServer) -> None:
+    """Locks the host, until the transaction ends, if nothing acts on it and its address is still the known one.
+
+    Raises Busy otherwise. An operation that waits for a retry continues at the new address.
+    """
+    await store.lock(db, host.id)
+    acting = await db.fetchrow(_ACTING, host.id)
+    if acting is not None:
+        raise Busy(
+            f"The address of {host.name} is not changed while operation {acting['id']} ({acting['kind']}) acts on it. "
+            "Try again when it has ended.",
+            operation=acting["id"],
+        )
+    if await known_server(db, host.id) != known:
+        raise Busy(f"{host.name} was changed by someone else at the same time. Try again.", host=host.id)
+
+
+async def pin_if_new(db: Db, host_id: int, known: KnownServer, presented: PeerIdentity | None) -> None:
+    """The identity of the server is pinned if it presents one only at its new address."""
+    if presented is not None and known.pinned_fingerprint is None:
+        await store.pin(db, host_id, presented.material, presented.fingerprint)
+
+
+def _refused(host: HostView, address: Address, found: str) -> InvalidRequest:
+    text = (
+        f"The address of {host.name} was not changed to {address.normalised}: {found}. Its machines are on the server "
+        f"at {host.address}; give an address of that server, or add the other server as another host."
+    )
+    return InvalidRequest.of({"power_address": [text]})
+
+
+def _simulated_name(address: str) -> str:
+    return SimulatedAddress.parse(address).identity

@@ -1,0 +1,124 @@
+"""Adds hosts, and changes them on request of an administrator."""
+
+from __future__ import annotations
+
+from common.values import DriverType
+from regiond.caller import Caller
+from regiond.credentials.service import Credentials, KeyPairs
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.hosts import store
+from regiond.hosts.address_change import (
+    VerifiedMove,
+    known_server,
+    lock_for_change,
+    pin_if_new,
+    verify_same_server,
+)
+from regiond.hosts.host_address import Address, parse_host_address
+from regiond.hosts.model import MASK, HostChange, HostView, NewHost, check_change, with_console_tag
+from regiond.hosts.trust.host_credentials import HostCredentials
+from regiond.identifiers import new_hostname, new_system_id, numbered
+from regiond.racks.service import HostCalls
+
+DEFAULT_PROJECT = "default"
+
+
+class HostChanges:
+    def __init__(
+        self,
+        database: Database,
+        groups: Groups,
+        credentials: Credentials,
+        calls: HostCalls,
+        key_pairs: KeyPairs,
+        *,
+        simulated_allowed: bool,
+    ) -> None:
+        self._database = database
+        self._groups = groups
+        self._calls = calls
+        self._credentials = HostCredentials(database, credentials, key_pairs)
+        self._simulated_allowed = simulated_allowed
+
+    async def create(self, caller: Caller, new: NewHost) -> int:
+        """Returns the new host's id. Raises InvalidRequest by field."""
+        address = self._parsed(new.driver, new.address)
+        zone_id = await self._groups.requested_zone_id(new.zone) or 1
+        pool_id = await self._groups.requested_pool_id(new.pool) or 0
+        names = (new.name,) if new.name else _generated_names()
+        prepared = await self._credentials.prepare(new, names[0], address)
+        project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
+        async with self._database.transaction() as db:
+            host_id, name = await store.insert(
+                db, names=names, driver=new.driver, address=address.normalised, project=project, zone_id=zone_id,
+                pool_id=pool_id, tags=with_console_tag(new.tags), cpu_over_commit_ratio=new.cpu_over_commit_ratio,
+                memory_over_commit_ratio=new.memory_over_commit_ratio, reserved_cores=new.reserved_cores,
+                reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
+                system_id=new_system_id(), public_key=prepared.public_key,
+            )  # fmt: skip
+            await self._credentials.store(db, host_id, address, prepared, new.driver)
+            await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
+        return host_id
+
+    async def update(self, caller: Caller, before: HostView, change: HostChange) -> None:
+        """Changes the given fields; a new address is checked first. Idempotent. Raises InvalidRequest by field."""
+        check_change(change, before)
+        address = self._new_address(change, before)
+        zone_id = await self._groups.requested_zone_id(change.zone)
+        pool_id = await self._groups.requested_pool_id(change.pool)
+        moved = await self._verified_move(before, change)
+        # The same server keeps its trust: only another one is another first contact.
+        contact = None if moved is not None else address
+        prepared = await self._credentials.prepare_change(change, before, contact)
+        async with self._database.transaction() as db:
+            if moved is not None:
+                await lock_for_change(db, before, moved.known)
+                await pin_if_new(db, before.id, moved.known, moved.presented)
+            storage_pool_id = await store.storage_pool_id(db, before.id, change.default_storage_pool)
+            await store.update(
+                db, before.id, name=change.name, address=address, zone_id=zone_id, pool_id=pool_id,
+                tags=None if change.tags is None else with_console_tag(change.tags),
+                cpu_over_commit_ratio=change.cpu_over_commit_ratio,
+                memory_over_commit_ratio=change.memory_over_commit_ratio, reserved_cores=change.reserved_cores,
+                reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
+                default_macvlan_mode=change.default_macvlan_mode,
+            )  # fmt: skip
+            if contact is not None:
+                await store.unpin(db, before.id)
+            await self._credentials.store_change(db, before, prepared, contact)
+            await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=before.id)
+            if address is not None:
+                message = f"The address of {before.name} was changed from {before.address} to {address}"
+                await Events.record(db, "host_address_changed", message, caller=caller, host_id=before.id)
+        if address is not None:
+            await self._calls.disconnect(before.id)  # every rack connects again, to the new address
+
+    async def _verified_move(self, before: HostView, change: HostChange) -> VerifiedMove | None:
+        """None if the address stays, or the host has no machines, which may move to another server."""
+        if self._new_address(change, before) is None or change.address is None:
+            return None
+        async with self._database.connection() as db:
+            known = await known_server(db, before.id)
+        if known is None or not known.has_machines:
+            return None
+        address = self._parsed(before.driver, change.address)
+        secrets = {} if change.power_pass in (None, MASK) else {"power_pass": change.power_pass or ""}
+        presented = await verify_same_server(self._calls, before, known, address, secrets)
+        return VerifiedMove(known=known, presented=presented)
+
+    def _new_address(self, change: HostChange, before: HostView) -> str | None:
+        if change.address is None:
+            return None
+        parsed = self._parsed(before.driver, change.address)
+        return parsed.normalised if parsed.normalised != before.address else None
+
+    def _parsed(self, driver: DriverType, address: str) -> Address:
+        return parse_host_address(driver, address, simulated_allowed=self._simulated_allowed)
+
+
+def _generated_names() -> tuple[str, ...]:
+    """A generated name, and others for when it is taken."""
+    name = new_hostname()
+    return (name, *(numbered(name) for _ in range(9)))

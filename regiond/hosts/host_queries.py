@@ -1,0 +1,74 @@
+"""Reads hosts and their guests from the database, for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from common.errors import NotFound
+from regiond.db.pool import Database
+from regiond.hosts import view_store
+from regiond.hosts.model import GuestView, HostView
+from regiond.hosts.numa_usage import numa_usage
+from regiond.hosts.view_store import read_host
+from regiond.ledger.model import FleetCapacity
+from regiond.ledger.service import capacities_of_hosts, fleet_capacity
+from regiond.racks.model import SupervisedHost
+
+if TYPE_CHECKING:
+    from regiond.hosts.model import NumaNodeView
+
+
+class HostQueries:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> tuple[HostView, ...]:
+        """By id."""
+        async with self._database.connection() as db:
+            return await view_store.list_hosts(db)
+
+    async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
+        """Returns all hosts by id, with only what the link supervisor needs every few seconds."""
+        async with self._database.connection() as db:
+            return await view_store.supervised_hosts(db)
+
+    async def read(self, host_id: int) -> HostView:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            return await read_host(db, host_id)
+
+    async def capacity(self) -> FleetCapacity:
+        """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
+        async with self._database.connection() as db:
+            return fleet_capacity(await capacities_of_hosts(db))
+
+    async def ids_of(self, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
+        """The hosts that each text means, by id or else by name; an unknown text means none."""
+        async with self._database.connection() as db:
+            return await view_store.ids_of(db, ids_or_names)
+
+    async def names(self) -> tuple[str, ...]:
+        """The names of the hosts, for messages: at most 10 000 of them."""
+        async with self._database.connection() as db:
+            return await view_store.names(db)
+
+    async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
+        """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""
+        async with self._database.connection() as db:
+            host = await read_host(db, host_id)
+            allocated = await view_store.numa_allocations(db, host_id)
+        return numa_usage(host.numa_nodes, host.network_devices, allocated, host.capacity)
+
+    async def guests(self) -> tuple[GuestView, ...]:
+        """All guests of all hosts, by id."""
+        async with self._database.connection() as db:
+            return await view_store.list_guests(db)
+
+    async def guest(self, guest_id: int) -> GuestView:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            found = await view_store.list_guests(db, guest_id)
+        if not found:
+            raise NotFound(f"There is no virtual machine {guest_id}.")
+        return found[0]

@@ -1,0 +1,27 @@
+"""Maintenance of hosts: whether one takes new machines, since when not, by whom and why. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Maintenance:
+    """A host in maintenance takes no new machine. `by` is an account's name; `reason` may be empty."""
+
+    since: datetime
+    by: str
+    reason: str
+
+    @classmethod
+    def of_columns(cls, since: datetime | None, by: str | None, reason: str | None) -> Maintenance | None:
+        """From the columns of a host; None if it is not in maintenance."""
+        return None if since is None else cls(since=since, by=by or "", reason=reason or "")
+
+    @property
+    def description(self) -> str:
+        """To follow "is in maintenance"."""
+        said = f": {self.reason}" if self.reason else ""
+        return f"since {self.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC by {self.by}{said}"

@@ -1,0 +1,182 @@
+"""Removes Innkeeper's certificate from an LXD server whose last host is removed.
+
+Nobody uses the certificate then, and a stale credential is a risk. This is the last thing that a removal does on the
+server, and only an attempt: a server that does not answer never delays the removal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+from attrs import evolve, frozen
+
+from common.errors import DeadlineExceeded, HostUnreachable, InnkeeperError, LinkLost, NotTrusted, RackUnreachable
+from common.rpc.commands import HOST_UNTRUST, UntrustCall
+from common.values import DriverType
+from regiond.credentials import service as credential_service
+from regiond.credentials.service import KeyPairs
+from regiond.db.pool import Database
+from regiond.hosts import store
+from regiond.hosts.model import CertificateFate, HostRemoval
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+UNTRUST_DEADLINE_S = 10.0
+_ATTEMPTS = 2  # after a lost connection the outcome is unknown; the call is idempotent
+_UNKNOWN = (LinkLost, DeadlineExceeded, HostUnreachable)
+
+
+@frozen(kw_only=True)
+class _Leaving:
+    fingerprint: str
+    others: tuple[str, ...]
+    imported: bool
+
+
+class _NotRemoved(Exception):
+    """`uncertain`: an attempt may have reached the server."""
+
+    def __init__(self, error: InnkeeperError, *, uncertain: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.uncertain = uncertain
+
+
+async def planned_fate(db: Db, host_ids: Sequence[int], removal: HostRemoval) -> tuple[CertificateFate, ...]:
+    """What the removal of these hosts does with the certificates that no other host uses."""
+    fates = {}
+    for host_id in host_ids:
+        pair_id = await credential_service.key_pair_of_host(db, host_id)
+        if pair_id is None or await credential_service.key_pair_is_used(db, pair_id, but=host_ids):
+            continue
+        pair = await KeyPairs.view(db, pair_id)
+        if removal.force:
+            fates[pair_id] = _left_behind(pair.fingerprint, await credential_service.related_certificates(db, pair_id))
+            continue
+        kept = _kept(pair.fingerprint, imported=pair.imported, keep_trust=removal.keep_trust)
+        fates[pair_id] = kept or CertificateFate(
+            fingerprint=pair.fingerprint,
+            removed=True,
+            explanation="this removes the last host of the server. Adding it again needs a new token. With "
+            "keep_trust=true it stays, and none is needed.",
+        )
+    return tuple(fates.values())
+
+
+def _left_behind(fingerprint: str, others: Sequence[str], reason: str = "The host does not answer") -> CertificateFate:
+    """`others` are certificates of ours on the same list, such as that of an unfinished rotation."""
+    command = " && ".join(f"lxc config trust remove {one}" for one in (*others, fingerprint))
+    return CertificateFate(
+        fingerprint=fingerprint,
+        removed=False,
+        explanation=f"{reason.rstrip('. ')}. To remove it, run on the server: {command}",
+    )
+
+
+class HostCertificates:
+    """The certificate's part in the removal of a host."""
+
+    def __init__(self, database: Database, calls: HostCalls) -> None:
+        self._database = database
+        self._calls = calls
+
+    async def leave(
+        self, host_id: int, *, keep_trust: bool, interrupted: bool = False, may_retry: bool = False
+    ) -> CertificateFate | None:
+        """Returns what became of the certificate; None if another host uses it, or there is none. Idempotent.
+
+        `interrupted`: an earlier call did not return, so the server may have received its request. If the outcome is
+        unknown only because no rack is connected, this raises RackUnreachable while it `may_retry`.
+        """
+        leaving = await self._leave(host_id, keep_trust=keep_trust)
+        if leaving is None:
+            return None
+        kept = _kept(leaving.fingerprint, imported=leaving.imported, keep_trust=keep_trust)
+        if kept is not None:
+            return kept
+        try:
+            return await self._remove(host_id, leaving, interrupted=interrupted)
+        except _NotRemoved as failed:
+            if may_retry and failed.uncertain and isinstance(failed.error, RackUnreachable):
+                raise failed.error from failed
+            log.warning("certificate_not_removed", host=host_id, code=failed.error.code, reason=failed.error.message)
+            left = _left_behind(leaving.fingerprint, leaving.others, _reason(failed.error))
+            return evolve(left, uncertain=failed.uncertain)
+
+    async def abandon(self, host_id: int) -> CertificateFate | None:
+        """As `leave` for a host that does not answer: the certificate stays on its list. Idempotent."""
+        leaving = await self._leave(host_id, keep_trust=False)
+        return None if leaving is None else _left_behind(leaving.fingerprint, leaving.others)
+
+    @staticmethod
+    async def stay(db: Db, host_id: int) -> None:
+        """The host is not removed after all. Idempotent."""
+        await credential_service.stay_with_key_pair(db, host_id)
+
+    async def _leave(self, host_id: int, *, keep_trust: bool) -> _Leaving | None:
+        """Of several removals at once, the lock of the pair makes exactly one the last."""
+        async with self._database.transaction() as db:
+            pair_id = await credential_service.key_pair_of_host(db, host_id)
+            host = await store.read_connection(db, host_id)
+            if pair_id is None or host.driver is not DriverType.LXD:
+                return None
+            await credential_service.lock_key_pair(db, pair_id)
+            await credential_service.leave_key_pair(db, host_id)
+            if host.pinned is None or await credential_service.key_pair_is_used(db, pair_id):
+                return None  # without a pinned certificate no rack has ever talked to the server
+            await credential_service.keep_key_pair(db, pair_id, host_id, keep=keep_trust)
+            pair = await KeyPairs.view(db, pair_id)
+            others = await credential_service.related_certificates(db, pair_id)
+        return _Leaving(fingerprint=pair.fingerprint, others=others, imported=pair.imported)
+
+    async def _remove(self, host_id: int, leaving: _Leaving, *, interrupted: bool) -> CertificateFate:
+        """Raises _NotRemoved."""
+        for fingerprint in (*leaving.others, leaving.fingerprint):  # our own last: it authenticates the calls
+            await self._untrust(host_id, fingerprint, uncertain=interrupted)
+        return CertificateFate(
+            fingerprint=leaving.fingerprint,
+            removed=True,
+            explanation="the last host of the server was removed. Adding it again needs a new token.",
+        )
+
+    async def _untrust(self, host_id: int, fingerprint: str, *, uncertain: bool) -> None:
+        """Raises _NotRemoved."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._calls.call(
+                    host_id,
+                    HOST_UNTRUST,
+                    lambda access: UntrustCall(access=access, fingerprint=fingerprint),
+                    deadline_s=UNTRUST_DEADLINE_S,
+                )
+            except InnkeeperError as error:
+                uncertain = isinstance(error, _UNKNOWN) or (uncertain and not isinstance(error, NotTrusted))
+                if attempt == _ATTEMPTS - 1 or not isinstance(error, _UNKNOWN):
+                    raise _NotRemoved(error, uncertain=uncertain) from error
+            else:
+                return
+
+
+def _reason(error: InnkeeperError) -> str:
+    if isinstance(error, NotTrusted):  # its advice would be how to continue with the server
+        return "LXD does not let a certificate that is restricted to projects change the trust list"
+    return error.message.rstrip(". ")
+
+
+def _kept(fingerprint: str, *, imported: bool, keep_trust: bool) -> CertificateFate | None:
+    if not imported and not keep_trust:
+        return None
+    why = "it was imported, and may be in use elsewhere." if imported else "keep_trust=true was requested."
+    again = " Its key pair is kept: the next host at this address uses it and needs no token." if keep_trust else ""
+    command = f"lxc config trust remove {fingerprint}"
+    return CertificateFate(
+        fingerprint=fingerprint,
+        removed=False,
+        explanation=f"{why}{again} To remove it, run on the server: {command}",
+    )

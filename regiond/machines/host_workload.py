@@ -1,0 +1,44 @@
+"""What is on a host: its machines, and its foreign guests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from regiond.hosts import service as host_service
+from regiond.hosts.model import GuestView, Maintenance
+from regiond.machines import store
+from regiond.machines.model import MachineView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+@frozen(kw_only=True)
+class HostWorkload:
+    """`foreign` are guests as the last refresh found them; the machines include those without a guest."""
+
+    host_id: int
+    host_name: str
+    maintenance: Maintenance | None
+    machines: tuple[MachineView, ...]
+    foreign: tuple[GuestView, ...]
+
+
+async def read_workloads(db: Db, host_ids: Sequence[int]) -> tuple[HostWorkload, ...]:
+    """In the order of `host_ids`. Raises NotFound."""
+    return tuple([await _workload(db, host_id) for host_id in host_ids])
+
+
+async def _workload(db: Db, host_id: int) -> HostWorkload:
+    host = await host_service.read_host(db, host_id)
+    guests = await host_service.guests_of_host(db, host_id)
+    return HostWorkload(
+        host_id=host.id,
+        host_name=host.name,
+        maintenance=host.maintenance,
+        machines=await store.of_host(db, host_id),
+        foreign=tuple(guest for guest in guests if guest.machine_id is None),
+    )

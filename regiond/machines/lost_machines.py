@@ -1,0 +1,73 @@
+"""Ends the records of the machines of a host that is removed by force: the host is dead and is not touched.
+
+Their names, addresses and claims become free. They get no tombstone, so that nothing removes their guests if the host
+ever returns: these are then marked guests of no machine, which can be adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from common.errors import Busy, HostUnreachable
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.ledger import service as ledger
+from regiond.machines import store
+from regiond.machines.adoption import detached_store
+from regiond.machines.host_removal_plan import affected_machine
+from regiond.machines.model import MachineView
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+async def lose_machines(db: Db, operation: Operation, host_id: int, expected: Iterable[str]) -> int:
+    """Ends all other operations on the host, then its machines' records, and returns the number of machines.
+
+    An attempt that still runs has lost its lease: it records nothing, whatever the rack answers later. The caller has
+    locked the host. Raises Busy, which makes the removal read them again, if the machines are not those that are
+    `expected`, by system id.
+    """
+    await _end_operations(db, operation, host_id)
+    machines = await store.of_host(db, host_id)
+    if {machine.system_id for machine in machines} != {*expected}:
+        raise Busy(f"The machines of {operation.host_name} changed while it was being removed.", host=host_id)
+    await detached_store.detach(db, host_id, lost=True)
+    shared = await host_service.shares_server(db, host_id)
+    end_claims = host_service.detach_guest if shared else ledger.release_machine
+    for machine in machines:
+        await end_claims(db, machine.id)
+        await store.delete(db, machine.id)
+        await _record_event(db, operation, host_id, machine)
+    return len(machines)
+
+
+async def _end_operations(db: Db, removal: Operation, host_id: int) -> None:
+    error = HostUnreachable(
+        f"{removal.host_name} did not answer and was removed by force (operation {removal.id}).", host=host_id
+    )
+    left = f"{removal.host_name} was not reached; what this operation did there, if anything, remains"
+    for ended in await operation_service.end_on_host(db, host_id, except_id=removal.id, error=error, undone=left):
+        await operation_service.append_log(db, ended, 0, None, error.message, {"code": error.code})
+
+
+async def _record_event(db: Db, operation: Operation, host_id: int, machine: MachineView) -> None:
+    await Events.record(
+        db, "machine_lost",
+        f"{machine.hostname} is lost: its host {operation.host_name} did not answer and was removed by force",
+        level=Level.WARNING, host_id=host_id, system_id=machine.system_id, operation_id=operation.id,
+        username=operation.username, details=_details_of(operation, machine),
+    )  # fmt: skip
+
+
+def _details_of(operation: Operation, machine: MachineView) -> Mapping[str, Any]:
+    return {
+        "machine": affected_machine(operation.host_name or "", machine).description,
+        "owner": machine.owner,
+        "mac_addresses": [nic.mac_address for nic in machine.nics],
+        "addresses": [str(nic.ip_address) for nic in machine.nics if nic.ip_address is not None],
+    }

@@ -1,0 +1,63 @@
+"""What the deletion, release or forgetting of machines deletes and keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from common.phrases import number_of
+from regiond.machines.host_removal_plan import AffectedGuest
+
+
+@frozen(kw_only=True)
+class MachineRemovalPlan:
+    """`name` is that of the machine, or their number. The guests in `deleted` and their disks are destroyed.
+
+    `effects` are sentences on what changes besides.
+    """
+
+    name: str
+    deleted: tuple[AffectedGuest, ...] = ()
+    kept: tuple[AffectedGuest, ...] = ()
+    effects: tuple[str, ...] = ()
+
+
+def deletion_plan(guest: AffectedGuest) -> MachineRemovalPlan:
+    effects: tuple[str, ...] = ()
+    if guest.adopted:
+        effects = ("It was adopted: Innkeeper did not create this VM. 'machine forget' keeps it on its host.",)
+    return MachineRemovalPlan(name=guest.name, deleted=(guest,), effects=effects)
+
+
+def forget_plan(guest: AffectedGuest) -> MachineRemovalPlan:
+    effect = f"Innkeeper no longer manages {guest.name}; its VM stays on {guest.host_name}, unchanged."
+    return MachineRemovalPlan(name=guest.name, kept=(guest,), effects=(effect,))
+
+
+@frozen(kw_only=True)
+class Release:
+    """A machine to release; without `owner` it stays as it is. `destroyed`: allocation had composed it."""
+
+    guest: AffectedGuest
+    owner: str | None
+    is_free: bool
+    destroyed: bool
+
+
+def release_plan(releases: Sequence[Release]) -> MachineRemovalPlan:
+    return MachineRemovalPlan(
+        name=releases[0].guest.name if len(releases) == 1 else number_of(len(releases), "machine"),
+        deleted=tuple(one.guest for one in releases if not one.is_free and one.destroyed),
+        kept=tuple(one.guest for one in releases if one.is_free or not one.destroyed),
+        effects=tuple(_effect(one) for one in releases),
+    )
+
+
+def _effect(one: Release) -> str:
+    name = one.guest.name
+    if one.is_free:
+        return f"{name} has no owner and stays as it is."
+    if one.destroyed:
+        return f"{name} was composed by allocation, so its release deletes it."
+    return f"{name} is powered off and loses its owner{f' {one.owner}' if one.owner else ''}."

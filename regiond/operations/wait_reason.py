@@ -1,0 +1,103 @@
+"""Decides why an open operation has not ended, in words for an operator. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from attrs import field, frozen
+
+from common.operation_words import power_action, purpose
+from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationKind, OperationState
+
+
+@frozen(kw_only=True)
+class Ahead:
+    """An operation that a region runs on the same host."""
+
+    id: int
+    kind: str
+    machine: str | None
+
+
+@frozen(kw_only=True)
+class WaitFacts:
+    """What can delay an operation. `reached`: a connected rack reaches its host, as far as is known.
+
+    `overdue`: it could have started some seconds ago. `slow`: it began some time ago.
+    """
+
+    leased: bool = False
+    overdue: bool = False
+    slow: bool = False
+    host_state: str | None = None
+    host_error: str | None = None
+    unreachable_at: datetime | None = None
+    reached: bool = True
+    ahead: Sequence[Ahead] = field(factory=tuple)
+
+
+def purpose_of(operation: Operation) -> str:
+    """`composes quick-fox on hv-01`."""
+    machine = operation.hostname or operation.system_id
+    action = power_action(operation.request)
+    return purpose(operation.kind.value, machine=machine, host=operation.host_name, power=action)
+
+
+def wait_reason(operation: Operation, facts: WaitFacts) -> str | None:
+    """Returns a sentence, the same as long as the reason is the same; None if it has ended or nothing delays it."""
+    if operation.state.ended:
+        return None
+    reasons = (_last_error(operation, facts), _host_reason(operation, facts), _queue_reason(operation, facts))
+    return next((reason for reason in reasons if reason), None)
+
+
+def _last_error(operation: Operation, facts: WaitFacts) -> str | None:
+    if not operation.error_message:
+        return None
+    if operation.state is OperationState.UNDOING:
+        problem = (operation.error_details or {}).get(UNDO_WAITS_FOR)
+        waits = f" Undoing waits: {_sentence(problem)}" if isinstance(problem, str) else ""
+        return f"It is being undone: {_sentence(operation.error_message)}{waits}"
+    if operation.state is not OperationState.WAITING:
+        return None
+    since = _time(facts.unreachable_at)
+    host = f" Host {_host(operation)} is unreachable{since}." if facts.host_state == "unreachable" else ""
+    return f"It waits to be tried again: {_sentence(operation.error_message)}{host}"
+
+
+def _host_reason(operation: Operation, facts: WaitFacts) -> str | None:
+    if facts.host_state == "unreachable" and operation.kind is not OperationKind.REFRESH:
+        error = f" {_sentence(facts.host_error)}" if facts.host_error else ""
+        return f"It waits for host {_host(operation)}, which is unreachable{_time(facts.unreachable_at)}.{error}"
+    return None if facts.reached else f"No connected rack reaches host {_host(operation)}."
+
+
+def _queue_reason(operation: Operation, facts: WaitFacts) -> str | None:
+    """None in the first seconds: operations on one host usually run side by side."""
+    if facts.leased:
+        return f"Host {_host(operation)} also acts for {_named(facts.ahead)}." if facts.slow and facts.ahead else None
+    if not facts.overdue:
+        return None
+    if facts.ahead:
+        return f"It is queued on host {_host(operation)} behind {_named(facts.ahead)}."
+    return "It waits for a region that is free to run it."
+
+
+def _host(operation: Operation) -> str:
+    return operation.host_name or "of the operation"
+
+
+def _named(ahead: Sequence[Ahead]) -> str:
+    first = ahead[0]
+    what = f"operation {first.id} ({first.kind}{f' {first.machine}' if first.machine else ''})"
+    return what if len(ahead) == 1 else f"{what} and {len(ahead) - 1} more"
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else f" since {at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."

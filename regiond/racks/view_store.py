@@ -1,0 +1,72 @@
+"""Reads racks and regions as the API shows them: state, age, links and reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from common.serialization import from_dict
+from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackView, RegionView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db, Row
+
+# The links of a region that has sent no heartbeat for 30 s do not count. The process scope begins with the host name.
+_RACKS = """
+    select r.id, r.name, r.joined_at, r.seen_at, r.removed_at, r.certificate_fingerprint, r.certificate_expires_at,
+           r.release, linked.regions,
+           floor(extract(epoch from now() - coalesce(linked.connected_at, r.seen_at, r.joined_at)))::integer as age_s,
+           (select count(*) from rack_reach x where x.rack_id = r.id and x.reaches) as hosts_reached,
+           (select count(*) from rack_reach x where x.rack_id = r.id and not x.reaches) as hosts_unreached,
+           (select coalesce(jsonb_agg(to_jsonb(shown)), '[]')
+              from (select h.id as host_id, h.name as host, x.reaches, x.error_code, x.error_message, x.at as since
+                      from vm_host h left join rack_reach x on x.host_id = h.id and x.rack_id = r.id
+                     where $2::integer is null or not x.reaches
+                     order by h.id limit $2) shown) as hosts
+      from rack r
+      left join lateral (
+           select min(l.connected_at) as connected_at,
+                  jsonb_agg(jsonb_build_object('id', p.id, 'hostname', split_part(p.hostname, ' ', 1),
+                                               'connected_at', l.connected_at) order by l.connected_at) as regions
+             from rack_link l join region_process p on p.id = l.region_id
+            where l.rack_id = r.id and p.seen_at > now() - interval '30 seconds') linked on true
+     where case when $1::uuid is null then r.removed_at is null else r.id = $1 end
+     order by r.name
+"""
+_REGIONS = """
+    select p.id, split_part(p.hostname, ' ', 1) as hostname, p.pid, p.release, p.schema_number, p.rpc_address,
+           p.api_url, p.started_at, p.seen_at, p.seen_at > now() - interval '30 seconds' as running, p.id = $1 as here,
+           floor(extract(epoch from now() - p.started_at))::integer as age_s,
+           greatest(0, floor(extract(epoch from now() - p.seen_at)))::integer as silent_s,
+           array(select r.name from rack_link l join rack r on r.id = l.rack_id
+                  where l.region_id = p.id order by r.name) as racks,
+           array(select o.id from operation o where o.is_open and o.lease_owner = p.id and o.lease_until > now()
+                  order by o.id) as operations
+      from region_process p
+     order by p.started_at, p.id
+"""
+
+
+async def list_racks(db: Db) -> tuple[RackView, ...]:
+    """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it misses."""
+    return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN))
+
+
+async def read_rack(db: Db, rack_id: UUID) -> RackView | None:
+    """Returns a rack, removed ones too, with its reach of every host."""
+    row = await db.fetchrow(_RACKS, rack_id, None)
+    return None if row is None else _rack(row)
+
+
+async def list_regions(db: Db, own_id: UUID) -> tuple[RegionView, ...]:
+    """Returns the region processes in the order of their start; `own_id` is that of this one."""
+    return tuple(
+        RegionView(**{**dict(row), "racks": tuple(row["racks"]), "operations": tuple(row["operations"])})
+        for row in await db.fetch(_REGIONS, own_id)
+    )
+
+
+def _rack(row: Row) -> RackView:
+    regions = tuple(from_dict(region, RackRegion) for region in row["regions"] or ())
+    hosts = tuple(from_dict(host, HostReach) for host in row["hosts"])
+    return RackView(**{**dict(row), "connected": bool(regions), "regions": regions, "hosts": hosts})

@@ -1,0 +1,92 @@
+"""A host's address changes: the server behind it must be the same one, and everything else stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import InnkeeperError, InvalidRequest
+from tests.deployment.deployment import Deployment
+from tests.integration.lxd_hosts import add, parameters
+from tests.integration.tables import rows
+from tests.lxd_double import FakeLxd, FakeLxds
+
+SMALL: dict[str, Any] = {"cores": 1, "memory": 1024}
+
+
+async def move(innkeeper: Deployment, host: Any, address: str) -> Any:
+    return await innkeeper.put(f"vm-hosts/{host['id']}/", power_address=address)
+
+
+async def refusal(innkeeper: Deployment, host: Any, address: str) -> str:
+    """What a refused change of the address says; nothing is changed."""
+    before = await kept(innkeeper)
+    with pytest.raises(InvalidRequest) as refused:
+        await move(innkeeper, host, address)
+    assert await kept(innkeeper) == before
+    (text,) = refused.value.fields["power_address"]
+    return str(text)
+
+
+async def kept(innkeeper: Deployment) -> Any:
+    """What a change of the address does not change, except the address itself."""
+    return [
+        await rows(innkeeper, query)
+        for query in (
+            "select id, name, project, state, server_id, pinned_fingerprint, key_pair_id, error_code from vm_host",
+            "select * from machine order by id",
+            "select * from claim order by id",
+            "select id, fingerprint from key_pair",
+            "select id, identity from server",
+            "select rack_id, host_id, reaches from rack_reach",
+        )
+    ]
+
+
+async def test_machines_claims_and_trust_stay(innkeeper: Deployment, lxds: FakeLxds) -> None:
+    lxds.add(FakeLxd(name="lxd1"))
+    lxds.aliases["lxd1-new"] = "lxd1"
+    host = await add(innkeeper, project="web", password=lxds.servers["lxd1"].token())
+    shared = await add(innkeeper, project="other", name="shared")
+    await innkeeper.compose(host["id"], hostname="web", **SMALL)
+    before = await kept(innkeeper)
+    moved = await move(innkeeper, host, "lxd1-new")
+    assert (moved["state"], moved["error"], moved["project"]) == ("ready", None, "web")
+    assert await kept(innkeeper) == before
+    assert (await parameters(innkeeper, host))["power_address"] == "https://lxd1-new:8443"
+    assert (await parameters(innkeeper, shared))["power_address"] == "https://lxd1:8443"
+    events = await innkeeper.region.components.events.list()
+    (event,) = [one for one in events if one.kind == "host_address_changed"]
+    assert (event.username, "from https://lxd1:8443 to https://lxd1-new:8443" in event.message) == ("admin", True)
+    await innkeeper.compose(host["id"], hostname="next", **SMALL)
+
+
+async def test_another_certificate_is_refused(innkeeper: Deployment, lxds: FakeLxds) -> None:
+    lxds.add(FakeLxd(name="lxd1"), FakeLxd(name="lxd2"))
+    host = await add(innkeeper, password=lxds.servers["lxd1"].token())
+    await innkeeper.compose(host["id"], **SMALL)
+    text = await refusal(innkeeper, host, "lxd2")
+    found, pinned = lxds.servers["lxd2"].fingerprint, lxds.servers["lxd1"].fingerprint
+    assert "its machines are on the server at https://lxd1:8443".lower() in text.lower()
+    assert (found in text, pinned in text) == (True, True)
+
+
+async def test_an_address_where_nothing_answers_is_refused(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("one")
+    await innkeeper.compose(host["id"], **SMALL)
+    with innkeeper.simulated("two").down():
+        assert "could not be read" in await refusal(innkeeper, host, "simulated:two?cores=4&memory_mib=12288")
+    assert (await innkeeper.get(f"vm-hosts/{host['id']}/"))["state"] == "ready"
+
+
+async def test_the_address_stays_while_an_operation_acts(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated()
+    await innkeeper.compose(host["id"], **SMALL)
+    with innkeeper.held("create volume"):
+        operation = await innkeeper.begin_compose(host["id"], **SMALL)
+        await innkeeper.wait_for_state(operation, "running")
+        with pytest.raises(InnkeeperError, match=rf"while operation {operation} \(compose\) acts on it"):
+            await move(innkeeper, host, "simulated:sim?cores=9&memory_mib=12288")
+    assert await innkeeper.ended(operation) == "succeeded"
+    assert (await move(innkeeper, host, "simulated:sim?cores=9&memory_mib=12288"))["total"]["cores"] == 9

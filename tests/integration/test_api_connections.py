@@ -1,0 +1,133 @@
+"""Limits of HTTP connections that hold before a login: time, number, and the length of a body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from attrs import evolve
+
+from regiond.api import channel
+from regiond.api.channel import ANONYMOUS_BODY_BYTES, ConnectionLimits, LimitedChannel, OpenConnections
+from tests.integration.test_api_http import BASE, Client, serve
+from tests.unit.api_double import ADMIN_KEY, ApiDouble
+from tests.waiting import eventually, settle
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+PATH = f"{BASE}vm-hosts/4/?op=refresh"
+WRONG_KEY = evolve(ADMIN_KEY, token_secret="wrong")  # noqa: S106
+LONG = b"x=" + b"a" * (2 * ANONYMOUS_BODY_BYTES)
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    served = serve(ApiDouble(), limits=ConnectionLimits(total=3))
+    yield served
+    settle(served.stop())
+
+
+@asynccontextmanager
+async def connected(
+    client: Client, data: bytes = b""
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    writer.write(data)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def test_headers_have_a_deadline_however_slowly_they_arrive(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "HEADERS_S", 0.3)
+    async with connected(client, b"GET / HTTP/1.1\r\n") as (reader, writer):
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done():
+            writer.write(b"X: y\r\n")
+            await asyncio.wait([ended], timeout=0.05)
+        assert await ended == b""
+
+
+async def test_a_body_has_a_deadline_however_slowly_it_arrives(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "BODY_S", 0.3)
+    head = client.encode("POST", PATH, body=b"", signed=True, host="r").replace(b"Length: 0", b"Length: 4000")
+    async with connected(client, head) as (reader, writer):
+        ended = asyncio.ensure_future(reader.read())
+        while not ended.done():
+            writer.write(b"a")
+            await asyncio.wait([ended], timeout=0.05)
+        assert await ended == b""
+
+
+async def test_a_long_body_is_read_only_after_a_login(client: Client) -> None:
+    assert (await client.request("POST", PATH, body=LONG)).status == 200
+    head = client.encode("POST", PATH, body=b"", signed=False, host="r")
+    async with connected(client, head.replace(b"Length: 0", b"Length: 4000000")) as (reader, _):
+        answer = await reader.read()  # although not one byte of the body was sent
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"Sign a request with a body of more than 16384 bytes in its headers." in answer
+
+
+async def test_a_wrong_key_is_refused_before_a_long_body(client: Client) -> None:
+    head = client.encode("POST", PATH, body=b"", signed=False, host="r", Authorization=client.api.signed(WRONG_KEY))
+    async with connected(client, head.replace(b"Length: 0", b"Length: 4000000")) as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_short_body_may_be_signed_inside(client: Client) -> None:
+    assert (await client.request("POST", PATH, body=b"x=1", signed=False)).status == 401
+
+
+async def test_a_client_that_awaits_100_is_told_after_its_login(client: Client) -> None:
+    head = client.encode("POST", PATH, body=b"", signed=True, host="r", Expect="100-continue")
+    async with connected(client, head.replace(b"Length: 0", b"Length: %d" % len(LONG))) as (reader, writer):
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        writer.write(LONG)
+        assert b"HTTP/1.1 200 " in await reader.read()
+
+
+async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:
+    async with connected(client) as (oldest, _), connected(client), connected(client):
+        await eventually(lambda: len(client.connections) == 3)
+        assert (await client.request("GET", f"{BASE}version/", signed=False)).status == 200
+        assert await oldest.read() == b""
+
+
+class _Busy(LimitedChannel):
+    is_idle = False
+
+
+def busy() -> LimitedChannel:
+    return _Busy(lambda *_: asyncio.sleep(0, True), lambda _: None)
+
+
+def test_no_connection_with_a_request_is_ended_for_another() -> None:
+    connections = OpenConnections(ConnectionLimits(total=2))
+    for _ in range(2):
+        assert connections.has_room("192.0.2.1")
+        connections.add(busy(), "192.0.2.1")
+    assert not connections.has_room("192.0.2.9")
+
+
+def test_one_address_cannot_take_all_connections() -> None:
+    connections = OpenConnections(ConnectionLimits(total=10, per_address=2))
+    held = [busy(), busy()]
+    for one in held:
+        connections.add(one, "192.0.2.1")
+    assert not connections.has_room("192.0.2.1")
+    assert connections.has_room("192.0.2.2")
+    connections.remove(held[0])
+    connections.remove(held[0])
+    assert connections.has_room("192.0.2.1")
+    assert len(connections) == 1
+
+
+def test_connections_of_a_local_proxy_are_not_counted_by_address() -> None:
+    connections = OpenConnections(ConnectionLimits(total=10, per_address=1))
+    for _ in range(3):
+        assert connections.has_room("127.0.0.1")
+        connections.add(busy(), "127.0.0.1")

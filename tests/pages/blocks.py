@@ -1,0 +1,107 @@
+"""The commands in the pages: fenced blocks with the language `sh`, in order.
+
+A block that cannot run in the tests says why in its first line of Markdown, such as ```` ```sh skip=install ````. The
+reasons are the closed list SKIPS. ```` ```sh needs=lxd ```` runs where the machine has what it needs, one of NEEDS. A
+block ```` ```text ```` directly after a block of commands is what they print on a terminal, in its shape.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from attrs import frozen
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SKIPS = {
+    "run": "starts what the test has started already",
+    "install": "installs packages and services on the machine",
+    "stopped": "needs every region to be stopped",
+    "interactive": "waits for what a person sees or enters at that moment",
+}
+NEEDS = ("lxd", "ssh")
+# In the order in which a new user reads them.
+PAGES = (
+    "README.md",
+    "docs/tutorial/first-vm.md",
+    "docs/how-to/constraints.md",
+    "docs/how-to/networks.md",
+    "docs/how-to/allocate.md",
+    "docs/how-to/adopt.md",
+    "docs/how-to/maintenance.md",
+    "docs/how-to/check.md",
+    "docs/how-to/libvirt-host.md",
+    "docs/how-to/rpc-client.md",
+    "docs/how-to/lxd-host.md",
+    "docs/how-to/install.md",
+    "docs/how-to/second-region.md",
+    "docs/reference/cli.md",
+    "docs/reference/interface-constraints.md",
+    "docs/reference/simulated-hosts.md",
+)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+
+
+@frozen(kw_only=True)
+class Block:
+    """A fenced block of a page. `line` is that of its fence; `skip` is a key of SKIPS, `needs` one of NEEDS, or None.
+
+    `shown` is the text block that follows directly: what the commands print on a terminal.
+    """
+
+    page: str
+    line: int
+    language: str
+    skip: str | None
+    needs: str | None
+    text: str
+    shown: str | None
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page: str) -> list[Block]:
+    """Returns the blocks of one page, in order."""
+    content = (CHECKOUT / page).read_text(encoding="utf-8")
+    found = []
+    matches = list(_FENCE.finditer(content))
+    for match, after in pairwise([*matches, None]):
+        assert match is not None  # only the last one is
+        language, _, rest = match["info"].strip().partition(" ")
+        key, _, value = rest.partition("=")
+        follows = after and after["info"] == "text" and not content[match.end() : after.start()].strip()
+        block = Block(
+            page=page,
+            line=content.count("\n", 0, match.start()) + 1,
+            language=language,
+            skip=value if key and key != "needs" else None,
+            needs=value if key == "needs" else None,
+            text=_dedented(match),
+            shown=_dedented(after) if after and follows else None,
+        )
+        found.append(block)
+    return found
+
+
+def _dedented(match: re.Match[str]) -> str:
+    return re.sub(rf"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
+
+
+def missing_lines(shown: str, printed: str) -> list[str]:
+    """Returns the lines of `shown` that `printed` does not have in this order.
+
+    Words and headings must be equal. A word with a digit, such as a number, an id or a time, stands for any word, and
+    `…` for any words.
+    """
+    rest, missing = iter(printed.splitlines()), []
+    for line in filter(str.strip, shown.splitlines()):
+        words = [
+            r".*" if word == "…" else r"\S+" if re.search(r"\d", word) else re.escape(word) for word in line.split()
+        ]
+        pattern = re.compile(r"\s+".join(words))
+        if not any(pattern.fullmatch(printed_line.strip()) for printed_line in rest):
+            missing.append(line)
+    return missing

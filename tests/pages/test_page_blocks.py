@@ -1,0 +1,49 @@
+"""The convention of the pages' commands: every block of commands runs in a test, or names why it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pages.blocks import CHECKOUT, NEEDS, PAGES, SKIPS, blocks_of, missing_lines
+
+COMMANDS = ("innkeeper", ".venv/", "./dev", "virsh", "git", "apt-get", "runuser", "curl", "rackd", "regiond", "kill")
+
+
+def test_every_guide_is_in_the_order_of_the_test() -> None:
+    guides = {str(path.relative_to(CHECKOUT)) for path in CHECKOUT.glob("docs/*/*.md")}
+    ours = {name for name in guides if name.split("/")[1] in ("tutorial", "how-to")}
+    assert ours <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_marked_as_such(page: str) -> None:
+    unmarked = [one.place for one in blocks_of(page) if not one.language and one.text.startswith(COMMANDS)]
+    assert unmarked == [], "mark commands with ```sh, or ```sh skip=REASON"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_that_is_not_run_names_a_known_reason(page: str) -> None:
+    blocks = blocks_of(page)
+    assert [one.place for one in blocks if one.skip is not None and one.skip not in SKIPS] == []
+    assert [one.place for one in blocks if one.needs is not None and one.needs not in NEEDS] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_that_run_have_no_placeholder(page: str) -> None:
+    words = {"SYSTEM_ID", "OPERATION_ID", "NAME", "HOST", "PROFILE", "ADDRESS", "URL"}
+    run = [one for one in blocks_of(page) if one.language == "sh" and one.skip is None]
+    assert [one.place for one in run if words & set(one.text.replace("=", " ").split())] == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "missing"),
+    [
+        ("name  cores\nweb-1     2\n", []),
+        ("name  cores\ndb-1      7\n", []),
+        ("name  memory\n", ["name  memory"]),
+        ("web-1  2\nname  cores\n", ["name  cores"]),
+        ("name …\n", []),
+    ],
+)
+def test_shown_output_has_the_shape_of_the_printed(shown: str, missing: list[str]) -> None:
+    assert missing_lines(shown, "name   cores\nweb-17     4\n") == missing

@@ -1,0 +1,111 @@
+"""Limits of failed logins."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidRequest, TooManyAttempts
+from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits, network_of
+from regiond.accounts.passwords import Passwords, check_new_password
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limits(clock: Clock) -> LoginLimits:
+    return LoginLimits(clock)
+
+
+def _fail(limits: LoginLimits, number: int, *, address: str = "10.0.0.1", username: str = "ann") -> None:
+    for _ in range(number):
+        limits.begin(address=address, username=username)
+
+
+def _wait(limits: LoginLimits, *, address: str, username: str) -> int:
+    with pytest.raises(TooManyAttempts) as error:
+        limits.begin(address=address, username=username)
+    return int(error.value.details["retry_after_s"])
+
+
+def test_the_delay_doubles_with_each_further_failure(limits: LoginLimits, clock: Clock) -> None:
+    _fail(limits, FREE_FAILURES)
+    waits = []
+    for _ in range(12):
+        waits.append(_wait(limits, address="10.0.0.1", username="ann"))
+        clock.now += waits[-1]
+        _fail(limits, 1)
+    assert waits[:4] == [3, 5, 9, 17]
+    assert waits[-1] == MAX_DELAY_S + 1
+
+
+def test_the_limit_is_of_the_account_and_of_the_address(limits: LoginLimits) -> None:
+    for number in range(FREE_FAILURES):
+        _fail(limits, 1, address=f"10.0.0.{number}", username="ann")
+        _fail(limits, 1, address="10.9.9.9", username=f"user{number}")
+    assert _wait(limits, address="10.8.8.8", username="ann")
+    assert _wait(limits, address="10.9.9.9", username="someone")
+    _fail(limits, 1, address="10.8.8.8", username="someone")
+
+
+def test_own_logins_do_not_clear_the_failures_of_an_address(limits: LoginLimits) -> None:
+    for number in range(FREE_FAILURES):
+        _fail(limits, 1, address="10.9.9.9", username=f"user{number}")
+        if number < FREE_FAILURES - 1:
+            limits.succeed(limits.begin(address="10.9.9.9", username="mine"))
+    assert _wait(limits, address="10.9.9.9", username="mine")
+
+
+def test_a_login_clears_the_failures_of_its_account(limits: LoginLimits) -> None:
+    _fail(limits, FREE_FAILURES - 1, address="10.0.0.1")
+    limits.succeed(limits.begin(address="10.0.0.2", username="ann"))
+    _fail(limits, FREE_FAILURES - 1, address="10.0.0.3")
+
+
+def test_failures_are_forgotten_after_an_hour(limits: LoginLimits, clock: Clock) -> None:
+    _fail(limits, FREE_FAILURES)
+    clock.now += FORGOTTEN_AFTER_S
+    _fail(limits, 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("10.0.0.1", "10.0.0.1"), ("2001:db8::1:2:3:4", "2001:db8::"), ("::ffff:10.0.0.1", "10.0.0.1"), ("odd", "odd")],
+)
+def test_ipv6_addresses_count_by_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["short", "elevenchars", "passwordpassword", "Password12345", "aaaaaaaaaaaaaa", "123456789012", "x" * 1025],
+)
+def test_weak_passwords_are_rejected(password: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        check_new_password(password)
+    assert f"'{password}'" not in error.value.message
+
+
+def test_a_long_random_password_is_accepted() -> None:
+    check_new_password("vault-orbit-kettle-91")
+
+
+async def test_a_password_matches_only_its_own_hash() -> None:
+    passwords = Passwords()
+    stored = await passwords.hashed("vault-orbit-kettle-91")
+    assert stored.startswith("$argon2id$")
+    assert await passwords.is_right(stored, "vault-orbit-kettle-91")
+    assert not await passwords.is_right(stored, "vault-orbit-kettle-92")
+    assert not await passwords.is_right(None, "vault-orbit-kettle-91")
+    assert not await passwords.is_right("damaged", "vault-orbit-kettle-91")
+    assert not await passwords.is_right(stored, "\ud800")

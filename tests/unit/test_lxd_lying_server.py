@@ -1,0 +1,145 @@
+"""An LXD server that lies: a redirect is not followed, plain HTTP not spoken, an answer without end not read."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from common.errors import HostUnreachable, InnkeeperError
+from common.lxd_address import LxdAddress
+from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.connection.events import listen
+from rackd.drivers.lxd.connection.tls import context
+from tests.lab.key_pair import KeyPair, make_key_pair
+
+PASSWORD = "only-for-this-server"  # noqa: S105 - of a server that exists in this test only
+
+
+@cache
+def key_pair() -> KeyPair:
+    return make_key_pair("ik-redirects")
+
+
+class _Redirecting(BaseHTTPRequestHandler):
+    """Redirects every request to `target` and keeps what it received."""
+
+    protocol_version = "HTTP/1.1"
+    target: str
+    received: list[str]
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        self.received.append(f"{self.command} {self.path} {body}")
+        self.send_response(307)
+        self.send_header("Location", self.target + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        """Prints nothing."""
+
+
+class _Endless(_Redirecting):
+    """Answers with zeros until the client goes."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1024 * 1024))
+
+
+@contextmanager
+def served(
+    *, target: str = "unused", tls: bool, kind: type[_Redirecting] = _Redirecting
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields the port and what the server receives."""
+    received: list[str] = []
+    handler = type("Handler", (kind,), {"target": target, "received": received})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    if tls:
+        server.socket = _server_context().wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_address[1], received
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _server_context() -> ssl.SSLContext:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(key_pair().certificate_pem + key_pair().key_pem)
+        file.flush()
+        server.load_cert_chain(file.name)
+    return server
+
+
+def client_of(port: int) -> Client:
+    pair = key_pair()
+    tls = context(pinned_pem=pair.certificate_pem, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
+    return Client(
+        LxdAddress(host="127.0.0.1", port=port), tls, pair.certificate_pem, closing=threading.Event(), read_s=10.0
+    )
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain HTTP", "the pinned certificate elsewhere"])
+def test_a_redirect_is_an_error_and_nothing_is_sent_on(tls: bool) -> None:
+    with served(tls=tls) as (other_port, leaked):
+        target = f"{'https' if tls else 'http'}://127.0.0.1:{other_port}"
+        with served(target=target, tls=True) as (port, received):
+            client = client_of(port)
+            try:
+                with pytest.raises(HostUnreachable, match=f"LXD at .*{port} redirects to {target}"):
+                    client.post("certificates", {"password": PASSWORD})
+            finally:
+                client.close()
+            assert received != []
+        assert leaked == []
+
+
+def test_a_redirect_of_the_event_stream_is_an_error() -> None:
+    with served(tls=True) as (other_port, leaked):
+        with served(target=f"wss://127.0.0.1:{other_port}", tls=True) as (port, _):
+            client = client_of(port)
+            try:
+                with pytest.raises(InnkeeperError, match="redirect"):
+                    listen(client, Scope(project="default"))
+            finally:
+                client.close()
+        assert leaked == []
+
+
+def test_the_client_has_no_way_to_speak_plain_http() -> None:
+    with served(tls=False) as (port, received):
+        client = client_of(port)
+        try:
+            with pytest.raises(Exception, match="No connection adapters"):
+                client._session.get(f"http://127.0.0.1:{port}/1.0")
+        finally:
+            client.close()
+        assert received == []
+
+
+def test_an_answer_without_end_is_an_error() -> None:
+    with served(tls=True, kind=_Endless) as (port, _):
+        client = client_of(port)
+        try:
+            with pytest.raises(HostUnreachable, match="an answer has at most 64 MiB"):
+                client.server()
+        finally:
+            client.close()

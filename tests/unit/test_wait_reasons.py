@@ -1,0 +1,67 @@
+"""Why an operation has not ended, as its read and the region's answer after two minutes say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from attrs import evolve
+
+from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.wait_reason import Ahead, WaitFacts, purpose_of, wait_reason
+
+SINCE = datetime(2026, 11, 20, 10, 31, 2, tzinfo=UTC)
+QUEUED = Operation(
+    id=7, kind=OperationKind.COMPOSE, state=OperationState.QUEUED, host_id=1, host_name="hv-01", machine_id=3,
+    system_id="wdpx3n", hostname="quick-fox", parent_id=None, account_id=1, created_at=SINCE,
+)  # fmt: skip
+WAITING = evolve(QUEUED, state=OperationState.WAITING, error_code="link_lost", error_message="The link broke")
+RUNNING = evolve(QUEUED, state=OperationState.RUNNING)
+UNREACHABLE = WaitFacts(host_state="unreachable", host_error="connection refused", unreachable_at=SINCE)
+AHEAD = (Ahead(id=5, kind="delete", machine="old-db"), Ahead(id=6, kind="refresh", machine=None))
+HOST_TEXT = "It waits for host hv-01, which is unreachable since 2026-11-20 10:31:02Z. connection refused."
+
+
+@pytest.mark.parametrize(
+    ("operation", "facts", "expected"),
+    [
+        (QUEUED, UNREACHABLE, HOST_TEXT),
+        (RUNNING, evolve(UNREACHABLE, leased=True), HOST_TEXT),
+        (QUEUED, WaitFacts(reached=False), "No connected rack reaches host hv-01."),
+        (QUEUED, WaitFacts(ahead=AHEAD), None),
+        (
+            QUEUED,
+            WaitFacts(overdue=True, ahead=AHEAD),
+            "It is queued on host hv-01 behind operation 5 (delete old-db) and 1 more.",
+        ),
+        (QUEUED, WaitFacts(overdue=True), "It waits for a region that is free to run it."),
+        (RUNNING, WaitFacts(leased=True, ahead=AHEAD), None),
+        (
+            RUNNING,
+            WaitFacts(leased=True, slow=True, ahead=AHEAD[1:]),
+            "Host hv-01 also acts for operation 6 (refresh).",
+        ),
+        (WAITING, WaitFacts(), "It waits to be tried again: The link broke."),
+        (
+            WAITING,
+            UNREACHABLE,
+            "It waits to be tried again: The link broke. Host hv-01 is unreachable since 2026-11-20 10:31:02Z.",
+        ),
+        (evolve(WAITING, state=OperationState.UNDOING), WaitFacts(), "It is being undone: The link broke."),
+        (
+            evolve(WAITING, state=OperationState.UNDOING, error_details={"undo_waits_for": "old-db is being deleted"}),
+            WaitFacts(),
+            "It is being undone: The link broke. Undoing waits: old-db is being deleted.",
+        ),
+        (evolve(WAITING, state=OperationState.FAILED), UNREACHABLE, None),
+    ],
+)
+def test_the_reason_is_a_sentence(operation: Operation, facts: WaitFacts, expected: str | None) -> None:
+    assert wait_reason(operation, facts) == expected
+
+
+def test_every_kind_of_operation_says_what_it_does() -> None:
+    for kind in OperationKind:
+        text = purpose_of(evolve(QUEUED, kind=kind))
+        assert "quick-fox" in text or "hv-01" in text
+        assert " of " not in text or kind is OperationKind.POWER or kind in ("rotate_credentials", "clean_up")
