@@ -23,6 +23,10 @@ from common.serialization import from_dict, to_dict
 from innkeeper.api_description import read_description
 
 RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion", "help", "__complete")
+_NO_PROFILE = (
+    "No region is known on this machine. Log in with the address that it printed at its start, such as: "
+    "innkeeper login admin http://127.0.0.1:5240/MAAS"
+)
 _NAME = re.compile(r"[A-Za-z0-9_][\w.@-]*", re.ASCII)
 
 
@@ -96,7 +100,9 @@ class Profiles:
                 raise InvalidRequest(f"The command names two profiles: '{words[0]}' and --profile '{option}'.")
             return known[words[0]], words[1:]
         name = option or self.default()
-        if name is None and len(words) >= 2 and known:
+        if name is None and not known:
+            raise NotFound(_NO_PROFILE)
+        if name is None and len(words) >= 2:
             raise NotFound(
                 f"There is no profile '{words[0]}'. Profiles: {', '.join(sorted(known))}. To omit the profile, choose "
                 "a default: innkeeper profiles default PROFILE"
@@ -120,8 +126,12 @@ class Profiles:
         """Raises NotFound, with the command to log in."""
         known = self.all()
         if name not in known:
-            existing = f"Profiles: {', '.join(sorted(known))}." if known else "No profile exists yet."
-            raise NotFound(f"There is no profile '{name}'. {existing} Create it with: innkeeper login {name} URL KEY")
+            if not known:
+                raise NotFound(f"There is no profile '{name}'. {_NO_PROFILE}")
+            raise NotFound(
+                f"There is no profile '{name}'. Profiles: {', '.join(sorted(known))}. "
+                f"Create it with: innkeeper login {name} URL"
+            )
         return known[name]
 
     def chosen(self, name: str | None) -> Profile:

@@ -39,6 +39,12 @@ async def test_the_default_must_exist(logged_in: Cli) -> None:
     assert (ran.status, "There is no profile 'nobody'" in ran.err) == (1, True)
 
 
+async def test_a_command_before_the_first_login_says_how_to_log_in(cli: Cli, region: Region) -> None:
+    ran = await cli("vm-hosts", "read")
+    assert (ran.status, "innkeeper login admin http" in ran.err) == (1, True)
+    assert "profile 'vm-hosts'" not in ran.err
+
+
 async def test_a_misspelt_profile_is_not_taken_for_a_resource(logged_in: Cli) -> None:
     ran = await logged_in("adnim", "vm-hosts", "read")
     assert (ran.status, "There is no profile 'adnim'" in ran.err) == (1, True)
