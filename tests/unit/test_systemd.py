@@ -13,7 +13,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = ("innkeeper-regiond.service", "innkeeper-rackd.service")
 SYSTEM_UNITS = Path("/lib/systemd/system")
-MOST_EXPOSED = 2.0
+MOST_EXPOSED = 1.1
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs Debian's systemd: apt-get install systemd"
@@ -67,6 +67,14 @@ def test_the_exposure_of_each_daemon_is_within_the_limit(unit: str) -> None:
     assert code == 0, output
     assert found, output
     assert float(found[1]) <= MOST_EXPOSED
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_each_daemon_is_limited_and_leaves_no_core_dump(unit: str) -> None:
+    lines = (FOLDER / unit).read_text().splitlines()
+    limits = dict(line.split("=", 1) for line in lines if line.startswith(("Limit", "MemoryMax", "TasksMax")))
+    assert limits.keys() == {"LimitNOFILE", "LimitCORE", "MemoryMax", "TasksMax"}
+    assert limits["LimitCORE"] == "0"
 
 
 def test_only_the_racks_user_may_use_the_local_libvirt(users: Path) -> None:
