@@ -132,6 +132,7 @@ _ANIMALS = [
     "yak",
 ]
 NAME_PREFIX = "name:"
+ID_PREFIX = "id:"
 _SYSTEM_ID = "abcdefghkmnpqrstwxy346780"  # without characters that are easily confused
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
@@ -163,9 +164,13 @@ def serial(machine: UUID, index: int) -> str:
     return f"ik{machine.hex[:12]}-{index}"
 
 
-def split_reference(text: str) -> tuple[str | None, str]:
-    """Returns the id and the name that the text may be: `7` is either, `name:7` only a name."""
-    return (None, text.removeprefix(NAME_PREFIX)) if text.startswith(NAME_PREFIX) else (text, text)
+def split_reference(text: str) -> tuple[str | None, str | None]:
+    """Returns the id and the name that the text may be: `7` is either, `id:7` only an id, `name:7` only a name."""
+    if text.startswith(NAME_PREFIX):
+        return None, text.removeprefix(NAME_PREFIX)
+    if text.startswith(ID_PREFIX):
+        return text.removeprefix(ID_PREFIX), None
+    return text, text
 
 
 def check_hostname(hostname: str) -> str:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from common.errors import NotFound
+from regiond.identifiers import ID_PREFIX
 from regiond.validation_messages import no_object
 
 BASE = "/MAAS/api/2.0/"
@@ -43,8 +44,8 @@ def as_id(text: str, *, largest: int = _ROW_ID_MAX) -> int | None:
 
 
 def id_in(text: str, what: str, *, largest: int = _ROW_ID_MAX) -> int:
-    """The id in a path. Raises NotFound for text that cannot be an id."""
-    found = as_id(text, largest=largest)
+    """The id in a path, also as `id:7`. Raises NotFound for text that cannot be an id."""
+    found = as_id(text.removeprefix(ID_PREFIX), largest=largest)
     if found is None:
         raise NotFound(no_object(what, text))
     return found

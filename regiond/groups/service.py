@@ -45,7 +45,7 @@ class Groups:
             return await store.zones(db)
 
     async def zone(self, name: str) -> Zone:
-        """Raises NotFound."""
+        """The zone with that name, or `id:2`. Raises NotFound."""
         async with self._database.connection() as db:
             return _found(await store.zone(db, _storable(name)), "zone", name)
 
@@ -106,17 +106,13 @@ class Groups:
         caller.require_admin()
 
         async def delete(db: Db) -> DeletionPlan:
-            zones = await store.lock_zones(db, (_storable(one) for one in (name, move_to) if one is not None))
-            zone, target = zones.get(_storable(name)), None if move_to is None else zones.get(_storable(move_to))
+            zone, target = await _lock_zones(db, name, move_to)
             if zone is None:
                 return DeletionPlan(name=name, effects=(f"There is no zone {name!r}.",))
             if zone.id == DEFAULT_ZONE_ID:
                 raise InvalidRequest("This zone is the default zone, it cannot be deleted.")
-            if move_to is not None and target is None:
-                others = [one for one in _names(await store.zones(db)) if one != zone.name]
-                raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
-            if target == zone:
-                raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
+            if move_to is not None:
+                await _check_target(db, zone, target, move_to)
             users = await store.users_of_zone(db, zone.id)
             moved = ""
             effects: tuple[str, ...] = ()
@@ -127,7 +123,7 @@ class Groups:
                 moved = f"; {users} moved to the zone {target.name!r}"
                 effects = (f"Members that move to the zone {target.name!r}: {users}.",)
             await store.delete_zone(db, zone.id)
-            await Events.record(db, "zone_deleted", f"The zone {name!r} was deleted{moved}.", caller=caller)
+            await Events.record(db, "zone_deleted", f"The zone {zone.name!r} was deleted{moved}.", caller=caller)
             deleted = AffectedRecord(kind="zone", id=str(zone.id), name=zone.name)
             return DeletionPlan(name=zone.name, deleted=(deleted,), effects=effects)
 
@@ -191,6 +187,23 @@ class Groups:
             await Events.record(db, "pool_deleted", f"The pool {pool.name!r} was deleted.", caller=caller)
         deleted = AffectedRecord(kind="resource pool", id=str(pool.id), name=pool.name)
         return DeletionPlan(name=pool.name, deleted=(deleted,))
+
+
+async def _lock_zones(db: Db, name: str, move_to: str | None) -> tuple[Zone | None, Zone | None]:
+    """Locks and returns the zone of a path and the zone of a field; None for one that does not exist."""
+    zone = await store.zone(db, _storable(name))
+    target = None if move_to is None else await store.zone_by_id_or_name(db, _storable(move_to))
+    locked = await store.lock_zones(db, {one.id for one in (zone, target) if one is not None})
+    return (zone and locked.get(zone.id)), (target and locked.get(target.id))
+
+
+async def _check_target(db: Db, zone: Zone, target: Zone | None, move_to: str) -> None:
+    """Raises InvalidRequest for the field `move_to` unless it is another zone than the one to be deleted."""
+    if target is None:
+        others = [one for one in _names(await store.zones(db)) if one != zone.name]
+        raise InvalidRequest.of({"move_to": [no_object("zone", move_to, others)]})
+    if target == zone:
+        raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
 
 
 async def _pool(db: Db, id_or_name: str) -> ResourcePool:

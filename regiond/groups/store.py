@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 _ZONES = "select id, name, description from zone order by name"
-_ZONE = "select id, name, description from zone where name = $1"
+_ZONE = "select id, name, description from zone where id::text = $1 or name = $2"
 _ZONE_BY_ID_OR_NAME = """
     select id, name, description from zone where id::text = $1 or name = $2 order by (id::text = $1) desc limit 1
 """
@@ -23,7 +23,7 @@ _UPDATE_ZONE = """
     returning id, name, description
 """
 # The lock prevents new references until the zone is deleted. In id order, so that two deletions do not deadlock.
-_LOCK_ZONES = "select id, name, description from zone where name = any($1::text[]) order by id for update"
+_LOCK_ZONES = "select id, name, description from zone where id = any($1::integer[]) order by id for update"
 _ZONE_USED = """
     select (select count(*) from machine where zone_id = $1) as machines,
            (select count(*) from vm_host where zone_id = $1) as hosts,
@@ -64,8 +64,10 @@ async def zones(db: Db) -> tuple[Zone, ...]:
     return tuple(Zone(**row) for row in await db.fetch(_ZONES))
 
 
-async def zone(db: Db, name: str) -> Zone | None:
-    row = await db.fetchrow(_ZONE, name)
+async def zone(db: Db, reference: str) -> Zone | None:
+    """Finds by name, or as `id:2`. A bare number is a name: MAAS's paths of zones have no ids."""
+    id_, name = split_reference(reference)
+    row = await db.fetchrow(_ZONE, id_ if name is None else None, name)
     return None if row is None else Zone(**row)
 
 
@@ -86,9 +88,9 @@ async def update_zone(db: Db, name: str, new_name: str | None, description: str 
     return None if row is None else Zone(**row)
 
 
-async def lock_zones(db: Db, names: Iterable[str]) -> dict[str, Zone]:
-    """Returns those of the zones that exist, by name, and prevents new members until the transaction ends."""
-    return {row["name"]: Zone(**row) for row in await db.fetch(_LOCK_ZONES, list(names))}
+async def lock_zones(db: Db, ids: Iterable[int]) -> dict[int, Zone]:
+    """Returns those of the zones that still exist, by id, and prevents new members until the transaction ends."""
+    return {row["id"]: Zone(**row) for row in await db.fetch(_LOCK_ZONES, list(ids))}
 
 
 async def users_of_zone(db: Db, zone_id: int) -> GroupUsers:

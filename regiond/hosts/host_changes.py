@@ -17,6 +17,7 @@ from regiond.hosts.address_change import (
     verify_same_server,
 )
 from regiond.hosts.host_address import Address, parse_host_address
+from regiond.hosts.host_names import check_host_name
 from regiond.hosts.model import MASK, HostChange, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.trust.host_credentials import HostCredentials
 from regiond.identifiers import new_hostname, new_system_id, numbered
@@ -44,6 +45,8 @@ class HostChanges:
 
     async def create(self, caller: Caller, new: NewHost) -> int:
         """Returns the new host's id. Raises InvalidRequest by field."""
+        if new.name is not None:
+            check_host_name(new.name)
         address = self._parsed(new.driver, new.address)
         zone_id = await self._groups.requested_zone_id(new.zone) or 1
         pool_id = await self._groups.requested_pool_id(new.pool) or 0
@@ -65,6 +68,8 @@ class HostChanges:
     async def update(self, caller: Caller, before: HostView, change: HostChange) -> None:
         """Changes the given fields; a new address is checked first. Idempotent. Raises InvalidRequest by field."""
         check_change(change, before)
+        if change.name not in (None, before.name):
+            check_host_name(change.name)
         address = self._new_address(change, before)
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)

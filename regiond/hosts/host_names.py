@@ -1,4 +1,4 @@
-"""Unique names of VM hosts: finds free ones, and names the host that has a name."""
+"""Unique names of VM hosts: checks and finds them, and names the host that has a name."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ _SIMILAR = "select name from vm_host where starts_with(name, $1) and id is disti
 _CONSTRAINT = "vm_host_name_key"
 
 
+def check_host_name(name: str) -> None:
+    """Raises InvalidRequest for a name of digits only, which would read as the id of another host."""
+    if _is_number(name):
+        message = (
+            f"{name!r} could be the id of another VM host. Use a name that is not only digits, such as 'host-{name}'."
+        )
+        raise InvalidRequest.of({"name": [message]})
+
+
 def is_name_taken(error: asyncpg.UniqueViolationError) -> bool:
     """Whether the statement failed because another VM host has the name."""
     return bool(error.constraint_name == _CONSTRAINT)
@@ -34,9 +43,11 @@ async def name_taken(db: Db, name: str) -> InvalidRequest:
 async def free_host_name(db: Db, wanted: str, host_id: int | None = None) -> str:
     """Returns `wanted`, or with a number appended if another host than `host_id` has that name.
 
+    `host-7` replaces the name `7`, which would read as an id.
     A host that has such a numbered name retains it, so that a repeated call does not rename it. Another transaction
     can take the name in the meantime: the constraint decides.
     """
+    wanted = f"host-{wanted}" if _is_number(wanted) else wanted
     taken = {row["name"] for row in await db.fetch(_SIMILAR, wanted, host_id)}
     if wanted not in taken:
         return wanted
@@ -44,3 +55,7 @@ async def free_host_name(db: Db, wanted: str, host_id: int | None = None) -> str
     if current is not None and current.startswith(f"{wanted}-"):
         return current
     return next(name for number in count(2) if (name := f"{wanted}-{number}") not in taken)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()

@@ -130,9 +130,10 @@ async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
 async def ids_of(db: Db, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
     """The host that each text means: the one with that id, else the one with that name. An unknown text means none."""
     wanted = {one: split_reference(one) for one in ids_or_names}
-    rows = await db.fetch(_IDS, [name for _, name in wanted.values()], [id_ for id_, _ in wanted.values() if id_])
+    possible_ids, possible_names = zip(*wanted.values(), strict=True) if wanted else ((), ())
+    rows = await db.fetch(_IDS, possible_names, possible_ids)
     by_id, by_name = {str(row["id"]): row["id"] for row in rows}, {row["name"]: row["id"] for row in rows}
-    found = {one: by_id.get(id_ or "", by_name.get(name)) for one, (id_, name) in wanted.items()}
+    found = {one: by_id.get(id_ or "", by_name.get(name or "")) for one, (id_, name) in wanted.items()}
     return {one: frozenset(() if host_id is None else (host_id,)) for one, host_id in found.items()}
 
 

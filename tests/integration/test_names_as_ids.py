@@ -37,14 +37,81 @@ async def test_a_host_is_reached_by_its_name_everywhere(innkeeper: Deployment) -
     assert await innkeeper.get("vm-hosts/") == []
 
 
-async def test_an_id_wins_over_a_name(innkeeper: Deployment) -> None:
-    await innkeeper.add_simulated("2")
-    await innkeeper.add_simulated("7")
+async def test_an_id_wins_over_a_name_of_an_earlier_release(innkeeper: Deployment) -> None:
+    for address in ("one", "two"):
+        await innkeeper.add_simulated(address)
+    await rows(innkeeper, "update vm_host set name = case id when 1 then '2' else '7' end returning id")
     assert (await innkeeper.get("vm-hosts/2/"))["name"] == "7"
     assert (await innkeeper.get("vm-hosts/name:2/"))["id"] == 1
     assert (await innkeeper.get("vm-hosts/7/"))["id"] == 2, "no host has the id 7"
     assert (await innkeeper.post("vm-hosts/", op="place", host="name:2"))["chosen_id"] == 1
     assert (await innkeeper.post("vm-hosts/", op="place", host="2"))["chosen_id"] == 2
+    assert "There is no VM host 'id:7'." in await rejected(innkeeper.get("vm-hosts/id:7/"))
+    assert (await innkeeper.put("vm-hosts/name:7/", name="7"))["name"] == "7", "terraform repeats unchanged values"
+
+
+async def test_a_host_gets_no_name_that_reads_as_an_id(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("west")
+    for request in (
+        innkeeper.add_simulated("east", host_name="7"),
+        innkeeper.put(f"vm-hosts/{host['id']}/", name="7"),
+    ):
+        assert "'7' could be the id of another VM host." in await rejected(request)
+    assert (await innkeeper.put(f"vm-hosts/{host['id']}/", name="7th"))["name"] == "7th"
+
+
+async def test_each_kind_of_object_is_reached_by_id_or_by_name(innkeeper: Deployment) -> None:
+    host = await innkeeper.add_simulated("west", host_name="west")
+    system_id = (await innkeeper.compose(host["id"], hostname="web"))["system_id"]
+    zone = await innkeeper.post("zones/", name="7")
+    pool = await innkeeper.post("resourcepools/", name="8")
+    fabric = await innkeeper.post("fabrics/", name="core")
+    vlan = await innkeeper.post("fabrics/core/vlans/", vid=100, name="dmz")
+    space = await innkeeper.post("spaces/", name="9")
+    subnet = await innkeeper.post("subnets/", cidr="10.9.0.0/24", vlan="id:" + str(vlan["id"]), name="net")
+    (rack,) = await innkeeper.get("racks/")
+    (guest,) = await innkeeper.get("virtual-machines/")
+    (nic,) = await innkeeper.get("nodes/web/interfaces/")
+    (disk,) = await innkeeper.get("nodes/web/blockdevices/")
+    for path, id_, name in (
+        ("vm-hosts/{}/", host["id"], "west"),
+        ("machines/{}/", system_id, "web"),
+        ("zones/{}/", zone["id"], "7"),
+        ("resourcepool/{}/", pool["id"], "8"),
+        ("fabrics/{}/", fabric["id"], "core"),
+        ("vlans/{}/", vlan["id"], "dmz"),
+        ("spaces/{}/", space["id"], "9"),
+        ("subnets/{}/", subnet["id"], "net"),
+        ("racks/{}/", rack["id"], rack["name"]),
+        ("virtual-machines/{}", guest["id"], guest["identifier"]),
+        ("nodes/web/interfaces/{}/", nic["id"], nic["name"]),
+        ("nodes/web/blockdevices/{}/", disk["id"], disk["name"]),
+        ("domains/{}/", 0, "maas"),
+    ):
+        by_id = await innkeeper.get(path.format(f"id:{id_}"))
+        assert by_id == await innkeeper.get(path.format(f"name:{name}")), path
+        assert str(by_id["system_id" if path == "machines/{}/" else "id"]) == str(id_), path
+    assert (await innkeeper.get("operations/id:1/"))["id"] == 1
+
+
+async def test_a_field_takes_the_same_forms_as_a_path(innkeeper: Deployment) -> None:
+    zone = await innkeeper.post("zones/", name="7")
+    host = await innkeeper.add_simulated("west", host_name="west")
+    for reference in ("7", "name:7", f"id:{zone['id']}"):
+        assert (await innkeeper.put("vm-hosts/west/", zone=reference))["zone"]["id"] == zone["id"]
+        found = await innkeeper.post("vm-hosts/", op="place", zone=reference, host=f"id:{host['id']}")
+        assert found["chosen_id"] == host["id"]
+    await innkeeper.delete("zones/name:7/?move_to=id:1")
+    assert (await innkeeper.get("vm-hosts/west/"))["zone"]["name"] == "default"
+    await innkeeper.delete("zones/id:7/")
+
+
+async def test_a_zone_is_never_deleted_by_a_number_that_is_no_name(innkeeper: Deployment) -> None:
+    zone = await innkeeper.post("zones/", name="east")
+    await innkeeper.delete(f"zones/{zone['id']}/")
+    assert [one["name"] for one in await innkeeper.get("zones/")] == ["default", "east"]
+    await innkeeper.delete(f"zones/id:{zone['id']}/")
+    assert [one["name"] for one in await innkeeper.get("zones/")] == ["default"]
 
 
 async def test_an_unknown_object_is_named(innkeeper: Deployment) -> None:

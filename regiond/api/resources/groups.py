@@ -16,6 +16,7 @@ from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, DOMAIN_NAME, 
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import MAX_NAME, ResourcePool, Zone
+from regiond.identifiers import split_reference
 from regiond.validation_messages import no_object
 
 _NAME = Text(
@@ -64,7 +65,7 @@ async def _create_zone(call: Call) -> Zone:
 async def _update_zone(call: Call) -> Zone:
     return await call.services.groups.update_zone(
         call.caller,
-        call.path["name"],
+        call.target.name,
         new_name=call.values["name"] or None,
         description=call.values["description"],
     )
@@ -107,7 +108,7 @@ async def _list_domains(_: Call) -> tuple[None, ...]:
 
 
 async def _find_domain(_: Services, path: Mapping[str, str]) -> None:
-    if path["id"] not in {str(DOMAIN_ID), DOMAIN_NAME}:
+    if not {str(DOMAIN_ID), DOMAIN_NAME}.intersection(split_reference(path["id"])):
         raise NotFound(no_object("domain", path["id"], [DOMAIN_NAME]))
 
 

@@ -1,7 +1,7 @@
 """Finds the object of a path or a field by its id or its name.
 
-An id wins over a name that looks like it; `name:7` is always a name. The functions for paths raise NotFound, those for
-fields InvalidRequest. A name that several objects have raises InvalidRequest with the id of each.
+An id wins over a name that looks like it; `id:7` is always an id, `name:7` always a name. The functions for paths raise
+NotFound, those for fields InvalidRequest. A name that several objects have raises InvalidRequest with the id of each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from regiond.api.urls import as_id
 from regiond.clusters.model import ClusterView
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import GuestView, HostView
-from regiond.identifiers import NAME_PREFIX, split_reference
+from regiond.identifiers import ID_PREFIX, NAME_PREFIX, split_reference
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.networks.model import Vlan
 from regiond.racks.model import RackView
@@ -40,7 +40,7 @@ async def find_host(services: Services, path: Mapping[str, str]) -> HostView:
 
 async def host_of(services: Services, text: str) -> HostView:
     """Returns the VM host with this id or name. Raises NotFound."""
-    number = as_id(text)
+    number = _number_in(text)
     if number is not None:
         try:
             return await services.hosts.read(number)
@@ -67,14 +67,14 @@ async def machine_of(services: Services, text: str) -> MachineView:
             return await services.machines.read(system_id)
         except NotFound:
             pass  # it may be a hostname
-    hostname = name.lower().removesuffix(".maas")
-    found = await services.machines.list(MachineFilter(hostnames=(hostname,)))
+    hostnames = () if name is None else (name.lower().removesuffix(".maas"),)
+    found = await services.machines.list(MachineFilter(hostnames=hostnames)) if hostnames else ()
     return _the_one("machine", text, found, lambda one: f"{one.system_id} on {one.host_name}")
 
 
 async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterView:
     text = path["id"]
-    number = as_id(text)
+    number = _number_in(text)
     if number is not None:
         try:
             return await services.clusters.read(number)
@@ -86,7 +86,7 @@ async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterVi
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
     text = path["id"]
-    number = as_id(text)
+    number = _number_in(text)
     if number is not None:
         try:
             return await services.hosts.guest(number)
@@ -98,8 +98,9 @@ async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
 
 async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
     text = path["id"]
+    rack_id, _ = split_reference(text)
     try:
-        return await services.racks.read(text)
+        return await services.racks.read(rack_id or text)
     except NotFound:
         found = _named(text, await services.racks.list(), lambda one: one.name)
         return await services.racks.read(str(_the_one("rack", text, found, lambda one: str(one.id)).id))
@@ -107,7 +108,7 @@ async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
 
 async def find_vlan(services: Services, path: Mapping[str, str]) -> Vlan:
     text = path["id"]
-    number = as_id(text)
+    number = _number_in(text)
     if number is not None:
         try:
             return await services.networks.vlan(number)
@@ -123,7 +124,7 @@ async def past_host(services: Services, text: str | None, *, field: str = "host"
     try:
         return await host_in_field(services, text, field=field)
     except InvalidRequest:
-        number = None if text is None else as_id(text)
+        number = None if text is None else _number_in(text)
         if number is None:
             raise
         return number
@@ -163,19 +164,21 @@ async def group_names(
     list_groups: Callable[[], Awaitable[Iterable[Zone | ResourcePool]]], texts: Sequence[str]
 ) -> tuple[str, ...]:
     """Returns the names of the zones or pools that a filter names by id or name; unknown texts as they are."""
-    if not any(as_id(text) is not None or text.startswith(NAME_PREFIX) for text in texts):
+    if not any(_number_in(text) is not None or text.startswith((NAME_PREFIX, ID_PREFIX)) for text in texts):
         return tuple(texts)
     by_id = {str(group.id): group.name for group in await list_groups()}
-    return tuple(by_id.get(text, split_reference(text)[1]) for text in texts)
+    references = [(text, *split_reference(text)) for text in texts]
+    return tuple(by_id.get(id_ or "", text if name is None else name) for text, id_, name in references)
 
 
 async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of the hosts that a filter names by id or name; unknown texts as they are."""
     names: list[str] = []
     for text in texts:
-        number = as_id(text)
+        number = _number_in(text)
         try:
-            names.append(split_reference(text)[1] if number is None else (await services.hosts.read(number)).name)
+            host = None if number is None else await services.hosts.read(number)
+            names.append(split_reference(text)[1] or text if host is None else host.name)
         except NotFound:
             names.append(text)
     return tuple(names)
@@ -184,7 +187,7 @@ async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...
 def one_of_object(what: str, text: str, items: Iterable[T], key: Callable[[T], tuple[int, str]]) -> T:
     """Returns the item with this id or name among those of one object, `key` returns both. Raises NotFound."""
     known = tuple(items)
-    number = as_id(text)
+    number = _number_in(text)
     by_id = [one for one in known if key(one)[0] == number]
     found = by_id or _named(text, known, lambda one: key(one)[1])
     return _the_one(what, text, found, lambda one: str(key(one)[0]))
@@ -202,9 +205,15 @@ def _the_one(what: str, text: str, found: Iterable[T], described: Callable[[T], 
     if len(candidates) > 1:
         listed = ", ".join(described(one) for one in candidates[:_MAX_CANDIDATES])
         more = f" and {len(candidates) - _MAX_CANDIDATES} more" if len(candidates) > _MAX_CANDIDATES else ""
-        name = split_reference(text)[1]
+        name = split_reference(text)[1] or text
         raise InvalidRequest(f"{len(candidates)} {what}s are named {name!r}: use the id: {listed}{more}.")
     return candidates[0]
+
+
+def _number_in(text: str) -> int | None:
+    """The id that the text may be, or None."""
+    id_, _ = split_reference(text)
+    return None if id_ is None else as_id(id_)
 
 
 def _may_exist(text: str) -> bool:

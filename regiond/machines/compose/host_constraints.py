@@ -8,7 +8,7 @@ from common.errors import InvalidRequest
 from regiond.groups.model import ResourcePool, Zone
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.identifiers import NAME_PREFIX
+from regiond.identifiers import ID_PREFIX, NAME_PREFIX
 from regiond.machines.model import HostConstraints
 from regiond.placement.model import HostFilter
 from regiond.validation_messages import no_object
@@ -55,11 +55,12 @@ async def resolve_host_filter(
 
 
 def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:
-    """Returns each group's name by its name, `name:NAME` and id; an id wins over the name of another group."""
+    """Returns each group's name by its name, id, `name:NAME` and `id:ID`; an id wins over the name of another group."""
     found = list(groups)
     return {
         **{group.name: group.name for group in found},
         **{NAME_PREFIX + group.name: group.name for group in found},
+        **{f"{ID_PREFIX}{group.id}": group.name for group in found},
         **{str(group.id): group.name for group in found},
     }
 
