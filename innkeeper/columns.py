@@ -52,9 +52,10 @@ RATIO = Unit(digits=2)
 class Column:
     """One column of a list, or one line of an object.
 
-    `key` is a path such as `zone.name`. With `of`, the path of a total, the column shows `1/4`. A higher `rank` is
-    dropped earlier where a terminal is too narrow. A column is not shown if no row has a value, if all rows have the
-    `usual` one or the same as the key `same_as`, or if a row has `unless`. `prose` is text that moves below its row.
+    `key` is a path such as `zone.name`. With `of`, the path of a total, the column shows `1/4`. Where a terminal is too
+    narrow, `short` replaces the heading, cells lose the prefix `short_without`, and then columns of a higher `rank` are
+    dropped earlier. A column is not shown if no row has a value, if all rows have the `usual` one or the same as the
+    key `same_as`, or if a row has `unless`. `prose` is text that moves below its row.
     """
 
     key: str
@@ -66,6 +67,8 @@ class Column:
     same_as: str = ""
     unless: str = ""
     prose: bool = False
+    short: str = ""
+    short_without: str = ""
 
     @property
     def heading(self) -> str:
@@ -110,7 +113,7 @@ class Column:
 
     def _says(self, row: Row) -> bool:
         value = value_at(row, self.of) if self.of else self.value(row)
-        if not _is_present(value) or (self.usual is not None and value == self.usual):
+        if not _is_present(value) or (self.usual is not None and self.usual in (value, cell(value))):
             return False
         return not self.same_as or value != value_at(row, self.same_as)
 

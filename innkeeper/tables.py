@@ -37,11 +37,15 @@ DEFAULT_VIEW = View()
 
 @frozen(kw_only=True)
 class Rendered:
-    """Lines for standard output. `notes` say what they lack, such as `dropped` columns, and how to see it."""
+    """Lines for standard output. `notes` say what they lack, such as `dropped` columns, and how to see it.
+
+    `shortened` has the meaning of each heading in short form, which the notes say as well.
+    """
 
     lines: list[str]
     notes: list[str] = field(factory=list)
     dropped: list[str] = field(factory=list)
+    shortened: dict[str, str] = field(factory=dict)
 
     @property
     def text(self) -> str:
@@ -123,14 +127,25 @@ def _table(rows: Sequence[Any], kind: str, paper: Paper, view: View) -> Rendered
         rows, kind, everything=view.all
     )
     cells = [_cells(one, rows, chosen=bool(view.columns)) for one in chosen]
-    found = grid(cells, None if view.all else paper.width, bold=paper.bold)
-    return Rendered(lines=found.lines, notes=_dropped(found.dropped), dropped=found.dropped)
+    several = sum(one.prose for one in known) > 1
+    found = grid(cells, None if view.all else paper.width, bold=paper.bold, prose_named=several or not known)
+    notes = _notes(found.shortened, found.dropped)
+    return Rendered(lines=found.lines, notes=notes, dropped=found.dropped, shortened=found.shortened)
+
+
+def _notes(shortened: Mapping[str, str], dropped: Sequence[str]) -> list[str]:
+    """What short headings mean, and how to see the columns that were dropped."""
+    meanings = ", ".join(f"{short} = {full}" for short, full in shortened.items())
+    return [*([f"{meanings}."] if meanings else []), *_dropped(dropped)]
 
 
 def _dropped(headings: Sequence[str]) -> list[str]:
     if not headings:
         return []
-    return [f"Not shown, since the terminal is too narrow: {', '.join(headings)}. --all or --json shows them."]
+    return [
+        f"Not shown, since the terminal is too narrow: {', '.join(headings)}. --all or --json shows them, "
+        "--columns name,… what you choose."
+    ]
 
 
 def shown_columns(rows: Sequence[Mapping[str, Any]], kind: str, *, everything: bool = False) -> list[Column]:
@@ -146,10 +161,12 @@ def shown_columns(rows: Sequence[Mapping[str, Any]], kind: str, *, everything: b
 
 
 def _cells(one: Column, rows: Sequence[Mapping[str, Any]], *, chosen: bool) -> Cells:
-    values = [one.value(row) for row in rows]
+    values, texts = [one.value(row) for row in rows], [one.text(row) for row in rows]
     return Cells(
         heading=one.heading,
-        texts=[one.text(row) for row in rows],
+        short=one.short,
+        texts=texts,
+        short_texts=[text.removeprefix(one.short_without) for text in texts],
         is_right=one.is_right or all(type(value) in (int, float, type(None)) for value in values),
         rank=0 if chosen else one.rank,
         prose=one.prose,
@@ -198,11 +215,13 @@ def _with_tables(
     lines: list[str], lists: Sequence[tuple[Section, Sequence[Any]]], paper: Paper, view: View
 ) -> Rendered:
     dropped: list[str] = []
+    shortened: dict[str, str] = {}
     for section, rows in lists:
         table = _table(rows[-section.last :] if section.last else rows, section.key, paper, View(all=view.all))
         lines += ["", section.heading, *table.lines]
         dropped += [heading for heading in table.dropped if heading not in dropped]
-    return Rendered(lines=lines, notes=_dropped(dropped))
+        shortened |= table.shortened
+    return Rendered(lines=lines, notes=_notes(shortened, dropped))
 
 
 def _is_objects(value: Any) -> bool:

@@ -49,8 +49,13 @@ def rows_of(plain: Any, resource: str, **view: Any) -> list[list[str]]:
 
 def test_hosts_show_used_and_total_capacity() -> None:
     head, row = rows_of([HOST], "vm-hosts")
-    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "pool", "zone", "tags"]
-    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "default", "default", "virtual"]
+    assert head == ["id", "name", "type", "cores", "memory", "GiB", "storage", "GB", "tags"]
+    assert row == ["1", "local", "virsh", "1/4", "1.0/8.0", "40/100", "virtual"]
+
+
+def test_the_zone_of_hosts_is_shown_where_one_is_not_the_default() -> None:
+    head, *_ = rows_of([HOST, {**HOST, "zone": {"id": 2, "name": "east"}}], "vm-hosts")
+    assert ("zone" in head, "pool" in head) == (True, False)
 
 
 def test_unknown_capacity_is_shown_as_a_dash() -> None:
@@ -172,6 +177,15 @@ def test_interfaces_show_their_addresses_and_subnets() -> None:
 def test_reserved_addresses_are_shown_with_their_purpose() -> None:
     taken = {"start": "10.1.0.1", "end": "10.1.0.2", "num_addresses": 2, "purpose": ["dynamic", "reserved"]}
     assert rows_of([taken], "subnet reserved-ip-ranges")[1] == ["10.1.0.1", "10.1.0.2", "2", "dynamic,", "reserved"]
+
+
+def test_used_addresses_are_shown_with_the_names_of_their_users() -> None:
+    used = {"ip": "10.1.0.1", "alloc_type_name": "Discovered", "system_id": None, "host": "k3xq7a"}
+    machine = {"ip": "10.1.0.7", "alloc_type_name": "Sticky", "system_id": "wdpx3n", "hostname": "web", "host": None}
+    head, *rows = rows_of([{**used, "host_name": "hv-01"}, machine], "subnet ip-addresses")
+    assert head == ["ip", "type", "machine", "host"]
+    assert rows == [["10.1.0.1", "Discovered", "-", "hv-01"], ["10.1.0.7", "Sticky", "web", "-"]]
+    assert rows_of([used], "subnet ip-addresses")[1] == ["10.1.0.1", "Discovered", "k3xq7a"], "an older region"
 
 
 def test_an_empty_list_says_what_there_is_none_of() -> None:

@@ -40,7 +40,7 @@ def names(found: Rendered) -> list[str]:
 
 def test_the_list_of_hosts_has_the_columns_that_matter() -> None:
     heading = rendered([FULL], "vm-hosts read").lines[0]
-    for word in ("state", "address", "project", "cluster", "core ratio", "error", "cores", "memory GiB", "zone"):
+    for word in ("state", "address", "project", "cluster", "core ratio", "error", "cores", "memory GiB"):
         assert word in heading
     assert "memory ratio" not in heading  # it is 1
 
@@ -83,9 +83,36 @@ def test_a_narrow_terminal_loses_whole_columns_and_says_which() -> None:
     found = rendered([FULL], "vm-hosts read", NARROW)
     assert max(map(len, found.lines[:2])) <= 80
     assert found.lines[0].split()[:2] == ["id", "name"]
-    (note,) = found.notes
+    *_, note = found.notes
     assert "tags" in note
     assert "--all or --json" in note
+
+
+def test_80_columns_show_how_a_host_is_reached_and_overcommitted() -> None:
+    share = {"total": 64, "claimable": 64, "claimed": 14, "elsewhere": 0, "free": 50}
+    memory, storage = ({key: value * unit for key, value in share.items()} for unit in (1024, 10**10))
+    capacity = {"cores": share, "memory_mib": memory, "storage_bytes": storage}
+    found = rendered(
+        [{**FULL, "project": "ci", "memory_over_commit_ratio": 1.5, "capacity": capacity}], "vm-hosts read", NARROW
+    )
+    head, row, error = found.lines
+    assert head.split() == ["id", "name", "state", "cores", "×CPU", "×RAM", "address", "project", "cluster"]
+    assert row.split() == ["1", "local", "unreachable", "50/64", "4.00", "1.50", "10.1.2.3:8443", "ci", "cloud"]
+    assert error.startswith("    error: LXD rejects")
+    meanings, dropped = found.notes
+    assert meanings == "cores = free cores, ×CPU = core ratio, ×RAM = memory ratio."
+    assert "--columns" in dropped
+
+
+def test_a_lone_column_of_prose_needs_no_label() -> None:
+    event = {
+        "id": 1,
+        "at": "2026-11-20T08:30:00Z",
+        "level": "INFO",
+        "kind": "host_unreachable",
+        "description": "x" * 60,
+    }
+    assert rendered([event], "events query", NARROW).lines[2] == "    " + "x" * 60
 
 
 def test_a_command_in_an_error_is_never_broken() -> None:
@@ -185,9 +212,9 @@ def test_a_view_option_with_a_wrong_value_is_refused(words: list[str]) -> None:
 
 
 def test_a_narrow_column_stays_where_a_wider_one_is_dropped() -> None:
-    found = rendered([{**FULL, "address": "https://" + "h" * 60, "error": None}], "vm-hosts read", NARROW)
+    found = rendered([{**FULL, "address": "https://" + "h" * 90, "error": None}], "vm-hosts read", NARROW)
     heading = found.lines[0]
-    assert ("address" in heading, "type" in heading) == (False, True)
+    assert ("address" in heading, "project" in heading) == (False, True)
     assert max(map(len, found.lines)) <= 80
 
 
@@ -197,4 +224,4 @@ def test_the_reason_of_a_maintenance_is_below_its_row() -> None:
         [{**FULL, "error": None, "maintenance": since}, host(2, "b", state="ready")], "vm-hosts read", NARROW
     )
     assert "    maintenance: since 2026-11-20 08:30:00Z by admin: new disks" in found.lines
-    assert "memory" in found.lines[0]
+    assert "address" in found.lines[0]
