@@ -43,11 +43,11 @@ _CLEAR_CHOSEN_VLAN = """
      where id = $1
 """
 _CLAIMED = """
-    select host(a.address) as address, m.system_id as machine
+    select host(a.address) as address, m.system_id as machine, m.hostname
       from ip_address a join machine m on m.id = a.machine_id where a.subnet_id = $1
 """
 _OF_HOSTS = """
-    select host(a.address) as address, h.system_id as host
+    select host(a.address) as address, h.system_id as host, h.name as host_name
       from host_interface_address a
       join host_interface i on i.id = a.interface_id and i.missing_since is null
       join vm_host h on h.id = i.host_id

@@ -167,8 +167,10 @@ class RangeChange:
 
 @frozen(kw_only=True)
 class UsedAddress:
-    """An address in use by a machine, which claims it, or by a host. Both are system ids."""
+    """An address in use by a machine, which claims it, or by a host: the system id and the name of either."""
 
     address: Address
     machine: str | None = None
+    hostname: str | None = None
     host: str | None = None
+    host_name: str | None = None

@@ -103,7 +103,10 @@ async def test_a_machine_shows_its_network(innkeeper: Deployment) -> None:
         ("static", "10.1.0.7", dmz)
     ]
     used = await innkeeper.get(f"subnets/{dmz['id']}/", op="ip_addresses")
-    assert [(one["ip"], one["system_id"]) for one in used if one["system_id"]] == [("10.1.0.7", composed["system_id"])]
+    assert [(one["ip"], one["system_id"], one["hostname"]) for one in used if one["system_id"]] == [
+        ("10.1.0.7", composed["system_id"], machine["hostname"])
+    ]
+    assert {one["host_name"] for one in used if one["host"]} <= {"sim"}
     storage = await innkeeper.post("fabrics/0/vlans/", vid=7)
     moved = await innkeeper.put(f"subnets/{dmz['id']}/", vlan=storage["id"])
     (nic,) = (await innkeeper.get(f"machines/{composed['system_id']}/"))["interface_set"]

@@ -101,6 +101,7 @@ def test_addresses_of_a_subnet_are_listed_by_purpose_and_counted() -> None:
 def test_used_addresses_are_listed_with_their_users() -> None:
     host, machine = read("subnets/dmz/", op="ip_addresses")
     assert (host["ip"], host["host"], host["system_id"]) == ("10.1.0.1", "k3xq7a", None)
+    assert (host["host_name"], machine["hostname"]) == ("hv-01", "web")
     assert (machine["ip"], machine["system_id"], machine["alloc_type_name"]) == ("10.1.0.7", "wdpx3n", "Sticky")
 
 

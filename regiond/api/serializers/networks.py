@@ -158,6 +158,8 @@ USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
     key("alloc_type_name", STR, lambda used: (_STICKY if used.machine else _DISCOVERED)[1]),
     key("system_id", nullable(STR), lambda used: used.machine),
     key("host", nullable(STR), lambda used: used.host),
+    key("hostname", nullable(STR), lambda used: used.hostname),  # MAAS lacks both names here
+    key("host_name", nullable(STR), lambda used: used.host_name),
 )
 
 
