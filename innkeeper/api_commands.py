@@ -11,12 +11,12 @@ from attrs import evolve
 from common.errors import InnkeeperError, InvalidRequest
 from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_calls
-from innkeeper.bulk import Bulk
+from innkeeper.bulk import Bulk, Result
 from innkeeper.confirmation import is_confirmed, plan_lines
 from innkeeper.filters import Target, parse_selection
 from innkeeper.follower import Follower
 from innkeeper.http import Answer, Api, Body, relative_path
-from innkeeper.operation_wait import outcome_of, wait_for_operation
+from innkeeper.operation_wait import notes_of, outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.progress import Report
 from innkeeper.terminal import Terminal
@@ -130,17 +130,18 @@ def _waits(options: Options, terminal: Terminal) -> bool:
 def _bulk(api: Api, targets: Sequence[Target], options: Options, terminal: Terminal) -> Bulk:
     waits = _waits(options, terminal)
 
-    async def carry_out(wanted: ApiCall) -> Any:
+    async def carry_out(wanted: ApiCall) -> Result:
         answer = await send(api, wanted, asynchronous=waits or options.wait is False)
         if wanted.action.method == "GET":
-            return answer.json()
+            return Result(value=answer.json(), notes=answer.warnings)
         if answer.status != 202:
-            return "done"
+            return Result(value="done", notes=answer.warnings)
         path = relative_path(answer.location or str(answer.json().get("resource_uri", "")))
         if not waits:
-            return f"operation {_number(path)}"
-        await outcome_of(api, await wait_for_operation(api, path, _NoProgress()))
-        return "done"
+            return Result(value=f"operation {_number(path)}", notes=answer.warnings)
+        ended = await wait_for_operation(api, path, _NoProgress())
+        await outcome_of(api, ended)
+        return Result(value="done", notes=(*answer.warnings, *notes_of(ended)))
 
     async def plan(wanted: ApiCall) -> Any:
         return await plan_of(api, wanted)

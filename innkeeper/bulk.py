@@ -21,20 +21,29 @@ _UNFINISHED = 504  # the operation continues
 
 @frozen(kw_only=True)
 class Outcome:
-    """What became of one object: `value` is what its request returned, `error` why it failed."""
+    """What became of one object: `value` is what its request returned, `error` why it failed, `notes` for the user."""
 
     target: Target
     value: Any = None
     error: InnkeeperError | None = None
+    notes: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Result:
+    """What was read, or a word such as `done`, and what the region says about it."""
+
+    value: Any
+    notes: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
 class Bulk:
-    """`plan_of` returns the plan of a call's dry run; `carry_out` what was read, or the result, such as `done`."""
+    """`plan_of` returns the plan of a call's dry run, `carry_out` the result of the call itself."""
 
     targets: Sequence[Target]
     plan_of: Callable[[ApiCall], Awaitable[Mapping[str, Any]]]
-    carry_out: Callable[[ApiCall], Awaitable[Any]]
+    carry_out: Callable[[ApiCall], Awaitable[Result]]
     options: Options
     terminal: Terminal = field(repr=False)
 
@@ -62,15 +71,17 @@ class Bulk:
         self._show(outcomes)
         return FAILED if any(one.error is not None for one in outcomes) else DONE
 
-    async def _plan(self, target: Target) -> Mapping[str, Any]:
-        return await self.plan_of(target.call)
+    async def _plan(self, target: Target) -> Result:
+        return Result(value=await self.plan_of(target.call))
 
-    async def _carry_out(self, target: Target) -> Any:
+    async def _carry_out(self, target: Target) -> Result:
         return await self.carry_out(target.call)
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         """Shows the objects that were read, or what became of each."""
         call = self.targets[0].call
+        for note, concerned in notes_of(outcomes).items():
+            self.terminal.note(f"Note: {', '.join(concerned)}: {note}")
         if call.action.method == "GET":
             self._note_refused([one for one in outcomes if one.error is not None])
             self.terminal.show([one.value for one in outcomes if one.error is None], f"{call.resource.command}s")
@@ -96,18 +107,28 @@ class Bulk:
         return FAILED if any(one.error is not None for one in outcomes) else DONE
 
 
-async def for_each(targets: Sequence[Target], run: Callable[[Target], Awaitable[Any]]) -> tuple[Outcome, ...]:
+async def for_each(targets: Sequence[Target], run: Callable[[Target], Awaitable[Result]]) -> tuple[Outcome, ...]:
     """Runs all, in the order of the targets; one that fails does not stop the others."""
     slots = asyncio.Semaphore(CONCURRENT)
 
     async def one(target: Target) -> Outcome:
         async with slots:
             try:
-                return Outcome(target=target, value=await run(target))
+                result = await run(target)
+                return Outcome(target=target, value=result.value, notes=result.notes)
             except InnkeeperError as error:
                 return Outcome(target=target, error=error)
 
     return tuple(await asyncio.gather(*map(one, targets)))
+
+
+def notes_of(outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
+    """The notes, each once, with the objects that it is about."""
+    concerned: dict[str, list[str]] = {}
+    for one in outcomes:
+        for note in one.notes:
+            concerned.setdefault(note, []).append(one.target.described)
+    return concerned
 
 
 def result_row(outcome: Outcome) -> dict[str, Any]:

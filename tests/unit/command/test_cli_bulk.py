@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli_region import DESTRUCTIVE, Region, Reply, action, description, handler
+from tests.unit.cli_region import DESTRUCTIVE, Region, Reply, action, description, handler, operation
 from tests.unit.command.processes import Cli, on_terminal
 
 LISTED = [{"system_id": name, "hostname": f"web-{name}"} for name in ("a", "b", "c")]
@@ -47,6 +47,23 @@ async def test_an_action_runs_for_each_of_several_ids(logged_in: Cli, bulk: Regi
     assert (ran.status, results(ran.plain)) == (0, [("a", "done"), ("b", "done"), ("c", "done")])
     (request,) = bulk.requests_to("POST machines/a/?op=power_off")
     assert request.form == [("stop_mode", "hard")]
+
+
+async def test_warnings_name_the_objects_that_they_are_about(logged_in: Cli, bulk: Region) -> None:
+    for name in ("a", "c"):
+        bulk.give(f"DELETE machines/{name}/", Reply(204, headers={"Warning": '299 - "Its certificate stays."'}))
+    ran = await logged_in("admin", "machine", "delete", "a", "b", "c")
+    assert (ran.status, ran.err) == (0, "Note: a, c: Its certificate stays.\n")
+
+
+async def test_notes_of_a_finished_operation_are_printed(logged_in: Cli, bulk: Region) -> None:
+    fate = {"removed": False, "message": "Its certificate stays on LXD."}
+    for name in ("a", "b"):
+        bulk.give(f"DELETE machines/{name}/", Reply(202, {"resource_uri": "/MAAS/api/2.0/operations/7/"}))
+    ended = operation("succeeded", kind="remove_host", result={"certificate": fate}, request={})
+    bulk.give("GET operations/7/", ended)
+    ran = await logged_in("admin", "machine", "delete", "a", "b", "--wait")
+    assert (ran.status, ran.err) == (0, "Note: a, b: Its certificate stays on LXD.\n")
 
 
 async def test_several_that_are_read_are_shown_as_a_list(logged_in: Cli, bulk: Region) -> None:
