@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from common.capacity import Capacity
 from common.errors import NotFound
 from regiond.db.pool import Database
 from regiond.hosts import view_store
@@ -42,6 +43,12 @@ class HostQueries:
         """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
         async with self._database.connection() as db:
             return fleet_capacity(await capacities_of_hosts(db))
+
+    async def capacities(self, host_ids: Iterable[int]) -> Mapping[int, Capacity]:
+        """The capacity of these hosts by id, of those that had a successful refresh, with one query."""
+        async with self._database.connection() as db:
+            found = await capacities_of_hosts(db, host_ids)
+        return {one.host_id: one.capacity for one in found if one.capacity is not None}
 
     async def ids_of(self, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
         """The hosts that each text means, by id or else by name; an unknown text means none."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from regiond.placement.model import DiskPlacement, Evaluation, HugePagesPlacement, NicAttachment, Placement
 
 
-def explain(placement: Placement, *, reserved: Evaluation | None = None) -> Mapping[str, object]:
+def explain(placement: Placement, *, reserved: Evaluation | None = None) -> Mapping[str, Any]:
     """Returns the placement as plain data. `reserved` replaces the best host after a lost race for it."""
     chosen = reserved or placement.chosen
     return {

@@ -23,6 +23,12 @@ async def test_all_interfaces_show_the_same_capacity(innkeeper: Deployment) -> N
     async with connect(f"127.0.0.1:{innkeeper.region.rpc_port}", folder=await client_folder(innkeeper)) as region:
         (summary,) = await region.hosts()
     assert to_dict(summary.capacity) == shown["capacity"]
+    for cores in (1, 99):
+        placed = await innkeeper.post("vm-hosts/", op="place", cores=cores, memory=1024)
+        (candidate,) = [*placed["fitting"], *placed["rejected"]]
+        assert candidate["capacity"] == shown["capacity"]
+    tried = await innkeeper.post(f"vm-hosts/{host['id']}/", op="compose", cores=1, memory=1024, dry_run=True)
+    assert tried["fitting"][0]["capacity"] == shown["capacity"]
     fleet = await innkeeper.get("vm-hosts/", op="capacity")
     for group in (fleet["fleet"], fleet["zones"][0], fleet["pools"][0]):
         assert group["capacity"] == shown["capacity"]
@@ -45,5 +51,6 @@ async def test_a_refused_compose_names_the_numbers_of_the_capacity(innkeeper: De
 async def test_a_host_of_unknown_capacity_shows_none(rackless: Deployment) -> None:
     host = await rackless.add_simulated()
     assert (host["state"], host["capacity"]) == ("pending", None)
+    assert (await rackless.post("vm-hosts/", op="place"))["rejected"][0]["capacity"] is None
     group = (await rackless.get("vm-hosts/", op="capacity"))["fleet"]
     assert (group["hosts"], group["servers"], group["capacity"]["cores"]["free"]) == (1, 0, 0)

@@ -132,6 +132,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.list": (HOST, UNKNOWN_HOST),
     "hosts.read": _host,
     "hosts.capacity": fleet_capacity([COUNTED]),
+    "hosts.capacities": {4: COUNTED.capacity},
     "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
     "hosts.names": ("hv-01",),
     "hosts.create": HOST,
@@ -253,8 +254,8 @@ ANSWERS: Mapping[str, Any] = {
     "networks.subnets": (SUBNET, IPV6_SUBNET),
     "networks.subnet": _named({"3": SUBNET, "dmz": SUBNET, "10.1.0.0/24": SUBNET}),
     "networks.used_addresses": (
-        UsedAddress(address=ip_address("10.1.0.1"), host="k3xq7a"),
-        UsedAddress(address=ip_address("10.1.0.7"), machine="wdpx3n"),
+        UsedAddress(address=ip_address("10.1.0.1"), host="k3xq7a", host_name="hv-01"),
+        UsedAddress(address=ip_address("10.1.0.7"), machine="wdpx3n", hostname="web"),
     ),
     "networks.spaces": (SPACE,),
     "networks.space": _named({"2": SPACE, "front": SPACE}),

@@ -185,7 +185,7 @@ def test_a_reason_counts_the_machines_that_it_does_not_name() -> None:
     placed = [Placed(f"web-{number}", rules, A) for number in range(1, 6)]
     assert reasons(rules, A, placed) == ("runs web-1, web-2 and 3 more of anti-affinity group web",)
     explained = explain(place(evolve(SMALL, groups=rules), [A, B], members=members_of(placed)))
-    assert [(one["host"], len(one["unmet"])) for one in explained["fitting"]] == [("b", 0), ("a", 1)]  # type: ignore[attr-defined]
+    assert [(one["host"], len(one["unmet"])) for one in explained["fitting"]] == [("b", 0), ("a", 1)]
 
 
 def test_the_first_machine_of_a_group_may_be_on_any_host() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Text, TextList
 from regiond.api.fields import Field, Problems, Values
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.compose_fields import COMPOSE, compose_request, without_derived
-from regiond.api.serializers.placement import PLACEMENT_JSON
+from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACEMENT_JSON
 from regiond.machines.model import HostConstraints
 from regiond.machines.service import syntax_problems
+from regiond.placement.model import Placement
 from regiond.placement.service import explain
 
 _ARCHITECTURE = Field(
@@ -87,8 +91,21 @@ async def _place(call: Call) -> Reply:
     placement = await call.services.machines.dry_run(
         compose_request(values), _constraints(values), strategy=values["strategy"]
     )
-    reply = json_reply(PLACEMENT_JSON.encode(explain(placement)))
+    reply = await placement_reply(call, placement)
     return with_warnings(reply, placement.chosen.notes if placement.chosen else ())
+
+
+async def placement_reply(call: Call, placement: Placement) -> Reply:
+    """The placement, with the present capacity of each host that was evaluated."""
+    found = explain(placement)
+    evaluated = [*placement.ranked, *placement.rejected]
+    capacities = await call.services.hosts.capacities(one.host_id for one in evaluated)
+
+    def with_capacity(part: str) -> list[Mapping[str, Any]]:
+        return [{**one, "capacity": HOST_CAPACITY_JSON.encode(capacities.get(one["host_id"]))} for one in found[part]]
+
+    parts = {part: with_capacity(part) for part in ("fitting", "rejected")}
+    return json_reply(PLACEMENT_JSON.encode({**found, **parts}))
 
 
 # Open to all users: it changes nothing and shows only what users may read of hosts.

@@ -15,14 +15,14 @@ from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources import compose_fields, host_fields
 from regiond.api.resources.lookups import find_host
+from regiond.api.resources.placement import placement_reply
 from regiond.api.serializer import STR, mapping
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
-from regiond.api.serializers.placement import PLACEMENT_JSON
 from regiond.hosts.model import HostView
 from regiond.machines.model import NO_HOST_CONSTRAINTS
 from regiond.operations.model import Operation
-from regiond.placement.service import explain, label_notes, parse_storage
+from regiond.placement.service import label_notes, parse_storage
 
 HOST_RESULT = Result(doc="The VM host.", type=HOST_JSON)
 
@@ -91,7 +91,7 @@ async def _composed(operation: Operation) -> Reply:
 async def _placement(call: Call) -> Reply:
     """The dry run of compose."""
     placement = await call.services.machines.dry_run(_compose_request(call), NO_HOST_CONSTRAINTS)
-    return json_reply(PLACEMENT_JSON.encode(explain(placement)))
+    return await placement_reply(call, placement)
 
 
 async def _add_tag(call: Call) -> HostView:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regiond.api.serializer import INT, NUMBER, STR, Serializer, array, item, key, nullable, serializer
+from regiond.api.serializers.capacity import CAPACITY_JSON
 
 _DISK = serializer(
     "PlacedDisk", item("label", STR), item("size", INT), item("tags", array(STR)), item("storage_pool", STR)
@@ -23,13 +24,15 @@ _NIC = serializer(
     item("ip", nullable(STR)),
 )
 _HUGE_PAGES = serializer("PlacedHugePages", item("node", INT), item("page_size", INT), item("pages", INT))
+HOST_CAPACITY_JSON = nullable(CAPACITY_JSON)  # null: not known, the host had no successful refresh
+_CAPACITY = item("capacity", HOST_CAPACITY_JSON)
 _FITTING = serializer(
-    "FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER), item("unmet", array(STR))
+    "FittingHost", item("host", STR), item("host_id", INT), item("score", NUMBER), item("unmet", array(STR)), _CAPACITY
 )
-_REJECTED = serializer("RejectedHost", item("host", STR), item("host_id", INT), item("reasons", array(STR)))
+_REJECTED = serializer("RejectedHost", item("host", STR), item("host_id", INT), item("reasons", array(STR)), _CAPACITY)
 _SUMMARIZED = serializer("SummarizedHosts", item("hosts", INT), item("reason", STR))
 
-# The source is the explanation that `regiond.placement` stores with an operation.
+# The source is the explanation that `regiond.placement` stores with an operation, with the capacity of each host.
 PLACEMENT_JSON: Serializer[Mapping[str, Any]] = serializer(
     "Placement",
     item("chosen", nullable(STR)),
