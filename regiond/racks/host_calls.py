@@ -39,6 +39,7 @@ from common.values import Guest, HostAccess, HostFacts, PeerIdentity
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, unreachable_message
 from regiond.racks.response_validation import response_problem
+from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -89,13 +90,27 @@ class HostCalls:
     """One per region. `access_of` reads the address and the secrets of a host, before each call."""
 
     def __init__(
-        self, links: LiveLinks, reach: Reach, access_of: Callable[[int], Awaitable[HostAccess]], lost_hosts: LostHosts
+        self,
+        links: LiveLinks,
+        reach: Reach,
+        access_of: Callable[[int], Awaitable[HostAccess]],
+        lost_hosts: LostHosts,
+        *,
+        slow_after_s: float = SLOW_AFTER_S,
+        probe_deadline_s: float = PROBE_DEADLINE_S,
     ) -> None:
         self._links = links
         self._reach = reach
         self._access_of = access_of
         self._lost_hosts = lost_hosts
         self._succeeded_at: dict[int, float] = {}  # the last success of each host, on the clock of `time.monotonic`
+        self._slow_calls = SlowCalls(
+            access_of,
+            self._succeeded_at.get,
+            self._report_failure,
+            slow_after_s=slow_after_s,
+            probe_deadline_s=probe_deadline_s,
+        )
 
     @property
     def racks(self) -> tuple[UUID, ...]:
@@ -242,7 +257,8 @@ class HostCalls:
         refreshes: bool,
     ) -> R:
         try:
-            response = await self._call_with_fresh_access(link, host_id, call)
+            async with self._slow_calls.watching(link, host_id):
+                response = await self._call_with_fresh_access(link, host_id, call)
         except _NEXT_RACK as error:
             if isinstance(error, ResponseRejected):
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)

@@ -1,0 +1,111 @@
+"""A host whose call has no response yet is read again: only one that does not answer is reported."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from attrs import define, field
+
+from common.errors import DeadlineExceeded, HostHung, InnkeeperError, LinkLost, NotTrusted
+from common.rpc.commands import Command, HostCall, Reached
+from common.values import DriverType, HostAccess
+from regiond.racks.slow_calls import SlowCalls
+from tests.waiting import eventually
+
+SLOW_S = 0.01
+
+
+@define
+class Rack:
+    """The link of a rack, whose reads of the host end with `error`, if there is one."""
+
+    error: InnkeeperError | None = None
+    reads: int = 0
+    peer: Any = field(factory=lambda: type("Peer", (), {"name": "west"})())
+
+    async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return Reached(hypervisor_version="5.0")
+
+
+@define
+class Watched:
+    """Slow calls to host 1 through a rack, and what was reported."""
+
+    rack: Rack
+    answered_at: float | None = None
+    reported: list[str] = field(factory=list)
+
+    def slow_calls(self) -> SlowCalls:
+        return SlowCalls(
+            self._access_of, lambda _: self.answered_at, self._report, slow_after_s=SLOW_S, probe_deadline_s=1.0
+        )
+
+    async def _access_of(self, _: int) -> HostAccess:
+        return HostAccess(
+            host_id=1, driver=DriverType.LXD, address="https://h", installation_id=uuid4(), credentials={}
+        )
+
+    async def _report(self, _: int, error: InnkeeperError, __: float) -> None:
+        self.reported.append(error.message)
+
+
+async def test_a_host_that_does_not_answer_is_reported_while_it_is_called() -> None:
+    seen = Watched(Rack(DeadlineExceeded("late")))
+    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+        await eventually(lambda: len(seen.reported) > 1)
+    assert "The host has not answered rack west for 0 s." in seen.reported
+
+
+async def test_a_hung_host_is_reported_with_the_error_of_the_rack() -> None:
+    seen = Watched(Rack(HostHung("3 calls have not returned")))
+    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+        await eventually(lambda: seen.reported)
+    assert seen.reported[0] == "3 calls have not returned"
+
+
+@pytest.mark.parametrize("error", [None, NotTrusted("who?"), LinkLost("gone")])
+async def test_a_host_that_answers_or_cannot_be_read_is_not_reported(error: InnkeeperError | None) -> None:
+    seen = Watched(Rack(error))
+    async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
+        await eventually(lambda: seen.rack.reads > 2)
+    assert seen.reported == []
+
+
+async def test_a_fast_call_reads_nothing_and_an_ended_one_no_more() -> None:
+    seen = Watched(Rack())
+    calls = seen.slow_calls()
+    async with calls.watching(cast(Any, seen.rack), 1):
+        pass
+    assert seen.rack.reads == 0
+    async with calls.watching(cast(Any, seen.rack), 1):
+        await eventually(lambda: seen.rack.reads)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "slow-call-1"]
+
+
+async def test_many_calls_to_a_host_share_its_reads() -> None:
+    released = asyncio.Event()
+
+    @define
+    class Waiting(Rack):
+        async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
+            self.reads += 1
+            await released.wait()
+            return Reached(hypervisor_version="5.0")
+
+    seen = Watched(Waiting())
+    calls = seen.slow_calls()
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(calls.watching(cast(Any, seen.rack), 1))
+        await eventually(lambda: seen.rack.reads)
+        await eventually(lambda: len([one for one in asyncio.all_tasks() if one.get_name() == "slow-call-1"]) == 5)
+        assert seen.rack.reads == 1
+        released.set()
