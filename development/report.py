@@ -103,11 +103,11 @@ def _next_commands(outcome: Outcome) -> Iterable[str]:
     yield "Next, in another terminal (docs/tutorial/first-vm.md explains each step):"
     yield f"  virsh -c {outcome.libvirt.address} list"
     yield f"  {innkeeper} login admin {paths.api_url} @{paths.key_file}"
-    yield f"  {innkeeper} admin vm-host read {host_id}"
+    yield f"  {innkeeper} vm-host read {host_id}"
     _, room = held_capacity.lines(*_holding(outcome)) if outcome.vm.machine is None else ((), None)
     if room is not None:
-        yield f"  {innkeeper} admin vm-host update {host_id} {room}    # lets VMs share what the others hold"
-    yield f"  {innkeeper} admin vm-host compose {host_id} cores=1 memory=1024 storage=root:4"
+        yield f"  {innkeeper} vm-host update {host_id} {room}    # lets VMs share what the others hold"
+    yield f"  {innkeeper} vm-host compose {host_id} cores=1 memory=1024 storage=root:4"
     yield ""
     yield "Ctrl-C stops everything started here; VMs keep running."
 

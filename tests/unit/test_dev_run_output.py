@@ -187,7 +187,7 @@ def test_the_report_names_capacity_vm_address_key_and_next_commands(tmp_path: Pa
         f"{tmp_path}/admin.apikey",
         "virsh -c qemu:///system list",
         f".venv/bin/innkeeper login admin http://127.0.0.1:5240/MAAS @{tmp_path}/admin.apikey",
-        ".venv/bin/innkeeper admin vm-host read 1",
+        ".venv/bin/innkeeper vm-host read 1",
     ):
         assert expected in text
 
@@ -252,7 +252,7 @@ def test_taken_cores_are_shown_with_their_holders_and_a_way_out(tmp_path: Path) 
         assert expected in lines
     (way_out,) = [line for line in lines if "vm-host update" in line]
     assert way_out.endswith(
-        "innkeeper admin vm-host update 1 cpu_over_commit_ratio=3    # lets VMs share what the others hold"
+        "innkeeper vm-host update 1 cpu_over_commit_ratio=3    # lets VMs share what the others hold"
     )
 
 
