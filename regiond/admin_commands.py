@@ -41,7 +41,11 @@ async def set_password(settings: RegionSettings, username: str, password: str) -
     database = await _open(settings)
     try:
         accounts = Accounts(database, record_event=Events.record)
-        await Logins(database, accounts, record_event=Events.record).set_password(username, password)
+        logins = Logins(database, accounts, record_event=Events.record)
+        try:
+            await logins.set_password(username, password)
+        finally:
+            await logins.stop()
     finally:
         await database.close()
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
@@ -88,6 +89,7 @@ class Components:
     housekeeping: Housekeeping
     heartbeat: Heartbeat
     accounts: Accounts
+    logins: Logins
     events: Events
     operations: Operations
     engine: Engine

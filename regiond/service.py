@@ -83,6 +83,7 @@ class RegionService:
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
         """If a component fails to start, `running` stops those that have started."""
         await self._create_first_key(components.accounts)
+        running.push_async_callback(components.logins.stop)
         _connect_notifications(components)
         await components.notifications.start()
         running.push_async_callback(components.notifications.stop)

@@ -231,26 +231,17 @@ def _wire_region(
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     accounts = Accounts(database, record_event=Events.record)
+    logins = Logins(database, accounts, record_event=Events.record)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
-        housekeeping=Housekeeping(
-            ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
-            Retention(
-                database,
-                RetentionPeriods(
-                    operations=timedelta(days=settings.keep_operations_days),
-                    idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
-                ),
-            ),
-            prune_events=events.prune,
-            report_expiry=partial(report_expiring_certificates, database),
-        ),
+        housekeeping=_wire_housekeeping(settings, database, events),
         heartbeat=rack_layer.heartbeat,
         accounts=accounts,
+        logins=logins,
         events=events,
         operations=machine_layer.operations,
         engine=_wire_engine(settings, storage, rack_layer, machine_layer),
@@ -259,7 +250,20 @@ def _wire_region(
         reconciler=reconciler,
         listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor),
         addresses=addresses,
-        services=_wire_services(database, rack_layer, machine_layer, accounts, events, reconciler),
+        services=_wire_services(database, rack_layer, machine_layer, accounts, logins, events, reconciler),
+    )
+
+
+def _wire_housekeeping(settings: RegionSettings, database: Database, events: Events) -> Housekeeping:
+    periods = RetentionPeriods(
+        operations=timedelta(days=settings.keep_operations_days),
+        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
+    )
+    return Housekeeping(
+        ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
+        Retention(database, periods),
+        prune_events=events.prune,
+        report_expiry=partial(report_expiring_certificates, database),
     )
 
 
@@ -268,6 +272,7 @@ def _wire_services(
     rack_layer: RackLayer,
     machine_layer: MachineLayer,
     accounts: Accounts,
+    logins: Logins,
     events: Events,
     reconciler: Reconciler,
 ) -> Services:
@@ -281,7 +286,7 @@ def _wire_services(
         adoption=layer.adoption,
         operations=layer.operations,
         accounts=accounts,
-        logins=Logins(database, accounts, record_event=Events.record),
+        logins=logins,
         groups=layer.groups,
         racks=rack_layer.racks,
         events=events,

@@ -20,6 +20,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 EVENT_EVERY_S = 60.0
 DEFAULT_KEY_NAME = "login"
+LOGIN_KEYS = 10  # several terminals and programs of a computer can log in under one name
 WRONG = "Wrong user name or password."
 _MAX_SHOWN = 64
 
@@ -42,7 +43,7 @@ class Logins:
         self._unrecorded = 0
 
     async def log_in(self, username: str, password: str, *, key_name: str, address: str) -> tuple[str, str]:
-        """Returns the name and the text of a new API key.
+        """Returns the name and the text of a new API key. Older keys of that name stay valid, the newest `LOGIN_KEYS`.
 
         Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
         inactive account; TooManyAttempts before the delay after failed logins has passed; InvalidRequest.
@@ -56,7 +57,13 @@ class Logins:
             await self._record_failure(username, address)
             raise NotAuthenticated(WRONG)
         self._limits.succeed(attempt)
-        return name, await self._accounts.create_key(found.caller, name)
+        key = await self._accounts.create_key(found.caller, name)
+        await self._accounts.delete_older_keys(found.caller, name, keep=LOGIN_KEYS)
+        return name, key
+
+    async def stop(self) -> None:
+        """Waits for the hashes that are being computed and ends their threads. Idempotent."""
+        await self._passwords.stop()
 
     async def set_password(self, username: str, password: str) -> None:
         """Replaces the password; API keys stay valid. Raises NotFound, and InvalidRequest for a weak password."""

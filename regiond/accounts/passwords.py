@@ -42,6 +42,10 @@ class Passwords:
         matches = await self._run(lambda: _matches(stored_hash or _NO_PASSWORD, password))
         return matches and stored_hash is not None
 
+    async def stop(self) -> None:
+        """Ends the threads; hashes that wait are cancelled. Idempotent."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 

@@ -93,6 +93,15 @@ class Accounts:
         async with self._database.transaction() as db:
             return await self._add_key(db, caller, name)
 
+    async def delete_older_keys(self, caller: Caller, name: str, *, keep: int) -> None:
+        """Deletes all but the caller's newest `keep` keys of that name. Idempotent."""
+        async with self._database.transaction() as db:
+            deleted = await store.delete_older_keys(db, caller.account_id, name, keep=keep)
+            for _ in deleted:
+                message = f"The oldest API key {name!r} of {caller.username} was deleted: {keep} newer logins have one."
+                await self._record_event(db, "api_key_deleted", message, caller=caller)
+        self._drop_cached(lambda cached: cached.token_key in deleted)
+
     async def delete_key(self, caller: Caller, token_key: str, *, dry_run: bool = False) -> DeletionPlan:
         """Deletes a key of the caller. Raises NotFound."""
         async with self._database.transaction(dry_run=dry_run) as db:

@@ -32,6 +32,11 @@ _INSERT_KEY = """
 
 _DELETE_KEY = "delete from api_key where account_id = $1 and token_key = $2"
 
+_DELETE_OLDER_KEYS = """
+    delete from api_key
+     where id in (select id from api_key where account_id = $1 and name = $2 order by id desc offset $3)
+    returning token_key
+"""
 _LIST_KEYS = "select name, consumer_key, token_key, created_at from api_key where account_id = $1 order by id"
 
 _LIST_USERS = "select id, username, email, is_admin from account order by username"
@@ -83,6 +88,11 @@ async def insert_key(db: Db, account_id: int, name: str, key: ApiKey) -> None:
 
 async def delete_key(db: Db, account_id: int, token_key: str) -> bool:
     return await db.execute(_DELETE_KEY, account_id, token_key) == "DELETE 1"
+
+
+async def delete_older_keys(db: Db, account_id: int, name: str, *, keep: int) -> frozenset[str]:
+    """Deletes all but the newest `keep` keys of that name, and returns the token keys of those deleted."""
+    return frozenset(row["token_key"] for row in await db.fetch(_DELETE_OLDER_KEYS, account_id, name, keep))
 
 
 async def list_keys(db: Db, account_id: int) -> tuple[ApiKeyView, ...]:

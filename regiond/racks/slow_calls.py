@@ -92,8 +92,8 @@ class SlowCalls:
             return answered_at
         except DeadlineExceeded:
             silent_s = time.monotonic() - answered_at
-            error = HostUnreachable(f"The host has not answered rack {link.peer.name} for {silent_s:.0f} s.")
-            await self._report(host_id, error, probe_at)
+            silent = HostUnreachable(f"The host has not answered rack {link.peer.name} for {silent_s:.0f} s.")
+            await self._report(host_id, silent, probe_at)
             return answered_at
         except InnkeeperError as error:  # the rack or its link failed, or the host answered with an error
             log.info("host_not_probed", host=host_id, code=error.code)

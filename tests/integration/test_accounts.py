@@ -16,14 +16,7 @@ from regiond.accounts.service import CACHE_S, Accounts
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic) -> Accounts:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 from common.errors import InvalidRequest, NotAuthenticated, NotFound, TooManyAttempts
 from regiond.accounts.login_limits import FREE_FAILURES
-from regiond.accounts.logins import WRONG, Logins
+from regiond.accounts.logins import LOGIN_KEYS, WRONG, Logins
 from regiond.accounts.model import ApiKey
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from tests.clock import Clock
 from tests.waiting import settle
 
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -37,8 +33,10 @@ def accounts(database: Database) -> Accounts:
 
 
 @pytest.fixture
-def logins(database: Database, accounts: Accounts, clock: Clock) -> Logins:
-    return Logins(database, accounts, record_event=Events.record, clock=clock)
+def logins(database: Database, accounts: Accounts, clock: Clock) -> Iterator[Logins]:
+    created = Logins(database, accounts, record_event=Events.record, clock=clock)
+    yield created
+    settle(created.stop())
 
 
 async def _rejection(logins: Logins, username: str, password: str) -> str:
@@ -54,6 +52,33 @@ async def test_a_login_makes_a_named_key(logins: Logins, accounts: Accounts) -> 
     admin = await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
     assert (name, admin.username) == ("ann@laptop", "admin")
     assert (await accounts.list_keys(admin))[-1].name == "ann@laptop"
+
+
+async def test_older_keys_of_many_logins_under_one_name_end(logins: Logins, accounts: Accounts) -> None:
+    await logins.set_password("admin", PASSWORD)
+    admin = await accounts.user("admin")
+    kept = ApiKey.parse(await accounts.create_key(admin, "script"))
+    keys = [
+        ApiKey.parse((await logins.log_in("admin", PASSWORD, key_name="ann@laptop", address="10.0.0.1"))[1])
+        for _ in range(LOGIN_KEYS)
+    ]
+    first, second = keys[:2]
+    assert await accounts.authenticate(first.consumer_key, first.token_key, first.token_secret) == admin
+    await logins.log_in("admin", PASSWORD, key_name="ann@laptop", address="10.0.0.1")
+    with pytest.raises(NotAuthenticated):
+        await accounts.authenticate(first.consumer_key, first.token_key, first.token_secret)
+    for key in (second, kept):
+        assert await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret) == admin
+    names = [key.name for key in await accounts.list_keys(admin)]
+    assert names.count("ann@laptop") == LOGIN_KEYS
+
+
+async def test_the_threads_for_passwords_end_with_the_region(logins: Logins) -> None:
+    assert await _rejection(logins, "admin", PASSWORD) == WRONG
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("password")]
+    await logins.stop()
+    await logins.stop()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("password")]
 
 
 async def test_every_failure_has_the_same_answer(logins: Logins, database: Database) -> None:

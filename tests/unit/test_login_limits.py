@@ -7,14 +7,7 @@ import pytest
 from common.errors import InvalidRequest, TooManyAttempts
 from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits, network_of
 from regiond.accounts.passwords import Passwords, check_new_password
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -109,3 +102,4 @@ async def test_a_password_matches_only_its_own_hash() -> None:
     assert not await passwords.is_right(None, "vault-orbit-kettle-91")
     assert not await passwords.is_right("damaged", "vault-orbit-kettle-91")
     assert not await passwords.is_right(stored, "\ud800")
+    await passwords.stop()

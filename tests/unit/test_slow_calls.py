@@ -12,6 +12,7 @@ from attrs import define, field
 
 from common.errors import DeadlineExceeded, HostHung, InnkeeperError, LinkLost, NotTrusted
 from common.rpc.commands import Command, HostCall, Reached
+from common.rpc.peers import Peer, Role
 from common.values import DriverType, HostAccess
 from regiond.racks.slow_calls import SlowCalls
 from tests.waiting import eventually
@@ -25,7 +26,7 @@ class Rack:
 
     error: InnkeeperError | None = None
     reads: int = 0
-    peer: Any = field(factory=lambda: type("Peer", (), {"name": "west"})())
+    peer: Peer = Peer(role=Role.RACK, name="west")
 
     async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
         self.reads += 1
