@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 
 from common.errors import HostUnreachable, LinkLost
+from regiond.api.resources.visibility import HIDDEN_REASON
 from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.discovery.schedule_store import take_due
 from regiond.hosts.model import HostState
 from tests.deployment.deployment import Deployment
+from tests.integration.users import as_user
 from tests.waiting import eventually
 
 REFUSED = "Cannot connect to simulated/sim: connection refused"
@@ -64,6 +66,8 @@ async def test_a_failed_call_makes_all_hosts_of_the_server_suspect(innkeeper: De
         hosts = [await innkeeper.get(f"vm-hosts/{one}/") for one in (host_id, sibling_id)]
         assert {host["error"]["code"] for host in hosts} == {"host_unreachable"}
         assert all(REFUSED in host["error"]["message"] for host in hosts)
+        seen = await (await as_user(innkeeper, "ann")).get(f"vm-hosts/{host_id}/")
+        assert seen["error"] == {"code": "host_unreachable", "message": HIDDEN_REASON}
         placed = await place(innkeeper)
         assert placed["chosen"] == "other"
         assert {one["host"] for one in placed["rejected"]} >= {"sim", "sibling"}

@@ -1,4 +1,4 @@
-"""What only administrators see of VM hosts and racks: addresses, and why a rack does not reach a host."""
+"""What only administrators see of VM hosts and racks: addresses, and the texts of errors, which can contain them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from regiond.caller import Caller
 from regiond.hosts.model import HostView
 from regiond.racks.model import RackView
 
+HIDDEN_REASON = "Administrators see the reason."
+
 
 def visible_host(caller: Caller, host: HostView) -> HostView:
-    """Returns the host, for other users without its address."""
-    return host if caller.is_admin else evolve(host, address="")
+    """Returns the host, for other users without its address and with only the code of its error."""
+    if caller.is_admin:
+        return host
+    return evolve(host, address="", error_message=None if host.error_code is None else HIDDEN_REASON)
 
 
 def visible_rack(caller: Caller, rack: RackView) -> RackView:
