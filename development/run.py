@@ -16,6 +16,7 @@ from common import daemon
 from common.errors import InnkeeperError
 from development import admin_password, first_vm, local_libvirt, pid1, processes, program_link
 from development.database import OwnDatabase
+from development.own_command import run_with_input
 from development.paths import CannotRun, RunPaths, read_paths
 from development.report import Outcome, farewell, report
 from development.supervisor import GRACE_S, Program, Supervisor
@@ -106,32 +107,11 @@ async def _region(paths: RunPaths, supervisor: Supervisor, environment: dict[str
 async def _rack(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str], api: Api) -> None:
     if not paths.rack_identity.exists():
         say("Enrolling a rack.")
-        await _enrol(await first_vm.join_token(api, say), environment)
+        token = await first_vm.join_token(api, say)
+        await run_with_input(PROGRAMS / "rackd", ("join", "-"), token, environment, deadline_s=START_S)
     say("Starting the rack.")
     supervisor.start(_program("rackd", paths, environment))
     await supervisor.ready("rackd", lambda: first_vm.rack_is_connected(api), deadline_s=START_S)
-
-
-async def _enrol(token: str, environment: dict[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(PROGRAMS / "rackd", "join", "-"),  # token on standard input: arguments are visible to every user
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(START_S):
-            output, _ = await process.communicate(token.encode() + b"\n")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise CannotRun(
-            f"rackd join exited with status {process.returncode}: {output.decode(errors='replace').strip()}"
-        )
 
 
 def _program(name: str, paths: RunPaths, environment: dict[str, str]) -> Program:

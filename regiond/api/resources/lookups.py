@@ -73,27 +73,14 @@ async def machine_of(services: Services, text: str) -> MachineView:
 
 
 async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterView:
-    text = path["id"]
-    number = _number_in(text)
-    if number is not None:
-        try:
-            return await services.clusters.read(number)
-        except NotFound:
-            pass  # it may be a name
-    found = _named(text, await services.clusters.list(), lambda one: one.name)
-    return _the_one("VM cluster", text, found, lambda one: f"{one.id} (project {one.project})")
+    clusters = services.clusters
+    found = await _by_id_or_name(path["id"], clusters.read, clusters.list, lambda one: one.name)
+    return _the_one("VM cluster", path["id"], found, lambda one: f"{one.id} (project {one.project})")
 
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
-    text = path["id"]
-    number = _number_in(text)
-    if number is not None:
-        try:
-            return await services.hosts.guest(number)
-        except NotFound:
-            pass  # it may be a name
-    found = _named(text, await services.hosts.guests(), lambda one: one.name)
-    return _the_one("virtual machine", text, found, lambda one: f"{one.id} on {one.host_name}")
+    found = await _by_id_or_name(path["id"], services.hosts.guest, services.hosts.guests, lambda one: one.name)
+    return _the_one("virtual machine", path["id"], found, lambda one: f"{one.id} on {one.host_name}")
 
 
 async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
@@ -107,16 +94,11 @@ async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
 
 
 async def find_vlan(services: Services, path: Mapping[str, str]) -> Vlan:
-    text = path["id"]
-    number = _number_in(text)
-    if number is not None:
-        try:
-            return await services.networks.vlan(number)
-        except NotFound:
-            pass  # it may be a name
-    vlans = [vlan for fabric in await services.networks.fabrics() for vlan in fabric.vlans]
-    found = _named(text, vlans, lambda one: one.name)
-    return _the_one("VLAN", text, found, lambda one: f"{one.id} in {one.fabric_name}")
+    async def every_vlan() -> list[Vlan]:
+        return [vlan for fabric in await services.networks.fabrics() for vlan in fabric.vlans]
+
+    found = await _by_id_or_name(path["id"], services.networks.vlan, every_vlan, lambda one: one.name)
+    return _the_one("VLAN", path["id"], found, lambda one: f"{one.id} in {one.fabric_name}")
 
 
 async def past_host(services: Services, text: str | None, *, field: str = "host") -> int | None:
@@ -191,6 +173,22 @@ def one_of_object(what: str, text: str, items: Iterable[T], key: Callable[[T], t
     by_id = [one for one in known if key(one)[0] == number]
     found = by_id or _named(text, known, lambda one: key(one)[1])
     return _the_one(what, text, found, lambda one: str(key(one)[0]))
+
+
+async def _by_id_or_name(
+    text: str,
+    read: Callable[[int], Awaitable[T]],
+    read_all: Callable[[], Awaitable[Iterable[T]]],
+    name: Callable[[T], str],
+) -> list[T]:
+    """Returns the object with that id, else all with that name."""
+    number = _number_in(text)
+    if number is not None:
+        try:
+            return [await read(number)]
+        except NotFound:
+            pass  # it may be a name
+    return _named(text, await read_all(), name)
 
 
 def _named(text: str, items: Iterable[T], name: Callable[[T], str]) -> list[T]:

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from common.errors import InnkeeperError
 from tests.faults.scenarios.machines import Compose, HostMachine, unexpected_machines
-from tests.faults.scenarios.scenario import Outcome, Request, Response, problem, send
+from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import Site, simulated
 from tests.waiting import eventually
 
@@ -34,12 +33,7 @@ class Cancel(Compose):
         if opened.operation_id is None or not simulated(site).call_fails(state.host, FAILING_CALL):
             return opened
         await eventually(lambda: self._has_failed(site, opened.operation_id))
-        request = Request(path=f"operations/{opened.operation_id}/", op="cancel")
-        try:
-            await send(site, request, key, respond_async=True)
-        except InnkeeperError as error:
-            if error.details.get("status") != 409:
-                raise
+        await cancel(site, opened.operation_id, key)
         simulated(site).restore_calls()
         return opened
 

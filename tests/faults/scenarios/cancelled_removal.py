@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import InnkeeperError
 from tests.faults.scenarios.hosts import RemoveHost
-from tests.faults.scenarios.scenario import Outcome, Request, Response, problem, send
+from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site, simulated
 from tests.waiting import eventually
 
@@ -42,12 +42,7 @@ class CancelRemoval(RemoveHost):
         if opened.operation_id is None or not simulated(site).call_fails(state, FAILING_CALL):
             return opened
         await eventually(lambda: self._deletes(site, opened.operation_id))
-        request = Request(path=f"operations/{opened.operation_id}/", op="cancel")
-        try:
-            await send(site, request, key, respond_async=True)
-        except InnkeeperError as error:
-            if error.details.get("status") != 409:
-                raise
+        await cancel(site, opened.operation_id, key)
         simulated(site).restore_calls()
         return opened
 

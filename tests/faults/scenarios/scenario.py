@@ -132,5 +132,14 @@ async def send(site: Site, request: Request, key: str | None, *, respond_async: 
     )  # fmt: skip
 
 
+async def cancel(site: Site, operation_id: Any, key: str) -> None:
+    """Cancels the operation. 409 is a success: it is being undone, or it has ended."""
+    try:
+        await send(site, Request(path=f"operations/{operation_id}/", op="cancel"), key, respond_async=True)
+    except InnkeeperError as error:
+        if error.details.get("status") != 409:
+            raise
+
+
 def problem(text: str, *, when: bool) -> list[str]:
     return [text] if when else []
