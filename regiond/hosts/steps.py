@@ -131,14 +131,7 @@ class RemoveHost:
             return await self._remove_dead(operation, host_id, journal)
         if removal.decompose:
             await journal.step("destroy_machines")
-            failures = await self._machines.delete_machines(operation)
-            if failures:
-                raise DriverFailed(
-                    f"{number_of(len(failures), 'machine')} on {operation.host_name} could not be deleted: "
-                    f"{'; '.join(failures)}",
-                    failures=list(failures),
-                )
-
+            await self._delete_machines(operation)
         result = await self._machines.removal_result(operation)
         await journal.step("untrust")
         certificate = await self._certificates.leave(
@@ -163,6 +156,16 @@ class RemoveHost:
             await _record_certificate(db, operation, certificate)
 
         return Outcome(result={**result, **_certificate_result(certificate)}, record=record)
+
+    async def _delete_machines(self, operation: Operation) -> None:
+        """Raises DriverFailed that names every machine that could not be deleted, and Busy while some are running."""
+        failures = await self._machines.delete_machines(operation)
+        if failures:
+            raise DriverFailed(
+                f"{number_of(len(failures), 'machine')} on {operation.host_name} could not be deleted: "
+                f"{'; '.join(failures)}",
+                failures=list(failures),
+            )
 
     async def _remove_dead(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
         """Everything happens in the transaction that ends the operation; until then it can be cancelled.

@@ -1,4 +1,4 @@
-"""Machines as other rooms see them: states, views, filters and requests."""
+"""Machines as other rooms see them: states, views and filters; requests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,48 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from common.compose_request import ComposeRequest
 from regiond.groups.model import ResourcePool, Zone
+from regiond.machines.request_model import (
+    NO_HOST_CONSTRAINTS,
+    AdoptRequest,
+    AllocateRequest,
+    ComposeIntent,
+    HostConstraints,
+    MachineChange,
+    keyed_fields,
+)
 from regiond.networks.model import Address, Subnet, Vlan
 from regiond.operations.model import Operation
 from regiond.placement.model import Placement, Policy
+
+__all__ = [
+    "MAAS_STATUS",
+    "NO_HOST_CONSTRAINTS",
+    "TRANSIENT",
+    "AdoptRequest",
+    "Adopted",
+    "AffinityMembership",
+    "AllocateRequest",
+    "Allocated",
+    "ComposeIntent",
+    "DetachedMachine",
+    "DiskView",
+    "ForgottenMachine",
+    "GuestPowerChange",
+    "HostConstraints",
+    "Labels",
+    "MaasStatus",
+    "MachineChange",
+    "MachineFilter",
+    "MachineState",
+    "MachineToCompose",
+    "MachineView",
+    "NicView",
+    "keyed_fields",
+]
 
 
 class MachineState(StrEnum):
@@ -139,93 +174,6 @@ class MachineView:
 
 
 @frozen(kw_only=True)
-class HostConstraints:
-    """Which hosts may take a machine, as ids or names in a request. Empty means any.
-
-    Several values of a field are alternatives, but a host must have all of `tags` and nothing that a `not_` field
-    names. `types` are the API's host types. `cpu_speed_mhz` is a minimum where the speed is known.
-    """
-
-    hosts: tuple[str, ...] = ()
-    not_hosts: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    not_types: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    not_in_zones: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
-    not_in_pools: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    not_tags: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    not_architectures: tuple[str, ...] = ()
-    cpu_speed_mhz: int | None = None
-
-
-NO_HOST_CONSTRAINTS = HostConstraints()
-
-
-@frozen(kw_only=True)
-class ComposeIntent:
-    """A compose as its operation stores it, so that it can be rescheduled on another host.
-
-    `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
-    machine's zone is that of the request or, with `in_zone_of_host`, that of its host.
-    """
-
-    request: ComposeRequest
-    hosts: HostConstraints = NO_HOST_CONSTRAINTS
-    agent_name: str | None = None
-    in_zone_of_host: bool = False
-    comment: str = ""
-
-
-def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
-    """Returns the fields that an idempotency key identifies.
-
-    Groups only if there are any, so that a request repeated after an upgrade equals that of an older release.
-    """
-    fields = asdict(request)
-    return {name: value for name, value in fields.items() if value or name not in ("affinity", "anti_affinity")}
-
-
-@frozen(kw_only=True)
-class AllocateRequest:
-    """Constraints for a machine that exists or is composed. Names are as in the request.
-
-    Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets` and
-    `fabrics`, and nothing that a `not_` field names. `storage` and `interfaces` are constraint texts. `cores` and
-    `memory_mib` are minimums. With `system_id` or `name`, no machine is composed.
-    """
-
-    system_id: str | None = None
-    name: str | None = None
-    architectures: tuple[str, ...] = ()
-    not_architectures: tuple[str, ...] = ()
-    cores: int | None = None
-    memory_mib: int | None = None
-    tags: tuple[str, ...] = ()
-    not_tags: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()
-    not_in_zones: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
-    not_in_pools: tuple[str, ...] = ()
-    pods: tuple[str, ...] = ()
-    not_pods: tuple[str, ...] = ()
-    pod_types: tuple[str, ...] = ()
-    not_pod_types: tuple[str, ...] = ()
-    storage: str = ""
-    interfaces: str = ""
-    subnets: tuple[str, ...] = ()
-    not_subnets: tuple[str, ...] = ()
-    fabrics: tuple[str, ...] = ()
-    not_fabrics: tuple[str, ...] = ()
-    agent_name: str = ""
-    comment: str = ""
-    affinity: tuple[str, ...] = ()
-    anti_affinity: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
 class Labels:
     """The disk and NIC (row ids) that were found for each label, in the order of the request."""
 
@@ -280,33 +228,6 @@ class MachineFilter:
     tags: tuple[str, ...] = ()  # all of them
     after: str | None = None
     limit: int | None = None
-
-
-@frozen(kw_only=True)
-class MachineChange:
-    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name.
-
-    `affinity` and `anti_affinity` replace the machine's groups of that policy.
-    """
-
-    hostname: str | None = None
-    zone: str | None = None
-    pool: str | None = None
-    description: str | None = None
-    affinity: tuple[str, ...] | None = None
-    anti_affinity: tuple[str, ...] | None = None
-
-
-@frozen(kw_only=True)
-class AdoptRequest:
-    """Guests of a host by name, row id or the hypervisor's id; `everything`: all foreign guests.
-
-    `hostname` is allowed for a single guest; by default a machine gets the name of its guest.
-    """
-
-    guests: tuple[str, ...] = ()
-    everything: bool = False
-    hostname: str | None = None
 
 
 @frozen(kw_only=True)

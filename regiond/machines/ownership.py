@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from common.errors import Busy, InvalidRequest, NotAllowed, NotFound, WrongState
+from common.errors import Busy, InvalidRequest, NotAllowed, NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -15,10 +15,19 @@ from regiond.identifiers import check_hostname
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.affinity_change import affinity_change
-from regiond.machines.lifecycle import MachineEvent, fixed_event, next_state
+from regiond.machines.lifecycle import MachineEvent, fixed_event
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, Release, release_plan
 from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
 from regiond.machines.operation_intents import check_settled, open_operation
+from regiond.machines.ownership_rules import (
+    check_owner,
+    check_owner_data,
+    check_releasable,
+    is_free,
+    may_release,
+    not_owner,
+    release_facts,
+)
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
@@ -26,10 +35,6 @@ from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
-
-MAX_OWNER_DATA_KEYS = 128
-MAX_OWNER_DATA_BYTES = 32 * 1024
-_FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN)
 
 
 class Ownership:
@@ -70,13 +75,13 @@ class Ownership:
                 await self._require_rack(system_id)
             async with self._database.transaction() as db:
                 (machine,) = await self._read_all(db, [system_id])
-                if not _may_release(caller, machine):
-                    raise _not_owner(machine)
+                if not may_release(caller, machine):
+                    raise not_owner(machine)
                 if machine.state is MachineState.RELEASING:
                     active = await operation_service.active(db, OperationKind.RELEASE, machine_id=machine.id)
                     if active is not None:
                         return active.id
-                if _is_free(machine):
+                if is_free(machine):
                     raise _AlreadyFree
                 operation_id = await self._open_release(db, caller, machine, comment)
                 if idempotency_key is not None:
@@ -95,10 +100,10 @@ class Ownership:
             await self._require_rack(system_id)
         async with self._database.transaction(dry_run=True) as db:
             (machine,) = await self._read_all(db, [system_id])
-            if not _may_release(caller, machine):
-                raise _not_owner(machine)
+            if not may_release(caller, machine):
+                raise not_owner(machine)
             plan = release_plan([await _release(db, machine)])
-            if not _is_free(machine) and machine.state is not MachineState.RELEASING:
+            if not is_free(machine) and machine.state is not MachineState.RELEASING:
                 await self._open_release(db, caller, machine, "")
         return plan
 
@@ -130,10 +135,10 @@ class Ownership:
         values = {key: value for key, value in data.items() if value}
         async with self._database.transaction() as db:
             (machine,) = await self._locked(db, [system_id])
-            _check_owner(caller, machine)
+            check_owner(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await store.read(db, system_id)
-            _check_size(changed.owner_data)
+            check_owner_data(changed.owner_data)
             return changed
 
     async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:
@@ -143,7 +148,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             (machine,) = await self._locked(db, [system_id])
-            _check_owner(caller, machine)
+            check_owner(caller, machine)
             await lifecycle_store.apply_event(db, machine.id, MachineEvent.MARK_BROKEN)
             await lifecycle_store.set_error_description(db, machine.id, reason)
             message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
@@ -157,7 +162,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             (machine,) = await self._locked(db, [system_id])
-            _check_owner(caller, machine)
+            check_owner(caller, machine)
             event = fixed_event(owned=machine.owner is not None, listed=machine.guest_id is not None)
             await lifecycle_store.apply_event(db, machine.id, event)
             await lifecycle_store.set_error_description(db, machine.id, "")
@@ -172,7 +177,7 @@ class Ownership:
         """
         async with self._database.transaction() as db:
             (machine,) = await self._locked(db, [system_id])
-            _check_owner(caller, machine)
+            check_owner(caller, machine)
             if machine.locked != locked:
                 await lifecycle_store.set_locked(db, machine.id, locked=locked)
                 kind = "machine_locked" if locked else "machine_unlocked"
@@ -222,7 +227,7 @@ class Ownership:
             machines = await self._read_all(db, list(dict.fromkeys(system_ids)))
         except NotFound as error:
             raise InvalidRequest(error.message) from error
-        not_owned = [machine.system_id for machine in machines if not _may_release(caller, machine)]
+        not_owned = [machine.system_id for machine in machines if not may_release(caller, machine)]
         if not_owned:
             raise NotAllowed(f"You don't have the required permission to release: {', '.join(not_owned)}.")
         return machines
@@ -231,8 +236,8 @@ class Ownership:
         self, db: Db, caller: Caller, machines: Sequence[MachineView], comment: str
     ) -> tuple[str, ...]:
         """Returns the system ids of those that have an owner. Raises WrongState that names those that cannot."""
-        owned = [machine for machine in machines if not _is_free(machine)]
-        _check_releasable(owned)
+        owned = [machine for machine in machines if not is_free(machine)]
+        check_releasable(owned)
         for machine in sorted(owned, key=lambda machine: machine.id):  # avoids deadlocks
             await self._open_release(db, caller, machine, comment)
         return tuple(machine.system_id for machine in owned)
@@ -240,7 +245,7 @@ class Ownership:
     async def _require_rack(self, system_id: str) -> None:
         async with self._database.connection() as db:
             machine = await store.read(db, system_id)
-        if machine.host_id is not None and not _is_free(machine):
+        if machine.host_id is not None and not is_free(machine):
             await self._calls.require(machine.host_id)
 
     async def _open_release(self, db: Db, caller: Caller, machine: MachineView, comment: str) -> int:
@@ -250,7 +255,7 @@ class Ownership:
             account_id=caller.account_id, request={"comment": comment},
         )  # fmt: skip
         (now,) = await self._locked(db, [machine.system_id])
-        if _release_facts(now) != _release_facts(machine):
+        if release_facts(now) != release_facts(machine):
             raise Busy(f"{machine.hostname} changed while it was being released; try again.")
         await lifecycle_store.apply_event(db, machine.id, MachineEvent.RELEASE)
         message = f"{machine.hostname} is being released" + (" and destroyed" if destroys else "")
@@ -265,58 +270,10 @@ async def _release(db: Db, machine: MachineView) -> Release:
     return Release(
         guest=await affected_guest(db, machine),
         owner=machine.owner,
-        is_free=_is_free(machine),
+        is_free=is_free(machine),
         destroyed=machine.composed_by_allocate,
     )
 
 
-def _check_size(owner_data: Mapping[str, str]) -> None:
-    size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
-    if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
-        raise InvalidRequest(
-            f"The owner data of a machine has at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
-            f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
-        )
-
-
 class _AlreadyFree(Exception):
     """The machine has no owner."""
-
-
-def _release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]:
-    """Returns what decides how a machine is released."""
-    return machine.state, machine.owner, machine.composed_by_allocate
-
-
-def _may_release(caller: Caller, machine: MachineView) -> bool:
-    """Releasing a machine without owner changes nothing, so anyone may."""
-    return _is_owner(caller, machine) or _is_free(machine)
-
-
-def _is_owner(caller: Caller, machine: MachineView) -> bool:
-    return caller.is_admin or machine.owner == caller.username
-
-
-def _check_owner(caller: Caller, machine: MachineView) -> None:
-    if not _is_owner(caller, machine):
-        raise _not_owner(machine)
-
-
-def _not_owner(machine: MachineView) -> NotAllowed:
-    return NotAllowed(f"You do not own {machine.hostname}.")
-
-
-def _is_free(machine: MachineView) -> bool:
-    return machine.owner is None and machine.state in _FREE
-
-
-def _check_releasable(machines: Sequence[MachineView]) -> None:
-    """Raises WrongState that names every machine that cannot be released now."""
-    wrong = []
-    for machine in machines:
-        try:
-            next_state(machine.state, MachineEvent.RELEASE)
-        except WrongState as error:
-            wrong.append(f"{machine.system_id} ({machine.hostname}): {error.message}")
-    if wrong:
-        raise WrongState("Machine(s) cannot be released in their current state: " + " ".join(wrong))

@@ -26,7 +26,7 @@ class Rack:
 
     error: InnkeeperError | None = None
     reads: int = 0
-    peer: Peer = Peer(role=Role.RACK, name="west")
+    peer: Peer = field(factory=lambda: Peer(role=Role.RACK, name="west"))
 
     async def call(self, command: Command[Any, Any], request: HostCall, *, deadline_s: float) -> Reached:
         self.reads += 1

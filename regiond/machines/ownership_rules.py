@@ -1,0 +1,62 @@
+"""Who may change and release a machine, in which state, and how much owner data it has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from common.errors import InvalidRequest, NotAllowed, WrongState
+from regiond.caller import Caller
+from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.model import MachineState, MachineView
+
+MAX_OWNER_DATA_KEYS = 128
+MAX_OWNER_DATA_BYTES = 32 * 1024
+_FREE = (MachineState.NEW, MachineState.READY, MachineState.MISSING, MachineState.BROKEN)
+
+
+def check_owner_data(owner_data: Mapping[str, str]) -> None:
+    size_bytes = sum(len(text.encode()) for pair in owner_data.items() for text in pair)
+    if len(owner_data) > MAX_OWNER_DATA_KEYS or size_bytes > MAX_OWNER_DATA_BYTES:
+        raise InvalidRequest(
+            f"The owner data of a machine has at most {MAX_OWNER_DATA_KEYS} keys and {MAX_OWNER_DATA_BYTES} bytes; "
+            f"with these it would have {len(owner_data)} and {size_bytes}. An empty value removes its key."
+        )
+
+
+def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]:
+    """Returns what decides how a machine is released."""
+    return machine.state, machine.owner, machine.composed_by_allocate
+
+
+def may_release(caller: Caller, machine: MachineView) -> bool:
+    """Releasing a machine without owner changes nothing, so anyone may."""
+    return _is_owner(caller, machine) or is_free(machine)
+
+
+def _is_owner(caller: Caller, machine: MachineView) -> bool:
+    return caller.is_admin or machine.owner == caller.username
+
+
+def check_owner(caller: Caller, machine: MachineView) -> None:
+    if not _is_owner(caller, machine):
+        raise not_owner(machine)
+
+
+def not_owner(machine: MachineView) -> NotAllowed:
+    return NotAllowed(f"You do not own {machine.hostname}.")
+
+
+def is_free(machine: MachineView) -> bool:
+    return machine.owner is None and machine.state in _FREE
+
+
+def check_releasable(machines: Sequence[MachineView]) -> None:
+    """Raises WrongState that names every machine that cannot be released now."""
+    wrong = []
+    for machine in machines:
+        try:
+            next_state(machine.state, MachineEvent.RELEASE)
+        except WrongState as error:
+            wrong.append(f"{machine.system_id} ({machine.hostname}): {error.message}")
+    if wrong:
+        raise WrongState("Machine(s) cannot be released in their current state: " + " ".join(wrong))

@@ -1,0 +1,123 @@
+"""What users request of machines: compose, allocate, change and adopt, as stored with operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import asdict, frozen
+
+from common.compose_request import ComposeRequest
+
+
+@frozen(kw_only=True)
+class HostConstraints:
+    """Which hosts may take a machine, as ids or names in a request. Empty means any.
+
+    Several values of a field are alternatives, but a host must have all of `tags` and nothing that a `not_` field
+    names. `types` are the API's host types. `cpu_speed_mhz` is a minimum where the speed is known.
+    """
+
+    hosts: tuple[str, ...] = ()
+    not_hosts: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    not_types: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    not_in_zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    not_in_pools: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    not_architectures: tuple[str, ...] = ()
+    cpu_speed_mhz: int | None = None
+
+
+NO_HOST_CONSTRAINTS = HostConstraints()
+
+
+@frozen(kw_only=True)
+class ComposeIntent:
+    """A compose as its operation stores it, so that it can be rescheduled on another host.
+
+    `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
+    machine's zone is that of the request or, with `in_zone_of_host`, that of its host.
+    """
+
+    request: ComposeRequest
+    hosts: HostConstraints = NO_HOST_CONSTRAINTS
+    agent_name: str | None = None
+    in_zone_of_host: bool = False
+    comment: str = ""
+
+
+def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:
+    """Returns the fields that an idempotency key identifies.
+
+    Groups only if there are any, so that a request repeated after an upgrade equals that of an older release.
+    """
+    fields = asdict(request)
+    return {name: value for name, value in fields.items() if value or name not in ("affinity", "anti_affinity")}
+
+
+@frozen(kw_only=True)
+class AllocateRequest:
+    """Constraints for a machine that exists or is composed. Names are as in the request.
+
+    Several values of a field are alternatives, but the machine must have all of `tags`, a NIC in each of `subnets` and
+    `fabrics`, and nothing that a `not_` field names. `storage` and `interfaces` are constraint texts. `cores` and
+    `memory_mib` are minimums. With `system_id` or `name`, no machine is composed.
+    """
+
+    system_id: str | None = None
+    name: str | None = None
+    architectures: tuple[str, ...] = ()
+    not_architectures: tuple[str, ...] = ()
+    cores: int | None = None
+    memory_mib: int | None = None
+    tags: tuple[str, ...] = ()
+    not_tags: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    not_in_zones: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    not_in_pools: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    not_pods: tuple[str, ...] = ()
+    pod_types: tuple[str, ...] = ()
+    not_pod_types: tuple[str, ...] = ()
+    storage: str = ""
+    interfaces: str = ""
+    subnets: tuple[str, ...] = ()
+    not_subnets: tuple[str, ...] = ()
+    fabrics: tuple[str, ...] = ()
+    not_fabrics: tuple[str, ...] = ()
+    agent_name: str = ""
+    comment: str = ""
+    affinity: tuple[str, ...] = ()
+    anti_affinity: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class MachineChange:
+    """None leaves a field unchanged. `zone` is a name, `pool` an id or a name.
+
+    `affinity` and `anti_affinity` replace the machine's groups of that policy.
+    """
+
+    hostname: str | None = None
+    zone: str | None = None
+    pool: str | None = None
+    description: str | None = None
+    affinity: tuple[str, ...] | None = None
+    anti_affinity: tuple[str, ...] | None = None
+
+
+@frozen(kw_only=True)
+class AdoptRequest:
+    """Guests of a host by name, row id or the hypervisor's id; `everything`: all foreign guests.
+
+    `hostname` is allowed for a single guest; by default a machine gets the name of its guest.
+    """
+
+    guests: tuple[str, ...] = ()
+    everything: bool = False
+    hostname: str | None = None
