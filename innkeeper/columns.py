@@ -80,7 +80,7 @@ class Column:
 
     def is_named(self, word: str) -> bool:
         """Whether `word` of `--columns` or `--sort` means this column."""
-        return word in (self.key, self.title, self.title.replace(" ", "_"))
+        return word in (self.key, self.title, self.title.replace(" ", "_")) or (word != "" and word == self.short)
 
     def value(self, row: Row) -> Any:
         """The raw value, for sorting and JSON; None if there is none."""

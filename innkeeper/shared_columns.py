@@ -8,7 +8,7 @@ CAPACITY = (
     column("used.cores", "cores", unit=COUNT, of="total.cores", rank=2, unless="capacity"),
     column("used.memory", "memory", unit=GIB_OF_MIB, of="total.memory", rank=2, unless="capacity"),
     column("used.local_storage", "storage", unit=WHOLE_GB, of="total.local_storage", rank=3, unless="capacity"),
-    column("capacity.cores.free", "free cores", unit=COUNT, of="capacity.cores.claimable", rank=2, short="cores"),
+    column("capacity.cores.free", "free cores", unit=COUNT, of="capacity.cores.claimable", rank=2, short="CPU"),
     column(
         "capacity.memory_mib.free",
         "free memory",

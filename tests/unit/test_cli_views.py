@@ -96,12 +96,17 @@ def test_80_columns_show_how_a_host_is_reached_and_overcommitted() -> None:
         [{**FULL, "project": "ci", "memory_over_commit_ratio": 1.5, "capacity": capacity}], "vm-hosts read", NARROW
     )
     head, row, error = found.lines
-    assert head.split() == ["id", "name", "state", "cores", "×CPU", "×RAM", "address", "project", "cluster"]
+    assert head.split() == ["id", "name", "state", "CPU", "×CPU", "×RAM", "address", "project", "cluster"]
     assert row.split() == ["1", "local", "unreachable", "50/64", "4.00", "1.50", "10.1.2.3:8443", "ci", "cloud"]
     assert error.startswith("    error: LXD rejects")
     meanings, dropped = found.notes
-    assert meanings == "cores = free cores, ×CPU = core ratio, ×RAM = memory ratio."
+    assert meanings == "CPU = free cores, ×CPU = core ratio, ×RAM = memory ratio."
     assert "--columns" in dropped
+    chosen = View(columns=("name", "CPU"))
+    assert rendered([{**FULL, "capacity": capacity}], "vm-hosts read", view=chosen).lines[1].split() == [
+        "local",
+        "50/64",
+    ]
 
 
 def test_a_lone_column_of_prose_needs_no_label() -> None:

@@ -1,4 +1,4 @@
-"""What only administrators see of VM hosts and racks: addresses, and the texts of errors, which can contain them."""
+"""What only administrators see of VM hosts and racks: addresses, and error texts, which can contain them."""
 
 from __future__ import annotations
 
