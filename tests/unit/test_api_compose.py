@@ -128,7 +128,8 @@ def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
         }
         placement = api.json("POST", path, op="place", form=form, key=key)
         assert (placement["chosen"], placement["chosen_id"]) == ("hv-01", 4)
-        (call,) = api.done()
+        call, capacities = api.done()
+        assert (capacities.name, capacities.args) == ("hosts.capacities", ([4, 5],))
         request = ComposeRequest(cores=4, architecture="amd64", storage="root:8,data:5(images)")
         hosts = HostConstraints(
             hosts=("4", "rack 7, left"), zones=("east", "north", "1"), not_in_zones=("west",), pools=("0",),
@@ -143,8 +144,8 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
         ({"host": [4], "tags": ["gpu"]}, HostConstraints(hosts=("4",), tags=("gpu",))),
     ):
         assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
-        assert api.calls[-1].args == (ComposeRequest(), hosts)
-        assert api.calls[-1].named == {"strategy": None}
+        call, _ = api.calls[-2:]
+        assert (call.args, call.named) == ((ComposeRequest(), hosts), {"strategy": None})
 
 
 def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:

@@ -99,7 +99,7 @@ async def placement_reply(call: Call, placement: Placement) -> Reply:
     """The placement, with the present capacity of each host that was evaluated."""
     found = explain(placement)
     evaluated = [*placement.ranked, *placement.rejected]
-    capacities = await call.services.hosts.capacities(one.host_id for one in evaluated)
+    capacities = await call.services.hosts.capacities([one.host_id for one in evaluated])
 
     def with_capacity(part: str) -> list[Mapping[str, Any]]:
         return [{**one, "capacity": HOST_CAPACITY_JSON.encode(capacities.get(one["host_id"]))} for one in found[part]]
