@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from common.errors import DatabaseUnavailable, DeadlineExceeded, HostHung, HostUnreachable, InnkeeperError
+from common.errors import DeadlineExceeded, HostHung, HostUnreachable, InnkeeperError
 from common.rpc.commands import HOST_REACH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
@@ -26,8 +26,8 @@ class SlowCalls:
     """Some calls take minutes on a host that works, and a hung host accepts connections: only a short read tells.
 
     After `slow_after_s` without a response the host is read through the same rack, again and again until the call
-    ends; if it does not answer, `report` receives the error and when that read began. One read at a time for each host,
-    and none while `answered_at` is recent (both on the clock of `time.monotonic`).
+    ends or the host does not answer: then `report` receives the error and when that read began. One read at a time for
+    each host, and none while `answered_at` is recent (both on the clock of `time.monotonic`).
     """
 
     def __init__(
@@ -67,34 +67,37 @@ class SlowCalls:
                     log.error("slow_call_watch_failed", host=host_id, exc_info=failed)
 
     async def _watch(self, link: Link, host_id: int, began_at: float) -> None:
-        answered_at = began_at
+        """After a failed read it waits until the host has answered another call: each read can leave a hung thread."""
+        answered_at, failed_at = began_at, None
         while True:
             answered_at = max(answered_at, self._answered_at(host_id) or began_at)
             is_quiet = time.monotonic() - answered_at >= self._slow_after_s
-            if is_quiet and host_id not in self._probed:
+            is_known = failed_at is not None and answered_at <= failed_at
+            if is_quiet and not is_known and host_id not in self._probed:
                 self._probed.add(host_id)
                 try:
-                    answered_at = await self._probe(link, host_id, answered_at)
+                    if await self._answers(link, host_id, answered_at):
+                        answered_at = time.monotonic()
+                    else:
+                        failed_at = time.monotonic()
                 finally:
                     self._probed.discard(host_id)
             await asyncio.sleep(self._slow_after_s)
 
-    async def _probe(self, link: Link, host_id: int, answered_at: float) -> float:
-        """Returns when the host last answered."""
+    async def _answers(self, link: Link, host_id: int, answered_at: float) -> bool:
+        """Reads the host, and reports it if it does not answer; it last did at `answered_at`, as far as is known."""
         probe_at = time.monotonic()
         try:
             access = await self._access_of(host_id)
             await link.call(HOST_REACH, HostCall(access=access), deadline_s=self._probe_deadline_s)
-        except DatabaseUnavailable:
-            return answered_at
         except (HostUnreachable, HostHung) as error:
             await self._report(host_id, error, probe_at)
-            return answered_at
+            return False
         except DeadlineExceeded:
             silent_s = time.monotonic() - answered_at
             silent = HostUnreachable(f"The host has not answered rack {link.peer.name} for {silent_s:.0f} s.")
             await self._report(host_id, silent, probe_at)
-            return answered_at
-        except InnkeeperError as error:  # the rack or its link failed, or the host answered with an error
+            return False
+        except InnkeeperError as error:  # the rack, its link or the database failed, or the host answered with an error
             log.info("host_not_probed", host=host_id, code=error.code)
-        return time.monotonic()
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Any, cast
 from uuid import uuid4
@@ -61,8 +62,20 @@ class Watched:
 async def test_a_host_that_does_not_answer_is_reported_while_it_is_called() -> None:
     seen = Watched(Rack(DeadlineExceeded("late")))
     async with seen.slow_calls().watching(cast(Any, seen.rack), 1):
-        await eventually(lambda: len(seen.reported) > 1)
-    assert "The host has not answered rack west for 0 s." in seen.reported
+        await eventually(lambda: seen.reported)
+    assert seen.reported == ["The host has not answered rack west for 0 s."]
+
+
+async def test_a_lost_host_is_read_again_only_after_it_has_answered() -> None:
+    seen = Watched(Rack(DeadlineExceeded("late")))
+    calls = seen.slow_calls()
+    async with calls.watching(cast(Any, seen.rack), 1):
+        await eventually(lambda: seen.reported)
+        later = asyncio.get_running_loop().time() + 5 * SLOW_S
+        await eventually(lambda: asyncio.get_running_loop().time() > later)
+        assert seen.rack.reads == 1
+        seen.answered_at = time.monotonic()
+        await eventually(lambda: len(seen.reported) == 2)
 
 
 async def test_a_hung_host_is_reported_with_the_error_of_the_rack() -> None:
