@@ -187,8 +187,14 @@ class NotTrusted(InnkeeperError):
     code = "not_trusted"
 
 
+class ServerUnconfirmed(NotTrusted):
+    """The host reports the identity of a known server without proving that it is that server."""
+
+    code = "server_unconfirmed"
+
+
 class PeerChanged(InnkeeperError):
-    """The host's key or certificate is not the one pinned at first trust."""
+    """The host's key or certificate is not the one pinned at first trust, or its server reports another identity."""
 
     code = "peer_changed"
 

@@ -45,6 +45,7 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.ResponseRejected: HttpStatus(503),
     errors.DriverFailed: HttpStatus(503),
     errors.NotTrusted: HttpStatus(503),
+    errors.ServerUnconfirmed: HttpStatus(503),
     errors.PeerChanged: HttpStatus(503),
     errors.StaleAttempt: HttpStatus(503),
     errors.VersionMismatch: HttpStatus(503),

@@ -9,9 +9,10 @@ from attrs import evolve, frozen
 from common.errors import Busy, InnkeeperError, InvalidRequest, LinkLost, RackUnreachable
 from common.simulated_address import SimulatedAddress
 from common.values import DriverType, HostAccess, PeerIdentity
-from regiond.hosts import store
+from regiond.hosts import identity_store, store
 from regiond.hosts.host_address import Address
 from regiond.hosts.model import HostView
+from regiond.hosts.server_identity import Contact, identity_of
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
@@ -89,7 +90,13 @@ async def verify_same_server(
     except InnkeeperError as error:
         raise _refused(host, address, f"the server there could not be read: {error.message}") from error
     facts = found.facts
-    identity = f"{host.driver.value}/{facts.server_identity}"
+    contact = Contact(
+        host_id=host.id,
+        driver=host.driver,
+        address=address.normalised,
+        pinned_fingerprint=None if found.identity is None else found.identity.fingerprint,
+    )
+    identity = identity_of(contact, facts, known=known.identity)
     if identity != known.identity:
         raise _refused(host, address, f"the server there is {identity}, not {known.identity}")
     if facts.cluster_member != known.member:
@@ -118,7 +125,7 @@ async def lock_for_change(db: Db, host: HostView, known: KnownServer) -> None:
 async def pin_if_new(db: Db, host_id: int, known: KnownServer, presented: PeerIdentity | None) -> None:
     """The identity of the server is pinned if it presents one only at its new address."""
     if presented is not None and known.pinned_fingerprint is None:
-        await store.pin(db, host_id, presented.material, presented.fingerprint)
+        await identity_store.pin(db, host_id, presented.material, presented.fingerprint)
 
 
 def _refused(host: HostView, address: Address, found: str) -> InvalidRequest:

@@ -8,7 +8,7 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
-from regiond.hosts import store
+from regiond.hosts import identity_store, store
 from regiond.hosts.address_change import (
     VerifiedMove,
     known_server,
@@ -91,7 +91,7 @@ class HostChanges:
                 default_macvlan_mode=change.default_macvlan_mode,
             )  # fmt: skip
             if contact is not None:
-                await store.unpin(db, before.id)
+                await identity_store.unpin(db, before.id)
             await self._credentials.store_change(db, before, prepared, contact)
             await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=before.id)
             if address is not None:

@@ -13,8 +13,9 @@ from common.values import Project
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
+from regiond.events.service import Events
 from regiond.groups.service import Groups
-from regiond.hosts import store, view_store
+from regiond.hosts import identity_store, store, view_store
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
@@ -251,6 +252,20 @@ class Hosts(HostQueries):
             )
         async with self._database.transaction() as db:
             await accept_identity(db, caller, host, presented)
+        await self._try_refresh(caller, host_id)
+        return await self.read(host_id)
+
+    async def confirm_server(self, caller: Caller, host_id: int, identity: str) -> HostView:
+        """Accepts that the host is the server with that identity, and refreshes it. Idempotent.
+
+        Nothing changes unless the host reports that identity.
+        """
+        caller.require_admin()
+        host = await self.read(host_id)
+        async with self._database.transaction() as db:
+            await identity_store.confirm_identity(db, host_id, identity)
+            message = f"{host.name}: confirmed as the server {identity}"
+            await Events.record(db, "host_server_confirmed", message, caller=caller, host_id=host_id)
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 

@@ -57,9 +57,10 @@ class RefreshHost:
         host_id, code = operation.host_id, operation.error_code
         if host_id is None or code is None or operation.cancel_requested:
             return Outcome()
+        error = rebuild(code, operation.error_message or "", operation.error_details or {})
 
         async def record(db: Db) -> None:
-            await store.set_unreachable(db, host_id, code, operation.error_message or "")
+            await self._refresher.record_undone(db, host_id, error)
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
 
         return Outcome(record=record)

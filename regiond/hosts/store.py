@@ -54,14 +54,6 @@ _POOLS_OF_HOST = """
 """
 _ADD_TAG = "update vm_host set tags = array_append(tags, $2) where id = $1 and not ($2 = any(tags))"
 _REMOVE_TAG = "update vm_host set tags = array_remove(tags, $2) where id = $1 and $2 = any(tags)"
-_PIN = "update vm_host set pinned = $2, pinned_fingerprint = $3 where id = $1"
-# All hosts of a server present the same certificate: accepting it for one accepts it for all.
-_PIN_SHARED = """
-    update vm_host set pinned = $2, pinned_fingerprint = $3
-     where key_pair_id = (select key_pair_id from vm_host where id = $1)
-       and pinned_fingerprint = (select pinned_fingerprint from vm_host where id = $1)
-"""
-_UNPIN = "update vm_host set pinned = null, pinned_fingerprint = null where id = $1"
 _SET_UNREACHABLE = """
     update vm_host set state = case when state = 'ready' then 'unreachable' else state end, error_code = $2,
                        error_message = $3
@@ -81,13 +73,6 @@ _REFRESH_SERVER_NOW = """
     update vm_host_schedule set next_refresh_at = now()
      where host_id in (select id from vm_host where server_id = $1)
 """
-_MIGRATE_SERVERS = """
-    update server s set identity = replace(s.identity, $2, $3)
-     where s.identity like 'lxd/%' and position($2 in s.identity) > 0
-       and s.id in (select h.server_id from vm_host h join vm_host me on me.id = $1
-                     where h.id = me.id or h.pinned_fingerprint = me.pinned_fingerprint)
-"""
-_MIGRATE_CLUSTERS = "update cluster set identity = $2 where identity = $1"
 _DELETE = "delete from vm_host where id = $1"
 _CONNECTION = """
     select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
@@ -230,31 +215,6 @@ async def add_tag(db: Db, host_id: int, tag: str) -> None:
 async def remove_tag(db: Db, host_id: int, tag: str) -> None:
     """Idempotent."""
     await db.execute(_REMOVE_TAG, host_id, tag)
-
-
-async def pin(db: Db, host_id: int, material: str, fingerprint: str) -> None:
-    """Pins the certificate or host key that the host must present from now on."""
-    await db.execute(_PIN, host_id, material, fingerprint)
-
-
-async def pin_shared(db: Db, host_id: int, material: str, fingerprint: str) -> None:
-    """As `pin`, also for every host with the same key pair and the same pinned certificate."""
-    await db.execute(_PIN_SHARED, host_id, material, fingerprint)
-    await db.execute(_PIN, host_id, material, fingerprint)
-
-
-async def migrate_identity(db: Db, host_id: int, old: str, new: str) -> None:
-    """Gives an LXD server, or all members of a cluster, the identity with the new certificate's fingerprint.
-
-    Without this, the next discovery run would find another server and the host would lose its machines.
-    """
-    await db.execute(_MIGRATE_SERVERS, host_id, old, new)
-    await db.execute(_MIGRATE_CLUSTERS, old, new)
-
-
-async def unpin(db: Db, host_id: int) -> None:
-    """Makes the next contact a first contact: whatever identity the host presents then is pinned."""
-    await db.execute(_UNPIN, host_id)
 
 
 async def set_trust_error(db: Db, host_id: int, reason: str | None) -> None:

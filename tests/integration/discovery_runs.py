@@ -36,4 +36,4 @@ async def apply(innkeeper: Deployment, host_id: int, found: Discovery) -> None:
         began_at = await db.fetchval("select clock_timestamp()")
     run = DiscoveryRun(began_at=began_at, discovery=found)
     machines = MachineGuestChanges()
-    await database.in_transaction(lambda db: apply_discovery(db, host_id, "host", DriverType.SIMULATED, run, machines))
+    await database.in_transaction(lambda db: apply_discovery(db, host_id, DriverType.SIMULATED, run, machines))

@@ -44,9 +44,7 @@ class Cluster:
             found = evolve(found, on_other_members=(MarkerOnOtherMember(marker=self.marker, member=guest_on),))
         run = DiscoveryRun(began_at=self.began_at, discovery=found)
         return await self.database.in_transaction(
-            lambda db: apply_discovery(
-                db, self.host_ids[member], MEMBERS[member], DriverType.SIMULATED, run, MachineGuestChanges()
-            )
+            lambda db: apply_discovery(db, self.host_ids[member], DriverType.SIMULATED, run, MachineGuestChanges())
         )
 
 

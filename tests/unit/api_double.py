@@ -152,6 +152,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.add_tag": HOST,
     "hosts.remove_tag": HOST,
     "hosts.trust": HOST,
+    "hosts.confirm_server": HOST,
     "hosts.start_rotate": evolve(OPERATION, kind=OperationKind.ROTATE),
     "hosts.projects": (Project(name="default", guests=1, cores=2),),
     "hosts.numa": numa_usage(

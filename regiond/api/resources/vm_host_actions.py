@@ -106,6 +106,10 @@ async def _trust(call: Call) -> HostView:
     return await call.services.hosts.trust(call.caller, call.target.id, call.values["fingerprint"])
 
 
+async def _confirm_server(call: Call) -> HostView:
+    return await call.services.hosts.confirm_server(call.caller, call.target.id, call.values["identity"])
+
+
 REFRESH = Endpoint(
     method="POST",
     op="refresh",
@@ -203,6 +207,25 @@ TRUST = crud.action(
             type=Text(max_length=255),
             required=True,
             doc="The current fingerprint of the host, as shown in the error message.",
+        ),
+    ),
+    find=find_host,
+)
+CONFIRM_SERVER = crud.action(
+    "confirm_server",
+    HOST_RESULT,
+    _confirm_server,
+    title="Confirm which server a VM host is",
+    doc=(
+        "A host that reports the identity of another host's server, or another identity than before, is rejected "
+        "until an administrator confirms it."
+    ),
+    fields=(
+        Field(
+            name="identity",
+            type=Text(max_length=400),
+            required=True,
+            doc="The identity that the host reports, as shown in the error message.",
         ),
     ),
     find=find_host,

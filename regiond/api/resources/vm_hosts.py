@@ -154,6 +154,7 @@ HOST = Resource(
         vm_host_actions.ADD_TAG,
         vm_host_actions.REMOVE_TAG,
         vm_host_actions.TRUST,
+        vm_host_actions.CONFIRM_SERVER,
         host_maintenance.MAINTENANCE,
         host_maintenance.END_MAINTENANCE,
         host_maintenance.GUESTS,

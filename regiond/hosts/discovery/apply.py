@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from common.errors import WrongState
-from common.values import DriverType, HostFacts
-from regiond.events.model import Level
-from regiond.events.service import Events
+from common.values import DriverType
 from regiond.hosts.discovery import orphaned_volume_store, store
 from regiond.hosts.discovery.allocation_store import write_allocations
 from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun, GuestChange, GuestChangeHandler
+from regiond.hosts.discovery.server_match import match_server
 from regiond.hosts.discovery.snapshot_store import read_snapshot
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, set_discrete_totals
@@ -22,15 +20,15 @@ if TYPE_CHECKING:
 
 
 async def apply_discovery(
-    db: Db, host_id: int, host_name: str, driver: DriverType, run: DiscoveryRun, machines: GuestChangeHandler
+    db: Db, host_id: int, driver: DriverType, run: DiscoveryRun, machines: GuestChangeHandler
 ) -> DiscoveryChanges:
     """Returns what changed. An unchanged host costs no row.
 
-    Raises WrongState if the host's address leads to another server and the host still has machines.
+    Raises what `match_server` raises, with nothing changed.
     """
     await store.lock_cluster(db, host_id)
     facts = run.discovery.facts
-    server_id = await _server_id(db, host_id, host_name, f"{driver.value}/{facts.server_identity}", facts)
+    server_id = await match_server(db, host_id, facts)
     await ledger.lock_server(db, server_id)
     snapshot = await read_snapshot(
         db, server_id, host_id, run, machines, markers_listed=driver is not DriverType.LIBVIRT
@@ -45,24 +43,6 @@ async def apply_discovery(
     await discover_networks(db, host_id, facts)
     await bind_nics(db, [change.machine_id for change in changes.machines if change.kind is ChangeKind.MOVED])
     return changes
-
-
-async def _server_id(db: Db, host_id: int, host_name: str, identity: str, facts: HostFacts) -> int:
-    server_id = await store.find_or_add_server(db, identity, facts)
-    previous_id = await store.server_id_of(db, host_id)
-    is_other = previous_id is not None and previous_id != server_id
-    if is_other and (machines := await store.count_machines(db, host_id)):
-        raise WrongState(
-            f"The address of {host_name} now leads to another server ({identity}), but {machines} of its machines are "
-            "on the previous one. Set the address back, or remove the host and add both.",
-            machines=machines,
-        )
-    await store.set_server(db, host_id, server_id)
-    if previous_id is not None and is_other:
-        await ledger.drop_server(db, previous_id)
-        message = f"{host_name}: the address now leads to another server ({identity}); its facts were replaced"
-        await Events.record(db, "host_server_changed", message, level=Level.WARNING, host_id=host_id)
-    return server_id
 
 
 async def _write(db: Db, host_id: int, server_id: int, changes: DiscoveryChanges, machines: GuestChangeHandler) -> None:

@@ -17,13 +17,14 @@ from common.errors import (
     NotTrusted,
     PeerChanged,
     RackUnreachable,
+    ServerUnconfirmed,
 )
 from common.rpc.commands import HOST_IDENTIFY, HostCall
 from common.values import DriverType, HostFacts, OwnershipMarker
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.hosts import store
+from regiond.hosts import identity_store, store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.apply import apply_discovery
 from regiond.hosts.discovery.lost_hosts import mark_server_lost
@@ -129,7 +130,7 @@ class Refresher:
         if host.state == "unreachable":  # of two runs at once, only the first finds the host in this state
             await store.lock_state(db, host_id)
             host = await store.read_connection(db, host_id)
-        changes = await apply_discovery(db, host_id, host.name, host.driver, run, self._machines)
+        changes = await apply_discovery(db, host_id, host.driver, run, self._machines)
         await self._on_facts(db, host_id, run.discovery.facts)
         restored = await self._restore(db, host_id)
         await schedule_store.set_refreshed(db, host_id)
@@ -147,6 +148,13 @@ class Refresher:
             await self._on_reachable(db, host_id)  # on this connection: many hosts at once would exhaust the pool
         return changes
 
+    async def record_undone(self, db: Db, host_id: int, error: InnkeeperError) -> None:
+        """Stores the error of a requested refresh. `discover` has recorded its errors; those of `apply` are new."""
+        host = await store.read_connection(db, host_id)
+        await store.set_unreachable(db, host_id, error.code, error.message)
+        if isinstance(error, PeerChanged | ServerUnconfirmed):
+            await _record_event(db, host_id, host, error)
+
     async def _pin_at_first_contact(self, host_id: int, host: store.HostConnection) -> None:
         if host.pinned is not None:
             return
@@ -157,7 +165,7 @@ class Refresher:
         )
         await self._trust.check_token(host_id, host, identity.material)
         async with self._database.transaction() as db:
-            await store.pin(db, host_id, identity.material, identity.fingerprint)
+            await identity_store.pin(db, host_id, identity.material, identity.fingerprint)
             await self._trust.share_key_pair(db, host_id, host, identity)
             what = "TLS certificate" if host.driver is DriverType.LXD else "SSH host key"
             await Events.record(
@@ -198,10 +206,8 @@ class Refresher:
             return
         await store.set_unreachable(db, host_id, error.code, error.message)
         await self._trust.schedule_retry(db, host_id, host, error)
-        if host.error_code != error.code and not isinstance(error, RackUnreachable):
-            level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
-            kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
-            await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
+        if not isinstance(error, RackUnreachable):
+            await _record_event(db, host_id, host, error)
 
     async def _retry_if_reachable(self, host_id: int) -> None:
         """A rack that connected before the error was stored took the host for ready and requested no refresh; another
@@ -212,6 +218,14 @@ class Refresher:
             return
         async with self._database.connection() as db:
             await schedule_store.refresh_within(db, [host_id], RETRY_AFTER_S)
+
+
+async def _record_event(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:
+    """Unless the host had the same error already."""
+    if host.error_code != error.code:
+        level = Level.ERROR if isinstance(error, PeerChanged) else Level.WARNING
+        kind, message = f"host_{error.code.removeprefix('host_')}", f"{host.name}: {error.message}"
+        await Events.record(db, kind, message, level=level, host_id=host_id, details=error.details)
 
 
 # The first two need a person; after the third, the rack's disconnection decides.

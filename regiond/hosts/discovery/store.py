@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
     from regiond.db.pool import Db
 
-_FIND_SERVER = "select id from server where identity = $1"
-_ADD_SERVER = """
-    insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
-                        numa_nodes, network_devices, gpus, huge_memory_mib)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-    on conflict (identity) do nothing
-"""
 _WRITE_SERVER = """
     update server set architecture = $2, hypervisor_version = $3, cores = $4, memory_mib = $5, cpu_speed_mhz = $6,
                       emulated = $7, numa_nodes = $8, network_devices = $9, gpus = $10,
@@ -80,7 +73,6 @@ _GUEST_IDS = """
      where server_id = $1 and (project, guest_key) in (select * from unnest($2::text[], $3::text[]))
 """
 _COUNT_MACHINES = "select count(*) from machine where host_id = $1"
-_SET_SERVER = "update vm_host set server_id = $2 where id = $1 and server_id is distinct from $2"
 _SET_READY = """
     update vm_host set state = 'ready', error_code = null, error_message = null, problems = $2
      where id = $1 and state <> 'removing'
@@ -116,27 +108,13 @@ async def server_id_of(db: Db, host_id: int) -> int | None:
     return await ledger.server_of_host(db, host_id)
 
 
-async def find_or_add_server(db: Db, identity: str, facts: HostFacts) -> int:
-    server_id: int | None = await db.fetchval(_FIND_SERVER, identity)
-    if server_id is None:
-        await db.execute(_ADD_SERVER, identity, *_server_columns(facts))
-        server_id = await db.fetchval(_FIND_SERVER, identity)
-    if server_id is None:
-        raise RuntimeError(f"server {identity} was neither added nor found")
-    return server_id
-
-
-async def set_server(db: Db, host_id: int, server_id: int) -> None:
-    await db.execute(_SET_SERVER, host_id, server_id)
-
-
 async def count_machines(db: Db, host_id: int) -> int:
     found: int = await db.fetchval(_COUNT_MACHINES, host_id)
     return found
 
 
 async def write_server(db: Db, server_id: int, facts: HostFacts) -> None:
-    await db.execute(_WRITE_SERVER, server_id, *_server_columns(facts))
+    await db.execute(_WRITE_SERVER, server_id, *server_columns(facts))
 
 
 async def write_pools(db: Db, server_id: int, pools: Iterable[StoragePool], missing: Sequence[str]) -> None:
@@ -201,7 +179,8 @@ def guest_of_row(row: asyncpg.Record) -> GuestRecord:
     return GuestRecord(**fields)
 
 
-def _server_columns(facts: HostFacts) -> tuple[object, ...]:
+def server_columns(facts: HostFacts) -> tuple[object, ...]:
+    """The columns of a server's row that discovery writes, in the order of the statements."""
     return (
         facts.architecture,
         facts.hypervisor_version,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from common.values import DriverType, PeerIdentity
 from regiond.caller import Caller
 from regiond.events.service import Events
-from regiond.hosts import store
+from regiond.hosts import identity_store
 from regiond.hosts.model import HostView
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def accept_identity(db: Db, caller: Caller, host: HostView, presented: PeerIdentity) -> None:
     """Pins `presented` for the host and for all hosts of the same server; its machines remain. Idempotent."""
     if host.driver is DriverType.LXD and host.pinned_fingerprint is not None:
-        await store.migrate_identity(db, host.id, host.pinned_fingerprint, presented.fingerprint)
-    await store.pin_shared(db, host.id, presented.material, presented.fingerprint)
+        await identity_store.migrate_identity(db, host.id, host.pinned_fingerprint, presented.fingerprint)
+    await identity_store.pin_shared(db, host.id, presented.material, presented.fingerprint)
     message = f"{host.name}: accepted the {presented.kind} {presented.fingerprint} instead of {host.pinned_fingerprint}"
     await Events.record(db, "host_identity_accepted", message, caller=caller, host_id=host.id)

@@ -36,3 +36,8 @@ def waiting_text(host_name: str, reason: str, url: str) -> str:
 def accept_command(host_id: int, fingerprint: str) -> str:
     """The command of the CLI that accepts a changed certificate or host key."""
     return f"innkeeper vm-host trust {host_id} fingerprint={fingerprint}"
+
+
+def confirm_command(host_id: int, identity: str) -> str:
+    """The command of the CLI that confirms which server a host is."""
+    return f"innkeeper vm-host confirm-server {host_id} identity={shlex.quote(identity)}"

@@ -1,0 +1,109 @@
+"""Rows of servers by their identity, and what is known of the host that claims one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.errors import NotFound
+from common.values import DriverType, HostFacts
+from regiond.hosts.discovery.store import server_columns
+from regiond.hosts.server_identity import Contact
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_LOCK_IDENTITY = "select pg_advisory_xact_lock(hashtextextended('server identity ' || $1, 0))"
+_HOST = """
+    select h.id, h.name, h.driver, h.address, h.pinned_fingerprint, h.confirmed_identity, h.server_may_change,
+           s.id as server_id, s.identity
+      from vm_host h left join server s on s.id = h.server_id where h.id = $1
+"""
+_FIND = "select id from server where identity = $1"
+_ADD = """
+    insert into server (identity, architecture, hypervisor_version, cores, memory_mib, cpu_speed_mhz, emulated,
+                        numa_nodes, network_devices, gpus, huge_memory_mib)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    returning id
+"""
+_RENAME = "update server set identity = $2 where id = $1"
+_OTHER_HOSTS = "select id, name, pinned_fingerprint from vm_host where server_id = $1 and id <> $2 order by id"
+_SET = """
+    update vm_host set server_id = $2, server_may_change = false
+     where id = $1 and (server_id is distinct from $2 or server_may_change)
+"""
+
+
+@frozen(kw_only=True)
+class KnownHost:
+    """A host and its server until now; `server_id` and `identity` are None before the first good discovery run."""
+
+    name: str
+    contact: Contact
+    confirmed_identity: str | None
+    server_may_change: bool
+    server_id: int | None
+    identity: str | None
+
+
+@frozen(kw_only=True)
+class OtherHost:
+    """Another host of a server."""
+
+    id: int
+    name: str
+    pinned_fingerprint: str | None
+
+
+async def read_known_host(db: Db, host_id: int) -> KnownHost:
+    """Raises NotFound."""
+    row = await db.fetchrow(_HOST, host_id)
+    if row is None:
+        raise NotFound(f"There is no VM host {host_id}.", host=host_id)
+    contact = Contact(
+        host_id=row["id"],
+        driver=DriverType(row["driver"]),
+        address=row["address"],
+        pinned_fingerprint=row["pinned_fingerprint"],
+    )
+    return KnownHost(
+        name=row["name"],
+        contact=contact,
+        confirmed_identity=row["confirmed_identity"],
+        server_may_change=row["server_may_change"],
+        server_id=row["server_id"],
+        identity=row["identity"],
+    )
+
+
+async def lock_identity(db: Db, identity: str) -> None:
+    """Until the transaction ends, no other adds or joins the server with this identity."""
+    await db.execute(_LOCK_IDENTITY, identity)
+
+
+async def find_server(db: Db, identity: str) -> int | None:
+    """Returns the server's id; None if there is none."""
+    found: int | None = await db.fetchval(_FIND, identity)
+    return found
+
+
+async def add_server(db: Db, identity: str, facts: HostFacts) -> int:
+    """Returns the new server's id. Requires the identity's lock, and that no server has it."""
+    added: int = await db.fetchval(_ADD, identity, *server_columns(facts))
+    return added
+
+
+async def rename_server(db: Db, server_id: int, identity: str) -> None:
+    """Requires the identity's lock, and that no server has it."""
+    await db.execute(_RENAME, server_id, identity)
+
+
+async def other_hosts(db: Db, server_id: int, host_id: int) -> tuple[OtherHost, ...]:
+    """The server's hosts except this one, by id."""
+    return tuple(OtherHost(**row) for row in await db.fetch(_OTHER_HOSTS, server_id, host_id))
+
+
+async def set_server(db: Db, host_id: int, server_id: int) -> None:
+    """Idempotent."""
+    await db.execute(_SET, host_id, server_id)

@@ -1,0 +1,110 @@
+"""Which server a host is: by what its connection proves, or by what the server reports. Pure.
+
+The identity of an LXD server is its pinned certificate, that of a simulated one the name in its address; nobody else
+can present them. libvirt only reports a host UUID: it identifies a server, and does not prove that the host is it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from common.errors import DriverFailed, NotTrusted, PeerChanged
+from common.simulated_address import SimulatedAddress
+from common.values import DriverType, HostFacts
+
+MAX_CHARS = 300
+_OWN = "@host-"  # follows the identity of a libvirt server whose UUID many boards share
+_UUID_AT_END = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_MIN_DIFFERENT_BYTES = 4
+# What manufacturers leave in SMBIOS when they set no UUID.
+_COMMON_UUIDS = frozenset(
+    {
+        "03000200-0400-0500-0006-000700080009",
+        "00020003-0004-0005-0006-000700080009",
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "00112233-4455-6677-8899-aabbccddeeff",
+        "12345678-1234-5678-90ab-cddeefaabbcc",
+        "12345678-1234-5678-1234-567812345678",
+        "12345678-1234-1234-1234-123456789012",
+        "12345678-1234-1234-1234-123456789abc",
+        "4c4c4544-0000-2010-8020-80c04f202020",
+    }
+)
+
+
+@frozen(kw_only=True)
+class Contact:
+    """How a host is reached: what its connection proves."""
+
+    host_id: int
+    driver: DriverType
+    address: str
+    pinned_fingerprint: str | None  # of the certificate or host key that the connection was verified with
+
+
+def is_common_uuid(uuid: str) -> bool:
+    """Whether boards of several owners have this UUID, such as one of zeros only."""
+    text = uuid.lower()
+    digits = text.replace("-", "")
+    bytes_ = {digits[at : at + 2] for at in range(0, len(digits), 2)}
+    return len(bytes_) < _MIN_DIFFERENT_BYTES or text in _COMMON_UUIDS
+
+
+def identity_of(contact: Contact, facts: HostFacts, *, known: str | None) -> str:
+    """Returns the identity of the server behind a host; `known` is that of its server until now.
+
+    Raises NotTrusted for an LXD server without a pinned certificate, PeerChanged if a simulated host reports another
+    name than its address has, DriverFailed for a report that names no server.
+    """
+    match contact.driver:
+        case DriverType.LXD:
+            return _of_lxd(contact, facts.cluster_member)
+        case DriverType.SIMULATED:
+            return _of_simulated(contact, facts.server_identity)
+        case DriverType.LIBVIRT:
+            return _of_libvirt(contact, facts.server_identity, known)
+
+
+def proves_identity(driver: DriverType) -> bool:
+    """Whether no other server can have the identity of a host with this driver."""
+    return driver is not DriverType.LIBVIRT
+
+
+def became_member(known: str, claimed: str) -> bool:
+    """Whether an LXD server has joined or founded a cluster and still presents the same certificate."""
+    alone = f"{DriverType.LXD}/lxd:"
+    return known.startswith(alone) and ":" not in known.removeprefix(alone) and claimed.startswith(f"{known}:")
+
+
+def _of_lxd(contact: Contact, member: str | None) -> str:
+    """All members of a cluster present its certificate; their names distinguish them."""
+    if contact.pinned_fingerprint is None:
+        raise NotTrusted(f"The certificate of {contact.address} is not pinned yet.")
+    server = f"{contact.driver}/lxd:{contact.pinned_fingerprint}"
+    return server if member is None else f"{server}:{_checked(member)}"
+
+
+def _of_simulated(contact: Contact, reported: str) -> str:
+    named = SimulatedAddress.parse(contact.address).identity
+    if reported != named:
+        raise PeerChanged(f"The host reports that it is {_checked(reported)}, but its address is that of {named}.")
+    return f"{contact.driver}/{named}"
+
+
+def _of_libvirt(contact: Contact, reported: str, known: str | None) -> str:
+    """The UUID of many boards is not one server: each host that reports it is a server of its own."""
+    server = f"{contact.driver}/{_checked(reported)}"
+    uuid = _UUID_AT_END.search(server.lower())
+    if uuid is None or not is_common_uuid(uuid[0]):
+        return server
+    is_same = known is not None and (known == server or known.startswith(server + _OWN))
+    return known if known is not None and is_same else f"{server}{_OWN}{contact.host_id}"
+
+
+def _checked(reported: str) -> str:
+    if len(reported) > MAX_CHARS or not reported.isprintable():
+        raise DriverFailed(f"The host reports the name {reported[:60]!r}…, which cannot be that of a server.")
+    return reported
