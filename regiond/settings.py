@@ -62,6 +62,10 @@ class RegionSettings:
     reconciler_auto_repair: bool = setting(
         True, "Whether discrepancies with the repair policy automatic are repaired, not only recorded."
     )
+    max_cluster_members: int = setting(
+        64, "How many members of an LXD cluster become hosts; others are a problem of the cluster's hosts.",
+        at_least=1, at_most=1000,
+    )  # fmt: skip
     keep_operations_days: int = setting(
         90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
     )

@@ -16,6 +16,7 @@ from regiond.accounts.service import Accounts
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.client_rpc import RpcCommands
+from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
 from regiond.components import Components, MachineLayer, RackLayer, Storage
 from regiond.credentials.service import Credentials, KeyPairs, open_master_key
@@ -158,6 +159,7 @@ def _wire_machines(
         refresher=Refresher(
             database, calls, trust,
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
+            check_members=MemberCheck(database, calls, limit=settings.max_cluster_members).check,
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
         ),
     )  # fmt: skip

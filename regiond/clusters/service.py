@@ -30,7 +30,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 async def apply_membership(db: Db, host_id: int, facts: HostFacts) -> None:
     """Adds a host for each other member of the host's cluster, and records which of them are offline.
 
-    Joins the caller's transaction. Idempotent. Raises WrongState if another host is the same member.
+    `facts` has only members that `MemberCheck` accepted. Joins the caller's transaction. Idempotent. Raises WrongState
+    if another host is the same member.
     """
     if facts.cluster_member is None:
         return

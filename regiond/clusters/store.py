@@ -35,6 +35,13 @@ _HOST = """
            memory_over_commit_ratio, default_macvlan_mode, pinned, pinned_fingerprint, key_pair_id, cluster_id, member
       from vm_host where id = $1 for no key update
 """
+_KNOWN_CLUSTER = """
+    select h.pinned_fingerprint as certificate, c.excluded_members,
+           array(select m.member from vm_host m where m.cluster_id = c.id and m.id <> h.id) as hosts,
+           array(select problem ->> 'message' from jsonb_array_elements(h.problems) problem) as problems
+      from vm_host h left join cluster c on c.identity = coalesce(h.pinned_fingerprint, '') and c.project = h.project
+     where h.id = $1
+"""
 _INSERT = """
     insert into cluster (name, identity, project, zone_id, pool_id) values ($1, $2, $3, $4, $5)
     on conflict (identity, project) do nothing
@@ -51,7 +58,7 @@ _INCLUDE_MEMBER = """
 _MEMBERS = "select id, member, address from vm_host where cluster_id = $1"
 _JOIN_EXISTING = """
     update vm_host set cluster_id = $1, member = $2
-     where driver = $3 and address = $4 and project = $5 and cluster_id is null
+     where driver = $3 and address = $4 and project = $5 and cluster_id is null and pinned_fingerprint = $6
     returning id
 """
 _ADD = """
@@ -106,6 +113,33 @@ class MemberHost:
 class Cluster:
     id: int
     excluded_members: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class KnownCluster:
+    """The cluster of a host as the database has it; without hosts if it is new.
+
+    `certificate` is the SHA-256 that all members present, None if none is pinned. `hosts` names the members that are
+    other hosts. `problems` has the messages of the reporting host's problems.
+    """
+
+    certificate: str | None
+    hosts: frozenset[str] = frozenset()
+    excluded_members: frozenset[str] = frozenset()
+    problems: frozenset[str] = frozenset()
+
+
+async def known_cluster(db: Db, host_id: int) -> KnownCluster:
+    """Raises NotFound."""
+    row = await db.fetchrow(_KNOWN_CLUSTER, host_id)
+    if row is None:
+        raise NotFound(f"There is no VM host {host_id}.", host=host_id)
+    return KnownCluster(
+        certificate=row["certificate"],
+        hosts=frozenset(row["hosts"]),
+        excluded_members=frozenset(row["excluded_members"] or ()),
+        problems=frozenset(row["problems"]),
+    )
 
 
 async def list_clusters(db: Db, cluster_id: int | None = None) -> tuple[ClusterRow, ...]:
@@ -173,9 +207,10 @@ async def add_member_host(
     """Adds a host for another member, with the key pair, pin, zone, pool and ratios of `host`.
 
     Its name is that of the member, numbered if another host has it. Returns the id, or None if a host with that
-    address existed, which becomes the member.
+    address existed: if the same certificate is pinned for it, it becomes the member, else it does not change.
     """
-    if await db.fetchval(_JOIN_EXISTING, cluster_id, member, host.driver, address, host.project) is not None:
+    existing = _JOIN_EXISTING, cluster_id, member, host.driver, address, host.project, host.pinned_fingerprint
+    if await db.fetchval(*existing) is not None:
         return None
 
     async def insert(name: str) -> int | None:

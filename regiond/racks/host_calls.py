@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 from attrs import evolve, frozen
 
-from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.discovery import Discovery
 from common.errors import (
     Busy,
     DatabaseUnavailable,
@@ -25,7 +24,6 @@ from common.errors import (
 )
 from common.rpc.commands import (
     HOST_DISCONNECT,
-    HOST_DISCOVER,
     HOST_IDENTIFY,
     HOST_REACH,
     NOTHING_BEGAN,
@@ -35,7 +33,8 @@ from common.rpc.commands import (
     Reached,
 )
 from common.rpc.link import Link
-from common.values import Guest, HostAccess, HostFacts, PeerIdentity
+from common.values import HostAccess, HostFacts, PeerIdentity
+from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, unreachable_message
 from regiond.racks.response_validation import response_problem
@@ -44,6 +43,7 @@ from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 DISCONNECT_DEADLINE_S = 5.0
+MAX_ADDRESSES_AT_ONCE = 1024  # of one host
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -152,7 +152,7 @@ class HostCalls:
         """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""
 
         async def call(link: Link, access: HostAccess) -> Discovery:
-            return await _gather(link, access, deadline_s)
+            return await gather_discovery(link, access, deadline_s)
 
         return await self._through_racks(host_id, call, refreshes=False)
 
@@ -176,15 +176,34 @@ class HostCalls:
             try:
                 identity = None
                 if check_identity is not None:
-                    identity = await link.call(HOST_IDENTIFY, HostCall(access=access), deadline_s=deadline_s)
+                    identity = await self._identified(link, access, deadline_s)
                     check_identity(identity)
                     access = evolve(access, pinned=identity.material)
-                found = await _gather(link, access, deadline_s)
+                found = await gather_discovery(link, access, deadline_s)
                 return FoundServer(identity=identity, facts=found.facts)
             except _NEXT_RACK as error:
                 failed[rack.name] = error
             finally:
                 await self._disconnect_from(link, access.host_id)
+        raise await self._unreached(host_id, failed) if not failed else _representative(failed.values())
+
+    async def identify_at(self, host_id: int, address: str, number: int, *, deadline_s: float) -> PeerIdentity:
+        """Returns what a server at another address presents, through the first rack of this host that reaches it.
+
+        No credentials are sent to the rack or the server. `number` distinguishes addresses that are read at once.
+        Raises what `call` raises; nothing is recorded about the host.
+        """
+        failed: dict[str, InnkeeperError] = {}
+        for rack, link in await self._connected(host_id):
+            known = await self._access_of(host_id)
+            own_id = -(host_id * MAX_ADDRESSES_AT_ONCE + number % MAX_ADDRESSES_AT_ONCE)  # a queue of its own
+            access = evolve(known, host_id=own_id, address=address, member=None, pinned=None, credentials={})
+            try:
+                return await self._identified(link, access, deadline_s)
+            except _NEXT_RACK as error:
+                failed[rack.name] = error
+            finally:
+                await self._disconnect_from(link, own_id)
         raise await self._unreached(host_id, failed) if not failed else _representative(failed.values())
 
     async def disconnect(self, host_id: int) -> None:
@@ -195,6 +214,14 @@ class HostCalls:
         self._succeeded_at.pop(host_id, None)
         for link in self._links.open.values():
             await self._disconnect_from(link, host_id)
+
+    @staticmethod
+    async def _identified(link: Link, access: HostAccess, deadline_s: float) -> PeerIdentity:
+        request = HostCall(access=access)
+        presented = await link.call(HOST_IDENTIFY, request, deadline_s=deadline_s)
+        if (problem := response_problem(request, presented)) is not None:
+            raise ResponseRejected(f"{link.peer} sent an implausible identity of {access.address}: {problem}.")
+        return presented
 
     async def _disconnect_from(self, link: Link, host_id: int) -> None:
         try:
@@ -318,27 +345,3 @@ def _representative(failed: Iterable[InnkeeperError]) -> InnkeeperError:
     """Prefers the last HostUnreachable to errors of racks that lack the driver."""
     errors = list(failed)
     return next((error for error in reversed(errors) if isinstance(error, HostUnreachable)), errors[0])
-
-
-async def _gather(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
-    facts, calls, last = None, 0, False
-    guests: list[Guest] = []
-    on_other_members: list[MarkerOnOtherMember] = []
-    problems: list[Problem] = []
-    orphaned_volumes: list[OrphanedVolume] = []
-    inspected_pools: list[str] = []
-    async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
-        async for part in parts:
-            facts = part.facts or facts
-            guests += part.guests
-            on_other_members += part.on_other_members
-            problems += part.problems
-            orphaned_volumes += part.orphaned_volumes
-            inspected_pools += part.inspected_pools
-            calls, last = calls + part.calls, last or part.last
-    if facts is None or not last:
-        raise ResponseRejected(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
-    return Discovery(
-        facts=facts, guests=tuple(guests), on_other_members=tuple(on_other_members), problems=tuple(problems),
-        calls=calls, orphaned_volumes=tuple(orphaned_volumes), inspected_pools=tuple(inspected_pools),
-    )  # fmt: skip

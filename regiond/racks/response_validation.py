@@ -6,16 +6,20 @@ itself (machine, size, guest) before anything is written.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
+from common.certificates import fingerprint, load_certificate
+from common.errors import InvalidRequest
 from common.guest_spec import GuestSpec
 from common.phrases import number_of
-from common.rpc.commands import ComposeCall, FoundGuest, GuestCall, MarkerCall
-from common.values import Guest, OwnershipMarker
+from common.rpc.commands import ComposeCall, FoundGuest, GuestCall, HostCall, MarkerCall
+from common.values import Guest, OwnershipMarker, PeerIdentity
 
 
 def response_problem(request: Any, response: Any) -> str | None:
-    """Returns the contradiction between request and response, or None. A response without a guest has none."""
+    """Returns the contradiction between request and response, or within the response, or None."""
     match request, response:
         case ComposeCall(spec=spec), Guest():
             return _wrong_marker(spec.marker, response) or _wrong_size(spec, response)
@@ -25,7 +29,30 @@ def response_problem(request: Any, response: Any) -> str | None:
             return _wrong_marker(marker, response)
         case GuestCall(guest=ref), FoundGuest(guest=Guest() as found):
             return _wrong_marker(ref.marker, found)
+        case HostCall(), PeerIdentity():
+            return _wrong_fingerprint(response)
     return None
+
+
+def _wrong_fingerprint(presented: PeerIdentity) -> str | None:
+    """The certificate or key is compared when the host is called, the fingerprint when it is recognized."""
+    found = _fingerprint_of(presented.material)
+    if found is None:
+        return f"its {presented.kind} is malformed"
+    if found != presented.fingerprint:
+        return f"the fingerprint of its {presented.kind} is {found}, not {presented.fingerprint}"
+    return None
+
+
+def _fingerprint_of(material: str) -> str | None:
+    """SHA-256 of a PEM certificate in hex, or of an SSH host key as ssh-keygen prints it."""
+    try:
+        if material.startswith("-----BEGIN"):
+            return fingerprint(load_certificate(material))
+        digest = hashlib.sha256(base64.b64decode(material.split()[1], validate=True)).digest()
+    except (InvalidRequest, ValueError, IndexError):
+        return None
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _wrong_marker(expected: OwnershipMarker, guest: Guest) -> str | None:

@@ -37,7 +37,7 @@ async def test_database_conflicts_do_not_make_a_host_unreachable() -> None:
     none = cast(Any, None)
     refresher = DiscoveredRefresher(
         cast(Any, ConflictingDatabase()), none, none,
-        machines=none, clean_up=none, restore=none, on_facts=none, on_reachable=none,
+        machines=none, clean_up=none, restore=none, check_members=none, on_facts=none, on_reachable=none,
     )  # fmt: skip
     with pytest.raises(Busy, match="Others changed"):
         await refresher.refresh(1)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
+from common.discovery import Discovery
 from common.errors import (
     Busy,
     DatabaseUnavailable,
@@ -60,9 +61,10 @@ class CleanUp(Protocol):
 class Refresher:
     """Refreshes hosts, for requested and periodic refreshes alike.
 
-    The callbacks run in the transaction that applies the run, in this order: `on_facts`; `restore`, which makes
-    detached machines whose guests were found machines again and returns them; `on_reachable`, only if the host was
-    unreachable before.
+    `check_members` returns the discovery without those members of the host's cluster that must not become hosts; it
+    may call hosts. The other callbacks run in the transaction that applies the run, in this order: `on_facts`;
+    `restore`, which makes detached machines whose guests were found machines again and returns them; `on_reachable`,
+    only if the host was unreachable before.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Refresher:
         machines: GuestChangeHandler,
         clean_up: CleanUp,
         restore: Callable[[Db, int], Awaitable[frozenset[UUID]]],
+        check_members: Callable[[int, Discovery], Awaitable[Discovery]],
         on_facts: Callable[[Db, int, HostFacts], Awaitable[None]],
         on_reachable: Callable[[Db, int], Awaitable[None]],
     ) -> None:
@@ -83,6 +86,7 @@ class Refresher:
         self._machines = machines
         self._clean_up = clean_up
         self._restore = restore
+        self._check_members = check_members
         self._on_facts = on_facts
         self._on_reachable = on_reachable
 
@@ -113,7 +117,8 @@ class Refresher:
             async with self._database.connection() as db:
                 began_at = await schedule_store.database_time(db)
             discovery = await self._trust.discover(host_id, host, deadline_s=DISCOVER_DEADLINE_S)
-            return DiscoveryRun(began_at=began_at, discovery=discovery)
+            checked = await self._check_members(host_id, discovery)
+            return DiscoveryRun(began_at=began_at, discovery=checked)
         except DatabaseUnavailable:
             raise
         except InnkeeperError as error:

@@ -1,0 +1,113 @@
+"""Checks the members that a cluster reports before hosts are added for them.
+
+A host is added only for an address that presents the cluster's own certificate; nothing but a TLS handshake is sent
+there before. What fails the check is a problem of the reporting host, with one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from common.discovery import Discovery, Problem
+from common.errors import InnkeeperError
+from common.phrases import number_of
+from regiond.clusters import store
+from regiond.clusters.member_choice import MemberChoice, choose_members
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.clusters.store import KnownCluster
+
+CHECKS_AT_ONCE = 8
+IDENTIFY_DEADLINE_S = 12.0  # the rack ends an attempt to connect after 10 s
+ALL_CHECKS_S = 25.0  # the user who adds a cluster waits
+
+
+class MemberCheck:
+    """`limit` is the largest number of members of a cluster that are hosts."""
+
+    def __init__(self, database: Database, calls: HostCalls, *, limit: int) -> None:
+        self._database = database
+        self._calls = calls
+        self._limit = limit
+
+    async def check(self, host_id: int, found: Discovery) -> Discovery:
+        """Returns the discovery with the members that have hosts or may get one; the others become problems."""
+        facts = found.facts
+        if facts.cluster_member is None:
+            return found
+        async with self._database.connection() as db:
+            cluster = await store.known_cluster(db, host_id)
+        choice = choose_members(
+            facts.cluster_members, own=facts.cluster_member, hosts=cluster.hosts, excluded=cluster.excluded_members,
+            limit=self._limit,
+        )  # fmt: skip
+        failed = await self._failures(host_id, cluster, choice.addresses)
+        problems = self._problems(choice, failed)
+        await self._report(host_id, cluster, problems)
+        accepted = choice.addresses.keys() - failed.keys() | {member.name for member in choice.known}
+        members = tuple(member for member in facts.cluster_members if member.name in accepted)
+        return evolve(found, facts=evolve(facts, cluster_members=members), problems=(*found.problems, *problems))
+
+    async def _failures(self, host_id: int, cluster: KnownCluster, addresses: Mapping[str, str]) -> dict[str, str]:
+        """Returns why no host is added for each of the members that do not present the cluster's certificate."""
+        failed = dict.fromkeys(addresses, "its certificate was not checked in time; the next refresh tries again")
+        slots = asyncio.Semaphore(CHECKS_AT_ONCE)
+
+        async def check(number: int, name: str, address: str) -> None:
+            async with slots:
+                reason = await self._failure(host_id, number, cluster, address)
+            if reason is None:
+                del failed[name]
+            else:
+                failed[name] = reason
+
+        try:
+            async with asyncio.timeout(ALL_CHECKS_S), asyncio.TaskGroup() as checks:
+                for number, (name, address) in enumerate(addresses.items()):
+                    checks.create_task(check(number, name, address))
+        except TimeoutError:
+            pass  # `failed` still has those that were not checked
+        return failed
+
+    async def _failure(self, host_id: int, number: int, cluster: KnownCluster, address: str) -> str | None:
+        try:
+            presented = await self._calls.identify_at(host_id, address, number, deadline_s=IDENTIFY_DEADLINE_S)
+        except InnkeeperError as error:
+            reason = error.message.replace("\0", "")  # PostgreSQL stores no NUL
+            return f"its certificate could not be checked: {reason}"
+        if presented.fingerprint == cluster.certificate:
+            return None
+        return f"{address} presents the certificate {presented.fingerprint}, the cluster {cluster.certificate}"
+
+    def _problems(self, choice: MemberChoice, failed: Mapping[str, str]) -> tuple[Problem, ...]:
+        reasons = {**choice.rejected, **failed}
+        problems = [
+            Problem(subject="cluster", message=f"No host was added for the cluster member {name[:60]!r}: {reason}.")
+            for name, reason in sorted(reasons.items())
+        ]
+        if choice.not_considered:
+            text = (
+                f"No host was added for {number_of(choice.not_considered, 'cluster member')}: at most {self._limit} "
+                "members of a cluster are hosts. The setting max_cluster_members of the region changes that."
+            )
+            problems.append(Problem(subject="cluster", message=text))
+        return tuple(problems)
+
+    async def _report(self, host_id: int, cluster: KnownCluster, problems: tuple[Problem, ...]) -> None:
+        """Records an event for each problem that the host did not have at the last refresh."""
+        new = [problem.message for problem in problems if problem.message not in cluster.problems]
+        if not new:
+            return
+        async with self._database.transaction() as db:
+            for message in new:
+                await Events.record(
+                    db, "cluster_member_rejected", message, level=Level.WARNING, host_id=host_id
+                )  # fmt: skip

@@ -1,0 +1,36 @@
+"""Joins the parts in which a rack sends a discovery run."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.errors import ResponseRejected
+from common.rpc.commands import HOST_DISCOVER, HostCall
+from common.rpc.link import Link
+from common.values import Guest, HostAccess
+
+
+async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) -> Discovery:
+    """Raises ResponseRejected if the rack ends it before the last part, and the error of the call."""
+    facts, calls, last = None, 0, False
+    guests: list[Guest] = []
+    on_other_members: list[MarkerOnOtherMember] = []
+    problems: list[Problem] = []
+    orphaned_volumes: list[OrphanedVolume] = []
+    inspected_pools: list[str] = []
+    async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
+        async for part in parts:
+            facts = part.facts or facts
+            guests += part.guests
+            on_other_members += part.on_other_members
+            problems += part.problems
+            orphaned_volumes += part.orphaned_volumes
+            inspected_pools += part.inspected_pools
+            calls, last = calls + part.calls, last or part.last
+    if facts is None or not last:
+        raise ResponseRejected(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
+    return Discovery(
+        facts=facts, guests=tuple(guests), on_other_members=tuple(on_other_members), problems=tuple(problems),
+        calls=calls, orphaned_volumes=tuple(orphaned_volumes), inspected_pools=tuple(inspected_pools),
+    )  # fmt: skip
