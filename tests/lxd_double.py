@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from attrs import define, evolve, field
 
@@ -48,6 +49,7 @@ class FakeLxd:
     projects: dict[str, str] = field(factory=lambda: {"default": "Default LXD project"})
     seen_secrets: list[str] = field(factory=list)
     used: list[str] = field(factory=list)  # the fingerprint used by each call
+    reports: dict[str, Any] = field(factory=dict)  # fields of its facts that are not those of a simulated host
     lost: list[str] = field(factory=list)  # calls that fail once: `trust` before it takes effect, `trust!` after
 
     def __attrs_post_init__(self) -> None:
@@ -86,6 +88,7 @@ class FakeLxds:
         self._simulated = SimulatedDriverFactory(folder)
         self.servers = {server.name: server for server in servers}
         self.aliases: dict[str, str] = {}  # additional names of a server
+        self.claims: dict[str, str] = {}  # fingerprints that are not those of the servers' certificates
 
     def add(self, *servers: FakeLxd) -> FakeLxds:
         self.servers |= {server.name: server for server in servers}
@@ -93,7 +96,8 @@ class FakeLxds:
 
     def identify(self, access: HostAccess) -> PeerIdentity:
         server = self.server(access)
-        return PeerIdentity(kind="TLS certificate", fingerprint=server.fingerprint, material=server.certificate_pem)
+        claimed = self.claims.get(server.name, server.fingerprint)
+        return PeerIdentity(kind="TLS certificate", fingerprint=claimed, material=server.certificate_pem)
 
     def open(self, access: HostAccess) -> Driver:
         return FakeLxdDriver(self.server(access), access, self.simulated(access))
@@ -126,7 +130,8 @@ class FakeLxdDriver:
         self._check_trust()
         if self._access.project not in self._server.projects:
             raise NotFound(f"LXD: Project not found: {self._access.project}.")
-        return self._inner.discover()
+        found = self._inner.discover()
+        return evolve(found, facts=evolve(found.facts, **self._server.reports))
 
     def compose(self, spec: GuestSpec) -> Guest:
         return self._trusted_host().compose(spec)

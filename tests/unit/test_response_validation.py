@@ -8,9 +8,11 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
+from common.certificates import fingerprint, load_certificate, make_authority, utc_now
 from common.guest_spec import GuestSpec
 from common.rpc.commands import ComposeCall, Fence, FoundGuest, GuestCall, HostCall, MarkerCall, Reached
-from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PowerState
+from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerIdentity, PowerState
+from rackd.drivers.libvirt.connection.ssh import fingerprint as ssh_fingerprint
 from regiond.racks.response_validation import response_problem
 
 INSTALLATION = uuid4()
@@ -22,6 +24,10 @@ FENCE = Fence(machine_id=str(MARKER.machine_id), operation_id=1, attempt=1)
 COMPOSE = ComposeCall(access=ACCESS, spec=SPEC, fence=FENCE)
 ADOPT = MarkerCall(access=ACCESS, guest_id="7", guest_name="vm", marker=MARKER, fence=FENCE)
 FIND = GuestCall(access=ACCESS, guest=SPEC.ref)
+_PEM = make_authority("lxd1", utc_now())[1]
+CERTIFICATE = PeerIdentity(kind="tls-certificate", fingerprint=fingerprint(load_certificate(_PEM)), material=_PEM)
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3eHSm7aCzuQhHQbeVVOyBDrIYDCTqsUu8VBbUTgPmb"
+HOST_KEY = PeerIdentity(kind="ssh-host-key", fingerprint=ssh_fingerprint(_KEY), material=_KEY)
 GUEST = Guest(name="vm", guest_id="7", power=PowerState.ON, cores=2, memory_mib=2048, marker=MARKER)
 
 
@@ -35,6 +41,8 @@ GUEST = Guest(name="vm", guest_id="7", power=PowerState.ON, cores=2, memory_mib=
         (FIND, FoundGuest(guest=GUEST)),
         (FIND, FoundGuest(guest=None)),
         (HostCall(access=ACCESS), Reached(hypervisor_version="1.0")),
+        (HostCall(access=ACCESS), CERTIFICATE),
+        (HostCall(access=ACCESS), HOST_KEY),
     ],
 )
 def test_a_plausible_response_has_no_problem(call: Any, response: Any) -> None:
@@ -59,3 +67,17 @@ def test_a_plausible_response_has_no_problem(call: Any, response: Any) -> None:
 )
 def test_another_machine_guest_or_size_is_a_problem(call: Any, response: Any, problem: str) -> None:
     assert problem in (response_problem(call, response) or "")
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        (evolve(CERTIFICATE, fingerprint="ab" * 32), "not " + "ab" * 32),
+        (evolve(HOST_KEY, fingerprint="SHA256:x"), "not SHA256:x"),
+        (evolve(HOST_KEY, material="ssh-ed25519 ???"), "its ssh-host-key is malformed"),
+        (evolve(HOST_KEY, material=""), "its ssh-host-key is malformed"),
+        (evolve(CERTIFICATE, material="-----BEGIN CERTIFICATE-----"), "its tls-certificate is malformed"),
+    ],
+)
+def test_an_identity_with_another_fingerprint_is_a_problem(response: PeerIdentity, problem: str) -> None:
+    assert problem in (response_problem(HostCall(access=ACCESS), response) or "")

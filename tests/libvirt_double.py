@@ -1,0 +1,89 @@
+"""A double of libvirt hosts that report any identity, on top of the simulated driver."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+
+from common.discovery import Discovery
+from common.libvirt_address import parse
+from common.simulated_address import SimulatedAddress
+from common.values import DriverType, HostAccess, PeerIdentity
+from rackd.drivers.contract import Driver
+from rackd.drivers.libvirt.connection.ssh import fingerprint
+from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.driver import SimulatedDriver
+from rackd.drivers.simulated.fault_injection import FaultInjector, FaultSequences
+from rackd.settings import RackSettings
+
+LOCAL = "local"  # the name of the host behind addresses without one
+
+
+def random_key() -> str:
+    """Returns a text in the form of an SSH host key."""
+    return f"ssh-ed25519 {base64.b64encode(secrets.token_bytes(51)).decode()}"
+
+
+@define(kw_only=True)
+class FakeKvm:
+    """One host. `reports` has the fields of its facts that are not those of a simulated host."""
+
+    name: str
+    reports: dict[str, Any] = field(factory=dict)
+    key: str = field(factory=random_key)
+    guests: int = 0
+
+
+class FakeKvms:
+    """Opens these hosts by the host name in the address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.hosts: dict[str, FakeKvm] = {}
+
+    def add(self, name: str, uuid: str, **fields: Any) -> FakeKvm:
+        reports = {"server_identity": f"libvirt:system:{uuid}"}
+        made = self.hosts[name] = FakeKvm(name=name, reports=reports, **fields)
+        return made
+
+    def identify(self, access: HostAccess) -> PeerIdentity | None:
+        if not parse(access.address).needs_ssh_key:
+            return None
+        key = self._host(access).key
+        return PeerIdentity(kind="ssh-host-key", fingerprint=fingerprint(key), material=key)
+
+    def open(self, access: HostAccess) -> Driver:
+        host = self._host(access)
+        address = SimulatedAddress.parse(f"simulated:{host.name}?cores=4&guests={host.guests}")
+        faults = FaultInjector(
+            address, FaultSequences().of(address), hold=self._folder / "none", down=self._folder / f"{host.name}.down"
+        )
+        return FakeKvmDriver(address, self._folder, faults, lambda: host.reports)
+
+    def drivers(self, _: RackSettings) -> DriverRegistry:
+        """The drivers of a rack that reaches only these hosts."""
+        return DriverRegistry({DriverType.LIBVIRT: self}, absent={})
+
+    def _host(self, access: HostAccess) -> FakeKvm:
+        return self.hosts[parse(access.address).host or LOCAL]
+
+
+class FakeKvmDriver(SimulatedDriver):
+    def __init__(
+        self,
+        address: SimulatedAddress,
+        folder: Path,
+        faults: FaultInjector,
+        reports: Callable[[], dict[str, Any]],
+    ) -> None:
+        super().__init__(address, folder, faults)
+        self._reports = reports
+
+    def discover(self) -> Discovery:
+        found = super().discover()
+        return evolve(found, facts=evolve(found.facts, **self._reports()))
