@@ -41,6 +41,7 @@ KNOWN_KEYS = frozenset(
         "keep_events_days",
         "keep_idempotency_keys_days",
         "keep_operations_days",
+        "max_cluster_members",
         "http_connections",
         "http_connections_per_address",
         "http_host",

@@ -7,6 +7,7 @@ can present them. libvirt only reports a host UUID: it identifies a server, and 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -53,8 +54,10 @@ def is_common_uuid(uuid: str) -> bool:
     return len(bytes_) < _MIN_DIFFERENT_BYTES or text in _COMMON_UUIDS
 
 
-def identity_of(contact: Contact, facts: HostFacts, *, known: str | None) -> str:
-    """Returns the identity of the server behind a host; `known` is that of its server until now.
+def identity_of(contact: Contact, facts: HostFacts, *, known: str | None, confirmed: str | None = None) -> str:
+    """Returns the identity of the server behind a host.
+
+    `known` is that of its server until now, `confirmed` the one that an administrator confirmed for this host.
 
     Raises NotTrusted for an LXD server without a pinned certificate, PeerChanged if a simulated host reports another
     name than its address has, DriverFailed for a report that names no server.
@@ -65,7 +68,7 @@ def identity_of(contact: Contact, facts: HostFacts, *, known: str | None) -> str
         case DriverType.SIMULATED:
             return _of_simulated(contact, facts.server_identity)
         case DriverType.LIBVIRT:
-            return _of_libvirt(contact, facts.server_identity, known)
+            return _of_libvirt(contact, facts.server_identity, (confirmed, known))
 
 
 def proves_identity(driver: DriverType) -> bool:
@@ -94,14 +97,14 @@ def _of_simulated(contact: Contact, reported: str) -> str:
     return f"{contact.driver}/{named}"
 
 
-def _of_libvirt(contact: Contact, reported: str, known: str | None) -> str:
-    """The UUID of many boards is not one server: each host that reports it is a server of its own."""
+def _of_libvirt(contact: Contact, reported: str, used: Iterable[str | None]) -> str:
+    """The UUID of many boards is not one server: a host that reports it has one of `used`, or a server of its own."""
     server = f"{contact.driver}/{_checked(reported)}"
     uuid = _UUID_AT_END.search(server.lower())
     if uuid is None or not is_common_uuid(uuid[0]):
         return server
-    is_same = known is not None and (known == server or known.startswith(server + _OWN))
-    return known if known is not None and is_same else f"{server}{_OWN}{contact.host_id}"
+    own = f"{server}{_OWN}{contact.host_id}"
+    return next((one for one in used if one is not None and (one == server or one.startswith(server + _OWN))), own)
 
 
 def _checked(reported: str) -> str:

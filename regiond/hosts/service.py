@@ -16,6 +16,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts import identity_store, store, view_store
+from regiond.hosts.address_change import known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
@@ -55,6 +56,7 @@ from regiond.hosts.view_store import read_host
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
 from regiond.racks.service import HostCalls
+from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -255,19 +257,33 @@ class Hosts(HostQueries):
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
 
-    async def confirm_server(self, caller: Caller, host_id: int, identity: str) -> HostView:
-        """Accepts that the host is the server with that identity, and refreshes it. Idempotent.
+    async def confirm_server(
+        self, caller: Caller, host_id: int, *, identity: str | None = None, same_as: str | None = None
+    ) -> HostView:
+        """Accepts that the host is the server with that identity, or the server of the host `same_as` (id or name), and
+        refreshes it. Idempotent. Nothing else changes unless the host reports that identity.
 
-        Nothing changes unless the host reports that identity.
+        Raises InvalidRequest under `host` if there is no such host, or its server is not known yet.
         """
         caller.require_admin()
         host = await self.read(host_id)
+        confirmed = await self._server_of(same_as) if same_as is not None else identity or ""
         async with self._database.transaction() as db:
-            await identity_store.confirm_identity(db, host_id, identity)
-            message = f"{host.name}: confirmed as the server {identity}"
+            await identity_store.confirm_identity(db, host_id, confirmed)
+            message = f"{host.name}: confirmed as the server {confirmed}"
             await Events.record(db, "host_server_confirmed", message, caller=caller, host_id=host_id)
         await self._try_refresh(caller, host_id)
         return await self.read(host_id)
+
+    async def _server_of(self, id_or_name: str) -> str:
+        found = (await self.ids_of([id_or_name]))[id_or_name]
+        if len(found) != 1:
+            raise InvalidRequest.of({"host": [no_object("VM host", id_or_name, await self.names())]})
+        async with self._database.connection() as db:
+            server = await known_server(db, *found)
+        if server is None:
+            raise InvalidRequest.of({"host": [f"VM host {id_or_name} has had no successful refresh yet."]})
+        return server.identity
 
     async def _try_refresh(self, caller: Caller, host_id: int) -> None:
         """Refreshes the host. A failure is stored with the host and not raised."""

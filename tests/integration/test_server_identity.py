@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from common.errors import InnkeeperError, NotAllowed
+from common.errors import InnkeeperError, InvalidRequest, NotAllowed
 from common.rpc.commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
 from rackd.commands import parts_of
@@ -64,8 +64,8 @@ async def refusal(innkeeper: Deployment, host: Any) -> tuple[str | None, str]:
     return code, message
 
 
-async def confirm(innkeeper: Deployment, host: Any, identity: str = IDENTITY) -> Any:
-    return await innkeeper.post(f"vm-hosts/{host['id']}/", op="confirm_server", identity=identity)
+async def confirm(innkeeper: Deployment, subject: Any, **which: Any) -> Any:
+    return await innkeeper.post(f"vm-hosts/{subject['id']}/", op="confirm_server", **which)
 
 
 async def honest(innkeeper: Deployment, kvms: FakeKvms) -> tuple[Any, list[Any]]:
@@ -90,7 +90,7 @@ async def test_a_host_with_the_uuid_of_another_joins_nothing(
     code, message = await refusal(innkeeper, liar)
     assert code == "server_unconfirmed"
     assert f"of VM host honest (id {host['id']})" in message
-    assert f"innkeeper vm-host confirm-server {liar['id']} identity={IDENTITY}" in message
+    assert f"innkeeper vm-host confirm-server {liar['id']} host={host['id']} " in message
     assert len(await recorded_messages(innkeeper, "host_server_unconfirmed")) == 1
     assert await server_rows(innkeeper, host["id"]) == before
 
@@ -112,8 +112,12 @@ async def test_a_confirmed_address_is_the_same_server(innkeeper: Deployment, kvm
     user = await as_user(innkeeper, "alice")
     with pytest.raises(NotAllowed):
         await user.post(f"vm-hosts/{local['id']}/", op="confirm_server", identity=IDENTITY)
-    assert (await confirm(innkeeper, local, "virsh/another"))["state"] == "pending"
-    confirmed = await confirm(innkeeper, local)
+    for which in ({}, {"host": "honest", "identity": "x"}, {"host": "absent"}, {"host": "local"}):
+        with pytest.raises(InvalidRequest) as invalid:
+            await confirm(innkeeper, local, **which)
+        assert list(invalid.value.fields) == ["host"]
+    assert (await confirm(innkeeper, local, identity="virsh/another"))["state"] == "pending"
+    confirmed = await confirm(innkeeper, local, host="honest")
     assert (confirmed["state"], confirmed["error"]) == ("ready", None)
     assert await servers(innkeeper) == {"honest": IDENTITY, "local": IDENTITY}
     events = await innkeeper.region.components.events.list()
@@ -146,7 +150,7 @@ async def test_a_new_uuid_of_the_same_server_is_confirmed(innkeeper: Deployment,
     now = str(uuid4())
     kvms.hosts["honest"].reports["server_identity"] = f"libvirt:system:{now}"
     assert (await refusal(innkeeper, host))[0] == "peer_changed"
-    confirmed = await confirm(innkeeper, host, f"virsh/libvirt:system:{now}")
+    confirmed = await confirm(innkeeper, host, identity=f"virsh/libvirt:system:{now}")
     assert (confirmed["state"], confirmed["used"]["cores"]) == ("ready", 2)
     assert await servers(innkeeper) == {"honest": f"virsh/libvirt:system:{now}"}
     assert [one["status_name"] for one in await innkeeper.get("machines/")] == ["Ready"]
@@ -158,7 +162,7 @@ async def test_a_host_with_machines_is_not_confirmed_as_another(innkeeper: Deplo
     added = await add(innkeeper, "other")
     await innkeeper.compose(added["id"], cores=1, memory=1024)
     other.reports["server_identity"] = f"libvirt:system:{UUID}"
-    assert (await confirm(innkeeper, added))["state"] == "unreachable"
+    assert (await confirm(innkeeper, added, host="honest"))["state"] == "unreachable"
     assert await server_rows(innkeeper, host["id"]) == before
 
 
@@ -173,6 +177,8 @@ async def test_common_uuids_never_merge_two_servers(innkeeper: Deployment, kvms:
     for host in added:
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert len(await rows(innkeeper, "select id from server")) == 3
+    assert (await confirm(innkeeper, added[1], host="one"))["state"] == "ready"
+    assert len(await rows(innkeeper, "select id from server")) == 2
 
 
 async def test_of_two_new_hosts_with_one_uuid_one_joins(innkeeper: Deployment, kvms: FakeKvms) -> None:

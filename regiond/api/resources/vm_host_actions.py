@@ -107,7 +107,14 @@ async def _trust(call: Call) -> HostView:
 
 
 async def _confirm_server(call: Call) -> HostView:
-    return await call.services.hosts.confirm_server(call.caller, call.target.id, call.values["identity"])
+    return await call.services.hosts.confirm_server(
+        call.caller, call.target.id, identity=call.values["identity"], same_as=call.values["host"]
+    )
+
+
+def _confirm_server_problems(call: Call) -> Problems:
+    given = [name for name in ("host", "identity") if call.values[name] is not None]
+    return {} if len(given) == 1 else {"host": ["Give host or identity, one of both."]}
 
 
 REFRESH = Endpoint(
@@ -222,11 +229,16 @@ CONFIRM_SERVER = crud.action(
     ),
     fields=(
         Field(
+            name="host",
+            type=Text(max_length=255),
+            doc="The VM host, by id or name, whose server this host is too.",
+        ),
+        Field(
             name="identity",
             type=Text(max_length=400),
-            required=True,
-            doc="The identity that the host reports, as shown in the error message.",
+            doc="The new identity of this host's server, as shown in the error message.",
         ),
     ),
     find=find_host,
+    check=_confirm_server_problems,
 )

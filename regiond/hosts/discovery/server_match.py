@@ -1,4 +1,4 @@
-"""Finds the server of a host in the database, or adds it. A host that does not prove which server it is joins none."""
+"""Finds or adds the server of a host: a host that does not prove which server it is joins none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regiond.events.service import Events
 from regiond.hosts.discovery import server_store, store
 from regiond.hosts.discovery.server_store import KnownHost, OtherHost
 from regiond.hosts.server_identity import became_member, identity_of, proves_identity
-from regiond.hosts.trust.trust_instructions import confirm_command
+from regiond.hosts.trust.trust_instructions import confirm_command, confirm_same_command
 from regiond.ledger import service as ledger
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ async def match_server(db: Db, host_id: int, facts: HostFacts) -> int:
     hosts and proves nothing, WrongState if a host with machines would change its server. Then nothing has changed.
     """
     host = await server_store.read_known_host(db, host_id)
-    identity = identity_of(host.contact, facts, known=None if host.server_may_change else host.identity)
+    known = None if host.server_may_change else host.identity
+    identity = identity_of(host.contact, facts, known=known, confirmed=host.confirmed_identity)
     server_id = host.server_id
     if server_id is None or identity != host.identity:
         await server_store.lock_identity(db, identity)
@@ -82,9 +83,7 @@ async def _leave(db: Db, host: KnownHost, previous_id: int | None, identity: str
         return
     await ledger.drop_server(db, previous_id)
     message = f"{host.name}: the address now leads to another server ({identity}); its facts were replaced"
-    await Events.record(
-        db, "host_server_changed", message, level=Level.WARNING, host_id=host.contact.host_id
-    )  # fmt: skip
+    await Events.record(db, "host_server_changed", message, level=Level.WARNING, host_id=host.contact.host_id)
 
 
 def _changed(host: KnownHost, known: str, identity: str) -> PeerChanged:
@@ -102,7 +101,7 @@ def _unconfirmed(host: KnownHost, identity: str, other: OtherHost) -> ServerUnco
     return ServerUnconfirmed(
         f"{host.name} reports that it is the server {identity} of VM host {other.name} (id {other.id}), but {which}. "
         "What it reports is not used. If both are the same server, confirm that: "
-        f"{confirm_command(host.contact.host_id, identity)} — if not, one of the two has the other's UUID: set "
+        f"{confirm_same_command(host.contact.host_id, other.id)} — if not, one of the two has the other's UUID: set "
         "host_uuid in /etc/libvirt/libvirtd.conf there and restart libvirtd.",
         reported=identity,
         host=other.id,

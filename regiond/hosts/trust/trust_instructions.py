@@ -39,5 +39,10 @@ def accept_command(host_id: int, fingerprint: str) -> str:
 
 
 def confirm_command(host_id: int, identity: str) -> str:
-    """The command of the CLI that confirms which server a host is."""
+    """The command of the CLI that accepts the new identity of a host's server."""
     return f"innkeeper vm-host confirm-server {host_id} identity={shlex.quote(identity)}"
+
+
+def confirm_same_command(host_id: int, other_id: int) -> str:
+    """The command of the CLI that confirms that two hosts are one server."""
+    return f"innkeeper vm-host confirm-server {host_id} host={other_id}"
