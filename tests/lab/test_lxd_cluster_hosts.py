@@ -52,6 +52,18 @@ async def test_adding_one_member_adds_all_with_one_key_pair(cluster: Members, in
     assert len({pair["certificate"] for pair in pairs}) == 1
 
 
+async def test_members_are_identified_by_the_pinned_certificate_and_name(
+    cluster: Members, innkeeper: Deployment
+) -> None:
+    await added(innkeeper, cluster)
+    facts = await asyncio.to_thread(cluster[0].ask, "/1.0")
+    certificate = facts["environment"]["certificate_fingerprint"]
+    found = await innkeeper.fetch("select h.name, s.identity from vm_host h join server s on s.id = h.server_id")
+    assert {row["name"]: row["identity"] for row in found} == {
+        member.name: f"lxd/lxd:{certificate}:{member.name}" for member in cluster
+    }
+
+
 async def test_members_compose_and_count_separately(cluster: Members, innkeeper: Deployment) -> None:
     hosts = await added(innkeeper, cluster)
     other = cluster[1].name
