@@ -92,10 +92,7 @@ async def detach_guest(db: Db, machine_id: int, *, marked: bool = True) -> None:
 
     Not `marked`: our marker was removed from the guest.
     """
-    found = await store.guest_of_machine(db, machine_id)
-    if found is not None:
-        await ledger.lock_server(db, found[0])
-        found = await store.guest_of_machine(db, machine_id)  # the one read before the lock may have changed
+    found = await _locked_guest(db, machine_id)
     if found is None:
         await ledger.release_machine(db, machine_id)
         return
@@ -110,9 +107,26 @@ async def detach_guest(db: Db, machine_id: int, *, marked: bool = True) -> None:
     await recompute_totals(db, server_id)
 
 
+async def delete_guest(db: Db, machine_id: int) -> None:
+    """Records that the host does not have the machine's guest; the machine retains its claims. Idempotent."""
+    found = await _locked_guest(db, machine_id)
+    if found is not None:
+        server_id, guest = found
+        await store.delete_guests(db, server_id, (guest.key,))
+
+
 async def clear_guest_marker(db: Db, guest_id: int) -> None:
     """Records that our marker was removed from a foreign guest. Idempotent."""
     await db.execute(_CLEAR_MARKER, guest_id)
+
+
+async def _locked_guest(db: Db, machine_id: int) -> tuple[int, GuestRecord] | None:
+    """Locks the server of the machine's guest; returns the server's id and the guest, None if the machine has none."""
+    found = await store.guest_of_machine(db, machine_id)
+    if found is None:
+        return None
+    await ledger.lock_server(db, found[0])
+    return await store.guest_of_machine(db, machine_id)  # the one read before the lock may have changed
 
 
 async def _server_id(db: Db, host_id: int) -> int:

@@ -22,6 +22,8 @@ from regiond.validation_messages import outside
 
 __all__ = [
     "CAPABILITIES",
+    "MACHINE_MISSING",
+    "MACHINE_MISSING_TEXT",
     "MACVLAN_MODES",
     "MASK",
     "POWER_CHANGED",
@@ -53,6 +55,8 @@ MASK = "********"  # replaces a secret in responses; in a request it changes not
 CAPABILITIES = ("composable", "dynamic_local_storage", "over_commit", "storage_pools")
 MACVLAN_MODES = ("bridge", "passthru", "private", "vepa")
 CONSOLE_TAG = "pod-console-logging"  # MAAS gives every host this tag
+MACHINE_MISSING = "machine_missing"  # the event of a machine whose guest its host does not have
+MACHINE_MISSING_TEXT = "its guest is missing on {host}"
 POWER_CHANGED = "machine_power_changed"  # the event of a change that no operation made
 POWER_CHANGED_TEXT = "its power state changed from {before} to {after} on {host}"
 

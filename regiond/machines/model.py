@@ -62,7 +62,7 @@ class MachineState(StrEnum):
     ALLOCATED = "allocated"
     RELEASING = "releasing"
     DELETING = "deleting"
-    MISSING = "missing"  # the last refresh of its host did not list its guest
+    MISSING = "missing"  # its host reported no such guest, to a refresh or a release
     BROKEN = "broken"  # marked by a user
     FAILED = "failed"  # its release should have destroyed it, and the host did not do that
 

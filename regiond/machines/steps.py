@@ -13,6 +13,8 @@ from common.serialization import from_dict
 from common.values import NicKind, PowerAction, PowerState
 from regiond.events.model import Level
 from regiond.events.service import Events
+from regiond.hosts import service as host_service
+from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
 from regiond.machines import affinity_store, lifecycle_store, store
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
@@ -119,15 +121,14 @@ class ReleaseMachine:
         power = await self._power_off(operation, target, journal)
 
         async def record(db: Db) -> None:
+            if power is None:  # before the machine's row is locked: the server's lock comes first
+                await host_service.delete_guest(db, target.machine_id)
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await lifecycle_store.clear_owner(db, target.machine_id)
             await affinity_store.end_allocation(db, target.machine_id)
-            if operation.request.get("was") == MachineState.BROKEN:
-                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
-            elif power is None:
-                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.LOST)
             if power is not None:
                 await store.set_power(db, target.machine_id, power.value)
+            await _restore_state(db, operation, target, missing=power is None)
 
         return Outcome(result={"system_id": target.system_id}, record=record)
 
@@ -153,3 +154,15 @@ class ReleaseMachine:
         except NotFound as error:
             await journal.note("guest not found", reason=error.message)
             return None
+
+
+async def _restore_state(db: Db, operation: Operation, target: Target, *, missing: bool) -> None:
+    """Makes a released machine broken if it was before, otherwise missing if its guest is."""
+    was = operation.request.get("was")
+    if was == MachineState.BROKEN:
+        await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
+    elif missing:
+        await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.LOST)
+        if was != MachineState.MISSING:
+            text = MACHINE_MISSING_TEXT.format(host=operation.host_name)
+            await record_event(db, operation, MACHINE_MISSING, f"{operation.hostname}: {text}", level=Level.WARNING)

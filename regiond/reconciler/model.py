@@ -17,7 +17,7 @@ class DiscrepancyKind(StrEnum):
     DUPLICATE_GUEST = "duplicate_guest"  # carries our marker; its machine has another guest
     GUEST_ON_OTHER_HOST = "guest_on_other_host"  # on another server or in another project than its machine
     ORPHANED_VOLUME = "orphaned_volume"  # named after our marker; no guest uses it
-    MACHINE_MISSING = "machine_missing"  # the last refresh of its host did not list its guest
+    MACHINE_MISSING = "machine_missing"  # its host reported no such guest
     MACHINE_CHANGED = "machine_changed"  # its guest has another size or other pinned cores
     MACHINE_WITHOUT_CLAIMS = "machine_without_claims"
     WRONG_CLAIMS = "wrong_claims"  # differ from what the machine or guest uses

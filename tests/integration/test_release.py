@@ -11,6 +11,7 @@ import pytest
 from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotFound
 from common.values import PowerAction
 from regiond.machines import lifecycle_store
+from regiond.reconciler.model import DiscrepancyKind
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import is_count, lock_waiters
@@ -109,6 +110,30 @@ async def test_broken_and_fixed_machines_retain_their_owner(innkeeper: Deploymen
     with pytest.raises(InnkeeperError, match="A machine that is Ready cannot be marked fixed") as rejected:
         await innkeeper.post(path, op="mark_fixed")
     assert rejected.value.details["status"] == 409
+
+
+@pytest.mark.parametrize(("broken", "after", "fixed"), [("", "Missing", None), ("mark_broken", "Broken", "New")])
+async def test_release_records_that_the_guest_is_missing(
+    innkeeper: Deployment, broken: str, after: str, fixed: str | None
+) -> None:
+    host = await innkeeper.add_simulated()
+    system_id = (await innkeeper.compose(host["id"], hostname="web"))["system_id"]
+    path = f"machines/{system_id}/"
+    await own(innkeeper, system_id, "admin")
+    if broken:
+        await innkeeper.post(path, op=broken)
+    innkeeper.simulated().remove("web")
+    assert (await innkeeper.post(path, op="release"))["status_name"] == after
+    kinds = [one.kind for one in await innkeeper.discrepancies()]
+    assert kinds == ([DiscrepancyKind.MACHINE_MISSING])
+    if fixed:
+        assert (await innkeeper.post(path, op="mark_fixed"))["status_name"] == fixed
+    else:
+        events = await innkeeper.api.send("GET", "events/", query=[("op", "query"), ("id", system_id)])
+        missing = [one for one in events.json()["events"] if one["kind"] == "machine_missing"]
+        assert [(one["description"], one["username"]) for one in missing] == [
+            ("web: its guest is missing on sim", "admin")
+        ]
 
 
 async def test_a_machine_is_updated_by_field(innkeeper: Deployment) -> None:

@@ -129,7 +129,7 @@ def test_a_guest_that_a_cluster_may_be_moving_is_not_missing() -> None:
 def test_a_missing_machine_has_a_time_and_puts_data_at_risk() -> None:
     (found,) = machines.detect(evolve(MACHINE, guest=None, state=MachineState.MISSING, missing_since=NOW))
     assert (found.since, found.ours, found.data_at_risk) == (NOW, False, True)
-    assert found.message == ("fox on east: the last refresh of its host did not list its guest; expected: a guest")
+    assert found.message == ("fox on east: its host reported no such guest; expected: a guest")
 
 
 def test_claims_without_holder_on_their_server_are_orphaned() -> None:

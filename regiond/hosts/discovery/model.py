@@ -15,7 +15,7 @@ from common.values import HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
 from regiond.hosts.discovery.snapshot import GuestRecord
-from regiond.hosts.model import POWER_CHANGED
+from regiond.hosts.model import MACHINE_MISSING, POWER_CHANGED
 from regiond.ledger.model import GuestClaims
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class DiscoveryRun:
 class ChangeKind(StrEnum):
     """What a run found of a machine's guest, or of a guest with our marker. The values are event kinds."""
 
-    MISSING = "machine_missing"
+    MISSING = MACHINE_MISSING
     RETURNED = "machine_returned"
     MOVED = "machine_moved"  # by its cluster, to another member
     POWER = POWER_CHANGED

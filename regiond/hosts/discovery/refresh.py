@@ -38,7 +38,7 @@ from regiond.hosts.discovery.model import (
     OrphanedGuest,
 )
 from regiond.hosts.host_address import parse_host_address
-from regiond.hosts.model import POWER_CHANGED_TEXT
+from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.service import HostTrust
 from regiond.racks.service import HostCalls, read_installation_id
 
@@ -237,7 +237,7 @@ async def _record_event(db: Db, host_id: int, host: store.HostConnection, error:
 _NO_RETRY = (NotTrusted, PeerChanged, LinkLost)
 _WARNINGS = (ChangeKind.MISSING, ChangeKind.RESIZED, ChangeKind.REALLOCATED)
 _CHANGE_TEXTS = {
-    ChangeKind.MISSING: "its guest is missing on {host}",
+    ChangeKind.MISSING: MACHINE_MISSING_TEXT,
     ChangeKind.MOVED: "its cluster moved its guest to {host}",
     ChangeKind.RETURNED: "its guest is on {host} again",
     ChangeKind.POWER: POWER_CHANGED_TEXT,

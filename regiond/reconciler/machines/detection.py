@@ -95,7 +95,7 @@ def _missing(machine: MachineFacts) -> Discrepancy:
         machine,
         DiscrepancyKind.MACHINE_MISSING,
         policy=RepairPolicy.APPROVAL,
-        found="the last refresh of its host did not list its guest",
+        found="its host reported no such guest",
         expected="a guest",
         remedy=f"This deletes {machine.hostname} from Innkeeper and keeps its volumes.",
         since=machine.missing_since,

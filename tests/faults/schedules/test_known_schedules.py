@@ -173,6 +173,17 @@ def group_larger_than_the_fleet(schedule: Schedules) -> None:
     assert sorted(row.host for row in schedule.snapshot.machines.values()) == ["ant", "bee"]
 
 
+def release_of_a_machine_whose_guest_was_removed(schedule: Schedules) -> None:
+    """Before any refresh, and the ledger agrees with itself. Guard: the release also deletes the guest's row."""
+    schedule.a_deployment(machines=1, racks=1)
+    (row,) = schedule.snapshot.machines.values()
+    schedule.allocate(cores=1, then="left")
+    schedule.guest_is_removed(host=0, which=1, with_volumes=True)
+    assert row.uuid not in {machine for _, _, machine in schedule.snapshot.marked()}
+    schedule.release(which=0, then="runs")
+    assert [row.state for row in schedule.snapshot.machines.values()] == ["missing"]
+
+
 KNOWN = (
     copy_of_a_deleted_machine,
     stale_call_of_a_removed_rack,
@@ -187,6 +198,7 @@ KNOWN = (
     host_that_answers_again_before_it_is_removed,
     maintenance_while_a_compose_runs,
     group_larger_than_the_fleet,
+    release_of_a_machine_whose_guest_was_removed,
 )
 
 
