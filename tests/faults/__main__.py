@@ -42,7 +42,7 @@ def main() -> int:
     names, broken = _real(results, options) if options.real else _in_process(results, options)
     if not options.only:
         in_process = results.all(real=False) if options.real else results.of(names, real=False)
-        PAGE.write_text(text(in_process, results.all(real=True)))
+        PAGE.write_text(text(in_process, results.all(real=True), before=PAGE.read_text()))
     wanted = [stored.result for stored in results.of(names, real=options.real)]
     print(every_point(wanted, colour=sys.stdout.isatty()), summary(wanted), sep="\n")
     missing = len(names) - len(wanted)

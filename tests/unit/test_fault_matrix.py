@@ -110,3 +110,12 @@ def test_the_page_names_dates_and_red_cells_and_separates_real_ones() -> None:
     assert "real processes\n" not in page
     assert "## A sample, with real processes" in text(stored, stored[:1])
     assert "## Every point" not in text([], stored[:1])
+
+
+def test_the_page_keeps_a_section_without_new_results() -> None:
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    stored = [StoredResult(at=at, result=one) for one in RESULTS]
+    page = text(stored[:2], stored[3:])
+    assert text(stored[:2], [], before=page) == page
+    assert text([], stored[3:], before=page) == page
+    assert text([], stored[:1], before=text([], stored[3:])) == text([], stored[:1])

@@ -51,19 +51,27 @@ Meanwhile the caller repeats the request with the same idempotency key until it 
 - a repeat at the end is answered with the same operation.
 """
 
+_EVERY_POINT = "Every point, in one process"
+_SAMPLE = "A sample, with real processes"
 _REAL = """\
 PostgreSQL, region, rack and hypervisor are processes and are killed by `SIGKILL`.
 """
 
 
-def text(here: Sequence[StoredResult], real: Sequence[StoredResult]) -> str:
-    """The whole page; a section without results is omitted."""
-    parts = [_HEAD]
-    if here:
-        parts += _section("Every point, in one process", here)
-    if real:
-        parts += [*_section("A sample, with real processes", real, _REAL)]
+def text(here: Sequence[StoredResult], real: Sequence[StoredResult], *, before: str = "") -> str:
+    """The whole page. A section without results stays as it is `before`, since it was made on another machine."""
+    parts = [
+        _HEAD,
+        *(_section(_EVERY_POINT, here) if here else _section_of(before, _EVERY_POINT)),
+        *(_section(_SAMPLE, real, _REAL) if real else _section_of(before, _SAMPLE)),
+    ]
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _section_of(page: str, title: str) -> list[str]:
+    """Empty if the page has no such section."""
+    _, head, rest = page.partition(f"## {title}\n")
+    return [head + rest.partition("\n## ")[0]] if head else []
 
 
 def _section(title: str, stored: Sequence[StoredResult], more: str = "") -> list[str]:

@@ -93,6 +93,12 @@ class MatrixSite(SimulatedSite):
     def name_server(self, host: CellHost, name: str) -> None:
         self.instrumentation.lxd_servers[name] = self.instrumentation.lxd_servers[host.name]
 
+    @asynccontextmanager
+    async def locked(self, statement: str, *values: object) -> AsyncIterator[None]:
+        async with self.db.acquire() as db, db.transaction():
+            await db.execute(statement, *values)
+            yield
+
     async def fetch(self, statement: str, *values: object) -> list[Any]:
         return list(await self.db.fetch(statement, *values))
 

@@ -14,6 +14,8 @@ from tests.waiting import eventually
 
 FAILING_CALL = "remove guest"
 _STATES = "select id, state from operation where id = $1 or parent_id = $1"
+_LOCK_MACHINES = "select id from machine where host_id = $1 order by id for update"
+_HAS_WAITED = "select not is_open or error_details ? 'undo_waits_for' from operation where id = $1"
 # Each is attempted once before the cancellation. A longer delay would resemble a clock that was set back.
 _POSTPONE = """
     update operation set not_before = now() + interval '50 seconds'
@@ -42,9 +44,15 @@ class CancelRemoval(RemoveHost):
         if opened.operation_id is None or not simulated(site).call_fails(state, FAILING_CALL):
             return opened
         await eventually(lambda: self._deletes(site, opened.operation_id))
-        await cancel(site, opened.operation_id, key)
+        await self._cancel(site, state, opened.operation_id, key)
         simulated(site).restore_calls()
         return opened
+
+    async def _cancel(self, site: Site, state: GuestHost, operation_id: int, key: str) -> None:
+        """The deletions cannot end before the removal has waited for them once: otherwise its points would vary."""
+        async with simulated(site).locked(_LOCK_MACHINES, state.host_id):
+            await cancel(site, operation_id, key)
+            await eventually(lambda: site.fetchval(_HAS_WAITED, operation_id))
 
     async def _deletes(self, site: Site, operation_id: Any) -> bool:
         """Whether the removal and both deletions wait after their first attempts, or the removal is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -312,6 +313,10 @@ class SimulatedSite(Site):
     @abstractmethod
     def call_fails(self, host: CellHost, call: str) -> bool:
         """Whether `fail_call` is in effect."""
+
+    @abstractmethod
+    def locked(self, statement: str, *values: object) -> AbstractAsyncContextManager[None]:
+        """Holds the rows that the statement locks."""
 
     @abstractmethod
     def name_server(self, host: CellHost, name: str) -> None:
