@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
 from rackd.settings import RackSettings
+from regiond.operations.model import OperationKind
 from tests.faults.matrix.current_trace import host_call
 from tests.faults.matrix.points import Side
 from tests.faults.matrix.trace import Trace
@@ -41,6 +43,22 @@ class Instrumentation:
     dead: set[str] = field(factory=set)
     failing_calls: set[tuple[str, str]] = field(factory=set)
     lxd_servers: dict[str, FakeLxd] = field(factory=dict)
+    _held: dict[OperationKind, asyncio.Event] = field(factory=dict)
+
+    @contextmanager
+    def attempts_held(self, kind: OperationKind) -> Iterator[None]:
+        """Attempts at operations of this kind wait in `may_begin` until the block ends."""
+        self._held[kind] = released = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._held[kind]
+            released.set()
+
+    async def may_begin(self, kind: OperationKind) -> None:
+        """Returns when attempts at operations of this kind are not held."""
+        if kind in self._held:
+            await self._held[kind].wait()
 
     def reach(self, host: str, what: str) -> None:
         """Raises HostUnreachable if the host does not answer this call."""

@@ -99,6 +99,7 @@ def _attempt(instrumentation: Instrumentation) -> Wrapper:
                 return
             traced.set((instrumentation.trace, prefix))
             with instrumentation.trace.attempt():
+                await instrumentation.may_begin(operation.kind)
                 await run(self, operation)
 
         return wrapped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from attrs import define, field
 
 from rackd.region_link import Backoff, Environment
 from regiond.db.pool import set_json_codecs
+from regiond.operations.model import OperationKind
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.in_process import deployed
 from tests.deployment.runner import RACK
@@ -93,11 +94,8 @@ class MatrixSite(SimulatedSite):
     def name_server(self, host: CellHost, name: str) -> None:
         self.instrumentation.lxd_servers[name] = self.instrumentation.lxd_servers[host.name]
 
-    @asynccontextmanager
-    async def locked(self, statement: str, *values: object) -> AsyncIterator[None]:
-        async with self.db.acquire() as db, db.transaction():
-            await db.execute(statement, *values)
-            yield
+    def attempts_held(self, kind: OperationKind) -> AbstractContextManager[None]:
+        return self.instrumentation.attempts_held(kind)
 
     async def fetch(self, statement: str, *values: object) -> list[Any]:
         return list(await self.db.fetch(statement, *values))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from common.errors import InnkeeperError
+from regiond.operations.model import OperationKind
 from tests.faults.scenarios.hosts import RemoveHost
 from tests.faults.scenarios.scenario import Outcome, Response, cancel, problem
 from tests.faults.scenarios.site import GuestHost, SimulatedCellHost, Site, simulated
@@ -14,7 +15,6 @@ from tests.waiting import eventually
 
 FAILING_CALL = "remove guest"
 _STATES = "select id, state from operation where id = $1 or parent_id = $1"
-_LOCK_MACHINES = "select id from machine where host_id = $1 order by id for update"
 _HAS_WAITED = "select not is_open or error_details ? 'undo_waits_for' from operation where id = $1"
 # Each is attempted once before the cancellation. A longer delay would resemble a clock that was set back.
 _POSTPONE = """
@@ -44,13 +44,13 @@ class CancelRemoval(RemoveHost):
         if opened.operation_id is None or not simulated(site).call_fails(state, FAILING_CALL):
             return opened
         await eventually(lambda: self._deletes(site, opened.operation_id))
-        await self._cancel(site, state, opened.operation_id, key)
+        await self._cancel(site, opened.operation_id, key)
         simulated(site).restore_calls()
         return opened
 
-    async def _cancel(self, site: Site, state: GuestHost, operation_id: int, key: str) -> None:
-        """The deletions cannot end before the removal has waited for them once: otherwise its points would vary."""
-        async with simulated(site).locked(_LOCK_MACHINES, state.host_id):
+    async def _cancel(self, site: Site, operation_id: int, key: str) -> None:
+        """No deletion is undone before the removal has waited for them once: otherwise its points would vary."""
+        with simulated(site).attempts_held(OperationKind.DELETE):
             await cancel(site, operation_id, key)
             await eventually(lambda: site.fetchval(_HAS_WAITED, operation_id))
 

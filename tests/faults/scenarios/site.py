@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -315,8 +315,8 @@ class SimulatedSite(Site):
         """Whether `fail_call` is in effect."""
 
     @abstractmethod
-    def locked(self, statement: str, *values: object) -> AbstractAsyncContextManager[None]:
-        """Holds the rows that the statement locks."""
+    def attempts_held(self, kind: OperationKind) -> AbstractContextManager[None]:
+        """Attempts at operations of this kind that are due meanwhile begin only after the block."""
 
     @abstractmethod
     def name_server(self, host: CellHost, name: str) -> None:
