@@ -51,7 +51,7 @@ class NotAuthenticated(InnkeeperError):
 
 
 class TooManyAttempts(InnkeeperError):
-    """Logins failed too often. `retry_after_s` in the details is the time until the next is accepted."""
+    """Logins failed, or requests came, too often. `retry_after_s` in the details is the time until one is accepted."""
 
     code = "too_many_attempts"
     retryable = True

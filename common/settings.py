@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from attrs import Attribute, field, fields, frozen
 
@@ -42,18 +42,30 @@ KNOWN_KEYS = frozenset(
         "keep_idempotency_keys_days",
         "keep_operations_days",
         "max_cluster_members",
+        "allow_plain_http",
+        "anonymous_requests_per_s",
+        "expensive_requests_per_s",
+        "hsts_s",
         "http_connections",
         "http_connections_per_address",
         "http_host",
         "http_port",
         "placement_strategy",
+        "proxy_headers",
         "public_url",
+        "rate_limit_exempt",
+        "requests_per_s",
         "rpc_address",
         "rpc_host",
         "rpc_port",
         "power_off_grace_s",
         "reconciler_auto_repair",
         "refresh_every_s",
+        "session_hours",
+        "session_idle_minutes",
+        "tls_certificate",
+        "tls_key",
+        "trusted_proxies",
         # rack
         "max_hung_calls",
         "max_calls",
@@ -84,9 +96,10 @@ def setting(
     choices: Iterable[str] = (),
     secret: bool = False,
 ) -> Any:
-    """Declares one setting of type str, int, float, bool or Path; with `| None`, an empty text means None.
+    """Declares one setting of type str, int, float, bool, Path or `tuple[str, ...]`.
 
-    Errors never contain the value of a `secret`.
+    With `| None`, an empty text means None. A list is an array in TOML; in the environment its items are separated by
+    commas. Errors never contain the value of a `secret`.
     """
     declared = _Declared(doc=doc, at_least=at_least, at_most=at_most, choices=tuple(choices), secret=secret)
     return field(default=default, repr=not secret, metadata={"setting": declared})
@@ -154,6 +167,7 @@ _NAMES: Mapping[type[Any], str] = {
     float: "a number",
     bool: "true or false",
     Path: "a path",
+    tuple: "a list of texts",
 }
 
 
@@ -168,6 +182,8 @@ def _keys(kind: type[Any]) -> dict[str, _Key]:
 
 
 def _key(hint: Any, declared: _Declared) -> _Key:
+    if get_origin(hint) is tuple:
+        return _Key(type=tuple, optional=False, declared=declared)
     arms = get_args(hint) or (hint,)
     (of,) = [arm for arm in arms if arm is not NoneType]
     return _Key(type=of, optional=NoneType in arms, declared=declared)
@@ -177,6 +193,8 @@ def _typed(of: type[Any], raw: object) -> Any:
     """Converts `raw`, text or a TOML value, to the type `of`; returns None if it is invalid."""
     if of is bool:
         return _flag(raw)
+    if of is tuple:
+        return _items(raw)
     if isinstance(raw, bool):
         return None  # a bool is an int in Python
     if of in {int, float}:
@@ -190,6 +208,14 @@ def _flag(raw: object) -> bool | None:
     if isinstance(raw, str):
         return True if raw.lower() in _TRUE else False if raw.lower() in _FALSE else None
     return raw if isinstance(raw, bool) else None
+
+
+def _items(raw: object) -> tuple[str, ...] | None:
+    if isinstance(raw, str):
+        return tuple(item.strip() for item in raw.split(",") if item.strip())
+    if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
+        return tuple(raw)
+    return None
 
 
 def _number(of: type[Any], raw: object) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.certificates import utc_now
 from common.errors import DatabaseUnavailable
 from common.private_files import make_usable_folder
 from regiond.accounts.logins import Logins
@@ -21,9 +22,11 @@ from regiond.db.errors import READ_ONLY
 from regiond.db.migrate import migrate
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from regiond.https.service import problems as certificate_problems
 from regiond.ledger import service as ledger
 from regiond.racks.installation import replace_authority
 from regiond.settings import RegionSettings
+from regiond.wiring import certificate_files
 
 
 async def create_api_key(settings: RegionSettings, username: str, name: str) -> str:
@@ -51,10 +54,11 @@ async def set_password(settings: RegionSettings, username: str, password: str) -
 
 
 async def check(settings: RegionSettings) -> list[str]:
-    """Returns the problems found: a read-only database, totals that are not the sums of their claims."""
+    """Returns the problems of the certificate, the database (read-only) and totals that differ from their claims."""
+    files = certificate_files(settings)
     database = await _open(settings)
     try:
-        wrong = []
+        wrong = [] if files is None else certificate_problems(files, utc_now)
         try:
             await database.check_writable()
         except DatabaseUnavailable as error:

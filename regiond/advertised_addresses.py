@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from regiond.settings import RegionSettings
+from regiond.settings import ALL_ADDRESSES, RegionSettings
 
 
 class AdvertisedAddresses:
@@ -29,6 +29,12 @@ class AdvertisedAddresses:
         if self._settings.public_url:
             return self._settings.public_url.rstrip("/")
         host = self._settings.http_host
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
-            host = socket.gethostname()
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+        return self._url(socket.gethostname() if host in ALL_ADDRESSES else host)
+
+    def local_url(self) -> str:
+        """Returns scheme, host and port of the API for commands on this computer."""
+        host = self._settings.http_host
+        return self._url("::1" if host == "::" else "127.0.0.1" if host in ALL_ADDRESSES else host)
+
+    def _url(self, host: str) -> str:
+        return f"{self._settings.http_scheme}://{f'[{host}]' if ':' in host else host}:{self.http_port}"

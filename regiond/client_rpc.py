@@ -39,6 +39,7 @@ from regiond.machines.service import Machines
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.racks.service import Racks
+from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 
 MAX_KEY_CHARS = 255
@@ -51,8 +52,11 @@ R = TypeVar("R")
 class RpcCommands:
     """The command handlers, by the role of the peer."""
 
-    def __init__(self, racks: Racks, hosts: Hosts, machines: Machines, operations: Operations) -> None:
+    def __init__(
+        self, racks: Racks, hosts: Hosts, machines: Machines, operations: Operations, limits: RequestLimits
+    ) -> None:
         self._racks = racks
+        self._limits = limits
         self._hosts = hosts
         self._machines = machines
         self._operations = operations
@@ -62,9 +66,9 @@ class RpcCommands:
             Role.ANONYMOUS: {RACK_JOIN: self._join},
             Role.RACK: {RACK_RENEW: self._renew},
             Role.CLIENT: {
-                CLIENT_HOSTS: self._as_caller(self._list_hosts),
-                CLIENT_MACHINES: self._as_caller(self._list_machines),
-                CLIENT_COMPOSE: self._as_caller(self._compose),
+                CLIENT_HOSTS: self._as_caller(self._list_hosts, expensive=True),
+                CLIENT_MACHINES: self._as_caller(self._list_machines, expensive=True),
+                CLIENT_COMPOSE: self._as_caller(self._compose, expensive=True),
                 CLIENT_POWER: self._as_caller(self._power),
                 CLIENT_DELETE: self._as_caller(self._delete),
                 CLIENT_OPERATION: self._as_caller(self._operation),
@@ -78,11 +82,18 @@ class RpcCommands:
     async def _renew(self, link: Link, call: RenewCall) -> Renewed:
         return await self._racks.renew(link.peer.id, call)
 
-    def _as_caller(self, answer: Callable[[Caller, Q], Awaitable[R]]) -> Callable[[Link, Any], Awaitable[R]]:
-        """Reads the account at each call, so that a disabled one is rejected at once."""
+    def _as_caller(
+        self, answer: Callable[[Caller, Q], Awaitable[R]], *, expensive: bool = False
+    ) -> Callable[[Link, Any], Awaitable[R]]:
+        """Reads the account at each call, so that a disabled one is rejected at once; limits calls as the API does."""
 
         async def handle(link: Link, request: Q) -> R:
-            return await answer(await self._racks.caller_of(link.peer), request)
+            self._limits.take_client(link.peer.id)
+            caller = await self._racks.caller_of(link.peer)
+            self._limits.take(caller)
+            if expensive:
+                self._limits.take_expensive(caller)
+            return await answer(caller, request)
 
         return handle
 

@@ -23,6 +23,7 @@ from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.service import Hosts
 from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
+from regiond.https.service import HttpsCertificate
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.compose.stages import ComposeStages
@@ -37,6 +38,7 @@ from regiond.racks.listener import Listener
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.service import HostCalls, Racks
 from regiond.reconciler.service import Reconciler
+from regiond.request_limits import RequestLimits
 
 
 @frozen(kw_only=True)
@@ -81,7 +83,7 @@ class MachineLayer:
 
 @frozen(kw_only=True)
 class Components:
-    """Everything that lives as long as the region, built but not started."""
+    """Everything that lives as long as the region, built but not started. `https` is None for plain HTTP."""
 
     database: Database
     notifications: Notifications
@@ -90,6 +92,8 @@ class Components:
     heartbeat: Heartbeat
     accounts: Accounts
     logins: Logins
+    https: HttpsCertificate | None
+    limits: RequestLimits
     events: Events
     operations: Operations
     engine: Engine

@@ -22,12 +22,15 @@ LOCAL_FILE = "local.json"
 KEY_NAME = "local commands on the region's machine"
 
 
-async def write_local_access(accounts: Accounts, state: Path, api_url: str) -> None:
-    """Keeps the stored key while it is valid; otherwise creates one. A failure is logged: the region serves without."""
+async def write_local_access(accounts: Accounts, state: Path, api_url: str, *, fingerprint: str | None = None) -> None:
+    """Keeps the stored key while it is valid; otherwise creates one. A failure is logged: the region serves without.
+
+    `fingerprint` is that of the certificate for HTTPS, by which commands recognise it.
+    """
     path = state / LOCAL_FILE
     try:
         key = await _valid_key(accounts, path) or await accounts.create_key(await accounts.user(ADMIN), KEY_NAME)
-        write_private(path, json.dumps({"url": api_url, "key": key}) + "\n")
+        write_private(path, json.dumps({"url": api_url, "key": key, "fingerprint": fingerprint or ""}) + "\n")
     except (InnkeeperError, OSError) as error:
         log.warning("local_access_not_written", path=str(path), reason=str(error))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import structlog
 from attrs import frozen
 from twisted.internet.error import CannotListenError
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from common.daemon import freeze_gc
 from common.deferreds import from_deferred
@@ -20,7 +23,8 @@ from common.systemd_notify import ServiceManager
 from regiond.accounts.service import Accounts
 from regiond.api.channel import ConnectionLimits
 from regiond.api.endpoint import SiteInfo
-from regiond.api.site import make_site
+from regiond.api.forwarding import ProxyHeaders, TrustedProxies
+from regiond.api.site import SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.local_access import write_local_access
@@ -59,12 +63,15 @@ class RegionService:
         """
         async with self.running() as region:
             watchdog = asyncio.create_task(self._manager.keep_alive())
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, _reload, region.components)
             freeze_gc()
             log.info("region_started", api=region.api_url, rpc_port=region.rpc_port, version=version("innkeeper"))
             self._manager.ready(f"Serving {region.api_url}, racks on port {region.rpc_port}.")
             try:
                 await region.components.schema_version.outdated()
             finally:
+                loop.remove_signal_handler(signal.SIGHUP)
                 watchdog.cancel()
                 self._manager.stopping()
                 log.info("region_stopping", operations=region.components.engine.running)
@@ -75,9 +82,8 @@ class RegionService:
         async with AsyncExitStack() as running:
             components = await wire(self._settings, running)
             await self._start(components, running)
-            api_url = f"http://{self._settings.http_host}:{components.addresses.http_port}/MAAS/"
-            local_url = api_url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//:", "//127.0.0.1:")
-            await write_local_access(components.accounts, self._settings.state, f"{local_url}api/2.0/")
+            api_url = f"{components.addresses.local_url()}/MAAS/"
+            await self._write_local_access(components)
             yield Region(components=components, api_url=api_url, rpc_port=components.listener.port)
 
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
@@ -89,6 +95,10 @@ class RegionService:
         running.push_async_callback(components.notifications.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
+        if components.https is not None:
+            components.https.on_change(partial(self._write_local_access, components))
+            components.https.start()
+            running.push_async_callback(components.https.stop)
         components.housekeeping.start()
         running.push_async_callback(components.housekeeping.stop)
         await components.heartbeat.start()
@@ -124,11 +134,9 @@ class RegionService:
             not_ready=not_ready,
             rpc_address=components.addresses.rpc,
         )
-        limits = ConnectionLimits(
-            total=self._settings.http_connections, per_address=self._settings.http_connections_per_address
-        )
-        site = make_site(components.services, info, limits=limits)
-        port = reactor.listenTCP(self._settings.http_port, site, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # Klein's site is a factory in all but its type
+        site = make_site(components.services, info, options=_site_options(self._settings), limits=components.limits)
+        factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)
+        port = reactor.listenTCP(self._settings.http_port, factory, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # both are server factories in all but their types
 
         async def stop() -> None:
             stopped = port.stopListening()
@@ -140,6 +148,15 @@ class RegionService:
         running.push_async_callback(stop)
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
 
+    async def _write_local_access(self, components: Components) -> None:
+        """With the fingerprint of the certificate, which names other hosts than this address."""
+        await write_local_access(
+            components.accounts,
+            self._settings.state,
+            f"{components.addresses.local_url()}/MAAS/api/2.0/",
+            fingerprint=None if components.https is None else components.https.current.fingerprint,
+        )
+
     async def _create_first_key(self, accounts: Accounts) -> None:
         """Creates the account `admin` at the first start and writes its API key to a file with mode 0600."""
         key = await accounts.ensure_admin()
@@ -147,6 +164,22 @@ class RegionService:
             path = self._settings.state / API_KEY_FILE
             write_private(path, key + "\n")
             log.info("admin_created", key_file=str(path))
+
+
+def _reload(components: Components) -> None:
+    if components.https is not None:
+        components.https.reload()
+
+
+def _site_options(settings: RegionSettings) -> SiteOptions:
+    proxies = settings.networks("trusted_proxies")
+    return SiteOptions(
+        connections=ConnectionLimits(
+            total=settings.http_connections, per_address=settings.http_connections_per_address, proxies=proxies
+        ),
+        proxies=TrustedProxies(networks=proxies, headers=ProxyHeaders(settings.proxy_headers)),
+        hsts_s=settings.hsts_s,
+    )
 
 
 async def _release_stale_leases(components: Components) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from attrs import frozen
 
 from common.errors import BadSettings
+from common.ip_networks import LOOPBACK, IpNetworks
 from common.logging import LEVELS
 from common.rpc.session import IDLE_TIMEOUT_S
 from common.settings import setting
 
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
+ALL_ADDRESSES = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not bound
 
 
 @frozen(kw_only=True)
@@ -27,15 +29,67 @@ class RegionSettings:
     )
     http_host: str = setting("127.0.0.1", "The address on which the API listens.")
     http_port: int = setting(5240, "The port on which the API listens.", at_least=0, at_most=65535)
+    tls_certificate: Path | None = setting(
+        None,
+        "The file with the certificate of the API and its intermediate certificates, PEM. With it the API speaks "
+        "HTTPS only. A changed file is used for new connections within seconds.",
+    )
+    tls_key: Path | None = setting(None, "The file with the certificate's private key, PEM without a password.")
+    allow_plain_http: bool = setting(
+        False,
+        "Whether http_host may be an address that other computers reach without tls_certificate: passwords and API "
+        "keys are then readable on the network.",
+    )
+    hsts_s: int = setting(
+        31536000,
+        "Seconds for which browsers use only HTTPS for this host name, on all its ports (HSTS); 0 does not say so.",
+        at_least=0,
+        at_most=10**9,
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1"),
+        "The addresses and networks of proxies: only they may name the client's address and URL in their headers.",
+    )
+    proxy_headers: str = setting(
+        "x-forwarded",
+        "Which headers those proxies set: x-forwarded (X-Forwarded-For, -Proto, -Host) or forwarded (RFC 7239).",
+        choices=("x-forwarded", "forwarded"),
+    )
     http_connections: int = setting(
         2000, "How many connections to the API may be open; the oldest idle one ends for a new one.", at_least=10
     )
     http_connections_per_address: int = setting(
-        200, "How many of them one address may have. Does not hold for loopback, where a proxy may run.", at_least=2
+        200, "How many of them one address may have. Does not hold for trusted_proxies.", at_least=2
+    )
+    requests_per_s: int = setting(
+        500,
+        "Requests per second of one account, by HTTP and RPC together. Like the next two, on average over 10 s.",
+        at_least=1,
+        at_most=10**6,
+    )
+    expensive_requests_per_s: int = setting(
+        100,
+        "How many of them may compose, allocate, add or refresh a host, or list everything.",
+        at_least=1,
+        at_most=10**6,
+    )
+    anonymous_requests_per_s: int = setting(
+        50, "Requests per second without a valid API key from one address.", at_least=1, at_most=10**6
+    )
+    rate_limit_exempt: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks without limits of requests and of failed logins from one address, such as monitoring.",
+    )
+    session_idle_minutes: int = setting(
+        60, "Minutes without a request after which a session of the web pages ends.", at_least=1, at_most=10080
+    )
+    session_hours: int = setting(
+        12, "Hours after its login at which a session of the web pages ends in any case.", at_least=1, at_most=8760
     )
     public_url: str | None = setting(
         None,
-        "The URL of the API as users and servers reach it, used in instructions. Default: http://http_host:http_port.",
+        "The URL of the API as users and servers reach it, used in instructions. Default: http://http_host:http_port, "
+        "https with tls_certificate.",
     )
     rpc_host: str = setting("127.0.0.1", "The address on which racks and RPC clients connect; empty for all.")
     rpc_port: int = setting(5250, "The port on which racks and RPC clients connect.", at_least=0, at_most=65535)
@@ -79,12 +133,38 @@ class RegionSettings:
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 
     def check(self) -> None:
-        """Checks settings that depend on each other. Raises BadSettings."""
-        if self.rpc_address is None and self.rpc_host in ("", "0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        """Checks settings that depend on each other, and lists of networks. Raises BadSettings."""
+        if self.rpc_address is None and self.rpc_host in ALL_ADDRESSES:
             raise BadSettings(
                 f"rpc_host {self.rpc_host!r} means all addresses: set rpc_address to the host:port at which racks "
                 "reach this region."
             )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing, given = ("tls_key", "tls_certificate") if self.tls_key is None else ("tls_certificate", "tls_key")
+            raise BadSettings(f"{given} is set and {missing} is not: HTTPS needs both.")
+        if not self.uses_tls and not self.allow_plain_http and not _is_loopback(self.http_host):
+            raise BadSettings(
+                f"http_host {self.http_host!r} can be reached from other computers, and plain HTTP would show "
+                "passwords and API keys to the network. Set tls_certificate and tls_key; or set http_host to 127.0.0.1 "
+                "and put a proxy with HTTPS in front; or set allow_plain_http to true."
+            )
+        for name in ("trusted_proxies", "rate_limit_exempt"):
+            self.networks(name)
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.tls_certificate is not None
+
+    @property
+    def http_scheme(self) -> str:
+        return "https" if self.uses_tls else "http"
+
+    def networks(self, name: str) -> IpNetworks:
+        """Returns the value of a setting that lists networks. Raises BadSettings."""
+        try:
+            return IpNetworks.parse(getattr(self, name))
+        except ValueError as error:
+            raise BadSettings(f"{name}: {error}. Write addresses and networks such as 10.0.0.0/8.") from error
 
     @property
     def required_database(self) -> str:
@@ -92,3 +172,7 @@ class RegionSettings:
         if self.database is None:
             raise BadSettings("The setting 'database' is missing: a region needs a PostgreSQL database.")
         return self.database
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host in LOOPBACK

@@ -40,6 +40,7 @@ from regiond.hosts.trust.trust_instructions import certificate_url
 from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
+from regiond.https.service import CertificateFiles, HttpsCertificate
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
@@ -66,6 +67,7 @@ from regiond.racks.listener import Listener, ListenerCallbacks
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.service import HostCalls, Racks, read_installation_id
 from regiond.reconciler.service import Reconciler
+from regiond.request_limits import RequestLimits, RequestRates
 from regiond.settings import RegionSettings
 
 
@@ -197,9 +199,12 @@ def _wire_listener(
     rack_layer: RackLayer,
     machine_layer: MachineLayer,
     link_supervisor: LinkSupervisor,
+    limits: RequestLimits,
 ) -> Listener:
     hostname = socket.gethostname()
-    commands = RpcCommands(rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations)
+    commands = RpcCommands(
+        rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations, limits
+    )
     return Listener(
         host=settings.rpc_host,
         port=settings.rpc_port,
@@ -234,29 +239,39 @@ def _wire_region(
     )  # fmt: skip
     accounts = Accounts(database, record_event=Events.record)
     logins = Logins(database, accounts, record_event=Events.record)
+    limits, https = _limits(settings), _https(settings, database)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
-        housekeeping=_wire_housekeeping(settings, database, events),
+        housekeeping=_wire_housekeeping(settings, database, events, https),
         heartbeat=rack_layer.heartbeat,
         accounts=accounts,
         logins=logins,
+        https=https,
+        limits=limits,
         events=events,
         operations=machine_layer.operations,
         engine=_wire_engine(settings, storage, rack_layer, machine_layer),
         schedule=schedule,
         link_supervisor=link_supervisor,
         reconciler=reconciler,
-        listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor),
+        listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits),
         addresses=addresses,
         services=_wire_services(database, rack_layer, machine_layer, accounts, logins, events, reconciler),
     )
 
 
-def _wire_housekeeping(settings: RegionSettings, database: Database, events: Events) -> Housekeeping:
+def _wire_housekeeping(
+    settings: RegionSettings, database: Database, events: Events, https: HttpsCertificate | None
+) -> Housekeeping:
+    async def report_expiry() -> None:
+        await report_expiring_certificates(database)
+        if https is not None:
+            await https.report_expiry()
+
     periods = RetentionPeriods(
         operations=timedelta(days=settings.keep_operations_days),
         idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
@@ -265,8 +280,29 @@ def _wire_housekeeping(settings: RegionSettings, database: Database, events: Eve
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
         Retention(database, periods),
         prune_events=events.prune,
-        report_expiry=partial(report_expiring_certificates, database),
+        report_expiry=report_expiry,
     )
+
+
+def certificate_files(settings: RegionSettings) -> CertificateFiles | None:
+    """None for plain HTTP."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return CertificateFiles(certificate=settings.tls_certificate, key=settings.tls_key)
+
+
+def _https(settings: RegionSettings, database: Database) -> HttpsCertificate | None:
+    files = certificate_files(settings)
+    return None if files is None else HttpsCertificate(files, database)
+
+
+def _limits(settings: RegionSettings) -> RequestLimits:
+    rates = RequestRates(
+        requests_per_s=settings.requests_per_s,
+        expensive_requests_per_s=settings.expensive_requests_per_s,
+        anonymous_requests_per_s=settings.anonymous_requests_per_s,
+    )
+    return RequestLimits(rates, exempt=settings.networks("rate_limit_exempt"))
 
 
 def _wire_services(

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import IPv6Address, ip_address
 
 from attrs import define, frozen
 
 from common.errors import TooManyAttempts
+from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 
 FREE_FAILURES = 5
 FIRST_DELAY_S = 2.0
 MAX_DELAY_S = 900.0
 FORGOTTEN_AFTER_S = 3600.0
 _MAX_TRACKED = 20_000
+MAX_NAME_CHARS = 255
 
 
 @define
@@ -27,23 +28,36 @@ class _Failures:
     last_at: float = 0.0
 
 
-@frozen
+@frozen(kw_only=True)
 class Attempt:
     """A login that has begun: the keys under which it counts."""
 
+    username: str
+    network: str
     keys: tuple[Hashable, ...]
 
 
 class LoginLimits:
-    """`clock` is monotonic, in seconds."""
+    """`clock` is monotonic, in seconds. Logins from `exempt` addresses count only for their account."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], exempt: IpNetworks = NO_NETWORKS) -> None:
         self._clock = clock
+        self._exempt = exempt
         self._failures: OrderedDict[Hashable, _Failures] = OrderedDict()
+        self._used: OrderedDict[Hashable, None] = OrderedDict()  # accounts with the networks that logged in as them
 
     def begin(self, *, address: str, username: str) -> Attempt:
-        """Counts an attempt. Raises TooManyAttempts, and does not count it, before the delay has passed."""
-        keys = (("address", network_of(address)), ("account", username))
+        """Counts an attempt. Raises TooManyAttempts, and does not count it, before the delay has passed.
+
+        A network that has logged in as this account before counts apart from the others: failures elsewhere cannot keep
+        its user out.
+        """
+        network = network_of(address)
+        username = username[:MAX_NAME_CHARS]  # what a stranger sends is kept for an hour
+        used = ("account from", username, network)
+        keys: list[Hashable] = [used if used in self._used else ("account", username)]
+        if address not in self._exempt:
+            keys.append(("address", network))
         wait_s = max(self._wait_s(key) for key in keys)
         if wait_s > 0:
             seconds = int(wait_s) + 1
@@ -58,13 +72,23 @@ class LoginLimits:
             self._failures.move_to_end(key)
         while len(self._failures) > _MAX_TRACKED:
             self._failures.popitem(last=False)
-        return Attempt(keys)
+        return Attempt(username=username, network=network, keys=tuple(keys))
 
     def succeed(self, attempt: Attempt) -> None:
         """Forgets the account's failures. Those of the address remain: it may guess passwords of other accounts."""
-        address, account = attempt.keys
-        self._failures.pop(account, None)
-        failures = self._failures.get(address)
+        used = ("account from", attempt.username, attempt.network)
+        for key in attempt.keys:
+            if key == ("address", attempt.network):
+                self._take_back(key)
+            else:
+                self._failures.pop(key, None)
+        self._used[used] = None
+        self._used.move_to_end(used)
+        if len(self._used) > _MAX_TRACKED:
+            self._used.popitem(last=False)
+
+    def _take_back(self, key: Hashable) -> None:
+        failures = self._failures.get(key)
         if failures is not None:
             failures.number -= 1
 
@@ -80,15 +104,3 @@ class LoginLimits:
             return 0.0
         doublings = min(failures.number - FREE_FAILURES, 20)
         return min(FIRST_DELAY_S * 2.0**doublings, MAX_DELAY_S) - passed_s
-
-
-def network_of(address: str) -> str:
-    """An IPv6 client has a network of 64 bits, whose addresses count together."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    mapped = parsed.ipv4_mapped
-    return str(mapped) if mapped is not None else str(IPv6Address(int(parsed) >> 64 << 64))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import structlog
 
 from common.errors import NotAuthenticated
+from common.ip_networks import network_of
 from common.rate_limit import RateLimiter
 from regiond.accounts import store
-from regiond.accounts.login_limits import LoginLimits, network_of
+from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import check_key_name
 from regiond.accounts.passwords import Passwords, check_new_password
 from regiond.accounts.service import Accounts, RecordEvent

@@ -5,47 +5,49 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from attrs import define, field, frozen
 from twisted.internet import protocol
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
-from common.errors import InnkeeperError
+from common.ip_networks import LOOPBACK, IpNetworks, network_of
+from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.replies import Reply, text_reply
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+HANDSHAKE_S = 10.0  # from the connection to the end of the TLS handshake, however slowly it goes on
 HEADERS_S = 20.0  # from the first byte of a request to the end of its headers, however slowly they arrive
 BODY_S = 120.0  # from there to the end of the body
 ADMIT_S = 10.0
-ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
 
-# Of a request with its headers, and its target: whether they name a caller who may log in.
-AdmitsBody = Callable[[Any, bytes], Awaitable[bool]]
+# Of a request with its headers, and its target: None if they name a caller who may log in, else the answer.
+RefusesBody = Callable[[Any, bytes], Awaitable[Reply | None]]
 
-
-def _closing(status: str, text: str, *headers: str) -> bytes:
-    body = text.encode()
-    lines = (f"HTTP/1.1 {status}", "Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(body)}", *headers)
-    return "\r\n".join((*lines, "Connection: close", "", "")).encode() + body
+_TOO_MANY = text_reply("Too many connections are open; try again.", status=503, headers={"Retry-After": "5"})
+_TIMED_OUT = text_reply("The login took too long; try again.", status=503)
 
 
-_NOT_ADMITTED = _closing(
-    "401 Unauthorized", f"Sign a request with a body of more than {ANONYMOUS_BODY_BYTES} bytes in its headers."
-)
-_TOO_MANY = _closing("503 Service Unavailable", "Too many connections are open; try again.", "Retry-After: 5")
+def _closing(reply: Reply) -> bytes:
+    headers = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
+    lines = (f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{k}: {v}" for k, v in headers.items()))
+    return "\r\n".join((*lines, "Connection: close", "", "")).encode() + reply.body
 
 
+@implementer(IHandshakeListener)
 class LimitedChannel(HTTPChannel):
-    """One connection. Headers and body each have an absolute deadline; a long body needs a login first."""
+    """One connection. Handshake, headers and body each have an absolute deadline; a long body needs a login first."""
 
-    def __init__(self, admits_body: AdmitsBody, on_end: Callable[[LimitedChannel], None]) -> None:
+    def __init__(self, refuses_body: RefusesBody, on_end: Callable[[LimitedChannel], None]) -> None:
         HTTPChannel.__init__(self)
-        self._admits_body = admits_body
+        self._refuses_body = refuses_body
         self._on_end = on_end
         self._timer: asyncio.TimerHandle | None = None
         self._admission: asyncio.Task[None] | None = None
@@ -55,6 +57,14 @@ class LimitedChannel(HTTPChannel):
     def is_idle(self) -> bool:
         """Whether no request is being answered; one may be arriving."""
         return not self._handlingRequest
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        if _speaks_tls(self.transport):
+            self._end_within(HANDSHAKE_S)
+        HTTPChannel.connectionMade(self)
+
+    def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
+        self._end_within(None)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         if self._timer is None and self.is_idle:
@@ -96,15 +106,15 @@ class LimitedChannel(HTTPChannel):
 
     async def _admit(self, request: Any, target: bytes) -> None:
         """Lets the body through, or ends the connection."""
+        refusal: Reply | None = _TIMED_OUT
         try:
             async with asyncio.timeout(ADMIT_S):
-                admitted = await self._admits_body(request, target)
-        except (InnkeeperError, TimeoutError) as error:
-            log.info("body_not_admitted", reason=str(error) or "timed out")
-            admitted = False
+                refusal = await self._refuses_body(request, target)
+        except TimeoutError:
+            log.warning("body_admission_timed_out", deadline_s=ADMIT_S)
         self._admission = None
-        if not admitted:
-            self.end(_NOT_ADMITTED)
+        if refusal is not None:
+            self.end(_closing(refusal))
             return
         if self._awaits_continue:
             self._awaits_continue = False
@@ -118,20 +128,23 @@ class LimitedChannel(HTTPChannel):
 
 
 class _Refusal(protocol.Protocol):
-    """Answers 503 to a connection that is one too many."""
+    """Answers 503 to a connection that is one too many; one with TLS ends at once, since a handshake takes long."""
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
-        if self.transport is not None:
-            self.transport.write(_TOO_MANY)
-            self.transport.loseConnection()
+        if self.transport is None:
+            return
+        if not _speaks_tls(self.transport):
+            self.transport.write(_closing(_TOO_MANY))
+        self.transport.loseConnection()
 
 
 @frozen(kw_only=True)
 class ConnectionLimits:
-    """How many connections may be open. `per_address` does not hold for loopback, where a proxy may connect."""
+    """How many connections may be open. `per_address` does not hold for `proxies`."""
 
     total: int = 2000
     per_address: int = 200
+    proxies: IpNetworks = LOOPBACK
 
 
 @define(eq=False)
@@ -139,7 +152,7 @@ class OpenConnections:
     """Counts the connections; makes room by ending the oldest one on which no request is being answered."""
 
     limits: ConnectionLimits
-    _hosts: dict[LimitedChannel, str] = field(factory=dict, init=False)  # in the order of their start
+    _hosts: dict[LimitedChannel, str] = field(factory=dict, init=False)  # in the order of their start; networks of IPv6
     _counts: Counter[str] = field(factory=Counter, init=False)
 
     def __len__(self) -> int:
@@ -147,13 +160,14 @@ class OpenConnections:
 
     def has_room(self, host: str) -> bool:
         """Whether one more from this address may be served; an idle connection is ended for it if need be."""
-        if self._counts[host] >= self.limits.per_address and not _is_loopback(host):
-            return self._end_oldest(lambda other: other == host)
+        network = network_of(host)
+        if self._counts[network] >= self.limits.per_address and host not in self.limits.proxies:
+            return self._end_oldest(lambda other: other == network)
         return len(self._hosts) < self.limits.total or self._end_oldest(lambda _: True)
 
     def add(self, channel: LimitedChannel, host: str) -> None:
-        self._hosts[channel] = host
-        self._counts[host] += 1
+        self._hosts[channel] = network_of(host)
+        self._counts[network_of(host)] += 1
 
     def remove(self, channel: LimitedChannel) -> None:
         """Idempotent."""
@@ -175,8 +189,5 @@ def refusal() -> protocol.Protocol:
     return _Refusal()
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _speaks_tls(transport: object) -> bool:
+    return ISSLTransport.providedBy(transport)

@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     find: Find
     check: Callable[[Call], Problems]
     destructive: bool
+    expensive: bool
     accepted: frozenset[str]
 
 

@@ -12,18 +12,23 @@ from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthent
 from regiond.api import errors
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
-from regiond.api.oauth import NonceWindow, read_signature
+from regiond.api.oauth import NonceWindow, Signature, read_signature
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
 from regiond.api.request_body import Body, grouped, read_body, read_query
 from regiond.api.services import Services
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
+from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT"})
 _MAX_KEY_LENGTH = 255
+ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
+NOT_ADMITTED = text_reply(
+    f"Sign a request with a body of more than {ANONYMOUS_BODY_BYTES} bytes in its headers.", status=401
+)
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -33,6 +38,7 @@ class Api:
 
     services: Services
     info: SiteInfo
+    limits: RequestLimits = field(factory=RequestLimits)
     now_s: Callable[[], float]
     nonces: NonceWindow = field(factory=NonceWindow)
 
@@ -51,7 +57,7 @@ class Api:
 
     async def _answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest) -> Reply:
         query, body, unreadable = _read(request)
-        caller = None if resource.open_to_anyone else await self._caller(request, (*query, *body.signature))
+        caller = await self._counted_caller(resource, request, (*query, *body.signature))
         if request.method not in resource.methods:
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
@@ -59,6 +65,8 @@ class Api:
         options = dict(query)
         endpoint = select_endpoint(resource, request, options.get("op"), body)
         _check_role(endpoint, caller)
+        if endpoint.expensive and caller is not None:
+            self.limits.take_expensive(caller, request.client_address)
         _check_format(options.get("format"))
         target = await self._target(endpoint, path, request)
         _check_owner(endpoint, caller, target)
@@ -96,31 +104,53 @@ class Api:
                 return None
             raise
 
-    async def knows_caller(self, authorization: str | None, query: str) -> bool:
-        """Whether these are signed by an API key. Uses up no nonce, so that the request itself can be answered."""
+    async def refusal(self, authorization: str | None, query: str, address: str) -> Reply | None:
+        """None if these are signed by a valid API key; else the answer to the request, before its body is read.
+
+        Uses up no nonce, so that the request itself can be answered.
+        """
         try:
             signature = read_signature(authorization, read_query(query))
-            if signature is None:
-                return False
-            await self.services.accounts.authenticate(
-                signature.consumer_key, signature.token_key, signature.token_secret
-            )
+            if signature is not None:
+                await self._owner(signature, address)
+                return None
+            self.limits.take_anonymous(address)
         except (NotAuthenticated, InvalidRequest):
-            return False
-        return True
+            pass
+        except InnkeeperError as error:
+            return errors.reply_for(error)
+        except Exception:  # the boundary, as in `answer`
+            log.exception("request_crashed")
+            return errors.unexpected(str(structlog.contextvars.get_contextvars().get("request_id", "")))
+        return NOT_ADMITTED
 
-    async def _caller(self, request: ApiRequest, parameters: Pairs) -> Caller:
+    async def _counted_caller(self, resource: Resource, request: ApiRequest, parameters: Pairs) -> Caller | None:
+        """Returns the account; None if the resource needs none. Raises TooManyAttempts beyond a limit."""
+        address = request.client_address
+        if resource.open_to_anyone:
+            self.limits.take_anonymous(address)
+            return None
         signature = read_signature(request.authorization, parameters)
         if signature is None:
+            self.limits.take_anonymous(address)
             raise NotAuthenticated("Forbidden")
         self.nonces.check_age(signature, self.now_s())
+        caller = await self._owner(signature, address)
+        self.limits.take(caller, address)
+        self.nonces.use(signature, self.now_s())
+        return caller
+
+    async def _owner(self, signature: Signature, address: str) -> Caller:
+        """Raises NotAuthenticated for a wrong key, NotAllowed for an inactive account, TooManyAttempts."""
+        self.limits.check_key(address, signature.token_key)
         try:
             caller = await self.services.accounts.authenticate(
                 signature.consumer_key, signature.token_key, signature.token_secret
             )
         except NotAuthenticated as error:
+            self.limits.take_anonymous(address)
             raise NotAuthenticated(f"Authorization Error: {error.message}") from error
-        self.nonces.use(signature, self.now_s())
+        self.limits.remember_key(signature.token_key)
         return caller
 
 

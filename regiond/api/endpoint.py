@@ -94,6 +94,7 @@ class Endpoint:
     field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
     those that `run` would find in the database. `run` receives only valid values.
 
+    `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second.
     `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
     `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
     """
@@ -111,6 +112,7 @@ class Endpoint:
     check: Callable[[Call], Problems] | None = None
     check_names: Callable[[Call], Awaitable[Problems]] | None = None
     outlives_target: bool = False
+    expensive: bool = False
     destructive: bool = field()
     accepted: frozenset[str] = frozenset()
     run: Callable[[Call], Awaitable[Reply]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -12,7 +11,6 @@ from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
-from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from common.deferreds import as_deferred
@@ -22,6 +20,7 @@ from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest
+from regiond.api.site_request import SiteRequest, header
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -58,7 +57,7 @@ class Adapter:
     def _mount_resource(self, resource: Resource) -> None:
         path = resource.full_path.replace("{", "<path:" if resource.takes_slashes else "<").replace("}", ">")
 
-        def handle(request: Request, **parts: str) -> Deferred[bytes]:
+        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
             return self._serve(resource, request, parts)
 
         suffixed = (path if path.endswith("/") else path + "/") + "op-<_op>"
@@ -66,7 +65,7 @@ class Adapter:
             self._route(rule, f"{resource.handler} {rule}", handle)
 
     def _mount_page(self, path: str, name: str, page: Callable[[], Coroutine[Any, Any, Reply]]) -> None:
-        def handle(request: Request, **_: str) -> Deferred[bytes]:
+        def handle(request: SiteRequest, **_: str) -> Deferred[bytes]:
             return self._reply(request, page(), changes=False)
 
         self._route(path, name, handle)
@@ -75,12 +74,13 @@ class Adapter:
         """Matches the path with and without its final slash, so that only a GET is ever redirected."""
         self.app.route(path, endpoint=name, strict_slashes=False, merge_slashes=False)(handle)
 
-    async def admits_body(self, request: Request, target: bytes) -> bool:
-        """Whether the headers or the query in `target` name a caller who may log in. Raises InnkeeperError."""
+    async def refuses_body(self, request: SiteRequest, target: bytes) -> Reply | None:
+        """None if the headers, or the query in `target`, name a caller who may log in; else the answer."""
         query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
-        return await self._api.knows_caller(header(request, "Authorization"), query)
+        with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
+            return await self._api.refusal(header(request, "Authorization"), query, request.sender.address)
 
-    def _serve(self, resource: Resource, request: Request, parts: dict[str, str]) -> Deferred[bytes]:
+    def _serve(self, resource: Resource, request: SiteRequest, parts: dict[str, str]) -> Deferred[bytes]:
         op_suffix = parts.pop("_op", None)
         method = request.method.decode("ascii", "replace")
         if op_suffix is None and method in _SAFE_METHODS and _lacks_slash(resource, request):
@@ -88,7 +88,7 @@ class Adapter:
         work = self._api.answer(resource, parts, read_request(request, op_suffix=op_suffix), request_id(request))
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
-    def _reply(self, request: Request, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
+    def _reply(self, request: SiteRequest, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
         bound = _bound(work, request_id(request))
         reply = self._uninterrupted(bound) if changes else as_deferred(bound)
         reply.addErrback(_cancelled)
@@ -180,13 +180,13 @@ def _lacks_slash(resource: Resource, request: IRequest) -> bool:
     return resource.path.endswith("/") and not request.path.endswith(b"/")
 
 
-async def _moved(request: Request) -> Reply:
+async def _moved(request: SiteRequest) -> Reply:
     path, question_mark, query = request.uri.partition(b"?")
     location = b"/" + path.lstrip(b"/") + b"/"  # two leading slashes would name another host
     return text_reply("Moved.", status=301, headers={"Location": (location + question_mark + query).decode("latin-1")})
 
 
-def read_request(request: Request, *, op_suffix: str | None) -> ApiRequest:
+def read_request(request: SiteRequest, *, op_suffix: str | None) -> ApiRequest:
     method = request.method.decode("ascii", "replace")
     return ApiRequest(
         method="GET" if method == "HEAD" else method,
@@ -197,32 +197,9 @@ def read_request(request: Request, *, op_suffix: str | None) -> ApiRequest:
         prefer=header(request, "Prefer") or "",
         idempotency_key=header(request, "Idempotency-Key"),
         op_suffix=op_suffix,
-        origin=_origin(request),
-        client_address=_client_address(request),
+        origin=request.sender.origin,
+        client_address=request.sender.address,
     )
-
-
-def _client_address(request: Request) -> str:
-    """The client's IP address. A proxy on this machine appends it to `X-Forwarded-For`; others could forge that."""
-    peer = str(getattr(request.getClientAddress(), "host", ""))
-    forwarded = (header(request, "X-Forwarded-For") or "").rpartition(",")[2].strip()
-    try:
-        return str(ip_address(forwarded)) if forwarded and ip_address(peer).is_loopback else peer
-    except ValueError:
-        return peer
-
-
-def _origin(request: Request) -> str:
-    """Scheme, host and port of the request's URL; a proxy may set the scheme in `X-Forwarded-Proto`."""
-    forwarded = (header(request, "X-Forwarded-Proto") or "").strip().lower()
-    scheme = forwarded if forwarded in {"http", "https"} else ("https" if request.isSecure() else "http")
-    return f"{scheme}://{header(request, 'Host') or 'localhost'}"
-
-
-def header(request: Request, name: str) -> str | None:
-    """A header as text. Replaces invalid UTF-8, on which Twisted's own decoding fails."""
-    found = request.requestHeaders.getRawHeaders(name.encode("ascii"))
-    return found[-1].decode("utf-8", "replace") if found else None
 
 
 def request_id(request: Any) -> str:

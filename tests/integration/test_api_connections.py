@@ -10,7 +10,9 @@ import pytest
 from attrs import evolve
 
 from regiond.api import channel
-from regiond.api.channel import ANONYMOUS_BODY_BYTES, ConnectionLimits, LimitedChannel, OpenConnections
+from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections
+from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.site import SiteOptions
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.unit.api_double import ADMIN_KEY, ApiDouble
 from tests.waiting import eventually, settle
@@ -23,7 +25,7 @@ LONG = b"x=" + b"a" * (2 * ANONYMOUS_BODY_BYTES)
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    served = serve(ApiDouble(), limits=ConnectionLimits(total=3))
+    served = serve(ApiDouble(), SiteOptions(connections=ConnectionLimits(total=3)))
     yield served
     settle(served.stop())
 
@@ -102,7 +104,7 @@ class _Busy(LimitedChannel):
 
 
 def busy() -> LimitedChannel:
-    return _Busy(lambda *_: asyncio.sleep(0, True), lambda _: None)
+    return _Busy(lambda *_: asyncio.sleep(0), lambda _: None)
 
 
 def test_no_connection_with_a_request_is_ended_for_another() -> None:

@@ -10,15 +10,18 @@ from typing import Any, cast
 import pytest
 from attrs import frozen
 from twisted.internet import reactor
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from common.deferreds import from_deferred
 from common.errors import DatabaseUnavailable
-from regiond.api.channel import ConnectionLimits, OpenConnections
+from regiond.api.channel import OpenConnections
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
 from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
-from regiond.api.site import DEFAULT_LIMITS, make_site
+from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
+from regiond.request_limits import RequestLimits
 from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
@@ -72,9 +75,16 @@ class Client:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def serve(api: ApiDouble, limits: ConnectionLimits = DEFAULT_LIMITS) -> Client:
-    site = make_site(api.services(), api.info, limits=limits, now_s=lambda: NOW_S)
-    port: Any = cast(Any, reactor).listenTCP(0, site, interface="127.0.0.1")
+def serve(
+    api: ApiDouble,
+    options: SiteOptions = DEFAULT_OPTIONS,
+    *,
+    limits: RequestLimits | None = None,
+    tls: IOpenSSLServerConnectionCreator | None = None,
+) -> Client:
+    site = make_site(api.services(), api.info, options=options, limits=limits, now_s=lambda: NOW_S)
+    factory = site if tls is None else TLSMemoryBIOFactory(tls, False, site)
+    port: Any = cast(Any, reactor).listenTCP(0, factory, interface="127.0.0.1")
 
     async def stop() -> None:
         stopped = port.stopListening()

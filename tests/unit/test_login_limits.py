@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidRequest, TooManyAttempts
-from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits, network_of
+from common.ip_networks import IpNetworks, network_of
+from regiond.accounts.login_limits import FORGOTTEN_AFTER_S, FREE_FAILURES, MAX_DELAY_S, LoginLimits
 from regiond.accounts.passwords import Passwords, check_new_password
 from tests.clock import Clock
 
@@ -103,3 +104,19 @@ async def test_a_password_matches_only_its_own_hash() -> None:
     assert not await passwords.is_right("damaged", "vault-orbit-kettle-91")
     assert not await passwords.is_right(stored, "\ud800")
     await passwords.stop()
+
+
+def test_failures_elsewhere_do_not_keep_a_user_out(limits: LoginLimits) -> None:
+    limits.succeed(limits.begin(address="10.0.0.1", username="ann"))
+    for number in range(FREE_FAILURES):
+        _fail(limits, 1, address=f"10.9.9.{number}", username="ann")
+    assert _wait(limits, address="10.9.9.200", username="ann")
+    limits.succeed(limits.begin(address="10.0.0.1", username="ann"))
+
+
+def test_an_exempt_address_counts_only_for_its_account(clock: Clock) -> None:
+    limits = LoginLimits(clock, IpNetworks.parse(("10.0.0.0/8",)))
+    for number in range(2 * FREE_FAILURES):
+        _fail(limits, 1, address="10.0.0.1", username=f"user{number}")
+    _fail(limits, FREE_FAILURES, address="10.0.0.1")
+    assert _wait(limits, address="10.0.0.1", username="ann")

@@ -159,6 +159,7 @@ ALLOCATE = Endpoint(
     method="POST",
     op="allocate",
     permission=Permission.USER,
+    expensive=True,
     fields=FIELDS,
     title="Allocate a machine",
     doc=(

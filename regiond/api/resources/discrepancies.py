@@ -82,6 +82,7 @@ DISCREPANCIES = Resource(
             DISCREPANCY_JSON,
             _list,
             title="List discrepancies",
+            expensive=True,
             doc="Compares the ledger with the last refresh of each host. Repairs nothing.",
             fields=(
                 Field(name="host", type=REFERENCE, doc="Only discrepancies of the VM host with this id or name."),

@@ -109,6 +109,7 @@ MACHINES = Resource(
         Endpoint(
             method="GET",
             permission=Permission.USER,
+            expensive=True,
             fields=FILTERS,
             accepted=OF_MAAS,
             title="List machines",

@@ -113,6 +113,7 @@ PLACE = Endpoint(
     method="POST",
     op="place",
     permission=Permission.USER,
+    expensive=True,
     fields=FIELDS,
     title="Show where a machine would be placed",
     doc=(

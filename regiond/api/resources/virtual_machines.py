@@ -29,6 +29,7 @@ VIRTUAL_MACHINES = Resource(
             VIRTUAL_MACHINE_JSON,
             _list,
             title="List virtual machines",
+            expensive=True,
             doc="The virtual machines of all hosts. A foreign one is no machine of Innkeeper: it has no system id.",
             fields=(
                 HOST_FILTER,

@@ -99,7 +99,12 @@ HOSTS = Resource(
     doc="VM hosts: servers on which machines are composed.",
     endpoints=(
         crud.list_of(
-            HOST_JSON, _list, title="List VM hosts", doc="All VM hosts, sorted by id.", result="The VM hosts."
+            HOST_JSON,
+            _list,
+            title="List VM hosts",
+            doc="All VM hosts, sorted by id.",
+            result="The VM hosts.",
+            expensive=True,
         ),
         crud.create(
             HOST_RESULT,
@@ -109,6 +114,7 @@ HOSTS = Resource(
                 "Adds the host even if it cannot be reached; its totals are zero until a refresh succeeds. Changes "
                 "nothing on the host."
             ),
+            expensive=True,
             fields=host_fields.CREATE,
             check=host_fields.create_problems,
         ),

@@ -1,0 +1,58 @@
+"""Rates per key, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from attrs import define
+
+MAX_KEYS = 20_000
+
+
+@define
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class TokenBuckets:
+    """A bucket of `burst` tokens for each key, refilled with `per_s` tokens a second.
+
+    Remembers the `size` keys used most recently; a forgotten one has a full bucket. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self, *, per_s: float, burst: float, size: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._size = size
+        self._clock = clock
+        self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: Hashable) -> float:
+        """Takes a token and returns 0. Without one, takes nothing and returns the seconds until there is one."""
+        bucket = self._filled(key)
+        if bucket.tokens < 1:
+            return (1 - bucket.tokens) / self._per_s
+        bucket.tokens -= 1
+        return 0.0
+
+    def wait_s(self, key: Hashable) -> float:
+        """What `take` would return; takes nothing."""
+        return 0.0 if key not in self._buckets else max(0.0, (1 - self._filled(key).tokens) / self._per_s)
+
+    def _filled(self, key: Hashable) -> _Bucket:
+        now = self._clock()
+        bucket = self._buckets.setdefault(key, _Bucket(self._burst, now))
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > self._size:
+            self._buckets.popitem(last=False)
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._per_s)
+        bucket.filled_at = now
+        return bucket

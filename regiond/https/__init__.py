@@ -1,0 +1,1 @@
+"""The certificate of the API: files, TLS contexts, expiry."""

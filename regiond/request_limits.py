@@ -1,0 +1,109 @@
+"""Limits of requests per second: of each account, and of each address without a valid key.
+
+The counts are of one region process: with several regions behind one address, the limit is that of each.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from attrs import frozen
+
+from common.errors import TooManyAttempts
+from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
+from common.token_buckets import MAX_KEYS, TokenBuckets
+from regiond.caller import Caller
+
+BURST_S = 10.0  # what a bucket holds, in seconds of its rate
+
+
+@frozen(kw_only=True)
+class RequestRates:
+    """Per second; the names are those of the settings. Far above what 100 machines under Juju or Terraform cause."""
+
+    requests_per_s: int = 500
+    expensive_requests_per_s: int = 100
+    anonymous_requests_per_s: int = 50
+
+
+class RequestLimits:
+    """Each method raises TooManyAttempts, which names the setting and says when to try again.
+
+    Requests from `exempt` addresses count nowhere. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        rates: RequestRates = RequestRates(),
+        *,
+        exempt: IpNetworks = NO_NETWORKS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        def buckets(per_s: float) -> TokenBuckets:
+            return TokenBuckets(per_s=per_s, burst=per_s * BURST_S, clock=clock)
+
+        self._rates = rates
+        self._exempt = exempt
+        self._accounts = buckets(rates.requests_per_s)
+        self._expensive = buckets(rates.expensive_requests_per_s)
+        self._clients = buckets(rates.requests_per_s)
+        self._addresses = buckets(rates.anonymous_requests_per_s)
+        self._known_keys: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, caller: Caller, address: str | None = None) -> None:
+        """Counts a request of the account."""
+        if address not in self._exempt:
+            wait_s = self._accounts.take(caller.account_id)
+            _require(wait_s, _of(caller), "requests", self._rates.requests_per_s, "requests_per_s")
+
+    def take_expensive(self, caller: Caller, address: str | None = None) -> None:
+        """Counts a request that costs much more than others; `take` has counted it too."""
+        if address not in self._exempt:
+            wait_s, rate = self._expensive.take(caller.account_id), self._rates.expensive_requests_per_s
+            _require(wait_s, _of(caller), "composes, refreshes and the like", rate, "expensive_requests_per_s")
+
+    def take_client(self, client_id: str) -> None:
+        """Counts a call of an RPC client, before its account is read."""
+        wait_s, rate = self._clients.take(client_id), self._rates.requests_per_s
+        _require(wait_s, f"the RPC client {client_id}", "calls", rate, "requests_per_s")
+
+    def take_anonymous(self, address: str) -> None:
+        """Counts a request without a valid key."""
+        if address not in self._exempt:
+            self._require_address(address, self._addresses.take(network_of(address)))
+
+    def check_key(self, address: str, token_key: str) -> None:
+        """To be called before a key is looked up: an address that guesses keys must not keep the database busy.
+
+        A key that was valid before is not refused: others may guess from its user's address. Counts nothing.
+        """
+        if address not in self._exempt and token_key not in self._known_keys:
+            self._require_address(address, self._addresses.wait_s(network_of(address)))
+
+    def remember_key(self, token_key: str) -> None:
+        """To be called with a key that is valid."""
+        self._known_keys[token_key] = None
+        self._known_keys.move_to_end(token_key)
+        if len(self._known_keys) > MAX_KEYS:
+            self._known_keys.popitem(last=False)
+
+    def _require_address(self, address: str, wait_s: float) -> None:
+        rate, setting = self._rates.anonymous_requests_per_s, "anonymous_requests_per_s"
+        _require(wait_s, f"the address {address}", "requests without a valid API key", rate, setting)
+
+
+def _of(caller: Caller) -> str:
+    return f"the account {caller.username!r}"
+
+
+def _require(wait_s: float, who: str, what: str, rate: int, setting: str) -> None:
+    if wait_s > 0:
+        seconds = math.ceil(wait_s)
+        raise TooManyAttempts(
+            f"Too many requests: {who} may send {rate} {what} per second (the region's setting {setting}). Try again "
+            f"in {seconds} s.",
+            retry_after_s=seconds,
+        )
