@@ -35,7 +35,7 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     On a terminal, a command that deletes shows first what it deletes, and asks. Of several objects, one that fails
     is a row of the result and makes the status 1. Raises Usage, or the error of the request or of its operation.
     """
-    api = Api(profile.url, profile.key)
+    api = Api.of(profile)
     if options.filters:
         return await _call_selected(api, profile, words, options, profiles, terminal)
     calls, profile = await parsed(api, profile, profiles, lambda description: parse_calls(description, words))

@@ -24,7 +24,7 @@ async def approve(words: Sequence[str], profile: Profile, terminal: Terminal, *,
     """
     if len(words) != 1 or not words[0].isascii() or not words[0].isdigit():
         raise Usage(USAGE)
-    api, path = Api(profile.url, profile.key), f"discrepancies/{words[0]}/"
+    api, path = Api.of(profile), f"discrepancies/{words[0]}/"
     discrepancy = (await api.get(path)).json()
     if not isinstance(discrepancy, dict) or "etag" not in discrepancy:
         raise InnkeeperError("The region's response is not a discrepancy. Is the region older than this command?")

@@ -31,6 +31,8 @@ OPTIONS = [
     "--profile",
     "--to",
     "--username",
+    "--ca-file",
+    "--fingerprint",
     "--filter",
     *VIEW_OPTIONS,
 ]
@@ -61,6 +63,8 @@ class Options:
     profile: str | None = None
     to: str | None = None
     username: str | None = None
+    ca_file: str | None = None
+    fingerprint: str | None = None
     yes: bool = False
     dry_run: bool = False
     filters: tuple[str, ...] = ()
@@ -239,14 +243,14 @@ def _with_option(options: Options, word: str, rest: list[str]) -> Options:
         case "--yes" | "--dry-run":
             return evolve(options, yes=options.yes or word == "--yes", dry_run=options.dry_run or word == "--dry-run")
     name, equals, value = word.partition("=")
-    if name not in ("--profile", "--to", "--filter", "--username"):
+    if name not in ("--profile", "--to", "--filter", "--username", "--ca-file", "--fingerprint"):
         near = similar(word, OPTIONS)
         raise Usage(f"Unknown option {word}." + (f" Did you mean {near[0]}?" if near else ""))
     if not equals:
         if not rest:
             raise Usage(f"{name} needs a value.")
         value = rest.pop(0)
-    given = {"filters": (*options.filters, value)} if name == "--filter" else {name.removeprefix("--"): value}
+    given = {"filters": (*options.filters, value)} if name == "--filter" else {name[2:].replace("-", "_"): value}
     return evolve(options, **given)
 
 

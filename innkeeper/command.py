@@ -83,8 +83,9 @@ def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
     """Raises Usage: these commands would be carried out."""
     if options.dry_run and words and words[0] in _COMMANDS and not options.help:
         raise Usage(f"{' '.join(words[:2])} has no dry run.")
-    if options.username is not None and words[:1] != ["login"] and not options.help:
-        raise Usage("--username is an option of login only.")
+    for name in ("username", "ca_file", "fingerprint"):
+        if getattr(options, name) is not None and words[:1] != ["login"] and not options.help:
+            raise Usage(f"--{name.replace('_', '-')} is an option of login only.")
     if options.filters and words and words[0] in _COMMANDS and not options.help:
         raise Usage(f"--filter does not apply to {words[0]}.")
 
@@ -114,7 +115,7 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
     from innkeeper.reactor import run  # noqa: PLC0415
 
     if words[0] == "login":
-        wanted = login.read_request(words[1:], options.username, terminal)
+        wanted = login.read_request(words[1:], options, terminal)
         run(lambda: login.log_in(wanted, profiles, terminal))
         return DONE
     return run(lambda: _dispatch(words, options, profiles, terminal))

@@ -26,7 +26,16 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "completion": SHELLS,
     "help": (),
 }
-_OPTIONS_WITH_VALUE = ("--profile", "--to", "--filter", "--columns", "--sort", "--username")
+_OPTIONS_WITH_VALUE = (
+    "--profile",
+    "--to",
+    "--filter",
+    "--columns",
+    "--sort",
+    "--username",
+    "--ca-file",
+    "--fingerprint",
+)
 _LISTS = {  # the list that has the values of a field or parameter
     "zone": "zones", "pool": "resource-pools", "host": "vm-hosts", "pod": "vm-hosts", "cluster": "vm-clusters",
     "machine": "machines", "system_id": "machines", "subnet": "subnets", "fabric": "fabrics", "space": "spaces",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from common.errors import NotTrusted
 from common.private_files import make_private_folder, write_private
 from innkeeper.completion import Candidate, ObjectQuery
 from innkeeper.profiles import Profile
@@ -71,7 +72,7 @@ def _fetched(profile: Profile, path: str, deadline_s: float) -> Any:
     def fetch() -> None:
         try:
             answers.append(_get(profile, path, deadline_s))
-        except (OSError, ValueError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException, NotTrusted):
             return
 
     thread = threading.Thread(target=fetch, daemon=True)
@@ -83,9 +84,13 @@ def _fetched(profile: Profile, path: str, deadline_s: float) -> Any:
 def _get(profile: Profile, path: str, deadline_s: float) -> Any:
     """Raises OSError, ValueError or HTTPException."""
     parts = urlsplit(profile.url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=deadline_s)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=deadline_s)
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=deadline_s, context=profile.trust.context())
     try:
+        connection.connect()
+        if isinstance(connection, http.client.HTTPSConnection):
+            profile.trust.check(connection.sock.getpeercert(binary_form=True))
         connection.request("GET", parts.path + path, headers={"Authorization": _signature(profile.key)})
         response = connection.getresponse()
         if response.status != 200:

@@ -29,7 +29,7 @@ async def rack(
         raise Usage(TOKEN_USAGE)
     check_known(fields, TOKEN_FIELDS, of="rack token", usage=TOKEN_USAGE)
     profile = profiles.chosen(options.profile)
-    answer = await Api(profile.url, profile.key).send("POST", "racks/", query=[("op", "token")], body=_body(fields))
+    answer = await Api.of(profile).send("POST", "racks/", query=[("op", "token")], body=_body(fields))
     issued = answer.json()
     terminal.say(_text_of(issued, "token"))
     expires_at = datetime.fromisoformat(_text_of(issued, "expires_at")).astimezone(UTC)
@@ -48,7 +48,7 @@ async def client(
     _check_free(folder)
     profile = profiles.chosen(options.profile)
     body = Body(fields=[("name", name)])
-    plain = (await Api(profile.url, profile.key).send("POST", "rpc-clients/", body=body)).json()
+    plain = (await Api.of(profile).send("POST", "rpc-clients/", body=body)).json()
     write_identity(folder, plain)
     address = plain.get("address") or "the region's RPC port"
     terminal.note(f"RPC client '{name}': certificate, key and the region's authority are in {folder}/.")

@@ -13,6 +13,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
 
   innkeeper login PROFILE URL          log in by user name and password, or API key, and store the key
   innkeeper login PROFILE URL KEY      store a region's address and API key (KEY, @FILE, or - for standard input)
+      --ca-file FILE, --fingerprint SHA256   the certificate of an https URL, if no authority of this computer signed it
   innkeeper logout PROFILE             delete a stored profile
   innkeeper profiles                   list the stored profiles
   innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)

@@ -40,6 +40,9 @@ from common.errors import (
     NotFound,
 )
 from innkeeper.api_description import API_PATH, Method
+from innkeeper.https_policy import HttpsPolicy
+from innkeeper.profiles import Profile
+from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 
 CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 300.0  # longer than the region waits for an operation
@@ -99,7 +102,14 @@ class Body:
 class Api:
     """A region's API, used with one API key. Each request opens a connection, so there is nothing to close."""
 
-    def __init__(self, url: str, key: str | None, *, reactor: IReactorTime | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        trust: ServerTrust = BY_THE_COMPUTER,
+        reactor: IReactorTime | None = None,
+    ) -> None:
         """`url` as returned by `api_url`; without `key`, requests are unsigned. Raises InvalidRequest for a bad key."""
         if reactor is None:
             # Importing it installs a reactor, which is the choice of the program.
@@ -108,7 +118,13 @@ class Api:
             reactor = installed
         self.url = url
         self._sign = _signer(key) if key else None
-        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S)
+        self._policy = HttpsPolicy(trust)
+        self._agent = Agent(reactor, contextFactory=self._policy, connectTimeout=CONNECT_TIMEOUT_S)
+
+    @classmethod
+    def of(cls, profile: Profile) -> Api:
+        """The API of the profile's region."""
+        return cls(profile.url, profile.key or None, trust=profile.trust)
 
     async def get(self, path: str, *, op: str | None = None, deadline_s: float = 60.0) -> Answer:
         return await self.send("GET", path, query=[("op", op)] if op else [], deadline_s=deadline_s)
@@ -152,7 +168,7 @@ class Api:
         except (ConnectError, DNSLookupError) as error:
             raise InnkeeperError(self._unreachable(error)) from error
         except (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed, ConnectionLost) as error:
-            raise LinkLost(_broken(self.url, error)) from error
+            raise self._policy.rejected or LinkLost(_broken(self.url, error)) from error
         return Answer(
             status=response.code,
             body=content,
@@ -259,6 +275,8 @@ def _broken(url: str, error: Exception) -> str:
         if any(text in reason for text in _NO_TLS):
             other = url.replace("https:", "http:", 1)
             return f"The server at {url} does not speak TLS. If it serves plain HTTP, use {other}"
+        if "certificate verify failed" in reason:
+            return f"No authority of this computer vouches for the certificate of {url}. {_HOW_TO_TRUST}"
         return f"TLS error at {url} ({reason}). Check the server's certificate, and https or http."
     if isinstance(cause, ParseError):
         other = url.replace("http:", "https:", 1)
@@ -266,6 +284,10 @@ def _broken(url: str, error: Exception) -> str:
     return f"Connection to {url} lost before the response ({_reason(cause)}). The request may have been executed."
 
 
+_HOW_TO_TRUST = (
+    "If the region has one of your own authority, log in with --ca-file FILE. Otherwise compare: openssl x509 -noout "
+    "-fingerprint -sha256 -in TLS_CERTIFICATE on the region's computer prints its fingerprint, for --fingerprint."
+)
 # OpenSSL's reasons when a handshake is answered with something else than TLS.
 _NO_TLS = (
     "wrong version number",

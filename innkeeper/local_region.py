@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common.errors import BadSettings, NotAllowed
 from innkeeper.profiles import Profile
+from innkeeper.server_trust import ServerTrust
 
 LOCAL_FILE = "local.json"
 CONFIG_FILE = Path("/etc/innkeeper/regiond.toml")
@@ -33,7 +34,8 @@ def local_profile(environment: Mapping[str, str], *, programs: Path | None = Non
         path = folder / LOCAL_FILE
         try:
             plain = json.loads(path.read_bytes())
-            return Profile(name=NAME, url=plain["url"], key=plain["key"])
+            trust = ServerTrust(fingerprint=plain.get("fingerprint", ""))
+            return Profile(name=NAME, url=plain["url"], key=plain["key"], trust=trust)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError:

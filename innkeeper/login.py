@@ -16,13 +16,14 @@ from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from innkeeper.api_commands import fetched
 from innkeeper.api_description import API_PATH, read_description
 from innkeeper.api_key import is_begun, parse_key
-from innkeeper.arguments import Usage
+from innkeeper.arguments import Options, Usage
 from innkeeper.http import Api, Body, api_url
 from innkeeper.profiles import Profile, Profiles, check_name
+from innkeeper.server_trust import read_trust
 from innkeeper.terminal import Terminal
 
 USAGE = """\
-usage: innkeeper login PROFILE URL [KEY | --username NAME]
+usage: innkeeper login PROFILE URL [KEY | --username NAME] [--ca-file FILE | --fingerprint SHA256]
 KEY is the key, @FILE, or - to read it from standard input. With --username the password is read from the terminal or
 from standard input. With neither, a terminal is asked for a user name; otherwise standard input has the key."""
 _TIMEOUT_S = 30.0
@@ -38,32 +39,37 @@ class LoginRequest:
     password: str = field(default="", repr=False)
 
 
-def read_request(words: Sequence[str], username: str | None, terminal: Terminal) -> LoginRequest:
+def read_request(words: Sequence[str], options: Options, terminal: Terminal) -> LoginRequest:
     """Returns what to log in with, checked without the region.
 
     May prompt, so it runs before the event loop starts: there, Ctrl-C would not end the prompt. Raises Usage and
     InvalidRequest.
     """
+    username = options.username
     if len(words) not in (2, 3) or (username is not None and len(words) == 3):
         raise Usage(USAGE)
     name, url = words[0], api_url(words[1])
     check_name(name)
+    profile = Profile(
+        name=name, url=url, key="",
+        trust=read_trust(url=url, ca_file=options.ca_file, fingerprint=options.fingerprint),
+    )  # fmt: skip
     if username is None and len(words) == 2 and terminal.stdin.isatty():
         username = _prompted_name(terminal)
     if username:
         password = _password(terminal)
-        return LoginRequest(profile=Profile(name=name, url=url, key=""), username=username, password=password)
+        return LoginRequest(profile=profile, username=username, password=password)
     if username is not None and not terminal.stdin.isatty():
         raise InvalidRequest(f"The user name is empty.\n{USAGE}")
     key = _key_from(words[2] if len(words) == 3 else "-", terminal)
-    return LoginRequest(profile=Profile(name=name, url=url, key=key))
+    return LoginRequest(profile=evolve(profile, key=key))
 
 
 async def log_in(wanted: LoginRequest, profiles: Profiles, terminal: Terminal) -> None:
     """Stores the profile after the region has accepted its key or password. Replaces one of the same name."""
     profile = wanted.profile if wanted.profile.key else await _with_new_key(wanted)
     name, url = profile.name, profile.url
-    api = Api(url, profile.key)
+    api = Api.of(profile)
     try:
         who = (await api.get("users/", op="whoami", deadline_s=_TIMEOUT_S)).json()
     except NotAuthenticated as error:
@@ -91,7 +97,7 @@ def no_region(url: str) -> str:
 async def _with_new_key(wanted: LoginRequest) -> Profile:
     """The profile with the key that the region makes. Raises NotAuthenticated for a wrong name or password."""
     profile = wanted.profile
-    api = Api(profile.url.removesuffix("api/2.0/"), None)
+    api = Api(profile.url.removesuffix("api/2.0/"), None, trust=profile.trust)
     form = [
         ("username", wanted.username),
         ("password", wanted.password),

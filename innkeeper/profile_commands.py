@@ -38,7 +38,7 @@ async def refresh(words: Sequence[str], profiles: Profiles, terminal: Terminal) 
     known = profiles.all()
     wanted = [profiles.get(words[0])] if words else list(known.values())
     for profile in wanted:
-        fresh = await fetched(Api(profile.url, profile.key), profile)
+        fresh = await fetched(Api.of(profile), profile)
         profiles.put(fresh)
         number = len(read_description(fresh.description).resources)
         terminal.note(f"{profile.name}: {number} resources.")

@@ -21,6 +21,7 @@ from common.errors import BadSettings, InvalidRequest, NotFound
 from common.private_files import make_private_folder, write_private
 from common.serialization import from_dict, to_dict
 from innkeeper.api_description import read_description
+from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 
 RESERVED = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion", "help", "__complete")
 _NO_PROFILE = (
@@ -38,6 +39,7 @@ class Profile:
     url: str
     key: str = field(repr=False)
     description: dict[str, Any] = field(factory=dict, repr=False)
+    trust: ServerTrust = BY_THE_COMPUTER
 
 
 def check_name(name: str) -> None:

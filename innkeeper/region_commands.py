@@ -75,7 +75,7 @@ _POLICY_TEXTS = {
 async def _fetch(fields: Sequence[Given], profile: Profile, *, op: str | None = None) -> list[Any]:
     query = [("op", op)] if op is not None else []
     query += [(given.name, str(value_of(given))) for given in fields]
-    found = (await Api(profile.url, profile.key).send("GET", "discrepancies/", query=query)).json()
+    found = (await Api.of(profile).send("GET", "discrepancies/", query=query)).json()
     if not isinstance(found, list):
         raise InnkeeperError("The region's response is not a list of discrepancies. Is it older than this command?")
     return found
