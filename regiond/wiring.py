@@ -13,6 +13,7 @@ from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
+from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.client_rpc import RpcCommands
@@ -238,7 +239,8 @@ def _wire_region(
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     accounts = Accounts(database, record_event=Events.record)
-    logins = Logins(database, accounts, record_event=Events.record)
+    exempt = settings.networks("rate_limit_exempt")
+    logins = Logins(database, accounts, record_event=Events.record, exempt=exempt)
     limits, https = _limits(settings), _https(settings, database)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
@@ -260,7 +262,7 @@ def _wire_region(
         reconciler=reconciler,
         listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits),
         addresses=addresses,
-        services=_wire_services(database, rack_layer, machine_layer, accounts, logins, events, reconciler),
+        services=_wire_services(settings, database, rack_layer, machine_layer, accounts, logins, events, reconciler),
     )
 
 
@@ -306,6 +308,7 @@ def _limits(settings: RegionSettings) -> RequestLimits:
 
 
 def _wire_services(
+    settings: RegionSettings,
     database: Database,
     rack_layer: RackLayer,
     machine_layer: MachineLayer,
@@ -315,6 +318,9 @@ def _wire_services(
     reconciler: Reconciler,
 ) -> Services:
     layer = machine_layer
+    periods = SessionPeriods(
+        idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
+    )
     return Services(
         hosts=layer.hosts,
         clusters=layer.clusters,
@@ -325,6 +331,7 @@ def _wire_services(
         operations=layer.operations,
         accounts=accounts,
         logins=logins,
+        sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
         groups=layer.groups,
         racks=rack_layer.racks,
         events=events,

@@ -1,4 +1,4 @@
-"""Logs in with user name and password: makes an API key, limits failures, records them."""
+"""Verifies user names and passwords, for API keys and sessions; limits failures and records them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Callable
 
 import structlog
 
-from common.errors import NotAuthenticated
-from common.ip_networks import network_of
+from common.errors import NotAuthenticated, TooManyAttempts
+from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.rate_limit import RateLimiter
-from regiond.accounts import store
+from regiond.accounts import session_store, store
 from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import check_key_name
 from regiond.accounts.passwords import Passwords, check_new_password
 from regiond.accounts.service import Accounts, RecordEvent
+from regiond.caller import Caller
 from regiond.db.pool import Database
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 EVENT_EVERY_S = 60.0
+MAX_VERIFYING = 100  # each waits for a thread, and takes 0.1 s of one
 DEFAULT_KEY_NAME = "login"
 LOGIN_KEYS = 10  # several terminals and programs of a computer can log in under one name
 WRONG = "Wrong user name or password."
@@ -33,23 +35,49 @@ class Logins:
         accounts: Accounts,
         *,
         record_event: RecordEvent,
+        exempt: IpNetworks = NO_NETWORKS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._record_event = record_event
         self._passwords = Passwords()
-        self._limits = LoginLimits(clock)
+        self._limits = LoginLimits(clock, exempt)
         self._events = RateLimiter(every_s=EVENT_EVERY_S, clock=clock)
         self._unrecorded = 0
+        self._verifying = 0
 
     async def log_in(self, username: str, password: str, *, key_name: str, address: str) -> tuple[str, str]:
         """Returns the name and the text of a new API key. Older keys of that name stay valid, the newest `LOGIN_KEYS`.
 
-        Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
-        inactive account; TooManyAttempts before the delay after failed logins has passed; InvalidRequest.
+        Raises what `verify` raises, and InvalidRequest.
         """
         name = check_key_name(key_name) or DEFAULT_KEY_NAME
+        caller = await self.verify(username, password, address=address)
+        key = await self._accounts.create_key(caller, name)
+        await self._accounts.delete_older_keys(caller, name, keep=LOGIN_KEYS)
+        return name, key
+
+    async def stop(self) -> None:
+        """Waits for the hashes that are being computed and ends their threads. Idempotent."""
+        await self._passwords.stop()
+
+    async def verify(self, username: str, password: str, *, address: str) -> Caller:
+        """Returns the account with this name and password.
+
+        Raises NotAuthenticated, the same and after the same time for an unknown name, a wrong password and an
+        inactive account; TooManyAttempts before the delay after failed logins has passed, or while MAX_VERIFYING
+        passwords are being verified.
+        """
+        if self._verifying >= MAX_VERIFYING:
+            raise TooManyAttempts(f"{MAX_VERIFYING} logins are being verified. Try again in 5 s.", retry_after_s=5)
+        self._verifying += 1
+        try:
+            return await self._verify(username, password, address)
+        finally:
+            self._verifying -= 1
+
+    async def _verify(self, username: str, password: str, address: str) -> Caller:
         attempt = self._limits.begin(address=address, username=username)
         async with self._database.connection() as db:
             found = await store.password_of(db, username if username.isprintable() else "")
@@ -58,21 +86,19 @@ class Logins:
             await self._record_failure(username, address)
             raise NotAuthenticated(WRONG)
         self._limits.succeed(attempt)
-        key = await self._accounts.create_key(found.caller, name)
-        await self._accounts.delete_older_keys(found.caller, name, keep=LOGIN_KEYS)
-        return name, key
-
-    async def stop(self) -> None:
-        """Waits for the hashes that are being computed and ends their threads. Idempotent."""
-        await self._passwords.stop()
+        return found.caller
 
     async def set_password(self, username: str, password: str) -> None:
-        """Replaces the password; API keys stay valid. Raises NotFound, and InvalidRequest for a weak password."""
+        """Replaces the password and ends the account's sessions; API keys stay valid.
+
+        Raises NotFound, and InvalidRequest for a weak password.
+        """
         check_new_password(password)
         user = await self._accounts.user(username)
         hashed = await self._passwords.hashed(password)
         async with self._database.transaction() as db:
             await store.set_password_hash(db, user.account_id, hashed)
+            await session_store.delete_of_account(db, username)
             await self._record_event(db, "password_set", f"The password of {username} was set.", caller=None)
 
     async def _record_failure(self, username: str, address: str) -> None:

@@ -1,4 +1,4 @@
-"""API keys: values, text format and rules for names."""
+"""API keys and sessions: values, text format of keys and rules for their names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from common.errors import InvalidRequest
+from regiond.caller import Caller
 
 MAX_KEY_NAME = 255
 _ALPHABET = string.ascii_letters + string.digits
@@ -47,6 +48,28 @@ class ApiKeyView:
     consumer_key: str
     token_key: str
     created_at: datetime
+
+
+@frozen(kw_only=True)
+class Session:
+    """A session of the web pages whose cookie a request had. Requests that change something send `csrf_token`."""
+
+    id: int
+    caller: Caller
+    csrf_token: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class SessionView:
+    """A session as its user sees it. It ends at `ends_at` unless it is used before."""
+
+    id: int
+    username: str
+    created_at: datetime
+    last_seen_at: datetime
+    ends_at: datetime
+    address: str
+    user_agent: str
 
 
 def secret_hash(token_secret: str) -> bytes:

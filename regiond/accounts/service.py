@@ -12,7 +12,7 @@ import structlog
 from attrs import frozen
 
 from common.errors import NotAllowed, NotAuthenticated, NotFound
-from regiond.accounts import store
+from regiond.accounts import session_store, store
 from regiond.accounts.model import ApiKey, ApiKeyView, check_key_name, secret_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -135,13 +135,18 @@ class Accounts:
         return found
 
     async def set_active(self, caller: Caller, username: str, *, active: bool) -> None:
-        """Deactivates or activates another account; its keys are retained. Administrators only. Raises NotFound."""
+        """Deactivates another account, which ends its sessions, or activates it; its keys are retained.
+
+        Administrators only. Raises NotFound.
+        """
         caller.require_admin()
         if username == caller.username:
             raise NotAllowed("You cannot deactivate or activate your own account.")
         async with self._database.transaction() as db:
             if not await store.set_active(db, username, active=active):
                 raise NotFound(f"There is no user {username!r}.")
+            if not active:
+                await session_store.delete_of_account(db, username)
             kind = "account_activated" if active else "account_deactivated"
             await self._record_event(
                 db, kind, f"{caller.username} {'activated' if active else 'deactivated'} {username}."

@@ -17,6 +17,7 @@ from regiond.api.resources import (
     racks,
     regions,
     rpc_clients,
+    sessions,
     spaces,
     subnets,
     version,
@@ -46,5 +47,6 @@ RESOURCES: tuple[Resource, ...] = (
     *racks.RESOURCES,
     *rpc_clients.RESOURCES,
     *accounts.RESOURCES,
+    *sessions.RESOURCES,
 )
 SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE, accounts.LOGIN)

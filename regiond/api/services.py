@@ -10,7 +10,7 @@ from attrs import frozen
 from common.capacity import Capacity
 from common.compose_request import ComposeRequest
 from common.values import PowerAction, PowerState, Project
-from regiond.accounts.model import ApiKeyView
+from regiond.accounts.model import ApiKeyView, SessionView
 from regiond.api.network_services import Networks
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
@@ -247,6 +247,11 @@ class Logins(Protocol):
     async def log_in(self, username: str, password: str, *, key_name: str, address: str) -> tuple[str, str]: ...
 
 
+class Sessions(Protocol):
+    async def list(self, caller: Caller, username: str | None = None) -> tuple[SessionView, ...]: ...
+    async def end(self, caller: Caller, session_id: int, *, dry_run: bool = False) -> DeletionPlan: ...
+
+
 @frozen(kw_only=True)
 class Services:
     hosts: Hosts
@@ -258,6 +263,7 @@ class Services:
     operations: Operations
     accounts: Accounts
     logins: Logins
+    sessions: Sessions
     groups: Groups
     events: Events
     racks: Racks

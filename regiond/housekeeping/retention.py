@@ -39,6 +39,7 @@ class RetentionPeriods:
             kinds.RACKS: self.certificates,
             kinds.RPC_CLIENTS: self.certificates,
             kinds.RACK_TOKENS: self.certificates,
+            kinds.SESSIONS: timedelta(),
         }
 
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     RACKS = "racks"
     RPC_CLIENTS = "rpc_clients"
     RACK_TOKENS = "rack_tokens"
+    SESSIONS = "sessions"
 
 
 # Regions may prune at the same time: each skips the rows that another has locked.
@@ -57,6 +58,11 @@ _STATEMENTS: Mapping[Kind, str] = {
     Kind.RACK_TOKENS: """
         delete from rack_token where secret_hash in (
             select secret_hash from rack_token where expires_at < now() - $1::interval
+             limit $2 for update skip locked)
+    """,
+    Kind.SESSIONS: """
+        delete from web_session where id in (
+            select id from web_session where idle_ends_at < now() - $1::interval
              limit $2 for update skip locked)
     """,
 }

@@ -10,6 +10,7 @@ from attrs import evolve
 from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
+from regiond.accounts.model import SessionView
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
@@ -254,6 +255,9 @@ FORGOTTEN = ForgottenMachine(
     guest_id=17,
     forgotten_at=AT,
     username="admin",
+)
+SESSION = SessionView(
+    id=12, username="admin", created_at=AT, last_seen_at=AT, ends_at=AT, address="192.0.2.1", user_agent="Firefox"
 )
 RPC_CLIENT = RpcClientView(
     id=UUID("0b7b1c64-0000-4000-8000-000000000009"),

@@ -28,6 +28,7 @@ KNOWN = {
     "racks": {"id": RACK_ID},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
+    "account": {"id": "12"},
     "vlans": {"id": "5002"},
     "subnets": {"id": "3"},
     "spaces": {"id": "2"},

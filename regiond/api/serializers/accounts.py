@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from regiond.accounts.model import ApiKey, ApiKeyView
-from regiond.api.serializer import BOOL, STR, Serializer, constant, key, serializer
+from regiond.accounts.model import ApiKey, ApiKeyView, SessionView
+from regiond.api.serializer import BOOL, INT, STR, TIMESTAMP, Serializer, constant, key, serializer
 from regiond.api.urls import uri
 from regiond.caller import Caller
 
@@ -28,4 +28,15 @@ NEW_API_KEY_JSON: Serializer[tuple[str, ApiKey]] = serializer(
     key("consumer_key", STR, lambda named: named[1].consumer_key),
     key("token_key", STR, lambda named: named[1].token_key),
     key("token_secret", STR, lambda named: named[1].token_secret),
+)
+SESSION_JSON: Serializer[SessionView] = serializer(
+    "Session",
+    key("id", INT, lambda view: view.id),
+    key("username", STR, lambda view: view.username),
+    key("created", TIMESTAMP, lambda view: view.created_at),
+    key("last_seen", TIMESTAMP, lambda view: view.last_seen_at),
+    key("ends", TIMESTAMP, lambda view: view.ends_at),
+    key("address", STR, lambda view: view.address),
+    key("user_agent", STR, lambda view: view.user_agent),
+    key("resource_uri", STR, lambda view: uri("account", "sessions", view.id)),
 )
