@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 from common.rpc.link import Link
 from common.systemd_notify import ServiceManager
 from innkeeper.http import Api, api_url
+from innkeeper.server_trust import BY_THE_COMPUTER, ServerTrust
 from rackd.drivers.registry import DriverRegistry
 from rackd.enrolment import join
 from rackd.identity import load, save
@@ -71,7 +72,9 @@ class InProcess:
     @property
     def api(self) -> Api:
         key = (self.settings.state / API_KEY_FILE).read_text().strip()
-        return Api(api_url(self.region.api_url), key)
+        https = self.region.components.https
+        trust = ServerTrust(fingerprint=https.current.fingerprint) if https is not None else BY_THE_COMPUTER
+        return Api(api_url(self.region.api_url), key, trust=trust)
 
     # Regions ----------------------------------------------------------------------------------------------------
 

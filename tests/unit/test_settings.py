@@ -125,3 +125,22 @@ def test_an_undeclared_key_is_a_programming_error() -> None:
 
     with pytest.raises(TypeError, match="add colour"):
         load(Unlisted, file=None, environment={})
+
+
+@frozen(kw_only=True)
+class WithList:
+    trusted_proxies: tuple[str, ...] = setting(("127.0.0.1",), "Proxies.")
+
+
+def test_a_list_is_an_array_or_texts_with_commas(tmp_path: Path) -> None:
+    file = written(tmp_path, 'trusted_proxies = ["a", "b"]\n')
+    assert load(WithList, file=file, environment={}) == WithList(trusted_proxies=("a", "b"))
+    for text, items in (("a, b", ("a", "b")), ("", ()), ("a,", ("a",))):
+        given = {"INNKEEPER_TRUSTED_PROXIES": text}
+        assert load(WithList, file=None, environment=given) == WithList(trusted_proxies=items)
+
+
+@pytest.mark.parametrize("value", ["1", '[1, "a"]', "true"])
+def test_other_values_are_no_list(tmp_path: Path, value: str) -> None:
+    with pytest.raises(BadSettings, match="trusted_proxies must be a list of texts"):
+        load(WithList, file=written(tmp_path, f"trusted_proxies = {value}\n"), environment={})

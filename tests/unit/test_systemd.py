@@ -35,6 +35,8 @@ def machine(tmp_path: Path) -> Path:
     units.mkdir(parents=True)
     programs = tmp_path / "opt/innkeeper/bin"
     programs.mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    shutil.copy("/bin/true", tmp_path / "bin/kill")  # of ExecReload
     for unit in UNITS:
         shutil.copy(FOLDER / unit, units)
         shutil.copy("/bin/true", programs / unit.removeprefix("innkeeper-").removesuffix(".service"))
