@@ -111,6 +111,11 @@ def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
         responses["403"] = {"description": "Not allowed.", "content": _TEXT}
     if endpoint.find is not None:
         responses["404"] = {"description": "The object does not exist.", "content": _TEXT}
+    responses["429"] = {
+        "description": "Too many requests, or too many failed logins. The text names the limit.",
+        "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
+        "content": _TEXT,
+    }
     responses["default"] = {"description": "An error message.", "content": _TEXT}
     return responses
 

@@ -35,6 +35,7 @@ FORGERIES = {
     "Forwarded": f"for={FORGED};host=evil.example",
 }
 NGINX = """
+user root;
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -135,7 +136,6 @@ def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxied]
     if shutil.which(program) is None:
         pytest.skip(f"needs Debian's {program}: apt-get install {program}")
     configure: Callable[[Path, int, int], list[str]] = request.param
-    tmp_path.chmod(0o755)  # the workers of nginx have another user
     proxies = TrustedProxies(networks=IpNetworks.parse(("127.0.0.1",)))
     region = serve(ApiDouble(), SiteOptions(proxies=proxies))
     port = free_port()

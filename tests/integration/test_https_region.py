@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +13,19 @@ from typing import Any
 import pytest
 
 from common.errors import BadSettings, InnkeeperError, TooManyAttempts
+from common.systemd_notify import ServiceManager
 from innkeeper import rpc
 from innkeeper.http import Api
 from innkeeper.local_region import local_profile
 from regiond.admin_commands import check
+from regiond.https.service import CHECK_EVERY_S
+from regiond.service import RegionService
 from regiond.settings import RegionSettings
 from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.test_rpc_misuse import address_of, issue
-from tests.waiting import settle
+from tests.waiting import eventually, settle
 
 
 @pytest.fixture
@@ -118,3 +124,34 @@ def test_plain_http_on_this_computer_is_allowed(host: str) -> None:
 def test_settings_that_contradict_each_other_are_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(BadSettings, match=message):
         RegionSettings(**wrong).check()
+
+
+async def test_sighup_reads_the_certificate_again(tmp_path: Path, database_url: str) -> None:
+    certificate, key = make_pair().write(tmp_path / "tls")
+    settings = RegionSettings(
+        database=database_url,
+        state=tmp_path / "region",
+        http_port=0,
+        rpc_port=0,
+        tls_certificate=certificate,
+        tls_key=key,
+    )
+    serving = asyncio.create_task(RegionService(settings, ServiceManager({})).serve())
+
+    def fingerprint() -> str:
+        try:
+            found: str = json.loads((settings.state / "local.json").read_text())["fingerprint"]
+        except FileNotFoundError:
+            return ""
+        return found
+
+    try:
+        await eventually(fingerprint)
+        await eventually(lambda: signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL)
+        pair = make_pair()
+        pair.write(tmp_path / "tls")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await eventually(lambda: fingerprint() == pair.fingerprint, deadline_s=CHECK_EVERY_S * 0.8)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
