@@ -23,14 +23,14 @@ class HttpsPolicy:
 
     def __init__(self, trust: ServerTrust) -> None:
         self._trust = trust
-        self._pinned = _PinnedTls(trust)
+        self._pinned = _PinnedTls(trust) if trust.fingerprint else None
 
     @property
     def rejected(self) -> NotTrusted | None:
-        return self._pinned.rejected
+        return None if self._pinned is None else self._pinned.rejected
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: N802  # Twisted's
-        if self._trust.fingerprint:
+        if self._pinned is not None:
             return self._pinned
         creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(
             hostname.decode("ascii"), trustRoot=self._roots()

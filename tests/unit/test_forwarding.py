@@ -76,7 +76,9 @@ def test_each_trusted_proxy_of_rfc_7239_reports_the_one_before() -> None:
     assert found == Sender(address=CLIENT, scheme="https", host="r.example")
 
 
-@pytest.mark.parametrize("start", ['for=6.6.6.6;a="', 'for="6.6.6.6', "for=6.6.6.6;;=", 'for=6.6.6.6;a="\\"'])
+@pytest.mark.parametrize(
+    "start", ['for=6.6.6.6;a="', 'for=6.6.6.6, a="', 'for="6.6.6.6', "for=6.6.6.6;;=", 'for=6.6.6.6;a="\\"']
+)
 @pytest.mark.parametrize("appended", [f"for={CLIENT}", 'for="[2001:db8::9]"'])
 def test_an_open_quotation_hides_no_forged_address(start: str, appended: str) -> None:
     assert sender(RFC, Forwarded=f"{start}, {appended}").address in {PROXY, CLIENT, "2001:db8::9"}
