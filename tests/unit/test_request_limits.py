@@ -117,3 +117,25 @@ def test_exempt_addresses_have_no_limit(limits: RequestLimits) -> None:
         limits.take(ANN, "198.51.100.7")
         limits.take_expensive(ANN, "198.51.100.7")
         limits.take_anonymous("198.51.100.7")
+
+
+def test_a_hundred_machines_under_juju_meet_no_limit(clock: Clock) -> None:
+    limits = RequestLimits(clock=clock)
+    for second in range(600):
+        clock.now = second
+        for machine in range(100):
+            limits.take(ANN, HERE)  # reads its machine
+            if (second + machine) % 5 == 0:
+                limits.take(ANN, HERE)  # lists all that it has allocated
+                limits.take_expensive(ANN, HERE)
+            if second == 0:
+                limits.take(ANN, HERE)
+                limits.take_expensive(ANN, HERE)  # allocates
+
+
+def test_thirty_two_callers_that_compose_in_a_row_meet_no_limit(clock: Clock) -> None:
+    limits = RequestLimits(clock=clock)
+    for number in range(1000):  # the benchmark composes 640, at 126 per second
+        clock.now = number / 500
+        limits.take(ANN, HERE)
+        limits.take_expensive(ANN, HERE)
