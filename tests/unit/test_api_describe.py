@@ -25,6 +25,8 @@ EXPECTED = {
     "UsersHandler": ("users/", []),
     "UserHandler": ("users/{username}/", ["username"]),
     "AccountHandler": ("account/", []),
+    "SessionsHandler": ("account/sessions/", []),
+    "SessionHandler": ("account/sessions/{id}/", ["id"]),
     "ZonesHandler": ("zones/", []),
     "ZoneHandler": ("zones/{name}/", ["name"]),
     "ResourcePoolsHandler": ("resourcepools/", []),

@@ -91,6 +91,7 @@ FOR_USERS = {
     *(("AccountHandler", f"{verb}_authorisation_token", Permission.USER) for verb in ("create", "delete")),
     ("RpcClientsHandler", "create", Permission.USER),
     ("RpcClientHandler", "delete", Permission.USER),
+    ("SessionHandler", "delete", Permission.USER),
     ("AuthenticateHandler", "create", Permission.ANYONE),  # a login
 }
 
