@@ -254,9 +254,9 @@ class PeerIdentity:
 class HostAccess:
     """Everything that a rack needs to call one host. Secret: stored in memory only, never printed.
 
-    `credentials` has `ssh_private_key` (OpenSSH PEM) or `power_pass` for libvirt over SSH, `certificate` and `key`
-    (PEM) for LXD. `pinned` is the `PeerIdentity.material` of the first contact; None if the host has no identity (a
-    local socket) or is not trusted yet.
+    `credentials` has `ssh_private_key` (OpenSSH PEM) for libvirt over SSH, `certificate` and `key` (PEM) for LXD; a
+    call that needs no login has none. `pinned` is the `PeerIdentity.material` of the first contact; None if the host
+    has no identity (a local socket) or is not trusted yet.
     """
 
     host_id: int

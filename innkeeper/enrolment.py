@@ -16,9 +16,9 @@ from innkeeper.http import Api, Body
 from innkeeper.profiles import Profiles
 from innkeeper.terminal import Terminal
 
-TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [lifetime_s=SECONDS]"  # noqa: S105  # help, no token
+TOKEN_USAGE = "usage: innkeeper [--profile PROFILE] rack token [zones=ZONE,…] [lifetime_s=SECONDS]"  # noqa: S105  # help, no token
 ISSUE_USAGE = "usage: innkeeper [--profile PROFILE] client issue NAME [--to FOLDER]"
-TOKEN_FIELDS = ("lifetime_s",)
+TOKEN_FIELDS = ("lifetime_s", "zones")
 
 
 async def rack(

@@ -151,6 +151,7 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         column("release", rank=3),
         column("hosts_reached", unit=COUNT, rank=1),
         column("hosts_unreached", unit=COUNT, rank=1),
+        column("zones", rank=3),
         column("certificate_expires_at", "expires", rank=5),
         column("id", rank=4),
     ),
@@ -170,6 +171,18 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
         column("reason", prose=True),
         column("since", rank=1),
         column("host_id", rank=3),
+    ),
+    "rotations": (  # of a removed rack
+        column("host", rank=ESSENTIAL),
+        column("state", rank=ESSENTIAL),
+        column("operation", rank=1),
+        column("reason", prose=True),
+    ),
+    "by_hand": (  # of a removed rack
+        column("host", rank=ESSENTIAL),
+        column("credential", rank=ESSENTIAL),
+        column("sent_at", "sent", rank=2),
+        column("remedy", prose=True),
     ),
     "hosts": (  # of a rack
         column("host", rank=ESSENTIAL),

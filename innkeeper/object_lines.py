@@ -151,8 +151,14 @@ OBJECTS: Mapping[str, Shape] = {
             column("joined_at", "joined"),
             column("certificate_expires_at", "certificate expires"),
             column("removed_at", "removed"),
+            column("stolen_at", "reported stolen"),
+            column("zones"),
         ),
-        sections=(Section(key="hosts", heading="hosts", only_with="hosts_unreached"),),
+        sections=(
+            Section(key="hosts", heading="hosts", only_with="hosts_unreached"),
+            Section(key="rotations", heading="rotations of its credentials"),
+            Section(key="by_hand", heading="to be replaced by a person"),
+        ),
     ),
     "subnets": Shape(
         needs=("id", "cidr"),

@@ -31,6 +31,7 @@ from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
+from regiond.racks.access_guard import AccessGuard
 from regiond.racks.authority import Authority
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.link_supervisor import LinkSupervisor
@@ -61,6 +62,7 @@ class RackLayer:
     links: LiveLinks
     racks: Racks
     calls: HostCalls
+    guard: AccessGuard
     host_access: HostAccessReader
 
 

@@ -34,6 +34,7 @@ from regiond.hosts.host_access import HostAccessReader
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.hosts.trust.exposed_credentials import ExposedCredentials
 from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
@@ -61,6 +62,7 @@ from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
+from regiond.racks.access_guard import AccessGuard
 from regiond.racks.heartbeat import Heartbeat, pid_scope
 from regiond.racks.installation import open_authority
 from regiond.racks.link_supervisor import LinkSupervisor
@@ -119,12 +121,14 @@ def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
         database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening,
         api_url=addresses.public_url, release=RELEASE, schema_number=packaged()[-1].number,
     )  # fmt: skip
-    links, racks = LiveLinks(), Racks(database, authority, heartbeat, token_text=token_text)
+    links, exposure = LiveLinks(), ExposedCredentials(storage.credentials)
+    racks = Racks(database, authority, heartbeat, token_text=token_text, exposure=exposure)
     host_access = HostAccessReader(
         database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
     )
-    calls = HostCalls(links, racks, host_access.read, LostHosts(database))
-    return RackLayer(heartbeat=heartbeat, links=links, racks=racks, calls=calls, host_access=host_access)
+    guard = AccessGuard(database)
+    calls = HostCalls(links, racks, guard, host_access.read, LostHosts(database))
+    return RackLayer(heartbeat=heartbeat, links=links, racks=racks, calls=calls, guard=guard, host_access=host_access)
 
 
 def _wire_machines(
@@ -234,7 +238,7 @@ def _wire_region(
         database, machine_layer.refresher, every_s=settings.refresh_every_s, region_id=rack_layer.heartbeat.region_id
     )
     link_supervisor = LinkSupervisor(
-        rack_layer.links, rack_layer.racks, rack_layer.calls,
+        rack_layer.links, rack_layer.racks, rack_layer.calls, rack_layer.guard,
         hosts=machine_layer.hosts.supervised_hosts, access_of=rack_layer.host_access.read,
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip

@@ -77,3 +77,25 @@ class TrustToken:
     fingerprint: str
     addresses: tuple[str, ...] = ()
     expires_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class SentCredential:
+    """A credential of a host without its secret: `key_pair` with the fingerprint of its certificate, or the name of a
+    secret."""
+
+    name: str
+    fingerprint: str = ""
+
+
+@frozen(kw_only=True)
+class SentTo:
+    """A credential of a host that a rack was sent, first at `sent_at`."""
+
+    host_id: int
+    host_name: str
+    address: str
+    name: str
+    fingerprint: str
+    key_pair_id: int | None
+    sent_at: datetime

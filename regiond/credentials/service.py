@@ -45,6 +45,15 @@ from regiond.credentials.master_key import (
 )
 from regiond.credentials.rewrap import rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
+from regiond.credentials.sent_store import (
+    KEY_PAIR,
+    credentials_sent_to,
+    drop_sent,
+    is_sent,
+    racks_that_expose,
+    record_forgotten,
+    record_sent,
+)
 from regiond.credentials.ssh_keys import make_ssh_key_pair
 from regiond.credentials.trust_tokens import read_trust_token
 
@@ -53,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL",
+    "KEY_PAIR",
     "Credentials",
     "KeyPairs",
     "MasterKey",
@@ -60,11 +70,13 @@ __all__ = [
     "assign_key_pair",
     "claim_expiry_notices",
     "clear_retired_certificate",
+    "credentials_sent_to",
     "delete_key_pair",
     "drop_unused_key_pair",
     "finish_replacement",
     "hosts_of_key_pair",
     "install_key",
+    "is_sent",
     "is_systemd_credential",
     "keep_key_pair",
     "key_pair_at_address",
@@ -79,8 +91,11 @@ __all__ = [
     "move_hosts_to_key_pair",
     "open_key_file",
     "open_master_key",
+    "racks_that_expose",
     "read_key_pair",
     "read_trust_token",
+    "record_forgotten",
+    "record_sent",
     "related_certificates",
     "replacement_of",
     "retired_certificate",
@@ -97,9 +112,14 @@ class Credentials:
         self._key = key
 
     async def store(self, db: Db, host_id: int, secrets: Mapping[str, str]) -> None:
-        """Stores each secret under its name and leaves other names unchanged. Idempotent."""
+        """Stores each secret under its name and leaves other names unchanged. Idempotent.
+
+        Which racks were sent a secret that another one replaces no longer matters.
+        """
+        before = await self.load(db, host_id)
         for name, text in sorted(secrets.items()):
             await store.put(db, host_id, name, seal(self._key, host_id, name, text))
+        await drop_sent(db, host_id, [name for name, text in secrets.items() if before.get(name, text) != text])
 
     async def load(self, db: Db, host_id: int) -> dict[str, str]:
         """Returns all secrets of the host by name. Raises BadSettings if one cannot be decrypted."""

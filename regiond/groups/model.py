@@ -37,18 +37,24 @@ class ResourcePool:
 
 @frozen(kw_only=True)
 class GroupUsers:
-    """How many machines, hosts and clusters are in a zone or resource pool."""
+    """How many machines, hosts and clusters are in a zone or resource pool, and how many racks serve the zone."""
 
     machines: int
     hosts: int
     clusters: int
+    racks: int = 0  # that name the zone; a rack that serves all zones is not counted
 
     def __bool__(self) -> bool:
-        return bool(self.machines or self.hosts or self.clusters)
+        return bool(self.machines or self.hosts or self.clusters or self.racks)
 
     def __str__(self) -> str:
         """Such as `3 machines and 1 VM host`; omits what there is none of."""
-        counts = ((self.machines, "machine"), (self.hosts, "VM host"), (self.clusters, "VM cluster"))
+        counts = (
+            (self.machines, "machine"),
+            (self.hosts, "VM host"),
+            (self.clusters, "VM cluster"),
+            (self.racks, "rack"),
+        )
         words = [number_of(count, name) for count, name in counts if count]
         return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +10,7 @@ import asyncpg
 from attrs import asdict
 
 from common.errors import InvalidRequest, NotFound
+from common.phrases import number_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -119,9 +120,10 @@ class Groups:
             if users:
                 if target is None:
                     raise _in_use(zone, users)
+                gaining = await store.racks_that_move(db, zone.id, target.id)
                 await store.move_members(db, zone.id, target.id)
                 moved = f"; {users} moved to the zone {target.name!r}"
-                effects = (f"Members that move to the zone {target.name!r}: {users}.",)
+                effects = (f"Members that move to the zone {target.name!r}: {users}.", *_gained(gaining, target))
             await store.delete_zone(db, zone.id)
             await Events.record(db, "zone_deleted", f"The zone {zone.name!r} was deleted{moved}.", caller=caller)
             deleted = AffectedRecord(kind="zone", id=str(zone.id), name=zone.name)
@@ -182,7 +184,8 @@ class Groups:
             users = await store.users_of_pool(db, pool.id)
             if users:
                 found = "machines" if users.machines else users  # with machines in it, the text of MAAS
-                raise InvalidRequest(f"Pool has {found} in it, it cannot be deleted.", **asdict(users))
+                details = asdict(users, filter=lambda attribute, _: attribute.name != "racks")  # pools have none
+                raise InvalidRequest(f"Pool has {found} in it, it cannot be deleted.", **details)
             await store.delete_pool(db, pool.id)
             await Events.record(db, "pool_deleted", f"The pool {pool.name!r} was deleted.", caller=caller)
         deleted = AffectedRecord(kind="resource pool", id=str(pool.id), name=pool.name)
@@ -225,6 +228,16 @@ def _in_use(zone: Zone, users: GroupUsers) -> InvalidRequest:
         f"Zone {zone.name!r} has {users} in it, it cannot be deleted. Move them first, or name the zone to which they "
         "move: move_to=ZONE.",
         **asdict(users),
+    )
+
+
+def _gained(hosts_by_rack: Mapping[str, int], target: Zone) -> tuple[str, ...]:
+    """What the racks of a deleted zone may do from then on."""
+    return tuple(
+        f"The rack {name!r} serves the zone {target.name!r} from then on, with {number_of(hosts, 'VM host')} that it "
+        "did not serve before, and receives the credentials of those that it acts on."
+        for name, hosts in hosts_by_rack.items()
+        if hosts
     )
 
 

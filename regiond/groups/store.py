@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from regiond.groups.model import GroupUsers, ResourcePool, Zone
@@ -27,7 +27,25 @@ _LOCK_ZONES = "select id, name, description from zone where id = any($1::integer
 _ZONE_USED = """
     select (select count(*) from machine where zone_id = $1) as machines,
            (select count(*) from vm_host where zone_id = $1) as hosts,
-           (select count(*) from cluster where zone_id = $1) as clusters
+           (select count(*) from cluster where zone_id = $1) as clusters,
+           (select count(*) from rack where $1 = any(zone_ids) and removed_at is null) as racks
+"""
+# Locked in id order, like the heartbeat does: no deadlock.
+_MOVE_RACKS = """
+    with serving as (select id from rack where $1 = any(zone_ids) order by id for no key update)
+    update rack r
+       set zone_ids = (select array_agg(distinct one order by one)
+                         from unnest(array_replace(r.zone_ids, $1, $2)) as one)
+      from serving where r.id = serving.id
+"""
+_MOVE_TOKENS = "update rack_token set zone_ids = array_replace(zone_ids, $1, $2) where $1 = any(zone_ids)"
+_DROP_FROM_RACKS = "update rack set zone_ids = array_remove(zone_ids, $1) where $1 = any(zone_ids)"
+_DROP_FROM_TOKENS = "update rack_token set zone_ids = array_remove(zone_ids, $1) where $1 = any(zone_ids)"
+_SERVED_TOO = """
+    select r.name,
+           (select count(*) from vm_host h
+             where h.zone_id = $2 and $2 <> all(r.zone_ids)) as hosts
+      from rack r where $1 = any(r.zone_ids) and r.removed_at is null order by r.name
 """
 _MOVE_HOSTS = "update vm_host set zone_id = $2 where zone_id = $1"
 _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
@@ -100,14 +118,24 @@ async def users_of_zone(db: Db, zone_id: int) -> GroupUsers:
 
 
 async def move_members(db: Db, zone_id: int, to_zone_id: int) -> None:
-    """Moves the zone's hosts, machines and clusters to another zone. The caller has called `lock_zones`."""
-    for statement in (_MOVE_HOSTS, _MOVE_MACHINES, _MOVE_CLUSTERS):
+    """Moves the zone's hosts, machines and clusters to another zone; its racks serve that one instead.
+
+    The caller has called `lock_zones`.
+    """
+    for statement in (_MOVE_RACKS, _MOVE_TOKENS, _MOVE_HOSTS, _MOVE_MACHINES, _MOVE_CLUSTERS):
         await db.execute(statement, zone_id, to_zone_id)
 
 
 async def delete_zone(db: Db, zone_id: int) -> None:
-    """Deletes a zone without members."""
+    """Deletes a zone without members. Tokens and removed racks of the zone lose it."""
+    await db.execute(_DROP_FROM_TOKENS, zone_id)
+    await db.execute(_DROP_FROM_RACKS, zone_id)
     await db.execute(_DELETE_ZONE, zone_id)
+
+
+async def racks_that_move(db: Db, zone_id: int, to_zone_id: int) -> Mapping[str, int]:
+    """Returns the racks of the zone by name, each with the number of hosts in the other zone that it serves newly."""
+    return {row["name"]: row["hosts"] for row in await db.fetch(_SERVED_TOO, zone_id, to_zone_id)}
 
 
 async def pools(db: Db) -> tuple[ResourcePool, ...]:

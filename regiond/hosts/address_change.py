@@ -16,8 +16,6 @@ from regiond.hosts.server_identity import Contact, identity_of
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from regiond.db.pool import Db
 
 VERIFY_DEADLINE_S = 40.0
@@ -59,7 +57,7 @@ async def known_server(db: Db, host_id: int) -> KnownServer | None:
 
 
 async def verify_same_server(
-    calls: HostCalls, host: HostView, known: KnownServer, address: Address, secrets: Mapping[str, str]
+    calls: HostCalls, host: HostView, known: KnownServer, address: Address
 ) -> PeerIdentity | None:
     """Returns what the server presents at the new address, None if nothing. Changes nothing, on the server either.
 
@@ -70,8 +68,7 @@ async def verify_same_server(
 
     def moved(access: HostAccess) -> HostAccess:
         # Under another id, so that the rack's connections to the host at its present address stay open.
-        credentials = {**access.credentials, **({} if host.driver is DriverType.LXD else secrets)}
-        return evolve(access, host_id=-host.id, address=address.normalised, credentials=credentials)
+        return evolve(access, host_id=-host.id, address=address.normalised)
 
     def check_identity(presented: PeerIdentity) -> None:
         if known.pinned_fingerprint not in (None, presented.fingerprint):

@@ -10,6 +10,8 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.hosts import store
 
+_USED_BY_RACKS = ("ssh_private_key",)  # `power_pass` is stored for clients that send it; no driver uses it
+
 
 class HostAccessReader:
     def __init__(
@@ -29,7 +31,8 @@ class HostAccessReader:
                 pair = await self._key_pairs.of_host(db, host_id)
                 secrets = pair.credentials if pair is not None else {}
             else:
-                secrets = await self._credentials.load(db, host_id)
+                stored = await self._credentials.load(db, host_id)
+                secrets = {name: text for name, text in stored.items() if name in _USED_BY_RACKS}
         return HostAccess(
             host_id=host_id,
             driver=host.driver,

@@ -18,7 +18,7 @@ from regiond.hosts.address_change import (
 )
 from regiond.hosts.host_address import Address, parse_host_address
 from regiond.hosts.host_names import check_host_name
-from regiond.hosts.model import MASK, HostChange, HostView, NewHost, check_change, with_console_tag
+from regiond.hosts.model import HostChange, HostView, NewHost, check_change, with_console_tag
 from regiond.hosts.trust.host_credentials import HostCredentials
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.racks.service import HostCalls
@@ -109,8 +109,7 @@ class HostChanges:
         if known is None or not known.has_machines:
             return None
         address = self._parsed(before.driver, change.address)
-        secrets = {} if change.power_pass in (None, MASK) else {"power_pass": change.power_pass or ""}
-        presented = await verify_same_server(self._calls, before, known, address, secrets)
+        presented = await verify_same_server(self._calls, before, known, address)
         return VerifiedMove(known=known, presented=presented)
 
     def _new_address(self, change: HostChange, before: HostView) -> str | None:

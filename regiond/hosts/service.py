@@ -56,7 +56,7 @@ from regiond.hosts.trust.rotation import open_rotation
 from regiond.hosts.view_store import read_host
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations, outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, without_secrets
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
@@ -248,7 +248,10 @@ class Hosts(HostQueries):
         caller.require_admin()
         host = await self.read(host_id)
         presented = await self._calls.call(
-            host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
+            host_id,
+            HOST_IDENTIFY,
+            lambda access: HostCall(access=without_secrets(access)),
+            deadline_s=IDENTIFY_DEADLINE_S,
         )
         if presented.fingerprint != fingerprint:
             raise InvalidRequest.of(

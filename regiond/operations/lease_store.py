@@ -23,18 +23,22 @@ _LOG = "insert into operation_log (operation_id, attempt, step, message, details
 # process. If only another live region has a rack that reaches the host, the operation is left to that region.
 _ACQUIRE = """
     with ranked as (
-        select id, row_number() over (partition by host_id order by not_before, id) as rank
-          from operation
+        select o.id, row_number() over (partition by o.host_id order by not_before, o.id) as rank
+          from operation o left join vm_host h on h.id = o.host_id
          where is_open and not_before <= now()
            and (lease_until is null or lease_until < now())
-           and not (coalesce(host_id, 0) = any($4::integer[]))
+           and not (coalesce(o.host_id, 0) = any($4::integer[]))
            and (exists (select from rack_link l
-                          left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
+                          join rack r on r.id = l.rack_id
+                               and (h.id is null or r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                          left join rack_reach x on x.rack_id = l.rack_id and x.host_id = o.host_id
                          where l.region_id = $1 and x.reaches is distinct from false)
                 or not exists (select from rack_link l
                                  join region_process p on p.id = l.region_id
                                       and p.seen_at > now() - interval '30 seconds'
-                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = operation.host_id
+                                 join rack r on r.id = l.rack_id
+                                      and (h.id is null or r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = o.host_id
                                 where l.region_id <> $1 and x.reaches is distinct from false))
     ), due as (
         select o.id from operation o join ranked r on r.id = o.id

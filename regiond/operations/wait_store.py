@@ -21,7 +21,9 @@ _FACTS = """
                  where e.at > now() - interval '1 day' and e.kind = 'host_unreachable' and e.host_id = h.id
                  order by e.at desc limit 1) end as unreachable_at,
            h.id is null or exists (
-               select from rack_link l left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
+               select from rack_link l
+                 join rack r on r.id = l.rack_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
                 where x.reaches is distinct from false) as reached
       from operation o left join vm_host h on h.id = o.host_id
      where o.id = $1

@@ -30,13 +30,13 @@ from common.rpc.commands import (
     Command,
     DisconnectCall,
     HostCall,
-    Reached,
 )
 from common.rpc.link import Link
 from common.values import HostAccess, HostFacts, PeerIdentity
+from regiond.racks.access_guard import HostRequest, NotServed, greet, without_secrets
 from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, unreachable_message
+from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, ZoneCoverage, unreachable_message
 from regiond.racks.response_validation import response_problem
 from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
 
@@ -45,7 +45,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 DISCONNECT_DEADLINE_S = 5.0
 MAX_ADDRESSES_AT_ONCE = 1024  # of one host
 
-Q = TypeVar("Q")
+Q = TypeVar("Q", bound=HostRequest)
 R = TypeVar("R")
 
 # The rack did not reach the host, or its response was rejected: another rack may succeed.
@@ -69,11 +69,21 @@ class Reach(Protocol):
     async def disconnected_racks(self, host_id: int) -> Sequence[DisconnectedRack]:
         """Returns racks whose last attempt reached the host and that have no link now."""
 
+    async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
+        """Returns which racks serve the zone of the host; None if the host is gone."""
+
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         """Records the result of an attempt. Writes only changes."""
 
     async def record_rejection(self, rack_id: str, host_id: int, why: str) -> None:
         """Records that a response of the rack was rejected."""
+
+
+class Guard(Protocol):
+    """Decides before each call whether the rack may receive what the request contains."""
+
+    async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
+        """Raises NotServed, or the error of the first contact."""
 
 
 class LostHosts(Protocol):
@@ -93,6 +103,7 @@ class HostCalls:
         self,
         links: LiveLinks,
         reach: Reach,
+        guard: Guard,
         access_of: Callable[[int], Awaitable[HostAccess]],
         lost_hosts: LostHosts,
         *,
@@ -101,6 +112,7 @@ class HostCalls:
     ) -> None:
         self._links = links
         self._reach = reach
+        self._guard = guard
         self._access_of = access_of
         self._lost_hosts = lost_hosts
         self._succeeded_at: dict[int, float] = {}  # the last success of each host, on the clock of `time.monotonic`
@@ -132,8 +144,9 @@ class HostCalls:
         the outcome is unknown.
         """
 
-        async def call(link: Link, access: HostAccess) -> R:
+        async def call(rack_id: UUID, link: Link, access: HostAccess) -> R:
             request = request_of(access)
+            await self._guard.admit(rack_id, link, host_id, request)
             response = await link.call(command, request, deadline_s=deadline_s)
             if (problem := response_problem(request, response)) is not None:
                 raise ResponseRejected(
@@ -151,7 +164,8 @@ class HostCalls:
     async def discover(self, host_id: int, *, deadline_s: float) -> Discovery:
         """Runs discovery on the host. Raises what `call` raises. The caller applies the result or records the error."""
 
-        async def call(link: Link, access: HostAccess) -> Discovery:
+        async def call(rack_id: UUID, link: Link, access: HostAccess) -> Discovery:
+            await self._guard.admit(rack_id, link, host_id, HostCall(access=access))
             return await gather_discovery(link, access, deadline_s)
 
         return await self._through_racks(host_id, call, refreshes=False)
@@ -179,8 +193,11 @@ class HostCalls:
                     identity = await self._identified(link, access, deadline_s)
                     check_identity(identity)
                     access = evolve(access, pinned=identity.material)
+                await self._guard.admit(rack.rack_id, link, host_id, HostCall(access=access))
                 found = await gather_discovery(link, access, deadline_s)
                 return FoundServer(identity=identity, facts=found.facts)
+            except NotServed:
+                continue
             except _NEXT_RACK as error:
                 failed[rack.name] = error
             finally:
@@ -217,26 +234,40 @@ class HostCalls:
 
     @staticmethod
     async def _identified(link: Link, access: HostAccess, deadline_s: float) -> PeerIdentity:
-        request = HostCall(access=access)
+        """Greets the host without its secrets."""
+        request = HostCall(access=without_secrets(access))
         presented = await link.call(HOST_IDENTIFY, request, deadline_s=deadline_s)
         if (problem := response_problem(request, presented)) is not None:
             raise ResponseRejected(f"{link.peer} sent an implausible identity of {access.address}: {problem}.")
         return presented
 
-    async def _disconnect_from(self, link: Link, host_id: int) -> None:
+    async def disconnect_rack(self, rack_id: UUID, host_id: int) -> bool:
+        """As `disconnect`, for one rack. Returns whether it confirmed that."""
+        link = self._links.get(rack_id)
+        return link is not None and await self._disconnect_from(link, host_id)
+
+    async def _disconnect_from(self, link: Link, host_id: int) -> bool:
         try:
             await link.call(HOST_DISCONNECT, DisconnectCall(host_id=host_id), deadline_s=DISCONNECT_DEADLINE_S)
         except InnkeeperError as error:
             log.warning("host_not_disconnected", host=host_id, rack=link.peer.name, code=error.code)
+            return False
+        return True
 
     async def check_reach(self, rack_id: UUID, host_id: int, *, deadline_s: float) -> None:
-        """Has this rack connect to the host and records whether it reached it. Raises the error of the attempt."""
+        """Has this rack connect to the host and records whether it reached it. Raises the error of the attempt.
+
+        The rack receives no credentials: of a host that has any, it reads what the host presents before a login.
+        """
         link = self._links.get(rack_id)
         if link is None:
             return
 
-        async def call(used: Link, access: HostAccess) -> Reached:
-            return await used.call(HOST_REACH, HostCall(access=access), deadline_s=deadline_s)
+        async def call(_: UUID, used: Link, access: HostAccess) -> None:
+            if access.credentials:
+                await greet(used, access)
+            else:
+                await used.call(HOST_REACH, HostCall(access=access), deadline_s=deadline_s)
 
         await self._call_through(rack_id, link, host_id, call, refreshes=True)
 
@@ -254,7 +285,7 @@ class HostCalls:
             log.warning("host_failure_not_recorded", host=host_id, code=error.code, reason=unrecorded.message)
 
     async def _through_racks(
-        self, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]], *, refreshes: bool
+        self, host_id: int, call: Callable[[UUID, Link, HostAccess], Awaitable[R]], *, refreshes: bool
     ) -> R:
         """Reads the connected racks again after each failure: an attempt can take long, and a rack may reconnect.
 
@@ -267,6 +298,8 @@ class HostCalls:
             tried.add(rack.rack_id)
             try:
                 return await self._call_through(rack.rack_id, link, host_id, call, refreshes=refreshes)
+            except NotServed:
+                continue
             except _NEXT_RACK as error:
                 failed[rack.name] = error
             except InnkeeperError as error:
@@ -279,13 +312,13 @@ class HostCalls:
         rack_id: UUID,
         link: Link,
         host_id: int,
-        call: Callable[[Link, HostAccess], Awaitable[R]],
+        call: Callable[[UUID, Link, HostAccess], Awaitable[R]],
         *,
         refreshes: bool,
     ) -> R:
         try:
             async with self._slow_calls.watching(link, host_id):
-                response = await self._call_with_fresh_access(link, host_id, call)
+                response = await self._call_with_fresh_access(rack_id, link, host_id, call)
         except _NEXT_RACK as error:
             if isinstance(error, ResponseRejected):
                 await self._reach.record_rejection(str(rack_id), host_id, error.message)
@@ -301,13 +334,13 @@ class HostCalls:
         return response
 
     async def _call_with_fresh_access(
-        self, link: Link, host_id: int, call: Callable[[Link, HostAccess], Awaitable[R]]
+        self, rack_id: UUID, link: Link, host_id: int, call: Callable[[UUID, Link, HostAccess], Awaitable[R]]
     ) -> R:
         """Repeats the call if the credentials were rotated since they were read: a call can wait long in the rack."""
         access = await self._access_of(host_id)
         while True:
             try:
-                return await call(link, access)
+                return await call(rack_id, link, access)
             except NotTrusted:
                 fresh = await self._access_of(host_id)
                 if fresh.credentials == access.credentials:
@@ -325,7 +358,8 @@ class HostCalls:
         if failed and (not disconnected or any(isinstance(error, HostHung) for error in failed.values())):
             return _representative(failed.values())
         messages = {name: error.message for name, error in failed.items()}
-        text = unreachable_message(host_id, len(self._links.open), disconnected, messages)
+        coverage = await self._reach.zone_coverage(host_id)
+        text = unreachable_message(host_id, len(self._links.open), disconnected, messages, coverage)
         return HostUnreachable(text, host=host_id) if failed else RackUnreachable(text, host=host_id)
 
 

@@ -43,7 +43,7 @@ class Rejections(Protocol):
 
 @define(eq=False)
 class _LinkState:
-    watched_hosts: set[int] = field(factory=set)  # never shrinks: a watch that was moved still reports for a while
+    watched_hosts: set[int] = field(factory=set)  # a watch that was moved still reports for a while
     pending: set[asyncio.Task[None]] = field(factory=set)
 
 
@@ -61,6 +61,10 @@ class HostEventReceiver:
     def expect(self, link: Link, host_id: int) -> None:
         """Accepts events of this host from now on. Called before the rack starts to watch it."""
         self._state(link).watched_hosts.add(host_id)
+
+    def reject(self, link: Link, host_id: int) -> None:
+        """Rejects events of this host from now on. Called after the rack has ended its watch."""
+        self._state(link).watched_hosts.discard(host_id)
 
     async def stop(self) -> None:
         """Cancels pending events."""

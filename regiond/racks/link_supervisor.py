@@ -25,11 +25,13 @@ from common.rpc.commands import HOST_WATCH, REGION_ADDRESSES, HostCall, RegionAd
 from common.rpc.link import Link
 from common.rpc.peers import release_of
 from common.values import HostAccess
-from regiond.racks.host_calls import HostCalls
+from regiond.racks.access_guard import NotServed
+from regiond.racks.host_calls import Guard, HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
 from regiond.racks.service import Racks
+from regiond.racks.zone_changes import ZoneChanges
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ HOST_DEADLINE_S = 20.0
 MAX_CONCURRENT_HOSTS = 8
 WATCH_EVERY_S = 5.0
 PROBE_EVERY_S = 2.0
+ZONES_EVERY_S = 2.0
 ADDRESSES_EVERY_S = 5.0
 SUSPECT_REFRESH_S = 1.0
 DISCONNECT_GRACE_S = 10.0  # a restarted rack reconnects within this time; its hosts stay ready
@@ -63,6 +66,7 @@ class LinkSupervisor:
         links: LiveLinks,
         racks: Racks,
         calls: HostCalls,
+        guard: Guard,
         *,
         hosts: Callable[[], Awaitable[Sequence[SupervisedHost]]],
         access_of: Callable[[int], Awaitable[HostAccess]],
@@ -77,6 +81,8 @@ class LinkSupervisor:
         self._links = links
         self._racks = racks
         self._calls = calls
+        self._guard = guard
+        self._zone_changes = ZoneChanges(racks, calls.disconnect_rack)
         self._hosts = hosts
         self._access_of = access_of
         self._refreshes = refreshes
@@ -90,6 +96,7 @@ class LinkSupervisor:
         self._periodic = (
             PeriodicTask("host_watches", self._watch_hosts, every_s=WATCH_EVERY_S),
             PeriodicTask("host_probes", self._probe_new_hosts, every_s=PROBE_EVERY_S),
+            PeriodicTask("rack_zones", self._apply_zones, every_s=ZONES_EVERY_S),
             PeriodicTask("region_addresses", self._send_new_addresses, every_s=ADDRESSES_EVERY_S),
         )
 
@@ -168,7 +175,13 @@ class LinkSupervisor:
 
     async def _probe_all_hosts(self, rack_id: UUID) -> None:
         await self._wake_waiting()
-        hosts = [host for host in await self._hosts() if not host.is_removing]
+        served = (await self._racks.served_hosts()).get(rack_id)
+        await self._probe_hosts(rack_id, served)
+        await self._wake_waiting()
+
+    async def _probe_hosts(self, rack_id: UUID, wanted: frozenset[int] | None) -> None:
+        """None: all hosts."""
+        hosts = [host for host in await self._hosts() if not host.is_removing and (wanted is None or host.id in wanted)]
         self._probed |= {(rack_id, host.id) for host in hosts}
         lost: set[int] = set()
 
@@ -183,7 +196,6 @@ class LinkSupervisor:
         if lost:
             unreached = lost.intersection(await self._racks.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(unreached), SUSPECT_REFRESH_S)
-        await self._wake_waiting()
 
     async def _probe_new_hosts(self) -> None:
         """Has each rack probe each host that was added since it connected, once.
@@ -241,10 +253,14 @@ class LinkSupervisor:
         """Returns whether the rack watches the host now. Raises DatabaseUnavailable."""
         try:
             access = await self._access_of(host.id)
+            call = HostCall(access=access)
+            await self._guard.admit(UUID(link.peer.id), link, host.id, call)
             self._events.expect(link, host.id)
-            await link.call(HOST_WATCH, HostCall(access=access), deadline_s=HOST_DEADLINE_S)
+            await link.call(HOST_WATCH, call, deadline_s=HOST_DEADLINE_S)
         except DatabaseUnavailable:
             raise
+        except NotServed:
+            return False
         except ResponseRejected as error:
             await self._racks.record_rejection(link.peer.id, host.id, error.message)
             return False
@@ -255,6 +271,24 @@ class LinkSupervisor:
                 await self._refreshes.request_refresh(host.id)
             return False
         return True
+
+    # Zones: which rack may know which host ------------------------------------------------------------------------
+
+    async def _apply_zones(self) -> None:
+        """Has racks forget hosts that they no longer serve, and probe those that they serve newly."""
+        hosts = [host.id for host in await self._hosts()]
+        watched = {host_id: UUID(watch.link.peer.id) for host_id, watch in self._watches.items() if watch.link.is_open}
+        change = await self._zone_changes.apply(hosts, watched)
+        for rack_id, host_id in change.forgotten:
+            if watched.get(host_id) == rack_id:
+                self._watches.pop(host_id, None)
+            if (link := self._links.get(rack_id)) is not None:
+                self._events.reject(link, host_id)
+        if change.forgotten:
+            lost = {host_id for _, host_id in change.forgotten}.intersection(await self._racks.unreached_hosts())
+            await self._refreshes.request_refresh_within(sorted(lost), SUSPECT_REFRESH_S)
+        for rack_id, gained in change.served.items():
+            self._spawn(self._probe_hosts(rack_id, gained))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -30,6 +30,8 @@ CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.c
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
+RACKS_SHOWN = 10  # racks that a message names
+HOSTS_SHOWN = 50  # hosts that a message names
 UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all
 
 
@@ -80,11 +82,34 @@ class RegionView:
 
 
 @frozen(kw_only=True)
+class RackRotation:
+    """A rotation that replaces credentials which a removed or stolen rack had."""
+
+    operation_id: int
+    host: str
+    state: str
+    error_message: str | None = None
+
+
+@frozen(kw_only=True)
+class ExposedByHand:
+    """A credential that a removed or stolen rack had, and that only a person can replace. `remedy` says how."""
+
+    host_id: int
+    host: str
+    credential: str
+    sent_at: datetime
+    remedy: str
+
+
+@frozen(kw_only=True)
 class RackView:
     """`connected` means a link to any live region. `hosts_reached` counts hosts that its last attempt reached.
 
     `age_s` is the time since it connected, otherwise since it was last seen or joined. `hosts` are the hosts it does
-    not reach, at most UNREACHED_SHOWN, in a list; all hosts, where one rack is read.
+    not reach, at most UNREACHED_SHOWN, in a list; all hosts, where one rack is read. Hosts of zones that it does not
+    serve are left out. `zones` are the names of those it serves; None: all. `rotations` and `by_hand` are those of a
+    rack that is read after its removal.
     """
 
     id: UUID
@@ -101,9 +126,15 @@ class RackView:
     age_s: int = 0
     regions: tuple[RackRegion, ...] = ()
     hosts: tuple[HostReach, ...] = ()
+    zones: tuple[str, ...] | None = None
+    stolen_at: datetime | None = None
+    rotations: tuple[RackRotation, ...] = ()
+    by_hand: tuple[ExposedByHand, ...] = ()
 
     @property
     def state(self) -> str:
+        if self.stolen_at is not None:
+            return "stolen"
         if self.removed_at is not None:
             return "removed"
         return "connected" if self.connected else "disconnected" if self.seen_at is not None else "never connected"
@@ -170,28 +201,60 @@ class DisconnectedRack:
     seen_at: datetime | None
 
 
+@frozen(kw_only=True)
+class ZoneCoverage:
+    """Whether a rack serves the zone of a host. `others` are the racks that do not, each with its zones."""
+
+    zone: str
+    served: bool
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        """What is wrong, as sentences; empty if every rack serves the zone."""
+        if not self.others:
+            return ""
+        shown = ", ".join(f"{name} ({zones_text(zones)})" for name, zones in self.others[:RACKS_SHOWN])
+        more = f" and {len(self.others) - RACKS_SHOWN} more" if len(self.others) > RACKS_SHOWN else ""
+        if self.served:
+            return f"These racks do not serve its zone {self.zone}: {shown}{more}."
+        return (
+            f"No rack serves zone {self.zone}; racks: {shown}{more}. To have one serve it: "
+            "innkeeper rack update RACK zones=ZONE,…"
+        )
+
+
+def zones_text(zones: Sequence[str]) -> str:
+    """Such as `zones x, y`."""
+    return f"zone{'' if len(zones) == 1 else 's'} {', '.join(zones)}" if zones else "no zone"
+
+
 def unreachable_message(
-    host_id: int, linked: int, disconnected: Iterable[DisconnectedRack], failed: Mapping[str, str]
+    host_id: int,
+    linked: int,
+    disconnected: Iterable[DisconnectedRack],
+    failed: Mapping[str, str],
+    coverage: ZoneCoverage | None = None,
 ) -> str:
     """Explains why no rack reaches a host and what helps.
 
     `linked` is the number of racks connected to this region, `failed` maps a rack's name to its error.
     """
+    if coverage is not None and coverage.others and not coverage.served:
+        return f"VM host {host_id}: {coverage}"
     reached_before = [
         f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}"
         for rack in disconnected
     ]
+    zones = [str(coverage)] if coverage is not None and coverage.others else []
     if not reached_before:
         connected = "1 rack is" if linked == 1 else f"{linked} racks are"
-        return (
-            f"No connected rack reaches VM host {host_id} ({connected} connected to this region). "
-            "Start a rack or join a new one: innkeeper rack token"
-        )
+        sentences = [f"No connected rack reaches VM host {host_id} ({connected} connected to this region).", *zones]
+        return " ".join([*sentences, "Start a rack or join a new one: innkeeper rack token"])
     sentences = [
         f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(reached_before)}."
     ]
     sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
-    return " ".join(sentences)
+    return " ".join([*sentences, *zones])
 
 
 def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
@@ -275,7 +338,35 @@ def token_error(token: TokenState | None) -> TokenRejected:
     return TokenRejected(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.", reason="expired")
 
 
-def rack_removal(rack_id: str, name: str | None, hosts: Sequence[str]) -> DeletionPlan:
+@frozen(kw_only=True)
+class Exposed:
+    """What becomes of the credentials that a removed rack had. `rotated` names a host of each server."""
+
+    rotated: tuple[str, ...] = ()
+    by_hand: tuple[ExposedByHand, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        found = []
+        if self.rotated:
+            found.append(f"The rotation of credentials that it had is queued: {_named(self.rotated)}.")
+        if self.by_hand:
+            hosts = _named([f"{one.host} ({one.credential})" for one in self.by_hand])
+            found.append(f"A person has to replace these credentials that it had: {hosts}.")
+        return tuple(found)
+
+
+NOTHING_EXPOSED = Exposed()
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:HOSTS_SHOWN])
+    return f"{shown} and {len(names) - HOSTS_SHOWN} more" if len(names) > HOSTS_SHOWN else shown
+
+
+def rack_removal(
+    rack_id: str, name: str | None, hosts: Sequence[str], exposed: Exposed = NOTHING_EXPOSED
+) -> DeletionPlan:
     """`name` is None if the rack was removed before; `hosts` are those that only this rack reaches."""
     if name is None:
         return DeletionPlan(name=rack_id, effects=("The rack was removed before.",))
@@ -283,6 +374,7 @@ def rack_removal(rack_id: str, name: str | None, hosts: Sequence[str]) -> Deleti
     if hosts:
         named = ", ".join(hosts[:5]) + (", …" if len(hosts) > 5 else "")
         effects.append(f"No other rack has reached {number_of(len(hosts), 'VM host')}: {named}.")
+    effects += exposed.sentences
     return DeletionPlan(
         name=name, deleted=(AffectedRecord(kind="rack", id=rack_id, name=name),), effects=tuple(effects)
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
+from attrs import evolve
 
 from common.certificates import CLIENT_LIFETIME, RACK_LIFETIME, Role, Subject, fingerprint, load_certificate
 from common.errors import (
@@ -22,21 +23,26 @@ from common.errors import (
 from common.rpc.commands import JoinCall, Joined, RenewCall, Renewed
 from common.rpc.peers import Peer
 from regiond.caller import Caller
+from regiond.credentials import service as credential_service
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.racks import store, view_store
+from regiond.racks import store, view_store, zone_store
+from regiond.racks.access_guard import without_secrets
 from regiond.racks.authority import Authority
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.model import (
     DisconnectedRack,
+    Exposed,
+    ExposedByHand,
     RackCandidate,
     RackView,
     RecordedReach,
     RegionView,
     RpcClientView,
+    ZoneCoverage,
     check_name,
     peer_id,
     rack_removal,
@@ -48,11 +54,16 @@ from regiond.racks.model import (
 )
 from regiond.racks.rejections import Rejections
 from regiond.racks.store import REMOVED_CHANNEL, REVOKED_CHANNEL
+from regiond.racks.zone_store import UnservedHost
+from regiond.racks.zones import change_zones, described, requested_zones, zones_of_token
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-__all__ = ["REMOVED_CHANNEL", "REVOKED_CHANNEL", "HostCalls", "Racks", "nothing_began", "read_installation_id"]
+__all__ = [
+    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "Exposure", "HostCalls", "Racks", "add_rotation", "nothing_began",
+    "read_installation_id", "without_secrets",
+]  # fmt: skip
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -62,6 +73,21 @@ MAX_TOKEN_LIFETIME_S = 30 * 24 * 3600.0
 async def read_installation_id(db: Db) -> UUID:
     """Returns the id that every ownership marker of this installation carries."""
     return await store.installation_id(db)
+
+
+async def add_rotation(db: Db, rack_id: UUID, operation_id: int) -> None:
+    """Records that the operation replaces credentials which a removed rack had. Idempotent."""
+    await store.add_rotation(db, rack_id, operation_id)
+
+
+class Exposure(Protocol):
+    """Replaces the credentials that a removed rack had. Both methods join the caller's transaction."""
+
+    async def rotate(self, db: Db, caller: Caller, rack_id: UUID) -> Sequence[int]:
+        """Returns the ids of the rotations, opened unless they were open."""
+
+    async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
+        """Returns the credentials that only a person can replace."""
 
 
 class Racks:
@@ -78,6 +104,7 @@ class Racks:
         heartbeat: Heartbeat,
         *,
         token_text: Callable[[str], str],
+        exposure: Exposure,
         rack_lifetime: timedelta = RACK_LIFETIME,
         client_lifetime: timedelta = CLIENT_LIFETIME,
     ) -> None:
@@ -85,6 +112,7 @@ class Racks:
         self._authority = authority
         self._heartbeat = heartbeat
         self._token_text = token_text
+        self._exposure = exposure
         self._rack_lifetime = rack_lifetime
         self._client_lifetime = client_lifetime
         self._rejections = Rejections(database)
@@ -101,19 +129,25 @@ class Racks:
             return await view_store.list_regions(db, self._heartbeat.region_id)
 
     async def read(self, rack_id: str) -> RackView:
-        """Returns a rack with what it reaches, removed ones too. Raises NotFound."""
+        """Returns a rack with what it reaches; a removed one with what becomes of its credentials. Raises NotFound."""
         async with self._database.connection() as db:
             found = await view_store.read_rack(db, rack_uuid(rack_id))
-        if found is None:
-            raise NotFound(f"There is no rack {rack_id}.")
-        return found
+            if found is None:
+                raise NotFound(f"There is no rack {rack_id}.")
+            if found.removed_at is None:
+                return found
+            rotations = await view_store.list_rotations(db, found.id)
+            return evolve(found, rotations=rotations, by_hand=await self._exposure.by_hand(db, found.id))
 
     # Membership ---------------------------------------------------------------------------------------------------
 
-    async def create_token(self, caller: Caller | None, *, lifetime_s: float) -> str:
+    async def create_token(
+        self, caller: Caller | None, *, lifetime_s: float, zones: Sequence[str] | None = None
+    ) -> str:
         """Returns a token with which one rack can join within `lifetime_s` (1 s to 30 days). Only its hash is stored.
 
-        `caller` is an administrator, None for a command on the region's computer.
+        The rack serves `zones` (ids or names); None: all. `caller` is an administrator, None for a command on the
+        region's computer.
         """
         if caller is not None:
             caller.require_admin()
@@ -122,8 +156,11 @@ class Racks:
         secret = secrets.token_urlsafe(32)
         created_by = caller.account_id if caller else None
         async with self._database.transaction() as db:
-            until = await store.insert_token(db, token_hash(secret), created_by, timedelta(seconds=lifetime_s))
-            message = f"Created a join token for one rack, valid until {until:%Y-%m-%d %H:%M} UTC."
+            zone_ids = await requested_zones(db, zones)
+            lifetime = timedelta(seconds=lifetime_s)
+            until = await store.insert_token(db, token_hash(secret), created_by, lifetime, zone_ids)
+            serves = "" if zone_ids is None else f" of {await described(db, zone_ids)}"
+            message = f"Created a join token for one rack{serves}, valid until {until:%Y-%m-%d %H:%M} UTC."
             await Events.record(db, "rack_token_created", message, caller=caller)
         return self._token_text(secret)
 
@@ -136,15 +173,19 @@ class Racks:
         name, rack_id = check_name(call.name), uuid4()
         async with self._database.transaction() as db:
             used_hash = token_hash(call.token_secret)
-            if not await store.use_token(db, used_hash, rack_id):
+            used = await store.use_token(db, used_hash, rack_id)
+            if used is None:
                 raise token_error(await store.token(db, used_hash))
+            zone_ids = await zones_of_token(db, used.zone_ids)
             certificate_pem = self._sign_rack(call.signing_request_pem, rack_id, name)
             certificate = load_certificate(certificate_pem)
             try:
-                await store.insert(db, rack_id, name, fingerprint(certificate), certificate.not_valid_after_utc)
+                until = certificate.not_valid_after_utc
+                await store.insert(db, rack_id, name, fingerprint(certificate), until, zone_ids)
             except asyncpg.UniqueViolationError as error:
                 raise NameTaken(f"A rack named {name!r} exists. Remove it first or choose another name.") from error
-            await Events.record(db, "rack_joined", f"The rack {name!r} joined.", rack_id=rack_id)
+            message = f"The rack {name!r} joined; it serves {await described(db, zone_ids)}."
+            await Events.record(db, "rack_joined", message, rack_id=rack_id)
             installation_id = await store.installation_id(db)
         log.info("rack_joined", rack=name, rack_id=str(rack_id))
         return Joined(
@@ -169,19 +210,64 @@ class Racks:
         return Renewed(certificate_pem=certificate_pem, authority_pem=self._authority.certificate_pem)
 
     async def remove(self, caller: Caller, rack_id: str, *, dry_run: bool = False) -> DeletionPlan:
-        """Removes the rack; every region process disconnects it. Idempotent. Raises NotFound."""
+        """Removes the rack; every region process disconnects it. Idempotent. Raises NotFound.
+
+        Rotates the credentials that it has; `read` then shows how far that is.
+        """
         caller.require_admin()
-        async with self._database.transaction(dry_run=dry_run) as db:
-            hosts = await store.hosts_of_only(db, rack_uuid(rack_id))
-            name = await store.remove(db, rack_uuid(rack_id))
-            if name is not None:
-                message = f"The rack {name!r} was removed."
-                await Events.record(
-                    db, "rack_removed", message, level=Level.WARNING, caller=caller, rack_id=rack_uuid(rack_id)
-                )
-            elif await store.membership(db, rack_uuid(rack_id)) is None:
-                raise NotFound(f"There is no rack {rack_id}.")
-        return rack_removal(rack_id, name, hosts)
+        removed_id = rack_uuid(rack_id)
+
+        async def remove(db: Db) -> DeletionPlan:
+            hosts = await store.hosts_of_only(db, removed_id)
+            name = await store.remove(db, removed_id)
+            if name is None:
+                if await store.membership(db, removed_id) is None:
+                    raise NotFound(f"There is no rack {rack_id}.")
+                return rack_removal(rack_id, None, hosts)
+            exposed = await self._rotate(db, caller, removed_id)
+            message = " ".join((f"The rack {name!r} was removed.", *exposed.sentences))
+            await Events.record(db, "rack_removed", message, level=Level.WARNING, caller=caller, rack_id=removed_id)
+            return rack_removal(rack_id, name, hosts, exposed)
+
+        return await self._database.in_transaction(remove, dry_run=dry_run)
+
+    async def report_stolen(self, caller: Caller, rack_id: str) -> RackView:
+        """Removes the rack unless it is removed, and rotates whatever was ever sent to it. Idempotent. Raises NotFound.
+
+        A stolen rack may have kept credentials that it was told to forget.
+        """
+        caller.require_admin()
+        stolen_id = rack_uuid(rack_id)
+
+        async def report(db: Db) -> None:
+            await store.remove(db, stolen_id)
+            name = await store.report_stolen(db, stolen_id)
+            if name is None:
+                return
+            exposed = await self._rotate(db, caller, stolen_id)
+            message = " ".join((f"The rack {name!r} was reported stolen, and is removed.", *exposed.sentences))
+            await Events.record(db, "rack_stolen", message, level=Level.ERROR, caller=caller, rack_id=stolen_id)
+
+        await self._database.in_transaction(report)
+        return await self.read(rack_id)
+
+    async def _rotate(self, db: Db, caller: Caller, rack_id: UUID) -> Exposed:
+        operations = await self._exposure.rotate(db, caller, rack_id)
+        for operation_id in operations:
+            await store.add_rotation(db, rack_id, operation_id)
+        hosts = {one.operation_id: one.host for one in await view_store.list_rotations(db, rack_id)}
+        by_hand = await self._exposure.by_hand(db, rack_id)
+        return Exposed(rotated=tuple(hosts[operation_id] for operation_id in operations), by_hand=by_hand)
+
+    async def update(self, caller: Caller, rack_id: str, *, zones: Sequence[str] | None) -> RackView:
+        """Has the rack serve these zones (ids or names); None: all. Idempotent. Raises NotFound, InvalidRequest.
+
+        At once it is asked nothing more about hosts of other zones; the link supervisor has it forget them.
+        """
+        caller.require_admin()
+        async with self._database.transaction() as db:
+            await change_zones(db, caller, rack_uuid(rack_id), zones)
+        return await self.read(rack_id)
 
     # RPC clients --------------------------------------------------------------------------------------------------
 
@@ -301,6 +387,28 @@ class Racks:
         """Returns ready hosts that no connected rack reaches."""
         async with self._database.connection() as db:
             return await store.unreached_hosts(db)
+
+    # Zones --------------------------------------------------------------------------------------------------------
+
+    async def zone_coverage(self, host_id: int) -> ZoneCoverage | None:
+        """Returns which racks serve the zone of the host; None if there is no such host."""
+        async with self._database.connection() as db:
+            return await zone_store.coverage(db, host_id)
+
+    async def served_hosts(self) -> Mapping[UUID, frozenset[int]]:
+        """Returns the hosts that each rack linked to this process serves. A rack of all zones is left out."""
+        async with self._database.connection() as db:
+            return await zone_store.served_hosts(db, self._heartbeat.region_id)
+
+    async def unserved_hosts(self) -> tuple[UnservedHost, ...]:
+        """Returns hosts whose credentials linked racks have although they do not serve their zones, at most 1000."""
+        async with self._database.connection() as db:
+            return await zone_store.unserved_hosts(db, self._heartbeat.region_id)
+
+    async def record_forgotten(self, unserved: UnservedHost) -> None:
+        """Records that the rack deleted the credentials."""
+        async with self._database.connection() as db:
+            await credential_service.record_forgotten(db, unserved.rack_id, unserved.host_id, unserved.seen_at)
 
     def _sign_rack(self, signing_request_pem: str, rack_id: UUID, name: str) -> str:
         subject = Subject(role=Role.RACK, id=str(rack_id), name=name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.serialization import from_dict
-from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackView, RegionView
+from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackRotation, RackView, RegionView
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -14,16 +14,23 @@ if TYPE_CHECKING:
 # The links of a region that has sent no heartbeat for 30 s do not count. The process scope begins with the host name.
 _RACKS = """
     select r.id, r.name, r.joined_at, r.seen_at, r.removed_at, r.certificate_fingerprint, r.certificate_expires_at,
-           r.release, linked.regions,
+           r.release, r.stolen_at, linked.regions,
+           case when r.zone_ids is not null
+                then array(select z.name from zone z where z.id = any(r.zone_ids) order by z.name) end as zones,
            floor(extract(epoch from now() - coalesce(linked.connected_at, r.seen_at, r.joined_at)))::integer as age_s,
-           (select count(*) from rack_reach x where x.rack_id = r.id and x.reaches) as hosts_reached,
-           (select count(*) from rack_reach x where x.rack_id = r.id and not x.reaches) as hosts_unreached,
+           counted.hosts_reached, counted.hosts_unreached,
            (select coalesce(jsonb_agg(to_jsonb(shown)), '[]')
               from (select h.id as host_id, h.name as host, x.reaches, x.error_code, x.error_message, x.at as since
                       from vm_host h left join rack_reach x on x.host_id = h.id and x.rack_id = r.id
-                     where $2::integer is null or not x.reaches
+                     where ($2::integer is null or not x.reaches)
+                       and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                      order by h.id limit $2) shown) as hosts
       from rack r
+     cross join lateral (
+           select count(*) filter (where x.reaches) as hosts_reached,
+                  count(*) filter (where not x.reaches) as hosts_unreached
+             from rack_reach x join vm_host h on h.id = x.host_id
+            where x.rack_id = r.id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))) counted
       left join lateral (
            select min(l.connected_at) as connected_at,
                   jsonb_agg(jsonb_build_object('id', p.id, 'hostname', split_part(p.hostname, ' ', 1),
@@ -47,6 +54,13 @@ _REGIONS = """
 """
 
 
+_ROTATIONS = """
+    select o.id as operation_id, coalesce(o.host_name, '') as host, o.state, o.error_message
+      from rack_rotation x join operation o on o.id = x.operation_id
+     where x.rack_id = $1 order by o.id
+"""
+
+
 async def list_racks(db: Db) -> tuple[RackView, ...]:
     """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it misses."""
     return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN))
@@ -66,7 +80,13 @@ async def list_regions(db: Db, own_id: UUID) -> tuple[RegionView, ...]:
     )
 
 
+async def list_rotations(db: Db, rack_id: UUID) -> tuple[RackRotation, ...]:
+    """Returns the rotations of credentials that the rack had, in the order in which they were opened."""
+    return tuple(RackRotation(**row) for row in await db.fetch(_ROTATIONS, rack_id))
+
+
 def _rack(row: Row) -> RackView:
     regions = tuple(from_dict(region, RackRegion) for region in row["regions"] or ())
     hosts = tuple(from_dict(host, HostReach) for host in row["hosts"])
-    return RackView(**{**dict(row), "connected": bool(regions), "regions": regions, "hosts": hosts})
+    zones = None if row["zones"] is None else tuple(row["zones"])
+    return RackView(**{**dict(row), "connected": bool(regions), "regions": regions, "hosts": hosts, "zones": zones})

@@ -46,6 +46,8 @@ _DUE = """
             or coalesce(before.last + least(interval '5 minutes' * 2 ^ least(before.times, 10), interval '1 day'),
                         '-infinity') < now()
                and exists (select from rack_reach x join rack_link l on l.rack_id = x.rack_id
+                             join rack r on r.id = x.rack_id
+                             join vm_host h on h.id = x.host_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                              join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
                             where x.host_id = d.host_id and x.reaches))
      order by d.id

@@ -53,14 +53,17 @@ def heartbeat(database: Database) -> Iterator[Heartbeat]:
 @pytest.fixture
 def racks(database: Database, heartbeat: Heartbeat, tmp_path: Path) -> Racks:
     from regiond.accounts.service import Accounts
+    from regiond.credentials.service import Credentials, MasterKey
     from regiond.events.service import Events
+    from regiond.hosts.trust.exposed_credentials import ExposedCredentials
     from regiond.racks.authority import Authority
     from regiond.racks.service import Racks
 
     settle(Accounts(database, record_event=Events.record).ensure_admin())
     return Racks(
-        database, Authority.open(tmp_path / "authority"), heartbeat, token_text=lambda secret: f"token:{secret}"
-    )
+        database, Authority.open(tmp_path / "authority"), heartbeat, token_text=lambda secret: f"token:{secret}",
+        exposure=ExposedCredentials(Credentials(MasterKey.random())),
+    )  # fmt: skip
 
 
 @pytest.fixture

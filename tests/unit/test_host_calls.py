@@ -12,10 +12,12 @@ from attrs import frozen
 
 from common.errors import HostUnreachable, InnkeeperError, NotTrusted, ResponseRejected, Unsupported, UnsupportedByPeer
 from common.rpc.commands import HOST_REACH, Command, HostCall, Reached
+from common.rpc.link import Link
 from common.values import DriverType, HostAccess
+from regiond.racks.access_guard import HostRequest
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach
+from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, ZoneCoverage
 
 RACK, LATER = uuid4(), uuid4()
 NAMES = {RACK: "rack", LATER: "later"}
@@ -58,7 +60,7 @@ class ConnectedRacks:
         self.connect(rack_id, respond)
 
     async def reach_host(self) -> Reached:
-        calls = HostCalls(self._links, self, self._access_of, self)
+        calls = HostCalls(self._links, self, self, self._access_of, self)
         return await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
 
     async def _access_of(self, _: int) -> HostAccess:
@@ -72,6 +74,12 @@ class ConnectedRacks:
 
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
+
+    async def zone_coverage(self, _: int) -> ZoneCoverage:
+        return ZoneCoverage(zone="default", served=True)
+
+    async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
+        """Every rack may have the credentials."""
 
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         if error is not None:

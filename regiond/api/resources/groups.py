@@ -40,7 +40,7 @@ _STRATEGY = Field(
 _MOVE_TO = Field(
     name="move_to",
     type=Text(max_length=MAX_NAME, blank=None),
-    doc="Name of the zone to which the machines, hosts and clusters of the deleted zone move first.",
+    doc="Name of the zone to which the machines, hosts and clusters move first, and which its racks serve instead.",
 )
 _ZONE = Result(doc="The zone.", type=ZONE_JSON)
 _POOL = Result(doc="The resource pool.", type=POOL_WITH_STRATEGY_JSON)

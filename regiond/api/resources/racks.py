@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from regiond.api import crud
 from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
-from regiond.api.field_types import Integer
-from regiond.api.fields import Field
+from regiond.api.field_types import Boolean, Integer, TextList
+from regiond.api.fields import Field, Problems
 from regiond.api.resources.lookups import find_rack
 from regiond.api.resources.visibility import visible_rack
 from regiond.api.serializers.racks import RACK_JSON, RACK_TOKEN_JSON, RACK_WITH_REACH_JSON, IssuedToken
@@ -29,13 +29,42 @@ async def _read(call: Call) -> RackView:
 async def _token(call: Call) -> IssuedToken:
     lifetime_s: int = call.values["lifetime_s"]
     expires_at = datetime.now(UTC) + timedelta(seconds=lifetime_s)
-    token = await call.services.racks.create_token(call.caller, lifetime_s=float(lifetime_s))
+    token = await call.services.racks.create_token(
+        call.caller, lifetime_s=float(lifetime_s), zones=call.values["zones"]
+    )
     return IssuedToken(token=token, expires_at=expires_at)
+
+
+async def _update(call: Call) -> RackView:
+    values = call.values
+    if values["zones"] is None and not values["all_zones"]:
+        return await _read(call)
+    zones = None if values["all_zones"] else values["zones"]
+    return await call.services.racks.update(call.caller, str(call.target.id), zones=zones)
+
+
+async def _report_stolen(call: Call) -> RackView:
+    return await call.services.racks.report_stolen(call.caller, str(call.target.id))
+
+
+def _zones_or_all(call: Call) -> Problems:
+    if call.values["zones"] is not None and call.values["all_zones"]:
+        return {"zones": ["Give zones or all_zones=true, not both."]}
+    return {}
 
 
 async def _delete(call: Call) -> DeletionPlan:
     return await call.services.racks.remove(call.caller, str(call.target.id), dry_run=is_dry_run(call))
 
+
+_ZONES = TextList(commas=True, max_items=1000)
+_RACK_RESULT = Result(
+    doc=(
+        "The rack. `hosts` says for each host of its zones whether the rack reaches it. After its removal, `rotations` "
+        "are the operations that replace the credentials it had, and `by_hand` those that a person has to replace."
+    ),
+    type=RACK_WITH_REACH_JSON,
+)
 
 RACKS = Resource(
     handler="RacksHandler",
@@ -65,6 +94,11 @@ RACKS = Resource(
                     default=_HOUR_S,
                     doc="Lifetime of the token in seconds (default 3600).",
                 ),
+                Field(
+                    name="zones",
+                    type=_ZONES,
+                    doc="Ids or names of the zones whose hosts the rack serves (default: all zones).",
+                ),
             ),
         ),
     ),
@@ -75,15 +109,45 @@ RACK = Resource(
     doc="One rack, by its id or name.",
     endpoints=(
         crud.read(
-            Result(doc="The rack. `hosts` says for each host whether the rack reaches it.", type=RACK_WITH_REACH_JSON),
+            _RACK_RESULT,
             _read,
             title="Read a rack",
+            doc="A removed rack is found by its id.",
+            find=find_rack,
+        ),
+        crud.update(
+            _RACK_RESULT,
+            _update,
+            title="Change the zones of a rack",
+            doc=(
+                "The rack is asked about hosts of its zones only, and receives the credentials of no others. It "
+                "deletes those of hosts that it no longer serves."
+            ),
+            fields=(
+                Field(name="zones", type=_ZONES, doc="Ids or names of the zones; they replace the present ones."),
+                Field(name="all_zones", type=Boolean(), default=False, doc="Serve every zone, also future ones."),
+            ),
+            check=_zones_or_all,
+            find=find_rack,
+        ),
+        crud.action(
+            "report_stolen",
+            _RACK_RESULT,
+            _report_stolen,
+            title="Report a rack stolen",
+            doc=(
+                "Removes the rack unless it was removed, and rotates every credential that was ever sent to it, also "
+                "those that it was told to delete."
+            ),
             find=find_rack,
         ),
         crud.delete(
             _delete,
             title="Remove a rack",
-            doc="Disconnects the rack at once and rejects its certificate. Its operations use other racks or wait.",
+            doc=(
+                "Disconnects the rack at once and rejects its certificate. Its operations use other racks or wait. The "
+                "credentials that it has are rotated; reading the rack by its id shows how far that is."
+            ),
             find=find_rack,
         ),
     ),

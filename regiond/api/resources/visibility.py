@@ -19,7 +19,8 @@ def visible_host(caller: Caller, host: HostView) -> HostView:
 
 
 def visible_rack(caller: Caller, rack: RackView) -> RackView:
-    """Returns the rack, for other users without the reasons, which can contain addresses and texts of servers."""
+    """Returns the rack, for other users without the reasons and remedies, which can contain addresses and texts of
+    servers."""
     if caller.is_admin:
         return rack
-    return evolve(rack, hosts=tuple(evolve(host, error_message=None) for host in rack.hosts))
+    return evolve(rack, hosts=tuple(evolve(host, error_message=None) for host in rack.hosts), by_hand=())

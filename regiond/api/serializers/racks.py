@@ -20,7 +20,15 @@ from regiond.api.serializer import (
     serializer,
 )
 from regiond.api.urls import uri
-from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
+from regiond.racks.model import (
+    ExposedByHand,
+    HostReach,
+    RackRegion,
+    RackRotation,
+    RackView,
+    RegionView,
+    RpcClientView,
+)
 
 
 @frozen(kw_only=True)
@@ -55,6 +63,21 @@ _HOST_REACH: Serializer[HostReach] = serializer(
     key("code", nullable(STR), lambda reach: reach.error_code),
     key("since", nullable(TIMESTAMP), lambda reach: reach.since),
 )
+_ROTATION: Serializer[RackRotation] = serializer(
+    "RackRotation",
+    key("operation", INT, lambda rotation: rotation.operation_id),
+    key("host", STR, lambda rotation: rotation.host),
+    key("state", STR, lambda rotation: rotation.state),
+    key("reason", STR, lambda rotation: rotation.error_message or ""),
+)
+_BY_HAND: Serializer[ExposedByHand] = serializer(
+    "ExposedByHand",
+    key("host_id", INT, lambda exposed: exposed.host_id),
+    key("host", STR, lambda exposed: exposed.host),
+    key("credential", STR, lambda exposed: exposed.credential),
+    key("sent_at", TIMESTAMP, lambda exposed: exposed.sent_at),
+    key("remedy", STR, lambda exposed: exposed.remedy),
+)
 _RACK: Serializer[RackView] = serializer(
     "RackSummary",
     key("id", AS_TEXT, lambda rack: rack.id),
@@ -71,13 +94,21 @@ _RACK: Serializer[RackView] = serializer(
     key("seen_at", nullable(TIMESTAMP), lambda rack: rack.seen_at),
     key("certificate_expires_at", TIMESTAMP, lambda rack: rack.certificate_expires_at),
     key("removed_at", nullable(TIMESTAMP), lambda rack: rack.removed_at),
+    key("stolen_at", nullable(TIMESTAMP), lambda rack: rack.stolen_at),
+    key("all_zones", BOOL, lambda rack: rack.zones is None),
+    key("zones", array(STR), lambda rack: rack.zones or ()),
     key("resource_uri", STR, lambda rack: uri("racks", str(rack.id))),
 )
 RACK_JSON: Serializer[RackView] = extended(
     "Rack", _RACK, lambda rack: rack, key("unreached", array(_HOST_REACH), lambda rack: rack.hosts)
 )
 RACK_WITH_REACH_JSON: Serializer[RackView] = extended(
-    "RackWithReach", _RACK, lambda rack: rack, key("hosts", array(_HOST_REACH), lambda rack: rack.hosts)
+    "RackWithReach",
+    _RACK,
+    lambda rack: rack,
+    key("hosts", array(_HOST_REACH), lambda rack: rack.hosts),
+    key("rotations", array(_ROTATION), lambda rack: rack.rotations),
+    key("by_hand", array(_BY_HAND), lambda rack: rack.by_hand),
 )
 REGION_JSON: Serializer[RegionView] = serializer(
     "Region",

@@ -40,7 +40,7 @@ from regiond.hosts.discovery.model import (
 from regiond.hosts.host_address import parse_host_address
 from regiond.hosts.model import MACHINE_MISSING_TEXT, POWER_CHANGED_TEXT
 from regiond.hosts.trust.service import HostTrust
-from regiond.racks.service import HostCalls, read_installation_id
+from regiond.racks.service import HostCalls, read_installation_id, without_secrets
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -166,7 +166,10 @@ class Refresher:
         if not parse_host_address(host.driver, host.address, simulated_allowed=True).has_identity:
             return
         identity = await self._calls.call(
-            host_id, HOST_IDENTIFY, lambda access: HostCall(access=access), deadline_s=IDENTIFY_DEADLINE_S
+            host_id,
+            HOST_IDENTIFY,
+            lambda access: HostCall(access=without_secrets(access)),
+            deadline_s=IDENTIFY_DEADLINE_S,
         )
         await self._trust.check_token(host_id, host, identity.material)
         async with self._database.transaction() as db:

@@ -20,11 +20,15 @@ _TAKE_DUE = """
      where host_id in (select host_id from vm_host_schedule s join vm_host h on h.id = s.host_id
                         where s.next_refresh_at <= now() and h.state <> 'removing'
                           and (exists (select from rack_link l
+                                         join rack r on r.id = l.rack_id
+                                              and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                                          left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
                                         where l.region_id = $3 and x.reaches is distinct from false)
                                or not exists (select from rack_link l
                                                 join region_process p on p.id = l.region_id
                                                      and p.seen_at > now() - interval '30 seconds'
+                                                join rack r on r.id = l.rack_id
+                                                     and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                                                 left join rack_reach x on x.rack_id = l.rack_id and x.host_id = h.id
                                                where l.region_id <> $3 and x.reaches is distinct from false))
                         order by h.state = 'unreachable', s.next_refresh_at limit $2 for update of s skip locked)

@@ -27,7 +27,7 @@ from regiond.hosts.trust.trust_instructions import trust_name
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
-from regiond.racks.service import HostCalls
+from regiond.racks.service import HostCalls, add_rotation
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -67,10 +67,7 @@ async def open_rotation(db: Db, caller: Caller, host: HostView, credentials: Cre
         db, "rotation_requested", f"The rotation of {host.name}'s credentials was requested", caller=caller,
         host_id=host.id,
     )  # fmt: skip
-    return await operation_service.insert(
-        db, OperationKind.ROTATE, host_id=host.id, host_name=host.name, account_id=caller.account_id,
-        request={"key_pair": pair_id}, max_failures=MAX_FAILURES,
-    )  # fmt: skip
+    return await _insert(db, host.id, host.name, pair_id, caller.account_id)
 
 
 @frozen(kw_only=True)
@@ -234,6 +231,7 @@ class RotateCredentials:
         async def record(db: Db) -> None:
             old_id, old, host = progress.old.view.id, progress.old.view.fingerprint, progress.host_name
             await _switch(db, old_id, new.view.id)  # includes hosts that were added meanwhile
+            await _rotate_again_if_exposed(db, progress, new.view.id, operation)
             await credential_service.finish_replacement(db, new.view.id)
             await credential_service.delete_key_pair(db, old_id)
             await self._credentials.delete(db, progress.host_id, [ROTATION_PASSWORD])
@@ -264,6 +262,23 @@ class RotateCredentials:
                 await self._credentials.delete(db, host_id, [ROTATION_PASSWORD])
 
         return record
+
+
+async def _rotate_again_if_exposed(db: Db, progress: _Progress, pair_id: int, operation: Operation) -> None:
+    """Opens another rotation if a rack that was removed meanwhile had the new pair."""
+    exposing = await credential_service.racks_that_expose(db, pair_id)
+    if not exposing:
+        return
+    again_id = await _insert(db, progress.host_id, progress.host_name, pair_id, operation.account_id)
+    for rack_id in exposing:
+        await add_rotation(db, rack_id, again_id)
+
+
+async def _insert(db: Db, host_id: int, host_name: str, pair_id: int, account_id: int | None) -> int:
+    return await operation_service.insert(
+        db, OperationKind.ROTATE, host_id=host_id, host_name=host_name, account_id=account_id,
+        request={"key_pair": pair_id}, max_failures=MAX_FAILURES,
+    )  # fmt: skip
 
 
 async def _switch(db: Db, old_id: int, new_id: int) -> None:

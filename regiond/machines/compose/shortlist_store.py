@@ -44,8 +44,12 @@ _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 # groups exclude, $32 the only ones they allow, or NULL; $33 hosts with $34 their weights: the lower is preferred.
 _SHORTLIST = """
     with failed as (
-        select host_id, count(*) as racks from rack_reach
-         where rack_id = any($1::uuid[]) and not reaches group by host_id
+        select host_id, count(*) as racks
+          from (select host_id, rack_id from rack_reach where rack_id = any($1::uuid[]) and not reaches
+                union
+                select h.id, r.id from rack r join vm_host h on h.zone_id <> all(r.zone_ids)
+                 where r.id = any($1::uuid[])) unable
+         group by host_id
     ), storage as (
         select server_id, max(total_bytes - used_elsewhere_bytes - claimed_bytes) as bytes
           from storage_pool where missing_since is null group by server_id

@@ -17,6 +17,8 @@ _OPERATIONS = """
                     (select max(l.at) from operation child join operation_log l on l.operation_id = child.id
                       where child.parent_id = o.id)) as progress_at,
            exists (select from rack_reach x join rack_link l on l.rack_id = x.rack_id
+                     join rack r on r.id = x.rack_id
+                     join vm_host h on h.id = x.host_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
                      join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
                     where x.host_id = o.host_id and x.reaches)
            and not exists (select from operation other

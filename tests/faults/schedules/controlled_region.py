@@ -93,7 +93,7 @@ class ControlledRegion:
     async def join_rack(self, name: str, number: int) -> None:
         rack = ScheduledRack(UUID(int=number), name, self.folder, self.outages)
         async with self.database.transaction() as db:
-            await rack_store.insert(db, rack.id, name, f"fingerprint of {number}", clock.FAR)
+            await rack_store.insert(db, rack.id, name, f"fingerprint of {number}", clock.FAR, None)
         self.racks[name] = rack
         await self._link(name)
 

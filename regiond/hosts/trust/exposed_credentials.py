@@ -1,0 +1,111 @@
+"""Rotates the credentials that a removed or stolen rack had, and says what a person has to do about the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from common.errors import InvalidRequest, Unsupported, WrongState
+from common.libvirt_address import parse
+from regiond.caller import Caller
+from regiond.credentials import service as credential_service
+from regiond.credentials.model import SentTo
+from regiond.credentials.service import KEY_PAIR, Credentials, KeyPairs
+from regiond.hosts import store, view_store
+from regiond.hosts.trust.rotation import open_rotation
+from regiond.operations import service as operation_service
+from regiond.operations.model import OperationKind
+from regiond.racks.model import ExposedByHand
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+SSH_KEY = "ssh_private_key"
+
+
+class ExposedCredentials:
+    """What `Racks` needs when a rack is removed; both methods join the caller's transaction."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def rotate(self, db: Db, caller: Caller, rack_id: UUID) -> tuple[int, ...]:
+        """Returns the ids of the rotations of the key pairs that the rack had: one for each server, opened now unless
+        it was open. Pairs that cannot be rotated are left to `by_hand`."""
+        sent = await credential_service.credentials_sent_to(db, rack_id)
+        opened: list[int] = []
+        for pair_id in sorted({one.key_pair_id for one in sent if one.key_pair_id is not None}):
+            operation_id = await self._rotate(db, caller, pair_id)
+            if operation_id is not None:
+                opened.append(operation_id)
+        return tuple(opened)
+
+    async def _rotate(self, db: Db, caller: Caller, pair_id: int) -> int | None:
+        for host_id in await credential_service.hosts_of_key_pair(db, pair_id):
+            try:
+                host = await view_store.read_host(db, host_id)
+                return await open_rotation(db, caller, host, self._credentials, None)
+            except (Unsupported, WrongState):
+                continue  # another host of the server may have been reached
+        return None
+
+    async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
+        """Returns the credentials that the rack had and that no open rotation replaces, each with what helps."""
+        found: list[ExposedByHand] = []
+        for sent in await credential_service.credentials_sent_to(db, rack_id):
+            remedy = await self._remedy(db, sent)
+            if remedy is not None:
+                found.append(
+                    ExposedByHand(
+                        host_id=sent.host_id,
+                        host=sent.host_name,
+                        credential=sent.name,
+                        sent_at=sent.sent_at,
+                        remedy=remedy,
+                    )
+                )
+        return tuple(found)
+
+    async def _remedy(self, db: Db, sent: SentTo) -> str | None:
+        """None if nobody has to do anything."""
+        if sent.name == KEY_PAIR:
+            return await _pair_remedy(db, sent)
+        if sent.name == SSH_KEY:
+            host = await view_store.read_host(db, sent.host_id)
+            return ssh_key_remedy(sent.host_name, sent.address, host.public_key)
+        return f"Unset or change the trust password on the server {sent.address}: lxc config unset core.trust_password"
+
+
+async def _pair_remedy(db: Db, sent: SentTo) -> str | None:
+    if sent.key_pair_id is None or sent.host_id not in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
+        return None  # a pair that a rotation prepares: its end rotates it again
+    for host_id in await credential_service.hosts_of_key_pair(db, sent.key_pair_id):
+        if await operation_service.active(db, OperationKind.ROTATE, host_id=host_id) is not None:
+            return None
+    pair = await KeyPairs.view(db, sent.key_pair_id)
+    if pair.imported:
+        return (
+            f"The certificate {sent.fingerprint} was imported. Update the host with a new one: "
+            f"innkeeper vm-host update {sent.host_name} certificate=@FILE key=@FILE. Then run on its server: "
+            f"lxc config trust remove {sent.fingerprint}"
+        )
+    host = await store.read_connection(db, sent.host_id)
+    if host.discovered:
+        return f"Its rotation ended without success. Start another one: innkeeper vm-host rotate {sent.host_name}"
+    return (
+        f"Its server does not trust the certificate {sent.fingerprint} yet, and must not: remove the host and add it "
+        f"again, which makes a new one: innkeeper vm-host delete {sent.host_name}"
+    )
+
+
+def ssh_key_remedy(host_name: str, address: str, public_key: str | None) -> str:
+    """A person put the public key there, so only a person can remove it."""
+    try:
+        user = parse(address).user or "the user"
+    except InvalidRequest:
+        user = "the user"
+    line = f" the line: {public_key}" if public_key else " Innkeeper's line"
+    return (
+        f"On {address}, remove from ~/.ssh/authorized_keys of {user}{line}. Then remove the host and add it again, "
+        f"which makes a new key; its machines stay: innkeeper vm-host delete {host_name}"
+    )

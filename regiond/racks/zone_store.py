@@ -1,0 +1,128 @@
+"""SQL of the zones that racks serve, and of hosts whose credentials a rack has although it no longer serves them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.identifiers import split_reference
+from regiond.racks.model import ZoneCoverage
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# The lock keeps the zones from being deleted until the transaction ends.
+_ZONES = """
+    select id, id::text as text, name from zone where id::text = any($1::text[]) or name = any($2::text[])
+     order by id for key share
+"""
+_LOCK_RACK = "select name, zone_ids, removed_at from rack where id = $1 for update"
+_SET = "update rack set zone_ids = $2 where id = $1"
+_EXISTING = "select array_agg(id order by id) from zone where id = any($1::integer[])"
+_NAMES = "select name from zone where id = any($1::integer[]) order by name"
+_DROP_REACH = """
+    delete from rack_reach x using vm_host h
+     where x.rack_id = $1 and h.id = x.host_id and h.zone_id <> all($2::integer[])
+"""
+_COVERAGE = """
+    select z.name as zone, r.name, r.zone_ids is null or z.id = any(r.zone_ids) as serves,
+           array(select o.name from zone o where o.id = any(r.zone_ids) order by o.name) as zones
+      from vm_host h join zone z on z.id = h.zone_id left join rack r on r.removed_at is null
+     where h.id = $1
+     order by r.name
+"""
+_SERVED = """
+    select r.id as rack_id, h.id as host_id
+      from rack_link l join rack r on r.id = l.rack_id and r.zone_ids is not null
+      left join vm_host h on h.zone_id = any(r.zone_ids)
+     where l.region_id = $1
+"""
+_UNSERVED = """
+    select distinct c.rack_id, c.host_id, now() as seen_at
+      from rack_link l join rack r on r.id = l.rack_id and r.zone_ids is not null
+      join rack_credential c on c.rack_id = r.id and c.forgotten_at is null
+      join vm_host h on h.id = c.host_id and h.zone_id <> all(r.zone_ids)
+     where l.region_id = $1
+     order by c.host_id, c.rack_id
+     limit 1000
+"""
+
+
+@frozen(kw_only=True)
+class RackZones:
+    """`zone_ids` None: all zones."""
+
+    name: str
+    zone_ids: Sequence[int] | None
+    removed_at: datetime | None
+
+
+@frozen(kw_only=True)
+class UnservedHost:
+    """A host whose credentials a linked rack has although it does not serve the zone, as seen at `seen_at`."""
+
+    rack_id: UUID
+    host_id: int
+    seen_at: datetime
+
+
+async def zone_ids(db: Db, ids_or_names: Sequence[str]) -> dict[str, int]:
+    """Returns the ids of those zones that exist, by the given texts. An id wins over a name that looks like it."""
+    texts = {text: split_reference(text.replace("\0", "\ufffd")) for text in ids_or_names}
+    given_ids = [id_ for id_, _ in texts.values() if id_ is not None]
+    rows = await db.fetch(_ZONES, given_ids, [name for _, name in texts.values()])
+    by_id, by_name = {row["text"]: row["id"] for row in rows}, {row["name"]: row["id"] for row in rows}
+    found = {text: by_id.get(id_ or "", by_name.get(name)) for text, (id_, name) in texts.items()}
+    return {text: zone_id for text, zone_id in found.items() if zone_id is not None}
+
+
+async def lock(db: Db, rack_id: UUID) -> RackZones | None:
+    """Waits for the record of a credential that is about to be sent to the rack, and prevents further ones."""
+    row = await db.fetchrow(_LOCK_RACK, rack_id)
+    return None if row is None else RackZones(**row)
+
+
+async def set_zones(db: Db, rack_id: UUID, ids: Collection[int] | None) -> None:
+    """None: all zones. Drops what is known of the rack's reach of other hosts."""
+    await db.execute(_SET, rack_id, None if ids is None else sorted(ids))
+    if ids is not None:
+        await db.execute(_DROP_REACH, rack_id, sorted(ids))
+
+
+async def existing(db: Db, ids: Sequence[int]) -> Sequence[int]:
+    """Returns those of the zones that still exist."""
+    found: Sequence[int] | None = await db.fetchval(_EXISTING, list(ids))
+    return found or []
+
+
+async def names(db: Db, ids: Sequence[int]) -> tuple[str, ...]:
+    return tuple(row["name"] for row in await db.fetch(_NAMES, list(ids)))
+
+
+async def coverage(db: Db, host_id: int) -> ZoneCoverage | None:
+    rows = await db.fetch(_COVERAGE, host_id)
+    if not rows:
+        return None
+    racks = [row for row in rows if row["name"] is not None]
+    others = tuple((row["name"], tuple(row["zones"])) for row in racks if not row["serves"])
+    return ZoneCoverage(zone=rows[0]["zone"], served=len(others) < len(racks), others=others)
+
+
+async def served_hosts(db: Db, region_id: UUID) -> dict[UUID, frozenset[int]]:
+    """Returns the hosts that each linked rack serves. A rack that serves all zones is left out."""
+    found: defaultdict[UUID, set[int]] = defaultdict(set)
+    for row in await db.fetch(_SERVED, region_id):
+        served = found[row["rack_id"]]
+        if row["host_id"] is not None:
+            served.add(row["host_id"])
+    return {rack_id: frozenset(hosts) for rack_id, hosts in found.items()}
+
+
+async def unserved_hosts(db: Db, region_id: UUID) -> tuple[UnservedHost, ...]:
+    """Returns at most 1000 hosts whose credentials the linked racks have to delete."""
+    return tuple(UnservedHost(**row) for row in await db.fetch(_UNSERVED, region_id))
