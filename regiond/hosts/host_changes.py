@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
@@ -19,7 +20,9 @@ from regiond.hosts.address_change import (
 from regiond.hosts.host_address import Address, parse_host_address
 from regiond.hosts.host_names import check_host_name
 from regiond.hosts.model import HostChange, HostView, NewHost, check_change, with_console_tag
+from regiond.hosts.trust.first_contact import read_fingerprint
 from regiond.hosts.trust.host_credentials import HostCredentials
+from regiond.hosts.trust.trust_instructions import accept_command
 from regiond.identifiers import new_hostname, new_system_id, numbered
 from regiond.racks.service import HostCalls
 
@@ -51,6 +54,7 @@ class HostChanges:
         zone_id = await self._groups.requested_zone_id(new.zone) or 1
         pool_id = await self._groups.requested_pool_id(new.pool) or 0
         names = (new.name,) if new.name else _generated_names()
+        expected = read_fingerprint(new.fingerprint, new.driver, has_identity=address.has_identity)
         prepared = await self._credentials.prepare(new, names[0], address)
         project = new.project or (DEFAULT_PROJECT if new.driver is DriverType.LXD else "")
         async with self._database.transaction() as db:
@@ -61,6 +65,7 @@ class HostChanges:
                 reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
                 system_id=new_system_id(), public_key=prepared.public_key,
             )  # fmt: skip
+            await identity_store.expect_identity(db, host_id, expected, new.trust_on_first_use)
             await self._credentials.store(db, host_id, address, prepared, new.driver)
             await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
         return host_id
@@ -73,6 +78,7 @@ class HostChanges:
         address = self._new_address(change, before)
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
+        expected = self._expected(change, before)
         moved = await self._verified_move(before, change)
         # The same server keeps its trust: only another one is another first contact.
         contact = None if moved is not None else address
@@ -90,8 +96,9 @@ class HostChanges:
                 reserved_memory_mib=change.reserved_memory_mib, default_storage_pool_id=storage_pool_id,
                 default_macvlan_mode=change.default_macvlan_mode,
             )  # fmt: skip
-            if contact is not None:
+            if contact is not None or (expected is not None and expected != before.pinned_fingerprint):
                 await identity_store.unpin(db, before.id)
+            await identity_store.expect_identity(db, before.id, expected, change.trust_on_first_use)
             await self._credentials.store_change(db, before, prepared, contact)
             await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=before.id)
             if address is not None:
@@ -111,6 +118,22 @@ class HostChanges:
         address = self._parsed(before.driver, change.address)
         presented = await verify_same_server(self._calls, before, known, address)
         return VerifiedMove(known=known, presented=presented)
+
+    def _expected(self, change: HostChange, before: HostView) -> str | None:
+        """The fingerprint that the host has to present. Raises InvalidRequest if the server is known by another one."""
+        address = self._parsed(before.driver, before.address if change.address is None else change.address)
+        expected = read_fingerprint(change.fingerprint, before.driver, has_identity=address.has_identity)
+        pinned = before.pinned_fingerprint
+        if expected is None or pinned in {None, expected} or before.total is None:
+            return expected
+        raise InvalidRequest.of(
+            {
+                "fingerprint": [
+                    f"{pinned} is pinned for {before.name}, not {expected}. If the server's key or certificate was "
+                    f"replaced, run: {accept_command(before.id, expected)}"
+                ]
+            }
+        )
 
     def _new_address(self, change: HostChange, before: HostView) -> str | None:
         if change.address is None:

@@ -18,7 +18,12 @@ _PIN_SHARED = """
 """
 _UNPIN = """
     update vm_host set pinned = null, pinned_fingerprint = null, confirmed_identity = null,
-                       server_may_change = server_id is not null
+                       server_may_change = server_id is not null, expected_fingerprint = null, trust_on_first_use = false
+     where id = $1
+"""
+_EXPECT = """
+    update vm_host set expected_fingerprint = coalesce($2, expected_fingerprint),
+                       trust_on_first_use = coalesce($3, trust_on_first_use)
      where id = $1
 """
 _CONFIRM = "update vm_host set confirmed_identity = $2 where id = $1 and confirmed_identity is distinct from $2"
@@ -72,6 +77,11 @@ async def unpin(db: Db, host_id: int) -> None:
     """Makes the next contact a first contact: whatever identity the host presents then is pinned, and the server
     behind it may be another one. The host has no machines."""
     await db.execute(_UNPIN, host_id)
+
+
+async def expect_identity(db: Db, host_id: int, fingerprint: str | None, trust_on_first_use: bool | None) -> None:
+    """Sets what a person says about the identity of the host; None: unchanged."""
+    await db.execute(_EXPECT, host_id, fingerprint, trust_on_first_use)
 
 
 async def confirm_identity(db: Db, host_id: int, identity: str) -> None:

@@ -193,6 +193,8 @@ class NewHost:
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
+    fingerprint: str | None = None  # of the server's certificate or SSH host key
+    trust_on_first_use: bool = False  # send a trust password to a server that nobody has confirmed
 
 
 @frozen(kw_only=True)
@@ -216,6 +218,8 @@ class HostChange:
     password: str | None = field(default=None, repr=False)  # LXD: a trust token or a trust password
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)
+    fingerprint: str | None = None
+    trust_on_first_use: bool | None = None
 
 
 @frozen(kw_only=True)

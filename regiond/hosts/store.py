@@ -76,8 +76,12 @@ _REFRESH_SERVER_NOW = """
 _DELETE = "delete from vm_host where id = $1"
 _CONNECTION = """
     select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
-           trust_error, server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new
-      from vm_host where id = $1
+           trust_error, server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new,
+           expected_fingerprint, trust_on_first_use,
+           exists (select from vm_host o where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null)
+               as known_server,
+           exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password
+      from vm_host h where id = $1
 """
 _SET_TRUST_ERROR = "update vm_host set trust_error = $2 where id = $1 and trust_error is distinct from $2"
 
@@ -99,6 +103,16 @@ class HostConnection:
     trust_error: str | None
     discovered: bool  # at least once
     is_new: bool  # added within the last hour
+    expected_fingerprint: str | None
+    trust_on_first_use: bool
+    known_server: bool  # this or another host of the server was discovered
+    has_password: bool  # a trust token or password that is still to be used
+
+    @property
+    def may_have_password(self) -> bool:
+        """Whether a trust password may be sent to the server that is pinned."""
+        confirmed = self.pinned_fingerprint is not None and self.pinned_fingerprint == self.expected_fingerprint
+        return confirmed or self.known_server or self.trust_on_first_use
 
 
 async def read_connection(db: Db, host_id: int) -> HostConnection:

@@ -50,10 +50,10 @@ async def test_the_removal_of_a_rack_rotates_what_it_had(
         await innkeeper.stop_rack("a")
         await add(innkeeper, "lxd2", name="two", password=second.token())  # through b only
         (old,), (kept,) = first.trusted, second.trusted
-        plan = (await innkeeper.send("DELETE", f"racks/{removed}/", fields={"dry_run": True})).json()
+        plan = (await innkeeper.delete(f"racks/{removed}/", dry_run="true")).json()
         assert "The rotation of credentials that it had is queued: one." in plan["effects"]
         assert await rows(innkeeper, "select id from operation where kind = 'rotate'") == []
-        await innkeeper.send("DELETE", f"racks/{removed}/")
+        await innkeeper.delete(f"racks/{removed}/")
         await eventually(lambda: rotated(innkeeper, removed, 1))
         assert list(first.trusted) != [old]
         assert len(first.trusted) == 1
@@ -76,7 +76,7 @@ async def test_a_stolen_rack_exposes_what_it_was_told_to_forget(
         removed = await rack_id(innkeeper, "a")
         await innkeeper.put("racks/a/", zones="west")
         await eventually(lambda: _forgotten(innkeeper))
-        await innkeeper.send("DELETE", f"racks/{removed}/")
+        await innkeeper.delete(f"racks/{removed}/")
         assert (await innkeeper.get(f"racks/{removed}/"))["rotations"] == []
         (old,) = server.trusted
         shown = await innkeeper.post(f"racks/{removed}/", op="report_stolen")
@@ -99,7 +99,7 @@ async def test_what_a_person_has_to_replace_is_listed_by_host(
     server.secrets.add(phrase)
     async with deployed(tmp_path, database_url, drivers=recorded.drivers) as innkeeper:
         await innkeeper.start_rack("a")
-        host = await add(innkeeper, "lxd1", name="one", password=phrase)
+        host = await add(innkeeper, "lxd1", name="one", password=phrase, trust_on_first_use="true")
         server.trust(imported.certificate_pem)
         await innkeeper.put(f"vm-hosts/{host['id']}/", certificate=imported.certificate_pem, key=imported.key_pem)
         removed = await rack_id(innkeeper, "a")
@@ -126,7 +126,7 @@ async def test_a_pair_that_a_removed_rack_saw_during_a_rotation_is_rotated(
         await eventually(lambda: len(server.lost) < 50)
         (seen,) = await _fingerprints_of_hosts(innkeeper)
         removed = await rack_id(innkeeper, "a")
-        await innkeeper.send("DELETE", f"racks/{removed}/")
+        await innkeeper.delete(f"racks/{removed}/")
         server.lost.clear()
         await innkeeper.start_rack("b")
         await eventually(

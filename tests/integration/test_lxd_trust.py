@@ -67,7 +67,7 @@ async def test_a_trust_password_can_be_set_later(innkeeper: Deployment, lxds: Fa
     server = FakeLxd(name="lxd1", secrets={phrase})
     lxds.add(server)
     host = await add(innkeeper)
-    changed = await innkeeper.put(f"vm-hosts/{host['id']}/", password=phrase)
+    changed = await innkeeper.put(f"vm-hosts/{host['id']}/", password=phrase, trust_on_first_use="true")
     assert changed["total"]["cores"] == 8
 
 

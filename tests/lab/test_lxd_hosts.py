@@ -123,7 +123,7 @@ async def test_a_trust_password_is_accepted_if_configured(server: LxdServer, inn
     phrase = "long and secret"
     server.lxc("config", "set", "core.trust_password", phrase)
     try:
-        host = await add(innkeeper, server, password=phrase)
+        host = await add(innkeeper, server, password=phrase, trust_on_first_use="true")
         assert host["total"]["cores"] > 0
     finally:
         server.lxc("config", "unset", "core.trust_password")

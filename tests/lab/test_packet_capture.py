@@ -147,7 +147,9 @@ async def add_and_remove_hosts(
     wrong = token_hex(16)
     search.add_text(WRONG, wrong)
     here = await deployment.add_host(type="lxd", power_address=first.address, password=token, name="here")
-    there = await deployment.add_host(type="lxd", power_address=second.address, password=wrong, name="there")
+    there = await deployment.add_host(
+        type="lxd", power_address=second.address, password=wrong, trust_on_first_use="true", name="there"
+    )
     await put(deployment, there, password=phrase)
     await eventually(partial(is_ready, deployment, there))
     await add_key_pairs(deployment, search)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.endpoint import Call
-from regiond.api.field_types import Choice, CommaList, Float, Integer, Text
+from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Text
 from regiond.api.fields import Field, Format, Problems
 from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
@@ -79,6 +79,19 @@ _COMMON = (
         doc="LXD: your own client certificate as PEM, with key (default: generated).",
     ),
     Field(name="key", type=_PEM, doc="LXD: the private key of that certificate as PEM, without a passphrase."),
+    Field(
+        name="fingerprint",
+        type=Text(max_length=128, blank=None),
+        doc=(
+            "Fingerprint that the server has to present: SHA-256 of its certificate in hex (LXD), or SHA256:… of its "
+            "SSH host key (default: whatever it presents first is pinned, and a trust password is not sent)."
+        ),
+    ),
+    Field(
+        name="trust_on_first_use",
+        type=Boolean(),
+        doc="LXD: send a trust password also to a server whose fingerprint nobody has confirmed (default false).",
+    ),
 )
 _TYPE = Text(max_length=32, blank=None)
 CREATE = (

@@ -49,6 +49,8 @@ async def _create(call: Call) -> HostView:
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
         project=values["project"] or "",
+        fingerprint=values["fingerprint"],
+        trust_on_first_use=bool(values["trust_on_first_use"]),
         **_lxd_credentials(values),
     )
     return await call.services.hosts.create(call.caller, new)
@@ -80,6 +82,8 @@ async def _update(call: Call) -> HostView:
         default_macvlan_mode=values["default_macvlan_mode"],
         power_pass=values["power_pass"],
         project=values["project"],
+        fingerprint=values["fingerprint"],
+        trust_on_first_use=values["trust_on_first_use"],
         **_lxd_credentials(values),
     )
     return await call.services.hosts.update(call.caller, host.id, change)

@@ -33,3 +33,12 @@ create table rack_rotation (
 );
 comment on table rack_rotation is 'Rotations of credentials that a removed or stolen rack had.';
 create index rack_rotation_operation_id_idx on rack_rotation (operation_id);
+
+-- A host is pinned to the server that a person named, and a trust password goes to no other.
+
+alter table vm_host add column expected_fingerprint text;
+comment on column vm_host.expected_fingerprint is
+    'Fingerprint of the certificate or SSH host key that a person gave or accepted; null: none.';
+alter table vm_host add column trust_on_first_use boolean not null default false;
+comment on column vm_host.trust_on_first_use is
+    'True: a trust password may be sent to a server whose fingerprint nobody has confirmed.';

@@ -171,6 +171,7 @@ class Refresher:
             lambda access: HostCall(access=without_secrets(access)),
             deadline_s=IDENTIFY_DEADLINE_S,
         )
+        self._trust.check_expected(host, identity)
         await self._trust.check_token(host_id, host, identity.material)
         async with self._database.transaction() as db:
             await identity_store.pin(db, host_id, identity.material, identity.fingerprint)

@@ -19,5 +19,8 @@ async def accept_identity(db: Db, caller: Caller, host: HostView, presented: Pee
     if host.driver is DriverType.LXD and host.pinned_fingerprint is not None:
         await identity_store.migrate_identity(db, host.id, host.pinned_fingerprint, presented.fingerprint)
     await identity_store.pin_shared(db, host.id, presented.material, presented.fingerprint)
-    message = f"{host.name}: accepted the {presented.kind} {presented.fingerprint} instead of {host.pinned_fingerprint}"
+    await identity_store.expect_identity(db, host.id, presented.fingerprint, None)
+    message = f"{host.name}: accepted the {presented.kind} {presented.fingerprint}"
+    if host.pinned_fingerprint not in (None, presented.fingerprint):
+        message += f" instead of {host.pinned_fingerprint}"
     await Events.record(db, "host_identity_accepted", message, caller=caller, host_id=host.id)

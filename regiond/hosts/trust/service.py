@@ -23,6 +23,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
+from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
 from regiond.hosts.trust.trust_instructions import accept_command, trust_name, waiting_text
 from regiond.racks.service import HostCalls
@@ -73,6 +74,12 @@ class HostTrust:
                 presented=presented,
             )
 
+    @staticmethod
+    def check_expected(host: store.HostConnection, presented: PeerIdentity) -> None:
+        """Raises PeerChanged if a person named another fingerprint for the host."""
+        if host.expected_fingerprint not in (None, presented.fingerprint):
+            raise unexpected(host.name, host.address, str(host.expected_fingerprint), presented.fingerprint)
+
     async def share_key_pair(self, db: Db, host_id: int, host: store.HostConnection, identity: PeerIdentity) -> None:
         """Gives a new host of a server that is known by another address the key pair of that server."""
         if host.driver is not DriverType.LXD or host.discovered:
@@ -90,7 +97,8 @@ class HostTrust:
     async def use_secret(self, host_id: int) -> None:
         """Sends the stored token or password, if there is one, and deletes it whatever the result.
 
-        Raises PeerChanged, with the secret neither sent nor deleted, if it is for another server.
+        A password is neither sent nor deleted while nobody has confirmed the server. Raises PeerChanged, with the
+        secret neither sent nor deleted, if it is for another server.
         """
         async with self._database.connection() as db:
             secret = (await self._credentials.load(db, host_id)).get(PASSWORD)
@@ -98,6 +106,9 @@ class HostTrust:
         if secret is None or host.pinned is None:
             return
         await self.check_token(host_id, host, host.pinned)
+        if not host.may_have_password and read_trust_token(secret) is None:
+            log.info("trust_password_not_sent", host=host_id, presented=host.pinned_fingerprint)
+            return
 
         def request(access: HostAccess) -> TrustCall:
             pem = access.credentials["certificate"]
@@ -121,6 +132,8 @@ class HostTrust:
             await self._create_project(host_id, host)
             found = await self._calls.discover(host_id, deadline_s=deadline_s)
         if host.driver is DriverType.LXD:
+            if host.has_password and not host.discovered:
+                await self._drop_unsent_password(host_id)
             await self._untrust_retired(host_id)
         return found
 
@@ -134,6 +147,8 @@ class HostTrust:
             return PeerChanged(f"{error.message} To accept it: {command}", **error.details)
         if host.driver is not DriverType.LXD or not isinstance(error, NotTrusted) or "reason" not in error.details:
             return error
+        if host.has_password and not host.may_have_password and host.pinned_fingerprint is not None:
+            return NotTrusted(unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint))
         reason = host.trust_error or str(error.details["reason"])
         url = self._certificate_url(host.name)  # which the driver does not know
         return NotTrusted(waiting_text(host.name, reason, url), **{**error.details, "certificate_url": url})
@@ -158,6 +173,13 @@ class HostTrust:
             await store.set_trust_error(db, host_id, rejection)
             if rejection is not None:
                 await Events.record(db, "host_trust_rejected", rejection, level=Level.WARNING, host_id=host_id)
+
+    async def _drop_unsent_password(self, host_id: int) -> None:
+        """The server trusts us without it: a person has added the certificate there."""
+        async with self._database.transaction() as db:
+            await store.lock(db, host_id)
+            if not (await store.read_connection(db, host_id)).may_have_password:
+                await self._credentials.delete(db, host_id, [PASSWORD])
 
     async def _untrust_retired(self, host_id: int) -> None:
         """Removes a replaced certificate from the server's trust list; an event reports if the server rejects that."""
