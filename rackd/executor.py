@@ -280,6 +280,8 @@ class Executor:
 
     def _remove_if_idle(self, queue: HostQueue) -> None:
         if queue.is_closing and queue.is_idle:
+            for slot in queue.slots():  # a call that was queued when the host was disconnected has connected again
+                slot.reset()
             self._queues = {host_id: one for host_id, one in self._queues.items() if one is not queue}
 
 

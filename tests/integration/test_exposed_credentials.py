@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from common.errors import NotAllowed, NotFound
 from regiond.caller import Caller
+from regiond.credentials.model import SentCredential
+from regiond.credentials.service import record_sent
+from regiond.db.pool import Database
+from regiond.racks import store
 from regiond.racks.service import Racks
+from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
-from tests.integration.joined_racks import ADMIN, joined_rack
+from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack
 from tests.integration.lxd_hosts import add
 from tests.integration.recording_racks import RecordedRacks
-from tests.integration.tables import rows
+from tests.integration.tables import lock_waiters, rows
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
+
+SSH_KEY = SentCredential(name="ssh_private_key")
 
 
 @pytest.fixture
@@ -139,6 +148,41 @@ async def test_a_pair_that_a_removed_rack_saw_during_a_rotation_is_rotated(
 async def _fingerprints_of_hosts(innkeeper: Deployment) -> list[Any]:
     query = "select k.fingerprint from vm_host h join key_pair k on k.id = h.key_pair_id"
     return [row[0] for row in await rows(innkeeper, query)]
+
+
+async def test_the_ssh_key_of_a_libvirt_host_is_left_to_a_person(racks: Racks, database: Database) -> None:
+    joined = await joined_rack(racks)
+    host_id = await add_host_row(database, "far")
+    await execute(
+        database,
+        "update vm_host set address = 'qemu+ssh://kvm@10.0.0.9/system', public_key = 'ssh-ed25519 AAAA innkeeper-far'",
+    )
+    async with database.transaction() as db:
+        assert await record_sent(db, UUID(joined.rack_id), host_id, [SSH_KEY])
+    plan = await racks.remove(ADMIN, joined.rack_id)
+    assert any("far (ssh_private_key)" in effect for effect in plan.effects)
+    (found,) = (await racks.read(joined.rack_id)).by_hand
+    assert "remove from ~/.ssh/authorized_keys of kvm the line: ssh-ed25519 AAAA innkeeper-far" in found.remedy
+
+
+async def test_a_removal_and_the_record_of_a_credential_exclude_each_other(racks: Racks, database: Database) -> None:
+    joined = await joined_rack(racks)
+    host_id = await add_host_row(database)
+
+    async def record() -> bool:
+        async with database.transaction() as db:
+            return await record_sent(db, UUID(joined.rack_id), host_id, [SSH_KEY])
+
+    async with database.transaction() as db:
+        await store.remove(db, UUID(joined.rack_id))
+        recording = asyncio.create_task(record())
+        await eventually(lambda: _waits(database))
+    assert not await recording
+    assert await fetchval(database, "select count(*) from rack_credential") == 0
+
+
+async def _waits(database: Database) -> bool:
+    return await lock_waiters(database) == 1
 
 
 async def test_only_administrators_report_an_existing_rack_stolen(racks: Racks) -> None:

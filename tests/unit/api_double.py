@@ -247,6 +247,8 @@ ANSWERS: Mapping[str, Any] = {
     "racks.list": (RACK,),
     "racks.regions": (REGION,),
     "racks.read": _named({RACK_ID: RACK}),
+    "racks.update": RACK,
+    "racks.report_stolen": RACK,
     "racks.remove": DELETION_PLAN,
     "racks.create_token": "innkeeper-token",
     "racks.issue_client": ("certificate", "key", "authority"),

@@ -16,7 +16,7 @@ from regiond.hosts.model import HostChange, HostRemoval, NewHost
 from regiond.machines.model import AllocateRequest, MachineFilter, MachineState
 from regiond.reconciler.model import DiscrepancyKind
 from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
-from tests.unit.api_samples import ADMIN, CLUSTER, MACHINE, POOL
+from tests.unit.api_samples import ADMIN, CLUSTER, MACHINE, POOL, RACK_ID
 
 
 def test_a_host_is_created_with_the_given_fields(api: ApiDouble) -> None:
@@ -197,6 +197,20 @@ def test_a_rack_token_has_the_requested_lifetime(api: ApiDouble) -> None:
     assert issued["token"] == "innkeeper-token"  # noqa: S105  # of the double
     assert datetime.fromisoformat(issued["expires_at"]) > datetime.now(UTC)
     assert api.call("racks.create_token").named == {"lifetime_s": 3600.0, "zones": None}
+
+
+def test_a_rack_gets_the_zones_that_are_named(api: ApiDouble) -> None:
+    api.json("POST", "racks/", op="token", form={"zones": "west,lab"})
+    assert api.call("racks.create_token").named["zones"] == ("west", "lab")
+    api.json("PUT", f"racks/{RACK_ID}/", form={"zones": "west"})
+    assert api.call("racks.update").named == {"zones": ("west",)}
+
+
+def test_a_rack_serves_named_zones_or_all_of_them(api: ApiDouble) -> None:
+    problems = api.rejected("PUT", f"racks/{RACK_ID}/", form={"all_zones": "true", "zones": "west"})
+    assert problems == {"zones": ["Give zones or all_zones=true, not both."]}
+    api.json("PUT", f"racks/{RACK_ID}/", form={"all_zones": "true"})
+    assert api.call("racks.update").named == {"zones": None}
 
 
 def test_deleting_an_unknown_zone_succeeds(api: ApiDouble) -> None:

@@ -159,6 +159,16 @@ async def test_disconnecting_a_host_closes_its_idle_drivers(rig: Rig) -> None:
     assert await rig.run(reach) == "1.0"
 
 
+async def test_a_call_that_waited_while_its_host_was_disconnected_leaves_no_driver(rig: Rig) -> None:
+    gate, running = await rig.block()
+    waiting = asyncio.ensure_future(rig.run(reach))
+    await eventually(lambda: rig.executor.queued_calls(1, CallClass.ORDERED) == 2)
+    rig.executor.disconnect_host(1)
+    gate.open.set()
+    assert (await running, await waiting) == ("1.0", "1.0")
+    await eventually(lambda: all(map(is_closed, rig.opened)))
+
+
 async def test_call_threads_are_daemon_threads(rig: Rig) -> None:
     daemons: list[bool] = []
     await rig.run(lambda _: daemons.append(threading.current_thread().daemon))
