@@ -152,6 +152,7 @@ OBJECTS: Mapping[str, Shape] = {
             column("certificate_expires_at", "certificate expires"),
             column("removed_at", "removed"),
             column("stolen_at", "reported stolen"),
+            column("all_zones", "all zones", usual=True),
             column("zones"),
         ),
         sections=(

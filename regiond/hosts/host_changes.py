@@ -65,7 +65,8 @@ class HostChanges:
                 reserved_memory_mib=new.reserved_memory_mib, default_macvlan_mode=new.default_macvlan_mode,
                 system_id=new_system_id(), public_key=prepared.public_key,
             )  # fmt: skip
-            await identity_store.expect_identity(db, host_id, expected, new.trust_on_first_use)
+            if expected is not None or new.trust_on_first_use:
+                await identity_store.expect_identity(db, host_id, expected, new.trust_on_first_use)
             await self._credentials.store(db, host_id, address, prepared, new.driver)
             await Events.record(db, "host_added", f"{name} was added", caller=caller, host_id=host_id)
         return host_id
@@ -78,8 +79,8 @@ class HostChanges:
         address = self._new_address(change, before)
         zone_id = await self._groups.requested_zone_id(change.zone)
         pool_id = await self._groups.requested_pool_id(change.pool)
-        expected = self._expected(change, before)
         moved = await self._verified_move(before, change)
+        expected = self._expected(change, before, same_server=moved is not None or address is None)
         # The same server keeps its trust: only another one is another first contact.
         contact = None if moved is not None else address
         prepared = await self._credentials.prepare_change(change, before, contact)
@@ -98,7 +99,8 @@ class HostChanges:
             )  # fmt: skip
             if contact is not None or (expected is not None and expected != before.pinned_fingerprint):
                 await identity_store.unpin(db, before.id)
-            await identity_store.expect_identity(db, before.id, expected, change.trust_on_first_use)
+            if expected is not None or change.trust_on_first_use is not None:
+                await identity_store.expect_identity(db, before.id, expected, change.trust_on_first_use)
             await self._credentials.store_change(db, before, prepared, contact)
             await Events.record(db, "host_changed", f"{before.name} was changed", caller=caller, host_id=before.id)
             if address is not None:
@@ -119,12 +121,12 @@ class HostChanges:
         presented = await verify_same_server(self._calls, before, known, address)
         return VerifiedMove(known=known, presented=presented)
 
-    def _expected(self, change: HostChange, before: HostView) -> str | None:
+    def _expected(self, change: HostChange, before: HostView, *, same_server: bool) -> str | None:
         """The fingerprint that the host has to present. Raises InvalidRequest if the server is known by another one."""
         address = self._parsed(before.driver, before.address if change.address is None else change.address)
         expected = read_fingerprint(change.fingerprint, before.driver, has_identity=address.has_identity)
         pinned = before.pinned_fingerprint
-        if expected is None or pinned in {None, expected} or before.total is None:
+        if expected is None or pinned in {None, expected} or before.total is None or not same_server:
             return expected
         raise InvalidRequest.of(
             {

@@ -78,8 +78,9 @@ _CONNECTION = """
     select driver, address, project, member, pinned, pinned_fingerprint, system_id, name, state, error_code,
            trust_error, server_id is not null as discovered, created_at > now() - interval '1 hour' as is_new,
            expected_fingerprint, trust_on_first_use,
-           exists (select from vm_host o where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null)
-               as known_server,
+           h.server_id is not null
+           or exists (select from vm_host o
+                       where o.pinned_fingerprint = h.pinned_fingerprint and o.server_id is not null) as known_server,
            exists (select from secret s where s.host_id = h.id and s.name = 'password') as has_password
       from vm_host h where id = $1
 """

@@ -36,9 +36,10 @@ from common.values import HostAccess, HostFacts, PeerIdentity
 from regiond.racks.access_guard import HostRequest, NotServed, greet, without_secrets
 from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach, ZoneCoverage, unreachable_message
+from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach
 from regiond.racks.response_validation import response_problem
 from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
+from regiond.racks.unreachable import ZoneCoverage, unreachable_message
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

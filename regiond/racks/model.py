@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -30,7 +30,6 @@ CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.c
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-RACKS_SHOWN = 10  # racks that a message names
 HOSTS_SHOWN = 50  # hosts that a message names
 UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all
 
@@ -199,62 +198,6 @@ class DisconnectedRack:
 
     name: str
     seen_at: datetime | None
-
-
-@frozen(kw_only=True)
-class ZoneCoverage:
-    """Whether a rack serves the zone of a host. `others` are the racks that do not, each with its zones."""
-
-    zone: str
-    served: bool
-    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    def __str__(self) -> str:
-        """What is wrong, as sentences; empty if every rack serves the zone."""
-        if not self.others:
-            return ""
-        shown = ", ".join(f"{name} ({zones_text(zones)})" for name, zones in self.others[:RACKS_SHOWN])
-        more = f" and {len(self.others) - RACKS_SHOWN} more" if len(self.others) > RACKS_SHOWN else ""
-        if self.served:
-            return f"These racks do not serve its zone {self.zone}: {shown}{more}."
-        return (
-            f"No rack serves zone {self.zone}; racks: {shown}{more}. To have one serve it: "
-            "innkeeper rack update RACK zones=ZONE,…"
-        )
-
-
-def zones_text(zones: Sequence[str]) -> str:
-    """Such as `zones x, y`."""
-    return f"zone{'' if len(zones) == 1 else 's'} {', '.join(zones)}" if zones else "no zone"
-
-
-def unreachable_message(
-    host_id: int,
-    linked: int,
-    disconnected: Iterable[DisconnectedRack],
-    failed: Mapping[str, str],
-    coverage: ZoneCoverage | None = None,
-) -> str:
-    """Explains why no rack reaches a host and what helps.
-
-    `linked` is the number of racks connected to this region, `failed` maps a rack's name to its error.
-    """
-    if coverage is not None and coverage.others and not coverage.served:
-        return f"VM host {host_id}: {coverage}"
-    reached_before = [
-        f"{rack.name}{f' (last seen {rack.seen_at:%Y-%m-%d %H:%M:%S} UTC)' if rack.seen_at else ''}"
-        for rack in disconnected
-    ]
-    zones = [str(coverage)] if coverage is not None and coverage.others else []
-    if not reached_before:
-        connected = "1 rack is" if linked == 1 else f"{linked} racks are"
-        sentences = [f"No connected rack reaches VM host {host_id} ({connected} connected to this region).", *zones]
-        return " ".join([*sentences, "Start a rack or join a new one: innkeeper rack token"])
-    sentences = [
-        f"No connected rack reaches VM host {host_id}. Disconnected racks that reached it: {', '.join(reached_before)}."
-    ]
-    sentences += [f"Rack {name}: {message}" for name, message in failed.items()]
-    return " ".join([*sentences, *zones])
 
 
 def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:

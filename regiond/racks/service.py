@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -26,7 +26,6 @@ from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store, view_store, zone_store
 from regiond.racks.access_guard import without_secrets
@@ -35,17 +34,13 @@ from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.model import (
     DisconnectedRack,
-    Exposed,
-    ExposedByHand,
     RackCandidate,
     RackView,
     RecordedReach,
     RegionView,
     RpcClientView,
-    ZoneCoverage,
     check_name,
     peer_id,
-    rack_removal,
     rack_uuid,
     require_admission,
     sort_candidates,
@@ -53,7 +48,9 @@ from regiond.racks.model import (
     token_hash,
 )
 from regiond.racks.rejections import Rejections
+from regiond.racks.removal import Exposure, remove_rack, report_stolen
 from regiond.racks.store import REMOVED_CHANNEL, REVOKED_CHANNEL
+from regiond.racks.unreachable import ZoneCoverage
 from regiond.racks.zone_store import UnservedHost
 from regiond.racks.zones import change_zones, described, requested_zones, zones_of_token
 
@@ -78,16 +75,6 @@ async def read_installation_id(db: Db) -> UUID:
 async def add_rotation(db: Db, rack_id: UUID, operation_id: int) -> None:
     """Records that the operation replaces credentials which a removed rack had. Idempotent."""
     await store.add_rotation(db, rack_id, operation_id)
-
-
-class Exposure(Protocol):
-    """Replaces the credentials that a removed rack had. Both methods join the caller's transaction."""
-
-    async def rotate(self, db: Db, caller: Caller, rack_id: UUID) -> Sequence[int]:
-        """Returns the ids of the rotations, opened unless they were open."""
-
-    async def by_hand(self, db: Db, rack_id: UUID) -> tuple[ExposedByHand, ...]:
-        """Returns the credentials that only a person can replace."""
 
 
 class Racks:
@@ -215,19 +202,9 @@ class Racks:
         Rotates the credentials that it has; `read` then shows how far that is.
         """
         caller.require_admin()
-        removed_id = rack_uuid(rack_id)
 
         async def remove(db: Db) -> DeletionPlan:
-            hosts = await store.hosts_of_only(db, removed_id)
-            name = await store.remove(db, removed_id)
-            if name is None:
-                if await store.membership(db, removed_id) is None:
-                    raise NotFound(f"There is no rack {rack_id}.")
-                return rack_removal(rack_id, None, hosts)
-            exposed = await self._rotate(db, caller, removed_id)
-            message = " ".join((f"The rack {name!r} was removed.", *exposed.sentences))
-            await Events.record(db, "rack_removed", message, level=Level.WARNING, caller=caller, rack_id=removed_id)
-            return rack_removal(rack_id, name, hosts, exposed)
+            return await remove_rack(db, caller, rack_uuid(rack_id), self._exposure)
 
         return await self._database.in_transaction(remove, dry_run=dry_run)
 
@@ -237,27 +214,12 @@ class Racks:
         A stolen rack may have kept credentials that it was told to forget.
         """
         caller.require_admin()
-        stolen_id = rack_uuid(rack_id)
 
         async def report(db: Db) -> None:
-            await store.remove(db, stolen_id)
-            name = await store.report_stolen(db, stolen_id)
-            if name is None:
-                return
-            exposed = await self._rotate(db, caller, stolen_id)
-            message = " ".join((f"The rack {name!r} was reported stolen, and is removed.", *exposed.sentences))
-            await Events.record(db, "rack_stolen", message, level=Level.ERROR, caller=caller, rack_id=stolen_id)
+            await report_stolen(db, caller, rack_uuid(rack_id), self._exposure)
 
         await self._database.in_transaction(report)
         return await self.read(rack_id)
-
-    async def _rotate(self, db: Db, caller: Caller, rack_id: UUID) -> Exposed:
-        operations = await self._exposure.rotate(db, caller, rack_id)
-        for operation_id in operations:
-            await store.add_rotation(db, rack_id, operation_id)
-        hosts = {one.operation_id: one.host for one in await view_store.list_rotations(db, rack_id)}
-        by_hand = await self._exposure.by_hand(db, rack_id)
-        return Exposed(rotated=tuple(hosts[operation_id] for operation_id in operations), by_hand=by_hand)
 
     async def update(self, caller: Caller, rack_id: str, *, zones: Sequence[str] | None) -> RackView:
         """Has the rack serve these zones (ids or names); None: all. Idempotent. Raises NotFound, InvalidRequest.

@@ -11,7 +11,7 @@ from uuid import UUID
 from attrs import frozen
 
 from regiond.identifiers import split_reference
-from regiond.racks.model import ZoneCoverage
+from regiond.racks.unreachable import ZoneCoverage
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db

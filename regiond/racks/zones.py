@@ -10,7 +10,7 @@ from common.errors import InvalidRequest, NotFound, TokenRejected, WrongState
 from regiond.caller import Caller
 from regiond.events.service import Events
 from regiond.racks import zone_store
-from regiond.racks.model import zones_text
+from regiond.racks.unreachable import zones_text
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from common.certificates import make_authority, utc_now
 from common.rpc.commands import HostCall, TrustCall
 from common.values import DriverType, HostAccess
 from regiond.racks.access_guard import pinned_fingerprint, sent_credentials, without_secrets
-from regiond.racks.model import ZoneCoverage, unreachable_message
+from regiond.racks.unreachable import ZoneCoverage, unreachable_message
 from tests.unit.test_key_pairs import small_pair
 
 ACCESS = HostAccess(host_id=1, driver=DriverType.LXD, address="lxd1", installation_id=UUID(int=1), pinned="pinned")
