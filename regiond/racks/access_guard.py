@@ -54,18 +54,22 @@ class AccessGuard:
         Errors of the first contact have `NOTHING_BEGAN` in their details. Raises PeerChanged if the host presents
         another identity to the rack than the pinned one.
         """
+        if await self.holds(rack_id, host_id, request):
+            return
         sent = sent_credentials(request)
-        if not sent:
-            return
-        async with self._database.connection() as db:
-            known = await credential_service.is_sent(db, rack_id, host_id, sent)
-        if known:
-            return
         await greet(link, request.access)
         async with self._database.connection() as db:
             if not await credential_service.record_sent(db, rack_id, host_id, sent):
                 raise NotServed
         log.info("credentials_sent", rack=link.peer.name, host=host_id, names=[one.name for one in sent])
+
+    async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
+        """Whether the rack has every credential in the request, by what was recorded; true if it has none."""
+        sent = sent_credentials(request)
+        if not sent:
+            return True
+        async with self._database.connection() as db:
+            return await credential_service.is_sent(db, rack_id, host_id, sent)
 
 
 def sent_credentials(request: HostRequest) -> tuple[SentCredential, ...]:

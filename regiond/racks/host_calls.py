@@ -86,6 +86,9 @@ class Guard(Protocol):
     async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
         """Raises NotServed, or the error of the first contact."""
 
+    async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
+        """Whether the rack has every credential in the request."""
+
 
 class LostHosts(Protocol):
     """Receives what calls reveal about a host, apart from discovery, whose caller applies the result itself."""
@@ -119,6 +122,7 @@ class HostCalls:
         self._succeeded_at: dict[int, float] = {}  # the last success of each host, on the clock of `time.monotonic`
         self._slow_calls = SlowCalls(
             access_of,
+            lambda link, host_id, request: guard.holds(UUID(link.peer.id), host_id, request),
             self._succeeded_at.get,
             self._report_failure,
             slow_after_s=slow_after_s,

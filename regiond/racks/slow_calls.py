@@ -13,6 +13,7 @@ from common.errors import DeadlineExceeded, HostHung, HostUnreachable, Innkeeper
 from common.rpc.commands import HOST_REACH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
+from regiond.racks.access_guard import greet
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -27,12 +28,14 @@ class SlowCalls:
 
     After `slow_after_s` without a response the host is read through the same rack, again and again until the call
     ends or the host does not answer: then `report` receives the error and when that read began. One read at a time for
-    each host, and none while `answered_at` is recent (both on the clock of `time.monotonic`).
+    each host, without credentials unless the rack `holds` them, and none while `answered_at` is recent (both on the
+    clock of `time.monotonic`).
     """
 
     def __init__(
         self,
         access_of: Callable[[int], Awaitable[HostAccess]],
+        holds: Callable[[Link, int, HostCall], Awaitable[bool]],
         answered_at: Callable[[int], float | None],
         report: ReportFailure,
         *,
@@ -40,6 +43,7 @@ class SlowCalls:
         probe_deadline_s: float = PROBE_DEADLINE_S,
     ) -> None:
         self._access_of = access_of
+        self._holds = holds
         self._answered_at = answered_at
         self._report = report
         self._slow_after_s = slow_after_s
@@ -88,8 +92,11 @@ class SlowCalls:
         """Reads the host, and reports it if it does not answer; it last did at `answered_at`, as far as is known."""
         probe_at = time.monotonic()
         try:
-            access = await self._access_of(host_id)
-            await link.call(HOST_REACH, HostCall(access=access), deadline_s=self._probe_deadline_s)
+            call = HostCall(access=await self._access_of(host_id))
+            if await self._holds(link, host_id, call):
+                await link.call(HOST_REACH, call, deadline_s=self._probe_deadline_s)
+            else:
+                await greet(link, call.access)  # the slow call may be the first contact, which has no credentials
         except (HostUnreachable, HostHung) as error:
             await self._report(host_id, error, probe_at)
             return False

@@ -82,6 +82,9 @@ class ConnectedRacks:
     async def admit(self, rack_id: UUID, link: Link, host_id: int, request: HostRequest) -> None:
         """Every rack may have the credentials."""
 
+    async def holds(self, rack_id: UUID, host_id: int, request: HostRequest) -> bool:
+        return True
+
     async def record_reach(self, rack_id: str, host_id: int, error: InnkeeperError | None = None) -> RecordedReach:
         if error is not None:
             self.unreached.append(UUID(rack_id))

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from common.errors import DeadlineExceeded, HostHung, InnkeeperError, LinkLost, NotTrusted
 from common.rpc.commands import Command, HostCall, Reached
+from common.rpc.link import Link
 from common.rpc.peers import Peer, Role
 from common.values import DriverType, HostAccess
 from regiond.racks.slow_calls import SlowCalls
@@ -47,13 +48,21 @@ class Watched:
 
     def slow_calls(self) -> SlowCalls:
         return SlowCalls(
-            self._access_of, lambda _: self.answered_at, self._report, slow_after_s=SLOW_S, probe_deadline_s=1.0
+            self._access_of,
+            self._holds,
+            lambda _: self.answered_at,
+            self._report,
+            slow_after_s=SLOW_S,
+            probe_deadline_s=1.0,
         )
 
     async def _access_of(self, _: int) -> HostAccess:
         return HostAccess(
             host_id=1, driver=DriverType.LXD, address="https://h", installation_id=uuid4(), credentials={}
         )
+
+    async def _holds(self, link: Link, host_id: int, request: HostCall) -> bool:
+        return True
 
     async def _report(self, _: int, error: InnkeeperError, __: float) -> None:
         self.reported.append(error.message)
