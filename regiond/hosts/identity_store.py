@@ -18,7 +18,8 @@ _PIN_SHARED = """
 """
 _UNPIN = """
     update vm_host set pinned = null, pinned_fingerprint = null, confirmed_identity = null,
-                       server_may_change = server_id is not null, expected_fingerprint = null, trust_on_first_use = false
+                       expected_fingerprint = null, trust_on_first_use = false,
+                       server_may_change = server_id is not null
      where id = $1
 """
 _EXPECT = """
