@@ -40,8 +40,9 @@ async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: D
     assert host["total"]["cores"] == 0
     kind, code, message = await state(innkeeper, host)
     assert (kind, code) == (HostState.PENDING, "not_trusted")
-    command = f"curl -fsS {innkeeper.region.api_url}vmhost-certificate/the%20lab | lxc config trust add - "
-    assert command + "--name innkeeper-the-lab" in message
+    assert f"c=$(curl -fsS {innkeeper.region.api_url}vmhost-certificate/the%20lab)" in message
+    assert "lxc config trust add - --name innkeeper-the-lab --restricted --projects default" in message
+    assert "not HTTPS" not in message  # the region's address is on this computer
     with pytest.raises(InnkeeperError, match="lxc config trust add") as error:
         await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
     assert error.value.details["status"] == 503

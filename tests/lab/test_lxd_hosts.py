@@ -138,7 +138,7 @@ async def test_missing_projects_are_created_unless_restricted(
     assert server.ask("/1.0/projects/vms")["description"] == "Project managed by Innkeeper"
     other.lxc("project", "create", "vms", "-c", "features.images=false", "-c", "features.profiles=false")
     host = await add(innkeeper, other, name="restricted", project="vms")
-    await on_the_server(other, (await parameters(innkeeper, host))["trust_command_restricted"])
+    await on_the_server(other, (await parameters(innkeeper, host))["trust_command"])
     await eventually(partial(is_ready, innkeeper, host))
     composed = await innkeeper.compose(host["id"], hostname=f"{PREFIX}restricted", **SMALL)
     assert other.instances(PREFIX) == {("vms", f"{PREFIX}restricted")}

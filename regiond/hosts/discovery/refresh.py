@@ -124,7 +124,7 @@ class Refresher:
         except InnkeeperError as error:
             async with self._database.connection() as db:
                 host = await store.read_connection(db, host_id)
-            explained = self._trust.explained(host_id, host, error)
+            explained = await self._trust.explained(host_id, host, error)
             await self._record_error(host_id, explained, asked_at)
             raise explained from error
 

@@ -8,7 +8,7 @@ from common.values import DriverType
 from regiond.credentials.model import OpenKeyPair
 from regiond.hosts.model import MASK, HostView
 from regiond.hosts.trust.host_credentials import PASSWORD
-from regiond.hosts.trust.trust_instructions import trust_command
+from regiond.hosts.trust.trust_instructions import TrustInstructions
 
 
 def power_parameters(
@@ -34,13 +34,15 @@ def _of_lxd(
 ) -> dict[str, str]:
     if pair is None:
         return {"certificate": "", "key": ""}
+    pem = pair.view.certificate_pem
+    trust = TrustInstructions(host_name=host.name, url=certificate_url, certificate_pem=pem, project=host.project)
     parameters = {
-        "certificate": pair.view.certificate_pem,
+        "certificate": pem,
         "key": MASK,
         "certificate_fingerprint": pair.view.fingerprint,
         "certificate_expires_at": pair.view.expires_at.isoformat(),
         "certificate_url": certificate_url,
-        "trust_command": trust_command(certificate_url, host.name),
-        "trust_command_restricted": trust_command(certificate_url, host.name, only_project=host.project),
+        "trust_command": trust.command,
+        "trust_command_unrestricted": trust.unrestricted_command,
     }
     return parameters | ({"password": MASK} if PASSWORD in secrets else {})

@@ -25,7 +25,7 @@ from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.trust.first_contact import unconfirmed, unexpected
 from regiond.hosts.trust.host_credentials import PASSWORD
-from regiond.hosts.trust.trust_instructions import accept_command, trust_name, waiting_text
+from regiond.hosts.trust.trust_instructions import TrustInstructions, accept_command, trust_name
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class HostTrust:
             await self._untrust_retired(host_id)
         return found
 
-    def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
+    async def explained(self, host_id: int, host: store.HostConnection, error: InnkeeperError) -> InnkeeperError:
         """The error, with the command that resolves it if the host does not trust us or its identity changed."""
         if isinstance(error, PeerChanged):
             presented = error.details.get("presented") or error.details.get("offered")
@@ -150,8 +150,15 @@ class HostTrust:
         if host.has_password and not host.may_have_password and host.pinned_fingerprint is not None:
             return NotTrusted(unconfirmed(host_id, host.name, host.address, host.pinned_fingerprint))
         reason = host.trust_error or str(error.details["reason"])
+        instructions = await self._instructions(host)
+        details = {**error.details, "certificate_url": instructions.url}
+        return NotTrusted(instructions.waiting_text(reason), **details)
+
+    async def _instructions(self, host: store.HostConnection) -> TrustInstructions:
+        async with self._database.connection() as db:
+            pem = await self._key_pairs.certificate_named(db, host.name)
         url = self._certificate_url(host.name)  # which the driver does not know
-        return NotTrusted(waiting_text(host.name, reason, url), **{**error.details, "certificate_url": url})
+        return TrustInstructions(host_name=host.name, url=url, certificate_pem=pem, project=host.project)
 
     @staticmethod
     async def schedule_retry(db: Db, host_id: int, host: store.HostConnection, error: InnkeeperError) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+
+from attrs import frozen
 
 CERTIFICATE_PATH = "/MAAS/vmhost-certificate/"
+_THIS_COMPUTER = ("127.0.0.1", "::1", "localhost")
+_INSECURE = " The region's public_url is not HTTPS: compare this command with what the region's own machine shows."
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -20,17 +25,44 @@ def trust_name(host_name: str) -> str:
     return f"innkeeper-{_NOT_IN_NAMES.sub('-', host_name)[:64].strip('-') or 'host'}"
 
 
-def trust_command(url: str, host_name: str, *, only_project: str | None = None) -> str:
-    """A shell command for the LXD server. `only_project` restricts the certificate to that project."""
-    command = f"curl -fsS {shlex.quote(url)} | lxc config trust add - --name {trust_name(host_name)}"
-    return command if only_project is None else f"{command} --restricted --projects {shlex.quote(only_project)}"
+@frozen(kw_only=True)
+class TrustInstructions:
+    """The commands for one host. `url` is where the server gets our certificate, whose text is `certificate_pem`."""
 
+    host_name: str
+    url: str
+    certificate_pem: str
+    project: str
 
-def waiting_text(host_name: str, reason: str, url: str) -> str:
-    return (
-        f"{reason.rstrip('. ')}. {host_name} continues automatically when the server trusts Innkeeper. On that server "
-        f"run: {trust_command(url, host_name)} — or give the host a trust token as its password."
-    )
+    @property
+    def command(self) -> str:
+        """A shell command for the LXD server that trusts the certificate for the host's project only."""
+        return f"{self.unrestricted_command} --restricted --projects {shlex.quote(self.project)}"
+
+    @property
+    def unrestricted_command(self) -> str:
+        """The same for all projects. It adds nothing if the answer is not our certificate.
+
+        Compares the whole answer: a check of only the decoded certificate would accept text before another one.
+        """
+        digest = hashlib.sha256(self.certificate_pem.strip().encode() + b"\n").hexdigest()
+        return (
+            f'c=$(curl -fsS {shlex.quote(self.url)}) && echo "$c" | sha256sum | grep ^{digest} && '
+            f'echo "$c" | lxc config trust add - --name {trust_name(self.host_name)}'
+        )
+
+    def waiting_text(self, reason: str) -> str:
+        """Why the host waits, and what to run. Warns if a network could have changed the command itself."""
+        return (
+            f"{reason.rstrip('. ')}. {self.host_name} continues automatically when the server trusts Innkeeper. "
+            f"On that server run: {self.command} — or give the host a trust token as its password."
+            f"{'' if self._is_protected else _INSECURE}"
+        )
+
+    @property
+    def _is_protected(self) -> bool:
+        parts = urlsplit(self.url)
+        return parts.scheme == "https" or parts.hostname in _THIS_COMPUTER
 
 
 def accept_command(host_id: int, fingerprint: str) -> str:
