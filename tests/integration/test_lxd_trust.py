@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+import re
 from pathlib import Path
 
 import pytest
@@ -29,10 +29,8 @@ async def dump(innkeeper: Deployment) -> str:
 
 
 def url_in(text: str) -> str:
-    (found,) = [
-        word for word in shlex.split(text.rsplit("run: ", maxsplit=1)[-1].replace("—", "")) if word.startswith("http")
-    ][:1]
-    return found
+    (found,) = re.findall(r"curl -fsS (http[^ )]+)\)", text)
+    return str(found)
 
 
 async def test_a_pending_host_shows_the_trust_command_and_continues(innkeeper: Deployment, server: FakeLxd) -> None:
