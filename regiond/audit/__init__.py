@@ -1,0 +1,1 @@
+"""The audit trail: which person or program asked for what."""

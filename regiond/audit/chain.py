@@ -1,0 +1,88 @@
+"""Verifies the audit trail: finds entries that were changed, removed or inserted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from regiond.audit import store
+from regiond.audit.model import ChainReport, ChainState, RawEntry
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+BATCH = 1000
+MAX_PROBLEMS = 20
+
+
+@define
+class ChainVerifier:
+    """Takes all entries in the order of their ids; `problems` says what does not fit together."""
+
+    state: ChainState
+    problems: list[str] = field(factory=list)
+    first_id: int = 0
+    _id: int = field(init=False)
+    _hash: bytes = field(init=False)
+    _recorded_prune: tuple[int, str] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._id, self._hash = self.state.pruned_id, self.state.pruned_hash
+
+    def take(self, entries: Iterable[RawEntry]) -> None:
+        for entry in entries:
+            self._take(entry)
+
+    def end(self) -> tuple[str, ...]:
+        """Returns all problems, after the last entry."""
+        if (self._id, self._hash) != (self.state.head_id, self.state.head_hash):
+            self._report(f"The trail ends with entry {self._id}, but its last entry was {self.state.head_id}.")
+        pruned = (self.state.pruned_id, self.state.pruned_hash.hex())
+        if self.state.pruned_id and self._recorded_prune != pruned:
+            self._report(
+                f"Entries up to {self.state.pruned_id} were removed, but no entry records that they were pruned."
+            )
+        return tuple(self.problems)
+
+    def _take(self, entry: RawEntry) -> None:
+        self.first_id = self.first_id or entry.id
+        if entry.id != self._id + 1:
+            self._report(f"Entries {self._id + 1} to {entry.id - 1} are missing.")
+        elif entry.previous_hash != self._hash:
+            self._report(f"Entry {entry.id} does not follow entry {self._id}: one of them was replaced or inserted.")
+        if entry.own_hash != entry.hash:
+            self._report(f"Entry {entry.id} was changed: its hash is not that of its content.")
+        self._id, self._hash = entry.id, entry.hash
+        if '"audit.prune"' in entry.content:
+            content = json.loads(entry.content)
+            if content.get("action") == "audit.prune" and "through" in content:
+                self._recorded_prune = content["through"], content.get("hash", "")
+
+    def _report(self, problem: str) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
+
+
+async def verify(db: Db) -> ChainReport:
+    """Reads the whole trail, at one moment, in batches. Entries that are appended meanwhile are not looked at."""
+    async with db.transaction(isolation="repeatable_read", readonly=True):
+        state = await store.chain_state(db)
+        if state is None:
+            return ChainReport(
+                first_id=0,
+                head_id=0,
+                head_hash=b"",
+                problems=("The row of the audit trail's newest entry is missing.",),
+            )
+        verifier = ChainVerifier(state)
+        after_id = 0
+        while batch := await store.raw_entries(db, after_id=after_id, limit=BATCH):
+            verifier.take(batch)
+            after_id = batch[-1].id
+    problems = verifier.end()
+    return ChainReport(
+        first_id=verifier.first_id, head_id=state.head_id, head_hash=state.head_hash, problems=problems
+    )  # fmt: skip

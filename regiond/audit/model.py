@@ -1,0 +1,144 @@
+"""Entries of the audit trail, their text, and the chain of their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+MAX_VALUE_CHARS = 256
+NO_HASH = bytes(32)  # before the first entry
+
+
+class AuditResult(StrEnum):
+    OK = "ok"
+    REJECTED = "rejected"  # the caller may not, or asked for something impossible
+    FAILED = "failed"  # an error of the region, of a host or of the database
+    UNKNOWN = "unknown"  # no answer yet, or the region ended before
+
+    @classmethod
+    def of_status(cls, status: int) -> AuditResult:
+        """From an HTTP status."""
+        return cls.OK if status < 400 else cls.REJECTED if status < 500 else cls.FAILED
+
+
+@frozen(kw_only=True)
+class AuditRequest:
+    """A request. `credential` says with what it was authenticated; never a secret. `fields` are short texts."""
+
+    action: str  # `Machine.power_on`, `client.compose`, `regiond.password`
+    username: str | None
+    credential: str
+    address: str
+    request_id: str
+    object: str = ""
+    object_name: str = ""
+    fields: Mapping[str, str] = field(factory=dict)
+    not_recorded: int = 0  # similar requests of strangers since the last entry of one
+
+
+@frozen(kw_only=True)
+class AuditAnswer:
+    """`error` is a code of `common/errors.py`."""
+
+    result: AuditResult
+    status: int | None = None
+    error: str | None = None
+    operation_id: int | None = None
+
+
+@frozen(kw_only=True)
+class AuditEntry:
+    """A request with its answer, as lists show it."""
+
+    id: int
+    at: datetime
+    answered_at: datetime | None
+    request: AuditRequest
+    answer: AuditAnswer
+
+
+@frozen(kw_only=True)
+class RawEntry:
+    """A row. `content` is the text that the hash covers."""
+
+    id: int
+    at: datetime
+    content: str
+    previous_hash: bytes
+    hash: bytes
+
+    @property
+    def own_hash(self) -> bytes:
+        """What `hash` must be."""
+        at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return hashlib.sha256(self.previous_hash + f"{self.id} {at} {self.content}".encode()).digest()
+
+
+@frozen(kw_only=True)
+class ChainState:
+    """The newest entry, and the last that was deleted because of its age. Id 0 means none."""
+
+    head_id: int
+    head_hash: bytes
+    pruned_id: int
+    pruned_hash: bytes
+
+
+@frozen(kw_only=True)
+class ChainReport:
+    """The result of a verification of the whole trail."""
+
+    first_id: int
+    head_id: int
+    head_hash: bytes
+    problems: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class AuditFilter:
+    """All given conditions apply. `before_id` continues from the last entry of a page."""
+
+    username: str | None = None
+    action: str | None = None
+    object: str | None = None  # the path or the name; also what is below the path
+    result: AuditResult | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before_id: int | None = None
+    limit: int = 100
+
+
+def request_text(request: AuditRequest, answer: AuditAnswer | None = None) -> str:
+    """Returns the content of a request's entry, with its answer if that is known already."""
+    return _text({**asdict(request), **({} if answer is None else asdict(answer))})
+
+
+def answer_text(request_id: int, answer: AuditAnswer) -> str:
+    """Returns the content of the entry that answers the entry `request_id`."""
+    return _text({"answers": request_id, **asdict(answer)})
+
+
+def clipped(value: object) -> str:
+    """Returns the value as a text that an entry can hold."""
+    text = str(value)
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}… ({len(text)} characters)"
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    """Compact JSON without empty values. jsonb rejects NUL and lone surrogates."""
+    filled = {name: value for name, value in values.items() if value not in (None, "", 0) and value != {}}
+    return json.dumps(_storable(filled), ensure_ascii=False, separators=(",", ":"))
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return value

@@ -1,0 +1,148 @@
+"""Records requests in the audit trail; lists, exports, verifies and prunes it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+from attrs import evolve
+
+from common.errors import DatabaseUnavailable, InnkeeperError
+from common.rate_limit import RateLimiter
+from regiond.audit import chain, store
+from regiond.audit.model import (
+    AuditAnswer,
+    AuditEntry,
+    AuditFilter,
+    AuditRequest,
+    AuditResult,
+    ChainReport,
+    RawEntry,
+    answer_text,
+    request_text,
+)
+from regiond.caller import Caller
+from regiond.db.pool import Database
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+RETENTION = timedelta(days=365)
+MAX_PAGE = 1000
+MAX_UNWRITTEN = 1000
+_PRUNE_BATCH = 5000
+_STRANGERS_EVERY_S = 0.2  # of all addresses together: 432,000 entries a day at most
+_STRANGER_EVERY_S = 1.0  # of one address
+
+
+class Audit:
+    """A request is recorded before it runs: what cannot be recorded is not executed."""
+
+    def __init__(self, database: Database, *, retention: timedelta = RETENTION) -> None:
+        self._database = database
+        self._retention = retention
+        self._unwritten: list[str] = []
+        self._not_recorded = 0
+        self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S)
+        self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S)
+
+    async def begin(self, request: AuditRequest) -> int:
+        """Records a request that is about to run and returns the id of its entry. Raises DatabaseUnavailable.
+
+        The entry is durable before whatever the request commits, see the function `audit_append`.
+        """
+        return await self._append(request_text(request))
+
+    async def end(self, entry_id: int, answer: AuditAnswer) -> None:
+        """Records the answer. Never raises: without the database, it is logged and recorded with a later entry."""
+        await self._append_or_retain(answer_text(entry_id, answer))
+
+    async def record(self, request: AuditRequest, answer: AuditAnswer) -> None:
+        """Records a request that was answered without running. Never raises, as `end`.
+
+        Those without an account are limited: anyone can send them. The next entry of one counts those left out.
+        """
+        if request.username is None:
+            if not (self._stranger.allow(request.address) and self._strangers.allow("all")):
+                self._not_recorded += 1
+                return
+            request = evolve(request, not_recorded=self._not_recorded)
+            self._not_recorded = 0
+        await self._append_or_retain(request_text(request, answer))
+
+    @asynccontextmanager
+    async def recorded(self, request: AuditRequest) -> AsyncIterator[None]:
+        """Records the request, and at the end of the block its answer: an error of the block is its result."""
+        entry_id = await self.begin(request)
+        answer = AuditAnswer(result=AuditResult.FAILED, error=InnkeeperError.code)
+        try:
+            yield
+            answer = AuditAnswer(result=AuditResult.OK)
+        except InnkeeperError as error:
+            result = AuditResult.FAILED if error.retryable else AuditResult.REJECTED
+            answer = AuditAnswer(result=result, error=error.code)
+            raise
+        finally:
+            await self.end(entry_id, answer)
+
+    async def list(self, caller: Caller, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
+        """Returns the requests that match, newest first, at most 1,000. Administrators only."""
+        caller.require_admin()
+        limited = evolve(wanted, limit=max(1, min(wanted.limit, MAX_PAGE)))
+        async with self._database.connection() as db:
+            return await store.select(db, limited)
+
+    async def export(self, caller: Caller, *, after_id: int, limit: int) -> tuple[RawEntry, ...]:
+        """Returns the rows after an id, oldest first, at most 1,000. Administrators only."""
+        caller.require_admin()
+        async with self._database.connection() as db:
+            return await store.raw_entries(db, after_id=after_id, limit=max(1, min(limit, MAX_PAGE)))
+
+    async def verify(self) -> ChainReport:
+        async with self._database.connection() as db:
+            return await chain.verify(db)
+
+    async def prune(self) -> int:
+        """Deletes entries older than the retention, in batches. Returns the number deleted. Idempotent."""
+        removed = 0
+        while True:
+            async with self._database.connection() as db:
+                deleted = await store.prune(db, self._retention, limit=_PRUNE_BATCH)
+            removed += deleted
+            if deleted < _PRUNE_BATCH:
+                break
+        if removed:
+            log.info("audit_pruned", entries=removed, retention_days=self._retention.days)
+        return removed
+
+    async def _append(self, *contents: str) -> int:
+        waiting, self._unwritten = self._unwritten, []
+        try:
+            async with self._database.connection() as db:
+                return await store.append(db, [*waiting, *contents]) + len(waiting)
+        except BaseException:
+            self._unwritten = [*waiting, *self._unwritten][:MAX_UNWRITTEN]
+            raise
+
+    async def _append_or_retain(self, content: str) -> None:
+        try:
+            await self._append(content)
+        except DatabaseUnavailable as error:
+            log.error("audit_entry_delayed", entry=content, reason=error.message)  # noqa: TRY400  # no bug: expected
+            self._unwritten = [*self._unwritten, content][:MAX_UNWRITTEN]
+
+
+def local_request(command: str, *, object_: str = "") -> AuditRequest:
+    """A command on the region's computer: its account is that of the operating system."""
+    return AuditRequest(
+        action=f"regiond.{command}",
+        username=os.environ.get("SUDO_USER") or getpass.getuser(),
+        credential="operating system",
+        address="local",
+        request_id=uuid4().hex,
+        object=object_,
+    )

@@ -1,0 +1,104 @@
+"""SQL of the audit trail. Rows are written and deleted by the functions of the database alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from regiond.audit.model import (
+    AuditAnswer,
+    AuditEntry,
+    AuditFilter,
+    AuditRequest,
+    AuditResult,
+    ChainState,
+    RawEntry,
+)
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db, Row
+
+_APPEND = "select audit_append($1::text[])"
+_PRUNE = "select audit_prune($1::interval, $2::integer)"
+_CHAIN = "select head_id, head_hash, pruned_id, pruned_hash from audit_chain"
+_RAW = "select id, at, content, previous_hash, hash from audit_entry where id > $1 order by id limit $2"
+_LIST = """
+    select r.id, r.at, r.content, a.at as answered_at, a.content as answer
+      from audit_entry r left join audit_entry a on a.answers = r.id
+     where r.answers is null
+       and ($1::text is null or r.username = $1)
+       and ($2::text is null or r.action = $2)
+       and ($3::text is null or r.object = $3 or r.object_name = $3 or starts_with(r.object, $3 || '/'))
+       and ($4::text is null or coalesce(a.result, r.result, 'unknown') = $4)
+       and ($5::timestamptz is null or r.at >= $5)
+       and ($6::timestamptz is null or r.at < $6)
+       and ($7::bigint is null or r.id < $7)
+     order by r.id desc limit $8
+"""
+
+
+async def append(db: Db, contents: Sequence[str]) -> int:
+    """Appends entries and returns the id of the first. Holds a lock for the time of one statement."""
+    first_id: int = await db.fetchval(_APPEND, contents)
+    return first_id
+
+
+async def prune(db: Db, age: timedelta, *, limit: int) -> int:
+    """Deletes up to `limit` of the oldest entries that are older than `age`. Returns the number deleted."""
+    deleted: int = await db.fetchval(_PRUNE, age, limit)
+    return deleted
+
+
+async def chain_state(db: Db) -> ChainState | None:
+    row = await db.fetchrow(_CHAIN)
+    return None if row is None else ChainState(**row)
+
+
+async def raw_entries(db: Db, *, after_id: int, limit: int) -> tuple[RawEntry, ...]:
+    """Oldest first."""
+    return tuple(RawEntry(**row) for row in await db.fetch(_RAW, after_id, limit))
+
+
+async def select(db: Db, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
+    """Newest first."""
+    rows = await db.fetch(
+        _LIST,
+        wanted.username,
+        wanted.action,
+        wanted.object,
+        wanted.result,
+        wanted.since,
+        wanted.until,
+        wanted.before_id,
+        wanted.limit,
+    )
+    return tuple(_entry(row) for row in rows)
+
+
+def _entry(row: Row) -> AuditEntry:
+    content = json.loads(row["content"])
+    answer = content if row["answer"] is None else json.loads(row["answer"])
+    return AuditEntry(
+        id=row["id"],
+        at=row["at"],
+        answered_at=row["answered_at"] or (row["at"] if "result" in content else None),
+        request=AuditRequest(
+            action=content.get("action", ""),
+            username=content.get("username"),
+            credential=content.get("credential", ""),
+            address=content.get("address", ""),
+            request_id=content.get("request_id", ""),
+            object=content.get("object", ""),
+            object_name=content.get("object_name", ""),
+            fields=content.get("fields", {}),
+            not_recorded=content.get("not_recorded", 0),
+        ),
+        answer=AuditAnswer(
+            result=AuditResult(answer.get("result", AuditResult.UNKNOWN)),
+            status=answer.get("status"),
+            error=answer.get("error"),
+            operation_id=answer.get("operation_id"),
+        ),
+    )
