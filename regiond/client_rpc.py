@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from attrs import evolve
 
@@ -13,6 +15,8 @@ from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
     CLIENT_HOSTS,
+    CLIENT_LIST_HOSTS,
+    CLIENT_LIST_MACHINES,
     CLIENT_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
@@ -28,9 +32,12 @@ from common.rpc.client_commands import (
     OperationCall,
     OperationSummary,
 )
-from common.rpc.commands import RACK_JOIN, RACK_RENEW, JoinCall, Joined, RenewCall, Renewed
+from common.rpc.commands import RACK_JOIN, RACK_RENEW, Command, JoinCall, Joined, RenewCall, Renewed
 from common.rpc.handlers import Handlers
 from common.rpc.link import Link
+from common.serialization import to_dict
+from regiond.audit.model import AuditRequest, clipped
+from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.hosts.model import HostView
 from regiond.hosts.service import Hosts
@@ -53,24 +60,33 @@ class RpcCommands:
     """The command handlers, by the role of the peer."""
 
     def __init__(
-        self, racks: Racks, hosts: Hosts, machines: Machines, operations: Operations, limits: RequestLimits
+        self,
+        racks: Racks,
+        hosts: Hosts,
+        machines: Machines,
+        operations: Operations,
+        audit: Audit,
+        limits: RequestLimits,
     ) -> None:
         self._racks = racks
         self._limits = limits
         self._hosts = hosts
         self._machines = machines
         self._operations = operations
+        self._audit = audit
 
     def handlers(self) -> Mapping[Role, Handlers]:
         return {
             Role.ANONYMOUS: {RACK_JOIN: self._join},
             Role.RACK: {RACK_RENEW: self._renew},
             Role.CLIENT: {
-                CLIENT_HOSTS: self._as_caller(self._list_hosts, expensive=True),
-                CLIENT_MACHINES: self._as_caller(self._list_machines, expensive=True),
-                CLIENT_COMPOSE: self._as_caller(self._compose, expensive=True),
-                CLIENT_POWER: self._as_caller(self._power),
-                CLIENT_DELETE: self._as_caller(self._delete),
+                CLIENT_LIST_HOSTS: self._each_host,
+                CLIENT_LIST_MACHINES: self._each_machine,
+                CLIENT_HOSTS: self._list_hosts,
+                CLIENT_MACHINES: self._list_machines,
+                CLIENT_COMPOSE: self._recorded(CLIENT_COMPOSE, self._compose, expensive=True),
+                CLIENT_POWER: self._recorded(CLIENT_POWER, self._power),
+                CLIENT_DELETE: self._recorded(CLIENT_DELETE, self._delete),
                 CLIENT_OPERATION: self._as_caller(self._operation),
                 CLIENT_WAIT: self._as_caller(self._wait),
             },
@@ -82,26 +98,53 @@ class RpcCommands:
     async def _renew(self, link: Link, call: RenewCall) -> Renewed:
         return await self._racks.renew(link.peer.id, call)
 
-    def _as_caller(
-        self, answer: Callable[[Caller, Q], Awaitable[R]], *, expensive: bool = False
-    ) -> Callable[[Link, Any], Awaitable[R]]:
+    async def _caller(self, link: Link, *, expensive: bool = False) -> Caller:
         """Reads the account at each call, so that a disabled one is rejected at once; limits calls as the API does."""
+        self._limits.take_client(link.peer.id)
+        caller = await self._racks.caller_of(link.peer)
+        self._limits.take(caller)
+        if expensive:
+            self._limits.take_expensive(caller)
+        return caller
 
+    def _as_caller(self, answer: Callable[[Caller, Q], Awaitable[R]]) -> Callable[[Link, Any], Awaitable[R]]:
         async def handle(link: Link, request: Q) -> R:
-            self._limits.take_client(link.peer.id)
-            caller = await self._racks.caller_of(link.peer)
-            self._limits.take(caller)
-            if expensive:
-                self._limits.take_expensive(caller)
-            return await answer(caller, request)
+            return await answer(await self._caller(link), request)
 
         return handle
 
-    async def _list_hosts(self, _: Caller, __: Nothing) -> HostList:
-        return HostList(hosts=tuple(_host(host) for host in await self._hosts.list()))
+    def _recorded(
+        self, command: Command[Q, R], answer: Callable[[Caller, Q], Awaitable[R]], *, expensive: bool = False
+    ) -> Callable[[Link, Any], Awaitable[R]]:
+        """As `_as_caller`; the audit trail has the request before it runs, and then its result."""
 
-    async def _list_machines(self, _: Caller, __: Nothing) -> MachineList:
-        return MachineList(machines=tuple(_machine(one) for one in await self._machines.list(MachineFilter())))
+        async def handle(link: Link, request: Q) -> R:
+            caller = await self._caller(link, expensive=expensive)
+            async with self._audit.recorded(_audit_request(command.name, caller, link, request)):
+                return await answer(caller, request)
+
+        return handle
+
+    async def _each_host(self, link: Link, _: Nothing) -> AsyncGenerator[HostList, None]:
+        await self._caller(link, expensive=True)
+        async with aclosing((await self._hosts.long_list()).batches()) as batches:
+            async for batch in batches:
+                yield HostList(hosts=tuple(_host(host) for host in batch))
+
+    async def _each_machine(self, link: Link, _: Nothing) -> AsyncGenerator[MachineList, None]:
+        await self._caller(link, expensive=True)
+        found = await self._machines.long_list(MachineFilter(), owner_data=False)
+        async with aclosing(found.batches()) as batches:
+            async for batch in batches:
+                yield MachineList(machines=tuple(_machine(one) for one in batch))
+
+    async def _list_hosts(self, link: Link, request: Nothing) -> HostList:
+        async with aclosing(self._each_host(link, request)) as parts:
+            return HostList(hosts=tuple([host async for part in parts for host in part.hosts]))
+
+    async def _list_machines(self, link: Link, request: Nothing) -> MachineList:
+        async with aclosing(self._each_machine(link, request)) as parts:
+            return MachineList(machines=tuple([machine async for part in parts for machine in part.machines]))
 
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
         host_id = None if call.host is None else await self._host_id(call.host)
@@ -130,6 +173,21 @@ class RpcCommands:
         if not found:
             raise NotFound(no_object("VM host", id_or_name, near=await self._hosts.names()))
         return min(found)
+
+
+def _audit_request(command: str, caller: Caller, link: Link, request: object) -> AuditRequest:
+    """The fields are those that are given; none of these commands has a secret one."""
+    given = {name: value for name, value in to_dict(request).items() if value not in (None, "", [], ())}
+    system_id = given.pop("system_id", None)
+    return AuditRequest(
+        action=command,
+        username=caller.username,
+        credential=clipped(f"RPC client {link.peer.name}, certificate {link.peer.fingerprint}"),
+        address=link.remote_host,
+        request_id=uuid4().hex,
+        object="" if system_id is None else clipped(f"machines/{system_id}"),
+        fields={name: clipped(value) for name, value in given.items()},
+    )
 
 
 def _checked_key(key: str | None) -> str | None:

@@ -124,6 +124,12 @@ class RegionSettings:
         90, "How long an operation and its log stay after its end.", at_least=1, at_most=3650
     )
     keep_events_days: int = setting(90, "How long events stay.", at_least=1, at_most=3650)
+    keep_audit_days: int = setting(
+        365,
+        "How long the audit trail keeps requests; `innkeeper region audit export` saves them.",
+        at_least=1,
+        at_most=36500,
+    )
     keep_idempotency_keys_days: int = setting(
         7,
         "How long a request that is repeated with its idempotency key gets the first answer.",

@@ -16,6 +16,7 @@ from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.audit.service import Audit
 from regiond.client_rpc import RpcCommands
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
@@ -205,10 +206,11 @@ def _wire_listener(
     machine_layer: MachineLayer,
     link_supervisor: LinkSupervisor,
     limits: RequestLimits,
+    audit: Audit,
 ) -> Listener:
     hostname = socket.gethostname()
     commands = RpcCommands(
-        rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations, limits
+        rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations, audit, limits
     )
     return Listener(
         host=settings.rpc_host,
@@ -247,12 +249,13 @@ def _wire_region(
     logins = Logins(database, accounts, record_event=Events.record, exempt=exempt)
     limits, https = _limits(settings), _https(settings, database)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
+    audit = Audit(database, retention=timedelta(days=settings.keep_audit_days))
     reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
     return Components(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
-        housekeeping=_wire_housekeeping(settings, database, events, https),
+        housekeeping=_wire_housekeeping(settings, database, events, audit, https),
         heartbeat=rack_layer.heartbeat,
         accounts=accounts,
         logins=logins,
@@ -264,14 +267,16 @@ def _wire_region(
         schedule=schedule,
         link_supervisor=link_supervisor,
         reconciler=reconciler,
-        listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits),
+        listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits, audit),
         addresses=addresses,
-        services=_wire_services(settings, database, rack_layer, machine_layer, accounts, logins, events, reconciler),
+        services=_wire_services(
+            settings, database, rack_layer, machine_layer, accounts, logins, audit, events, reconciler
+        ),
     )
 
 
 def _wire_housekeeping(
-    settings: RegionSettings, database: Database, events: Events, https: HttpsCertificate | None
+    settings: RegionSettings, database: Database, events: Events, audit: Audit, https: HttpsCertificate | None
 ) -> Housekeeping:
     async def report_expiry() -> None:
         await report_expiring_certificates(database)
@@ -286,6 +291,7 @@ def _wire_housekeeping(
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
         Retention(database, periods),
         prune_events=events.prune,
+        prune_audit=audit.prune,
         report_expiry=report_expiry,
     )
 
@@ -318,6 +324,7 @@ def _wire_services(
     machine_layer: MachineLayer,
     accounts: Accounts,
     logins: Logins,
+    audit: Audit,
     events: Events,
     reconciler: Reconciler,
 ) -> Services:
@@ -338,6 +345,7 @@ def _wire_services(
         sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
         groups=layer.groups,
         racks=rack_layer.racks,
+        audit=audit,
         events=events,
         networks=Networks(database),
         reconciler=reconciler,

@@ -30,6 +30,10 @@ class _Carrier:
         self.lose()
 
     @property
+    def remote_host(self) -> str:
+        return "192.0.2.1"
+
+    @property
     def ports(self) -> tuple[int, int]:
         return 0, 0
 

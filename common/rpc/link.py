@@ -56,6 +56,10 @@ class Carrier(Protocol):
     def ports(self) -> tuple[int, int]:
         """The TCP ports of this end and of the peer."""
 
+    @property
+    def remote_host(self) -> str:
+        """The peer's address, of a connection that was accepted; otherwise empty."""
+
 
 class Link:
     """Created by `connect` or a listener. Not thread-safe: all methods are for the event loop's thread."""
@@ -173,6 +177,11 @@ class Link:
     def ports(self) -> tuple[int, int]:
         """The TCP ports of this end and of the peer, which name the connection on both ends."""
         return self.carrier.ports
+
+    @property
+    def remote_host(self) -> str:
+        """The peer's address, of a link that was accepted; otherwise empty."""
+        return self.carrier.remote_host
 
     def abort(self) -> None:
         """Cuts the connection at once, without notifying the peer."""

@@ -98,6 +98,12 @@ class LimitedChannel(HTTPChannel):
             self.transport.write(answer)
             HTTPChannel.timeoutConnection(self)  # cuts it if the peer does not read
 
+    def abort(self) -> None:
+        """Cuts the connection at once: what it has not sent is lost."""
+        transport: Any = self.transport  # plain or TLS, both of which have it
+        if transport is not None:
+            transport.abortConnection()
+
     def _send100Continue(self) -> None:  # noqa: N802  # Twisted's name
         if self._admission is None:
             HTTPChannel._send100Continue(self)

@@ -14,10 +14,12 @@ from attrs import evolve
 from regiond.api.dry_run import DRY_RUN, deleting
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.fields import Field, Problems
+from regiond.api.json_list import list_reply
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializer import Serializer, array
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
+from regiond.long_list import LongList
 
 T = TypeVar("T")
 Run = Callable[[Call], Awaitable[T]]
@@ -35,12 +37,13 @@ class Options(TypedDict, total=False):
     check: Callable[[Call], Problems]
     destructive: bool
     expensive: bool
+    audited: bool
     accepted: frozenset[str]
 
 
 def list_of(
     items: Serializer[T],
-    run: Run[Iterable[T]],
+    run: Run[LongList[T]] | Run[Iterable[T]],
     *,
     title: str,
     result: str,
@@ -48,8 +51,14 @@ def list_of(
     permission: Permission = Permission.USER,
     **options: Unpack[Options],
 ) -> Endpoint:
-    """GET: an array of what `run` returns. `result` is the text that describes it."""
-    return read(Result(doc=result, type=array(items)), run, title=title, op=op, permission=permission, **options)
+    """GET: an array of what `run` returns, sent in chunks. `result` is the text that describes it."""
+
+    async def reply(call: Call) -> Reply:
+        found: LongList[T] | Iterable[T] = await run(call)
+        return await list_reply(found if isinstance(found, LongList) else LongList.of(found), items.encode)
+
+    described = Result(doc=result, type=array(items))
+    return Endpoint(method="GET", op=op, permission=permission, title=title, result=described, run=reply, **options)
 
 
 def read(

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 from attrs import field, frozen
 
-from common.errors import InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.api import errors
+from regiond.api.audit_record import AuditRecord
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.oauth import NonceWindow, Signature, read_signature
@@ -44,34 +45,42 @@ class Api:
 
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
+        record = AuditRecord(self.services.audit, resource, path, request, request_id)
+        code = None
         try:
-            return await self._answer(resource, path, request)
+            reply = await self._answer(resource, path, request, record)
         except InnkeeperError as error:
-            reply = errors.reply_for(error)
+            reply, code = errors.reply_for(error), error.code
             if reply.status >= 500:
                 log.warning("request_failed", code=error.code, reason=error.message, status=reply.status)
-            return reply
         except Exception:  # the boundary: the client gets a response whatever a handler raises
             log.exception("request_crashed", request_id=request_id)
-            return errors.unexpected(request_id)
+            reply = errors.unexpected(request_id)
+        try:
+            await record.end(reply, code)
+        except DatabaseUnavailable as error:
+            return errors.reply_for(error)
+        return reply
 
-    async def _answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest) -> Reply:
+    async def _answer(
+        self, resource: Resource, path: Mapping[str, str], request: ApiRequest, record: AuditRecord
+    ) -> Reply:
         query, body, unreadable = _read(request)
-        caller = await self._counted_caller(resource, request, (*query, *body.signature))
+        caller = record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
         if request.method not in resource.methods:
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
             raise unreadable
         options = dict(query)
-        endpoint = select_endpoint(resource, request, options.get("op"), body)
+        endpoint = record.endpoint = select_endpoint(resource, request, options.get("op"), body)
+        has_body = request.method in _METHODS_WITH_BODY
+        submitted = record.submitted = body.values if has_body else grouped(query)
         _check_role(endpoint, caller)
         if endpoint.expensive and caller is not None:
             self.limits.take_expensive(caller, request.client_address)
         _check_format(options.get("format"))
-        target = await self._target(endpoint, path, request)
+        target = record.target = await self._target(endpoint, path, request)
         _check_owner(endpoint, caller, target)
-        has_body = request.method in _METHODS_WITH_BODY
-        submitted = body.values if has_body else grouped(query)
         unknown = unknown_fields(endpoint, submitted, grouped(query) if has_body else ())
         parsed = parse_fields(endpoint.fields, submitted)
         other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
@@ -91,6 +100,7 @@ class Api:
             idempotency_key=_checked_key(request.idempotency_key),
         )
         await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
+        await record.begin()
         return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
 
     async def _target(self, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
@@ -124,7 +134,9 @@ class Api:
             return errors.unexpected(str(structlog.contextvars.get_contextvars().get("request_id", "")))
         return NOT_ADMITTED
 
-    async def _counted_caller(self, resource: Resource, request: ApiRequest, parameters: Pairs) -> Caller | None:
+    async def _counted_caller(
+        self, resource: Resource, request: ApiRequest, parameters: Pairs, record: AuditRecord
+    ) -> Caller | None:
         """Returns the account; None if the resource needs none. Raises TooManyAttempts beyond a limit."""
         address = request.client_address
         if resource.open_to_anyone:
@@ -134,10 +146,15 @@ class Api:
         if signature is None:
             self.limits.take_anonymous(address)
             raise NotAuthenticated("Forbidden")
-        self.nonces.check_age(signature, self.now_s())
-        caller = await self._owner(signature, address)
-        self.limits.take(caller, address)
-        self.nonces.use(signature, self.now_s())
+        record.credential = f"API key {signature.token_key}"
+        try:
+            self.nonces.check_age(signature, self.now_s())
+            caller = await self._owner(signature, address)
+            self.limits.take(caller, address)
+            self.nonces.use(signature, self.now_s())
+        except (NotAllowed, NotAuthenticated):
+            record.login_failed = True
+            raise
         return caller
 
     async def _owner(self, signature: Signature, address: str) -> Caller:

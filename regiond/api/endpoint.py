@@ -96,6 +96,7 @@ class Endpoint:
 
     `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second.
     `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
+    `audited`: recorded in the audit trail; by default every change. Also what shows a secret.
     `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
     """
 
@@ -114,12 +115,17 @@ class Endpoint:
     outlives_target: bool = False
     expensive: bool = False
     destructive: bool = field()
+    audited: bool = field()
     accepted: frozenset[str] = frozenset()
     run: Callable[[Call], Awaitable[Reply]]
 
     @destructive.default
     def _deletes(self) -> bool:
         return self.method == "DELETE"
+
+    @audited.default
+    def _changes(self) -> bool:
+        return self.method != "GET"
 
     @property
     def name(self) -> str:

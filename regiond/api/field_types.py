@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -171,6 +172,32 @@ class Text:
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
             raise FieldError(self.message)
         return value
+
+
+@frozen(kw_only=True)
+class Secret(Text):
+    """A password, key or token: neither logs nor the audit trail have its value."""
+
+    strip: bool = False
+
+
+@frozen(kw_only=True)
+class Timestamp:
+    """A time as ISO 8601; without an offset it is UTC."""
+
+    blank: None = None
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+    def parse(self, submitted: Sequence[object]) -> datetime:
+        text = plain_text(submitted[-1]).strip()
+        try:
+            found = datetime.fromisoformat(text)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            raise FieldError(f"{text[:40]!r} is not a time such as 2026-11-21T08:00Z.") from None
 
 
 @frozen(kw_only=True)

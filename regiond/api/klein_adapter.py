@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 import structlog
 from klein import Klein
@@ -15,6 +15,8 @@ from werkzeug.exceptions import HTTPException
 
 from common.deferreds import as_deferred
 from regiond.api import errors
+from regiond.api.body_stream import send
+from regiond.api.compression import accepts_gzip, compressed
 from regiond.api.describe import description_hash
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource
@@ -24,6 +26,9 @@ from regiond.api.site_request import SiteRequest, header
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
+_COMPRESSED_METHODS = frozenset({b"GET", b"HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READINESS_TIMEOUT_S = 5.0
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
@@ -38,7 +43,7 @@ class Adapter:
         self._unfinished: set[asyncio.Task[Reply]] = set()
         self._headers = {
             "X-MAAS-API-Hash": description_hash(self._resources),
-            "Vary": "Authorization",
+            "Vary": "Authorization, Accept-Encoding",
             "X-Content-Type-Options": "nosniff",
         }
         self.app = Klein()
@@ -91,8 +96,15 @@ class Adapter:
     def _reply(self, request: SiteRequest, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
         bound = _bound(work, request_id(request))
         reply = self._uninterrupted(bound) if changes else as_deferred(bound)
-        reply.addErrback(_cancelled)
-        return reply.addCallback(lambda answered: self.write(request, answered))
+        sent = reply.addCallback(lambda answered: self._send(request, answered))
+        return sent.addErrback(_cancelled)
+
+    def _send(self, request: SiteRequest, reply: Reply) -> bytes | Deferred[bytes]:
+        """Sets status and headers; returns the body, or sends its chunks."""
+        if request.method in _COMPRESSED_METHODS and accepts_gzip(header(request, "Accept-Encoding") or ""):
+            reply = compressed(reply)
+        body = self.write(request, reply)
+        return body if reply.chunks is None else as_deferred(_bound(_sent(request, reply.chunks), request_id(request)))
 
     def _uninterrupted(self, work: Coroutine[Any, Any, Reply]) -> Deferred[Reply]:
         """Runs a change to its end even if the client disconnects: half a change is worse than an unseen one."""
@@ -113,10 +125,10 @@ class Adapter:
         return answered
 
     def write(self, request: IRequest, reply: Reply) -> bytes:
-        """Sets status and headers; returns the body."""
+        """Sets status and headers; returns the body. Chunks have no known length: HTTP/1.0 ends with the connection."""
         request.setResponseCode(reply.status, _PHRASES.get(reply.status))
         headers = {**self._headers, "Content-Type": reply.content_type, **reply.headers}
-        if reply.status != 204:
+        if reply.status != 204 and reply.chunks is None:
             headers["Content-Length"] = str(len(reply.body))
         for name, value in headers.items():
             request.setHeader(name, value)
@@ -165,7 +177,16 @@ class Adapter:
         return self.write(request, errors.unexpected(id_))
 
 
-async def _bound(work: Coroutine[Any, Any, Reply], id_: str) -> Reply:
+async def _sent(request: SiteRequest, chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """Returns nothing more to send."""
+    if request.method == b"HEAD":
+        await chunks.aclose()
+    else:
+        await send(request, chunks)
+    return b""
+
+
+async def _bound(work: Coroutine[Any, Any, T], id_: str) -> T:
     with structlog.contextvars.bound_contextvars(request_id=id_):
         return await work
 

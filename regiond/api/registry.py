@@ -5,6 +5,7 @@ from __future__ import annotations
 from regiond.api.endpoint import Resource
 from regiond.api.resources import (
     accounts,
+    audit,
     certificates,
     discrepancies,
     events,
@@ -36,6 +37,7 @@ RESOURCES: tuple[Resource, ...] = (
     *nodes.RESOURCES,
     *operations.RESOURCES,
     events.EVENTS,
+    audit.AUDIT,
     *discrepancies.RESOURCES,
     *groups.RESOURCES,
     *fabrics.RESOURCES,

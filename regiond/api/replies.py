@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from io import BytesIO
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -16,12 +15,16 @@ TEXT_UTF8 = "text/plain; charset=utf-8"
 
 @frozen(kw_only=True)
 class Reply:
-    """A response. An empty body has a content type too: the maas CLI fails without one."""
+    """A response. An empty body has a content type too: the maas CLI fails without one.
+
+    With `chunks`, these are the body; whoever takes the reply iterates or closes them.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = TEXT_UTF8
     headers: Mapping[str, str] = field(factory=dict)
+    chunks: AsyncGenerator[bytes, None] | None = None
 
 
 def json_reply(
@@ -29,18 +32,6 @@ def json_reply(
 ) -> Reply:
     body = indented(value).encode("ascii")
     return Reply(status=status, body=body, content_type=content_type, headers=headers or {})
-
-
-def list_reply(items: Iterable[Any]) -> Reply:
-    """The same bytes as `json_reply` of the list, but encodes `items` one at a time to save memory."""
-    text = BytesIO()  # returns its bytes without a copy; a list of all machines can have hundreds of megabytes
-    before = b"[\n    "
-    for item in items:
-        text.write(before)
-        text.write(indented(item, depth=1).encode("ascii"))
-        before = b",\n    "
-    text.write(b"\n]" if text.tell() else b"[]")
-    return Reply(status=200, body=text.getvalue(), content_type=JSON_UTF8)
 
 
 def text_reply(text: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from common.capacity import Capacity
@@ -14,10 +14,13 @@ from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity
 from regiond.ledger.service import capacities_of_hosts, fleet_capacity
+from regiond.long_list import LongList
 from regiond.racks.model import SupervisedHost
 
 if TYPE_CHECKING:
     from regiond.hosts.model import NumaNodeView
+
+GUESTS_BATCH = 500
 
 
 class HostQueries:
@@ -28,6 +31,26 @@ class HostQueries:
         """By id."""
         async with self._database.connection() as db:
             return await view_store.list_hosts(db)
+
+    async def long_list(self) -> LongList[HostView]:
+        """All hosts by id."""
+
+        async def read(ids: Sequence[int]) -> tuple[HostView, ...]:
+            async with self._database.connection() as db:
+                return await view_store.list_hosts(db, ids)
+
+        async with self._database.connection() as db:
+            return LongList(keys=await view_store.host_ids(db), read=read)
+
+    async def long_list_of_guests(self) -> LongList[GuestView]:
+        """All guests of all hosts, by id."""
+
+        async def read(ids: Sequence[int]) -> tuple[GuestView, ...]:
+            async with self._database.connection() as db:
+                return await view_store.read_guests(db, ids)
+
+        async with self._database.connection() as db:
+            return LongList(keys=await view_store.guest_ids(db), read=read, batch=GUESTS_BATCH)
 
     async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
         """Returns all hosts by id, with only what the link supervisor needs every few seconds."""

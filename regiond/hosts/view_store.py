@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -43,7 +43,8 @@ _HOSTS = """
       left join cluster t on t.id = h.cluster_id
 """
 _ALL_HOSTS = _HOSTS + " order by h.id"
-_ONE_HOST = _HOSTS + " where h.id = $1"
+_HOSTS_BY_IDS = _HOSTS + " where h.id = any($1::integer[]) order by h.id"
+_HOST_IDS = "select array(select id from vm_host order by id)"
 
 _SUPERVISED_HOSTS = """
     select h.id, h.state = 'ready' as is_ready, h.state = 'removing' as is_removing, h.address,
@@ -60,7 +61,7 @@ _STORAGE_POOLS = """
      where p.missing_since is null
 """
 _ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
-_STORAGE_POOLS_OF_ONE = _STORAGE_POOLS + " and h.id = $1 order by p.id"
+_STORAGE_POOLS_BY_IDS = _STORAGE_POOLS + " and h.id = any($1::integer[]) order by h.id, p.id"
 
 # What the guests of the host's project hold: MAAS's "used". Memory includes huge pages.
 _USED = """
@@ -78,9 +79,9 @@ _USED = """
      where (m.host_id = h.id or g.project = h.project)
 """
 _ALL_USED = _USED + " group by h.id, c.resource, c.storage_pool_id"
-_USED_OF_ONE = _USED + " and h.id = $1 group by h.id, c.resource, c.storage_pool_id"
+_USED_BY_IDS = _USED + " and h.id = any($1::integer[]) group by h.id, c.resource, c.storage_pool_id"
 
-_GUESTS = """
+_GUEST_FIELDS = """
     select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
            g.huge_pages_backed, m.system_id, m.hostname,
            owner.id as host_id, owner.name as host_name
@@ -89,9 +90,14 @@ _GUESTS = """
       left join lateral (select id from vm_host where server_id = g.server_id
                           order by project <> g.project, id limit 1) h on true
       left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
+"""
+_GUESTS = f"""
+    {_GUEST_FIELDS}
      where ($1::integer is null or g.id = $1) and ($2::integer is null or owner.id = $2)
      order by g.id
 """
+_GUESTS_BY_IDS = _GUEST_FIELDS + " where g.id = any($1::integer[]) order by g.id"
+_GUEST_IDS = "select array(select id from guest order by id)"
 
 _NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
@@ -101,25 +107,34 @@ _NUMA_CLAIMS = """
 """
 
 
-async def list_hosts(db: Db) -> tuple[HostView, ...]:
-    """All hosts by id, in four queries."""
-    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db)}
+async def list_hosts(db: Db, ids: Sequence[int] | None = None) -> tuple[HostView, ...]:
+    """Returns all hosts or those with `ids`, by id, in four queries."""
+    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
     pools, used = defaultdict(list), defaultdict(list)
-    for row in await db.fetch(_ALL_USED):
+    for row in await (db.fetch(_ALL_USED) if ids is None else db.fetch(_USED_BY_IDS, ids)):
         used[row["host_id"]].append(row)
-    for row in await db.fetch(_ALL_STORAGE_POOLS):
+    for row in await (db.fetch(_ALL_STORAGE_POOLS) if ids is None else db.fetch(_STORAGE_POOLS_BY_IDS, ids)):
         pools[row["host_id"]].append(row)
-    rows = await db.fetch(_ALL_HOSTS)
+    rows = await (db.fetch(_ALL_HOSTS) if ids is None else db.fetch(_HOSTS_BY_IDS, ids))
     return tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
 
 
 async def read_host(db: Db, host_id: int) -> HostView:
-    used, pools = await db.fetch(_USED_OF_ONE, host_id), await db.fetch(_STORAGE_POOLS_OF_ONE, host_id)
-    counted = await capacities_of_hosts(db, [host_id])
-    row = await db.fetchrow(_ONE_HOST, host_id)
-    if row is None:
+    """Raises NotFound."""
+    found = await list_hosts(db, [host_id])
+    if not found:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
-    return _host(row, pools, used, counted[0].capacity if counted else None)
+    return found[0]
+
+
+async def host_ids(db: Db) -> list[int]:
+    found: list[int] = await db.fetchval(_HOST_IDS)
+    return found
+
+
+async def guest_ids(db: Db) -> list[int]:
+    found: list[int] = await db.fetchval(_GUEST_IDS)
+    return found
 
 
 async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
@@ -144,11 +159,12 @@ async def names(db: Db) -> tuple[str, ...]:
 
 async def list_guests(db: Db, guest_id: int | None = None, *, host_id: int | None = None) -> tuple[GuestView, ...]:
     """Returns all guests by id, or that one, or those of one host."""
-    return tuple(
-        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
-        for row in await db.fetch(_GUESTS, guest_id, host_id)
-        if row["host_id"] is not None
-    )
+    return _guests(await db.fetch(_GUESTS, guest_id, host_id))
+
+
+async def read_guests(db: Db, ids: Sequence[int]) -> tuple[GuestView, ...]:
+    """Returns the guests with these ids that exist, by id."""
+    return _guests(await db.fetch(_GUESTS_BY_IDS, ids))
 
 
 async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
@@ -165,6 +181,14 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
             discrete=discrete_resources_of(rows),
         )
         for (machine_id, guest_id), rows in claims.items()
+    )
+
+
+def _guests(rows: Iterable[asyncpg.Record]) -> tuple[GuestView, ...]:
+    return tuple(
+        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
+        for row in rows
+        if row["host_id"] is not None
     )
 
 

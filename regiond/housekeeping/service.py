@@ -23,11 +23,13 @@ class Housekeeping:
         retention: Retention,
         *,
         prune_events: Callable[[], Awaitable[object]],
+        prune_audit: Callable[[], Awaitable[object]],
         report_expiry: Callable[[], Awaitable[object]],
     ) -> None:
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
             PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S),
+            PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
             PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
             PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
         )

@@ -165,7 +165,7 @@ class MachineView:
     created_at: datetime
     adopted: bool = False  # its guest was not created by Innkeeper
     agent_name: str = ""  # of the program that allocated it
-    owner_data: Mapping[str, str] = field(factory=dict)
+    owner_data: Mapping[str, str] | None = field(factory=dict)  # None: not read
     composed_by_allocate: bool = False  # its release destroys it
     error_description: str = ""  # why it was marked broken
     locked: bool = False  # neither deleted nor released

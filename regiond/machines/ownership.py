@@ -138,7 +138,7 @@ class Ownership:
             check_owner(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
             changed = await store.read(db, system_id)
-            check_owner_data(changed.owner_data)
+            check_owner_data(changed.owner_data or {})
             return changed
 
     async def mark_broken(self, caller: Caller, system_id: str, reason: str) -> MachineView:

@@ -14,6 +14,7 @@ from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
+from regiond.long_list import LongList
 from regiond.machines import store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
@@ -88,8 +89,19 @@ class Machines:
         self._installation_id = installation_id
 
     async def list(self, wanted: MachineFilter) -> tuple[MachineView, ...]:
+        """For a few machines."""
         async with self._database.connection() as db:
             return await store.list_machines(db, wanted)
+
+    async def long_list(self, wanted: MachineFilter, *, owner_data: bool = True) -> LongList[MachineView]:
+        """By id; with a limit, by hostname. Their owner data only on request."""
+
+        async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
+            async with self._database.connection() as db:
+                return await store.read_all(db, ids, owner_data=owner_data)
+
+        async with self._database.connection() as db:
+            return LongList(keys=await store.machine_ids(db, wanted), read=read)
 
     async def read(self, system_id: str) -> MachineView:
         """Raises NotFound."""

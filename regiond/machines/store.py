@@ -25,14 +25,16 @@ from regiond.machines.model import (
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_FIELDS = """
+# `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
+_WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
-           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name, m.owner_data,
+           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
            m.composed_by_allocate, m.error_description, m.locked, a.username as owner, h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
 """
+_FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data"
 _JOINS = """
       join zone z on z.id = m.zone_id
       join resource_pool p on p.id = m.pool_id
@@ -56,21 +58,27 @@ _MATCHES = """
        and m.tags @> $10::text[]
 """
 _LIST = _SELECT + _MATCHES + " order by m.id"
+_IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
 _NEXT = _MATCHES + " and ($11::text is null or m.hostname > $11)"
-_PAGE = f"""
-    with page as (select m.* from machine m {_NEXT} order by m.hostname limit $12)
-    {_FIELDS} from page m {_JOINS} order by m.hostname
-"""  # noqa: S608  # our own texts
-# One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
-_PAGE_OF_HOSTS = f"""
-    with page as (
-        select m.* from vm_host wanted
-         cross join lateral (
-               select m.* from machine m {_NEXT} and m.host_id = wanted.id order by m.hostname limit $12) m
-         where wanted.name = any($6) order by m.hostname limit $12)
-    {_FIELDS} from page m {_JOINS} order by m.hostname
+_IDS_OF_PAGE = f"""
+    select array(select m.id from machine m {_NEXT} order by m.hostname limit $12)
 """  # noqa: S608
-_BY_HOST = _SELECT + " where m.host_id = $1 order by m.id"
+# One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
+_IDS_OF_PAGE_OF_HOSTS = f"""
+    select array(
+        select m.id from vm_host wanted
+         cross join lateral (
+               select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
+                order by m.hostname limit $12) m
+         where wanted.name = any($6) order by m.hostname limit $12)
+"""  # noqa: S608
+_OF_IDS = f"""
+      from unnest($1::integer[]) with ordinality wanted (id, position)
+      join machine m on m.id = wanted.id {_JOINS} order by wanted.position
+"""
+_BY_IDS = _FIELDS + _OF_IDS
+_BY_IDS_WITHOUT_OWNER_DATA = _WITHOUT_OWNER_DATA + _OF_IDS
+_BY_HOST = _WITHOUT_OWNER_DATA + " from machine m " + _JOINS + " where m.host_id = $1 order by m.id"
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
@@ -136,8 +144,31 @@ class IdentifierTaken(Exception):
 
 
 async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
-    """Returns the machines ordered by id; with a limit, by hostname."""
-    arguments = (
+    """Returns the machines ordered by id; with a limit, by hostname. For a few: see `machine_ids` for long lists."""
+    if wanted.limit is not None:
+        return await read_all(db, await machine_ids(db, wanted))
+    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted)))
+
+
+async def machine_ids(db: Db, wanted: MachineFilter) -> list[int]:
+    """Returns the row ids of the machines ordered by id; with a limit, by hostname."""
+    arguments = _arguments(wanted)
+    if wanted.limit is None:
+        found: list[int] = await db.fetchval(_IDS, *arguments)
+    else:
+        page = _IDS_OF_PAGE_OF_HOSTS if wanted.hosts else _IDS_OF_PAGE
+        found = await db.fetchval(page, *arguments, wanted.after, wanted.limit)
+    return found
+
+
+async def read_all(db: Db, ids: Sequence[int], *, owner_data: bool = True) -> tuple[MachineView, ...]:
+    """Returns the machines with these row ids that exist, in their order; their owner data only on request."""
+    return await _with_devices(db, await db.fetch(_BY_IDS if owner_data else _BY_IDS_WITHOUT_OWNER_DATA, ids))
+
+
+def _arguments(wanted: MachineFilter) -> tuple[list[str], ...]:
+    """The first ten parameters of the statements with `_MATCHES`."""
+    return (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
         [mac.lower() for mac in wanted.mac_addresses],
@@ -149,13 +180,10 @@ async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...
         [state.value for state in wanted.states],
         list(wanted.tags),
     )
-    if wanted.limit is None:
-        return await _with_devices(db, await db.fetch(_LIST, *arguments))
-    page = _PAGE_OF_HOSTS if wanted.hosts else _PAGE
-    return await _with_devices(db, await db.fetch(page, *arguments, wanted.after, wanted.limit))
 
 
 async def of_host(db: Db, host_id: int) -> tuple[MachineView, ...]:
+    """Returns the machines of the host by id, without their owner data."""
     return await _with_devices(db, await db.fetch(_BY_HOST, host_id))
 
 
@@ -272,7 +300,7 @@ def _machine(
         created_at=row["created_at"],
         adopted=row["adopted"],
         agent_name=row["agent_name"],
-        owner_data=row["owner_data"],
+        owner_data=row.get("owner_data"),
         composed_by_allocate=row["composed_by_allocate"],
         error_description=row["error_description"],
         locked=row["locked"],

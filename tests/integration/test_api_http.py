@@ -107,7 +107,7 @@ async def test_every_response_has_a_content_type(client: Client) -> None:
     assert (response.status, response.body) == (204, b"")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["x-maas-api-hash"] == description_hash(SERVED)
-    assert response.headers["vary"] == "Authorization"
+    assert response.headers["vary"] == "Authorization, Accept-Encoding"
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["x-request-id"]
 

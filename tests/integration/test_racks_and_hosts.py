@@ -175,7 +175,8 @@ async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Depl
     operations = [await service.start_refresh(innkeeper.admin, host["id"]) for host in hosts]
 
     async def are(state: str) -> bool:
-        return {host.state.value for host in await service.list()} == {state}
+        found = await service.long_list()
+        return {host.state.value for host in await found.read(found.keys)} == {state}
 
     assert len({operation.id for operation in operations}) == 16
     await eventually(lambda: are("unreachable"))

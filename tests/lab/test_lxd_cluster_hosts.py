@@ -29,7 +29,8 @@ async def added(innkeeper: Deployment, cluster: Members) -> dict[str, int]:
 
 
 async def all_ready(innkeeper: Deployment, count: int) -> bool:
-    hosts = await innkeeper.region.components.services.hosts.list()
+    found = await innkeeper.region.components.services.hosts.long_list()
+    hosts = await found.read(found.keys)
     return len(hosts) == count and all(host.state is HostState.READY for host in hosts)
 
 

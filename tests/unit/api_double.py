@@ -27,6 +27,7 @@ from regiond.hosts.model import HostView
 from regiond.hosts.numa_usage import NumaAllocation, numa_usage
 from regiond.ledger.model import DiscreteResources
 from regiond.ledger.service import fleet_capacity
+from regiond.long_list import LongList
 from regiond.machines.model import Adopted, Allocated, MachineToCompose
 from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
 from regiond.networks.model import UsedAddress
@@ -34,6 +35,8 @@ from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
     ADMIN,
     AT,
+    AUDIT_ENTRY,
+    CHAIN_REPORT,
     CLUSTER,
     COUNTED,
     DETACHED,
@@ -50,6 +53,7 @@ from tests.unit.api_samples import (
     POOL,
     RACK,
     RACK_ID,
+    RAW_ENTRY,
     REGION,
     REPAIRED_DISCREPANCY,
     RPC_CLIENT,
@@ -130,7 +134,7 @@ def _changed(service: str, **samples: Any) -> dict[str, Any]:
 
 
 ANSWERS: Mapping[str, Any] = {
-    "hosts.list": (HOST, UNKNOWN_HOST),
+    "hosts.long_list": LongList.of((HOST, UNKNOWN_HOST)),
     "hosts.read": _host,
     "hosts.capacity": fleet_capacity([COUNTED]),
     "hosts.capacities": {4: COUNTED.capacity},
@@ -179,8 +183,10 @@ ANSWERS: Mapping[str, Any] = {
     ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
     "hosts.guests": (GUEST,),
+    "hosts.long_list_of_guests": LongList.of((GUEST,)),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
+    "machines.long_list": LongList.of((MACHINE,)),
     "machines.read": _named({"wdpx3n": MACHINE}),
     "machines.start_compose": OPERATION,
     "machines.compose_problems": {},
@@ -244,6 +250,12 @@ ANSWERS: Mapping[str, Any] = {
     "clusters.read": lambda cluster_id: CLUSTER if cluster_id == 1 else NotFound("Not Found"),
     "clusters.update": CLUSTER,
     "clusters.start_remove": (OPERATION,),
+    "audit.begin": 1,
+    "audit.end": None,
+    "audit.record": None,
+    "audit.list": (AUDIT_ENTRY,),
+    "audit.export": (RAW_ENTRY,),
+    "audit.verify": CHAIN_REPORT,
     "racks.list": (RACK,),
     "racks.regions": (REGION,),
     "racks.read": _named({RACK_ID: RACK}),
@@ -273,6 +285,9 @@ ANSWERS: Mapping[str, Any] = {
 }
 
 _LOOKUPS = {
+    "audit.begin",
+    "audit.end",
+    "audit.record",
     "machines.compose_problems",
     "accounts.authenticate",
     "hosts.read",

@@ -11,6 +11,7 @@ from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
 from regiond.accounts.model import SessionView
+from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
@@ -308,6 +309,24 @@ REGION = RegionView(
     racks=("rack-1",),
     operations=(77,),
 )
+AUDIT_ENTRY = AuditEntry(
+    id=41,
+    at=AT,
+    answered_at=AT,
+    request=AuditRequest(
+        action="Machine.power_on",
+        username="admin",
+        credential="API key admintoken",
+        address="192.0.2.7",
+        request_id="r1",
+        object="machines/wdpx3n",
+        object_name="web-1",
+        fields={"comment": "night shift"},
+    ),
+    answer=AuditAnswer(result=AuditResult.OK, status=200, operation_id=7),
+)
+RAW_ENTRY = RawEntry(id=41, at=AT, content='{"action":"Machine.power_on"}', previous_hash=bytes(32), hash=bytes(32))
+CHAIN_REPORT = ChainReport(first_id=1, head_id=41, head_hash=bytes(32), problems=())
 EVENT = Event(
     id=9,
     at=AT,

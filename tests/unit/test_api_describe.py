@@ -60,6 +60,7 @@ EXPECTED = {
     "OperationsHandler": ("operations/", []),
     "OperationHandler": ("operations/{id}/", ["id"]),
     "EventsHandler": ("events/", []),
+    "AuditHandler": ("audit/", []),
     "DiscrepanciesHandler": ("discrepancies/", []),
     "DiscrepancyHandler": ("discrepancies/{id}/", ["id"]),
     "RacksHandler": ("racks/", []),

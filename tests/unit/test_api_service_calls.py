@@ -13,6 +13,7 @@ from common.values import DriverType, PowerAction
 from regiond.api.endpoint import SiteInfo
 from regiond.events.model import EventFilter, Level
 from regiond.hosts.model import HostChange, HostRemoval, NewHost
+from regiond.long_list import LongList
 from regiond.machines.model import AllocateRequest, MachineFilter, MachineState
 from regiond.reconciler.model import DiscrepancyKind
 from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
@@ -139,7 +140,7 @@ def test_machine_filters_are_applied_by_query_and_result(api: ApiDouble) -> None
         system_ids=("a", "b"), mac_addresses=("52:54:00:aa:00:01",), hosts=("hv-01",), agent_names=("juju",),
         states=(MachineState.READY,), tags=("virtual",), limit=2, after="vm-1",
     )  # fmt: skip
-    assert api.call("machines.list").args == (expected,)
+    assert api.call("machines.long_list").args == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def test_machines_that_do_not_match_are_not_listed(api: ApiDouble, form: Mapping
 
 
 def test_machines_can_be_filtered_by_every_state(api: ApiDouble) -> None:
-    api.answers["machines.list"] = tuple(evolve(MACHINE, state=state) for state in MachineState)
+    api.answers["machines.long_list"] = LongList.of(evolve(MACHINE, state=state) for state in MachineState)
     assert len(api.json("GET", "machines/", form={"status": "missing"})) == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -18,8 +18,8 @@ from common.errors import BadSettings, DriverFailed, LinkLost, NotTrusted, Opera
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
-    CLIENT_HOSTS,
-    CLIENT_MACHINES,
+    CLIENT_LIST_HOSTS,
+    CLIENT_LIST_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
     CLIENT_WAIT,
@@ -65,6 +65,16 @@ class Services:
 
         return handle
 
+    def yielding(self, *parts: object) -> Handler:
+        """Returns a handler that records the request and yields `parts`."""
+
+        async def handle(_: Link, request: object) -> AsyncGenerator[object, None]:
+            self.requests.append(request)
+            for part in parts:
+                yield part
+
+        return handle
+
     async def compose(self, _: Link, request: ClientComposeCall) -> OperationSummary:
         self.requests.append(request)
         if request.request.cores > 4:
@@ -77,8 +87,8 @@ class Services:
 
     def handlers(self) -> Handlers:
         return {
-            CLIENT_HOSTS: self.returning(HostList(hosts=(HOST,))),
-            CLIENT_MACHINES: self.returning(MachineList(machines=())),
+            CLIENT_LIST_HOSTS: self.yielding(HostList(hosts=(HOST,)), HostList(hosts=(evolve(HOST, id=2),))),
+            CLIENT_LIST_MACHINES: self.yielding(MachineList(machines=())),
             CLIENT_COMPOSE: self.compose,
             CLIENT_POWER: self.returning(evolve(QUEUED, kind="power")),
             CLIENT_DELETE: self.returning(evolve(QUEUED, kind="delete")),
@@ -147,7 +157,7 @@ def client(region: Region, folder: Path) -> Iterator[rpc.Region]:
 
 async def test_a_machine_is_composed_and_waited_for(client: rpc.Region, region: Region) -> None:
     region.services.ends = [evolve(QUEUED, state="running"), evolve(QUEUED, state="succeeded")]
-    assert (await client.hosts())[0].name == "local"
+    assert [host.id for host in await client.hosts()] == [1, 2]
     assert await client.machines() == ()
     operation = await client.compose(host=1, cores=2, memory_mib=1024, idempotency_key="k")
     assert (await client.wait(operation.id)).system_id == "abc123"

@@ -8,7 +8,7 @@ from regiond.accounts.model import MAX_KEY_NAME, ApiKey, ApiKeyView
 from regiond.api import crud
 from regiond.api.dry_run import DRY_RUN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.field_types import Text
+from regiond.api.field_types import Secret, Text
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
 from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON, USER_JSON
@@ -68,7 +68,7 @@ LOGIN = Resource(
             doc="429 with Retry-After after several failures of the address or the account.",
             fields=(
                 Field(name="username", type=Text(), required=True, doc="The account."),
-                Field(name="password", type=Text(max_length=1024, strip=False), required=True, doc="Its password."),
+                Field(name="password", type=Secret(max_length=1024), required=True, doc="Its password."),
                 Field(name="consumer", type=Text(max_length=MAX_KEY_NAME), default="", doc="The name of the key."),
             ),
             result=Result(doc="The new key.", type=NEW_API_KEY_JSON),

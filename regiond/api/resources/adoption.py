@@ -13,7 +13,7 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, TextList
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done, without_content
-from regiond.api.replies import Reply, json_reply, list_reply
+from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.lookups import find_guest, find_host, find_machine
 from regiond.api.serializer import array
@@ -56,7 +56,7 @@ async def _adopt(call: Call) -> Reply:
         return await when_done(call, adopted[0].operation, done)
     if not call.respond_async:
         adopted = await _ended(call, adopted)
-    return list_reply(ADOPTED_JSON.encode(one) for one in adopted)
+    return json_reply([ADOPTED_JSON.encode(one) for one in adopted])
 
 
 async def _start(call: Call, host_id: int, request: AdoptRequest) -> tuple[Adopted, ...]:

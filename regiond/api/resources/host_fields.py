@@ -5,13 +5,14 @@ from __future__ import annotations
 from common.errors import InvalidRequest
 from common.values import DriverType
 from regiond.api.endpoint import Call
-from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Text
+from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, Secret, Text
 from regiond.api.fields import Field, Format, Problems
 from regiond.hosts.model import MACVLAN_MODES, HostView
 from regiond.hosts.service import parse_host_address
 from regiond.validation_messages import no_choice
 
 _PEM = Text(max_length=64 * 1024, blank=None)
+_PRIVATE_PEM = Secret(max_length=64 * 1024, strip=True, blank=None)
 _RATIO = Float(minimum=0.0, maximum=10.0)
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 GROUP = Text(max_length=256, blank=None)
@@ -55,7 +56,7 @@ _COMMON = (
     ),
     Field(
         name="power_pass",
-        type=Text(max_length=1024, strip=False),
+        type=Secret(max_length=1024),
         doc="libvirt over SSH: a password, for hosts that do not accept Innkeeper's SSH key.",
     ),
     Field(
@@ -70,7 +71,7 @@ _COMMON = (
     ),
     Field(
         name="password",
-        type=Text(max_length=64 * 1024, blank=None),
+        type=Secret(max_length=64 * 1024, strip=True, blank=None),
         doc="LXD: a trust token, or the trust password of an older server. Used once, not stored.",
     ),
     Field(
@@ -78,7 +79,7 @@ _COMMON = (
         type=_PEM,
         doc="LXD: your own client certificate as PEM, with key (default: generated).",
     ),
-    Field(name="key", type=_PEM, doc="LXD: the private key of that certificate as PEM, without a passphrase."),
+    Field(name="key", type=_PRIVATE_PEM, doc="LXD: the private key of that certificate as PEM, without a passphrase."),
     Field(
         name="fingerprint",
         type=Text(max_length=128, blank=None),

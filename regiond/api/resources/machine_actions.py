@@ -11,13 +11,14 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done
-from regiond.api.replies import Reply, json_reply, list_reply
+from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
 from regiond.api.resources.lookups import find_machine, machine_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.long_list import LongList
 from regiond.machines.model import MachineChange, MachineFilter, MachineState, MachineView
 from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
@@ -75,11 +76,11 @@ async def _named(call: Call) -> list[str]:
     return [await machine_in_field(call.services, one, field="machines") or one for one in call.values["machines"]]
 
 
-async def _list_allocated(call: Call) -> Reply:
+async def _list_allocated(call: Call) -> LongList[MachineView]:
     wanted = MachineFilter(
         owners=(call.caller.username,), states=(MachineState.ALLOCATED,), system_ids=call.values["id"]
     )
-    return list_reply(MACHINE_JSON.encode(machine) for machine in await call.services.machines.list(wanted))
+    return await call.services.machines.long_list(wanted)
 
 
 async def _set_owner_data(call: Call) -> MachineView:
@@ -146,14 +147,13 @@ RELEASE_ALL = with_dry_run(
     ),
     _release_all_plan,
 )
-LIST_ALLOCATED = Endpoint(
-    method="GET",
+LIST_ALLOCATED = crud.list_of(
+    MACHINE_JSON,
+    _list_allocated,
     op="list_allocated",
-    permission=Permission.USER,
     fields=(Field(name="id", type=TextList(), default=(), doc="System id or hostname; may be repeated."),),
     title="List the machines that are allocated to you",
-    result=Result(doc="The machines.", type=array(MACHINE_JSON)),
-    run=_list_allocated,
+    result="The machines.",
 )
 UPDATE = crud.update(
     MACHINE_RESULT,

@@ -11,13 +11,13 @@ from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.operation_wait import when_done, without_content
-from regiond.api.replies import Reply, json_reply, list_reply
+from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption, allocation, machine_actions
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches
-from regiond.api.serializer import array
 from regiond.api.serializers.machines import MACHINE_JSON, POWER_STATE_JSON
+from regiond.long_list import LongList
 from regiond.machines.model import MachineView
 from regiond.operations.model import Operation
 
@@ -30,9 +30,9 @@ _STOP_MODE = Field(
 )
 
 
-async def _list(call: Call) -> Reply:
-    found = await call.services.machines.list(await machine_filter(call.services, call.values))
-    return list_reply(MACHINE_JSON.encode(machine) for machine in found if matches(machine, call.values))
+async def _list(call: Call) -> LongList[MachineView]:
+    found = await call.services.machines.long_list(await machine_filter(call.services, call.values))
+    return found.transformed(lambda machines: [one for one in machines if matches(one, call.values)])
 
 
 async def _delete(call: Call) -> Reply:
@@ -106,16 +106,15 @@ MACHINES = Resource(
     path="machines/",
     doc="Machines: the virtual machines that Innkeeper manages.",
     endpoints=(
-        Endpoint(
-            method="GET",
-            permission=Permission.USER,
-            expensive=True,
-            fields=FILTERS,
-            accepted=OF_MAAS,
+        crud.list_of(
+            MACHINE_JSON,
+            _list,
             title="List machines",
             doc="Lists machines that match every filter; repeated values of a filter are alternatives.",
-            result=Result(doc="The machines.", type=array(MACHINE_JSON)),
-            run=_list,
+            fields=FILTERS,
+            accepted=OF_MAAS,
+            expensive=True,
+            result="The machines.",
         ),
         allocation.ALLOCATE,
         machine_actions.RELEASE_ALL,

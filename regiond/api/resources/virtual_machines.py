@@ -10,14 +10,17 @@ from regiond.api.resources import adoption
 from regiond.api.resources.lookups import HOST_FILTER, find_guest, host_in_field
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
 from regiond.hosts.model import GuestView
+from regiond.long_list import LongList
 
 
-async def _list(call: Call) -> tuple[GuestView, ...]:
-    guests, foreign = await call.services.hosts.guests(), call.values["foreign"]
-    host_id = await host_in_field(call.services, call.values["host"])
-    return tuple(
-        guest for guest in guests if foreign in (None, guest.machine_id is None) and host_id in (None, guest.host_id)
-    )
+async def _list(call: Call) -> LongList[GuestView]:
+    foreign, host_id = call.values["foreign"], await host_in_field(call.services, call.values["host"])
+
+    def matches(guest: GuestView) -> bool:
+        return foreign in (None, guest.machine_id is None) and host_id in (None, guest.host_id)
+
+    found = await call.services.hosts.long_list_of_guests()
+    return found.transformed(lambda guests: [guest for guest in guests if matches(guest)])
 
 
 VIRTUAL_MACHINES = Resource(

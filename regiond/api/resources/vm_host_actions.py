@@ -9,7 +9,7 @@ from common.values import Project
 from regiond.api import crud
 from regiond.api.dry_run import with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
-from regiond.api.field_types import Text
+from regiond.api.field_types import Secret, Text
 from regiond.api.fields import Field, Problems
 from regiond.api.operation_wait import when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
@@ -133,6 +133,7 @@ PARAMETERS = crud.read(
     _parameters,
     op="parameters",
     title="Read the connection parameters of a VM host",
+    audited=True,
     find=find_host,
     permission=Permission.ADMIN,
 )
@@ -143,7 +144,7 @@ ROTATE = Endpoint(
     fields=(
         Field(
             name="password",
-            type=Text(max_length=64 * 1024, blank=None),
+            type=Secret(max_length=64 * 1024, strip=True, blank=None),
             doc="A trust token for the new certificate; required if the current one is restricted to projects.",
         ),
     ),

@@ -23,10 +23,12 @@ from regiond.api.resources.visibility import visible_host
 from regiond.api.resources.vm_host_actions import HOST_RESULT
 from regiond.api.serializers.hosts import HOST_JSON
 from regiond.hosts.model import HostChange, HostView, NewHost
+from regiond.long_list import LongList
 
 
-async def _list(call: Call) -> tuple[HostView, ...]:
-    return tuple(visible_host(call.caller, host) for host in await call.services.hosts.list())
+async def _list(call: Call) -> LongList[HostView]:
+    found = await call.services.hosts.long_list()
+    return found.transformed(lambda hosts: [visible_host(call.caller, host) for host in hosts])
 
 
 async def _read(call: Call) -> HostView:

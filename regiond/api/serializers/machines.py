@@ -161,6 +161,12 @@ def _parts(machine: MachineView) -> _Parts:
     )
 
 
+def _owner_data(machine: MachineView) -> Mapping[str, str]:
+    if machine.owner_data is None:
+        raise AssertionError(f"{machine.system_id} was read without its owner data and cannot be shown")
+    return machine.owner_data
+
+
 def _status_message(machine: MachineView) -> str:
     described = machine.error_description if machine.state is MachineState.BROKEN else ""
     return described or MAAS_STATUS[machine.state].message
@@ -174,7 +180,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("fqdn", STR, lambda of: f"{of.machine.hostname}.{DOMAIN_NAME}"),
     key("tag_names", array(STR), lambda of: of.machine.tags),
     key("owner", nullable(STR), lambda of: of.machine.owner),
-    key("owner_data", mapping(STR), lambda of: of.machine.owner_data),
+    key("owner_data", mapping(STR), lambda of: _owner_data(of.machine)),
     key("agent_name", STR, lambda of: of.machine.agent_name),
     constant("workload_annotations", mapping(STR), {}),
     key("description", STR, lambda of: of.machine.description),

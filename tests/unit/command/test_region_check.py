@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from regiond.api.serializers.discrepancies import DISCREPANCY_JSON
 from tests.unit.api_samples import OPEN_DISCREPANCY, REPAIRED_DISCREPANCY
 from tests.unit.cli_region import Region, Reply
@@ -52,7 +54,7 @@ async def test_a_failed_check_is_status_2(cli: Cli, logged_in: Cli, region: Regi
     assert (ran.status, ran.err) == (
         2,
         "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
-        "region repaired | region approve ID [--yes]\n",
+        "region repaired | region approve ID [--yes] | region audit export [after=ID]\n",
     )
     assert (await logged_in("logout", "admin")).status == 0
     ran = await cli("region", "check")
@@ -74,3 +76,21 @@ async def test_a_misspelt_filter_of_a_check_is_refused(logged_in: Cli, region: R
     ran = await logged_in("region", "repaired", "host=9")
     assert (ran.status, ran.err.splitlines()[0]) == (2, "Unknown field 'host' of region repaired. It has no fields.")
     assert not region.seen
+
+
+async def test_a_damaged_audit_trail_is_status_1(logged_in: Cli, region: Region) -> None:
+    region.give("GET discrepancies/", Reply(200, []))
+    report = {"first_id": 1, "last_id": 9, "last_hash": "00", "problems": ["Entry 4 was changed."]}
+    region.give("GET audit/?op=verify", Reply(200, report))
+    ran = await logged_in("region", "check")
+    assert (ran.status, ran.out, ran.err) == (1, "[]\n", "The audit trail is damaged. Entry 4 was changed.\n")
+    region.give("GET audit/?op=verify", Reply(403, "Forbidden"))
+    assert (await logged_in("region", "check")).status == 0
+
+
+async def test_the_audit_trail_is_exported_page_by_page(logged_in: Cli, region: Region) -> None:
+    row = {"id": 8, "at": "2026-11-21T08:00:00+00:00", "content": '{"a":1}', "previous_hash": "00", "hash": "01"}
+    region.give("GET audit/?op=export&after=7&limit=1000", Reply(200, [row]))
+    region.give("GET audit/?op=export&after=8&limit=1000", Reply(200, []))
+    ran = await logged_in("region", "audit", "export", "after=7")
+    assert (ran.status, json.loads(ran.out)) == (0, row)

@@ -1,0 +1,54 @@
+"""Compresses responses with gzip for clients that accept it.
+
+An attacker who chooses a part of a response and sees its compressed length can guess a secret in it (BREACH), if he can
+make the victim send many requests. Nothing makes a client of this API do so: it signs each request itself, and cookies,
+which a browser would send for any page, are not accepted. Pages with a session or a CSRF token must not be compressed
+with this. Only answers to GET are: secrets that are shown once, such as a new API key, are answers to POST.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from attrs import evolve
+
+from regiond.api.replies import Reply
+
+# Machines: level 1 makes 4% of the text at 290 MB/s, level 4 2.9% at 230 MB/s, level 6 2.5% at 170 MB/s.
+LEVEL = 4
+MIN_BYTES = 1400  # less fits into one packet anyway
+_GZIP = 16 + zlib.MAX_WBITS
+_ACCEPTED = re.compile(r"(?:x-)?gzip|\*", re.ASCII | re.IGNORECASE)
+_ZERO = re.compile(r"q=0(?:\.0{0,3})?", re.ASCII | re.IGNORECASE)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the header of a request permits gzip; a weight of 0 forbids it."""
+    for each in accept_encoding.split(","):
+        coding, *parameters = (part.strip() for part in each.split(";"))
+        if _ACCEPTED.fullmatch(coding):
+            return not any(_ZERO.fullmatch(parameter) for parameter in parameters)
+    return False
+
+
+def compressed(reply: Reply) -> Reply:
+    """Returns the reply with its body, or each of its chunks, compressed; unchanged if it is short."""
+    if reply.chunks is None and len(reply.body) < MIN_BYTES:
+        return reply
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+    headers = {**reply.headers, "Content-Encoding": "gzip"}
+    if reply.chunks is not None:
+        return evolve(reply, chunks=_packed(reply.chunks), headers=headers)
+    return evolve(reply, body=packer.compress(reply.body) + packer.flush(), headers=headers)
+
+
+async def _packed(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if data := packer.compress(chunk):
+                yield data
+    yield packer.flush()

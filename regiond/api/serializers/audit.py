@@ -1,0 +1,41 @@
+"""JSON of the audit trail."""
+
+from __future__ import annotations
+
+from regiond.api.serializer import INT, STR, TIMESTAMP, Serializer, array, enum, key, mapping, nullable, serializer
+from regiond.audit.model import AuditEntry, AuditResult, ChainReport, RawEntry
+
+AUDIT_ENTRY_JSON: Serializer[AuditEntry] = serializer(
+    "AuditEntry",
+    key("id", INT, lambda one: one.id),
+    key("at", TIMESTAMP, lambda one: one.at),
+    key("username", nullable(STR), lambda one: one.request.username),
+    key("credential", STR, lambda one: one.request.credential),
+    key("address", STR, lambda one: one.request.address),
+    key("action", STR, lambda one: one.request.action),
+    key("object", STR, lambda one: one.request.object),
+    key("object_name", STR, lambda one: one.request.object_name),
+    key("fields", mapping(STR), lambda one: one.request.fields),
+    key("result", enum(AuditResult), lambda one: one.answer.result),
+    key("status", nullable(INT), lambda one: one.answer.status),
+    key("error", nullable(STR), lambda one: one.answer.error),
+    key("operation", nullable(INT), lambda one: one.answer.operation_id),
+    key("answered_at", nullable(TIMESTAMP), lambda one: one.answered_at),
+    key("request_id", STR, lambda one: one.request.request_id),
+    key("not_recorded", INT, lambda one: one.request.not_recorded),
+)
+RAW_ENTRY_JSON: Serializer[RawEntry] = serializer(
+    "RawAuditEntry",
+    key("id", INT, lambda one: one.id),
+    key("at", TIMESTAMP, lambda one: one.at),
+    key("content", STR, lambda one: one.content),
+    key("previous_hash", STR, lambda one: one.previous_hash.hex()),
+    key("hash", STR, lambda one: one.hash.hex()),
+)
+CHAIN_REPORT_JSON: Serializer[ChainReport] = serializer(
+    "AuditReport",
+    key("first_id", INT, lambda one: one.first_id),
+    key("last_id", INT, lambda one: one.head_id),
+    key("last_hash", STR, lambda one: one.head_hash.hex()),
+    key("problems", array(STR), lambda one: one.problems),
+)

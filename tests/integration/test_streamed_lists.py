@@ -1,0 +1,150 @@
+"""Long lists on a real socket: chunks, backpressure, errors on the way, clients that go away or do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from common.errors import DatabaseUnavailable
+from regiond.long_list import LongList
+from regiond.machines.model import MachineView
+from tests.integration.test_api_http import BASE, Client, serve
+from tests.unit.api_double import ApiDouble
+from tests.unit.api_samples import MACHINE
+from tests.waiting import eventually, settle
+
+MACHINES = 4000  # 19 MB: more than the buffers of a connection hold
+
+
+@define
+class Source:
+    fails_at: int | None = None
+    read_keys: list[int] = field(factory=list)
+
+    async def read(self, keys: Sequence[Any]) -> Sequence[MachineView]:
+        await asyncio.sleep(0)
+        if self.fails_at in keys:
+            raise DatabaseUnavailable("The database does not respond.")
+        self.read_keys += keys
+        return [evolve(MACHINE, id=key, hostname=f"vm-{key}") for key in keys]
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def client(source: Source) -> Iterator[Client]:
+    api = ApiDouble()
+    api.answers["machines.long_list"] = LongList(keys=range(MACHINES), read=source.read)
+    served = serve(api)
+    yield served
+    settle(served.stop())
+
+
+def dechunked(body: bytes) -> tuple[bytes, bool]:
+    """The data of a chunked body, and whether its last chunk has come."""
+    data = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        if size == b"0":
+            return data, True
+        data, body = data + body[: int(size, 16)], body[int(size, 16) + 2 :]
+    return data, False
+
+
+@asynccontextmanager
+async def connected(
+    client: Client, *, method: str = "GET", version: str = "1.1"
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A connection that has requested all machines and has read the head of the response."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port, limit=4096)
+    request = client.encode(method, f"{BASE}machines/", body=b"", signed=True, host="region")
+    writer.write(request.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+    await reader.readuntil(b"\r\n\r\n")
+    try:
+        yield reader
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_long_list_is_sent_in_chunks_without_a_length(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}machines/")
+    assert (response.status, response.headers.get("content-length")) == (200, None)
+    assert response.headers["transfer-encoding"] == "chunked"
+    data, complete = dechunked(response.body)
+    assert complete
+    assert [one["hostname"] for one in json.loads(data)] == [f"vm-{key}" for key in range(MACHINES)]
+
+
+async def test_a_long_list_is_compressed_on_its_way(client: Client) -> None:
+    response = await client.request("GET", f"{BASE}machines/", Accept_Encoding="gzip, deflate")
+    assert response.headers["content-encoding"] == "gzip"
+    assert len(json.loads(zlib.decompress(dechunked(response.body)[0], 31))) == MACHINES
+
+
+async def test_http_1_0_gets_the_list_until_the_connection_ends(client: Client) -> None:
+    async with connected(client, version="1.0") as reader:
+        assert len(json.loads(await reader.read())) == MACHINES
+
+
+async def test_head_of_a_long_list_reads_only_its_start(client: Client, source: Source) -> None:
+    response = await client.request("HEAD", f"{BASE}machines/")
+    assert (response.status, response.body) == (200, b"")
+    assert len(source.read_keys) < MACHINES // 10
+
+
+async def test_nothing_is_read_for_a_client_that_does_not_take_it(client: Client, source: Source) -> None:
+    async with connected(client) as reader:
+        seen = [-1]
+
+        async def stands_still() -> bool:
+            seen.append(len(source.read_keys))
+            return seen[-1] == seen[-2] > 0
+
+        await eventually(stands_still)
+        assert len(source.read_keys) < MACHINES
+        # Others are served meanwhile, and the list continues where it stood.
+        assert (await client.request("GET", f"{BASE}zones/")).status == 200
+        data, complete = dechunked(await reader.read())
+        assert (len(json.loads(data)), complete) == (MACHINES, True)
+
+
+async def test_the_work_ends_when_the_client_disconnects(client: Client, source: Source) -> None:
+    async with connected(client):
+        pass
+
+    async def idle() -> bool:
+        return not [task for task in asyncio.all_tasks() if "_sent" in repr(task) or "_bound" in repr(task)]
+
+    await eventually(idle)
+    assert len(source.read_keys) < MACHINES
+
+
+async def test_an_error_on_the_way_does_not_look_like_a_complete_list(client: Client, source: Source) -> None:
+    source.fails_at = MACHINES // 2
+    async with connected(client) as reader:
+        received = bytearray()
+
+        async def read_to_the_end() -> None:
+            while data := await reader.read(65536):
+                received.extend(data)
+
+        with pytest.raises(ConnectionResetError):
+            await read_to_the_end()
+        data, complete = dechunked(bytes(received))
+        assert not complete
+        assert not data.endswith(b"]")
+
+
+async def test_an_error_before_the_first_chunk_has_its_status(client: Client, source: Source) -> None:
+    source.fails_at = 0
+    assert (await client.request("GET", f"{BASE}machines/")).status == 503

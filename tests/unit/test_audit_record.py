@@ -1,0 +1,129 @@
+"""What the audit trail says of requests: which are recorded, when, and without secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import DatabaseUnavailable, NotAllowed
+from regiond.api.endpoint import Permission
+from regiond.api.registry import SERVED
+from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
+from tests.unit.api_double import USER_KEY, ApiDouble
+from tests.unit.api_samples import ADMIN, MACHINE, USER
+
+
+def recorded(api: ApiDouble) -> list[str]:
+    return [call.name for call in api.calls if call.name in {"audit.begin", "audit.end", "audit.record"}]
+
+
+def request_of(api: ApiDouble) -> AuditRequest:
+    found = next(call.args[0] for call in api.calls if call.name in {"audit.begin", "audit.record"})
+    assert isinstance(found, AuditRequest)
+    return found
+
+
+def answer_of(api: ApiDouble) -> AuditAnswer:
+    found = next(call.args[1] for call in api.calls if call.name in {"audit.end", "audit.record"})
+    assert isinstance(found, AuditAnswer)
+    return found
+
+
+def test_a_change_is_recorded_before_it_runs_and_answered_after(api: ApiDouble) -> None:
+    api.request("POST", "machines/wdpx3n/", op="lock", form={"comment": "night"}, client_address="192.0.2.7")
+    names = [call.name for call in api.calls]
+    assert names.index("audit.begin") < names.index("ownership.set_locked") < names.index("audit.end")
+    assert request_of(api) == AuditRequest(
+        action="Machine.lock", username="admin", credential="API key admintoken", address="192.0.2.7",
+        request_id="reference-1", object="machines/wdpx3n", object_name=MACHINE.hostname, fields={"comment": "night"},
+    )  # fmt: skip
+    assert answer_of(api) == AuditAnswer(result=AuditResult.OK, status=200)
+
+
+def test_the_answer_names_the_operation(api: ApiDouble) -> None:
+    api.request("POST", "machines/wdpx3n/", op="power_on", prefer="respond-async")
+    assert (answer_of(api).status, answer_of(api).operation_id) == (202, 77)
+
+
+def test_reading_is_not_recorded_unless_it_shows_secrets(api: ApiDouble) -> None:
+    api.request("GET", "machines/")
+    assert recorded(api) == []
+    api.request("GET", "vm-hosts/4/", op="parameters")
+    assert recorded(api) == ["audit.begin", "audit.end"]
+
+
+def test_secrets_are_not_recorded(api: ApiDouble) -> None:
+    form = {"type": "lxd", "power_address": "https://ada:hunter2@10.0.0.5", "password": "hunter2", "key": "hunter2"}
+    api.request("POST", "vm-hosts/", form={**form, "power_pass": "hunter2", "certificate": "x" * 999})
+    fields = request_of(api).fields
+    assert "hunter2" not in str(request_of(api))
+    assert fields["type"] == "lxd"
+    assert {fields[name] for name in ("password", "key", "power_pass")} == {"(not recorded)"}
+    assert len(fields["certificate"]) < 300
+
+
+def test_owner_data_is_recorded_by_its_keys(api: ApiDouble) -> None:
+    api.request("POST", "machines/wdpx3n/", op="set_owner_data", form={"token": "hunter2"})
+    assert request_of(api).fields == {"token": "(not recorded)"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"path": "zones/", "form": {"name": "east"}, "key": USER_KEY}, 403),
+        ({"path": "machines/nothing/", "op": "lock"}, 404),
+        ({"path": "zones/", "form": {}}, 400),
+    ],
+    ids=["not allowed", "not found", "invalid"],
+)
+def test_a_rejected_change_is_recorded_with_its_answer(api: ApiDouble, sent: dict[str, str], status: int) -> None:
+    reply = api.request("POST", sent.pop("path"), **sent)
+    assert (reply.status, recorded(api)) == (status, ["audit.record"])
+    assert answer_of(api).result is AuditResult.REJECTED
+    assert request_of(api).username == (USER if status == 403 else ADMIN).username
+
+
+def test_wrong_credentials_are_recorded_also_for_reading(api: ApiDouble) -> None:
+    api.answers["accounts.authenticate"] = NotAllowed("User is not allowed access to this API.")
+    assert api.request("GET", "machines/").status == 403
+    assert (request_of(api).username, request_of(api).credential) == (None, "API key admintoken")
+
+
+def test_an_unsigned_request_is_not_recorded(api: ApiDouble) -> None:
+    assert api.request("POST", "zones/", key=None).status == 401
+    assert recorded(api) == []
+
+
+def test_a_login_is_recorded_without_the_password(api: ApiDouble) -> None:
+    api.answers["logins.log_in"] = NotAllowed("Wrong.")
+    form = {"username": "ada", "password": "hunter2"}
+    api.request("POST", "accounts/authenticate/", form=form, key=None)
+    assert request_of(api).fields == {"username": "ada", "password": "(not recorded)"}
+    assert answer_of(api).status == 403
+
+
+def test_a_login_that_cannot_be_recorded_shows_no_key(api: ApiDouble) -> None:
+    form = {"username": "ada", "password": "hunter2"}
+    reply = api.request("POST", "accounts/authenticate/", form=form, key=None)
+    assert (reply.status, request_of(api).username) == (200, "ada")
+    api.answers["audit.begin"] = DatabaseUnavailable("The database does not respond.")
+    reply = api.request("POST", "accounts/authenticate/", form=form, key=None)
+    assert (reply.status, b"secret" in reply.body) == (503, False)
+
+
+def test_what_cannot_be_recorded_is_not_executed(api: ApiDouble) -> None:
+    api.answers["audit.begin"] = DatabaseUnavailable("The database does not respond.")
+    assert api.request("POST", "machines/wdpx3n/", op="lock").status == 503
+    assert "ownership.set_locked" not in [call.name for call in api.calls]
+
+
+def test_every_change_of_an_account_is_audited() -> None:
+    unaudited = {
+        endpoint.title for resource in SERVED for endpoint in resource.endpoints
+        if endpoint.method != "GET" and not endpoint.audited
+    }  # fmt: skip
+    assert unaudited == set()
+    open_changes = {
+        resource.handler for resource in SERVED for endpoint in resource.endpoints
+        if endpoint.audited and endpoint.permission is Permission.ANYONE
+    }  # fmt: skip
+    assert open_changes == {"AuthenticateHandler"}
