@@ -38,6 +38,7 @@ KNOWN_KEYS = frozenset(
         "state",
         # region
         "database",
+        "keep_audit_days",
         "keep_events_days",
         "keep_idempotency_keys_days",
         "keep_operations_days",

@@ -90,11 +90,6 @@ class HostQueries:
             allocated = await view_store.numa_allocations(db, host_id)
         return numa_usage(host.numa_nodes, host.network_devices, allocated, host.capacity)
 
-    async def guests(self) -> tuple[GuestView, ...]:
-        """All guests of all hosts, by id."""
-        async with self._database.connection() as db:
-            return await view_store.list_guests(db)
-
     async def guest(self, guest_id: int) -> GuestView:
         """Raises NotFound."""
         async with self._database.connection() as db:

@@ -13,9 +13,13 @@ import pytest
 from attrs import define, evolve, field
 
 from common.errors import DatabaseUnavailable
+from innkeeper import rpc
 from regiond.long_list import LongList
 from regiond.machines.model import MachineView
+from tests.bench.prefilled import prefill
+from tests.deployment.deployment import Deployment
 from tests.integration.test_api_http import BASE, Client, serve
+from tests.integration.test_rpc_misuse import address_of, issue
 from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import MACHINE
 from tests.waiting import eventually, settle
@@ -148,3 +152,17 @@ async def test_an_error_on_the_way_does_not_look_like_a_complete_list(client: Cl
 async def test_an_error_before_the_first_chunk_has_its_status(client: Client, source: Source) -> None:
     source.fails_at = 0
     assert (await client.request("GET", f"{BASE}machines/")).status == 503
+
+
+async def test_rpc_and_http_list_every_machine_and_host(rackless: Deployment) -> None:
+    """More than a batch, and with owner data, which only HTTP shows."""
+    await prefill(rackless.dsn, hosts=60, machines_each=3)
+    async with rackless.connection() as db:
+        await db.execute("""update machine set owner_data = '{"a": "b"}'""")
+    listed = await rackless.get("machines/")
+    assert [one["id"] for one in await rackless.get("vm-hosts/")] == list(range(1, 61))
+    assert {one["owner_data"]["a"] for one in listed} == {"b"}
+    async with rpc.connect(address_of(rackless), folder=await issue(rackless, "robot")) as region:
+        assert [one.system_id for one in await region.machines()] == [one["system_id"] for one in listed]
+        assert [one.id for one in await region.hosts()] == list(range(1, 61))
+    assert len({one["system_id"] for one in listed}) == 180

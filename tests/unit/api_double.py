@@ -182,7 +182,6 @@ ANSWERS: Mapping[str, Any] = {
         ),
     ),
     "hosts.certificate": _named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
-    "hosts.guests": (GUEST,),
     "hosts.long_list_of_guests": LongList.of((GUEST,)),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
     "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),

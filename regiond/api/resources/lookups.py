@@ -79,7 +79,11 @@ async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterVi
 
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
-    found = await _by_id_or_name(path["id"], services.hosts.guest, services.hosts.guests, lambda one: one.name)
+    async def with_the_name() -> list[GuestView]:
+        guests = await services.hosts.long_list_of_guests()
+        return [one async for batch in guests.batches() for one in _named(path["id"], batch, lambda one: one.name)]
+
+    found = await _by_id_or_name(path["id"], services.hosts.guest, with_the_name, lambda one: one.name)
     return _the_one("virtual machine", path["id"], found, lambda one: f"{one.id} on {one.host_name}")
 
 

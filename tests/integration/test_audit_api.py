@@ -1,0 +1,74 @@
+"""The audit trail of a running region: API, RPC clients and commands on its computer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from common.errors import InnkeeperError, NotAuthenticated, NotFound
+from common.values import PowerAction
+from innkeeper import rpc
+from innkeeper.http import Api
+from regiond.admin_commands import check, create_api_key
+from regiond.settings import RegionSettings
+from tests.deployment.deployment import Deployment
+from tests.integration.test_rpc_misuse import address_of, issue
+from tests.integration.users import as_user
+
+
+async def trail(innkeeper: Deployment, **filters: str) -> list[dict[str, Any]]:
+    answer = await innkeeper.send("GET", "audit/", query=filters.items())
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+async def test_requests_are_recorded_with_who_what_and_result(rackless: Deployment) -> None:
+    await rackless.post("zones/", name="east")
+    await rackless.get("zones/")
+    with pytest.raises(InnkeeperError):
+        await rackless.post("zones/", name="east")
+    rejected, created = await trail(rackless, object="zones")
+    assert (created["username"], created["action"], created["address"]) == ("admin", "Zones.create", "127.0.0.1")
+    assert (created["result"], created["status"], created["fields"]) == ("ok", 200, {"name": "east"})
+    assert created["credential"].startswith("API key ")
+    assert created["request_id"]
+    assert (rejected["result"], rejected["status"]) == ("rejected", 400)
+
+
+async def test_a_wrong_key_is_recorded_with_its_address(rackless: Deployment) -> None:
+    with pytest.raises(NotAuthenticated):
+        await Api(rackless.api.url, "a:b:c").get("machines/")
+    (entry,) = await trail(rackless, result="rejected")
+    assert (entry["username"], entry["credential"], entry["address"]) == (None, "API key b", "127.0.0.1")
+
+
+async def test_an_rpc_client_is_recorded_by_name(rackless: Deployment) -> None:
+    async with rpc.connect(address_of(rackless), folder=await issue(rackless, "robot")) as region:
+        with pytest.raises(NotFound):
+            await region.power("nothing", PowerAction.ON)
+    (entry,) = await trail(rackless, action="client.power")
+    assert (entry["username"], entry["object"], entry["result"]) == ("admin", "machines/nothing", "rejected")
+    assert entry["credential"].startswith("RPC client robot, certificate ")
+    assert (entry["address"], entry["error"]) == ("127.0.0.1", "not_found")
+
+
+async def test_a_command_on_the_regions_computer_is_recorded(rackless: Deployment) -> None:
+    settings = RegionSettings(database=rackless.dsn, state=rackless.folder / "state")
+    key = await create_api_key(settings, "admin", "spare")
+    (entry,) = await trail(rackless, action="regiond.apikey")
+    assert (entry["object"], entry["result"], entry["address"]) == ("users/admin", "ok", "local")
+    assert entry["username"]
+    rows = (await rackless.send("GET", "audit/", op="export")).json()
+    assert not any(part in json.dumps(rows) for part in key.split(":"))
+    assert await check(settings) == []
+
+
+async def test_only_administrators_see_the_trail(rackless: Deployment) -> None:
+    report = (await rackless.send("GET", "audit/", op="verify")).json()
+    assert report["problems"] == []
+    other = await as_user(rackless, "ann")
+    for op in (None, "export", "verify"):
+        with pytest.raises(InnkeeperError, match="reserved for admin"):
+            await other.send("GET", "audit/", op=op)
