@@ -17,7 +17,7 @@ TEXT_UTF8 = "text/plain; charset=utf-8"
 class Reply:
     """A response. An empty body has a content type too: the maas CLI fails without one.
 
-    With `chunks`, these are the body; whoever takes the reply iterates or closes them.
+    With `chunks`, these are the body. They hold no connection while nobody iterates.
     """
 
     status: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -26,6 +26,7 @@ from regiond.audit.model import (
     answer_text,
     request_text,
 )
+from regiond.batcher import Batcher
 from regiond.caller import Caller
 from regiond.db.pool import Database
 
@@ -34,6 +35,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 RETENTION = timedelta(days=365)
 MAX_PAGE = 1000
 MAX_UNWRITTEN = 1000
+MAX_BATCH = 100
 _PRUNE_BATCH = 5000
 _STRANGERS_EVERY_S = 0.2  # of all addresses together: 432,000 entries a day at most
 _STRANGER_EVERY_S = 1.0  # of one address
@@ -46,6 +48,7 @@ class Audit:
         self._database = database
         self._retention = retention
         self._unwritten: list[str] = []
+        self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
         self._not_recorded = 0
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S)
@@ -55,7 +58,7 @@ class Audit:
 
         The entry is durable before whatever the request commits, see the function `audit_append`.
         """
-        return await self._append(request_text(request))
+        return await self._entries.submit(request_text(request))
 
     async def end(self, entry_id: int, answer: AuditAnswer) -> None:
         """Records the answer. Never raises: without the database, it is logged and recorded with a later entry."""
@@ -119,21 +122,22 @@ class Audit:
             log.info("audit_pruned", entries=removed, retention_days=self._retention.days)
         return removed
 
-    async def _append(self, *contents: str) -> int:
-        waiting, self._unwritten = self._unwritten, []
-        try:
-            async with self._database.connection() as db:
-                return await store.append(db, [*waiting, *contents]) + len(waiting)
-        except BaseException:
-            self._unwritten = [*waiting, *self._unwritten][:MAX_UNWRITTEN]
-            raise
+    async def _write(self, contents: Sequence[str]) -> Sequence[int]:
+        """Appends what could not be written before, then `contents`. Returns the ids of the latter."""
+        delayed = tuple(self._unwritten)
+        async with self._database.connection() as db:
+            first_id = await store.append(db, [*delayed, *contents]) + len(delayed)
+        del self._unwritten[: len(delayed)]
+        return range(first_id, first_id + len(contents))
 
     async def _append_or_retain(self, content: str) -> None:
         try:
-            await self._append(content)
+            await self._entries.submit(content)
         except DatabaseUnavailable as error:
             log.error("audit_entry_delayed", entry=content, reason=error.message)  # noqa: TRY400  # no bug: expected
             self._unwritten = [*self._unwritten, content][:MAX_UNWRITTEN]
+        except Exception:  # a bug: the request was answered already, and the log has what the trail lacks
+            log.exception("audit_entry_lost", entry=content)
 
 
 def local_request(command: str, *, object_: str = "") -> AuditRequest:

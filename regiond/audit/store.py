@@ -26,7 +26,8 @@ _CHAIN = "select head_id, head_hash, pruned_id, pruned_hash from audit_chain"
 _RAW = "select id, at, content, previous_hash, hash from audit_entry where id > $1 order by id limit $2"
 _LIST = """
     select r.id, r.at, r.content, a.at as answered_at, a.content as answer
-      from audit_entry r left join audit_entry a on a.answers = r.id
+      from audit_entry r
+      left join lateral (select * from audit_entry where answers = r.id order by id limit 1) a on true
      where r.answers is null
        and ($1::text is null or r.username = $1)
        and ($2::text is null or r.action = $2)

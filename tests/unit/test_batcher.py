@@ -9,7 +9,7 @@ import pytest
 from attrs import define, field
 
 from common.errors import DatabaseUnavailable, OutOfCapacity
-from regiond.machines.compose.batcher import Batcher
+from regiond.batcher import Batcher
 
 
 @define

@@ -16,9 +16,9 @@ create table audit_entry (
 comment on table audit_entry is 'Requests, their answers (`answers` is the id of the request) and requests with their answer. Append-only.';
 comment on column audit_entry.content is 'JSON. The hash covers exactly this text.';
 comment on column audit_entry.hash is 'SHA-256 of previous_hash, then "ID TIME CONTENT" in UTF-8.';
-create unique index audit_entry_answers_idx on audit_entry (answers) where answers is not null;
-create index audit_entry_username_idx on audit_entry (username, id) where answers is null;
-create index audit_entry_object_idx on audit_entry (object text_pattern_ops, id) where answers is null;
+-- Not unique: an answer whose writing was interrupted can be written twice.
+create index audit_entry_answers_idx on audit_entry (answers) where answers is not null;
+create index audit_entry_at_idx on audit_entry using brin (at);
 
 create table audit_chain (
     is_only boolean primary key default true check (is_only),

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from common.errors import Busy, DatabaseUnavailable, OutOfCapacity
 from common.serialization import to_dict
+from regiond.batcher import Batcher
 from regiond.db.pool import STATEMENT_DEADLINE_S, Database
 from regiond.events.service import Events
 from regiond.identifiers import new_hostname, new_system_id, numbered
@@ -23,7 +24,6 @@ from regiond.ledger.service import claim_batch, claim_discrete, lock_hosts, writ
 from regiond.machines import lifecycle_store, store
 from regiond.machines.affinity_store import add, groups_of
 from regiond.machines.compose.admission import admit
-from regiond.machines.compose.batcher import Batcher
 from regiond.machines.compose.claims import (
     claim_addresses,
     demand_of,
