@@ -1,4 +1,4 @@
-"""The command `region audit export`: prints the audit trail as JSON lines, which can be verified without the region."""
+"""The command `region audit export`: prints the audit trail as JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodes long lists as one JSON array, in chunks: neither the objects nor the text is ever held as a whole."""
+"""Encodes long lists as one JSON array, in chunks, never as a whole."""
 
 from __future__ import annotations
 
