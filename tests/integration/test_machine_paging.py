@@ -7,7 +7,7 @@ from attrs import evolve
 
 from regiond.db.pool import Database
 from regiond.machines.model import MachineFilter, MachineState
-from regiond.machines.store import list_machines
+from regiond.machines.store import list_machines, machine_ids, of_host, read_all
 from tests.bench.prefilled import prefill
 
 
@@ -55,3 +55,15 @@ async def test_a_page_applies_every_filter(database: Database, database_url: str
         (found,) = await list_machines(db, evolve(unfiltered, mac_addresses=(mac,), owners=("ann", "bob")))
         assert (found.hostname, found.zone.name, found.pool.name, found.owner) == ("vm-3-1", "far", "big", "ann")
         assert await list_machines(db, evolve(unfiltered, zones=("far",), pools=("default",))) == ()
+
+
+async def test_internal_reads_leave_owner_data_out(database: Database, database_url: str) -> None:
+    """It can have 64 KiB for each machine."""
+    await prefill(database_url, hosts=1, machines_each=2)
+    async with database.connection() as db:
+        await db.execute("""update machine set owner_data = '{"a": "b"}'""")
+        ids = await machine_ids(db, MachineFilter())
+        assert [machine.owner_data for machine in await of_host(db, 1)] == [None, None]
+        assert [machine.owner_data for machine in await read_all(db, ids, owner_data=False)] == [None, None]
+        assert [machine.owner_data for machine in await read_all(db, ids)] == [{"a": "b"}] * 2
+        assert [machine.id for machine in await read_all(db, ids[::-1])] == ids[::-1]
