@@ -40,6 +40,7 @@ KNOWN_KEYS = frozenset(
         "database",
         "keep_audit_days",
         "keep_events_days",
+        "password_min_length",
         "keep_idempotency_keys_days",
         "keep_operations_days",
         "max_cluster_members",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from development import first_vm, held_capacity
 from development.first_vm import FirstVm
@@ -28,6 +28,7 @@ class Outcome:
     programs: Path
     others: tuple[str, ...] = ()  # names of VMs of another Innkeeper
     command: str = ""  # how `innkeeper` can be called
+    new_password: str | None = field(default=None, repr=False)  # of the account admin; shown only when it is made
 
 
 def report(outcome: Outcome) -> str:
@@ -38,7 +39,7 @@ def report(outcome: Outcome) -> str:
         _section("VM", _vm_lines(outcome)),
         _section("API", [f"{paths.api_url}/api/2.0/"]),
         _section("key", [f"{paths.key_file} (account admin)"]),
-        _section("password", [f"{paths.password_file} (account admin)"]),
+        _section("password", _password_lines(outcome)),
         *([_section("command", [outcome.command])] if outcome.command else []),
         _section("logs", [str(paths.logs)]),
     ]
@@ -50,6 +51,11 @@ def farewell(outcome: Outcome) -> str:
     if outcome.vm.machine is None:
         return "Stopping."
     return f"Stopping. VMs remain in libvirt ({outcome.libvirt.address}); the next ./dev run finds them."
+
+
+def _password_lines(outcome: Outcome) -> list[str]:
+    lines = [f"{outcome.paths.password_file} (account admin)"]
+    return lines if outcome.new_password is None else [*lines, f"{outcome.new_password} (shown only this time)"]
 
 
 def _host_lines(outcome: Outcome) -> list[str]:

@@ -69,9 +69,9 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     libvirt = await local_libvirt.ensure(paths, started, say)  # stopped after the rack, its client
     started.push_async_callback(supervisor.stop)
     environment = paths.daemon_environment(os.environ, database=database)
-    api = await _region(paths, supervisor, environment)
-    if not paths.password_file.exists():
-        await admin_password.create(paths.password_file, PROGRAMS / "regiond", environment)
+    url = await _region(paths, supervisor, environment)
+    new_password = await admin_password.ensure(paths, PROGRAMS / "regiond", environment)
+    api = Api(url, paths.key_file.read_text(encoding="ascii").strip())
     await _rack(paths, supervisor, environment, api)
     vm = await first_vm.ensure(api, libvirt.address, say)
     kind = await local_libvirt.domain_type(libvirt.address, vm.machine["hostname"]) if vm.machine else None
@@ -80,7 +80,14 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     folder = program_link.folder_of(os.environ, is_root=os.geteuid() == 0)
     command = program_link.ensure(PROGRAMS / "innkeeper", folder, os.environ)
     return Outcome(
-        paths=paths, libvirt=libvirt, vm=vm, domain_type=kind, programs=PROGRAMS, others=others, command=command
+        paths=paths,
+        libvirt=libvirt,
+        vm=vm,
+        domain_type=kind,
+        programs=PROGRAMS,
+        others=others,
+        command=command,
+        new_password=new_password,
     )
 
 
@@ -91,17 +98,15 @@ async def _own_database(paths: RunPaths, started: AsyncExitStack) -> str:
     return await database.start()
 
 
-async def _region(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str]) -> Api:
+async def _region(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str]) -> str:
+    """Returns the URL of its API."""
     say("Starting the region.")
     supervisor.start(_program("regiond", paths, environment))
     url = api_url(paths.api_url)
     anonymous = Api(url, None)
 
-    async def answers() -> bool:
-        return await first_vm.region_answers(anonymous) and paths.key_file.exists()
-
-    await supervisor.ready("regiond", answers, deadline_s=START_S)
-    return Api(url, paths.key_file.read_text(encoding="ascii").strip())
+    await supervisor.ready("regiond", lambda: first_vm.region_answers(anonymous), deadline_s=START_S)
+    return url
 
 
 async def _rack(paths: RunPaths, supervisor: Supervisor, environment: dict[str, str], api: Api) -> None:

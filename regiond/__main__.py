@@ -36,8 +36,8 @@ def _status(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201  # for the person who starts it
         return daemon.MISCONFIGURED
     configure_logging(level=settings.log_level)
-    if options.command == "password":
-        return _set_password(settings, options.username, options.source)
+    if options.command in ("password", "admin"):
+        return _with_password(settings, options)
     daemon.allow_open_files(OPEN_FILES)
     daemon.install_reactor()
     return _run_command(options, settings)
@@ -67,21 +67,25 @@ async def _create_key(settings: RegionSettings, username: str) -> None:
     print(await create_api_key(settings, username, "created on the region's computer"))  # noqa: T201  # the command's answer
 
 
-def _set_password(settings: RegionSettings, username: str, source: str | None) -> int:
+def _with_password(settings: RegionSettings, options: argparse.Namespace) -> int:
     """Reads the password before the reactor runs: there, Ctrl-C would not end the prompt."""
+    username = options.username
     try:
-        password = sys.stdin.readline().rstrip("\r\n") if source == "-" else _prompted_password(username)
+        password = _read_password(username or "the administrator", options.source)
     except (EOFError, KeyboardInterrupt):
         password = None
     if password is None:
-        print("The password was not changed: the two inputs differ, or there is no terminal.", file=sys.stderr)  # noqa: T201
+        print("Nothing was changed: the two inputs differ, or there is no terminal.", file=sys.stderr)  # noqa: T201
         return daemon.FAILED
     daemon.install_reactor()
-    return daemon.run(_store_password(settings, username, password), when_interrupted=daemon.FAILED)
+    store = _store_password if options.command == "password" else _create_administrator
+    return daemon.run(store(settings, username, password), when_interrupted=daemon.FAILED)
 
 
-def _prompted_password(username: str) -> str | None:
-    """Without echo; None if the repetition differs, or without a terminal, where it would echo."""
+def _read_password(username: str, source: str | None) -> str | None:
+    """From standard input for `-`; otherwise without echo, None if the repetition differs or without a terminal."""
+    if source == "-":
+        return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         return None
     password = getpass.getpass(f"New password of {username}: ")
@@ -93,6 +97,13 @@ async def _store_password(settings: RegionSettings, username: str, password: str
 
     await set_password(settings, username, password)
     print(f"The password of {username} is set. Log in with: innkeeper login PROFILE URL --username {username}")  # noqa: T201
+
+
+async def _create_administrator(settings: RegionSettings, username: str | None, password: str) -> None:
+    from regiond.admin_commands import create_administrator  # noqa: PLC0415  # after the reactor
+
+    name = await create_administrator(settings, username, password)
+    print(f"The administrator {name} was created. Log in with: innkeeper login PROFILE URL --username {name}")  # noqa: T201
 
 
 async def _replace_authority(settings: RegionSettings) -> None:
@@ -125,9 +136,17 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run the region until SIGTERM")
     key = commands.add_parser("apikey", help="create another API key for an account and print it")
     key.add_argument("username", nargs="?", default="admin", metavar="ACCOUNT")
-    password = commands.add_parser("password", help="set the password of an account; its API keys stay valid")
+    password = commands.add_parser("password", help="set the password of an account; ends its logins")
     password.add_argument("username", metavar="ACCOUNT")
     password.add_argument("source", nargs="?", choices=["-"], help="read it from standard input (default: prompt)")
+    admin = commands.add_parser("admin", help="create an administrator")
+    create = admin.add_subparsers(dest="admin_command", required=True, metavar="COMMAND").add_parser(
+        "create", help="create the first administrator, or with --username another one"
+    )
+    create.add_argument("--username", metavar="NAME", help="default: admin, if there is no administrator")
+    create.add_argument(
+        "source", nargs="?", choices=["-"], help="read the password from standard input (default: prompt)"
+    )
     commands.add_parser("replace-authority", help="use the authority in this region's folder; racks must join again")
     commands.add_parser("check", help="compare the ledger's totals with its claims, and verify the audit trail")
     rewrap = commands.add_parser("rewrap", help="encrypt every secret with another master key; stop the regions first")

@@ -9,7 +9,9 @@ from common.certificates import utc_now
 from common.errors import DatabaseUnavailable
 from common.private_files import make_usable_folder
 from regiond.accounts.logins import Logins
+from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
+from regiond.accounts.users import Users
 from regiond.audit.service import Audit, local_request
 from regiond.credentials.service import (
     CREDENTIAL,
@@ -42,16 +44,31 @@ async def create_api_key(settings: RegionSettings, username: str, name: str) -> 
 
 
 async def set_password(settings: RegionSettings, username: str, password: str) -> None:
-    """Sets the password of an account, whose API keys stay valid. Raises NotFound and InvalidRequest."""
+    """Sets the password of an account and ends its logins. Raises NotFound and InvalidRequest."""
     database = await _open(settings)
     try:
         accounts = Accounts(database, record_event=Events.record)
-        logins = Logins(database, accounts, record_event=Events.record)
+        logins = Logins(database, accounts, _passwords(settings), record_event=Events.record)
         try:
             async with Audit(database).recorded(local_request("password", object_=f"users/{username}")):
                 await logins.set_password(username, password)
         finally:
             await logins.stop()
+    finally:
+        await database.close()
+
+
+async def create_administrator(settings: RegionSettings, username: str | None, password: str) -> str:
+    """Creates the first administrator, `admin`, or one of that name; returns its name. Raises as `Users` does."""
+    database = await _open(settings)
+    try:
+        accounts = Accounts(database, record_event=Events.record)
+        passwords = _passwords(settings)
+        users = Users(database, accounts, passwords, record_event=Events.record)
+        try:
+            return await users.create_administrator(username, password)
+        finally:
+            await passwords.stop()
     finally:
         await database.close()
 
@@ -111,6 +128,10 @@ async def rewrap_secrets(settings: RegionSettings, new_key_file: Path, environme
         f"{message} This region uses it now; copy it to every other region. {old_key_file} decrypts older backups of "
         "the database."
     )
+
+
+def _passwords(settings: RegionSettings) -> Passwords:
+    return Passwords(min_length=settings.password_min_length)
 
 
 async def _open(settings: RegionSettings) -> Database:

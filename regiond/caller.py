@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from common.errors import NotAllowed
 
 
 @frozen(kw_only=True)
 class Caller:
-    """An authenticated account. Every room receives it; this module imports none of them."""
+    """An authenticated account. Every room receives it; this module imports none of them.
+
+    `api_key_id` is the key that signed the request; None for RPC clients and commands on the region's computer.
+    """
 
     account_id: int
     username: str
     email: str = ""
     is_admin: bool
+    api_key_id: int | None = field(default=None, eq=False)
 
     def require_admin(self) -> None:
         """Raises NotAllowed if the account is not an administrator."""

@@ -1,50 +1,90 @@
 """Writes `local.json`, the credential of commands on the region's machine, into the state folder.
 
-It has the region's address and a key of the account `admin`, mode 0600: whoever can read it could also read the
-database's address and the first API key beside it.
+It has the region's address and a key of the first active administrator, mode 0600: whoever can read it could also read
+the database's address and the keys beside it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
-from common.errors import InnkeeperError, NotAuthenticated
+from common.errors import InnkeeperError, NotAllowed, NotAuthenticated
+from common.periodic import PeriodicTask
 from common.private_files import write_private
 from regiond.accounts.model import ApiKey
-from regiond.accounts.service import ADMIN, Accounts
+from regiond.accounts.service import Accounts
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 LOCAL_FILE = "local.json"
+REWRITE_EVERY_S = 3600.0
 KEY_NAME = "local commands on the region's machine"
 
 
-async def write_local_access(accounts: Accounts, state: Path, api_url: str, *, fingerprint: str | None = None) -> None:
-    """Keeps the stored key while it is valid; otherwise creates one. A failure is logged: the region serves without.
+class LocalAccess:
+    """Writes the credential at the start, after `wake`, and each hour: its administrator may be deleted.
 
-    `fingerprint` is that of the certificate for HTTPS, by which commands recognise it.
+    `fingerprint` returns that of the certificate for HTTPS, by which commands recognise it; "" without one.
+    """
+
+    def __init__(self, accounts: Accounts, state: Path, fingerprint: Callable[[], str] = str) -> None:
+        self._accounts = accounts
+        self._state = state
+        self._fingerprint = fingerprint
+        self._api_url = ""
+        self._task = PeriodicTask("local_access", self.write, every_s=REWRITE_EVERY_S, first_after_s=REWRITE_EVERY_S)
+
+    async def start(self, api_url: str) -> None:
+        self._api_url = api_url
+        await self.write()
+        self._task.start()
+
+    async def stop(self) -> None:
+        await self._task.stop()
+
+    def wake(self) -> None:
+        """Writes it now; called when an administrator was created."""
+        self._task.wake()
+
+    async def write(self) -> None:
+        await write_local_access(self._accounts, self._state, self._api_url, fingerprint=self._fingerprint())
+
+
+async def write_local_access(accounts: Accounts, state: Path, api_url: str, *, fingerprint: str = "") -> None:
+    """Keeps the stored key while it is valid; otherwise creates one, if there is an administrator.
+
+    A failure is logged: the region serves without.
     """
     path = state / LOCAL_FILE
     try:
-        key = await _valid_key(accounts, path) or await accounts.create_key(await accounts.user(ADMIN), KEY_NAME)
-        write_private(path, json.dumps({"url": api_url, "key": key, "fingerprint": fingerprint or ""}) + "\n")
+        key = await _valid_key(accounts, path) or await _new_key(accounts)
+        if key is None:
+            log.warning("no_administrator", remedy="Create one on this computer: innkeeper region admin create")
+            return
+        write_private(path, json.dumps({"url": api_url, "key": key, "fingerprint": fingerprint}) + "\n")
     except (InnkeeperError, OSError) as error:
         log.warning("local_access_not_written", path=str(path), reason=str(error))
 
 
+async def _new_key(accounts: Accounts) -> str | None:
+    administrator = await accounts.first_administrator()
+    return None if administrator is None else await accounts.create_key(administrator, KEY_NAME)
+
+
 async def _valid_key(accounts: Accounts, path: Path) -> str | None:
-    """Raises NotAllowed if the key's account is not active."""
+    """None if the key is no longer that of an active administrator."""
     key = _stored_key(path)
     if key is None:
         return None
     try:
-        await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
-    except NotAuthenticated:
+        caller = await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
+    except (NotAuthenticated, NotAllowed):
         return None
-    return str(key)
+    return str(key) if caller.is_admin else None
 
 
 def _stored_key(path: Path) -> ApiKey | None:

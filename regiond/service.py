@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -17,17 +16,15 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from common.daemon import freeze_gc
 from common.deferreds import from_deferred
 from common.errors import BadSettings, DatabaseUnavailable
-from common.private_files import write_private
 from common.rpc.peers import Peer, Role
 from common.systemd_notify import ServiceManager
-from regiond.accounts.service import Accounts
 from regiond.api.channel import ConnectionLimits
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.site import SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
-from regiond.local_access import write_local_access
+from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import RegionSettings
@@ -35,7 +32,7 @@ from regiond.wiring import wire
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-API_KEY_FILE = "admin.apikey"
+ADMINISTRATOR_CHANNEL = "administrator_created"
 CLOSE_DEADLINE_S = 10.0
 READY_DEADLINE_S = 5.0
 
@@ -81,14 +78,20 @@ class RegionService:
         """Yields the region with all components started; stops them at the end of the block."""
         async with AsyncExitStack() as running:
             components = await wire(self._settings, running)
+            https = components.https
+            fingerprint = str if https is None else lambda: https.current.fingerprint
+            access = LocalAccess(components.accounts, self._settings.state, fingerprint)
+            if https is not None:
+                https.on_change(access.write)
+            components.notifications.on(ADMINISTRATOR_CHANNEL, lambda _: access.wake())
             await self._start(components, running)
             api_url = f"{components.addresses.local_url()}/MAAS/"
-            await self._write_local_access(components)
+            await access.start(f"{api_url}api/2.0/")
+            running.push_async_callback(access.stop)
             yield Region(components=components, api_url=api_url, rpc_port=components.listener.port)
 
     async def _start(self, components: Components, running: AsyncExitStack) -> None:
         """If a component fails to start, `running` stops those that have started."""
-        await self._create_first_key(components.accounts)
         running.push_async_callback(components.logins.stop)
         _connect_notifications(components)
         await components.notifications.start()
@@ -96,7 +99,6 @@ class RegionService:
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
         if components.https is not None:
-            components.https.on_change(partial(self._write_local_access, components))
             components.https.start()
             running.push_async_callback(components.https.stop)
         components.housekeeping.start()
@@ -147,23 +149,6 @@ class RegionService:
 
         running.push_async_callback(stop)
         components.addresses.http_port = getattr(port.getHost(), "port", 0)
-
-    async def _write_local_access(self, components: Components) -> None:
-        """With the fingerprint of the certificate, which names other hosts than this address."""
-        await write_local_access(
-            components.accounts,
-            self._settings.state,
-            f"{components.addresses.local_url()}/MAAS/api/2.0/",
-            fingerprint=None if components.https is None else components.https.current.fingerprint,
-        )
-
-    async def _create_first_key(self, accounts: Accounts) -> None:
-        """Creates the account `admin` at the first start and writes its API key to a file with mode 0600."""
-        key = await accounts.ensure_admin()
-        if key is not None:
-            path = self._settings.state / API_KEY_FILE
-            write_private(path, key + "\n")
-            log.info("admin_created", key_file=str(path))
 
 
 def _reload(components: Components) -> None:

@@ -25,7 +25,7 @@ class RegionSettings:
     )
     state: Path = setting(
         Path("/var/lib/innkeeper-regiond"),
-        "The folder of what is not in the database: the authority, the master key, the first API key.",
+        "The folder of what is not in the database: the authority, the master key, the credential of local commands.",
     )
     http_host: str = setting("127.0.0.1", "The address on which the API listens.")
     http_port: int = setting(5240, "The port on which the API listens.", at_least=0, at_most=65535)
@@ -135,6 +135,9 @@ class RegionSettings:
         "How long a request that is repeated with its idempotency key gets the first answer.",
         at_least=1,
         at_most=365,
+    )
+    password_min_length: int = setting(
+        12, "How many characters a new password needs; 12 is the least.", at_least=12, at_most=128
     )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 

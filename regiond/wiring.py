@@ -12,8 +12,11 @@ from common.private_files import make_usable_folder
 from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.accounts.logins import Logins
+from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import SessionPeriods, Sessions
+from regiond.accounts.ssh_keys import SshKeys
+from regiond.accounts.users import Users
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.audit.service import Audit
@@ -245,8 +248,9 @@ def _wire_region(
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
     accounts = Accounts(database, record_event=Events.record)
+    passwords = Passwords(min_length=settings.password_min_length)
     exempt = settings.networks("rate_limit_exempt")
-    logins = Logins(database, accounts, record_event=Events.record, exempt=exempt)
+    logins = Logins(database, accounts, passwords, record_event=Events.record, exempt=exempt)
     limits, https = _limits(settings), _https(settings, database)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
     audit = Audit(database, retention=timedelta(days=settings.keep_audit_days))
@@ -255,7 +259,7 @@ def _wire_region(
         database=database,
         notifications=Notifications(storage.dsn),
         schema_version=SchemaVersionMonitor(database),
-        housekeeping=_wire_housekeeping(settings, database, events, audit, https),
+        housekeeping=_wire_housekeeping(settings, database, accounts, events, audit, https),
         heartbeat=rack_layer.heartbeat,
         accounts=accounts,
         logins=logins,
@@ -270,13 +274,18 @@ def _wire_region(
         listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits, audit),
         addresses=addresses,
         services=_wire_services(
-            settings, database, rack_layer, machine_layer, accounts, logins, audit, events, reconciler
+            settings, database, rack_layer, machine_layer, accounts, passwords, logins, audit, events, reconciler
         ),
     )
 
 
 def _wire_housekeeping(
-    settings: RegionSettings, database: Database, events: Events, audit: Audit, https: HttpsCertificate | None
+    settings: RegionSettings,
+    database: Database,
+    accounts: Accounts,
+    events: Events,
+    audit: Audit,
+    https: HttpsCertificate | None,
 ) -> Housekeeping:
     async def report_expiry() -> None:
         await report_expiring_certificates(database)
@@ -290,6 +299,7 @@ def _wire_housekeeping(
     return Housekeeping(
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
         Retention(database, periods),
+        write_key_use=accounts.write_key_use,
         prune_events=events.prune,
         prune_audit=audit.prune,
         report_expiry=report_expiry,
@@ -323,6 +333,7 @@ def _wire_services(
     rack_layer: RackLayer,
     machine_layer: MachineLayer,
     accounts: Accounts,
+    passwords: Passwords,
     logins: Logins,
     audit: Audit,
     events: Events,
@@ -343,6 +354,8 @@ def _wire_services(
         accounts=accounts,
         logins=logins,
         sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
+        users=Users(database, accounts, passwords, record_event=Events.record),
+        ssh_keys=SshKeys(database, record_event=Events.record),
         groups=layer.groups,
         racks=rack_layer.racks,
         audit=audit,

@@ -1,4 +1,4 @@
-"""Verifies user names and passwords, for API keys and sessions; limits failures and records them."""
+"""Verifies user names and passwords, for API keys and sessions, and changes passwords; limits and records failures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import structlog
 
-from common.errors import NotAuthenticated, TooManyAttempts
+from common.errors import InvalidRequest, NotAuthenticated, TooManyAttempts
 from common.ip_networks import NO_NETWORKS, IpNetworks, network_of
 from common.rate_limit import RateLimiter
-from regiond.accounts import session_store, store
+from regiond.accounts import store, user_store
 from regiond.accounts.login_limits import LoginLimits
 from regiond.accounts.model import check_key_name
-from regiond.accounts.passwords import Passwords, check_new_password
+from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts, RecordEvent
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -33,6 +33,7 @@ class Logins:
         self,
         database: Database,
         accounts: Accounts,
+        passwords: Passwords,
         *,
         record_event: RecordEvent,
         exempt: IpNetworks = NO_NETWORKS,
@@ -41,7 +42,7 @@ class Logins:
         self._database = database
         self._accounts = accounts
         self._record_event = record_event
-        self._passwords = Passwords()
+        self._passwords = passwords
         self._limits = LoginLimits(clock, exempt)
         self._events = RateLimiter(every_s=EVENT_EVERY_S, clock=clock)
         self._unrecorded = 0
@@ -54,13 +55,34 @@ class Logins:
         """
         name = check_key_name(key_name) or DEFAULT_KEY_NAME
         caller = await self.verify(username, password, address=address)
-        key = await self._accounts.create_key(caller, name)
-        await self._accounts.delete_older_keys(caller, name, keep=LOGIN_KEYS)
+        key = await self._accounts.create_key(caller, name, by_login=True)
+        await self._accounts.delete_older_logins(caller, name, keep=LOGIN_KEYS)
         return name, key
 
     async def stop(self) -> None:
         """Waits for the hashes that are being computed and ends their threads. Idempotent."""
         await self._passwords.stop()
+
+    async def change_password(self, caller: Caller, current: str, new: str, *, address: str) -> None:
+        """Replaces the caller's own password; its other logins and its sessions end, other API keys stay valid.
+
+        Raises InvalidRequest by field, also for a wrong current password; TooManyAttempts as `verify`.
+        """
+        self._passwords.check_new(new, field="password")
+        try:
+            await self.verify(caller.username, current, address=address)
+        except NotAuthenticated:
+            raise InvalidRequest.of({"current_password": ["This is not your password."]}) from None
+        await self._store(caller.account_id, caller.username, new, caller=caller)
+
+    async def set_password(self, username: str, password: str) -> None:
+        """Replaces the password; logins and sessions end, other API keys stay valid.
+
+        Raises NotFound and InvalidRequest.
+        """
+        self._passwords.check_new(password, field="password")
+        user = await self._accounts.user(username)
+        await self._store(user.account_id, username, password, caller=None)
 
     async def verify(self, username: str, password: str, *, address: str) -> Caller:
         """Returns the account with this name and password.
@@ -88,18 +110,14 @@ class Logins:
         self._limits.succeed(attempt)
         return found.caller
 
-    async def set_password(self, username: str, password: str) -> None:
-        """Replaces the password and ends the account's sessions; API keys stay valid.
-
-        Raises NotFound, and InvalidRequest for a weak password.
-        """
-        check_new_password(password)
-        user = await self._accounts.user(username)
+    async def _store(self, account_id: int, username: str, password: str, *, caller: Caller | None) -> None:
         hashed = await self._passwords.hashed(password)
         async with self._database.transaction() as db:
-            await store.set_password_hash(db, user.account_id, hashed)
-            await session_store.delete_of_account(db, username)
-            await self._record_event(db, "password_set", f"The password of {username} was set.", caller=None)
+            await store.set_password_hash(db, account_id, hashed)
+            await user_store.end_logins(db, account_id, except_key=caller.api_key_id if caller else None)
+            message = f"The password of {username!r} was set; its logins ended."
+            await self._record_event(db, "password_set", message, caller=caller)
+        self._accounts.forget_cached(account_id)
 
     async def _record_failure(self, username: str, address: str) -> None:
         """Records at most one event a minute for each address, with the number of failures since the last event."""

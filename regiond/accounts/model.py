@@ -1,8 +1,9 @@
-"""API keys and sessions: values, text format of keys and rules for their names."""
+"""Users, their API keys and sessions: values, text format and rules."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 from datetime import datetime
@@ -13,6 +14,13 @@ from common.errors import InvalidRequest
 from regiond.caller import Caller
 
 MAX_KEY_NAME = 255
+MAX_KEYS = 100  # of one user
+MAX_USERNAME = 150
+MAX_EMAIL = 254
+MAX_PASSWORD = 1024
+MAX_SSH_KEY = 16 * 1024
+_USERNAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*", re.ASCII)
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -42,11 +50,55 @@ class ApiKey:
 
 @frozen(kw_only=True)
 class ApiKeyView:
-    """An API key without its secret."""
+    """An API key without its secret. `last_used_at` is exact to about a minute; None: not used yet."""
 
     name: str
     consumer_key: str
     token_key: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    by_login: bool = False
+
+
+@frozen(kw_only=True)
+class User:
+    """An account, as the API shows it."""
+
+    id: int
+    username: str
+    email: str = ""
+    is_admin: bool
+    is_active: bool = True
+    has_password: bool = False
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class NewUser:
+    username: str
+    email: str = ""
+    password: str = field(repr=False)
+    is_admin: bool = False
+
+
+@frozen(kw_only=True)
+class UserChange:
+    """The fields to change; None leaves a field as it is."""
+
+    email: str | None = None
+    password: str | None = field(default=None, repr=False)
+    is_admin: bool | None = None
+    is_active: bool | None = None
+
+
+@frozen(kw_only=True)
+class SshKey:
+    """A public SSH key: type, base64 and comment, as in `authorized_keys`."""
+
+    id: int
+    key: str
+    fingerprint: str
     created_at: datetime
 
 
@@ -87,6 +139,27 @@ def check_key_name(name: str) -> str:
     if not name.isprintable():
         raise InvalidRequest.of({"name": ["Only printable characters are allowed."]})
     return name
+
+
+def check_username(username: str) -> None:
+    """Raises InvalidRequest for the field `username`."""
+    if len(username) > MAX_USERNAME or _USERNAME.fullmatch(username) is None:
+        raise InvalidRequest.of(
+            {
+                "username": [
+                    f"Use 1 to {MAX_USERNAME} letters, digits and the characters _ . @ + -, and begin with a letter, "
+                    "digit or _."
+                ]
+            }
+        )
+
+
+def check_email(email: str) -> None:
+    """Raises InvalidRequest for the field `email`, which may be empty."""
+    if email and (len(email) > MAX_EMAIL or not email.isprintable() or _EMAIL.fullmatch(email) is None):
+        raise InvalidRequest.of(
+            {"email": [f"Enter an address such as ann@example.net, at most {MAX_EMAIL} characters."]}
+        )
 
 
 def _random(length: int) -> str:

@@ -5,34 +5,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from common.errors import InvalidRequest
+from regiond.accounts.model import MAX_PASSWORD
 
 MIN_LENGTH = 12
-MAX_LENGTH = 1024
 MAX_THREADS = 4
 # The parameters of RFC 9106 for limited memory.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
 # Of a random text, with the same parameters: a login that has no hash takes as long as one with a wrong password.
 _NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$TndlQyB6VP626aXvsGpQWw$Mmx8cEIUoZ53+Yntn10llwiXW7RbFNKh8zKJrUYZ52w"  # noqa: S105  # matches no password
-_COMMON = (
-    "password", "passw0rd", "123456789012", "1234567890", "qwertyuiop", "qwerty123456", "abcdefghijkl", "letmein",
-    "administrator", "adminadmin", "iloveyou", "welcome", "changeme", "innkeeper", "changeit", "1q2w3e4r5t6y",
-    "correcthorsebatterystaple", "trustno1",
-)  # fmt: skip
+_COMMON = frozenset(resources.files("regiond.accounts").joinpath("common_passwords.txt").read_text("ascii").split())
+_FILLERS = "0123456789!?.,:;-_+*# "
+_LOOK_ALIKES = str.maketrans("013457@$!", "oleastasi")
 
 T = TypeVar("T")
 
 
 class Passwords:
-    """At most four hashes are computed at a time; others wait."""
+    """At most four hashes are computed at a time; others wait. New passwords have at least `min_length` characters."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, min_length: int = MIN_LENGTH) -> None:
+        self._min_length = max(min_length, MIN_LENGTH)
         self._threads = ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="password")
+
+    def check_new(self, password: str, *, field: str) -> None:
+        """Raises InvalidRequest, for this field, if the password is short, long or easy to guess."""
+        problem = weakness(password, min_length=self._min_length)
+        if problem is not None:
+            raise InvalidRequest.of({field: [problem]})
 
     async def hashed(self, password: str) -> str:
         return await self._run(lambda: _HASHER.hash(password))
@@ -50,25 +56,41 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def check_new_password(password: str) -> None:
-    """Raises InvalidRequest for a password that is short, long, or easy to guess."""
-    if len(password) < MIN_LENGTH:
-        raise InvalidRequest(f"The password has {len(password)} characters; use at least {MIN_LENGTH}.")
-    if len(password) > MAX_LENGTH:
-        raise InvalidRequest(f"The password has {len(password)} characters; use at most {MAX_LENGTH}.")
+def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:
+    """Returns why this is no good password, None if it is one."""
+    if len(password) < min_length:
+        return f"The password has {len(password)} characters; use at least {min_length}."
+    if len(password) > MAX_PASSWORD:
+        return f"The password has {len(password)} characters; use at most {MAX_PASSWORD}."
     if _is_common(password.casefold()):
-        raise InvalidRequest("The password is one of the most common ones, or a repetition. Use a random one.")
+        return "The password is a common one, or a common word with digits or repeated. Use a random one."
     try:
         password.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("The password is not valid Unicode text.") from None
+        return "The password is not valid Unicode text."
+    return None
 
 
 def _is_common(password: str) -> bool:
-    """Whether it is a common word, repeated or followed by digits, or has fewer than four different characters."""
-    stem = password.rstrip("0123456789!.") or password
-    repeated = any(password == word * (len(password) // len(word)) for word in _COMMON)
-    return repeated or stem in _COMMON or password in _COMMON or len(set(password)) < 4
+    """Whether common words, digits and punctuation make it up, or fewer than five different characters."""
+    if len(set(password)) < 5:
+        return True
+    stem = password.strip(_FILLERS)
+    return any(_is_made_of_common(one) for one in (password, stem, stem.translate(_LOOK_ALIKES)))
+
+
+def _is_made_of_common(password: str) -> bool:
+    letters = "".join(one for one in password if one.isalpha())
+    return password in _COMMON or _is_repetition(letters) or not letters
+
+
+def _is_repetition(letters: str) -> bool:
+    """Whether the letters are one common word, once or repeated."""
+    for length in range(1, len(letters) + 1):
+        word, rest = letters[:length], len(letters) % length
+        if not rest and word in _COMMON and word * (len(letters) // length) == letters:
+            return True
+    return False
 
 
 def _matches(stored_hash: str, password: str) -> bool:

@@ -1,4 +1,4 @@
-"""Authenticates and manages API keys; activates and deactivates accounts."""
+"""Authenticates by API key, and creates, renames, lists and deletes the keys of an account."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from attrs import frozen
 
-from common.errors import NotAllowed, NotAuthenticated, NotFound
-from regiond.accounts import session_store, store
-from regiond.accounts.model import ApiKey, ApiKeyView, check_key_name, secret_hash
+from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
+from regiond.accounts import store, user_store
+from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, check_key_name, secret_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-ADMIN = "admin"
 CACHE_S = 3.0
 _MAX_CACHED_KEYS = 10_000
 
@@ -44,7 +44,8 @@ class _CachedCaller:
 class Accounts:
     """Caches an authenticated key for three seconds.
 
-    The process that deletes a key or deactivates an account rejects it at once, other processes within three seconds.
+    The process that deletes a key or changes an account applies it at once, other processes within three seconds. So
+    does the expiry of a key.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Accounts:
         self._record_event = record_event
         self._clock = clock
         self._cache: dict[bytes, _CachedCaller] = {}
+        self._used: set[int] = set()
 
     async def authenticate(self, consumer_key: str, token_key: str, token_secret: str) -> Caller:
         """Returns the account of the key. Raises NotAuthenticated if a part is wrong, NotAllowed if it is inactive."""
@@ -68,63 +70,85 @@ class Accounts:
             found = await store.owner_of_key(db, consumer_key, token_key)
         if found is None or not hmac.compare_digest(found.token_secret_hash, secret_hash(token_secret)):
             raise NotAuthenticated("Invalid API key.")
+        if found.is_expired:
+            raise NotAuthenticated(f"This API key expired on {found.expires_at:%Y-%m-%d %H:%M} UTC. Use another key.")
         if not found.is_active:
             raise NotAllowed("User is not allowed access to this API.")
+        if found.caller.api_key_id is not None:
+            self._used.add(found.caller.api_key_id)
         self._remember(cache_key, found.caller, token_key)
         return found.caller
 
-    async def ensure_admin(self) -> str | None:
-        """Creates the account `admin` and returns its first key as text, if there is no account yet; otherwise None.
+    async def write_key_use(self) -> None:
+        """Writes when keys were used since the last call. A region calls it once a minute, not each request."""
+        used, self._used = self._used, set()
+        if not used:
+            return
+        async with self._database.connection() as db:
+            await store.write_use(db, used)
 
-        The key cannot be read again. If several processes start at the same time, one of them receives it.
+    async def create_key(
+        self, caller: Caller, name: str, *, lifetime: timedelta | None = None, by_login: bool = False
+    ) -> str:
+        """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest.
+
+        A user has at most MAX_KEYS keys: another login then replaces the one that was used the longest ago.
         """
+        name = check_key_name(name)
+        key = ApiKey.random()
         async with self._database.transaction() as db:
-            account_id = await store.insert_first_admin(db, ADMIN)
-            if account_id is None:
-                return None
-            admin = Caller(account_id=account_id, username=ADMIN, is_admin=True)
-            text = await self._add_key(db, admin, "first start")
-        log.info("admin_created", username=ADMIN)
-        return text
+            if await store.count_keys(db, caller.account_id) >= MAX_KEYS and not (
+                by_login and await store.delete_oldest_login(db, caller.account_id)
+            ):
+                raise InvalidRequest(
+                    f"{caller.username} has {MAX_KEYS} API keys, the most that a user can have. Delete one first: "
+                    "account delete-authorisation-token token_key=KEY"
+                )
+            await store.insert_key(db, caller.account_id, name, key, by_login=by_login, lifetime=lifetime)
+            message = f"{caller.username} created the API key {name!r}."
+            await self._record_event(db, "api_key_created", message, caller=caller)
+        return str(key)
 
-    async def create_key(self, caller: Caller, name: str) -> str:
-        """Creates a key for the caller and returns its text, which cannot be read again. Raises InvalidRequest."""
+    async def rename_key(self, caller: Caller, token_key: str, name: str) -> ApiKeyView:
+        """Renames a key of the caller. Raises NotFound and InvalidRequest."""
         name = check_key_name(name)
         async with self._database.transaction() as db:
-            return await self._add_key(db, caller, name)
+            renamed = await store.rename_key(db, caller.account_id, token_key, name)
+        if renamed is None:
+            raise NotFound("You have no API key with this token key.")
+        return renamed
 
-    async def delete_older_keys(self, caller: Caller, name: str, *, keep: int) -> None:
-        """Deletes all but the caller's newest `keep` keys of that name. Idempotent."""
+    async def delete_older_logins(self, caller: Caller, name: str, *, keep: int) -> None:
+        """Deletes the caller's login keys of that name without RPC clients, but the newest `keep`. Idempotent."""
         async with self._database.transaction() as db:
-            deleted = await store.delete_older_keys(db, caller.account_id, name, keep=keep)
+            deleted = await store.delete_older_logins(db, caller.account_id, name, keep=keep)
             for _ in deleted:
                 message = f"The oldest API key {name!r} of {caller.username} was deleted: {keep} newer logins have one."
                 await self._record_event(db, "api_key_deleted", message, caller=caller)
         self._drop_cached(lambda cached: cached.token_key in deleted)
 
     async def delete_key(self, caller: Caller, token_key: str, *, dry_run: bool = False) -> DeletionPlan:
-        """Deletes a key of the caller. Raises NotFound."""
+        """Deletes a key of the caller with the RPC clients that it issued, whose links end. Raises NotFound."""
         async with self._database.transaction(dry_run=dry_run) as db:
             keys = {key.token_key: key for key in await store.list_keys(db, caller.account_id)}
+            clients = await store.clients_of_key(db, caller.account_id, token_key)
             if not await store.delete_key(db, caller.account_id, token_key):
                 raise NotFound("You have no API key with this token key.")
             await self._record_event(db, "api_key_deleted", f"{caller.username} deleted an API key.", caller=caller)
         self._drop_cached(lambda cached: cached.token_key == token_key)
         name = keys[token_key].name or token_key
+        effects = ["Requests signed with it are rejected from then on."]
+        if clients:
+            effects.append("RPC clients that it issued are disconnected at once, and their certificates rejected.")
         return DeletionPlan(
             name=name,
-            deleted=(AffectedRecord(kind="API key", id=token_key, name=name),),
-            effects=("Requests signed with it are rejected from then on.",),
+            deleted=(AffectedRecord(kind="API key", id=token_key, name=name), *clients),
+            effects=tuple(effects),
         )
 
     async def list_keys(self, caller: Caller) -> tuple[ApiKeyView, ...]:
         async with self._database.connection() as db:
             return await store.list_keys(db, caller.account_id)
-
-    async def users(self) -> tuple[Caller, ...]:
-        """Returns all accounts by name."""
-        async with self._database.connection() as db:
-            return await store.list_users(db)
 
     async def user(self, username: str) -> Caller:
         """Raises NotFound."""
@@ -134,31 +158,15 @@ class Accounts:
             raise NotFound(f"There is no user {username!r}.")
         return found
 
-    async def set_active(self, caller: Caller, username: str, *, active: bool) -> None:
-        """Deactivates another account, which ends its sessions, or activates it; its keys are retained.
+    async def first_administrator(self) -> Caller | None:
+        """Returns the oldest active administrator, None if there is none."""
+        async with self._database.connection() as db:
+            username = await user_store.first_administrator(db)
+            return None if username is None else await store.user(db, username)
 
-        Administrators only. Raises NotFound.
-        """
-        caller.require_admin()
-        if username == caller.username:
-            raise NotAllowed("You cannot deactivate or activate your own account.")
-        async with self._database.transaction() as db:
-            if not await store.set_active(db, username, active=active):
-                raise NotFound(f"There is no user {username!r}.")
-            if not active:
-                await session_store.delete_of_account(db, username)
-            kind = "account_activated" if active else "account_deactivated"
-            await self._record_event(
-                db, kind, f"{caller.username} {'activated' if active else 'deactivated'} {username}."
-            )
-        self._drop_cached(lambda cached: cached.caller.username == username)
-
-    async def _add_key(self, db: Db, caller: Caller, name: str) -> str:
-        key = ApiKey.random()
-        await store.insert_key(db, caller.account_id, name, key)
-        message = f"{caller.username} created the API key {name!r}."
-        await self._record_event(db, "api_key_created", message, caller=caller)
-        return str(key)
+    def forget_cached(self, account_id: int) -> None:
+        """Reads the account and its keys again at the next request."""
+        self._drop_cached(lambda cached: cached.caller.account_id == account_id)
 
     def _remember(self, cache_key: bytes, caller: Caller, token_key: str) -> None:
         if len(self._cache) >= _MAX_CACHED_KEYS:

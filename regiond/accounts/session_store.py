@@ -58,9 +58,7 @@ _DELETE_OLDEST = """
         select id from web_session where account_id = $1 order by last_seen_at desc, id desc offset $2)
 """
 
-_DELETE_OF_ACCOUNT = """
-    delete from web_session s using account a where a.id = s.account_id and a.username = $1 and s.id is distinct from $2
-"""
+_DELETE_OF_ACCOUNT = "delete from web_session where account_id = $1"
 
 
 @frozen(kw_only=True)
@@ -115,9 +113,9 @@ async def delete_oldest(db: Db, account_id: int, *, keep: int) -> None:
     await db.execute(_DELETE_OLDEST, account_id, keep)
 
 
-async def delete_of_account(db: Db, username: str, *, except_id: int | None = None) -> None:
-    """Ends all sessions of the account, except one, when its password or its rights change."""
-    await db.execute(_DELETE_OF_ACCOUNT, username, except_id)
+async def delete_of_account(db: Db, account_id: int) -> None:
+    """Ends all sessions of the account."""
+    await db.execute(_DELETE_OF_ACCOUNT, account_id)
 
 
 def _caller(row: Row) -> Caller:

@@ -2,49 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from regiond.accounts.model import ApiKey, ApiKeyView, secret_hash
 from regiond.caller import Caller
+from regiond.deletion_plan import AffectedRecord
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
 
 _OWNER = """
-    select k.token_secret_hash, a.id, a.username, a.email, a.is_admin, a.is_active
+    select k.id as key_id, k.token_secret_hash, k.expires_at, k.expires_at <= now() as is_expired,
+           a.id, a.username, a.email, a.is_admin, a.is_active
       from api_key k join account a on a.id = k.account_id
      where k.consumer_key = $1 and k.token_key = $2
 """
 
-# Inserts nothing if any account exists, or if another process inserts this one concurrently.
-_INSERT_FIRST_ADMIN = """
-    insert into account (username, is_admin)
-    select $1, true where not exists (select from account)
-    on conflict (username) do nothing
-    returning id
+# The lock makes concurrent requests of one user respect the limit.
+_LOCK_ACCOUNT = "select from account where id = $1 for no key update"
+_DELETE_EXPIRED = "delete from api_key where account_id = $1 and expires_at < now() - interval '30 days'"
+_COUNT_KEYS = "select count(*) from api_key where account_id = $1"
+_DELETE_OLDEST_LOGIN = """
+    delete from api_key where id = (
+        select id from api_key k
+         where account_id = $1 and by_login
+           and not exists (select from rpc_client c where c.api_key_id = k.id and c.revoked_at is null)
+         order by coalesce(last_used_at, created_at), id limit 1)
 """
-
 _INSERT_KEY = """
-    insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash) values ($1, $2, $3, $4, $5)
+    insert into api_key (account_id, name, consumer_key, token_key, token_secret_hash, by_login, expires_at)
+    values ($1, $2, $3, $4, $5, $6, now() + $7::interval)
 """
-
+_RENAME_KEY = """
+    update api_key set name = $3 where account_id = $1 and token_key = $2
+    returning name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login
+"""
 _DELETE_KEY = "delete from api_key where account_id = $1 and token_key = $2"
-
-_DELETE_OLDER_KEYS = """
+_CLIENTS_OF_KEY = """
+    select c.id::text as id, c.name
+      from rpc_client c join api_key k on k.id = c.api_key_id
+     where k.account_id = $1 and k.token_key = $2 and c.revoked_at is null
+     order by c.name
+"""
+_LIST_KEYS = """
+    select name, consumer_key, token_key, created_at, expires_at, last_used_at, by_login
+      from api_key where account_id = $1 order by id
+"""
+_WRITE_USE = "update api_key set last_used_at = now() where id = any($1)"
+_DELETE_OLDER_LOGINS = """
     delete from api_key
-     where id in (select id from api_key where account_id = $1 and name = $2 order by id desc offset $3)
+     where id in (
+        select id from api_key k
+         where account_id = $1 and name = $2 and by_login
+           and not exists (select from rpc_client c where c.api_key_id = k.id and c.revoked_at is null)
+         order by id desc offset $3)
     returning token_key
 """
-_LIST_KEYS = "select name, consumer_key, token_key, created_at from api_key where account_id = $1 order by id"
-
-_LIST_USERS = "select id, username, email, is_admin from account order by username"
 
 _USER = "select id, username, email, is_admin from account where username = $1"
-
-_SET_ACTIVE = "update account set is_active = $2 where username = $1"
-
 
 _PASSWORD = "select id, username, email, is_admin, is_active, password_hash from account where username = $1"  # noqa: S105
 
@@ -67,49 +86,76 @@ class KeyOwner:
     caller: Caller
     is_active: bool
     token_secret_hash: bytes
+    expires_at: datetime | None
+    is_expired: bool
 
 
 async def owner_of_key(db: Db, consumer_key: str, token_key: str) -> KeyOwner | None:
     row = await db.fetchrow(_OWNER, consumer_key, token_key)
     if row is None:
         return None
-    return KeyOwner(caller=_caller(row), is_active=row["is_active"], token_secret_hash=row["token_secret_hash"])
+    return KeyOwner(
+        caller=evolve(_caller(row), api_key_id=row["key_id"]),
+        is_active=row["is_active"],
+        token_secret_hash=row["token_secret_hash"],
+        expires_at=row["expires_at"],
+        is_expired=bool(row["is_expired"]),
+    )
 
 
-async def insert_first_admin(db: Db, username: str) -> int | None:
-    """Returns the id of the new account; None if there are accounts already."""
-    account_id: int | None = await db.fetchval(_INSERT_FIRST_ADMIN, username)
-    return account_id
+async def insert_key(
+    db: Db, account_id: int, name: str, key: ApiKey, *, by_login: bool, lifetime: timedelta | None
+) -> None:
+    secret = secret_hash(key.token_secret)
+    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, secret, by_login, lifetime)
 
 
-async def insert_key(db: Db, account_id: int, name: str, key: ApiKey) -> None:
-    await db.execute(_INSERT_KEY, account_id, name, key.consumer_key, key.token_key, secret_hash(key.token_secret))
+async def count_keys(db: Db, account_id: int) -> int:
+    """Returns the number of keys, which nobody else changes until the end of the transaction.
+
+    Deletes those that expired more than 30 days ago.
+    """
+    await db.execute(_LOCK_ACCOUNT, account_id)
+    await db.execute(_DELETE_EXPIRED, account_id)
+    return int(await db.fetchval(_COUNT_KEYS, account_id))
+
+
+async def delete_oldest_login(db: Db, account_id: int) -> bool:
+    """Deletes the login key that was used the longest ago and has no RPC client. Returns whether there was one."""
+    return await db.execute(_DELETE_OLDEST_LOGIN, account_id) == "DELETE 1"
+
+
+async def rename_key(db: Db, account_id: int, token_key: str, name: str) -> ApiKeyView | None:
+    row = await db.fetchrow(_RENAME_KEY, account_id, token_key, name)
+    return None if row is None else ApiKeyView(**row)
+
+
+async def clients_of_key(db: Db, account_id: int, token_key: str) -> tuple[AffectedRecord, ...]:
+    """Returns the RPC clients that end with the key."""
+    rows = await db.fetch(_CLIENTS_OF_KEY, account_id, token_key)
+    return tuple(AffectedRecord(kind="RPC client", id=row["id"], name=row["name"]) for row in rows)
+
+
+async def write_use(db: Db, key_ids: Collection[int]) -> None:
+    await db.execute(_WRITE_USE, list(key_ids))
 
 
 async def delete_key(db: Db, account_id: int, token_key: str) -> bool:
     return await db.execute(_DELETE_KEY, account_id, token_key) == "DELETE 1"
 
 
-async def delete_older_keys(db: Db, account_id: int, name: str, *, keep: int) -> frozenset[str]:
-    """Deletes all but the newest `keep` keys of that name, and returns the token keys of those deleted."""
-    return frozenset(row["token_key"] for row in await db.fetch(_DELETE_OLDER_KEYS, account_id, name, keep))
+async def delete_older_logins(db: Db, account_id: int, name: str, *, keep: int) -> frozenset[str]:
+    """Deletes all but the newest `keep` login keys of that name without RPC clients. Returns the token keys deleted."""
+    return frozenset(row["token_key"] for row in await db.fetch(_DELETE_OLDER_LOGINS, account_id, name, keep))
 
 
 async def list_keys(db: Db, account_id: int) -> tuple[ApiKeyView, ...]:
     return tuple(ApiKeyView(**row) for row in await db.fetch(_LIST_KEYS, account_id))
 
 
-async def list_users(db: Db) -> tuple[Caller, ...]:
-    return tuple(_caller(row) for row in await db.fetch(_LIST_USERS))
-
-
 async def user(db: Db, username: str) -> Caller | None:
     row = await db.fetchrow(_USER, username)
     return None if row is None else _caller(row)
-
-
-async def set_active(db: Db, username: str, *, active: bool) -> bool:
-    return await db.execute(_SET_ACTIVE, username, active) == "UPDATE 1"
 
 
 async def password_of(db: Db, username: str) -> PasswordOwner | None:

@@ -20,7 +20,9 @@ from regiond.api.resources import (
     rpc_clients,
     sessions,
     spaces,
+    ssh_keys,
     subnets,
+    users,
     version,
     virtual_machines,
     vlans,
@@ -48,7 +50,9 @@ RESOURCES: tuple[Resource, ...] = (
     regions.REGIONS,
     *racks.RESOURCES,
     *rpc_clients.RESOURCES,
+    *users.RESOURCES,
     *accounts.RESOURCES,
     *sessions.RESOURCES,
+    *ssh_keys.RESOURCES,
 )
 SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE, accounts.LOGIN)

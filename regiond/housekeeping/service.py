@@ -1,4 +1,4 @@
-"""Runs the region's periodic tasks: clock monitor, retention, certificate expiry."""
+"""Runs the region's periodic tasks: clock monitor, retention, certificate expiry, use of API keys."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from regiond.housekeeping.retention import Retention
 CHECK_CLOCKS_EVERY_S = 10.0
 PRUNE_EVERY_S = 6 * 3600.0
 REPORT_EXPIRY_EVERY_S = 6 * 3600.0
+WRITE_KEY_USE_EVERY_S = 60.0
 
 
 class Housekeeping:
-    """`prune_events` deletes old events; `report_expiry` records certificates that expire soon. Both are idempotent."""
+    """`prune_events` deletes old events; `report_expiry` records certificates that expire soon. Both are idempotent.
+
+    `write_key_use` writes which API keys were used since its last call.
+    """
 
     def __init__(
         self,
         clock_monitor: ClockMonitor,
         retention: Retention,
         *,
+        write_key_use: Callable[[], Awaitable[object]],
         prune_events: Callable[[], Awaitable[object]],
         prune_audit: Callable[[], Awaitable[object]],
         report_expiry: Callable[[], Awaitable[object]],
     ) -> None:
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
+            PeriodicTask("key_use", write_key_use, every_s=WRITE_KEY_USE_EVERY_S, first_after_s=WRITE_KEY_USE_EVERY_S),
             PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S),
             PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
             PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),

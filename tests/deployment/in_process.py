@@ -23,8 +23,10 @@ from rackd.service import RackService
 from rackd.settings import RackSettings
 from regiond.caller import Caller
 from regiond.db.pool import connect
-from regiond.service import API_KEY_FILE, Region, RegionService
+from regiond.local_access import LOCAL_FILE
+from regiond.service import Region, RegionService
 from regiond.settings import RegionSettings
+from tests.administrators import API_KEY_FILE, write_first_key
 from tests.deployment.db_proxy import DbProxy
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import RACK, REGION
@@ -86,6 +88,8 @@ class InProcess:
             settings = evolve(settings, database=self.proxy.dsn)
         self._running = AsyncExitStack()
         self._region = await self._running.enter_async_context(RegionService(settings, ServiceManager({})).running())
+        await write_first_key(self._region.components.database, self.settings.state)
+        await eventually((self.settings.state / LOCAL_FILE).exists)
         if self.killable:
             http_port = int(self._region.api_url.split(":")[2].split("/")[0])
             self.settings = evolve(self.settings, http_port=http_port, rpc_port=self._region.rpc_port)

@@ -20,7 +20,8 @@ from attrs import define, field
 from common.errors import InnkeeperError
 from development import postgres
 from innkeeper.http import Api, api_url
-from regiond.service import API_KEY_FILE
+from regiond.db.pool import Database
+from tests.administrators import API_KEY_FILE, write_first_key
 from tests.deployment.deployment import Deployment
 from tests.deployment.runner import POSTGRES, RACK, REGION
 from tests.ports import free_port
@@ -73,6 +74,12 @@ class Processes:
         (self.folder / "simulated").mkdir(exist_ok=True)
         self._spawn(name, (sys.executable, "-m", "regiond", "run"), {})
         await eventually(self.region_is_ready)
+        if not (self.folder / "state" / API_KEY_FILE).exists():
+            database = await Database.open(self.dsn, min_size=1, max_size=1)
+            try:
+                await write_first_key(database, self.folder / "state")
+            finally:
+                await database.close()
 
     async def start_rack(self, name: str = RACK, *, prefix: tuple[str, ...] | None = None) -> None:
         """`prefix` replaces `rack_prefix` for this rack, also when it is started again."""

@@ -52,14 +52,13 @@ def heartbeat(database: Database) -> Iterator[Heartbeat]:
 
 @pytest.fixture
 def racks(database: Database, heartbeat: Heartbeat, tmp_path: Path) -> Racks:
-    from regiond.accounts.service import Accounts
     from regiond.credentials.service import Credentials, MasterKey
-    from regiond.events.service import Events
     from regiond.hosts.trust.exposed_credentials import ExposedCredentials
     from regiond.racks.authority import Authority
     from regiond.racks.service import Racks
+    from tests.administrators import add_administrator
 
-    settle(Accounts(database, record_event=Events.record).ensure_admin())
+    settle(add_administrator(database))
     return Racks(
         database, Authority.open(tmp_path / "authority"), heartbeat, token_text=lambda secret: f"token:{secret}",
         exposure=ExposedCredentials(Credentials(MasterKey.random())),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
-from regiond.accounts.model import ApiKey
+from common.errors import InvalidRequest, NotAuthenticated, NotFound
+from regiond.accounts.model import MAX_KEYS, ApiKey
 from regiond.accounts.service import CACHE_S, Accounts
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from tests.administrators import add_administrator
 from tests.clock import Clock
+from tests.waiting import settle
 
 
 def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic) -> Accounts:
@@ -25,31 +27,24 @@ def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic
 
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
+    settle(add_administrator(database))
     return _accounts(database)
 
 
 async def _admin(accounts: Accounts) -> tuple[Caller, ApiKey]:
-    text = await accounts.ensure_admin()
-    assert text is not None
-    return await accounts.user("admin"), ApiKey.parse(text)
+    admin = await accounts.user("admin")
+    return admin, ApiKey.parse(await accounts.create_key(admin, "first"))
 
 
 async def _authenticate(accounts: Accounts, key: ApiKey) -> Caller:
     return await accounts.authenticate(key.consumer_key, key.token_key, key.token_secret)
 
 
-async def test_only_the_first_start_creates_an_admin(accounts: Accounts) -> None:
+async def test_a_key_has_three_parts_and_authenticates_its_account(accounts: Accounts) -> None:
     admin, key = await _admin(accounts)
     assert (len(key.consumer_key), len(key.token_key), len(key.token_secret)) == (18, 18, 32)
     assert await _authenticate(accounts, key) == admin
     assert admin.is_admin
-    assert await accounts.ensure_admin() is None
-
-
-async def test_concurrent_first_starts_create_one_admin(database: Database) -> None:
-    keys = await asyncio.gather(*(_accounts(database).ensure_admin() for _ in range(4)))
-    assert sum(text is not None for text in keys) == 1
-    assert [user.username for user in await _accounts(database).users()] == ["admin"]
 
 
 async def test_a_key_with_any_wrong_part_is_not_authenticated(accounts: Accounts) -> None:
@@ -74,7 +69,7 @@ async def test_the_secret_is_not_in_the_database(accounts: Accounts, database: D
             assert key.token_secret not in repr(rows)
 
 
-async def test_an_authenticated_key_is_cached_for_three_seconds(database: Database) -> None:
+async def test_an_authenticated_key_is_cached_for_three_seconds(accounts: Accounts, database: Database) -> None:
     clock = Clock()
     accounts, other_region = _accounts(database, clock=clock), _accounts(database)
     admin, key = await _admin(accounts)
@@ -103,9 +98,10 @@ async def test_a_deleted_key_is_rejected_at_once_and_others_work(accounts: Accou
     with pytest.raises(NotAuthenticated):
         await _authenticate(accounts, first)
     assert await _authenticate(accounts, second) == admin
-    assert [(key.name, key.token_key) for key in await accounts.list_keys(admin)] == [("laptop", second.token_key)]
+    names = [(key.name, key.token_key) for key in await accounts.list_keys(admin)]
+    assert names[1:] == [("laptop", second.token_key)]
     events = [event.kind for event in await Events(database).list()]
-    assert events == ["api_key_deleted", "api_key_created", "api_key_created"]
+    assert events == ["api_key_deleted", *["api_key_created"] * 3]
 
 
 async def test_a_key_of_another_account_cannot_be_deleted(accounts: Accounts, database: Database) -> None:
@@ -114,23 +110,6 @@ async def test_a_key_of_another_account_cannot_be_deleted(accounts: Accounts, da
     with pytest.raises(NotFound):
         await accounts.delete_key(other, key.token_key)
     await _authenticate(accounts, key)
-
-
-async def test_a_deactivated_account_is_rejected_until_activated(accounts: Accounts, database: Database) -> None:
-    admin, _ = await _admin(accounts)
-    guest = await _guest(database)
-    key = ApiKey.parse(await accounts.create_key(guest, ""))
-    await _authenticate(accounts, key)
-    await accounts.set_active(admin, "guest", active=False)
-    with pytest.raises(NotAllowed, match=r"User is not allowed access to this API\."):
-        await _authenticate(accounts, key)
-    await accounts.set_active(admin, "guest", active=True)
-    assert await _authenticate(accounts, key) == guest
-    for caller in (guest, admin):
-        with pytest.raises(NotAllowed):
-            await accounts.set_active(caller, "admin", active=False)
-    with pytest.raises(NotFound):
-        await accounts.set_active(admin, "unknown", active=False)
 
 
 async def test_an_unknown_user_is_not_found(accounts: Accounts) -> None:
@@ -159,6 +138,54 @@ def test_a_random_key_round_trips_and_hides_its_secret() -> None:
     assert ApiKey.parse(f" {key}\n") == key
     assert key.token_secret not in repr(key)
     assert ApiKey.random() != key
+
+
+async def test_an_expired_key_is_rejected_and_says_so(accounts: Accounts, database: Database) -> None:
+    admin, _ = await _admin(accounts)
+    key = ApiKey.parse(await accounts.create_key(admin, "pipeline", lifetime=timedelta(hours=1)))
+    assert await _authenticate(accounts, key) == admin
+    assert (await accounts.list_keys(admin))[-1].expires_at is not None
+    async with database.connection() as db:
+        await db.execute("update api_key set expires_at = now() where name = 'pipeline'")
+    with pytest.raises(NotAuthenticated, match=r"This API key expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
+        await _authenticate(_accounts(database), key)
+    wrong = ApiKey(consumer_key=key.consumer_key, token_key=key.token_key, token_secret="x" * 32)
+    with pytest.raises(NotAuthenticated, match="Invalid API key"):
+        await _authenticate(_accounts(database), wrong)
+
+
+async def test_the_last_use_of_keys_is_written_in_batches(accounts: Accounts, database: Database) -> None:
+    admin, key = await _admin(accounts)
+    await _authenticate(accounts, key)
+    assert (await accounts.list_keys(admin))[-1].last_used_at is None
+    await accounts.write_key_use()
+    used_at = (await accounts.list_keys(admin))[-1].last_used_at
+    assert used_at is not None
+    await accounts.write_key_use()
+    assert (await accounts.list_keys(admin))[-1].last_used_at == used_at, "not used since"
+
+
+async def test_a_key_is_renamed_by_its_owner_only(accounts: Accounts, database: Database) -> None:
+    admin, key = await _admin(accounts)
+    assert (await accounts.rename_key(admin, key.token_key, " laptop ")).name == "laptop"
+    with pytest.raises(NotFound):
+        await accounts.rename_key(await _guest(database), key.token_key, "mine")
+    with pytest.raises(InvalidRequest):
+        await accounts.rename_key(admin, key.token_key, "line\nbreak")
+
+
+async def test_a_user_has_a_limited_number_of_keys(accounts: Accounts, database: Database) -> None:
+    guest = await _guest(database)
+    oldest = await accounts.create_key(guest, "login", by_login=True)
+    for number in range(MAX_KEYS - 1):
+        await accounts.create_key(guest, f"key {number}")
+    with pytest.raises(InvalidRequest, match=f"has {MAX_KEYS} API keys"):
+        await accounts.create_key(guest, "one more")
+    newest = await accounts.create_key(guest, "login", by_login=True)
+    assert await _authenticate(accounts, ApiKey.parse(newest)) == guest
+    with pytest.raises(NotAuthenticated):
+        await _authenticate(accounts, ApiKey.parse(oldest))
+    assert len(await accounts.list_keys(guest)) == MAX_KEYS
 
 
 async def _guest(database: Database) -> Caller:

@@ -12,7 +12,7 @@ from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
 from regiond.api.services import Services
 from regiond.db.pool import Database
-from regiond.service import API_KEY_FILE
+from tests.administrators import API_KEY_FILE
 from tests.deployment.deployment import Deployment
 from tests.unit.api_double import ApiDouble
 from tests.unit.good_requests import GOOD

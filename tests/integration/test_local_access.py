@@ -12,6 +12,7 @@ from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.local_access import write_local_access
+from tests.administrators import add_administrator
 from tests.waiting import settle
 
 pytestmark = pytest.mark.database
@@ -21,7 +22,7 @@ URL = "http://127.0.0.1:5240/MAAS/api/2.0/"
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
     created = Accounts(database, record_event=Events.record)
-    settle(created.ensure_admin())
+    settle(add_administrator(database))
     return created
 
 

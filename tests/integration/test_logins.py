@@ -11,9 +11,11 @@ from common.errors import InvalidRequest, NotAuthenticated, NotFound, TooManyAtt
 from regiond.accounts.login_limits import FREE_FAILURES
 from regiond.accounts.logins import LOGIN_KEYS, WRONG, Logins
 from regiond.accounts.model import ApiKey
+from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.db.pool import Database
 from regiond.events.service import Events
+from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.waiting import settle
 
@@ -28,13 +30,13 @@ def clock() -> Clock:
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
     created = Accounts(database, record_event=Events.record)
-    settle(created.ensure_admin())
+    settle(add_administrator(database))
     return created
 
 
 @pytest.fixture
 def logins(database: Database, accounts: Accounts, clock: Clock) -> Iterator[Logins]:
-    created = Logins(database, accounts, record_event=Events.record, clock=clock)
+    created = Logins(database, accounts, Passwords(), record_event=Events.record, clock=clock)
     yield created
     settle(created.stop())
 

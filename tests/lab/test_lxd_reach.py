@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from regiond.service import API_KEY_FILE
+from tests.administrators import API_KEY_FILE
 from tests.lab.firewall import BEHIND_IT, wall
 from tests.lab.lxd_server import LxdServer
 from tests.waiting import eventually

@@ -33,7 +33,9 @@ from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemov
 from regiond.networks.model import UsedAddress
 from regiond.operations.model import OperationKind
 from tests.unit.api_samples import (
+    ACCOUNT,
     ADMIN,
+    ADMIN_ACCOUNT,
     AT,
     AUDIT_ENTRY,
     CHAIN_REPORT,
@@ -58,6 +60,7 @@ from tests.unit.api_samples import (
     REPAIRED_DISCREPANCY,
     RPC_CLIENT,
     SESSION,
+    SSH_KEY,
     UNKNOWN_HOST,
     USER,
     ZONE,
@@ -117,6 +120,7 @@ def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Call
     return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
 
 
+API_KEY = ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT)
 DELETION_PLAN = DeletionPlan(
     name="east",
     deleted=(AffectedRecord(kind="zone", id="5", name="east"),),
@@ -235,11 +239,21 @@ ANSWERS: Mapping[str, Any] = {
     "accounts.create_key": "newconsumer:newtoken:newsecret",
     "accounts.delete_key": DELETION_PLAN,
     "logins.log_in": ("laptop", "newconsumer:newtoken:newsecret"),
-    "accounts.list_keys": (ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT),),
+    "accounts.list_keys": (API_KEY,),
     "sessions.list": (SESSION,),
     "sessions.end": DELETION_PLAN,
-    "accounts.users": (ADMIN, USER),
-    "accounts.user": _named({"admin": ADMIN, "ann": USER}),
+    "accounts.rename_key": API_KEY,
+    "logins.change_password": None,
+    "users.list": (ADMIN_ACCOUNT, ACCOUNT),
+    "users.read": _named({"admin": ADMIN_ACCOUNT, "ann": ACCOUNT}),
+    "users.create": ACCOUNT,
+    "users.update": ACCOUNT,
+    "users.delete": DELETION_PLAN,
+    "ssh_keys.list": (SSH_KEY,),
+    "ssh_keys.read": lambda _, key_id: SSH_KEY if key_id == 9 else NotFound("Not Found"),
+    "ssh_keys.import_from": (SSH_KEY,),
+    "ssh_keys.add": SSH_KEY,
+    "ssh_keys.delete": DELETION_PLAN,
     "groups.zones": (ZONE,),
     "groups.zone": _named({"default": ZONE}),
     "groups.pools": (POOL,),
@@ -289,6 +303,7 @@ _LOOKUPS = {
     "audit.record",
     "machines.compose_problems",
     "accounts.authenticate",
+    "users.read",
     "hosts.read",
     "hosts.ids_of",
     "hosts.names",

@@ -10,7 +10,7 @@ from attrs import evolve
 from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
-from regiond.accounts.model import SessionView
+from regiond.accounts.model import SessionView, SshKey, User
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterPool, ClusterView
@@ -29,6 +29,9 @@ ZONE = Zone(id=1, name="default", description="")
 POOL = ResourcePool(id=0, name="default", description="Default pool")
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
+ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, created_at=AT)
+ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
+SSH_KEY = SshKey(id=9, key="ssh-ed25519 AAAA ann@laptop", fingerprint="SHA256:abc", created_at=AT)
 RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
 
 IMAGES_CAPACITY = ResourceCapacity(total=10**11, claimable=10**11, claimed=8 * 10**9, elsewhere=10**9, free=91 * 10**9)

@@ -28,11 +28,11 @@ KNOWN = {
     "racks": {"id": RACK_ID},
     "rpc-clients": {"name": "east"},
     "users": {"username": "ann"},
-    "account": {"id": "12"},
     "vlans": {"id": "5002"},
     "subnets": {"id": "3"},
     "spaces": {"id": "2"},
     "ipranges": {"id": "6"},
+    "account": {"id": "9"},
     "vmhost-certificate": {"name": "hv-01"},
 }
 GOOD = {
@@ -42,6 +42,9 @@ GOOD = {
     "fingerprint": "SHA256:abc",
     "name": "east",
     "token_key": "abc",
+    "token": "abc",
+    "current_password": "quiet-lantern-78-fjord",
+    "key": "ssh-ed25519 AAAA ann@laptop",
     "username": "ann",
     "password": "vault-orbit-kettle-91",
     "guests": "quick-fox",

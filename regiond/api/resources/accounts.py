@@ -1,44 +1,49 @@
-"""`users/`, `users/{username}/`, and `account/` with the caller's API keys."""
+"""`account/`: the caller's API keys and password; and the login with user name and password."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import timedelta
 
-from regiond.accounts.model import MAX_KEY_NAME, ApiKey, ApiKeyView
+from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView
 from regiond.api import crud
 from regiond.api.dry_run import DRY_RUN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
-from regiond.api.field_types import Secret, Text
+from regiond.api.field_types import Integer, Secret, Text
 from regiond.api.fields import Field
-from regiond.api.replies import Reply, json_reply
-from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON, USER_JSON
-from regiond.api.services import Services
-from regiond.caller import Caller
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.serializers.accounts import API_KEY_JSON, NEW_API_KEY_JSON
 from regiond.deletion_plan import DeletionPlan
 
-_USER = Result(doc="The user.", type=USER_JSON)
-
-
-async def _list(call: Call) -> tuple[Caller, ...]:
-    return await call.services.accounts.users()
-
-
-async def _whoami(call: Call) -> Caller:
-    return call.caller
-
-
-async def _find(services: Services, path: Mapping[str, str]) -> Caller:
-    return await services.accounts.user(path["username"])
+MAX_KEY_LIFETIME_S = 10 * 365 * 24 * 3600
 
 
 async def _create_key(call: Call) -> tuple[str, ApiKey]:
-    name = call.values["name"]
-    return name, ApiKey.parse(await call.services.accounts.create_key(call.caller, name))
+    name, lifetime_s = call.values["name"], call.values["lifetime_s"]
+    lifetime = None if lifetime_s is None else timedelta(seconds=lifetime_s)
+    return name, ApiKey.parse(await call.services.accounts.create_key(call.caller, name, lifetime=lifetime))
 
 
 async def _delete_key(call: Call) -> DeletionPlan:
-    token_key = call.values["token_key"]
+    token_key = _token_key(call.values["token_key"])
     return await call.services.accounts.delete_key(call.caller, token_key, dry_run=is_dry_run(call))
+
+
+async def _rename_key(call: Call) -> ApiKeyView:
+    return await call.services.accounts.rename_key(call.caller, _token_key(call.values["token"]), call.values["name"])
+
+
+async def _change_password(call: Call) -> Reply:
+    values = call.values
+    await call.services.logins.change_password(
+        call.caller, values["current_password"], values["password"], address=call.client_address
+    )
+    return empty_reply()
+
+
+def _token_key(text: str) -> str:
+    """The middle part of an API key, or the text itself: MAAS takes both."""
+    parts = text.split(":")
+    return parts[1] if len(parts) == 3 else text
 
 
 async def _list_keys(call: Call) -> tuple[ApiKeyView, ...]:
@@ -76,31 +81,10 @@ LOGIN = Resource(
         ),
     ),
 )
-USERS = Resource(
-    handler="UsersHandler",
-    path="users/",
-    doc="Accounts of users and programs.",
-    endpoints=(
-        crud.list_of(USER_JSON, _list, title="List users", result="The users."),
-        crud.read(
-            _USER,
-            _whoami,
-            op="whoami",
-            title="Read your own account",
-            doc="The account that the API key belongs to.",
-        ),
-    ),
-)
-USER = Resource(
-    handler="UserHandler",
-    path="users/{username}/",
-    doc="One user, by name.",
-    endpoints=(crud.read_target(_USER, _find, title="Read a user"),),
-)
 ACCOUNT = Resource(
     handler="AccountHandler",
     path="account/",
-    doc="The caller's own API keys.",
+    doc="The caller's own API keys and password.",
     endpoints=(
         crud.action(
             "create_authorisation_token",
@@ -115,6 +99,11 @@ ACCOUNT = Resource(
                     default="",
                     doc="The purpose of the key.",
                 ),
+                Field(
+                    name="lifetime_s",
+                    type=Integer(minimum=60, maximum=MAX_KEY_LIFETIME_S, unit="seconds"),
+                    doc="Seconds until the key expires (default: never).",
+                ),
             ),
             permission=Permission.USER,
         ),
@@ -123,24 +112,59 @@ ACCOUNT = Resource(
             op="delete_authorisation_token",
             permission=Permission.USER,
             fields=(
-                Field(name="token_key", type=Text(), required=True, doc="The middle part of the API key."),
+                Field(name="token_key", type=Text(), required=True, doc="The API key, or its middle part."),
                 DRY_RUN,
             ),
             title="Delete an API key",
-            doc="Requests signed with it are rejected from then on.",
+            doc="Requests signed with it are rejected from then on, and the RPC clients that it issued end.",
             result=crud.NOTHING,
             success=204,
             destructive=True,
             run=deleting(_delete_key),
+        ),
+        crud.action(
+            "update_token_name",
+            Result(doc="The key.", type=API_KEY_JSON),
+            _rename_key,
+            title="Rename an API key",
+            fields=(
+                Field(name="token", type=Text(), required=True, doc="The API key, or its middle part."),
+                Field(name="name", type=Text(max_length=MAX_KEY_NAME), required=True, doc="The new name."),
+            ),
+            permission=Permission.USER,
+        ),
+        Endpoint(
+            method="POST",
+            op="change_password",
+            permission=Permission.USER,
+            title="Change your password",
+            doc="Ends your other logins; other API keys stay valid.",
+            fields=(
+                Field(
+                    name="current_password",
+                    type=Secret(max_length=MAX_PASSWORD),
+                    required=True,
+                    doc="In the innkeeper command: current_password=- prompts.",
+                ),
+                Field(
+                    name="password",
+                    type=Secret(max_length=MAX_PASSWORD),
+                    required=True,
+                    doc="The new one, at least 12 characters. In the innkeeper command: password=- prompts.",
+                ),
+            ),
+            result=crud.NOTHING,
+            success=204,
+            run=_change_password,
         ),
         crud.list_of(
             API_KEY_JSON,
             _list_keys,
             op="list_authorisation_tokens",
             title="List API keys",
-            doc="The caller's keys, without their secrets.",
+            doc="Without their secrets. last_used_at is exact to about a minute.",
             result="The keys.",
         ),
     ),
 )
-RESOURCES = (USERS, USER, ACCOUNT)
+RESOURCES = (ACCOUNT,)

@@ -21,6 +21,7 @@ from regiond.racks import store as rack_store
 from regiond.racks.installation import open_authority
 from regiond.settings import RegionSettings
 from regiond.wiring import wire_components
+from tests.administrators import add_administrator
 from tests.faults.schedules import clock
 from tests.faults.schedules.activities import MAX_CALLS, STUCK_DEADLINE_S, Activities
 from tests.faults.schedules.hypervisors import Hypervisor, Outages
@@ -269,6 +270,6 @@ async def open_region(folder: Path, dsn: str, database: Database) -> ControlledR
         folder=simulated,
     )
     region.wire()
-    await region.components.accounts.ensure_admin()
+    await add_administrator(database)
     await region.components.heartbeat.write()
     return region

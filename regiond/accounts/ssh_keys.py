@@ -1,0 +1,70 @@
+"""Stores the public SSH keys of users, for the machines that they will deploy."""
+
+from __future__ import annotations
+
+from common.errors import InvalidRequest, NotFound, Unsupported
+from regiond.accounts import ssh_key_store
+from regiond.accounts.model import SshKey
+from regiond.accounts.service import RecordEvent
+from regiond.accounts.ssh_public_key import parse_public_key
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.validation_messages import no_object
+
+MAX_SSH_KEYS = 100  # of one user
+
+
+class SshKeys:
+    """Every method acts on the caller's own keys."""
+
+    def __init__(self, database: Database, *, record_event: RecordEvent) -> None:
+        self._database = database
+        self._record_event = record_event
+
+    async def list(self, caller: Caller) -> tuple[SshKey, ...]:
+        async with self._database.connection() as db:
+            return await ssh_key_store.list_keys(db, caller.account_id)
+
+    async def read(self, caller: Caller, key_id: int) -> SshKey:
+        """Raises NotFound."""
+        async with self._database.connection() as db:
+            found = await ssh_key_store.read(db, caller.account_id, key_id)
+        if found is None:
+            raise NotFound(no_object("SSH key of yours", str(key_id)))
+        return found
+
+    async def add(self, caller: Caller, text: str) -> SshKey:
+        """Raises InvalidRequest for the field `key`: it is invalid, weak or stored already."""
+        key = parse_public_key(text)
+        async with self._database.transaction() as db:
+            if await ssh_key_store.count(db, caller.account_id) >= MAX_SSH_KEYS:
+                raise InvalidRequest.of({"key": [f"You have {MAX_SSH_KEYS} SSH keys; delete one first."]})
+            stored = await ssh_key_store.insert(db, caller.account_id, key)
+            if stored is None:
+                raise InvalidRequest.of({"key": [f"You have this key already: {key.fingerprint}."]})
+            message = f"{caller.username} added the SSH key {key.fingerprint}."
+            await self._record_event(db, "ssh_key_added", message, caller=caller)
+        return stored
+
+    async def import_from(self, caller: Caller, source: str) -> tuple[SshKey, ...]:
+        """Raises Unsupported: a region makes no requests to the internet."""
+        raise Unsupported(
+            f"Innkeeper does not fetch keys from {source or 'Launchpad or GitHub'}. Download them and add each: "
+            "sshkeys create key@=FILE"
+        )
+
+    async def delete(self, caller: Caller, key_id: int, *, dry_run: bool = False) -> DeletionPlan:
+        """Raises NotFound."""
+        async with self._database.transaction(dry_run=dry_run) as db:
+            found = await ssh_key_store.read(db, caller.account_id, key_id)
+            if found is None:
+                raise NotFound(no_object("SSH key of yours", str(key_id)))
+            await ssh_key_store.delete(db, caller.account_id, key_id)
+            message = f"{caller.username} deleted the SSH key {found.fingerprint}."
+            await self._record_event(db, "ssh_key_deleted", message, caller=caller)
+        return DeletionPlan(
+            name=found.fingerprint,
+            deleted=(AffectedRecord(kind="SSH key", id=str(found.id), name=found.fingerprint),),
+            effects=("Machines that have the key already are not changed.",),
+        )

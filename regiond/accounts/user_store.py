@@ -1,0 +1,133 @@
+"""SQL of users: creation, changes, deletion, and what they own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from regiond.accounts import session_store
+from regiond.accounts.model import NewUser, User, UserChange
+from regiond.deletion_plan import AffectedRecord
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_LIST = """
+    select id, username, email, is_admin, is_active, password_hash is not null as has_password, created_at
+      from account order by username
+"""
+_READ = """
+    select id, username, email, is_admin, is_active, password_hash is not null as has_password, created_at
+      from account where username = $1
+"""
+# The same order in every transaction, so that two of them do not deadlock.
+_LOCK = "select id from account where (is_admin and is_active) or username = any($1) order by id for update"
+_OTHER_ADMINISTRATORS = "select count(*) from account where is_admin and is_active and id <> $1"
+_FIRST_ADMINISTRATOR = "select username from account where is_admin and is_active order by id limit 1"
+
+# One statement for several regions and commands at a time: the table has no other lock for "there is none yet".
+_LOCK_ACCOUNTS = "lock table account in share row exclusive mode"
+_INSERT = """
+    insert into account (username, email, is_admin, password_hash) values ($1, $2, $3, $4)
+    on conflict (username) do nothing
+    returning id
+"""
+_UPDATE = """
+    update account set email = coalesce($2, email), is_admin = coalesce($3, is_admin),
+                       is_active = coalesce($4, is_active), password_hash = coalesce($5, password_hash)
+     where id = $1
+"""
+_END_LOGINS = """
+    delete from api_key where account_id = $1 and by_login and ($2::integer is null or id <> $2) returning token_key
+"""
+_DELETE = "delete from account where id = $1"
+
+_MACHINES = "select system_id as id, hostname as name from machine where owner_id = $1 order by hostname"
+_DETACHED = "select uuid::text as id, hostname as name from detached_machine where owner_id = $1 order by hostname"
+_API_KEYS = "select token_key as id, name from api_key where account_id = $1 order by id"
+_RPC_CLIENTS = """
+    select id::text as id, name from rpc_client where account_id = $1 and revoked_at is null order by name
+"""
+_SSH_KEYS = "select id::text as id, fingerprint as name from ssh_key where account_id = $1 order by id"
+_TRANSFER_MACHINES = "update machine set owner_id = $2 where owner_id = $1"
+_TRANSFER_DETACHED = "update detached_machine set owner_id = $2 where owner_id = $1"
+
+
+@frozen(kw_only=True)
+class Belongings:
+    """What depends on an account: `owned` can go to another user, `credentials` end with the account."""
+
+    owned: tuple[AffectedRecord, ...]
+    credentials: tuple[AffectedRecord, ...]
+
+
+async def list_users(db: Db) -> tuple[User, ...]:
+    return tuple(User(**row) for row in await db.fetch(_LIST))
+
+
+async def read(db: Db, username: str) -> User | None:
+    row = await db.fetchrow(_READ, username)
+    return None if row is None else User(**row)
+
+
+async def lock(db: Db, *usernames: str) -> None:
+    """Locks these users and the active administrators until the end of the transaction."""
+    await db.execute(_LOCK, list(usernames))
+
+
+async def lock_accounts(db: Db) -> None:
+    """Until the end of the transaction nobody else adds, changes or deletes an account."""
+    await db.execute(_LOCK_ACCOUNTS)
+
+
+async def has_other_administrator(db: Db, account_id: int) -> bool:
+    """Whether an active administrator remains without this account. `lock` comes first."""
+    return bool(await db.fetchval(_OTHER_ADMINISTRATORS, account_id))
+
+
+async def first_administrator(db: Db) -> str | None:
+    """Returns the name of the oldest active administrator, None if there is none."""
+    username: str | None = await db.fetchval(_FIRST_ADMINISTRATOR)
+    return username
+
+
+async def insert(db: Db, new: NewUser, password_hash: str) -> int | None:
+    """Returns the id of the new account; None if the name is taken."""
+    account_id: int | None = await db.fetchval(_INSERT, new.username, new.email, new.is_admin, password_hash)
+    return account_id
+
+
+async def update(db: Db, account_id: int, change: UserChange, password_hash: str | None) -> None:
+    await db.execute(_UPDATE, account_id, change.email, change.is_admin, change.is_active, password_hash)
+
+
+async def end_logins(db: Db, account_id: int, *, except_key: int | None) -> int:
+    """Deletes the API keys that logins made, except that one, and all sessions. Returns the number of keys."""
+    await session_store.delete_of_account(db, account_id)
+    return len(await db.fetch(_END_LOGINS, account_id, except_key))
+
+
+async def belongings(db: Db, account_id: int) -> Belongings:
+    async def records(kind: str, statement: str) -> tuple[AffectedRecord, ...]:
+        rows = await db.fetch(statement, account_id)
+        return tuple(AffectedRecord(kind=kind, id=row["id"], name=row["name"] or row["id"]) for row in rows)
+
+    return Belongings(
+        owned=(*await records("machine", _MACHINES), *await records("detached machine", _DETACHED)),
+        credentials=(
+            *await records("API key", _API_KEYS),
+            *await records("RPC client", _RPC_CLIENTS),
+            *await records("SSH key", _SSH_KEYS),
+        ),
+    )
+
+
+async def transfer(db: Db, account_id: int, to_account_id: int) -> None:
+    """Makes the second account the owner of the machines of the first."""
+    await db.execute(_TRANSFER_MACHINES, account_id, to_account_id)
+    await db.execute(_TRANSFER_DETACHED, account_id, to_account_id)
+
+
+async def delete(db: Db, account_id: int) -> None:
+    await db.execute(_DELETE, account_id)
