@@ -25,7 +25,7 @@ from common.errors import InvalidRequest, NotTrusted
 AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 REGION_LIFETIME = timedelta(days=90)
 RACK_LIFETIME = timedelta(days=7)
-CLIENT_LIFETIME = timedelta(days=365)
+CLIENT_LIFETIME = timedelta(days=7)
 
 _DOMAIN = "innkeeper.internal"
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

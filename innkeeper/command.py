@@ -15,11 +15,13 @@ from innkeeper.api_description import read_description
 from innkeeper.arguments import Options, Usage, split_fields, split_options
 from innkeeper.help import OVERVIEW, help_for
 from innkeeper.local_region import local_profile
+from innkeeper.password_prompt import with_passwords
 from innkeeper.profiles import Profiles, default_path
 from innkeeper.terminal import Terminal
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_ADMIN_CREATE = ["region", "admin", "create"]
 _COMMANDS = ("login", "logout", "profiles", "refresh", "rack", "client", "region", "completion")
 
 
@@ -69,6 +71,8 @@ def _run(argv: Sequence[str], environment: Mapping[str, str], terminal: Terminal
         _check_no_dry_run(words, options)
         profiles = Profiles(default_path(environment), local=lambda: local_profile(environment))
         if not _answered_locally(words, options, profiles, terminal):
+            if list(words) == _ADMIN_CREATE:
+                return _create_administrator(options, environment, terminal)
             return _run_online(words, options, profiles, terminal)
     except Usage as error:
         terminal.note(str(error))
@@ -83,7 +87,9 @@ def _check_no_dry_run(words: Sequence[str], options: Options) -> None:
     """Raises Usage: these commands would be carried out."""
     if options.dry_run and words and words[0] in _COMMANDS and not options.help:
         raise Usage(f"{' '.join(words[:2])} has no dry run.")
-    for name in ("username", "ca_file", "fingerprint"):
+    if options.username is not None and words[:1] != ["login"] and list(words) != _ADMIN_CREATE and not options.help:
+        raise Usage("--username is an option of login and region admin create only.")
+    for name in ("ca_file", "fingerprint"):
         if getattr(options, name) is not None and words[:1] != ["login"] and not options.help:
             raise Usage(f"--{name.replace('_', '-')} is an option of login only.")
     if options.filters and words and words[0] in _COMMANDS and not options.help:
@@ -110,6 +116,12 @@ def _answered_locally(words: Sequence[str], options: Options, profiles: Profiles
     return True
 
 
+def _create_administrator(options: Options, environment: Mapping[str, str], terminal: Terminal) -> int:
+    from innkeeper.region_admin import create_administrator  # noqa: PLC0415  # only this command starts a program
+
+    return create_administrator(options.username, environment, terminal)
+
+
 def _run_online(words: Sequence[str], options: Options, profiles: Profiles, terminal: Terminal) -> int:
     from innkeeper import login  # noqa: PLC0415  # help must not load Twisted
     from innkeeper.reactor import run  # noqa: PLC0415
@@ -118,6 +130,7 @@ def _run_online(words: Sequence[str], options: Options, profiles: Profiles, term
         wanted = login.read_request(words[1:], options, terminal)
         run(lambda: login.log_in(wanted, profiles, terminal))
         return DONE
+    words = with_passwords(words, terminal)
     return run(lambda: _dispatch(words, options, profiles, terminal))
 
 

@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "refresh": (),
     "rack": ("token",),
     "client": ("issue",),
-    "region": ("check", "repaired", "approve", "audit"),
+    "region": ("check", "repaired", "approve", "audit", "admin"),
     "completion": SHELLS,
     "help": (),
 }

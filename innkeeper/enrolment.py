@@ -11,7 +11,7 @@ from common.errors import InnkeeperError, InvalidRequest
 from common.private_files import make_private_folder, write_private
 from innkeeper.api_commands import value_of
 from innkeeper.arguments import Given, Options, Usage, check_known
-from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY
+from innkeeper.client_identity import AUTHORITY, CERTIFICATE, KEY, is_expired
 from innkeeper.http import Api, Body
 from innkeeper.profiles import Profiles
 from innkeeper.terminal import Terminal
@@ -39,7 +39,10 @@ async def rack(
 async def client(
     words: Sequence[str], fields: Sequence[Given], options: Options, profiles: Profiles, terminal: Terminal
 ) -> None:
-    """Writes certificate, key and authority of a new RPC client to a folder, mode 0600. Never overwrites files."""
+    """Writes certificate, key and authority of a new RPC client to a folder, mode 0600.
+
+    Overwrites only those of a certificate that has expired.
+    """
     if len(words) != 2 or words[0] != "issue":
         raise Usage(ISSUE_USAGE)
     check_known(fields, (), of="client issue", usage=ISSUE_USAGE)
@@ -68,6 +71,8 @@ def write_identity(folder: Path, plain: Any) -> None:
 
 
 def _check_free(folder: Path) -> None:
+    if is_expired(folder):
+        return
     existing = [file for file in (CERTIFICATE, KEY, AUTHORITY) if (folder / file).exists()]
     if existing:
         raise InvalidRequest(f"{folder / existing[0]} already exists. Choose another folder with --to.")

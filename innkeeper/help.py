@@ -19,6 +19,7 @@ usage: innkeeper [PROFILE] RESOURCE ACTION [NAME …] [key=value …]
   innkeeper profiles default PROFILE   choose the profile of commands that name none (default: the only one, or admin)
   innkeeper refresh [PROFILE]          fetch the region's list of commands again
   innkeeper rack token                 print a one-time token for: rackd join TOKEN
+  innkeeper region admin create        on the region's machine: create the first administrator, or --username NAME
   innkeeper region check               list discrepancies; exit status 0: none, 1: some, 2: check failed
   innkeeper region repaired            list discrepancies repaired within the last day
   innkeeper region approve ID          show a discrepancy, ask, and repair it; --yes does not ask
@@ -33,6 +34,7 @@ For example:
   innkeeper operation read 7
 
 Fields are key=value, repeated for lists (or 0-3,5); key@=FILE reads the value from a file. Sizes: 2G, 500M, 1T.
+password=- asks for it without echo, or reads a line of standard input: others can see arguments.
 An action of one object takes several: innkeeper admin machine power-off abc123 def456
 
   --json, --table      output format (default: a table on a terminal, otherwise JSON)
@@ -46,7 +48,7 @@ An action of one object takes several: innkeeper admin machine power-off abc123 
   --filter KEY=VALUE   all objects that the region lists so: innkeeper admin machines power-off --filter pool=lab
   --yes                do not ask
   --profile PROFILE    for rack token, client issue and region (default: the default profile)
-  --username NAME      for login: the user name; the password is read from the terminal or standard input
+  --username NAME      for login and region admin create; the password is read from the terminal or standard input
   --help               innkeeper PROFILE --help lists resources; also after a resource or an action
   --version            print the version
 

@@ -30,7 +30,7 @@ def local_profile(environment: Mapping[str, str], *, programs: Path | None = Non
     Raises NotAllowed if only another user may read its credential, and BadSettings if that is damaged.
     `programs`: the virtual environment of this command (default: the running one).
     """
-    for folder in _state_folders(environment, programs or Path(sys.prefix)):
+    for folder in state_folders(environment, programs or Path(sys.prefix)):
         path = folder / LOCAL_FILE
         try:
             plain = json.loads(path.read_bytes())
@@ -47,7 +47,7 @@ def local_profile(environment: Mapping[str, str], *, programs: Path | None = Non
     return None
 
 
-def _state_folders(environment: Mapping[str, str], programs: Path) -> Iterator[Path]:
+def state_folders(environment: Mapping[str, str], programs: Path) -> Iterator[Path]:
     """The folders in which a region of this machine may have its state, the most specific first."""
     if environment.get("INNKEEPER_STATE"):
         yield Path(environment["INNKEEPER_STATE"])

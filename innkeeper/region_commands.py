@@ -16,7 +16,8 @@ from innkeeper.terminal import Terminal
 
 USAGE = (
     "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
-    "region repaired | region approve ID [--yes] | region audit export [after=ID]"
+    "region repaired | region approve ID [--yes] | region audit export [after=ID] | "
+    "region admin create [--username NAME]"
 )
 KNOWN_FIELDS = {"check": ("host", "kind", "machine"), "repaired": ()}
 CONSISTENT, DISCREPANCIES, CHECK_FAILED = 0, 1, 2

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from common.compose_request import ComposeRequest
 from common.errors import DeadlineExceeded, OperationPending, rebuild
+from common.periodic import PeriodicTask
 from common.rpc.client_commands import (
     CLIENT_COMPOSE,
     CLIENT_DELETE,
@@ -44,6 +45,7 @@ from common.rpc.session import Limits
 from common.rpc.tls import MemberTls
 from common.values import PowerAction
 from innkeeper.client_identity import read_identity
+from innkeeper.client_renewal import CHECK_EVERY_S, CertificateRenewal
 from innkeeper.operation_wait import ENDED
 from innkeeper.reactor import run
 
@@ -148,15 +150,24 @@ class Region:
 async def connect(address: str, *, folder: str | PathLike[str], deadline_s: float = 10.0) -> AsyncIterator[Region]:
     """Connects to the region at `host:port` with the credentials in `folder`; closes the link at the end.
 
+    Renews the certificate in the folder when two thirds of its 7 days have passed.
+
     The folder's authority must have issued the region's certificate. Raises BadSettings for missing or wrong files,
     LinkLost if the connection fails, NotTrusted, NotAllowed or VersionMismatch.
     """
     credentials, name = read_identity(Path(folder))
     side = Side(role=Role.CLIENT, name=name, limits=Limits(max_sent_bytes=MAX_CLIENT_FRAME_BYTES))
     link = await open_link(Address.parse(address), MemberTls(credentials), side, deadline_s=deadline_s)
+    renewal = PeriodicTask(
+        "certificate_renewal",
+        CertificateRenewal(link, Path(folder), credentials, name).renew_if_due,
+        every_s=CHECK_EVERY_S,
+    )
+    renewal.start()
     try:
         yield Region(link)
     finally:
+        await renewal.stop()
         link.close("the client is done")
         async with asyncio.timeout(CLOSE_S):
             await link.closed()

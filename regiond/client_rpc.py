@@ -20,6 +20,7 @@ from common.rpc.client_commands import (
     CLIENT_MACHINES,
     CLIENT_OPERATION,
     CLIENT_POWER,
+    CLIENT_RENEW,
     CLIENT_WAIT,
     ClientComposeCall,
     HostList,
@@ -89,6 +90,7 @@ class RpcCommands:
                 CLIENT_DELETE: self._recorded(CLIENT_DELETE, self._delete),
                 CLIENT_OPERATION: self._as_caller(self._operation),
                 CLIENT_WAIT: self._as_caller(self._wait),
+                CLIENT_RENEW: self._renew_client,
             },
         }
 
@@ -97,6 +99,9 @@ class RpcCommands:
 
     async def _renew(self, link: Link, call: RenewCall) -> Renewed:
         return await self._racks.renew(link.peer.id, call)
+
+    async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
+        return await self._racks.renew_client(link.peer, call)
 
     async def _caller(self, link: Link, *, expensive: bool = False) -> Caller:
         """Reads the account at each call, so that a disabled one is rejected at once; limits calls as the API does."""

@@ -202,7 +202,10 @@ def _connect_notifications(components: Components) -> None:
 
     notifications.on("operation", on_operation)
     notifications.on(REMOVED_CHANNEL, lambda rack: drop(rack, Role.RACK, "The rack was removed from this region."))
-    notifications.on(REVOKED_CHANNEL, lambda client: drop(client, Role.CLIENT, "The RPC client was revoked."))
+    notifications.on(
+        REVOKED_CHANNEL,
+        lambda client: drop(client, Role.CLIENT, "The RPC client was revoked or its account deactivated."),
+    )
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)

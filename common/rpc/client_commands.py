@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from common.capacity import Capacity
 from common.compose_request import ComposeRequest
-from common.rpc.commands import Command
+from common.rpc.commands import Command, RenewCall, Renewed
 from common.values import PowerAction
 
 
@@ -107,3 +107,4 @@ CLIENT_DELETE = Command("client.delete", MachineCall, OperationSummary)
 CLIENT_OPERATION = Command("client.operation", OperationCall, OperationSummary)
 # Responds when the operation has ended, at the deadline at the latest.
 CLIENT_WAIT = Command("client.wait", OperationCall, OperationSummary)
+CLIENT_RENEW = Command("client.renew", RenewCall, Renewed)

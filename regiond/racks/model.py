@@ -151,6 +151,8 @@ class RpcClientView:
     certificate_fingerprint: str
     certificate_expires_at: datetime
     issued_at: datetime
+    api_key_name: str | None = None  # None: the key is unknown, see rpc_client.api_key_id
+    token_key: str | None = None
 
 
 @frozen(kw_only=True)

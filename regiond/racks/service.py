@@ -236,27 +236,54 @@ class Racks:
     async def issue_client(self, caller: Caller, name: str) -> tuple[str, str, str]:
         """Returns (certificate, key, authority) as PEM for a program that acts as the caller. The key is not stored.
 
-        Raises InvalidRequest, and NameTaken while a client with that name is not revoked.
+        It ends with the API key of the request. Raises InvalidRequest, and NameTaken while a client with that name is
+        valid.
         """
         check_name(name)
         client_id = uuid4()
         subject = Subject(role=Role.CLIENT, id=str(client_id), name=name)
-        issued = self._authority.credentials_for(subject, self._client_lifetime)
-        certificate = load_certificate(issued.certificate_pem)
-        until = certificate.not_valid_after_utc
         async with self._database.transaction() as db:
+            lifetime = await self._client_lifetime_of(db, caller.api_key_id)
+            issued = self._authority.credentials_for(subject, lifetime)
+            certificate = load_certificate(issued.certificate_pem)
             try:
-                await store.insert_client(db, client_id, name, caller.account_id, fingerprint(certificate), until)
+                await store.insert_client(
+                    db, client_id, name, caller.account_id, fingerprint(certificate),
+                    certificate.not_valid_after_utc, api_key_id=caller.api_key_id,
+                )  # fmt: skip
             except asyncpg.UniqueViolationError as error:
                 raise NameTaken(f"An RPC client named {name!r} exists. Revoke it first.") from error
+            except asyncpg.ForeignKeyViolationError as error:
+                raise NotAllowed("The API key of this request was just deleted.") from error
             await Events.record(db, "rpc_client_issued", f"The RPC client {name!r} was issued.", caller=caller)
         return issued.certificate_pem, issued.key_pem, issued.authority_pem
 
+    async def renew_client(self, peer: Peer, call: RenewCall) -> Renewed:
+        """Returns a new certificate for an admitted client; the old one stays valid until it expires.
+
+        Raises NotAllowed and InvalidRequest.
+        """
+        caller = await self.caller_of(peer)
+        subject = Subject(role=Role.CLIENT, id=peer.id, name=peer.name)
+        async with self._database.transaction() as db:
+            lifetime = await self._client_lifetime_of(db, caller.api_key_id)
+            certificate_pem = self._authority.sign(call.signing_request_pem, subject, lifetime)
+            certificate = load_certificate(certificate_pem)
+            until = certificate.not_valid_after_utc
+            if not await store.renew_client(db, peer_id(peer), fingerprint(certificate), until):
+                raise NotAllowed(f"The RPC client {peer.name!r} was revoked.")
+        log.info("rpc_client_certificate_renewed", client=peer.name, expires_at=until.isoformat())
+        return Renewed(certificate_pem=certificate_pem, authority_pem=self._authority.certificate_pem)
+
+    async def _client_lifetime_of(self, db: Db, api_key_id: int | None) -> timedelta:
+        """A certificate ends no later than its API key."""
+        left = await store.key_lifetime(db, api_key_id)
+        return self._client_lifetime if left is None else min(self._client_lifetime, left)
+
     async def clients(self, caller: Caller) -> tuple[RpcClientView, ...]:
-        """Returns the clients that are not revoked, by name. Administrators only."""
-        caller.require_admin()
+        """Returns the caller's clients that are not revoked, for an administrator those of all, by name."""
         async with self._database.connection() as db:
-            return await store.list_clients(db)
+            return await store.list_clients(db, account_id=None if caller.is_admin else caller.account_id)
 
     async def revoke_client(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan:
         """Revokes a client of the caller, or any client for an administrator; all regions disconnect it.
@@ -296,13 +323,15 @@ class Racks:
         """Returns the account of an RPC client. Raises NotAllowed if client or account is unknown or disabled."""
         async with self._database.connection() as db:
             known = await store.client(db, peer_id(peer))
-        if known is None or known.certificate_fingerprint != peer.fingerprint:
+        if known is None or peer.fingerprint not in known.fingerprints:
             raise NotAllowed(f"The RPC client {peer.name!r} ({peer.id}) is unknown to this region.")
         if known.revoked_at is not None:
             raise NotAllowed(f"The RPC client {peer.name!r} was revoked on {known.revoked_at:%Y-%m-%d}.")
         if not known.is_active:
             raise NotAllowed(f"The account {known.caller.username!r} of the RPC client {peer.name!r} is disabled.")
-        return known.caller
+        if known.key_is_expired:
+            raise NotAllowed(f"The API key of the RPC client {peer.name!r} expired on {known.key_expires_at:%Y-%m-%d}.")
+        return evolve(known.caller, api_key_id=known.api_key_id)
 
     async def region_addresses(self) -> tuple[str, ...]:
         """Returns the RPC addresses of all regions."""

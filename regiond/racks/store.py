@@ -134,18 +134,33 @@ _DISCONNECTED_RACKS = """
 """
 
 _INSERT_CLIENT = """
-    insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at)
-    values ($1, $2, $3, $4, $5)
+    insert into rpc_client (id, name, account_id, certificate_fingerprint, certificate_expires_at, api_key_id)
+    values ($1, $2, $3, $4, $5, $6)
+"""
+# A certificate that has expired does not block the name.
+_REPLACE_EXPIRED = """
+    update rpc_client set revoked_at = now()
+     where name = $1 and revoked_at is null and certificate_expires_at < now()
+"""
+_KEY_LIFETIME = "select expires_at - now() from api_key where id = $1"
+_RENEW_CLIENT = """
+    update rpc_client
+       set earlier_fingerprints = (array_prepend(certificate_fingerprint, earlier_fingerprints))[1:16],
+           certificate_fingerprint = $2, certificate_expires_at = $3
+     where id = $1 and revoked_at is null
 """
 _CLIENT = """
-    select c.revoked_at, c.certificate_fingerprint, a.id, a.username, a.email, a.is_admin, a.is_active
-      from rpc_client c join account a on a.id = c.account_id
+    select c.revoked_at, array_prepend(c.certificate_fingerprint, c.earlier_fingerprints) as fingerprints,
+           c.api_key_id, k.expires_at as key_expires_at, k.expires_at <= now() as key_is_expired,
+           a.id, a.username, a.email, a.is_admin, a.is_active
+      from rpc_client c join account a on a.id = c.account_id left join api_key k on k.id = c.api_key_id
      where c.id = $1
 """
 _CLIENTS = """
-    select c.id, c.name, a.username, c.certificate_fingerprint, c.certificate_expires_at, c.issued_at
-      from rpc_client c join account a on a.id = c.account_id
-     where c.revoked_at is null
+    select c.id, c.name, a.username, c.certificate_fingerprint, c.certificate_expires_at, c.issued_at,
+           k.name as api_key_name, k.token_key
+      from rpc_client c join account a on a.id = c.account_id left join api_key k on k.id = c.api_key_id
+     where c.revoked_at is null and ($1::integer is null or c.account_id = $1)
      order by c.name
 """
 _REVOKE_CLIENT = """
@@ -167,7 +182,10 @@ class RpcClient:
     caller: Caller
     is_active: bool
     revoked_at: datetime | None
-    certificate_fingerprint: str
+    fingerprints: frozenset[str]
+    api_key_id: int | None
+    key_expires_at: datetime | None
+    key_is_expired: bool
 
 
 async def installation_id(db: Db) -> UUID:
@@ -279,11 +297,33 @@ async def unreached_hosts(db: Db) -> tuple[int, ...]:
     return tuple(row["id"] for row in await db.fetch(_UNREACHED_HOSTS))
 
 
+async def key_lifetime(db: Db, api_key_id: int | None) -> timedelta | None:
+    """Returns how long the key is still valid; None: without end."""
+    lifetime: timedelta | None = await db.fetchval(_KEY_LIFETIME, api_key_id)
+    return lifetime
+
+
 async def insert_client(
-    db: Db, client_id: UUID, name: str, account_id: int, fingerprint: str, expires_at: datetime
+    db: Db,
+    client_id: UUID,
+    name: str,
+    account_id: int,
+    fingerprint: str,
+    expires_at: datetime,
+    *,
+    api_key_id: int | None,
 ) -> None:
-    """Raises asyncpg.UniqueViolationError if another client has the name."""
-    await db.execute(_INSERT_CLIENT, client_id, name, account_id, fingerprint, expires_at)
+    """Raises asyncpg.UniqueViolationError if another client has the name.
+
+    Raises asyncpg.ForeignKeyViolationError if account or key was just deleted.
+    """
+    await db.execute(_REPLACE_EXPIRED, name)
+    await db.execute(_INSERT_CLIENT, client_id, name, account_id, fingerprint, expires_at, api_key_id)
+
+
+async def renew_client(db: Db, client_id: UUID, fingerprint: str, expires_at: datetime) -> bool:
+    """Returns False if the client is revoked."""
+    return await db.execute(_RENEW_CLIENT, client_id, fingerprint, expires_at) == "UPDATE 1"
 
 
 async def client(db: Db, client_id: UUID) -> RpcClient | None:
@@ -294,17 +334,19 @@ async def client(db: Db, client_id: UUID) -> RpcClient | None:
         caller=Caller(account_id=row["id"], username=row["username"], email=row["email"], is_admin=row["is_admin"]),
         is_active=row["is_active"],
         revoked_at=row["revoked_at"],
-        certificate_fingerprint=row["certificate_fingerprint"],
+        fingerprints=frozenset(row["fingerprints"]),
+        api_key_id=row["api_key_id"],
+        key_expires_at=row["key_expires_at"],
+        key_is_expired=bool(row["key_is_expired"]),
     )
 
 
-async def list_clients(db: Db) -> tuple[RpcClientView, ...]:
-    return tuple(RpcClientView(**row) for row in await db.fetch(_CLIENTS))
+async def list_clients(db: Db, *, account_id: int | None) -> tuple[RpcClientView, ...]:
+    """Returns the clients of the account, for None those of all."""
+    return tuple(RpcClientView(**row) for row in await db.fetch(_CLIENTS, account_id))
 
 
 async def revoke_client(db: Db, name: str, account_id: int, *, of_any_account: bool) -> UUID | None:
-    """Revokes a client, notifies all regions and returns its id; None if there was none to revoke."""
+    """Revokes a client and returns its id; None if there was none to revoke. A trigger notifies all regions."""
     client_id: UUID | None = await db.fetchval(_REVOKE_CLIENT, name, of_any_account, account_id)
-    if client_id is not None:
-        await db.execute(_NOTIFY, REVOKED_CHANNEL, str(client_id))
     return client_id

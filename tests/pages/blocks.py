@@ -34,6 +34,7 @@ PAGES = (
     "docs/how-to/audit.md",
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
+    "docs/how-to/users.md",
     "docs/how-to/lxd-host.md",
     "docs/how-to/install.md",
     "docs/how-to/https.md",

@@ -37,8 +37,8 @@ CLIENTS = Resource(
             RPC_CLIENT_JSON,
             _list,
             title="List RPC clients",
+            doc="Your own; administrators see those of all users.",
             result="The RPC clients that are not revoked.",
-            permission=Permission.ADMIN,
         ),
         crud.create(
             Result(
@@ -47,7 +47,10 @@ CLIENTS = Resource(
             ),
             _create,
             title="Issue a certificate for an RPC client",
-            doc="The program has the rights of the calling account. Only this response contains the private key.",
+            doc=(
+                "The program has the rights of the calling account. Only this response contains the private key. The "
+                "certificate is valid for 7 days, renewed by the program, and ends with the API key of this request."
+            ),
             fields=(Field(name="name", type=Text(max_length=63), required=True, doc="Name of the client."),),
             permission=Permission.USER,
         ),

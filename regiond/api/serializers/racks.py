@@ -140,6 +140,8 @@ RPC_CLIENT_JSON: Serializer[RpcClientView] = serializer(
     key("certificate_fingerprint", STR, lambda client: client.certificate_fingerprint),
     key("certificate_expires_at", TIMESTAMP, lambda client: client.certificate_expires_at),
     key("issued_at", TIMESTAMP, lambda client: client.issued_at),
+    key("api_key_name", nullable(STR), lambda client: client.api_key_name),
+    key("token_key", nullable(STR), lambda client: client.token_key),
     key("resource_uri", STR, lambda client: uri("rpc-clients", client.name)),
 )
 # The only response that contains the private key.

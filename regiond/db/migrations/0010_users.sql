@@ -10,7 +10,11 @@ comment on column api_key.last_used_at is 'Written about once a minute; null: no
 comment on column api_key.by_login is 'True: made by a login with user name and password; ends when the password changes.';
 create index api_key_account_id_idx on api_key (account_id);
 
-alter table rpc_client add column api_key_id integer references api_key on delete set null;
+alter table rpc_client
+    add column api_key_id integer references api_key on delete set null,
+    add column earlier_fingerprints text[] not null default '{}';
+comment on column rpc_client.earlier_fingerprints is
+    'Certificates that were renewed and may not have expired yet, the latest first; programs that share a folder still use them.';
 comment on column rpc_client.api_key_id is
     'API key that requested the certificate; deleting the key revokes it. Null: requested before regions recorded it, or the key is gone.';
 create index rpc_client_api_key_id_idx on rpc_client (api_key_id) where api_key_id is not null;
