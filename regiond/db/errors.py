@@ -8,7 +8,7 @@ from typing import Protocol
 
 import asyncpg
 
-from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest
+from common.errors import BadSettings, DatabaseUnavailable, InvalidRequest, NotAuthenticated
 
 
 class Closable(Protocol):
@@ -38,6 +38,7 @@ _READ_ONLY_TEXT = (
     "The database is read-only: requests that change something fail. A standby becomes writable when it is promoted; "
     "otherwise check default_transaction_read_only. Nothing was changed; try again then."
 )
+_OF_ACCOUNT = ("_account_id_fkey", "_owner_id_fkey")  # an authenticated caller is cached for seconds
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,  # NUL in a text
     asyncpg.UntranslatableCharacterError,  # NUL in JSON
@@ -67,13 +68,17 @@ def translating_connect_errors(to: str) -> Iterator[None]:
 def translating_errors(connection: Closable) -> Iterator[None]:
     """Raises DatabaseUnavailable if the connection or its server fails or rejects writes (`details["reason"]`).
 
-    Raises InvalidRequest for a value that no column can store, BadSettings if the user lacks a privilege. Other errors
-    of statements are not translated.
+    Raises InvalidRequest for a value that no column can store, NotAuthenticated if the caller's account was deleted,
+    BadSettings if the database's user lacks a privilege. Other errors of statements are not translated.
     """
     try:
         yield
     except _UNSTORABLE as error:
         raise InvalidRequest(f"A value cannot be stored: {error}.") from error
+    except asyncpg.ForeignKeyViolationError as error:
+        if not str(error.constraint_name).endswith(_OF_ACCOUNT):
+            raise
+        raise NotAuthenticated("The user of this request was just deleted.") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise BadSettings(f"The database rejected its user: {error}.", setting="database") from error
     except asyncpg.DataError as error:

@@ -216,6 +216,15 @@ async def test_a_deletion_ends_the_users_keys_at_once(region: Region) -> None:
         await region.log_in("ann")
 
 
+async def test_a_request_of_a_user_who_was_just_deleted_is_rejected(region: Region) -> None:
+    ann = await region.create("ann")
+    await region.users.delete(region.admin, "ann")
+    with pytest.raises(NotAuthenticated, match="was just deleted"):
+        await region.accounts.create_key(ann, "too late")
+    with pytest.raises(NotAuthenticated, match="was just deleted"):
+        await SshKeys(region.database, record_event=Events.record).add(ann, SSH_KEY)
+
+
 async def test_a_local_command_creates_only_the_first_administrator(database: Database) -> None:
     accounts = Accounts(database, record_event=Events.record)
     users = Users(database, accounts, Passwords(), record_event=Events.record)
