@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from common.private_files import write_private
+from development.own_command import run_with_input
 from development.paths import CannotRun, RunPaths
 
 DEADLINE_S = 60.0
@@ -20,36 +21,12 @@ async def ensure(paths: RunPaths, regiond: Path, environment: dict[str, str]) ->
     password = None
     if not paths.password_file.exists():
         password = "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(5))
-        entered = password.encode() + b"\n"  # on standard input: arguments are visible to every user
         try:
-            await _run(environment, entered, regiond, "admin", "create", "-")
+            await run_with_input(regiond, ("admin", "create", "-"), password, environment, deadline_s=DEADLINE_S)
         except CannotRun:
-            await _run(environment, entered, regiond, "password", "admin", "-")
+            await run_with_input(regiond, ("password", "admin", "-"), password, environment, deadline_s=DEADLINE_S)
         write_private(paths.password_file, password + "\n")
     if not paths.key_file.exists():
-        key = await _run(environment, b"", regiond, "apikey", "admin")
+        key = await run_with_input(regiond, ("apikey", "admin"), "", environment, deadline_s=DEADLINE_S)
         write_private(paths.key_file, key + "\n")
     return password
-
-
-async def _run(environment: dict[str, str], entered: bytes, *command: Path | str) -> str:
-    """Returns what the command prints. Raises CannotRun."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=environment,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            output, errors = await process.communicate(entered)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        text = errors.decode(errors="replace").strip()
-        raise CannotRun(f"regiond {command[1]} exited with status {process.returncode}: {text}")
-    return output.decode().strip()

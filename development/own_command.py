@@ -11,8 +11,8 @@ from development.paths import CannotRun
 
 async def run_with_input(
     program: Path, words: Sequence[str], secret: str, environment: dict[str, str], *, deadline_s: float
-) -> None:
-    """Raises CannotRun with the output of a command that failed, and TimeoutError.
+) -> str:
+    """Returns what the command prints. Raises CannotRun with the errors of a command that failed, and TimeoutError.
 
     Arguments are visible to every user of the machine, standard input is not.
     """
@@ -21,16 +21,17 @@ async def run_with_input(
         env=environment,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
     try:
         async with asyncio.timeout(deadline_s):
-            output, _ = await process.communicate(secret.encode() + b"\n")
+            output, errors = await process.communicate(secret.encode() + b"\n")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        text = output.decode(errors="replace").strip()
+        text = (output + errors).decode(errors="replace").strip()
         raise CannotRun(f"{program.name} {words[0]} exited with status {process.returncode}: {text}")
+    return output.decode().strip()

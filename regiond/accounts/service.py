@@ -119,7 +119,7 @@ class Accounts:
         return renamed
 
     async def delete_older_logins(self, caller: Caller, name: str, *, keep: int) -> None:
-        """Deletes the caller's login keys of that name without RPC clients, but the newest `keep`. Idempotent."""
+        """Deletes the caller's login keys of that name except the newest `keep` and those with RPC clients."""
         async with self._database.transaction() as db:
             deleted = await store.delete_older_logins(db, caller.account_id, name, keep=keep)
             for _ in deleted:

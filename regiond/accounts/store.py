@@ -145,7 +145,7 @@ async def delete_key(db: Db, account_id: int, token_key: str) -> bool:
 
 
 async def delete_older_logins(db: Db, account_id: int, name: str, *, keep: int) -> frozenset[str]:
-    """Deletes all but the newest `keep` login keys of that name without RPC clients. Returns the token keys deleted."""
+    """Deletes all but the newest `keep` login keys of that name without RPC clients; returns their token keys."""
     return frozenset(row["token_key"] for row in await db.fetch(_DELETE_OLDER_LOGINS, account_id, name, keep))
 
 
