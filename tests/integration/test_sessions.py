@@ -10,13 +10,17 @@ from attrs import frozen
 from common.errors import NotAllowed, NotAuthenticated, NotFound
 from innkeeper.http import Api, api_url
 from regiond.accounts.logins import Logins
+from regiond.accounts.model import UserChange
+from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
 from regiond.accounts.session_cookie import cookie_name
 from regiond.accounts.sessions import MAX_PER_ACCOUNT, MAX_USER_AGENT, NewSession, SessionPeriods, Sessions, check_csrf
+from regiond.accounts.users import Users
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.housekeeping.retention import Retention, RetentionPeriods
+from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
 from tests.waiting import settle
 
@@ -29,6 +33,7 @@ class Site:
     database: Database
     accounts: Accounts
     logins: Logins
+    users: Users
     sessions: Sessions
 
     async def log_in(self, username: str = "ann", **more: str) -> NewSession:
@@ -54,12 +59,16 @@ class Site:
 @pytest.fixture
 def site(database: Database) -> Site:
     accounts = Accounts(database, record_event=Events.record)
-    logins = Logins(database, accounts, record_event=Events.record)
+    passwords = Passwords()
+    logins = Logins(database, accounts, passwords, record_event=Events.record)
+    users = Users(database, accounts, passwords, record_event=Events.record)
     periods = SessionPeriods(idle=timedelta(hours=1), lifetime=timedelta(hours=3))
-    made = Site(database, accounts, logins, Sessions(database, logins, record_event=Events.record, periods=periods))
+    made = Site(
+        database, accounts, logins, users, Sessions(database, logins, record_event=Events.record, periods=periods)
+    )
 
     async def prepare() -> None:
-        await accounts.ensure_admin()
+        await add_administrator(database)
         async with database.connection() as db:
             await db.execute("insert into account (username, is_admin) values ('ann', false), ('bob', false)")
         for username in ("admin", "ann", "bob"):
@@ -133,9 +142,9 @@ async def test_a_new_password_and_a_deactivation_end_all_sessions(site: Site) ->
     await site.logins.set_password("ann", PASSWORD + "x")
     assert not await site.is_valid(first)
     assert await site.is_valid(of_bob)
-    await site.accounts.set_active(await _caller(site, "admin"), "bob", active=False)
+    await site.users.update(await _caller(site, "admin"), "bob", UserChange(is_active=False))
     assert not await site.is_valid(of_bob)
-    await site.accounts.set_active(await _caller(site, "admin"), "bob", active=True)
+    await site.users.update(await _caller(site, "admin"), "bob", UserChange(is_active=True))
     assert not await site.is_valid(of_bob)
 
 
@@ -198,7 +207,7 @@ async def test_ended_sessions_are_deleted(site: Site) -> None:
 
 async def test_the_api_ignores_cookies(innkeeper: Deployment) -> None:
     components = innkeeper.region.components
-    logins = Logins(components.database, components.accounts, record_event=Events.record)
+    logins = Logins(components.database, components.accounts, Passwords(), record_event=Events.record)
     sessions = Sessions(components.database, logins, record_event=Events.record)
     await logins.set_password("admin", PASSWORD)
     made = await sessions.log_in("admin", PASSWORD, address=HERE)
