@@ -63,6 +63,12 @@ class NotAllowed(InnkeeperError):
     code = "not_allowed"
 
 
+class QuotaExceeded(InnkeeperError):
+    """The user or the resource pool holds as much as its quota permits; the message has the numbers."""
+
+    code = "quota_exceeded"
+
+
 class NotFound(InnkeeperError):
     """The named object does not exist."""
 

@@ -1,17 +1,28 @@
-"""The account on whose behalf a request runs, and what it may do."""
+"""The account on whose behalf a request runs, and in which resource pools it has a role."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
 
 from attrs import field, frozen
 
 from common.errors import NotAllowed
 
 
+class PoolRole(StrEnum):
+    """What an account may do in a resource pool; an operator may do all that a viewer may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
 @frozen(kw_only=True)
 class Caller:
     """An authenticated account. Every room receives it; this module imports none of them.
 
-    `api_key_id` is the key that signed the request; None for RPC clients and commands on the region's computer.
+    `grants` are its roles by the id of the resource pool. An administrator has every right in every pool. `api_key_id`
+    is the key that signed the request; None for RPC clients and commands on the region's computer.
     """
 
     account_id: int
@@ -19,8 +30,42 @@ class Caller:
     email: str = ""
     is_admin: bool
     api_key_id: int | None = field(default=None, eq=False)
+    grants: Mapping[int, PoolRole] = field(factory=dict, hash=False)
 
     def require_admin(self) -> None:
         """Raises NotAllowed if the account is not an administrator."""
         if not self.is_admin:
             raise NotAllowed("This method is reserved for admin users.")
+
+    @property
+    def visible_pools(self) -> frozenset[int] | None:
+        """The resource pools whose objects the account may read; None: all."""
+        return None if self.is_admin else frozenset(self.grants)
+
+    @property
+    def operated_pools(self) -> frozenset[int] | None:
+        """The resource pools in which the account may compose, allocate and act on its machines; None: all."""
+        if self.is_admin:
+            return None
+        return frozenset(pool_id for pool_id, role in self.grants.items() if role is PoolRole.OPERATOR)
+
+    def may_view(self, pool_id: int) -> bool:
+        return self.is_admin or pool_id in self.grants
+
+    def may_operate(self, pool_id: int) -> bool:
+        return self.is_admin or self.grants.get(pool_id) is PoolRole.OPERATOR
+
+    def require_operator(self, pool_id: int, pool_name: str) -> None:
+        """Raises NotAllowed, with the missing role, if the account is no operator of this resource pool."""
+        if not self.may_operate(pool_id):
+            raise NotAllowed(
+                f"This needs the role operator in the resource pool {pool_name!r}; {self.username} "
+                f"{'is a viewer there' if pool_id in self.grants else 'has no role there'}. An administrator can "
+                f"grant it: resource-pool grant {pool_id} user={self.username} role=operator"
+            )
+
+
+def visible_pool_ids(caller: Caller | None) -> list[int] | None:
+    """Returns the pools that a query shows to the caller, as its SQL parameter; None: all. No caller: the region."""
+    visible = None if caller is None else caller.visible_pools
+    return None if visible is None else sorted(visible)

@@ -46,6 +46,7 @@ from regiond.machines.model import MachineFilter, MachineView
 from regiond.machines.service import Machines
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
+from regiond.permissions import Permission, check_object, check_role
 from regiond.racks.service import Racks
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
@@ -53,6 +54,24 @@ from regiond.validation_messages import no_object
 MAX_KEY_CHARS = 255
 WAIT_S = 60.0  # limits a handler; the client repeats the call
 
+# What each command needs, as the endpoint of the API that does the same; the lists show what the caller may see.
+PERMISSIONS: Mapping[str, Permission] = {
+    CLIENT_HOSTS.name: Permission.USER,
+    CLIENT_MACHINES.name: Permission.USER,
+    CLIENT_LIST_HOSTS.name: Permission.USER,
+    CLIENT_LIST_MACHINES.name: Permission.USER,
+    CLIENT_COMPOSE.name: Permission.OPERATOR,
+    CLIENT_POWER.name: Permission.OWNER,
+    CLIENT_DELETE.name: Permission.OWNER,
+    CLIENT_OPERATION.name: Permission.USER,
+    CLIENT_WAIT.name: Permission.USER,
+}
+EXPENSIVE = frozenset(
+    one.name for one in (CLIENT_HOSTS, CLIENT_MACHINES, CLIENT_LIST_HOSTS, CLIENT_LIST_MACHINES, CLIENT_COMPOSE)
+)
+AUDITED = frozenset(one.name for one in (CLIENT_COMPOSE, CLIENT_POWER, CLIENT_DELETE))
+
+Answer = Callable[[Caller, Any], Awaitable[Any]]
 Q = TypeVar("Q")
 R = TypeVar("R")
 
@@ -81,17 +100,24 @@ class RpcCommands:
             Role.ANONYMOUS: {RACK_JOIN: self._join},
             Role.RACK: {RACK_RENEW: self._renew},
             Role.CLIENT: {
+                command: self._as_caller(command, answer) for command, answer in self._client_commands().items()
+            }
+            | {
                 CLIENT_LIST_HOSTS: self._each_host,
                 CLIENT_LIST_MACHINES: self._each_machine,
                 CLIENT_HOSTS: self._list_hosts,
                 CLIENT_MACHINES: self._list_machines,
-                CLIENT_COMPOSE: self._recorded(CLIENT_COMPOSE, self._compose, expensive=True),
-                CLIENT_POWER: self._recorded(CLIENT_POWER, self._power),
-                CLIENT_DELETE: self._recorded(CLIENT_DELETE, self._delete),
-                CLIENT_OPERATION: self._as_caller(self._operation),
-                CLIENT_WAIT: self._as_caller(self._wait),
                 CLIENT_RENEW: self._renew_client,
             },
+        }
+
+    def _client_commands(self) -> Mapping[Command[Any, Any], Answer]:
+        return {
+            CLIENT_COMPOSE: self._compose,
+            CLIENT_POWER: self._power,
+            CLIENT_DELETE: self._delete,
+            CLIENT_OPERATION: self._operation,
+            CLIENT_WAIT: self._wait,
         }
 
     async def _join(self, _: Link, call: JoinCall) -> Joined:
@@ -103,42 +129,39 @@ class RpcCommands:
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
         return await self._racks.renew_client(link.peer, call)
 
-    async def _caller(self, link: Link, *, expensive: bool = False) -> Caller:
-        """Reads the account at each call, so that a disabled one is rejected at once; limits calls as the API does."""
+    async def _caller(self, link: Link, command: Command[Any, Any]) -> Caller:
+        """Reads the account and its roles at each call, so that a revoked one is rejected at once; limits calls."""
         self._limits.take_client(link.peer.id)
         caller = await self._racks.caller_of(link.peer)
         self._limits.take(caller)
-        if expensive:
+        if command.name in EXPENSIVE:
             self._limits.take_expensive(caller)
+        check_role(PERMISSIONS[command.name], caller)
         return caller
 
-    def _as_caller(self, answer: Callable[[Caller, Q], Awaitable[R]]) -> Callable[[Link, Any], Awaitable[R]]:
-        async def handle(link: Link, request: Q) -> R:
-            return await answer(await self._caller(link), request)
-
-        return handle
-
-    def _recorded(
-        self, command: Command[Q, R], answer: Callable[[Caller, Q], Awaitable[R]], *, expensive: bool = False
+    def _as_caller(
+        self, command: Command[Q, R], answer: Callable[[Caller, Q], Awaitable[R]]
     ) -> Callable[[Link, Any], Awaitable[R]]:
-        """As `_as_caller`; the audit trail has the request before it runs, and then its result."""
+        """What changes something is in the audit trail before it runs, and then its result."""
 
         async def handle(link: Link, request: Q) -> R:
-            caller = await self._caller(link, expensive=expensive)
+            caller = await self._caller(link, command)
+            if command.name not in AUDITED:
+                return await answer(caller, request)
             async with self._audit.recorded(_audit_request(command.name, caller, link, request)):
                 return await answer(caller, request)
 
         return handle
 
     async def _each_host(self, link: Link, _: Nothing) -> AsyncGenerator[HostList, None]:
-        await self._caller(link, expensive=True)
-        async with aclosing((await self._hosts.long_list()).batches()) as batches:
+        caller = await self._caller(link, CLIENT_LIST_HOSTS)
+        async with aclosing((await self._hosts.long_list(caller=caller)).batches()) as batches:
             async for batch in batches:
                 yield HostList(hosts=tuple(_host(host) for host in batch))
 
     async def _each_machine(self, link: Link, _: Nothing) -> AsyncGenerator[MachineList, None]:
-        await self._caller(link, expensive=True)
-        found = await self._machines.long_list(MachineFilter(), owner_data=False)
+        caller = await self._caller(link, CLIENT_LIST_MACHINES)
+        found = await self._machines.long_list(MachineFilter(), caller=caller, owner_data=False)
         async with aclosing(found.batches()) as batches:
             async for batch in batches:
                 yield MachineList(machines=tuple(_machine(one) for one in batch))
@@ -152,32 +175,42 @@ class RpcCommands:
             return MachineList(machines=tuple([machine async for part in parts for machine in part.machines]))
 
     async def _compose(self, caller: Caller, call: ClientComposeCall) -> OperationSummary:
-        host_id = None if call.host is None else await self._host_id(call.host)
+        host_id = None if call.host is None else await self._host_id(caller, call.host)
         key = _checked_key(call.idempotency_key)
         request = evolve(call.request, host_id=host_id)
         return _summary(await self._machines.start_compose(caller, request, idempotency_key=key))
 
     async def _power(self, caller: Caller, call: MachinePowerCall) -> OperationSummary:
+        await self._check_machine(PERMISSIONS[CLIENT_POWER.name], caller, call.system_id)
         return _summary(await self._machines.start_power(caller, call.system_id, call.action))
 
     async def _delete(self, caller: Caller, call: MachineCall) -> OperationSummary:
+        await self._check_machine(PERMISSIONS[CLIENT_DELETE.name], caller, call.system_id)
         return _summary(await self._machines.start_delete(caller, call.system_id))
 
-    async def _operation(self, _: Caller, call: OperationCall) -> OperationSummary:
-        return _summary(await self._operations.read(call.operation_id))
+    async def _operation(self, caller: Caller, call: OperationCall) -> OperationSummary:
+        return _summary(await self._operations.read(call.operation_id, caller=caller))
 
-    async def _wait(self, _: Caller, call: OperationCall) -> OperationSummary:
+    async def _wait(self, caller: Caller, call: OperationCall) -> OperationSummary:
         """Returns the operation when it has ended, at the latest after WAIT_S."""
+        await self._operations.read(call.operation_id, caller=caller)
         try:
             return _summary(await self._operations.wait(call.operation_id, timeout_s=WAIT_S))
         except OperationPending:
             return _summary(await self._operations.read(call.operation_id))
 
-    async def _host_id(self, id_or_name: str) -> int:
-        found = (await self._hosts.ids_of([id_or_name]))[id_or_name]
+    async def _host_id(self, caller: Caller, id_or_name: str) -> int:
+        found = (await self._hosts.ids_of([id_or_name], caller=caller))[id_or_name]
         if not found:
-            raise NotFound(no_object("VM host", id_or_name, near=await self._hosts.names()))
-        return min(found)
+            raise NotFound(no_object("VM host", id_or_name, near=await self._hosts.names(caller=caller)))
+        host_id = min(found)
+        if not caller.is_admin:
+            check_object(PERMISSIONS[CLIENT_COMPOSE.name], caller, await self._hosts.read(host_id, caller=caller))
+        return host_id
+
+    async def _check_machine(self, permission: Permission, caller: Caller, system_id: str) -> None:
+        if not caller.is_admin:
+            check_object(permission, caller, await self._machines.read(system_id, caller=caller))
 
 
 def _audit_request(command: str, caller: Caller, link: Link, request: object) -> AuditRequest:

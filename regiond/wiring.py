@@ -13,7 +13,7 @@ from common.rpc.session import Limits
 from common.rpc.tokens import JoinToken, encode_token
 from regiond.accounts.logins import Logins
 from regiond.accounts.passwords import Passwords
-from regiond.accounts.service import Accounts
+from regiond.accounts.service import Accounts, Grants
 from regiond.accounts.sessions import SessionPeriods, Sessions
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.accounts.users import Users
@@ -66,6 +66,7 @@ from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
+from regiond.quotas.service import Quotas
 from regiond.racks.access_guard import AccessGuard
 from regiond.racks.heartbeat import Heartbeat, pid_scope
 from regiond.racks.installation import open_authority
@@ -362,6 +363,8 @@ def _wire_services(
         events=events,
         networks=Networks(database),
         reconciler=reconciler,
+        grants=Grants(database, record_event=Events.record, on_change=accounts.forget_cached),
+        quotas=Quotas(database, layer.groups),
     )
 
 

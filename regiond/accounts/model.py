@@ -11,7 +11,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from common.errors import InvalidRequest
-from regiond.caller import Caller
+from regiond.caller import Caller, PoolRole
 
 MAX_KEY_NAME = 255
 MAX_KEYS = 100  # of one user
@@ -164,3 +164,15 @@ def check_email(email: str) -> None:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+@frozen(kw_only=True)
+class Grant:
+    """A role of a user in a resource pool. `granted_by` None: Innkeeper granted it when the account was created."""
+
+    username: str
+    pool_id: int
+    pool: str
+    role: PoolRole
+    granted_at: datetime
+    granted_by: str | None

@@ -7,31 +7,28 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from attrs import frozen
 
 from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import store, user_store
+from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, check_key_name, secret_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
+    pass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CACHE_S = 3.0
 _MAX_CACHED_KEYS = 10_000
 
-
-class RecordEvent(Protocol):
-    """Records one event in the caller's transaction; wiring passes the function of `events`."""
-
-    async def __call__(self, db: Db, kind: str, message: str, *, caller: Caller | None = None) -> object: ...
+__all__ = ["CACHE_S", "Accounts", "Grants", "RecordEvent", "grant_default", "still_operators", "with_grants"]
 
 
 @frozen
@@ -44,8 +41,8 @@ class _CachedCaller:
 class Accounts:
     """Caches an authenticated key for three seconds.
 
-    The process that deletes a key or changes an account applies it at once, other processes within three seconds. So
-    does the expiry of a key.
+    The process that deletes a key, changes an account or revokes a role applies it at once, other processes within
+    three seconds. So does the expiry of a key.
     """
 
     def __init__(
@@ -68,16 +65,21 @@ class Accounts:
                 raise NotAuthenticated("Invalid API key.")
         async with self._database.connection() as db:
             found = await store.owner_of_key(db, consumer_key, token_key)
-        if found is None or not hmac.compare_digest(found.token_secret_hash, secret_hash(token_secret)):
+            caller = None if found is None else await with_grants(db, found.caller)
+        if (
+            found is None
+            or caller is None
+            or not hmac.compare_digest(found.token_secret_hash, secret_hash(token_secret))
+        ):
             raise NotAuthenticated("Invalid API key.")
         if found.is_expired:
             raise NotAuthenticated(f"This API key expired on {found.expires_at:%Y-%m-%d %H:%M} UTC. Use another key.")
         if not found.is_active:
             raise NotAllowed("User is not allowed access to this API.")
-        if found.caller.api_key_id is not None:
-            self._used.add(found.caller.api_key_id)
-        self._remember(cache_key, found.caller, token_key)
-        return found.caller
+        if caller.api_key_id is not None:
+            self._used.add(caller.api_key_id)
+        self._remember(cache_key, caller, token_key)
+        return caller
 
     async def write_key_use(self) -> None:
         """Writes when keys were used since the last call. A region calls it once a minute, not each request."""
@@ -165,7 +167,7 @@ class Accounts:
             return None if username is None else await store.user(db, username)
 
     def forget_cached(self, account_id: int) -> None:
-        """Reads the account and its keys again at the next request."""
+        """Reads the account, its keys and its roles again at the next request."""
         self._drop_cached(lambda cached: cached.caller.account_id == account_id)
 
     def _remember(self, cache_key: bytes, caller: Caller, token_key: str) -> None:

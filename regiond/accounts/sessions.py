@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from common.errors import NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import session_store
+from regiond.accounts.grants import with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
 from regiond.accounts.service import RecordEvent
@@ -86,6 +87,7 @@ class Sessions:
             )  # fmt: skip
             await session_store.delete_oldest(db, caller.account_id, keep=MAX_PER_ACCOUNT)
             await self._record_event(db, "logged_in", f"{caller.username} logged in from {address}.", caller=caller)
+            caller = await with_grants(db, caller)
         return NewSession(token=token, session=_session(session_id, caller, token))
 
     async def authenticate(self, token: str | None, *, address: str) -> Session:
@@ -101,7 +103,8 @@ class Sessions:
             if found is None or not found.is_active:
                 raise NotAuthenticated(ENDED)
             await session_store.touch(db, found.session_id, idle=self._periods.idle, every=every, address=address)
-        return _session(found.session_id, found.caller, token)
+            caller = await with_grants(db, found.caller)
+        return _session(found.session_id, caller, token)
 
     async def log_out(self, token: str) -> None:
         """Ends the session. Idempotent."""

@@ -8,6 +8,7 @@ import structlog
 
 from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.accounts import user_store
+from regiond.accounts.grants import grant_default
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts, RecordEvent
@@ -46,14 +47,16 @@ class Users:
             return await _user(db, username)
 
     async def create(self, caller: Caller, new: NewUser) -> User:
-        """Administrators only. Raises InvalidRequest by field."""
+        """Creates a user, an operator of the default pool. Administrators only. Raises InvalidRequest by field."""
         caller.require_admin()
         check_username(new.username)
         check_email(new.email)
         hashed = await self._hashed(new.password)
         async with self._database.transaction() as db:
-            if await user_store.insert(db, new, hashed) is None:
+            account_id = await user_store.insert(db, new, hashed)
+            if account_id is None:
                 raise InvalidRequest.of({"username": [f"The user {new.username!r} exists already."]})
+            await grant_default(db, account_id)
             kind = "administrator" if new.is_admin else "user"
             await self._record_event(db, "user_created", f"The {kind} {new.username!r} was created.", caller=caller)
             return await _user(db, new.username)

@@ -39,6 +39,13 @@ def _resource(resource: Resource, origin: str) -> dict[str, Any]:
     }
 
 
+_NEEDS = {
+    Permission.OPERATOR: "For operators of the resource pool.",
+    Permission.OWNER: "For the owner of the machine, as an operator of its resource pool.",
+    Permission.ADMIN: "For administrators only.",
+}
+
+
 def _handler(resource: Resource, origin: str) -> dict[str, Any]:
     prefix = "Anon" if resource.open_to_anyone else ""
     return {
@@ -53,8 +60,8 @@ def _handler(resource: Resource, origin: str) -> dict[str, Any]:
 
 def _action(endpoint: Endpoint) -> dict[str, Any]:
     doc = endpoint.help
-    if endpoint.permission is Permission.ADMIN:
-        doc = f"{doc}\nFor administrators only.\n"
+    if endpoint.permission in _NEEDS:
+        doc = f"{doc}\n{_NEEDS[endpoint.permission]}\n"
     return {
         "name": endpoint.name,
         "method": endpoint.method,

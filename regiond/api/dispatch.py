@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.api import errors
 from regiond.api.audit_record import AuditRecord
-from regiond.api.endpoint import Call, Endpoint, Permission, Resource, SiteInfo
+from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.oauth import NonceWindow, Signature, read_signature
 from regiond.api.replies import Reply, text_reply
@@ -20,6 +20,7 @@ from regiond.api.request_body import Body, grouped, read_body, read_query
 from regiond.api.services import Services
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
+from regiond.permissions import check_object, check_role
 from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -75,17 +76,21 @@ class Api:
         endpoint = record.endpoint = select_endpoint(resource, request, options.get("op"), body)
         has_body = request.method in _METHODS_WITH_BODY
         submitted = record.submitted = body.values if has_body else grouped(query)
-        _check_role(endpoint, caller)
-        if endpoint.expensive and caller is not None:
-            self.limits.take_expensive(caller, request.client_address)
+        services = self.services
+        if caller is not None:
+            check_role(endpoint.permission, caller)
+            services = evolve(services, caller=caller)
+            if endpoint.expensive:
+                self.limits.take_expensive(caller, request.client_address)
         _check_format(options.get("format"))
-        target = record.target = await self._target(endpoint, path, request)
-        _check_owner(endpoint, caller, target)
+        target = record.target = await _target(services, endpoint, path, request)
+        if caller is not None:
+            check_object(endpoint.permission, caller, target)
         unknown = unknown_fields(endpoint, submitted, grouped(query) if has_body else ())
         parsed = parse_fields(endpoint.fields, submitted)
         other = parse_other_keys(endpoint.other_keys, endpoint.fields, submitted)
         call = Call(
-            services=self.services,
+            services=services,
             info=self.info,
             endpoint=endpoint,
             path=path,
@@ -102,17 +107,6 @@ class Api:
         await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
         await record.begin()
         return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
-
-    async def _target(self, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
-        """Returns the object of the path; None if it was deleted and the endpoint answers repeats after that."""
-        if endpoint.find is None:
-            return None
-        try:
-            return await endpoint.find(self.services, path)
-        except NotFound:
-            if endpoint.outlives_target and request.idempotency_key is not None:
-                return None
-            raise
 
     async def refusal(self, authorization: str | None, query: str, address: str) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
@@ -171,6 +165,18 @@ class Api:
         return caller
 
 
+async def _target(services: Services, endpoint: Endpoint, path: Mapping[str, str], request: ApiRequest) -> Any:
+    """Returns the object of the path; None if it was deleted and the endpoint answers repeats after that."""
+    if endpoint.find is None:
+        return None
+    try:
+        return await endpoint.find(services, path)
+    except NotFound:
+        if endpoint.outlives_target and request.idempotency_key is not None:
+            return None
+        raise
+
+
 def _read(request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
     """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
     query: Pairs = ()
@@ -195,18 +201,6 @@ async def _check_fields(call: Call, problems: Problems) -> None:
 def _method_not_allowed(resource: Resource, method: str) -> Reply:
     allowed = ", ".join(resource.methods)
     return text_reply(f"{method} is not allowed here; use {allowed}.", status=405, headers={"Allow": allowed})
-
-
-def _check_role(endpoint: Endpoint, caller: Caller | None) -> None:
-    if endpoint.permission is Permission.ADMIN and caller is not None:
-        caller.require_admin()
-
-
-def _check_owner(endpoint: Endpoint, caller: Caller | None, target: Any) -> None:
-    if endpoint.permission is Permission.OWNER and caller is not None and not caller.is_admin:
-        owner = getattr(target, "owner", None)
-        if owner != caller.username:
-            raise NotAllowed("Only the machine's owner and administrators may do this.")
 
 
 def _check_format(wanted: str | None) -> None:

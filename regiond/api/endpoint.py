@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
@@ -14,18 +13,14 @@ from regiond.api.serializer import Schema, Serializer
 from regiond.api.services import Services
 from regiond.api.urls import BASE
 from regiond.caller import Caller
+from regiond.permissions import Permission
+
+__all__ = ["Call", "Endpoint", "Find", "Permission", "Resource", "Result", "SiteInfo"]
 
 T = TypeVar("T")
 Find = Callable[[Services, Mapping[str, str]], Awaitable[Any]]  # the object of a path; raises NotFound
 
 _PLAIN_NAMES = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
-
-
-class Permission(StrEnum):
-    ANYONE = "anyone"  # unsigned requests too
-    USER = "user"
-    OWNER = "owner"  # of the machine in the path; administrators too
-    ADMIN = "admin"
 
 
 async def _always_ready() -> str | None:
@@ -88,8 +83,11 @@ class Result(Generic[T]):
 class Endpoint:
     """One operation of a resource: a method and, except for plain REST methods, an op.
 
-    `find` reads the object of the path before the fields are checked, so that an unknown object answers 404, not
-    400. With `outlives_target`, a request with an idempotency key is answered after the object was deleted: it may
+    `permission` is what the caller needs, in the resource pool of the object if the path has one. `find` reads that
+    object before the fields are checked, so that an unknown one answers 404, not 400, and so does one that the caller
+    may not see.
+
+    With `outlives_target`, a request with an idempotency key is answered after the object was deleted: it may
     repeat the request that deleted it. `check` returns problems by field that one field's type cannot see; where a
     field did not parse (see `Call.invalid`), it sees the default. If there are problems, `check_names` adds
     those that `run` would find in the database. `run` receives only valid values.

@@ -29,6 +29,7 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.TooManyAttempts: HttpStatus(429),
     errors.NotAllowed: HttpStatus(403),
     errors.TokenRejected: HttpStatus(403),
+    errors.QuotaExceeded: HttpStatus(403),
     errors.NotFound: HttpStatus(404),
     errors.NameTaken: HttpStatus(409),
     errors.WrongState: HttpStatus(409),

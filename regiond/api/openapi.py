@@ -107,7 +107,7 @@ def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
         responses["400"] = {"description": "Invalid fields, with their problems.", "content": invalid}
     if endpoint.permission is not Permission.ANYONE:
         responses["401"] = {"description": "No valid signature.", "content": _TEXT}
-    if endpoint.permission in {Permission.ADMIN, Permission.OWNER}:
+    if endpoint.permission in {Permission.ADMIN, Permission.OPERATOR, Permission.OWNER}:
         responses["403"] = {"description": "Not allowed.", "content": _TEXT}
     if endpoint.find is not None:
         responses["404"] = {"description": "The object does not exist.", "content": _TEXT}

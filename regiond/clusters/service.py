@@ -71,20 +71,20 @@ class Clusters:
         self._hosts = hosts
         self._groups = groups
 
-    async def list(self) -> tuple[ClusterView, ...]:
-        """By id."""
+    async def list(self, *, caller: Caller | None = None) -> tuple[ClusterView, ...]:
+        """By id, those that the caller may see; no caller: all."""
         async with self._database.connection() as db:
-            rows = await store.list_clusters(db)
-        hosts = await self._hosts.list() if rows else ()
+            rows = await store.list_clusters(db, caller=caller)
+        hosts = await self._hosts.list(caller=caller) if rows else ()
         return tuple(view(row, hosts) for row in rows)
 
-    async def read(self, cluster_id: int) -> ClusterView:
-        """Raises NotFound."""
+    async def read(self, cluster_id: int, *, caller: Caller | None = None) -> ClusterView:
+        """Raises NotFound, also for a cluster that the caller may not see."""
         async with self._database.connection() as db:
-            rows = await store.list_clusters(db, cluster_id)
+            rows = await store.list_clusters(db, cluster_id, caller=caller)
         if not rows:
             raise NotFound(f"There is no VM cluster {cluster_id}.", cluster=cluster_id)
-        return view(rows[0], await self._hosts.list())
+        return view(rows[0], await self._hosts.list(caller=caller))
 
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView:
         """Changes the cluster and the hosts of its members. Raises NotFound, InvalidRequest by field. Idempotent."""

@@ -9,6 +9,7 @@ import asyncpg
 from attrs import frozen
 
 from common.errors import NotFound
+from regiond.caller import Caller, visible_pool_ids
 from regiond.clusters.model import ClusterRow
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.service import free_host_name, is_name_taken
@@ -22,12 +23,14 @@ _NAME_TRIES = 4
 _CLUSTERS = """
     select c.id, c.name, c.project, z.id as zone_id, z.name as zone_name, z.description as zone_description,
            p.id as pool_id, p.name as pool_name, p.description as pool_description,
-           array(select h.id from vm_host h where h.cluster_id = c.id order by h.id) as host_ids,
+           array(select h.id from vm_host h
+                  where h.cluster_id = c.id and ($2::integer[] is null or h.pool_id = any($2))
+                  order by h.id) as host_ids,
            (select count(*) from guest g
              where g.project = c.project and g.kind = 'vm'
                and g.server_id in (select h.server_id from vm_host h where h.cluster_id = c.id)) as vm_count
       from cluster c join zone z on z.id = c.zone_id join resource_pool p on p.id = c.pool_id
-     where $1::integer is null or c.id = $1
+     where ($1::integer is null or c.id = $1) and ($2::integer[] is null or c.pool_id = any($2))
      order by c.id
 """
 _HOST = """
@@ -142,7 +145,10 @@ async def known_cluster(db: Db, host_id: int) -> KnownCluster:
     )
 
 
-async def list_clusters(db: Db, cluster_id: int | None = None) -> tuple[ClusterRow, ...]:
+async def list_clusters(
+    db: Db, cluster_id: int | None = None, *, caller: Caller | None = None
+) -> tuple[ClusterRow, ...]:
+    """Returns the clusters that the caller may see, each with the hosts that it may see; no caller: all."""
     return tuple(
         ClusterRow(
             id=row["id"],
@@ -153,7 +159,7 @@ async def list_clusters(db: Db, cluster_id: int | None = None) -> tuple[ClusterR
             host_ids=tuple(row["host_ids"]),
             vm_count=row["vm_count"],
         )
-        for row in await db.fetch(_CLUSTERS, cluster_id)
+        for row in await db.fetch(_CLUSTERS, cluster_id, visible_pool_ids(caller))
     )
 
 

@@ -64,12 +64,12 @@ class Events:
             details=details or {},
         )
 
-    async def list(self, filter_: EventFilter | None = None) -> tuple[Event, ...]:
-        """Returns the events that match, newest first, at most 1,000."""
+    async def list(self, filter_: EventFilter | None = None, *, caller: Caller | None = None) -> tuple[Event, ...]:
+        """Returns the events that match and that the caller may see, newest first, at most 1,000. No caller: all."""
         filter_ = filter_ or EventFilter()
         limited = evolve(filter_, limit=max(1, min(filter_.limit, MAX_PAGE)))
         async with self._database.connection() as db:
-            return await store.select(db, limited)
+            return await store.select(db, limited, caller=caller)
 
     async def prune(self) -> int:
         """Deletes events older than the retention, in batches. Returns the number deleted. Idempotent."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from regiond.caller import Caller, visible_pool_ids
 from regiond.events.model import Event, EventFilter, Level
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ _SELECT = """
        and ($5::uuid is null or e.rack_id = $5)
        and ($6::bigint is null or e.id < $6)
        and ($7::bigint is null or e.id > $7)
+       and ($8::integer[] is null or e.username = $9
+            or m.pool_id = any($8) or m.owner_id = $10 or (m.owner_id is null and m.composed_by_id = $10)
+            or (e.system_id is null and e.operation_id is null and e.username is null and h.pool_id = any($8)))
 """
-_NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $8"
-_OLDEST_FIRST = f"{_SELECT} order by e.id limit $8"
+_NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $11"
+_OLDEST_FIRST = f"{_SELECT} order by e.id limit $11"
 
 _PRUNE = """
     delete from event where id in (select id from event where at < clock_timestamp() - $1::interval limit $2)
@@ -59,8 +63,12 @@ async def insert(
     return event_id
 
 
-async def select(db: Db, filter_: EventFilter) -> tuple[Event, ...]:
-    """Returns the newest events, or with `after_id` the ones that follow it; always newest first."""
+async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) -> tuple[Event, ...]:
+    """Returns the newest events, or with `after_id` the ones that follow it; always newest first.
+
+    Of these, a caller sees its own, those of machines that it may see, and what Innkeeper itself recorded of hosts in
+    its resource pools; none of racks, accounts and credentials.
+    """
     rows = await db.fetch(
         _NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST,
         [level.value for level in filter_.levels],
@@ -70,6 +78,9 @@ async def select(db: Db, filter_: EventFilter) -> tuple[Event, ...]:
         filter_.rack_id,
         filter_.before_id,
         filter_.after_id,
+        visible_pool_ids(caller),
+        None if caller is None else caller.username,
+        None if caller is None else caller.account_id,
         filter_.limit,
     )
     found = tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)

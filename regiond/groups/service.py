@@ -65,16 +65,15 @@ class Groups:
         pool = await self.requested_pool(id_or_name)
         return None if pool is None else pool.id
 
-    async def requested_pool(self, id_or_name: str | None) -> ResourcePool | None:
-        """As `requested_pool_id`, but returns the pool."""
+    async def requested_pool(self, id_or_name: str | None, *, caller: Caller | None = None) -> ResourcePool | None:
+        """As `requested_pool_id`, but returns the pool. For a caller, one that it may not see does not exist."""
         if id_or_name is None:
             return None
         try:
-            return await self.pool(id_or_name)
+            return await self.pool(id_or_name, caller=caller)
         except NotFound:
-            raise InvalidRequest.of(
-                {"pool": [no_object("resource pool", id_or_name, _names(await self.pools()))]}
-            ) from None
+            known = _names(await self.pools(caller=caller))
+            raise InvalidRequest.of({"pool": [no_object("resource pool", id_or_name, known)]}) from None
 
     async def create_zone(self, caller: Caller, name: str, description: str = "") -> Zone:
         caller.require_admin()
@@ -132,15 +131,15 @@ class Groups:
         # It can deadlock with other locks of hosts or machines.
         return await self._database.in_transaction(delete, dry_run=dry_run)
 
-    async def pools(self) -> tuple[ResourcePool, ...]:
-        """Returns all, by name."""
+    async def pools(self, *, caller: Caller | None = None) -> tuple[ResourcePool, ...]:
+        """Returns those that the caller may see, by name; no caller: all."""
         async with self._database.connection() as db:
-            return await store.pools(db)
+            return await store.pools(db, caller=caller)
 
-    async def pool(self, id_or_name: str) -> ResourcePool:
-        """Raises NotFound."""
+    async def pool(self, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool:
+        """Raises NotFound, also for a pool that the caller may not see."""
         async with self._database.connection() as db:
-            return await _pool(db, id_or_name)
+            return await _pool(db, id_or_name, caller)
 
     async def create_pool(self, caller: Caller, name: str, description: str = "", strategy: str = "") -> ResourcePool:
         """`strategy` is `spread`, `pack`, or empty for the setting of the region."""
@@ -209,8 +208,8 @@ async def _check_target(db: Db, zone: Zone, target: Zone | None, move_to: str) -
         raise InvalidRequest.of({"move_to": ["This is the zone to be deleted; name another."]})
 
 
-async def _pool(db: Db, id_or_name: str) -> ResourcePool:
-    return _found(await store.pool(db, _storable(id_or_name)), "pool", id_or_name)
+async def _pool(db: Db, id_or_name: str, caller: Caller | None = None) -> ResourcePool:
+    return _found(await store.pool(db, _storable(id_or_name), caller=caller), "pool", id_or_name)
 
 
 def _found(group: G | None, kind: str, name: str) -> G:

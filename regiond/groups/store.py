@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import GroupUsers, ResourcePool, Zone
 from regiond.identifiers import split_reference
 
@@ -52,10 +53,14 @@ _MOVE_MACHINES = "update machine set zone_id = $2 where zone_id = $1"
 _MOVE_CLUSTERS = "update cluster set zone_id = $2 where zone_id = $1"
 _DELETE_ZONE = "delete from zone where id = $1"
 
-_POOLS = "select id, name, description, strategy from resource_pool order by name"
+_POOLS = """
+    select id, name, description, strategy from resource_pool
+     where $1::integer[] is null or id = any($1)
+     order by name
+"""
 _POOL = """
     select id, name, description, strategy from resource_pool
-     where id::text = $1 or name = $2
+     where (id::text = $1 or name = $2) and ($3::integer[] is null or id = any($3))
      order by (id::text = $1) desc
      limit 1
 """
@@ -138,13 +143,13 @@ async def racks_that_move(db: Db, zone_id: int, to_zone_id: int) -> Mapping[str,
     return {row["name"]: row["hosts"] for row in await db.fetch(_SERVED_TOO, zone_id, to_zone_id)}
 
 
-async def pools(db: Db) -> tuple[ResourcePool, ...]:
-    return tuple(ResourcePool(**row) for row in await db.fetch(_POOLS))
+async def pools(db: Db, *, caller: Caller | None = None) -> tuple[ResourcePool, ...]:
+    return tuple(ResourcePool(**row) for row in await db.fetch(_POOLS, visible_pool_ids(caller)))
 
 
-async def pool(db: Db, id_or_name: str) -> ResourcePool | None:
+async def pool(db: Db, id_or_name: str, *, caller: Caller | None = None) -> ResourcePool | None:
     """Finds by id, then by name: a pool whose name is the id of another is found only by its own id."""
-    row = await db.fetchrow(_POOL, *split_reference(id_or_name))
+    row = await db.fetchrow(_POOL, *split_reference(id_or_name), visible_pool_ids(caller))
     return None if row is None else ResourcePool(**row)
 
 

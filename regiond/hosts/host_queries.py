@@ -1,4 +1,4 @@
-"""Reads hosts and their guests from the database, for everybody."""
+"""Reads hosts and their guests from the database: what the caller may see, without a caller everything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.capacity import Capacity
 from common.errors import NotFound
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts import view_store
 from regiond.hosts.model import GuestView, HostView
@@ -27,45 +28,47 @@ class HostQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self) -> tuple[HostView, ...]:
+    async def list(self, *, caller: Caller | None = None) -> tuple[HostView, ...]:
         """By id."""
         async with self._database.connection() as db:
-            return await view_store.list_hosts(db)
+            return await view_store.list_hosts(db, caller=caller)
 
-    async def long_list(self) -> LongList[HostView]:
-        """All hosts by id."""
+    async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:
+        """The hosts that the caller may see, by id."""
 
         async def read(ids: Sequence[int]) -> tuple[HostView, ...]:
             async with self._database.connection() as db:
                 return await view_store.list_hosts(db, ids)
 
         async with self._database.connection() as db:
-            return LongList(keys=await view_store.host_ids(db), read=read)
+            return LongList(keys=await view_store.host_ids(db, caller=caller), read=read)
 
-    async def long_list_of_guests(self) -> LongList[GuestView]:
-        """All guests of all hosts, by id."""
+    async def long_list_of_guests(self, *, caller: Caller | None = None) -> LongList[GuestView]:
+        """The guests of all hosts that the caller may see, by id."""
 
         async def read(ids: Sequence[int]) -> tuple[GuestView, ...]:
             async with self._database.connection() as db:
                 return await view_store.read_guests(db, ids)
 
         async with self._database.connection() as db:
-            return LongList(keys=await view_store.guest_ids(db), read=read, batch=GUESTS_BATCH)
+            keys = await view_store.guest_ids(db, caller=caller)
+            return LongList(keys=keys, read=read, batch=GUESTS_BATCH)
 
     async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
         """Returns all hosts by id, with only what the link supervisor needs every few seconds."""
         async with self._database.connection() as db:
             return await view_store.supervised_hosts(db)
 
-    async def read(self, host_id: int) -> HostView:
+    async def read(self, host_id: int, *, caller: Caller | None = None) -> HostView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            return await read_host(db, host_id)
+            return await read_host(db, host_id, caller=caller)
 
-    async def capacity(self) -> FleetCapacity:
+    async def capacity(self, *, caller: Caller | None = None) -> FleetCapacity:
         """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
+        visible = None if caller is None else caller.visible_pools
         async with self._database.connection() as db:
-            return fleet_capacity(await capacities_of_hosts(db))
+            return fleet_capacity(await capacities_of_hosts(db, pool_ids=visible))
 
     async def capacities(self, host_ids: Iterable[int]) -> Mapping[int, Capacity]:
         """The capacity of these hosts by id, of those that had a successful refresh, with one query."""
@@ -73,15 +76,17 @@ class HostQueries:
             found = await capacities_of_hosts(db, host_ids)
         return {one.host_id: one.capacity for one in found if one.capacity is not None}
 
-    async def ids_of(self, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
+    async def ids_of(
+        self, ids_or_names: Iterable[str], *, caller: Caller | None = None
+    ) -> Mapping[str, frozenset[int]]:
         """The hosts that each text means, by id or else by name; an unknown text means none."""
         async with self._database.connection() as db:
-            return await view_store.ids_of(db, ids_or_names)
+            return await view_store.ids_of(db, ids_or_names, caller=caller)
 
-    async def names(self) -> tuple[str, ...]:
+    async def names(self, *, caller: Caller | None = None) -> tuple[str, ...]:
         """The names of the hosts, for messages: at most 10 000 of them."""
         async with self._database.connection() as db:
-            return await view_store.names(db)
+            return await view_store.names(db, caller=caller)
 
     async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
         """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""
@@ -90,10 +95,10 @@ class HostQueries:
             allocated = await view_store.numa_allocations(db, host_id)
         return numa_usage(host.numa_nodes, host.network_devices, allocated, host.capacity)
 
-    async def guest(self, guest_id: int) -> GuestView:
+    async def guest(self, guest_id: int, *, caller: Caller | None = None) -> GuestView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = await view_store.list_guests(db, guest_id)
+            found = await view_store.list_guests(db, guest_id, caller=caller)
         if not found:
             raise NotFound(f"There is no virtual machine {guest_id}.")
         return found[0]

@@ -14,6 +14,7 @@ from common.errors import NotFound
 from common.hardware import Gpu, NetworkDevice
 from common.serialization import from_dict
 from common.values import DriverType, HostNetwork, NumaNode, Profile
+from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
@@ -42,9 +43,10 @@ _HOSTS = """
       left join key_pair k on k.id = h.key_pair_id
       left join cluster t on t.id = h.cluster_id
 """
-_ALL_HOSTS = _HOSTS + " order by h.id"
+_ALL_HOSTS = _HOSTS + " where ($1::integer[] is null or h.pool_id = any($1)) order by h.id"
 _HOSTS_BY_IDS = _HOSTS + " where h.id = any($1::integer[]) order by h.id"
-_HOST_IDS = "select array(select id from vm_host order by id)"
+_HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
+_SEES_HOST = "select exists (select from vm_host where id = $1 and ($2::integer[] is null or pool_id = any($2)))"
 
 _SUPERVISED_HOSTS = """
     select h.id, h.state = 'ready' as is_ready, h.state = 'removing' as is_removing, h.address,
@@ -52,15 +54,18 @@ _SUPERVISED_HOSTS = """
       from vm_host h left join key_pair k on k.id = h.key_pair_id
      order by h.id
 """
-_IDS = "select id, name from vm_host where name = any($1::text[]) or id::text = any($2::text[])"
-_NAMES = "select name from vm_host order by name limit 10000"
+_IDS = """
+    select id, name from vm_host
+     where (name = any($1::text[]) or id::text = any($2::text[])) and ($3::integer[] is null or pool_id = any($3))
+"""
+_NAMES = "select name from vm_host where $1::integer[] is null or pool_id = any($1) order by name limit 10000"
 
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
       from vm_host h join storage_pool p on p.server_id = h.server_id
      where p.missing_since is null
 """
-_ALL_STORAGE_POOLS = _STORAGE_POOLS + " order by h.id, p.id"
+_ALL_STORAGE_POOLS = _STORAGE_POOLS + " and ($1::integer[] is null or h.pool_id = any($1)) order by h.id, p.id"
 _STORAGE_POOLS_BY_IDS = _STORAGE_POOLS + " and h.id = any($1::integer[]) order by h.id, p.id"
 
 # What the guests of the host's project hold: MAAS's "used". Memory includes huge pages.
@@ -78,7 +83,7 @@ _USED = """
       left join guest g on g.id = c.guest_id
      where (m.host_id = h.id or g.project = h.project)
 """
-_ALL_USED = _USED + " group by h.id, c.resource, c.storage_pool_id"
+_ALL_USED = _USED + " and ($1::integer[] is null or h.pool_id = any($1)) group by h.id, c.resource, c.storage_pool_id"
 _USED_BY_IDS = _USED + " and h.id = any($1::integer[]) group by h.id, c.resource, c.storage_pool_id"
 
 _GUEST_FIELDS = """
@@ -94,10 +99,22 @@ _GUEST_FIELDS = """
 _GUESTS = f"""
     {_GUEST_FIELDS}
      where ($1::integer is null or g.id = $1) and ($2::integer is null or owner.id = $2)
+       and ($3::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($3) or m.owner_id = $4
+            or (m.owner_id is null and m.composed_by_id = $4))
      order by g.id
 """
 _GUESTS_BY_IDS = _GUEST_FIELDS + " where g.id = any($1::integer[]) order by g.id"
-_GUEST_IDS = "select array(select id from guest order by id)"
+_GUEST_IDS = """
+    select array(
+        select g.id from guest g
+          left join machine m on m.id = g.machine_id
+          left join lateral (select id from vm_host where server_id = g.server_id
+                              order by project <> g.project, id limit 1) h on true
+          left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
+         where ($1::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($1) or m.owner_id = $2
+                or (m.owner_id is null and m.composed_by_id = $2))
+         order by g.id)
+"""
 
 _NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
@@ -107,33 +124,37 @@ _NUMA_CLAIMS = """
 """
 
 
-async def list_hosts(db: Db, ids: Sequence[int] | None = None) -> tuple[HostView, ...]:
-    """Returns all hosts or those with `ids`, by id, in four queries."""
+async def list_hosts(db: Db, ids: Sequence[int] | None = None, *, caller: Caller | None = None) -> tuple[HostView, ...]:
+    """Returns the hosts with `ids`; without them, those that the caller may see. By id, in four queries."""
+    visible = visible_pool_ids(caller)
     capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
     pools, used = defaultdict(list), defaultdict(list)
-    for row in await (db.fetch(_ALL_USED) if ids is None else db.fetch(_USED_BY_IDS, ids)):
+    for row in await (db.fetch(_ALL_USED, visible) if ids is None else db.fetch(_USED_BY_IDS, ids)):
         used[row["host_id"]].append(row)
-    for row in await (db.fetch(_ALL_STORAGE_POOLS) if ids is None else db.fetch(_STORAGE_POOLS_BY_IDS, ids)):
+    pool_rows = db.fetch(_ALL_STORAGE_POOLS, visible) if ids is None else db.fetch(_STORAGE_POOLS_BY_IDS, ids)
+    for row in await pool_rows:
         pools[row["host_id"]].append(row)
-    rows = await (db.fetch(_ALL_HOSTS) if ids is None else db.fetch(_HOSTS_BY_IDS, ids))
+    rows = await (db.fetch(_ALL_HOSTS, visible) if ids is None else db.fetch(_HOSTS_BY_IDS, ids))
     return tuple(_host(row, pools[row["id"]], used[row["id"]], capacities.get(row["id"])) for row in rows)
 
 
-async def read_host(db: Db, host_id: int) -> HostView:
-    """Raises NotFound."""
-    found = await list_hosts(db, [host_id])
+async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> HostView:
+    """Raises NotFound, also for a host that the caller may not see."""
+    sees = caller is None or await db.fetchval(_SEES_HOST, host_id, visible_pool_ids(caller))
+    found = await list_hosts(db, [host_id]) if sees else ()
     if not found:
         raise NotFound(f"There is no VM host {host_id}.", host=host_id)
     return found[0]
 
 
-async def host_ids(db: Db) -> list[int]:
-    found: list[int] = await db.fetchval(_HOST_IDS)
+async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
+    found: list[int] = await db.fetchval(_HOST_IDS, visible_pool_ids(caller))
     return found
 
 
-async def guest_ids(db: Db) -> list[int]:
-    found: list[int] = await db.fetchval(_GUEST_IDS)
+async def guest_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
+    account_id = None if caller is None else caller.account_id
+    found: list[int] = await db.fetchval(_GUEST_IDS, visible_pool_ids(caller), account_id)
     return found
 
 
@@ -142,24 +163,33 @@ async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
     return tuple(SupervisedHost(**row) for row in await db.fetch(_SUPERVISED_HOSTS))
 
 
-async def ids_of(db: Db, ids_or_names: Iterable[str]) -> Mapping[str, frozenset[int]]:
-    """The host that each text means: the one with that id, else the one with that name. An unknown text means none."""
+async def ids_of(db: Db, ids_or_names: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, frozenset[int]]:
+    """The host that each text means: the one with that id, else the one with that name.
+
+    An unknown text means none, likewise that of a host that the caller may not see.
+    """
     wanted = {one: split_reference(one) for one in ids_or_names}
     possible_ids, possible_names = zip(*wanted.values(), strict=True) if wanted else ((), ())
-    rows = await db.fetch(_IDS, possible_names, possible_ids)
+    rows = await db.fetch(_IDS, possible_names, possible_ids, visible_pool_ids(caller))
     by_id, by_name = {str(row["id"]): row["id"] for row in rows}, {row["name"]: row["id"] for row in rows}
     found = {one: by_id.get(id_ or "", by_name.get(name or "")) for one, (id_, name) in wanted.items()}
     return {one: frozenset(() if host_id is None else (host_id,)) for one, host_id in found.items()}
 
 
-async def names(db: Db) -> tuple[str, ...]:
-    """The names of the hosts, for messages: at most 10 000 of them."""
-    return tuple(row["name"] for row in await db.fetch(_NAMES))
+async def names(db: Db, *, caller: Caller | None = None) -> tuple[str, ...]:
+    """The names of the hosts that the caller may see, for messages: at most 10 000 of them."""
+    return tuple(row["name"] for row in await db.fetch(_NAMES, visible_pool_ids(caller)))
 
 
-async def list_guests(db: Db, guest_id: int | None = None, *, host_id: int | None = None) -> tuple[GuestView, ...]:
-    """Returns all guests by id, or that one, or those of one host."""
-    return _guests(await db.fetch(_GUESTS, guest_id, host_id))
+async def list_guests(
+    db: Db, guest_id: int | None = None, *, host_id: int | None = None, caller: Caller | None = None
+) -> tuple[GuestView, ...]:
+    """Returns all guests by id, or that one, or those of one host; of these, what the caller may see.
+
+    The guest of a machine is in the machine's resource pool, a foreign one in that of its host.
+    """
+    account_id = None if caller is None else caller.account_id
+    return _guests(await db.fetch(_GUESTS, guest_id, host_id, visible_pool_ids(caller), account_id))
 
 
 async def read_guests(db: Db, ids: Sequence[int]) -> tuple[GuestView, ...]:

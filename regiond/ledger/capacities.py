@@ -57,7 +57,7 @@ _CAPACITIES = """
       left join cluster c on c.id = h.cluster_id
       left join server s on s.id = h.server_id
       left join held on held.host_id = h.id
-     where $1::integer[] is null or h.id = any($1)
+     where ($1::integer[] is null or h.id = any($1)) and ($2::integer[] is null or h.pool_id = any($2))
      order by h.id
 """
 
@@ -68,10 +68,16 @@ class ComputeClaimed:
     memory_mib: int = 0
 
 
-async def capacities_of_hosts(db: Db, host_ids: Iterable[int] | None = None) -> tuple[HostCapacity, ...]:
-    """Returns these hosts, or all, by id, with one query. A host without a successful discovery run has no capacity."""
+async def capacities_of_hosts(
+    db: Db, host_ids: Iterable[int] | None = None, *, pool_ids: Iterable[int] | None = None
+) -> tuple[HostCapacity, ...]:
+    """Returns these hosts, or all, by id, with one query; of these, those in the resource pools `pool_ids`, or all.
+
+    A host without a successful discovery run has no capacity.
+    """
     wanted = None if host_ids is None else list(host_ids)
-    return tuple(_host(row) for row in await db.fetch(_CAPACITIES, wanted))
+    pools = None if pool_ids is None else sorted(pool_ids)
+    return tuple(_host(row) for row in await db.fetch(_CAPACITIES, wanted, pools))
 
 
 async def compute_claimed_by_hosts(db: Db, host_ids: Iterable[int]) -> Mapping[int, ComputeClaimed]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from regiond.caller import Caller
 from regiond.hosts import service as host_service
 from regiond.hosts.model import GuestView, Maintenance
 from regiond.machines import store
@@ -27,18 +28,18 @@ class HostWorkload:
     foreign: tuple[GuestView, ...]
 
 
-async def read_workloads(db: Db, host_ids: Sequence[int]) -> tuple[HostWorkload, ...]:
-    """In the order of `host_ids`. Raises NotFound."""
-    return tuple([await _workload(db, host_id) for host_id in host_ids])
+async def read_workloads(db: Db, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:
+    """In the order of `host_ids`, with the machines that the caller may see. Raises NotFound."""
+    return tuple([await _workload(db, host_id, caller) for host_id in host_ids])
 
 
-async def _workload(db: Db, host_id: int) -> HostWorkload:
+async def _workload(db: Db, host_id: int, caller: Caller | None) -> HostWorkload:
     host = await host_service.read_host(db, host_id)
     guests = await host_service.guests_of_host(db, host_id)
     return HostWorkload(
         host_id=host.id,
         host_name=host.name,
         maintenance=host.maintenance,
-        machines=await store.of_host(db, host_id),
+        machines=await store.of_host(db, host_id, caller=caller),
         foreign=tuple(guest for guest in guests if guest.machine_id is None),
     )

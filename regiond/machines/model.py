@@ -11,6 +11,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.compose_request import ComposeRequest
+from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines.request_model import (
     NO_HOST_CONSTRAINTS,
@@ -171,6 +172,11 @@ class MachineView:
     locked: bool = False  # neither deleted nor released
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
+    composed_by: str | None = None  # name of the account; None: unknown, or adopted
+
+    def belongs_to(self, caller: Caller) -> bool:
+        """Whether the caller owns the machine; one without owner belongs to whoever composed it."""
+        return (self.composed_by if self.owner is None else self.owner) == caller.username
 
 
 @frozen(kw_only=True)

@@ -31,6 +31,8 @@ from regiond.machines.ownership_rules import (
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
+from regiond.quotas import service as quotas
+from regiond.quotas.model import Charge
 from regiond.racks.service import HostCalls
 
 if TYPE_CHECKING:
@@ -189,8 +191,8 @@ class Ownership:
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.
 
-        Raises NotAllowed, NotFound, InvalidRequest by field, and Busy for a new hostname or group while it is being
-        composed or adopted.
+        Raises NotAllowed, NotFound, InvalidRequest by field, QuotaExceeded for a new resource pool, and Busy for a new
+        hostname or group while it is being composed or adopted.
         """
         caller.require_admin()
         zone_id = await self._groups.requested_zone_id(change.zone)
@@ -198,6 +200,8 @@ class Ownership:
         hostname = check_hostname(change.hostname) if change.hostname else None
         groups = affinity_change(change)
         async with self._database.transaction() as db:
+            if pool_id is not None:
+                await _charge_pool(db, await store.read(db, system_id), pool_id)
             await groups.lock(db)
             (machine,) = await self._locked(db, [system_id])
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
@@ -264,6 +268,13 @@ class Ownership:
             operation_id=operation_id, details={"comment": comment} if comment else None,
         )  # fmt: skip
         return operation_id
+
+
+async def _charge_pool(db: Db, machine: MachineView, pool_id: int) -> None:
+    """Raises QuotaExceeded if the machine does not fit into the quota of the resource pool to which it moves."""
+    if pool_id != machine.pool.id:
+        asked = await quotas.holdings_of(db, machine.id)
+        await quotas.charge(db, Charge(pool_id=pool_id, asked=asked))
 
 
 async def _release(db: Db, machine: MachineView) -> Release:

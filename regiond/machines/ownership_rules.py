@@ -29,12 +29,12 @@ def release_facts(machine: MachineView) -> tuple[MachineState, str | None, bool]
 
 
 def may_release(caller: Caller, machine: MachineView) -> bool:
-    """Releasing a machine without owner changes nothing, so anyone may."""
-    return _is_owner(caller, machine) or is_free(machine)
+    """Releasing a machine without owner changes nothing, so every operator of its pool may."""
+    return caller.may_operate(machine.pool.id) and (_is_owner(caller, machine) or is_free(machine))
 
 
 def _is_owner(caller: Caller, machine: MachineView) -> bool:
-    return caller.is_admin or machine.owner == caller.username
+    return caller.is_admin or machine.belongs_to(caller)
 
 
 def check_owner(caller: Caller, machine: MachineView) -> None:

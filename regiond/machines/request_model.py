@@ -40,7 +40,8 @@ class ComposeIntent:
     """A compose as its operation stores it, so that it can be rescheduled on another host.
 
     `agent_name`: the machine is allocated to the caller once it exists, for this agent; None: it is not allocated. The
-    machine's zone is that of the request or, with `in_zone_of_host`, that of its host.
+    machine's zone is that of the request or, with `in_zone_of_host`, that of its host. Only hosts in the resource pools
+    `pool_ids` may take it; None: any.
     """
 
     request: ComposeRequest
@@ -48,6 +49,7 @@ class ComposeIntent:
     agent_name: str | None = None
     in_zone_of_host: bool = False
     comment: str = ""
+    pool_ids: tuple[int, ...] | None = None
 
 
 def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:

@@ -88,25 +88,27 @@ class Machines:
         self._composer = composer
         self._installation_id = installation_id
 
-    async def list(self, wanted: MachineFilter) -> tuple[MachineView, ...]:
-        """For a few machines."""
+    async def list(self, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
+        """Returns the machines that the caller may see (no caller: all). For a few machines."""
         async with self._database.connection() as db:
-            return await store.list_machines(db, wanted)
+            return await store.list_machines(db, wanted, caller=caller)
 
-    async def long_list(self, wanted: MachineFilter, *, owner_data: bool = True) -> LongList[MachineView]:
-        """By id; with a limit, by hostname. Their owner data only on request."""
+    async def long_list(
+        self, wanted: MachineFilter, *, caller: Caller | None = None, owner_data: bool = True
+    ) -> LongList[MachineView]:
+        """The machines that the caller may see, by id; with a limit, by hostname. Their owner data only on request."""
 
         async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
                 return await store.read_all(db, ids, owner_data=owner_data)
 
         async with self._database.connection() as db:
-            return LongList(keys=await store.machine_ids(db, wanted), read=read)
+            return LongList(keys=await store.machine_ids(db, wanted, caller=caller), read=read)
 
-    async def read(self, system_id: str) -> MachineView:
-        """Raises NotFound."""
+    async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
+        """Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
-            return await store.read(db, system_id)
+            return await store.read(db, system_id, caller=caller)
 
     async def start_compose(
         self,
@@ -120,20 +122,21 @@ class Machines:
         return await self._composer.start_compose(caller, request, idempotency_key=idempotency_key, need_rack=need_rack)
 
     async def compose_problems(
-        self, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
+        self, caller: Caller, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
     ) -> Mapping[str, Sequence[str]]:
         """See `Composer.problems`."""
-        return await self._composer.problems(request, host_constraints)
+        return await self._composer.problems(caller, request, host_constraints)
 
     async def dry_run(
         self,
+        caller: Caller,
         request: ComposeRequest,
         host_constraints: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
         strategy: Strategy | None = None,
     ) -> Placement:
         """See `Composer.dry_run`."""
-        return await self._composer.dry_run(request, host_constraints, strategy=strategy)
+        return await self._composer.dry_run(caller, request, host_constraints, strategy=strategy)
 
     async def start_power(
         self,
@@ -185,10 +188,10 @@ class Machines:
         async with self._database.connection() as db:
             return combined(name, [await host_removal_plan(db, host_id, removal) for host_id in host_ids])
 
-    async def workloads(self, host_ids: Sequence[int]) -> tuple[HostWorkload, ...]:
-        """What is on each of the hosts, in their order. Raises NotFound."""
+    async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None = None) -> tuple[HostWorkload, ...]:
+        """What the caller may see on each of the hosts, in their order. Raises NotFound."""
         async with self._database.connection() as db:
-            return await read_workloads(db, host_ids)
+            return await read_workloads(db, host_ids, caller=caller)
 
     async def query_power(self, caller: Caller, system_id: str) -> PowerState:
         """Asks the host now; UNKNOWN if it has no such guest. Raises NotFound, RackUnreachable, HostUnreachable."""
@@ -225,9 +228,10 @@ class Machines:
     async def _checked(self, caller: Caller, kind: OperationKind, system_id: str, *, need_rack: bool) -> MachineView:
         """Raises NotFound, NotAllowed, and RackUnreachable with `need_rack`."""
         machine = await self.read(system_id)
-        if not caller.is_admin and machine.owner != caller.username:
+        if not caller.is_admin and not machine.belongs_to(caller):
             raise NotAllowed(f"You do not own {machine.hostname}.")
-        if kind is OperationKind.DELETE and not (caller.is_admin or machine.composed_by_allocate):
+        may_delete = caller.is_admin or machine.composed_by_allocate or machine.composed_by == caller.username
+        if kind is OperationKind.DELETE and not may_delete:
             raise NotAllowed(f"Only administrators may delete {machine.hostname}: release it instead.")
         if need_rack and machine.host_id is not None:
             await self._calls.require(machine.host_id)

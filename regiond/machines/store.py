@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 
 from common.errors import NotFound
+from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
 from regiond.machines import affinity_store, nic_store
 from regiond.machines.model import (
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 _WITHOUT_OWNER_DATA = """
     select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
            m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
-           m.composed_by_allocate, m.error_description, m.locked, a.username as owner, h.name as host_name,
+           m.composed_by_allocate, m.error_description, m.locked, a.username as owner, c.username as composed_by,
+           h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
            p.description as pool_description
@@ -40,6 +42,7 @@ _JOINS = """
       join resource_pool p on p.id = m.pool_id
       left join vm_host h on h.id = m.host_id
       left join account a on a.id = m.owner_id
+      left join account c on c.id = m.composed_by_id
       left join guest g on g.machine_id = m.id
 """
 _SELECT = _FIELDS + " from machine m " + _JOINS
@@ -56,12 +59,14 @@ _MATCHES = """
        and ($8::text[] = '{}' or m.owner_id in (select id from account where username = any($8)))
        and ($9::text[] = '{}' or m.state = any($9))
        and m.tags @> $10::text[]
+       and ($11::integer[] is null or m.pool_id = any($11) or m.owner_id = $12
+            or (m.owner_id is null and m.composed_by_id = $12))
 """
 _LIST = _SELECT + _MATCHES + " order by m.id"
 _IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
-_NEXT = _MATCHES + " and ($11::text is null or m.hostname > $11)"
+_NEXT = _MATCHES + " and ($13::text is null or m.hostname > $13)"
 _IDS_OF_PAGE = f"""
-    select array(select m.id from machine m {_NEXT} order by m.hostname limit $12)
+    select array(select m.id from machine m {_NEXT} order by m.hostname limit $14)
 """  # noqa: S608
 # One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
 _IDS_OF_PAGE_OF_HOSTS = f"""
@@ -69,8 +74,8 @@ _IDS_OF_PAGE_OF_HOSTS = f"""
         select m.id from vm_host wanted
          cross join lateral (
                select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
-                order by m.hostname limit $12) m
-         where wanted.name = any($6) order by m.hostname limit $12)
+                order by m.hostname limit $14) m
+         where wanted.name = any($6) order by m.hostname limit $14)
 """  # noqa: S608
 _OF_IDS = f"""
       from unnest($1::integer[]) with ordinality wanted (id, position)
@@ -78,7 +83,17 @@ _OF_IDS = f"""
 """
 _BY_IDS = _FIELDS + _OF_IDS
 _BY_IDS_WITHOUT_OWNER_DATA = _WITHOUT_OWNER_DATA + _OF_IDS
-_BY_HOST = _WITHOUT_OWNER_DATA + " from machine m " + _JOINS + " where m.host_id = $1 order by m.id"
+_BY_HOST = (
+    _WITHOUT_OWNER_DATA
+    + " from machine m "
+    + _JOINS
+    + """
+     where m.host_id = $1
+       and ($2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3
+            or (m.owner_id is null and m.composed_by_id = $3))
+     order by m.id
+"""
+)
 
 _DISKS = """
     select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
@@ -143,16 +158,19 @@ class IdentifierTaken(Exception):
         self.constraint = constraint
 
 
-async def list_machines(db: Db, wanted: MachineFilter) -> tuple[MachineView, ...]:
-    """Returns the machines ordered by id; with a limit, by hostname. For a few: see `machine_ids` for long lists."""
+async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
+    """Returns the machines that the caller may see (no caller: all) ordered by id; with a limit, by hostname.
+
+    For a few: see `machine_ids` for long lists.
+    """
     if wanted.limit is not None:
-        return await read_all(db, await machine_ids(db, wanted))
-    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted)))
+        return await read_all(db, await machine_ids(db, wanted, caller=caller))
+    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted, caller)))
 
 
-async def machine_ids(db: Db, wanted: MachineFilter) -> list[int]:
-    """Returns the row ids of the machines ordered by id; with a limit, by hostname."""
-    arguments = _arguments(wanted)
+async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
+    """Returns the row ids of the machines that the caller may see ordered by id; with a limit, by hostname."""
+    arguments = _arguments(wanted, caller)
     if wanted.limit is None:
         found: list[int] = await db.fetchval(_IDS, *arguments)
     else:
@@ -166,8 +184,8 @@ async def read_all(db: Db, ids: Sequence[int], *, owner_data: bool = True) -> tu
     return await _with_devices(db, await db.fetch(_BY_IDS if owner_data else _BY_IDS_WITHOUT_OWNER_DATA, ids))
 
 
-def _arguments(wanted: MachineFilter) -> tuple[list[str], ...]:
-    """The first ten parameters of the statements with `_MATCHES`."""
+def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
+    """The first twelve parameters of the statements with `_MATCHES`."""
     return (
         list(wanted.system_ids),
         [name.lower() for name in wanted.hostnames],
@@ -179,17 +197,20 @@ def _arguments(wanted: MachineFilter) -> tuple[list[str], ...]:
         list(wanted.owners),
         [state.value for state in wanted.states],
         list(wanted.tags),
+        visible_pool_ids(caller),
+        None if caller is None else caller.account_id,
     )
 
 
-async def of_host(db: Db, host_id: int) -> tuple[MachineView, ...]:
-    """Returns the machines of the host by id, without their owner data."""
-    return await _with_devices(db, await db.fetch(_BY_HOST, host_id))
+async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
+    """Returns the machines of the host that the caller may see, by id, without their owner data."""
+    account_id = None if caller is None else caller.account_id
+    return await _with_devices(db, await db.fetch(_BY_HOST, host_id, visible_pool_ids(caller), account_id))
 
 
-async def read(db: Db, system_id: str) -> MachineView:
-    """Raises NotFound."""
-    found = await list_machines(db, MachineFilter(system_ids=(system_id,)))
+async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView:
+    """Raises NotFound, also for a machine that the caller may not see."""
+    found = await list_machines(db, MachineFilter(system_ids=(system_id,)), caller=caller)
     if not found:
         raise NotFound(f"There is no machine {system_id!r}.", system_id=system_id)
     return found[0]
@@ -306,4 +327,5 @@ def _machine(
         locked=row["locked"],
         affinity_groups=affinity_groups,
         guest_name=row["guest_name"],
+        composed_by=row["composed_by"],
     )

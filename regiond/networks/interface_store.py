@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from regiond.caller import Caller, visible_pool_ids
 from regiond.networks import store
 from regiond.networks.model import HostInterface, InterfaceLink, UsedAddress
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_HOST_ID = "select id from vm_host where system_id = $1"
+_HOST_ID = "select id from vm_host where system_id = $1 and ($2::integer[] is null or pool_id = any($2))"
 _INTERFACES = """
     select i.id, i.host_id, h.system_id as host_system_id, i.name, i.kind, i.type, i.mac_address, i.parent, i.vid,
            i.attachable, i.active, i.dhcp, i.link_speed_mbps, i.virtual_functions, i.tags, i.vlan_id,
@@ -43,21 +44,27 @@ _CLEAR_CHOSEN_VLAN = """
      where id = $1
 """
 _CLAIMED = """
-    select host(a.address) as address, m.system_id as machine, m.hostname
-      from ip_address a join machine m on m.id = a.machine_id where a.subnet_id = $1
+    select host(a.address) as address, case when visible then m.system_id end as machine,
+           case when visible then m.hostname end as hostname
+      from ip_address a join machine m on m.id = a.machine_id,
+           lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) seen
+     where a.subnet_id = $1
 """
 _OF_HOSTS = """
-    select host(a.address) as address, h.system_id as host, h.name as host_name
+    select host(a.address) as address, case when visible then h.system_id end as host,
+           case when visible then h.name end as host_name
       from host_interface_address a
       join host_interface i on i.id = a.interface_id and i.missing_since is null
-      join vm_host h on h.id = i.host_id
+      join vm_host h on h.id = i.host_id,
+           lateral (select $2::integer[] is null or h.pool_id = any($2) as visible) seen
      where a.subnet_id = $1 and a.address is not null
      order by h.id
 """
 
 
-async def host_id(db: Db, system_id: str) -> int | None:
-    found: int | None = await db.fetchval(_HOST_ID, system_id)
+async def host_id(db: Db, system_id: str, *, caller: Caller | None = None) -> int | None:
+    """Returns None also for a host that the caller may not see."""
+    found: int | None = await db.fetchval(_HOST_ID, system_id, visible_pool_ids(caller))
     return found
 
 
@@ -94,9 +101,14 @@ async def choose_vlan(db: Db, interface_id: int, vlan_id: int | None) -> None:
         await db.execute(_CHOOSE_VLAN, interface_id, vlan_id)
 
 
-async def used_addresses(db: Db, subnet_id: int) -> tuple[UsedAddress, ...]:
-    """By address. One that several hosts have (such as that of a libvirt network) is listed once for each."""
-    rows = [*await db.fetch(_CLAIMED, subnet_id), *await db.fetch(_OF_HOSTS, subnet_id)]
+async def used_addresses(db: Db, subnet_id: int, *, caller: Caller | None = None) -> tuple[UsedAddress, ...]:
+    """By address. One that several hosts have (such as that of a libvirt network) is listed once for each.
+
+    The address of a machine or host that the caller may not see has neither.
+    """
+    visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
+    claimed = await db.fetch(_CLAIMED, subnet_id, visible, account_id)
+    rows = [*claimed, *await db.fetch(_OF_HOSTS, subnet_id, visible)]
     used = [UsedAddress(**{**row, "address": ip_address(row["address"])}) for row in rows]
     return tuple(sorted(used, key=lambda one: (int(one.address), one.host or "", one.machine or "")))
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Interfaces(BaseService):
-    async def interfaces(self, host_system_id: str) -> tuple[HostInterface, ...]:
-        """By id, with missing ones. Raises NotFound for the host."""
+    async def interfaces(self, host_system_id: str, *, caller: Caller | None = None) -> tuple[HostInterface, ...]:
+        """By id, with missing ones. Raises NotFound for the host, also for one that the caller may not see."""
         async with self._database.connection() as db:
-            host_id = await interface_store.host_id(db, without_nul(host_system_id))
+            host_id = await interface_store.host_id(db, without_nul(host_system_id), caller=caller)
             if host_id is None:
                 raise NotFound(f"There is no VM host with system id {host_system_id!r}.")
             return await interface_store.interfaces(db, host_id=host_id)

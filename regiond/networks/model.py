@@ -167,7 +167,10 @@ class RangeChange:
 
 @frozen(kw_only=True)
 class UsedAddress:
-    """An address in use by a machine, which claims it, or by a host: the system id and the name of either."""
+    """An address in use by a machine, which claims it, or by a host: the system id and the name of either.
+
+    Neither: of one that the caller may not see.
+    """
 
     address: Address
     machine: str | None = None

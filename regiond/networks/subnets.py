@@ -95,10 +95,11 @@ class Subnets(BaseService):
             await Events.record(db, "subnet_deleted", f"The subnet {_described(subnet)} was deleted.", caller=caller)
         return _deletion_plan(subnet, ranges, in_use=any(one.host is not None for one in used))
 
-    async def used_addresses(self, id_or_name: str) -> tuple[UsedAddress, ...]:
+    async def used_addresses(self, id_or_name: str, *, caller: Caller | None = None) -> tuple[UsedAddress, ...]:
         """The addresses that machines claim or hosts have, by address. Raises NotFound."""
         async with self._database.connection() as db:
-            return await interface_store.used_addresses(db, (await find_subnet(db, id_or_name)).id)
+            subnet = await find_subnet(db, id_or_name)
+            return await interface_store.used_addresses(db, subnet.id, caller=caller)
 
 
 async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:

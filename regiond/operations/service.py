@@ -93,17 +93,19 @@ class Operations:
         system_id: str | None = None,
         limit: int = 100,
         before_id: int | None = None,
+        caller: Caller | None = None,
     ) -> tuple[Operation, ...]:
-        """Returns the operations that match all filters, newest first."""
+        """Returns the operations that match all filters and that the caller may see, newest first. No caller: all."""
         async with self._database.connection() as db:
             return await list_operations(
-                db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id
-            )
+                db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id,
+                caller=caller,
+            )  # fmt: skip
 
-    async def read(self, operation_id: int) -> Operation:
-        """Raises NotFound."""
+    async def read(self, operation_id: int, *, caller: Caller | None = None) -> Operation:
+        """Raises NotFound, also for an operation that the caller may not see."""
         async with self._database.connection() as db:
-            return await store.read(db, operation_id)
+            return await store.read(db, operation_id, caller=caller)
 
     async def log(self, operation_id: int) -> tuple[LogLine, ...]:
         """Returns the log lines, oldest first."""

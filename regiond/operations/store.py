@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InnkeeperError, NotFound
+from regiond.caller import Caller, visible_pool_ids
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
@@ -19,19 +20,32 @@ _SELECT = """
       from operation o left join account a on a.id = o.account_id
 """
 
-_READ = _SELECT + " where o.id = $1"
+# An operation of a machine is in the resource pool of the machine, one of a host alone in that of the host. Of a
+# machine that was deleted, only the account that opened the operation and administrators see it.
+_VISIBLE = """
+       and ($2::integer[] is null or o.account_id = $3
+            or exists (select from machine m
+                        where m.id = o.machine_id and (m.pool_id = any($2) or m.owner_id = $3
+                                                       or (m.owner_id is null and m.composed_by_id = $3)))
+            or (o.system_id is null
+                and exists (select from vm_host h where h.id = o.host_id and h.pool_id = any($2))))
+"""
+_READ = _SELECT + " where o.id = $1" + _VISIBLE
 _READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 
 _LIST = (
     _SELECT
     + """
      where ($1::text[] = '{}' or o.state = any($1))
-       and ($2::integer is null or o.host_id = $2)
-       and ($3::text is null or o.system_id = $3)
-       and ($4::bigint is null or o.id < $4)
-       and ($5::bigint is null or o.parent_id = $5)
+       and ($4::integer is null or o.host_id = $4)
+       and ($5::text is null or o.system_id = $5)
+       and ($6::bigint is null or o.id < $6)
+       and ($7::bigint is null or o.parent_id = $7)
+"""
+    + _VISIBLE
+    + """
      order by o.id desc
-     limit $6
+     limit $8
 """
 )
 
@@ -101,9 +115,9 @@ _WAKE = """
 """
 
 
-async def read(db: Db, operation_id: int) -> Operation:
-    """Raises NotFound."""
-    row = await db.fetchrow(_READ, operation_id)
+async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Operation:
+    """Raises NotFound, also for an operation that the caller may not see."""
+    row = await db.fetchrow(_READ, operation_id, *_seen_by(caller))
     if row is None:
         raise NotFound(f"There is no operation {operation_id}.")
     return _operation(row)
@@ -123,9 +137,11 @@ async def list_operations(
     before_id: int | None = None,
     parent_id: int | None = None,
     limit: int = 100,
+    caller: Caller | None = None,
 ) -> tuple[Operation, ...]:
-    """Returns the operations that match all filters, newest first."""
-    rows = await db.fetch(_LIST, list(states), host_id, system_id, before_id, parent_id, limit)
+    """Returns the operations that match all filters and that the caller may see, newest first."""
+    seen_by = _seen_by(caller)
+    rows = await db.fetch(_LIST, list(states), *seen_by, host_id, system_id, before_id, parent_id, limit)
     return tuple(_operation(row) for row in rows)
 
 
@@ -191,6 +207,10 @@ async def end_on_host(db: Db, host_id: int, *, except_id: int, error: InnkeeperE
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:
     """Makes operations due that wait for the host (None: for any host) to become reachable. Idempotent."""
     await db.execute(_WAKE, host_id)
+
+
+def _seen_by(caller: Caller | None) -> tuple[list[int] | None, int | None]:
+    return visible_pool_ids(caller), None if caller is None else caller.account_id
 
 
 def _operation(row: Row) -> Operation:

@@ -13,6 +13,8 @@ def rejection_by_filter(requirements: Requirements, host: Candidate) -> str | No
     wanted = requirements.hosts
     if requirements.host_id is not None and requirements.host_id != host.id:
         return "not the requested host"
+    if wanted.within_pool_ids is not None and host.pool_id not in wanted.within_pool_ids:
+        return "is in a resource pool in which you may not compose"
     if (wanted.host_ids and host.id not in wanted.host_ids) or host.id in wanted.not_host_ids:
         return "excluded by your host filter"
     if host.id in wanted.tried_host_ids:

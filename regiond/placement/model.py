@@ -65,12 +65,13 @@ class HostFilter:
 
     Several values of a field are alternatives, but a host must have all of `tags` and none of `not_tags`. Zones and
     resource pools are names, drivers are the API's host types. `tried_host_ids` are hosts on which this compose
-    already failed.
+    already failed. Outside of `within_pool_ids` (None: anywhere) the request may not use hosts, nor know of them.
     """
 
     host_ids: frozenset[int] = frozenset()
     not_host_ids: frozenset[int] = frozenset()
     tried_host_ids: frozenset[int] = frozenset()
+    within_pool_ids: frozenset[int] | None = None
     drivers: tuple[str, ...] = ()
     not_drivers: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()

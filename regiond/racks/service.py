@@ -22,6 +22,7 @@ from common.errors import (
 )
 from common.rpc.commands import JoinCall, Joined, RenewCall, Renewed
 from common.rpc.peers import Peer
+from regiond.accounts.service import with_grants
 from regiond.caller import Caller
 from regiond.credentials import service as credential_service
 from regiond.db.pool import Database
@@ -104,10 +105,10 @@ class Racks:
         self._client_lifetime = client_lifetime
         self._rejections = Rejections(database)
 
-    async def list(self) -> tuple[RackView, ...]:
-        """Returns the racks that are not removed, by name."""
+    async def list(self, *, caller: Caller | None = None) -> tuple[RackView, ...]:
+        """Returns the racks that are not removed, by name; for a caller with the hosts that it may see."""
         async with self._database.connection() as db:
-            return await view_store.list_racks(db)
+            return await view_store.list_racks(db, caller=caller)
 
     async def regions(self, caller: Caller) -> tuple[RegionView, ...]:
         """Returns the region processes seen within ten minutes, the oldest first. Administrators only."""
@@ -115,10 +116,10 @@ class Racks:
         async with self._database.connection() as db:
             return await view_store.list_regions(db, self._heartbeat.region_id)
 
-    async def read(self, rack_id: str) -> RackView:
+    async def read(self, rack_id: str, *, caller: Caller | None = None) -> RackView:
         """Returns a rack with what it reaches; a removed one with what becomes of its credentials. Raises NotFound."""
         async with self._database.connection() as db:
-            found = await view_store.read_rack(db, rack_uuid(rack_id))
+            found = await view_store.read_rack(db, rack_uuid(rack_id), caller=caller)
             if found is None:
                 raise NotFound(f"There is no rack {rack_id}.")
             if found.removed_at is None:
@@ -320,7 +321,10 @@ class Racks:
             raise
 
     async def caller_of(self, peer: Peer) -> Caller:
-        """Returns the account of an RPC client. Raises NotAllowed if client or account is unknown or disabled."""
+        """Returns the account of an RPC client with its roles.
+
+        Raises NotAllowed if client or account is unknown or disabled.
+        """
         async with self._database.connection() as db:
             known = await store.client(db, peer_id(peer))
         if known is None or peer.fingerprint not in known.fingerprints:
@@ -331,7 +335,8 @@ class Racks:
             raise NotAllowed(f"The account {known.caller.username!r} of the RPC client {peer.name!r} is disabled.")
         if known.key_is_expired:
             raise NotAllowed(f"The API key of the RPC client {peer.name!r} expired on {known.key_expires_at:%Y-%m-%d}.")
-        return evolve(known.caller, api_key_id=known.api_key_id)
+        async with self._database.connection() as db:
+            return await with_grants(db, evolve(known.caller, api_key_id=known.api_key_id))
 
     async def region_addresses(self) -> tuple[str, ...]:
         """Returns the RPC addresses of all regions."""

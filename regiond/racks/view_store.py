@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from common.serialization import from_dict
+from regiond.caller import Caller, visible_pool_ids
 from regiond.racks.model import UNREACHED_SHOWN, HostReach, RackRegion, RackRotation, RackView, RegionView
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _RACKS = """
                       from vm_host h left join rack_reach x on x.host_id = h.id and x.rack_id = r.id
                      where ($2::integer is null or not x.reaches)
                        and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                       and ($3::integer[] is null or h.pool_id = any($3))
                      order by h.id limit $2) shown) as hosts
       from rack r
      cross join lateral (
@@ -61,14 +63,17 @@ _ROTATIONS = """
 """
 
 
-async def list_racks(db: Db) -> tuple[RackView, ...]:
-    """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it misses."""
-    return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN))
+async def list_racks(db: Db, *, caller: Caller | None = None) -> tuple[RackView, ...]:
+    """Returns the racks that are not removed, by name; each with at most UNREACHED_SHOWN hosts that it misses.
+
+    A caller is shown the names only of hosts that it may see.
+    """
+    return tuple(_rack(row) for row in await db.fetch(_RACKS, None, UNREACHED_SHOWN, visible_pool_ids(caller)))
 
 
-async def read_rack(db: Db, rack_id: UUID) -> RackView | None:
-    """Returns a rack, removed ones too, with its reach of every host."""
-    row = await db.fetchrow(_RACKS, rack_id, None)
+async def read_rack(db: Db, rack_id: UUID, *, caller: Caller | None = None) -> RackView | None:
+    """Returns a rack, removed ones too, with its reach of every host that the caller may see."""
+    row = await db.fetchrow(_RACKS, rack_id, None, visible_pool_ids(caller))
     return None if row is None else _rack(row)
 
 

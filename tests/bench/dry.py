@@ -8,6 +8,7 @@ from tests.bench.baselines.reading_all import Need, choose
 from tests.bench.idle import prefilled_region
 from tests.bench.measuring import Bench, Line, Times, timed
 from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import ADMIN
 
 
 async def measure(bench: Bench) -> list[Line]:
@@ -35,7 +36,7 @@ async def dry_runs(innkeeper: Deployment, times: int) -> Times:
     request, anywhere = ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
 
     async def dry(_: int) -> None:
-        placement = await machines.dry_run(request, anywhere)
+        placement = await machines.dry_run(ADMIN, request, anywhere)
         assert placement.chosen is not None
 
     await dry(0)
@@ -55,7 +56,7 @@ async def reading_all(innkeeper: Deployment, times: int) -> Times:
 
 async def _check_that_both_choose_alike(innkeeper: Deployment) -> None:
     ours = await innkeeper.region.components.services.machines.dry_run(
-        ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
+        ADMIN, ComposeRequest(cores=1, memory_mib=1024), HostConstraints()
     )
     async with innkeeper.region.components.database.connection() as db:
         simple = await choose(db, Need())

@@ -61,5 +61,5 @@ async def byzantine_rack(innkeeper: Deployment, lies: Lies = NO_LIES, name: str 
 
 async def recorded_messages(innkeeper: Deployment, kind: str = "rack_response_rejected") -> list[str]:
     """Returns the messages of the events of that kind, oldest first."""
-    found = await innkeeper.region.components.services.events.list(EventFilter())
+    found = await innkeeper.region.components.services.events.list(EventFilter(), caller=None)
     return [event.message for event in reversed(found) if event.kind == kind]

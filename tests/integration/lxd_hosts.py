@@ -23,7 +23,7 @@ async def parameters(innkeeper: Deployment, host: Any) -> dict[str, str]:
 
 
 async def state(innkeeper: Deployment, host: Any) -> tuple[HostState, str | None, str]:
-    known = await innkeeper.region.components.services.hosts.read(host["id"])
+    known = await innkeeper.region.components.services.hosts.read(host["id"], caller=None)
     return known.state, known.error_code, known.error_message or ""
 
 

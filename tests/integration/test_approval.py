@@ -60,10 +60,10 @@ async def ended(innkeeper: Deployment) -> Any:
     """Returns the newest operation once none is open."""
 
     async def quiet() -> bool:
-        return not await innkeeper.region.components.services.operations.list(states=OPEN_STATES, limit=1)
+        return not await innkeeper.region.components.services.operations.list(states=OPEN_STATES, limit=1, caller=None)
 
     await eventually(quiet)
-    (newest,) = await innkeeper.region.components.services.operations.list(limit=1)
+    (newest,) = await innkeeper.region.components.services.operations.list(limit=1, caller=None)
     return newest
 
 

@@ -24,7 +24,7 @@ SECONDS = 10.0  # "within seconds", on a busy machine; the periodic refresh of t
 
 
 async def state_of(innkeeper: Deployment, host_id: int) -> str:
-    return (await innkeeper.region.components.services.hosts.read(host_id)).state.value
+    return (await innkeeper.region.components.services.hosts.read(host_id, caller=None)).state.value
 
 
 async def is_in(innkeeper: Deployment, state: HostState, *host_ids: int) -> bool:
@@ -138,7 +138,9 @@ async def test_a_refresh_that_lost_its_rack_leaves_the_host_ready(innkeeper: Dep
     components = innkeeper.region.components
     await components.link_supervisor.settled()
     await eventually(lambda: host_id in components.link_supervisor.watched)
-    first = min(await components.services.racks.list(), key=lambda rack: str(rack.id))  # the one that is called first
+    first = min(
+        await components.services.racks.list(caller=None), key=lambda rack: str(rack.id)
+    )  # the one that is called first
     (link,) = innkeeper.in_process.links(first.name)
     await eventually(lambda: link.is_idle)
     with innkeeper.held("guests"):

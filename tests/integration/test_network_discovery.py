@@ -34,7 +34,7 @@ async def test_discovered_networks_remain_when_their_hosts_are_removed(innkeeper
     assert [(one.name, one.vlan.vid) for one in subnets] == [("10.1.0.0/24", 100), ("10.2.0.0/24", 0)]
     assert [str(one.cidr) for one in subnets] == [one.name for one in subnets]
     system_id = first["host"]["system_id"]
-    found = {one.name: one for one in await networks.interfaces(system_id)}
+    found = {one.name: one for one in await networks.interfaces(system_id, caller=None)}
     assert {name: one.vlan and one.vlan.vid for name, one in found.items()} == {"dmz": 100, "web": 0, "sim0": 100}
     assert [link.subnet.name for link in found["dmz"].links] == ["10.1.0.0/24"]
     assert (found["sim0"].kind, found["sim0"].virtual_functions) == ("macvlan", 8)
@@ -47,7 +47,7 @@ async def test_discovered_networks_remain_when_their_hosts_are_removed(innkeeper
     await innkeeper.delete(f"vm-hosts/{first['id']}/")
     assert [subnet.cidr for subnet in await networks.subnets()] == [subnet.cidr for subnet in subnets]
     with pytest.raises(NotFound):
-        await networks.interfaces(system_id)
+        await networks.interfaces(system_id, caller=None)
 
 
 async def test_concurrent_runs_create_one_subnet_per_cidr(setup: NetworkSetup) -> None:

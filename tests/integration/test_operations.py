@@ -42,7 +42,7 @@ async def wait_until_at_host(innkeeper: Deployment, operation_id: int) -> None:
     operations = innkeeper.region.components.services.operations
 
     async def reached() -> bool:
-        return (await operations.read(operation_id)).reached_host
+        return (await operations.read(operation_id, caller=None)).reached_host
 
     await eventually(reached)
 
@@ -52,7 +52,7 @@ async def cancel(innkeeper: Deployment, operation_id: int) -> None:
 
 
 async def attempts(innkeeper: Deployment) -> list[int]:
-    found = await innkeeper.region.components.services.operations.list(limit=1000)
+    found = await innkeeper.region.components.services.operations.list(limit=1000, caller=None)
     return [operation.attempt for operation in found if operation.kind == "compose"]
 
 
@@ -91,7 +91,7 @@ async def test_a_stopping_region_releases_its_compose_to_the_other(rackless: Dep
         stopping.in_process.racks.clear()
     hold.close()
     assert await remaining.ended(operation_id) == "succeeded"
-    assert (await remaining.region.components.services.operations.read(operation_id)).attempt == 2
+    assert (await remaining.region.components.services.operations.read(operation_id, caller=None)).attempt == 2
     assert remaining.simulated_guests() == ["moved"]
 
 
@@ -116,7 +116,7 @@ async def test_a_region_frozen_during_a_compose_writes_nothing_late(tmp_path: Pa
             engine.start()
             await eventually(taken_over)
         await two.ended(operation_id)
-        operation = await two.region.components.services.operations.read(operation_id)
+        operation = await two.region.components.services.operations.read(operation_id, caller=None)
         assert (operation.state, operation.attempt) == ("succeeded", 2)
         assert one.simulated_guests() == ["once"]
         assert [machine["status_name"] for machine in await two.get("machines/")] == ["Ready"]
@@ -228,7 +228,7 @@ async def test_an_operation_without_a_rack_says_for_what_it_waits(innkeeper: Dep
     operation_id = await start_compose(innkeeper, host["id"], hostname="web")
 
     async def reason() -> str | None:
-        return await operations.wait_reason(await operations.read(operation_id))
+        return await operations.wait_reason(await operations.read(operation_id, caller=None))
 
     await eventually(reason)
     with pytest.raises(OperationPending, match=r"which composes web on .* rack"):

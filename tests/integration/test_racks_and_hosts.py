@@ -37,7 +37,7 @@ async def reached(innkeeper: Deployment, rack: str, *, reaches: bool = True) -> 
 async def remove_rack(innkeeper: Deployment, name: str = "rack") -> None:
     """Removes the rack and waits for the end of its links."""
     racks = innkeeper.region.components.services.racks
-    (found,) = [rack for rack in await racks.list() if rack.name == name]
+    (found,) = [rack for rack in await racks.list(caller=None) if rack.name == name]
     await racks.remove(innkeeper.admin, str(found.id))
     await eventually(lambda: not innkeeper.in_process.links(name))
 
@@ -90,7 +90,7 @@ async def test_operations_of_a_removed_rack_use_another_rack(innkeeper: Deployme
     operations = innkeeper.region.components.services.operations
 
     async def is_at_host() -> bool:
-        return any(one.kind == "compose" and one.reached_host for one in await operations.list())
+        return any(one.kind == "compose" and one.reached_host for one in await operations.list(caller=None))
 
     with innkeeper.held("create volume"):
         composing = asyncio.create_task(innkeeper.compose(host["id"], hostname="web"))
@@ -98,7 +98,7 @@ async def test_operations_of_a_removed_rack_use_another_rack(innkeeper: Deployme
         await remove_rack(innkeeper)
     await composing
     assert innkeeper.simulated_guests() == ["web"]
-    assert [rack.name for rack in await innkeeper.region.components.services.racks.list()] == ["second"]
+    assert [rack.name for rack in await innkeeper.region.components.services.racks.list(caller=None)] == ["second"]
     assert await reached(innkeeper, "rack") == []
 
 
@@ -123,7 +123,7 @@ async def test_calls_go_through_a_rack_with_the_driver(rackless: Deployment) -> 
         await rackless.compose(host["id"], cores=1, memory=1024, hostname=f"web-{number}")
     assert await reached(rackless, "a-limited", reaches=False) == ["sim"]
     assert await reached(rackless, "b-complete") == ["sim"]
-    operations = await rackless.region.components.services.operations.list()
+    operations = await rackless.region.components.services.operations.list(caller=None)
     assert {one.attempt for one in operations if one.kind == "compose"} == {1}
 
 
@@ -136,10 +136,10 @@ async def test_an_operation_that_waits_for_its_only_rack_names_it(innkeeper: Dep
     operation = await services.machines.start_compose(innkeeper.admin, request)
 
     async def waits() -> bool:
-        return (await services.operations.read(operation.id)).state is OperationState.WAITING
+        return (await services.operations.read(operation.id, caller=None)).state is OperationState.WAITING
 
     await eventually(waits)
-    why = (await services.operations.read(operation.id)).error_message or ""
+    why = (await services.operations.read(operation.id, caller=None)).error_message or ""
     assert "Disconnected racks that reached it: rack (last seen" in why
     assert "Rack limited: This rack cannot" in why
     await innkeeper.start_rack("rack")
@@ -175,7 +175,7 @@ async def test_many_reconnected_hosts_are_refreshed_concurrently(innkeeper: Depl
     operations = [await service.start_refresh(innkeeper.admin, host["id"]) for host in hosts]
 
     async def are(state: str) -> bool:
-        found = await service.long_list()
+        found = await service.long_list(caller=None)
         return {host.state.value for host in await found.read(found.keys)} == {state}
 
     assert len({operation.id for operation in operations}) == 16

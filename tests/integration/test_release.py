@@ -227,7 +227,7 @@ async def test_a_request_waits_for_an_operation_that_is_just_ending(innkeeper: D
         "forget": lambda: services.adoption.start_forget(admin, system_id),
         "power": lambda: services.machines.start_power(admin, system_id, PowerAction.ON),
     }
-    machine_id = (await services.machines.read(system_id)).id
+    machine_id = (await services.machines.read(system_id, caller=None)).id
     async with components.database.connection() as db:
         before = await db.fetchval(OPEN_OPERATION, machine_id)
     async with components.database.transaction() as db:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from innkeeper.http import Api
-from regiond.accounts.service import Accounts
+from regiond.accounts.service import Accounts, grant_default
 from regiond.caller import Caller
 from regiond.events.service import Events
 from tests.deployment.deployment import Deployment
@@ -16,6 +16,7 @@ async def as_user(innkeeper: Deployment, name: str) -> Deployment:
     database = innkeeper.region.components.database
     async with database.connection() as db:
         account_id = await db.fetchval("insert into account (username) values ($1) returning id", name)
+        await grant_default(db, account_id)
     caller = Caller(account_id=account_id, username=name, is_admin=False)
     return evolve(
         innkeeper,

@@ -29,7 +29,7 @@ async def added(innkeeper: Deployment, cluster: Members) -> dict[str, int]:
 
 
 async def all_ready(innkeeper: Deployment, count: int) -> bool:
-    found = await innkeeper.region.components.services.hosts.long_list()
+    found = await innkeeper.region.components.services.hosts.long_list(caller=None)
     hosts = await found.read(found.keys)
     return len(hosts) == count and all(host.state is HostState.READY for host in hosts)
 

@@ -57,7 +57,7 @@ async def test_a_refresh_of_300_machines_costs_as_much_as_3(
             before = await versions(database_url)
             assert await refresh_calls(innkeeper, hosts) == calls
             assert await versions(database_url) == before
-            each = [await innkeeper.region.components.services.hosts.read(host_id) for host_id in hosts]
+            each = [await innkeeper.region.components.services.hosts.read(host_id, caller=None) for host_id in hosts]
             assert [host.used.cores for host in each] == [half, half], "each project counts its own"
             assert len({host.server_id for host in each}) == 1, "one server, counted once"
             assert each[0].claimed.cores == each[1].claimed.cores >= MANY
@@ -84,7 +84,7 @@ async def test_a_deleted_pool_is_not_used_and_not_the_default(server: LxdServer,
 
 
 async def state_of(innkeeper: Deployment, host_id: int) -> HostState:
-    return (await innkeeper.region.components.services.hosts.read(host_id)).state
+    return (await innkeeper.region.components.services.hosts.read(host_id, caller=None)).state
 
 
 async def has_state(innkeeper: Deployment, host_id: int, wanted: HostState, through: int) -> bool:

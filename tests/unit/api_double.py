@@ -44,6 +44,7 @@ from tests.unit.api_samples import (
     DETACHED,
     EVENT,
     FORGOTTEN,
+    GRANT,
     GUEST,
     HOST,
     LOG,
@@ -53,6 +54,7 @@ from tests.unit.api_samples import (
     OPERATION,
     PLACEMENT,
     POOL,
+    QUOTA,
     RACK,
     RACK_ID,
     RAW_ENTRY,
@@ -254,6 +256,14 @@ ANSWERS: Mapping[str, Any] = {
     "ssh_keys.import_from": (SSH_KEY,),
     "ssh_keys.add": SSH_KEY,
     "ssh_keys.delete": DELETION_PLAN,
+    "grants.list": (GRANT,),
+    "grants.grant": GRANT,
+    "grants.revoke": DELETION_PLAN,
+    "quotas.list": (QUOTA,),
+    "quotas.read": lambda quota_id: QUOTA if quota_id == 1 else NotFound("There is no quota."),
+    "quotas.create": QUOTA,
+    "quotas.update": QUOTA,
+    "quotas.delete": DELETION_PLAN,
     "groups.zones": (ZONE,),
     "groups.zone": _named({"default": ZONE}),
     "groups.pools": (POOL,),
@@ -319,6 +329,7 @@ _LOOKUPS = {
     "networks.range",
     "networks.interfaces",
     "reconciler.read_stored",
+    "quotas.read",
 }
 
 
@@ -332,7 +343,9 @@ class ApiDouble:
     nonces: list[int] = field(factory=lambda: [0])
 
     def services(self) -> Services:
-        recorders: dict[str, Any] = {name: Recorder(name, self.calls, self.answers) for name in fields_dict(Services)}
+        recorders: dict[str, Any] = {
+            name: Recorder(name, self.calls, self.answers) for name in fields_dict(Services) if name != "caller"
+        }
         return Services(**recorders)
 
     def done(self) -> list[ServiceCall]:

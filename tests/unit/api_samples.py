@@ -10,9 +10,9 @@ from attrs import evolve
 from common.capacity import Capacity, ResourceCapacity
 from common.hardware import Gpu, NetworkDevice, NetworkPort
 from common.values import DriverType, HostNetwork, HugePages, NicKind, NumaNode, Profile
-from regiond.accounts.model import SessionView, SshKey, User
+from regiond.accounts.model import Grant, SessionView, SshKey, User
 from regiond.audit.model import AuditAnswer, AuditEntry, AuditRequest, AuditResult, ChainReport, RawEntry
-from regiond.caller import Caller
+from regiond.caller import Caller, PoolRole
 from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
@@ -21,6 +21,7 @@ from regiond.ledger.model import HostCapacity
 from regiond.machines.model import DetachedMachine, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
 from regiond.placement.model import DiskPlacement, Evaluation, Placement
+from regiond.quotas.model import Holdings, Limits, Quota
 from regiond.racks.model import HostReach, RackRegion, RackView, RegionView, RpcClientView
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, OpenDiscrepancy
 
@@ -28,7 +29,11 @@ AT = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 ZONE = Zone(id=1, name="default", description="")
 POOL = ResourcePool(id=0, name="default", description="Default pool")
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
-USER = Caller(account_id=2, username="ann", email="ann@example.com", is_admin=False)
+USER = Caller(
+    account_id=2, username="ann", email="ann@example.com", is_admin=False, grants={POOL.id: PoolRole.OPERATOR}
+)
+GRANT = Grant(username="ann", pool_id=0, pool="default", role=PoolRole.OPERATOR, granted_at=AT, granted_by="admin")
+QUOTA = Quota(id=1, account_id=2, username="ann", limits=Limits(machines=10), used=Holdings(machines=3, cores=6))
 ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, created_at=AT)
 ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
 SSH_KEY = SshKey(id=9, key="ssh-ed25519 AAAA ann@laptop", fingerprint="SHA256:abc", created_at=AT)

@@ -74,7 +74,7 @@ async def _ended(call: Call, adopted: tuple[Adopted, ...]) -> tuple[Adopted, ...
                 left_s = max(0.1, until_s - time.monotonic())
                 operation = await call.services.operations.wait(operation.id, timeout_s=left_s)
             except OperationPending:
-                operation = await call.services.operations.read(operation.id)
+                operation = await call.services.operations.read(operation.id, caller=call.caller)
         ended.append(evolve(one, operation=operation))
     return tuple(ended)
 
@@ -86,7 +86,7 @@ async def _adopt_guest(call: Call) -> Reply:
     system_id = adopted.system_id or ""
 
     async def machine(_: Operation | None = None) -> Reply:
-        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(system_id)))
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(system_id, caller=call.caller)))
 
     if adopted.operation is None:
         return await machine()
@@ -106,11 +106,11 @@ async def _forget_plan(call: Call) -> Reply:
 
 
 async def _detached(call: Call) -> tuple[DetachedMachine, ...]:
-    return await call.services.adoption.detached()
+    return await call.services.adoption.detached(caller=call.caller)
 
 
 async def _forgotten(call: Call) -> tuple[ForgottenMachine, ...]:
-    return await call.services.adoption.forgotten()
+    return await call.services.adoption.forgotten(caller=call.caller)
 
 
 ADOPT = Endpoint(

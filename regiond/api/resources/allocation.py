@@ -97,7 +97,7 @@ async def _allocate(call: Call) -> Reply:
     verbose: bool = call.values["verbose"]
     allocation = call.services.allocation
     if call.values["dry_run"]:
-        found = await allocation.dry_run(request)
+        found = await allocation.dry_run(call.caller, request)
         if isinstance(found, Allocated):
             return json_reply(ALLOCATED_JSON.encode(AllocatedMachine(found=found, verbose=verbose)))
         return json_reply(MACHINE_TO_COMPOSE_JSON.encode(found))
@@ -154,11 +154,10 @@ def _words(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for text in texts for word in text.split()))
 
 
-# Open to all users: a composed machine belongs to the caller and uses only free capacity.
 ALLOCATE = Endpoint(
     method="POST",
     op="allocate",
-    permission=Permission.USER,
+    permission=Permission.OPERATOR,
     expensive=True,
     fields=FIELDS,
     title="Allocate a machine",

@@ -9,7 +9,7 @@ from regiond.ledger.model import FleetCapacity
 
 
 async def _capacity(call: Call) -> FleetCapacity:
-    return await call.services.hosts.capacity()
+    return await call.services.hosts.capacity(caller=call.caller)
 
 
 CAPACITY = crud.read(

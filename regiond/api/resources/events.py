@@ -33,7 +33,8 @@ async def _query(call: Call) -> EventPage:
             before_id=values["before"],
             after_id=values["after"],
             limit=values["limit"],
-        )
+        ),
+        caller=call.caller,
     )
     query = [(name, str(values[name])) for name in ("level", "limit", "host", "id", "operation") if values[name]]
     return EventPage(events=found, query=query)

@@ -12,6 +12,7 @@ from regiond.api.dry_run import is_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
+from regiond.api.resources import grants
 from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, DOMAIN_NAME, POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
@@ -51,7 +52,7 @@ async def _find_zone(services: Services, path: Mapping[str, str]) -> Zone:
 
 
 async def _find_pool(services: Services, path: Mapping[str, str]) -> ResourcePool:
-    return await services.groups.pool(path["id"])
+    return await services.groups.pool(path["id"], caller=services.caller)
 
 
 async def _list_zones(call: Call) -> tuple[Zone, ...]:
@@ -79,7 +80,7 @@ async def _delete_zone(call: Call) -> DeletionPlan:
 
 
 async def _list_pools(call: Call) -> tuple[ResourcePool, ...]:
-    return await call.services.groups.pools()
+    return await call.services.groups.pools(caller=call.caller)
 
 
 async def _create_pool(call: Call) -> ResourcePool:
@@ -148,10 +149,11 @@ POOLS = Resource(
             POOL_WITH_STRATEGY_JSON,
             _list_pools,
             title="List resource pools",
-            doc="All resource pools, by name.",
+            doc="All resource pools that you may see, by name.",
             result="The resource pools.",
         ),
         crud.create(_POOL, _create_pool, title="Create a resource pool", fields=(*_NEW, evolve(_STRATEGY, default=""))),
+        grants.ALL_GRANTS,
     ),
 )
 POOL = Resource(
@@ -164,9 +166,10 @@ POOL = Resource(
         crud.delete(
             _delete_pool,
             title="Delete a resource pool",
-            doc="Only an empty pool can be deleted, and not the default pool.",
+            doc="Only an empty pool can be deleted, and not the default pool. Roles in it and its quota end.",
             find=_find_pool,
         ),
+        *grants.of_pool(_find_pool),
     ),
 )
 DOMAINS = Resource(

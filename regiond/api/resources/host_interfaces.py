@@ -34,12 +34,12 @@ def encode_all(interfaces: tuple[HostInterface, ...]) -> list[Any]:
 async def of_host(services: Services, text: str) -> tuple[HostInterface, ...]:
     """The interfaces of the VM host with this system id or name. Raises NotFound."""
     try:
-        return await services.networks.interfaces(text)
+        return await services.networks.interfaces(text, caller=services.caller)
     except NotFound:
         if as_id(text) is not None:  # the path has system ids, not ids of hosts
             raise
         host = await host_of(services, text)
-        return await services.networks.interfaces(host.system_id)
+        return await services.networks.interfaces(host.system_id, caller=services.caller)
 
 
 async def find(services: Services, path: Mapping[str, str]) -> InterfaceOfHost:

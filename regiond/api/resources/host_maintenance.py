@@ -30,13 +30,13 @@ DOC = (
 async def begin(call: Call, host_ids: Iterable[int]) -> tuple[HostWorkload, ...]:
     ids = tuple(host_ids)
     await call.services.hosts.begin_maintenance(call.caller, ids, call.values["reason"])
-    return await call.services.machines.workloads(ids)
+    return await call.services.machines.workloads(ids, caller=call.caller)
 
 
 async def end(call: Call, host_ids: Iterable[int]) -> tuple[HostWorkload, ...]:
     ids = tuple(host_ids)
     await call.services.hosts.end_maintenance(call.caller, ids)
-    return await call.services.machines.workloads(ids)
+    return await call.services.machines.workloads(ids, caller=call.caller)
 
 
 async def _begin_one(call: Call) -> HostWorkload:
@@ -48,7 +48,7 @@ async def _end_one(call: Call) -> HostWorkload:
 
 
 async def _guests(call: Call) -> tuple[WorkloadRow, ...]:
-    (workload,) = await call.services.machines.workloads([call.target.id])
+    (workload,) = await call.services.machines.workloads([call.target.id], caller=call.caller)
     return tuple(rows_of(workload))
 
 

@@ -2,12 +2,14 @@
 
 An id wins over a name that looks like it; `id:7` is always an id, `name:7` always a name. The functions for paths raise
 NotFound, those for fields InvalidRequest. A name that several objects have raises InvalidRequest with the id of each.
+What the caller of `services` may not see does not exist.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from common.errors import InvalidRequest, NotFound
@@ -43,14 +45,16 @@ async def host_of(services: Services, text: str) -> HostView:
     number = _number_in(text)
     if number is not None:
         try:
-            return await services.hosts.read(number)
+            return await services.hosts.read(number, caller=services.caller)
         except NotFound:
             pass  # it may be a name
-    found = (await services.hosts.ids_of([text]))[text] if _may_exist(text) else frozenset[int]()
+    found = (
+        (await services.hosts.ids_of([text], caller=services.caller))[text] if _may_exist(text) else frozenset[int]()
+    )
     if not found:
-        names = () if number is not None else await services.hosts.names()
+        names = () if number is not None else await services.hosts.names(caller=services.caller)
         raise NotFound(no_object("VM host", text, near=names))
-    return await services.hosts.read(min(found))
+    return await services.hosts.read(min(found), caller=services.caller)
 
 
 async def find_machine(services: Services, path: Mapping[str, str]) -> MachineView:
@@ -64,26 +68,30 @@ async def machine_of(services: Services, text: str) -> MachineView:
     system_id, name = split_reference(text)
     if system_id is not None:
         try:
-            return await services.machines.read(system_id)
+            return await services.machines.read(system_id, caller=services.caller)
         except NotFound:
             pass  # it may be a hostname
     hostnames = () if name is None else (name.lower().removesuffix(".maas"),)
-    found = await services.machines.list(MachineFilter(hostnames=hostnames)) if hostnames else ()
+    found = (
+        await services.machines.list(MachineFilter(hostnames=hostnames), caller=services.caller) if hostnames else ()
+    )
     return _the_one("machine", text, found, lambda one: f"{one.system_id} on {one.host_name}")
 
 
 async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterView:
-    clusters = services.clusters
-    found = await _by_id_or_name(path["id"], clusters.read, clusters.list, lambda one: one.name)
+    read = partial(services.clusters.read, caller=services.caller)
+    read_all = partial(services.clusters.list, caller=services.caller)
+    found = await _by_id_or_name(path["id"], read, read_all, lambda one: one.name)
     return _the_one("VM cluster", path["id"], found, lambda one: f"{one.id} (project {one.project})")
 
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
     async def with_the_name() -> list[GuestView]:
-        guests = await services.hosts.long_list_of_guests()
+        guests = await services.hosts.long_list_of_guests(caller=services.caller)
         return [one async for batch in guests.batches() for one in _named(path["id"], batch, lambda one: one.name)]
 
-    found = await _by_id_or_name(path["id"], services.hosts.guest, with_the_name, lambda one: one.name)
+    read = partial(services.hosts.guest, caller=services.caller)
+    found = await _by_id_or_name(path["id"], read, with_the_name, lambda one: one.name)
     return _the_one("virtual machine", path["id"], found, lambda one: f"{one.id} on {one.host_name}")
 
 
@@ -91,10 +99,11 @@ async def find_rack(services: Services, path: Mapping[str, str]) -> RackView:
     text = path["id"]
     rack_id, _ = split_reference(text)
     try:
-        return await services.racks.read(rack_id or text)
+        return await services.racks.read(rack_id or text, caller=services.caller)
     except NotFound:
-        found = _named(text, await services.racks.list(), lambda one: one.name)
-        return await services.racks.read(str(_the_one("rack", text, found, lambda one: str(one.id)).id))
+        found = _named(text, await services.racks.list(caller=services.caller), lambda one: one.name)
+        rack_id = str(_the_one("rack", text, found, lambda one: str(one.id)).id)
+        return await services.racks.read(rack_id, caller=services.caller)
 
 
 async def find_vlan(services: Services, path: Mapping[str, str]) -> Vlan:
@@ -163,7 +172,7 @@ async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...
     for text in texts:
         number = _number_in(text)
         try:
-            host = None if number is None else await services.hosts.read(number)
+            host = None if number is None else await services.hosts.read(number, caller=services.caller)
             names.append(split_reference(text)[1] or text if host is None else host.name)
         except NotFound:
             names.append(text)

@@ -43,7 +43,7 @@ async def _release(call: Call) -> Reply:
     )
 
     async def released(_: Operation | None) -> Reply:
-        found = await call.services.machines.list(MachineFilter(system_ids=(system_id,)))
+        found = await call.services.machines.list(MachineFilter(system_ids=(system_id,)), caller=call.caller)
         if found:
             return json_reply(MACHINE_JSON.encode(found[0]))
         if machine is None:
@@ -80,7 +80,7 @@ async def _list_allocated(call: Call) -> LongList[MachineView]:
     wanted = MachineFilter(
         owners=(call.caller.username,), states=(MachineState.ALLOCATED,), system_ids=call.values["id"]
     )
-    return await call.services.machines.long_list(wanted)
+    return await call.services.machines.long_list(wanted, caller=call.caller)
 
 
 async def _set_owner_data(call: Call) -> MachineView:
@@ -143,7 +143,7 @@ RELEASE_ALL = with_dry_run(
         ),
         destructive=True,
         accepted=_ERASURE,
-        permission=Permission.USER,
+        permission=Permission.OPERATOR,
     ),
     _release_all_plan,
 )
@@ -179,7 +179,7 @@ RELEASE = with_dry_run(
     Endpoint(
         method="POST",
         op="release",
-        permission=Permission.USER,
+        permission=Permission.OPERATOR,
         fields=(COMMENT,),
         title="Release a machine",
         doc=(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field, Values
 from regiond.api.resources.lookups import group_names, host_names
@@ -56,7 +58,7 @@ async def machine_filter(services: Services, values: Values) -> MachineFilter:
         hostnames=values["hostname"],
         mac_addresses=tuple(mac.lower() for mac in values["mac_address"]),
         zones=await group_names(services.groups.zones, values["zone"]),
-        pools=await group_names(services.groups.pools, values["pool"]),
+        pools=await group_names(partial(services.groups.pools, caller=services.caller), values["pool"]),
         hosts=await host_names(services, values["pod"]),
         agent_names=values["agent_name"],
         states=tuple(state for state in STATUS if _has_status(state, values)),

@@ -31,7 +31,8 @@ _STOP_MODE = Field(
 
 
 async def _list(call: Call) -> LongList[MachineView]:
-    found = await call.services.machines.long_list(await machine_filter(call.services, call.values))
+    wanted = await machine_filter(call.services, call.values)
+    found = await call.services.machines.long_list(wanted, caller=call.caller)
     return found.transformed(lambda machines: [one for one in machines if matches(one, call.values)])
 
 
@@ -65,7 +66,7 @@ async def _power(call: Call, action: PowerAction) -> Reply:
     )
 
     async def switched(_: Operation) -> Reply:
-        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id)))
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
 
     return await when_done(call, operation, switched)
 
@@ -132,7 +133,7 @@ MACHINE = Resource(
         with_dry_run(
             Endpoint(
                 method="DELETE",
-                permission=Permission.ADMIN,
+                permission=Permission.OWNER,
                 title="Delete a machine",
                 doc="Deletes the virtual machine and its disks from the host, then the machine.",
                 result=crud.NOTHING,

@@ -20,7 +20,7 @@ _STATES = tuple(state.value for state in OperationState)
 
 
 async def _find(services: Services, path: Mapping[str, str]) -> Operation:
-    return await services.operations.read(operation_id_in(path["id"]))
+    return await services.operations.read(operation_id_in(path["id"]), caller=services.caller)
 
 
 async def _list(call: Call) -> tuple[Operation, ...]:
@@ -30,6 +30,7 @@ async def _list(call: Call) -> tuple[Operation, ...]:
         system_id=await past_machine(call.services, call.values["machine"]),
         limit=call.values["limit"],
         before_id=call.values["before"],
+        caller=call.caller,
     )
 
 

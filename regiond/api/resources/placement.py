@@ -69,7 +69,9 @@ def _problems(call: Call) -> Problems:
 
 
 async def _name_problems(call: Call) -> Problems:
-    problems = await call.services.machines.compose_problems(compose_request(call.values), _constraints(call.values))
+    problems = await call.services.machines.compose_problems(
+        call.caller, compose_request(call.values), _constraints(call.values)
+    )
     return without_derived(problems, call.invalid)
 
 
@@ -89,7 +91,7 @@ def _constraints(values: Values) -> HostConstraints:
 async def _place(call: Call) -> Reply:
     values = call.values
     placement = await call.services.machines.dry_run(
-        compose_request(values), _constraints(values), strategy=values["strategy"]
+        call.caller, compose_request(values), _constraints(values), strategy=values["strategy"]
     )
     reply = await placement_reply(call, placement)
     return with_warnings(reply, placement.chosen.notes if placement.chosen else ())
@@ -112,7 +114,7 @@ async def placement_reply(call: Call, placement: Placement) -> Reply:
 PLACE = Endpoint(
     method="POST",
     op="place",
-    permission=Permission.USER,
+    permission=Permission.OPERATOR,
     expensive=True,
     fields=FIELDS,
     title="Show where a machine would be placed",

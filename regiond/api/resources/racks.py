@@ -19,7 +19,7 @@ _HOUR_S = 3600
 
 
 async def _list(call: Call) -> tuple[RackView, ...]:
-    return tuple(visible_rack(call.caller, rack) for rack in await call.services.racks.list())
+    return tuple(visible_rack(call.caller, rack) for rack in await call.services.racks.list(caller=call.caller))
 
 
 async def _read(call: Call) -> RackView:

@@ -83,14 +83,14 @@ async def _delete(call: Call) -> DeletionPlan:
 async def _taken(call: Call) -> tuple[network_service.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
     return network_service.taken_addresses(
-        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id)
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
     )
 
 
 async def _free(call: Call) -> tuple[network_service.AddressSpan, ...]:
     networks, subnet_id = call.services.networks, str(call.target.id)
     return network_service.free_addresses(
-        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id)
+        call.target, await networks.ranges(subnet_id), await networks.used_addresses(subnet_id, caller=call.caller)
     )
 
 
@@ -99,7 +99,7 @@ async def _statistics(call: Call) -> SubnetStatistics:
 
 
 async def _used(call: Call) -> tuple[UsedAddress, ...]:
-    return await call.services.networks.used_addresses(str(call.target.id))
+    return await call.services.networks.used_addresses(str(call.target.id), caller=call.caller)
 
 
 SUBNETS = Resource(

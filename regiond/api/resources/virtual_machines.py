@@ -19,7 +19,7 @@ async def _list(call: Call) -> LongList[GuestView]:
     def matches(guest: GuestView) -> bool:
         return foreign in (None, guest.machine_id is None) and host_id in (None, guest.host_id)
 
-    found = await call.services.hosts.long_list_of_guests()
+    found = await call.services.hosts.long_list_of_guests(caller=call.caller)
     return found.transformed(lambda guests: [guest for guest in guests if matches(guest)])
 
 

@@ -19,7 +19,7 @@ from regiond.operations.service import outcome
 
 
 async def _list(call: Call) -> tuple[ClusterView, ...]:
-    return await call.services.clusters.list()
+    return await call.services.clusters.list(caller=call.caller)
 
 
 async def _update(call: Call) -> ClusterView:

@@ -39,7 +39,7 @@ async def _rotate(call: Call) -> Reply:
 
 async def _host_when_done(call: Call, operation: Operation) -> Reply:
     async def changed(_: Operation) -> Reply:
-        return json_reply(HOST_JSON.encode(await call.services.hosts.read(call.target.id)))
+        return json_reply(HOST_JSON.encode(await call.services.hosts.read(call.target.id, caller=call.caller)))
 
     return await when_done(call, operation, changed)
 
@@ -80,7 +80,7 @@ def _compose_problems(call: Call) -> Problems:
 
 
 async def _compose_name_problems(call: Call) -> Problems:
-    problems = await call.services.machines.compose_problems(_compose_request(call))
+    problems = await call.services.machines.compose_problems(call.caller, _compose_request(call))
     return compose_fields.without_derived(problems, call.invalid)
 
 
@@ -90,7 +90,7 @@ async def _composed(operation: Operation) -> Reply:
 
 async def _placement(call: Call) -> Reply:
     """The dry run of compose."""
-    placement = await call.services.machines.dry_run(_compose_request(call), NO_HOST_CONSTRAINTS)
+    placement = await call.services.machines.dry_run(call.caller, _compose_request(call), NO_HOST_CONSTRAINTS)
     return await placement_reply(call, placement)
 
 
@@ -171,7 +171,7 @@ COMPOSE = with_dry_run(
     Endpoint(
         method="POST",
         op="compose",
-        permission=Permission.ADMIN,
+        permission=Permission.OPERATOR,
         expensive=True,
         fields=compose_fields.COMPOSE,
         title="Compose a machine",

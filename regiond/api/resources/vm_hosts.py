@@ -27,7 +27,7 @@ from regiond.long_list import LongList
 
 
 async def _list(call: Call) -> LongList[HostView]:
-    found = await call.services.hosts.long_list()
+    found = await call.services.hosts.long_list(caller=call.caller)
     return found.transformed(lambda hosts: [visible_host(call.caller, host) for host in hosts])
 
 

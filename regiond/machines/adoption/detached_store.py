@@ -7,6 +7,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from regiond.caller import Caller, visible_pool_ids
 from regiond.machines.model import DetachedMachine, MachineState
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _LIST = """
       left join account a on a.id = f.owner_id
       left join zone z on z.id = f.zone_id
       left join resource_pool p on p.id = f.pool_id
+     where $1::integer[] is null or f.pool_id = any($1) or f.owner_id = $2
      order by f.detached_at, f.system_id
 """
 _NAMES = "select system_id, hostname from detached_machine where uuid = $1"
@@ -139,12 +141,12 @@ async def detach(db: Db, host_id: int, *, lost: bool = False) -> None:
     await db.execute(_DETACH, host_id, lost)
 
 
-async def list_detached(db: Db) -> tuple[DetachedMachine, ...]:
-    """Returns all detached machines, the longest detached first."""
+async def list_detached(db: Db, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
+    """Returns the detached machines that the caller may see, the longest detached first. No caller: all."""
     internal = {"pool_id", "zone_id", "owner_id", "description", "state", "composed_by_allocate", "agent_name"}
     internal |= {"owner_data", "error_description", "locked", "affinity_groups"}
     found = []
-    for row in await db.fetch(_LIST):
+    for row in await db.fetch(_LIST, visible_pool_ids(caller), None if caller is None else caller.account_id):
         fields = {name: value for name, value in row.items() if name not in internal}
         fields |= {name: tuple(row[name]) for name in ("tags", "disks", "nics")}
         found.append(DetachedMachine(**fields))

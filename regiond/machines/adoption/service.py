@@ -18,6 +18,7 @@ from regiond.machines.model import Adopted, AdoptRequest, DetachedMachine, Forgo
 from regiond.machines.operation_intents import check_settled
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
+from regiond.quotas import service as quotas
 from regiond.racks.service import HostCalls
 
 
@@ -44,13 +45,14 @@ class Adoption:
 
         A machine gets the hostname that is requested. Raises InvalidRequest, with nothing written, if a named guest
         does not exist, or cannot be adopted or renamed; with `everything`, such guests are results with `rejected`.
-        Raises NotFound, NotAllowed, Busy, and RackUnreachable with `need_rack`. Idempotent.
+        Raises NotFound, NotAllowed, Busy, QuotaExceeded, and RackUnreachable with `need_rack`. Idempotent.
         """
         caller.require_admin()
         host = await self._hosts.read(host_id)
         if need_rack:
             await self._calls.require(host_id)
         async with self._database.transaction() as db:
+            locked = await quotas.lock(db, pool_ids=[host.pool.id])
             guests = await lock_guests(db, host_id)
             intents = await AdoptionIntents.on_host(
                 db, host, guests, self._installation_id, account_id=caller.account_id
@@ -62,6 +64,7 @@ class Adoption:
                 raise InvalidRequest.of(
                     {"guests": [f"{intent.guest_name}: {intent.rejection}" for intent in opened if intent.rejection]}
                 )
+            await quotas.require_within(db, locked)
         return tuple([await self._adopted(intent) for intent in opened])
 
     async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation:
@@ -91,15 +94,15 @@ class Adoption:
             await self._calls.require(machine.host_id)
         return machine
 
-    async def detached(self) -> tuple[DetachedMachine, ...]:
+    async def detached(self, *, caller: Caller | None = None) -> tuple[DetachedMachine, ...]:
         """Returns the machines whose host was removed while their guests remained, the longest detached first."""
         async with self._database.connection() as db:
-            return await detached_store.list_detached(db)
+            return await detached_store.list_detached(db, caller=caller)
 
-    async def forgotten(self) -> tuple[ForgottenMachine, ...]:
+    async def forgotten(self, *, caller: Caller | None = None) -> tuple[ForgottenMachine, ...]:
         """Returns the machines that `start_forget` removed and that were not adopted again, in that order."""
         async with self._database.connection() as db:
-            return await store.list_forgotten(db)
+            return await store.list_forgotten(db, caller=caller)
 
     async def _adopted(self, intent: AdoptionIntent) -> Adopted:
         operation = None if intent.operation_id is None else await self._operations.read(intent.operation_id)

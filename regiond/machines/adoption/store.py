@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from common.values import Guest
+from regiond.caller import Caller, visible_pool_ids
 from regiond.machines.adoption.model import AdoptionContext, MachineName
 from regiond.machines.model import ForgottenMachine
 from regiond.machines.store import IdentifierTaken
@@ -58,7 +59,7 @@ _FORGOTTEN = """
     with forgotten as (
         select distinct on (o.host_id, coalesce(nullif(o.request->'guest'->>'key', ''), o.system_id))
                o.id, o.system_id, o.hostname, o.host_name, o.request->'guest'->>'name' as guest_name,
-               g.id as guest_id, g.machine_id, o.finished_at as forgotten_at, a.username
+               g.id as guest_id, g.machine_id, o.finished_at as forgotten_at, a.username, h.pool_id
           from operation o
           left join account a on a.id = o.account_id
           left join vm_host h on h.id = o.host_id
@@ -68,7 +69,7 @@ _FORGOTTEN = """
          order by o.host_id, coalesce(nullif(o.request->'guest'->>'key', ''), o.system_id), o.id desc)
     select system_id, hostname, host_name, guest_name, guest_id, forgotten_at, username
       from forgotten
-     where machine_id is null
+     where machine_id is null and ($1::integer[] is null or pool_id = any($1))
      order by id
 """
 _GUEST_OF = "select id, guest_key, name from guest where machine_id = $1"
@@ -151,6 +152,9 @@ async def read_guest(db: Db, machine_id: int) -> tuple[str, str] | None:
     return None if row is None else (row["guest_key"], row["name"])
 
 
-async def list_forgotten(db: Db) -> tuple[ForgottenMachine, ...]:
-    """Returns the machines that were forgotten and not adopted again, the longest forgotten first."""
-    return tuple(ForgottenMachine(**row) for row in await db.fetch(_FORGOTTEN))
+async def list_forgotten(db: Db, *, caller: Caller | None = None) -> tuple[ForgottenMachine, ...]:
+    """Returns the machines that were forgotten and not adopted again, the longest forgotten first.
+
+    A caller is shown those on hosts that it may see.
+    """
+    return tuple(ForgottenMachine(**row) for row in await db.fetch(_FORGOTTEN, visible_pool_ids(caller)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, OutOfCapacity, RackUnreachable
+from attrs import evolve
+
+from common.errors import InnkeeperError, InvalidRequest, NoneAvailable, NotAllowed, OutOfCapacity, RackUnreachable
+from regiond.accounts.service import still_operators
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.events.service import Events
@@ -41,6 +44,8 @@ from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
 from regiond.placement.model import ANY_HOST, Condition, HostFilter, NicRequirement
 from regiond.placement.service import explain, referenced_networks
+from regiond.quotas import service as quotas
+from regiond.quotas.model import Charge
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -70,7 +75,7 @@ class Allocator:
         Raises InvalidRequest with all problems by field; NoneAvailable with what each host lacks, and RackUnreachable
         if no host could be considered; then nothing is claimed. IdempotencyMismatch. Idempotent with the same key.
         """
-        devices, hosts = await self._validate(request)
+        devices, hosts = await self._validate(caller, request)
         keyed_request = {"kind": OperationKind.ALLOCATE.value, **keyed_fields(request)}
 
         async def open_() -> Operation | int:
@@ -96,14 +101,14 @@ class Allocator:
             return Allocated(machine=machine, labels=_read_labels(operation.result))
         return Allocated(machine=machine, labels=labels_as_composed(machine, device_constraints(request)))
 
-    async def dry_run(self, request: AllocateRequest) -> Allocated | MachineToCompose:
+    async def dry_run(self, caller: Caller, request: AllocateRequest) -> Allocated | MachineToCompose:
         """Returns the machine that `start` would allocate or compose. Writes nothing. Raises as `start`."""
-        devices, hosts = await self._validate(request)
+        devices, hosts = await self._validate(caller, request)
         async for machine, labels in self._matching(request, devices, hosts):
             return Allocated(machine=machine, labels=labels)
         _check_may_compose(request)
         intent = compose_intent(request)
-        placement = await self._composer.dry_run(intent.request, intent.hosts)
+        placement = await self._composer.dry_run(caller, intent.request, intent.hosts)
         if placement.chosen is None:
             raise none_available(request, OutOfCapacity("", placement=explain(placement)))
         return MachineToCompose(
@@ -126,8 +131,11 @@ class Allocator:
                 raise RackUnreachable(_NO_RACK) from error
             raise none_available(request, error) from error
 
-    async def _validate(self, request: AllocateRequest) -> tuple[DeviceConstraints, HostFilter]:
-        """Raises InvalidRequest with all problems by field."""
+    async def _validate(self, caller: Caller, request: AllocateRequest) -> tuple[DeviceConstraints, HostFilter]:
+        """Returns a filter that admits only the caller's resource pools.
+
+        Raises InvalidRequest with all problems by field, NotFound or NotAllowed for a pool or host of others.
+        """
         problems: dict[str, list[str]] = {}
         devices, hosts = DeviceConstraints(), ANY_HOST
         with collecting(problems):
@@ -138,10 +146,12 @@ class Allocator:
                 if unknown:
                     problems[name] = list(dict.fromkeys(unknown))
         with collecting(problems):
-            hosts = await resolve_host_filter(host_constraints(request), self._hosts, self._groups, host_field="pod")
+            hosts = await resolve_host_filter(
+                host_constraints(request), self._hosts, self._groups, caller=caller, host_field="pod"
+            )
         if problems:
             raise InvalidRequest.of(problems)
-        return devices, hosts
+        return devices, evolve(hosts, within_pool_ids=caller.operated_pools)
 
     async def _matching(
         self, request: AllocateRequest, devices: DeviceConstraints, hosts: HostFilter
@@ -173,6 +183,7 @@ class Allocator:
     ) -> int | None:
         """Returns the id of the succeeded operation; None if the machine or its host is no longer suitable."""
         async with self._database.transaction() as db:
+            await _check_permitted(db, caller, machine)
             if not await join_by_allocation(db, request, machine):
                 return None
             if not await lifecycle_store.allocate(db, machine.id, caller.account_id, request.agent_name):
@@ -187,6 +198,16 @@ class Allocator:
                 await operation_service.store_key(db, caller.account_id, key, request_hash(keyed_request), operation_id)
             await _record_event(db, caller, machine, operation_id, request.comment)
         return operation_id
+
+
+async def _check_permitted(db: Db, caller: Caller, machine: MachineView) -> None:
+    """Raises NotAllowed if the caller's role has just been revoked, and QuotaExceeded. Locks no machine yet."""
+    (is_operator,) = await still_operators(db, [(caller, machine.pool.id)])
+    if not is_operator:
+        raise NotAllowed(f"Your role in the resource pool {machine.pool.name!r} has just been revoked.")
+    if machine.composed_by != caller.username:  # otherwise it counts for the caller already
+        asked = await quotas.holdings_of(db, machine.id)
+        await quotas.charge(db, Charge(account_id=caller.account_id, asked=asked))
 
 
 def none_available(request: AllocateRequest, error: InnkeeperError) -> NoneAvailable:

@@ -26,6 +26,7 @@ _READY = """
        and ($11::text[] = '{}' or p.name = any($11)) and p.name <> all($12::text[])
        and ($13::integer[] = '{}' or h.id = any($13)) and h.id <> all($14::integer[])
        and ($15::text[] = '{}' or h.driver = any($15)) and h.driver <> all($16::text[])
+       and ($17::integer[] is null or m.pool_id = any($17))
        and not exists (select 1 from operation o
                         where o.machine_id = m.id and o.is_open)
      order by m.cores + m.memory_mib / 1024.0, m.id
@@ -38,5 +39,6 @@ async def list_ready(db: Db, request: AllocateRequest, hosts: HostFilter) -> lis
         _READY, request.system_id, request.name, request.cores, request.memory_mib, hosts.architectures,
         hosts.not_architectures, hosts.tags, hosts.not_tags, hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, sorted(hosts.host_ids), sorted(hosts.not_host_ids), hosts.drivers, hosts.not_drivers,
+        None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),
     )  # fmt: skip
     return [ReadyMachine(**dict(row)) for row in rows]

@@ -1,10 +1,11 @@
-"""Resolves the hosts, zones and pools that a request names into the filter of placement."""
+"""Resolves the hosts, zones and pools that a request names into the filter of placement; checks the caller's roles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, NotFound
+from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
@@ -15,16 +16,20 @@ from regiond.validation_messages import no_object
 
 
 async def resolve_host_filter(
-    constraints: HostConstraints, hosts: Hosts, groups: Groups, *, host_field: str = "host"
+    constraints: HostConstraints, hosts: Hosts, groups: Groups, *, caller: Caller | None, host_field: str = "host"
 ) -> HostFilter:
     """Raises InvalidRequest with every unknown value by field: `zone`, `not_in_zone`, `pool`, `not_in_pool`.
 
-    `host_field` is the field that names hosts. Unknown tags and unknown excluded hosts are not errors.
+    `host_field` is the field that names hosts. Unknown tags and unknown excluded hosts are not errors. For a caller
+    that is no administrator, hosts and pools that it may not see raise NotFound, likewise unknown ones, and those in
+    which it is no operator raise NotAllowed. No caller: a request whose caller was checked before.
     """
+    if caller is not None and not caller.is_admin:
+        await _check_roles(caller, constraints, hosts, groups)
     zones = _names(await groups.zones()) if constraints.zones or constraints.not_in_zones else {}
-    pools = _names(await groups.pools()) if constraints.pools or constraints.not_in_pools else {}
+    pools = _names(await groups.pools(caller=caller)) if constraints.pools or constraints.not_in_pools else {}
     named = {*constraints.hosts, *constraints.not_hosts}
-    ids = await hosts.ids_of(named) if named else {}
+    ids = await hosts.ids_of(named, caller=caller) if named else {}
     unknown_hosts = [one for one in constraints.hosts if not ids[one]]
     problems = {
         "zone": _unknown("zone", constraints.zones, zones),
@@ -33,7 +38,7 @@ async def resolve_host_filter(
         "not_in_pool": _unknown("resource pool", constraints.not_in_pools, pools),
     }
     if unknown_hosts:
-        names = await hosts.names()
+        names = await hosts.names(caller=caller)
         problems[host_field] = [no_object("VM host", one, names) for one in unknown_hosts]
     found = {field: messages for field, messages in problems.items() if messages}
     if found:
@@ -52,6 +57,33 @@ async def resolve_host_filter(
         architectures=constraints.architectures,
         not_architectures=constraints.not_architectures,
     )
+
+
+async def operated_pool(caller: Caller | None, groups: Groups, id_or_name: str | None) -> ResourcePool | None:
+    """Returns the pool of the request field `pool`, in which the caller is an operator; None if it is absent.
+
+    Raises NotAllowed or, for a pool that the caller may not see, NotFound; for an administrator InvalidRequest.
+    """
+    if caller is None or caller.is_admin or id_or_name is None:
+        return await groups.requested_pool(id_or_name)
+    try:
+        pool = await groups.pool(id_or_name, caller=caller)
+    except NotFound:
+        known = [one.name for one in await groups.pools(caller=caller)]
+        raise NotFound(no_object("resource pool", id_or_name, known)) from None
+    caller.require_operator(pool.id, pool.name)
+    return pool
+
+
+async def _check_roles(caller: Caller, constraints: HostConstraints, hosts: Hosts, groups: Groups) -> None:
+    for id_or_name in constraints.pools:
+        await operated_pool(caller, groups, id_or_name)
+    ids = await hosts.ids_of(constraints.hosts, caller=caller) if constraints.hosts else {}
+    for id_or_name, found in ids.items():
+        if not found:
+            raise NotFound(no_object("VM host", id_or_name, await hosts.names(caller=caller)))
+        host = await hosts.read(min(found))
+        caller.require_operator(host.pool.id, host.pool.name)
 
 
 def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:

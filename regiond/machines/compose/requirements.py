@@ -12,13 +12,14 @@ from attrs import evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest
+from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.groups.model import DEFAULT_ZONE_ID
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
 from regiond.identifiers import check_hostname
 from regiond.machines import store
-from regiond.machines.compose.host_constraints import resolve_host_filter
+from regiond.machines.compose.host_constraints import operated_pool, resolve_host_filter
 from regiond.machines.compose.model import ValidatedCompose
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent
 from regiond.networks import service as network_service
@@ -43,11 +44,14 @@ class Validator:
         self._groups = groups
         self._strategy: Strategy = strategy
 
-    async def validate(self, intent: ComposeIntent, *, machine_id: int | None = None) -> ValidatedCompose:
+    async def validate(
+        self, intent: ComposeIntent, *, caller: Caller | None, machine_id: int | None = None
+    ) -> ValidatedCompose:
         """Returns the resolved requirements. Raises InvalidRequest with every problem, by field.
 
-        `machine_id` is a machine that is composed again on another host: it may have its addresses already, and has
-        its zone and host name.
+        Raises NotFound or NotAllowed for hosts and pools that the caller may not use; no caller: they were checked
+        before. `machine_id` is a machine that is composed again on another host: it may have its addresses already,
+        and has its zone and host name.
         """
         request, problems = intent.request, dict[str, list[str]]()
         requirements, syntax_problems = _parse(request)
@@ -59,15 +63,17 @@ class Validator:
             with collecting(problems):
                 hostname = await self._free_hostname(request.hostname)
         with collecting(problems):
-            pool = await self._groups.requested_pool(request.pool)
+            pool = await operated_pool(caller, self._groups, request.pool)
         with collecting(problems):
             if intent.hosts != NO_HOST_CONSTRAINTS:
-                hosts = await resolve_host_filter(intent.hosts, self._hosts, self._groups)
+                hosts = await resolve_host_filter(intent.hosts, self._hosts, self._groups, caller=caller)
         nics = requirements.nics
         with collecting(problems):
             nics = await self._resolve_nics(nics, machine_id)
         if problems:
             raise InvalidRequest.of(problems)
+        if intent.pool_ids is not None:
+            hosts = evolve(hosts, within_pool_ids=frozenset(intent.pool_ids))
         return ValidatedCompose(
             intent=intent,
             requirements=evolve(requirements, nics=nics, hosts=hosts, cpu_speed_mhz=intent.hosts.cpu_speed_mhz),

@@ -15,9 +15,10 @@ from regiond.db.pool import Database
 from regiond.machines.compose.admission import permitted_alternatives
 from regiond.machines.compose.claims import claim_all, new_spec, nic_addresses
 from regiond.machines.compose.model import HostAssignment
+from regiond.machines.compose.permits import within_pool_quotas
 from regiond.machines.compose.placement_queries import NAMED_HOSTS, without_tried
 from regiond.machines.compose.stages import ComposeStages
-from regiond.machines.compose.store import rewrite_machine
+from regiond.machines.compose.store import pool_of_machine, rewrite_machine
 from regiond.machines.model import ComposeIntent
 from regiond.machines.store import IdentifierTaken
 from regiond.operations import service as operation_service
@@ -74,7 +75,7 @@ class Rescheduler:
             return None
         had_racks = bool(self._calls.racks)
         try:
-            validated = await self._stages.validator.validate(intent, machine_id=operation.machine_id)
+            validated = await self._stages.validator.validate(intent, caller=None, machine_id=operation.machine_id)
         except InvalidRequest:
             return None
         try:
@@ -110,7 +111,8 @@ class Rescheduler:
         recognized. Raises OutOfCapacity if others took the capacity of all; the caller's transaction must then roll
         back.
         """
-        for one in await permitted_alternatives(db, machine_id, options.alternatives):
+        fitting = await within_pool_quotas(db, await pool_of_machine(db, machine_id), options.alternatives)
+        for one in await permitted_alternatives(db, machine_id, fitting):
             spec = new_spec(one, operation.hostname or "", self._installation_id)
             try:
                 async with db.transaction():  # a lost race releases the locks of that host

@@ -33,6 +33,7 @@ from regiond.machines.compose.claims import (
 )
 from regiond.machines.compose.model import HostAssignment, ReservationRequest
 from regiond.machines.compose.pending_claims import PendingClaims
+from regiond.machines.compose.permits import permit, pool_of
 from regiond.machines.compose.requirements import hostname_taken
 from regiond.machines.compose.store import NewMachine, insert_machines
 from regiond.machines.model import ComposeIntent
@@ -187,7 +188,10 @@ class Reservations:
 
     async def _write(self, db: Db, *, batch: Sequence[Reservation], wait: bool) -> Sequence[Operation | _Retry | None]:
         """Writes each reservation that fits on its host. Of the others, those that share a server with another one
-        must be retried individually, likewise, without `wait`, those whose host or group is locked."""
+        must be retried individually, likewise, without `wait`, those whose host, group or quota is locked."""
+        permitted = await permit(db, [(one.request.caller, one.assignment) for one in batch], wait=wait)
+        if not all(permitted):
+            return await self._write_admitted(db, batch, permitted, wait=wait)
         admitted = await admit(db, [one.assignment for one in batch], wait=wait)
         if not all(admitted):
             return await self._write_admitted(db, batch, admitted, wait=wait)
@@ -214,7 +218,7 @@ class Reservations:
     ) -> tuple[Operation, ...]:
         """Writes the rows of each; the totals of all are raised already."""
         named = zip(batch, await _hostnames(db, batch), strict=True)
-        machines = [self._new_machine(one.assignment, hostname) for one, hostname in named]
+        machines = [self._new_machine(one, hostname) for one, hostname in named]
         ids = await insert_machines(db, machines)
         machine_ids = [ids[machine.spec.marker.machine_id] for machine in machines]
         written = list(zip(batch, machines, machine_ids, strict=True))
@@ -233,11 +237,12 @@ class Reservations:
             await _write_key_and_owner(db, one, operation)
         return operations
 
-    def _new_machine(self, one: HostAssignment, hostname: str) -> NewMachine:
+    def _new_machine(self, reservation: Reservation, hostname: str) -> NewMachine:
+        one = reservation.assignment
         validated, host = one.validated, one.host
         return NewMachine(
             spec=new_spec(one, hostname, self._installation_id), system_id=new_system_id(), host_id=host.id,
-            pool_id=host.pool_id if validated.pool_id is None else validated.pool_id,
+            composed_by_id=reservation.request.caller.account_id, pool_id=pool_of(one),
             zone_id=host.zone_id if validated.intent.in_zone_of_host else validated.zone_id, tags=host.tags,
             storage_pool_ids=one.evaluation.storage_pool_ids, nics=one.evaluation.nics,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from common.errors import InvalidRequest, OutOfCapacity
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.machines.compose.capacity_limits import no_capacity
-from regiond.machines.compose.model import ReservationRequest
+from regiond.machines.compose.model import ReservationRequest, ValidatedCompose
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.model import NO_HOST_CONSTRAINTS, ComposeIntent, HostConstraints, keyed_fields
 from regiond.operations import service as operation_service
@@ -51,9 +51,9 @@ class Composer:
         Raises InvalidRequest with all problems by field, NotFound for the named host, OutOfCapacity with what each
         host lacks, WrongState for an address that is taken, Busy while the host stays locked; with `need_rack`
         RackUnreachable if no connected rack reaches the named host. Then nothing is claimed. If no host at all can
-        take the machine, a failed operation records why. Idempotent with the same key.
+        take the machine, a failed operation records why. Idempotent with the same key. The caller is an operator in
+        the pool of a named host; otherwise only its pools are considered.
         """
-        caller.require_admin()
         keyed_request = keyed_fields(request)
 
         async def open_() -> Operation:
@@ -83,7 +83,7 @@ class Composer:
         `keyed_request` is the request that `idempotency_key` identifies.
         """
         host_id = intent.request.host_id
-        validated = await self._stages.validator.validate(intent)
+        validated = await self._validated(caller, intent)
         for _ in range(PLACE_ATTEMPTS):
             placed = await self._stages.queries.place(validated)
             if placed is None:
@@ -103,6 +103,7 @@ class Composer:
 
     async def dry_run(
         self,
+        caller: Caller,
         request: ComposeRequest,
         constraints: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
@@ -112,17 +113,17 @@ class Composer:
 
         Raises InvalidRequest with all problems by field, and NotFound for `request.host_id`.
         """
-        validated = await self._stages.validator.validate(ComposeIntent(request=request, hosts=constraints))
+        validated = await self._validated(caller, ComposeIntent(request=request, hosts=constraints))
         if strategy is not None:
             validated = evolve(validated, strategy=strategy)
         return (await self._stages.queries.preview(validated)).placement
 
     async def problems(
-        self, request: ComposeRequest, constraints: HostConstraints = NO_HOST_CONSTRAINTS
+        self, caller: Caller, request: ComposeRequest, constraints: HostConstraints = NO_HOST_CONSTRAINTS
     ) -> Mapping[str, list[str]]:
         """Returns what `start_compose` and `dry_run` would reject, by field. Only reads."""
         try:
-            await self._stages.validator.validate(ComposeIntent(request=request, hosts=constraints))
+            await self._validated(caller, ComposeIntent(request=request, hosts=constraints))
         except InvalidRequest as error:
             return error.fields
         return {}
@@ -134,6 +135,13 @@ class Composer:
                 db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(keyed_request)},
                 explanation=error.details.get("placement"), code=error.code, message=error.message,
             )  # fmt: skip
+
+    async def _validated(self, caller: Caller, intent: ComposeIntent) -> ValidatedCompose:
+        """Restricts the compose to the resource pools of the caller."""
+        operated = caller.operated_pools
+        if operated is not None:
+            intent = evolve(intent, pool_ids=tuple(sorted(operated)))
+        return await self._stages.validator.validate(intent, caller=caller)
 
     @property
     def has_racks(self) -> bool:

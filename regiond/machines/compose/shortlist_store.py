@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from common.errors import LinkLost, RackUnreachable
 from regiond.machines.compose.candidate_store import candidates_of
@@ -41,7 +41,8 @@ _RACK_ERRORS = ["none", RackUnreachable.code, LinkLost.code]
 # each wanted and excluded; $17 MHz; $18 ids of the cores to pin, $19 their number if any will do; $20 KiB in huge pages
 # and $21 of one page; $22 columns of the NICs' interfaces and $23 the number of these NICs; $24 whether the pages must
 # be on one NUMA node; $30 errors of a host that are about racks, so that its racks decide; $31 hosts that affinity
-# groups exclude, $32 the only ones they allow, or NULL; $33 hosts with $34 their weights: the lower is preferred.
+# groups exclude, $32 the only ones they allow, or NULL; $33 hosts with $34 their weights: the lower is preferred;
+# $35 the resource pools that the caller may use, or NULL: other hosts do not exist for it.
 _SHORTLIST = """
     with failed as (
         select host_id, count(*) as racks
@@ -108,6 +109,7 @@ _SHORTLIST = """
           left join storage r on r.server_id = h.server_id
           left join paged p on p.server_id = h.server_id
           left join failed f on f.host_id = h.id
+         where $35::integer[] is null or h.pool_id = any($35)
     ), judged as materialized (
         select id, reachable, lost, excluded is not null as excluded,
                case when excluded is not null then excluded
@@ -210,15 +212,16 @@ async def read_shortlist(
     one_node = requirements.one_numa_node or pins.count is not None
     nics = await nic_columns(db, requirements.nics)
     groups = group_restrictions(requirements.groups, members)
+    is_unfiltered = evolve(hosts, within_pool_ids=None) == ANY_HOST
     only = None if groups.only_host_ids is None else sorted(groups.only_host_ids)
     rows = await db.fetch(
         _SHORTLIST, list(racks), requirements.architecture, requirements.cores, general_mib, largest_bytes, sign,
-        named, limit, hosts == ANY_HOST, sorted(hosts.host_ids), hosts.zones, hosts.not_zones, hosts.pools,
+        named, limit, is_unfiltered, sorted(hosts.host_ids), hosts.zones, hosts.not_zones, hosts.pools,
         hosts.not_pools, hosts.tags, hosts.not_tags, requirements.cpu_speed_mhz, pins.core_ids, pins.count or 0,
         huge_mib * 1024, requirements.huge_page_size_kib, nics, len(nics), one_node,
         sorted(hosts.not_host_ids | hosts.tried_host_ids), hosts.drivers, hosts.not_drivers, hosts.architectures,
         hosts.not_architectures, _RACK_ERRORS, sorted(groups.excluded_host_ids), only, list(groups.weights),
-        list(groups.weights.values()),
+        list(groups.weights.values()), None if hosts.within_pool_ids is None else sorted(hosts.within_pool_ids),
     )  # fmt: skip
     counted: Mapping[str, int] = json.loads(rows[0]["all_hosts"]) if rows else {}
     others = Counter({None if lacking == "nothing" else lacking: hosts for lacking, hosts in counted.items()})

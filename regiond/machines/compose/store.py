@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _INSERT = """
     with inserted as (
         insert into machine (uuid, system_id, hostname, host_id, pool_id, zone_id, state, architecture, cores,
-                             memory_mib, tags, description, pinned_core_ids, huge_page_size_kib)
+                             memory_mib, tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id)
         select uuid, system_id, hostname, host_id, pool_id, zone_id, 'composing', architecture, cores, memory_mib,
-               tags, description, pinned_core_ids, huge_page_size_kib
+               tags, description, pinned_core_ids, huge_page_size_kib, composed_by_id
           from jsonb_to_recordset($1::jsonb) m (
                uuid uuid, system_id text, hostname text, host_id integer, pool_id integer, zone_id integer,
                architecture text, cores integer, memory_mib bigint, tags text[], description text,
-               pinned_core_ids integer[], huge_page_size_kib bigint)
+               pinned_core_ids integer[], huge_page_size_kib bigint, composed_by_id integer)
         returning id, uuid
     ), disks as (
         insert into machine_disk (machine_id, index, volume, storage_pool_id, size_bytes, serial, tags)
@@ -67,6 +67,7 @@ _REWRITE = """
                                                     vid integer, mode text, label text, interface_id integer,
                                                     vlan_id integer, subnet_id integer)
 """
+_POOL_OF = "select pool_id from machine where id = $1"
 _CLEAR_DEVICES = """
     with disks as (delete from machine_disk where machine_id = $1) delete from machine_nic where machine_id = $1
 """
@@ -81,6 +82,7 @@ class NewMachine:
     host_id: int
     pool_id: int
     zone_id: int
+    composed_by_id: int | None
     tags: Sequence[str]
     storage_pool_ids: Sequence[int]
     nics: Sequence[NicAttachment]
@@ -102,6 +104,11 @@ async def insert_machines(db: Db, machines: Sequence[NewMachine]) -> Mapping[UUI
     except asyncpg.ForeignKeyViolationError as error:
         raise _deleted(error) from error
     return {row["uuid"]: row["id"] for row in rows}
+
+
+async def pool_of_machine(db: Db, machine_id: int) -> int:
+    pool_id: int = await db.fetchval(_POOL_OF, machine_id)
+    return pool_id
 
 
 async def rewrite_machine(
@@ -145,6 +152,7 @@ def _machine_row(machine: NewMachine) -> Mapping[str, object]:
         "architecture": spec.architecture, "cores": spec.cores, "memory_mib": spec.memory_mib,
         "tags": list(machine.tags), "description": spec.description,
         "pinned_core_ids": list(spec.pinned_core_ids), "huge_page_size_kib": spec.huge_page_size_kib,
+        "composed_by_id": machine.composed_by_id,
     }  # fmt: skip
 
 

@@ -1,0 +1,72 @@
+"""Decides in the transaction of a reservation which composes roles and quotas still permit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from common.errors import NotAllowed
+from regiond.accounts.service import still_operators
+from regiond.caller import Caller
+from regiond.machines.compose.model import HostAssignment
+from regiond.placement.model import DEFAULT_ROOT_BYTES
+from regiond.quotas.model import Charge, Holdings
+from regiond.quotas.service import permitted
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+Compose = tuple[Caller, HostAssignment]
+
+
+def pool_of(assignment: HostAssignment) -> int:
+    """Returns the resource pool of the machine: that of its request, else that of its host."""
+    requested = assignment.validated.pool_id
+    return assignment.host.pool_id if requested is None else requested
+
+
+def holdings_asked(assignment: HostAssignment) -> Holdings:
+    """Returns what the machine will hold."""
+    wanted = assignment.requirements
+    return Holdings(
+        machines=1,
+        cores=wanted.cores,
+        memory_mib=wanted.memory_mib,
+        storage_bytes=sum(disk.size_bytes or DEFAULT_ROOT_BYTES for disk in wanted.disks),
+    )
+
+
+async def within_pool_quotas(
+    db: Db, machine_pool_id: int, alternatives: Sequence[HostAssignment]
+) -> list[HostAssignment]:
+    """Returns the hosts to which a machine may move: those that leave it in its pool, or whose pool has room for it.
+
+    Never waits, because the caller's transaction may hold locks of servers already: a pool whose quota is locked is
+    left out.
+    """
+    fitting = []
+    for one in alternatives:
+        pool_id = pool_of(one)
+        charge = Charge(pool_id=None if pool_id == machine_pool_id else pool_id, asked=holdings_asked(one))
+        if await permitted(db, [charge], wait=False) == [True]:
+            fitting.append(one)
+    return fitting
+
+
+async def permit(db: Db, composes: Sequence[Compose], *, wait: bool) -> list[bool]:
+    """Returns for each compose whether it may be written, as if those before it were.
+
+    Call it before other locks are taken. Without `wait`, one whose quota is locked is not permitted; with it, raises
+    NotAllowed or QuotaExceeded for the first that is not.
+    """
+    needed = [(caller, pool) for caller, one in composes for pool in (one.host.pool_id, pool_of(one))]
+    operators = await still_operators(db, needed)
+    allowed = [all(pair) for pair in zip(operators[::2], operators[1::2], strict=True)]
+    if wait and not all(allowed):
+        raise NotAllowed("Your role in the resource pool has just been revoked. Nothing was composed.")
+    charges = [
+        Charge(account_id=caller.account_id, pool_id=pool_of(one), asked=holdings_asked(one))
+        for caller, one in composes
+    ]
+    within = await permitted(db, charges, wait=wait)
+    return [may and fits for may, fits in zip(allowed, within, strict=True)]

@@ -1,0 +1,1 @@
+"""Limits on what an account, or a resource pool, may hold."""

@@ -1,0 +1,146 @@
+"""Checks charges against quotas in the caller's transaction; administrators set quotas.
+
+Quotas are locked before affinity groups, hosts, servers and machines, and in the order of their ids: whoever holds a
+lock of those never waits for a quota. Without a quota that concerns it, nothing is locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from common.errors import InvalidRequest, NameTaken, NotFound, QuotaExceeded
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.events.service import Events
+from regiond.groups.service import Groups
+from regiond.quotas import store
+from regiond.quotas.model import Charge, Limits, Quota, refusals
+from regiond.quotas.store import holdings_of
+from regiond.validation_messages import no_object
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+__all__ = ["Quotas", "charge", "holdings_of", "lock", "permitted", "require_within"]
+
+
+async def permitted(db: Db, charges: Sequence[Charge], *, wait: bool) -> list[bool]:
+    """Returns for each charge whether the quotas permit it, as if those before it were held.
+
+    Locks the quotas until the transaction ends: what is permitted must be written in it. Without `wait`, charges are
+    not permitted whose quota another transaction has locked. With it, raises QuotaExceeded if one is not permitted.
+    """
+    account_ids = {charge.account_id for charge in charges if charge.account_id is not None}
+    pool_ids = {charge.pool_id for charge in charges if charge.pool_id is not None}
+    concerned = await store.concerned(db, account_ids, pool_ids)
+    if not concerned:
+        return [True] * len(charges)
+    quotas = await store.lock(db, concerned, wait=wait)
+    if len(quotas) < len(concerned) and not wait:
+        return [False] * len(charges)
+    reasons = refusals(quotas, charges)
+    if wait:
+        _raise_first(reasons)
+    return [reason is None for reason in reasons]
+
+
+async def charge(db: Db, one: Charge) -> None:
+    """Locks the quotas of the charge until the transaction ends. Raises QuotaExceeded if they do not permit it."""
+    await permitted(db, [one], wait=True)
+
+
+async def lock(db: Db, *, account_ids: Iterable[int] = (), pool_ids: Iterable[int] = ()) -> tuple[Quota, ...]:
+    """Locks the quotas of these accounts and pools, for writes whose amount is not known yet: see `require_within`."""
+    concerned = await store.concerned(db, account_ids, pool_ids)
+    return await store.lock(db, concerned, wait=True) if concerned else ()
+
+
+async def require_within(db: Db, locked: Iterable[Quota]) -> None:
+    """Raises QuotaExceeded if what the transaction has written since `lock` exceeds one of the quotas."""
+    before = list(locked)
+    after = await store.usage(db, [quota.id for quota in before]) if before else {}
+    _raise_first(quota.refusal(quota.used, after[quota.id] - quota.used) for quota in before)
+
+
+def _raise_first(reasons: Iterable[str | None]) -> None:
+    reason = next(filter(None, reasons), None)
+    if reason is not None:
+        raise QuotaExceeded(f"{reason}. Release or delete machines, or ask an administrator to raise the quota.")
+
+
+class Quotas:
+    """Administrators set quotas; others read their own and those of resource pools that they see."""
+
+    def __init__(self, database: Database, groups: Groups) -> None:
+        self._database = database
+        self._groups = groups
+
+    async def list(self, *, caller: Caller | None = None) -> tuple[Quota, ...]:
+        """By id, with what counts for each."""
+        async with self._database.connection() as db:
+            return await store.list_quotas(db, caller=caller)
+
+    async def read(self, quota_id: int, *, caller: Caller | None = None) -> Quota:
+        """Raises NotFound, also for a quota that the caller may not see."""
+        async with self._database.connection() as db:
+            return await _find(db, quota_id, caller)
+
+    async def create(
+        self, caller: Caller, *, user: str | None, pool: str | None, limits: Mapping[str, int | None]
+    ) -> Quota:
+        """Sets the quota of a user or of a resource pool. It may be lower than what is held: nothing is taken away.
+
+        Raises InvalidRequest, and NameTaken if there is one.
+        """
+        caller.require_admin()
+        if (user is None) == (pool is None):
+            raise InvalidRequest.of({"user": ["Name either a user or a resource pool."]})
+        pool_id = await self._groups.requested_pool_id(pool)
+        async with self._database.transaction() as db:
+            account_id = None if user is None else await _account_id(db, user)
+            try:
+                quota_id = await store.insert(
+                    db, account_id=account_id, pool_id=pool_id, limits=Limits().changed(limits)
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise NameTaken(f"There is a quota of {user or pool} already: update it.") from error
+            created = await _find(db, quota_id, None)
+            await Events.record(db, "quota_set", f"The quota of {created.subject} was set.", caller=caller)
+        return created
+
+    async def update(self, caller: Caller, quota_id: int, limits: Mapping[str, int | None]) -> Quota:
+        """Changes the limits that the mapping has. Idempotent. Raises NotFound."""
+        caller.require_admin()
+        async with self._database.transaction() as db:
+            found = await _find(db, quota_id, None)
+            await store.update(db, quota_id, found.limits.changed(limits))
+            await Events.record(db, "quota_set", f"The quota of {found.subject} was changed.", caller=caller)
+            return await _find(db, quota_id, None)
+
+    async def delete(self, caller: Caller, quota_id: int, *, dry_run: bool = False) -> DeletionPlan:
+        """Raises NotFound."""
+        caller.require_admin()
+        async with self._database.transaction(dry_run=dry_run) as db:
+            found = await _find(db, quota_id, None)
+            await store.delete(db, quota_id)
+            await Events.record(db, "quota_deleted", f"The quota of {found.subject} was deleted.", caller=caller)
+        record = AffectedRecord(kind="quota", id=str(quota_id), name=found.subject)
+        return DeletionPlan(name=found.subject, deleted=(record,))
+
+
+async def _find(db: Db, quota_id: int, caller: Caller | None) -> Quota:
+    found = await store.list_quotas(db, quota_id, caller=caller)
+    if not found:
+        raise NotFound(f"There is no quota {quota_id}.")
+    return found[0]
+
+
+async def _account_id(db: Db, username: str) -> int:
+    found = await store.account_id_of(db, username) if username.isprintable() else None
+    if found is None:
+        raise InvalidRequest.of({"user": [no_object("user", username)]})
+    return found
