@@ -12,7 +12,7 @@ from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.machines.model import HostConstraints
 from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
-from tests.unit.api_samples import ADMIN, PLACEMENT
+from tests.unit.api_samples import ADMIN, PLACEMENT, USER
 
 
 def test_compose_passes_the_request_and_returns_the_machine(api: ApiDouble) -> None:
@@ -48,7 +48,7 @@ def test_compose_and_dry_run_pass_all_constraints(api: ApiDouble, op: str, *, as
         "one_numa_node": True,
     }
     assert api.request("POST", path, op=op, **{"document" if as_json else "form": given}).status == 200
-    call = api.call(name).args[0 if op == "place" else 1]
+    call = api.call(name).args[1]
     assert call == evolve(WITH_CONSTRAINTS, host_id=None if op == "place" else 4)
 
 
@@ -108,8 +108,8 @@ def test_a_host_of_unknown_capacity_sets_no_limits(api: ApiDouble) -> None:
     assert (reply.status, reply.body) == (409, b"Its capacity is not known yet.")
 
 
-def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
-    for path, key in (("vm-hosts/", ADMIN_KEY), ("pods/", USER_KEY)):
+def test_an_operator_may_make_a_dry_run_with_all_constraints() -> None:
+    for path, key, caller in (("vm-hosts/", ADMIN_KEY, ADMIN), ("pods/", USER_KEY, USER)):
         api = ApiDouble()
         form = {
             "cores": "4",
@@ -135,7 +135,11 @@ def test_any_user_may_make_a_dry_run_with_all_constraints() -> None:
             hosts=("4", "rack 7, left"), zones=("east", "north", "1"), not_in_zones=("west",), pools=("0",),
             not_in_pools=("lab", "web"), tags=("gpu", "ssd"), not_tags=("old",), cpu_speed_mhz=2400,
         )  # fmt: skip
-        assert (call.name, call.args, call.named) == ("machines.dry_run", (request, hosts), {"strategy": "pack"})
+        assert (call.name, call.args, call.named) == (
+            "machines.dry_run",
+            (caller, request, hosts),
+            {"strategy": "pack"},
+        )
 
 
 def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
@@ -145,7 +149,7 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
     ):
         assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
         call, _ = api.calls[-2:]
-        assert (call.args, call.named) == ((ComposeRequest(), hosts), {"strategy": None})
+        assert (call.args, call.named) == ((ADMIN, ComposeRequest(), hosts), {"strategy": None})
 
 
 def test_a_dry_run_without_a_fitting_host_returns_200(api: ApiDouble) -> None:

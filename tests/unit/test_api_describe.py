@@ -27,6 +27,8 @@ EXPECTED = {
     "AccountHandler": ("account/", []),
     "SessionsHandler": ("account/sessions/", []),
     "SessionHandler": ("account/sessions/{id}/", ["id"]),
+    "QuotasHandler": ("quotas/", []),
+    "QuotaHandler": ("quotas/{id}/", ["id"]),
     "ZonesHandler": ("zones/", []),
     "ZoneHandler": ("zones/{name}/", ["name"]),
     "ResourcePoolsHandler": ("resourcepools/", []),

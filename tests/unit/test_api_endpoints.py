@@ -85,9 +85,11 @@ OWN_MACHINE = (
 )
 FOR_USERS = {
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
-    *((handler, "release", Permission.USER) for handler in ("MachineHandler", "MachinesHandler")),
-    ("MachinesHandler", "allocate", Permission.USER),
-    *((handler, "place", Permission.USER) for handler in ("VmHostsHandler", "PodsHandler")),
+    ("MachineHandler", "delete", Permission.OWNER),
+    *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
+    ("MachinesHandler", "allocate", Permission.OPERATOR),
+    *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),
+    *((handler, "compose", Permission.OPERATOR) for handler in ("VmHostHandler", "PodHandler")),
     *(("AccountHandler", f"{verb}_authorisation_token", Permission.USER) for verb in ("create", "delete")),
     *(("AccountHandler", op, Permission.USER) for op in ("update_token_name", "change_password")),
     *(("SSHKeysHandler", name, Permission.USER) for name in ("create", "import")),

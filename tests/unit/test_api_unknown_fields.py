@@ -18,6 +18,7 @@ OTHER_DESTRUCTIVE = {
     "MachineHandler.forget",
     "OperationHandler.cancel",
     "DiscrepancyHandler.approve",
+    "ResourcePoolHandler.revoke",
     "AccountHandler.delete_authorisation_token",
 }
 NOT_LISTS = {

@@ -1,4 +1,4 @@
-"""Resolves the hosts, zones and pools that a request names into the filter of placement; checks the caller's roles."""
+"""Resolves the hosts, zones and pools that a request names for placement; checks the roles."""
 
 from __future__ import annotations
 

@@ -1,0 +1,119 @@
+"""Every endpoint, with every role, on an object in its own resource pool and on one in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.registry import SERVED
+from regiond.permissions import Permission
+from tests.deployment.deployment import Deployment
+from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, Contents, Role, TwoPools, two_pools
+
+# What the first part of a path leads to. Objects that are in no resource pool are the same for everybody.
+IN_POOLS = {
+    "vm-hosts", "pods", "virtual-machines", "vm-clusters", "machines", "nodes", "operations", "resourcepool", "quotas",
+}  # fmt: skip
+SHARED = {
+    "zones": {"name": "default"},
+    "domains": {"id": "0"},
+    "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},
+    "vlans": {"id": "5001"},
+    "subnets": {"id": "1"},
+    "spaces": {"id": "1"},
+    "ipranges": {"id": "1"},
+    "racks": {"id": "rack"},
+    "users": {"username": "admin"},
+    "rpc-clients": {"name": "none"},
+    "discrepancies": {"id": "1"},
+    "vmhost-certificate": {"name": "none"},
+}
+SHOWN_TO_ALL = {"UsersHandler", "UserHandler"}
+REFUSED = {401, 403, 404}
+
+
+def path_to(resource: Resource, one: Contents) -> Mapping[str, str]:
+    """Raises KeyError for a new kind of object: add it to IN_POOLS and here, or to SHARED."""
+    first = resource.path.split("/")[0]
+    if not resource.params:
+        return {}
+    if first in SHARED:
+        return {name: SHARED[first][name] for name in resource.params}
+    ids: dict[str, str | int] = {
+        "vm-hosts": one.host_id, "pods": one.host_id, "vm-clusters": one.cluster_id, "operations": one.operation_id,
+        "virtual-machines": one.guest_id, "resourcepool": one.pool_id, "quotas": one.quota_id,
+    }  # fmt: skip
+    known = {"id": ids.get(first, ""), "system_id": one.system_id}
+    if first == "nodes" and "id" in resource.params:
+        known["id"] = one.nic_id if "interfaces" in resource.path else one.disk_id
+    return {name: str(known[name]) for name in resource.params}
+
+
+def targets(resource: Resource, endpoint: Endpoint, one: Contents) -> list[Mapping[str, str]]:
+    """The paths to the object; interfaces are those of a machine, or those of a host."""
+    path = path_to(resource, one)
+    if not resource.path.startswith("nodes/") or "interfaces" not in resource.path:
+        return [path]
+    of_host = {"system_id": one.host_system_id, "id": str(one.interface_id)}
+    of_host = {name: of_host[name] for name in resource.params}
+    return [of_host] if endpoint.method == "PUT" else [path, of_host]
+
+
+def expected(endpoint: Endpoint, role: Role, *, pooled: bool, where: str) -> set[int]:
+    """The statuses with which the role is refused; empty if the request is permitted."""
+    needs = endpoint.permission
+    if needs is Permission.ANYONE or role is Role.ADMIN:
+        return set()
+    if role is Role.STRANGER:
+        return {401}
+    if needs is Permission.ADMIN or (role is Role.VIEWER and needs in {Permission.OPERATOR, Permission.OWNER}):
+        return {403}
+    return {404} if pooled and GRANTS[role][0] != where else set()
+
+
+def problem_of(
+    status: int, refusals: set[int], resource: Resource, endpoint: Endpoint, role: Role, where: str
+) -> str | None:
+    permitted = status not in REFUSED or (not refusals and status == 404 and resource.path.split("/")[0] in SHARED)
+    if permitted != (not refusals) or (refusals and status not in refusals):
+        name = f"{resource.handler}.{endpoint.name}"
+        return f"{name} ({endpoint.permission}) as {role} on {where}: {status}, expected {refusals or 'permitted'}"
+    return None
+
+
+def each_call(pools: TwoPools) -> list[tuple[Resource, Endpoint, str, Mapping[str, str]]]:
+    return [
+        (resource, endpoint, where, path)
+        for resource in SERVED
+        for endpoint in resource.endpoints
+        for where, contents in pools.contents.items()
+        for path in targets(resource, endpoint, contents)
+    ]
+
+
+async def test_each_role_may_do_what_its_declaration_says(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    problems: list[str | None] = []
+    for resource, endpoint, where, path in each_call(pools):
+        pooled = resource.path.split("/")[0] in IN_POOLS and bool(resource.params)
+        for role in Role:
+            refusals = expected(endpoint, role, pooled=pooled, where=where)
+            reply = await pools.send(role, resource, endpoint, path, harmless=not refusals)
+            problems.append(problem_of(reply.status, refusals, resource, endpoint, role, where))
+    assert [problem for problem in problems if problem] == []
+    assert {one["hostname"] for one in await innkeeper.get("machines/")} == {"native-machine", "foreign-machine"}
+
+
+async def test_no_read_shows_anything_of_another_pool(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    leaks = []
+    for resource, endpoint, where, path in each_call(pools):
+        if endpoint.method != "GET" or resource.handler in SHOWN_TO_ALL or endpoint.permission is Permission.ANYONE:
+            continue
+        for role, (pool, _) in GRANTS.items():
+            hidden = FOREIGN if pool == NATIVE else NATIVE
+            reply = await pools.send(role, resource, endpoint, path, harmless=False)
+            assert reply.status < 500, (resource.handler, endpoint.name, reply)
+            if hidden in str(reply.body) and where != hidden:
+                leaks.append(f"{resource.handler}.{endpoint.name} shows {hidden} to the {role}: {reply.body!r:.2000}")
+    assert leaks == []
