@@ -13,17 +13,17 @@ from tests.deployment.deployment import Deployment
 
 async def as_user(innkeeper: Deployment, name: str) -> Deployment:
     """The same deployment with the API key of a new user without administrator rights."""
+    return evolve(innkeeper, other_account=Api(innkeeper.api.url, await user_key(innkeeper, name)))
+
+
+async def user_key(innkeeper: Deployment, name: str) -> str:
+    """The API key of a new user, as clients of MAAS create one: an operator of the default pool."""
     database = innkeeper.region.components.database
     async with database.connection() as db:
         account_id = await db.fetchval("insert into account (username) values ($1) returning id", name)
         await grant_default(db, account_id)
     caller = Caller(account_id=account_id, username=name, is_admin=False)
-    return evolve(
-        innkeeper,
-        other_account=Api(
-            innkeeper.api.url, await Accounts(database, record_event=Events.record).create_key(caller, "test")
-        ),
-    )
+    return await Accounts(database, record_event=Events.record).create_key(caller, "test")
 
 
 async def own(innkeeper: Deployment, system_id: str, name: str, *, by_allocate: bool = False) -> None:

@@ -1,0 +1,77 @@
+"""Prints which role may call which endpoint, from the declarations; `--write` updates the page.
+
+python -m development.role_table [--write]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.registry import SERVED
+from regiond.client_rpc import PERMISSIONS
+from regiond.permissions import Permission
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGE = CHECKOUT / "docs/reference/roles.md"
+BEGIN = "<!-- role table: begin (python -m development.role_table --write) -->"
+END = "<!-- role table: end -->"
+ROLES = ("stranger", "viewer", "operator", "administrator")
+# What stands in the columns of ROLES.
+_MAY = {
+    Permission.ANYONE: ("yes", "yes", "yes", "yes"),
+    Permission.USER: ("", "yes", "yes", "yes"),
+    Permission.OPERATOR: ("", "", "yes", "yes"),
+    Permission.OWNER: ("", "", "own", "yes"),
+    Permission.ADMIN: ("", "", "", "yes"),
+}
+
+
+def tables() -> str:
+    """Returns a table of the endpoints of the API and one of the commands of RPC clients."""
+    endpoints = (line for resource in SERVED for line in _lines(resource))
+    commands = (_row((f"`{name}`",), permission) for name, permission in sorted(PERMISSIONS.items()))
+    return "\n".join([*_head("Request", "Title"), *endpoints, "", *_head("RPC command"), *commands])
+
+
+def page_with_tables(page: str, text: str) -> str:
+    """Returns `page` with `text` between the two markers. Raises ValueError if a marker is missing."""
+    before, _, rest = page.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"The page lacks the markers {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def _head(*columns: str) -> tuple[str, str]:
+    names = (*columns, *ROLES)
+    return f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"
+
+
+def _lines(resource: Resource) -> Iterator[str]:
+    if resource.described or resource.base != "/MAAS/api/2.0/":
+        yield from (_row((_request(resource, one), one.title), one.permission) for one in resource.endpoints)
+
+
+def _request(resource: Resource, endpoint: Endpoint) -> str:
+    op = "" if endpoint.op is None else f"?op={endpoint.op}"
+    return f"`{endpoint.method} {resource.path}{op}`"
+
+
+def _row(columns: tuple[str, ...], permission: Permission) -> str:
+    return f"| {' | '.join((*columns, *_MAY[permission]))} |"
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
+    elif not sys.argv[1:]:
+        print(tables())
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
