@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
+from attrs import evolve
 
+from regiond.caller import Caller, visible_pool_ids
 from regiond.machines.affinity import GroupedMachine, memberships
 from regiond.machines.model import AffinityMembership
 from regiond.placement.model import GroupMembers, GroupOnHost, GroupRule, Policy
@@ -44,10 +46,11 @@ _MEMBERSHIPS = """
 """
 # All machines of every group that one of the given machines is in.
 _GROUPED = """
-    select a.machine_id, a.group_name as "group", a.policy, bool_or(a.hard) as hard, m.hostname, m.host_id, h.server_id
+    select a.machine_id, a.group_name as "group", a.policy, bool_or(a.hard) as hard, m.hostname, m.host_id, h.server_id,
+           $2::integer[] is null or m.pool_id = any($2) or coalesce(m.owner_id = $3, false) as visible
       from affinity_membership a join machine m on m.id = a.machine_id left join vm_host h on h.id = m.host_id
      where a.group_name in (select group_name from affinity_membership where machine_id = any($1::integer[]))
-     group by a.machine_id, a.group_name, a.policy, m.hostname, m.host_id, h.server_id
+     group by a.machine_id, a.group_name, a.policy, m.hostname, m.host_id, h.server_id, m.pool_id, m.owner_id
      order by a.group_name, m.hostname
 """
 _ADD = """
@@ -97,12 +100,26 @@ async def rules_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, Sequenc
     return found
 
 
-async def memberships_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, tuple[AffinityMembership, ...]]:
-    """Returns the memberships of the machines that have any, each with the machines that violate it now."""
-    rows = await db.fetch(_GROUPED, list(machine_ids)) if machine_ids else []
-    wanted = {*machine_ids}
-    grouped = [GroupedMachine(**{**dict(row), "policy": Policy(row["policy"])}) for row in rows]
-    return memberships(grouped, wanted)
+async def memberships_of(
+    db: Db, machine_ids: Collection[int], *, caller: Caller | None = None
+) -> Mapping[int, tuple[AffinityMembership, ...]]:
+    """Returns the memberships of the machines that have any, each with the machines that violate it now.
+
+    A caller is shown the names only of machines that it may see.
+    """
+    if not machine_ids:
+        return {}
+    account_id = None if caller is None else caller.account_id
+    rows = await db.fetch(_GROUPED, list(machine_ids), visible_pool_ids(caller), account_id)
+    hidden = {row["hostname"] for row in rows if not row["visible"]}
+    columns = [{name: value for name, value in row.items() if name != "visible"} for row in rows]
+    grouped = [GroupedMachine(**{**row, "policy": Policy(row["policy"])}) for row in columns]
+    found = memberships(grouped, {*machine_ids})
+    return {machine_id: tuple(_without(one, hidden) for one in own) for machine_id, own in found.items()}
+
+
+def _without(membership: AffinityMembership, hidden: Collection[str]) -> AffinityMembership:
+    return evolve(membership, violated_by=tuple(name for name in membership.violated_by if name not in hidden))
 
 
 async def add(db: Db, machines: Iterable[tuple[int, Iterable[GroupRule]]], *, until_release: bool = False) -> None:

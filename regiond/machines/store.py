@@ -200,12 +200,17 @@ def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
         visible_pool_ids(caller),
         None if caller is None else caller.account_id,
     )
+    if wanted.limit is None:
+        return await _with_devices(db, await db.fetch(_LIST, *arguments), caller)
+    page = _PAGE_OF_HOSTS if wanted.hosts else _PAGE
+    return await _with_devices(db, await db.fetch(page, *arguments, wanted.after, wanted.limit), caller)
 
 
 async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
     """Returns the machines of the host that the caller may see, by id, without their owner data."""
     account_id = None if caller is None else caller.account_id
-    return await _with_devices(db, await db.fetch(_BY_HOST, host_id, visible_pool_ids(caller), account_id))
+    rows = await db.fetch(_BY_HOST, host_id, visible_pool_ids(caller), account_id)
+    return await _with_devices(db, rows, caller)
 
 
 async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView:
@@ -279,14 +284,14 @@ async def record_tombstone(
     await db.execute(_RECORD_TOMBSTONE, machine, hostname, host[1], reason, host[0], places)
 
 
-async def _with_devices(db: Db, rows: Sequence[asyncpg.Record]) -> tuple[MachineView, ...]:
+async def _with_devices(db: Db, rows: Sequence[asyncpg.Record], caller: Caller | None) -> tuple[MachineView, ...]:
     ids = [row["id"] for row in rows]
     disks = defaultdict(list)
     for row in await db.fetch(_DISKS, ids) if ids else ():
         fields = {name: value for name, value in row.items() if name != "machine_id"}
         disks[row["machine_id"]].append(DiskView(**{**fields, "tags": tuple(row["tags"])}))
     nics = await nic_store.of_machines(db, ids)
-    groups = await affinity_store.memberships_of(db, ids)
+    groups = await affinity_store.memberships_of(db, ids, caller=caller)
     return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ()), groups.get(row["id"], ())) for row in rows)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from common.errors import InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
@@ -120,7 +122,7 @@ async def read(db: Db, operation_id: int, *, caller: Caller | None = None) -> Op
     row = await db.fetchrow(_READ, operation_id, *_seen_by(caller))
     if row is None:
         raise NotFound(f"There is no operation {operation_id}.")
-    return _operation(row)
+    return _shown_to(caller, _operation(row))
 
 
 async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
@@ -142,7 +144,7 @@ async def list_operations(
     """Returns the operations that match all filters and that the caller may see, newest first."""
     seen_by = _seen_by(caller)
     rows = await db.fetch(_LIST, list(states), *seen_by, host_id, system_id, before_id, parent_id, limit)
-    return tuple(_operation(row) for row in rows)
+    return tuple(_shown_to(caller, _operation(row)) for row in rows)
 
 
 async def active(
@@ -211,6 +213,13 @@ async def wake_waiting(db: Db, host_id: int | None = None) -> None:
 
 def _seen_by(caller: Caller | None) -> tuple[list[int] | None, int | None]:
     return visible_pool_ids(caller), None if caller is None else caller.account_id
+
+
+def _shown_to(caller: Caller | None, operation: Operation) -> Operation:
+    """Hides from other users the placement, which names hosts that only whoever started the operation may see."""
+    if caller is None or caller.is_admin or caller.account_id == operation.account_id:
+        return operation
+    return evolve(operation, explanation=None, error_details=None)
 
 
 def _operation(row: Row) -> Operation:

@@ -143,3 +143,22 @@ async def _value(dsn: str, query: str) -> object:
         return await connection.fetchval(query)
     finally:
         await connection.close()
+
+
+async def test_existing_users_keep_the_pools_that_they_use(empty_database_url: str) -> None:
+    await migrate(empty_database_url, [one for one in packaged() if one.number < 11])
+    db = await connect(empty_database_url, application_name="test")
+    try:
+        await db.execute(
+            "insert into account (id, username, is_admin)"
+            " values (11, 'root', true), (12, 'ann', false), (13, 'bob', false);"
+            "insert into resource_pool (id, name) values (21, 'lab'), (22, 'shop');"
+            "insert into machine (uuid, system_id, hostname, pool_id, state, architecture, cores, memory_mib, owner_id)"
+            " select gen_random_uuid(), 'm' || pool, 'm' || pool, pool, 'allocated', 'amd64', 1, 1, owner"
+            "   from (values (21, 12), (0, 12), (22, 11)) held (pool, owner)"
+        )
+        await migrate(empty_database_url)
+        granted = await db.fetch("select account_id, pool_id, role from pool_grant order by 1, 2")
+    finally:
+        await db.close()
+    assert [tuple(row) for row in granted] == [(12, 0, "operator"), (12, 21, "operator"), (13, 0, "operator")]

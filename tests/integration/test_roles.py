@@ -201,8 +201,8 @@ async def test_a_rescheduled_compose_stays_in_the_pools_granted(innkeeper: Deplo
     operator = pools.as_role(Role.OPERATOR)
     operation_id = await operator.begin("machines/", op="allocate", cpu_count=1, mem=1024)
     async with innkeeper.connection() as db:
-        intent = await db.fetchval("select request->'intent'->'pool_ids' from operation where id = $1", operation_id)
-    assert intent == [pools.contents[NATIVE].pool_id]
+        intent = await db.fetchval("select request->'intent'->>'pool_ids' from operation where id = $1", operation_id)
+    assert intent == f"[{pools.contents[NATIVE].pool_id}]"
     assert await operator.ended(operation_id) == "succeeded"
 
 
@@ -215,3 +215,24 @@ async def test_grants_of_others_are_shown_to_administrators_only(innkeeper: Depl
     assert unknown.details["status"] == 400
     await asyncio.gather(*(innkeeper.post(path, op="grant", user="olga", role="viewer") for _ in range(4)))
     assert {one["role"] for one in await innkeeper.get(path, op="grants")} == {"viewer"}
+
+
+async def test_the_placement_of_another_user_is_hidden(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    machine = await allocate(innkeeper, pool="native-pool", cpu_count=1, mem=1024)
+    path = f"operations/?machine={machine['system_id']}"
+    (shown,) = await innkeeper.get(path)
+    assert "foreign-server" in str(shown["explanation"])
+    (hidden,) = await pools.as_role(Role.OPERATOR).get(path)
+    assert (hidden["id"], hidden["explanation"]) == (shown["id"], None)
+
+
+async def test_a_group_names_no_machine_of_another_pool(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    for name in (NATIVE, FOREIGN):
+        await innkeeper.put(f"machines/{pools.contents[name].system_id}/", affinity="web")
+    path = f"machines/{pools.contents[NATIVE].system_id}/"
+    (shown,) = (await innkeeper.get(path))["affinity_groups"]
+    assert shown["violated_by"] == ["foreign-machine"]
+    (hidden,) = (await pools.as_role(Role.VIEWER).get(path))["affinity_groups"]
+    assert hidden["violated_by"] == []
