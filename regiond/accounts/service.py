@@ -53,6 +53,7 @@ class Accounts:
         self._clock = clock
         self._cache: dict[bytes, _CachedCaller] = {}
         self._used: set[int] = set()
+        self._drops = 0
 
     async def authenticate(self, consumer_key: str, token_key: str, token_secret: str) -> Caller:
         """Returns the account of the key. Raises NotAuthenticated if a part is wrong, NotAllowed if it is inactive."""
@@ -63,6 +64,7 @@ class Accounts:
         for part in (consumer_key, token_key, token_secret):
             if not (part.isascii() and part.isalnum()):  # PostgreSQL rejects NUL in text
                 raise NotAuthenticated("Invalid API key.")
+        drops = self._drops
         async with self._database.connection() as db:
             found = await store.owner_of_key(db, consumer_key, token_key)
             caller = None if found is None else await with_grants(db, found.caller)
@@ -78,7 +80,8 @@ class Accounts:
             raise NotAllowed("User is not allowed access to this API.")
         if caller.api_key_id is not None:
             self._used.add(caller.api_key_id)
-        self._remember(cache_key, caller, token_key)
+        if drops == self._drops:  # otherwise what was read may have been revoked since
+            self._remember(cache_key, caller, token_key)
         return caller
 
     async def write_key_use(self) -> None:
@@ -177,4 +180,5 @@ class Accounts:
         self._cache[cache_key] = _CachedCaller(caller, token_key, until)
 
     def _drop_cached(self, which: Callable[[_CachedCaller], bool]) -> None:
+        self._drops += 1
         self._cache = {key: cached for key, cached in self._cache.items() if not which(cached)}

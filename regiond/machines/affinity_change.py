@@ -61,16 +61,16 @@ class ReadyMachine:
 
 
 async def ready_by_preference(
-    db: Db, request: AllocateRequest, machines: Sequence[ReadyMachine]
+    db: Db, request: AllocateRequest, machines: Sequence[ReadyMachine], *, within: frozenset[int] | None
 ) -> Sequence[ReadyMachine]:
     """Returns the machines that may join the groups of `request`: first those that satisfy more of the soft rules.
 
-    Otherwise preserves the order. Raises InvalidRequest by field.
+    Otherwise preserves the order. Raises InvalidRequest by field, which names machines in the pools `within` only.
     """
     rules = parse_rules(request.affinity, request.anti_affinity)
     if not rules:
         return machines
-    members = await affinity_store.read_members(db, affinity_store.groups_of(rules))
+    members = await affinity_store.read_members(db, affinity_store.groups_of(rules), within=within)
     check_policies(rules, members)
     own = await affinity_store.rules_of(db, [one.machine_id for one in machines])
     standings = [
@@ -94,7 +94,7 @@ async def join_by_allocation(db: Db, request: AllocateRequest, machine: MachineV
         machine_id=machine.id, system_id=machine.system_id, host_id=machine.host_id, host_name=machine.host_name or "",
         server_id=await affinity_store.server_of(db, machine.host_id),
     )  # fmt: skip
-    if not await ready_by_preference(db, request, [ready]):
+    if not await ready_by_preference(db, request, [ready], within=frozenset({machine.pool.id})):
         return False
     await affinity_store.add(db, [(machine.id, rules)], until_release=True)
     return True

@@ -26,6 +26,7 @@ _TRY_LOCK = """
     select name from unnest($1::text[]) name
      where pg_try_advisory_xact_lock(hashtextextended('affinity group ' || name, 0))
 """
+# $3: the resource pools that the caller may use; in others neither machines nor hosts are named. NULL: all.
 _MEMBERS = """
     with member as (
         select a.group_name, a.policy, a.machine_id, bool_or(a.hard) as hard
@@ -33,9 +34,12 @@ _MEMBERS = """
          where a.group_name = any($1::text[]) and a.machine_id is distinct from $2::integer
          group by a.group_name, a.policy, a.machine_id
     )
-    select a.group_name as "group", a.policy, h.id as host_id, h.name as host_name, h.server_id,
+    select a.group_name as "group", a.policy, h.id as host_id, h.server_id,
+           case when $3::integer[] is null or h.pool_id = any($3) then h.name else 'a host of another pool' end
+             as host_name,
            count(*) as machines, count(*) filter (where a.hard) as hard,
-           (array_agg(m.hostname order by not a.hard, m.hostname))[1:3] as names,
+           coalesce((array_agg(m.hostname order by not a.hard, m.hostname)
+                     filter (where $3 is null or m.pool_id = any($3)))[1:3], '{}') as names,
            array(select s.id from vm_host s where s.server_id = h.server_id) as sharing_host_ids
       from member a join machine m on m.id = a.machine_id join vm_host h on h.id = m.host_id
      group by a.group_name, a.policy, h.id
@@ -84,11 +88,18 @@ async def try_lock_groups(db: Db, groups: Collection[str]) -> frozenset[str]:
     return frozenset(row["name"] for row in await db.fetch(_TRY_LOCK, sorted(groups)))
 
 
-async def read_members(db: Db, groups: Collection[str], *, without: int | None = None) -> GroupMembers:
-    """Returns where the machines of the groups are, by one query; none for no groups. Omits the machine `without`."""
+async def read_members(
+    db: Db, groups: Collection[str], *, without: int | None = None, within: frozenset[int] | None = None
+) -> GroupMembers:
+    """Returns where the machines of the groups are, by one query; none for no groups. Omits the machine `without`.
+
+    Only what is in the resource pools `within` is named (None: all), because the names appear in reasons.
+    """
     if not groups:
         return GroupMembers()
-    return GroupMembers(tuple(_on_host(row) for row in await db.fetch(_MEMBERS, sorted(groups), without)))
+    pool_ids = None if within is None else sorted(within)
+    rows = await db.fetch(_MEMBERS, sorted(groups), without, pool_ids)
+    return GroupMembers(tuple(_on_host(row) for row in rows))
 
 
 async def rules_of(db: Db, machine_ids: Collection[int]) -> Mapping[int, Sequence[GroupRule]]:

@@ -238,7 +238,9 @@ def _rows_against(rule: GroupRule, host: Candidate, members: GroupMembers) -> Se
 
 
 def _reason(rule: GroupRule, host: Candidate, row: GroupOnHost) -> str:
-    required = "" if rule.hard or not row.hard else f", which is a hard rule of {row.names[0]}"
+    required = (
+        "" if rule.hard or not row.hard else f", which is a hard rule of {row.names[0] if row.names else 'another'}"
+    )
     if rule.policy is Policy.AFFINITY:
         return f"{_machines(row)} of {rule.text} {'runs' if row.machines == 1 else 'run'} on {row.host_name}{required}"
     if row.host_id == host.id:

@@ -236,3 +236,15 @@ async def test_a_group_names_no_machine_of_another_pool(innkeeper: Deployment) -
     assert shown["violated_by"] == ["foreign-machine"]
     (hidden,) = (await pools.as_role(Role.VIEWER).get(path))["affinity_groups"]
     assert hidden["violated_by"] == []
+
+
+async def test_a_rejection_by_a_group_names_nothing_of_another_pool(innkeeper: Deployment) -> None:
+    pools = await two_pools(innkeeper)
+    operator = pools.as_role(Role.OPERATOR)
+    await innkeeper.put(f"machines/{pools.contents[FOREIGN].system_id}/", affinity="web")
+    placement = await operator.post("vm-hosts/", op="place", cores=1, affinity="web")
+    assert "1 machine of affinity group web runs on a host of another pool" in str(placement)
+    assert FOREIGN not in str(placement)
+    for fields in ({"affinity": "web"}, {"anti_affinity": "web"}):
+        rejected = await rejection(allocate(operator, cpu_count=1, mem=1024, **fields))
+        assert FOREIGN not in rejected.message

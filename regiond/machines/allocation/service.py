@@ -158,7 +158,8 @@ class Allocator:
     ) -> AsyncIterator[tuple[MachineView, Labels]]:
         """Yields ready machines that satisfy all constraints: by soft rules of groups, then the cheapest first."""
         async with self._database.connection() as db:
-            ready = await ready_by_preference(db, request, await list_ready(db, request, hosts))
+            found = await list_ready(db, request, hosts)
+            ready = await ready_by_preference(db, request, found, within=hosts.within_pool_ids)
         system_ids = [one.system_id for one in ready]
         for start in range(0, len(system_ids), READ_BATCH):
             batch = system_ids[start : start + READ_BATCH]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from regiond.machines.affinity_store import groups_of, lock_groups, read_members, try_lock_groups
-from regiond.machines.compose.model import HostAssignment
+from regiond.machines.compose.model import HostAssignment, common_pools
 from regiond.placement.model import GroupMembers
 from regiond.placement.service import check_policies, group_standing
 
@@ -29,7 +29,7 @@ async def admit(db: Db, assignments: Sequence[HostAssignment], *, wait: bool) ->
         await lock_groups(db, groups)
     else:
         locked = await try_lock_groups(db, groups)
-    members = await read_members(db, locked)
+    members = await read_members(db, locked, within=common_pools(one.requirements for one in assignments))
     admitted: list[bool] = []
     for one in assignments:
         rules = one.requirements.groups

@@ -58,7 +58,9 @@ async def search_hosts(
     """
     claims = {} if pending is None else {**pending.snapshot()}
     limit = max(shortlist_size, times + len({one.evaluation.host_id for one in claims.values()}))
-    members = await read_members(db, groups_of(requirements.groups), without=machine_id)
+    members = await read_members(
+        db, groups_of(requirements.groups), without=machine_id, within=requirements.hosts.within_pool_ids
+    )
     check_policies(requirements.groups, members)
     while True:
         shortlist = await read_shortlist(

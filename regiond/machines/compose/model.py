@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
@@ -55,3 +55,9 @@ class HostAssignment:
     @property
     def requirements(self) -> Requirements:
         return self.validated.requirements
+
+
+def common_pools(batch: Iterable[Requirements]) -> frozenset[int] | None:
+    """Returns the resource pools that all of the requests may use; None: all pools."""
+    restrictions = [one.hosts.within_pool_ids for one in batch if one.hosts.within_pool_ids is not None]
+    return frozenset.intersection(*restrictions) if restrictions else None

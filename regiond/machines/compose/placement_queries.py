@@ -15,7 +15,7 @@ from regiond.machines.affinity_store import groups_of, read_members
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.capacity_limits import capacity_unknown, check_limits
 from regiond.machines.compose.host_search import SearchResult, search_hosts
-from regiond.machines.compose.model import PlacedCompose, ValidatedCompose
+from regiond.machines.compose.model import PlacedCompose, ValidatedCompose, common_pools
 from regiond.machines.compose.pending_claims import PendingClaims
 from regiond.machines.compose.shortage_store import with_claims_here
 from regiond.placement.model import Candidate, GroupMembers, PendingClaim, Placement, Requirements, Strategy
@@ -96,7 +96,8 @@ class PlacementQueries:
     async def _candidate(self, requirements: Requirements, host_id: int) -> tuple[Candidate, GroupMembers]:
         _check_id(host_id)
         async with self._database.connection() as db:
-            members = await read_members(db, groups_of(requirements.groups))
+            within = requirements.hosts.within_pool_ids
+            members = await read_members(db, groups_of(requirements.groups), within=within)
             hosts = await read_candidates(db, [host_id], with_nodes=requirements.needs_nodes)
         if host_id not in hosts:
             raise _not_found(host_id)
@@ -112,7 +113,7 @@ class PlacementQueries:
         pending = {**self._pending.snapshot()}
         groups = groups_of(rule for requirements, _ in batch for rule in requirements.groups)
         async with self._database.connection() as db:
-            members = await read_members(db, groups)
+            members = await read_members(db, groups, within=common_pools(requirements for requirements, _ in batch))
             hosts = await read_candidates(
                 db, {host_id for _, host_id in batch}, with_nodes=any(one.needs_nodes for one, _ in batch)
             )
