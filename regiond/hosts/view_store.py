@@ -127,7 +127,7 @@ _NUMA_CLAIMS = """
 async def list_hosts(db: Db, ids: Sequence[int] | None = None, *, caller: Caller | None = None) -> tuple[HostView, ...]:
     """Returns the hosts with `ids`; without them, those that the caller may see. By id, in four queries."""
     visible = visible_pool_ids(caller)
-    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids)}
+    capacities = {one.host_id: one.capacity for one in await capacities_of_hosts(db, ids, pool_ids=visible)}
     pools, used = defaultdict(list), defaultdict(list)
     for row in await (db.fetch(_ALL_USED, visible) if ids is None else db.fetch(_USED_BY_IDS, ids)):
         used[row["host_id"]].append(row)
