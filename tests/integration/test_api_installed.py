@@ -41,6 +41,8 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     subnet = await innkeeper.post("subnets/", cidr="10.9.0.0/24", space="front")
     reserved = await innkeeper.post("ipranges/", type="reserved", start_ip="10.9.0.5", end_ip="10.9.0.9")
     discrepancy = await a_discrepancy(innkeeper, host)
+    quota = await innkeeper.post("quotas/", pool="default", machines=9)
+    await innkeeper.post("resourcepool/default/", op="grant", user="admin")
     known = {
         "vm-hosts": host["id"],
         "pods": host["id"],
@@ -49,6 +51,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
         "discrepancies": discrepancy["id"],
         "virtual-machines": guests[0]["id"],
         "resourcepool": "default",
+        "quotas": quota["id"],
         "domains": 0,
         "fabrics": 0,
         "vlans": subnet["vlan"]["id"],
