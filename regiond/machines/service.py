@@ -100,7 +100,7 @@ class Machines:
 
         async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
-                return await store.read_all(db, ids, owner_data=owner_data)
+                return await store.read_all(db, ids, caller=caller, owner_data=owner_data)
 
         async with self._database.connection() as db:
             return LongList(keys=await store.machine_ids(db, wanted, caller=caller), read=read)

@@ -164,8 +164,8 @@ async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None 
     For a few: see `machine_ids` for long lists.
     """
     if wanted.limit is not None:
-        return await read_all(db, await machine_ids(db, wanted, caller=caller))
-    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted, caller)))
+        return await read_all(db, await machine_ids(db, wanted, caller=caller), caller=caller)
+    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted, caller)), caller)
 
 
 async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
@@ -179,9 +179,12 @@ async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = 
     return found
 
 
-async def read_all(db: Db, ids: Sequence[int], *, owner_data: bool = True) -> tuple[MachineView, ...]:
+async def read_all(
+    db: Db, ids: Sequence[int], *, caller: Caller | None = None, owner_data: bool = True
+) -> tuple[MachineView, ...]:
     """Returns the machines with these row ids that exist, in their order; their owner data only on request."""
-    return await _with_devices(db, await db.fetch(_BY_IDS if owner_data else _BY_IDS_WITHOUT_OWNER_DATA, ids))
+    rows = await db.fetch(_BY_IDS if owner_data else _BY_IDS_WITHOUT_OWNER_DATA, ids)
+    return await _with_devices(db, rows, caller)
 
 
 def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
@@ -200,10 +203,6 @@ def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
         visible_pool_ids(caller),
         None if caller is None else caller.account_id,
     )
-    if wanted.limit is None:
-        return await _with_devices(db, await db.fetch(_LIST, *arguments), caller)
-    page = _PAGE_OF_HOSTS if wanted.hosts else _PAGE
-    return await _with_devices(db, await db.fetch(page, *arguments, wanted.after, wanted.limit), caller)
 
 
 async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
