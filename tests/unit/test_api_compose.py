@@ -148,7 +148,7 @@ def test_a_dry_run_accepts_json_lists_and_has_defaults(api: ApiDouble) -> None:
         ({"host": [4], "tags": ["gpu"]}, HostConstraints(hosts=("4",), tags=("gpu",))),
     ):
         assert api.request("POST", "vm-hosts/", op="place", document=document).status == 200
-        call, _ = api.calls[-2:]
+        call, _ = api.done()[-2:]
         assert (call.args, call.named) == ((ADMIN, ComposeRequest(), hosts), {"strategy": None})
 
 
