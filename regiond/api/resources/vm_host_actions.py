@@ -113,8 +113,11 @@ async def _confirm_server(call: Call) -> HostView:
 
 
 def _confirm_server_problems(call: Call) -> Problems:
-    given = [name for name in ("host", "identity") if call.values[name] is not None]
-    return {} if len(given) == 1 else {"host": ["Give host or identity, one of both."]}
+    either = ("host", "identity")
+    given = [name for name in either if call.values[name] is not None]
+    if len(given) == 1 or not call.invalid.isdisjoint(either):
+        return {}
+    return {"host": ["Give either host or identity."]}
 
 
 REFRESH = Endpoint(
