@@ -25,6 +25,8 @@ EXPECTED = {
     "UsersHandler": ("users/", []),
     "UserHandler": ("users/{username}/", ["username"]),
     "AccountHandler": ("account/", []),
+    "SSHKeysHandler": ("account/prefs/sshkeys/", []),
+    "SSHKeyHandler": ("account/prefs/sshkeys/{id}/", ["id"]),
     "SessionsHandler": ("account/sessions/", []),
     "SessionHandler": ("account/sessions/{id}/", ["id"]),
     "QuotasHandler": ("quotas/", []),
