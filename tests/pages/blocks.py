@@ -38,6 +38,7 @@ PAGES = (
     "docs/how-to/lxd-host.md",
     "docs/how-to/install.md",
     "docs/how-to/https.md",
+    "docs/how-to/racks.md",
     "docs/how-to/second-region.md",
     "docs/reference/cli.md",
     "docs/reference/interface-constraints.md",
