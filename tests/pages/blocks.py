@@ -35,6 +35,7 @@ PAGES = (
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/users.md",
+    "docs/how-to/roles-and-quotas.md",
     "docs/how-to/lxd-host.md",
     "docs/how-to/install.md",
     "docs/how-to/https.md",
