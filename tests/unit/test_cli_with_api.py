@@ -103,8 +103,8 @@ async def test_a_dry_run_shows_what_each_host_lacks_as_a_table(cli: Cli, api: Ap
     assert "root 8.0 images local" in lines
     assert "hv-02 needs 4 cores, 1 free (4 cores × ratio 1.0, 3 used) 5" in lines
     assert "3 not enough cores free" in lines
-    (request,) = [one.args[1] for one in api.calls if one.name == "machines.dry_run"]
-    assert (request.zones, request.not_tags) == (("east", "west"), ("old",))
+    (hosts,) = [one.args[2] for one in api.calls if one.name == "machines.dry_run"]
+    assert (hosts.zones, hosts.not_tags) == (("east", "west"), ("old",))
 
 
 async def test_wait_follows_the_real_operation(cli: Cli, api: ApiDouble) -> None:
