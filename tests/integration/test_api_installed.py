@@ -11,6 +11,7 @@ from regiond.api.registry import RESOURCES
 from tests.deployment.deployment import Deployment
 from tests.integration.adoption import refresh, rows
 from tests.integration.tables import counts
+from tests.integration.test_users import SSH_KEY
 from tests.rejections import rejection
 from tests.unit.test_api_serializers import misfits
 
@@ -43,6 +44,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
     discrepancy = await a_discrepancy(innkeeper, host)
     quota = await innkeeper.post("quotas/", pool="default", machines=9)
     await innkeeper.post("resourcepool/default/", op="grant", user="admin")
+    ssh_key = await innkeeper.post("account/prefs/sshkeys/", key=SSH_KEY)
     known = {
         "vm-hosts": host["id"],
         "pods": host["id"],
@@ -50,6 +52,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
         "operations": operation["id"],
         "discrepancies": discrepancy["id"],
         "virtual-machines": guests[0]["id"],
+        "account": ssh_key["id"],
         "resourcepool": "default",
         "quotas": quota["id"],
         "domains": 0,
