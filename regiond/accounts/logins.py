@@ -1,4 +1,4 @@
-"""Verifies user names and passwords, for API keys and sessions, and changes passwords; limits and records failures."""
+"""Verifies user names and passwords, changes passwords, and limits and records failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has linked racks forget the hosts that they no longer serve, and finds the hosts that they serve from now on.
+"""Has linked racks forget hosts that they no longer serve, and finds those that they serve from now on.
 
 Whatever changed the zone of a host or the zones of a rack: this compares what is with what should be.
 """

@@ -1,4 +1,4 @@
-"""SQL of the zones that racks serve, and of hosts whose credentials a rack has although it no longer serves them."""
+"""SQL of the zones that racks serve, and of hosts whose credentials a rack has but no longer serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotates the credentials that a removed or stolen rack had, and says what a person has to do about the others."""
+"""Rotates the credentials that a removed or stolen rack had; names those that a person has to rotate."""
 
 from __future__ import annotations
 
