@@ -18,9 +18,11 @@ from innkeeper import rpc
 from innkeeper.http import Api
 from innkeeper.local_region import local_profile
 from regiond.admin_commands import check
+from regiond.db.pool import Database
 from regiond.https.service import CHECK_EVERY_S
 from regiond.service import RegionService
 from regiond.settings import RegionSettings
+from tests.administrators import add_administrator
 from tests.certificate_pairs import make_pair
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
@@ -126,7 +128,8 @@ def test_settings_that_contradict_each_other_are_named(wrong: dict[str, Any], me
         RegionSettings(**wrong).check()
 
 
-async def test_sighup_reads_the_certificate_again(tmp_path: Path, database_url: str) -> None:
+async def test_sighup_reads_the_certificate_again(tmp_path: Path, database: Database, database_url: str) -> None:
+    await add_administrator(database)  # `local.json` has the key of one
     certificate, key = make_pair().write(tmp_path / "tls")
     settings = RegionSettings(
         database=database_url,
