@@ -110,7 +110,7 @@ async def placement_reply(call: Call, placement: Placement) -> Reply:
     return json_reply(PLACEMENT_JSON.encode({**found, **parts}))
 
 
-# Open to all users: it changes nothing and shows only what users may read of hosts.
+# Not only for administrators: it changes nothing, and only hosts of pools that the caller operates are candidates.
 PLACE = Endpoint(
     method="POST",
     op="place",
