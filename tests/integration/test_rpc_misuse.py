@@ -84,7 +84,7 @@ async def test_a_client_of_a_disabled_account_is_rejected(rackless: Deployment) 
         assert await region.hosts() == ()
         async with rackless.region.components.database.connection() as db:
             await db.execute("update account set is_active = false")
-        with pytest.raises((NotAllowed, LinkLost), match="is disabled|account deactivated"):  # the region ends the link
+        with pytest.raises((NotAllowed, LinkLost), match=r"is disabled|account deactivated"):
             await region.hosts()
     with pytest.raises(NotAllowed, match="is disabled"):
         async with rpc.connect(address_of(rackless), folder=folder):
