@@ -54,7 +54,8 @@ async def test_a_failed_check_is_status_2(cli: Cli, logged_in: Cli, region: Regi
     assert (ran.status, ran.err) == (
         2,
         "usage: innkeeper [--profile PROFILE] region check [host=ID] [kind=KIND] [machine=SYSTEM_ID] | "
-        "region repaired | region approve ID [--yes] | region audit export [after=ID]\n",
+        "region repaired | region approve ID [--yes] | region audit export [after=ID] | "
+        "region admin create [--username NAME]\n",
     )
     assert (await logged_in("logout", "admin")).status == 0
     ran = await cli("region", "check")
