@@ -155,11 +155,12 @@ def _read_key(terminal: Terminal) -> str:
     descriptor = terminal.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    terminal.err.write("API key: ")
-    terminal.err.flush()
-    # Not getpass: it discards the lines that were pasted after the first one.
+    # Not getpass: it discards the lines that were pasted after the first one. The prompt comes after the change, or a
+    # key that is pasted at once would be shown.
     termios.tcsetattr(descriptor, termios.TCSADRAIN, silent)
     try:
+        terminal.err.write("API key: ")
+        terminal.err.flush()
         return _key_lines(terminal)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
