@@ -47,7 +47,7 @@ from regiond.machines.service import Machines
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.permissions import Permission, check_object, check_role
-from regiond.racks.service import Racks
+from regiond.racks.service import Racks, RpcClients
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 
@@ -82,6 +82,7 @@ class RpcCommands:
     def __init__(
         self,
         racks: Racks,
+        clients: RpcClients,
         hosts: Hosts,
         machines: Machines,
         operations: Operations,
@@ -89,6 +90,7 @@ class RpcCommands:
         limits: RequestLimits,
     ) -> None:
         self._racks = racks
+        self._clients = clients
         self._limits = limits
         self._hosts = hosts
         self._machines = machines
@@ -127,12 +129,12 @@ class RpcCommands:
         return await self._racks.renew(link.peer.id, call)
 
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
-        return await self._racks.renew_client(link.peer, call)
+        return await self._clients.renew(link.peer, call)
 
     async def _caller(self, link: Link, command: Command[Any, Any]) -> Caller:
         """Reads the account and its roles at each call, so that a revoked one is rejected at once; limits calls."""
         self._limits.take_client(link.peer.id)
-        caller = await self._racks.caller_of(link.peer)
+        caller = await self._clients.caller_of(link.peer)
         self._limits.take(caller)
         if command.name in EXPENSIVE:
             self._limits.take_expensive(caller)

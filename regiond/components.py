@@ -32,12 +32,14 @@ from regiond.machines.service import Machines
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
 from regiond.racks.access_guard import AccessGuard
+from regiond.racks.admission import Admission
 from regiond.racks.authority import Authority
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.racks.listener import Listener
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.service import HostCalls, Racks
+from regiond.racks.reach import RackReach
+from regiond.racks.service import HostCalls, Racks, RpcClients
 from regiond.reconciler.service import Reconciler
 from regiond.request_limits import RequestLimits
 
@@ -61,6 +63,9 @@ class RackLayer:
     heartbeat: Heartbeat
     links: LiveLinks
     racks: Racks
+    clients: RpcClients
+    admission: Admission
+    reach: RackReach
     calls: HostCalls
     guard: AccessGuard
     host_access: HostAccessReader

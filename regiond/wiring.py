@@ -68,12 +68,14 @@ from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
 from regiond.quotas.service import Quotas
 from regiond.racks.access_guard import AccessGuard
+from regiond.racks.admission import Admission
 from regiond.racks.heartbeat import Heartbeat, pid_scope
 from regiond.racks.installation import open_authority
 from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.racks.listener import Listener, ListenerCallbacks
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.service import HostCalls, Racks, read_installation_id
+from regiond.racks.reach import RackReach
+from regiond.racks.service import HostCalls, Racks, RpcClients, read_installation_id
 from regiond.reconciler.service import Reconciler
 from regiond.request_limits import RequestLimits, RequestRates
 from regiond.settings import RegionSettings
@@ -127,13 +129,24 @@ def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
         api_url=addresses.public_url, release=RELEASE, schema_number=packaged()[-1].number,
     )  # fmt: skip
     links, exposure = LiveLinks(), ExposedCredentials(storage.credentials)
-    racks = Racks(database, authority, heartbeat, token_text=token_text, exposure=exposure)
+    racks = Racks(database, authority, heartbeat.region_id, token_text=token_text, exposure=exposure)
+    clients, reach = RpcClients(database, authority), RackReach(database, heartbeat.region_id)
     host_access = HostAccessReader(
         database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
     )
     guard = AccessGuard(database)
-    calls = HostCalls(links, racks, guard, host_access.read, LostHosts(database))
-    return RackLayer(heartbeat=heartbeat, links=links, racks=racks, calls=calls, guard=guard, host_access=host_access)
+    calls = HostCalls(links, reach, guard, host_access.read, LostHosts(database))
+    return RackLayer(
+        heartbeat=heartbeat,
+        links=links,
+        racks=racks,
+        clients=clients,
+        admission=Admission(database, clients),
+        reach=reach,
+        calls=calls,
+        guard=guard,
+        host_access=host_access,
+    )
 
 
 def _wire_machines(
@@ -214,7 +227,13 @@ def _wire_listener(
 ) -> Listener:
     hostname = socket.gethostname()
     commands = RpcCommands(
-        rack_layer.racks, machine_layer.hosts, machine_layer.machines, machine_layer.operations, audit, limits
+        rack_layer.racks,
+        rack_layer.clients,
+        machine_layer.hosts,
+        machine_layer.machines,
+        machine_layer.operations,
+        audit,
+        limits,
     )
     return Listener(
         host=settings.rpc_host,
@@ -223,7 +242,7 @@ def _wire_listener(
         name=hostname,
         callbacks=ListenerCallbacks(
             handlers=commands.handlers(),
-            admit=rack_layer.racks.admit,
+            admit=rack_layer.admission.admit,
             on_connect=link_supervisor.on_connect,
             on_disconnect=link_supervisor.on_disconnect,
             on_event=link_supervisor.on_event,
@@ -244,7 +263,7 @@ def _wire_region(
         database, machine_layer.refresher, every_s=settings.refresh_every_s, region_id=rack_layer.heartbeat.region_id
     )
     link_supervisor = LinkSupervisor(
-        rack_layer.links, rack_layer.racks, rack_layer.calls, rack_layer.guard,
+        rack_layer.links, rack_layer.heartbeat, rack_layer.reach, rack_layer.calls, rack_layer.guard,
         hosts=machine_layer.hosts.supervised_hosts, access_of=rack_layer.host_access.read,
         changes=machine_layer.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
     )  # fmt: skip
@@ -359,6 +378,7 @@ def _wire_services(
         ssh_keys=SshKeys(database, record_event=Events.record),
         groups=layer.groups,
         racks=rack_layer.racks,
+        rpc_clients=rack_layer.clients,
         audit=audit,
         events=events,
         networks=Networks(database),

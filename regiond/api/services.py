@@ -250,9 +250,12 @@ class Racks(Protocol):
     async def create_token(
         self, caller: Caller | None, *, lifetime_s: float, zones: Sequence[str] | None = None
     ) -> str: ...
-    async def issue_client(self, caller: Caller, name: str) -> tuple[str, str, str]: ...
-    async def clients(self, caller: Caller) -> tuple[RpcClientView, ...]: ...
-    async def revoke_client(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan: ...
+
+
+class RpcClients(Protocol):
+    async def list(self, caller: Caller) -> tuple[RpcClientView, ...]: ...
+    async def issue(self, caller: Caller, name: str) -> tuple[str, str, str]: ...
+    async def revoke(self, caller: Caller, name: str, *, dry_run: bool = False) -> DeletionPlan: ...
 
 
 class Events(Protocol):
@@ -339,6 +342,7 @@ class Services:
     audit: Audit
     events: Events
     racks: Racks
+    rpc_clients: RpcClients
     networks: Networks
     reconciler: Reconciler
     grants: Grants

@@ -36,7 +36,7 @@ from common.values import HostAccess, HostFacts, PeerIdentity
 from regiond.racks.access_guard import HostRequest, NotServed, greet, without_secrets
 from regiond.racks.discovery_parts import gather_discovery
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach
+from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach
 from regiond.racks.response_validation import response_problem
 from regiond.racks.slow_calls import PROBE_DEADLINE_S, SLOW_AFTER_S, SlowCalls
 from regiond.racks.unreachable import ZoneCoverage, unreachable_message
@@ -65,7 +65,7 @@ class Reach(Protocol):
     """Which racks reach which hosts, by their last attempts."""
 
     async def racks_for(self, host_id: int) -> Sequence[RackCandidate]:
-        """Returns connected racks, best first: see `model.sort_candidates`."""
+        """Returns connected racks, best first: see `reach_model.sort_candidates`."""
 
     async def disconnected_racks(self, host_id: int) -> Sequence[DisconnectedRack]:
         """Returns racks whose last attempt reached the host and that have no link now."""

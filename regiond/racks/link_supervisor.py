@@ -26,11 +26,12 @@ from common.rpc.link import Link
 from common.rpc.peers import release_of
 from common.values import HostAccess
 from regiond.racks.access_guard import NotServed
+from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import Guard, HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
-from regiond.racks.service import Racks
+from regiond.racks.reach import RackReach
 from regiond.racks.zone_changes import ZoneChanges
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -64,7 +65,8 @@ class LinkSupervisor:
     def __init__(
         self,
         links: LiveLinks,
-        racks: Racks,
+        heartbeat: Heartbeat,
+        reach: RackReach,
         calls: HostCalls,
         guard: Guard,
         *,
@@ -79,10 +81,11 @@ class LinkSupervisor:
         `hosts` returns all hosts; `access_of` the address and the secrets of one.
         """
         self._links = links
-        self._racks = racks
+        self._heartbeat = heartbeat
+        self._reach = reach
         self._calls = calls
         self._guard = guard
-        self._zone_changes = ZoneChanges(racks, calls.disconnect_rack)
+        self._zone_changes = ZoneChanges(reach, calls.disconnect_rack)
         self._hosts = hosts
         self._access_of = access_of
         self._refreshes = refreshes
@@ -92,7 +95,7 @@ class LinkSupervisor:
         self._probed: set[tuple[UUID, int]] = set()
         self._sent_addresses: tuple[str, ...] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
-        self._events = HostEventReceiver(changes, refreshes, racks)
+        self._events = HostEventReceiver(changes, refreshes, reach)
         self._periodic = (
             PeriodicTask("host_watches", self._watch_hosts, every_s=WATCH_EVERY_S),
             PeriodicTask("host_probes", self._probe_new_hosts, every_s=PROBE_EVERY_S),
@@ -138,8 +141,8 @@ class LinkSupervisor:
             return
         rack_id = UUID(link.peer.id)
         self._links.add(rack_id, link)
-        await self._racks.add_link(link.peer.id, release=release_of(link.capabilities))
-        link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._racks.region_addresses()))
+        await self._heartbeat.add_link(rack_id, release=release_of(link.capabilities))
+        link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=await self._heartbeat.addresses()))
         self._spawn(self._probe_all_hosts(rack_id))
 
     async def on_disconnect(self, link: Link) -> None:
@@ -152,9 +155,9 @@ class LinkSupervisor:
             self._probed = {pair for pair in self._probed if pair[0] != rack_id}
         try:
             if isinstance(error := link.lost.result(), ProtocolViolation):
-                await self._racks.record_rejection(link.peer.id, None, f"protocol error: {error.message}; link closed")
-            await self._racks.remove_link(link.peer.id)
-            await self._refreshes.request_refresh_within(await self._racks.unreached_hosts(), DISCONNECT_GRACE_S)
+                await self._reach.record_rejection(link.peer.id, None, f"protocol error: {error.message}; link closed")
+            await self._heartbeat.remove_link(rack_id)
+            await self._refreshes.request_refresh_within(await self._reach.unreached_hosts(), DISCONNECT_GRACE_S)
         except DatabaseUnavailable:
             log.warning("disconnect_not_recorded", rack=link.peer.name)  # the heartbeat corrects the rows later
 
@@ -165,7 +168,7 @@ class LinkSupervisor:
 
     async def _send_new_addresses(self) -> None:
         """A region that was added or removed is announced to every rack, so that each rack connects to all regions."""
-        addresses = await self._racks.region_addresses()
+        addresses = await self._heartbeat.addresses()
         if self._sent_addresses is not None and addresses != self._sent_addresses:
             for link in self._links.open.values():
                 link.send_event(REGION_ADDRESSES, RegionAddresses(addresses=addresses))
@@ -175,7 +178,7 @@ class LinkSupervisor:
 
     async def _probe_all_hosts(self, rack_id: UUID) -> None:
         await self._wake_waiting()
-        served = (await self._racks.served_hosts()).get(rack_id)
+        served = (await self._reach.served_hosts()).get(rack_id)
         await self._probe_hosts(rack_id, served)
         await self._wake_waiting()
 
@@ -194,7 +197,7 @@ class LinkSupervisor:
 
         await _concurrently(probe, hosts)
         if lost:
-            unreached = lost.intersection(await self._racks.unreached_hosts())
+            unreached = lost.intersection(await self._reach.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(unreached), SUSPECT_REFRESH_S)
 
     async def _probe_new_hosts(self) -> None:
@@ -203,7 +206,7 @@ class LinkSupervisor:
         One rack discovers a new host; the others probe it here. A host that answers with an error that proves nothing
         about reach (it does not trust the certificate) is not probed again.
         """
-        unprobed = set(await self._racks.untried_hosts())
+        unprobed = set(await self._reach.untried_hosts())
         new, self._probed = unprobed - self._probed, unprobed
 
         async def probe(pair: tuple[UUID, int]) -> None:
@@ -240,7 +243,7 @@ class LinkSupervisor:
         return watch is not None and watch.covers(host)
 
     async def _watch(self, host: SupervisedHost) -> None:
-        for rack in await self._racks.racks_for(host.id):
+        for rack in await self._reach.racks_for(host.id):
             link = self._links.get(rack.rack_id)
             if link is None or rack.reaches is False or not await self._watch_through(link, host):
                 continue
@@ -262,7 +265,7 @@ class LinkSupervisor:
         except NotServed:
             return False
         except ResponseRejected as error:
-            await self._racks.record_rejection(link.peer.id, host.id, error.message)
+            await self._reach.record_rejection(link.peer.id, host.id, error.message)
             return False
         except InnkeeperError as error:
             log.info("host_watch_failed", host=host.id, rack=link.peer.name, code=error.code, reason=error.message)
@@ -285,7 +288,7 @@ class LinkSupervisor:
             if (link := self._links.get(rack_id)) is not None:
                 self._events.reject(link, host_id)
         if change.forgotten:
-            lost = {host_id for _, host_id in change.forgotten}.intersection(await self._racks.unreached_hosts())
+            lost = {host_id for _, host_id in change.forgotten}.intersection(await self._reach.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(lost), SUSPECT_REFRESH_S)
         for rack_id, gained in change.served.items():
             self._spawn(self._probe_hosts(rack_id, gained))

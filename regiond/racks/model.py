@@ -1,34 +1,15 @@
-"""Values of racks and RPC clients, and the order in which racks are tried for a host."""
+"""Values of regions, racks and RPC clients as others see them, and what the removal of a rack means."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from attrs import frozen
 
-from common.errors import (
-    HostHung,
-    HostUnreachable,
-    InvalidRequest,
-    LinkLost,
-    NotAllowed,
-    NotFound,
-    RackUnreachable,
-    TokenRejected,
-)
 from common.phrases import number_of
-from common.rpc.peers import Peer
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-
-# Errors of a host that any later successful call contradicts.
-CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.code, LinkLost.code)
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-
 
 HOSTS_SHOWN = 50  # hosts that a message names
 UNREACHED_SHOWN = 20  # hosts that a list of racks names for each rack; reading one rack shows all
@@ -156,33 +137,6 @@ class RpcClientView:
 
 
 @frozen(kw_only=True)
-class RackCandidate:
-    """A connected rack and its last attempt at one host. `reaches` is None before the first.
-
-    `here` means that this region process has a link to the rack. `since` is when `reaches` changed last.
-    """
-
-    rack_id: UUID
-    name: str
-    here: bool
-    reaches: bool | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    since: datetime | None = None
-
-
-@frozen(kw_only=True)
-class RecordedReach:
-    """What a recorded attempt changed.
-
-    `host_lost`: the host's state is `unreachable` by a connection error, so an attempt that succeeded contradicts it.
-    """
-
-    changed: bool
-    host_lost: bool = False
-
-
-@frozen(kw_only=True)
 class SupervisedHost:
     """A host as the link supervisor sees it. A new address or key on either side requires a new watch."""
 
@@ -192,95 +146,6 @@ class SupervisedHost:
     address: str
     pinned_fingerprint: str | None = None
     certificate_fingerprint: str | None = None
-
-
-@frozen(kw_only=True)
-class DisconnectedRack:
-    """A rack that reached a host when it last tried and has no link to any region now."""
-
-    name: str
-    seen_at: datetime | None
-
-
-def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
-    """Racks that reach the host, then racks that have not tried, then racks that failed, the oldest failure first.
-
-    Within each group, racks linked to this process come first; ties go to the lower id.
-    """
-    return tuple(sorted(candidates, key=_sort_key))
-
-
-def _sort_key(candidate: RackCandidate) -> tuple[int, bool, float, str]:
-    rank = {True: 0, None: 1, False: 2}[candidate.reaches]
-    failed_at = candidate.since.timestamp() if rank == 2 and candidate.since else 0.0
-    return rank, not candidate.here, failed_at, str(candidate.rack_id)
-
-
-def check_name(name: str) -> str:
-    """Returns a valid name of a rack or RPC client. Raises InvalidRequest."""
-    if not _NAME.fullmatch(name):
-        raise InvalidRequest.of(
-            {
-                "name": [
-                    "Use 1 to 63 letters, digits, dots, hyphens and underscores, with a letter or digit at each end."
-                ]
-            }
-        )
-    return name
-
-
-def token_hash(secret: str) -> bytes:
-    """SHA-256, because the 256 random bits of a secret need neither salt nor stretching."""
-    return hashlib.sha256(secret.encode(errors="replace")).digest()
-
-
-def rack_uuid(rack_id: str) -> UUID:
-    """Raises NotFound for an invalid id."""
-    try:
-        return UUID(rack_id)
-    except ValueError as error:
-        raise NotFound(f"There is no rack {rack_id!r}.") from error
-
-
-def peer_id(peer: Peer) -> UUID:
-    """Raises NotAllowed for an id that is not a UUID."""
-    try:
-        return UUID(peer.id)
-    except ValueError as error:
-        raise NotAllowed(f"{peer} is not known to this region.") from error
-
-
-@frozen(kw_only=True)
-class TokenState:
-    used_at: datetime | None
-    expires_at: datetime
-
-
-@frozen(kw_only=True)
-class Membership:
-    """A rack that requests admission."""
-
-    name: str
-    removed_at: datetime | None
-
-
-def require_admission(rack_id: str, known: Membership | None) -> str:
-    """Returns the name of an enrolled rack. Raises NotAllowed for an unknown or removed one."""
-    if known is None:
-        raise NotAllowed(f"Rack {rack_id} is unknown to this region; it has to join again.")
-    if known.removed_at is not None:
-        raise NotAllowed(f"The rack {known.name!r} was removed from this region on {known.removed_at:%Y-%m-%d}.")
-    return known.name
-
-
-def token_error(token: TokenState | None) -> TokenRejected:
-    if token is None:
-        return TokenRejected(
-            "This region did not issue this token. Get a new one with: innkeeper rack token", reason="unknown"
-        )
-    if token.used_at is not None:
-        return TokenRejected(f"This token was used at {token.used_at:%Y-%m-%d %H:%M} UTC.", reason="used")
-    return TokenRejected(f"This token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC.", reason="expired")
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.racks import store
-from regiond.racks.model import peer_id, rack_uuid
+from regiond.racks.admission_model import peer_id, rack_uuid
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from regiond.racks.model import DisconnectedRack
+from regiond.racks.reach_model import DisconnectedRack
 
 RACKS_SHOWN = 10  # racks that a message names
 

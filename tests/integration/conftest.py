@@ -15,8 +15,11 @@ from tests.waiting import settle
 
 if TYPE_CHECKING:
     from regiond.db.pool import Database
+    from regiond.racks.admission import Admission
+    from regiond.racks.authority import Authority
     from regiond.racks.heartbeat import Heartbeat
-    from regiond.racks.service import Racks
+    from regiond.racks.reach import RackReach
+    from regiond.racks.service import Racks, RpcClients
     from tests.integration.ledger_fixture import LedgerFixture
     from tests.integration.linked import Region
     from tests.lxd_double import FakeLxd, FakeLxds
@@ -51,18 +54,45 @@ def heartbeat(database: Database) -> Iterator[Heartbeat]:
 
 
 @pytest.fixture
-def racks(database: Database, heartbeat: Heartbeat, tmp_path: Path) -> Racks:
+def authority(tmp_path: Path) -> Authority:
+    from regiond.racks.authority import Authority
+
+    return Authority.open(tmp_path / "authority")
+
+
+@pytest.fixture
+def racks(database: Database, heartbeat: Heartbeat, authority: Authority) -> Racks:
     from regiond.credentials.service import Credentials, MasterKey
     from regiond.hosts.trust.exposed_credentials import ExposedCredentials
-    from regiond.racks.authority import Authority
     from regiond.racks.service import Racks
     from tests.administrators import add_administrator
 
     settle(add_administrator(database))
     return Racks(
-        database, Authority.open(tmp_path / "authority"), heartbeat, token_text=lambda secret: f"token:{secret}",
+        database, authority, heartbeat.region_id, token_text=lambda secret: f"token:{secret}",
         exposure=ExposedCredentials(Credentials(MasterKey.random())),
     )  # fmt: skip
+
+
+@pytest.fixture
+def rpc_clients(database: Database, authority: Authority) -> RpcClients:
+    from regiond.racks.service import RpcClients
+
+    return RpcClients(database, authority)
+
+
+@pytest.fixture
+def admission(database: Database, rpc_clients: RpcClients) -> Admission:
+    from regiond.racks.admission import Admission
+
+    return Admission(database, rpc_clients)
+
+
+@pytest.fixture
+def reach(database: Database, heartbeat: Heartbeat) -> RackReach:
+    from regiond.racks.reach import RackReach
+
+    return RackReach(database, heartbeat.region_id)
 
 
 @pytest.fixture

@@ -13,30 +13,33 @@ from hypothesis import strategies as st
 from common.errors import DatabaseUnavailable, HostUnreachable
 from regiond.db.pool import Database
 from regiond.racks.heartbeat import Heartbeat
-from regiond.racks.model import RackCandidate, sort_candidates
+from regiond.racks.reach import RackReach
+from regiond.racks.reach_model import RackCandidate, sort_candidates
 from regiond.racks.service import Racks
 from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack
 
 
-async def test_a_rack_is_connected_while_a_live_region_has_a_link(racks: Racks, database: Database) -> None:
+async def test_a_rack_is_connected_while_a_live_region_has_a_link(
+    racks: Racks, heartbeat: Heartbeat, database: Database
+) -> None:
     joined = await joined_rack(racks)
-    await racks.add_link(joined.rack_id)
-    await racks.add_link(joined.rack_id)
-    await racks.remove_link(joined.rack_id)
+    await heartbeat.add_link(UUID(joined.rack_id))
+    await heartbeat.add_link(UUID(joined.rack_id))
+    await heartbeat.remove_link(UUID(joined.rack_id))
     rack = await racks.read(joined.rack_id)
     assert rack.connected
     assert rack.seen_at is not None
     await execute(database, "update region_process set seen_at = now() - interval '31 seconds'")
     assert not (await racks.read(joined.rack_id)).connected
     await execute(database, "update region_process set seen_at = now()")
-    await racks.remove_link(joined.rack_id)
+    await heartbeat.remove_link(UUID(joined.rack_id))
     assert not (await racks.read(joined.rack_id)).connected
 
 
 async def test_a_live_region_restores_its_deleted_rows(racks: Racks, heartbeat: Heartbeat, database: Database) -> None:
     joined = await joined_rack(racks)
-    await racks.add_link(joined.rack_id)
+    await heartbeat.add_link(UUID(joined.rack_id))
     await execute(database, "delete from region_process")
     await heartbeat.write()
     assert (await racks.read(joined.rack_id)).connected
@@ -44,7 +47,7 @@ async def test_a_live_region_restores_its_deleted_rows(racks: Racks, heartbeat: 
 
 async def test_links_of_a_dead_region_do_not_count(racks: Racks, heartbeat: Heartbeat, database: Database) -> None:
     joined = await joined_rack(racks)
-    await racks.add_link(joined.rack_id)
+    await heartbeat.add_link(UUID(joined.rack_id))
     await Heartbeat(database, hostname="region-2", pid=1).delete_region(heartbeat.region_id)
     assert not (await racks.read(joined.rack_id)).connected
     await heartbeat.write()  # it is still alive
@@ -80,48 +83,52 @@ async def test_concurrent_heartbeats_do_not_deadlock(racks: Racks, database: Dat
     assert all(rack.connected for rack in await racks.list())
 
 
-async def test_only_changes_of_reach_are_written(racks: Racks, database: Database) -> None:
+async def test_only_changes_of_reach_are_written(racks: Racks, reach: RackReach, database: Database) -> None:
     joined, host_id = await joined_rack(racks), await add_host_row(database)
     error = HostUnreachable("no route to 10.0.0.1\0")
     changed = [
-        (await racks.record_reach(joined.rack_id, host_id, outcome)).changed
+        (await reach.record_reach(joined.rack_id, host_id, outcome)).changed
         for outcome in (None, None, error, error, HostUnreachable("timed out"), None)
     ]
     assert changed == [True, False, True, False, True, True]
     assert (await racks.read(joined.rack_id)).hosts_reached == 1
     before = await fetchval(database, "select xmin::text || ctid::text from rack_reach")
-    await racks.record_reach(joined.rack_id, host_id)
+    await reach.record_reach(joined.rack_id, host_id)
     assert await fetchval(database, "select xmin::text || ctid::text from rack_reach") == before
 
 
-async def test_reach_of_a_deleted_host_or_rack_is_ignored(racks: Racks, database: Database) -> None:
+async def test_reach_of_a_deleted_host_or_rack_is_ignored(racks: Racks, reach: RackReach, database: Database) -> None:
     joined, host_id = await joined_rack(racks), await add_host_row(database)
-    assert not (await racks.record_reach(joined.rack_id, host_id + 1)).changed
+    assert not (await reach.record_reach(joined.rack_id, host_id + 1)).changed
     await racks.remove(ADMIN, joined.rack_id)
-    assert not (await racks.record_reach(joined.rack_id, host_id)).changed
+    assert not (await reach.record_reach(joined.rack_id, host_id)).changed
 
 
-async def test_connected_racks_that_reach_the_host_come_first(racks: Racks, database: Database) -> None:
+async def test_connected_racks_that_reach_the_host_come_first(
+    racks: Racks, reach: RackReach, heartbeat: Heartbeat, database: Database
+) -> None:
     host_id = await add_host_row(database)
     failing, untried, reaching, disconnected = [await joined_rack(racks, name) for name in ("a", "b", "c", "d")]
     for rack in (failing, untried, reaching):
-        await racks.add_link(rack.rack_id)
-    await racks.record_reach(failing.rack_id, host_id, HostUnreachable("no route"))
-    await racks.record_reach(reaching.rack_id, host_id)
-    await racks.record_reach(disconnected.rack_id, host_id)
-    candidates = await racks.racks_for(host_id)
+        await heartbeat.add_link(UUID(rack.rack_id))
+    await reach.record_reach(failing.rack_id, host_id, HostUnreachable("no route"))
+    await reach.record_reach(reaching.rack_id, host_id)
+    await reach.record_reach(disconnected.rack_id, host_id)
+    candidates = await reach.racks_for(host_id)
     assert [candidate.name for candidate in candidates] == ["c", "b", "a"]
     assert all(candidate.here for candidate in candidates)
     assert candidates[2].error_message == "no route"
 
 
-async def test_racks_linked_to_another_region_come_last(racks: Racks, database: Database) -> None:
+async def test_racks_linked_to_another_region_come_last(
+    racks: Racks, reach: RackReach, heartbeat: Heartbeat, database: Database
+) -> None:
     host_id = await add_host_row(database)
     there, here = await joined_rack(racks, "a"), await joined_rack(racks, "b")
     other = Heartbeat(database, hostname="region-2", pid=2)
     await other.add_link(UUID(there.rack_id))
-    await racks.add_link(here.rack_id)
-    assert [(each.name, each.here) for each in await racks.racks_for(host_id)] == [("b", True), ("a", False)]
+    await heartbeat.add_link(UUID(here.rack_id))
+    assert [(each.name, each.here) for each in await reach.racks_for(host_id)] == [("b", True), ("a", False)]
 
 
 _timestamps = st.datetimes(min_value=datetime(2026, 1, 1), max_value=datetime(2026, 2, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis adds the time zone

@@ -18,6 +18,7 @@ from common.rpc.commands import JoinCall
 from regiond.db.pool import Database
 from regiond.groups.service import Groups
 from regiond.hosts.model import HostState
+from regiond.racks.reach import RackReach
 from regiond.racks.service import Racks
 from regiond.racks.zone_changes import newly_served
 from tests.deployment.deployment import Deployment
@@ -62,12 +63,13 @@ async def add_lxd(innkeeper: Deployment, lxds: FakeLxds, server: str, zone: str 
 async def probes_ended(innkeeper: Deployment) -> None:
     """Returns when every linked rack has probed every host of its zones."""
     await innkeeper.region.components.link_supervisor.settled()
-    racks = innkeeper.region.components.services.racks
-    await eventually(lambda: _none_untried(racks))
+    components = innkeeper.region.components
+    reach = RackReach(components.database, components.heartbeat.region_id)
 
+    async def none_untried() -> bool:
+        return not await reach.untried_hosts()
 
-async def _none_untried(racks: Any) -> bool:
-    return not await racks.untried_hosts()
+    await eventually(none_untried)
 
 
 async def test_a_rack_hears_nothing_of_hosts_of_other_zones(

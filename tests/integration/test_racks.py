@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,11 @@ from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.racks import store
-from regiond.racks.model import check_name
-from regiond.racks.service import Racks
+from regiond.racks.admission import Admission
+from regiond.racks.admission_model import check_name
+from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.service import Racks, RpcClients
+from tests.administrators import add_administrator
 from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, joined_rack, signing_request, token_secret
 from tests.waiting import eventually
@@ -36,11 +39,11 @@ def _call(secret: str, name: str = "rack-1") -> JoinCall:
     return JoinCall(token_secret=secret, name=name, signing_request_pem=signing_request())
 
 
-async def test_a_token_enrols_one_rack_that_is_admitted(racks: Racks, database: Database) -> None:
+async def test_a_token_enrols_one_rack_that_is_admitted(racks: Racks, admission: Admission, database: Database) -> None:
     joined = await joined_rack(racks)
     certificate = load_certificate(joined.certificate_pem)
     assert (subject_of(certificate).role, subject_of(certificate).id) == (Role.RACK, joined.rack_id)
-    await racks.admit(_peer(joined.certificate_pem))
+    await admission.admit(_peer(joined.certificate_pem))
     (rack,) = await racks.list()
     assert (str(rack.id), rack.name, rack.connected, rack.seen_at) == (joined.rack_id, "rack-1", False, None)
     assert rack.certificate_expires_at == certificate.not_valid_after_utc
@@ -80,10 +83,10 @@ async def test_a_rejected_request_does_not_use_up_the_token(racks: Racks) -> Non
     await racks.enrol(_call(secret))
 
 
-async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks) -> None:
+async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks, heartbeat: Heartbeat) -> None:
     first = await joined_rack(racks)
-    await racks.add_link(first.rack_id)
-    await racks.remove_link(first.rack_id)
+    await heartbeat.add_link(UUID(first.rack_id))
+    await heartbeat.remove_link(UUID(first.rack_id))
     secret = await token_secret(racks)
     call = _call(secret)
     with pytest.raises(NameTaken, match="rack-1"):
@@ -92,12 +95,12 @@ async def test_the_name_of_a_rack_is_taken_until_it_is_removed(racks: Racks) -> 
     assert (await racks.enrol(call)).rack_id != first.rack_id
 
 
-async def test_a_rack_that_lost_the_response_can_join_again(racks: Racks) -> None:
+async def test_a_rack_that_lost_the_response_can_join_again(racks: Racks, admission: Admission) -> None:
     lost = await joined_rack(racks)
     again = await joined_rack(racks)
     assert [str(rack.id) for rack in await racks.list()] == [again.rack_id]
     with pytest.raises(NotAllowed):
-        await racks.admit(_peer(lost.certificate_pem))
+        await admission.admit(_peer(lost.certificate_pem))
 
 
 async def test_only_admins_create_tokens_with_a_valid_lifetime(racks: Racks) -> None:
@@ -128,18 +131,20 @@ def test_an_invalid_rack_name_is_rejected(name: str) -> None:
         assert check_name(name) == name
 
 
-async def test_a_renewed_certificate_is_recorded(racks: Racks) -> None:
+async def test_a_renewed_certificate_is_recorded(racks: Racks, admission: Admission) -> None:
     joined = await joined_rack(racks)
     renewed = await racks.renew(joined.rack_id, RenewCall(signing_request_pem=signing_request()))
     certificate = load_certificate(renewed.certificate_pem)
     assert subject_of(certificate).id == joined.rack_id
     assert (await racks.read(joined.rack_id)).certificate_fingerprint == fingerprint(certificate)
-    await racks.admit(_peer(joined.certificate_pem))
+    await admission.admit(_peer(joined.certificate_pem))
 
 
-async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, database_url: str) -> None:
+async def test_the_removal_of_a_rack_is_notified_and_enforced(
+    racks: Racks, admission: Admission, heartbeat: Heartbeat, database_url: str
+) -> None:
     joined = await joined_rack(racks)
-    await racks.add_link(joined.rack_id)
+    await heartbeat.add_link(UUID(joined.rack_id))
     notified: list[str] = []
     notifications = Notifications(database_url)
     notifications.on(store.REMOVED_CHANNEL, notified.append)
@@ -148,7 +153,7 @@ async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, data
     await eventually(lambda: notified == [joined.rack_id])
     await notifications.stop()
     with pytest.raises(NotAllowed, match="was removed"):
-        await racks.admit(_peer(joined.certificate_pem))
+        await admission.admit(_peer(joined.certificate_pem))
     with pytest.raises(NotAllowed, match="was removed"):
         await racks.renew(joined.rack_id, RenewCall(signing_request_pem=signing_request()))
     assert await racks.list() == ()
@@ -156,49 +161,55 @@ async def test_the_removal_of_a_rack_is_notified_and_enforced(racks: Racks, data
     await racks.remove(ADMIN, joined.rack_id)
 
 
-async def test_an_unknown_rack_is_not_found_and_not_admitted(racks: Racks) -> None:
+async def test_an_unknown_rack_is_not_found_and_not_admitted(racks: Racks, admission: Admission) -> None:
     for unknown in (str(uuid4()), "rack-1", ""):
         with pytest.raises(NotFound):
             await racks.read(unknown)
         with pytest.raises(NotFound):
             await racks.remove(ADMIN, unknown)
         with pytest.raises(NotAllowed):
-            await racks.admit(Peer(role=Role.RACK, name="x", id=unknown))
+            await admission.admit(Peer(role=Role.RACK, name="x", id=unknown))
     with pytest.raises(NotAllowed):
-        await racks.admit(Peer(role=Role.REGION, name="x", id=str(uuid4())))
+        await admission.admit(Peer(role=Role.REGION, name="x", id=str(uuid4())))
 
 
-async def test_an_issued_client_acts_for_the_account_it_was_issued_to(racks: Racks, database: Database) -> None:
+async def test_an_issued_client_acts_for_the_account_it_was_issued_to(
+    admission: Admission, rpc_clients: RpcClients, database: Database
+) -> None:
+    await add_administrator(database)
     admin = await Accounts(database, record_event=Events.record).user("admin")
-    certificate_pem, key_pem, authority_pem = await racks.issue_client(admin, "ci")
+    certificate_pem, key_pem, authority_pem = await rpc_clients.issue(admin, "ci")
     peer = _peer(certificate_pem)
     assert peer.role is Role.CLIENT
-    await racks.admit(peer)
-    assert await racks.caller_of(peer) == admin
+    await admission.admit(peer)
+    assert await rpc_clients.caller_of(peer) == admin
     load_certificate(certificate_pem).verify_directly_issued_by(load_certificate(authority_pem))
     async with database.connection() as db:
         assert key_pem not in repr(await db.fetch("select * from rpc_client"))
-    assert [client.name for client in await racks.clients(admin)] == ["ci"]
+    assert [client.name for client in await rpc_clients.list(admin)] == ["ci"]
 
 
-async def test_revoked_unknown_or_disabled_clients_are_rejected(racks: Racks, database: Database) -> None:
+async def test_revoked_unknown_or_disabled_clients_are_rejected(
+    admission: Admission, rpc_clients: RpcClients, database: Database
+) -> None:
+    await add_administrator(database)
     admin = await Accounts(database, record_event=Events.record).user("admin")
-    peer = _peer((await racks.issue_client(admin, "ci"))[0])
+    peer = _peer((await rpc_clients.issue(admin, "ci"))[0])
     with pytest.raises(NameTaken):
-        await racks.issue_client(admin, "ci")
+        await rpc_clients.issue(admin, "ci")
     for stranger in (
         Peer(role=Role.CLIENT, id=peer.id, name="ci", fingerprint="00"),
         Peer(role=Role.CLIENT, id=str(uuid4()), name="ci", fingerprint=peer.fingerprint),
     ):
         with pytest.raises(NotAllowed, match="unknown to this region"):
-            await racks.admit(stranger)
+            await admission.admit(stranger)
     await execute(database, "update account set is_active = false")
     with pytest.raises(NotAllowed, match="is disabled"):
-        await racks.admit(peer)
+        await admission.admit(peer)
     await execute(database, "update account set is_active = true")
-    await racks.revoke_client(admin, "ci")
+    await rpc_clients.revoke(admin, "ci")
     with pytest.raises(NotAllowed, match="revoked"):
-        await racks.admit(peer)
+        await admission.admit(peer)
     with pytest.raises(NotFound):
-        await racks.revoke_client(admin, "ci")
-    await racks.issue_client(admin, "ci")
+        await rpc_clients.revoke(admin, "ci")
+    await rpc_clients.issue(admin, "ci")

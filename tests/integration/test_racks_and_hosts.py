@@ -52,7 +52,7 @@ async def start_rack_without_simulated_hosts(innkeeper: Deployment, name: str) -
 
 
 async def client_folder(innkeeper: Deployment, name: str = "program") -> Path:
-    certificate, key, authority = await innkeeper.region.components.services.racks.issue_client(innkeeper.admin, name)
+    certificate, key, authority = await innkeeper.region.components.services.rpc_clients.issue(innkeeper.admin, name)
     folder = innkeeper.folder / name
     folder.mkdir()
     for file, text in ((CERTIFICATE, certificate), (KEY, key), (AUTHORITY, authority)):
@@ -225,7 +225,7 @@ async def test_an_rpc_client_with_a_revoked_certificate_is_disconnected(rackless
     folder = await client_folder(rackless)
     async with _connected(rackless, folder) as region:
         assert await region.hosts() == ()
-        await rackless.region.components.services.racks.revoke_client(rackless.admin, "program")
+        await rackless.region.components.services.rpc_clients.revoke(rackless.admin, "program")
         with pytest.raises((NotAllowed, LinkLost)):
             await _request_repeatedly(region)
     with pytest.raises(NotAllowed, match="revoked"):

@@ -8,6 +8,7 @@ from common.errors import HostUnreachable
 from regiond.db.migrate import RELEASE, packaged
 from regiond.db.pool import Database
 from regiond.racks.heartbeat import Heartbeat
+from regiond.racks.reach import RackReach
 from regiond.racks.service import Racks
 from tests.database import execute
 from tests.deployment.deployment import Deployment
@@ -53,11 +54,11 @@ async def test_a_region_that_died_is_silent(racks: Racks, database: Database) ->
     assert (living.running, living.here) == (True, True)
 
 
-async def test_a_rack_shows_why_it_does_not_reach_a_host(racks: Racks, database: Database) -> None:
+async def test_a_rack_shows_why_it_does_not_reach_a_host(racks: Racks, reach: RackReach, database: Database) -> None:
     reached, unreached, untried = [await add_host_row(database, name) for name in ("a", "b", "c")]
     joined = await joined_rack(racks, "east")
-    await racks.record_reach(joined.rack_id, reached)
-    await racks.record_reach(joined.rack_id, unreached, HostUnreachable("no route to b"))
+    await reach.record_reach(joined.rack_id, reached)
+    await reach.record_reach(joined.rack_id, unreached, HostUnreachable("no route to b"))
     (listed,) = await racks.list()
     assert (listed.state, listed.hosts_reached, listed.hosts_unreached) == ("never connected", 1, 1)
     assert [(one.host_id, one.error_message) for one in listed.hosts] == [(unreached, "no route to b")]
@@ -65,12 +66,14 @@ async def test_a_rack_shows_why_it_does_not_reach_a_host(racks: Racks, database:
     assert [(one.host_id, one.reaches) for one in read.hosts] == [(reached, True), (unreached, False), (untried, None)]
 
 
-async def test_a_rack_keeps_its_last_release_and_age_when_it_goes(racks: Racks, database: Database) -> None:
+async def test_a_rack_keeps_its_last_release_and_age_when_it_goes(
+    racks: Racks, heartbeat: Heartbeat, database: Database
+) -> None:
     joined = await joined_rack(racks, "east")
-    await racks.add_link(joined.rack_id, release="1.2.3")
+    await heartbeat.add_link(UUID(joined.rack_id), release="1.2.3")
     (linked,) = await racks.list()
     assert (linked.state, linked.release, linked.connected_at is not None) == ("connected", "1.2.3", True)
-    await racks.remove_link(joined.rack_id)
+    await heartbeat.remove_link(UUID(joined.rack_id))
     await execute(database, "update rack set seen_at = now() - interval '90 s'")
     gone = await racks.read(joined.rack_id)
     assert (gone.state, gone.release, gone.regions) == ("disconnected", "1.2.3", ())

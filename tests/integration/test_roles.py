@@ -30,7 +30,7 @@ async def client_folder(pools: TwoPools, role: Role, username: str) -> Path:
     """The identity of an RPC client of the user."""
     components = pools.innkeeper.region.components
     user = await components.accounts.user(username)
-    certificate, key, authority = await components.services.racks.issue_client(user, role.name.lower())
+    certificate, key, authority = await components.services.rpc_clients.issue(user, role.name.lower())
     folder = pools.innkeeper.folder / role.name.lower()
     folder.mkdir()
     for name, text in ((CERTIFICATE, certificate), (KEY, key), (AUTHORITY, authority)):

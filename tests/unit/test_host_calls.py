@@ -17,7 +17,7 @@ from common.values import DriverType, HostAccess
 from regiond.racks.access_guard import HostRequest
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.live_links import LiveLinks
-from regiond.racks.model import DisconnectedRack, RackCandidate, RecordedReach
+from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach
 from regiond.racks.unreachable import ZoneCoverage
 
 RACK, LATER = uuid4(), uuid4()

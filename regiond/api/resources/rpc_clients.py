@@ -13,19 +13,19 @@ from regiond.racks.model import RpcClientView
 
 
 async def _list(call: Call) -> tuple[RpcClientView, ...]:
-    return await call.services.racks.clients(call.caller)
+    return await call.services.rpc_clients.list(call.caller)
 
 
 async def _create(call: Call) -> IssuedRpcClient:
     name = str(call.values["name"])
-    certificate, key, authority = await call.services.racks.issue_client(call.caller, name)
+    certificate, key, authority = await call.services.rpc_clients.issue(call.caller, name)
     return IssuedRpcClient(
         name=name, certificate=certificate, key=key, authority=authority, address=call.info.rpc_address()
     )
 
 
 async def _delete(call: Call) -> DeletionPlan:
-    return await call.services.racks.revoke_client(call.caller, call.path["name"], dry_run=is_dry_run(call))
+    return await call.services.rpc_clients.revoke(call.caller, call.path["name"], dry_run=is_dry_run(call))
 
 
 CLIENTS = Resource(

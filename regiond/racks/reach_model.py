@@ -1,0 +1,63 @@
+"""Values of reach: a rack's last attempt at a host, and the order in which racks are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import HostHung, HostUnreachable, LinkLost, RackUnreachable
+
+# Errors of a host that any later successful call contradicts.
+CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.code, LinkLost.code)
+
+
+@frozen(kw_only=True)
+class RackCandidate:
+    """A connected rack and its last attempt at one host. `reaches` is None before the first.
+
+    `here` means that this region process has a link to the rack. `since` is when `reaches` changed last.
+    """
+
+    rack_id: UUID
+    name: str
+    here: bool
+    reaches: bool | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    since: datetime | None = None
+
+
+@frozen(kw_only=True)
+class RecordedReach:
+    """What a recorded attempt changed.
+
+    `host_lost`: the host's state is `unreachable` by a connection error, so an attempt that succeeded contradicts it.
+    """
+
+    changed: bool
+    host_lost: bool = False
+
+
+@frozen(kw_only=True)
+class DisconnectedRack:
+    """A rack that reached a host when it last tried and has no link to any region now."""
+
+    name: str
+    seen_at: datetime | None
+
+
+def sort_candidates(candidates: Iterable[RackCandidate]) -> tuple[RackCandidate, ...]:
+    """Racks that reach the host, then racks that have not tried, then racks that failed, the oldest failure first.
+
+    Within each group, racks linked to this process come first; ties go to the lower id.
+    """
+    return tuple(sorted(candidates, key=_sort_key))
+
+
+def _sort_key(candidate: RackCandidate) -> tuple[int, bool, float, str]:
+    rank = {True: 0, None: 1, False: 2}[candidate.reaches]
+    failed_at = candidate.since.timestamp() if rank == 2 and candidate.since else 0.0
+    return rank, not candidate.here, failed_at, str(candidate.rack_id)

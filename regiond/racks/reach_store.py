@@ -1,0 +1,99 @@
+"""Rows of what each rack reaches: its last attempt at each host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from common.errors import InnkeeperError
+from regiond.racks.reach_model import CONNECTION_ERROR_CODES, DisconnectedRack, RackCandidate, RecordedReach
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# Writes only changes.
+_RECORD_REACH = """
+    with host as (
+        select id, state = 'unreachable' and error_code = any($6::text[]) as lost from vm_host where id = $2
+    ), recorded as (
+        insert into rack_reach (rack_id, host_id, reaches, error_code, error_message)
+        select $1, host.id, $3, $4, $5 from host
+         where exists (select from rack where id = $1 and removed_at is null)
+           and not exists (
+                select from rack_reach
+                 where rack_id = $1 and host_id = $2 and reaches = $3
+                   and error_code is not distinct from $4 and error_message is not distinct from $5)
+        on conflict (rack_id, host_id) do update
+           set reaches = excluded.reaches, error_code = excluded.error_code, error_message = excluded.error_message,
+               at = now()
+        returning 1
+    )
+    select exists (select from recorded) as changed, coalesce((select lost from host), false) as host_lost
+"""
+
+_CANDIDATES = """
+    select r.id as rack_id, r.name, bool_or(l.region_id = $2) as here,
+           x.reaches, x.error_code, x.error_message, x.at as since
+      from rack r
+      join rack_link l on l.rack_id = r.id
+      join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+      join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+      left join rack_reach x on x.rack_id = r.id and x.host_id = $1
+     where r.removed_at is null
+     group by r.id, r.name, x.reaches, x.error_code, x.error_message, x.at
+"""
+
+_UNREACHED_HOSTS = """
+    select h.id from vm_host h
+     where h.state = 'ready'
+       and not exists (select from rack_reach x
+                         join rack r on r.id = x.rack_id and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+                         join rack_link l on l.rack_id = x.rack_id
+                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                        where x.host_id = h.id and x.reaches)
+"""
+_UNTRIED_HOSTS = """
+    select l.rack_id, h.id as host_id
+      from rack_link l
+      join rack r on r.id = l.rack_id
+      join vm_host h on r.zone_ids is null or h.zone_id = any(r.zone_ids)
+     where l.region_id = $1 and h.state = 'ready'
+       and not exists (select from rack_reach x where x.rack_id = l.rack_id and x.host_id = h.id)
+     order by h.id, l.rack_id
+     limit 1000
+"""
+_DISCONNECTED_RACKS = """
+    select r.name, r.seen_at
+      from rack r
+      join rack_reach x on x.rack_id = r.id and x.host_id = $1 and x.reaches
+      join vm_host h on h.id = $1 and (r.zone_ids is null or h.zone_id = any(r.zone_ids))
+     where r.removed_at is null
+       and not exists (select from rack_link l
+                         join region_process p on p.id = l.region_id and p.seen_at > now() - interval '30 seconds'
+                        where l.rack_id = r.id)
+     order by r.name
+"""
+
+
+async def record_reach(db: Db, rack_id: UUID, host_id: int, error: InnkeeperError | None) -> RecordedReach:
+    """Writes only changes."""
+    code, message = (error.code, error.message.replace("\0", "")) if error else (None, None)
+    codes = list(CONNECTION_ERROR_CODES)
+    (row,) = await db.fetch(_RECORD_REACH, rack_id, host_id, error is None, code, message, codes)
+    return RecordedReach(**row)
+
+
+async def candidates(db: Db, host_id: int, region_id: UUID) -> tuple[RackCandidate, ...]:
+    return tuple(RackCandidate(**row) for row in await db.fetch(_CANDIDATES, host_id, region_id))
+
+
+async def disconnected_racks(db: Db, host_id: int) -> tuple[DisconnectedRack, ...]:
+    return tuple(DisconnectedRack(**row) for row in await db.fetch(_DISCONNECTED_RACKS, host_id))
+
+
+async def untried_hosts(db: Db, region_id: UUID) -> tuple[tuple[UUID, int], ...]:
+    return tuple((row["rack_id"], row["host_id"]) for row in await db.fetch(_UNTRIED_HOSTS, region_id))
+
+
+async def unreached_hosts(db: Db) -> tuple[int, ...]:
+    return tuple(row["id"] for row in await db.fetch(_UNREACHED_HOSTS))
