@@ -111,13 +111,9 @@ class Audit:
 
     async def prune(self) -> int:
         """Deletes entries older than the retention, in batches. Returns the number deleted. Idempotent."""
-        removed = 0
-        while True:
-            async with self._database.connection() as db:
-                deleted = await store.prune(db, self._retention, limit=_PRUNE_BATCH)
-            removed += deleted
-            if deleted < _PRUNE_BATCH:
-                break
+        removed = await self._database.in_batches(
+            lambda db, limit: store.prune(db, self._retention, limit=limit), batch_rows=_PRUNE_BATCH
+        )
         if removed:
             log.info("audit_pruned", entries=removed, retention_days=self._retention.days)
         return removed

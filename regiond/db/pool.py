@@ -133,6 +133,19 @@ class Database:
                 await asyncio.sleep(random.uniform(*RETRY_AFTER_S))  # noqa: S311  # separates two retries, no secret
         raise ValueError(f"tries={tries} is not at least 1")
 
+    async def in_batches(self, delete: Callable[[Db, int], Awaitable[int]], *, batch_rows: int) -> int:
+        """Returns how many rows `delete` has deleted, at most `batch_rows` in each call, until a call found fewer.
+
+        Each call commits separately, so that no lock is held for long.
+        """
+        total = 0
+        while True:
+            async with self.connection() as db:
+                deleted = await delete(db, batch_rows)
+            total += deleted
+            if deleted < batch_rows:
+                return total
+
     async def ping(self) -> None:
         """Returns after the server has answered a query."""
         async with self.connection() as db:

@@ -56,10 +56,6 @@ class Retention:
         return deleted
 
     async def _prune(self, kind: retention_store.Kind, period: timedelta) -> int:
-        total = 0
-        while True:
-            async with self._database.connection() as db:
-                deleted = await retention_store.delete_old(db, kind, period, limit=BATCH)
-            total += deleted
-            if deleted < BATCH:
-                return total
+        return await self._database.in_batches(
+            lambda db, limit: retention_store.delete_old(db, kind, period, limit=limit), batch_rows=BATCH
+        )

@@ -14,6 +14,7 @@ import pytest
 from common.errors import BadSettings, Busy, DatabaseUnavailable, InvalidRequest
 from development import postgres
 from regiond.db.pool import Database, Db, connect
+from regiond.events.service import Events
 from tests.database import execute, fetchval, named
 from tests.waiting import eventually
 
@@ -265,3 +266,19 @@ async def _read_back(dsn: str) -> None:
     connection = await connect(dsn, application_name="test")
     assert await connection.fetchval("select number from saved") == 7
     await connection.close()
+
+
+async def test_rows_are_deleted_in_batches_until_one_is_not_full(database: Database) -> None:
+    async with database.transaction() as db:
+        for number in range(5):
+            await Events.record(db, "old", str(number))
+    left: list[int] = []
+
+    async def delete(db: Db, limit: int) -> int:
+        left.append(await db.fetchval("select count(*) from event"))
+        statement = "delete from event where id in (select id from event order by id limit $1)"
+        return int((await db.execute(statement, limit)).rpartition(" ")[2])
+
+    assert await database.in_batches(delete, batch_rows=2) == 5
+    assert left == [5, 3, 1]
+    assert await database.in_batches(delete, batch_rows=2) == 0

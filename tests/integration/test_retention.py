@@ -1,12 +1,9 @@
-"""Rows that nobody needs any more are deleted after their period, in batches, and no others."""
+"""Rows that nobody needs any more are deleted after their period, and no others."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
-from regiond.housekeeping import retention
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
@@ -75,11 +72,3 @@ async def test_a_removed_rack_is_deleted_long_after_its_certificate_expired(innk
     assert (await of(innkeeper).prune())["racks"] == 1
     left = await rows(innkeeper, "select name from rack where removed_at is not null order by name")
     assert left == [("certificate still valid",), ("just removed",)]
-
-
-async def test_many_rows_are_deleted_in_batches(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
-    for _ in range(5):
-        await operation(innkeeper, "failed", 100)
-    assert (await of(innkeeper).prune())["operations"] == 5
-    assert (await of(innkeeper).prune())["operations"] == 0
