@@ -14,7 +14,8 @@ from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnection
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
 from regiond.api.site import SiteOptions
 from tests.integration.test_api_http import BASE, Client, serve
-from tests.unit.api_double import ADMIN_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import ApiDouble
 from tests.waiting import eventually, settle
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -22,7 +22,8 @@ from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
 from regiond.request_limits import RequestLimits
-from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import OPERATION, RUNNING
 from tests.waiting import eventually, settle
 

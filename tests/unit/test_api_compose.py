@@ -11,7 +11,8 @@ from attrs import evolve
 from common.compose_request import ComposeRequest
 from common.errors import WrongState
 from regiond.machines.model import HostConstraints
-from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, PLACEMENT, USER
 
 

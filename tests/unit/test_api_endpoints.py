@@ -12,7 +12,8 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, IntegerList, Text, TextList
 from regiond.api.fields import Field
 from regiond.api.registry import SERVED
-from tests.unit.api_double import USER_KEY, ApiDouble, json_of
+from tests.unit.answers.accounts import USER_KEY
+from tests.unit.api_double import ApiDouble, json_of
 from tests.unit.good_requests import ENDPOINTS, each_endpoint, name_of, path_of, request, with_op
 
 

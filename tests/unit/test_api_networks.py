@@ -11,7 +11,8 @@ from attrs import evolve
 
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.networks.model import RangeChange, SubnetChange, VlanChange
-from tests.unit.api_double import USER_KEY, ApiDouble
+from tests.unit.answers.accounts import USER_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, MACHINE
 from tests.unit.network_samples import INTERFACES, IPV6_SUBNET, SUBNET, UNTAGGED, VLAN
 

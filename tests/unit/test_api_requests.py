@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.api_double import ADMIN_KEY, NOW_S, ApiDouble, authorization
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import ADMIN
 
 

@@ -16,7 +16,8 @@ from regiond.hosts.model import HostChange, HostRemoval, NewHost
 from regiond.long_list import LongList
 from regiond.machines.model import AllocateRequest, MachineFilter, MachineState
 from regiond.reconciler.model import DiscrepancyKind
-from tests.unit.api_double import ADMIN_KEY, USER_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY, USER_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, CLUSTER, MACHINE, POOL, RACK_ID
 
 

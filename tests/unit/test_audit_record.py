@@ -8,7 +8,8 @@ from common.errors import DatabaseUnavailable, NotAllowed
 from regiond.api.endpoint import Permission
 from regiond.api.registry import SERVED
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult
-from tests.unit.api_double import USER_KEY, ApiDouble
+from tests.unit.answers.accounts import USER_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import ADMIN, MACHINE, USER
 
 

@@ -9,7 +9,7 @@ from innkeeper.tables import Paper, rendered
 from regiond.api.serializers.capacity import CAPACITY_JSON, FLEET_CAPACITY_JSON
 from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.ledger.service import fleet_capacity
-from tests.unit.api_double import ANSWERS
+from tests.unit.answers import ANSWERS
 from tests.unit.api_samples import COUNTED, HOST
 
 

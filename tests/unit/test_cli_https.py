@@ -16,7 +16,8 @@ from regiond.api.endpoint import SiteInfo
 from regiond.api.site import make_site
 from tests.certificate_pairs import Pair, make_pair
 from tests.ports import stop_listening
-from tests.unit.api_double import ADMIN_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.command.processes import Ran, finished, started
 from tests.waiting import settle
 

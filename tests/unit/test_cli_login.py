@@ -15,7 +15,8 @@ from innkeeper.api_key import is_begun, parse_key
 from regiond.api.endpoint import SiteInfo
 from regiond.api.site import make_site
 from tests.ports import stop_listening
-from tests.unit.api_double import ADMIN_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.command.processes import Ran, finished, on_terminal, started
 from tests.waiting import settle
 

@@ -21,7 +21,7 @@ from regiond.api.serializers.networks import HOST_INTERFACE_JSON, SUBNET_JSON, V
 from regiond.api.serializers.numa import NUMA_NODE_JSON
 from regiond.clusters.model import ClusterPool
 from regiond.hosts.model import Amounts
-from tests.unit.api_double import ANSWERS
+from tests.unit.answers import ANSWERS
 from tests.unit.api_samples import CLUSTER, GUEST
 from tests.unit.api_samples import MACHINE as SAMPLE_MACHINE
 from tests.unit.cli_region import HOST, MACHINE

@@ -16,7 +16,8 @@ from regiond.api.site import make_site
 from regiond.networks.model import VlanChange
 from regiond.operations.model import OperationState
 from tests.ports import stop_listening
-from tests.unit.api_double import ADMIN_KEY, ApiDouble
+from tests.unit.answers.accounts import ADMIN_KEY
+from tests.unit.api_double import ApiDouble
 from tests.unit.api_samples import FAILED, OPERATION, RUNNING
 from tests.unit.command.processes import Ran, in_shell
 from tests.waiting import settle

@@ -1,0 +1,16 @@
+"""What the doubles of the API's services answer, by `service.method`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.unit.answers import accounts, hosts, machines, networks, region
+
+ANSWERS: Mapping[str, Any] = {
+    **accounts.ANSWERS,
+    **hosts.ANSWERS,
+    **machines.ANSWERS,
+    **networks.ANSWERS,
+    **region.ANSWERS,
+}

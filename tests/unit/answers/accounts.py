@@ -1,0 +1,78 @@
+"""Answers of the services of accounts, their roles and limits, and of the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import NotAuthenticated, NotFound
+from regiond.accounts.model import ApiKey, ApiKeyView
+from regiond.caller import Caller
+from tests.unit.answers.shared import DELETION_PLAN, changed, named
+from tests.unit.api_samples import (
+    ACCOUNT,
+    ADMIN,
+    ADMIN_ACCOUNT,
+    AT,
+    AUDIT_ENTRY,
+    CHAIN_REPORT,
+    GRANT,
+    POOL,
+    QUOTA,
+    RAW_ENTRY,
+    SESSION,
+    SSH_KEY,
+    USER,
+    ZONE,
+)
+
+ADMIN_KEY = ApiKey.parse("adminconsumer:admintoken:adminsecret")
+USER_KEY = ApiKey.parse("userconsumer:usertoken:usersecret")
+API_KEY = ApiKeyView(name="laptop", consumer_key="c", token_key=USER_KEY.token_key, created_at=AT)
+
+
+def _authenticated(consumer_key: str, token_key: str, token_secret: str) -> Caller | NotAuthenticated:
+    given = ApiKey(consumer_key=consumer_key, token_key=token_key, token_secret=token_secret)
+    return {ADMIN_KEY: ADMIN, USER_KEY: USER}.get(given) or NotAuthenticated("Invalid API key.")
+
+
+ANSWERS: Mapping[str, Any] = {
+    "accounts.authenticate": _authenticated,
+    "accounts.create_key": "newconsumer:newtoken:newsecret",
+    "accounts.delete_key": DELETION_PLAN,
+    "logins.log_in": ("laptop", "newconsumer:newtoken:newsecret"),
+    "accounts.list_keys": (API_KEY,),
+    "sessions.list": (SESSION,),
+    "sessions.end": DELETION_PLAN,
+    "accounts.rename_key": API_KEY,
+    "logins.change_password": None,
+    "users.list": (ADMIN_ACCOUNT, ACCOUNT),
+    "users.read": named({"admin": ADMIN_ACCOUNT, "ann": ACCOUNT}),
+    "users.create": ACCOUNT,
+    "users.update": ACCOUNT,
+    "users.delete": DELETION_PLAN,
+    "ssh_keys.list": (SSH_KEY,),
+    "ssh_keys.read": lambda _, key_id: SSH_KEY if key_id == 9 else NotFound("Not Found"),
+    "ssh_keys.import_from": (SSH_KEY,),
+    "ssh_keys.add": SSH_KEY,
+    "ssh_keys.delete": DELETION_PLAN,
+    "grants.list": (GRANT,),
+    "grants.grant": GRANT,
+    "grants.revoke": DELETION_PLAN,
+    "quotas.list": (QUOTA,),
+    "quotas.read": lambda quota_id: QUOTA if quota_id == 1 else NotFound("There is no quota."),
+    "quotas.create": QUOTA,
+    "quotas.update": QUOTA,
+    "quotas.delete": DELETION_PLAN,
+    "groups.zones": (ZONE,),
+    "groups.zone": named({"default": ZONE}),
+    "groups.pools": (POOL,),
+    "groups.pool": named({"default": POOL, "0": POOL}),
+    **changed("groups", zone=ZONE, pool=POOL),
+    "audit.begin": 1,
+    "audit.end": None,
+    "audit.record": None,
+    "audit.list": (AUDIT_ENTRY,),
+    "audit.export": (RAW_ENTRY,),
+    "audit.verify": CHAIN_REPORT,
+}

@@ -1,0 +1,55 @@
+"""Answers of the services of machines: compose, power, allocation, ownership, adoption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.compose_request import ComposeRequest
+from common.values import PowerState
+from regiond.long_list import LongList
+from regiond.machines.model import Adopted, Allocated, MachineToCompose
+from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from tests.unit.answers.shared import named
+from tests.unit.api_samples import DETACHED, FORGOTTEN, GUEST, MACHINE, OPERATION, PLACEMENT
+
+ANSWERS: Mapping[str, Any] = {
+    "machines.workloads": lambda host_ids: tuple(
+        HostWorkload(host_id=one, host_name="hv-01", maintenance=None, machines=(MACHINE,), foreign=(GUEST,))
+        for one in host_ids
+    ),
+    "machines.removal_plan": HostRemovalPlan(name="hv-01", deleted=(), kept=()),
+    "machines.list": lambda wanted: (MACHINE,) if MACHINE.hostname in wanted.hostnames or not wanted.hostnames else (),
+    "machines.long_list": LongList.of((MACHINE,)),
+    "machines.read": named({"wdpx3n": MACHINE}),
+    "machines.start_compose": OPERATION,
+    "machines.compose_problems": {},
+    "machines.dry_run": PLACEMENT,
+    "machines.start_power": OPERATION,
+    "machines.start_delete": OPERATION,
+    "machines.deletion_plan": MachineRemovalPlan(name="web-1"),
+    "machines.query_power": PowerState.PAUSED,
+    "allocation.start": OPERATION,
+    "allocation.allocated": Allocated(machine=MACHINE),
+    "allocation.dry_run": MachineToCompose(
+        request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()
+    ),
+    "ownership.start_release": OPERATION,
+    "ownership.release_plan": MachineRemovalPlan(name="web-1"),
+    "ownership.release_all_plan": MachineRemovalPlan(name="2 machines"),
+    "ownership.start_release_all": ("wdpx3n",),
+    "ownership.set_owner_data": MACHINE,
+    "ownership.mark_broken": MACHINE,
+    "ownership.set_locked": MACHINE,
+    "ownership.mark_fixed": MACHINE,
+    "ownership.update": MACHINE,
+    "adoption.start_adopt": (
+        Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
+        Adopted(guest_name="managed", system_id="wdpx3n", hostname="managed"),
+        Adopted(guest_name="box", rejected="it is a container, and only virtual machines can be machines"),
+    ),
+    "adoption.start_forget": OPERATION,
+    "adoption.forget_plan": MachineRemovalPlan(name="web-1"),
+    "adoption.detached": (DETACHED,),
+    "adoption.forgotten": (FORGOTTEN,),
+}

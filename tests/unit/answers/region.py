@@ -1,0 +1,47 @@
+"""Answers of the services of operations, events, discrepancies, racks and RPC clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import NotFound
+from tests.unit.answers.shared import DELETION_PLAN, named
+from tests.unit.api_samples import (
+    EVENT,
+    LOG,
+    OPEN_DISCREPANCY,
+    OPERATION,
+    RACK,
+    RACK_ID,
+    REGION,
+    REPAIRED_DISCREPANCY,
+    RPC_CLIENT,
+)
+
+ANSWERS: Mapping[str, Any] = {
+    "operations.list": (OPERATION,),
+    "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
+    "operations.log": LOG,
+    "operations.wait_reason": None,
+    "operations.wait": OPERATION,
+    "operations.cancel": OPERATION,
+    "operations.cancel_plan": DELETION_PLAN,
+    "events.list": (EVENT,),
+    "reconciler.check": (OPEN_DISCREPANCY,),
+    "reconciler.recent_repairs": (REPAIRED_DISCREPANCY,),
+    "reconciler.read_stored": lambda discrepancy_id: OPEN_DISCREPANCY if discrepancy_id == 3 else NotFound("Not Found"),
+    "reconciler.read": OPEN_DISCREPANCY,
+    "reconciler.approval_plan": DELETION_PLAN,
+    "reconciler.approve": REPAIRED_DISCREPANCY,
+    "racks.list": (RACK,),
+    "racks.regions": (REGION,),
+    "racks.read": named({RACK_ID: RACK}),
+    "racks.update": RACK,
+    "racks.report_stolen": RACK,
+    "racks.remove": DELETION_PLAN,
+    "racks.create_token": "innkeeper-token",
+    "rpc_clients.issue": ("certificate", "key", "authority"),
+    "rpc_clients.list": (RPC_CLIENT,),
+    "rpc_clients.revoke": DELETION_PLAN,
+}
