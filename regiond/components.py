@@ -39,7 +39,7 @@ from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.racks.listener import Listener
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach import RackReach
-from regiond.racks.service import HostCalls, Racks, RpcClients
+from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
 from regiond.reconciler.service import Reconciler
 from regiond.request_limits import RequestLimits
 
@@ -67,6 +67,7 @@ class RackLayer:
     admission: Admission
     reach: RackReach
     calls: HostCalls
+    address_calls: AddressCalls
     guard: AccessGuard
     host_access: HostAccessReader
 

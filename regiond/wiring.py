@@ -35,6 +35,7 @@ from regiond.hosts.discovery.lost_hosts import LostHosts
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.discovery.schedule import RefreshSchedule
 from regiond.hosts.host_access import HostAccessReader
+from regiond.hosts.host_changes import HostChanges
 from regiond.hosts.service import Hosts
 from regiond.hosts.steps import RefreshHost, RemoveHost
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
@@ -75,7 +76,7 @@ from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.racks.listener import Listener, ListenerCallbacks
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.reach import RackReach
-from regiond.racks.service import HostCalls, Racks, RpcClients, read_installation_id
+from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients, read_installation_id
 from regiond.reconciler.service import Reconciler
 from regiond.request_limits import RequestLimits, RequestRates
 from regiond.settings import RegionSettings
@@ -144,6 +145,7 @@ def _wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
         admission=Admission(database, clients),
         reach=reach,
         calls=calls,
+        address_calls=AddressCalls(links, reach, guard, host_access.read),
         guard=guard,
         host_access=host_access,
     )
@@ -158,9 +160,12 @@ def _wire_machines(
     def host_certificate_url(host_name: str) -> str:
         return certificate_url(addresses.public_url(), host_name)
 
-    hosts = Hosts(
-        database, operations, groups, storage.credentials, calls, storage.key_pairs,
+    host_changes = HostChanges(
+        database, groups, storage.credentials, calls, rack_layer.address_calls, storage.key_pairs,
         simulated_allowed=settings.simulated_hosts is not None,
+    )  # fmt: skip
+    hosts = Hosts(
+        database, operations, storage.credentials, calls, storage.key_pairs, host_changes,
         certificate_url=host_certificate_url,
     )  # fmt: skip
     trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
@@ -184,7 +189,7 @@ def _wire_machines(
         refresher=Refresher(
             database, calls, trust,
             machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
-            check_members=MemberCheck(database, calls, limit=settings.max_cluster_members).check,
+            check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
             on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
         ),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from regiond.clusters.member_choice import MemberChoice, choose_members
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-from regiond.racks.service import HostCalls
+from regiond.racks.service import AddressCalls
 
 if TYPE_CHECKING:
     from regiond.clusters.store import KnownCluster
@@ -33,7 +33,7 @@ ALL_CHECKS_S = 25.0  # the user who adds a cluster waits
 class MemberCheck:
     """`limit` is the largest number of members of a cluster that are hosts."""
 
-    def __init__(self, database: Database, calls: HostCalls, *, limit: int) -> None:
+    def __init__(self, database: Database, calls: AddressCalls, *, limit: int) -> None:
         self._database = database
         self._calls = calls
         self._limit = limit
@@ -79,7 +79,7 @@ class MemberCheck:
 
     async def _failure(self, host_id: int, number: int, cluster: KnownCluster, address: str) -> str | None:
         try:
-            presented = await self._calls.identify_at(host_id, address, number, deadline_s=IDENTIFY_DEADLINE_S)
+            presented = await self._calls.identify(host_id, address, number, deadline_s=IDENTIFY_DEADLINE_S)
         except InnkeeperError as error:
             reason = error.message.replace("\0", "")  # PostgreSQL stores no NUL
             return f"its certificate could not be checked: {reason}"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from common.errors import Busy, InnkeeperError, InvalidRequest, LinkLost, RackUnreachable
 from common.simulated_address import SimulatedAddress
-from common.values import DriverType, HostAccess, PeerIdentity
+from common.values import DriverType, PeerIdentity
 from regiond.hosts import identity_store, store
 from regiond.hosts.host_address import Address
 from regiond.hosts.model import HostView
 from regiond.hosts.server_identity import Contact, identity_of
-from regiond.racks.service import HostCalls
+from regiond.racks.service import AddressCalls
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -57,7 +57,7 @@ async def known_server(db: Db, host_id: int) -> KnownServer | None:
 
 
 async def verify_same_server(
-    calls: HostCalls, host: HostView, known: KnownServer, address: Address
+    calls: AddressCalls, host: HostView, known: KnownServer, address: Address
 ) -> PeerIdentity | None:
     """Returns what the server presents at the new address, None if nothing. Changes nothing, on the server either.
 
@@ -66,19 +66,15 @@ async def verify_same_server(
     if host.driver is DriverType.SIMULATED and _simulated_name(address.normalised) == _simulated_name(host.address):
         return None  # the name is the identity
 
-    def moved(access: HostAccess) -> HostAccess:
-        # Under another id, so that the rack's connections to the host at its present address stay open.
-        return evolve(access, host_id=-host.id, address=address.normalised)
-
     def check_identity(presented: PeerIdentity) -> None:
         if known.pinned_fingerprint not in (None, presented.fingerprint):
             reason = f"the server there presents {presented.fingerprint}, but {known.pinned_fingerprint} is pinned"
             raise _refused(host, address, reason)
 
     try:
-        found = await calls.discover_at(
+        found = await calls.discover(
             host.id,
-            moved,
+            address.normalised,
             check_identity=check_identity if address.has_identity else None,
             deadline_s=VERIFY_DEADLINE_S,
         )

@@ -24,7 +24,7 @@ from regiond.hosts.trust.first_contact import read_fingerprint
 from regiond.hosts.trust.host_credentials import HostCredentials
 from regiond.hosts.trust.trust_instructions import accept_command
 from regiond.identifiers import new_hostname, new_system_id, numbered
-from regiond.racks.service import HostCalls
+from regiond.racks.service import AddressCalls, HostCalls
 
 DEFAULT_PROJECT = "default"
 
@@ -36,6 +36,7 @@ class HostChanges:
         groups: Groups,
         credentials: Credentials,
         calls: HostCalls,
+        address_calls: AddressCalls,
         key_pairs: KeyPairs,
         *,
         simulated_allowed: bool,
@@ -43,6 +44,7 @@ class HostChanges:
         self._database = database
         self._groups = groups
         self._calls = calls
+        self._address_calls = address_calls
         self._credentials = HostCredentials(database, credentials, key_pairs)
         self._simulated_allowed = simulated_allowed
 
@@ -118,7 +120,7 @@ class HostChanges:
         if known is None or not known.has_machines:
             return None
         address = self._parsed(before.driver, change.address)
-        presented = await verify_same_server(self._calls, before, known, address)
+        presented = await verify_same_server(self._address_calls, before, known, address)
         return VerifiedMove(known=known, presented=presented)
 
     def _expected(self, change: HostChange, before: HostView, *, same_server: bool) -> str | None:

@@ -14,7 +14,6 @@ from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.groups.service import Groups
 from regiond.hosts import identity_store, store, view_store
 from regiond.hosts.address_change import known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
@@ -103,12 +102,11 @@ class Hosts(HostQueries):
         self,
         database: Database,
         operations: Operations,
-        groups: Groups,
         credentials: Credentials,
         calls: HostCalls,
         key_pairs: KeyPairs,
+        changes: HostChanges,
         *,
-        simulated_allowed: bool,
         certificate_url: Callable[[str], str],
     ) -> None:
         super().__init__(database)
@@ -116,9 +114,7 @@ class Hosts(HostQueries):
         self._credentials = credentials
         self._calls = calls
         self._key_pairs = key_pairs
-        self._changes = HostChanges(
-            database, groups, credentials, calls, key_pairs, simulated_allowed=simulated_allowed
-        )
+        self._changes = changes
         self._certificate_url = certificate_url
 
     async def create(self, caller: Caller, new: NewHost) -> HostView:

@@ -21,6 +21,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.events.service import Events
 from regiond.racks import store, view_store
 from regiond.racks.access_guard import without_secrets
+from regiond.racks.address_calls import AddressCalls
 from regiond.racks.admission_model import check_name, rack_uuid, require_admission, token_error, token_hash
 from regiond.racks.authority import Authority
 from regiond.racks.host_calls import HostCalls, nothing_began
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 __all__ = [
-    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "Exposure", "HostCalls", "Racks", "RpcClients", "add_rotation",
-    "nothing_began", "read_installation_id", "without_secrets",
+    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "Racks", "RpcClients",
+    "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
 ]  # fmt: skip
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
