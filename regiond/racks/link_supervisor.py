@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
-from attrs import frozen
 
 from common.certificates import Role
 from common.errors import (
     DatabaseUnavailable,
-    HostHung,
-    HostUnreachable,
     InnkeeperError,
     LinkLost,
     ProtocolViolation,
-    ResponseRejected,
 )
 from common.periodic import PeriodicTask
-from common.rpc.commands import HOST_WATCH, REGION_ADDRESSES, HostCall, RegionAddresses
+from common.rpc.commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.link import Link
 from common.rpc.peers import release_of
 from common.values import HostAccess
-from regiond.racks.access_guard import NotServed
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import Guard, HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
+from regiond.racks.host_watches import HOST_DEADLINE_S, HOST_LOST, HostWatches, concurrently
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
 from regiond.racks.reach import RackReach
@@ -36,27 +32,12 @@ from regiond.racks.zone_changes import ZoneChanges
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-_HOST_LOST = (HostUnreachable, HostHung)
-
-HOST_DEADLINE_S = 20.0
-MAX_CONCURRENT_HOSTS = 8
 WATCH_EVERY_S = 5.0
 PROBE_EVERY_S = 2.0
 ZONES_EVERY_S = 2.0
 ADDRESSES_EVERY_S = 5.0
 SUSPECT_REFRESH_S = 1.0
 DISCONNECT_GRACE_S = 10.0  # a restarted rack reconnects within this time; its hosts stay ready
-
-
-@frozen
-class _Watch:
-    link: Link
-    host: SupervisedHost
-
-    def covers(self, host: SupervisedHost) -> bool:
-        return self.link.is_open and _connection(self.host) == _connection(host)
 
 
 class LinkSupervisor:
@@ -84,18 +65,15 @@ class LinkSupervisor:
         self._heartbeat = heartbeat
         self._reach = reach
         self._calls = calls
-        self._guard = guard
         self._zone_changes = ZoneChanges(reach, calls.disconnect_rack)
         self._hosts = hosts
-        self._access_of = access_of
         self._refreshes = refreshes
         self._wake_waiting = wake_waiting
-        self._watches: dict[int, _Watch] = {}
-        self._unwatchable: set[int] = set()
         self._probed: set[tuple[UUID, int]] = set()
         self._sent_addresses: tuple[str, ...] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
         self._events = HostEventReceiver(changes, refreshes, reach)
+        self._watches = HostWatches(links, reach, guard, self._events, access_of=access_of, refreshes=refreshes)
         self._periodic = (
             PeriodicTask("host_watches", self._watch_hosts, every_s=WATCH_EVERY_S),
             PeriodicTask("host_probes", self._probe_new_hosts, every_s=PROBE_EVERY_S),
@@ -106,7 +84,7 @@ class LinkSupervisor:
     @property
     def watched(self) -> frozenset[int]:
         """The hosts whose events this process receives, each through one rack."""
-        return frozenset(host_id for host_id, watch in self._watches.items() if watch.link.is_open)
+        return frozenset(self._watches.racks)
 
     @property
     def probed(self) -> frozenset[tuple[UUID, int]]:
@@ -192,10 +170,10 @@ class LinkSupervisor:
             error = await self._probe(rack_id, host.id)
             if error is None and not host.is_ready:
                 await self._refreshes.request_refresh(host.id)
-            elif isinstance(error, _HOST_LOST):
+            elif isinstance(error, HOST_LOST):
                 lost.add(host.id)
 
-        await _concurrently(probe, hosts)
+        await concurrently(probe, hosts)
         if lost:
             unreached = lost.intersection(await self._reach.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(unreached), SUSPECT_REFRESH_S)
@@ -216,7 +194,7 @@ class LinkSupervisor:
                 self._probed.discard(pair)
                 raise
 
-        await _concurrently(probe, new)
+        await concurrently(probe, new)
 
     async def _probe(self, rack_id: UUID, host_id: int) -> InnkeeperError | None:
         """Returns why the rack did not reach the host, None if it did. Raises DatabaseUnavailable."""
@@ -229,64 +207,17 @@ class LinkSupervisor:
             return error
         return None
 
-    # Watches: one rack reports the events of each host ------------------------------------------------------------
-
     async def _watch_hosts(self) -> None:
-        """Watches hosts that are ready and not watched. Hosts are independent: a slow one delays no other."""
-        hosts = await self._hosts()
-        for host_id in self._watches.keys() - {host.id for host in hosts}:
-            del self._watches[host_id]
-        await _concurrently(self._watch, [host for host in hosts if host.is_ready and not self._is_watched(host)])
-
-    def _is_watched(self, host: SupervisedHost) -> bool:
-        watch = self._watches.get(host.id)
-        return watch is not None and watch.covers(host)
-
-    async def _watch(self, host: SupervisedHost) -> None:
-        for rack in await self._reach.racks_for(host.id):
-            link = self._links.get(rack.rack_id)
-            if link is None or rack.reaches is False or not await self._watch_through(link, host):
-                continue
-            self._watches[host.id] = _Watch(link, host)
-            self._unwatchable.discard(host.id)
-            await self._refreshes.request_refresh(host.id)  # events since the last refresh were lost
-            return
-
-    async def _watch_through(self, link: Link, host: SupervisedHost) -> bool:
-        """Returns whether the rack watches the host now. Raises DatabaseUnavailable."""
-        try:
-            access = await self._access_of(host.id)
-            call = HostCall(access=access)
-            await self._guard.admit(UUID(link.peer.id), link, host.id, call)
-            self._events.expect(link, host.id)
-            await link.call(HOST_WATCH, call, deadline_s=HOST_DEADLINE_S)
-        except DatabaseUnavailable:
-            raise
-        except NotServed:
-            return False
-        except ResponseRejected as error:
-            await self._reach.record_rejection(link.peer.id, host.id, error.message)
-            return False
-        except InnkeeperError as error:
-            log.info("host_watch_failed", host=host.id, rack=link.peer.name, code=error.code, reason=error.message)
-            if isinstance(error, _HOST_LOST) and host.id not in self._unwatchable:
-                self._unwatchable.add(host.id)  # the watch is attempted every few seconds, the refresh once
-                await self._refreshes.request_refresh(host.id)
-            return False
-        return True
+        await self._watches.watch(await self._hosts())
 
     # Zones: which rack may know which host ------------------------------------------------------------------------
 
     async def _apply_zones(self) -> None:
         """Has racks forget hosts that they no longer serve, and probe those that they serve newly."""
         hosts = [host.id for host in await self._hosts()]
-        watched = {host_id: UUID(watch.link.peer.id) for host_id, watch in self._watches.items() if watch.link.is_open}
-        change = await self._zone_changes.apply(hosts, watched)
+        change = await self._zone_changes.apply(hosts, self._watches.racks)
         for rack_id, host_id in change.forgotten:
-            if watched.get(host_id) == rack_id:
-                self._watches.pop(host_id, None)
-            if (link := self._links.get(rack_id)) is not None:
-                self._events.reject(link, host_id)
+            self._watches.end(rack_id, host_id)
         if change.forgotten:
             lost = {host_id for _, host_id in change.forgotten}.intersection(await self._reach.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(lost), SUSPECT_REFRESH_S)
@@ -305,20 +236,3 @@ class LinkSupervisor:
             log.warning("host_probes_interrupted", reason=str(error))
         elif error is not None:
             log.error("host_probes_failed", exc_info=error)
-
-
-async def _concurrently(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
-    """Runs `work` for all items, at most MAX_CONCURRENT_HOSTS at once; then raises the first error, if any."""
-    semaphore = asyncio.Semaphore(MAX_CONCURRENT_HOSTS)
-
-    async def run(item: T) -> None:
-        async with semaphore:
-            await work(item)
-
-    for error in await asyncio.gather(*map(run, items), return_exceptions=True):
-        if error is not None:
-            raise error
-
-
-def _connection(host: SupervisedHost) -> tuple[str, str | None, str | None]:
-    return host.address, host.pinned_fingerprint, host.certificate_fingerprint
