@@ -49,8 +49,8 @@ _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or 
 _SEES_HOST = "select exists (select from vm_host where id = $1 and ($2::integer[] is null or pool_id = any($2)))"
 
 _SUPERVISED_HOSTS = """
-    select h.id, h.state = 'ready' as is_ready, h.state = 'removing' as is_removing, h.address,
-           h.pinned_fingerprint, k.fingerprint as certificate_fingerprint
+    select h.id, h.state = 'ready' as is_ready, h.state = 'removing' as is_removing, h.zone_id,
+           h.address, h.pinned_fingerprint, k.fingerprint as certificate_fingerprint
       from vm_host h left join key_pair k on k.id = h.key_pair_id
      order by h.id
 """

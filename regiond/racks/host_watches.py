@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -15,6 +13,7 @@ from common.rpc.commands import HOST_WATCH, HostCall
 from common.rpc.link import Link
 from common.values import HostAccess
 from regiond.racks.access_guard import NotServed
+from regiond.racks.concurrent_calls import concurrently
 from regiond.racks.host_calls import Guard
 from regiond.racks.host_event_receiver import HostEventReceiver, RefreshRequests
 from regiond.racks.live_links import LiveLinks
@@ -23,11 +22,8 @@ from regiond.racks.reach import RackReach
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 HOST_LOST = (HostUnreachable, HostHung)
 HOST_DEADLINE_S = 20.0
-MAX_CONCURRENT_HOSTS = 8
 
 
 @frozen
@@ -120,16 +116,3 @@ class HostWatches:
 
 def _connection(host: SupervisedHost) -> tuple[str, str | None, str | None]:
     return host.address, host.pinned_fingerprint, host.certificate_fingerprint
-
-
-async def concurrently(work: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:
-    """Runs `work` for all items, at most MAX_CONCURRENT_HOSTS at once; then raises the first error, if any."""
-    semaphore = asyncio.Semaphore(MAX_CONCURRENT_HOSTS)
-
-    async def run(item: T) -> None:
-        async with semaphore:
-            await work(item)
-
-    for error in await asyncio.gather(*map(run, items), return_exceptions=True):
-        if error is not None:
-            raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +21,11 @@ from common.rpc.commands import REGION_ADDRESSES, RegionAddresses
 from common.rpc.link import Link
 from common.rpc.peers import release_of
 from common.values import HostAccess
+from regiond.racks.concurrent_calls import concurrently
 from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.host_calls import Guard, HostCalls
 from regiond.racks.host_event_receiver import GuestChanges, HostEventReceiver, RefreshRequests
-from regiond.racks.host_watches import HOST_DEADLINE_S, HOST_LOST, HostWatches, concurrently
+from regiond.racks.host_watches import HOST_DEADLINE_S, HOST_LOST, HostWatches
 from regiond.racks.live_links import LiveLinks
 from regiond.racks.model import SupervisedHost
 from regiond.racks.reach import RackReach
@@ -156,13 +157,12 @@ class LinkSupervisor:
 
     async def _probe_all_hosts(self, rack_id: UUID) -> None:
         await self._wake_waiting()
-        served = (await self._reach.served_hosts()).get(rack_id)
-        await self._probe_hosts(rack_id, served)
+        zones = await self._reach.zones_of(rack_id)
+        await self._probe_hosts(rack_id, [one for one in await self._hosts() if zones is None or one.zone_id in zones])
         await self._wake_waiting()
 
-    async def _probe_hosts(self, rack_id: UUID, wanted: frozenset[int] | None) -> None:
-        """None: all hosts."""
-        hosts = [host for host in await self._hosts() if not host.is_removing and (wanted is None or host.id in wanted)]
+    async def _probe_hosts(self, rack_id: UUID, served: Iterable[SupervisedHost]) -> None:
+        hosts = [host for host in served if not host.is_removing]
         self._probed |= {(rack_id, host.id) for host in hosts}
         lost: set[int] = set()
 
@@ -214,15 +214,15 @@ class LinkSupervisor:
 
     async def _apply_zones(self) -> None:
         """Has racks forget hosts that they no longer serve, and probe those that they serve newly."""
-        hosts = [host.id for host in await self._hosts()]
-        change = await self._zone_changes.apply(hosts, self._watches.racks)
+        hosts = await self._hosts()
+        change = await self._zone_changes.apply({host.id: host.zone_id for host in hosts}, self._watches.racks)
         for rack_id, host_id in change.forgotten:
             self._watches.end(rack_id, host_id)
         if change.forgotten:
             lost = {host_id for _, host_id in change.forgotten}.intersection(await self._reach.unreached_hosts())
             await self._refreshes.request_refresh_within(sorted(lost), SUSPECT_REFRESH_S)
         for rack_id, gained in change.served.items():
-            self._spawn(self._probe_hosts(rack_id, gained))
+            self._spawn(self._probe_hosts(rack_id, [host for host in hosts if host.id in gained]))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

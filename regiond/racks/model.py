@@ -143,6 +143,7 @@ class SupervisedHost:
     id: int
     is_ready: bool
     is_removing: bool
+    zone_id: int
     address: str
     pinned_fingerprint: str | None = None
     certificate_fingerprint: str | None = None

@@ -12,7 +12,7 @@ from regiond.credentials import service as credential_service
 from regiond.db.pool import Database
 from regiond.racks import reach_store, zone_store
 from regiond.racks.admission_model import rack_uuid
-from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, sort_candidates
+from regiond.racks.reach_model import DisconnectedRack, RackCandidate, RecordedReach, Zones, sort_candidates
 from regiond.racks.rejections import Rejections
 from regiond.racks.unreachable import ZoneCoverage
 from regiond.racks.zone_store import UnservedHost
@@ -63,10 +63,15 @@ class RackReach:
         async with self._database.connection() as db:
             return await zone_store.coverage(db, host_id)
 
-    async def served_hosts(self) -> Mapping[UUID, frozenset[int]]:
-        """Returns the hosts that each rack linked to this process serves. A rack of all zones is left out."""
+    async def zones_of(self, rack_id: UUID) -> Zones:
+        """Returns the zones that the rack serves."""
         async with self._database.connection() as db:
-            return await zone_store.served_hosts(db, self._region_id)
+            return await zone_store.zones_of_rack(db, rack_id)
+
+    async def zones_of_racks(self) -> Mapping[UUID, Zones]:
+        """Returns the zones that each rack linked to this process serves."""
+        async with self._database.connection() as db:
+            return await zone_store.zones_of_linked_racks(db, self._region_id)
 
     async def unserved_hosts(self) -> tuple[UnservedHost, ...]:
         """Returns hosts whose credentials linked racks have although they do not serve their zones, at most 1000."""

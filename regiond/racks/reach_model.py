@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from attrs import frozen
@@ -12,6 +13,9 @@ from common.errors import HostHung, HostUnreachable, LinkLost, RackUnreachable
 
 # Errors of a host that any later successful call contradicts.
 CONNECTION_ERROR_CODES = (HostUnreachable.code, HostHung.code, RackUnreachable.code, LinkLost.code)
+
+
+Zones: TypeAlias = frozenset[int] | None  # the ids of the zones that a rack serves; None: all
 
 
 @frozen(kw_only=True)

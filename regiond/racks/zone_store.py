@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from uuid import UUID
 from attrs import frozen
 
 from regiond.identifiers import split_reference
+from regiond.racks.reach_model import Zones
 from regiond.racks.unreachable import ZoneCoverage
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ _COVERAGE = """
      where h.id = $1
      order by r.name
 """
-_SERVED = """
-    select r.id as rack_id, h.id as host_id
-      from rack_link l join rack r on r.id = l.rack_id and r.zone_ids is not null
-      left join vm_host h on h.zone_id = any(r.zone_ids)
-     where l.region_id = $1
-"""
+_OF_LINKED_RACKS = "select r.id, r.zone_ids from rack_link l join rack r on r.id = l.rack_id where l.region_id = $1"
+_OF_RACK = "select zone_ids from rack where id = $1"
 _UNSERVED = """
     select distinct c.rack_id, c.host_id, now() as seen_at
       from rack_link l join rack r on r.id = l.rack_id and r.zone_ids is not null
@@ -113,14 +109,16 @@ async def coverage(db: Db, host_id: int) -> ZoneCoverage | None:
     return ZoneCoverage(zone=rows[0]["zone"], served=len(others) < len(racks), others=others)
 
 
-async def served_hosts(db: Db, region_id: UUID) -> dict[UUID, frozenset[int]]:
-    """Returns the hosts that each linked rack serves. A rack that serves all zones is left out."""
-    found: defaultdict[UUID, set[int]] = defaultdict(set)
-    for row in await db.fetch(_SERVED, region_id):
-        served = found[row["rack_id"]]
-        if row["host_id"] is not None:
-            served.add(row["host_id"])
-    return {rack_id: frozenset(hosts) for rack_id, hosts in found.items()}
+async def zones_of_linked_racks(db: Db, region_id: UUID) -> dict[UUID, Zones]:
+    return {row["id"]: _zones(row["zone_ids"]) for row in await db.fetch(_OF_LINKED_RACKS, region_id)}
+
+
+async def zones_of_rack(db: Db, rack_id: UUID) -> Zones:
+    return _zones(await db.fetchval(_OF_RACK, rack_id))
+
+
+def _zones(ids: Sequence[int] | None) -> Zones:
+    return None if ids is None else frozenset(ids)
 
 
 async def unserved_hosts(db: Db, region_id: UUID) -> tuple[UnservedHost, ...]:

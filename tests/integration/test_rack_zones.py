@@ -7,11 +7,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from common.errors import InnkeeperError, InvalidRequest, TokenRejected
 from common.rpc.commands import JoinCall
@@ -20,7 +17,6 @@ from regiond.groups.service import Groups
 from regiond.hosts.model import HostState
 from regiond.racks.reach import RackReach
 from regiond.racks.service import Racks
-from regiond.racks.zone_changes import newly_served
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.joined_racks import ADMIN, add_host_row, joined_rack, signing_request
@@ -242,18 +238,3 @@ async def test_a_zone_that_a_rack_names_is_not_deleted_under_it(
     assert (await racks.read(joined.rack_id)).zones == ("default",)
     await racks.remove(ADMIN, joined.rack_id)
     await groups.delete_zone(ADMIN, "east")
-
-
-_ids = st.frozensets(st.integers(1, 6))
-_served = st.dictionaries(st.sampled_from([UUID(int=1), UUID(int=2), UUID(int=3)]), _ids)
-
-
-@given(_served, _served, _ids)
-def test_a_rack_gains_exactly_the_hosts_it_did_not_serve(
-    before: dict[UUID, frozenset[int]], now: dict[UUID, frozenset[int]], hosts: frozenset[int]
-) -> None:
-    gained = newly_served(before, now, hosts)
-    for rack_id in {*before, *now}:
-        after = now.get(rack_id, hosts) & hosts
-        expected = after - before[rack_id] if rack_id in before else frozenset()
-        assert gained.get(rack_id, frozenset()) == expected
