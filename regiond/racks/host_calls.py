@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
@@ -150,8 +151,7 @@ class HostCalls:
         A rack that does not respond loses both when it restarts or its link ends.
         """
         self._succeeded_at.pop(host_id, None)
-        for link in self._links.open.values():
-            await disconnect(link, host_id)
+        await asyncio.gather(*(disconnect(link, host_id) for link in self._links.open.values()))
 
     async def disconnect_rack(self, rack_id: UUID, host_id: int) -> bool:
         """As `disconnect`, for one rack. Returns whether it confirmed that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -42,13 +43,13 @@ class ConnectedRacks:
     def __init__(self, *keys: str, disconnected: tuple[DisconnectedRack, ...] = ()) -> None:
         self._keys = list(keys) or ["key"]
         self._disconnected = disconnected
-        self._links = LiveLinks()
+        self.links = LiveLinks()
         self.unreached: list[UUID] = []
         self.rejections: list[str] = []
         self.failures: list[InnkeeperError] = []
 
     def connect(self, rack_id: UUID, respond: Callable[[HostCall], Reached]) -> None:
-        self._links.add(rack_id, cast(Any, RackLink(respond)))
+        self.links.add(rack_id, cast(Any, RackLink(respond)))
 
     def connect_failing(self, rack_id: UUID, error: InnkeeperError, *, meanwhile: UUID | None = None) -> None:
         """Connects a rack whose calls fail; during such a call, the rack `meanwhile` connects."""
@@ -60,9 +61,11 @@ class ConnectedRacks:
 
         self.connect(rack_id, respond)
 
+    def calls(self) -> HostCalls:
+        return HostCalls(self.links, self, self, self._access_of, self)
+
     async def reach_host(self) -> Reached:
-        calls = HostCalls(self._links, self, self, self._access_of, self)
-        return await calls.call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
+        return await self.calls().call(1, HOST_REACH, lambda given: HostCall(access=given), deadline_s=1.0)
 
     async def _access_of(self, _: int) -> HostAccess:
         key = self._keys.pop(0) if len(self._keys) > 1 else self._keys[0]
@@ -71,7 +74,7 @@ class ConnectedRacks:
         )
 
     async def racks_for(self, _: int) -> Sequence[RackCandidate]:
-        return [RackCandidate(rack_id=rack_id, name=NAMES[rack_id], here=True) for rack_id in self._links.open]
+        return [RackCandidate(rack_id=rack_id, name=NAMES[rack_id], here=True) for rack_id in self.links.open]
 
     async def disconnected_racks(self, _: int) -> Sequence[DisconnectedRack]:
         return self._disconnected
@@ -204,3 +207,23 @@ async def test_only_a_host_that_no_rack_reached_is_reported() -> None:
     with pytest.raises(HostUnreachable):
         await racks.reach_host()
     assert [error.message for error in racks.failures] == ["no route"]
+
+
+async def test_a_rack_that_does_not_answer_delays_no_other_disconnect() -> None:
+    waiting, disconnected = asyncio.Event(), asyncio.Event()
+
+    class Slow(RackLink):
+        async def call(self, command: Command[Any, Any], request: Any, *, deadline_s: float) -> Any:
+            waiting.set()
+            await disconnected.wait()
+
+    class Fast(RackLink):
+        async def call(self, command: Command[Any, Any], request: Any, *, deadline_s: float) -> Any:
+            await waiting.wait()
+            disconnected.set()
+
+    racks = ConnectedRacks()
+    racks.links.add(RACK, cast(Any, Slow(lambda _: REACHED)))
+    racks.links.add(LATER, cast(Any, Fast(lambda _: REACHED)))
+    async with asyncio.timeout(5.0):
+        await racks.calls().disconnect(1)
