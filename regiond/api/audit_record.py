@@ -8,12 +8,12 @@ from typing import Any
 
 from attrs import define, field
 
+from regiond.api.account_services import Audit
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.field_types import Secret
 from regiond.api.fields import Submitted
 from regiond.api.replies import Reply
 from regiond.api.request import ApiRequest
-from regiond.api.services import Audit
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult, clipped
 from regiond.caller import Caller
 

@@ -1,0 +1,119 @@
+"""The services of machines: compose, power, allocation, ownership and adoption, as Protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from common.compose_request import ComposeRequest
+from common.values import PowerAction, PowerState
+from regiond.caller import Caller
+from regiond.hosts.model import HostRemoval
+from regiond.long_list import LongList
+from regiond.machines.model import (
+    NO_HOST_CONSTRAINTS,
+    Adopted,
+    AdoptRequest,
+    Allocated,
+    AllocateRequest,
+    DetachedMachine,
+    ForgottenMachine,
+    HostConstraints,
+    MachineChange,
+    MachineFilter,
+    MachineToCompose,
+    MachineView,
+)
+from regiond.machines.service import HostRemovalPlan, HostWorkload, MachineRemovalPlan
+from regiond.operations.model import Operation
+from regiond.placement.model import Placement, Strategy
+
+
+class Machines(Protocol):
+    async def list(self, wanted: MachineFilter, *, caller: Caller | None) -> tuple[MachineView, ...]: ...
+    async def long_list(self, wanted: MachineFilter, *, caller: Caller | None) -> LongList[MachineView]: ...
+    async def read(self, system_id: str, *, caller: Caller | None) -> MachineView: ...
+    async def start_compose(
+        self,
+        caller: Caller,
+        request: ComposeRequest,
+        *,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation: ...
+    async def compose_problems(
+        self, caller: Caller, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS
+    ) -> Mapping[str, Sequence[str]]: ...
+    async def dry_run(
+        self,
+        caller: Caller,
+        request: ComposeRequest,
+        host_constraints: HostConstraints,
+        *,
+        strategy: Strategy | None = None,
+    ) -> Placement: ...
+    async def start_power(
+        self,
+        caller: Caller,
+        system_id: str,
+        action: PowerAction,
+        *,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation: ...
+    async def start_delete(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        requested: str | None = None,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation: ...
+    async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
+    async def removal_plan(
+        self, caller: Caller, name: str, host_ids: Sequence[int], removal: HostRemoval
+    ) -> HostRemovalPlan: ...
+    async def workloads(self, host_ids: Sequence[int], *, caller: Caller | None) -> tuple[HostWorkload, ...]: ...
+    async def query_power(self, caller: Caller, system_id: str) -> PowerState: ...
+
+
+class Allocation(Protocol):
+    async def start(
+        self, caller: Caller, request: AllocateRequest, *, idempotency_key: str | None = None
+    ) -> Operation: ...
+    async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated: ...
+    async def dry_run(self, caller: Caller, request: AllocateRequest) -> Allocated | MachineToCompose: ...
+
+
+class Ownership(Protocol):
+    async def start_release(
+        self,
+        caller: Caller,
+        system_id: str,
+        *,
+        comment: str = "",
+        requested: str | None = None,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation | None: ...
+    async def release_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
+    async def release_all_plan(self, caller: Caller, system_ids: Sequence[str]) -> MachineRemovalPlan: ...
+    async def start_release_all(
+        self, caller: Caller, system_ids: Sequence[str], *, comment: str = ""
+    ) -> tuple[str, ...]: ...
+    async def set_owner_data(self, caller: Caller, system_id: str, data: Mapping[str, str]) -> MachineView: ...
+    async def mark_broken(self, caller: Caller, system_id: str, why: str) -> MachineView: ...
+    async def mark_fixed(self, caller: Caller, system_id: str, why: str = "") -> MachineView: ...
+    async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView: ...
+    async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView: ...
+
+
+class Adoption(Protocol):
+    async def start_adopt(
+        self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False
+    ) -> tuple[Adopted, ...]: ...
+    async def start_forget(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> Operation: ...
+    async def forget_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan: ...
+    async def detached(self, *, caller: Caller | None) -> tuple[DetachedMachine, ...]: ...
+    async def forgotten(self, *, caller: Caller | None) -> tuple[ForgottenMachine, ...]: ...
