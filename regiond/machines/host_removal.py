@@ -16,7 +16,7 @@ from regiond.db.pool import Database
 from regiond.hosts import service as host_service
 from regiond.hosts.model import DeletedMachines, HostRemoval
 from regiond.ledger import service as ledger
-from regiond.machines import store
+from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_store
 from regiond.machines.host_removal_plan import HostRemovalPlan, affected_machine, removal_plan
 from regiond.machines.lifecycle import MachineEvent
@@ -40,7 +40,7 @@ async def host_removal_plan(db: Db, host_id: int, removal: HostRemoval) -> HostR
     guests = await host_service.guests_of_host(db, host_id)
     foreign = [guest for guest in guests if guest.machine_id is None]
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
-    return removal_plan(host.name, removal, await store.of_host(db, host_id), foreign, names)
+    return removal_plan(host.name, removal, await view_store.of_host(db, host_id), foreign, names)
 
 
 class MachinesOfRemovedHost:
@@ -54,7 +54,7 @@ class MachinesOfRemovedHost:
         if operation.host_id is None:
             return ()
         async with self._database.connection() as db:
-            machines = await store.of_host(db, operation.host_id)
+            machines = await view_store.of_host(db, operation.host_id)
             children = await operation_service.list_operations(db, parent_id=operation.id, limit=MAX_DELETIONS)
         deletions = {child.machine_id: child for child in children if child.machine_id is not None}
         removal = from_dict(operation.request, HostRemoval)
@@ -103,7 +103,7 @@ class MachinesOfRemovedHost:
 
     async def detach_machines(self, db: Db, host_id: int) -> int:
         """If another host is on the same server, the guests take over the claims: they still use the server."""
-        machines = await store.of_host(db, host_id)
+        machines = await view_store.of_host(db, host_id)
         await detached_store.detach(db, host_id)
         shared = await host_service.shares_server(db, host_id)
         end_claims = host_service.detach_guest if shared else ledger.release_machine

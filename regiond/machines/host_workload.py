@@ -10,7 +10,7 @@ from attrs import frozen
 from regiond.caller import Caller
 from regiond.hosts import service as host_service
 from regiond.hosts.model import GuestView, Maintenance
-from regiond.machines import store
+from regiond.machines import view_store
 from regiond.machines.model import MachineView
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ async def _workload(db: Db, host_id: int, caller: Caller | None) -> HostWorkload
         host_id=host.id,
         host_name=host.name,
         maintenance=host.maintenance,
-        machines=await store.of_host(db, host_id, caller=caller),
+        machines=await view_store.of_host(db, host_id, caller=caller),
         foreign=tuple(guest for guest in guests if guest.machine_id is None),
     )

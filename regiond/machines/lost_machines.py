@@ -14,7 +14,7 @@ from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import service as host_service
 from regiond.ledger import service as ledger
-from regiond.machines import store
+from regiond.machines import store, view_store
 from regiond.machines.adoption import detached_store
 from regiond.machines.host_removal_plan import affected_machine
 from regiond.machines.model import MachineView
@@ -33,7 +33,7 @@ async def lose_machines(db: Db, operation: Operation, host_id: int, expected: It
     `expected`, by system id.
     """
     await _end_operations(db, operation, host_id)
-    machines = await store.of_host(db, host_id)
+    machines = await view_store.of_host(db, host_id)
     if {machine.system_id for machine in machines} != {*expected}:
         raise Busy(f"The machines of {operation.host_name} changed while it was being removed.", host=host_id)
     await detached_store.detach(db, host_id, lost=True)

@@ -12,7 +12,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.identifiers import check_hostname
-from regiond.machines import lifecycle_store, store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.affinity_change import affinity_change
 from regiond.machines.lifecycle import MachineEvent, fixed_event
@@ -139,7 +139,7 @@ class Ownership:
             (machine,) = await self._locked(db, [system_id])
             check_owner(caller, machine)
             await lifecycle_store.set_owner_data(db, machine.id, values=values, removed=data.keys() - values.keys())
-            changed = await store.read(db, system_id)
+            changed = await view_store.read(db, system_id)
             check_owner_data(changed.owner_data or {})
             return changed
 
@@ -155,7 +155,7 @@ class Ownership:
             await lifecycle_store.set_error_description(db, machine.id, reason)
             message = f"{machine.hostname} was marked broken" + (f": {reason}" if reason else "")
             await Events.record(db, "machine_marked_broken", message, caller=caller, system_id=system_id)
-            return await store.read(db, system_id)
+            return await view_store.read(db, system_id)
 
     async def mark_fixed(self, caller: Caller, system_id: str, reason: str = "") -> MachineView:
         """The state becomes ready or allocated, or new if the last refresh did not list its guest.
@@ -170,7 +170,7 @@ class Ownership:
             await lifecycle_store.set_error_description(db, machine.id, "")
             message = f"{machine.hostname} was marked fixed" + (f": {reason}" if reason else "")
             await Events.record(db, "machine_marked_fixed", message, caller=caller, system_id=system_id)
-            return await store.read(db, system_id)
+            return await view_store.read(db, system_id)
 
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView:
         """Protects the machine from deletion and release, or ends the protection. Idempotent.
@@ -186,7 +186,7 @@ class Ownership:
                 done = "locked against deletion and release" if locked else "unlocked"
                 message = f"{machine.hostname} was {done}" + (f": {comment}" if comment else "")
                 await Events.record(db, kind, message, caller=caller, system_id=system_id)
-            return await store.read(db, system_id)
+            return await view_store.read(db, system_id)
 
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView:
         """Changes the given fields; the guest's own name does not change. Idempotent.
@@ -201,7 +201,7 @@ class Ownership:
         groups = affinity_change(change)
         async with self._database.transaction() as db:
             if pool_id is not None:
-                await _charge_pool(db, await store.read(db, system_id), pool_id)
+                await _charge_pool(db, await view_store.read(db, system_id), pool_id)
             await groups.lock(db)
             (machine,) = await self._locked(db, [system_id])
             if (hostname is not None and hostname != machine.hostname) or groups.changes:
@@ -210,7 +210,7 @@ class Ownership:
             await lifecycle_store.update(
                 db, machine.id, hostname=hostname, zone_id=zone_id, pool_id=pool_id, description=change.description
             )
-            return await store.read(db, system_id)
+            return await view_store.read(db, system_id)
 
     async def _locked(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
         """Locks the machines; the transaction must not open operations on them afterwards. Raises NotFound."""
@@ -219,7 +219,7 @@ class Ownership:
 
     async def _read_all(self, db: Db, system_ids: Sequence[str]) -> tuple[MachineView, ...]:
         """Raises NotFound that names the unknown machines."""
-        found = await store.list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
+        found = await view_store.list_machines(db, MachineFilter(system_ids=tuple(system_ids))) if system_ids else ()
         unknown = set(system_ids) - {machine.system_id for machine in found}
         if unknown:
             raise NotFound(f"Unknown machine(s): {', '.join(sorted(unknown))}.")
@@ -248,7 +248,7 @@ class Ownership:
 
     async def _require_rack(self, system_id: str) -> None:
         async with self._database.connection() as db:
-            machine = await store.read(db, system_id)
+            machine = await view_store.read(db, system_id)
         if machine.host_id is not None and not is_free(machine):
             await self._calls.require(machine.host_id)
 

@@ -15,7 +15,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.long_list import LongList
-from regiond.machines import store
+from regiond.machines import store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
@@ -37,7 +37,7 @@ from regiond.machines.operation_intents import (
     open_volume_removal,
 )
 from regiond.machines.store import delete as delete_row
-from regiond.machines.store import read as read_machine
+from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
@@ -91,7 +91,7 @@ class Machines:
     async def list(self, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
         """Returns the machines that the caller may see (no caller: all). For a few machines."""
         async with self._database.connection() as db:
-            return await store.list_machines(db, wanted, caller=caller)
+            return await view_store.list_machines(db, wanted, caller=caller)
 
     async def long_list(
         self, wanted: MachineFilter, *, caller: Caller | None = None, owner_data: bool = True
@@ -100,15 +100,15 @@ class Machines:
 
         async def read(ids: Sequence[int]) -> tuple[MachineView, ...]:
             async with self._database.connection() as db:
-                return await store.read_all(db, ids, caller=caller, owner_data=owner_data)
+                return await view_store.read_all(db, ids, caller=caller, owner_data=owner_data)
 
         async with self._database.connection() as db:
-            return LongList(keys=await store.machine_ids(db, wanted, caller=caller), read=read)
+            return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
 
     async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Raises NotFound, also for a machine that the caller may not see."""
         async with self._database.connection() as db:
-            return await store.read(db, system_id, caller=caller)
+            return await view_store.read(db, system_id, caller=caller)
 
     async def start_compose(
         self,

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from regiond.db.pool import Database
 from regiond.machines.model import MachineFilter, MachineState
-from regiond.machines.store import list_machines, machine_ids, of_host, read_all
+from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
 from tests.bench.prefilled import prefill
 
 

@@ -14,7 +14,7 @@ from common.values import DriverType, OwnershipMarker
 from regiond.hosts.model import HostGuest, HostView
 from regiond.hosts.service import lock_guests
 from regiond.identifiers import check_hostname, legal_hostname, new_system_id
-from regiond.machines import lifecycle_store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines import store as machine_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.model import AdoptionContext, MachineName, obstacle_to_adoption
@@ -184,7 +184,7 @@ async def _renamed(db: Db, machine: MachineName, hostname: str | None) -> Machin
     if name == machine.hostname:
         return machine
     await lifecycle_store.lock(db, [machine.system_id])
-    check_settled(await machine_store.read(db, machine.system_id))
+    check_settled(await view_store.read(db, machine.system_id))
     await lifecycle_store.update(db, machine.id, hostname=name, zone_id=None, pool_id=None, description=None)
     return evolve(machine, hostname=name)
 

@@ -8,7 +8,7 @@ from common.errors import InvalidRequest
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts.service import Hosts, lock_guests
-from regiond.machines import store as machine_store
+from regiond.machines import view_store
 from regiond.machines.adoption import detached_store, store
 from regiond.machines.adoption.intents import AdoptionIntent, AdoptionIntents, open_forget
 from regiond.machines.adoption.model import select_guests
@@ -88,7 +88,7 @@ class Adoption:
     async def _to_forget(self, caller: Caller, system_id: str, *, need_rack: bool) -> MachineView:
         caller.require_admin()
         async with self._database.connection() as db:
-            machine = await machine_store.read(db, system_id)
+            machine = await view_store.read(db, system_id)
         check_settled(machine)
         if need_rack and machine.host_id is not None:
             await self._calls.require(machine.host_id)

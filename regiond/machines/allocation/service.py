@@ -14,7 +14,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.service import Hosts
-from regiond.machines import lifecycle_store, store
+from regiond.machines import lifecycle_store, view_store
 from regiond.machines.affinity_change import join_by_allocation, ready_by_preference
 from regiond.machines.allocation.constraints import (
     NETWORK_FIELDS,
@@ -96,7 +96,7 @@ class Allocator:
     async def allocated(self, operation: Operation, request: AllocateRequest) -> Allocated:
         """Returns the machine of a succeeded operation. Raises NotFound if it is deleted."""
         async with self._database.connection() as db:
-            machine = await store.read(db, operation.system_id or "")
+            machine = await view_store.read(db, operation.system_id or "")
         if operation.kind is OperationKind.ALLOCATE:
             return Allocated(machine=machine, labels=_read_labels(operation.result))
         return Allocated(machine=machine, labels=labels_as_composed(machine, device_constraints(request)))
@@ -164,7 +164,7 @@ class Allocator:
         for start in range(0, len(system_ids), READ_BATCH):
             batch = system_ids[start : start + READ_BATCH]
             async with self._database.connection() as db:
-                machines = await store.list_machines(db, MachineFilter(system_ids=tuple(batch)))
+                machines = await view_store.list_machines(db, MachineFilter(system_ids=tuple(batch)))
                 host_ids = {one.host_id for one in machines if one.host_id is not None}
                 interfaces = await network_service.available_interfaces(db, host_ids)
             by_id = {machine.system_id: machine for machine in machines}

@@ -1,0 +1,208 @@
+"""Reads machines as the API shows them: with their disks, NICs and affinity groups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from common.errors import NotFound
+from regiond.caller import Caller, visible_pool_ids
+from regiond.groups.model import ResourcePool, Zone
+from regiond.machines import affinity_store, nic_store
+from regiond.machines.model import AffinityMembership, DiskView, MachineFilter, MachineState, MachineView, NicView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# `owner_data` can have 64 KiB for each machine: what neither shows nor changes it leaves it out.
+_WITHOUT_OWNER_DATA = """
+    select m.id, m.uuid, m.system_id, m.hostname, m.state, m.power_state, m.architecture, m.cores, m.memory_mib,
+           m.adopted, m.tags, m.description, m.host_id, m.created_at, m.agent_name,
+           m.composed_by_allocate, m.error_description, m.locked, a.username as owner, c.username as composed_by,
+           h.name as host_name,
+           h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
+           z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
+           p.description as pool_description
+"""
+_FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data"
+_JOINS = """
+      join zone z on z.id = m.zone_id
+      join resource_pool p on p.id = m.pool_id
+      left join vm_host h on h.id = m.host_id
+      left join account a on a.id = m.owner_id
+      left join account c on c.id = m.composed_by_id
+      left join guest g on g.machine_id = m.id
+"""
+_SELECT = _FIELDS + " from machine m " + _JOINS
+
+_MATCHES = """
+     where ($1::text[] = '{}' or m.system_id = any($1))
+       and ($2::text[] = '{}' or m.hostname = any($2))
+       and ($3::text[] = '{}' or exists (
+            select 1 from machine_nic n where n.machine_id = m.id and n.mac_address = any($3)))
+       and ($4::text[] = '{}' or m.zone_id in (select id from zone where name = any($4)))
+       and ($5::text[] = '{}' or m.pool_id in (select id from resource_pool where name = any($5)))
+       and ($6::text[] = '{}' or m.host_id in (select id from vm_host where name = any($6)))
+       and ($7::text[] = '{}' or m.agent_name = any($7))
+       and ($8::text[] = '{}' or m.owner_id in (select id from account where username = any($8)))
+       and ($9::text[] = '{}' or m.state = any($9))
+       and m.tags @> $10::text[]
+       and ($11::integer[] is null or m.pool_id = any($11) or m.owner_id = $12
+            or (m.owner_id is null and m.composed_by_id = $12))
+"""
+_LIST = _SELECT + _MATCHES + " order by m.id"
+_IDS = f"select array(select m.id from machine m {_MATCHES} order by m.id)"  # noqa: S608  # our own texts
+_NEXT = _MATCHES + " and ($13::text is null or m.hostname > $13)"
+_IDS_OF_PAGE = f"""
+    select array(select m.id from machine m {_NEXT} order by m.hostname limit $14)
+"""  # noqa: S608
+# One index scan for each host: a single scan by hostname could read all other machines before it fills the page.
+_IDS_OF_PAGE_OF_HOSTS = f"""
+    select array(
+        select m.id from vm_host wanted
+         cross join lateral (
+               select m.id, m.hostname from machine m {_NEXT} and m.host_id = wanted.id
+                order by m.hostname limit $14) m
+         where wanted.name = any($6) order by m.hostname limit $14)
+"""  # noqa: S608
+_OF_IDS = f"""
+      from unnest($1::integer[]) with ordinality wanted (id, position)
+      join machine m on m.id = wanted.id {_JOINS} order by wanted.position
+"""
+_BY_IDS = _FIELDS + _OF_IDS
+_BY_IDS_WITHOUT_OWNER_DATA = _WITHOUT_OWNER_DATA + _OF_IDS
+_BY_HOST = (
+    _WITHOUT_OWNER_DATA
+    + " from machine m "
+    + _JOINS
+    + """
+     where m.host_id = $1
+       and ($2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3
+            or (m.owner_id is null and m.composed_by_id = $3))
+     order by m.id
+"""
+)
+
+_DISKS = """
+    select d.id, d.machine_id, d.index, d.volume, s.name as storage_pool_name, s.pool_key as storage_pool_key,
+           d.size_bytes, d.serial, d.tags
+      from machine_disk d join storage_pool s on s.id = d.storage_pool_id
+     where d.machine_id = any($1::integer[]) order by d.machine_id, d.index
+"""
+
+
+async def list_machines(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
+    """Returns the machines that the caller may see (no caller: all) ordered by id; with a limit, by hostname.
+
+    For a few: see `machine_ids` for long lists.
+    """
+    if wanted.limit is not None:
+        return await read_all(db, await machine_ids(db, wanted, caller=caller), caller=caller)
+    return await _with_devices(db, await db.fetch(_LIST, *_arguments(wanted, caller)), caller)
+
+
+async def machine_ids(db: Db, wanted: MachineFilter, *, caller: Caller | None = None) -> list[int]:
+    """Returns the row ids of the machines that the caller may see ordered by id; with a limit, by hostname."""
+    arguments = _arguments(wanted, caller)
+    if wanted.limit is None:
+        found: list[int] = await db.fetchval(_IDS, *arguments)
+    else:
+        page = _IDS_OF_PAGE_OF_HOSTS if wanted.hosts else _IDS_OF_PAGE
+        found = await db.fetchval(page, *arguments, wanted.after, wanted.limit)
+    return found
+
+
+async def read_all(
+    db: Db, ids: Sequence[int], *, caller: Caller | None = None, owner_data: bool = True
+) -> tuple[MachineView, ...]:
+    """Returns the machines with these row ids that exist, in their order; their owner data only on request."""
+    rows = await db.fetch(_BY_IDS if owner_data else _BY_IDS_WITHOUT_OWNER_DATA, ids)
+    return await _with_devices(db, rows, caller)
+
+
+def _arguments(wanted: MachineFilter, caller: Caller | None) -> tuple[Any, ...]:
+    """The first twelve parameters of the statements with `_MATCHES`."""
+    return (
+        list(wanted.system_ids),
+        [name.lower() for name in wanted.hostnames],
+        [mac.lower() for mac in wanted.mac_addresses],
+        list(wanted.zones),
+        list(wanted.pools),
+        list(wanted.hosts),
+        list(wanted.agent_names),
+        list(wanted.owners),
+        [state.value for state in wanted.states],
+        list(wanted.tags),
+        visible_pool_ids(caller),
+        None if caller is None else caller.account_id,
+    )
+
+
+async def of_host(db: Db, host_id: int, *, caller: Caller | None = None) -> tuple[MachineView, ...]:
+    """Returns the machines of the host that the caller may see, by id, without their owner data."""
+    account_id = None if caller is None else caller.account_id
+    rows = await db.fetch(_BY_HOST, host_id, visible_pool_ids(caller), account_id)
+    return await _with_devices(db, rows, caller)
+
+
+async def read(db: Db, system_id: str, *, caller: Caller | None = None) -> MachineView:
+    """Raises NotFound, also for a machine that the caller may not see."""
+    found = await list_machines(db, MachineFilter(system_ids=(system_id,)), caller=caller)
+    if not found:
+        raise NotFound(f"There is no machine {system_id!r}.", system_id=system_id)
+    return found[0]
+
+
+async def _with_devices(db: Db, rows: Sequence[asyncpg.Record], caller: Caller | None) -> tuple[MachineView, ...]:
+    ids = [row["id"] for row in rows]
+    disks = defaultdict(list)
+    for row in await db.fetch(_DISKS, ids) if ids else ():
+        fields = {name: value for name, value in row.items() if name != "machine_id"}
+        disks[row["machine_id"]].append(DiskView(**{**fields, "tags": tuple(row["tags"])}))
+    nics = await nic_store.of_machines(db, ids)
+    groups = await affinity_store.memberships_of(db, ids, caller=caller)
+    return tuple(_machine(row, disks[row["id"]], nics.get(row["id"], ()), groups.get(row["id"], ())) for row in rows)
+
+
+def _machine(
+    row: asyncpg.Record,
+    disks: list[DiskView],
+    nics: tuple[NicView, ...],
+    affinity_groups: tuple[AffinityMembership, ...],
+) -> MachineView:
+    return MachineView(
+        id=row["id"],
+        uuid=row["uuid"],
+        system_id=row["system_id"],
+        hostname=row["hostname"],
+        state=MachineState(row["state"]),
+        power_state=row["power_state"],
+        architecture=row["architecture"],
+        cores=row["cores"],
+        memory_mib=row["memory_mib"],
+        tags=tuple(row["tags"]),
+        pool=ResourcePool(id=row["pool_id"], name=row["pool_name"], description=row["pool_description"]),
+        zone=Zone(id=row["zone_id"], name=row["zone_name"], description=row["zone_description"]),
+        owner=row["owner"],
+        description=row["description"],
+        host_id=row["host_id"],
+        host_name=row["host_name"],
+        host_system_id=row["host_system_id"],
+        driver=row["driver"],
+        guest_id=row["guest_id"],
+        disks=tuple(disks),
+        nics=nics,
+        created_at=row["created_at"],
+        adopted=row["adopted"],
+        agent_name=row["agent_name"],
+        owner_data=row.get("owner_data"),
+        composed_by_allocate=row["composed_by_allocate"],
+        error_description=row["error_description"],
+        locked=row["locked"],
+        affinity_groups=affinity_groups,
+        guest_name=row["guest_name"],
+        composed_by=row["composed_by"],
+    )
