@@ -5,39 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-from attrs import define, evolve, field
 
-from common.errors import DatabaseUnavailable
 from innkeeper import rpc
-from regiond.long_list import LongList
-from regiond.machines.model import MachineView
 from tests.bench.prefilled import prefill
 from tests.deployment.deployment import Deployment
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.integration.test_rpc_misuse import address_of, issue
 from tests.unit.api_double import ApiDouble
-from tests.unit.api_samples import MACHINE
+from tests.unit.long_source import Source
 from tests.waiting import eventually, settle
 
 MACHINES = 4000  # 19 MB: more than the buffers of a connection hold
-
-
-@define
-class Source:
-    fails_at: int | None = None
-    read_keys: list[int] = field(factory=list)
-
-    async def read(self, keys: Sequence[Any]) -> Sequence[MachineView]:
-        await asyncio.sleep(0)
-        if self.fails_at in keys:
-            raise DatabaseUnavailable("The database does not respond.")
-        self.read_keys += keys
-        return [evolve(MACHINE, id=key, hostname=f"vm-{key}") for key in keys]
 
 
 @pytest.fixture
@@ -48,7 +30,7 @@ def source() -> Source:
 @pytest.fixture
 def client(source: Source) -> Iterator[Client]:
     api = ApiDouble()
-    api.answers["machines.long_list"] = LongList(keys=range(MACHINES), read=source.read)
+    api.answers["machines.long_list"] = source.machines(MACHINES)
     served = serve(api)
     yield served
     settle(served.stop())

@@ -6,11 +6,10 @@ import asyncio
 import json
 import tracemalloc
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from attrs import define, evolve, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -24,26 +23,9 @@ from regiond.long_list import LongList
 from regiond.machines.model import MachineView
 from tests.unit.api_double import result_of
 from tests.unit.api_samples import MACHINE
+from tests.unit.long_source import Source
 
 MACHINES = 3000
-
-
-@define
-class Source:
-    """Machines that are made when their batch is read. `fails_at` is the key at which reading fails."""
-
-    fails_at: int | None = None
-    read_keys: list[int] = field(factory=list)
-
-    async def read(self, keys: Sequence[Any]) -> Sequence[MachineView]:
-        await asyncio.sleep(0)
-        if self.fails_at in keys:
-            raise DatabaseUnavailable("The database does not respond.")
-        self.read_keys += keys
-        return [evolve(MACHINE, id=key, hostname=f"vm-{key}") for key in keys]
-
-    def machines(self, number: int = MACHINES) -> LongList[MachineView]:
-        return LongList(keys=range(number), read=self.read)
 
 
 def chunks_of(reply: Reply) -> AsyncGenerator[bytes, None]:
@@ -57,7 +39,7 @@ async def whole(reply: Reply) -> bytes:
 
 async def test_all_machines_come_in_order_as_one_array_without_blanks() -> None:
     source = Source()
-    text = await whole(await list_reply(source.machines(), MACHINE_JSON.encode))
+    text = await whole(await list_reply(source.machines(MACHINES), MACHINE_JSON.encode))
     assert [one["hostname"] for one in json.loads(text)] == [f"vm-{key}" for key in range(MACHINES)]
     assert text == json.dumps(json.loads(text), separators=(",", ":")).encode()
     assert source.read_keys == list(range(MACHINES))
@@ -65,7 +47,7 @@ async def test_all_machines_come_in_order_as_one_array_without_blanks() -> None:
 
 async def test_no_more_is_read_than_the_client_has_taken() -> None:
     source = Source()
-    chunks = chunks_of(await list_reply(source.machines(), MACHINE_JSON.encode))
+    chunks = chunks_of(await list_reply(source.machines(MACHINES), MACHINE_JSON.encode))
     taken = 0
     while taken < MACHINES // 2:
         taken += (await anext(chunks)).count(b'"fqdn"')
@@ -89,7 +71,7 @@ async def test_only_a_chunk_is_encoded_before_other_tasks_run() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    await whole(await list_reply(Source().machines(), encode))
+    await whole(await list_reply(Source().machines(MACHINES), encode))
     await asyncio.sleep(0)
     await whole(await list_reply(LongList.of([MACHINE] * 1000), encode))  # in memory: reading does not wait
     task.cancel()
@@ -131,8 +113,8 @@ def test_a_short_list_is_a_plain_body() -> None:
 
 async def test_an_error_at_the_start_is_raised_and_one_later_ends_the_chunks() -> None:
     with pytest.raises(DatabaseUnavailable):
-        await list_reply(Source(fails_at=0).machines(), MACHINE_JSON.encode)
-    reply = await list_reply(Source(fails_at=MACHINES // 2).machines(), MACHINE_JSON.encode)
+        await list_reply(Source(fails_at=0).machines(MACHINES), MACHINE_JSON.encode)
+    reply = await list_reply(Source(fails_at=MACHINES // 2).machines(MACHINES), MACHINE_JSON.encode)
     with pytest.raises(DatabaseUnavailable):
         await whole(reply)
 
