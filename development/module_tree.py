@@ -6,15 +6,12 @@ python -m development.module_tree [--write]
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-PAGE = CHECKOUT / "docs/explanation/architecture.md"
+from development.generated_section import CHECKOUT, GeneratedSection
+
 PACKAGES = ("common", "regiond", "rackd", "innkeeper", "development")
-BEGIN = "<!-- module tree: begin (python -m development.module_tree --write) -->"
-END = "<!-- module tree: end -->"
 _TEXT_COLUMN = 34
 
 
@@ -28,15 +25,6 @@ def tree(checkout: Path = CHECKOUT) -> str:
     Empty `__init__.py` files are packages without a text. Raises NoDocstring.
     """
     return "\n".join(line for package in PACKAGES for line in _lines(checkout / package, depth=0))
-
-
-def page_with_tree(page: str, text: str) -> str:
-    """Returns `page` with `text` between the two markers. Raises ValueError if a marker is missing."""
-    before, _, rest = page.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"The page lacks the markers {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n```\n{text}\n```\n{END}{after}"
 
 
 def _lines(package: Path, *, depth: int) -> Iterator[str]:
@@ -62,14 +50,12 @@ def _first_line(path: Path) -> str:
     return docstring.splitlines()[0]
 
 
-def main() -> None:
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page_with_tree(PAGE.read_text(encoding="utf-8"), tree()), encoding="utf-8")
-    elif not sys.argv[1:]:
-        print(tree())
-    else:
-        raise SystemExit(__doc__)
-
+SECTION = GeneratedSection(
+    page=CHECKOUT / "docs/explanation/architecture.md",
+    title="module tree",
+    module="development.module_tree",
+    generate=lambda: f"```\n{tree()}\n```",
+)
 
 if __name__ == "__main__":
-    main()
+    SECTION.run(__doc__)

@@ -5,19 +5,14 @@ python -m development.role_table [--write]
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
+from development.generated_section import CHECKOUT, GeneratedSection
 from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
 from regiond.client_rpc import PERMISSIONS
 from regiond.permissions import Permission
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-PAGE = CHECKOUT / "docs/reference/roles.md"
-BEGIN = "<!-- role table: begin (python -m development.role_table --write) -->"
-END = "<!-- role table: end -->"
 ROLES = ("stranger", "viewer", "operator", "administrator")
 # What stands in the columns of ROLES.
 _MAY = {
@@ -34,15 +29,6 @@ def tables() -> str:
     endpoints = (line for resource in SERVED for line in _lines(resource))
     commands = (_row((f"`{name}`",), permission) for name, permission in sorted(PERMISSIONS.items()))
     return "\n".join([*_head("Request", "Title"), *endpoints, "", *_head("RPC command"), *commands])
-
-
-def page_with_tables(page: str, text: str) -> str:
-    """Returns `page` with `text` between the two markers. Raises ValueError if a marker is missing."""
-    before, _, rest = page.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"The page lacks the markers {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def _head(*columns: str) -> tuple[str, str]:
@@ -64,14 +50,12 @@ def _row(columns: tuple[str, ...], permission: Permission) -> str:
     return f"| {' | '.join((*columns, *_MAY[permission]))} |"
 
 
-def main() -> None:
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page_with_tables(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
-    elif not sys.argv[1:]:
-        print(tables())
-    else:
-        raise SystemExit(__doc__)
-
+SECTION = GeneratedSection(
+    page=CHECKOUT / "docs/reference/roles.md",
+    title="role table",
+    module="development.role_table",
+    generate=lambda: f"\n{tables()}\n",
+)
 
 if __name__ == "__main__":
-    main()
+    SECTION.run(__doc__)

@@ -1,4 +1,4 @@
-"""The connected racks that may be asked about a host, in the order to try them, and why none of them reached it."""
+"""The connected racks that may be asked about a host, in the order to try them, and why none reached it."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from development.module_tree import BEGIN, END, PAGE, NoDocstring, page_with_tree, tree
+from development.module_tree import SECTION, NoDocstring, tree
 
 MAX_LINE = 140
 
 
 def test_the_architecture_page_holds_the_current_module_tree() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == page_with_tree(page, tree()), "run: python -m development.module_tree --write"
+    page = SECTION.page.read_text(encoding="utf-8")
+    assert page == SECTION.placed_in(page, SECTION.generate()), "run: python -m development.module_tree --write"
 
 
 def test_each_line_of_the_tree_fits_a_page() -> None:
@@ -44,7 +44,8 @@ def test_a_tree_lists_modules_before_packages_with_their_first_lines(tmp_path: P
         tree(tmp_path)
 
 
-def test_the_tree_replaces_the_text_between_the_markers() -> None:
-    assert page_with_tree(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n```\nnew\n```\n{END}\nb\n"
+def test_a_section_replaces_the_text_between_its_markers() -> None:
+    begin, end = SECTION.begin, SECTION.end
+    assert SECTION.placed_in(f"a\n{begin}\nold\n{end}\nb\n", "new") == f"a\n{begin}\nnew\n{end}\nb\n"
     with pytest.raises(ValueError, match="lacks the markers"):
-        page_with_tree("nothing", "new")
+        SECTION.placed_in("nothing", "new")

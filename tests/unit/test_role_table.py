@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
-from development.role_table import BEGIN, END, PAGE, page_with_tables, tables
+from development.role_table import SECTION, tables
 
 
 def test_the_roles_page_holds_the_current_table() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == page_with_tables(page, tables()), "run: python -m development.role_table --write"
+    page = SECTION.page.read_text(encoding="utf-8")
+    assert page == SECTION.placed_in(page, SECTION.generate()), "run: python -m development.role_table --write"
 
 
 def test_the_table_says_who_may_what() -> None:
@@ -23,9 +21,3 @@ def test_the_table_says_who_may_what() -> None:
         "| `client.power` |  |  | own | yes |",
     ):
         assert line in lines
-
-
-def test_the_tables_replace_the_text_between_the_markers() -> None:
-    assert page_with_tables(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"
-    with pytest.raises(ValueError, match="lacks the markers"):
-        page_with_tables("nothing", "new")
