@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from datetime import timedelta
 
 from attrs import frozen
@@ -20,6 +22,15 @@ class KeyPair:
     @property
     def fingerprint(self) -> str:
         return fingerprint(load_certificate(self.certificate_pem))
+
+    def server_context(self) -> ssl.SSLContext:
+        """The TLS of a server that presents the certificate."""
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(self.certificate_pem + self.key_pem)
+            file.flush()
+            server.load_cert_chain(file.name)
+        return server
 
 
 def make_key_pair(name: str) -> KeyPair:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +67,7 @@ def served(
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if tls:
-        server.socket = _server_context().wrap_socket(server.socket, server_side=True)
+        server.socket = key_pair().server_context().wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -78,15 +76,6 @@ def served(
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _server_context() -> ssl.SSLContext:
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write(key_pair().certificate_pem + key_pair().key_pem)
-        file.flush()
-        server.load_cert_chain(file.name)
-    return server
 
 
 def client_of(port: int) -> Client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,15 +56,6 @@ def key_pair() -> KeyPair:
     return make_key_pair("ik-shared")
 
 
-def server_context() -> ssl.SSLContext:
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile("w") as file:
-        file.write(key_pair().certificate_pem + key_pair().key_pem)
-        file.flush()
-        server.load_cert_chain(file.name)
-    return server
-
-
 @pytest.fixture
 def connection() -> Iterator[SharedConnection]:
     pair = key_pair()
@@ -73,7 +63,7 @@ def connection() -> Iterator[SharedConnection]:
     client.sslsocket_class = Watched
     near, far = socket.socketpair()
     with ThreadPoolExecutor(3) as threads:
-        accepted = threads.submit(server_context().wrap_socket, far, server_side=True)
+        accepted = threads.submit(key_pair().server_context().wrap_socket, far, server_side=True)
         inner = client.wrap_socket(near)
         assert isinstance(inner, Watched)
         server = accepted.result(LONG_S)
