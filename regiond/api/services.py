@@ -20,7 +20,16 @@ from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.deletion_plan import DeletionPlan
 from regiond.events.model import Event, EventFilter
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import CertificateFate, GuestView, HostChange, HostRemoval, HostView, NewHost, NumaNodeView
+from regiond.hosts.model import (
+    CertificateFate,
+    GuestFilter,
+    GuestView,
+    HostChange,
+    HostRemoval,
+    HostView,
+    NewHost,
+    NumaNodeView,
+)
 from regiond.ledger.model import FleetCapacity
 from regiond.long_list import LongList
 from regiond.operations.model import LogLine, Operation
@@ -56,7 +65,7 @@ class Hosts(Protocol):
         self, caller: Caller, host_id: int, *, identity: str | None = None, same_as: str | None = None
     ) -> HostView: ...
     async def certificate(self, name: str) -> str: ...
-    async def long_list_of_guests(self, *, caller: Caller | None) -> LongList[GuestView]: ...
+    async def long_list_of_guests(self, wanted: GuestFilter, *, caller: Caller | None) -> LongList[GuestView]: ...
     async def guest(self, guest_id: int, *, caller: Caller | None) -> GuestView: ...
 
 

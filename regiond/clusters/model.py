@@ -67,9 +67,8 @@ class ClusterChange:
     pool: str | None = None
 
 
-def view(row: ClusterRow, hosts: Iterable[HostView]) -> ClusterView:
-    """The cluster with the totals of its hosts, among all `hosts`."""
-    members = [host for host in hosts if host.id in row.host_ids]
+def view(row: ClusterRow, members: Iterable[HostView]) -> ClusterView:
+    """The cluster with the totals of the hosts of its members."""
     known = [host for host in members if host.total is not None]
     capacity = total_capacity(_counted(host) for host in known)
     pools = _storage_pools(known, capacity)

@@ -75,8 +75,9 @@ class Clusters:
         """By id, those that the caller may see; no caller: all."""
         async with self._database.connection() as db:
             rows = await store.list_clusters(db, caller=caller)
-        hosts = await self._hosts.list(caller=caller) if rows else ()
-        return tuple(view(row, hosts) for row in rows)
+        hosts = await self._hosts.read_all([host_id for row in rows for host_id in row.host_ids])
+        by_id = {host.id: host for host in hosts}
+        return tuple(view(row, [by_id[one] for one in row.host_ids if one in by_id]) for row in rows)
 
     async def read(self, cluster_id: int, *, caller: Caller | None = None) -> ClusterView:
         """Raises NotFound, also for a cluster that the caller may not see."""
@@ -84,7 +85,7 @@ class Clusters:
             rows = await store.list_clusters(db, cluster_id, caller=caller)
         if not rows:
             raise NotFound(f"There is no VM cluster {cluster_id}.", cluster=cluster_id)
-        return view(rows[0], await self._hosts.list(caller=caller))
+        return view(rows[0], await self._hosts.read_all(rows[0].host_ids))
 
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView:
         """Changes the cluster and the hosts of its members. Raises NotFound, InvalidRequest by field. Idempotent."""

@@ -9,8 +9,8 @@ from common.capacity import Capacity
 from common.errors import NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
-from regiond.hosts import view_store
-from regiond.hosts.model import GuestView, HostView
+from regiond.hosts import guest_view_store, view_store
+from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity
@@ -28,10 +28,10 @@ class HostQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list(self, *, caller: Caller | None = None) -> tuple[HostView, ...]:
-        """By id."""
+    async def read_all(self, host_ids: Sequence[int]) -> tuple[HostView, ...]:
+        """Returns the hosts with these ids that exist, by id."""
         async with self._database.connection() as db:
-            return await view_store.list_hosts(db, caller=caller)
+            return await view_store.list_hosts(db, host_ids)
 
     async def long_list(self, *, caller: Caller | None = None) -> LongList[HostView]:
         """The hosts that the caller may see, by id."""
@@ -43,15 +43,17 @@ class HostQueries:
         async with self._database.connection() as db:
             return LongList(keys=await view_store.host_ids(db, caller=caller), read=read)
 
-    async def long_list_of_guests(self, *, caller: Caller | None = None) -> LongList[GuestView]:
-        """The guests of all hosts that the caller may see, by id."""
+    async def long_list_of_guests(
+        self, wanted: GuestFilter = EVERY_GUEST, *, caller: Caller | None = None
+    ) -> LongList[GuestView]:
+        """The guests that match and that the caller may see, by id."""
 
         async def read(ids: Sequence[int]) -> tuple[GuestView, ...]:
             async with self._database.connection() as db:
-                return await view_store.read_guests(db, ids)
+                return await guest_view_store.read_guests(db, ids)
 
         async with self._database.connection() as db:
-            keys = await view_store.guest_ids(db, caller=caller)
+            keys = await guest_view_store.guest_ids(db, wanted, caller=caller)
             return LongList(keys=keys, read=read, batch=GUESTS_BATCH)
 
     async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
@@ -98,7 +100,7 @@ class HostQueries:
     async def guest(self, guest_id: int, *, caller: Caller | None = None) -> GuestView:
         """Raises NotFound."""
         async with self._database.connection() as db:
-            found = await view_store.list_guests(db, guest_id, caller=caller)
+            found = await guest_view_store.list_guests(db, guest_id, caller=caller)
         if not found:
             raise NotFound(f"There is no virtual machine {guest_id}.")
         return found[0]

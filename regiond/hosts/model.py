@@ -155,6 +155,18 @@ class HostView:
 
 
 @frozen(kw_only=True)
+class GuestFilter:
+    """Which guests are wanted; None: any. `foreign`: those that are no machine, or only machines."""
+
+    host_id: int | None = None
+    foreign: bool | None = None
+    name: str | None = None
+
+
+EVERY_GUEST = GuestFilter()
+
+
+@frozen(kw_only=True)
 class GuestView:
     """A guest of a host, managed or foreign, which the API calls a virtual machine. `machine_id` is a row id."""
 

@@ -14,7 +14,7 @@ from regiond.caller import Caller
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.pool import Database
 from regiond.events.service import Events
-from regiond.hosts import identity_store, store, view_store
+from regiond.hosts import guest_view_store, identity_store, store
 from regiond.hosts.address_change import known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
@@ -92,7 +92,7 @@ FIRST_REFRESH_WAIT_S = 50.0  # MAAS clients end the request that adds a host aft
 
 async def guests_of_host(db: Db, host_id: int) -> tuple[GuestView, ...]:
     """Returns the guests of the host, managed and foreign, by id; none for an unknown host."""
-    return await view_store.list_guests(db, host_id=host_id)
+    return await guest_view_store.list_guests(db, host_id=host_id)
 
 
 class Hosts(HostQueries):

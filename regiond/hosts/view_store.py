@@ -1,4 +1,4 @@
-"""Reads hosts and guests with totals, usage and storage pools, in a constant number of queries."""
+"""Reads hosts with totals, usage and storage pools, in a constant number of queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from common.serialization import from_dict
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, GuestView, HostState, HostView, Maintenance, StoragePoolView
+from regiond.hosts.model import Amounts, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
 from regiond.identifiers import split_reference
 from regiond.ledger.model import discrete_resources_of
@@ -86,36 +86,6 @@ _USED = """
 _ALL_USED = _USED + " and ($1::integer[] is null or h.pool_id = any($1)) group by h.id, c.resource, c.storage_pool_id"
 _USED_BY_IDS = _USED + " and h.id = any($1::integer[]) group by h.id, c.resource, c.storage_pool_id"
 
-_GUEST_FIELDS = """
-    select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
-           g.huge_pages_backed, m.system_id, m.hostname,
-           owner.id as host_id, owner.name as host_name
-      from guest g
-      left join machine m on m.id = g.machine_id
-      left join lateral (select id from vm_host where server_id = g.server_id
-                          order by project <> g.project, id limit 1) h on true
-      left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
-"""
-_GUESTS = f"""
-    {_GUEST_FIELDS}
-     where ($1::integer is null or g.id = $1) and ($2::integer is null or owner.id = $2)
-       and ($3::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($3) or m.owner_id = $4
-            or (m.owner_id is null and m.composed_by_id = $4))
-     order by g.id
-"""
-_GUESTS_BY_IDS = _GUEST_FIELDS + " where g.id = any($1::integer[]) order by g.id"
-_GUEST_IDS = """
-    select array(
-        select g.id from guest g
-          left join machine m on m.id = g.machine_id
-          left join lateral (select id from vm_host where server_id = g.server_id
-                              order by project <> g.project, id limit 1) h on true
-          left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
-         where ($1::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($1) or m.owner_id = $2
-                or (m.owner_id is null and m.composed_by_id = $2))
-         order by g.id)
-"""
-
 _NUMA_CLAIMS = """
     select c.machine_id, coalesce(c.guest_id, g.id) as guest_id, c.resource, c.key, c.amount
       from vm_host h join claim c on c.server_id = h.server_id left join guest g on g.machine_id = c.machine_id
@@ -152,12 +122,6 @@ async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
     return found
 
 
-async def guest_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
-    account_id = None if caller is None else caller.account_id
-    found: list[int] = await db.fetchval(_GUEST_IDS, visible_pool_ids(caller), account_id)
-    return found
-
-
 async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:
     """Returns all hosts by id."""
     return tuple(SupervisedHost(**row) for row in await db.fetch(_SUPERVISED_HOSTS))
@@ -181,22 +145,6 @@ async def names(db: Db, *, caller: Caller | None = None) -> tuple[str, ...]:
     return tuple(row["name"] for row in await db.fetch(_NAMES, visible_pool_ids(caller)))
 
 
-async def list_guests(
-    db: Db, guest_id: int | None = None, *, host_id: int | None = None, caller: Caller | None = None
-) -> tuple[GuestView, ...]:
-    """Returns all guests by id, or that one, or those of one host; of these, what the caller may see.
-
-    The guest of a machine is in the machine's resource pool, a foreign one in that of its host.
-    """
-    account_id = None if caller is None else caller.account_id
-    return _guests(await db.fetch(_GUESTS, guest_id, host_id, visible_pool_ids(caller), account_id))
-
-
-async def read_guests(db: Db, ids: Sequence[int]) -> tuple[GuestView, ...]:
-    """Returns the guests with these ids that exist, by id."""
-    return _guests(await db.fetch(_GUESTS_BY_IDS, ids))
-
-
 async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
     """Of all guests of the host's server, managed or foreign."""
     claims = defaultdict(list)
@@ -211,14 +159,6 @@ async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:
             discrete=discrete_resources_of(rows),
         )
         for (machine_id, guest_id), rows in claims.items()
-    )
-
-
-def _guests(rows: Iterable[asyncpg.Record]) -> tuple[GuestView, ...]:
-    return tuple(
-        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
-        for row in rows
-        if row["host_id"] is not None
     )
 
 

@@ -122,6 +122,7 @@ async def test_an_unknown_object_is_named(innkeeper: Deployment) -> None:
     assert await rejected(innkeeper.get("machines/abcdef/")) == "There is no machine 'abcdef'."
     assert await rejected(innkeeper.get("vm-clusters/5")) == "There is no VM cluster 5."
     assert await rejected(innkeeper.get("virtual-machines/5")) == "There is no virtual machine 5."
+    assert await rejected(innkeeper.get("virtual-machines/a%00b")) == "There is no virtual machine 'a\\x00b'."
     assert await rejected(innkeeper.get("operations/x/")) == "There is no operation 'x'."
     assert await rejected(innkeeper.get("ipranges/x/")) == "There is no IP range 'x'."
     assert await rejected(innkeeper.get("racks/x/")) == "There is no rack 'x'."

@@ -14,6 +14,7 @@ from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.openapi import openapi
 from regiond.api.registry import RESOURCES, SERVED
+from regiond.hosts.model import GuestFilter
 from tests.unit.api_double import ApiDouble
 
 ORIGIN = "http://region:5240"
@@ -124,8 +125,11 @@ def test_foreign_virtual_machines_are_listed_by_a_command() -> None:
     assert [*commands["virtual-machine"].actions] == ["read", "adopt"]
     call = parse_call(read_description(DESCRIPTION), ["virtual-machines", "read", "foreign=true"])
     assert call.path == "virtual-machines/"
-    listed = [ApiDouble().json("GET", "virtual-machines/", form=form) for form in ({}, {"foreign": "true"})]
-    assert [[one["identifier"] for one in found] for found in listed] == [["quick-fox"], []]
+    for form, foreign in (({}, None), ({"foreign": "true"}, True), ({"foreign": "false"}, False)):
+        api = ApiDouble()
+        (listed,) = api.json("GET", "virtual-machines/", form=form)
+        assert listed["identifier"] == "quick-fox"
+        assert api.call("hosts.long_list_of_guests").args == (GuestFilter(foreign=foreign),)
 
 
 def test_the_hash_does_not_depend_on_the_origin() -> None:

@@ -19,7 +19,7 @@ from regiond.api.services import Services
 from regiond.api.urls import as_id
 from regiond.clusters.model import ClusterView
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import GuestView, HostView
+from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.identifiers import ID_PREFIX, NAME_PREFIX, split_reference
 from regiond.machines.model import MachineFilter, MachineView
 from regiond.networks.model import Vlan
@@ -87,8 +87,11 @@ async def find_cluster(services: Services, path: Mapping[str, str]) -> ClusterVi
 
 async def find_guest(services: Services, path: Mapping[str, str]) -> GuestView:
     async def with_the_name() -> list[GuestView]:
-        guests = await services.hosts.long_list_of_guests(caller=services.caller)
-        return [one async for batch in guests.batches() for one in _named(path["id"], batch, lambda one: one.name)]
+        name = split_reference(path["id"])[1]
+        if name is None or not _may_exist(name):
+            return []
+        guests = await services.hosts.long_list_of_guests(GuestFilter(name=name), caller=services.caller)
+        return [one async for batch in guests.batches() for one in batch]
 
     read = partial(services.hosts.guest, caller=services.caller)
     found = await _by_id_or_name(path["id"], read, with_the_name, lambda one: one.name)

@@ -9,18 +9,14 @@ from regiond.api.fields import Field
 from regiond.api.resources import adoption
 from regiond.api.resources.lookups import HOST_FILTER, find_guest, host_in_field
 from regiond.api.serializers.hosts import VIRTUAL_MACHINE_JSON
-from regiond.hosts.model import GuestView
+from regiond.hosts.model import GuestFilter, GuestView
 from regiond.long_list import LongList
 
 
 async def _list(call: Call) -> LongList[GuestView]:
-    foreign, host_id = call.values["foreign"], await host_in_field(call.services, call.values["host"])
-
-    def matches(guest: GuestView) -> bool:
-        return foreign in (None, guest.machine_id is None) and host_id in (None, guest.host_id)
-
-    found = await call.services.hosts.long_list_of_guests(caller=call.caller)
-    return found.transformed(lambda guests: [guest for guest in guests if matches(guest)])
+    host_id = await host_in_field(call.services, call.values["host"])
+    wanted = GuestFilter(host_id=host_id, foreign=call.values["foreign"])
+    return await call.services.hosts.long_list_of_guests(wanted, caller=call.caller)
 
 
 VIRTUAL_MACHINES = Resource(

@@ -67,7 +67,7 @@ ANSWERS: Mapping[str, Any] = {
         ),
     ),
     "hosts.certificate": named({"hv-01": "-----BEGIN CERTIFICATE-----"}),
-    "hosts.long_list_of_guests": LongList.of((GUEST,)),
+    "hosts.long_list_of_guests": lambda wanted: LongList.of((GUEST,) if wanted.name in (None, GUEST.name) else ()),
     "hosts.guest": lambda guest_id: GUEST if guest_id == 17 else NotFound("No VirtualMachine matches."),
     "clusters.list": (CLUSTER,),
     "clusters.read": lambda cluster_id: CLUSTER if cluster_id == 1 else NotFound("Not Found"),

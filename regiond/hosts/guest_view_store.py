@@ -1,0 +1,75 @@
+"""Reads guests, managed or foreign, with the host that each is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from regiond.caller import Caller, visible_pool_ids
+from regiond.hosts.model import GuestFilter, GuestView
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db, Row
+
+_GUEST_FIELDS = """
+    select g.id, g.name, g.project, g.machine_id, g.power_state, g.cores, g.memory_mib, g.pinned_core_ids,
+           g.huge_pages_backed, m.system_id, m.hostname,
+           owner.id as host_id, owner.name as host_name
+      from guest g
+      left join machine m on m.id = g.machine_id
+      left join lateral (select id from vm_host where server_id = g.server_id
+                          order by project <> g.project, id limit 1) h on true
+      left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
+"""
+_GUESTS = f"""
+    {_GUEST_FIELDS}
+     where ($1::integer is null or g.id = $1) and ($2::integer is null or owner.id = $2)
+       and ($3::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($3) or m.owner_id = $4
+            or (m.owner_id is null and m.composed_by_id = $4))
+     order by g.id
+"""
+_GUESTS_BY_IDS = _GUEST_FIELDS + " where g.id = any($1::integer[]) order by g.id"
+_GUEST_IDS = """
+    select array(
+        select g.id from guest g
+          left join machine m on m.id = g.machine_id
+          left join lateral (select id from vm_host where server_id = g.server_id
+                              order by project <> g.project, id limit 1) h on true
+          left join vm_host owner on owner.id = coalesce(m.host_id, h.id)
+         where ($1::integer[] is null or coalesce(m.pool_id, owner.pool_id) = any($1) or m.owner_id = $2
+                or (m.owner_id is null and m.composed_by_id = $2))
+           and ($3::integer is null or owner.id = $3) and ($4::boolean is null or (m.id is null) = $4)
+           and ($5::text is null or g.name = $5)
+         order by g.id)
+"""
+
+
+async def guest_ids(db: Db, wanted: GuestFilter, *, caller: Caller | None = None) -> list[int]:
+    account_id, visible = None if caller is None else caller.account_id, visible_pool_ids(caller)
+    filters = wanted.host_id, wanted.foreign, wanted.name
+    found: list[int] = await db.fetchval(_GUEST_IDS, visible, account_id, *filters)
+    return found
+
+
+async def list_guests(
+    db: Db, guest_id: int | None = None, *, host_id: int | None = None, caller: Caller | None = None
+) -> tuple[GuestView, ...]:
+    """Returns all guests by id, or that one, or those of one host; of these, what the caller may see.
+
+    The guest of a machine is in the machine's resource pool, a foreign one in that of its host.
+    """
+    account_id = None if caller is None else caller.account_id
+    return _guests(await db.fetch(_GUESTS, guest_id, host_id, visible_pool_ids(caller), account_id))
+
+
+async def read_guests(db: Db, ids: Sequence[int]) -> tuple[GuestView, ...]:
+    """Returns the guests with these ids that exist, by id."""
+    return _guests(await db.fetch(_GUESTS_BY_IDS, ids))
+
+
+def _guests(rows: Iterable[Row]) -> tuple[GuestView, ...]:
+    return tuple(
+        GuestView(**{**dict(row), "pinned_core_ids": tuple(row["pinned_core_ids"])})
+        for row in rows
+        if row["host_id"] is not None
+    )
