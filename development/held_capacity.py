@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from common.phrases import number_of
+
 MAX_RATIO = 10  # of cores and of memory, in the API
 _SHOWN = 12
 
@@ -79,5 +81,5 @@ def _holder(guest: Mapping[str, Any], others: Container[str]) -> str:
         owner = f"machine {guest['system_id']} of this Innkeeper"
     elif guest["identifier"] in others:
         owner = "of another or an earlier Innkeeper"
-    cores = guest["cpu_count"]
-    return f"{guest['identifier']}: {cores} core{'' if cores == 1 else 's'}, {guest['memory']} MiB memory; {owner}"
+    cores = number_of(guest["cpu_count"], "core")
+    return f"{guest['identifier']}: {cores}, {guest['memory']} MiB memory; {owner}"

@@ -7,7 +7,6 @@ import hmac
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import structlog
 from attrs import frozen
@@ -19,9 +18,6 @@ from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, check_key_name,
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
-
-if TYPE_CHECKING:
-    pass
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

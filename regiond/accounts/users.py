@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from common.errors import InvalidRequest, NotFound, WrongState
+from common.phrases import number_of
 from regiond.accounts import user_store
 from regiond.accounts.grants import grant_default
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
@@ -140,7 +141,8 @@ class Users:
                     raise InvalidRequest(_owns(user, found.owned))
                 await user_store.transfer(db, user.id, target.id)
             await user_store.delete(db, user.id)
-            moved = f"; {_counted(found.owned)} went to {target.username!r}" if target and found.owned else ""
+            count = number_of(len(found.owned), "machine")
+            moved = f"; {count} went to {target.username!r}" if target and found.owned else ""
             await self._record_event(db, "user_deleted", f"The user {username!r} was deleted{moved}.", caller=caller)
             return user.id, _plan(user, found, target)
 
@@ -201,7 +203,7 @@ def _changes(before: User, after: User, *, has_new_password: bool) -> list[tuple
 def _plan(user: User, found: Belongings, target: User | None) -> DeletionPlan:
     effects = ["Requests with these credentials are rejected from then on, and open RPC links end."]
     if target is not None and found.owned:
-        effects.append(f"{target.username} becomes the owner of {_counted(found.owned)}.")
+        effects.append(f"{target.username} becomes the owner of {number_of(len(found.owned), 'machine')}.")
     deleted = AffectedRecord(kind="user", id=user.username, name=user.username)
     return DeletionPlan(
         name=user.username, deleted=(deleted, *found.credentials), kept=found.owned, effects=tuple(effects)
@@ -212,10 +214,6 @@ def _owns(user: User, owned: tuple[AffectedRecord, ...]) -> str:
     names = ", ".join(one.name for one in owned[:_MAX_NAMED])
     more = f" and {len(owned) - _MAX_NAMED} more" if len(owned) > _MAX_NAMED else ""
     return (
-        f"The user {user.username!r} cannot be deleted: it owns {_counted(owned)} ({names}{more}). Name the new owner "
-        "with transfer_resources_to=USER, or release them first."
+        f"The user {user.username!r} cannot be deleted: it owns {number_of(len(owned), 'machine')} ({names}{more}). "
+        "Name the new owner with transfer_resources_to=USER, or release them first."
     )
-
-
-def _counted(owned: tuple[AffectedRecord, ...]) -> str:
-    return f"{len(owned)} machine{'' if len(owned) == 1 else 's'}"

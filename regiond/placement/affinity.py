@@ -10,6 +10,7 @@ from functools import cached_property
 from attrs import define, evolve, field, frozen
 
 from common.errors import InvalidRequest
+from common.phrases import number_of
 from regiond.placement.candidate import Candidate
 
 MAX_GROUPS = 16
@@ -253,7 +254,7 @@ def _machines(row: GroupOnHost) -> str:
     named = row.names[:NAMED_MACHINES]
     hidden = row.machines - len(named)
     if not named:
-        return f"{row.machines} machine" + ("" if row.machines == 1 else "s")
+        return number_of(row.machines, "machine")
     if hidden > 0:
         return f"{', '.join(named)} and {hidden} more"
     return " and ".join(named)
