@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from common.certificates import fingerprint
 from common.errors import InvalidRequest
+from common.expiry import NOTICE_DAYS
 
 MIN_RSA_BITS = 2048
-NOTICE_DAYS = (30, 7, 1, 0)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from common.certificates import utc_now
 from common.errors import BadSettings
+from common.expiry import expiry_text
 from common.periodic import PeriodicTask
 from regiond.db.pool import Database
 from regiond.events.model import Level
@@ -101,9 +102,8 @@ class HttpsCertificate:
                 db, self.current.fingerprint, days, self.current.expires_at
             ):
                 return
-            ends = f"{self.current.expires_at:%Y-%m-%d %H:%M} UTC"
-            state = "has expired" if days == 0 else f"expires within {'a day' if days == 1 else f'{days} days'}"
-            text = f"The certificate of the API {self.current.fingerprint} {state} ({ends}): renew tls_certificate."
+            state = expiry_text(days, self.current.expires_at)
+            text = f"The certificate of the API {self.current.fingerprint} {state}: renew tls_certificate."
             details = {"fingerprint": self.current.fingerprint, "expires_at": self.current.expires_at.isoformat()}
             level = Level.WARNING if days > 1 else Level.ERROR
             await Events.record(db, "certificate_expiring", text, level=level, details=details)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from common.certificates import utc_now
+from common.expiry import NOTICE_DAYS, expiry_text
 from regiond.credentials import service as credential_service
 from regiond.credentials.model import ExpiringKeyPair
 from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
-
-NOTIFY_DAYS = (30, 7, 1, 0)
-CHECK_EVERY_S = 6 * 3600.0
 
 
 async def report_expiring_certificates(database: Database) -> int:
@@ -19,7 +17,7 @@ async def report_expiring_certificates(database: Database) -> int:
     Returns the number of key pairs.
     """
     async with database.transaction() as db:
-        pairs = await credential_service.claim_expiry_notices(db, utc_now(), NOTIFY_DAYS)
+        pairs = await credential_service.claim_expiry_notices(db, utc_now(), NOTICE_DAYS)
         for pair in pairs:
             level = Level.WARNING if pair.expiry_notified_days > 1 else Level.ERROR
             details = {"fingerprint": pair.fingerprint, "expires_at": pair.expires_at.isoformat()}
@@ -31,7 +29,5 @@ async def report_expiring_certificates(database: Database) -> int:
 
 
 def _text(host_name: str, pair: ExpiringKeyPair) -> str:
-    ends = f"{pair.expires_at:%Y-%m-%d %H:%M} UTC"
-    days = pair.expiry_notified_days
-    state = "has expired" if days == 0 else f"expires within {'a day' if days == 1 else f'{days} days'}"
-    return f"{host_name}: our certificate {pair.fingerprint} {state} ({ends}): rotate the credentials"
+    state = expiry_text(pair.expiry_notified_days, pair.expires_at)
+    return f"{host_name}: our certificate {pair.fingerprint} {state}: rotate the credentials"
