@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from common.errors import InvalidRequest, NotFound, WrongState
-from common.phrases import number_of
+from common.phrases import first_of, number_of
 from regiond.accounts import user_store
 from regiond.accounts.grants import grant_default
 from regiond.accounts.model import NewUser, User, UserChange, check_email, check_username
@@ -211,9 +211,8 @@ def _plan(user: User, found: Belongings, target: User | None) -> DeletionPlan:
 
 
 def _owns(user: User, owned: tuple[AffectedRecord, ...]) -> str:
-    names = ", ".join(one.name for one in owned[:_MAX_NAMED])
-    more = f" and {len(owned) - _MAX_NAMED} more" if len(owned) > _MAX_NAMED else ""
+    names = first_of([one.name for one in owned], _MAX_NAMED)
     return (
-        f"The user {user.username!r} cannot be deleted: it owns {number_of(len(owned), 'machine')} ({names}{more}). "
+        f"The user {user.username!r} cannot be deleted: it owns {number_of(len(owned), 'machine')} ({names}). "
         "Name the new owner with transfer_resources_to=USER, or release them first."
     )

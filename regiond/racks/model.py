@@ -8,7 +8,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from common.phrases import number_of
+from common.phrases import first_of, number_of
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 
 HOSTS_SHOWN = 50  # hosts that a message names
@@ -160,19 +160,14 @@ class Exposed:
     def sentences(self) -> tuple[str, ...]:
         found = []
         if self.rotated:
-            found.append(f"The rotation of credentials that it had is queued: {_named(self.rotated)}.")
+            found.append(f"The rotation of credentials that it had is queued: {first_of(self.rotated, HOSTS_SHOWN)}.")
         if self.by_hand:
-            hosts = _named([f"{one.host} ({one.credential})" for one in self.by_hand])
+            hosts = first_of([f"{one.host} ({one.credential})" for one in self.by_hand], HOSTS_SHOWN)
             found.append(f"A person has to replace these credentials that it had: {hosts}.")
         return tuple(found)
 
 
 NOTHING_EXPOSED = Exposed()
-
-
-def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:HOSTS_SHOWN])
-    return f"{shown} and {len(names) - HOSTS_SHOWN} more" if len(names) > HOSTS_SHOWN else shown
 
 
 def rack_removal(

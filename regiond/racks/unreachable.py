@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from common.phrases import first_of
 from regiond.racks.reach_model import DisconnectedRack
 
 RACKS_SHOWN = 10  # racks that a message names
@@ -23,12 +24,11 @@ class ZoneCoverage:
         """What is wrong, as sentences; empty if every rack serves the zone."""
         if not self.others:
             return ""
-        shown = ", ".join(f"{name} ({zones_text(zones)})" for name, zones in self.others[:RACKS_SHOWN])
-        more = f" and {len(self.others) - RACKS_SHOWN} more" if len(self.others) > RACKS_SHOWN else ""
+        shown = first_of([f"{name} ({zones_text(zones)})" for name, zones in self.others], RACKS_SHOWN)
         if self.served:
-            return f"These racks do not serve its zone {self.zone}: {shown}{more}."
+            return f"These racks do not serve its zone {self.zone}: {shown}."
         return (
-            f"No rack serves zone {self.zone}; racks: {shown}{more}. To have one serve it: "
+            f"No rack serves zone {self.zone}; racks: {shown}. To have one serve it: "
             "innkeeper rack update RACK zones=ZONE,…"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.phrases import number_of
+from common.phrases import first_of, number_of
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ from common.phrases import number_of
 )
 def test_a_number_has_its_noun_in_the_right_form(number: int, noun: str, phrase: str) -> None:
     assert number_of(number, noun) == phrase
+
+
+@pytest.mark.parametrize(("most", "phrase"), [(1, "a and 2 more"), (2, "a, b and 1 more"), (3, "a, b, c")])
+def test_texts_beyond_the_first_are_counted(most: int, phrase: str) -> None:
+    assert first_of(["a", "b", "c"], most) == phrase

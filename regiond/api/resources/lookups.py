@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from common.errors import InvalidRequest, NotFound
+from common.phrases import first_of
 from regiond.api.field_types import Text
 from regiond.api.fields import Field
 from regiond.api.services import Services
@@ -217,10 +218,9 @@ def _the_one(what: str, text: str, found: Iterable[T], described: Callable[[T], 
     if not candidates:
         raise NotFound(no_object(what, text))
     if len(candidates) > 1:
-        listed = ", ".join(described(one) for one in candidates[:_MAX_CANDIDATES])
-        more = f" and {len(candidates) - _MAX_CANDIDATES} more" if len(candidates) > _MAX_CANDIDATES else ""
+        listed = first_of([described(one) for one in candidates], _MAX_CANDIDATES)
         name = split_reference(text)[1] or text
-        raise InvalidRequest(f"{len(candidates)} {what}s are named {name!r}: use the id: {listed}{more}.")
+        raise InvalidRequest(f"{len(candidates)} {what}s are named {name!r}: use the id: {listed}.")
     return candidates[0]
 
 
