@@ -12,7 +12,7 @@ from regiond.hosts.service import Hosts
 from regiond.identifiers import ID_PREFIX, NAME_PREFIX
 from regiond.machines.model import HostConstraints
 from regiond.placement.model import HostFilter
-from regiond.validation_messages import no_object
+from regiond.validation_messages import no_object, no_objects
 
 
 async def resolve_host_filter(
@@ -39,7 +39,7 @@ async def resolve_host_filter(
     }
     if unknown_hosts:
         names = await hosts.names(caller=caller)
-        problems[host_field] = [no_object("VM host", one, names) for one in unknown_hosts]
+        problems[host_field] = no_objects("VM host", unknown_hosts, names)
     found = {field: messages for field, messages in problems.items() if messages}
     if found:
         raise InvalidRequest.of(found)
@@ -99,4 +99,4 @@ def _names(groups: Iterable[Zone | ResourcePool]) -> dict[str, str]:
 
 def _unknown(kind: str, requested: Iterable[str], known: Mapping[str, str]) -> list[str]:
     choices = sorted(set(known.values()))
-    return [no_object(kind, one, choices) for one in requested if one not in known]
+    return no_objects(kind, [one for one in requested if one not in known], choices)
