@@ -90,6 +90,11 @@ class HostQueries:
         async with self._database.connection() as db:
             return await view_store.names(db, caller=caller)
 
+    async def names_of(self, host_ids: Iterable[int], *, caller: Caller | None = None) -> Mapping[int, str]:
+        """The names of those of the hosts that exist, with one query."""
+        async with self._database.connection() as db:
+            return await view_store.names_of(db, host_ids, caller=caller)
+
     async def numa(self, host_id: int) -> tuple[NumaNodeView, ...]:
         """The NUMA nodes of the server by id; none before the first good refresh. Raises NotFound."""
         async with self._database.connection() as db:

@@ -60,6 +60,11 @@ _IDS = """
 """
 _NAMES = "select name from vm_host where $1::integer[] is null or pool_id = any($1) order by name limit 10000"
 
+_NAMES_OF = """
+    select id, name from vm_host
+     where id = any($1::integer[]) and ($2::integer[] is null or pool_id = any($2))
+"""
+
 _STORAGE_POOLS = """
     select h.id as host_id, p.*, p.id = h.default_storage_pool_id as is_default
       from vm_host h join storage_pool p on p.server_id = h.server_id
@@ -143,6 +148,12 @@ async def ids_of(db: Db, ids_or_names: Iterable[str], *, caller: Caller | None =
 async def names(db: Db, *, caller: Caller | None = None) -> tuple[str, ...]:
     """The names of the hosts that the caller may see, for messages: at most 10 000 of them."""
     return tuple(row["name"] for row in await db.fetch(_NAMES, visible_pool_ids(caller)))
+
+
+async def names_of(db: Db, ids: Iterable[int], *, caller: Caller | None = None) -> dict[int, str]:
+    """The names of those of the hosts that exist and that the caller may see."""
+    rows = await db.fetch(_NAMES_OF, list(ids), visible_pool_ids(caller))
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def numa_allocations(db: Db, host_id: int) -> tuple[NumaAllocation, ...]:

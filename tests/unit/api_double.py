@@ -68,6 +68,7 @@ _LOOKUPS = {
     "hosts.read",
     "hosts.ids_of",
     "hosts.names",
+    "hosts.names_of",
     "hosts.guest",
     "clusters.read",
     "machines.read",

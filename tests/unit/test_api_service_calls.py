@@ -144,6 +144,13 @@ def test_machine_filters_are_applied_by_query_and_result(api: ApiDouble) -> None
     assert api.call("machines.long_list").args == (expected,)
 
 
+def test_hosts_of_a_machine_filter_are_resolved_by_one_query(api: ApiDouble) -> None:
+    api.json("GET", "machines/", form={"pod": ["4", "id:4", "9", "id:9", "name:web", "hv-02"]})
+    (wanted,) = api.call("machines.long_list").args
+    assert wanted.hosts == ("hv-01", "hv-01", "9", "id:9", "web", "hv-02")
+    assert [set(one.args[0]) for one in api.calls if one.name == "hosts.names_of"] == [{4, 9}]
+
+
 @pytest.mark.parametrize(
     ("form", "found"),
     [

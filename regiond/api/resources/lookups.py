@@ -172,15 +172,9 @@ async def group_names(
 
 async def host_names(services: Services, texts: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of the hosts that a filter names by id or name; unknown texts as they are."""
-    names: list[str] = []
-    for text in texts:
-        number = _number_in(text)
-        try:
-            host = None if number is None else await services.hosts.read(number, caller=services.caller)
-            names.append(split_reference(text)[1] or text if host is None else host.name)
-        except NotFound:
-            names.append(text)
-    return tuple(names)
+    ids = {text: number for text in texts if (number := _number_in(text)) is not None}
+    names = await services.hosts.names_of(ids.values(), caller=services.caller) if ids else {}
+    return tuple(names.get(ids.get(text, 0)) or split_reference(text)[1] or text for text in texts)
 
 
 def one_of_object(what: str, text: str, items: Iterable[T], key: Callable[[T], tuple[int, str]]) -> T:

@@ -30,6 +30,7 @@ ANSWERS: Mapping[str, Any] = {
     "hosts.capacities": {4: COUNTED.capacity},
     "hosts.ids_of": lambda texts: {one: frozenset({4} if one == "hv-01" else ()) for one in texts},
     "hosts.names": ("hv-01",),
+    "hosts.names_of": lambda ids: {4: "hv-01"} if 4 in ids else {},
     "hosts.create": HOST,
     "hosts.update": HOST,
     "hosts.start_refresh": OPERATION,
