@@ -26,6 +26,9 @@ from innkeeper.profiles import Profile
 
 FRESH_S = 30.0
 RETRY_S = 5.0
+FORGOTTEN_S = (
+    7 * 86400.0
+)  # a file that was written earlier is deleted: each key that a login makes has files of its own
 _NAMES = ("hostname", "name", "cidr", "username", "title")
 _MAX_BYTES = 32 * 1024 * 1024
 
@@ -132,5 +135,8 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     try:
         make_private_folder(path.parent)
         write_private(path, json.dumps(content))
+        for one in path.parent.glob("*.json"):
+            if one.stat().st_mtime < time.time() - FORGOTTEN_S:
+                one.unlink(missing_ok=True)
     except OSError:
         return

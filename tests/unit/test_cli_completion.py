@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 
 from innkeeper.api_description import read_description
 from innkeeper.completion import Completion, Known, ObjectQuery, complete, matching
 from innkeeper.completion_command import split_line
-from innkeeper.completion_objects import candidates_of, names_of
+from innkeeper.completion_objects import FORGOTTEN_S, cache_folder, candidates_of, names_of, objects_of
+from innkeeper.profiles import Profile
 from regiond.api.describe import describe
 from regiond.api.registry import SERVED
 
@@ -111,3 +116,18 @@ def test_without_a_profile_only_own_commands_are_known() -> None:
 )
 def test_a_line_is_split_like_the_shell_does(line: str, expected: list[str]) -> None:
     assert split_line(line) == expected
+
+
+def test_the_cache_keeps_no_lists_of_keys_that_are_not_used_any_more(tmp_path: Path) -> None:
+    environment = {"XDG_CACHE_HOME": str(tmp_path)}
+    folder = cache_folder(environment)
+    folder.mkdir()
+    for name, age_s in (("old.json", FORGOTTEN_S + 60), ("new.json", FORGOTTEN_S - 60)):
+        (folder / name).write_text("{}")
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    profile = Profile(name="admin", url="http://127.0.0.1:1/MAAS/api/2.0/", key="a:b:c")
+    assert objects_of(profile, ObjectQuery(path="vm-hosts/", key="id"), environment, deadline_s=2.0) == []
+    left = {one.name for one in folder.iterdir()}
+    assert "new.json" in left
+    assert "old.json" not in left
+    assert len(left) == 2
