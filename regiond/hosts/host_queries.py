@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ class HostQueries:
         """Returns the capacity of the fleet and of each zone and resource pool, with one query."""
         visible = None if caller is None else caller.visible_pools
         async with self._database.connection() as db:
-            return fleet_capacity(await capacities_of_hosts(db, pool_ids=visible))
+            found = await capacities_of_hosts(db, pool_ids=visible)
+        return await asyncio.to_thread(fleet_capacity, found)
 
     async def capacities(self, host_ids: Iterable[int]) -> Mapping[int, Capacity]:
         """The capacity of these hosts by id, of those that had a successful refresh, with one query."""

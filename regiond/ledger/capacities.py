@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from regiond.placement.service import resource_capacity, sum_of
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
+
+MAX_ON_EVENT_LOOP = 200  # hosts; each takes 0.1 ms
 
 # What the machines of each host claim on its server. The claims of a machine that its cluster has just moved are where
 # the guest is; its volumes can be in a pool of the server that it left.
@@ -73,17 +76,22 @@ async def capacities_of_hosts(
 ) -> tuple[HostCapacity, ...]:
     """Returns these hosts, or all, by id, with one query; of these, those in the resource pools `pool_ids`, or all.
 
-    A host without a successful discovery run has no capacity.
+    A host without a successful discovery run has no capacity. Many hosts are computed in a thread.
     """
     wanted = None if host_ids is None else list(host_ids)
     pools = None if pool_ids is None else sorted(pool_ids)
-    return tuple(_host(row) for row in await db.fetch(_CAPACITIES, wanted, pools))
+    rows = await db.fetch(_CAPACITIES, wanted, pools)
+    return _hosts(rows) if len(rows) <= MAX_ON_EVENT_LOOP else await asyncio.to_thread(_hosts, rows)
 
 
 async def compute_claimed_by_hosts(db: Db, host_ids: Iterable[int]) -> Mapping[int, ComputeClaimed]:
     """Returns the cores and general memory that the machines of each host claim on its server; omits removed hosts."""
     rows = await db.fetch(_COMPUTE_CLAIMED, list(host_ids))
     return {row["host_id"]: ComputeClaimed(cores=row["cores"], memory_mib=row["memory_mib"]) for row in rows}
+
+
+def _hosts(rows: Iterable[Row]) -> tuple[HostCapacity, ...]:
+    return tuple(_host(row) for row in rows)
 
 
 def _host(row: Row) -> HostCapacity:

@@ -66,6 +66,8 @@ def same_seen_by(views: Iterable[ResourceCapacity]) -> ResourceCapacity:
     those of the host with the most: hosts of one server can have different ratios, and share what is free.
     """
     views = tuple(views)
+    if len(views) == 1:
+        return views[0]
     claimed = sum(view.claimed for view in views)
     used = max((view.claimed + view.elsewhere for view in views), default=0)
     return ResourceCapacity(

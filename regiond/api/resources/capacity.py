@@ -17,6 +17,7 @@ CAPACITY = crud.read(
     _capacity,
     op="capacity",
     title="Read the capacity of the fleet",
+    expensive=True,
     doc=(
         "Adds up the capacity of all VM hosts, and of those in each zone and each resource pool. A server with several "
         "hosts counts once. Servers that cannot be reached are counted apart."
