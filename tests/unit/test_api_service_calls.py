@@ -144,6 +144,13 @@ def test_machine_filters_are_applied_by_query_and_result(api: ApiDouble) -> None
     assert api.call("machines.long_list").args == (expected,)
 
 
+def test_machines_to_release_are_read_at_once_by_their_system_ids(api: ApiDouble) -> None:
+    api.json("POST", "machines/", op="release", form={"machines": ["wdpx3n", "id:wdpx3n", "quick-fox"]})
+    assert api.call("ownership.start_release_all").args[1] == ["wdpx3n", "wdpx3n", "wdpx3n"]
+    by_id, by_name = [one.args[0] for one in api.calls if one.name == "machines.list"]
+    assert (set(by_id.system_ids), by_name.hostnames) == ({"wdpx3n"}, ("quick-fox",))
+
+
 def test_hosts_of_a_machine_filter_are_resolved_by_one_query(api: ApiDouble) -> None:
     api.json("GET", "machines/", form={"pod": ["4", "id:4", "9", "id:9", "name:web", "hv-02"]})
     (wanted,) = api.call("machines.long_list").args

@@ -151,8 +151,22 @@ async def host_in_field(services: Services, text: str | None, *, field: str = "h
 
 async def machine_in_field(services: Services, text: str | None, *, field: str = "machine") -> str | None:
     """Returns the system id of the machine that a field names; None if it is absent. Raises InvalidRequest."""
-    if text is None:
-        return None
+    return None if text is None else await _system_id_of(services, text, field)
+
+
+async def machines_in_field(services: Services, texts: Sequence[str], *, field: str) -> list[str]:
+    """Returns the system ids of the machines that a field names; those given by system id are read at once.
+
+    Raises InvalidRequest.
+    """
+    ids = {text: split_reference(text)[0] or "" for text in texts}
+    wanted = MachineFilter(system_ids=tuple({one for one in ids.values() if _SYSTEM_ID.fullmatch(one)}))
+    found = await services.machines.list(wanted, caller=services.caller) if wanted.system_ids else ()
+    known = {machine.system_id for machine in found}
+    return [ids[text] if ids[text] in known else await _system_id_of(services, text, field) for text in texts]
+
+
+async def _system_id_of(services: Services, text: str, field: str) -> str:
     try:
         return (await machine_of(services, text)).system_id
     except NotFound as error:

@@ -15,7 +15,7 @@ from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
-from regiond.api.resources.lookups import find_machine, machine_in_field
+from regiond.api.resources.lookups import find_machine, machines_in_field
 from regiond.api.serializer import STR, array
 from regiond.api.serializers.machines import MACHINE_JSON
 from regiond.long_list import LongList
@@ -72,8 +72,7 @@ async def _release_all(call: Call) -> tuple[str, ...]:
 
 
 async def _named(call: Call) -> list[str]:
-    """Returns the system ids of the field `machines`, which may have hostnames."""
-    return [await machine_in_field(call.services, one, field="machines") or one for one in call.values["machines"]]
+    return await machines_in_field(call.services, call.values["machines"], field="machines")
 
 
 async def _list_allocated(call: Call) -> LongList[MachineView]:
