@@ -7,7 +7,8 @@ and the other way round. So only one of the two is read, by a setting.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
 
@@ -99,7 +100,7 @@ def _x_forwarded(headers: Headers) -> list[_Hop]:
 
 def _forwarded(headers: Headers) -> list[_Hop]:
     text = ",".join(headers("Forwarded"))
-    hops: list[_Hop] = []
+    elements: deque[dict[str, str]] = deque(maxlen=MAX_HOPS)  # a client can send thousands before those of the proxies
     parameters: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -109,17 +110,19 @@ def _forwarded(headers: Headers) -> list[_Hop]:
         if found[1]:
             parameters[found[1].lower()] = found[2] or found[3] or ""
         if found[4] != ";":
-            host = parameters.get("host", "")
-            hops.append(
-                _Hop(
-                    address=_address(parameters.get("for", "")),
-                    scheme=_scheme(parameters.get("proto", "")),
-                    host=host if is_host(host) else None,
-                )
-            )
+            elements.append(parameters)
             parameters = {}
         at = found.end()
-    return hops
+    return [_hop(each) for each in elements]
+
+
+def _hop(parameters: Mapping[str, str]) -> _Hop:
+    host = parameters.get("host", "")
+    return _Hop(
+        address=_address(parameters.get("for", "")),
+        scheme=_scheme(parameters.get("proto", "")),
+        host=host if is_host(host) else None,
+    )
 
 
 def _last(lines: Sequence[str]) -> str:
