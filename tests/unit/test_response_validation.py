@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from attrs import evolve
@@ -15,9 +15,9 @@ from common.values import DriverType, Guest, HostAccess, OwnershipMarker, PeerId
 from rackd.drivers.libvirt.connection.ssh import fingerprint as ssh_fingerprint
 from regiond.racks.response_validation import response_problem
 
-INSTALLATION = uuid4()
-MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=uuid4())
-OTHER = evolve(MARKER, machine_id=uuid4())
+INSTALLATION = UUID(int=1)
+MARKER = OwnershipMarker(installation_id=INSTALLATION, machine_id=UUID(int=2))
+OTHER = evolve(MARKER, machine_id=UUID(int=3))
 ACCESS = HostAccess(host_id=1, driver=DriverType.SIMULATED, address="simulated:a", installation_id=INSTALLATION)
 SPEC = GuestSpec(name="vm", marker=MARKER, architecture="amd64", cores=2, memory_mib=2048, disks=())
 FENCE = Fence(machine_id=str(MARKER.machine_id), operation_id=1, attempt=1)
@@ -60,7 +60,7 @@ def test_a_plausible_response_has_no_problem(call: Any, response: Any) -> None:
         (ADOPT, evolve(GUEST, guest_id="8"), "reports guest '8' instead of '7'"),
         (
             FIND,
-            FoundGuest(guest=evolve(GUEST, marker=evolve(MARKER, installation_id=uuid4()))),
+            FoundGuest(guest=evolve(GUEST, marker=evolve(MARKER, installation_id=UUID(int=4)))),
             "has a marker of another installation",
         ),
     ],
