@@ -28,6 +28,7 @@ HOST_DEADLINE_S = 20.0
 
 @frozen
 class _Watch:
+    rack_id: UUID
     link: Link
     host: SupervisedHost
 
@@ -60,12 +61,12 @@ class HostWatches:
     @property
     def racks(self) -> Mapping[int, UUID]:
         """The rack that watches each watched host."""
-        return {host_id: UUID(watch.link.peer.id) for host_id, watch in self._watches.items() if watch.link.is_open}
+        return {host_id: watch.rack_id for host_id, watch in self._watches.items() if watch.link.is_open}
 
     def end(self, rack_id: UUID, host_id: int) -> None:
         """Rejects events of the host from this rack, which has forgotten it, from now on."""
         watch = self._watches.get(host_id)
-        if watch is not None and UUID(watch.link.peer.id) == rack_id:
+        if watch is not None and watch.rack_id == rack_id:
             del self._watches[host_id]
         if (link := self._links.get(rack_id)) is not None:
             self._events.reject(link, host_id)
@@ -85,7 +86,7 @@ class HostWatches:
             link = self._links.get(rack.rack_id)
             if link is None or rack.reaches is False or not await self._watch_through(link, host):
                 continue
-            self._watches[host.id] = _Watch(link, host)
+            self._watches[host.id] = _Watch(rack.rack_id, link, host)
             self._unwatchable.discard(host.id)
             await self._refreshes.request_refresh(host.id)  # events since the last refresh were lost
             return

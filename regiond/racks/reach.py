@@ -1,4 +1,4 @@
-"""Records which rack reaches which host, and tells which may be asked: by reach, link and zone."""
+"""Records which rack reaches which host; finds the racks to ask, by reach, link and zone."""
 
 from __future__ import annotations
 
