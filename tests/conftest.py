@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.database"]
 
 TEST_DEADLINE_S = 120.0
-LAB = Path(__file__).parent / "lab"
 OWN_FOLDER = pytest.StashKey[str]()
 
 # No deadline: the duration of an example depends on the load of the machine.
@@ -62,9 +61,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(tryfirst=True)  # before `-m` reads the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        needs_database = "postgres_server" in getattr(item, "fixturenames", ()) and LAB not in item.path.parents
-        if needs_database and item.get_closest_marker("same_sql") is None:
-            item.add_marker(pytest.mark.database)  # tests in the lab that use SQL carry the marker themselves
         test = getattr(item, "obj", None)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(test):
             longer = item.get_closest_marker("deadline")

@@ -79,7 +79,6 @@ async def make_zone(innkeeper: Deployment, name: str) -> str | None:
     return None
 
 
-@pytest.mark.same_sql
 async def test_a_full_database_disk_is_reported_and_recovers_with_space(
     tmp_path: Path, database_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +132,6 @@ async def _not_ready(innkeeper: Deployment) -> bool:
     return not await _ready(innkeeper)
 
 
-@pytest.mark.same_sql
 async def test_a_region_names_a_full_state_folder_and_starts_with_space(
     deployment: Deployment, small_disk: Path, database_url: str
 ) -> None:
@@ -167,7 +165,6 @@ async def _run_region(environment: dict[str, str], *, until: str | None = None) 
     raise AssertionError(output.decode())
 
 
-@pytest.mark.same_sql
 async def test_a_rack_on_a_full_disk_does_not_use_up_its_token(
     tmp_path: Path, small_disk: Path, database_url: str
 ) -> None:

@@ -39,7 +39,6 @@ async def allocated(region: Deployment, key: str) -> str:
             return str(made.json()["system_id"])
 
 
-@pytest.mark.same_sql
 @pytest.mark.parametrize("composes", [0, 1, 2])
 async def test_a_group_stays_apart_when_a_region_is_killed(tmp_path: Path, database_url: str, composes: int) -> None:
     """The region is killed when so many composes are committed. Of four machines, three find a server."""

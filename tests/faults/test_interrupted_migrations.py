@@ -72,7 +72,6 @@ async def sleeper(db: asyncpg.Connection[Any]) -> int:
     return int(await eventually(lambda: db.fetchval(_SLEEPING), every_s=0.01))
 
 
-@pytest.mark.same_sql
 async def test_a_connection_lost_during_any_migration_changes_nothing(
     empty_database_url: str, database_url: str
 ) -> None:
@@ -91,7 +90,6 @@ async def test_a_connection_lost_during_any_migration_changes_nothing(
     assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
-@pytest.mark.same_sql
 async def test_a_process_killed_during_a_migration_blocks_no_other(empty_database_url: str, database_url: str) -> None:
     killed = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, empty_database_url)
     watcher = await connect(empty_database_url, application_name="test")
@@ -109,7 +107,6 @@ async def test_a_process_killed_during_a_migration_blocks_no_other(empty_databas
     assert await schema_of(empty_database_url) == await schema_of(database_url)
 
 
-@pytest.mark.same_sql
 async def test_an_outdated_region_exits_with_a_status_without_restart(
     deployment: Deployment, database_url: str
 ) -> None:

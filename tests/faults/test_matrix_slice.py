@@ -77,7 +77,6 @@ CELLS = (
 )
 
 
-@pytest.mark.same_sql
 @pytest.mark.deadline(400)  # a minute on an idle machine
 async def test_the_most_dangerous_cells_are_green(tmp_path: Path, postgres_server: str, template: str) -> None:
     planned: list[str] = []

@@ -20,6 +20,8 @@ from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.waiting import settle
 
+pytestmark = pytest.mark.database
+
 
 def _accounts(database: Database, *, clock: Callable[[], float] = time.monotonic) -> Accounts:
     return Accounts(database, record_event=Events.record, clock=clock)

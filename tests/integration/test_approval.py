@@ -103,7 +103,6 @@ async def rejected(request: Awaitable[Any]) -> tuple[int, str]:
     return error.details["status"], error.message
 
 
-@pytest.mark.same_sql
 async def test_only_admins_approve_and_a_volume_in_use_is_not_deleted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(guests=1)
     composed = await innkeeper.compose(host["id"], hostname="vm", storage="root:10,data:5")
@@ -125,7 +124,6 @@ async def test_only_admins_approve_and_a_volume_in_use_is_not_deleted(innkeeper:
     assert await kinds_after_refresh(innkeeper, host) == []
 
 
-@pytest.mark.same_sql
 async def test_a_guest_unknown_to_a_restored_database_is_adopted(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     composed = await innkeeper.compose(host["id"], hostname="restored", cores=2)
@@ -155,7 +153,6 @@ async def host_with_machine(innkeeper: Deployment) -> Any:
     return host
 
 
-@pytest.mark.same_sql
 async def test_approval_deletes_a_missing_machine_but_not_its_volumes(innkeeper: Deployment) -> None:
     host = await host_with_machine(innkeeper)
     await without_guest(innkeeper, host)
@@ -168,7 +165,6 @@ async def test_approval_deletes_a_missing_machine_but_not_its_volumes(innkeeper:
     assert volumes(innkeeper) == []
 
 
-@pytest.mark.same_sql
 async def test_a_guest_that_returns_during_the_repair_becomes_foreign(innkeeper: Deployment) -> None:
     host = await host_with_machine(innkeeper)
     (guest,) = rows(innkeeper, "select * from guest")
@@ -181,7 +177,6 @@ async def test_a_guest_that_returns_during_the_repair_becomes_foreign(innkeeper:
     assert len(volumes(innkeeper)) == 1
 
 
-@pytest.mark.same_sql
 async def test_the_marker_is_removed_from_a_copy_and_not_from_the_machine(innkeeper: Deployment) -> None:
     host, other = await innkeeper.add_simulated(), await innkeeper.add_simulated("far", guests=1)
     await innkeeper.compose(host["id"], hostname="vm")
@@ -221,7 +216,6 @@ async def test_a_machine_follows_its_guest_to_another_host(innkeeper: Deployment
     assert (innkeeper.simulated_guests("far"), volumes(innkeeper, "far")) == ([], [])
 
 
-@pytest.mark.same_sql
 async def test_a_machine_does_not_follow_a_guest_that_lacks_its_disks(innkeeper: Deployment) -> None:
     host, other = await innkeeper.add_simulated(), await innkeeper.add_simulated("far", guests=1)
     await innkeeper.compose(host["id"], hostname="vm")
@@ -234,7 +228,6 @@ async def test_a_machine_does_not_follow_a_guest_that_lacks_its_disks(innkeeper:
     assert await kinds(innkeeper) == ["guest_on_other_host", "machine_missing"]
 
 
-@pytest.mark.same_sql
 async def test_two_concurrent_approvals_return_the_same_single_repair(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     put_volume(innkeeper, await marker_of(innkeeper, uuid4()))
@@ -260,7 +253,6 @@ class OvertakenReconciler(Reconciler):
         return found
 
 
-@pytest.mark.same_sql
 async def test_a_discrepancy_that_changes_during_approval_is_not_repaired(database: Database) -> None:
     ledger_state = await ledger_with_wrong_total(database)
     (shown,) = await Reconciler(database).check(kind=DiscrepancyKind.WRONG_TOTAL)
@@ -269,7 +261,6 @@ async def test_a_discrepancy_that_changes_during_approval_is_not_repaired(databa
     assert await ledger_state.claimed() == (9, 1)
 
 
-@pytest.mark.same_sql
 async def test_a_locked_row_postpones_the_repair_until_it_is_approved_again(database: Database) -> None:
     ledger_state = await ledger_with_wrong_total(database)
     (shown,) = await Reconciler(database).check(kind=DiscrepancyKind.WRONG_TOTAL)

@@ -15,6 +15,8 @@ from regiond.audit.service import Audit
 from regiond.caller import Caller
 from regiond.db.pool import Database
 
+pytestmark = pytest.mark.database
+
 ADMIN = Caller(account_id=1, username="ada", is_admin=True)
 OK = AuditAnswer(result=AuditResult.OK, status=200)
 _BY_HAND = "set session_replication_role = replica; {}; set session_replication_role = origin"

@@ -15,6 +15,8 @@ from regiond.reconciler import locks
 from tests.integration.ledger_fixture import CORES, LedgerFixture
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 _ELSEWHERE = """
     with other as (
         insert into server (identity, architecture, hypervisor_version, cores, memory_mib)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from regiond.db.pool import connect
 from tests.bench import growth
 from tests.bench.lines import Against, Line, table
@@ -35,7 +33,6 @@ MISSED = Line(
 )
 
 
-@pytest.mark.same_sql
 async def test_each_growth_benchmark_also_measures_its_baseline(tmp_path: Path, postgres_server: str) -> None:
     bench = Bench(folder=tmp_path, server_dsn=postgres_server, quick=True, toy=True)
     curves = {curve.key: curve for curve in await growth.measure(bench)}
@@ -44,7 +41,6 @@ async def test_each_growth_benchmark_also_measures_its_baseline(tmp_path: Path, 
     assert {key for key, curve in curves.items() if curve.simple.keys() == {4}} == {"claim", "dry", "list"}
 
 
-@pytest.mark.same_sql
 async def test_a_profile_shows_functions_and_database_of_each_measurement(postgres_server: str) -> None:
     output: list[str] = []
 

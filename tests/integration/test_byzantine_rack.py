@@ -39,8 +39,6 @@ from tests.integration.byzantine_rack import byzantine_rack, joined, recorded_me
 from tests.integration.tables import sql
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.same_sql
-
 
 async def ledger_of(innkeeper: Deployment) -> list[set[Any]]:
     """Returns machines, claims and totals as sets, so that a failed comparison shows only what differs."""

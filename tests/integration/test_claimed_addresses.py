@@ -15,6 +15,8 @@ from regiond.networks.model import SubnetChange
 from regiond.placement.service import parse_interfaces
 from tests.integration.network_fixtures import ADMIN, NetworkSetup, bridge
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def setup(database: Database) -> NetworkSetup:

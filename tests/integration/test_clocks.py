@@ -62,7 +62,6 @@ def test_a_clock_step_is_detected_by_the_monotonic_clock() -> None:
     assert skew_s(later(monotonic_s=0, database_s=3600)) == -3600
 
 
-@pytest.mark.same_sql
 async def test_after_the_database_clock_is_set_back_nothing_waits_for_it(rackless: Deployment) -> None:
     monotonic = [0.0]
     clocks = monitor(rackless, monotonic)
@@ -98,7 +97,6 @@ async def test_after_the_database_clock_is_set_back_nothing_waits_for_it(rackles
     assert rackless.simulated_guests() == ["one", "two"]
 
 
-@pytest.mark.same_sql
 async def test_a_compose_during_a_clock_step_creates_one_machine(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held("create volume"):
@@ -114,7 +112,6 @@ async def test_a_compose_during_a_clock_step_creates_one_machine(innkeeper: Depl
     assert len(await recorded_messages(innkeeper, "machine_composed")) == 1
 
 
-@pytest.mark.same_sql
 async def test_a_skewed_clock_is_reported_once(rackless: Deployment) -> None:
     database = rackless.region.components.database
     ahead = ClockMonitor(database, refresh_every_s=60.0, computer=lambda: utc_now() + HOUR)

@@ -15,6 +15,8 @@ from tests.deployment.deployment import Deployment
 from tests.integration.users import as_user
 from tests.waiting import settle
 
+pytestmark = pytest.mark.database
+
 FACTS = HostFacts(
     server_identity="m1", hypervisor_version="1", architecture="amd64", cores=1, memory_mib=1024, cluster_member="m1"
 )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, NotFound, OutOfCapacity
 from regiond.operations.model import Operation
@@ -26,7 +24,6 @@ async def test_all_composes_that_fit_succeed_and_the_others_are_rejected(innkeep
     assert all("needs 1 core, 0 free" in str(answer) for answer in rejected)
 
 
-@pytest.mark.same_sql
 async def test_the_returned_operation_equals_the_stored_one(innkeeper: Deployment) -> None:
     await add_hosts(innkeeper)
     operations = innkeeper.region.components.services.operations
@@ -35,7 +32,6 @@ async def test_the_returned_operation_equals_the_stored_one(innkeeper: Deploymen
         assert await operations.read(answer.id, caller=None) == answer
 
 
-@pytest.mark.same_sql
 async def test_an_invalid_compose_does_not_affect_the_others(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     twice = [ComposeRequest(**SMALL, hostname="web") for _ in range(2)]

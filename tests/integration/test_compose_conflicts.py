@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pytest
 from attrs import define
 
 from common.compose_request import ComposeRequest
@@ -70,7 +69,6 @@ async def test_an_uncommitted_host_name_delays_only_its_own_compose(innkeeper: D
     all_composed(await held)
 
 
-@pytest.mark.same_sql
 async def test_composes_waiting_for_a_server_hold_one_connection(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper, cores=20)
     wanted, other = (ComposeRequest(**SMALL, host_id=hosts[name]) for name in ("one", "two"))
@@ -98,7 +96,6 @@ class LostDatabase(ComposerDatabase):
         return result
 
 
-@pytest.mark.same_sql
 async def test_a_committed_compose_returns_its_operation_after_a_failure(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     database = innkeeper.region.components.database
@@ -111,7 +108,6 @@ async def test_a_committed_compose_returns_its_operation_after_a_failure(innkeep
         assert await db.fetchval("select count(*) from operation where kind = 'compose'") == 2
 
 
-@pytest.mark.same_sql
 async def test_each_compose_gets_its_own_result(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     requests = [
@@ -127,7 +123,6 @@ async def test_each_compose_gets_its_own_result(innkeeper: Deployment) -> None:
         assert answer.explanation["chosen_id"] == request.host_id
 
 
-@pytest.mark.same_sql
 async def test_one_of_two_composes_gets_the_last_core(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper, cores=1)
     first, last = (ComposeRequest(**SMALL, host_id=hosts[name]) for name in ("one", "two"))
@@ -135,7 +130,6 @@ async def test_one_of_two_composes_gets_the_last_core(innkeeper: Deployment) -> 
     assert {type(one) for one in answers} == {Operation, OutOfCapacity}
 
 
-@pytest.mark.same_sql
 async def test_a_compose_without_a_turn_in_time_is_busy(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     wanted = ComposeRequest(**SMALL, host_id=hosts["one"])

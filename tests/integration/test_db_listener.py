@@ -14,6 +14,8 @@ from regiond.db.pool import Database, connect
 from tests.database import execute
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 _DISCONNECT = """
     select pg_terminate_backend(pid) from pg_stat_activity
      where application_name = 'innkeeper-notifications' and datname = current_database()

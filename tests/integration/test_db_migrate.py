@@ -14,6 +14,8 @@ from regiond.db.pool import connect
 from regiond.operations.model import OPEN_STATES, OperationState
 from tests.database import with_option
 
+pytestmark = pytest.mark.database
+
 FIRST = migration("0001_hosts.sql", "create table host (name text); insert into host values ('one');")
 SECOND = migration("0002_cores.sql", "alter table host add column cores integer not null default 1;")
 BROKEN = migration("0003_broken.sql", "create table guest (id integer); insert into guest values ('no number');")

@@ -18,6 +18,8 @@ from regiond.events.service import Events
 from tests.database import execute, fetchval, named
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 _INSERT_NORTH = "insert into zone (name) values ('north')"
 _COUNT_NORTH = "select count(*) from zone where name = 'north'"
 

@@ -26,6 +26,8 @@ from tests.integration.ledger_fixture import (
     LedgerFixture,
 )
 
+pytestmark = pytest.mark.database
+
 CLAIMERS = 32
 
 

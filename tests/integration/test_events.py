@@ -13,6 +13,8 @@ from regiond.db.pool import Database
 from regiond.events.model import EventFilter, Level
 from regiond.events.service import Events
 
+pytestmark = pytest.mark.database
+
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 
 

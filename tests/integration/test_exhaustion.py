@@ -10,8 +10,6 @@ from attrs import field, frozen
 from common.errors import InnkeeperError
 from tests.deployment.deployment import Deployment
 
-pytestmark = pytest.mark.same_sql
-
 GIB_MIB = 1024
 PHYSICAL_ON_DMZ = ";".join(f"eth{number}:vid=100,type=physical" for number in range(4))
 ADDRESS: dict[str, Any] = {

@@ -17,6 +17,8 @@ from regiond.groups.model import ResourcePool, Zone, check_group
 from regiond.groups.service import Groups
 from tests.rejections import invalid_fields
 
+pytestmark = pytest.mark.database
+
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 USER = Caller(account_id=2, username="user", is_admin=False)
 

@@ -17,6 +17,8 @@ from tests.integration.scripted_operations import acquire, open_operation
 from tests.integration.tables import lock_waiters
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 _LEASED = "select id from operation where lease_owner is not null order by id"
 _SET_WAITING = """
     update operation set state = 'waiting', error_code = 'rack_unreachable', lease_owner = null, lease_until = null,

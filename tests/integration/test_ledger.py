@@ -19,6 +19,8 @@ from regiond.placement.model import claimable
 from tests.integration.ledger_fixture import CORES, FIRST_PAGES, MEMORY_MIB, PORT, SECOND_PAGES, LedgerFixture, prepare
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 STORAGE = st.dictionaries(st.integers(0, 1), st.integers(1, 45), max_size=2)
 DISCRETE = st.just(NO_DISCRETE_RESOURCES) | st.builds(
     DiscreteResources,

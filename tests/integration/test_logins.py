@@ -19,6 +19,8 @@ from tests.administrators import add_administrator
 from tests.clock import Clock
 from tests.waiting import settle
 
+pytestmark = pytest.mark.database
+
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
 
 

@@ -10,6 +10,8 @@ from regiond.machines.model import MachineFilter, MachineState
 from regiond.machines.view_store import list_machines, machine_ids, of_host, read_all
 from tests.bench.prefilled import prefill
 
+pytestmark = pytest.mark.database
+
 
 async def test_pages_are_ordered_by_hostname_and_complete(database: Database, database_url: str) -> None:
     await prefill(database_url, hosts=3, machines_each=4)

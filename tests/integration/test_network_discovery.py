@@ -18,6 +18,8 @@ from tests.integration.network_fixtures import ADMIN, USER, NetworkSetup, bridge
 from tests.rejections import invalid_fields
 from tests.row_versions import versions
 
+pytestmark = pytest.mark.database
+
 DMZ = "dmz:10.1.0.0/24:100"
 
 

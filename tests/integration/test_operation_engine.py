@@ -33,6 +33,8 @@ from tests.integration.scripted_operations import (
 )
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 ADMIN = Caller(account_id=1, username="admin", is_admin=True)
 RETRYABLE = pytest.mark.parametrize(
     "kind",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-import pytest
-
 from common.units import BYTES_PER_GB
 from common.values import OwnershipMarker
 from common.volume_names import volume_name
@@ -69,7 +67,6 @@ async def test_only_the_volume_of_a_deleted_machine_is_deleted(innkeeper: Deploy
     assert (await innkeeper.get(f"machines/{other['system_id']}/"))["status_name"] == "Ready"
 
 
-@pytest.mark.same_sql
 async def test_a_copied_volume_of_a_deleted_machine_needs_approval(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated(pools="default:100,backup:100")
     far = await innkeeper.add_simulated("far")
@@ -109,7 +106,6 @@ async def test_a_volume_that_another_guest_may_have_used_needs_approval(innkeepe
     assert await sweep_twice(innkeeper) == []
 
 
-@pytest.mark.same_sql
 async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     put_volume(innkeeper, OwnershipMarker(installation_id=uuid4(), machine_id=uuid4()))  # of another installation
@@ -126,7 +122,6 @@ async def test_only_own_volumes_without_a_pending_operation_are_recorded(innkeep
     assert name in volumes(innkeeper)
 
 
-@pytest.mark.same_sql
 async def test_a_detached_volume_of_a_machine_is_reported_until_attached(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     machine = await innkeeper.compose(host["id"], hostname="vm", storage="root:10,data:5")
@@ -141,7 +136,6 @@ async def test_a_detached_volume_of_a_machine_is_reported_until_attached(innkeep
     assert await kinds_after_refresh(innkeeper, host) == []
 
 
-@pytest.mark.same_sql
 async def test_volumes_of_a_missing_machine_are_not_reported_separately(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     machine = await innkeeper.compose(host["id"], hostname="vm")
@@ -155,7 +149,6 @@ async def test_volumes_of_a_missing_machine_are_not_reported_separately(innkeepe
     assert (await kinds(innkeeper), await sql(innkeeper, "select * from orphaned_volume")) == ([], [])
 
 
-@pytest.mark.same_sql
 async def test_volumes_of_a_running_compose_are_not_reported(innkeeper: Deployment) -> None:
     host = await innkeeper.add_simulated()
     with innkeeper.held("define guest"):

@@ -81,7 +81,6 @@ async def machine_claims(database: Database, resource: str) -> list[tuple[str, i
     return [tuple(row) for row in rows]
 
 
-@pytest.mark.same_sql
 async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper: Deployment) -> None:
     host_id = await large_host(innkeeper)
     database = innkeeper.region.components.database
@@ -102,7 +101,6 @@ async def test_concurrent_pinned_composes_on_one_host_need_few_batches(innkeeper
     assert len(counted.batches) <= 5, counted.batches
 
 
-@pytest.mark.same_sql
 async def test_placement_during_a_commit_avoids_its_host(innkeeper: Deployment) -> None:
     hosts = await add_hosts(innkeeper)
     anywhere = ComposeRequest(**SMALL)
@@ -110,7 +108,6 @@ async def test_placement_during_a_commit_avoids_its_host(innkeeper: Deployment) 
     assert {one.host_id for one in composed} == {*hosts.values()}
 
 
-@pytest.mark.same_sql
 @pytest.mark.parametrize("is_named", [True, False])
 async def test_capacity_of_a_failed_commit_goes_to_a_waiting_compose(innkeeper: Deployment, *, is_named: bool) -> None:
     host_id = (await innkeeper.add_simulated(cores=1))["id"]

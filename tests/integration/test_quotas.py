@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from innkeeper.http import Api
@@ -16,6 +17,8 @@ from tests.deployment.in_process import deployed, second_region
 from tests.integration.users import as_user, user_key
 from tests.rejections import outcomes, rejection
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.database
 
 CALLERS = 32
 

@@ -28,6 +28,8 @@ from tests.database import execute, fetchval
 from tests.integration.joined_racks import ADMIN, joined_rack, signing_request, token_secret
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 
 def _peer(certificate_pem: str) -> Peer:
     certificate = load_certificate(certificate_pem)

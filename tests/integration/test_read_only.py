@@ -18,6 +18,8 @@ from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.database
+
 COMPOSE = {"cores": 1, "memory": 1024}
 
 

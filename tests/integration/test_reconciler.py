@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from attrs import define, field
 
 from regiond.db.pool import Database
@@ -20,6 +21,8 @@ from tests.integration.discrepancies import EXPIRE_LEASE, MOVE_CLAIMS, kinds, ki
 from tests.integration.tables import sql
 from tests.rejections import invalid_fields
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.database
 
 
 async def reported(innkeeper: Deployment) -> list[tuple[str, str]]:

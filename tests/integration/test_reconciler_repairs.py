@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
 from attrs import evolve
 
 from regiond.db.pool import Database
@@ -160,7 +159,6 @@ async def test_an_expired_lease_is_ended(innkeeper: Deployment) -> None:
     assert innkeeper.simulated_guests() == ["fox"]
 
 
-@pytest.mark.same_sql
 async def test_one_of_concurrent_sweeps_repairs(database: Database) -> None:
     ledger = await ledger_with_wrong_total(database)
     repaired = await asyncio.gather(*(Reconciler(database, every_s=0.0).sweep() for _ in range(4)))
@@ -172,7 +170,6 @@ async def test_one_of_concurrent_sweeps_repairs(database: Database) -> None:
     assert stored.repaired == "totals recomputed from the claims: cores and memory: was 7 cores and 1 MiB, is 1 and 1"
 
 
-@pytest.mark.same_sql
 async def test_a_region_sweeps_and_repairs_periodically_until_stopped(database: Database) -> None:
     ledger = await ledger_with_wrong_total(database)
     region = Reconciler(database, first_after_s=0.0, every_s=0.01)
@@ -189,7 +186,6 @@ async def is_consistent(ledger: LedgerFixture) -> bool:
     return not await ledger.mismatches()
 
 
-@pytest.mark.same_sql
 async def test_a_discrepancy_that_disappeared_is_not_repaired(database: Database) -> None:
     ledger = await ledger_with_wrong_total(database)
     async with database.transaction() as db:
@@ -201,7 +197,6 @@ async def test_a_discrepancy_that_disappeared_is_not_repaired(database: Database
     assert await ledger.claimed() == (1, 1)
 
 
-@pytest.mark.same_sql
 async def test_a_repair_that_fails_halfway_changes_nothing(database: Database) -> None:
     ledger = await ledger_with_wrong_total(database)
     await execute(database, _FAIL_TO_RECORD_REPAIRS)
@@ -212,7 +207,6 @@ async def test_a_repair_that_fails_halfway_changes_nothing(database: Database) -
     assert await ledger.claimed() == (1, 1)
 
 
-@pytest.mark.same_sql
 async def test_sweeps_within_seconds_count_as_one(database: Database) -> None:
     await ledger_with_wrong_total(database)
     assert await Reconciler(database, every_s=300.0).sweep() == ()  # the third sweep within seconds
@@ -220,7 +214,6 @@ async def test_sweeps_within_seconds_count_as_one(database: Database) -> None:
     assert len(await Reconciler(database, every_s=0.0).sweep()) == 1
 
 
-@pytest.mark.same_sql
 async def test_a_changed_policy_needs_two_more_sweeps(database: Database) -> None:
     automatic = Discrepancy(
         kind=DiscrepancyKind.STATE_WITHOUT_OPERATION, key="machine 1", name="vm",
@@ -233,7 +226,6 @@ async def test_a_changed_policy_needs_two_more_sweeps(database: Database) -> Non
             assert len(await store.due(db, 0.0, at_host=())) == due
 
 
-@pytest.mark.same_sql
 async def test_claims_stay_within_limits_while_totals_are_repaired(database: Database) -> None:
     ledger, reconciler, callers, each = await without_guests(database), Reconciler(database, every_s=0.0), 16, 10
     await ledger.execute("update server set cores = 160, memory_mib = 100000")

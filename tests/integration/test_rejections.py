@@ -16,8 +16,6 @@ from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows
 from tests.unit.command.processes import finished, started
 
-pytestmark = pytest.mark.same_sql
-
 PER_SHAPE = 5  # hosts of each shape
 CONCURRENT = 10
 CLAIMS = "select resource, key, amount from claim order by id"

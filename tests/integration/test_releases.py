@@ -18,8 +18,6 @@ from tests.deployment.deployment import Deployment
 from tests.later_migrations import NEWER
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.same_sql
-
 
 async def upgrade(dsn: str) -> None:
     """Migrates as the first region of release 9.0.0 does."""

@@ -16,7 +16,6 @@ _DELAY_COMPOSES = """
         new.not_before := now() + interval '1 hour'; return new; end $$;
     create trigger delay before insert on operation for each row when (new.kind = 'compose') execute function delay();
 """
-pytestmark = pytest.mark.same_sql
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from tests.deployment.deployment import Deployment
 from tests.integration.tables import rows, sql
+
+pytestmark = pytest.mark.database
 
 _OPERATION = """
     insert into operation (kind, state, max_failures, finished_at, not_before)

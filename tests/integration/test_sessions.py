@@ -24,6 +24,8 @@ from tests.administrators import add_administrator
 from tests.deployment.deployment import Deployment
 from tests.waiting import settle
 
+pytestmark = pytest.mark.database
+
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
 HERE = "192.0.2.1"
 

@@ -7,8 +7,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from regiond.reconciler.model import DiscrepancyKind
 from tests.database import memory_folder
 from tests.faults.schedules.database_reset import ResettableDatabase
@@ -202,7 +200,6 @@ KNOWN = (
 )
 
 
-@pytest.mark.same_sql
 async def test_fixed_schedules_keep_the_invariants(postgres_server: str, template: str) -> None:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as made:
         databases = ResettableDatabase(folder=Path(made), server=postgres_server, template=template)

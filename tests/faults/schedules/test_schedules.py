@@ -20,7 +20,6 @@ STEPS = int(os.environ.get("SCHEDULE_STEPS", "30"))
 FIXED = 10
 
 
-@pytest.mark.same_sql
 @pytest.mark.deadline(600 + 20 * EXAMPLES)  # ten seconds; shortening a failure takes up to five minutes
 async def test_the_invariants_hold_in_random_schedules(postgres_server: str, template: str) -> None:
     with tempfile.TemporaryDirectory(dir=memory_folder()) as made:

@@ -1,0 +1,37 @@
+"""Every statement of the region is valid on this PostgreSQL, with the tables of all migrations."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from regiond.db.pool import Database
+from tests.integration.statements import statements, unresolved
+
+pytestmark = pytest.mark.database
+
+# Chosen at run time between constants. The tests of these modules execute them, and are repeated on other releases too.
+CHOSEN = [
+    "regiond.accounts.user_store.statement",  # test_users
+    "regiond.clusters.store.*existing",  # test_clusters
+    "regiond.db.migrate.one.sql",  # test_db_migrate
+    "regiond.groups.store.statement",  # test_groups
+    "regiond.machines.view_store.page",  # test_machine_paging
+]
+
+
+async def test_every_statement_can_be_prepared(database: Database) -> None:
+    found = {place: text for place, text in statements().items() if text}
+    assert len(found) > 500
+    problems = {}
+    for place, text in found.items():
+        async with database.connection() as db:
+            try:
+                await db.prepare(text)
+            except asyncpg.PostgresError as error:
+                problems[place] = f"{error}: {text}"
+    assert problems == {}
+
+
+def test_no_other_statement_is_made_at_run_time() -> None:
+    assert unresolved() == CHOSEN
