@@ -55,6 +55,11 @@ def allow_open_files(wanted: int) -> None:
         log.warning("open_files_limited", limit=soft, wanted=wanted, error=str(error))
 
 
+def forbid_core_dumps() -> None:
+    """A core dump would contain keys and passwords. Holds for this process and its children, also outside systemd."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def freeze_gc() -> None:
     """Excludes all current objects from garbage collection. Call it once the daemon has started.
 

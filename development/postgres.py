@@ -119,6 +119,20 @@ def running_pid(folder: Path) -> int | None:
     return pid if _works_in(pid, data) else None
 
 
+def dump(dsn: str) -> bytes:
+    """Returns the whole database as SQL, as pg_dump writes it for a backup. Raises PostgresFailed."""
+    done = subprocess.run(
+        [str(_programs() / "pg_dump"), dsn],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    if done.returncode:
+        raise PostgresFailed(f"pg_dump failed: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout
+
+
 def guard(folder: Path) -> None:
     """Waits until standard input closes (its holder exited), then stops the server and removes `folder`."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

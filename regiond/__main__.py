@@ -28,6 +28,7 @@ def main() -> NoReturn:
 
 def _status(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    daemon.forbid_core_dumps()  # before any secret is read
     try:
         daemon.check_installation()
         file = config_file(options.config, os.environ, CONFIG_FILE)

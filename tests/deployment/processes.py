@@ -72,7 +72,7 @@ class Processes:
 
     async def _start_region(self, name: str) -> None:
         (self.folder / "simulated").mkdir(exist_ok=True)
-        self._spawn(name, (sys.executable, "-m", "regiond", "run"), {})
+        self._spawn(name, (sys.executable, "-m", "regiond", "run"), self.region_environment())
         await eventually(self.region_is_ready)
         if not (self.folder / "state" / API_KEY_FILE).exists():
             database = await Database.open(self.dsn, min_size=1, max_size=1)
@@ -167,6 +167,10 @@ class Processes:
         except InnkeeperError:
             return False
         return any(rack["name"] == name and rack["connected"] for rack in racks)
+
+    def region_environment(self) -> dict[str, str]:
+        """What the regions' environment has besides that of every process."""
+        return {}
 
     def environment(self) -> dict[str, str]:
         """The environment of every process started here."""

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
 _WINDOW = 20  # characters: 120 bits in base64, 80 in hex
 _RUN = re.compile(rb"[A-Za-z0-9+/=%_.-]{20,}")
@@ -28,15 +28,17 @@ class SecretSearch:
 
     def add_key(self, name: str, pem: str) -> None:
         """Adds the PEM lines of a private key and its secret numbers."""
-        key = load_pem_private_key(pem.encode(), None)
+        load = load_ssh_private_key if "OPENSSH PRIVATE KEY" in pem else load_pem_private_key
+        key = load(pem.encode(), None)
         lines = pem[pem.index("PRIVATE KEY-----") :].split("\n")[1:]
         lines = lines[: next(number for number, line in enumerate(lines) if line.startswith("-----"))]
         der = base64.b64decode("".join(lines))
         first, *others = [number.to_bytes((number.bit_length() + 7) // 8) for number in _private_numbers(key)]
         begin = der.index(first)
         end = len(der) if others else begin + len(first)  # RSA: everything after is secret; EC: the public point is not
+        width = len(lines[0])
         for number, line in enumerate(lines):
-            here = line[max(0, -(-8 * begin // 6) - 64 * number) : max(0, 8 * end // 6 - 64 * number)]
+            here = line[max(0, -(-8 * begin // 6) - width * number) : max(0, 8 * end // 6 - width * number)]
             if len(here) >= _WINDOW:
                 self.add_text(name, here)
         for secret in (first, *others):
@@ -82,5 +84,7 @@ def _private_numbers(key: object) -> tuple[int, ...]:
     if isinstance(key, rsa.RSAPrivateKey):
         numbers = key.private_numbers()
         return numbers.d, numbers.p, numbers.q
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return (int.from_bytes(key.private_bytes_raw()),)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     return (key.private_numbers().private_value,)

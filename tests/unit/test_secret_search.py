@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
+    load_ssh_private_key,
 )
 
 from common.certificates import make_key
+from regiond.credentials.ssh_keys import make_ssh_key_pair
 from tests.lab.secret_search import SecretSearch
 
 RSA_KEY = (
@@ -25,7 +27,8 @@ RSA_KEY = (
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     .decode()
 )
-KEYS = pytest.mark.parametrize("pem", [make_key(), RSA_KEY], ids=["EC", "RSA"])
+SSH_KEY = make_ssh_key_pair("west").private_pem
+KEYS = pytest.mark.parametrize("pem", [make_key(), RSA_KEY, SSH_KEY], ids=["EC", "RSA", "SSH"])
 LEAKS: dict[str, Callable[[str], bytes]] = {
     "plain": str.encode,
     "JSON": lambda pem: json.dumps({"key": pem}).encode(),
@@ -56,7 +59,8 @@ def test_a_key_is_found_by_20_characters_of_one_line() -> None:
 
 @KEYS
 def test_other_keys_and_the_public_key_are_not_reported(pem: str) -> None:
-    public = load_pem_private_key(pem.encode(), None).public_key()
+    load = load_ssh_private_key if pem == SSH_KEY else load_pem_private_key
+    public = load(pem.encode(), None).public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     for before in range(3):
         assert search_for(pem).found_in(base64.b64encode(bytes(before) + der)) == set()
