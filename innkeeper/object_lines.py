@@ -129,6 +129,8 @@ OBJECTS: Mapping[str, Shape] = {
             column("created_at", "created"),
             column("started_at", "started"),
             column("finished_at", "finished"),
+            column("rejections", usual=0),
+            column("last_rejected_at", "last rejected"),
             column("result.deleted", "deleted"),
             column("result.kept", "kept"),
         ),

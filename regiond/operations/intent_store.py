@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from common.errors import Busy, NotFound
-from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState
+from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState, request_hash
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
+
+REPEATED_WITHIN = timedelta(hours=1)
 
 _INSERT = """
     insert into operation (kind, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname, request,
@@ -30,12 +33,24 @@ _INSERT_SEVERAL = """
     returning id, machine_id, created_at, not_before
 """
 
-_INSERT_FAILED = """
+_INSERT_REJECTED = """
     insert into operation (kind, state, account_id, request, explanation, error_code, error_message, max_failures,
-                           started_at, finished_at)
-    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now())
+                           started_at, finished_at, rejected_hash, rejections, last_rejected_at)
+    values ($1, 'failed', $2, $3, $4, $5, $6, 0, now(), now(), $7, 1, now())
     returning id
 """
+
+# Changes no column of an index, so that many repetitions leave no trace in them.
+_REPEAT_REJECTED = """
+    update operation
+       set rejections = rejections + 1, last_rejected_at = now(), explanation = $3, error_message = $4
+     where id = (select max(id) from operation
+                  where account_id = $1 and rejected_hash = $2 and created_at > now() - $5::interval)
+    returning id
+"""
+
+# Of two equal rejections at once, one waits for the operation of the other.
+_LOCK_ACCOUNT = "select true from account where id = $1 for no key update"
 
 _INSERT_SUCCEEDED = """
     insert into operation (kind, state, host_id, machine_id, account_id, host_name, system_id, hostname, request,
@@ -121,21 +136,30 @@ async def insert_succeeded(
     return operation_id
 
 
-async def insert_failed(
+async def record_rejected(
     db: Db,
     kind: OperationKind,
     *,
-    account_id: int | None,
+    account_id: int,
     request: Mapping[str, Any],
     explanation: Mapping[str, Any] | None,
     code: str,
     message: str,
 ) -> int:
-    """Records an operation that was rejected before it started: nothing was claimed. Returns its id."""
+    """Records an operation that was rejected before it started: nothing was claimed. Returns its id.
+
+    An equal request of the account that was rejected with this code in the last hour has an operation already: its
+    rejections are counted, and explanation and message become those of this one.
+    """
+    plain = None if explanation is None else dict(explanation)
+    equal = request_hash({"kind": kind.value, "code": code, "request": request})
+    await db.execute(_LOCK_ACCOUNT, account_id)
+    repeated_id: int | None = await db.fetchval(_REPEAT_REJECTED, account_id, equal, plain, message, REPEATED_WITHIN)
+    if repeated_id is not None:
+        return repeated_id
     operation_id: int = await db.fetchval(
-        _INSERT_FAILED, kind.value, account_id, dict(request), None if explanation is None else dict(explanation),
-        code, message,
-    )  # fmt: skip
+        _INSERT_REJECTED, kind.value, account_id, dict(request), plain, code, message, equal
+    )
     return operation_id
 
 

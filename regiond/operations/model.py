@@ -134,6 +134,8 @@ class Operation:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     not_before: datetime | None = None
+    rejections: int = 0  # how often the request was rejected before it started, within an hour
+    last_rejected_at: datetime | None = None
 
 
 @frozen(kw_only=True)

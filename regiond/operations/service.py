@@ -17,7 +17,7 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.operations import store
 from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
 from regiond.operations.idempotency_store import operation_of_key, store_key
-from regiond.operations.intent_store import insert, insert_failed, insert_several, insert_succeeded
+from regiond.operations.intent_store import insert, insert_several, insert_succeeded, record_rejected
 from regiond.operations.lease_store import append_log, release_leases
 from regiond.operations.model import LogLine, Operation, OperationState, cancel_plan, request_hash
 from regiond.operations.store import (
@@ -50,11 +50,11 @@ __all__ = [
     "explain",
     "fence_of",
     "insert",
-    "insert_failed",
     "insert_several",
     "insert_succeeded",
     "list_operations",
     "outcome",
+    "record_rejected",
     "redirect",
     "release_leases",
     "request_cancel",

@@ -63,6 +63,8 @@ OPERATION_JSON: Serializer[Operation] = serializer(
     key("started_at", nullable(TIMESTAMP), lambda operation: operation.started_at),
     key("finished_at", nullable(TIMESTAMP), lambda operation: operation.finished_at),
     key("not_before", nullable(TIMESTAMP), lambda operation: operation.not_before),
+    key("rejections", INT, lambda operation: operation.rejections),
+    key("last_rejected_at", nullable(TIMESTAMP), lambda operation: operation.last_rejected_at),
     key("resource_uri", STR, lambda operation: operation_uri(operation.id)),
 )
 _LOG_LINE: Serializer[LogLine] = serializer(

@@ -129,9 +129,12 @@ class Composer:
         return {}
 
     async def record_rejection(self, caller: Caller, keyed_request: Mapping[str, object], error: OutOfCapacity) -> None:
-        """Records a failed operation for a request that no host can take, and names it in the error's details."""
+        """Records a failed operation for a request that no host can take, and names it in the error's details.
+
+        Equal requests of one account within an hour are one operation.
+        """
         async with self._database.transaction() as db:
-            error.details["operation"] = await operation_service.insert_failed(
+            error.details["operation"] = await operation_service.record_rejected(
                 db, OperationKind.COMPOSE, account_id=caller.account_id, request={"requested": dict(keyed_request)},
                 explanation=error.details.get("placement"), code=error.code, message=error.message,
             )  # fmt: skip
