@@ -24,7 +24,8 @@ DISCONNECT_S = 10.0
 class _Flow:
     """Whether the transport takes more. Twisted calls the methods of a producer."""
 
-    def __init__(self) -> None:
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = stall_s
         self._open = asyncio.Event()
         self._open.set()
 
@@ -38,20 +39,22 @@ class _Flow:
         self._open.clear()  # disconnected: the request's task is cancelled
 
     async def wait(self) -> None:
-        async with asyncio.timeout(STALL_S):
+        async with asyncio.timeout(self._stall_s):
             await self._open.wait()
 
 
-async def send(request: Any, chunks: AsyncGenerator[bytes, None]) -> None:
+async def send(
+    request: Any, chunks: AsyncGenerator[bytes, None], *, stall_s: float = STALL_S, whole_s: float = WHOLE_S
+) -> None:
     """Writes the chunks to the request, whose head is set, and waits for the client after each.
 
     After an error, or when the client reads too slowly, the connection is cut, so that no client takes the part for the
     whole: in HTTP/1.1 the last chunk is missing, in any version the end of the JSON text.
     """
-    flow = _Flow()
+    flow = _Flow(stall_s)
     request.registerProducer(flow, True)  # Twisted's interface
     try:
-        async with asyncio.timeout(WHOLE_S), aclosing(chunks):
+        async with asyncio.timeout(whole_s), aclosing(chunks):
             async for chunk in chunks:
                 request.write(chunk)
                 await flow.wait()

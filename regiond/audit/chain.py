@@ -38,8 +38,10 @@ class ChainVerifier:
 
     def end(self) -> tuple[str, ...]:
         """Returns all problems, after the last entry."""
-        if (self._id, self._hash) != (self.state.head_id, self.state.head_hash):
+        if self._id != self.state.head_id:
             self._report(f"The trail ends with entry {self._id}, but its last entry was {self.state.head_id}.")
+        elif self._hash != self.state.head_hash:
+            self._report(f"Entry {self._id}, the last of the trail, was replaced: its hash is not the recorded one.")
         pruned = (self.state.pruned_id, self.state.pruned_hash.hex())
         if self.state.pruned_id and self._recorded_prune != pruned:
             self._report(

@@ -97,6 +97,14 @@ async def test_another_project_of_a_known_server_needs_no_confirmation(innkeeper
     assert added["total"]["cores"] == 8
 
 
+async def test_a_known_server_gets_a_password_without_confirmation(innkeeper: Deployment, old: FakeLxd) -> None:
+    await add(innkeeper, password=old.token())
+    old.trusted.clear()
+    added = await add(innkeeper, project="web", password=PHRASE)
+    assert added["total"]["cores"] == 8
+    assert old.seen_secrets[1:] == [PHRASE]
+
+
 @given(st.binary(min_size=32, max_size=32))
 def test_a_certificate_fingerprint_is_read_with_colons_and_capitals(digest: bytes) -> None:
     written = {digest.hex(), digest.hex(":").upper()}

@@ -110,6 +110,17 @@ async def test_the_end_of_a_user_ends_its_clients_and_links(rackless: Deployment
     assert await is_rejected(rackless, folder)
 
 
+async def test_a_client_without_a_recorded_key_ends_with_its_user(rackless: Deployment) -> None:
+    """Certificates that were issued before regions recorded their keys have none."""
+    folder = await issue(rackless, await user(rackless, "ann"), "robot")
+    async with rackless.connection() as db:
+        await db.execute("update rpc_client set api_key_id = null")
+    async with linked(rackless, folder) as link:
+        await rackless.region.components.services.users.delete(rackless.admin, "ann")
+        await eventually(lambda: not link.is_open)
+    assert await is_rejected(rackless, folder)
+
+
 async def test_a_client_ends_when_its_key_expires(rackless: Deployment) -> None:
     folder = await issue(rackless, await user(rackless, "ann"), "robot")
     async with rpc.connect(f"127.0.0.1:{rackless.region.rpc_port}", folder=folder) as region:
