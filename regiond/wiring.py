@@ -325,6 +325,7 @@ def _wire_housekeeping(
         ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
         Retention(database, periods),
         write_key_use=accounts.write_key_use,
+        write_repeated=audit.write_repeated,
         prune_events=events.prune,
         prune_audit=audit.prune,
         report_expiry=report_expiry,

@@ -39,7 +39,7 @@ class AuditRequest:
     object: str = ""
     object_name: str = ""
     fields: Mapping[str, str] = field(factory=dict)
-    not_recorded: int = 0  # similar requests of strangers since the last entry of one
+    not_recorded: int = 0  # similar requests of strangers, or equal ones of the account, since the last entry of one
 
 
 @frozen(kw_only=True)

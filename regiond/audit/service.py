@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -26,6 +27,7 @@ from regiond.audit.model import (
     answer_text,
     request_text,
 )
+from regiond.audit.repetitions import Rejection, Repetitions
 from regiond.batcher import Batcher
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -49,6 +51,7 @@ class Audit:
         self._retention = retention
         self._unwritten: list[str] = []
         self._entries: Batcher[str, int] = Batcher(self._write, limit=MAX_BATCH)
+        self._repetitions = Repetitions()
         self._not_recorded = 0
         self._strangers = RateLimiter(every_s=_STRANGERS_EVERY_S)
         self._stranger = RateLimiter(every_s=_STRANGER_EVERY_S)
@@ -67,7 +70,8 @@ class Audit:
     async def record(self, request: AuditRequest, answer: AuditAnswer) -> None:
         """Records a request that was answered without running. Never raises, as `end`.
 
-        Those without an account are limited: anyone can send them. The next entry of one counts those left out.
+        Those without an account are limited: anyone can send them. The next entry of one counts those left out. Equal
+        rejections of an account are counted until `write_repeated`.
         """
         if request.username is None:
             if not (self._stranger.allow(request.address) and self._strangers.allow("all")):
@@ -75,7 +79,14 @@ class Audit:
                 return
             request = evolve(request, not_recorded=self._not_recorded)
             self._not_recorded = 0
+        elif answer.result is AuditResult.REJECTED:
+            await self._append_each(self._repetitions.take(request, answer))
+            return
         await self._append_or_retain(request_text(request, answer))
+
+    async def write_repeated(self) -> None:
+        """Records how often rejected requests were repeated since the last call. Call it each minute and at the end."""
+        await self._append_each(self._repetitions.flush())
 
     @asynccontextmanager
     async def recorded(self, request: AuditRequest) -> AsyncIterator[None]:
@@ -125,6 +136,9 @@ class Audit:
             first_id = await store.append(db, [*delayed, *contents]) + len(delayed)
         del self._unwritten[: len(delayed)]
         return range(first_id, first_id + len(contents))
+
+    async def _append_each(self, rejections: Iterable[Rejection]) -> None:
+        await asyncio.gather(*(self._append_or_retain(request_text(*one)) for one in rejections))
 
     async def _append_or_retain(self, content: str) -> None:
         try:

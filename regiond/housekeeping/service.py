@@ -1,4 +1,4 @@
-"""Runs the region's periodic tasks: clock monitor, retention, certificate expiry, use of API keys."""
+"""Runs the region's periodic tasks: clocks, retention, certificate expiry, counts in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ CHECK_CLOCKS_EVERY_S = 10.0
 PRUNE_EVERY_S = 6 * 3600.0
 REPORT_EXPIRY_EVERY_S = 6 * 3600.0
 WRITE_KEY_USE_EVERY_S = 60.0
+WRITE_REPEATED_EVERY_S = 60.0
 
 
 class Housekeeping:
     """`prune_events` deletes old events; `report_expiry` records certificates that expire soon. Both are idempotent.
 
-    `write_key_use` writes which API keys were used since its last call.
+    `write_key_use` writes which API keys were used since its last call, `write_repeated` which rejected requests were
+    repeated; this one is called at the end too.
     """
 
     def __init__(
@@ -27,13 +29,21 @@ class Housekeeping:
         retention: Retention,
         *,
         write_key_use: Callable[[], Awaitable[object]],
+        write_repeated: Callable[[], Awaitable[object]],
         prune_events: Callable[[], Awaitable[object]],
         prune_audit: Callable[[], Awaitable[object]],
         report_expiry: Callable[[], Awaitable[object]],
     ) -> None:
+        self._write_repeated = write_repeated
         self._tasks = (
             PeriodicTask("clock_monitor", clock_monitor.check, every_s=CHECK_CLOCKS_EVERY_S),
             PeriodicTask("key_use", write_key_use, every_s=WRITE_KEY_USE_EVERY_S, first_after_s=WRITE_KEY_USE_EVERY_S),
+            PeriodicTask(
+                "repeated_rejections",
+                write_repeated,
+                every_s=WRITE_REPEATED_EVERY_S,
+                first_after_s=WRITE_REPEATED_EVERY_S,
+            ),
             PeriodicTask("event_retention", prune_events, every_s=PRUNE_EVERY_S),
             PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
             PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
@@ -46,3 +56,4 @@ class Housekeeping:
 
     async def stop(self) -> None:
         await asyncio.gather(*(task.stop() for task in self._tasks))
+        await self._write_repeated()

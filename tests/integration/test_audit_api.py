@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import InnkeeperError, NotAuthenticated, NotFound
+from common.errors import InnkeeperError, NotAllowed, NotAuthenticated, NotFound
 from common.values import PowerAction
 from innkeeper import rpc
 from innkeeper.http import Api
@@ -35,6 +35,18 @@ async def test_requests_are_recorded_with_who_what_and_result(rackless: Deployme
     assert created["credential"].startswith("API key ")
     assert created["request_id"]
     assert (rejected["result"], rejected["status"]) == ("rejected", 400)
+
+
+async def test_a_region_that_stops_records_repeated_rejections(rackless: Deployment) -> None:
+    ann = await as_user(rackless, "ann")
+    for _ in range(4):
+        with pytest.raises(NotAllowed):
+            await ann.post("zones/", name="east")
+    assert [one["not_recorded"] for one in await trail(rackless, user="ann")] == [0]
+    await rackless.in_process.stop_region()
+    await rackless.in_process.start_region()
+    last, first = await trail(rackless, user="ann")
+    assert (first["not_recorded"], last["not_recorded"], last["status"]) == (0, 2, 403)
 
 
 async def test_a_wrong_key_is_recorded_with_its_address(rackless: Deployment) -> None:

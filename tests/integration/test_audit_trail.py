@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import asyncpg
 import pytest
+from attrs import evolve
 
 from common.errors import NotFound
 from regiond.audit.model import AuditAnswer, AuditFilter, AuditRequest, AuditResult
@@ -199,6 +200,33 @@ async def test_requests_of_strangers_are_limited_and_counted(audit: Audit) -> No
     assert len(await audit.list(ADMIN, AuditFilter())) == 1
     await audit.record(asked(), rejected)  # of an account: always
     assert len(await audit.list(ADMIN, AuditFilter())) == 2
+
+
+async def test_repeated_rejections_of_an_account_are_counted(audit: Audit) -> None:
+    rejected = AuditAnswer(result=AuditResult.REJECTED, status=403, error="not_allowed")
+    for number in range(20):
+        await audit.record(evolve(asked(), request_id=f"r{number}"), rejected)
+    await audit.record(asked(object_="machines/m2"), rejected)
+    await audit.record(asked(username="bob"), rejected)
+    await audit.record(asked(), evolve(rejected, status=400))
+    assert len(await audit.list(ADMIN, AuditFilter())) == 4
+    await audit.write_repeated()
+    last = (await audit.list(ADMIN, AuditFilter()))[0]
+    assert (last.id, last.request.request_id, last.request.not_recorded) == (5, "r19", 18)
+    await audit.record(asked(), rejected)
+    for _ in range(3):
+        await audit.write_repeated()
+    assert len(await audit.list(ADMIN, AuditFilter())) == 6
+    await audit.record(asked(), rejected)
+    assert (await audit.list(ADMIN, AuditFilter()))[0].request.not_recorded == 0
+    assert (await audit.verify()).problems == ()
+
+
+async def test_what_was_not_rejected_is_always_recorded(audit: Audit) -> None:
+    for _ in range(3):
+        await audit.record(asked(), AuditAnswer(result=AuditResult.FAILED, status=503))
+        await audit.end(await audit.begin(asked()), AuditAnswer(result=AuditResult.REJECTED, status=409))
+    assert len(await audit.list(ADMIN, AuditFilter())) == 6
 
 
 async def test_a_block_is_recorded_with_its_error(audit: Audit) -> None:
