@@ -156,6 +156,7 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "lab",
         "faults",
         "bench",
+        "abuse",
         "lock",
         "build",
     ]

@@ -1,0 +1,25 @@
+"""All attacks, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.abuse import hypervisors, large_bodies, logins, rpc_strangers, slow_http
+from tests.abuse.attack import Attack
+from tests.abuse.hostile_headers import HostileHeaders
+from tests.abuse.rpc_rack import RackFlood
+
+ATTACKS: Sequence[Attack] = (
+    *slow_http.ATTACKS,
+    *large_bodies.ATTACKS,
+    HostileHeaders(),
+    *logins.ATTACKS,
+    *rpc_strangers.ATTACKS,
+    RackFlood(),
+    *hypervisors.ATTACKS,
+)
+
+
+def attack_named(name: str) -> Attack:
+    """Raises KeyError."""
+    return {one.name: one for one in ATTACKS}[name]

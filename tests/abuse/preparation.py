@@ -1,0 +1,53 @@
+"""What a deployment has before it is attacked: hosts, a user with an API key, and a rack that is not to be trusted."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from common.certificates import Credentials
+from rackd.enrolment import join
+from rackd.identity import load
+from tests.abuse.attack import Target
+from tests.abuse.good_client import ADDRESS
+from tests.abuse.http_wire import exchange, request
+from tests.deployment.deployment import Deployment
+
+# By default every loopback address is a trusted proxy, whose connections are not limited by address.
+SETTINGS: Mapping[str, str] = {"trusted_proxies": "192.0.2.1"}
+HOSTS = 2
+
+
+async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:
+    """Adds them to a deployment that runs with SETTINGS."""
+    for number in range(HOSTS):
+        await deployment.add_simulated(f"sim-{number}", cores=1000, memory_mib=1024**2, storage_gb=100_000)
+    processes = deployment.processes
+    return Target(
+        http_port=processes.http_port,
+        rpc_port=processes.rpc_port,
+        user_key=await _user_key(deployment),
+        administrator_key=processes.api_key,
+        rack=await _enrolled_rack(deployment),
+        idle_connections=idle_connections,
+    )
+
+
+async def _user_key(deployment: Deployment) -> str:
+    """The key of a new user, who gets it by name and password."""
+    password = secrets.token_hex(12)
+    await deployment.post("users/", username="user", password=password, is_superuser="false")
+    body = urlencode({"username": "user", "password": password}).encode()
+    login = request("POST", "/MAAS/accounts/authenticate/", body=body)
+    key = (await exchange(deployment.processes.http_port, login, address=ADDRESS)).json()
+    return ":".join(key[name] for name in ("consumer_key", "token_key", "token_secret"))
+
+
+async def _enrolled_rack(deployment: Deployment) -> Credentials:
+    """The certificate of a rack that serves a zone without hosts, so that no host call is due to it."""
+    await deployment.post("zones/", name="empty")
+    token = (await deployment.post("racks/", op="token", zones="empty"))["token"]
+    folder = deployment.folder / "stolen"
+    await join(token, folder, "stolen")
+    return load(folder).credentials

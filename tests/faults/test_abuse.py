@@ -1,0 +1,27 @@
+"""Strangers, a user, a stolen rack and a hostile hypervisor attack real processes; `./dev abuse` measures longer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.abuse.attacks import ATTACKS
+from tests.abuse.judgement import Limits, problems
+from tests.abuse.preparation import SETTINGS
+from tests.abuse.run import Pace, observe
+from tests.deployment.deployment import Deployment
+
+CHOSEN = ("slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "rpc-rack", "lxd-redirect")
+PACE = Pace(calm_s=3.0, between_s=0.1, attack_s=1.5, idle_connections=1000)
+# CI machines are shared: a wait of seconds shows that a region stands still, not that it is busy.
+LENIENT = Limits(max_ratio=10.0, floor_ms=10_000.0, max_growth_mib=300.0)
+
+
+@pytest.mark.deadline(180)
+async def test_a_deployment_under_attack_lets_nothing_in_and_goes_on(deployment: Deployment) -> None:
+    deployment.processes.settings = SETTINGS
+    await deployment.start()
+    attacks = [one for one in ATTACKS if one.name in CHOSEN]
+    assert len(attacks) == len(CHOSEN)
+    found = await observe(deployment, attacks, PACE, print)
+    assert {one.attack: missed for one in found if (missed := problems(one, LENIENT))} == {}
+    assert await deployment.ledger_problems() == []
