@@ -19,7 +19,7 @@ from tests.abuse.judgement import Compared, Memory, Observation
 from tests.abuse.known_objects import added, known_objects
 from tests.abuse.preparation import prepare
 from tests.abuse.worker import BEGUN
-from tests.bench.machine import status_mib
+from tests.bench.machine import peak_from_now, status_mib
 from tests.deployment.deployment import Deployment
 
 CALM = "calm"
@@ -102,7 +102,7 @@ async def _pass(client: GoodClient, seconds: float) -> None:
 async def _attack(deployment: Deployment, attack: Attack, target: Target, client: GoodClient, pace: Pace) -> _Attacked:
     pids = {daemon: deployment.processes.running[daemon].pid for daemon in DAEMONS}
     before = await known_objects(deployment)
-    before_mib = {daemon: _memory_before(pid) for daemon, pid in pids.items()}
+    before_mib = {daemon: peak_from_now(pid) for daemon, pid in pids.items()}
     async with _worker(attack, target, pace.attack_s) as process:
         client.phase = attack.name
         await asyncio.sleep(pace.attack_s)
@@ -117,12 +117,6 @@ async def _attack(deployment: Deployment, attack: Attack, target: Target, client
         },
         admitted=added(before, await known_objects(deployment)),
     )
-
-
-def _memory_before(pid: int) -> float:
-    """The resident memory now. From now on, the process's VmHWM is its peak since this call."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return status_mib(pid, "VmRSS")
 
 
 @asynccontextmanager

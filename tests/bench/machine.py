@@ -65,6 +65,12 @@ def status_mib(process: int | str, key: str) -> float:
     return int(line.split()[1]) / 1024
 
 
+def peak_from_now(process: int | str) -> float:
+    """Makes VmHWM of `status_mib` the peak since this call. Returns the resident memory in MiB."""
+    Path(f"/proc/{process}/clear_refs").write_text("5")
+    return status_mib(process, "VmRSS")
+
+
 def _cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -32,6 +32,6 @@ def driver_through(kind: type[C], lxd: LxdServer, pair: KeyPair) -> tuple[LxdDri
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     closing = threading.Event()
-    client = kind(parse(access.address), context, access.pinned, closing=closing)
+    client = kind(parse(access.address), context, access.pinned, closing=closing, large_body=threading.Lock())
     place = Scope(project="default")
     return LxdDriver(client, place, own_pem=pair.certificate_pem, pinned_pem=access.pinned, closing=closing), client

@@ -294,7 +294,10 @@ def test_an_unresponsive_server_is_unreachable_in_time(lxd: LxdServer, trusted: 
     access = lxd.access(trusted)
     assert access.pinned is not None
     context = tls.context(pinned_pem=access.pinned, certificate_pem=trusted.certificate_pem, key_pem=trusted.key_pem)
-    client = Client(parse(access.address), context, access.pinned, closing=threading.Event(), read_s=1.0)
+    client = Client(
+        parse(access.address), context, access.pinned, closing=threading.Event(), large_body=threading.Lock(),
+        read_s=1.0,
+    )  # fmt: skip
     assert client.server()["auth"] == "trusted"
     with lxd.hanging(), pytest.raises(InnkeeperError, match="did not respond in time") as slow:
         client.server()

@@ -14,7 +14,9 @@ from common.errors import HostUnreachable, InnkeeperError
 from common.lxd_address import LxdAddress
 from rackd.drivers.lxd.connection.client import Client, Scope
 from rackd.drivers.lxd.connection.events import listen
+from rackd.drivers.lxd.connection.response_body import MAX_BODY_BYTES, LargeBodies
 from rackd.drivers.lxd.connection.tls import context
+from tests.bench.machine import peak_from_now, status_mib
 from tests.lab.key_pair import KeyPair, make_key_pair
 
 PASSWORD = "only-for-this-server"  # noqa: S105 - of a server that exists in this test only
@@ -78,12 +80,13 @@ def served(
         server.server_close()
 
 
-def client_of(port: int) -> Client:
+def client_of(port: int, large_bodies: LargeBodies | None = None) -> Client:
     pair = key_pair()
     tls = context(pinned_pem=pair.certificate_pem, certificate_pem=pair.certificate_pem, key_pem=pair.key_pem)
     return Client(
-        LxdAddress(host="127.0.0.1", port=port), tls, pair.certificate_pem, closing=threading.Event(), read_s=10.0
-    )
+        LxdAddress(host="127.0.0.1", port=port), tls, pair.certificate_pem, closing=threading.Event(), read_s=10.0,
+        large_body=(large_bodies or LargeBodies()).lock_of(pair.certificate_pem),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain HTTP", "the pinned certificate elsewhere"])
@@ -132,3 +135,27 @@ def test_an_answer_without_end_is_an_error() -> None:
                 client.server()
         finally:
             client.close()
+
+
+def test_answers_without_end_at_the_same_time_take_the_memory_of_one() -> None:
+    large_bodies = LargeBodies()
+    raised: list[HostUnreachable] = []
+
+    def connect(port: int) -> None:
+        client = client_of(port, large_bodies)
+        try:
+            client.server()
+        except HostUnreachable as error:
+            raised.append(error)
+        finally:
+            client.close()
+
+    with served(tls=True, kind=_Endless) as (port, _):
+        before_mib = peak_from_now("self")
+        calls = [threading.Thread(target=connect, args=(port,)) for _ in range(6)]
+        for call in calls:
+            call.start()
+        for call in calls:
+            call.join()
+    assert len(raised) == len(calls)
+    assert status_mib("self", "VmHWM") - before_mib < 2 * MAX_BODY_BYTES / 1024**2

@@ -12,6 +12,7 @@ from common.lxd_address import parse
 from common.values import HostAccess, PeerIdentity
 from rackd.drivers.lxd.connection import tls
 from rackd.drivers.lxd.connection.client import Client, Scope
+from rackd.drivers.lxd.connection.response_body import LargeBodies
 from rackd.drivers.lxd.driver import LxdDriver
 from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT
 
@@ -21,6 +22,9 @@ KIND = "tls-certificate"
 
 class LxdDriverFactory:
     """Opens LXD servers with a certificate and key for each server."""
+
+    def __init__(self) -> None:
+        self._large_bodies = LargeBodies()
 
     def identify(self, access: HostAccess) -> PeerIdentity:
         """Returns the certificate that the server presents before a login.
@@ -47,9 +51,9 @@ class LxdDriverFactory:
         if access.pinned is None:
             raise NotTrusted(f"The certificate of {address.normalised} is not pinned yet.")
         context = tls.context(pinned_pem=access.pinned, certificate_pem=certificate, key_pem=key)
-        closing = threading.Event()
+        closing, large_body = threading.Event(), self._large_bodies.lock_of(access.pinned)
         return LxdDriver(
-            Client(address, context, access.pinned, closing=closing),
+            Client(address, context, access.pinned, closing=closing, large_body=large_body),
             Scope(project=access.project or DEFAULT_PROJECT, member=access.member),
             own_pem=certificate,
             pinned_pem=access.pinned,

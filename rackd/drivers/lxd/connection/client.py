@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from common.errors import DriverFailed, HostUnreachable, InnkeeperError, NotFound, NotTrusted
 from common.lxd_address import LxdAddress
+from rackd.drivers.lxd.connection.response_body import read_body
 from rackd.drivers.lxd.connection.tls import CONNECT_S, connection_error, explain_verification_failure
 
 Json = dict[str, Any]
@@ -28,8 +29,6 @@ T = TypeVar("T")
 HOW_TO_TRUST = "lxc config trust add --name innkeeper"
 READ_S = 60.0  # a listing of a thousand guests takes LXD one or two seconds
 WORK_S = 600.0  # creating a large disk on slow storage
-MAX_BODY_BYTES = 64 * 1024 * 1024  # the listing of ten thousand guests has about 30 MiB
-BODY_S = 120.0  # from the response's head to its end
 POLL_S = 5.0  # how long one request waits for an operation
 _UNAVAILABLE = {502, 503, 504}  # LXD is starting, stopping, or without its cluster database
 
@@ -62,11 +61,16 @@ class _PinnedAdapter(HTTPAdapter):
     """Uses one TLS context for all requests and translates the errors of requests."""
 
     def __init__(
-        self, address: LxdAddress, context: ssl.SSLContext, explain: Callable[[Exception], InnkeeperError]
+        self,
+        address: LxdAddress,
+        context: ssl.SSLContext,
+        explain: Callable[[Exception], InnkeeperError],
+        large_body: threading.Lock,
     ) -> None:
         self._address = address
         self._context = context
         self._explain = explain
+        self._large_body = large_body
         self.calls = 0
         super().__init__()
 
@@ -89,24 +93,11 @@ class _PinnedAdapter(HTTPAdapter):
                     f"LXD at {self._address.normalised} redirects to {response.headers['Location'][:200]}, which "
                     "Innkeeper does not follow. Add the host with the address of the LXD server itself."
                 )
-            self._read_body(response)
+            # What requests itself sets when it has read a body.
+            response._content = read_body(response, server=self._address.normalised, large=self._large_body)
         except requests.exceptions.RequestException as error:
             raise self._explain(error) from error
         return response
-
-    def _read_body(self, response: requests.Response) -> None:
-        """Reads the body as `requests` would, but at most MAX_BODY_BYTES and no longer than BODY_S."""
-        ends_at, size, parts = time.monotonic() + BODY_S, 0, []
-        for part in response.iter_content(65536):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES or time.monotonic() > ends_at:
-                response.close()
-                raise HostUnreachable(
-                    f"LXD at {self._address.normalised} sent {size} bytes and no end: an answer has at most "
-                    f"{MAX_BODY_BYTES // 1024**2} MiB and takes at most {BODY_S:g} s."
-                )
-        response._content = b"".join(parts)  # what requests itself sets when it has read a body
 
 
 class Client:
@@ -119,17 +110,19 @@ class Client:
         pinned_pem: str,
         *,
         closing: threading.Event,
+        large_body: threading.Lock,
         read_s: float = READ_S,
     ) -> None:
-        """Contacts nothing. `closing` interrupts the wait for an operation; `read_s` limits the time for one
-        response.
+        """Contacts nothing. `closing` interrupts the wait for an operation; `large_body` is held while a large body of
+        this server is read; `read_s` limits the time for one response.
         """
         self._read_s = read_s
         self.address = address
         self.context = context
         self._pinned_pem = pinned_pem
         self._closing = closing
-        self._adapter = _PinnedAdapter(address, context, self.explain)
+        self._large_body = large_body
+        self._adapter = _PinnedAdapter(address, context, self.explain, large_body)
         self._session = requests.Session()
         self._session.trust_env = False  # ignore proxies, CA bundles and .netrc of the environment
         self._session.adapters.clear()  # no plain HTTP
@@ -140,7 +133,10 @@ class Client:
         """Returns a client of the same server at another address; all members of a cluster present the same
         certificate.
         """
-        return Client(address, self.context, self._pinned_pem, closing=self._closing, read_s=self._read_s)
+        return Client(
+            address, self.context, self._pinned_pem, closing=self._closing, large_body=self._large_body,
+            read_s=self._read_s,
+        )  # fmt: skip
 
     @property
     def calls(self) -> int:
