@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 ADMINISTRATOR = "127.0.0.3"
 REFRESH_EVERY_S = 0.5
-DELETE_S = 60.0
+ADMINISTRATOR_S = 100.0  # the region waits for a host that it adds, and the host must be deleted at the end
 Respond = Callable[[bytes, bytes, asyncio.StreamWriter], Awaitable[None]]
 
 _UNTRUSTED = {"type": "sync", "metadata": {"auth": "untrusted", "api_version": "1.0", "api_extensions": []}}
@@ -29,18 +29,22 @@ _UNTRUSTED = {"type": "sync", "metadata": {"auth": "untrusted", "api_version": "
 
 @asynccontextmanager
 async def served(respond: Respond, tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """A server that gives each request's head and body to `respond`. Yields its port."""
+    """A server that gives each request's head and body to `respond`, and cuts its connections at the end. Yields its
+    port.
+    """
+    connections: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(_length(head))
-                await respond(head, body, writer)
+                await respond(head, await reader.readexactly(_length(head)), writer)
                 await writer.drain()
         except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
+            connections.discard(writer)
             writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
@@ -48,6 +52,8 @@ async def served(respond: Respond, tls: ssl.SSLContext | None) -> AsyncIterator[
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in tuple(connections):
+            writer.transport.abort()
 
 
 def _length(head: bytes) -> int:
@@ -117,41 +123,44 @@ class HostileHypervisor:
             tally.count("served")
             await answers(head, body, writer)
 
-        async with served(overheard, tls) as https_port, served(overheard, None) as http_port:
-            target_of = secrets.choice((f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}"))
+        async with _accomplice(target) as use, served(overheard, tls) as https_port, served(overheard, None) as port:
+            target_of = secrets.choice((f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{port}"))
             answers = self.answers or _redirecting(target_of)
-            async with served(respond, tls) as port:
-                await _use(target, port, pair.fingerprint)
+            async with served(respond, tls) as hostile_port:
+                await use(hostile_port, pair.fingerprint)
 
 
-async def _use(target: Target, port: int, fingerprint: str) -> None:
-    """Adds the host, refreshes it until cancelled, and deletes it then."""
-    fields = {
-        "type": "lxd", "power_address": f"127.0.0.1:{port}", "name": f"hostile-{port}", "fingerprint": fingerprint,
-        "password": secrets.token_hex(16),
-    }  # fmt: skip
-    adding = asyncio.create_task(_send(target, "POST", "vm-hosts/", urlencode(fields).encode()))
-    try:
-        await asyncio.shield(adding)
+@asynccontextmanager
+async def _accomplice(target: Target) -> AsyncIterator[Callable[[int, str], Awaitable[None]]]:
+    """Yields what adds the server at a port with a fingerprint and refreshes it; the host is deleted at the end."""
+    name = f"hostile-{secrets.token_hex(4)}"
+    sent: list[asyncio.Task[Answer]] = []
+
+    async def use(port: int, fingerprint: str) -> None:
+        fields = {
+            "type": "lxd", "power_address": f"127.0.0.1:{port}", "name": name, "fingerprint": fingerprint,
+            "password": secrets.token_hex(16),
+        }  # fmt: skip
+        sent.append(asyncio.create_task(_send(target, "POST", "vm-hosts/", urlencode(fields).encode())))
         while True:
-            await _send(target, "POST", f"vm-hosts/{fields['name']}/?op=refresh")
+            await asyncio.wait(sent, timeout=REFRESH_EVERY_S)
+            await _send(target, "POST", f"vm-hosts/{name}/?op=refresh")
             await asyncio.sleep(REFRESH_EVERY_S)
-    finally:
-        await asyncio.wait([adding])  # the region adds it even if its caller goes
-        await _delete(target, fields["name"])
 
-
-async def _delete(target: Target, name: str) -> None:
     async def is_gone() -> bool:
-        answer = await _send(target, "DELETE", f"vm-hosts/{name}/?force=true")
+        answer = await _send(target, "DELETE", f"vm-hosts/{name}/?force=true&keep_trust=true")
         return answer.status in {"204", "404"}
 
-    await eventually(is_gone, deadline_s=DELETE_S, every_s=REFRESH_EVERY_S)
+    try:
+        yield use
+    finally:
+        await asyncio.gather(*sent, return_exceptions=True)  # the region adds the host even if its caller leaves
+        await eventually(is_gone, deadline_s=ADMINISTRATOR_S, every_s=REFRESH_EVERY_S)
 
 
 async def _send(target: Target, method: str, path: str, body: bytes = b"") -> Answer:
     data = request(method, path, key=target.administrator_key, body=body, headers={"Prefer": "respond-async"})
-    return await exchange(target.http_port, data, address=ADMINISTRATOR)
+    return await exchange(target.http_port, data, address=ADMINISTRATOR, deadline_s=ADMINISTRATOR_S)
 
 
 ATTACKS: tuple[Attack, ...] = (

@@ -24,7 +24,7 @@ from tests.deployment.deployment import Deployment
 
 CALM = "calm"
 DAEMONS = ("region", "rack")
-WORKER_S = 120.0  # from the end of an attack to the end of its process
+WORKER_S = 240.0  # from the end of an attack to the end of its process
 _ROOT = Path(__file__).parents[2]
 
 Say = Callable[[str], None]
