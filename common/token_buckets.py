@@ -35,12 +35,14 @@ class TokenBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, key: Hashable) -> float:
-        """Takes a token and returns 0. Without one, takes nothing and returns the seconds until there is one."""
+    def take(self, key: Hashable, amount: float = 1) -> float:
+        """Takes tokens, at most `burst`, and returns 0. Without them, takes nothing and returns the seconds until there
+        are enough.
+        """
         bucket = self._filled(key)
-        if bucket.tokens < 1:
-            return (1 - bucket.tokens) / self._per_s
-        bucket.tokens -= 1
+        if bucket.tokens < amount:
+            return (amount - bucket.tokens) / self._per_s
+        bucket.tokens -= amount
         return 0.0
 
     def wait_s(self, key: Hashable) -> float:

@@ -18,6 +18,7 @@ from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
 
 BURST_S = 10.0  # what a bucket holds, in seconds of its rate
+LONG_BODY_BYTES_PER_S = 4 * 1024 * 1024  # of one account; to parse so much takes the region about 30 ms
 
 
 @frozen(kw_only=True)
@@ -49,6 +50,7 @@ class RequestLimits:
         self._exempt = exempt
         self._accounts = buckets(rates.requests_per_s)
         self._expensive = buckets(rates.expensive_requests_per_s)
+        self._long_bodies = buckets(LONG_BODY_BYTES_PER_S)
         self._clients = buckets(rates.requests_per_s)
         self._addresses = buckets(rates.anonymous_requests_per_s)
         self._known_keys: OrderedDict[str, None] = OrderedDict()
@@ -64,6 +66,16 @@ class RequestLimits:
         if address not in self._exempt:
             wait_s, rate = self._expensive.take(caller.account_id), self._rates.expensive_requests_per_s
             _require(wait_s, _of(caller), "composes, refreshes and the like", rate, "expensive_requests_per_s")
+
+    def take_long_body(self, caller: Caller, address: str, size_bytes: int) -> None:
+        """Counts a body that is about to be read, of at most what a bucket holds."""
+        if address not in self._exempt and (wait_s := self._long_bodies.take(caller.account_id, size_bytes)) > 0:
+            seconds = math.ceil(wait_s)
+            raise TooManyAttempts(
+                f"Too many long bodies: {_of(caller)} may send {LONG_BODY_BYTES_PER_S // 1024**2} MiB per second in "
+                f"them, on average over {BURST_S:.0f} s. Try again in {seconds} s.",
+                retry_after_s=seconds,
+            )
 
     def take_client(self, client_id: str) -> None:
         """Counts a call of an RPC client, before its account is read."""

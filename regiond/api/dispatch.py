@@ -16,7 +16,7 @@ from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.oauth import NonceWindow, Signature, read_signature
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
-from regiond.api.request_body import Body, grouped, read_body, read_query
+from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, read_body, read_query
 from regiond.api.services import Services
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
@@ -108,15 +108,20 @@ class Api:
         await record.begin()
         return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
 
-    async def refusal(self, authorization: str | None, query: str, address: str) -> Reply | None:
+    async def refusal(
+        self, authorization: str | None, query: str, address: str, *, body_bytes: int | None
+    ) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
 
-        Uses up no nonce, so that the request itself can be answered.
+        `body_bytes` is the length of the body, None if it is unknown. Uses up no nonce, so that the request itself can
+        be answered.
         """
         try:
             signature = read_signature(authorization, read_query(query))
             if signature is not None:
-                await self._owner(signature, address)
+                caller = await self._owner(signature, address)
+                length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
+                self.limits.take_long_body(caller, address, length)
                 return None
             self.limits.take_anonymous(address)
         except (NotAuthenticated, InvalidRequest):

@@ -83,7 +83,9 @@ class Adapter:
         """None if the headers, or the query in `target`, name a caller who may log in; else the answer."""
         query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
         with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
-            return await self._api.refusal(header(request, "Authorization"), query, request.sender.address)
+            return await self._api.refusal(
+                header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request)
+            )
 
     def _serve(self, resource: Resource, request: SiteRequest, parts: dict[str, str]) -> Deferred[bytes]:
         op_suffix = parts.pop("_op", None)
@@ -195,6 +197,12 @@ def _cancelled(failure: Failure) -> Any:
     """Translates asyncio's cancellation to Twisted's, which Klein takes for a disconnected client."""
     failure.trap(asyncio.CancelledError)
     raise CancelledError from failure.value
+
+
+def _body_bytes(request: SiteRequest) -> int | None:
+    """None if the headers do not say."""
+    length = header(request, "Content-Length")
+    return int(length) if length is not None else None
 
 
 def _lacks_slash(resource: Resource, request: IRequest) -> bool:

@@ -12,7 +12,9 @@ from attrs import evolve
 from regiond.api import channel
 from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import SiteOptions
+from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
 from tests.integration.test_api_http import BASE, Client, serve
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import ApiDouble
@@ -26,7 +28,8 @@ LONG = b"x=" + b"a" * (2 * ANONYMOUS_BODY_BYTES)
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    served = serve(ApiDouble(), SiteOptions(connections=ConnectionLimits(total=3)))
+    options = SiteOptions(connections=ConnectionLimits(total=3))
+    served = serve(ApiDouble(), options, limits=RequestLimits(clock=lambda: 0.0))
     yield served
     settle(served.stop())
 
@@ -91,6 +94,18 @@ async def test_a_client_that_awaits_100_is_told_after_its_login(client: Client) 
         assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
         writer.write(LONG)
         assert b"HTTP/1.1 200 " in await reader.read()
+
+
+async def test_too_many_long_bodies_of_an_account_are_refused_unread(client: Client) -> None:
+    head = client.encode("POST", PATH, body=b"", signed=True, host="r", Expect="100-continue")
+    data = head.replace(b"Length: 0", b"Length: %d" % MAX_BODY_BYTES)
+    for _ in range(int(BURST_S * LONG_BODY_BYTES_PER_S / MAX_BODY_BYTES)):
+        async with connected(client, data) as (reader, _):
+            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    async with connected(client, data) as (reader, _):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"Retry-After: 1\r\n" in answer
 
 
 async def test_an_idle_connection_ends_when_there_are_too_many(client: Client) -> None:

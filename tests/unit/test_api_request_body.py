@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from regiond.api.request_body import read_body, read_query
+from regiond.api.request_body import MAX_BODY_BYTES, MAX_ESCAPES, read_body, read_query
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=B"
@@ -74,6 +76,21 @@ def test_json_is_one_object_whose_arrays_are_lists() -> None:
 def test_the_op_and_signature_of_a_form_are_not_values() -> None:
     found = read_body(FORM, b"op=refresh&oauth_token=t&a=1")
     assert (found.op, found.signature, dict(found.values)) == ("refresh", [("oauth_token", "t")], {"a": ["1"]})
+
+
+def test_a_form_of_escapes_is_rejected_before_it_is_decoded() -> None:
+    """Decoding 4 MiB of them takes the region 0.7 s and 240 MiB."""
+    assert rejection(FORM, b"name=" + b"%41" * (MAX_ESCAPES + 1)) == (
+        f"Bad Request: the form has {MAX_ESCAPES + 1} percent signs; the limit is {MAX_ESCAPES}. "
+        "Use multipart/form-data."
+    )
+
+
+def test_a_form_of_base64_may_fill_the_largest_body() -> None:
+    data = random.Random(1).randbytes((MAX_BODY_BYTES - 200_000) * 3 // 4)  # noqa: S311  # repeatable, no secret
+    body = urlencode({"user_data": base64.b64encode(data)}).encode()
+    assert MAX_BODY_BYTES - 100_000 < len(body) < MAX_BODY_BYTES + 200_000
+    assert values(FORM, body) == {"user_data": [base64.b64encode(data).decode()]}
 
 
 def test_bodies_of_other_types_are_ignored() -> None:

@@ -10,7 +10,7 @@ from common.errors import TooManyAttempts
 from common.ip_networks import IpNetworks
 from common.token_buckets import MAX_KEYS, TokenBuckets
 from regiond.caller import Caller
-from regiond.request_limits import BURST_S, RequestLimits, RequestRates
+from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits, RequestRates
 
 ANN = Caller(account_id=1, username="ann", is_admin=False)
 BOB = Caller(account_id=2, username="bob", is_admin=False)
@@ -112,11 +112,23 @@ def test_guessed_keys_cost_no_query_and_hurt_no_valid_one(limits: RequestLimits,
     limits.check_key(HERE, "guessed")
 
 
+def test_long_bodies_are_limited_by_their_bytes(limits: RequestLimits, clock: Clock) -> None:
+    for _ in range(int(BURST_S)):
+        limits.take_long_body(ANN, HERE, LONG_BODY_BYTES_PER_S)
+    with pytest.raises(TooManyAttempts, match=r"'ann' may send 4 MiB per second .* Try again in 1 s") as refused:
+        limits.take_long_body(ANN, THERE, LONG_BODY_BYTES_PER_S)
+    assert refused.value.details["retry_after_s"] == 1
+    limits.take_long_body(BOB, HERE, LONG_BODY_BYTES_PER_S)
+    clock.now += 1
+    limits.take_long_body(ANN, HERE, LONG_BODY_BYTES_PER_S)
+
+
 def test_exempt_addresses_have_no_limit(limits: RequestLimits) -> None:
     for _ in range(200):
         limits.take(ANN, "198.51.100.7")
         limits.take_expensive(ANN, "198.51.100.7")
         limits.take_anonymous("198.51.100.7")
+        limits.take_long_body(ANN, "198.51.100.7", LONG_BODY_BYTES_PER_S)
 
 
 def test_a_hundred_machines_under_juju_meet_no_limit(clock: Clock) -> None:
