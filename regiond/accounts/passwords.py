@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -15,7 +17,8 @@ from common.errors import InvalidRequest
 from regiond.accounts.model import MAX_PASSWORD
 
 MIN_LENGTH = 12
-MAX_THREADS = 4
+MAX_THREADS = 2
+NICENESS = 10  # of these threads, added to the region's own: strangers can start them, and requests come first
 # The parameters of RFC 9106 for limited memory.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4)
 # Of a random text, with the same parameters: a login that has no hash takes as long as one with a wrong password.
@@ -28,11 +31,15 @@ T = TypeVar("T")
 
 
 class Passwords:
-    """At most four hashes are computed at a time; others wait. New passwords have at least `min_length` characters."""
+    """At most MAX_THREADS hashes are computed at a time; others wait. New passwords have at least `min_length`
+    characters.
+    """
 
     def __init__(self, *, min_length: int = MIN_LENGTH) -> None:
         self._min_length = max(min_length, MIN_LENGTH)
-        self._threads = ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="password")
+        self._threads = ThreadPoolExecutor(
+            max_workers=MAX_THREADS, thread_name_prefix="password", initializer=_lower_priority
+        )
 
     def check_new(self, password: str, *, field: str) -> None:
         """Raises InvalidRequest, for this field, if the password is short, long or easy to guess."""
@@ -54,6 +61,12 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _lower_priority() -> None:
+    """Of this thread, and of those that compute the lanes of a hash for it."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 
 def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:

@@ -1,0 +1,35 @@
+"""Hashes of passwords, which strangers can make the region compute, take little of its memory and none of its time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from regiond.accounts.passwords import Passwords
+from tests.bench.machine import peak_from_now, status_mib
+from tests.waiting import settle
+
+HASH_MIB = 64
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    created = Passwords()
+    yield created
+    settle(created.stop())
+
+
+async def test_many_logins_at_once_take_the_memory_of_two(passwords: Passwords) -> None:
+    before_mib = peak_from_now("self")
+    assert not any(await asyncio.gather(*(passwords.is_right(None, "wrong") for _ in range(8))))
+    assert status_mib("self", "VmHWM") - before_mib < 2.5 * HASH_MIB
+
+
+async def test_hashes_are_computed_at_a_lower_priority(passwords: Passwords) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert not await passwords.is_right(None, "wrong")
+    threads = [os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")]
+    assert max(threads) == min(19, own + 10)
