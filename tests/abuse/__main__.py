@@ -28,7 +28,7 @@ async def abuse(only: list[str], *, quick: bool) -> Report:
     """Attacks a deployment of its own in a temporary folder. `only` has names of attacks; empty for all."""
     from tests.abuse.attacks import ATTACKS
     from tests.abuse.judgement import Limits
-    from tests.abuse.preparation import SETTINGS
+    from tests.abuse.preparation import SETTINGS, start
     from tests.abuse.report import Report
     from tests.abuse.run import FULL, QUICK, observe
     from tests.bench.machine import this_machine
@@ -36,7 +36,7 @@ async def abuse(only: list[str], *, quick: bool) -> Report:
 
     began = time.monotonic()
     with temporary_deployment("innkeeper-abuse-", settings=SETTINGS) as deployment:
-        await deployment.start()
+        await start(deployment)
         machine = await this_machine(deployment.dsn)
         attacks = [one for one in ATTACKS if not only or one.name in only]
         found = await observe(deployment, attacks, QUICK if quick else FULL, _say)
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
         prog="./dev abuse", description=__doc__, epilog=f"attacks:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="shorter attacks: a minute instead of ten")
+    parser.add_argument("--quick", action="store_true", help="shorter attacks: a minute instead of five")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this attack; can be repeated")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write what was measured there")
     options = parser.parse_args()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from common.certificates import Credentials
+from development import postgres
 from rackd.enrolment import join
 from rackd.identity import load
 from tests.abuse.attack import Target
@@ -17,6 +18,13 @@ from tests.deployment.deployment import Deployment
 # By default every loopback address is a trusted proxy, whose connections are not limited by address.
 SETTINGS: Mapping[str, str] = {"trusted_proxies": "192.0.2.1"}
 HOSTS = 2
+
+
+async def start(deployment: Deployment) -> None:
+    """Starts all, with a PostgreSQL that does not wait for the disk, whose pauses would be taken for an attack's."""
+    processes = deployment.processes
+    processes.dsn = postgres.start(processes.server_folder, settings=postgres.FAST)
+    await deployment.start_region_and_rack()
 
 
 async def prepare(deployment: Deployment, *, idle_connections: int) -> Target:

@@ -32,7 +32,12 @@ Say = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Pace:
-    """Seconds of calm before the first attack and between two, and of each attack."""
+    """Seconds of calm before the first attack and between two, and of each attack.
+
+    Before all, the good client warms up: modules are loaded, hosts opened, and nothing is measured.
+    """
+
+    warm_up_s: float = 4.0
 
     calm_s: float
     between_s: float
@@ -40,8 +45,8 @@ class Pace:
     idle_connections: int = 5000
 
 
-FULL = Pace(calm_s=30.0, between_s=5.0, attack_s=25.0)
-QUICK = Pace(calm_s=5.0, between_s=0.5, attack_s=2.0, idle_connections=2500)
+FULL = Pace(calm_s=20.0, between_s=3.0, attack_s=15.0)
+QUICK = Pace(calm_s=5.0, between_s=0.5, attack_s=1.5, idle_connections=2500)
 
 
 @define(kw_only=True)
@@ -60,6 +65,7 @@ async def observe(deployment: Deployment, attacks: Sequence[Attack], pace: Pace,
     client = GoodClient(port=target.http_port, key=target.administrator_key, host_ids=tuple(deployment.hosts.values()))
     attacked: list[_Attacked] = []
     async with _running(client):
+        await asyncio.sleep(pace.warm_up_s)
         await _pass(client, pace.calm_s)
         for attack in attacks:
             say(f"… {attack.name}: {attack.what}")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.abuse.attacks import ATTACKS
 from tests.abuse.judgement import Limits, problems
-from tests.abuse.preparation import SETTINGS
+from tests.abuse.preparation import SETTINGS, start
 from tests.abuse.run import Pace, observe
 from tests.deployment.deployment import Deployment
 
@@ -19,7 +19,7 @@ LENIENT = Limits(max_ratio=10.0, floor_ms=10_000.0, max_growth_mib=300.0)
 @pytest.mark.deadline(180)
 async def test_a_deployment_under_attack_lets_nothing_in_and_goes_on(deployment: Deployment) -> None:
     deployment.processes.settings = SETTINGS
-    await deployment.start()
+    await start(deployment)
     attacks = [one for one in ATTACKS if one.name in CHOSEN]
     assert len(attacks) == len(CHOSEN)
     found = await observe(deployment, attacks, PACE, print)
