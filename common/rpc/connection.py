@@ -21,6 +21,7 @@ from common.deferreds import from_deferred
 from common.errors import InnkeeperError, LinkLost, NotTrusted
 from common.rpc.frames import LINK_ID, MAX_FRAME_BYTES, Error, encode
 from common.rpc.handlers import EventHandler, Handler, Handlers, Side, rejecting
+from common.rpc.inflow import Inflow, Take
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer, Role
 from common.rpc.session import Limits
@@ -59,6 +60,7 @@ class LinkProtocol(Int32StringReceiver):
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
+        self._inflow: Inflow | None = None
         self._outflow = _Outflow(self)
         self._timer: asyncio.TimerHandle | None = None
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
@@ -102,6 +104,8 @@ class LinkProtocol(Int32StringReceiver):
     def stringReceived(self, string: bytes) -> None:  # noqa: N802  # Twisted's
         if self._link is not None:
             self._link.frame_arrived(string)
+        if self._inflow is not None:
+            self._inflow.frame_read(len(string))
 
     def lengthLimitExceeded(self, length: int) -> None:  # noqa: N802  # Twisted's
         if self._link is not None:
@@ -110,6 +114,7 @@ class LinkProtocol(Int32StringReceiver):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008, N802  # Twisted's
         self._stop_timer()
+        self._stop_inflow()
         error = _as_error(reason.value, handshake_problem(self._tls_transport.getHandle()))
         self._fail(error)
         self.disconnected.set()
@@ -118,9 +123,14 @@ class LinkProtocol(Int32StringReceiver):
 
     # Link -------------------------------------------------------------------------------------------------------
 
-    def open(self, side: Side, peer: Peer) -> Link:
-        """Creates the link, sends the hello and starts reading. `Link.opened` is done when the peer accepts."""
+    def open(self, side: Side, peer: Peer, *, take: Take | None = None) -> Link:
+        """Creates the link, sends the hello and starts reading. `Link.opened` is done when the peer accepts.
+
+        With `take`, the peer's frames have a budget.
+        """
         self.MAX_LENGTH = side.limits.max_frame_bytes
+        if take is not None:
+            self._inflow = Inflow(take, pause=self.pauseProducing, resume=self.resumeProducing)
         self._link = Link(side=side, peer=peer, carrier=self)
         self._tls_transport.registerProducer(self._outflow, True)
         self._link.start()
@@ -144,6 +154,7 @@ class LinkProtocol(Int32StringReceiver):
     def lose(self) -> None:
         """Ends the connection after the queued frames are sent, after CLOSE_TIMEOUT_S at the latest. Idempotent."""
         self.is_ending = True
+        self._stop_inflow()
         if self.disconnected.is_set():
             return
         if self.paused:
@@ -167,6 +178,10 @@ class LinkProtocol(Int32StringReceiver):
         if not self.identified.done():
             self.identified.set_exception(error)
             self.identified.exception()  # retrieved, so that asyncio does not log it: there may be no waiter
+
+    def _stop_inflow(self) -> None:
+        if self._inflow is not None:
+            self._inflow.stop()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

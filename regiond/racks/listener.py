@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +22,7 @@ from common.rpc.connection import EventHandler, Handlers, Limits, Link, LinkFact
 from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import rejecting, reportable_error
 from common.rpc.tls import RegionTls
+from common.token_buckets import TokenBuckets
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -34,6 +36,12 @@ MAX_LINKS_OF_RACK = 4  # to one region: more are leftovers of connections that t
 MAX_LINKS_OF_CLIENT = 64  # programs may share a certificate
 MEMBERS = Limits()
 CLIENT_BYTES_IN_FLIGHT = 1024 * 1024
+FRAMES_PER_S = 500  # of one peer, by all its links to this region; 100 hosts with 1,000 guests each need 15
+BURST_FRAMES = 2000
+BYTES_PER_FRAME = 16 * 1024  # a longer frame counts as several
+# What one peer may open per second, and at once; to open a link costs a handshake and several statements.
+LINKS_PER_S = {Role.RACK: (1.0, 20), Role.CLIENT: (5.0, 2 * MAX_LINKS_OF_CLIENT)}
+MAX_CALLS_OF_RACK = 8  # at once: a rack only renews its certificate
 ANONYMOUS = Limits(
     max_frame_bytes=16 * 1024,  # a certificate request has 2 KiB
     max_calls=1,
@@ -104,6 +112,8 @@ class Listener:
         self._callbacks = callbacks
         self._clock = clock
         self._sides = {role: _side(role, name, callbacks, limits) for role in (Role.RACK, Role.CLIENT, Role.ANONYMOUS)}
+        self._frames = TokenBuckets(per_s=FRAMES_PER_S, burst=BURST_FRAMES)
+        self._openings = {role: TokenBuckets(per_s=per_s, burst=burst) for role, (per_s, burst) in LINKS_PER_S.items()}
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._listening: IListeningPort | None = None
 
@@ -230,7 +240,12 @@ class Listener:
             raise reportable_error(error, "admit") from error
 
     async def _open(self, connection: _Connection, peer: Peer) -> None:
-        link = connection.link = connection.protocol.open(self._sides[peer.role], peer)
+        sender = peer.role, peer.id or connection.protocol.remote_host
+
+        def take(size_bytes: int) -> float:
+            return self._frames.take(sender, 1 + size_bytes // BYTES_PER_FRAME)
+
+        link = connection.link = connection.protocol.open(self._sides[peer.role], peer, take=take)
         expiry = asyncio.get_running_loop().call_later(_lifetime_s(peer, self._clock()), _expire, link)
         try:
             await link.opened
@@ -255,7 +270,13 @@ class Listener:
         await self._callbacks.on_disconnect(link)
 
     def _make_room(self, peer: Peer) -> None:
-        """Limits the links of one certificate's owner. Raises Busy for a client; ends the oldest link of a rack."""
+        """Limits the links of one certificate's owner. Raises Busy for a client; ends the oldest link of a rack.
+
+        Also raises Busy for an owner that opens links again and again.
+        """
+        wait_s = self._openings[peer.role].take(peer.id)
+        if wait_s > 0:
+            raise Busy(f"{peer} has opened too many links in a short time; retry in {math.ceil(wait_s)} s")
         links = [link for link in self.links if (link.peer.role, link.peer.id) == (peer.role, peer.id)]
         if peer.role is Role.CLIENT and len(links) >= MAX_LINKS_OF_CLIENT:
             raise Busy(f"{peer} has {len(links)} links to this region, the most that one client may have")
@@ -290,7 +311,7 @@ def _limits(role: Role, members: Limits) -> Limits:
         return ANONYMOUS
     if role is Role.CLIENT:
         return evolve(members, max_frame_bytes=MAX_CLIENT_FRAME_BYTES, max_bytes_in_flight=CLIENT_BYTES_IN_FLIGHT)
-    return members
+    return evolve(members, max_calls=MAX_CALLS_OF_RACK)
 
 
 def _lifetime_s(peer: Peer, now: datetime) -> float:

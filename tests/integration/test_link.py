@@ -339,6 +339,34 @@ async def test_a_client_with_too_many_links_is_rejected(region: Region, monkeypa
         await client.end()
 
 
+async def test_a_peer_over_its_budget_of_frames_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "FRAMES_PER_S", 1)
+    monkeypatch.setattr(listener, "BURST_FRAMES", 5)
+    region = make_region(tmp_path / "budget")
+    flooding, other = await dial(region), await dial(region)
+    calls = [asyncio.ensure_future(echo(flooding.link, str(number))) for number in range(10)]
+    await asyncio.gather(*calls[:4])  # and the hello
+    assert await echo(other.link, "fine")
+    assert not calls[-1].done()
+    await calls[5]
+    await flooding.end()
+    assert (await asyncio.gather(*calls, return_exceptions=True))[:6] == ["0", "1", "2", "3", "4", "5"]
+    await other.end()
+    await region.listener.stop()
+
+
+async def test_a_peer_that_opens_link_after_link_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LINKS_PER_S", {Role.RACK: (0.01, 2)})
+    region = make_region(tmp_path / "budget")
+    credentials = region.member()
+    for _ in range(2):
+        await (await dial(region, credentials)).end()
+    with pytest.raises(LinkLost, match=r"has opened too many links in a short time; retry in \d+ s"):
+        await dial(region, credentials)
+    await (await dial(region)).end()
+    await region.listener.stop()
+
+
 async def test_a_flood_of_joining_peers_does_not_keep_others_out(
     region: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
