@@ -40,13 +40,17 @@ class GoodClient:
     composes_per_s: float = 2.0
     phase: str = ""
     samples: list[Sample] = field(factory=list)
+    _stopped: bool = False
     _numbers: itertools.count[int] = field(factory=itertools.count)
 
     async def run(self) -> None:
-        """Sends requests until it is cancelled. A slow answer delays no other request."""
+        """Sends requests until `stop`, and waits for their answers. A slow answer delays no other request."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._steadily(group, self.reads_per_s, self._read))
             group.create_task(self._steadily(group, self.composes_per_s, self._compose))
+
+    def stop(self) -> None:
+        self._stopped = True
 
     def latencies(self, kind: str, phase: str) -> Latencies:
         return Latencies.of(one.took_ms for one in self.samples if (one.kind, one.phase) == (kind, phase))
@@ -60,7 +64,7 @@ class GoodClient:
     ) -> None:
         loop = asyncio.get_running_loop()
         due_at = loop.time()
-        while True:
+        while not self._stopped:
             await asyncio.sleep(due_at - loop.time())
             group.create_task(work(due_at, self.phase))  # type: ignore[arg-type]  # all are coroutines
             due_at += 1 / per_s

@@ -14,7 +14,7 @@ class Limits:
     """Below `floor_ms` no latency is judged: its ratio would say more about the machine than about the attack."""
 
     max_ratio: float = 3.0
-    floor_ms: float = 50.0
+    floor_ms: float = 100.0
     max_growth_mib: float = 300.0
     max_failures: int = 0  # of the good client's requests
 

@@ -18,7 +18,7 @@ from tests.abuse.good_client import COMPOSE, READ, GoodClient
 from tests.abuse.judgement import Compared, Memory, Observation
 from tests.abuse.known_objects import added, known_objects
 from tests.abuse.preparation import prepare
-from tests.abuse.worker import BEGUN
+from tests.abuse.worker import BEGUN, ENDED
 from tests.bench.machine import peak_from_now, status_mib
 from tests.deployment.deployment import Deployment
 
@@ -90,14 +90,15 @@ def _observation(client: GoodClient, one: _Attacked) -> Observation:
 
 @asynccontextmanager
 async def _running(client: GoodClient) -> AsyncIterator[None]:
+    """At the end the client's last requests are answered, or have missed their deadline."""
     task = asyncio.create_task(client.run())
     try:
         yield
+        client.stop()
+        await task
     finally:
         task.cancel()
         await asyncio.wait([task])
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
 
 
 async def _pass(client: GoodClient, seconds: float) -> None:
@@ -111,7 +112,7 @@ async def _attack(deployment: Deployment, attack: Attack, target: Target, client
     before_mib = {daemon: peak_from_now(pid) for daemon, pid in pids.items()}
     async with _worker(attack, target, pace.attack_s) as process:
         client.phase = attack.name
-        await asyncio.sleep(pace.attack_s)
+        await _wait_for(process, ENDED, attack)
         client.phase = f"after {attack.name}"
         tally = await _tally_of(process)
     return _Attacked(
@@ -135,16 +136,20 @@ async def _worker(attack: Attack, target: Target, seconds: float) -> AsyncIterat
     )  # fmt: skip
     try:
         assert process.stdin is not None
-        assert process.stdout is not None
         process.stdin.write(json.dumps(to_dict(target)).encode())
         process.stdin.close()
-        begun = await process.stdout.readline()
-        assert begun.decode().strip() == BEGUN, f"the attackers of {attack.name} failed; their output is above"
+        await _wait_for(process, BEGUN, attack)
         yield process
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def _wait_for(process: asyncio.subprocess.Process, line: str, attack: Attack) -> None:
+    assert process.stdout is not None
+    found = await process.stdout.readline()
+    assert found.decode().strip() == line, f"the attackers of {attack.name} failed; their output is above"
 
 
 async def _tally_of(process: asyncio.subprocess.Process) -> Tally:

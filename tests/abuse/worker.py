@@ -1,6 +1,6 @@
 """The process of the attackers: `python -m tests.abuse.worker NAME SECONDS` with a Target as JSON on standard input.
 
-Prints `begun` when the attack begins, and the tally as JSON when it has ended.
+Prints `begun` when the attack begins, `ended` when its time is over, and the tally as JSON when it has cleaned up.
 """
 
 from __future__ import annotations
@@ -15,16 +15,23 @@ import sys
 from common.serialization import from_dict
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.attacks import attack_named
+from tests.waiting import eventually
 
-BEGUN = "begun"
+BEGUN, ENDED = "begun", "ended"
+MORE_S = 60.0  # until an attack on a busy machine has its first answer
 LESS_IMPORTANT = 10  # attackers usually have computers of their own
 
 
 async def attack_for(seconds: float, attack: Attack, target: Target) -> Tally:
-    """Raises what the attack raises, but for its cancellation after so many seconds."""
+    """Attacks for so many seconds, and longer if nothing has been answered by then. Raises what the attack raises."""
     tally = Tally()
     running = asyncio.create_task(attack.run(target, tally))
     await asyncio.wait([running], timeout=seconds)
+    if not tally.answers:
+        answered = asyncio.create_task(eventually(lambda: tally.answers, deadline_s=MORE_S))
+        await asyncio.wait([running, answered], return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+    print(ENDED, flush=True)
     running.cancel()
     await asyncio.wait([running])
     if not running.cancelled() and (error := running.exception()) is not None:
