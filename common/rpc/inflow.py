@@ -1,4 +1,4 @@
-"""Delays a peer that sends more than its budget: its connection is not read until the budget allows the next frame."""
+"""Delays a peer that sends more than its budget: its connection is not read until it has paid."""
 
 from __future__ import annotations
 

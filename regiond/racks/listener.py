@@ -210,8 +210,10 @@ class Listener:
 
     async def _serve(self, connection: _Connection) -> None:
         try:
-            connection.peer = await connection.protocol.identified
-            await self._admit(connection.peer)
+            peer = connection.peer = await connection.protocol.identified
+            if peer.role is not Role.ANONYMOUS:
+                self._make_room(peer)
+            await self._admit(peer)
         except InnkeeperError as error:
             record = log.info if isinstance(error, LinkLost) else log.warning  # a port scan is no warning
             record("peer_rejected", peer=str(connection.peer or "unidentified"), code=error.code, reason=error.message)
@@ -221,14 +223,13 @@ class Listener:
         if connection.protocol.is_ending:  # dropped during `admit`
             await connection.protocol.disconnected.wait()
             return
-        await self._open(connection, connection.peer)
+        await self._open(connection, peer)
 
     async def _admit(self, peer: Peer) -> None:
         if peer.role is Role.ANONYMOUS:
             if len(anonymous := self._anonymous()) > MAX_ANONYMOUS:
                 _most_frequent(anonymous).reject(Busy("too many peers are joining; retry in a few seconds"))
             return
-        self._make_room(peer)
         try:
             async with asyncio.timeout(ADMIT_DEADLINE_S):
                 await self._callbacks.admit(peer)

@@ -226,6 +226,16 @@ async def test_readmission_drops_a_rack_whose_removal_was_missed(region: Region,
     assert isinstance(await rack.link.closed(), NotAllowed)
 
 
+async def test_readmission_ends_no_link_of_a_rack_with_many(region: Region) -> None:
+    credentials = region.member()
+    racks = [await dial(region, credentials) for _ in range(MAX_LINKS_OF_RACK)]
+    for _ in range(20):
+        await region.listener.admit_again()
+    for rack in racks:
+        assert await echo(rack.link, "fine")
+        await rack.end()
+
+
 async def test_a_version_mismatch_is_reported_at_both_ends(region: Region) -> None:
     newer = Side(role=Role.RACK, name="newer", versions=(7, 9))
     with capture_logs() as logs, pytest.raises(VersionMismatch, match="7 to 9"):
