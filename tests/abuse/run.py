@@ -22,7 +22,7 @@ from tests.abuse.worker import BEGUN, ENDED
 from tests.bench.machine import peak_from_now, status_mib
 from tests.deployment.deployment import Deployment
 
-CALM = "calm"
+CALM, BETWEEN = "calm", "between"
 DAEMONS = ("region", "rack")
 WORKER_S = 240.0  # from the end of an attack to the end of its process
 _ROOT = Path(__file__).parents[2]
@@ -32,9 +32,10 @@ Say = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Pace:
-    """Seconds of calm before the first attack and between two, and of each attack.
+    """Seconds of calm before the first attack, between two, and of each attack.
 
-    Before all, the good client warms up: modules are loaded, hosts opened, and nothing is measured.
+    Before all, the good client warms up: modules are loaded, hosts opened, and nothing is measured. Nor is anything
+    between two attacks, when the region may still be busy with the last one.
     """
 
     warm_up_s: float = 4.0
@@ -45,8 +46,8 @@ class Pace:
     idle_connections: int = 5000
 
 
-FULL = Pace(calm_s=20.0, between_s=3.0, attack_s=15.0)
-QUICK = Pace(calm_s=5.0, between_s=0.5, attack_s=1.5, idle_connections=2500)
+FULL = Pace(calm_s=30.0, between_s=3.0, attack_s=15.0)
+QUICK = Pace(calm_s=6.0, between_s=0.5, attack_s=1.5, idle_connections=2500)
 
 
 @define(kw_only=True)
@@ -66,11 +67,13 @@ async def observe(deployment: Deployment, attacks: Sequence[Attack], pace: Pace,
     attacked: list[_Attacked] = []
     async with _running(client):
         await asyncio.sleep(pace.warm_up_s)
-        await _pass(client, pace.calm_s)
+        client.phase = CALM
+        await asyncio.sleep(pace.calm_s)
         for attack in attacks:
             say(f"… {attack.name}: {attack.what}")
             attacked.append(await _attack(deployment, attack, target, client, pace))
-            await _pass(client, pace.between_s)
+            client.phase = BETWEEN
+            await asyncio.sleep(pace.between_s)
     return [_observation(client, one) for one in attacked]
 
 
@@ -101,11 +104,6 @@ async def _running(client: GoodClient) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _pass(client: GoodClient, seconds: float) -> None:
-    client.phase = CALM
-    await asyncio.sleep(seconds)
-
-
 async def _attack(deployment: Deployment, attack: Attack, target: Target, client: GoodClient, pace: Pace) -> _Attacked:
     pids = {daemon: deployment.processes.running[daemon].pid for daemon in DAEMONS}
     before = await known_objects(deployment)
@@ -113,7 +111,7 @@ async def _attack(deployment: Deployment, attack: Attack, target: Target, client
     async with _worker(attack, target, pace.attack_s) as process:
         client.phase = attack.name
         await _wait_for(process, ENDED, attack)
-        client.phase = f"after {attack.name}"
+        client.phase = BETWEEN
         tally = await _tally_of(process)
     return _Attacked(
         attack=attack,
