@@ -64,9 +64,10 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """Of this thread, and of those that compute the lanes of a hash for it."""
+    """Of this thread, and of those that compute the lanes of a hash for it: one core at most, after everything else."""
     thread = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+    os.sched_setaffinity(thread, {max(os.sched_getaffinity(thread))})
 
 
 def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:
