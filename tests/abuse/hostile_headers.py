@@ -54,8 +54,8 @@ def hostile_requests() -> Sequence[bytes]:
 class HostileHeaders:
     name: str = "headers"
     what: str = "huge, many, quoted and escaped headers, query strings and request lines"
-    callers: int = 8
-    addresses: int = 8
+    callers: int = 4
+    addresses: int = 4
 
     async def run(self, target: Target, tally: Tally) -> None:
         requests = hostile_requests()

@@ -46,7 +46,7 @@ class Pace:
     idle_connections: int = 5000
 
 
-FULL = Pace(calm_s=30.0, between_s=3.0, attack_s=15.0)
+FULL = Pace(calm_s=20.0, between_s=2.0, attack_s=12.0)
 QUICK = Pace(calm_s=6.0, between_s=0.5, attack_s=1.5, idle_connections=2500)
 
 

@@ -50,7 +50,7 @@ class IdleConnections:
     name: str = "idle-connections"
     what: str = "5,000 connections from 50 addresses that send nothing"
     addresses: int = 50
-    reopened_after_s: float = 5.0
+    reopened_after_s: float = 15.0
 
     async def run(self, target: Target, tally: Tally) -> None:
         async def hold(number: int) -> None:
