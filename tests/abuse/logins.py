@@ -39,7 +39,7 @@ class PasswordGuesses:
 class KeyGuesses:
     name: str = "keys"
     what: str = "requests with guessed API keys from 20 addresses"
-    callers: int = 8
+    callers: int = 4
     addresses: int = 20
 
     async def run(self, target: Target, tally: Tally) -> None:

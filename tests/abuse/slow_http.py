@@ -45,15 +45,21 @@ class SlowRequests:
 
 @frozen(kw_only=True)
 class IdleConnections:
-    """As many connections as the target allows for, on which nothing is sent; closed ones are opened again."""
+    """As many connections as the target allows for, on which nothing is sent; closed ones are opened again.
+
+    They are opened one after the other: a burst of new connections is another attack, which a firewall has to limit.
+    """
 
     name: str = "idle-connections"
     what: str = "5,000 connections from 50 addresses that send nothing"
     addresses: int = 50
+    opened_per_s: int = 500
     reopened_after_s: float = 15.0
 
     async def run(self, target: Target, tally: Tally) -> None:
         async def hold(number: int) -> None:
+            if number < target.idle_connections:
+                await asyncio.sleep(number / self.opened_per_s)
             async with connected(target.http_port, stranger(number, self.addresses)) as (reader, _):
                 tally.count("opened")
                 tally.count((await read_answer(reader)).status)
