@@ -6,17 +6,15 @@ import asyncio
 import json
 import secrets
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlencode
 
 from attrs import frozen
 
 from tests.abuse.attack import Attack, Tally, Target
 from tests.abuse.http_wire import Answer, exchange, request
-from tests.lab.key_pair import KeyPair, make_key_pair
+from tests.lab.key_pair import make_key_pair
 from tests.waiting import eventually
 
 ADMINISTRATOR = "127.0.0.3"
@@ -59,15 +57,6 @@ async def served(respond: Respond, tls: ssl.SSLContext | None) -> AsyncIterator[
 def _length(head: bytes) -> int:
     lines = (line.partition(b":") for line in head.split(b"\r\n"))
     return next((int(value) for name, _, value in lines if name.strip().lower() == b"content-length"), 0)
-
-
-def _tls_of(pair: KeyPair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pair.pem"
-        path.write_text(pair.certificate_pem + pair.key_pem)
-        context.load_cert_chain(path)
-    return context
 
 
 def _whole(status: str, body: bytes = b"", header: str = "") -> bytes:
@@ -113,7 +102,7 @@ class HostileHypervisor:
 
     async def run(self, target: Target, tally: Tally) -> None:
         pair = make_key_pair("abuse")
-        tls = _tls_of(pair)
+        tls = pair.server_context()
 
         async def overheard(head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
             tally.admit(f"{head.split(bytes((13, 10)))[0]!r} with {len(body)} bytes at the target of a redirect")
