@@ -11,7 +11,7 @@ from typing import TypedDict, TypeVar, Unpack
 
 from attrs import evolve
 
-from regiond.api.dry_run import DRY_RUN, deleting
+from regiond.api.dry_run import DRY_RUN, PLAN, deleting
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.fields import Field, Problems
 from regiond.api.json_list import list_reply
@@ -136,6 +136,7 @@ def delete(
         title=title,
         result=NOTHING,
         success=204,
+        other_answers=((200, PLAN),),
         run=deleting(run),
         **options,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from attrs import evolve
 
-from regiond.api.endpoint import Call, Endpoint
+from regiond.api.endpoint import Call, Endpoint, Result
 from regiond.api.field_types import Boolean
 from regiond.api.fields import Field
 from regiond.api.replies import Reply, empty_reply, json_reply
@@ -20,6 +21,9 @@ DRY_RUN = Field(
     default=False,
     doc="Change nothing; answer 200 with what would be deleted and kept (default false).",
 )
+_PLAN_DOC = "For a dry run: what would be deleted and kept."
+PLAN: Result[DeletionPlan] = Result(doc=_PLAN_DOC, type=DELETION_PLAN_JSON)
+MACHINE_PLAN: Result[MachineRemovalPlan] = Result(doc=_PLAN_DOC, type=MACHINE_REMOVAL_PLAN_JSON)
 
 
 def is_dry_run(call: Call) -> bool:
@@ -35,17 +39,31 @@ def plan_reply(plan: DeletionPlan) -> Reply:
     return json_reply(DELETION_PLAN_JSON.encode(plan))
 
 
-def with_dry_run(endpoint: Endpoint, plan: Callable[[Call], Awaitable[Reply]], *, doc: str = DRY_RUN.doc) -> Endpoint:
-    """Returns the endpoint with the field `dry_run` of that `doc`, with which it answers what `plan` answers."""
+def with_dry_run(
+    endpoint: Endpoint,
+    plan: Callable[[Call], Awaitable[Reply]],
+    *,
+    result: Result[Any] = MACHINE_PLAN,
+    doc: str = DRY_RUN.doc,
+) -> Endpoint:
+    """Returns the endpoint with the field `dry_run` of that `doc`, with which it answers what `plan` answers.
+
+    `result` describes that answer.
+    """
 
     async def run(call: Call) -> Reply:
         return await (plan if is_dry_run(call) else endpoint.run)(call)
 
-    return evolve(endpoint, fields=(*endpoint.fields, evolve(DRY_RUN, doc=doc)), run=run)
+    return evolve(
+        endpoint,
+        fields=(*endpoint.fields, evolve(DRY_RUN, doc=doc)),
+        other_answers=(*endpoint.other_answers, (200, result)),
+        run=run,
+    )
 
 
 def deleting(run: Callable[[Call], Awaitable[DeletionPlan]]) -> Callable[[Call], Awaitable[Reply]]:
-    """Answers 204 after `run`, which changes nothing in a dry run; then its plan."""
+    """Answers 204 after `run`, which changes nothing in a dry run; then `PLAN`."""
 
     async def reply(call: Call) -> Reply:
         plan = await run(call)

@@ -95,6 +95,7 @@ class Endpoint:
     `expensive`: costs the region or a host much more than others, and has a lower limit of requests per second.
     `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
     `audited`: recorded in the audit trail; by default every change. Also what shows a secret.
+    `other_answers` are further successful responses with their statuses, such as the plan of a dry run.
     `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
     """
 
@@ -107,6 +108,7 @@ class Endpoint:
     doc: str = ""
     result: Result[Any]
     success: int = 200
+    other_answers: tuple[tuple[int, Result[Any]], ...] = ()
     find: Find | None = None
     check: Callable[[Call], Problems] | None = None
     check_names: Callable[[Call], Awaitable[Problems]] | None = None
@@ -128,6 +130,11 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.op or _PLAIN_NAMES[self.method]
+
+    @property
+    def waits_for_operation(self) -> bool:
+        """Whether it starts an operation: it answers 202 to those who do not wait."""
+        return any(status == 202 for status, _ in self.other_answers)
 
     @property
     def has_dry_run(self) -> bool:

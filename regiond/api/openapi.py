@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.field_types import IntegerList, TextList
 from regiond.api.fields import Field
+from regiond.api.openapi_responses import responses
 
-_TEXT = {"text/plain": {"schema": {"type": "string"}}}
-_FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+_HEADERS = (
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "respond-async: answer 202 with the operation at once, do not wait for its end.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key with the same request gets the same operation.",
+        "schema": {"type": "string", "maxLength": 255},
+    },
+)
 
 
 def openapi(resources: Iterable[Resource], *, origin: str, version: str) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         "tags": [resource.handler.removesuffix("Handler")],
         "summary": endpoint.title,
         "description": endpoint.doc,
-        "responses": _responses(endpoint, components),
+        "responses": responses(resource, endpoint, components),
         "security": [] if endpoint.permission is Permission.ANYONE else [{"oauth": []}],
         "x-permission": endpoint.permission.value,
     }
@@ -72,6 +85,8 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         operation["requestBody"] = {"content": {kind: {"schema": schema} for kind in types}}
     elif endpoint.fields:
         operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
+    if endpoint.waits_for_operation:
+        operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
     return operation
 
 
@@ -95,40 +110,3 @@ def _query_parameter(one: Field) -> dict[str, Any]:
     if isinstance(one.type, TextList | IntegerList):
         parameter["explode"] = True
     return {**parameter, "schema": schema}
-
-
-def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": endpoint.result.doc}
-    if endpoint.result.schema is not None:
-        success["content"] = {"application/json": {"schema": _with_references(endpoint.result.schema, components)}}
-    responses: dict[str, Any] = {str(endpoint.success): success}
-    if endpoint.fields or endpoint.rejects_unknown_fields:
-        invalid = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
-        responses["400"] = {"description": "Invalid fields, with their problems.", "content": invalid}
-    if endpoint.permission is not Permission.ANYONE:
-        responses["401"] = {"description": "No valid signature.", "content": _TEXT}
-    if endpoint.permission in {Permission.ADMIN, Permission.OPERATOR, Permission.OWNER}:
-        responses["403"] = {"description": "Not allowed.", "content": _TEXT}
-    if endpoint.find is not None:
-        responses["404"] = {"description": "The object does not exist.", "content": _TEXT}
-    responses["429"] = {
-        "description": "Too many requests, or too many failed logins. The text names the limit.",
-        "headers": {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
-        "content": _TEXT,
-    }
-    responses["default"] = {"description": "An error message.", "content": _TEXT}
-    return responses
-
-
-def _with_references(schema: Any, components: dict[str, Any]) -> Any:
-    """Returns `schema` with each titled object replaced by a reference into `components`."""
-    if isinstance(schema, Mapping):
-        found = {key: _with_references(value, components) for key, value in schema.items()}
-        title = found.get("title")
-        if isinstance(title, str) and found.get("type") == "object":
-            components[title] = found
-            return {"$ref": f"#/components/schemas/{title}"}
-        return found
-    if isinstance(schema, list | tuple):
-        return [_with_references(value, components) for value in schema]
-    return schema

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from regiond.api.endpoint import Call
+from regiond.api.endpoint import Call, Result
 from regiond.api.replies import Reply, empty_reply, json_reply
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.api.urls import operation_uri
 from regiond.operations.model import Operation
 from regiond.operations.service import outcome
+
+# What `when_done` answers besides the result: for `Endpoint.other_answers`.
+STARTED = (202, Result(doc="With Prefer: respond-async: the operation, which has begun.", type=OPERATION_JSON))
 
 
 async def when_done(call: Call, operation: Operation, encode: Callable[[Operation], Awaitable[Reply]]) -> Reply:

@@ -57,4 +57,5 @@ RESOURCES: tuple[Resource, ...] = (
     *sessions.RESOURCES,
     *ssh_keys.RESOURCES,
 )
-SERVED: tuple[Resource, ...] = (*RESOURCES, *version.descriptions(RESOURCES), certificates.CERTIFICATE, accounts.LOGIN)
+DOCUMENTED: tuple[Resource, ...] = (*RESOURCES, certificates.CERTIFICATE, accounts.LOGIN)  # in the OpenAPI document
+SERVED: tuple[Resource, ...] = (*DOCUMENTED, *version.descriptions(DOCUMENTED))

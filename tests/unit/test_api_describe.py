@@ -13,7 +13,7 @@ from innkeeper.arguments import parse_call
 from regiond.api.describe import describe, description_hash
 from regiond.api.endpoint import Permission
 from regiond.api.openapi import openapi
-from regiond.api.registry import RESOURCES, SERVED
+from regiond.api.registry import DOCUMENTED, RESOURCES, SERVED
 from regiond.hosts.model import GuestFilter
 from tests.unit.api_double import ApiDouble
 
@@ -151,12 +151,12 @@ def test_descriptions_are_plain_json_for_anyone() -> None:
         assert ApiDouble().request("GET", path, key=None).content_type == "application/json"
 
 
-DOCUMENT = openapi(RESOURCES, origin=ORIGIN, version="3.7.3")
+DOCUMENT = openapi(DOCUMENTED, origin=ORIGIN, version="3.7.3")
 
 
 def test_openapi_has_every_endpoint_once() -> None:
     operations = [item[method] for item in DOCUMENT["paths"].values() for method in item if method != "parameters"]
-    assert len(operations) == sum(len(resource.endpoints) for resource in RESOURCES)
+    assert len(operations) == sum(len(resource.endpoints) for resource in DOCUMENTED)
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids)
     assert DOCUMENT["openapi"] == "3.1.0"
@@ -190,6 +190,16 @@ def test_openapi_requires_a_signature_where_the_api_does() -> None:
             path = resource.full_path if endpoint.op is None else f"{resource.full_path.rstrip('/')}/op-{endpoint.op}"
             operation = DOCUMENT["paths"][path][endpoint.method.lower()]
             assert (operation["security"] == []) == (endpoint.permission is Permission.ANYONE)
+
+
+def test_openapi_names_every_status_of_a_deletion() -> None:
+    host = DOCUMENT["paths"]["/MAAS/api/2.0/vm-hosts/{id}/"]["delete"]
+    assert list(host["responses"]) == [
+        "204", "202", "200", "400", "401", "403", "404", "409", "422", "429", "503", "504", "default",
+    ]  # fmt: skip
+    assert [one["name"] for one in host["parameters"] if one["in"] == "header"] == ["Prefer", "Idempotency-Key"]
+    plans = host["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [one["$ref"].rpartition("/")[2] for one in plans] == ["HostRemovalPlan", "ForcedRemoval"]
 
 
 def _references(value: Any) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from regiond.accounts.model import MAX_KEY_NAME, MAX_PASSWORD, ApiKey, ApiKeyView
 from regiond.api import crud
-from regiond.api.dry_run import DRY_RUN, deleting, is_dry_run
+from regiond.api.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Integer, Secret, Text
 from regiond.api.fields import Field
@@ -119,6 +119,7 @@ ACCOUNT = Resource(
             doc="Requests signed with it are rejected from then on, and the RPC clients that it issued end.",
             result=crud.NOTHING,
             success=204,
+            other_answers=((200, PLAN),),
             destructive=True,
             run=deleting(_delete_key),
         ),

@@ -12,7 +12,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import when_done, without_content
+from regiond.api.operation_wait import STARTED, when_done, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.host_fields import HOSTNAME
 from regiond.api.resources.lookups import find_guest, find_host, find_machine
@@ -138,6 +138,7 @@ ADOPT = Endpoint(
         "ownership marker, changes nothing else and restarts nothing."
     ),
     result=Result(doc="The outcome for each virtual machine.", type=array(ADOPTED_JSON)),
+    other_answers=(STARTED,),
     find=find_host,
     check=_adopt_problems,
     run=_adopt,
@@ -150,6 +151,7 @@ ADOPT_GUEST = Endpoint(
     title="Adopt a virtual machine",
     doc="Makes it a machine without changing it. One that is a machine already is renamed if a hostname is given.",
     result=Result(doc="The machine.", type=MACHINE_JSON),
+    other_answers=(STARTED,),
     find=find_guest,
     run=_adopt_guest,
 )
@@ -165,6 +167,7 @@ FORGET = with_dry_run(
         ),
         result=crud.NOTHING,
         success=204,
+        other_answers=(STARTED,),
         find=find_machine,
         destructive=True,
         run=_forget,

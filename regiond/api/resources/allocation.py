@@ -8,7 +8,7 @@ from typing import Any
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Boolean, Integer, Text, TextList
 from regiond.api.fields import Field, Format
-from regiond.api.operation_wait import when_done
+from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.compose_fields import own_architecture
@@ -169,5 +169,6 @@ ALLOCATE = Endpoint(
         doc="The machine, with the devices for each label; for a dry run also the machine to compose.",
         type=one_of(ALLOCATED_JSON, MACHINE_TO_COMPOSE_JSON),
     ),
+    other_answers=(STARTED,),
     run=_allocate,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.errors import InvalidRequest
 from regiond.api import crud
-from regiond.api.dry_run import plan_reply, with_dry_run
+from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field, Problems
@@ -151,6 +151,7 @@ DISCREPANCY = Resource(
                 find=_find,
             ),
             _approval_plan,
+            result=PLAN,
         ),
     ),
 )

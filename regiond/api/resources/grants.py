@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regiond.accounts.model import Grant
 from regiond.api import crud
-from regiond.api.dry_run import DRY_RUN, deleting, is_dry_run
+from regiond.api.dry_run import DRY_RUN, PLAN, deleting, is_dry_run
 from regiond.api.endpoint import Call, Endpoint, Find, Permission, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
@@ -93,6 +93,7 @@ def of_pool(find: Find) -> tuple[Endpoint, ...]:
             ),
             result=crud.NOTHING,
             success=204,
+            other_answers=((200, PLAN),),
             find=find,
             destructive=True,
             run=deleting(_revoke),

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from regiond.api.endpoint import Call
+from regiond.api.endpoint import Call, Result
 from regiond.api.field_types import Boolean
 from regiond.api.fields import Field, Problems, Values
 from regiond.api.replies import Reply, empty_reply, json_reply, with_warnings
-from regiond.api.serializers.host_removal import HOST_REMOVAL_PLAN_JSON
+from regiond.api.serializers.host_removal import FORCED_REMOVAL_JSON, HOST_REMOVAL_PLAN_JSON
 from regiond.hosts.model import HostRemoval
 from regiond.operations.model import Operation
 
@@ -52,6 +52,8 @@ FIELDS = (
         doc="Delete nothing; answer 200 with the VMs and volumes that would be deleted and kept (default false).",
     ),
 )
+DRY_RUN = (200, Result(doc="For a dry run: what would be deleted and kept.", type=HOST_REMOVAL_PLAN_JSON))
+BY_FORCE = (200, Result(doc="After a removal by force: the machines that are lost or kept.", type=FORCED_REMOVAL_JSON))
 
 
 def removal_of(values: Values) -> HostRemoval:
@@ -86,7 +88,7 @@ def all_removed(name: str, operations: Sequence[Operation]) -> Reply:
     reply = empty_reply()
     if forced:
         texts = {fate: [text for result in forced for text in result[fate]] for fate in ("lost", "kept")}
-        reply = json_reply({"name": name, **texts})
+        reply = json_reply(FORCED_REMOVAL_JSON.encode({"name": name, **texts}))
     left = [
         operation.result["certificate"]["message"]
         for operation in operations

@@ -10,7 +10,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Text, TextList
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import when_done
+from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources.affinity_fields import NEW_AFFINITY
 from regiond.api.resources.compose_fields import domain_problems
@@ -186,6 +186,7 @@ RELEASE = with_dry_run(
             "Releasing a ready machine is not an error."
         ),
         result=MACHINE_RESULT,
+        other_answers=(STARTED,),
         find=find_machine,
         outlives_target=True,
         destructive=True,

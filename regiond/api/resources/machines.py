@@ -10,7 +10,7 @@ from regiond.api.dry_run import machine_plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
-from regiond.api.operation_wait import when_done, without_content
+from regiond.api.operation_wait import STARTED, when_done, without_content
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import adoption, allocation, machine_actions
 from regiond.api.resources.lookups import find_machine
@@ -97,6 +97,7 @@ def _power_endpoint(
         fields=(*fields, _COMMENT),
         title=title,
         result=MACHINE_RESULT,
+        other_answers=(STARTED,),
         find=find_machine,
         run=run,
     )
@@ -138,6 +139,7 @@ MACHINE = Resource(
                 doc="Deletes the virtual machine and its disks from the host, then the machine.",
                 result=crud.NOTHING,
                 success=204,
+                other_answers=(STARTED,),
                 find=find_machine,
                 outlives_target=True,
                 accepted=frozenset({"force"}),

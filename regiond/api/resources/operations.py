@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regiond.api import crud
-from regiond.api.dry_run import plan_reply, with_dry_run
+from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
 from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Integer, TextList
 from regiond.api.fields import Field
@@ -114,6 +114,7 @@ OPERATION = Resource(
                 find=_find,
             ),
             _cancel_plan,
+            result=PLAN,
         ),
     ),
 )

@@ -110,6 +110,7 @@ async def placement_reply(call: Call, placement: Placement) -> Reply:
     return json_reply(PLACEMENT_JSON.encode({**found, **parts}))
 
 
+PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON)
 # Not only for administrators: it changes nothing, and only hosts of pools that the caller operates are candidates.
 PLACE = Endpoint(
     method="POST",
@@ -123,7 +124,7 @@ PLACE = Endpoint(
         "pool of each disk and, in numbers, what every other host lacks. Claims and changes nothing and contacts no "
         "host. If no host fits, chosen is null."
     ),
-    result=Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON),
+    result=PLACED,
     check=_problems,
     check_names=_name_problems,
     run=_place,

@@ -11,6 +11,7 @@ from regiond.api.fields import Field
 from regiond.api.replies import Reply, json_reply
 from regiond.api.resources import host_fields, host_maintenance, host_removal
 from regiond.api.resources.lookups import find_cluster
+from regiond.api.serializer import array
 from regiond.api.serializers.clusters import CLUSTER_JSON
 from regiond.api.serializers.operations import OPERATION_JSON
 from regiond.clusters.model import ClusterChange, ClusterView
@@ -56,6 +57,10 @@ async def _end_maintenance(call: Call) -> tuple[HostWorkload, ...]:
     return await host_maintenance.end(call, call.target.host_ids)
 
 
+_STARTED = (
+    202,
+    Result(doc="With Prefer: respond-async: the operations, which have begun.", type=array(OPERATION_JSON)),
+)
 _CLUSTER = Result(doc="The cluster.", type=CLUSTER_JSON)
 
 CLUSTERS = Resource(
@@ -89,6 +94,7 @@ CLUSTER = Resource(
             doc=f"Removes the VM hosts of all members. {host_removal.DOC}",
             result=crud.NOTHING,
             success=204,
+            other_answers=(_STARTED, host_removal.DRY_RUN, host_removal.BY_FORCE),
             find=find_cluster,
             check=host_removal.problems,
             run=_delete,

@@ -11,11 +11,11 @@ from regiond.api.dry_run import with_dry_run
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Secret, Text
 from regiond.api.fields import Field, Problems
-from regiond.api.operation_wait import when_done
+from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources import compose_fields, host_fields
 from regiond.api.resources.lookups import find_host
-from regiond.api.resources.placement import placement_reply
+from regiond.api.resources.placement import PLACED, placement_reply
 from regiond.api.serializer import STR, mapping
 from regiond.api.serializers.hosts import HOST_JSON, PROJECT_JSON
 from regiond.api.serializers.machines import COMPOSED_JSON
@@ -128,6 +128,7 @@ REFRESH = Endpoint(
     title="Refresh a VM host",
     doc="Reads the host's current state. Changes nothing on the host.",
     result=HOST_RESULT,
+    other_answers=(STARTED,),
     find=find_host,
     run=_refresh,
 )
@@ -157,6 +158,7 @@ ROTATE = Endpoint(
         "old one from the trust store. Nothing is interrupted."
     ),
     result=HOST_RESULT,
+    other_answers=(STARTED,),
     find=find_host,
     run=_rotate,
 )
@@ -183,12 +185,14 @@ COMPOSE = with_dry_run(
             "nothing new; with Prefer: respond-async the response is the operation."
         ),
         result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+        other_answers=(STARTED,),
         find=find_host,
         check=_compose_problems,
         check_names=_compose_name_problems,
         run=_compose,
     ),
     _placement,
+    result=PLACED,
     doc="Change nothing; answer 200 with the placement, or with why the host is rejected (default false).",
 )
 ADD_TAG = crud.action(

@@ -6,7 +6,7 @@ from common.values import DriverType
 from regiond.api import crud
 from regiond.api.endpoint import Call, Endpoint, Permission, Resource
 from regiond.api.fields import Values
-from regiond.api.operation_wait import when_done
+from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply
 from regiond.api.resources import (
     adoption,
@@ -152,6 +152,7 @@ HOST = Resource(
             doc=host_removal.DOC,
             result=crud.NOTHING,
             success=204,
+            other_answers=(STARTED, host_removal.DRY_RUN, host_removal.BY_FORCE),
             find=find_host,
             check=host_removal.problems,
             run=_delete,

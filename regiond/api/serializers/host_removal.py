@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
-from regiond.api.serializer import BOOL, INT, STR, Serializer, array, constant, enum, key, nullable, serializer
+from regiond.api.serializer import BOOL, INT, STR, Serializer, array, constant, enum, item, key, nullable, serializer
 from regiond.hosts.model import CertificateFate
 from regiond.machines.model import DiskView
 from regiond.machines.service import AffectedGuest, HostRemovalPlan
@@ -50,4 +52,10 @@ HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
     key("lost", array(GUEST_JSON), lambda plan: plan.lost),
     key("certificates", array(_CERTIFICATE), lambda plan: plan.certificates),
     constant("effects", array(STR), ()),
+)
+FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
+    "ForcedRemoval",
+    item("name", STR),
+    item("lost", array(STR)),
+    item("kept", array(STR)),
 )

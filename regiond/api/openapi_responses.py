@@ -1,0 +1,82 @@
+"""Responses in the OpenAPI document: every status that an operation can answer, with its body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from regiond.api.endpoint import Endpoint, Permission, Resource, Result
+
+_TEXT = {"text/plain": {"schema": {"type": "string"}}}
+_FIELD_ERRORS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_WITH_BODY = frozenset({"POST", "PUT"})
+
+
+def responses(resource: Resource, endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
+    """Returns the responses by status; titled schemas are added to `components`."""
+    found = {status: _success(status, results, components) for status, results in _successes(endpoint).items()}
+    found |= {status: {"description": text, "content": _TEXT} for status, text in _errors(resource, endpoint)}
+    found["400"]["content"] = {"application/json": {"schema": _FIELD_ERRORS}, **_TEXT}
+    found["429"]["headers"] = _RETRY_AFTER
+    found["503"]["headers"] = _RETRY_AFTER
+    found["default"] = {"description": "An error message.", "content": _TEXT}
+    return found
+
+
+def _successes(endpoint: Endpoint) -> dict[str, list[Result[Any]]]:
+    answers: dict[str, list[Result[Any]]] = {str(endpoint.success): [endpoint.result]}
+    for status, result in endpoint.other_answers:
+        answers.setdefault(str(status), []).append(result)
+    return answers
+
+
+def _success(status: str, results: list[Result[Any]], components: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": " ".join(result.doc for result in results)}
+    schemas = [_with_references(result.schema, components) for result in results if result.schema is not None]
+    if schemas:
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+        found["content"] = {"application/json": {"schema": schema}}
+    elif status != "204":
+        found["content"] = _TEXT
+    return found
+
+
+def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    """Yields what the API answers by its rules; a bug would be 500."""
+    yield "400", "Invalid fields, with their problems; or why the request cannot be read."
+    changes = endpoint.method != "GET"
+    checks_caller = changes or endpoint.permission is not Permission.ANYONE
+    if checks_caller:
+        yield "401", "No valid signature, or a wrong password."
+        yield "403", "Not allowed, or beyond a quota."
+    if endpoint.find is not None or resource.params or changes:
+        yield "404", "The object, or one that a field names, does not exist, or the caller may not see it."
+    if changes:
+        yield "409", "The state of the object, or another change of it, does not permit this."
+    if endpoint.method in _WITH_BODY:
+        yield "413", "The body is too large."
+    if endpoint.waits_for_operation:
+        yield "422", "The idempotency key was used with another request."
+    yield "429", "Too many requests, or too many failed logins. The text names the limit."
+    yield (
+        "503",
+        "Not now: no host has room, or the host, its rack or the database does not answer. The text says which.",
+    )
+    if checks_caller:
+        yield "504", "Not in time. Where an operation continues, Location names it."
+
+
+def _with_references(schema: Any, components: dict[str, Any]) -> Any:
+    """Returns `schema` with each titled object replaced by a reference into `components`."""
+    if isinstance(schema, Mapping):
+        found = {key: _with_references(value, components) for key, value in schema.items()}
+        title = found.get("title")
+        if isinstance(title, str) and found.get("type") == "object":
+            if components.setdefault(title, found) != found:
+                raise ValueError(f"two schemas of the API have the title {title}")
+            return {"$ref": f"#/components/schemas/{title}"}
+        return found
+    if isinstance(schema, list | tuple):
+        return [_with_references(value, components) for value in schema]
+    return schema
