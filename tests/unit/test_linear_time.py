@@ -1,0 +1,245 @@
+"""Whatever a stranger sends before a login is parsed in time that grows as its length does."""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
+from werkzeug.exceptions import HTTPException
+
+from common.certificates import load_certificate, make_authority, subject_of, utc_now
+from common.errors import InnkeeperError
+from common.rpc.frames import ProtocolError, decode
+from common.rpc.tokens import PREFIX, decode_token
+from regiond.accounts.session_cookie import read_cookie
+from regiond.api.compression import accepts_gzip
+from regiond.api.endpoint import SiteInfo
+from regiond.api.forwarding import ProxyHeaders, Sender, TrustedProxies, is_host
+from regiond.api.oauth import header_parameters, read_signature
+from regiond.api.request import ApiRequest
+from regiond.api.request_body import read_body, read_query
+from regiond.api.site import make_site
+from regiond.api.site_request import SiteRequest
+from tests.integration.odd_certificates import odd_certificate
+from tests.unit.api_double import ApiDouble
+
+Parse = Callable[[str], object]
+
+SHORTEST, LONGEST = 256, 262_144  # characters; doubled until they take MEASURABLE_S more than none
+MEASURABLE_S = 0.0005
+GROWTH = 4
+LIMIT = 8.0  # of the time for GROWTH times the input: about 4 when linear, 16 when quadratic
+ATTEMPTS = 4
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def seconds(parse: Parse, text: str) -> float:
+    """The least of three runs, in CPU time of this thread: neither other processes nor the collector count."""
+    found = []
+    for _ in range(3):
+        with no_collection():
+            started = time.thread_time()
+            with suppress(InnkeeperError, ProtocolError):
+                parse(text)
+            found.append(time.thread_time() - started)
+    return min(found)
+
+
+def growth(parse: Parse, unit: str) -> float:
+    """How much longer GROWTH times the input takes; 1.0 if even the longest takes too little time to measure."""
+    at_least_s = seconds(parse, "") + MEASURABLE_S
+    length = SHORTEST
+    while seconds(parse, filled(unit, length)) < at_least_s:
+        if length == LONGEST:
+            return 1.0
+        length *= 2
+    return seconds(parse, filled(unit, length * GROWTH)) / seconds(parse, filled(unit, length))
+
+
+def filled(unit: str, length: int) -> str:
+    return unit * (length // len(unit))
+
+
+def is_linear(parse: Parse, unit: str) -> bool:
+    """A disturbance makes one measurement wrong, but not each of several."""
+    return any(growth(parse, unit) < LIMIT for _ in range(ATTEMPTS))
+
+
+def through_proxy(name: str) -> Parse:
+    """Reads the header as of a trusted proxy."""
+    which = ProxyHeaders.FORWARDED if name == "Forwarded" else ProxyHeaders.X_FORWARDED
+    proxies = TrustedProxies(headers=which)
+    peer = Sender(address="127.0.0.1", scheme="http", host="region")
+    return lambda text: proxies.sender(peer, lambda wanted: [text] if wanted == name else [])
+
+
+def body(content_type: str) -> Parse:
+    return lambda text: read_body(content_type, text.encode())
+
+
+def json_of(before: str, after: str) -> Parse:
+    return lambda text: read_body("application/json", f"{before}{text}{after}".encode())
+
+
+def in_request(name: str) -> Parse:
+    """The header as the HTTP server parses it before any handler."""
+
+    def parse(text: str) -> object:
+        request = SiteRequest(DummyChannel(), False)
+        request.requestHeaders.addRawHeader(name.encode(), text.encode())
+        Request.parseCookies(request)
+        return request.requestHeaders.getRawHeaders(name)
+
+    return parse
+
+
+@cache
+def routes() -> Parse:
+    """Which resource a path leads to."""
+    adapter = make_site(ApiDouble().services(), SiteInfo()).adapter
+    urls = adapter.app.url_map.bind("region")
+
+    def parse(text: str) -> object:
+        with suppress(HTTPException):
+            return urls.match(f"/MAAS/api/2.0/{text}", method="GET")
+        return None
+
+    return parse
+
+
+@cache
+def authority() -> tuple[str, str]:
+    return make_authority("test", utc_now())
+
+
+@cache
+def certificate_with(names: int) -> x509.Certificate:
+    """A client certificate with so many names, as a peer presents it in the TLS handshake."""
+    each = [f"{number}.rack.innkeeper.internal" for number in range(names)]
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    return load_certificate(odd_certificate(*authority(), names=each, usages=usages, now=utc_now())[1])
+
+
+def names_of(text: str) -> object:
+    return subject_of(certificate_with(len(text) // 32))
+
+
+HEADER_UNITS = [
+    '"',
+    ",",
+    "\\",
+    "%",
+    ";",
+    "=",
+    "a",
+    " ",
+    "a ",
+    "a=",
+    'a="',
+    '="',
+    ", ",
+    "a,",
+    "%41",
+    "\t",
+    "é",
+    ";;=",
+    "q=0,",
+]
+HEADERS: dict[str, Parse] = {
+    "authorization": lambda text: header_parameters("OAuth " + text),
+    "signature": lambda text: read_signature("OAuth " + text, []),
+    "host": is_host,
+    "cookie": in_request("Cookie"),
+    "session": lambda text: read_cookie(text, secure=True),
+    "forwarded": through_proxy("Forwarded"),
+    "x-forwarded-for": through_proxy("X-Forwarded-For"),
+    "x-forwarded-host": through_proxy("X-Forwarded-Host"),
+    "accept-encoding": accepts_gzip,
+    "prefer": lambda text: ApiRequest(method="GET", prefer=text).respond_async,
+    "content-type": lambda text: read_body("multipart/form-data; " + text, b"--x"),
+}
+QUERY_UNITS = ["&", "=", "%", "%4", "%41", "+", "a=%zz&", "a=1&", ";", "[", "oauth_token=a&"]
+BODIES: dict[str, tuple[Parse, list[str]]] = {
+    "query": (read_query, QUERY_UNITS),
+    "form": (body("application/x-www-form-urlencoded"), QUERY_UNITS),
+    "json text": (json_of('{"a": "', '"}'), ["\\", "\\\\", '\\"', "\\u0041", "\\ud800", "é", "a"]),
+    "json value": (json_of('{"a": ', "}"), ["[", "{", '{"a":', "[[],", "1", "1,", " ", "-", "1e", "tru", '"', "\n"]),
+    "json list": (json_of('{"a": [', "1]}"), ["1,", "[],", "{},", '"",', '"é",', "1.5e3,", "null,"]),
+    "multipart": (
+        body("multipart/form-data; boundary=x"),
+        ["--x\r\n", "\r\n--x", "\r\n--", "\r\n", "-", "\n", "a", "--x\r\n\r\n\r\n",
+         "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"],
+    ),
+    "multipart headers": (
+        lambda text: read_body(
+            "multipart/form-data; boundary=x", b"--x\r\n" + text.encode() + b"\r\n\r\n1\r\n--x--\r\n"
+        ),
+        ["a: b\r\n", "Content-Disposition: form-data; ", ";", '"', "\\", 'name="a";', "a=", " ", ":"],
+    ),
+    "multipart base64": (
+        lambda text: read_body(
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            + text.encode() + b"\r\n--x--\r\n",
+        ),
+        ["A", "=", "A=", " ", "AAAA\r\n", "%"],
+    ),
+}  # fmt: skip
+PATH_UNITS = ["/", "a/", "%2f", "op-", "/op-a", "vm-hosts/", "vm-hosts/a/op-", "..", "//", "%", "é", "machines/a/"]
+
+
+@pytest.mark.parametrize("unit", HEADER_UNITS, ids=repr)
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_takes_linear_time(name: str, unit: str) -> None:
+    assert is_linear(HEADERS[name], unit)
+
+
+@pytest.mark.parametrize(
+    ("parse", "unit"),
+    [pytest.param(parse, unit, id=f"{name}-{unit!r}") for name, (parse, units) in BODIES.items() for unit in units],
+)
+def test_a_query_or_body_takes_linear_time(parse: Parse, unit: str) -> None:
+    assert is_linear(parse, unit)
+
+
+@pytest.mark.parametrize("unit", PATH_UNITS, ids=repr)
+def test_a_path_takes_linear_time(unit: str) -> None:
+    assert is_linear(routes(), unit)
+
+
+def test_the_names_of_a_client_certificate_take_linear_time() -> None:
+    assert is_linear(names_of, "a")
+
+
+@pytest.mark.parametrize("unit", ["A", "=", "-", " ", "eyI", "\n"], ids=repr)
+def test_a_join_token_takes_linear_time(unit: str) -> None:
+    assert is_linear(lambda text: decode_token(PREFIX + text), unit)
+
+
+@pytest.mark.parametrize("unit", ["\x81", "\x91", "\x80", "\x00", "\xa1a", "\xdd", "\x82\xa1a"], ids=ascii)
+def test_a_frame_takes_linear_time(unit: str) -> None:
+    assert is_linear(lambda text: decode(text.encode("latin-1"), max_bytes=2**30), unit)
+
+
+def test_the_criterion_finds_quadratic_time() -> None:
+    def quadratic(text: str) -> object:
+        return re.findall(r'[a-z]+"', text)
+
+    assert not is_linear(quadratic, "a")
