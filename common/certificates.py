@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -26,6 +26,17 @@ AUTHORITY_LIFETIME = timedelta(days=20 * 365)
 REGION_LIFETIME = timedelta(days=90)
 RACK_LIFETIME = timedelta(days=7)
 CLIENT_LIFETIME = timedelta(days=7)
+
+# What cryptography raises for a certificate, key or request that is damaged or of a kind that it does not know: when it
+# loads one, and when a part of it is first read.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 _DOMAIN = "innkeeper.internal"
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -79,7 +90,7 @@ def load_certificate(pem: str) -> x509.Certificate:
     """Parses one PEM certificate. Raises InvalidRequest."""
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
+    except UNREADABLE as error:
         raise InvalidRequest("not a certificate in PEM form") from error
 
 
@@ -87,7 +98,7 @@ def load_key(pem: str) -> ec.EllipticCurvePrivateKey:
     """Parses a P-256 private key in PEM form. Raises InvalidRequest."""
     try:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise InvalidRequest("not a private key in PEM form") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InvalidRequest("not a P-256 private key in PEM form")
@@ -161,7 +172,7 @@ def subject_of(certificate: x509.Certificate) -> Subject:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+    except (x509.ExtensionNotFound, *UNREADABLE) as error:
         raise NotTrusted(
             f"the certificate {fingerprint(certificate)} has no subject alternative name or key usage"
         ) from error
@@ -177,7 +188,7 @@ def check_issued_by(certificate: x509.Certificate, authority: x509.Certificate, 
     try:
         constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.verify_directly_issued_by(authority)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError, TypeError, InvalidSignature) as error:
+    except (x509.ExtensionNotFound, InvalidSignature, *UNREADABLE) as error:
         raise NotTrusted("the certificate is not signed by the authority it names") from error
     if not constraints.ca:
         raise NotTrusted("the issuer of the certificate is not an authority")
@@ -191,7 +202,12 @@ def check_issued_by(certificate: x509.Certificate, authority: x509.Certificate, 
 
 def check_key(certificate: x509.Certificate, key_pem: str) -> None:
     """Raises NotTrusted unless the certificate is for that key."""
-    if certificate.public_key() != load_key(key_pem).public_key():
+    wanted = load_key(key_pem).public_key()
+    try:
+        found = certificate.public_key()
+    except UNREADABLE as error:
+        raise NotTrusted("the key in the certificate is damaged or of an unknown kind") from error
+    if found != wanted:
         raise NotTrusted("the certificate and the private key do not match")
 
 
@@ -216,16 +232,23 @@ def _named(names: list[x509.GeneralName], certificate: x509.Certificate) -> Subj
     if len(names) == 1 and isinstance(names[0], x509.DNSName) and names[0].value.endswith(f".{_DOMAIN}"):
         subject_id, _, role = names[0].value.removesuffix(f".{_DOMAIN}").rpartition(".")
         if _ID.fullmatch(subject_id) and role in {Role.REGION, Role.RACK, Role.CLIENT}:
-            found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-            return Subject(role=Role(role), id=subject_id, name=str(found[0].value) if found else subject_id)
+            return Subject(role=Role(role), id=subject_id, name=_display_name(certificate) or subject_id)
     raise NotTrusted(f"the certificate {fingerprint(certificate)} does not have exactly one name in {_DOMAIN}")
+
+
+def _display_name(certificate: x509.Certificate) -> str | None:
+    try:
+        found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except UNREADABLE as error:
+        raise NotTrusted(f"the subject of the certificate {fingerprint(certificate)} is damaged") from error
+    return str(found[0].value) if found else None
 
 
 def _requested_key(signing_request_pem: str) -> ec.EllipticCurvePublicKey:
     try:
         request = x509.load_pem_x509_csr(signing_request_pem.encode())
         public = request.public_key()
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise InvalidRequest("not a certificate signing request in PEM form") from error
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise InvalidRequest("the signing request has a key of another kind than P-256")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from common.certificates import fingerprint, load_certificate
+from common.certificates import UNREADABLE, fingerprint, load_certificate
 from common.errors import InvalidRequest
 from regiond.credentials.model import KeyPair
 
@@ -78,7 +78,7 @@ def read_key_pair(certificate_pem: str | None, key_pem: str | None, now: datetim
         raise _wrong("key", "A certificate requires its key: supply both or neither.")
     certificate = _read_certificate(certificate_pem)
     key = _read_key(key_pem)
-    if certificate.public_key() != key.public_key():
+    if _public_key(certificate) != key.public_key():
         raise _wrong("key", "The key does not belong to the certificate.")
     _check_dates(certificate, now)
     return KeyPair(
@@ -107,7 +107,7 @@ def _read_certificate(pem: str) -> x509.Certificate:
         raise _wrong("certificate", "Not a certificate in PEM format.")
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except UNREADABLE as error:
         raise _wrong("certificate", "Not a certificate in PEM format.") from error
     if len(found) != 1:
         raise _wrong("certificate", f"Supply one certificate; the text contains {len(found)}.")
@@ -119,8 +119,15 @@ def _read_key(pem: str) -> PrivateKeyTypes:
         return serialization.load_pem_private_key(pem.encode(), password=None)
     except TypeError:
         raise _wrong("key", "The key is encrypted. Remove its passphrase first.") from None
-    except ValueError:
-        raise _wrong("key", "Not a private key in PEM format.") from None
+    except UNREADABLE:
+        raise _wrong("key", "Not a private key in PEM format, or of an unknown kind.") from None
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except UNREADABLE as error:
+        raise _wrong("certificate", "The key in the certificate is damaged or of an unknown kind.") from error
 
 
 def _check_dates(certificate: x509.Certificate, now: datetime) -> None:

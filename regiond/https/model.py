@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from common.certificates import fingerprint
+from common.certificates import UNREADABLE, fingerprint
 from common.errors import InvalidRequest
 from common.expiry import NOTICE_DAYS
 
@@ -60,7 +60,11 @@ def parse_pair(certificate_pem: bytes, key_pem: bytes) -> ServerCertificate:
     """Raises InvalidRequest with the reason, which has no part of the key."""
     chain = _chain(certificate_pem)
     key = _key(key_pem)
-    if chain[0].public_key() != key.public_key():
+    try:
+        public = chain[0].public_key()
+    except UNREADABLE:
+        raise InvalidRequest("the key in the certificate is damaged or of an unknown kind") from None
+    if public != key.public_key():
         raise InvalidRequest("the first certificate is not for this private key")
     return ServerCertificate(certificate=chain[0], intermediates=tuple(chain[1:]), key=key)
 
@@ -68,7 +72,7 @@ def parse_pair(certificate_pem: bytes, key_pem: bytes) -> ServerCertificate:
 def _chain(pem: bytes) -> Sequence[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except UNREADABLE:
         raise InvalidRequest("the certificate file has no certificate in PEM form") from None
 
 
@@ -79,8 +83,8 @@ def _key(pem: bytes) -> PrivateKey:
         raise InvalidRequest(
             "the private key has a password; write it without one, readable by the region only"
         ) from None
-    except ValueError:
-        raise InvalidRequest("the key file has no private key in PEM form") from None
+    except UNREADABLE:
+        raise InvalidRequest("the key file has no private key in PEM form, or one of an unknown kind") from None
     if not isinstance(key, PrivateKey):
         raise InvalidRequest("the private key is neither RSA, ECDSA nor EdDSA")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
