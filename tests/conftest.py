@@ -8,6 +8,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,13 @@ pytest_plugins = ["tests.database"]
 TEST_DEADLINE_S = 120.0
 OWN_FOLDER = pytest.StashKey[str]()
 
-# No deadline: the duration of an example depends on the load of the machine.
-hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("untimed")
+# `ci` bounds each property; `long` (--hypothesis-profile=long) searches for what it misses. The deadline of an example
+# is far above its time on a busy machine: it finds only what hangs.
+hypothesis.settings.register_profile(
+    "ci", max_examples=100, deadline=timedelta(seconds=20), suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("ci"), max_examples=20_000)
+hypothesis.settings.load_profile("ci")
 
 
 def _in_task(
