@@ -32,6 +32,8 @@ ADMIT_S = 10.0
 RefusesBody = Callable[[Any, bytes], Awaitable[Reply | None]]
 
 _TOO_MANY = text_reply("Too many connections are open; try again.", status=503, headers={"Retry-After": "5"})
+_LONG_TARGET = text_reply(f"The URL is longer than {HTTPChannel.MAX_LENGTH} bytes.", status=414)
+_LONG_HEADER = text_reply(f"A header is longer than {HTTPChannel.MAX_LENGTH} bytes.", status=431)
 _TIMED_OUT = text_reply("The login took too long; try again.", status=503)
 
 
@@ -70,6 +72,10 @@ class LimitedChannel(HTTPChannel):
         if self._timer is None and self.is_idle:
             self._end_within(HEADERS_S)
         HTTPChannel.dataReceived(self, data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802  # Twisted's name
+        """Says why, where Twisted only hangs up."""
+        self.end(_closing(_LONG_HEADER if self.requests else _LONG_TARGET))
 
     def allHeadersReceived(self) -> None:  # noqa: N802  # Twisted's name
         self._end_within(BODY_S)

@@ -56,6 +56,7 @@ def _errors(resource: Resource, endpoint: Endpoint) -> Iterator[tuple[str, str]]
         yield "409", "The state of the object, or another change of it, does not permit this."
     if endpoint.method in _WITH_BODY:
         yield "413", "The body is too large."
+    yield "414", "The URL is too long."
     if endpoint.waits_for_operation:
         yield "422", "The idempotency key was used with another request."
     yield "429", "Too many requests, or too many failed logins. The text names the limit."

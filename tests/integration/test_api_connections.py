@@ -58,6 +58,18 @@ async def test_headers_have_a_deadline_however_slowly_they_arrive(
         assert await ended == b""
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [(b"GET /%s HTTP/1.1\r\n", b"414"), (b"GET / HTTP/1.1\r\nCookie: %s\r\n", b"431"), (b"%s", b"414")],
+    ids=["path", "header", "no line"],
+)
+async def test_a_line_that_is_too_long_is_answered(client: Client, head: bytes, status: bytes) -> None:
+    async with connected(client, head % (b"a" * 20_000)) as (reader, _):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"longer than 16384 bytes" in answer
+
+
 async def test_a_body_has_a_deadline_however_slowly_it_arrives(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "BODY_S", 0.3)
     head = client.encode("POST", PATH, body=b"", signed=True, host="r").replace(b"Length: 0", b"Length: 4000")
