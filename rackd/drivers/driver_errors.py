@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from common.errors import NotFound, WrongState
+import structlog
+
+from common.errors import DriverFailed, NotFound, WrongState
 from common.values import GuestRef, OwnershipMarker
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D", bound=type[Any])
+
+# What code raises that reads an answer of another form than the hypervisor documents.
+_MISREAD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+
+
+def checks_answers(driver: D) -> D:
+    """A class decorator: each public method raises DriverFailed for an answer of a form that it does not know.
+
+    A hypervisor that sends such answers fails its own calls, and machines are composed on other hosts. As the cause can
+    also be a bug of the driver, the log has the traceback.
+    """
+    for name, method in tuple(vars(driver).items()):
+        if not name.startswith("_") and callable(method):
+            setattr(driver, name, _checked(method))
+    return driver
+
+
+def _checked(method: Callable[P, T]) -> Callable[P, T]:
+    @wraps(method)
+    def checked(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*args, **named)
+        except _MISREAD as error:
+            log.warning("answer_misread", call=method.__name__, exc_info=error)
+            raise DriverFailed(
+                f"The host gave an answer that Innkeeper cannot read, to '{method.__name__}': "
+                f"{type(error).__name__}: {str(error)[:200]}. The rack's log shows where."
+            ) from error
+
+    return checked
 
 
 def reject_volumes_in_use(used: Mapping[tuple[str, str], Collection[str]]) -> None:

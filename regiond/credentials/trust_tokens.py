@@ -17,7 +17,7 @@ def read_trust_token(text: str) -> TrustToken | None:
     """Returns None if the text is not a token; then it is a trust password."""
     try:
         found = json.loads(base64.b64decode(text.strip(), validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("fingerprint", "secret")):
         return None

@@ -8,7 +8,7 @@ from uuid import UUID
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.session import Session
@@ -23,6 +23,7 @@ from rackd.drivers.libvirt.xml import Element, text_at
 from rackd.drivers.without_projects import WithoutProjects
 
 
+@checks_answers
 class LibvirtDriver(WithoutProjects):
     """One libvirt host.
 

@@ -12,7 +12,7 @@ from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
-from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.events import Watch
@@ -26,6 +26,7 @@ from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
+@checks_answers
 class LxdDriver:
     """Contacts the server at the first method call, not before."""
 

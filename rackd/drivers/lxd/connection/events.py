@@ -132,7 +132,7 @@ class Watch:
     def _on_message(self, message: str | bytes) -> None:
         try:
             change = change_of(json.loads(message), self._scope)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
             log.warning("lxd_event_malformed", reason=str(error))
             return
         if change is not None:

@@ -40,7 +40,7 @@ def decode_token(text: str) -> Token | None:
         found = json.loads(base64.b64decode(text.strip(), validate=True))
         server = str(found["fingerprint"]).lower()
         found["secret"]
-    except (binascii.Error, ValueError, KeyError, TypeError):
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
         return None
     addresses = found.get("addresses")
     return Token(
