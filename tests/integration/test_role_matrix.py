@@ -8,45 +8,11 @@ from regiond.api.endpoint import Endpoint, Resource
 from regiond.api.registry import SERVED
 from regiond.permissions import Permission
 from tests.deployment.deployment import Deployment
+from tests.integration.object_paths import IN_POOLS, SHARED, path_to
 from tests.integration.two_pools import FOREIGN, GRANTS, NATIVE, Contents, Role, TwoPools, two_pools
 
-# What the first part of a path leads to. Objects that are in no resource pool are the same for everybody.
-IN_POOLS = {
-    "vm-hosts", "pods", "virtual-machines", "vm-clusters", "machines", "nodes", "operations", "resourcepool", "quotas",
-}  # fmt: skip
-SHARED = {
-    "zones": {"name": "default"},
-    "domains": {"id": "0"},
-    "fabrics": {"id": "0", "fabric_id": "0", "vid": "0"},
-    "vlans": {"id": "5001"},
-    "subnets": {"id": "1"},
-    "spaces": {"id": "1"},
-    "ipranges": {"id": "1"},
-    "racks": {"id": "rack"},
-    "users": {"username": "admin"},
-    "rpc-clients": {"name": "none"},
-    "discrepancies": {"id": "1"},
-    "vmhost-certificate": {"name": "none"},
-}
 SHOWN_TO_ALL = {"UsersHandler", "UserHandler"}
 REFUSED = {401, 403, 404}
-
-
-def path_to(resource: Resource, one: Contents) -> Mapping[str, str]:
-    """Raises KeyError for a new kind of object: add it to IN_POOLS and here, or to SHARED."""
-    first = resource.path.split("/")[0]
-    if not resource.params:
-        return {}
-    if first in SHARED:
-        return {name: SHARED[first][name] for name in resource.params}
-    ids: dict[str, str | int] = {
-        "vm-hosts": one.host_id, "pods": one.host_id, "vm-clusters": one.cluster_id, "operations": one.operation_id,
-        "virtual-machines": one.guest_id, "resourcepool": one.pool_id, "quotas": one.quota_id,
-    }  # fmt: skip
-    known = {"id": ids.get(first, ""), "system_id": one.system_id}
-    if first == "nodes" and "id" in resource.params:
-        known["id"] = one.nic_id if "interfaces" in resource.path else one.disk_id
-    return {name: str(known[name]) for name in resource.params}
 
 
 def targets(resource: Resource, endpoint: Endpoint, one: Contents) -> list[Mapping[str, str]]:
