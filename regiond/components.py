@@ -8,6 +8,7 @@ from attrs import frozen
 
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
+from regiond.accounts.sessions import Sessions
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
 from regiond.clusters.service import Clusters
@@ -15,6 +16,7 @@ from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
@@ -100,9 +102,11 @@ class Components:
     heartbeat: Heartbeat
     accounts: Accounts
     logins: Logins
+    sessions: Sessions
     https: HttpsCertificate | None
     limits: RequestLimits
     events: Events
+    changes: ChangeFeed
     operations: Operations
     engine: Engine
     schedule: RefreshSchedule

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -24,10 +25,12 @@ from regiond.api.forwarding import ProxyHeaders, TrustedProxies
 from regiond.api.site import SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
+from regiond.events.changes import CHANGED_CHANNEL
 from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import RegionSettings
+from regiond.ui.pages import make_pages
 from regiond.wiring import wire
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -136,11 +139,17 @@ class RegionService:
             not_ready=not_ready,
             rpc_address=components.addresses.rpc,
         )
-        site = make_site(components.services, info, options=_site_options(self._settings), limits=components.limits)
+        site = make_site(
+            components.services, info, options=_site_options(self._settings), limits=components.limits,
+            pages=partial(
+                make_pages, sessions=components.sessions, feed=components.changes, version=version("innkeeper")
+            ),
+        )  # fmt: skip
         factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)
         port = reactor.listenTCP(self._settings.http_port, factory, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # both are server factories in all but their types
 
         async def stop() -> None:
+            components.changes.close()
             stopped = port.stopListening()
             if stopped is not None:
                 async with asyncio.timeout(CLOSE_DEADLINE_S):
@@ -206,6 +215,8 @@ def _connect_notifications(components: Components) -> None:
         REVOKED_CHANNEL,
         lambda client: drop(client, Role.CLIENT, "The RPC client was revoked or its account deactivated."),
     )
+    notifications.on(CHANGED_CHANNEL, components.changes.receive)
+    notifications.on_resync(components.changes.resync)
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)

@@ -29,6 +29,7 @@ from regiond.db.listener import Notifications
 from regiond.db.migrate import RELEASE, migrate, packaged
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.lost_hosts import LostHosts
@@ -276,6 +277,10 @@ def _wire_region(
     passwords = Passwords(min_length=settings.password_min_length)
     exempt = settings.networks("rate_limit_exempt")
     logins = Logins(database, accounts, passwords, record_event=Events.record, exempt=exempt)
+    periods = SessionPeriods(
+        idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
+    )
+    sessions = Sessions(database, logins, record_event=Events.record, periods=periods)
     limits, https = _limits(settings), _https(settings, database)
     events = Events(database, retention=timedelta(days=settings.keep_events_days))
     audit = Audit(database, retention=timedelta(days=settings.keep_audit_days))
@@ -288,9 +293,11 @@ def _wire_region(
         heartbeat=rack_layer.heartbeat,
         accounts=accounts,
         logins=logins,
+        sessions=sessions,
         https=https,
         limits=limits,
         events=events,
+        changes=ChangeFeed(),
         operations=machine_layer.operations,
         engine=_wire_engine(settings, storage, rack_layer, machine_layer),
         schedule=schedule,
@@ -299,7 +306,17 @@ def _wire_region(
         listener=_wire_listener(settings, storage, rack_layer, machine_layer, link_supervisor, limits, audit),
         addresses=addresses,
         services=_wire_services(
-            settings, database, rack_layer, machine_layer, accounts, passwords, logins, audit, events, reconciler
+            settings,
+            database,
+            rack_layer,
+            machine_layer,
+            accounts,
+            passwords,
+            logins,
+            sessions,
+            audit,
+            events,
+            reconciler,
         ),
     )
 
@@ -361,14 +378,12 @@ def _wire_services(
     accounts: Accounts,
     passwords: Passwords,
     logins: Logins,
+    sessions: Sessions,
     audit: Audit,
     events: Events,
     reconciler: Reconciler,
 ) -> Services:
     layer = machine_layer
-    periods = SessionPeriods(
-        idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
-    )
     return Services(
         hosts=layer.hosts,
         clusters=layer.clusters,
@@ -379,7 +394,7 @@ def _wire_services(
         operations=layer.operations,
         accounts=accounts,
         logins=logins,
-        sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
+        sessions=sessions,
         users=Users(database, accounts, passwords, record_event=Events.record),
         ssh_keys=SshKeys(database, record_event=Events.record),
         groups=layer.groups,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 import string
@@ -10,7 +11,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, NotAllowed
 from regiond.caller import Caller, PoolRole
 
 MAX_KEY_NAME = 255
@@ -109,6 +110,11 @@ class Session:
     id: int
     caller: Caller
     csrf_token: str = field(repr=False)
+
+    def check_csrf(self, given: str | None) -> None:
+        """Raises NotAllowed unless `given`, which a request that changes something has to send, is the session's."""
+        if not hmac.compare_digest(self.csrf_token.encode(), (given or "").encode("utf-8", "replace")):
+            raise NotAllowed("This form was not sent by a page of your session. Reload the page and send it again.")
 
 
 @frozen(kw_only=True)

@@ -5,19 +5,18 @@ The API never reads their cookies: a signed request cannot be sent by another si
 
 from __future__ import annotations
 
-import hmac
 from datetime import timedelta
 
 import structlog
 from attrs import field, frozen
 
-from common.errors import NotAllowed, NotAuthenticated, NotFound
+from common.errors import NotAuthenticated, NotFound
 from regiond.accounts import session_store
 from regiond.accounts.grants import with_grants
 from regiond.accounts.logins import Logins
 from regiond.accounts.model import Session, SessionView
 from regiond.accounts.service import RecordEvent
-from regiond.accounts.session_cookie import csrf_token, new_token, token_hash
+from regiond.accounts.session_token import csrf_token, new_token, token_hash
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -90,10 +89,17 @@ class Sessions:
             caller = await with_grants(db, caller)
         return NewSession(token=token, session=_session(session_id, caller, token))
 
-    async def authenticate(self, token: str | None, *, address: str) -> Session:
+    async def find(self, token: str | None) -> Caller | None:
+        """Returns whose session a cookie is, with its roles, without using the session; None if it has ended."""
+        async with self._database.connection() as db:
+            found = None if token is None else await session_store.read(db, token_hash(token))
+            return None if found is None or not found.is_active else await with_grants(db, found.caller)
+
+    async def authenticate(self, token: str | None, *, address: str, uses: bool = True) -> Session:
         """Returns the session of a cookie. Raises NotAuthenticated if there is none or it has ended.
 
-        Every request asks the database, so that an ended session is rejected at once by every region.
+        Every request asks the database, so that an ended session is rejected at once by every region. A page that
+        refreshes itself does not use the session: it would never be idle.
         """
         if token is None:
             raise NotAuthenticated("Log in first.")
@@ -102,7 +108,8 @@ class Sessions:
             found = await session_store.read(db, token_hash(token))
             if found is None or not found.is_active:
                 raise NotAuthenticated(ENDED)
-            await session_store.touch(db, found.session_id, idle=self._periods.idle, every=every, address=address)
+            if uses:
+                await session_store.touch(db, found.session_id, idle=self._periods.idle, every=every, address=address)
             caller = await with_grants(db, found.caller)
         return _session(found.session_id, caller, token)
 
@@ -133,12 +140,6 @@ class Sessions:
         record = AffectedRecord(kind="session", id=str(session_id), name=found.username)
         effects = (f"The browser at {found.address} has to log in again.",)
         return DeletionPlan(name=f"session {session_id}", deleted=(record,), effects=effects)
-
-
-def check_csrf(session: Session, given: str | None) -> None:
-    """Raises NotAllowed unless `given`, which a request that changes something has to send, is the session's."""
-    if not hmac.compare_digest(session.csrf_token.encode(), (given or "").encode("utf-8", "replace")):
-        raise NotAllowed("This form was not sent by a page of your session. Reload the page and send it again.")
 
 
 def _session(session_id: int, caller: Caller, token: str) -> Session:

@@ -35,6 +35,14 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @frozen(kw_only=True)
+class Actor:
+    """Who acts on a web page, and by which session, as the audit trail records it."""
+
+    caller: Caller
+    credential: str
+
+
+@frozen(kw_only=True)
 class Api:
     """Answers requests. `now_s` is the wall clock, like the timestamps of signatures."""
 
@@ -63,16 +71,48 @@ class Api:
             return errors.reply_for(error)
         return reply
 
+    async def act(
+        self, by: Actor, resource: Resource, path: Mapping[str, str], request: ApiRequest, body: Body, request_id: str
+    ) -> Reply:
+        """Runs an endpoint for a web page, whose caller a session has identified. Raises what the endpoint raises.
+
+        The rules are those of a signed request: limits, permission, fields, audit trail.
+        """
+        record = AuditRecord(self.services.audit, resource, path, request, request_id)
+        record.credential = by.credential
+        record.caller = by.caller
+        try:
+            reply = await self._run(resource, path, request, record, read_query(request.query), body)
+        except InnkeeperError as error:
+            await record.end(errors.reply_for(error), error.code)
+            raise
+        except Exception:
+            await record.end(errors.unexpected(request_id), None)
+            raise
+        await record.end(reply, None)
+        return reply
+
     async def _answer(
         self, resource: Resource, path: Mapping[str, str], request: ApiRequest, record: AuditRecord
     ) -> Reply:
         query, body, unreadable = _read(request)
-        caller = record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
+        record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
         if request.method not in resource.methods:
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
             raise unreadable
-        options = dict(query)
+        return await self._run(resource, path, request, record, query, body)
+
+    async def _run(
+        self,
+        resource: Resource,
+        path: Mapping[str, str],
+        request: ApiRequest,
+        record: AuditRecord,
+        query: Pairs,
+        body: Body,
+    ) -> Reply:
+        caller, options = record.caller, dict(query)
         endpoint = record.endpoint = select_endpoint(resource, request, options.get("op"), body)
         has_body = request.method in _METHODS_WITH_BODY
         submitted = record.submitted = body.values if has_body else grouped(query)

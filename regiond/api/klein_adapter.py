@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from klein import Klein
@@ -30,15 +30,26 @@ T = TypeVar("T")
 
 _COMPRESSED_METHODS = frozenset({b"GET", b"HEAD"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Pages hold a CSRF token (see `compression`); a stream of events must not wait for more to compress; fonts are already.
+_NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
-class Adapter:
-    """Serves `resources` and the health pages."""
+class Pages(Protocol):
+    """The web pages: pairs of a routing rule and what answers it."""
 
-    def __init__(self, api: Api, resources: Iterable[Resource]) -> None:
+    def answers(
+        self,
+    ) -> Iterable[tuple[str, Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]]]: ...
+
+
+class Adapter:
+    """Serves `resources`, the health pages, and the web pages if there are any."""
+
+    def __init__(self, api: Api, resources: Iterable[Resource], pages: Pages | None = None) -> None:
         self._api = api
+        self._pages = pages
         self._resources = tuple(resources)
         self._unfinished: set[asyncio.Task[Reply]] = set()
         self._headers = {
@@ -56,6 +67,8 @@ class Adapter:
         self._mount_page("/MAAS/api/1.0/<path:rest>", "version 1.0", self._version_1)
         self._mount_page("/healthz/live", "live", self._live)
         self._mount_page("/healthz/ready", "ready", self._ready)
+        for rule, answer in () if self._pages is None else self._pages.answers():
+            self._mount_web_page(rule, answer)
         self.app.handle_errors(HTTPException)(self._routing_failed)
         self.app.handle_errors(Exception)(self._crashed)
 
@@ -74,6 +87,15 @@ class Adapter:
             return self._reply(request, page(), changes=False)
 
         self._route(path, name, handle)
+
+    def _mount_web_page(
+        self, rule: str, answer: Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]
+    ) -> None:
+        def handle(request: SiteRequest, **parts: str) -> Deferred[bytes]:
+            changes = request.method.decode("ascii", "replace") not in _SAFE_METHODS
+            return self._reply(request, answer(request, parts), changes=changes)
+
+        self._route(rule, f"page {rule}", handle)
 
     def _route(self, path: str, name: str, handle: Callable[..., Deferred[bytes]]) -> None:
         """Matches the path with and without its final slash, so that only a GET is ever redirected."""
@@ -103,7 +125,8 @@ class Adapter:
 
     def _send(self, request: SiteRequest, reply: Reply) -> bytes | Deferred[bytes]:
         """Sets status and headers; returns the body, or sends its chunks."""
-        if request.method in _COMPRESSED_METHODS and accepts_gzip(header(request, "Accept-Encoding") or ""):
+        is_plain = request.method not in _COMPRESSED_METHODS or reply.content_type.startswith(_NOT_COMPRESSED)
+        if not is_plain and accepts_gzip(header(request, "Accept-Encoding") or ""):
             reply = compressed(reply)
         body = self.write(request, reply)
         return body if reply.chunks is None else as_deferred(_bound(_sent(request, reply.chunks), request_id(request)))

@@ -21,6 +21,8 @@ from regiond.machines.model import (
     HostConstraints,
     MachineChange,
     MachineFilter,
+    MachinePage,
+    MachineSearch,
     MachineToCompose,
     MachineView,
 )
@@ -32,6 +34,7 @@ from regiond.placement.model import Placement, Strategy
 class Machines(Protocol):
     async def list(self, wanted: MachineFilter, *, caller: Caller | None) -> tuple[MachineView, ...]: ...
     async def long_list(self, wanted: MachineFilter, *, caller: Caller | None) -> LongList[MachineView]: ...
+    async def page(self, wanted: MachineSearch, *, caller: Caller | None) -> MachinePage: ...
     async def read(self, system_id: str, *, caller: Caller | None) -> MachineView: ...
     async def start_compose(
         self,

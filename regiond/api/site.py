@@ -15,7 +15,7 @@ from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnection
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import TrustedProxies
-from regiond.api.klein_adapter import Adapter
+from regiond.api.klein_adapter import Adapter, Pages
 from regiond.api.registry import SERVED
 from regiond.api.services import Services
 from regiond.api.site_request import SiteRequest
@@ -91,7 +91,11 @@ def make_site(
     options: SiteOptions = DEFAULT_OPTIONS,
     limits: RequestLimits | None = None,
     now_s: Callable[[], float] = time.time,
+    pages: Callable[[Api], Pages] | None = None,
 ) -> ApiSite:
-    """The site that serves `services`, for `listenTCP`. `now_s` is the wall clock; `limits` are those of requests."""
+    """The site that serves `services`, for `listenTCP`. `now_s` is the wall clock; `limits` are those of requests.
+
+    `pages` makes the web pages, which change what they change through the API.
+    """
     api = Api(services=services, info=info, limits=limits or RequestLimits(), now_s=now_s)
-    return ApiSite(Adapter(api, SERVED), options)
+    return ApiSite(Adapter(api, SERVED, None if pages is None else pages(api)), options)

@@ -48,3 +48,12 @@ class EventFilter:
     before_id: int | None = None
     after_id: int | None = None
     limit: int = 100
+
+
+@frozen(kw_only=True)
+class Changes:
+    """What changed since the position of a reader. `is_gap`: some are no longer known, so everything may have."""
+
+    position: str
+    topics: tuple[str, ...]
+    is_gap: bool = False

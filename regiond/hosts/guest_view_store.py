@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.hosts.model import GuestFilter, GuestView
+from regiond.hosts.model import GuestCount, GuestFilter, GuestView
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -42,6 +42,20 @@ _GUEST_IDS = """
            and ($5::text is null or g.name = $5)
          order by g.id)
 """
+
+_GUEST_COUNTS = """
+    select h.id as host_id, count(g.machine_id) as machines, count(*) - count(g.machine_id) as foreign_guests
+      from vm_host h
+      join guest g on g.server_id = h.server_id and g.project = h.project
+     where h.id = any($1::integer[])
+     group by h.id
+"""
+
+
+async def guest_counts(db: Db, host_ids: Iterable[int]) -> dict[int, GuestCount]:
+    """By host; a host without guests is left out."""
+    rows = await db.fetch(_GUEST_COUNTS, list(host_ids))
+    return {row["host_id"]: GuestCount(machines=row["machines"], foreign=row["foreign_guests"]) for row in rows}
 
 
 async def guest_ids(db: Db, wanted: GuestFilter, *, caller: Caller | None = None) -> list[int]:

@@ -11,7 +11,7 @@ from common.errors import NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts import guest_view_store, view_store
-from regiond.hosts.model import EVERY_GUEST, GuestFilter, GuestView, HostView
+from regiond.hosts.model import EVERY_GUEST, GuestCount, GuestFilter, GuestView, HostView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity
@@ -56,6 +56,11 @@ class HostQueries:
         async with self._database.connection() as db:
             keys = await guest_view_store.guest_ids(db, wanted, caller=caller)
             return LongList(keys=keys, read=read, batch=GUESTS_BATCH)
+
+    async def guest_counts(self, host_ids: Iterable[int]) -> Mapping[int, GuestCount]:
+        """By host, with one query; a host without guests is left out."""
+        async with self._database.connection() as db:
+            return await guest_view_store.guest_counts(db, host_ids)
 
     async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
         """Returns all hosts by id, with only what the link supervisor needs every few seconds."""

@@ -32,6 +32,7 @@ __all__ = [
     "CertificateFate",
     "CoreUsage",
     "DeletedMachines",
+    "GuestCount",
     "GuestRecord",
     "GuestView",
     "HostChange",
@@ -183,6 +184,14 @@ class GuestView:
     memory_mib: int
     pinned_core_ids: tuple[int, ...]
     huge_pages_backed: bool
+
+
+@frozen(kw_only=True)
+class GuestCount:
+    """How many machines and foreign guests the last refresh of a host listed."""
+
+    machines: int = 0
+    foreign: int = 0
 
 
 @frozen(kw_only=True)

@@ -44,7 +44,10 @@ __all__ = [
     "Labels",
     "MaasStatus",
     "MachineChange",
+    "MachineColumn",
     "MachineFilter",
+    "MachinePage",
+    "MachineSearch",
     "MachineState",
     "MachineToCompose",
     "MachineView",
@@ -234,6 +237,45 @@ class MachineFilter:
     tags: tuple[str, ...] = ()  # all of them
     after: str | None = None
     limit: int | None = None
+
+
+class MachineColumn(StrEnum):
+    """By which a page of machines is sorted."""
+
+    NAME = "name"
+    STATE = "state"
+    HOST = "host"
+    CORES = "cores"
+    MEMORY = "memory"
+    POOL = "pool"
+    OWNER = "owner"
+    CREATED = "created"
+
+
+@frozen(kw_only=True)
+class MachineSearch:
+    """A page of machines. All conditions apply; `text` is in a name, an address, a tag, or the owner's name."""
+
+    text: str = ""
+    states: tuple[MachineState, ...] = ()
+    power_states: tuple[str, ...] = ()
+    host_ids: tuple[int, ...] = ()
+    pools: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    sort: MachineColumn = MachineColumn.NAME
+    descending: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
+@frozen(kw_only=True)
+class MachinePage:
+    """`total` counts the machines of all pages."""
+
+    machines: tuple[MachineView, ...]
+    total: int
 
 
 @frozen(kw_only=True)

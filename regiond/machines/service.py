@@ -15,7 +15,7 @@ from regiond.db.pool import Database
 from regiond.events.service import Events
 from regiond.hosts.model import POWER_CHANGED, POWER_CHANGED_TEXT, HostRemoval
 from regiond.long_list import LongList
-from regiond.machines import store, view_store
+from regiond.machines import page_store, store, view_store
 from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
@@ -27,7 +27,14 @@ from regiond.machines.host_workload import HostWorkload, read_workloads
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
-from regiond.machines.model import NO_HOST_CONSTRAINTS, HostConstraints, MachineFilter, MachineView
+from regiond.machines.model import (
+    NO_HOST_CONSTRAINTS,
+    HostConstraints,
+    MachineFilter,
+    MachinePage,
+    MachineSearch,
+    MachineView,
+)
 from regiond.machines.operation_intents import (
     check_settled,
     open_clean_up,
@@ -104,6 +111,11 @@ class Machines:
 
         async with self._database.connection() as db:
             return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
+
+    async def page(self, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
+        """One page of the machines that the caller may see; without their owner data."""
+        async with self._database.connection() as db:
+            return await page_store.read_page(db, wanted, caller=caller)
 
     async def read(self, system_id: str, *, caller: Caller | None = None) -> MachineView:
         """Raises NotFound, also for a machine that the caller may not see."""

@@ -13,8 +13,8 @@ from regiond.accounts.logins import Logins
 from regiond.accounts.model import UserChange
 from regiond.accounts.passwords import Passwords
 from regiond.accounts.service import Accounts
-from regiond.accounts.session_cookie import cookie_name
-from regiond.accounts.sessions import MAX_PER_ACCOUNT, MAX_USER_AGENT, NewSession, SessionPeriods, Sessions, check_csrf
+from regiond.ui.session_cookie import cookie_name
+from regiond.accounts.sessions import MAX_PER_ACCOUNT, MAX_USER_AGENT, NewSession, SessionPeriods, Sessions
 from regiond.accounts.users import Users
 from regiond.caller import Caller
 from regiond.db.pool import Database
@@ -170,10 +170,10 @@ async def test_users_see_and_end_their_own_sessions_only(site: Site) -> None:
 
 async def test_each_session_has_its_own_csrf_token(site: Site) -> None:
     first, second = await site.log_in(), await site.log_in()
-    check_csrf(first.session, first.session.csrf_token)
+    first.session.check_csrf(first.session.csrf_token)
     for given in (second.session.csrf_token, "", None, first.token, "\ud800"):
         with pytest.raises(NotAllowed):
-            check_csrf(first.session, given)
+            first.session.check_csrf(given)
 
 
 async def test_the_database_has_no_token(site: Site) -> None:

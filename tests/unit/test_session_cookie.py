@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from regiond.accounts.session_cookie import clear_cookie, csrf_token, new_token, read_cookie, set_cookie, token_hash
+from regiond.accounts.session_token import csrf_token, new_token, token_hash
+from regiond.ui.session_cookie import clear_cookie, read_cookie, set_cookie
 
 TOKEN = "t" * 43
 HOUR = timedelta(hours=1)

@@ -1,0 +1,75 @@
+"""SQL for one page of the machines: searched, filtered, sorted and counted in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from regiond.caller import Caller, visible_pool_ids
+from regiond.machines import view_store
+from regiond.machines.model import MachineColumn, MachinePage, MachineSearch
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_ORDERS: Mapping[MachineColumn, str] = {
+    MachineColumn.NAME: "m.hostname",
+    MachineColumn.STATE: "m.state, m.power_state",
+    MachineColumn.HOST: "h.name",
+    MachineColumn.CORES: "m.cores",
+    MachineColumn.MEMORY: "m.memory_mib",
+    MachineColumn.POOL: "p.name",
+    MachineColumn.OWNER: "a.username",
+    MachineColumn.CREATED: "m.id",
+}
+_PAGE = """
+    select m.id, count(*) over () as total
+      from machine m
+      join resource_pool p on p.id = m.pool_id
+      join zone z on z.id = m.zone_id
+      left join vm_host h on h.id = m.host_id
+      left join account a on a.id = m.owner_id
+     where ($1::integer[] is null or m.pool_id = any($1) or m.owner_id = $2
+            or (m.owner_id is null and m.composed_by_id = $2))
+       and ($3 = '' or m.hostname ilike $3 or m.system_id ilike $3 or h.name ilike $3 or a.username ilike $3
+            or p.name ilike $3 or exists (select from unnest(m.tags) tag where tag ilike $3)
+            or exists (select from machine_nic n where n.machine_id = m.id and n.mac_address ilike $3)
+            or exists (select from ip_address i where i.machine_id = m.id and host(i.address) like $3))
+       and ($4::text[] = '{}' or m.state = any($4))
+       and ($5::text[] = '{}' or m.power_state = any($5))
+       and ($6::integer[] = '{}' or m.host_id = any($6))
+       and ($7::text[] = '{}' or p.name = any($7))
+       and ($8::text[] = '{}' or z.name = any($8))
+       and ($9::text[] = '{}' or a.username = any($9))
+       and m.tags @> $10::text[]
+"""
+_STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
+    (column, descending): _PAGE
+    + "     order by "
+    + ", ".join(f"{each} {'desc' if descending else 'asc'} nulls last" for each in order.split(", "))
+    + ", m.id limit $11 offset $12"
+    for column, order in _ORDERS.items()
+    for descending in (False, True)
+}
+_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+
+
+async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
+    """Returns what the caller may see of it. A page beyond the last is empty, and its total 0."""
+    rows = await db.fetch(
+        _STATEMENTS[wanted.sort, wanted.descending],
+        visible_pool_ids(caller),
+        None if caller is None else caller.account_id,
+        f"%{wanted.text.translate(_SPECIAL)}%" if wanted.text else "",
+        [state.value for state in wanted.states],
+        list(wanted.power_states),
+        list(wanted.host_ids),
+        list(wanted.pools),
+        list(wanted.zones),
+        list(wanted.owners),
+        list(wanted.tags),
+        wanted.limit,
+        wanted.offset,
+    )
+    machines = await view_store.read_all(db, [row["id"] for row in rows], caller=caller, owner_data=False)
+    return MachinePage(machines=machines, total=rows[0]["total"] if rows else 0)

@@ -1,0 +1,1 @@
+"""The web pages: what the API offers, in a browser."""

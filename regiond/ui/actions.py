@@ -1,0 +1,66 @@
+"""What pages change, they change through the endpoints of the API: the same checks, limits and audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from regiond.accounts.model import Session
+from regiond.api.dispatch import Actor, Api
+from regiond.api.endpoint import Resource
+from regiond.api.request import ApiRequest
+from regiond.api.request_body import Body
+from regiond.ui.web_request import WebRequest
+
+
+@frozen
+class Actions:
+    """Runs endpoints for the callers of sessions."""
+
+    api: Api
+
+    async def run(
+        self,
+        session: Session,
+        request: WebRequest,
+        resource: Resource,
+        method: str,
+        op: str | None,
+        *,
+        path: Mapping[str, str],
+        fields: Mapping[str, Any],
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Returns the JSON of the answer, or its text if it has none. Raises the errors of the endpoint."""
+        values = {name: _values(value) for name, value in fields.items() if value is not None}
+        has_body = method in {"POST", "PUT"}
+        api_request = ApiRequest(
+            method=method,
+            query="" if has_body else _query(op, values),
+            prefer="respond-async",
+            idempotency_key=idempotency_key,
+            origin=request.origin,
+            client_address=request.address,
+        )
+        body = Body(values=values, op=op) if has_body else Body()
+        by = Actor(caller=session.caller, credential=f"session {session.id}")
+        reply = await self.api.act(by, resource, path, api_request, body, request.request_id)
+        text = reply.body.decode()
+        return json.loads(text) if reply.content_type.startswith("application/json") and text else text
+
+
+def _values(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bool):
+        return ("true" if value else "false",)
+    return tuple(str(one) for one in value) if isinstance(value, Sequence) else (str(value),)
+
+
+def _query(op: str | None, values: Mapping[str, Sequence[str]]) -> str:
+    pairs = [(name, one) for name, all_of_it in values.items() for one in all_of_it]
+    return urlencode([*([("op", op)] if op else []), *pairs])

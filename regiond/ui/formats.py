@@ -1,0 +1,86 @@
+"""How pages print amounts and times. Memory is in binary units, storage in decimal ones, as hypervisors count them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+GIB_IN_MIB = 1024
+GB = 1_000_000_000
+TB = 1000 * GB
+DASH = "–"
+
+
+def number(value: float) -> str:
+    """With thousands separated; at most one decimal, and none if it is 0."""
+    text = f"{value:,.1f}"
+    return text.removesuffix(".0")
+
+
+def gib(mib: int) -> str:
+    """Mebibytes as a number of gibibytes."""
+    return number(mib / GIB_IN_MIB)
+
+
+def memory(mib: int) -> str:
+    """An amount of memory with its unit."""
+    return f"{number(mib)} MiB" if 0 < mib < GIB_IN_MIB else f"{gib(mib)} GiB"
+
+
+def gb(size_bytes: int) -> str:
+    """Bytes as a number of gigabytes."""
+    return number(size_bytes / GB)
+
+
+def storage(size_bytes: int) -> str:
+    """An amount of storage with its unit."""
+    return f"{number(size_bytes / TB)} TB" if size_bytes >= TB else f"{gb(size_bytes)} GB"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """The time of today; the day too if it was not today. UTC."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    if at.date() == now.date():
+        return f"{at:%H:%M:%S}"
+    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
+
+
+def iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span(duration: timedelta) -> str:
+    """Such as `4 s`, `12 min`, `3 h`, `5 days`."""
+    seconds = max(0, int(duration.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min"
+    if seconds < 2 * 86400:
+        return f"{seconds // 3600} h"
+    return f"{seconds // 86400} days"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    return f"{span(now - at)} ago"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """`0, 1, 2, 5` as `0–2, 5`."""
+    found: list[list[int]] = []
+    for one in sorted(set(numbers)):
+        if found and one == found[-1][1] + 1:
+            found[-1][1] = one
+        else:
+            found.append([one, one])
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in found)
+
+
+def count(amount: int, noun: str, plural: str | None = None) -> str:
+    """`1 host`, `3 hosts`."""
+    return f"{number(amount)} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """Per cent, as text."""
+    return f"{round(100 * part / whole)} %" if whole else DASH

@@ -1,0 +1,59 @@
+"""What every page shows around its content: the navigation with its counts, and the status bar."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from regiond.machines.model import MachineFilter
+from regiond.operations.model import OPEN_STATES, Operation
+
+if TYPE_CHECKING:
+    from regiond.ui.page import Visit
+
+_MOST_TASKS = 100
+_ENDED = ("succeeded", "failed", "cancelled")
+
+
+@frozen(kw_only=True)
+class Entry:
+    """One link of the navigation."""
+
+    name: str
+    icon: str
+    segment: str
+    count: str | None = None
+
+
+@frozen(kw_only=True)
+class Frame:
+    """`running` are open tasks; `last` is the task that ended last."""
+
+    entries: tuple[Entry, ...]
+    running: str
+    running_count: int
+    last: Operation | None
+
+
+async def read_frame(visit: Visit) -> Frame:
+    services, caller = visit.services, visit.caller
+    hosts, clusters, machines, running, ended = await asyncio.gather(
+        services.hosts.long_list(caller=caller),
+        services.clusters.list(caller=caller),
+        services.machines.long_list(MachineFilter(), caller=caller),
+        services.operations.list(states=tuple(OPEN_STATES), limit=_MOST_TASKS, caller=caller),
+        services.operations.list(states=_ENDED, limit=1, caller=caller),
+    )
+    tasks = f"{len(running)}+" if len(running) == _MOST_TASKS else str(len(running))
+    entries = (
+        Entry(name="Overview", icon="overview", segment="overview"),
+        Entry(name="Hosts", icon="host", segment="hosts", count=f"{len(hosts.keys):,}"),
+        Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{len(clusters):,}"),
+        Entry(name="VMs", icon="vm", segment="vms", count=f"{len(machines.keys):,}"),
+        Entry(name="Tasks", icon="tasks", segment="tasks", count=tasks if running else None),
+        Entry(name="Networks", icon="network", segment="networks"),
+        Entry(name="Pools and zones", icon="pools", segment="pools"),
+    )
+    return Frame(entries=entries, running=tasks, running_count=len(running), last=ended[0] if ended else None)

@@ -1,0 +1,102 @@
+"""The pages of one host: VMs, resources, tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import find_host
+from regiond.api.resources.vm_hosts import HOST
+from regiond.hosts.model import GuestView, HostView
+from regiond.ui import formats
+from regiond.ui.hosts.core_map import core_map
+from regiond.ui.hosts.host_row import HostRow
+from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.meter import meter_of
+from regiond.ui.page import Page, Visit, redirect
+
+TABS = (("vms", "VMs"), ("resources", "Resources"), ("tasks", "Tasks"))
+_MOST_TASKS = 100
+
+
+async def _host(visit: Visit) -> tuple[HostView, HostRow]:
+    host = await find_host(visit.services, {"id": visit.path["host"]})
+    (row,) = await read_rows(visit, [host])
+    return row.view, row
+
+
+async def _guests(visit: Visit, host: HostView) -> list[GuestView]:
+    found = await visit.services.hosts.long_list_of_guests(caller=visit.caller)
+    return [guest async for batch in found.batches() for guest in batch if guest.host_id == host.id]
+
+
+async def _page(visit: Visit, row: HostRow, tab: str, **values: Any) -> Reply:
+    return await visit.page(
+        f"hosts/{tab}.html",
+        title=f"{row.name} – {dict(TABS)[tab]}",
+        section="hosts",
+        host=row,
+        tab=tab,
+        tabs=TABS,
+        operates=visit.caller.may_operate(row.pool_id),
+        **values,
+    )
+
+
+async def to_vms(visit: Visit) -> Reply:
+    _, row = await _host(visit)
+    return redirect("hosts", row.id, "vms")
+
+
+async def vms(visit: Visit) -> Reply:
+    host, row = await _host(visit)
+    (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
+    return await _page(
+        visit, row, "vms", machines=sorted(workload.machines, key=lambda one: one.hostname), foreign=workload.foreign
+    )
+
+
+async def resources(visit: Visit) -> Reply:
+    host, row = await _host(visit)
+    nodes = await visit.services.hosts.numa(host.id)
+    guests = await _guests(visit, host)
+    marked = visit.request.option("vm")
+    return await _page(
+        visit,
+        row,
+        "resources",
+        maps=[(node, core_map(node, guests, marked)) for node in nodes],
+        marked=marked,
+        pools=[
+            (pool, meter_of(f"Pool {pool.name}", pool.capacity, unit="GB", text=formats.gb))
+            for pool in sorted(host.storage_pools, key=lambda pool: (not pool.is_default, pool.id))
+            if pool.missing_since is None
+        ],
+        functions=[
+            (name, meter_of(f"Virtual functions of {name}", amount))
+            for name, amount in sorted((host.capacity.virtual_functions if host.capacity else {}).items())
+        ],
+        guests=guests,
+    )
+
+
+async def tasks(visit: Visit) -> Reply:
+    host, row = await _host(visit)
+    found = await visit.services.operations.list(host_id=host.id, limit=_MOST_TASKS, caller=visit.caller)
+    return await _page(visit, row, "tasks", tasks=found)
+
+
+async def refresh(visit: Visit) -> Reply:
+    host = await find_host(visit.services, {"id": visit.path["host"]})
+    operation = await visit.act(HOST, "POST", "refresh", path={"id": str(host.id)})
+    number = operation.get("id") if isinstance(operation, dict) else None
+    return redirect("tasks", number) if number is not None else redirect("hosts", host.id, "vms")
+
+
+PAGES = (
+    Page(path="hosts/<host>", handle=to_vms),
+    Page(path="hosts/<host>/vms", handle=vms),
+    Page(path="hosts/<host>/resources", handle=resources),
+    Page(path="hosts/<host>/tasks", handle=tasks),
+    Page(path="hosts/<host>/refresh", method="POST", handle=refresh),
+)

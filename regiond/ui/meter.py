@@ -1,0 +1,92 @@
+"""Meters: the parts of an amount, as widths and as text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from common.capacity import ResourceCapacity
+from regiond.ui import formats
+
+
+@frozen(kw_only=True)
+class Part:
+    """`kind` is ours, others, over or ask; `start` and `width` are per cent of the bar, as SVG attributes."""
+
+    kind: str
+    start: str
+    width: str
+    is_joined: bool  # another part ends where this one begins
+
+
+@frozen(kw_only=True)
+class Meter:
+    """What is allocated of `whole`, printed in `unit`. `over` is what is claimed beyond it."""
+
+    label: str
+    unit: str
+    used: str
+    whole: str
+    ours: str
+    others: str
+    free: str
+    over: str | None
+    ours_share: str
+    others_share: str
+    free_share: str
+    parts: tuple[Part, ...]
+
+    @property
+    def description(self) -> str:
+        """For those who do not see the bar."""
+        over = f", {self.over} over" if self.over else ""
+        unit = f" in {self.unit}" if self.unit else ""
+        return (
+            f"{self.label}{unit}: {self.used} of {self.whole} allocated; ours {self.ours}, others {self.others}, "
+            f"free {self.free}{over}"
+        )
+
+
+def meter_of(
+    label: str, amount: ResourceCapacity, *, unit: str = "", text: Callable[[int], str] = formats.number
+) -> Meter:
+    """A meter of what Innkeeper may hand out, `amount.claimable`."""
+    used = amount.claimed + amount.elsewhere
+    over = max(0, used - amount.claimable)
+    return Meter(
+        label=label,
+        unit=unit,
+        used=text(used),
+        whole=text(amount.claimable),
+        ours=text(amount.claimed),
+        others=text(amount.elsewhere),
+        free=text(max(0, amount.claimable - used)),
+        over=text(over) if over else None,
+        ours_share=formats.share(amount.claimed, amount.claimable),
+        others_share=formats.share(amount.elsewhere, amount.claimable),
+        free_share=formats.share(max(0, amount.claimable - used), amount.claimable),
+        parts=_parts(("ours", amount.claimed), ("others", amount.elsewhere), whole=amount.claimable, over=over),
+    )
+
+
+def _parts(*amounts: tuple[str, int], whole: int, over: int) -> tuple[Part, ...]:
+    """The bar never overflows: what is over shares its end."""
+    scale = max(whole, sum(amount for _, amount in amounts))
+    if not scale:
+        return ()
+    parts: list[Part] = []
+    start = 0.0
+    limit = 100 * (scale - over) / scale if over else 100.0
+    for kind, amount in amounts:
+        width = min(100 * amount / scale, max(0.0, limit - start))
+        if width > 0:
+            parts.append(_part(kind, start, width, is_joined=bool(parts)))
+            start += width
+    if over:
+        parts.append(_part("over", limit, 100 - limit, is_joined=bool(parts)))
+    return tuple(parts)
+
+
+def _part(kind: str, start: float, width: float, *, is_joined: bool) -> Part:
+    return Part(kind=kind, start=f"{start:.4g}%", width=f"{width:.4g}%", is_joined=is_joined)

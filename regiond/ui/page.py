@@ -1,0 +1,85 @@
+"""Declares pages as values, and what a page's handler gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from regiond.accounts.model import Session
+from regiond.api.endpoint import Resource
+from regiond.api.replies import Reply
+from regiond.api.services import Services
+from regiond.caller import Caller
+from regiond.permissions import Permission
+from regiond.ui.actions import Actions
+from regiond.ui.renderer import Renderer
+from regiond.ui.web_request import WebRequest, page_url
+
+SEE_OTHER = 303
+
+
+class Live(Protocol):
+    """The stream of changes of a page."""
+
+    def stream(self, caller: Caller, last_event_id: str | None) -> Any: ...
+
+
+@frozen(kw_only=True)
+class Visit:
+    """A request of somebody who is logged in. Reads of `services` show only what the caller may see."""
+
+    request: WebRequest
+    session: Session
+    services: Services
+    path: Mapping[str, str] = field(factory=dict)
+    actions: Actions
+    renderer: Renderer
+    now: datetime
+
+    @property
+    def caller(self) -> Caller:
+        return self.session.caller
+
+    async def page(self, template: str, *, title: str, section: str, status: int = 200, **values: Any) -> Reply:
+        """A whole page. `section` is the entry of the navigation that it belongs to."""
+        return await self.renderer.page(self, template, title=title, section=section, status=status, values=values)
+
+    async def act(
+        self,
+        resource: Resource,
+        method: str,
+        op: str | None = None,
+        *,
+        path: Mapping[str, str] | None = None,
+        fields: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Runs an endpoint of the API and returns its JSON; an operation is not waited for. Raises its errors.
+
+        Values that are lists are repeated fields; None leaves a field out.
+        """
+        return await self.actions.run(
+            self.session, self.request, resource, method, op,
+            path=path or {}, fields=fields or {}, idempotency_key=idempotency_key,
+        )  # fmt: skip
+
+
+Handler = Callable[[Visit], Awaitable[Reply]]
+
+
+@frozen(kw_only=True)
+class Page:
+    """One address below UI. `permission` is checked before the handler; objects are checked by what it reads."""
+
+    path: str
+    handle: Handler
+    method: str = "GET"
+    permission: Permission = Permission.USER
+
+
+def redirect(*segments: str | int, query: Mapping[str, str] | None = None) -> Reply:
+    """The answer to a form that was accepted: the browser reads the page with GET."""
+    return Reply(status=SEE_OTHER, headers={"Location": page_url(*segments, query=query)})

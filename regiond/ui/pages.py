@@ -1,0 +1,47 @@
+"""Collects all pages and makes what serves them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from regiond.api.dispatch import Api
+from regiond.ui import login, overview_page, stream
+from regiond.ui.hosts import host_pages
+from regiond.ui.hosts import list_page as host_list
+from regiond.ui.login import LoginPage
+from regiond.ui.machines import list_page as machine_list
+from regiond.ui.machines import machine_pages
+from regiond.ui.renderer import Renderer
+from regiond.ui.site import Sessions as Authentication
+from regiond.ui.site import WebSite
+from regiond.ui.static_files import StaticFiles
+from regiond.ui.stream import Feed, stream_page
+from regiond.ui.tasks import task_pages
+from regiond.ui.web_pages import WebPages
+
+PAGES = (
+    *overview_page.PAGES,
+    *host_list.PAGES,
+    *host_pages.PAGES,
+    *machine_list.PAGES,
+    *machine_pages.PAGES,
+    *task_pages.PAGES,
+)
+
+
+class Sessions(login.Sessions, Authentication, stream.Sessions, Protocol):
+    """What the pages need of `regiond.accounts.sessions`."""
+
+
+def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> WebPages:
+    """Builds the pages on the API, whose services they read and whose endpoints they use for changes."""
+    static = StaticFiles.packaged()
+    renderer = Renderer(static, version=version)
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    site = WebSite(api=api, sessions=sessions, renderer=renderer, static=static, now=now)
+    login_page = LoginPage(sessions=sessions, audit=api.services.audit, renderer=renderer, now=now)
+    return WebPages(site=site, login=login_page, static=static, pages=(*PAGES, stream_page(feed, sessions)))

@@ -1,0 +1,105 @@
+"""Renders pages from templates in the frame that all pages share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from regiond.api.replies import Reply
+from regiond.ui import formats
+from regiond.ui.frame import read_frame
+from regiond.ui.static_files import StaticFiles
+from regiond.ui.web_request import UI, page_url
+
+if TYPE_CHECKING:
+    from regiond.ui.page import Visit
+
+HTML = "text/html; charset=utf-8"
+_SYMBOL = re.compile(r'<symbol id="i-([a-z-]+)".*?</symbol>', re.DOTALL)
+
+
+class Renderer:
+    """`now` is the wall clock."""
+
+    def __init__(self, static: StaticFiles, *, version: str) -> None:
+        self._static = static
+        self._version = version
+        self._icons = _icons()
+        self._environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("regiond.ui"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {
+            "ui": UI, "url": page_url, "static": static.url, "version": version, "dash": formats.DASH,
+        }  # fmt: skip
+        self._environment.filters |= {
+            "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
+            "storage": formats.storage, "ranges": formats.ranges, "iso": formats.iso, "count": formats.count,
+        }  # fmt: skip
+
+    async def page(
+        self, visit: Visit, template: str, *, title: str, section: str, status: int, values: Mapping[str, Any]
+    ) -> Reply:
+        frame = await read_frame(visit)
+        text = self._render(
+            template,
+            visit.now,
+            {
+                "title": title,
+                "status": status,
+                "section": section,
+                "request": visit.request,
+                "caller": visit.caller,
+                "csrf": visit.session.csrf_token,
+                "frame": frame,
+                **values,
+            },
+        )
+        return html_reply(text, status=status)
+
+    def bare(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
+        """A page for somebody who is not logged in."""
+        return html_reply(self._render(template, now, {"status": status, **values}), status=status)
+
+    def _render(self, template: str, now: datetime, values: Mapping[str, Any]) -> str:
+        used: dict[str, None] = {}  # the icons, in the order of their use
+
+        def icon(name: str, *classes: str) -> Markup:
+            used[name] = None
+            extra = "".join(f" ik-icon--{each}" for each in classes)
+            return Markup(
+                '<svg class="ik-icon{}" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
+            ).format(extra, name)
+
+        def sprite() -> Markup:
+            return Markup("".join(self._icons[name] for name in used))  # noqa: S704  # our own file
+
+        context = {
+            "icon": icon,
+            "sprite": sprite,
+            "now": now,
+            "clock": partial(formats.clock, now=now),
+            "ago": partial(formats.ago, now=now),
+            "span": formats.span,
+            **values,
+        }
+        return self._environment.get_template(template).render(context)
+
+
+def html_reply(text: str, *, status: int = 200) -> Reply:
+    return Reply(status=status, body=text.encode("utf-8", "replace"), content_type=HTML)
+
+
+def _icons() -> dict[str, str]:
+    text = files("regiond.ui").joinpath("templates/icons.svg").read_text("utf-8")
+    return {found[1]: found[0] for found in _SYMBOL.finditer(text)}

@@ -1,0 +1,133 @@
+"""Answers browsers: sessions, CSRF tokens, permissions, and errors as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import urlencode
+
+import structlog
+from attrs import evolve, field, frozen
+
+from common.errors import InnkeeperError, NotAuthenticated, NotFound
+from regiond.accounts.model import Session
+from regiond.api import errors
+from regiond.api.dispatch import Api
+from regiond.api.replies import Reply
+from regiond.permissions import check_role
+from regiond.ui.actions import Actions
+from regiond.ui.page import SEE_OTHER, Page, Visit
+from regiond.ui.renderer import Renderer
+from regiond.ui.static_files import StaticFiles
+from regiond.ui.web_request import UI, WebRequest
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Vary": "Cookie",
+}
+
+
+class Sessions(Protocol):
+    async def authenticate(self, token: str | None, *, address: str, uses: bool = True) -> Session: ...
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen(kw_only=True)
+class WebSite:
+    """Serves `pages` to those who are logged in. `open_pages` need no session: login and files."""
+
+    api: Api
+    sessions: Sessions
+    renderer: Renderer
+    static: StaticFiles
+    now: Callable[[], datetime] = field(default=_wall_clock)
+
+    async def answer(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Reply:
+        """Never raises: errors become pages."""
+        visit = None
+        try:
+            visit = await self._visit(page, path, request)
+            reply = await page.handle(visit)
+        except NotAuthenticated as error:
+            reply = self._to_login(request, error)
+        except InnkeeperError as error:
+            reply = await self._error(visit, error, request)
+        except Exception:  # the boundary, as in the API
+            log.exception("page_crashed", request_id=request.request_id, path=request.path)
+            reply = self._crashed(request)
+        return with_headers(reply)
+
+    async def _visit(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Visit:
+        session = await self.sessions.authenticate(request.cookie, address=request.address, uses=not request.is_live)
+        self.api.limits.take(session.caller, request.address)
+        if request.method == "POST":
+            session.check_csrf(request.csrf_header or request.given("csrf"))
+        visit = Visit(
+            request=request,
+            session=session,
+            services=evolve(self.api.services, caller=session.caller),
+            path=path,
+            actions=Actions(self.api),
+            renderer=self.renderer,
+            now=self.now(),
+        )
+        check_role(page.permission, session.caller)
+        return visit
+
+    def _to_login(self, request: WebRequest, error: NotAuthenticated) -> Reply:
+        wanted = request.url() if request.method == "GET" else UI
+        query = {"next": wanted} if wanted not in {UI, f"{UI}overview"} else {}
+        if request.cookie is not None:
+            query["ended"] = "1"
+        location = f"{UI}login" + (f"?{urlencode(query)}" if query else "")
+        if request.is_htmx:  # a fragment cannot be the login page
+            return Reply(status=401, headers={"HX-Redirect": location})
+        return Reply(status=SEE_OTHER, headers={"Location": location})
+
+    async def _error(self, visit: Visit | None, error: InnkeeperError, request: WebRequest) -> Reply:
+        status = errors.reply_for(error).status
+        title = "Not found" if isinstance(error, NotFound) else "This did not work"
+        if visit is not None:
+            try:
+                return await visit.page(
+                    "error.html",
+                    title=title,
+                    section="",
+                    status=status,
+                    message=error.message,
+                    request_id=request.request_id,
+                )
+            except InnkeeperError:  # the frame needs the database too
+                pass
+        return self._bare_error(request, title, error.message, status)
+
+    def _crashed(self, request: WebRequest) -> Reply:
+        message = "Something in Innkeeper went wrong. The region's log has the details under this request id."
+        return self._bare_error(request, "Internal error", message, 500)
+
+    def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:
+        return self.renderer.bare(
+            "bare_error.html", self.now(), status=status, title=title, message=message, request_id=request.request_id
+        )
+
+
+def with_headers(reply: Reply) -> Reply:
+    """The headers that every page has; a reply may have others of the same name."""
+    return evolve(reply, headers={**HEADERS, **reply.headers})
+
+
+def all_pages(*groups: Sequence[Page]) -> tuple[Page, ...]:
+    return tuple(page for group in groups for page in group)

@@ -1,0 +1,91 @@
+// Copy buttons, dialogs, selections, forms that send themselves, and the key that moves to the search field.
+
+const isTyping = (element) => element.matches("input:not([type=checkbox], [type=radio]), textarea, select");
+
+async function copy(button) {
+  const text = document.getElementById(button.dataset.copy).textContent.trim();
+  const word = button.querySelector("[data-copy-word]");
+  try {
+    await navigator.clipboard.writeText(text);
+    word.textContent = "Copied";
+  } catch {
+    word.textContent = "Select the text and copy it";
+  }
+}
+
+// The bar of actions on selected rows: how many, and whether it is there at all.
+export function showSelection(table) {
+  const ticks = [...table.querySelectorAll("tbody input[name=selected]")];
+  const chosen = ticks.filter((tick) => tick.checked);
+  for (const tick of ticks) tick.closest("tr").classList.toggle("is-selected", tick.checked);
+  const all = table.querySelector("[data-select-all]");
+  if (all) {
+    all.checked = chosen.length > 0 && chosen.length === ticks.length;
+    all.indeterminate = chosen.length > 0 && chosen.length < ticks.length;
+  }
+  const bar = table.closest("form")?.querySelector("[data-selection]");
+  if (!bar) return;
+  bar.hidden = chosen.length === 0;
+  bar.querySelector("[data-selection-count]").textContent = `${chosen.length} selected`;
+}
+
+function onClick(event) {
+  const button = event.target.closest("button, [data-select-all]");
+  if (!button) return;
+  if (button.dataset.copy) copy(button);
+  else if (button.dataset.dialog) document.getElementById(button.dataset.dialog).showModal();
+  else if (button.dataset.closeDialog !== undefined) button.closest("dialog").close();
+  else if (button.dataset.clearSelection !== undefined) {
+    const form = button.closest("form");
+    for (const tick of form.querySelectorAll("input[name=selected]")) tick.checked = false;
+    showSelection(form.querySelector("table"));
+  }
+}
+
+function onChange(event) {
+  const table = event.target.closest("table");
+  if (event.target.matches("[data-select-all]")) {
+    for (const tick of table.querySelectorAll("tbody input[name=selected]")) tick.checked = event.target.checked;
+    showSelection(table);
+  } else if (event.target.matches("input[name=selected]")) {
+    showSelection(table);
+  } else if (event.target.closest("form[data-submit-on-change]")) {
+    event.target.form.requestSubmit();
+  }
+}
+
+// A typed name must equal the object's before its button works; the server checks it again.
+function onInput(event) {
+  const wanted = event.target.dataset.mustEqual;
+  if (wanted === undefined) return;
+  event.target.form.querySelector("[data-needs-name]").disabled = event.target.value !== wanted;
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(document.activeElement)) return;
+  const field = document.querySelector(`[data-shortcut="${CSS.escape(event.key)}"]`);
+  if (!field) return;
+  event.preventDefault();
+  field.closest("[popover]")?.matches(":popover-open") || field.checkVisibility() || document.getElementById("side")?.showPopover();
+  field.focus();
+}
+
+// One form is sent once; the button works again if the browser comes back to the page.
+function onSubmit(event) {
+  const button = event.submitter;
+  if (event.target.method !== "post" || !button) return;
+  setTimeout(() => button.setAttribute("aria-disabled", "true"));
+}
+
+export function start() {
+  document.addEventListener("click", onClick);
+  document.addEventListener("change", onChange);
+  document.addEventListener("input", onInput);
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("submit", onSubmit);
+  addEventListener("pageshow", () => {
+    for (const button of document.querySelectorAll("button[aria-disabled=true][type=submit]")) button.removeAttribute("aria-disabled");
+  });
+  for (const table of document.querySelectorAll("table")) showSelection(table);
+  document.querySelector("dialog[data-open]")?.showModal();
+}

@@ -1,0 +1,62 @@
+"""Style sheet, scripts, fonts and pictures, under addresses that change with their content."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from attrs import frozen
+
+from regiond.api.replies import Reply
+from regiond.ui.web_request import UI
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "woff2": "font/woff2",
+    "txt": "text/plain; charset=utf-8",
+}
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+@frozen
+class StaticFiles:
+    """All files by name, in memory (some 350 kB), and the fingerprint of them all."""
+
+    contents: dict[str, bytes]
+    fingerprint: str
+
+    @classmethod
+    def packaged(cls) -> StaticFiles:
+        found = dict(sorted(_read(files("regiond.ui").joinpath("static"))))
+        digest = hashlib.sha256()
+        for name, content in found.items():
+            digest.update(name.encode() + b"\0" + content)
+        return cls(found, digest.hexdigest()[:12])
+
+    def url(self, name: str) -> str:
+        """Relative addresses in the style sheet stay below the fingerprint."""
+        if name not in self.contents:
+            raise KeyError(name)
+        return f"{UI}static/{self.fingerprint}/{name}"
+
+    def reply(self, fingerprint: str, name: str) -> Reply | None:
+        """The file, or None. One of another release is sent too, but not for long."""
+        content = self.contents.get(name)
+        if content is None:
+            return None
+        cache = _FOREVER if fingerprint == self.fingerprint else "no-cache"
+        kind = _TYPES[name.rpartition(".")[2]]
+        return Reply(status=200, body=content, content_type=kind, headers={"Cache-Control": cache})
+
+
+def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _read(entry, f"{prefix}{entry.name}/")
+        elif entry.name.rpartition(".")[2] in _TYPES:
+            found.append((prefix + entry.name, entry.read_bytes()))
+    return found

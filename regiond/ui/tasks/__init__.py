@@ -1,0 +1,1 @@
+"""The pages of tasks, which the API calls operations."""

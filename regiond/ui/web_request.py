@@ -1,0 +1,56 @@
+"""A browser's request as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlencode
+
+from attrs import field, frozen
+
+UI = "/MAAS/ui/"
+
+
+@frozen(kw_only=True)
+class WebRequest:
+    """`path` has no query. `form` has the values of each field of a POST, in their order."""
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    form: Mapping[str, Sequence[str]] = field(factory=dict, repr=False)
+    cookie: str | None = field(default=None, repr=False)
+    csrf_header: str | None = field(default=None, repr=False)
+    origin_header: str | None = None
+    last_event_id: str | None = None
+    is_htmx: bool = False
+    is_live: bool = False  # of a page that refreshes itself, not of its user
+    secure: bool = False
+    origin: str = "http://localhost"
+    address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+    def option(self, name: str, default: str = "") -> str:
+        """The last value of a parameter of the query."""
+        return dict(self.query).get(name, default)
+
+    def options(self, name: str) -> tuple[str, ...]:
+        """All values of a parameter of the query, without empty ones."""
+        return tuple(value for key, value in self.query if key == name and value)
+
+    def given(self, name: str, default: str = "") -> str:
+        """The last value of a field of the form."""
+        values = self.form.get(name)
+        return values[-1] if values else default
+
+    def url(self, **changes: str | None) -> str:
+        """The address of this page with other parameters; None removes one, and so does an empty text."""
+        kept = [(name, value) for name, value in self.query if name not in changes and value]
+        added = [(name, value) for name, value in changes.items() if value]
+        return self.path + (f"?{urlencode([*kept, *added])}" if kept or added else "")
+
+
+def page_url(*segments: str | int, query: Mapping[str, str] | None = None) -> str:
+    """The address of a page: `page_url("hosts", 3, "vms")`. Segments are names or ids without slashes."""
+    path = UI + "/".join(quote(str(segment), safe="") for segment in segments)
+    return path + (f"?{urlencode(query)}" if query else "")
