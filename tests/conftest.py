@@ -75,11 +75,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_task_left() -> Iterator[None]:
-    """Fails a test that leaves a task running."""
+    """Fails a test that leaves a task running. Fixtures of the session, such as a browser, have theirs."""
+
+    async def all_tasks() -> set[asyncio.Task[Any]]:
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    before = settle(all_tasks())
     yield
 
     async def leftovers() -> list[str]:
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        left = await all_tasks() - before
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -40,6 +40,7 @@ class Machines(Protocol):
         self,
         caller: Caller,
         request: ComposeRequest,
+        hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
         idempotency_key: str | None = None,
         need_rack: bool = False,

@@ -126,12 +126,15 @@ class Machines:
         self,
         caller: Caller,
         request: ComposeRequest,
+        hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
         idempotency_key: str | None = None,
         need_rack: bool = False,
     ) -> Operation:
         """See `Composer.start_compose`."""
-        return await self._composer.start_compose(caller, request, idempotency_key=idempotency_key, need_rack=need_rack)
+        return await self._composer.start_compose(
+            caller, request, hosts, idempotency_key=idempotency_key, need_rack=need_rack
+        )
 
     async def compose_problems(
         self, caller: Caller, request: ComposeRequest, host_constraints: HostConstraints = NO_HOST_CONSTRAINTS

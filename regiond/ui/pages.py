@@ -10,8 +10,8 @@ from regiond.ui import login, overview_page, stream
 from regiond.ui.hosts import host_pages
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.login import LoginPage
+from regiond.ui.machines import compose_page, machine_pages
 from regiond.ui.machines import list_page as machine_list
-from regiond.ui.machines import machine_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.site import Sessions as Authentication
 from regiond.ui.site import WebSite
@@ -26,6 +26,7 @@ PAGES = (
     *host_pages.PAGES,
     *machine_list.PAGES,
     *machine_pages.PAGES,
+    *compose_page.PAGES,
     *task_pages.PAGES,
 )
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
 from regiond.api.endpoint import Call, Endpoint, Permission, Result
 from regiond.api.field_types import Choice, Text, TextList
 from regiond.api.fields import Field, Problems, Values
+from regiond.api.operation_wait import STARTED, when_done
 from regiond.api.replies import Reply, json_reply, with_warnings
 from regiond.api.resources.compose_fields import COMPOSE, compose_request, without_derived
+from regiond.api.serializers.machines import COMPOSED_JSON
 from regiond.api.serializers.placement import HOST_CAPACITY_JSON, PLACEMENT_JSON
 from regiond.machines.model import HostConstraints
 from regiond.machines.service import syntax_problems
+from regiond.operations.model import Operation
 from regiond.placement.model import Placement
 from regiond.placement.service import explain
 
@@ -40,6 +46,9 @@ _LIKE_COMPOSE = {
     "affinity",
     "anti_affinity",
 }
+
+
+_OF_MACHINE = {"hostname", "power_on"}
 
 
 def _several(name: str, doc: str, *, commas: bool = True) -> Field:
@@ -111,6 +120,50 @@ async def placement_reply(call: Call, placement: Placement) -> Reply:
 
 
 PLACED = Result(doc="The placement, as compose stores it with its operation.", type=PLACEMENT_JSON)
+
+
+def _request(values: Values) -> ComposeRequest:
+    return evolve(compose_request(values), hostname=values["hostname"], power_on=values["power_on"])
+
+
+async def _compose_problems(call: Call) -> Problems:
+    problems = await call.services.machines.compose_problems(
+        call.caller, _request(call.values), _constraints(call.values)
+    )
+    return without_derived(problems, call.invalid)
+
+
+async def _compose(call: Call) -> Reply:
+    operation = await call.services.machines.start_compose(
+        call.caller, _request(call.values), _constraints(call.values), idempotency_key=call.idempotency_key
+    )
+    return await when_done(call, operation, _composed)
+
+
+async def _composed(operation: Operation) -> Reply:
+    return json_reply(COMPOSED_JSON.encode(operation.system_id or ""))
+
+
+COMPOSE_ANYWHERE = Endpoint(
+    method="POST",
+    op="compose",
+    permission=Permission.OPERATOR,
+    expensive=True,
+    fields=(*(one for one in FIELDS if one.name != "strategy"), *(one for one in COMPOSE if one.name in _OF_MACHINE)),
+    title="Compose a machine on a host that Innkeeper chooses",
+    doc=(
+        "Composes on the best host that matches the filters, as op=place shows it, and on another one if that host "
+        "fails. The request can be repeated with the header Idempotency-Key; with Prefer: respond-async the response "
+        "is the operation."
+    ),
+    result=Result(doc="The id of the machine.", type=COMPOSED_JSON),
+    other_answers=(STARTED,),
+    check=_problems,
+    check_names=_compose_problems,
+    run=_compose,
+)
+
+
 # Not only for administrators: it changes nothing, and only hosts of pools that the caller operates are candidates.
 PLACE = Endpoint(
     method="POST",

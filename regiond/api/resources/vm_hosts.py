@@ -125,6 +125,7 @@ HOSTS = Resource(
             check=host_fields.create_problems,
         ),
         placement.PLACE,
+        placement.COMPOSE_ANYWHERE,
         capacity.CAPACITY,
     ),
 )

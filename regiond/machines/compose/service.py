@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve
+from attrs import asdict, evolve
 
 from common.compose_request import ComposeRequest
 from common.errors import InvalidRequest, OutOfCapacity
@@ -42,6 +42,7 @@ class Composer:
         self,
         caller: Caller,
         request: ComposeRequest,
+        hosts: HostConstraints = NO_HOST_CONSTRAINTS,
         *,
         idempotency_key: str | None = None,
         need_rack: bool = False,
@@ -52,12 +53,14 @@ class Composer:
         host lacks, WrongState for an address that is taken, Busy while the host stays locked; with `need_rack`
         RackUnreachable if no connected rack reaches the named host. Then nothing is claimed. If no host at all can
         take the machine, a failed operation records why. Idempotent with the same key. The caller is an operator in
-        the pool of a named host; otherwise only its pools are considered.
+        the pool of a named host; otherwise only its pools are considered. Only hosts that match `hosts` are.
         """
         keyed_request = keyed_fields(request)
+        if hosts != NO_HOST_CONSTRAINTS:  # as above: a request of an older release has none
+            keyed_request["hosts"] = asdict(hosts)
 
         async def open_() -> Operation:
-            intent = ComposeIntent(request=request)
+            intent = ComposeIntent(request=request, hosts=hosts)
             return await self.reserve(
                 caller, intent, idempotency_key=idempotency_key, keyed_request=keyed_request, need_rack=need_rack
             )

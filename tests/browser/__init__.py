@@ -1,0 +1,1 @@
+"""The web pages in Debian's Chromium."""

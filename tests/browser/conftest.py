@@ -1,0 +1,59 @@
+"""Chromium, and a page of it that is logged in to a region with two hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.waiting import settle
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.browser.visitor import Visitor
+    from tests.deployment.deployment import Deployment
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests read what other tests read: they need no second database."""
+    for item in items:
+        if "/browser/" in str(item.path):
+            item.add_marker(pytest.mark.same_sql)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from playwright.async_api import async_playwright
+
+    playwright = settle(async_playwright().start())
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    arguments = ["--no-sandbox", "--disable-gpu", *quiet]  # CI runs as root
+    started = settle(playwright.chromium.launch(executable_path=CHROMIUM, args=arguments))
+    yield started
+    settle(started.close())
+    settle(playwright.stop())
+
+
+@pytest.fixture
+def fleet(innkeeper: Deployment) -> Deployment:
+    """`alder` has two NUMA nodes, huge pages and virtual functions, and two machines; `birch` is small."""
+    from tests.browser.fleet import add_fleet
+
+    settle(add_fleet(innkeeper))
+    return innkeeper
+
+
+@pytest.fixture
+def admin(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
+    """An administrator who is logged in. At the end of the test its browser must have nothing to complain about."""
+    from tests.browser.visitor import visitor
+
+    came = settle(visitor(chromium, fleet, "mira"))
+    settle(came.log_in())
+    yield came
+    settle(came.leave())
+    assert came.complaints == []

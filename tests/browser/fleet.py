@@ -1,0 +1,26 @@
+"""What the browser tests look at."""
+
+from __future__ import annotations
+
+from regiond.accounts.passwords import Passwords
+from regiond.accounts.users import Users
+from regiond.events.service import Events
+from tests.deployment.deployment import Deployment
+
+PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
+NETWORKS = "front:10.20.10.0/24:10,storage:10.20.40.0/24:40"
+
+
+async def add_fleet(innkeeper: Deployment) -> None:
+    components = innkeeper.region.components
+    passwords = Passwords()
+    users = Users(components.database, components.accounts, passwords, record_event=Events.record)
+    await users.create_administrator("mira", PASSWORD)
+    await passwords.stop()
+    alder = await innkeeper.add_simulated(
+        "alder", cores=16, memory_mib=65536, threads_per_core=2, numa_nodes=2, hugepages_mib=8192,
+        hugepage_size_mib=1024, virtual_functions="2x8", networks=NETWORKS, pools="local:500,nvme:200", guests=1,
+    )  # fmt: skip
+    await innkeeper.add_simulated("birch", cores=4, memory_mib=8192)
+    await innkeeper.compose(alder["id"], hostname="web-1", cores=2, memory=2048)
+    await innkeeper.compose(alder["id"], hostname="db-1", pinned_cores="4", memory=4096)

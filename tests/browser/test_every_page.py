@@ -1,0 +1,38 @@
+"""Every page: accessible, in the window's width, without a complaint of the browser, in light and dark."""
+
+from __future__ import annotations
+
+from tests.browser.visitor import Visitor
+
+PAGES = (
+    "overview", "hosts", "hosts?group=zone", "hosts?q=nothing-has-this-name", "hosts/1/vms",
+    "hosts/1/resources?vm=db-1", "hosts/1/tasks", "hosts/2/resources", "vms", "vms?q=db", "vms?show=attention",
+    "tasks", "tasks/1",
+)  # fmt: skip
+
+
+async def test_every_page_is_accessible_at_each_width(admin: Visitor) -> None:
+    problems = {}
+    for path in PAGES:
+        await admin.go(path)
+        name = path.replace("/", "-").replace("?", "-")
+        for width, dark in ((1400, False), (320, True)):
+            if found := await admin.look(name, width=width, dark=dark):
+                problems[path, width] = found
+    assert problems == {}
+
+
+async def test_the_pages_of_a_machine_are_accessible(admin: Visitor) -> None:
+    await admin.go("vms")
+    for link in ("db-1", "Delete"):
+        await admin.page.get_by_role("link", name=link, exact=True).click()
+        await admin.page.wait_for_load_state()
+        for width in (1400, 320):
+            assert await admin.look(f"vm-{link}", width=width) == []
+
+
+async def test_an_unknown_page_says_so_in_the_frame(admin: Visitor) -> None:
+    await admin.go("no/such/page", status=404)
+    assert "There is no page at" in await admin.page.inner_text("main")
+    await admin.go("vms/nosuch", status=404)
+    assert "There is no machine 'nosuch'" in await admin.page.inner_text("main")

@@ -1,0 +1,59 @@
+"""Open pages show what changes, without a reload and without disturbing their user."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.deployment.deployment import Deployment
+
+
+async def test_a_new_machine_appears_in_open_lists(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("vms")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#vms")).to_contain_text("late-1")
+    await expect(admin.page.locator("#nav")).to_contain_text("3")
+
+
+async def test_a_machine_that_is_started_elsewhere_appears_so(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/1/vms")
+    row = admin.page.locator("tr", has_text="web-1")
+    await expect(row).to_contain_text("Off")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    (machine,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    await fleet.post(f"machines/{machine['system_id']}/", op="power_on")
+    await expect(row).to_contain_text("Running")
+
+
+async def test_a_search_and_its_focus_outlive_a_refresh(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("vms")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    await admin.page.locator("#q").press_sequentially("web", delay=20)
+    await expect(admin.page.locator("#vms")).not_to_contain_text("db-1")
+    await fleet.compose(fleet.hosts["birch"], hostname="web-2", memory=1024)
+    await fleet.compose(fleet.hosts["birch"], hostname="other-1", memory=1024)
+    await expect(admin.page.locator("#vms")).to_contain_text("web-2")
+    await expect(admin.page.locator("#vms")).not_to_contain_text("other-1")
+    await expect(admin.page.locator("#q")).to_be_focused()
+    assert await admin.page.input_value("#q") == "web"
+
+
+async def test_updates_can_be_paused(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("vms")
+    await admin.page.get_by_role("button", name="Pause updates").click()
+    await fleet.compose(fleet.hosts["birch"], hostname="unseen-1", memory=1024)
+    await expect(admin.page.locator("#live-state")).to_contain_text("Paused")
+    await expect(admin.page.locator("#vms")).not_to_contain_text("unseen-1")
+    await admin.page.get_by_role("button", name="Resume updates").click()
+    await expect(admin.page.locator("#vms")).to_contain_text("unseen-1")
+
+
+async def test_the_session_of_a_page_that_refreshes_itself_idles(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("vms")
+    before = await fleet.fetch("select last_seen_at from web_session")
+    await fleet.fetch("update web_session set last_seen_at = last_seen_at - interval '10 minutes' returning id")
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#vms")).to_contain_text("late-1")
+    after = await fleet.fetch("select last_seen_at from web_session")
+    assert after[0]["last_seen_at"] < before[0]["last_seen_at"]

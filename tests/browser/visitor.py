@@ -1,0 +1,95 @@
+"""Somebody with a browser, which must not complain: no error on the console, no request elsewhere, no CSP violation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import axe_playwright_python
+from attrs import define, field
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+
+from tests.browser.fleet import PASSWORD
+
+if TYPE_CHECKING:
+    from tests.deployment.deployment import Deployment
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_RUN_AXE = f"axe.run(document, {{runOnly: {{type: 'tag', values: {RULES}}}}})"
+SCREENSHOTS = os.environ.get("INNKEEPER_SCREENSHOTS")  # a folder to keep them in
+
+
+@define(kw_only=True)
+class Visitor:
+    """`expected_statuses` are HTTP errors that a test provokes; the console reports them too."""
+
+    context: BrowserContext
+    page: Page
+    origin: str
+    username: str
+    complaints: list[str] = field(factory=list)
+    expected_statuses: set[int] = field(factory=set)
+
+    async def go(self, path: str, *, status: int = 200) -> Response:
+        """Opens a page below `/MAAS/ui/` and expects the status."""
+        if status != 200:
+            self.expected_statuses.add(status)
+        response = await self.page.goto(f"{self.origin}/MAAS/ui/{path}")
+        assert response is not None
+        assert response.status == status, f"{path} answered {response.status}"
+        return response
+
+    async def log_in(self, username: str | None = None, password: str = PASSWORD) -> None:
+        await self.page.goto(f"{self.origin}/MAAS/ui/login")
+        await self.page.fill("#username", username or self.username)
+        await self.page.fill("#password", password)
+        await self.page.click("button[type=submit]")
+        await self.page.wait_for_load_state()
+
+    async def look(self, name: str, *, width: int, dark: bool = False) -> list[str]:
+        """What is wrong with the page as it is now, at this width; keeps a picture of it."""
+        await self.page.set_viewport_size({"width": width, "height": 900})
+        await self.page.emulate_media(color_scheme="dark" if dark else "light")
+        await self.page.reload()
+        if SCREENSHOTS:
+            theme = "dark" if dark else "light"
+            await self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{width}-{theme}.png", full_page=True)
+        return [*await self._violations(), *await self._overflow(width)]
+
+    async def _violations(self) -> list[str]:
+        """Of the accessibility rules. The script is evaluated, since the CSP refuses one that is added to the page."""
+        await self.page.evaluate(AXE)
+        found: dict[str, Any] = await self.page.evaluate(_RUN_AXE)
+        return [
+            f"{one['id']}: {one['help']}: {node['html'][:200]}" for one in found["violations"] for node in one["nodes"]
+        ]
+
+    async def _overflow(self, width: int) -> list[str]:
+        wide = await self.page.evaluate("document.documentElement.scrollWidth")
+        return [] if wide <= width else [f"The page is {wide} px wide in a window of {width} px."]
+
+    async def leave(self) -> None:
+        await self.context.close()
+
+    def on_console(self, message: ConsoleMessage) -> None:
+        is_expected = any(f"status of {status}" in message.text for status in self.expected_statuses)
+        if message.type in {"error", "warning"} and not is_expected:
+            self.complaints.append(f"console: {message.text}")
+
+    def on_request(self, request: Request) -> None:
+        if not request.url.startswith((self.origin, "data:")):
+            self.complaints.append(f"a request to {request.url}")
+
+
+async def visitor(browser: Browser, innkeeper: Deployment, username: str) -> Visitor:
+    """Opens a window of its own, with no cookies."""
+    context = await browser.new_context(viewport={"width": 1400, "height": 900})
+    page = await context.new_page()
+    origin = innkeeper.region.api_url.removesuffix("/MAAS/")
+    came = Visitor(context=context, page=page, origin=origin, username=username)
+    page.on("console", lambda message: came.on_console(message))  # noqa: PLW0108  # Playwright marks methods
+    page.on("request", lambda request: came.on_request(request))  # noqa: PLW0108
+    page.on("pageerror", lambda error: came.complaints.append(f"script: {error}"))
+    return came
