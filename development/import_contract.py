@@ -13,7 +13,7 @@ class PublicModulesContract(Contract):
     """Checks every direct import between two packages of `container`, imports under TYPE_CHECKING too.
 
     `public_modules` are the names that each package makes public; `additional_modules` the full names of further public
-    modules. `unchecked_importers` may import anything.
+    modules. `unchecked_importers`, and the modules in them, may import anything.
     """
 
     type_name = "public_modules"
@@ -40,5 +40,8 @@ class PublicModulesContract(Contract):
             for imported in graph.find_descendants(room) - public:
                 for importer in graph.find_modules_that_directly_import(imported):
                     inside = importer == room or importer.startswith(f"{room}.")
-                    if importer.startswith(f"{container}.") and not inside and importer not in self.unchecked_importers:
+                    if importer.startswith(f"{container}.") and not inside and self._is_checked(importer):
                         yield importer, imported
+
+    def _is_checked(self, importer: str) -> bool:
+        return not any(importer == one or importer.startswith(f"{one}.") for one in self.unchecked_importers)

@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 CHROMIUM = "/usr/bin/chromium"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests read what other tests read: they need no second database."""
-    for item in items:
-        if "/browser/" in str(item.path):
-            item.add_marker(pytest.mark.same_sql)
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     from playwright.async_api import async_playwright

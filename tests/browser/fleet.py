@@ -11,12 +11,17 @@ PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
 NETWORKS = "front:10.20.10.0/24:10,storage:10.20.40.0/24:40"
 
 
-async def add_fleet(innkeeper: Deployment) -> None:
+async def add_administrator_with_password(innkeeper: Deployment) -> None:
+    """`mira`, with PASSWORD."""
     components = innkeeper.region.components
     passwords = Passwords()
     users = Users(components.database, components.accounts, passwords, record_event=Events.record)
     await users.create_administrator("mira", PASSWORD)
     await passwords.stop()
+
+
+async def add_fleet(innkeeper: Deployment) -> None:
+    await add_administrator_with_password(innkeeper)
     alder = await innkeeper.add_simulated(
         "alder", cores=16, memory_mib=65536, threads_per_core=2, numa_nodes=2, hugepages_mib=8192,
         hugepage_size_mib=1024, virtual_functions="2x8", networks=NETWORKS, pools="local:500,nvme:200", guests=1,

@@ -7,7 +7,7 @@ from typing import Any
 from regiond.api.replies import Reply
 from regiond.api.resources.lookups import find_host
 from regiond.api.resources.vm_hosts import HOST
-from regiond.hosts.model import GuestView, HostView
+from regiond.hosts.model import GuestFilter, GuestView, HostView
 from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
 from regiond.ui.hosts.host_row import HostRow
@@ -26,8 +26,8 @@ async def _host(visit: Visit) -> tuple[HostView, HostRow]:
 
 
 async def _guests(visit: Visit, host: HostView) -> list[GuestView]:
-    found = await visit.services.hosts.long_list_of_guests(caller=visit.caller)
-    return [guest async for batch in found.batches() for guest in batch if guest.host_id == host.id]
+    found = await visit.services.hosts.long_list_of_guests(GuestFilter(host_id=host.id), caller=visit.caller)
+    return [guest async for batch in found.batches() for guest in batch]
 
 
 async def _page(visit: Visit, row: HostRow, tab: str, **values: Any) -> Reply:

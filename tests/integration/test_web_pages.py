@@ -1,0 +1,152 @@
+"""The web pages over HTTP, without a browser: sessions, tokens, headers, redirects, roles."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
+from tests.integration.web_client import WebClient
+from tests.waiting import settle
+
+
+@pytest.fixture
+def region(innkeeper: Deployment) -> Deployment:
+    settle(add_administrator_with_password(innkeeper))
+    settle(innkeeper.add_simulated("alder", guests=1))
+    return innkeeper
+
+
+@pytest.fixture
+def client(region: Deployment) -> WebClient:
+    return WebClient(urlsplit(region.region.api_url).port or 0)
+
+
+async def test_addresses_of_the_beginning_and_of_maas_lead_to_pages(client: WebClient) -> None:
+    for path, target in (
+        ("/", "/MAAS/ui/overview"), ("/MAAS/", "/MAAS/ui/overview"), ("/MAAS/ui/", "/MAAS/ui/overview"),
+        ("/MAAS/r/kvm/lxd/3/vms", "/MAAS/ui/hosts/3/vms"), ("/MAAS/r/kvm/virsh/4/edit", "/MAAS/ui/hosts/4/settings"),
+        ("/MAAS/r/kvm/lxd", "/MAAS/ui/hosts"), ("/MAAS/ui/vms?q=a", "/MAAS/ui/login?next=%2FMAAS%2Fui%2Fvms%3Fq%3Da"),
+    ):  # fmt: skip
+        answer = await client.get(path)
+        assert (answer.status // 100, answer.headers["Location"]) == (3, target)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["https://evil.example/", "//evil.example", "/MAAS/ui/\\evil.example", "/MAAS/api/2.0/users/", "/MAAS/ui//x"],
+)
+async def test_a_login_leads_only_to_our_pages(client: WebClient, wanted: str) -> None:
+    answer = await client.log_in("mira", PASSWORD, next=wanted)
+    assert (answer.status, answer.headers["Location"]) == (303, "/MAAS/ui/overview")
+
+
+async def test_another_site_cannot_log_a_browser_in(client: WebClient) -> None:
+    answer = await client.post("/MAAS/ui/login", {"Origin": "https://evil.example"}, username="mira", password=PASSWORD)
+    assert answer.status == 403
+    assert client.cookies == {}
+
+
+async def test_every_page_has_a_strict_policy_and_is_not_stored(client: WebClient) -> None:
+    await client.log_in("mira", PASSWORD)
+    for path in ("overview", "hosts", "no-such-page", "login"):
+        answer = await client.get(f"/MAAS/ui/{path}", **{"Accept-Encoding": "gzip"})
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Content-Encoding" not in answer.headers  # a page has a token that its length must not tell
+        assert "style=" not in answer.text
+
+
+async def test_files_are_kept_by_browsers_and_compressed(client: WebClient) -> None:
+    page = await client.get("/MAAS/ui/login")
+    path = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
+    answer = await client.get(path, **{"Accept-Encoding": "gzip"})
+    assert answer.headers["Cache-Control"].endswith("immutable")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert (await client.get("/MAAS/ui/static/0/../../secrets.key")).status in {303, 404}
+    assert (await client.get("/MAAS/ui/static/0/nothing.css")).status == 404
+
+
+async def test_the_api_accepts_no_session(client: WebClient) -> None:
+    await client.log_in("mira", PASSWORD)
+    assert (await client.get("/MAAS/api/2.0/machines/")).status == 401
+
+
+async def test_a_page_that_refreshes_itself_is_told_of_the_end_of_its_session(client: WebClient) -> None:
+    client.cookies["innkeeper_session"] = "a" * 43
+    answer = await client.get("/MAAS/ui/hosts", **{"HX-Request": "true"})
+    assert (answer.status, answer.headers["HX-Redirect"]) == (401, "/MAAS/ui/login?next=%2FMAAS%2Fui%2Fhosts&ended=1")
+
+
+async def test_a_change_needs_the_token_of_the_session(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/hosts/1/vms")
+    for token in ("", "0" * 64):
+        assert (await client.post("/MAAS/ui/hosts/1/refresh", csrf=token)).status == 403
+    answer = await client.post("/MAAS/ui/hosts/1/refresh", csrf=page.csrf)
+    assert answer.status == 303
+    assert answer.headers["Location"].startswith("/MAAS/ui/tasks/")
+
+
+async def test_a_change_is_in_the_audit_trail_with_its_session(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/hosts/1/vms")
+    await client.post("/MAAS/ui/hosts/1/refresh", csrf=page.csrf)
+    answer = await region.send("GET", "audit/", query=[("username", "mira"), ("action", "VmHost.refresh")])
+    (entry,) = answer.json()["entries"]
+    assert entry["credential"].startswith("session ")
+
+
+async def test_a_user_without_a_role_sees_and_may_do_nothing(client: WebClient, region: Deployment) -> None:
+    await region.post("users/", username="ann", email="ann@example.org", password=PASSWORD, is_superuser="0")
+    await sql(region, "delete from pool_grant returning account_id")
+    await client.log_in("ann", PASSWORD)
+    page = await client.get("/MAAS/ui/hosts")
+    assert "alder" not in page.text
+    assert "Add host" not in page.text
+    assert (await client.get("/MAAS/ui/hosts/1/vms")).status == 404
+    assert (await client.get("/MAAS/ui/compose")).status == 403
+    assert (await client.post("/MAAS/ui/hosts/1/refresh", csrf=page.csrf)).status in {403, 404}
+
+
+async def test_markup_in_names_is_text(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/vms?q=%3Cscript%3Ealert(1)%3C/script%3E&tag=%22%3E%3Cb%3E")
+    assert "<script>alert" not in page.text
+    assert '"><b>' not in page.text
+
+
+async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/compose")
+    once = page.text.split('name="once" value="')[1].split('"')[0]
+    form = {"csrf": page.csrf, "once": once, "action": "compose", "cores": "1", "memory": "1024", "disk0-size": "8"}
+    first, second = [await client.post("/MAAS/ui/compose", None, **form) for _ in range(2)]
+    assert first.status == second.status == 303
+    assert first.headers["Location"] == second.headers["Location"]
+    assert len(await region.get("machines/")) == 1
+
+
+async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/compose")
+    form = {
+        "csrf": page.csrf,
+        "action": "compose",
+        "hostname": "big-one",
+        "cores": "999",
+        "memory": "1024",
+        "disk0-size": "8",
+    }
+    answer = await client.post("/MAAS/ui/compose", None, **form)
+    assert answer.status == 503
+    assert 'value="big-one"' in answer.text
+    assert "999 cores" in answer.text
+    answer = await client.post("/MAAS/ui/compose", None, **(form | {"memory": "5"}))
+    assert answer.status == 422
+    assert 'id="memory-error"' in answer.text

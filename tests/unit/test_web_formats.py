@@ -1,0 +1,43 @@
+"""How pages print amounts, times and ranges."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regiond.ui import formats
+
+NOW = datetime(2026, 11, 21, 14, 32, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (formats.number(1677), "1,677"), (formats.number(1.5), "1.5"), (formats.gib(4096), "4"),
+        (formats.memory(512), "512 MiB"), (formats.memory(1536), "1.5 GiB"), (formats.memory(0), "0 GiB"),
+        (formats.storage(8_000_000_000), "8 GB"), (formats.storage(2_500_000_000_000), "2.5 TB"),
+        (formats.count(1, "host"), "1 host"), (formats.count(2, "host"), "2 hosts"),
+        (formats.share(1, 3), "33 %"), (formats.share(1, 0), "–"),
+        (formats.ago(NOW - timedelta(seconds=4), NOW), "4 s ago"), (formats.span(timedelta(minutes=61)), "1 h"),
+        (formats.span(timedelta(days=3)), "3 days"), (formats.clock(NOW, NOW), "14:32:08"),
+        (formats.clock(NOW - timedelta(days=1), NOW), "20 Nov 14:32"), (formats.iso(NOW), "2026-11-21T14:32:08.000Z"),
+    ],
+)  # fmt: skip
+def test_amounts_and_times_are_short_and_have_units(printed: str, expected: str) -> None:
+    assert printed == expected
+
+
+def test_a_clock_that_is_behind_shows_no_negative_age() -> None:
+    assert formats.ago(NOW + timedelta(seconds=3), NOW) == "0 s ago"
+
+
+@given(st.sets(st.integers(0, 200)))
+def test_ranges_name_exactly_their_numbers(numbers: set[int]) -> None:
+    found: set[int] = set()
+    for part in filter(None, formats.ranges(numbers).split(", ")):
+        first, _, last = part.partition("–")
+        found |= set(range(int(first), int(last or first) + 1))
+    assert found == numbers
