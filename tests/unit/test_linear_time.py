@@ -20,7 +20,6 @@ from common.certificates import load_certificate, make_authority, subject_of, ut
 from common.errors import InnkeeperError
 from common.rpc.frames import ProtocolError, decode
 from common.rpc.tokens import PREFIX, decode_token
-from regiond.accounts.session_cookie import read_cookie
 from regiond.api.compression import accepts_gzip
 from regiond.api.endpoint import SiteInfo
 from regiond.api.forwarding import ProxyHeaders, Sender, TrustedProxies, is_host
@@ -29,6 +28,7 @@ from regiond.api.request import ApiRequest
 from regiond.api.request_body import read_body, read_query
 from regiond.api.site import make_site
 from regiond.api.site_request import SiteRequest
+from regiond.ui.session_cookie import read_cookie
 from tests.integration.odd_certificates import odd_certificate
 from tests.unit.api_double import ApiDouble
 
