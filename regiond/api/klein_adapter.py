@@ -14,6 +14,7 @@ from twisted.web.iweb import IRequest
 from werkzeug.exceptions import HTTPException
 
 from common.deferreds import as_deferred
+from common.errors import TooManyAttempts
 from regiond.api import errors
 from regiond.api.body_stream import send
 from regiond.api.compression import accepts_gzip, compressed
@@ -33,6 +34,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Pages hold a CSRF token (see `compression`); a stream of events must not wait for more to compress; fonts are already.
 _NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
+REFUSAL_DELAY_S = 0.5
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -118,7 +120,7 @@ class Adapter:
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
     def _reply(self, request: SiteRequest, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
-        bound = _bound(work, request_id(request))
+        bound = _bound(_delayed_if_refused(work), request_id(request))
         reply = self._uninterrupted(bound) if changes else as_deferred(bound)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
         return sent.addErrback(_cancelled)
@@ -187,7 +189,11 @@ class Adapter:
             reason = f"the check timed out after {_READINESS_TIMEOUT_S:.0f} s"
         return text_reply("ready") if reason is None else text_reply(f"not ready: {reason}", status=503)
 
-    def _routing_failed(self, request: IRequest, failure: Failure) -> bytes:
+    def _routing_failed(self, request: Any, failure: Failure) -> bytes:
+        try:
+            self._api.limits.take_anonymous(request.sender.address)
+        except TooManyAttempts as error:
+            return self.write(request, errors.reply_for(error))
         found = failure.value
         status = 500
         text = str(found)
@@ -209,6 +215,14 @@ async def _sent(request: SiteRequest, chunks: AsyncGenerator[bytes, None]) -> by
     else:
         await send(request, chunks)
     return b""
+
+
+async def _delayed_if_refused(work: Coroutine[Any, Any, Reply]) -> Reply:
+    """A sender beyond its limits gets its answers later, so that it cannot keep the event loop busy with refusals."""
+    reply = await work
+    if reply.status == 429:
+        await asyncio.sleep(REFUSAL_DELAY_S)
+    return reply
 
 
 async def _bound(work: Coroutine[Any, Any, T], id_: str) -> T:

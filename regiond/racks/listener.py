@@ -36,9 +36,11 @@ MAX_LINKS_OF_RACK = 4  # to one region: more are leftovers of connections that t
 MAX_LINKS_OF_CLIENT = 64  # programs may share a certificate
 MEMBERS = Limits()
 CLIENT_BYTES_IN_FLIGHT = 1024 * 1024
-FRAMES_PER_S = 500  # of one peer, by all its links to this region; 100 hosts with 1,000 guests each need 15
-BURST_FRAMES = 2000
-BYTES_PER_FRAME = 16 * 1024  # a longer frame counts as several
+# Of one peer, by all its links to this region. A frame costs the event loop up to 2 ms; 100 hosts with 1,000 guests
+# each need some 100 per second, since a longer frame counts as several.
+FRAMES_PER_S = 250
+BURST_FRAMES = 1000
+BYTES_PER_FRAME = 16 * 1024
 # What one peer may open per second, and at once; to open a link costs a handshake and several statements.
 LINKS_PER_S = {Role.RACK: (1.0, 20), Role.CLIENT: (5.0, 2 * MAX_LINKS_OF_CLIENT)}
 MAX_CALLS_OF_RACK = 8  # at once: a rack only renews its certificate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, cast
 
@@ -18,10 +19,11 @@ from common.errors import DatabaseUnavailable
 from regiond.api.channel import OpenConnections
 from regiond.api.describe import description_hash
 from regiond.api.endpoint import SiteInfo
+from regiond.api.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.registry import SERVED
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import DEFAULT_OPTIONS, SiteOptions, make_site
-from regiond.request_limits import RequestLimits
+from regiond.request_limits import RequestLimits, RequestRates
 from tests.unit.answers.accounts import ADMIN_KEY
 from tests.unit.api_double import NOW_S, ApiDouble, authorization
 from tests.unit.api_samples import OPERATION, RUNNING
@@ -296,3 +298,22 @@ async def test_a_used_nonce_is_rejected(client: Client) -> None:
     again = await client.request("GET", f"{BASE}zones/", signed=False, Authorization=signature)
     assert (first.status, again.status) == (200, 401)
     assert again.body.startswith(b"Authorization Error: 'Nonce already used")
+
+
+async def test_paths_without_a_route_count_as_requests_of_strangers() -> None:
+    limits = RequestLimits(RequestRates(anonymous_requests_per_s=1), clock=lambda: 0.0)
+    served = serve(ApiDouble(), limits=limits)
+    statuses = [(await served.request("GET", "/nothing/here", signed=False)).status for _ in range(12)]
+    await served.stop()
+    assert statuses == [404] * 10 + [429] * 2
+
+
+async def test_the_answers_of_a_sender_beyond_its_limits_are_late() -> None:
+    limits = RequestLimits(RequestRates(anonymous_requests_per_s=1), clock=lambda: 0.0)
+    served = serve(ApiDouble(), limits=limits)
+    for _ in range(10):
+        await served.request("GET", f"{BASE}version/", signed=False)
+    before = time.monotonic()
+    assert (await served.request("GET", f"{BASE}version/", signed=False)).status == 429
+    assert time.monotonic() - before >= REFUSAL_DELAY_S
+    await served.stop()
