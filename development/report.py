@@ -37,6 +37,7 @@ def report(outcome: Outcome) -> str:
     sections = [
         _section("host", _host_lines(outcome)),
         _section("VM", _vm_lines(outcome)),
+        _section("pages", [f"{paths.api_url}/ui/"]),
         _section("API", [f"{paths.api_url}/api/2.0/"]),
         _section("key", [f"{paths.key_file} (account admin)"]),
         _section("password", _password_lines(outcome)),
