@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import structlog
 from attrs import evolve, field, frozen
 
-from common.errors import InnkeeperError, NotAuthenticated, NotFound
+from common.errors import InnkeeperError, NotAuthenticated, NotFound, TooManyAttempts
 from regiond.accounts.model import Session
 from regiond.api import errors
 from regiond.api.dispatch import Api
@@ -61,8 +61,8 @@ class WebSite:
         try:
             visit = await self._visit(page, path, request)
             reply = await page.handle(visit)
-        except NotAuthenticated as error:
-            reply = self._to_login(request, error)
+        except NotAuthenticated:
+            reply = self._to_login(request)
         except InnkeeperError as error:
             reply = await self._error(visit, error, request)
         except Exception:  # the boundary, as in the API
@@ -87,7 +87,11 @@ class WebSite:
         check_role(page.permission, session.caller)
         return visit
 
-    def _to_login(self, request: WebRequest, error: NotAuthenticated) -> Reply:
+    def _to_login(self, request: WebRequest) -> Reply:
+        try:
+            self.api.limits.take_anonymous(request.address)
+        except TooManyAttempts as error:
+            return errors.reply_for(error)
         wanted = request.url() if request.method == "GET" else UI
         query = {"next": wanted} if wanted not in {UI, f"{UI}overview"} else {}
         if request.cookie is not None:

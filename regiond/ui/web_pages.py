@@ -7,7 +7,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest, NotFound, TooManyAttempts
+from regiond.api import errors
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request_body import read_body, read_query
 from regiond.api.site_request import SiteRequest, header
@@ -33,17 +34,29 @@ class WebPages:
 
     def answers(self) -> Iterable[tuple[str, Answer]]:
         """Pairs of a routing rule and what answers it."""
-        yield f"{UI}static/<fingerprint>/<path:name>", self._file
-        yield f"{UI}login", self._login
+        yield f"{UI}static/<fingerprint>/<path:name>", self._open(self._file)
+        yield f"{UI}login", self._open(self._login)
         for old in ("/", "/MAAS/", UI):
-            yield old, self._to_overview
-        yield "/MAAS/r/kvm/<path:rest>", self._old_address
+            yield old, self._open(self._to_overview)
+        yield "/MAAS/r/kvm/<path:rest>", self._open(self._old_address)
         by_path: dict[str, dict[str, Page]] = {}
         for page in (*self.pages, self.login.log_out_page()):
             by_path.setdefault(page.path, {})[page.method] = page
         for path, methods in by_path.items():
             yield UI + path, self._page(methods)
         yield f"{UI}<path:rest>", self._page({"GET": Page(path="", handle=_no_page)})
+
+    def _open(self, answer: Answer) -> Answer:
+        """For everybody, as often as a stranger may ask."""
+
+        async def limited(request: SiteRequest, path: Mapping[str, str]) -> Reply:
+            try:
+                self.site.api.limits.take_anonymous(request.sender.address)
+            except TooManyAttempts as error:
+                return errors.reply_for(error)
+            return await answer(request, path)
+
+        return limited
 
     def _page(self, methods: Mapping[str, Page]) -> Answer:
         async def answer(request: SiteRequest, path: Mapping[str, str]) -> Reply:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
 from tests.integration.tables import sql
 from tests.integration.web_client import WebClient
 from tests.waiting import settle
@@ -150,3 +152,11 @@ async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebC
     answer = await client.post("/MAAS/ui/compose", None, **(form | {"memory": "5"}))
     assert answer.status == 422
     assert 'id="memory-error"' in answer.text
+
+
+async def test_strangers_may_ask_for_pages_as_often_as_for_anything_else(tmp_path: Path, database_url: str) -> None:
+    async with deployed(tmp_path, database_url, anonymous_requests_per_s=1) as innkeeper:
+        client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+        statuses = [(await client.get(path)).status for path in ("/MAAS/ui/login", "/MAAS/ui/hosts", "/MAAS/ui/x") * 5]
+    assert 429 not in statuses[:5]
+    assert statuses[-2:] == [429, 429]
