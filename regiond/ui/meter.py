@@ -90,3 +90,8 @@ def _parts(*amounts: tuple[str, int], whole: int, over: int) -> tuple[Part, ...]
 
 def _part(kind: str, start: float, width: float, *, is_joined: bool) -> Part:
     return Part(kind=kind, start=f"{start:.4g}%", width=f"{width:.4g}%", is_joined=is_joined)
+
+
+def limit_meter(label: str, used: int, limit: int, text: Callable[[int], str] = formats.number) -> Meter:
+    """A meter of what counts for a limit, such as that of a quota."""
+    return meter_of(label, ResourceCapacity(total=limit, claimable=limit, claimed=used), text=text)

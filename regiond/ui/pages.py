@@ -7,12 +7,24 @@ from typing import Protocol
 
 from regiond.api.dispatch import Api
 from regiond.ui import login, overview_page, stream
+from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
 from regiond.ui.hosts import host_pages
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.login import LoginPage
 from regiond.ui.machines import compose_page, machine_pages
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.renderer import Renderer
+from regiond.ui.settings import (
+    audit_pages,
+    discrepancy_pages,
+    pool_pages,
+    quota_pages,
+    rack_pages,
+    role_pages,
+    settings_page,
+    user_pages,
+    zone_pages,
+)
 from regiond.ui.site import Sessions as Authentication
 from regiond.ui.site import WebSite
 from regiond.ui.static_files import StaticFiles
@@ -28,6 +40,20 @@ PAGES = (
     *machine_pages.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
+    *settings_page.PAGES,
+    *rack_pages.PAGES,
+    *user_pages.PAGES,
+    *role_pages.PAGES,
+    *quota_pages.PAGES,
+    *audit_pages.PAGES,
+    *discrepancy_pages.PAGES,
+    *pool_pages.PAGES,
+    *zone_pages.PAGES,
+    *account_pages.PAGES,
+    *key_pages.PAGES,
+    *ssh_key_pages.PAGES,
+    *session_pages.PAGES,
+    *client_pages.PAGES,
 )
 
 

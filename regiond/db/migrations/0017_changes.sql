@@ -74,3 +74,19 @@ begin
 end $$;
 create trigger operation_log_added after insert on operation_log
     for each row execute function operation_log_added();
+
+-- Racks: not their heartbeats. For administrators only.
+create function racks_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed(array['racks'], '{}', '{}');
+    return null;
+end $$;
+create trigger racks_changed_rows after insert or delete on rack for each row execute function racks_changed();
+create trigger racks_changed after update of name, certificate_fingerprint, removed_at, stolen_at, zone_ids on rack
+    for each row execute function racks_changed();
+create trigger racks_changed after insert or delete on rack_link for each row execute function racks_changed();
+create trigger racks_changed_rows after insert or delete on rack_reach for each row execute function racks_changed();
+create trigger racks_changed after update on rack_reach
+    for each row when (old.reaches is distinct from new.reaches or old.error_message is distinct from new.error_message)
+    execute function racks_changed();
+create trigger racks_changed after insert or delete on region_process for each row execute function racks_changed();

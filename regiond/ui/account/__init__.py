@@ -1,0 +1,1 @@
+"""Pages of one's own account: password, keys, sessions, RPC clients."""

@@ -1,0 +1,60 @@
+"""RPC clients: the list, a new one whose key is shown once, and revocation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.rpc_clients import CLIENT, CLIENTS
+from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.page import Page, Visit
+from regiond.ui.refusal import Refusal
+from regiond.ui.removal import Removal, confirm
+from regiond.ui.web_request import page_url
+
+PLACE = (SECTION, "clients")
+
+
+async def show(visit: Visit) -> Reply:
+    """The list; when one was issued, with its certificate and key: only this answer has the key."""
+    name, issued, refusal = visit.request.given("name"), None, None
+    if visit.request.method == "POST":
+        try:
+            issued = await visit.act(CLIENTS, "POST", fields={"name": name})
+        except InnkeeperError as error:
+            refusal = Refusal.of(error)
+    return await account_page(
+        visit,
+        "account/clients.html",
+        "clients",
+        refusal,
+        clients=await visit.services.racks.clients(visit.caller),
+        issued=issued,
+        name="" if issued else name,
+    )
+
+
+async def revoke(visit: Visit) -> Reply:
+    name = visit.path["name"]
+    removal = Removal(
+        title=f"Revoke {name}",
+        section=SECTION,
+        crumbs=(*CRUMBS, ("RPC clients", page_url(*PLACE))),
+        button="Revoke RPC client",
+        place=PLACE,
+    )
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        return await visit.act(CLIENT, "DELETE", path={"name": name}, fields=fields)
+
+    return await confirm(visit, removal, run)
+
+
+PAGES = (
+    Page(path="account/clients", handle=show),
+    Page(path="account/clients", method="POST", handle=show),
+    Page(path="account/clients/<name>/revoke", handle=revoke),
+    Page(path="account/clients/<name>/revoke", method="POST", handle=revoke),
+)

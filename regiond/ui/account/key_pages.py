@@ -1,0 +1,109 @@
+"""One's own API keys: the list, a new one that is shown once, another name, and deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import InnkeeperError, NotFound
+from regiond.accounts.model import ApiKeyView
+from regiond.api.replies import Reply
+from regiond.api.resources.accounts import ACCOUNT
+from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
+from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import Refusal
+from regiond.ui.removal import Removal, confirm
+from regiond.ui.web_request import page_url
+
+KEYS = (SECTION, "keys")
+_DAY_S = 24 * 3600
+LIFETIMES = (("", "for ever"), *((str(days * _DAY_S), f"{days} days") for days in (7, 30, 90, 365)))
+
+
+async def show(visit: Visit) -> Reply:
+    return await _list(visit)
+
+
+async def create(visit: Visit) -> Reply:
+    """The list with the new key: only this answer has its secret."""
+    request = visit.request
+    fields = {"name": request.given("name"), "lifetime_s": request.given("lifetime_s") or None}
+    try:
+        made = await visit.act(ACCOUNT, "POST", "create_authorisation_token", fields=fields)
+    except InnkeeperError as error:
+        return await _list(visit, refusal=Refusal.of(error))
+    text = f"{made['consumer_key']}:{made['token_key']}:{made['token_secret']}"
+    return await _list(visit, made=text, made_name=made["name"])
+
+
+async def _list(visit: Visit, *, made: str = "", made_name: str = "", refusal: Refusal | None = None) -> Reply:
+    request = visit.request
+    return await account_page(
+        visit,
+        "account/keys.html",
+        "keys",
+        refusal,
+        keys=await visit.services.accounts.list_keys(visit.caller),
+        made=made,
+        made_name=made_name,
+        name="" if made else request.given("name"),
+        lifetime="" if made else request.given("lifetime_s"),
+        lifetimes=LIFETIMES,
+    )
+
+
+async def rename(visit: Visit) -> Reply:
+    key, request, refusal = await _key(visit), visit.request, None
+    if request.method == "POST":
+        fields = {"token": key.token_key, "name": request.given("name")}
+        try:
+            await visit.act(ACCOUNT, "POST", "update_token_name", fields=fields)
+        except InnkeeperError as error:
+            refusal = Refusal.of(error)
+        else:
+            return redirect(*KEYS)
+    return await visit.page(
+        "account/rename_key.html",
+        title="Rename API key",
+        section=SECTION,
+        status=refusal.status if refusal else 200,
+        crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
+        key=key,
+        name=request.given("name", key.name),
+        problems=refusal.problems if refusal else {},
+    )
+
+
+async def delete(visit: Visit) -> Reply:
+    key = await _key(visit)
+    removal = Removal(
+        title=f"Delete API key {key.name or key.token_key}",
+        section=SECTION,
+        crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
+        button="Delete API key",
+        place=KEYS,
+    )
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        given = {**fields, "token_key": key.token_key}
+        return await visit.act(ACCOUNT, "POST", "delete_authorisation_token", fields=given)
+
+    return await confirm(visit, removal, run)
+
+
+async def _key(visit: Visit) -> ApiKeyView:
+    token_key = visit.path["token_key"]
+    for key in await visit.services.accounts.list_keys(visit.caller):
+        if key.token_key == token_key:
+            return key
+    raise NotFound(f"You have no API key {token_key!r}.")
+
+
+PAGES = (
+    Page(path="account/keys", handle=show),
+    Page(path="account/keys", method="POST", handle=create),
+    Page(path="account/keys/<token_key>/rename", handle=rename),
+    Page(path="account/keys/<token_key>/rename", method="POST", handle=rename),
+    Page(path="account/keys/<token_key>/delete", handle=delete),
+    Page(path="account/keys/<token_key>/delete", method="POST", handle=delete),
+)

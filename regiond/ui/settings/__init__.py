@@ -1,0 +1,1 @@
+"""Pages of what administrators set up: racks, users, quotas, audit, discrepancies, pools and zones."""

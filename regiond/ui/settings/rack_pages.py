@@ -1,0 +1,174 @@
+"""Racks and region processes: the list, join tokens, a rack's zones, and its removal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import find_rack
+from regiond.api.resources.racks import RACK, RACKS
+from regiond.api.resources.visibility import visible_rack
+from regiond.permissions import Permission
+from regiond.racks.model import RackView
+from regiond.ui.edit import CONFLICT, Edit, compare
+from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import UNPROCESSABLE, Refusal
+from regiond.ui.removal import Removal, confirm
+from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.web_request import WebRequest, page_url
+
+LIFETIMES = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "7 days"))
+NO_ZONE = Refusal(status=UNPROCESSABLE, problems={"zones": ["Choose at least one zone, or all zones."]})
+CRUMBS = (("Settings", page_url(SETTINGS)), ("Racks and regions", page_url(SETTINGS, "racks")))
+
+
+async def show_list(visit: Visit) -> Reply:
+    caller, racks = visit.caller, visit.services.racks
+    return await visit.page(
+        "settings/racks.html",
+        title="Racks and regions",
+        section=SETTINGS,
+        racks=[visible_rack(caller, rack) for rack in await racks.list(caller=caller)],
+        regions=await racks.regions(caller) if caller.is_admin else (),
+    )
+
+
+async def new_token(visit: Visit) -> Reply:
+    """The form, or the token that it made: it is shown this once."""
+    request = visit.request
+    zones = _chosen_zones(request)
+    lifetime = request.given("lifetime_s", LIFETIMES[0][0])
+    issued, refusal = None, None
+    if request.method == "POST" and zones == []:
+        refusal = NO_ZONE
+    elif request.method == "POST":
+        try:
+            issued = await visit.act(RACKS, "POST", "token", fields={"lifetime_s": lifetime, "zones": zones})
+        except InnkeeperError as error:
+            refusal = Refusal.of(error)
+    return await visit.page(
+        "settings/token.html",
+        title="Add rack",
+        section=SETTINGS,
+        status=refusal.status if refusal else 200,
+        crumbs=CRUMBS,
+        issued=issued,
+        expires_at=datetime.fromisoformat(issued["expires_at"]) if issued else None,
+        zones=await visit.services.groups.zones(),
+        chosen=zones,
+        some=zones is not None,
+        lifetimes=LIFETIMES,
+        lifetime=lifetime,
+        problems=refusal.problems if refusal else {},
+    )
+
+
+async def show(visit: Visit) -> Reply:
+    rack = await _rack(visit)
+    return await _page(visit, rack, _edit(rack, _zones_text(rack)))
+
+
+async def change_zones(visit: Visit) -> Reply:
+    rack, request = await _rack(visit), visit.request
+    zones = _chosen_zones(request)
+    edit = _edit(rack, ",".join(sorted(zones or ())), before=request.given("was-zones", _zones_text(rack)))
+    if edit.conflicts:
+        return await _page(visit, rack, edit, refusal=Refusal(status=CONFLICT, problems={}))
+    if zones == []:
+        return await _page(visit, rack, edit, refusal=NO_ZONE)
+    try:
+        fields: Mapping[str, Any] = {"all_zones": True} if zones is None else {"zones": zones}
+        await visit.act(RACK, "PUT", path={"id": str(rack.id)}, fields=fields)
+    except InnkeeperError as error:
+        return await _page(visit, rack, edit, refusal=Refusal.of(error))
+    return redirect(SETTINGS, "racks", str(rack.id))
+
+
+def _chosen_zones(request: WebRequest) -> list[str] | None:
+    """None: all."""
+    return list(request.form.get("zones", ())) if request.given("scope") == "some" else None
+
+
+async def _rack(visit: Visit) -> RackView:
+    return visible_rack(visit.caller, await find_rack(visit.services, {"id": visit.path["rack"]}))
+
+
+def _zones_text(rack: RackView) -> str:
+    return ",".join(sorted(rack.zones or ()))
+
+
+def _edit(rack: RackView, typed: str, *, before: str | None = None) -> Edit:
+    current = {"zones": _zones_text(rack)}
+    return compare(before=current if before is None else {"zones": before}, typed={"zones": typed}, current=current)
+
+
+async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal | None = None) -> Reply:
+    chosen = [name for name in edit.values["zones"].split(",") if name]
+    return await visit.page(
+        "settings/rack.html",
+        title=rack.name,
+        section=SETTINGS,
+        status=refusal.status if refusal else 200,
+        crumbs=CRUMBS,
+        rack=rack,
+        edit=edit,
+        chosen=chosen,
+        some=bool(chosen) or (refusal is NO_ZONE),
+        zones=await visit.services.groups.zones(),
+        problems=refusal.problems if refusal else {},
+    )
+
+
+async def remove(visit: Visit) -> Reply:
+    rack = await _rack(visit)
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        return await visit.act(RACK, "DELETE", path={"id": str(rack.id)}, fields=fields)
+
+    return await confirm(visit, _removal(rack, f"Remove {rack.name}", "Remove rack"), run)
+
+
+async def report_stolen(visit: Visit) -> Reply:
+    """The plan is that of the removal; besides, credentials that the rack had deleted are replaced."""
+    rack = await _rack(visit)
+    note = (
+        f"Whatever was ever sent to {rack.name} counts as known to others: also the credentials that it was told to "
+        "delete are replaced."
+    )
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        if "dry_run" in fields:
+            return await visit.act(RACK, "DELETE", path={"id": str(rack.id)}, fields=fields)
+        return await visit.act(RACK, "POST", "report_stolen", path={"id": str(rack.id)})
+
+    return await confirm(visit, _removal(rack, f"Report {rack.name} stolen", "Report stolen", note), run)
+
+
+def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal:
+    place = (SETTINGS, "racks", str(rack.id))
+    return Removal(
+        title=title,
+        section=SETTINGS,
+        crumbs=(*CRUMBS, (rack.name, page_url(*place))),
+        button=button,
+        name=rack.name,
+        place=place,
+        note=note,
+    )
+
+
+ADMIN = Permission.ADMIN
+PAGES = (
+    Page(path="settings/racks", handle=show_list),
+    Page(path="settings/racks/token", handle=new_token, permission=ADMIN),
+    Page(path="settings/racks/token", method="POST", handle=new_token, permission=ADMIN),
+    Page(path="settings/racks/<rack>", handle=show),
+    Page(path="settings/racks/<rack>/zones", method="POST", handle=change_zones, permission=ADMIN),
+    Page(path="settings/racks/<rack>/remove", handle=remove, permission=ADMIN),
+    Page(path="settings/racks/<rack>/remove", method="POST", handle=remove, permission=ADMIN),
+    Page(path="settings/racks/<rack>/stolen", handle=report_stolen, permission=ADMIN),
+    Page(path="settings/racks/<rack>/stolen", method="POST", handle=report_stolen, permission=ADMIN),
+)

@@ -1,0 +1,76 @@
+"""Roles of users in resource pools: the list, a new one, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.groups import POOL
+from regiond.caller import PoolRole
+from regiond.permissions import Permission
+from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import Refusal
+from regiond.ui.removal import Removal, confirm
+from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.web_request import page_url
+
+
+async def show(visit: Visit) -> Reply:
+    """The roles of all users, or of one; of all resource pools, or of one."""
+    request, refusal = visit.request, None
+    fields = {"user": request.given("user"), "role": request.given("role", PoolRole.OPERATOR.value)}
+    pool = request.given("pool")
+    if request.method == "POST":
+        try:
+            await visit.act(POOL, "POST", "grant", path={"id": f"name:{pool}"}, fields=fields)
+        except InnkeeperError as error:
+            refusal = Refusal.of(error)
+        else:
+            return redirect(SETTINGS, "roles", query={"user": fields["user"].strip()})
+    user, in_pool = request.option("user"), request.option("pool")
+    grants = await visit.services.grants.list(visit.caller, username=user or None)
+    users = await visit.services.users.list()
+    return await visit.page(
+        "settings/roles.html",
+        title="Roles",
+        section=SETTINGS,
+        status=refusal.status if refusal else 200,
+        grants=[grant for grant in grants if not in_pool or grant.pool == in_pool],
+        user=user,
+        in_pool=in_pool,
+        fields=fields if refusal else {**fields, "user": user},
+        pool=pool if refusal else in_pool,
+        users=[one.username for one in users if not one.is_admin],
+        pools=[one.name for one in await visit.services.groups.pools(caller=visit.caller)],
+        roles=[role.value for role in PoolRole],
+        problems=refusal.problems if refusal else {},
+    )
+
+
+async def revoke(visit: Visit) -> Reply:
+    username, pool = visit.path["username"], visit.path["pool"]
+    removal = Removal(
+        title=f"Take the role of {username}",
+        section=SETTINGS,
+        crumbs=(("Settings", page_url(SETTINGS)), ("Roles", page_url(SETTINGS, "roles"))),
+        button="Take role",
+        place=(SETTINGS, "roles"),
+        note=f"This takes the role of {username} in the resource pool {pool}. Its VMs stay its own.",
+    )
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        path = {"id": f"name:{pool}"}
+        return await visit.act(POOL, "POST", "revoke", path=path, fields={**fields, "user": username})
+
+    return await confirm(visit, removal, run)
+
+
+ADMIN = Permission.ADMIN
+PAGES = (
+    Page(path="settings/roles", handle=show, permission=ADMIN),
+    Page(path="settings/roles", method="POST", handle=show, permission=ADMIN),
+    Page(path="settings/roles/<pool>/<username>/revoke", handle=revoke, permission=ADMIN),
+    Page(path="settings/roles/<pool>/<username>/revoke", method="POST", handle=revoke, permission=ADMIN),
+)

@@ -1,0 +1,92 @@
+"""The settings: what there is to set up, as links; about this installation; and help."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from regiond.api.replies import Reply
+from regiond.ui.page import Page, Visit
+
+SETTINGS = "settings"
+
+
+@frozen(kw_only=True)
+class Area:
+    """One group of settings. `is_open`: also for users who are no administrators."""
+
+    name: str
+    segments: tuple[str, ...]
+    icon: str
+    about: str
+    is_open: bool = False
+
+
+AREAS = (
+    Area(
+        name="Racks and regions",
+        segments=(SETTINGS, "racks"),
+        icon="host",
+        about="The daemons that call hypervisors: their zones and the hosts that they reach; join tokens.",
+        is_open=True,
+    ),
+    Area(name="Users", segments=(SETTINGS, "users"), icon="user", about="Accounts and administrators."),
+    Area(
+        name="Roles",
+        segments=(SETTINGS, "roles"),
+        icon="key",
+        about="Who may see a resource pool, and who may compose there.",
+    ),
+    Area(
+        name="Quotas",
+        segments=(SETTINGS, "quotas"),
+        icon="pools",
+        about="What a user, or the VMs in a resource pool, may hold.",
+        is_open=True,
+    ),
+    Area(
+        name="Audit trail",
+        segments=(SETTINGS, "audit"),
+        icon="tasks",
+        about="Who asked for what, when, and with what result.",
+    ),
+    Area(
+        name="Discrepancies",
+        segments=(SETTINGS, "discrepancies"),
+        icon="warn",
+        about="Where the ledger and the hosts disagree, and what repairs it.",
+    ),
+    Area(
+        name="About",
+        segments=("about",),
+        icon="info",
+        about="Version, region processes, and licences.",
+        is_open=True,
+    ),
+)
+
+
+async def show(visit: Visit) -> Reply:
+    areas = [area for area in AREAS if area.is_open or visit.caller.is_admin]
+    return await visit.page("settings/index.html", title="Settings", section=SETTINGS, areas=areas)
+
+
+async def show_about(visit: Visit) -> Reply:
+    caller = visit.caller
+    return await visit.page(
+        "settings/about.html",
+        title="About",
+        section=SETTINGS,
+        regions=await visit.services.racks.regions(caller) if caller.is_admin else (),
+        racks=await visit.services.racks.list(caller=caller),
+    )
+
+
+async def show_help(visit: Visit) -> Reply:
+    return await visit.page("settings/help.html", title="Help", section=SETTINGS)
+
+
+PAGES = (
+    Page(path="settings", handle=show),
+    Page(path="about", handle=show_about),
+    Page(path="help", handle=show_help),
+)
