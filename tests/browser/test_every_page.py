@@ -8,6 +8,10 @@ PAGES = (
     "overview", "hosts", "hosts?group=zone", "hosts?q=nothing-has-this-name", "hosts/1/vms",
     "hosts/1/resources?vm=db-1", "hosts/1/tasks", "hosts/2/resources", "vms", "vms?q=db", "vms?show=attention",
     "tasks", "tasks/1",
+    "settings", "settings/racks", "settings/racks/token", "settings/users", "settings/new-user", "settings/users/mira",
+    "settings/users/mira/delete", "settings/roles", "settings/quotas", "settings/new-quota", "settings/audit",
+    "settings/audit/verify", "settings/discrepancies", "pools", "pools/add", "pools/0", "zones/1", "account",
+    "account/keys", "account/ssh-keys", "account/sessions", "account/clients", "about", "help",
 )  # fmt: skip
 
 
