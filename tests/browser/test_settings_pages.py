@@ -81,10 +81,19 @@ async def test_a_zone_is_deleted_when_its_hosts_have_another(admin: Visitor, fle
 async def test_a_rack_is_added_by_token_and_removed_by_name(admin: Visitor, fleet: Deployment) -> None:
     page = admin.page
     await admin.go("settings/racks/token")
+    await page.get_by_label("default").check()
+    admin.expected_statuses.add(422)
+    await press(page, "Create token")
+    await expect(page.locator("#zones")).to_contain_text("Zones are ticked")
+    await page.get_by_label("Only these").check()
     await press(page, "Create token")
     assert (await page.inner_text("#join")).startswith("rackd join innkeeper-join-")
     await admin.go("settings/racks")
     await page.locator("#racks tbody th a").first.click()
+    await page.get_by_label("Only these").check()
+    await page.get_by_label("default").check()
+    await press(page, "Save zones")
+    assert (await fleet.get("racks/"))[0]["zones"] == ["default"]
     await page.get_by_role("link", name="Remove rack").click()
     await page.fill("#typed", "other")
     await expect(page.get_by_role("button", name="Remove rack")).to_be_disabled()

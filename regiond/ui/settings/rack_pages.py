@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,9 @@ from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import WebRequest, page_url
 
 LIFETIMES = (("3600", "1 hour"), ("86400", "1 day"), ("604800", "7 days"))
-NO_ZONE = Refusal(status=UNPROCESSABLE, problems={"zones": ["Choose at least one zone, or all zones."]})
+ALL = "*"  # no zone has this name
+NO_ZONE = "Choose at least one zone, or all zones."
+UNCLEAR = "Zones are ticked: choose “Only these”, or untick them for all zones."
 CRUMBS = (("Settings", page_url(SETTINGS)), ("Racks and regions", page_url(SETTINGS, "racks")))
 
 
@@ -39,14 +41,12 @@ async def show_list(visit: Visit) -> Reply:
 async def new_token(visit: Visit) -> Reply:
     """The form, or the token that it made: it is shown this once."""
     request = visit.request
-    zones = _chosen_zones(request)
+    zones, refusal = _read_zones(request)
     lifetime = request.given("lifetime_s", LIFETIMES[0][0])
-    issued, refusal = None, None
-    if request.method == "POST" and zones == []:
-        refusal = NO_ZONE
-    elif request.method == "POST":
+    issued = None
+    if request.method == "POST" and refusal is None:
         try:
-            issued = await visit.act(RACKS, "POST", "token", fields={"lifetime_s": lifetime, "zones": zones})
+            issued = await visit.act(RACKS, "POST", "token", fields={"lifetime_s": lifetime, "zones": zones or None})
         except InnkeeperError as error:
             refusal = Refusal.of(error)
     return await visit.page(
@@ -59,7 +59,7 @@ async def new_token(visit: Visit) -> Reply:
         expires_at=datetime.fromisoformat(issued["expires_at"]) if issued else None,
         zones=await visit.services.groups.zones(),
         chosen=zones,
-        some=zones is not None,
+        some=request.given("scope") == "some",
         lifetimes=LIFETIMES,
         lifetime=lifetime,
         problems=refusal.problems if refusal else {},
@@ -68,45 +68,54 @@ async def new_token(visit: Visit) -> Reply:
 
 async def show(visit: Visit) -> Reply:
     rack = await _rack(visit)
-    return await _page(visit, rack, _edit(rack, _zones_text(rack)))
+    return await _page(visit, rack, _edit(rack, _text(rack.zones)))
 
 
 async def change_zones(visit: Visit) -> Reply:
     rack, request = await _rack(visit), visit.request
-    zones = _chosen_zones(request)
-    edit = _edit(rack, ",".join(sorted(zones or ())), before=request.given("was-zones", _zones_text(rack)))
+    zones, refusal = _read_zones(request)
+    edit = _edit(
+        rack,
+        _text(zones if request.given("scope") == "some" else None),
+        before=request.given("was-zones", _text(rack.zones)),
+    )
     if edit.conflicts:
         return await _page(visit, rack, edit, refusal=Refusal(status=CONFLICT, problems={}))
-    if zones == []:
-        return await _page(visit, rack, edit, refusal=NO_ZONE)
+    if refusal is not None:
+        return await _page(visit, rack, edit, refusal=refusal)
     try:
-        fields: Mapping[str, Any] = {"all_zones": True} if zones is None else {"zones": zones}
+        fields: Mapping[str, Any] = {"zones": zones} if zones else {"all_zones": True}
         await visit.act(RACK, "PUT", path={"id": str(rack.id)}, fields=fields)
     except InnkeeperError as error:
         return await _page(visit, rack, edit, refusal=Refusal.of(error))
     return redirect(SETTINGS, "racks", str(rack.id))
 
 
-def _chosen_zones(request: WebRequest) -> list[str] | None:
-    """None: all."""
-    return list(request.form.get("zones", ())) if request.given("scope") == "some" else None
+def _read_zones(request: WebRequest) -> tuple[list[str], Refusal | None]:
+    """The ticked zones, none for all. A choice that could be meant in two ways is refused: it decides who gets keys."""
+    zones, some = list(request.form.get("zones", ())), request.given("scope") == "some"
+    if some is bool(zones):
+        return zones, None
+    return zones, Refusal(status=UNPROCESSABLE, problems={"zones": [NO_ZONE if some else UNCLEAR]})
 
 
 async def _rack(visit: Visit) -> RackView:
     return visible_rack(visit.caller, await find_rack(visit.services, {"id": visit.path["rack"]}))
 
 
-def _zones_text(rack: RackView) -> str:
-    return ",".join(sorted(rack.zones or ()))
+def _text(zones: Iterable[str] | None) -> str:
+    """None: all. A rack whose zones were all deleted has none."""
+    return ALL if zones is None else ",".join(sorted(zones))
 
 
 def _edit(rack: RackView, typed: str, *, before: str | None = None) -> Edit:
-    current = {"zones": _zones_text(rack)}
+    current = {"zones": _text(rack.zones)}
     return compare(before=current if before is None else {"zones": before}, typed={"zones": typed}, current=current)
 
 
 async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal | None = None) -> Reply:
-    chosen = [name for name in edit.values["zones"].split(",") if name]
+    scope = visit.request.given("scope", "all" if edit.values["zones"] == ALL else "some")
+    ticked = visit.request.form.get("zones", ()) if visit.request.method == "POST" else rack.zones or ()
     return await visit.page(
         "settings/rack.html",
         title=rack.name,
@@ -115,8 +124,8 @@ async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal | 
         crumbs=CRUMBS,
         rack=rack,
         edit=edit,
-        chosen=chosen,
-        some=bool(chosen) or (refusal is NO_ZONE),
+        chosen=ticked,
+        some=scope == "some",
         zones=await visit.services.groups.zones(),
         problems=refusal.problems if refusal else {},
     )
