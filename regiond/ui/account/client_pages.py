@@ -30,7 +30,7 @@ async def show(visit: Visit) -> Reply:
         "account/clients.html",
         "clients",
         refusal,
-        clients=await visit.services.racks.clients(visit.caller),
+        clients=await visit.services.rpc_clients.list(visit.caller),
         issued=issued,
         name="" if issued else name,
     )
