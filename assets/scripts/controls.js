@@ -54,8 +54,11 @@ function onChange(event) {
   }
 }
 
+// Two controls of one value, such as a slider and its number field, follow each other.
 // A typed name must equal the object's before its button works; the server checks it again.
 function onInput(event) {
+  const mirror = event.target.dataset.mirror;
+  if (mirror) document.getElementById(mirror).value = event.target.value;
   const wanted = event.target.dataset.mustEqual;
   if (wanted === undefined) return;
   event.target.form.querySelector("[data-needs-name]").disabled = event.target.value !== wanted;

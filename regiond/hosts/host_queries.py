@@ -14,8 +14,8 @@ from regiond.hosts import guest_view_store, view_store
 from regiond.hosts.model import EVERY_GUEST, GuestCount, GuestFilter, GuestView, HostView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
-from regiond.ledger.model import FleetCapacity
-from regiond.ledger.service import capacities_of_hosts, fleet_capacity
+from regiond.ledger.model import FleetCapacity, HostLimits
+from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity
 from regiond.long_list import LongList
 from regiond.racks.model import SupervisedHost
 
@@ -84,6 +84,15 @@ class HostQueries:
         async with self._database.connection() as db:
             found = await capacities_of_hosts(db, host_ids)
         return {one.host_id: one.capacity for one in found if one.capacity is not None}
+
+    async def capacity_with(self, host_id: int, limits: HostLimits, *, caller: Caller | None = None) -> Capacity | None:
+        """The capacity that the host would have with other limits; None before the first good refresh.
+
+        Raises NotFound.
+        """
+        async with self._database.connection() as db:
+            await read_host(db, host_id, caller=caller)
+            return await capacity_with_limits(db, host_id, limits)
 
     async def ids_of(
         self, ids_or_names: Iterable[str], *, caller: Caller | None = None

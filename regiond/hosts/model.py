@@ -143,6 +143,7 @@ class HostView:
     certificate_fingerprint: str | None = None  # of our client certificate (LXD)
     certificate_expires_at: datetime | None = None
     pinned_fingerprint: str | None = None
+    identity_confirmed: bool = False  # a person has named the pinned fingerprint
     error_code: str | None = None
     error_message: str | None = None
     problems: tuple[Problem, ...] = ()

@@ -33,6 +33,7 @@ _HOSTS = """
            s.network_devices, s.gpus,
            (select sum(r.claimed * split_part(r.key, '/', 2)::bigint) / 1024 from discrete_resource r
              where r.server_id = s.id and r.resource = 'huge_pages')::bigint as huge_memory_mib_claimed,
+           coalesce(h.pinned_fingerprint = h.expected_fingerprint, false) as identity_confirmed,
            v.refreshed_at, t.name as cluster_name, k.fingerprint as certificate_fingerprint,
            k.expires_at as certificate_expires_at
       from vm_host h
@@ -207,7 +208,8 @@ _SAME_IN_VIEW = (
     "id", "name", "address", "project", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_macvlan_mode",
     "system_id", "server_id", "cluster_id", "cluster_name", "member", "architecture", "hypervisor_version",
     "emulated", "cpu_speed_mhz", "reserved_cores", "reserved_memory_mib", "public_key", "certificate_fingerprint",
-    "certificate_expires_at", "pinned_fingerprint", "error_code", "error_message", "refreshed_at", "created_at",
+    "certificate_expires_at", "pinned_fingerprint", "identity_confirmed", "error_code", "error_message", "refreshed_at",
+    "created_at",
 )  # fmt: skip
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from common.capacity import Capacity, ResourceCapacity
-from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, read_pages_key
+from regiond.ledger.model import SHARED_POOL_TYPES, HostCapacity, HostLimits, read_pages_key
 from regiond.placement.service import resource_capacity, sum_of
 
 if TYPE_CHECKING:
@@ -84,6 +84,14 @@ async def capacities_of_hosts(
     return _hosts(rows) if len(rows) <= MAX_ON_EVENT_LOOP else await asyncio.to_thread(_hosts, rows)
 
 
+async def capacity_with_limits(db: Db, host_id: int, limits: HostLimits) -> Capacity | None:
+    """Returns the capacity that the host would have with other limits; None if it has no capacity."""
+    for row in await db.fetch(_CAPACITIES, [host_id], None):
+        if row["server_id"] is not None:
+            return _capacity({**row, **asdict(limits)})
+    return None
+
+
 async def compute_claimed_by_hosts(db: Db, host_ids: Iterable[int]) -> Mapping[int, ComputeClaimed]:
     """Returns the cores and general memory that the machines of each host claim on its server; omits removed hosts."""
     rows = await db.fetch(_COMPUTE_CLAIMED, list(host_ids))
@@ -104,11 +112,11 @@ def _host(row: Row) -> HostCapacity:
         pool=row["pool"],
         cluster=row["cluster"],
         shared_pools=frozenset(name for _, name, type_, _, _ in pools if type_ in SHARED_POOL_TYPES),
-        capacity=None if row["server_id"] is None else _capacity(row),
+        capacity=None if row["server_id"] is None else _capacity(dict(row)),
     )
 
 
-def _capacity(row: Row) -> Capacity:
+def _capacity(row: Mapping[str, Any]) -> Capacity:
     claimed: dict[tuple[str, str | None], int] = {(what, key): amount for what, key, amount in row["claimed"]}
     takes_machines = row["state"] != "removing"
     pools = {
@@ -146,7 +154,7 @@ def _capacity(row: Row) -> Capacity:
 
 
 def _pinned_cores(
-    row: Row, claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
+    row: Mapping[str, Any], claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
 ) -> ResourceCapacity | None:
     """Counts cores, not pins: guests of others can share a core. Ignores pins on cores that no longer exist."""
     if not row["core_ids"]:
@@ -162,7 +170,7 @@ def _pinned_cores(
 
 
 def _huge_pages(
-    row: Row, claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
+    row: Mapping[str, Any], claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
 ) -> dict[str, ResourceCapacity]:
     """By page size in KiB, summed over the NUMA nodes."""
     by_size: defaultdict[int, list[ResourceCapacity]] = defaultdict(list)
@@ -175,7 +183,7 @@ def _huge_pages(
 
 
 def _virtual_functions(
-    row: Row, claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
+    row: Mapping[str, Any], claimed: Mapping[tuple[str, str | None], int], *, takes_machines: bool
 ) -> dict[str, ResourceCapacity]:
     """By the name of the physical port."""
     return {

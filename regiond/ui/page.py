@@ -29,7 +29,10 @@ class Live(Protocol):
 
 @frozen(kw_only=True)
 class Visit:
-    """A request of somebody who is logged in. Reads of `services` show only what the caller may see."""
+    """A request of somebody who is logged in. Reads of `services` show only what the caller may see.
+
+    `position` is that of the stream of changes before anything was read: what changes later is sent to the page.
+    """
 
     request: WebRequest
     session: Session
@@ -38,6 +41,7 @@ class Visit:
     actions: Actions
     renderer: Renderer
     now: datetime
+    position: str = ""
 
     @property
     def caller(self) -> Caller:

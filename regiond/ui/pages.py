@@ -8,8 +8,10 @@ from typing import Protocol
 from regiond.api.dispatch import Api
 from regiond.ui import login, overview_page, stream
 from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
-from regiond.ui.hosts import host_pages
+from regiond.ui.clusters import cluster_pages
+from regiond.ui.hosts import add_page, adoption_page, bulk_page, host_pages, removal_page
 from regiond.ui.hosts import list_page as host_list
+from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.login import LoginPage
 from regiond.ui.machines import compose_page, machine_pages
 from regiond.ui.machines import list_page as machine_list
@@ -35,7 +37,13 @@ from regiond.ui.web_pages import WebPages
 PAGES = (
     *overview_page.PAGES,
     *host_list.PAGES,
+    *bulk_page.PAGES,
+    *add_page.PAGES,
+    *adoption_page.PAGES,
     *host_pages.PAGES,
+    *host_settings.PAGES,
+    *removal_page.PAGES,
+    *cluster_pages.PAGES,
     *machine_list.PAGES,
     *machine_pages.PAGES,
     *compose_page.PAGES,
@@ -69,6 +77,8 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
     def now() -> datetime:
         return datetime.now(UTC)
 
-    site = WebSite(api=api, sessions=sessions, renderer=renderer, static=static, now=now)
+    site = WebSite(
+        api=api, sessions=sessions, renderer=renderer, static=static, now=now, position=lambda: feed.position
+    )
     login_page = LoginPage(sessions=sessions, audit=api.services.audit, renderer=renderer, now=now)
     return WebPages(site=site, login=login_page, static=static, pages=(*PAGES, stream_page(feed, sessions)))

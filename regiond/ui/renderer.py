@@ -61,6 +61,7 @@ class Renderer:
                 "request": visit.request,
                 "caller": visit.caller,
                 "csrf": visit.session.csrf_token,
+                "position": visit.position,
                 "frame": frame,
                 **values,
             },

@@ -54,6 +54,7 @@ class WebSite:
     renderer: Renderer
     static: StaticFiles
     now: Callable[[], datetime] = field(default=_wall_clock)
+    position: Callable[[], str] = str  # of the stream of changes
 
     async def answer(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Reply:
         """Never raises: errors become pages."""
@@ -71,6 +72,7 @@ class WebSite:
         return with_headers(reply)
 
     async def _visit(self, page: Page, path: Mapping[str, str], request: WebRequest) -> Visit:
+        position = self.position()
         session = await self.sessions.authenticate(request.cookie, address=request.address, uses=not request.is_live)
         self.api.limits.take(session.caller, request.address)
         if request.method == "POST":
@@ -83,6 +85,7 @@ class WebSite:
             actions=Actions(self.api),
             renderer=self.renderer,
             now=self.now(),
+            position=position,
         )
         check_role(page.permission, session.caller)
         return visit

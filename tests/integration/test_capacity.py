@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 
 from common.capacity import Capacity, ResourceCapacity
 from regiond.db.pool import Database
-from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity
-from regiond.ledger.service import capacities_of_hosts, fleet_capacity, total_capacity
+from regiond.ledger.model import DiscreteResources, FleetCapacity, HostCapacity, HostLimits
+from regiond.ledger.service import capacities_of_hosts, capacity_with_limits, fleet_capacity, total_capacity
 from regiond.machines.compose.candidate_store import read_candidates
 from regiond.machines.compose.shortage_store import with_claims_here
 from regiond.placement.model import DiskRequirement, Requirements
@@ -104,8 +104,17 @@ async def run_ledger(
         await ledger.claim(host, cores, memory_mib, storage)
     for guest, cores, memory_mib, storage in guests:
         await ledger.find_guest(guest, cores, memory_mib, storage)
+    limits = HostLimits(
+        cpu_over_commit_ratio=ratios[0],
+        memory_over_commit_ratio=ratios[1],
+        reserved_cores=reserved[0],
+        reserved_memory_mib=reserved[1],
+    )
+    async with database.connection() as db:
+        foreseen = await capacity_with_limits(db, ledger.hosts[0], limits)
     await ledger.set_ratios(0, *ratios)
     await ledger.execute(_RESERVE.format(cores=reserved[0], memory_mib=reserved[1]))
+    assert foreseen == await capacity_of(ledger, 0)
     check_sums(await capacities(ledger))
     await claim_exactly_free(ledger)
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from regiond.api.replies import Reply
 from regiond.api.resources.lookups import find_host
 from regiond.api.resources.vm_hosts import HOST
 from regiond.hosts.model import GuestFilter, GuestView, HostView
+from regiond.operations.model import OPEN_STATES
 from regiond.ui import formats
 from regiond.ui.hosts.core_map import core_map
-from regiond.ui.hosts.host_row import HostRow
-from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.hosts.host_frame import host_page, read_host
+from regiond.ui.hosts.numa_cards import numa_cards
 from regiond.ui.meter import meter_of
 from regiond.ui.page import Page, Visit, redirect
 
-TABS = (("vms", "VMs"), ("resources", "Resources"), ("tasks", "Tasks"))
 _MOST_TASKS = 100
-
-
-async def _host(visit: Visit) -> tuple[HostView, HostRow]:
-    host = await find_host(visit.services, {"id": visit.path["host"]})
-    (row,) = await read_rows(visit, [host])
-    return row.view, row
+_SHOWN: Mapping[str, tuple[str, ...]] = {
+    "running": tuple(OPEN_STATES),
+    "succeeded": ("succeeded",),
+    "failed": ("failed", "cancelled"),
+}
 
 
 async def _guests(visit: Visit, host: HostView) -> list[GuestView]:
@@ -30,38 +29,33 @@ async def _guests(visit: Visit, host: HostView) -> list[GuestView]:
     return [guest async for batch in found.batches() for guest in batch]
 
 
-async def _page(visit: Visit, row: HostRow, tab: str, **values: Any) -> Reply:
-    return await visit.page(
-        f"hosts/{tab}.html",
-        title=f"{row.name} – {dict(TABS)[tab]}",
-        section="hosts",
-        host=row,
-        tab=tab,
-        tabs=TABS,
-        operates=visit.caller.may_operate(row.pool_id),
-        **values,
-    )
-
-
 async def to_vms(visit: Visit) -> Reply:
-    _, row = await _host(visit)
+    _, row = await read_host(visit)
     return redirect("hosts", row.id, "vms")
 
 
 async def vms(visit: Visit) -> Reply:
-    host, row = await _host(visit)
+    host, row = await read_host(visit)
     (workload,) = await visit.services.machines.workloads([host.id], caller=visit.caller)
-    return await _page(
-        visit, row, "vms", machines=sorted(workload.machines, key=lambda one: one.hostname), foreign=workload.foreign
+    nodes = await visit.services.hosts.numa(host.id)
+    by_node = visit.request.option("view") == "numa" and bool(nodes)
+    return await host_page(
+        visit,
+        row,
+        "vms",
+        machines=sorted(workload.machines, key=lambda one: one.hostname),
+        foreign=workload.foreign,
+        has_nodes=bool(nodes),
+        nodes=numa_cards(nodes, await _guests(visit, host)) if by_node else (),
     )
 
 
 async def resources(visit: Visit) -> Reply:
-    host, row = await _host(visit)
+    host, row = await read_host(visit)
     nodes = await visit.services.hosts.numa(host.id)
     guests = await _guests(visit, host)
     marked = visit.request.option("vm")
-    return await _page(
+    return await host_page(
         visit,
         row,
         "resources",
@@ -81,9 +75,13 @@ async def resources(visit: Visit) -> Reply:
 
 
 async def tasks(visit: Visit) -> Reply:
-    host, row = await _host(visit)
+    host, row = await read_host(visit)
     found = await visit.services.operations.list(host_id=host.id, limit=_MOST_TASKS, caller=visit.caller)
-    return await _page(visit, row, "tasks", tasks=found)
+    shown = visit.request.option("show")
+    counts = {name: sum(task.state.value in states for task in found) for name, states in _SHOWN.items()}
+    states = _SHOWN.get(shown)
+    tasks = [task for task in found if states is None or task.state.value in states]
+    return await host_page(visit, row, "tasks", tasks=tasks, shown=shown, counts=counts, all_tasks=len(found))
 
 
 async def refresh(visit: Visit) -> Reply:

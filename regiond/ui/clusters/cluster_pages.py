@@ -1,0 +1,159 @@
+"""The list of clusters, and the pages of one: members, VMs, resources, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.errors import InnkeeperError
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import find_cluster
+from regiond.api.resources.vm_clusters import CLUSTER
+from regiond.clusters.model import ClusterView
+from regiond.permissions import Permission
+from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
+from regiond.ui.form_problems import Problems, problems_of, status_of
+from regiond.ui.host_edits import Conflict, read_edits
+from regiond.ui.hosts.host_row import HostRow
+from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.table_view import in_memory
+
+TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
+LABELS = {"name": "Name", "zone": "Zone", "pool": "Resource pool"}
+_COLUMNS = {
+    "name": lambda row: row.name.lower(),
+    "hosts": lambda row: row.hosts,
+    "vms": lambda row: row.machines,
+    "zone": lambda row: (row.zone, row.pool),
+}
+
+
+async def show_list(visit: Visit) -> Reply:
+    rows = [cluster_row(cluster) for cluster in await visit.services.clusters.list(caller=visit.caller)]
+    view = in_memory(visit.request, rows, _COLUMNS, default="name")
+    return await visit.page("clusters/list.html", title="Clusters", section="clusters", view=view)
+
+
+async def to_hosts(visit: Visit) -> Reply:
+    return redirect("clusters", (await _cluster(visit)).id, "hosts")
+
+
+async def hosts(visit: Visit) -> Reply:
+    cluster = await _cluster(visit)
+    members = sorted(await _members(visit, cluster), key=lambda row: row.view.member or row.name)
+    return await _page(visit, cluster, "hosts", members=members)
+
+
+async def vms(visit: Visit) -> Reply:
+    cluster = await _cluster(visit)
+    workloads = await visit.services.machines.workloads(list(cluster.host_ids), caller=visit.caller)
+    machines = [machine for workload in workloads for machine in workload.machines]
+    return await _page(
+        visit,
+        cluster,
+        "vms",
+        machines=sorted(machines, key=lambda machine: machine.hostname),
+        foreign=[(workload.host_name, guest) for workload in workloads for guest in workload.foreign],
+    )
+
+
+async def resources(visit: Visit) -> Reply:
+    return await _page(visit, await _cluster(visit), "resources")
+
+
+async def settings(visit: Visit) -> Reply:
+    cluster = await _cluster(visit)
+    return await _settings(visit, cluster, values_of(cluster))
+
+
+async def save(visit: Visit) -> Reply:
+    cluster = await _cluster(visit)
+    edits = read_edits(visit.request, values_of(cluster))
+    if edits.conflicts:
+        return await _settings(visit, cluster, edits.values, conflicts=edits.conflicts, status=409)
+    if not edits.changed:
+        return redirect("clusters", cluster.id, "settings")
+    try:
+        await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=edits.changed)
+    except InnkeeperError as error:
+        return await _settings(visit, cluster, edits.values, problems=problems_of(error), status=status_of(error))
+    return redirect("clusters", cluster.id, "settings", query={"saved": "1"})
+
+
+async def maintenance(visit: Visit) -> Reply:
+    """Closes all members for placement, or opens them again."""
+    cluster = await _cluster(visit)
+    path = {"id": str(cluster.id)}
+    if visit.request.given("action") == "open":
+        await visit.act(CLUSTER, "POST", "end_maintenance", path=path)
+    else:
+        reason = visit.request.given("reason").strip() or None
+        await visit.act(CLUSTER, "POST", "maintenance", path=path, fields={"reason": reason})
+    return redirect("clusters", cluster.id, "hosts")
+
+
+def values_of(cluster: ClusterView) -> dict[str, str]:
+    return {"name": cluster.name, "zone": cluster.zone.name, "pool": cluster.pool.name}
+
+
+async def _settings(
+    visit: Visit,
+    cluster: ClusterView,
+    values: Mapping[str, str],
+    *,
+    problems: Problems | None = None,
+    conflicts: Sequence[Conflict] = (),
+    status: int = 200,
+) -> Reply:
+    zones = await visit.services.groups.zones()
+    pools = await visit.services.groups.pools(caller=visit.caller)
+    return await _page(
+        visit,
+        cluster,
+        "settings",
+        status=status,
+        values=values,
+        stored=values_of(cluster),
+        labels=LABELS,
+        problems=problems or {},
+        conflicts=conflicts,
+        zones=[zone.name for zone in zones],
+        pools=[pool.name for pool in pools],
+        members=await _members(visit, cluster),
+    )
+
+
+async def _cluster(visit: Visit) -> ClusterView:
+    return await find_cluster(visit.services, {"id": visit.path["cluster"]})
+
+
+async def _members(visit: Visit, cluster: ClusterView) -> list[HostRow]:
+    found = [await visit.services.hosts.read(host_id, caller=visit.caller) for host_id in cluster.host_ids]
+    return await read_rows(visit, found)
+
+
+async def _page(visit: Visit, cluster: ClusterView, tab: str, *, status: int = 200, **values: Any) -> Reply:
+    row: ClusterRow = cluster_row(cluster)
+    return await visit.page(
+        f"clusters/{tab}.html",
+        title=f"{row.name} – {dict(TABS)[tab]}",
+        section="clusters",
+        status=status,
+        cluster=row,
+        tab=tab,
+        tabs=TABS if visit.caller.is_admin else TABS[:-1],
+        **values,
+    )
+
+
+PAGES = (
+    Page(path="clusters", handle=show_list),
+    Page(path="clusters/<cluster>", handle=to_hosts),
+    Page(path="clusters/<cluster>/hosts", handle=hosts),
+    Page(path="clusters/<cluster>/vms", handle=vms),
+    Page(path="clusters/<cluster>/resources", handle=resources),
+    Page(path="clusters/<cluster>/settings", handle=settings, permission=Permission.ADMIN),
+    Page(path="clusters/<cluster>/settings", method="POST", handle=save, permission=Permission.ADMIN),
+    Page(path="clusters/<cluster>/maintenance", method="POST", handle=maintenance, permission=Permission.ADMIN),
+)

@@ -1,0 +1,63 @@
+"""A cluster as lists and page heads print it: the sums of its members. Pure."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from regiond.clusters.model import ClusterView
+from regiond.ui import formats
+from regiond.ui.meter import Meter, meter_of
+
+
+@frozen(kw_only=True)
+class PoolRow:
+    """A storage pool by its name on all members."""
+
+    name: str
+    backend: str
+    path: str
+    meter: Meter
+
+
+@frozen(kw_only=True)
+class ClusterRow:
+    """`hosts` counts members. The meters are of what the members' last good refreshes found."""
+
+    id: int
+    name: str
+    project: str
+    version: str
+    zone: str
+    pool: str
+    hosts: int
+    machines: int
+    cores: Meter
+    memory: Meter
+    storage: Meter
+    pools: tuple[PoolRow, ...]
+
+
+def cluster_row(cluster: ClusterView) -> ClusterRow:
+    capacity = cluster.capacity
+    return ClusterRow(
+        id=cluster.id,
+        name=cluster.name,
+        project=cluster.project,
+        version=cluster.version or formats.DASH,
+        zone=cluster.zone.name,
+        pool=cluster.pool.name,
+        hosts=len(cluster.host_ids),
+        machines=cluster.vm_count,
+        cores=meter_of(f"CPU cores of {cluster.name}", capacity.cores),
+        memory=meter_of(f"RAM of {cluster.name}", capacity.memory_mib, unit="GiB", text=formats.gib),
+        storage=meter_of(f"Storage of {cluster.name}", capacity.storage_bytes, unit="GB", text=formats.gb),
+        pools=tuple(
+            PoolRow(
+                name=name,
+                backend=pool.backend,
+                path=pool.path,
+                meter=meter_of(f"Pool {name}", pool.capacity, unit="GB", text=formats.gb),
+            )
+            for name, pool in sorted(cluster.storage_pools.items())
+        ),
+    )

@@ -1,0 +1,119 @@
+"""What the first look at a host found, line by line, each with what would mend it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from attrs import frozen
+
+from common.values import DriverType
+from regiond.hosts.model import HostView
+from regiond.ui import formats
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_EXPIRES_SOON_DAYS = 30
+
+
+@frozen(kw_only=True)
+class CheckLine:
+    """`outcome` is ok, warn or fail; `remedy` is empty if nothing is to be done."""
+
+    subject: str
+    outcome: str
+    found: str
+    remedy: str = ""
+
+
+def host_check(host: HostView, now: datetime) -> tuple[CheckLine, ...]:
+    """The lines in the order in which they matter. Of a host that never answered only the reason is known."""
+    return tuple(_lines(host, now))
+
+
+def _lines(host: HostView, now: datetime) -> Iterator[CheckLine]:
+    yield _reachable(host, now)
+    if host.total is not None:
+        yield CheckLine(subject="Version", outcome=OK, found=host.hypervisor_version or "not reported")
+        yield _virtualization(host)
+        yield CheckLine(
+            subject="Cores and RAM",
+            outcome=OK,
+            found=f"{formats.count(host.total.cores, 'core')}, {formats.memory(host.total.memory_mib)}",
+        )
+        yield _storage(host)
+        yield _networks(host)
+    if host.certificate_expires_at is not None:
+        yield _certificate(host.certificate_expires_at, now)
+    for problem in host.problems:
+        yield CheckLine(
+            subject=problem.subject,
+            outcome=WARN,
+            found=problem.message,
+            remedy="The rest of the host is usable. It is read again at each refresh.",
+        )
+
+
+def _reachable(host: HostView, now: datetime) -> CheckLine:
+    if host.error_code is not None:
+        return CheckLine(
+            subject="Reachable",
+            outcome=FAIL,
+            found=host.error_message or host.error_code,
+            remedy="It is tried again by itself. If the address is wrong, change it in the settings.",
+        )
+    if host.refreshed_at is None:
+        return CheckLine(subject="Reachable", outcome=WARN, found="No answer yet", remedy="The first look at it runs.")
+    return CheckLine(subject="Reachable", outcome=OK, found=f"Answered {formats.ago(host.refreshed_at, now)}")
+
+
+def _virtualization(host: HostView) -> CheckLine:
+    architecture = host.architecture or "unknown architecture"
+    if host.emulated and host.driver is not DriverType.SIMULATED:
+        return CheckLine(
+            subject="VM support",
+            outcome=WARN,
+            found=f"{architecture}, without KVM: VMs are emulated and slow",
+            remedy="Enable virtualization in the firmware, or nested virtualization if the host is a VM itself.",
+        )
+    return CheckLine(subject="VM support", outcome=OK, found=architecture)
+
+
+def _storage(host: HostView) -> CheckLine:
+    pools = [pool for pool in host.storage_pools if pool.missing_since is None]
+    if not pools:
+        return CheckLine(
+            subject="Storage pools",
+            outcome=FAIL,
+            found="None",
+            remedy="Create a storage pool on the host, then refresh it: without one no disk can be made.",
+        )
+    names = ", ".join(
+        f"{pool.name} ({pool.type}, {formats.storage(pool.total_bytes)}{', default' if pool.is_default else ''})"
+        for pool in pools
+    )
+    return CheckLine(subject="Storage pools", outcome=OK, found=names)
+
+
+def _networks(host: HostView) -> CheckLine:
+    names = [network.name for network in host.networks if network.attachable]
+    if not names:
+        return CheckLine(
+            subject="Networks",
+            outcome=WARN,
+            found="None that a VM can be attached to",
+            remedy="Create a bridge on the host, then refresh it.",
+        )
+    return CheckLine(subject="Networks", outcome=OK, found=", ".join(sorted(set(names))))
+
+
+def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
+    days = (expires_at - now).days
+    found = f"Expires {expires_at:%d %B %Y}, {formats.count(max(0, days), 'day')} left"
+    if days >= _EXPIRES_SOON_DAYS:
+        return CheckLine(subject="Our certificate", outcome=OK, found=found)
+    return CheckLine(
+        subject="Our certificate",
+        outcome=WARN if days >= 0 else FAIL,
+        found=found,
+        remedy="Replace it in the settings; nothing is interrupted.",
+    )

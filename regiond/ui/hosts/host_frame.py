@@ -1,0 +1,42 @@
+"""What all pages of one host share: its head with the tabs, and what they read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regiond.api.replies import Reply
+from regiond.api.resources.lookups import find_host
+from regiond.hosts.model import HostView
+from regiond.operations.model import OPEN_STATES
+from regiond.ui.hosts.host_row import HostRow
+from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.page import Visit
+
+TABS = (("vms", "VMs"), ("resources", "Resources"), ("tasks", "Tasks"), ("settings", "Settings"))
+_MOST_TASKS = 100
+
+
+async def read_host(visit: Visit) -> tuple[HostView, HostRow]:
+    """The host of the page's address, with what its caller may see of it. Raises NotFound."""
+    host = await find_host(visit.services, {"id": visit.path["host"]})
+    (row,) = await read_rows(visit, [host])
+    return row.view, row
+
+
+async def host_page(visit: Visit, row: HostRow, tab: str, *, status: int = 200, **values: Any) -> Reply:
+    """The page of a tab."""
+    running = await visit.services.operations.list(
+        host_id=row.id, states=tuple(OPEN_STATES), limit=_MOST_TASKS, caller=visit.caller
+    )
+    return await visit.page(
+        f"hosts/{tab}.html",
+        title=f"{row.name} – {dict(TABS)[tab]}",
+        section="hosts",
+        status=status,
+        host=row,
+        tab=tab,
+        tabs=TABS if visit.caller.is_admin else TABS[:-1],
+        tab_counts={"vms": row.machines + row.others, "tasks": len(running)},
+        operates=visit.caller.may_operate(row.pool_id),
+        **values,
+    )

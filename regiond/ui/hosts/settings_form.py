@@ -1,0 +1,67 @@
+"""The settings of a host as a form shows them, and the fields of the API that a change makes. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from regiond.hosts.model import CONSOLE_TAG, HostView
+from regiond.ledger.model import HostLimits
+from regiond.ui.hosts.overcommit import ratio_text
+
+SECRET = "power_pass"  # noqa: S105  # the name of a field
+LABELS: Mapping[str, str] = {
+    "name": "Name",
+    "power_address": "Address",
+    "zone": "Zone",
+    "pool": "Resource pool",
+    "tags": "Tags",
+    "default_storage_pool": "Default storage pool",
+    "cpu_over_commit_ratio": "CPU ratio",
+    "reserved_cores": "Reserved cores",
+    "memory_over_commit_ratio": "Memory ratio",
+    "reserved_memory": "Reserved RAM, MiB",
+}
+_RATIO = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
+_AMOUNT = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def values_of(host: HostView) -> dict[str, str]:
+    """What is stored now, by field. The zone of a member is its cluster's, so it is no field of the host."""
+    default = next((pool.name for pool in host.storage_pools if pool.is_default), "")
+    found = {
+        "name": host.name,
+        "power_address": host.address,
+        "zone": host.zone.name,
+        "pool": host.pool.name,
+        "tags": ", ".join(tag for tag in host.tags if tag != CONSOLE_TAG),
+        "default_storage_pool": default,
+        "cpu_over_commit_ratio": ratio_text(host.cpu_over_commit_ratio),
+        "reserved_cores": str(host.reserved_cores),
+        "memory_over_commit_ratio": ratio_text(host.memory_over_commit_ratio),
+        "reserved_memory": str(host.reserved_memory_mib),
+    }
+    return {name: value for name, value in found.items() if host.cluster_id is None or name not in {"zone", "pool"}}
+
+
+def api_fields(changed: Mapping[str, str]) -> dict[str, str]:
+    """The fields of the update. Tags may be removed; another field that is empty is one that was not chosen."""
+    return {name: value for name, value in changed.items() if value or name != "default_storage_pool"}
+
+
+def limits_of(host: HostView, values: Mapping[str, str]) -> HostLimits:
+    """The limits that the form has so far; a number that is not complete yet is the stored one."""
+    return HostLimits(
+        cpu_over_commit_ratio=_ratio(values.get("cpu_over_commit_ratio", ""), host.cpu_over_commit_ratio),
+        memory_over_commit_ratio=_ratio(values.get("memory_over_commit_ratio", ""), host.memory_over_commit_ratio),
+        reserved_cores=_amount(values.get("reserved_cores", ""), host.reserved_cores),
+        reserved_memory_mib=_amount(values.get("reserved_memory", ""), host.reserved_memory_mib),
+    )
+
+
+def _ratio(text: str, stored: float) -> float:
+    return float(text) if _RATIO.fullmatch(text) and float(text) <= 10 else stored
+
+
+def _amount(text: str, stored: int) -> int:
+    return int(text) if _AMOUNT.fullmatch(text) else stored

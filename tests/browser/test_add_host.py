@@ -1,0 +1,140 @@
+"""Adding hosts in a browser: an LXD server that does not trust Innkeeper yet, and a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.waiting import settle
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+    from tests.browser.visitor import Visitor
+    from tests.deployment.deployment import Deployment
+    from tests.lxd_double import FakeLxd, FakeLxds
+
+
+@pytest.fixture
+def lxds(tmp_path: Path) -> FakeLxds:
+    """LXD servers that the racks of `innkeeper` reach; a test adds them."""
+    from tests.lxd_double import FakeLxds
+
+    return FakeLxds(tmp_path / "simulated")
+
+
+@pytest.fixture
+def mira(chromium: Browser, lxds: FakeLxds, innkeeper: Deployment) -> Iterator[Visitor]:
+    from tests.browser.fleet import add_administrator_with_password
+    from tests.browser.visitor import visitor
+
+    settle(add_administrator_with_password(innkeeper))
+    came = settle(visitor(chromium, innkeeper, "mira"))
+    settle(came.log_in())
+    yield came
+    settle(came.leave())
+    assert came.complaints == []
+
+
+def spruce(lxds: FakeLxds) -> FakeLxd:
+    from tests.lxd_double import FakeLxd
+
+    server = FakeLxd(name="spruce")
+    lxds.add(server)
+    return server
+
+
+async def add_spruce(mira: Visitor) -> None:
+    await mira.go("hosts/add?type=lxd")
+    await mira.page.fill("#name", "spruce")
+    await mira.page.fill("#power_address", "spruce:8443")
+    await mira.page.get_by_role("button", name="Add host").click()
+    await mira.page.wait_for_url("**/hosts/add?step=trust&host=1")
+
+
+async def test_the_page_continues_by_itself_when_trust_appears(
+    mira: Visitor, lxds: FakeLxds, innkeeper: Deployment
+) -> None:
+    server = spruce(lxds)
+    await add_spruce(mira)
+    for width in (1400, 320):
+        assert await mira.look("add-trust", width=width) == []
+    await expect(mira.page.locator("main")).to_contain_text("Waiting for spruce to trust our certificate")
+    assert await mira.page.locator("[role=alert]").count() == 0
+    parameters = await innkeeper.get("vm-hosts/1/", op="parameters")
+    assert await mira.page.inner_text("#cmd-trust") == parameters["trust_command"]
+    await expect(mira.page.locator("#live-state")).to_have_text("Live")
+    server.trust(parameters["certificate"])
+    await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
+    assert await mira.look("add-check", width=1400) == []
+    await expect(mira.page.locator("#add-check")).to_contain_text("8 cores, 16 GiB")
+
+
+async def test_the_fingerprint_is_confirmed_before_a_password_is_sent(mira: Visitor, lxds: FakeLxds) -> None:
+    server = spruce(lxds)
+    server.secrets.add("sesame")
+    await add_spruce(mira)
+    shown = await mira.page.locator(".ik-compare .ik-fingerprint").first.inner_text()
+    assert "".join(shown.split()) == server.fingerprint
+    await mira.page.get_by_role("link", name="Password").click()
+    await mira.page.fill("#password", "sesame")
+    await mira.page.get_by_role("button", name="Use the password").click()
+    await expect(mira.page.locator("main")).to_contain_text("Waiting for spruce")
+    assert server.seen_secrets == []
+    await mira.page.get_by_role("button", name="Both fingerprints are the same").click()
+    await mira.page.wait_for_url("**/hosts/add?step=check&host=1")
+    assert server.seen_secrets == ["sesame"]
+
+
+async def test_a_host_that_waits_for_trust_can_be_removed_again(
+    mira: Visitor, lxds: FakeLxds, innkeeper: Deployment
+) -> None:
+    spruce(lxds)
+    await add_spruce(mira)
+    await mira.go("hosts/1/settings")
+    await mira.page.get_by_role("link", name="Make spruce trust it").click()
+    await mira.page.get_by_role("link", name="Remove spruce again").click()
+    await mira.page.fill("#name", "spruce")
+    await mira.page.get_by_role("button", name="Remove host").click()
+    await mira.page.wait_for_url("**/tasks/*")
+    await expect(mira.page.locator("main")).to_contain_text("Succeeded")
+    assert await innkeeper.get("vm-hosts/") == []
+
+
+async def test_what_was_typed_stays_when_a_field_is_refused(mira: Visitor, lxds: FakeLxds) -> None:
+    await mira.go("hosts/add?type=lxd")
+    mira.expected_statuses.add(422)
+    await mira.page.fill("#name", "spruce")
+    await mira.page.fill("#power_address", "no such:address")
+    await mira.page.get_by_role("button", name="Add host").click()
+    await expect(mira.page.locator("#power_address-error")).to_be_visible()
+    assert await mira.page.input_value("#name") == "spruce"
+
+
+async def test_the_members_of_a_cluster_appear_with_it(mira: Visitor, lxds: FakeLxds, innkeeper: Deployment) -> None:
+    from tests.integration.lxd_hosts import add
+    from tests.integration.test_cluster_members import cluster_of
+
+    first = cluster_of(lxds, "m1", "m2")
+    await add(innkeeper, "m1", password=first.token())
+    await innkeeper.post("vm-hosts/m2/", op="refresh")
+    await innkeeper.compose(1, hostname="web-1", cores=1, memory=1024)
+    await mira.go("clusters")
+    name = await mira.page.inner_text("#clusters tbody th a")
+    for width in (1400, 320):
+        assert await mira.look("clusters", width=width) == []
+    for tab, word in (("hosts", "m2"), ("vms", "web-1"), ("resources", "Storage pools"), ("settings", "Close all")):
+        await mira.go(f"clusters/1/{tab}")
+        await expect(mira.page.locator("main")).to_contain_text(word)
+        for width, dark in ((1400, False), (320, True)):
+            assert await mira.look(f"cluster-{tab}", width=width, dark=dark) == []
+    await mira.page.get_by_role("button", name="Close all members").click()
+    await mira.page.wait_for_url("**/clusters/1/hosts")
+    assert await mira.page.locator("text=Closed").count() == 2
+    await mira.go("hosts")
+    await mira.page.get_by_role("link", name=name, exact=True).first.click()
+    await mira.page.wait_for_url("**/clusters/1/hosts")

@@ -1,0 +1,133 @@
+"""The pages of a host: settings, removal, adoption; actions on several hosts."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.visitor import Visitor, visitor
+from tests.deployment.deployment import Deployment
+from tests.waiting import eventually
+
+PAGES = (
+    "hosts", "hosts/1/vms?view=numa", "hosts/1/settings", "hosts/1/remove?destroy=1&adopted=1", "hosts/1/adopt?guest=1",
+    "hosts/1/tasks?show=failed", "hosts/add", "hosts/add?type=lxd", "hosts/add?step=check&host=1", "clusters",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (320, True)])
+async def test_the_pages_of_hosts_are_accessible_at_each_width(admin: Visitor, width: int, dark: bool) -> None:
+    problems = {}
+    for path in PAGES:
+        await admin.go(path)
+        if found := await admin.look(path.replace("/", "-").replace("?", "-"), width=width, dark=dark):
+            problems[path] = found
+    assert problems == {}
+
+
+async def test_the_arithmetic_follows_the_ratio_as_it_is_typed(admin: Visitor) -> None:
+    await admin.go("hosts/1/settings")
+    await admin.page.fill("#cpu_over_commit_ratio", "0.1")
+    await expect(admin.page.locator("#cpu-sum")).to_contain_text("over-committed")
+    await expect(admin.page.locator("#cpu-sum")).to_contain_text("No VM is changed or stopped")
+    assert await admin.page.input_value("#cpu_over_commit_ratio-range") == "0.1"
+    await admin.page.fill("#cpu_over_commit_ratio-range", "3")
+    await expect(admin.page.locator("#cpu-sum")).to_contain_text("48")
+    assert await admin.page.input_value("#cpu_over_commit_ratio") == "3"
+
+
+async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
+    await admin.go("hosts/2/settings")
+    other = await visitor(chromium, fleet, "mira")
+    await other.log_in()
+    await other.go("hosts/2/settings")
+    await other.page.fill("#cpu_over_commit_ratio", "2.0")
+    await other.page.fill("#reserved_cores", "1")
+    await other.page.get_by_role("button", name="Save").click()
+    await other.page.wait_for_url("**/settings?saved=1")
+    await other.leave()
+    admin.expected_statuses.add(409)
+    await admin.page.fill("#cpu_over_commit_ratio", "3.0")
+    await admin.page.get_by_role("button", name="Save").click()
+    await expect(admin.page.locator("#conflict")).to_contain_text("2.0")
+    assert await admin.page.input_value("#reserved_cores") == "1"
+    await admin.page.get_by_role("button", name="Save").click()
+    await admin.page.wait_for_url("**/settings?saved=1")
+    host = await fleet.get("vm-hosts/2/")
+    assert (host["cpu_over_commit_ratio"], host["reserved_cores"]) == (3.0, 1)
+
+
+async def test_what_the_region_refuses_is_told_beside_its_field(admin: Visitor) -> None:
+    await admin.go("hosts/2/settings")
+    admin.expected_statuses.add(422)
+    await admin.page.fill("#reserved_cores", "99")
+    await admin.page.fill("#tags", "kept")
+    await admin.page.get_by_role("button", name="Save").click()
+    await expect(admin.page.locator("#reserved_cores-error")).to_contain_text("99")
+    await expect(admin.page.locator("#problems")).to_be_focused()
+    assert await admin.page.input_value("#tags") == "kept"
+
+
+async def test_a_host_is_removed_with_its_machines_after_its_name(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/1/settings")
+    await admin.page.get_by_role("link", name="Destroy and remove").click()
+    main = admin.page.locator("main")
+    for word in ("web-1", "db-1", "This stays", "cannot be undone"):
+        await expect(main).to_contain_text(word)
+    admin.expected_statuses.add(422)
+    button = admin.page.get_by_role("button", name="Destroy VMs and remove host")
+    await button.click()
+    await expect(main).to_contain_text("Type the name of the host, alder.")
+    await admin.page.fill("#name", "alder")
+    await button.click()
+    await admin.page.wait_for_url("**/tasks/*")
+
+    async def is_gone() -> bool:
+        return [host["name"] for host in await fleet.get("vm-hosts/")] == ["birch"]
+
+    await eventually(is_gone)
+    assert await fleet.get("machines/") == []
+
+
+async def test_a_living_host_is_not_removed_by_force(admin: Visitor) -> None:
+    await admin.go("hosts/1/remove?force=1", status=409)
+    await expect(admin.page.locator("main")).to_contain_text("This was refused")
+    assert await admin.page.locator("button.p-button--negative").count() == 0
+
+
+async def test_a_guest_is_adopted_and_forgotten(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/1/vms")
+    await admin.page.locator("a", has_text="Adopt").first.click()
+    await admin.page.fill("#hostname", "found-1")
+    await admin.page.get_by_role("button", name="Adopt").click()
+    await admin.page.wait_for_url("**/tasks/*")
+    await expect(admin.page.locator("main")).to_contain_text("Succeeded")
+    await admin.go("hosts/1/vms")
+    await admin.page.get_by_role("link", name="Forget found-1").click()
+    await expect(admin.page.locator("main")).to_contain_text("stays on alder unchanged")
+    await admin.page.get_by_role("button", name="Forget found-1").click()
+    await admin.page.wait_for_url("**/tasks/*")
+    await expect(admin.page.locator("main")).to_contain_text("Succeeded")
+    assert {machine["hostname"] for machine in await fleet.get("machines/")} == {"web-1", "db-1"}
+
+
+async def test_the_ticked_hosts_are_closed_with_one_reason(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts")
+    await expect(admin.page.locator(".ik-bulk")).to_be_hidden()
+    await admin.page.get_by_label("Select all 2 hosts on this page").check()
+    await expect(admin.page.locator("[data-selection-count]")).to_have_text("2 selected")
+    await admin.page.get_by_role("button", name="Close for placement").click()
+    await admin.page.fill("#reason", "new disks")
+    await admin.page.get_by_role("button", name="Close for placement").click()
+    await expect(admin.page.locator("h1 + span")).to_have_text("2 of 2 hosts done")
+    reasons = [host["maintenance"]["reason"] for host in await fleet.get("vm-hosts/")]
+    assert reasons == ["new disks", "new disks"]
+
+
+async def test_a_tick_outlives_a_refresh_of_the_list(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    await admin.page.get_by_label("Select birch").check()
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#host-2 td[data-label=VMs]")).to_have_text("1")
+    await expect(admin.page.locator("[data-selection-count]")).to_have_text("1 selected")

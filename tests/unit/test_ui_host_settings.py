@@ -1,0 +1,99 @@
+"""The settings form of a host, its arithmetic, and what its page says about trust."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from attrs import evolve
+
+from common.capacity import Capacity, ResourceCapacity
+from common.values import DriverType
+from regiond.hosts.model import HostView
+from regiond.ledger.model import HostLimits
+from regiond.ui.hosts.overcommit import ratio_text, sums
+from regiond.ui.hosts.settings_form import limits_of, values_of
+from regiond.ui.hosts.trust_view import trust_view
+from tests.unit.api_samples import HOST
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+OLD, NEW = "ab" * 32, "cd" * 32
+LXD = evolve(HOST, driver=DriverType.LXD, pinned_fingerprint=OLD)
+
+
+def rejected(message: str, host: HostView = LXD, code: str = "peer_changed") -> HostView:
+    return evolve(host, error_code=code, error_message=message)
+
+
+def test_tags_that_every_host_has_are_not_edited() -> None:
+    assert values_of(evolve(HOST, tags=("gold", "pod-console-logging")))["tags"] == "gold"
+
+
+def test_zone_and_pool_of_a_member_are_its_clusters() -> None:
+    assert {"zone", "pool"} <= values_of(HOST).keys()
+    assert not {"zone", "pool"} & values_of(evolve(HOST, cluster_id=2)).keys()
+
+
+@pytest.mark.parametrize("typed", ["", "1.", "-1", "11", "nan", "1e1", "10.5"])
+def test_an_incomplete_ratio_counts_as_the_stored_one(typed: str) -> None:
+    assert limits_of(HOST, {"cpu_over_commit_ratio": typed}).cpu_over_commit_ratio == HOST.cpu_over_commit_ratio
+
+
+@pytest.mark.parametrize(("typed", "ratio"), [("0", 0.0), ("0.3", 0.3), ("10", 10.0)])
+def test_a_complete_ratio_counts(typed: str, ratio: float) -> None:
+    assert limits_of(HOST, {"cpu_over_commit_ratio": typed}).cpu_over_commit_ratio == ratio
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(1, "1.0"), (2.5, "2.5"), (0.25, "0.25"), (10.0, "10.0")])
+def test_a_ratio_has_one_decimal_unless_it_has_more(ratio: float, text: str) -> None:
+    assert ratio_text(ratio) == text
+
+
+def test_the_sum_has_the_regions_numbers() -> None:
+    limits = HostLimits(cpu_over_commit_ratio=2, memory_over_commit_ratio=1, reserved_cores=4, reserved_memory_mib=1024)
+    cores = ResourceCapacity(total=62, claimable=116, claimed=52, elsewhere=8, free=56)
+    memory = ResourceCapacity(total=9216, claimable=4096, claimed=5120, elsewhere=1024)
+    host = evolve(HOST, capacity=Capacity(), huge_memory_mib=4096)
+    cpu, ram = sums(host, limits, Capacity(cores=cores, memory_mib=memory))
+    assert (cpu.usable, cpu.reserved, cpu.ratio, cpu.placeable, cpu.claimed) == ("62", "4", "2.0", "116", "60")
+    assert (cpu.new.free, cpu.new.over, cpu.is_changed) == ("56", None, True)
+    assert (ram.usable, ram.reserved, ram.placeable, ram.claimed, ram.new.over) == ("5", "1", "4", "6", "2")
+
+
+def test_a_changed_certificate_is_offered_with_both_fingerprints() -> None:
+    text = f"It presents {NEW} instead of the pinned {OLD}. Accept it: innkeeper vm-host trust 3 fingerprint={NEW}"
+    view = trust_view(rejected(text), {}, NOW)
+    assert (view.pinned, view.presented) == (OLD, NEW)
+
+
+def test_a_changed_ssh_host_key_is_offered() -> None:
+    key = "SHA256:" + "a" * 43
+    host = evolve(LXD, driver=DriverType.LIBVIRT)
+    view = trust_view(rejected(f"innkeeper vm-host trust 3 fingerprint={key}", host), {}, NOW)
+    assert (view.server_kind, view.presented) == ("SSH host key", key)
+
+
+def test_nothing_is_offered_for_another_error() -> None:
+    view = trust_view(rejected(f"vm-host trust 3 fingerprint={NEW}", code="not_trusted"), {}, NOW)
+    assert (view.presented, view.is_waiting) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("confirm that: innkeeper vm-host confirm-server 3 host=7 — if not, one has the other's", "host", "7"),
+        ("accept it: innkeeper vm-host confirm-server 3 identity='lxd/a b'", "identity", "lxd/a b"),
+        ("accept it: innkeeper vm-host confirm-server 3 identity=lxd/abc", "identity", "lxd/abc"),
+    ],
+)
+def test_an_unconfirmed_server_is_offered_for_confirmation(text: str, field: str, value: str) -> None:
+    found = trust_view(rejected(text, code="server_unconfirmed"), {}, NOW).confirmation
+    assert found is not None
+    assert (found.field, found.value) == (field, value)
+
+
+@pytest.mark.parametrize(("days", "text", "soon"), [(-1, "expired", True), (5, "5 days", True), (90, "90 days", False)])
+def test_the_expiry_of_our_certificate_is_told(days: int, text: str, soon: bool) -> None:
+    host = evolve(LXD, certificate_expires_at=NOW + timedelta(days=days, hours=1))
+    view = trust_view(host, {}, NOW)
+    assert (view.expires_in, view.expires_soon) == (text, soon)
