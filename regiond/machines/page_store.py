@@ -47,7 +47,7 @@ _STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
     (column, descending): _PAGE
     + "     order by "
     + ", ".join(f"{each} {'desc' if descending else 'asc'} nulls last" for each in order.split(", "))
-    + ", m.id limit $11 offset $12"
+    + ", m.hostname, m.id limit $11 offset $12"
     for column, order in _ORDERS.items()
     for descending in (False, True)
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InnkeeperError, OperationPending, WrongState, rebuild
@@ -93,14 +93,25 @@ class Operations:
         system_id: str | None = None,
         limit: int = 100,
         before_id: int | None = None,
+        parent_id: int | None = None,
+        username: str | None = None,
+        text: str = "",
         caller: Caller | None = None,
     ) -> tuple[Operation, ...]:
-        """Returns the operations that match all filters and that the caller may see, newest first. No caller: all."""
+        """Returns the operations that match all filters and that the caller may see, newest first. No caller: all.
+
+        `text` is in the name of the machine or of the host.
+        """
         async with self._database.connection() as db:
             return await list_operations(
                 db, states=states, host_id=host_id, system_id=system_id, limit=limit, before_id=before_id,
-                caller=caller,
+                parent_id=parent_id, username=username, text=text, caller=caller,
             )  # fmt: skip
+
+    async def latest(self, system_ids: Sequence[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
+        """Returns by system id the newest operation of each machine that has one which the caller may see."""
+        async with self._database.connection() as db:
+            return await store.read_latest(db, system_ids, caller=caller)
 
     async def read(self, operation_id: int, *, caller: Caller | None = None) -> Operation:
         """Raises NotFound, also for an operation that the caller may not see."""

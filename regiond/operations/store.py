@@ -35,6 +35,9 @@ _VISIBLE = """
 _READ = _SELECT + " where o.id = $1" + _VISIBLE
 _READ_ALL = _SELECT + " where o.id = any($1::bigint[]) order by o.id"
 
+_LATEST_IDS = "select max(id) as id from operation where system_id = any($1) group by system_id"
+_LATEST = _SELECT + " where o.id = any($1::bigint[])" + _VISIBLE
+
 _LIST = (
     _SELECT
     + """
@@ -43,6 +46,8 @@ _LIST = (
        and ($5::text is null or o.system_id = $5)
        and ($6::bigint is null or o.id < $6)
        and ($7::bigint is null or o.parent_id = $7)
+       and ($9::text is null or a.username = $9)
+       and ($10::text is null or o.hostname ilike $10 or o.host_name ilike $10)
 """
     + _VISIBLE
     + """
@@ -50,6 +55,8 @@ _LIST = (
      limit $8
 """
 )
+
+_SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 _ACTIVE = (
     _SELECT
@@ -130,6 +137,13 @@ async def read_each(db: Db, operation_ids: Iterable[int]) -> list[Operation]:
     return [_operation(row) for row in await db.fetch(_READ_ALL, list(operation_ids))]
 
 
+async def read_latest(db: Db, system_ids: Iterable[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
+    """Returns by system id the newest operation of each machine that has one which the caller may see."""
+    ids = [row["id"] for row in await db.fetch(_LATEST_IDS, list(system_ids))]
+    rows = await db.fetch(_LATEST, ids, *_seen_by(caller))
+    return {row["system_id"]: _shown_to(caller, _operation(row)) for row in rows}
+
+
 async def list_operations(
     db: Db,
     *,
@@ -138,12 +152,19 @@ async def list_operations(
     system_id: str | None = None,
     before_id: int | None = None,
     parent_id: int | None = None,
+    username: str | None = None,
+    text: str = "",
     limit: int = 100,
     caller: Caller | None = None,
 ) -> tuple[Operation, ...]:
-    """Returns the operations that match all filters and that the caller may see, newest first."""
-    seen_by = _seen_by(caller)
-    rows = await db.fetch(_LIST, list(states), *seen_by, host_id, system_id, before_id, parent_id, limit)
+    """Returns the operations that match all filters and that the caller may see, newest first.
+
+    `text` is in the name of the machine or of the host.
+    """
+    pattern = f"%{text.translate(_SPECIAL)}%" if text else None
+    rows = await db.fetch(
+        _LIST, list(states), *_seen_by(caller), host_id, system_id, before_id, parent_id, limit, username, pattern
+    )
     return tuple(_shown_to(caller, _operation(row)) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""How pages print amounts and times. Memory is in binary units, storage in decimal ones, as hypervisors count them."""
+"""How pages print amounts and times: memory in binary units, storage in decimal ones."""
 
 from __future__ import annotations
 
@@ -59,6 +59,14 @@ def span(duration: timedelta) -> str:
     if seconds < 2 * 86400:
         return f"{seconds // 3600} h"
     return f"{seconds // 86400} days"
+
+
+def duration(length: timedelta) -> str:
+    """Of a step, such as `7 ms`, `4.1 s`; longer ones as `span` prints them."""
+    seconds = max(0.0, length.total_seconds())
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    return f"{number(seconds)} s" if seconds < 60 else span(length)
 
 
 def ago(at: datetime, now: datetime) -> str:

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from regiond.api.dispatch import Api
-from regiond.ui import login, overview_page, stream
+from regiond.ui import components_page, login, overview_page, search_page, stream
 from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
 from regiond.ui.clusters import cluster_pages
-from regiond.ui.hosts import add_page, adoption_page, bulk_page, host_pages, removal_page
+from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
+from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.login import LoginPage
-from regiond.ui.machines import compose_page, machine_pages
+from regiond.ui.machines import bulk_page, compose_page, edit_pages, machine_pages
 from regiond.ui.machines import list_page as machine_list
+from regiond.ui.networks import change_pages as network_changes
+from regiond.ui.networks import network_pages
 from regiond.ui.renderer import Renderer
 from regiond.ui.settings import (
     audit_pages,
@@ -37,7 +40,7 @@ from regiond.ui.web_pages import WebPages
 PAGES = (
     *overview_page.PAGES,
     *host_list.PAGES,
-    *bulk_page.PAGES,
+    *host_bulk.PAGES,
     *add_page.PAGES,
     *adoption_page.PAGES,
     *host_pages.PAGES,
@@ -45,7 +48,9 @@ PAGES = (
     *removal_page.PAGES,
     *cluster_pages.PAGES,
     *machine_list.PAGES,
+    *bulk_page.PAGES,
     *machine_pages.PAGES,
+    *edit_pages.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
     *settings_page.PAGES,
@@ -62,6 +67,9 @@ PAGES = (
     *ssh_key_pages.PAGES,
     *session_pages.PAGES,
     *client_pages.PAGES,
+    *network_pages.PAGES,
+    *network_changes.PAGES,
+    *search_page.PAGES,
 )
 
 
@@ -81,4 +89,6 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
         api=api, sessions=sessions, renderer=renderer, static=static, now=now, position=lambda: feed.position
     )
     login_page = LoginPage(sessions=sessions, audit=api.services.audit, renderer=renderer, now=now)
-    return WebPages(site=site, login=login_page, static=static, pages=(*PAGES, stream_page(feed, sessions)))
+    previews = components_page.PAGES if api.info.simulated_hosts else ()
+    pages = (*PAGES, *previews, stream_page(feed, sessions))
+    return WebPages(site=site, login=login_page, static=static, pages=pages)

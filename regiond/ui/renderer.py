@@ -15,6 +15,7 @@ from markupsafe import Markup
 from regiond.api.replies import Reply
 from regiond.ui import formats
 from regiond.ui.frame import read_frame
+from regiond.ui.rejections import rejections
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, page_url
 
@@ -45,6 +46,7 @@ class Renderer:
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
             "storage": formats.storage, "ranges": formats.ranges, "iso": formats.iso, "count": formats.count,
+            "rejections": rejections,
         }  # fmt: skip
 
     async def page(
@@ -92,6 +94,7 @@ class Renderer:
             "clock": partial(formats.clock, now=now),
             "ago": partial(formats.ago, now=now),
             "span": formats.span,
+            "duration": formats.duration,
             **values,
         }
         return self._environment.get_template(template).render(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,17 @@ class Visitor:
             theme = "dark" if dark else "light"
             await self.page.screenshot(path=f"{SCREENSHOTS}/{name}-{width}-{theme}.png", full_page=True)
         return [*await self._violations(), *await self._overflow(width)]
+
+    async def problems_of(self, paths: Iterable[str]) -> dict[tuple[str, int], list[str]]:
+        """By page and width: what is wrong, in light at 1400 px and in dark at 320 px."""
+        problems = {}
+        for path in paths:
+            await self.go(path)
+            name = path.replace("/", "-").replace("?", "-")
+            for width, dark in ((1400, False), (320, True)):
+                if found := await self.look(name, width=width, dark=dark):
+                    problems[path, width] = found
+        return problems
 
     async def _violations(self) -> list[str]:
         """Of the accessibility rules. The script is evaluated, since the CSP refuses one that is added to the page."""

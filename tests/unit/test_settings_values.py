@@ -82,7 +82,7 @@ def test_only_a_limit_has_a_meter() -> None:
     assert (memory.meter.used, memory.meter.whole, memory.meter.over) == ("2", "1", "1")
 
 
-def test_a_refused_form_has_its_problems_by_field() -> None:
+def test_a_refused_form_has_its_problems_of() -> None:
     assert Refusal.of(InvalidRequest.of({"name": ["a"], "__all__": ["b"]})) == Refusal(
         status=422, problems={"name": ["a"], "": ["b"]}
     )

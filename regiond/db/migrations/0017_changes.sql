@@ -3,6 +3,9 @@
 -- with `-` for an empty list: which objects changed, and who may learn of it besides administrators. PostgreSQL sends
 -- equal payloads of one transaction once.
 
+-- Pages of VMs show the tasks of each.
+create index operation_system_id_idx on operation (system_id, id) where system_id is not null;
+
 create function notify_changed(topics text[], pools integer[], accounts integer[]) returns void language sql as $$
     select pg_notify('changed', concat_ws(' ',
         array_to_string(topics, ','),
@@ -90,3 +93,21 @@ create trigger racks_changed after update on rack_reach
     for each row when (old.reaches is distinct from new.reaches or old.error_message is distinct from new.error_message)
     execute function racks_changed();
 create trigger racks_changed after insert or delete on region_process for each row execute function racks_changed();
+
+-- Networks have no resource pool: administrators learn of their changes.
+create function networks_changed() returns trigger language plpgsql as $$
+begin
+    perform notify_changed(array['networks'], '{}', '{}');
+    return null;
+end $$;
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['fabric', 'vlan', 'subnet', 'space', 'ip_range'] loop
+        execute format('create trigger %1$s_changed_rows after insert or delete on %1$s '
+                       'for each row execute function networks_changed()', name);
+        execute format('create trigger %1$s_changed after update on %1$s '
+                       'for each row when (old.* is distinct from new.*) execute function networks_changed()', name);
+    end loop;
+end $$;

@@ -1,4 +1,4 @@
-"""The form that composes a VM: its rows of disks and interfaces, and the fields of the API that they make. Pure."""
+"""The form that composes a VM, and the fields of the API that its rows make. Pure."""
 
 from __future__ import annotations
 

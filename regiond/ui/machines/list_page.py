@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from regiond.api.replies import Reply
-from regiond.machines.model import MachineColumn, MachineSearch, MachineState
-from regiond.ui.page import Page, Visit
-from regiond.ui.table_view import TableView, wanted
+from attrs import evolve
 
-_COLUMNS = tuple(column.value for column in MachineColumn)
-_SHOWN = {
-    "running": MachineSearch(power_states=("on",)),
-    "off": MachineSearch(power_states=("off",)),
-    "attention": MachineSearch(states=(MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED)),
-}
-FILTERS = ("pool", "zone", "owner", "tag")
+from regiond.api.replies import Reply
+from regiond.machines.model import MachineState
+from regiond.ui.machines.bulk_actions import offered
+from regiond.ui.machines.machine_search import GROUPS, chips, group_of, grouped, read_search, table_wanted
+from regiond.ui.page import Page, Visit
+from regiond.ui.table_view import TableView
 
 
 async def show(visit: Visit) -> Reply:
-    request = visit.request
-    asked = wanted(request, _COLUMNS, "name")
-    shown = _SHOWN.get(request.option("show"), MachineSearch())
-    search = MachineSearch(
-        text=request.option("q").strip(),
-        states=shown.states,
-        power_states=shown.power_states,
-        pools=request.options("pool"),
-        zones=request.options("zone"),
-        owners=request.options("owner"),
-        tags=request.options("tag"),
-        sort=MachineColumn(asked.sort),
-        descending=asked.descending,
-        limit=asked.size,
-        offset=(asked.page - 1) * asked.size,
-    )
-    page = await visit.services.machines.page(search, caller=visit.caller)
+    request, services = visit.request, visit.services
+    asked = table_wanted(request)
+    search = evolve(await read_search(visit, request), limit=asked.size, offset=(asked.page - 1) * asked.size)
+    page = await services.machines.page(search, caller=visit.caller)
     view = TableView(
         request=request,
         rows=page.machines,
@@ -45,21 +28,34 @@ async def show(visit: Visit) -> Reply:
         sort=asked.sort,
         descending=asked.descending,
     )
-    chips = [(name, value, _without(visit, name, value)) for name in FILTERS for value in request.options(name)]
+    shown_ids = [machine.system_id for machine in page.machines]
     return await visit.page(
         "machines/list.html",
         title="VMs",
         section="vms",
         view=view,
-        chips=chips,
+        groups=grouped(page.machines, group_of(request)),
+        group=group_of(request),
+        group_names=tuple(GROUPS),
+        last_tasks=await services.operations.latest(shown_ids, caller=visit.caller),
+        actions=offered(visit.caller),
+        chips=chips(request),
+        query=urlencode(request.query),
         shown=request.option("show"),
         text=request.option("q"),
+        choices=await _choices(visit),
     )
 
 
-def _without(visit: Visit, name: str, value: str) -> str:
-    kept = [pair for pair in visit.request.query if pair != (name, value) and pair[0] != "page"]
-    return visit.request.path + (f"?{urlencode(kept)}" if kept else "")
+async def _choices(visit: Visit) -> dict[str, tuple[str, ...]]:
+    """The values that the form of filters offers."""
+    services = visit.services
+    return {
+        "state": tuple(state.value for state in MachineState),
+        "host": await services.hosts.names(caller=visit.caller),
+        "pool": tuple(pool.name for pool in await services.groups.pools(caller=visit.caller)),
+        "zone": tuple(zone.name for zone in await services.groups.zones()),
+    }
 
 
 PAGES = (Page(path="vms", handle=show),)

@@ -5,53 +5,116 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from regiond.api.replies import Reply
 from regiond.api.resources.operations import OPERATION
 from regiond.api.urls import operation_id_in
-from regiond.operations.model import OPEN_STATES, Operation
+from regiond.operations.model import OPEN_STATES, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.tasks.run_steps import StepState, run_steps
+from regiond.ui.web_request import page_url
 
 _PAGE = 50
+_MOST_CHILDREN = 200
 _STATES: Mapping[str, tuple[str, ...]] = {
     "running": tuple(OPEN_STATES),
     "failed": ("failed",),
     "ended": ("succeeded", "failed", "cancelled"),
 }
+_NO_HOST = 0  # has no task: the host that the address names does not exist, or may not be seen
+_POWER = {"on": "start", "off": "stop", "force_off": "off", "cycle": "restart"}
+# An explanation of an older release lacks some of them.
+_EMPTY_PLACEMENT: Mapping[str, Any] = {
+    "chosen": None, "disks": (), "notes": (), "nics": (), "pinned_cores": (), "huge_pages": (), "fitting": (),
+    "rejected": (), "summarized": (), "tried": (),
+}  # fmt: skip
 
 
 async def show_list(visit: Visit) -> Reply:
-    shown, before = visit.request.option("show"), visit.request.option("before")
+    request = visit.request
+    shown, before, host = request.option("show"), request.option("before"), request.option("host")
     found = await visit.services.operations.list(
         states=_STATES.get(shown, ()),
+        host_id=await _host_id(visit, host),
+        username=request.option("user") or None,
+        text=request.option("q").strip(),
         limit=_PAGE + 1,
         before_id=int(before) if before.isdecimal() and len(before) < 19 else None,
         caller=visit.caller,
     )
     tasks = found[:_PAGE]
-    older = visit.request.url(before=str(tasks[-1].id)) if len(found) > _PAGE else None
-    newest = visit.request.url(before=None) if before else None
     return await visit.page(
-        "tasks/list.html", title="Tasks", section="tasks", tasks=tasks, shown=shown, older=older, newest=newest
+        "tasks/list.html",
+        title="Tasks",
+        section="tasks",
+        tasks=tasks,
+        shown=shown,
+        text=request.option("q"),
+        user=request.option("user"),
+        host=host,
+        hosts=await visit.services.hosts.names(caller=visit.caller),
+        older=request.url(before=str(tasks[-1].id)) if len(found) > _PAGE else None,
+        newest=request.url(before=None) if before else None,
     )
 
 
+async def _host_id(visit: Visit, name: str) -> int | None:
+    if not name:
+        return None
+    found = await visit.services.hosts.ids_of([name], caller=visit.caller)
+    return next(iter(sorted(found.get(name, ()))), _NO_HOST)
+
+
 async def show(visit: Visit) -> Reply:
-    operation_id = operation_id_in(visit.path["task"])
-    task = await visit.services.operations.read(operation_id, caller=visit.caller)
+    operations = visit.services.operations
+    task = await operations.read(operation_id_in(visit.path["task"]), caller=visit.caller)
+    log = await operations.log(task.id)
+    steps = run_steps(log, task.state)
     return await visit.page(
         "tasks/task.html",
         title=f"Task {task.id}",
         section="tasks",
         task=task,
-        log=await visit.services.operations.log(task.id),
-        wait_reason=await visit.services.operations.wait_reason(task),
+        log=log,
+        steps=steps,
+        steps_done=sum(step.state is StepState.DONE for step in steps),
+        children=await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
+        placement=placement_of(task),
+        wait_reason=await operations.wait_reason(task),
         requested=_requested(task),
-        may_cancel=not task.state.ended and not task.cancel_requested and _may_cancel(visit, task),
+        may_cancel=visit.caller.is_admin and not task.state.ended and not task.cancel_requested,
+        retry=retry_of(task),
     )
 
 
-def _may_cancel(visit: Visit, task: Operation) -> bool:
-    return visit.caller.is_admin or task.account_id == visit.caller.account_id
+def placement_of(task: Operation) -> Mapping[str, Any] | None:
+    """The explanation that was stored when the task was placed, in the form of the API; None if it placed nothing."""
+    return None if task.explanation is None else {**_EMPTY_PLACEMENT, **task.explanation}
+
+
+@frozen(kw_only=True)
+class Retry:
+    """What begins the same again: a form to post, or a page that asks first."""
+
+    url: str
+    action: str = ""
+    is_post: bool = True
+
+
+def retry_of(task: Operation) -> Retry | None:
+    """None unless the task failed and its object still has it to do."""
+    if task.state not in {OperationState.FAILED, OperationState.CANCELLED}:
+        return None
+    if task.kind is OperationKind.REFRESH and task.host_id is not None:
+        return Retry(url=page_url("hosts", task.host_id, "refresh"))
+    if task.machine_id is None or task.system_id is None:
+        return None
+    if task.kind is OperationKind.POWER and (action := _POWER.get(str(task.request.get("action")))):
+        return Retry(url=page_url("vms", task.system_id, "act"), action=action)
+    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE}:
+        return Retry(url=page_url("vms", task.system_id, task.kind.value), is_post=False)
+    return None
 
 
 def _requested(task: Operation) -> list[tuple[str, str]]:
@@ -77,7 +140,7 @@ async def log_text(visit: Visit) -> Reply:
     return Reply(status=200, body="".join(lines).encode("utf-8", "replace"), headers=headers)
 
 
-def _line(line: Any) -> str:
+def _line(line: LogLine) -> str:
     facts = " ".join(f"{name}={value}" for name, value in line.details.items())
     return f"{line.at.isoformat()} {line.step or '-'} {line.message} {facts}".rstrip() + "\n"
 

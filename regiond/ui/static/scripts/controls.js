@@ -49,7 +49,7 @@ function onChange(event) {
     showSelection(table);
   } else if (event.target.matches("input[name=selected]")) {
     showSelection(table);
-  } else if (event.target.closest("form[data-submit-on-change]")) {
+  } else if (event.target.matches("select[data-submit]") || event.target.closest("form[data-submit-on-change]")) {
     event.target.form.requestSubmit();
   }
 }

@@ -189,6 +189,10 @@ export function start() {
   // Six tabs would use up the browser's connections to one host: only the visible page is live.
   document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
   addEventListener("pagehide", disconnect);
+  // What htmx swaps in brings icons that this page did not have.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    adoptIcons(new DOMParser().parseFromString(event.detail.serverResponse, "text/html"));
+  });
   // A fragment in use is refreshed when it is left.
   document.addEventListener("focusout", () => setTimeout(schedule));
   document.addEventListener("toggle", schedule, true);

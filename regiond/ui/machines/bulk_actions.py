@@ -1,0 +1,149 @@
+"""What can be done with many VMs at once, and which of them it leaves as they are, with the reason. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from common.errors import WrongState
+from regiond.caller import Caller
+from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.model import TRANSIENT, MachineState, MachineView
+
+Reason = Callable[[MachineView], str | None]
+
+
+def _anything(_: MachineView) -> str | None:
+    return None
+
+
+def _unless_power(wanted: str, reason: str) -> Reason:
+    def decide(vm: MachineView) -> str | None:
+        return reason if vm.power_state == wanted else _without_host(vm)
+
+    return decide
+
+
+def _without_host(vm: MachineView) -> str | None:
+    return "on no host" if vm.host_id is None else None
+
+
+def _release(vm: MachineView) -> str | None:
+    if vm.state is MachineState.READY or (vm.owner is None and vm.state is not MachineState.FAILED):
+        return "not allocated"
+    return _removal(vm, MachineEvent.RELEASE)
+
+
+def _removal(vm: MachineView, event: MachineEvent) -> str | None:
+    if vm.locked:
+        return "locked: unlock them first"
+    try:
+        next_state(vm.state, event)
+    except WrongState:
+        return vm.state.value
+    return None
+
+
+@frozen(kw_only=True)
+class BulkAction:
+    """`left` is why a VM is left as it is: it completes "is …". `op` and `fields` are those of the API.
+
+    `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted, or a choice of the
+    `place`, pool and zone. Empty: a confirmation is needed only if some VMs are left.
+    """
+
+    key: str
+    label: str
+    done: str
+    icon: str
+    left: Reason
+    method: str = "POST"
+    op: str | None = None
+    fields: Mapping[str, Any] = field(factory=dict)
+    asks: str = ""
+    is_dangerous: bool = False
+    for_admins: bool = False
+
+
+_ALL = (
+    BulkAction(key="start", label="Start", done="started", icon="play", op="power_on",
+               left=_unless_power("on", "running already")),
+    BulkAction(key="stop", label="Stop", done="stopped", icon="stop", op="power_off", fields={"stop_mode": "soft"},
+               left=_unless_power("off", "off already"), asks="names"),
+    BulkAction(key="off", label="Power off", done="powered off by force", icon="power", op="power_off",
+               fields={"stop_mode": "hard"}, left=_unless_power("off", "off already"), asks="names",
+               is_dangerous=True),
+    BulkAction(key="restart", label="Restart", done="restarted", icon="restart", op="power_cycle",
+               left=_unless_power("off", "off: start them instead"), asks="names"),
+    BulkAction(key="release", label="Release", done="released", icon="signout", op="release", left=_release,
+               asks="plan", is_dangerous=True),
+    BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock",
+               left=lambda vm: "locked already" if vm.locked else None),
+    BulkAction(key="unlock", label="Unlock", done="unlocked", icon="key", op="unlock",
+               left=lambda vm: None if vm.locked else "not locked"),
+    BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_anything,
+               asks="place", for_admins=True),
+    BulkAction(key="delete", label="Delete", done="deleted", icon="trash", method="DELETE",
+               left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True),
+)  # fmt: skip
+ACTIONS: Mapping[str, BulkAction] = {action.key: action for action in _ALL}
+
+
+def offered(caller: Caller) -> tuple[BulkAction, ...]:
+    """None of them to somebody who operates no pool."""
+    if caller.operated_pools == frozenset():
+        return ()
+    return tuple(action for action in _ALL if caller.is_admin or not action.for_admins)
+
+
+@frozen(kw_only=True)
+class Left:
+    """VMs that are left as they are, for one reason."""
+
+    reason: str
+    machines: tuple[MachineView, ...]
+
+
+@frozen(kw_only=True)
+class Split:
+    """Which of the selected VMs the action changes. Each of them is in one part."""
+
+    action: BulkAction
+    changed: tuple[MachineView, ...]
+    left: tuple[Left, ...]
+
+    @property
+    def machines(self) -> tuple[MachineView, ...]:
+        return (*self.changed, *(machine for one in self.left for machine in one.machines))
+
+    @property
+    def total(self) -> int:
+        return len(self.machines)
+
+    @property
+    def needs_confirmation(self) -> bool:
+        return bool(self.action.asks or self.left or not self.changed)
+
+
+def split(action: BulkAction, machines: Iterable[MachineView], caller: Caller) -> Split:
+    """Groups by reason in the order in which the reasons first appear; the order of the VMs is kept."""
+    changed: list[MachineView] = []
+    left: dict[str, list[MachineView]] = {}
+    for machine in machines:
+        reason = _reason(action, machine, caller)
+        (changed if reason is None else left.setdefault(reason, [])).append(machine)
+    return Split(
+        action=action,
+        changed=tuple(changed),
+        left=tuple(Left(reason=reason, machines=tuple(found)) for reason, found in left.items()),
+    )
+
+
+def _reason(action: BulkAction, machine: MachineView, caller: Caller) -> str | None:
+    if not (caller.is_admin or (machine.belongs_to(caller) and caller.may_operate(machine.pool.id))):
+        return "not yours"
+    if machine.state in TRANSIENT:
+        return f"{machine.state.value}: wait until that has ended"
+    return action.left(machine)

@@ -1,0 +1,72 @@
+"""What the page of a VM offers to its user, in the VM's state. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from common.errors import WrongState
+from regiond.caller import Caller
+from regiond.machines.lifecycle import MachineEvent, next_state
+from regiond.machines.model import TRANSIENT, MachineState, MachineView
+
+
+@frozen(kw_only=True)
+class Action:
+    """One button: the op of the API, and in which power states it is offered."""
+
+    op: str
+    label: str
+    icon: str
+    power_states: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(factory=dict)
+
+
+ACTIONS: Mapping[str, Action] = {
+    "start": Action(op="power_on", label="Start", icon="play", power_states=("off", "unknown")),
+    "stop": Action(
+        op="power_off", label="Stop", icon="stop", power_states=("on", "unknown"), fields={"stop_mode": "soft"}
+    ),
+    "restart": Action(op="power_cycle", label="Restart", icon="restart", power_states=("on",)),
+    "off": Action(
+        op="power_off", label="Power off", icon="power", power_states=("on", "unknown"), fields={"stop_mode": "hard"}
+    ),
+    "lock": Action(op="lock", label="Lock", icon="lock"),
+    "unlock": Action(op="unlock", label="Unlock", icon="key"),
+    "broken": Action(op="mark_broken", label="Mark broken", icon="warn"),
+    "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok"),
+}
+_ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED})
+
+
+def owns(caller: Caller, machine: MachineView) -> bool:
+    return caller.is_admin or (machine.belongs_to(caller) and caller.may_operate(machine.pool.id))
+
+
+def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
+    """The actions that the caller may use on the machine as it is now."""
+    if not owns(caller, machine) or machine.state in TRANSIENT:
+        return {}
+    names = [name for name, action in ACTIONS.items() if machine.power_state in action.power_states]
+    found = names if machine.state in _ACTING and machine.host_id is not None else []
+    found = [*found, "unlock" if machine.locked else "lock"]
+    found += ["broken"] if _allows(machine, MachineEvent.MARK_BROKEN) else []
+    found += ["fixed"] if _allows(machine, MachineEvent.FIXED) else []
+    return {name: ACTIONS[name] for name in found}
+
+
+def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
+    """`release` and `delete`, each with a page that tells what it removes."""
+    if not owns(caller, machine) or machine.locked or machine.state in TRANSIENT:
+        return ()
+    releases = machine.state is not MachineState.READY and _allows(machine, MachineEvent.RELEASE)
+    return (*(("release",) if releases and machine.owner is not None else ()), "delete")
+
+
+def _allows(machine: MachineView, event: MachineEvent) -> bool:
+    try:
+        next_state(machine.state, event)
+    except WrongState:
+        return False
+    return True

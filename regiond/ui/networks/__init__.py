@@ -1,0 +1,1 @@
+"""The pages of networks: fabrics, VLANs, subnets, spaces and IP ranges."""

@@ -1,0 +1,62 @@
+"""Actions on many VMs: what is asked, what is done, what is left."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.browser.visitor import Visitor
+from tests.deployment.deployment import Deployment
+
+
+async def test_a_bulk_action_leaves_what_it_cannot_change(admin: Visitor, fleet: Deployment) -> None:
+    (web,) = [one for one in await fleet.get("machines/") if one["hostname"] == "web-1"]
+    await fleet.post(f"machines/{web['system_id']}/", op="power_on")
+    await admin.go("vms")
+    await admin.page.get_by_label("Select all 2 VMs on this page").check()
+    await expect(admin.page.locator("[data-selection-count]")).to_have_text("2 selected")
+    await admin.page.get_by_role("button", name="Start", exact=True).click()
+    outcome = admin.page.locator(".ik-outcome")
+    await expect(outcome).to_contain_text("will be started")
+    await expect(outcome).to_contain_text("is running already, and will be left")
+    await admin.page.get_by_role("button", name="Start 1 VM").click()
+    await expect(admin.page.locator("h1")).to_have_text("Start: 1 of 1 VM accepted")
+    await expect(admin.page.locator("tr", has_text="web-1")).to_contain_text("Left as it is")
+    await admin.page.locator("tr", has_text="db-1").get_by_role("link", name="#").click()
+    await expect(admin.page.locator("#task-head")).to_contain_text("Succeeded")
+
+
+async def test_deleting_many_shows_their_disks_and_takes_the_count(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("vms")
+    await admin.page.get_by_label("Select all 2 VMs on this page").check()
+    await admin.page.get_by_role("button", name="Delete", exact=True).click()
+    await expect(admin.page.locator("main")).to_contain_text("8 GB")
+    confirm = admin.page.get_by_role("button", name="Delete 2 VMs")
+    await admin.page.fill("#name", "3")
+    await expect(confirm).to_be_disabled()
+    await admin.page.fill("#name", "2")
+    await confirm.click()
+    await expect(admin.page.locator("h1")).to_have_text("Delete: 2 of 2 VMs accepted")
+    await admin.page.get_by_role("link", name="Back to the VMs").click()
+    await expect(admin.page.locator("#vms")).to_contain_text("No VMs yet")
+
+
+async def test_everything_that_matches_is_selected_over_all_pages(admin: Visitor, fleet: Deployment) -> None:
+    await fleet.put(f"vm-hosts/{fleet.hosts['alder']}/", cpu_over_commit_ratio=4)
+    for number in range(24):
+        await fleet.compose(fleet.hosts["alder"], hostname=f"row-{number:02}", memory=1024)
+    await admin.go("vms?size=25&q=alder")
+    await admin.page.get_by_label("Select row-00").check()
+    await admin.page.get_by_label("Select all 26 that match, on every page").check()
+    await admin.page.get_by_role("button", name="Stop", exact=True).click()
+    await expect(admin.page.locator("main")).to_contain_text("26are off already")
+
+
+async def test_filters_are_chips_that_can_be_removed(admin: Visitor) -> None:
+    await admin.go("vms?group=host")
+    await admin.page.get_by_role("button", name="Add filter").click()
+    await admin.page.select_option("#filter-host", "birch")
+    await admin.page.get_by_role("button", name="Filter", exact=True).click()
+    await expect(admin.page.locator("#vms")).to_contain_text("No VM matches")
+    await admin.page.get_by_role("link", name="Remove filter host birch").click()
+    await expect(admin.page.locator("#vms")).to_contain_text("web-1")
+    await expect(admin.page.locator(".ik-table__group")).to_contain_text("alder")

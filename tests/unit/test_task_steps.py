@@ -1,0 +1,93 @@
+"""The steps of a task as its page shows them, and why hosts were rejected."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regiond.operations.model import LogLine, OperationState
+from regiond.ui.rejections import rejections
+from regiond.ui.tasks.run_steps import StepState, run_steps
+
+BEGAN = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def line(second: float, message: str, step: str | None = None, **details: Any) -> LogLine:
+    return LogLine(at=BEGAN + timedelta(seconds=second), attempt=1, step=step, message=message, details=details)
+
+
+def test_a_step_is_done_once_the_next_begins_or_the_task_ends() -> None:
+    log = [line(0, "started", "compose_on_host"), line(4, "started", "power_on"), line(5, "succeeded")]
+    first, second = run_steps(log, OperationState.SUCCEEDED)
+    assert (first.name, first.state, second.state) == ("Compose on host", StepState.DONE, StepState.DONE)
+    assert first.ended_at == BEGAN + timedelta(seconds=4)
+
+
+def test_the_last_step_of_an_open_task_runs() -> None:
+    (only,) = run_steps([line(0, "started", "power_on")], OperationState.RUNNING)
+    assert (only.state, only.ended_at) == (StepState.RUNNING, None)
+
+
+def test_attempts_of_one_step_are_one_step_that_waits() -> None:
+    log = []
+    for second in range(0, 6, 2):
+        log += [line(second, "started", "power_on"), line(second + 1, "refused", "power_on", code="host_unreachable")]
+    (only,) = run_steps(log, OperationState.WAITING)
+    assert (only.attempts, only.state, only.detail) == (3, StepState.WAITING, "refused")
+
+
+def test_a_failed_step_is_followed_by_its_undoing() -> None:
+    log = [
+        line(0, "started", "compose_on_host"),
+        line(1, "no such pool", "compose_on_host", code="rejected"),
+        line(2, "started", "remove_incomplete_guest"),
+        line(3, "done", "release_claims"),
+        line(4, "failed"),
+    ]
+    states = [(step.name, step.state) for step in run_steps(log, OperationState.FAILED)]
+    assert states == [
+        ("Compose on host", StepState.FAILED),
+        ("Remove incomplete guest", StepState.DONE),
+        ("Release claims", StepState.DONE),
+    ]
+
+
+LINES = st.lists(
+    st.builds(
+        line,
+        second=st.integers(0, 99),
+        message=st.sampled_from(["started", "done", "succeeded", "failed", "a note"]),
+        step=st.sampled_from([None, "one", "two"]),
+    ),
+    max_size=12,
+)
+
+
+@given(log=LINES, state=st.sampled_from(OperationState))
+def test_no_log_makes_a_page_fail(log: list[LogLine], state: OperationState) -> None:
+    steps = run_steps(log, state)
+    assert all(step.ended_at is not None or step.state is StepState.RUNNING for step in steps)
+
+
+def rejected(**hosts: str) -> dict[str, Any]:
+    return {"rejected": [{"host": host, "reasons": [reason]} for host, reason in hosts.items()], "summarized": []}
+
+
+def test_hosts_are_grouped_by_the_check_that_they_failed_first() -> None:
+    placement = rejected(
+        oak="needs 4 cores, 1 free (4 cores × ratio 1.0)",
+        elm="is in zone west, needs east",
+        ash="needs 4 cores, 3 free (8 cores × ratio 1.0)",
+    )
+    groups = [(group.heading, group.count, [host.name for host in group.hosts]) for group in rejections(placement)]
+    assert groups == [("needs 4 cores", 2, ["oak", "ash"]), ("is in zone west", 1, ["elm"])]
+
+
+def test_hosts_that_are_only_counted_join_their_group() -> None:
+    placement = rejected(oak="needs 4 cores, 1 free")
+    placement["summarized"] = [{"hosts": 40, "reason": "needs 4 cores, fewer free"}]
+    (group,) = rejections(placement)
+    assert (group.count, len(group.hosts)) == (41, 1)
