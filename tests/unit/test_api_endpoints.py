@@ -90,7 +90,10 @@ FOR_USERS = {
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
     ("MachinesHandler", "allocate", Permission.OPERATOR),
     *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),
-    *((handler, "compose", Permission.OPERATOR) for handler in ("VmHostHandler", "PodHandler")),
+    *(
+        (handler, "compose", Permission.OPERATOR)
+        for handler in ("VmHostHandler", "PodHandler", "VmHostsHandler", "PodsHandler")
+    ),
     *(("AccountHandler", f"{verb}_authorisation_token", Permission.USER) for verb in ("create", "delete")),
     *(("AccountHandler", op, Permission.USER) for op in ("update_token_name", "change_password")),
     *(("SSHKeysHandler", name, Permission.USER) for name in ("create", "import")),
