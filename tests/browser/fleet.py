@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from regiond.accounts.passwords import Passwords
-from regiond.accounts.users import Users
-from regiond.events.service import Events
+from argon2 import PasswordHasher
+
 from tests.deployment.deployment import Deployment
+from tests.integration.tables import sql
 
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
+_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # a real one takes 0.1 s of a core
+_ADD = "insert into account (username, is_admin, password_hash) values ('mira', true, $1) returning id"
 NETWORKS = "front:10.20.10.0/24:10,storage:10.20.40.0/24:40"
 
 
 async def add_administrator_with_password(innkeeper: Deployment) -> None:
     """`mira`, with PASSWORD."""
-    components = innkeeper.region.components
-    passwords = Passwords()
-    users = Users(components.database, components.accounts, passwords, record_event=Events.record)
-    await users.create_administrator("mira", PASSWORD)
-    await passwords.stop()
+    await sql(innkeeper, _ADD, _HASH)
 
 
 async def add_fleet(innkeeper: Deployment) -> None:
