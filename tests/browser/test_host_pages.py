@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -15,14 +14,8 @@ PAGES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (320, True)])
-async def test_the_pages_of_hosts_are_accessible_at_each_width(admin: Visitor, width: int, dark: bool) -> None:
-    problems = {}
-    for path in PAGES:
-        await admin.go(path)
-        if found := await admin.look(path.replace("/", "-").replace("?", "-"), width=width, dark=dark):
-            problems[path] = found
-    assert problems == {}
+async def test_the_pages_of_hosts_are_accessible(admin: Visitor) -> None:
+    assert await admin.problems_of(PAGES) == {}
 
 
 async def test_the_arithmetic_follows_the_ratio_as_it_is_typed(admin: Visitor) -> None:

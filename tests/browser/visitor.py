@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _RUN_AXE = f"axe.run(document, {{runOnly: {{type: 'tag', values: {RULES}}}}})"
+LOOKS = ((1400, False), (1400, True), (320, False), (320, True))  # width, dark
+EVERY_LOOK = os.environ.get("INNKEEPER_EVERY_LOOK")
 SCREENSHOTS = os.environ.get("INNKEEPER_SCREENSHOTS")  # a folder to keep them in
 
 
@@ -60,14 +62,23 @@ class Visitor:
         return [*await self._violations(), *await self._overflow(width)]
 
     async def problems_of(self, paths: Iterable[str]) -> dict[tuple[str, int], list[str]]:
-        """By page and width: what is wrong, in light at 1400 px and in dark at 320 px."""
+        """By page and width: what is wrong. By default each page is examined once, and the other width only measured.
+
+        Pages take turns: one in light at 1400 px, the next in dark at 320 px. With pictures or INNKEEPER_EVERY_LOOK,
+        each page is examined in both themes at both widths.
+        """
         problems = {}
-        for path in paths:
+        for position, path in enumerate(paths):
             await self.go(path)
             name = path.replace("/", "-").replace("?", "-")
-            for width, dark in ((1400, False), (320, True)):
+            turn = LOOKS[-1] if position % 2 else LOOKS[0]
+            for width, dark in LOOKS if SCREENSHOTS or EVERY_LOOK else (turn,):
                 if found := await self.look(name, width=width, dark=dark):
                     problems[path, width] = found
+            other = LOOKS[0][0] if turn[0] == LOOKS[-1][0] else LOOKS[-1][0]
+            await self.page.set_viewport_size({"width": other, "height": 900})
+            if found := await self._overflow(other):
+                problems[path, other] = found
         return problems
 
     async def _violations(self) -> list[str]:
