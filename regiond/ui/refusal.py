@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from attrs import frozen
 
 from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 
+Problems = Mapping[str, Sequence[str]]
 UNPROCESSABLE = 422
 
 
@@ -25,3 +28,13 @@ class Refusal:
             return cls(status=UNPROCESSABLE, problems={"": [error.message]})
         problems = {"" if name == "__all__" else name: texts for name, texts in error.fields.items()}
         return cls(status=UNPROCESSABLE, problems=problems)
+
+
+def problems_of(error: InnkeeperError) -> Problems:
+    """Texts by field of the form; what belongs to no field is under an empty name."""
+    return Refusal.of(error).problems
+
+
+def status_of(error: InnkeeperError) -> int:
+    """A form that has to be changed is 422; another error has the status that it has in the API."""
+    return Refusal.of(error).status

@@ -12,11 +12,11 @@ from regiond.api.resources.vm_clusters import CLUSTER
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
-from regiond.ui.form_problems import Problems, problems_of, status_of
 from regiond.ui.host_edits import Conflict, read_edits
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import Problems, problems_of, status_of
 from regiond.ui.table_view import in_memory
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))

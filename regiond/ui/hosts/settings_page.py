@@ -11,7 +11,6 @@ from regiond.api.replies import Reply
 from regiond.api.resources.vm_hosts import HOST
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
-from regiond.ui.form_problems import Problems, problems_of, status_of
 from regiond.ui.host_edits import Conflict, read_edits
 from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.host_row import HostRow
@@ -20,6 +19,7 @@ from regiond.ui.hosts.settings_form import LABELS, SECRET, api_fields, limits_of
 from regiond.ui.hosts.trust_actions import act_on_trust
 from regiond.ui.hosts.trust_view import trust_view
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import Problems, problems_of, status_of
 
 
 async def show(visit: Visit) -> Reply:

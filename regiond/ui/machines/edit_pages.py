@@ -12,8 +12,8 @@ from regiond.machines.model import MachineView
 from regiond.permissions import Permission
 from regiond.placement.model import Policy
 from regiond.ui.edit_form import EditField, EditForm, sent_form, shown_form
-from regiond.ui.form_problems import problems_of
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import problems_of
 
 _CONFLICT = 409
 _GROUPS_HELP = "Names, separated by commas; name:soft prefers it only. It moves no VM."

@@ -11,9 +11,9 @@ from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.permissions import Permission
 from regiond.ui.edit_form import EditForm, sent_form, shown_form
-from regiond.ui.form_problems import problems_of
 from regiond.ui.networks.network_kinds import KINDS, Kind
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.refusal import problems_of
 
 _CONFLICT = 409
 
