@@ -42,7 +42,7 @@ async def test_two_people_who_edit_a_host_lose_nothing(admin: Visitor, chromium:
     admin.expected_statuses.add(409)
     await admin.page.fill("#cpu_over_commit_ratio", "3.0")
     await admin.page.get_by_role("button", name="Save").click()
-    await expect(admin.page.locator("#conflict")).to_contain_text("2.0")
+    await expect(admin.page.locator("#conflicts")).to_contain_text("2.0")
     assert await admin.page.input_value("#reserved_cores") == "1"
     await admin.page.get_by_role("button", name="Save").click()
     await admin.page.wait_for_url("**/settings?saved=1")

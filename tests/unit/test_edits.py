@@ -23,7 +23,7 @@ def test_a_value_that_only_others_changed_stays_theirs() -> None:
 
 def test_a_value_that_both_changed_is_a_conflict_with_both() -> None:
     edit = compare(before={"name": "a"}, typed={"name": "c"}, current={"name": "b"})
-    assert edit.conflicts == {"name": Conflict(theirs="b", ours="c")}
+    assert edit.conflicts == {"name": Conflict(was="a", theirs="b", ours="c")}
     assert edit.values == {"name": "c"}
 
 
@@ -56,3 +56,8 @@ def test_a_tick_that_is_taken_away_is_a_change() -> None:
     form = {"was-is_active": ("true",)}
     edit = read_edit(WebRequest(method="POST", path="/", form=form), {"is_active": "true"})
     assert edit.changes == {"is_active": ""}
+
+
+def test_a_field_that_the_form_lacks_can_mean_unchanged() -> None:
+    edit = read_edit(WebRequest(method="POST", path="/"), {"zone": "north"}, absent_is_empty=False)
+    assert (edit.changes, edit.values) == ({}, {"zone": "north"})

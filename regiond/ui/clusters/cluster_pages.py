@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import InnkeeperError
@@ -12,7 +12,7 @@ from regiond.api.resources.vm_clusters import CLUSTER
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
-from regiond.ui.host_edits import Conflict, read_edits
+from regiond.ui.edit import NO_CONFLICTS, Conflict, read_edit
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
 from regiond.ui.page import Page, Visit, redirect
@@ -69,15 +69,15 @@ async def settings(visit: Visit) -> Reply:
 
 async def save(visit: Visit) -> Reply:
     cluster = await _cluster(visit)
-    edits = read_edits(visit.request, values_of(cluster))
-    if edits.conflicts:
-        return await _settings(visit, cluster, edits.values, conflicts=edits.conflicts, status=409)
-    if not edits.changed:
+    edit = read_edit(visit.request, values_of(cluster), absent_is_empty=False)
+    if edit.conflicts:
+        return await _settings(visit, cluster, edit.values, conflicts=edit.conflicts, status=409)
+    if not edit.changes:
         return redirect("clusters", cluster.id, "settings")
     try:
-        await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=edits.changed)
+        await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=edit.changes)
     except InnkeeperError as error:
-        return await _settings(visit, cluster, edits.values, problems=problems_of(error), status=status_of(error))
+        return await _settings(visit, cluster, edit.values, problems=problems_of(error), status=status_of(error))
     return redirect("clusters", cluster.id, "settings", query={"saved": "1"})
 
 
@@ -103,7 +103,7 @@ async def _settings(
     values: Mapping[str, str],
     *,
     problems: Problems | None = None,
-    conflicts: Sequence[Conflict] = (),
+    conflicts: Mapping[str, Conflict] = NO_CONFLICTS,
     status: int = 200,
 ) -> Reply:
     zones = await visit.services.groups.zones()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from common.errors import InnkeeperError
 from common.values import DriverType
@@ -11,7 +11,7 @@ from regiond.api.replies import Reply
 from regiond.api.resources.vm_hosts import HOST
 from regiond.hosts.model import HostView
 from regiond.permissions import Permission
-from regiond.ui.host_edits import Conflict, read_edits
+from regiond.ui.edit import NO_CONFLICTS, Conflict, read_edit
 from regiond.ui.hosts.host_frame import host_page, read_host
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.overcommit import sums
@@ -30,16 +30,16 @@ async def show(visit: Visit) -> Reply:
 async def preview(visit: Visit) -> Reply:
     """The page with the arithmetic of what was typed so far."""
     host, row = await read_host(visit)
-    return await _page(visit, host, row, values=read_edits(visit.request, values_of(host)).values)
+    return await _page(visit, host, row, values=read_edit(visit.request, values_of(host), absent_is_empty=False).values)
 
 
 async def save(visit: Visit) -> Reply:
     """Sends only what was changed here; a field that somebody else changed meanwhile is decided first."""
     host, row = await read_host(visit)
-    edits = read_edits(visit.request, values_of(host))
-    if edits.conflicts:
-        return await _page(visit, host, row, values=edits.values, conflicts=edits.conflicts, status=409)
-    fields = api_fields(edits.changed)
+    edit = read_edit(visit.request, values_of(host), absent_is_empty=False)
+    if edit.conflicts:
+        return await _page(visit, host, row, values=edit.values, conflicts=edit.conflicts, status=409)
+    fields = api_fields(edit.changes)
     if secret := visit.request.given(SECRET):
         fields[SECRET] = secret
     if not fields:
@@ -47,7 +47,7 @@ async def save(visit: Visit) -> Reply:
     try:
         await visit.act(HOST, "PUT", path={"id": str(host.id)}, fields=fields)
     except InnkeeperError as error:
-        return await _refused(visit, host, row, error, values=edits.values)
+        return await _refused(visit, host, row, error, values=edit.values)
     return redirect("hosts", host.id, "settings", query={"saved": "1"})
 
 
@@ -87,7 +87,7 @@ async def _page(
     *,
     values: Mapping[str, str],
     problems: Problems | None = None,
-    conflicts: Sequence[Conflict] = (),
+    conflicts: Mapping[str, Conflict] = NO_CONFLICTS,
     status: int = 200,
 ) -> Reply:
     limits = limits_of(host, values)
