@@ -49,7 +49,8 @@ async def test_supervised_hosts_agree_with_the_full_list(innkeeper: Deployment, 
     assert [asdict(one) for one in short] == [
         {
             "is_ready": one.state is HostState.READY, "is_removing": one.state is HostState.REMOVING,
-            **{name: getattr(one, name) for name in asdict(short[0]) if not name.startswith("is_")},
+            "zone_id": one.zone.id,
+            **{name: getattr(one, name) for name in asdict(short[0]) if not name.startswith(("is_", "zone_"))},
         }
         for one in long
     ]  # fmt: skip
