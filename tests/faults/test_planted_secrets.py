@@ -66,7 +66,7 @@ def assert_it_happened(life: PlantedLife, places: dict[str, bytes]) -> None:
     assert all("trust" in name or name == "LXD token" for name in sent), "no other secret goes to a server"
     assert "unconfirmed trust password" not in sent
     assert b"request_crashed" in places["log region.log"]
-    assert b"handler_failed" in places["log rack.log"]
+    assert b"answer_misread" in places["log rack.log"]
     assert b"host_trust_rejected" in places["database"]
     assert b"Wrong user name or password" in places["log command-innkeeper.log"]
     for of in ("admin", "bob"):
