@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +25,6 @@ from regiond.request_limits import RequestLimits
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-WRONG_KEY_DELAY_S = 0.2  # who guesses keys waits for each answer, and costs the region less
 _METHODS_WITH_BODY = frozenset({"POST", "PUT"})
 _MAX_KEY_LENGTH = 255
 ANONYMOUS_BODY_BYTES = 16 * 1024  # a longer body is read only once its sender is known; forms can be signed inside
@@ -207,7 +205,6 @@ class Api:
             )
         except NotAuthenticated as error:
             self.limits.take_anonymous(address)
-            await asyncio.sleep(WRONG_KEY_DELAY_S)
             raise NotAuthenticated(f"Authorization Error: {error.message}") from error
         self.limits.remember_key(signature.token_key)
         return caller

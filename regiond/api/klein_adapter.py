@@ -35,6 +35,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NOT_COMPRESSED = ("text/html", "text/event-stream", "font/")
 _READINESS_TIMEOUT_S = 5.0
 REFUSAL_DELAY_S = 0.5
+WRONG_KEY_DELAY_S = 0.2
 _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
@@ -120,7 +121,7 @@ class Adapter:
         return self._reply(request, work, changes=method not in _SAFE_METHODS)
 
     def _reply(self, request: SiteRequest, work: Coroutine[Any, Any, Reply], *, changes: bool) -> Deferred[bytes]:
-        bound = _bound(_delayed_if_refused(work), request_id(request))
+        bound = _bound(_delayed_if_refused(work, header(request, "Authorization")), request_id(request))
         reply = self._uninterrupted(bound) if changes else as_deferred(bound)
         sent = reply.addCallback(lambda answered: self._send(request, answered))
         return sent.addErrback(_cancelled)
@@ -217,11 +218,13 @@ async def _sent(request: SiteRequest, chunks: AsyncGenerator[bytes, None]) -> by
     return b""
 
 
-async def _delayed_if_refused(work: Coroutine[Any, Any, Reply]) -> Reply:
-    """A sender beyond its limits gets its answers later, so that it cannot keep the event loop busy with refusals."""
+async def _delayed_if_refused(work: Coroutine[Any, Any, Reply], authorization: str | None) -> Reply:
+    """Who guesses keys, or is beyond its limits, waits, so that it cannot keep the event loop busy with refusals."""
     reply = await work
     if reply.status == 429:
         await asyncio.sleep(REFUSAL_DELAY_S)
+    elif reply.status == 401 and authorization is not None:
+        await asyncio.sleep(WRONG_KEY_DELAY_S)
     return reply
 
 

@@ -158,6 +158,7 @@ def test_an_unknown_action_lists_the_known_ones(machine: Machine, argument: str,
         "bench",
         "abuse",
         "lock",
+        "assets",
         "build",
     ]
 

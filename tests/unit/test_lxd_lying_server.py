@@ -158,4 +158,5 @@ def test_answers_without_end_at_the_same_time_take_the_memory_of_one() -> None:
         for call in calls:
             call.join()
     assert len(raised) == len(calls)
-    assert status_mib("self", "VmHWM") - before_mib < 2 * MAX_BODY_BYTES / 1024**2
+    # All at once take six times the body at least; one takes up to three in a process that has run for long.
+    assert status_mib("self", "VmHWM") - before_mib < 4 * MAX_BODY_BYTES / 1024**2
