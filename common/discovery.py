@@ -10,7 +10,7 @@ from common.values import Guest, HostFacts, OwnershipMarker
 
 @frozen(kw_only=True)
 class Problem:
-    """A part of a host that could not be read. The rest of the discovery is valid."""
+    """A part of a host that could not be read, or what an administrator should mend. The rest is valid."""
 
     subject: str
     message: str

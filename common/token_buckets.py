@@ -45,6 +45,12 @@ class TokenBuckets:
         bucket.tokens -= amount
         return 0.0
 
+    def put_back(self, key: Hashable, amount: float = 1) -> None:
+        """Returns tokens that were taken, up to a full bucket."""
+        if key in self._buckets:
+            bucket = self._filled(key)
+            bucket.tokens = min(self._burst, bucket.tokens + amount)
+
     def wait_s(self, key: Hashable) -> float:
         """What `take` would return; takes nothing."""
         return 0.0 if key not in self._buckets else max(0.0, (1 - self._filled(key).tokens) / self._per_s)

@@ -13,6 +13,7 @@ from innkeeper.api_description import Description, read_description
 from innkeeper.arguments import ApiCall, Given, Options, Usage, parse_calls
 from innkeeper.bulk import Bulk, Result
 from innkeeper.confirmation import is_confirmed, plan_lines
+from innkeeper.event_stream import follow
 from innkeeper.filters import Target, parse_selection
 from innkeeper.follower import Follower
 from innkeeper.http import Answer, Api, Body, relative_path
@@ -49,8 +50,8 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
         if not await is_confirmed(wanted.command, plans, terminal):
             terminal.note("Nothing was changed.")
             return DECLINED
-    if options.view.watch_s is not None:
-        return await watch(lambda: send(api, wanted, asynchronous=False), watched(wanted, options), terminal)
+    if wanted.action.stream or options.view.watch_s is not None:
+        return await _watch(api, wanted, options, terminal)
     waits = _waits(options, terminal)
     terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
     follower = Follower(api=api, profile_name=profile.name, terminal=terminal)
@@ -68,6 +69,14 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
         terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)
         follower.note_started(answer)
     return DONE
+
+
+async def _watch(api: Api, wanted: ApiCall, options: Options, terminal: Terminal) -> int:
+    """Returns the exit status when what is shown ends; most of it only with Ctrl-C."""
+    if wanted.action.stream:
+        await follow(api, wanted, options, terminal)
+        return DONE
+    return await watch(lambda: send(api, wanted, asynchronous=False), watched(wanted, options), terminal)
 
 
 async def parsed(

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
@@ -145,24 +145,56 @@ class Api:
         statuses, each with `status` in its details; InnkeeperError if the connection fails; LinkLost and
         DeadlineExceeded if the outcome is unknown: the request may have been executed.
         """
-        url = self.url + path + (f"?{urlencode(list(query))}" if query else "")
         data, content_type = body.encoded() if body is not None else (b"", "")
-        sent = Headers({name: [value] for name, value in (headers or {}).items()})
-        if content_type:
-            sent.setRawHeaders("Content-Type", [content_type])
-        if self._sign:
-            sent.setRawHeaders("Authorization", [self._sign.sign(url, http_method=method)[1]["Authorization"]])
-        answer = await self._answer(method, url, sent, data, deadline_s=deadline_s)
+        sent = {**(headers or {}), **({"Content-Type": content_type} if content_type else {})}
+        answer = await self._answer(method, self._url(path, query), sent, data, deadline_s=deadline_s)
         if not 200 <= answer.status < 300:
             raise_error(answer)
         return answer
 
-    async def _answer(self, method: Method, url: str, headers: Headers, data: bytes, *, deadline_s: float) -> Answer:
+    async def stream(
+        self,
+        path: str,
+        on_data: Callable[[bytes], None],
+        *,
+        query: Sequence[tuple[str, str | bytes]] = (),
+        headers: Mapping[str, str],
+        silence_s: float,
+    ) -> None:
+        """Calls `on_data` with each part of a response without an end, until it ends after all.
+
+        Raises as `send`; DeadlineExceeded if nothing arrives for `silence_s`.
+        """
+        answer = await self._answer("GET", self._url(path, query), headers, b"", deadline_s=silence_s, on_data=on_data)
+        if not 200 <= answer.status < 300:
+            raise_error(answer)
+
+    def _url(self, path: str, query: Sequence[tuple[str, str | bytes]]) -> str:
+        return self.url + path + (f"?{urlencode(list(query))}" if query else "")
+
+    async def _answer(
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes,
+        *,
+        deadline_s: float,
+        on_data: Callable[[bytes], None] | None = None,
+    ) -> Answer:
+        """With `on_data`, the body of a successful response goes there, and the deadline is that of its next part."""
+        sent = Headers({name: [value] for name, value in headers.items()})
+        if self._sign:
+            sent.setRawHeaders("Authorization", [self._sign.sign(url, http_method=method)[1]["Authorization"]])
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s) as deadline:
                 producer = FileBodyProducer(BytesIO(data)) if data else None
-                response = await from_deferred(self._agent.request(method.encode(), url.encode(), headers, producer))
-                content = await from_deferred(treq.content(response))
+                response = await from_deferred(self._agent.request(method.encode(), url.encode(), sent, producer))
+                if on_data is None or response.code != 200:
+                    content = await from_deferred(treq.content(response))
+                else:
+                    content = b""
+                    await from_deferred(treq.collect(response, _postponing(deadline, deadline_s, on_data)))
         except TimeoutError:
             raise DeadlineExceeded(f"{self.url} did not answer within {deadline_s:.0f} s.") from None
         except (ConnectError, DNSLookupError) as error:
@@ -185,6 +217,14 @@ class Api:
         reason = "connection refused" if isinstance(error, ConnectionRefusedError) else _reason(error)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return f"Cannot connect to {parts.hostname}:{port}: {reason}. Is the region running?"
+
+
+def _postponing(deadline: asyncio.Timeout, by_s: float, on_data: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def received(data: bytes) -> None:
+        deadline.reschedule(asyncio.get_running_loop().time() + by_s)
+        on_data(data)
+
+    return received
 
 
 def api_url(text: str) -> str:

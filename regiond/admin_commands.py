@@ -29,7 +29,7 @@ from regiond.https.service import problems as certificate_problems
 from regiond.ledger import service as ledger
 from regiond.racks.installation import replace_authority
 from regiond.settings import RegionSettings
-from regiond.wiring import certificate_files
+from regiond.wiring.region import certificate_files
 
 
 async def create_api_key(settings: RegionSettings, username: str, name: str) -> str:

@@ -9,8 +9,10 @@ from attrs import frozen
 from regiond.accounts.logins import Logins
 from regiond.accounts.service import Accounts
 from regiond.accounts.sessions import Sessions
+from regiond.accounts.users import Users
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
+from regiond.audit.service import Audit
 from regiond.clusters.service import Clusters
 from regiond.credentials.service import Credentials, KeyPairs
 from regiond.db.listener import Notifications
@@ -18,6 +20,8 @@ from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
 from regiond.events.changes import ChangeFeed
 from regiond.events.service import Events
+from regiond.events.streams import EventStreams
+from regiond.events.tail import EventTail
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.discovery.schedule import RefreshSchedule
@@ -28,6 +32,7 @@ from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
+from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
@@ -87,8 +92,24 @@ class MachineLayer:
     machines: Machines
     allocation: Allocator
     ownership: Ownership
+    bulk: Bulk
     adoption: Adoption
     refresher: Refresher
+
+
+@frozen(kw_only=True)
+class AccountLayer:
+    """Who may do what and how often, who did it, and what happened."""
+
+    accounts: Accounts
+    logins: Logins
+    sessions: Sessions
+    users: Users
+    limits: RequestLimits
+    audit: Audit
+    events: Events
+    event_tail: EventTail
+    event_streams: EventStreams
 
 
 @frozen(kw_only=True)
@@ -107,6 +128,7 @@ class Components:
     limits: RequestLimits
     events: Events
     changes: ChangeFeed
+    event_tail: EventTail
     operations: Operations
     engine: Engine
     schedule: RefreshSchedule

@@ -26,12 +26,14 @@ from regiond.api.site import SiteOptions, make_site
 from regiond.components import Components
 from regiond.db.migrate import MIGRATED_CHANNEL
 from regiond.events.changes import CHANGED_CHANNEL
+from regiond.events.tail import EVENT_CHANNEL
+from regiond.listening import listen
 from regiond.local_access import LocalAccess
 from regiond.operations import service as operation_service
 from regiond.racks.service import REMOVED_CHANNEL, REVOKED_CHANNEL
 from regiond.settings import RegionSettings
 from regiond.ui.pages import make_pages
-from regiond.wiring import wire
+from regiond.wiring.region import wire
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -99,6 +101,8 @@ class RegionService:
         _connect_notifications(components)
         await components.notifications.start()
         running.push_async_callback(components.notifications.stop)
+        components.event_tail.start()
+        running.push_async_callback(components.event_tail.stop)
         components.schema_version.start()
         running.push_async_callback(components.schema_version.stop)
         if components.https is not None:
@@ -124,8 +128,6 @@ class RegionService:
             running.push_async_callback(component.stop)
 
     def _start_api(self, components: Components, running: AsyncExitStack) -> None:
-        from twisted.internet import reactor  # noqa: PLC0415  # the entry module installs the reactor before
-
         async def not_ready() -> str | None:
             try:
                 async with asyncio.timeout(READY_DEADLINE_S):
@@ -146,10 +148,11 @@ class RegionService:
             ),
         )  # fmt: skip
         factory = site if components.https is None else TLSMemoryBIOFactory(components.https, False, site)
-        port = reactor.listenTCP(self._settings.http_port, factory, backlog=512, interface=self._settings.http_host)  # type: ignore[arg-type]  # both are server factories in all but their types
+        port = listen(factory, host=self._settings.http_host, port=self._settings.http_port)
 
         async def stop() -> None:
             components.changes.close()
+            components.event_tail.close()
             stopped = port.stopListening()
             if stopped is not None:
                 async with asyncio.timeout(CLOSE_DEADLINE_S):
@@ -216,7 +219,10 @@ def _connect_notifications(components: Components) -> None:
         lambda client: drop(client, Role.CLIENT, "The RPC client was revoked or its account deactivated."),
     )
     notifications.on(CHANGED_CHANNEL, components.changes.receive)
+    notifications.on_lost(components.changes.interrupt)
     notifications.on_resync(components.changes.resync)
+    notifications.on(EVENT_CHANNEL, lambda _: components.event_tail.wake())
+    notifications.on_resync(components.event_tail.wake)
     notifications.on(MIGRATED_CHANNEL, lambda _: components.schema_version.check())
     notifications.on_resync(resync)
     notifications.on_resync(components.schema_version.check)

@@ -48,14 +48,26 @@ def postgres_server() -> Iterator[str]:
             guard.wait(60)
 
 
+@pytest.fixture(scope="session")
+def initialised_folder() -> Iterator[Path]:
+    """The folder of a server that was started once and stopped. To copy its data takes a sixth of initdb's time."""
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
+        folder = Path(name) / "server"
+        postgres.start(folder)
+        postgres.stop(folder)
+        yield folder
+
+
 @pytest.fixture
-def server_folder() -> Iterator[Path]:
-    """An empty folder for a separate server, which is stopped after the test.
+def server_folder(initialised_folder: Path) -> Iterator[Path]:
+    """A folder with the data of a separate server without databases, which is stopped after the test.
 
     Not below `tmp_path`: pytest makes that private to root, and the server runs as another user.
     """
-    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="innkeeper-pg-", dir=memory_folder(), ignore_cleanup_errors=True) as name:
         folder = Path(name) / "server"
+        folder.mkdir()
+        subprocess.run(["cp", "--archive", str(initialised_folder / "data"), str(folder)], check=True, timeout=60)
         yield folder
         postgres.stop(folder)
 

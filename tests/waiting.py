@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import pytest_twisted
-from twisted.internet.defer import Deferred
-
 T = TypeVar("T")
 
 
 def settle(work: Coroutine[Any, Any, T]) -> T:
     """Runs `work` under the reactor and returns its result, for fixtures, which are plain functions."""
+    import pytest_twisted  # here, since processes that only wait start in half the time without it
+    from twisted.internet.defer import Deferred
+
     result: T = pytest_twisted.blockon(Deferred.fromFuture(asyncio.ensure_future(work)))
     return result
 

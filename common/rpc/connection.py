@@ -11,17 +11,18 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Factory
-from twisted.protocols.basic import Int32StringReceiver
+from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from common.deferreds import from_deferred
 from common.errors import InnkeeperError, LinkLost, NotTrusted
-from common.rpc.frames import LINK_ID, MAX_FRAME_BYTES, Error, encode
+from common.rpc.frame_reader import FrameReader
+from common.rpc.frames import LINK_ID, Error, encode
+from common.rpc.framing import prefixed
 from common.rpc.handlers import EventHandler, Handler, Handlers, Side, rejecting
-from common.rpc.inflow import Inflow, Take
+from common.rpc.inflow import Take
 from common.rpc.link import Link
 from common.rpc.peers import Address, Peer, Role
 from common.rpc.session import Limits
@@ -47,26 +48,26 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+MAX_DISCARDED_BYTES = 128 * 1024  # of a peer that sends on while its connection ends
 MAX_UNSENT_BYTES = 32 * 1024 * 1024  # queued while the peer does not read: more than all streams' credit
 
 
 @implementer(IHandshakeListener)
-class LinkProtocol(Int32StringReceiver):
+class LinkProtocol(Protocol):
     """One connection. `identified` has the peer; `open` creates the link. Nothing is read before that."""
-
-    MAX_LENGTH = MAX_FRAME_BYTES
 
     def __init__(self, tls: PeerIdentifier) -> None:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
-        self._inflow: Inflow | None = None
+        self._reader: FrameReader | None = None  # once the handshake is complete
         self._outflow = _Outflow(self)
         self._timer: asyncio.TimerHandle | None = None
         self.identified: asyncio.Future[Peer] = self._loop.create_future()
         self.disconnected = asyncio.Event()
         self.ports = (0, 0)  # of this end and of the peer; kept after the connection has ended
         self.remote_host = ""  # the peer's address, of a connection that was accepted
+        self._is_held = False
         self.is_ending = False  # `lose` was called; the peer may still be reading
 
     @property
@@ -84,37 +85,32 @@ class LinkProtocol(Int32StringReceiver):
         here, there = self._tls_transport.getHost(), self._tls_transport.getPeer()
         self.ports = getattr(here, "port", 0), getattr(there, "port", 0)
         self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT_S, self.abort)
+        if self._is_held:
+            self._tls_transport.pauseProducing()
 
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's
         self._stop_timer()
+        self._reader = FrameReader(self._tls_transport)
         try:
             peer = self._tls.identify(self._tls_transport.getHandle())
         except NotTrusted as error:
             self._fail(error)
             self.reject(error)
             return
-        self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's own has no types
         self.identified.set_result(peer)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's
         if self._link is not None:
             self._link.on_activity()
-        super().dataReceived(data)  # type: ignore[no-untyped-call]  # Twisted's own has no types
-
-    def stringReceived(self, string: bytes) -> None:  # noqa: N802  # Twisted's
-        if self._link is not None:
-            self._link.frame_arrived(string)
-        if self._inflow is not None:
-            self._inflow.frame_read(len(string))
-
-    def lengthLimitExceeded(self, length: int) -> None:  # noqa: N802  # Twisted's
-        if self._link is not None:
-            self._link.protocol_error(f"a frame of {length} bytes")
-        self.lose()
+        if self._reader is not None:
+            self._reader.data_arrived(data)
+            if self._reader.discarded_bytes > MAX_DISCARDED_BYTES:
+                self.abort()
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008, N802  # Twisted's
+        if self._reader is not None:
+            self._reader.finish()
         self._stop_timer()
-        self._stop_inflow()
         error = _as_error(reason.value, handshake_problem(self._tls_transport.getHandle()))
         self._fail(error)
         self.disconnected.set()
@@ -123,18 +119,30 @@ class LinkProtocol(Int32StringReceiver):
 
     # Link -------------------------------------------------------------------------------------------------------
 
+    def hold_handshake(self) -> None:
+        """Before the connection is made: reads nothing from it until `begin_handshake`."""
+        self._is_held = True
+
+    def begin_handshake(self) -> bool:
+        """Returns False if the connection has ended meanwhile."""
+        self._is_held = False
+        if self.transport is not None and not self.is_ending:
+            self._tls_transport.resumeProducing()
+        return not (self.is_ending or self.disconnected.is_set())
+
     def open(self, side: Side, peer: Peer, *, take: Take | None = None) -> Link:
         """Creates the link, sends the hello and starts reading. `Link.opened` is done when the peer accepts.
 
         With `take`, the peer's frames have a budget.
         """
-        self.MAX_LENGTH = side.limits.max_frame_bytes
-        if take is not None:
-            self._inflow = Inflow(take, pause=self.pauseProducing, resume=self.resumeProducing)
+        if self._reader is None:
+            raise TypeError("a link needs a complete handshake")
         self._link = Link(side=side, peer=peer, carrier=self)
         self._tls_transport.registerProducer(self._outflow, True)
         self._link.start()
-        self.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's own has no types
+        self._reader.start(
+            self._link.frame_arrived, self._frame_rejected, max_bytes=side.limits.max_frame_bytes, take=take
+        )
         return self._link
 
     def reject(self, error: InnkeeperError) -> None:
@@ -144,7 +152,7 @@ class LinkProtocol(Int32StringReceiver):
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Queues the frames. Cuts the connection when the peer reads too slowly and MAX_UNSENT_BYTES are exceeded."""
-        self._tls_transport.writeSequence([part for frame in frames for part in (len(frame).to_bytes(4, "big"), frame)])
+        self._tls_transport.writeSequence([part for frame in frames for part in prefixed(frame)])
         if not self._outflow.accepts(sum(map(len, frames))):
             log.warning(
                 "link_send_buffer_full", peer=str(self._link and self._link.peer), unsent_bytes=MAX_UNSENT_BYTES
@@ -154,12 +162,10 @@ class LinkProtocol(Int32StringReceiver):
     def lose(self) -> None:
         """Ends the connection after the queued frames are sent, after CLOSE_TIMEOUT_S at the latest. Idempotent."""
         self.is_ending = True
-        self._stop_inflow()
+        if self._reader is not None:
+            self._reader.stop()
         if self.disconnected.is_set():
             return
-        if self.paused:
-            # A paused connection would not notice that the peer closes it.
-            self.resumeProducing()  # type: ignore[no-untyped-call]  # Twisted's own has no types
         self._tls_transport.unregisterProducer()
         self._tls_transport.loseConnection()
         self._stop_timer()
@@ -179,9 +185,10 @@ class LinkProtocol(Int32StringReceiver):
             self.identified.set_exception(error)
             self.identified.exception()  # retrieved, so that asyncio does not log it: there may be no waiter
 
-    def _stop_inflow(self) -> None:
-        if self._inflow is not None:
-            self._inflow.stop()
+    def _frame_rejected(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.protocol_error(reason)
+        self.lose()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -80,6 +80,24 @@ class Accounts:
             self._remember(cache_key, caller, token_key)
         return caller
 
+    async def still(self, caller: Caller) -> Caller | None:
+        """Returns a caller that has been authenticated, with the roles that it has now; for what lasts longer.
+
+        None if its key was deleted or has expired, or if the account was deleted or disabled.
+        """
+        async with self._database.connection() as db:
+            found = await store.still(db, caller.account_id, caller.api_key_id)
+            current = None if found is None else await with_grants(db, found)
+        if current is not None and current.api_key_id is not None:
+            self._used.add(current.api_key_id)
+        return current
+
+    async def current_caller(self, account_id: int) -> Caller | None:
+        """Returns the account with the roles that it has now; None if it was deleted or disabled."""
+        async with self._database.connection() as db:
+            found = await store.still(db, account_id, None)
+            return None if found is None else await with_grants(db, found)
+
     async def write_key_use(self) -> None:
         """Writes when keys were used since the last call. A region calls it once a minute, not each request."""
         used, self._used = self._used, set()

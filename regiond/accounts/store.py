@@ -65,6 +65,15 @@ _DELETE_OLDER_LOGINS = """
 
 _USER = "select id, username, email, is_admin from account where username = $1"
 
+_STILL = """
+    select a.id, a.username, a.email, a.is_admin
+      from account a
+     where a.id = $1 and a.is_active
+       and ($2::integer is null or exists (
+            select from api_key k
+             where k.id = $2 and k.account_id = a.id and (k.expires_at is null or k.expires_at > now())))
+"""
+
 _PASSWORD = "select id, username, email, is_admin, is_active, password_hash from account where username = $1"  # noqa: S105
 
 _SET_PASSWORD = "update account set password_hash = $2 where id = $1"  # noqa: S105
@@ -156,6 +165,12 @@ async def list_keys(db: Db, account_id: int) -> tuple[ApiKeyView, ...]:
 async def user(db: Db, username: str) -> Caller | None:
     row = await db.fetchrow(_USER, username)
     return None if row is None else _caller(row)
+
+
+async def still(db: Db, account_id: int, api_key_id: int | None) -> Caller | None:
+    """Returns the account; None if it or the key was deleted, disabled or has expired."""
+    row = await db.fetchrow(_STILL, account_id, api_key_id)
+    return None if row is None else evolve(_caller(row), api_key_id=api_key_id)
 
 
 async def password_of(db: Db, username: str) -> PasswordOwner | None:

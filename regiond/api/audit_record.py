@@ -26,8 +26,8 @@ _NAMES = ("hostname", "name", "username")  # of an object, the first that it has
 class AuditRecord:
     """Requests that change something or show a secret are recorded before they run, and their answers after.
 
-    A request that was rejected before is recorded with its answer, and so is one with wrong credentials. Values of
-    secret fields, and of keys that no field declares, are not recorded.
+    A request that was rejected before is recorded with its answer, and so is one with wrong credentials; a dry run is
+    not. Values of secret fields, and of keys that no field declares, are not recorded.
     """
 
     audit: Audit
@@ -42,11 +42,13 @@ class AuditRecord:
     target: Any = None
     submitted: Submitted = field(factory=dict)
     _entry_id: int | None = None
+    _is_dry_run: bool = False
     _username: str | None = None  # of a login that succeeded
 
-    async def begin(self) -> None:
+    async def begin(self, *, dry_run: bool) -> None:
         """Call it right before the request runs. Raises DatabaseUnavailable: then the request must not run."""
-        if self.endpoint is not None and self.endpoint.audited and self.caller is not None:
+        self._is_dry_run = dry_run
+        if self.endpoint is not None and self.endpoint.audited and self.caller is not None and not dry_run:
             self._entry_id = await self.audit.begin(self._request())
 
     async def end(self, reply: Reply, error: str | None) -> None:
@@ -61,6 +63,8 @@ class AuditRecord:
             await self.audit.end(self._entry_id, answer)
         elif self._has_logged_in(answer):
             await self.audit.end(await self.audit.begin(self._request()), answer)
+        elif self._is_dry_run:
+            return
         elif self.login_failed or (self.endpoint is not None and self.endpoint.audited):
             await self.audit.record(self._request(), answer)
 

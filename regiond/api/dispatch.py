@@ -11,12 +11,13 @@ from attrs import evolve, field, frozen
 from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.api import errors
 from regiond.api.audit_record import AuditRecord
+from regiond.api.body_turns import BodyTurns
 from regiond.api.endpoint import Call, Endpoint, Resource, SiteInfo
 from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.oauth import NonceWindow, Signature, read_signature
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
-from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, read_body, read_query
+from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, read_query
 from regiond.api.services import Services
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
@@ -51,6 +52,7 @@ class Api:
     limits: RequestLimits = field(factory=RequestLimits)
     now_s: Callable[[], float]
     nonces: NonceWindow = field(factory=NonceWindow)
+    bodies: BodyTurns = field(factory=BodyTurns)
 
     async def answer(self, resource: Resource, path: Mapping[str, str], request: ApiRequest, request_id: str) -> Reply:
         """Never raises: an error becomes its HTTP status, a bug becomes 500 with the id that the log entry has."""
@@ -95,13 +97,24 @@ class Api:
     async def _answer(
         self, resource: Resource, path: Mapping[str, str], request: ApiRequest, record: AuditRecord
     ) -> Reply:
-        query, body, unreadable = _read(request)
+        query, body, unreadable = await self._read(request)
         record.caller = await self._counted_caller(resource, request, (*query, *body.signature), record)
         if request.method not in resource.methods:
             return _method_not_allowed(resource, request.method)
         if unreadable is not None:
             raise unreadable
         return await self._run(resource, path, request, record, query, body)
+
+    async def _read(self, request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
+        """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
+        query: Pairs = ()
+        has_body = request.method in _METHODS_WITH_BODY
+        try:
+            query = read_query(request.query)
+            body = await self.bodies.read(request.content_type, request.body) if has_body else Body()
+        except InvalidRequest as unreadable:
+            return query, Body(), unreadable
+        return query, body, None
 
     async def _run(
         self,
@@ -143,9 +156,10 @@ class Api:
             client_address=request.client_address,
             respond_async=request.respond_async,
             idempotency_key=_checked_key(request.idempotency_key),
+            last_event_id=request.last_event_id,
         )
         await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
-        await record.begin()
+        await record.begin(dry_run=call.values.get("dry_run") is True)
         return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
 
     async def refusal(
@@ -220,17 +234,6 @@ async def _target(services: Services, endpoint: Endpoint, path: Mapping[str, str
         if endpoint.outlives_target and request.idempotency_key is not None:
             return None
         raise
-
-
-def _read(request: ApiRequest) -> tuple[Pairs, Body, InvalidRequest | None]:
-    """Reads query and body. An error is returned, not raised: only authenticated callers are shown it."""
-    query: Pairs = ()
-    try:
-        query = read_query(request.query)
-        body = read_body(request.content_type, request.body) if request.method in _METHODS_WITH_BODY else Body()
-    except InvalidRequest as unreadable:
-        return query, Body(), unreadable
-    return query, body, None
 
 
 async def _check_fields(call: Call, problems: Problems) -> None:

@@ -59,6 +59,7 @@ class Call:
     client_address: str = ""
     respond_async: bool = False
     idempotency_key: str | None = None
+    last_event_id: str | None = None
 
     @property
     def caller(self) -> Caller:
@@ -69,10 +70,14 @@ class Call:
 
 @frozen(kw_only=True)
 class Result(Generic[T]):
-    """The body of a successful response; `type` is None for an empty body or plain text."""
+    """The body of a successful response; `type` is None for an empty body or plain text.
+
+    Of a stream, `type` is that of the data of each event.
+    """
 
     doc: str
     type: Serializer[T] | None = None
+    is_stream: bool = False
 
     @property
     def schema(self) -> Schema | None:

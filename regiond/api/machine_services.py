@@ -16,8 +16,10 @@ from regiond.machines.model import (
     AdoptRequest,
     Allocated,
     AllocateRequest,
+    BulkAction,
     DetachedMachine,
     ForgottenMachine,
+    GroupCounts,
     HostConstraints,
     MachineChange,
     MachineFilter,
@@ -34,6 +36,8 @@ from regiond.placement.model import Placement, Strategy
 class Machines(Protocol):
     async def list(self, wanted: MachineFilter, *, caller: Caller | None) -> tuple[MachineView, ...]: ...
     async def long_list(self, wanted: MachineFilter, *, caller: Caller | None) -> LongList[MachineView]: ...
+    async def count(self, *, caller: Caller | None) -> int: ...
+    async def count_by_group(self, *, caller: Caller | None) -> GroupCounts: ...
     async def page(self, wanted: MachineSearch, *, caller: Caller | None) -> MachinePage: ...
     async def read(self, system_id: str, *, caller: Caller | None) -> MachineView: ...
     async def start_compose(
@@ -111,6 +115,20 @@ class Ownership(Protocol):
     async def mark_fixed(self, caller: Caller, system_id: str, why: str = "") -> MachineView: ...
     async def set_locked(self, caller: Caller, system_id: str, *, locked: bool, comment: str = "") -> MachineView: ...
     async def update(self, caller: Caller, system_id: str, change: MachineChange) -> MachineView: ...
+
+
+class Bulk(Protocol):
+    async def start(
+        self,
+        caller: Caller,
+        action: BulkAction,
+        system_ids: Sequence[str],
+        *,
+        at_once: int = ...,
+        comment: str = "",
+        idempotency_key: str | None = None,
+    ) -> Operation: ...
+    async def plan(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> MachineRemovalPlan: ...
 
 
 class Adoption(Protocol):

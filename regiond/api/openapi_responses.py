@@ -33,6 +33,8 @@ def _successes(endpoint: Endpoint) -> dict[str, list[Result[Any]]]:
 
 def _success(status: str, results: list[Result[Any]], components: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": " ".join(result.doc for result in results)}
+    if results[0].is_stream:
+        return {**found, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     schemas = [_with_references(result.schema, components) for result in results if result.schema is not None]
     if schemas:
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}

@@ -39,7 +39,7 @@ RESOURCES: tuple[Resource, ...] = (
     *machines.RESOURCES,
     *nodes.RESOURCES,
     *operations.RESOURCES,
-    events.EVENTS,
+    *events.RESOURCES,
     audit.AUDIT,
     *discrepancies.RESOURCES,
     *groups.RESOURCES,

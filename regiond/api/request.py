@@ -23,6 +23,7 @@ class ApiRequest:
     authorization: str | None = None
     prefer: str = ""
     idempotency_key: str | None = None
+    last_event_id: str | None = None
     op_suffix: str | None = None
     origin: str = "http://localhost"
     client_address: str = ""

@@ -5,7 +5,8 @@ Reads take the caller as `caller` and return what it may see; what it may not se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
@@ -13,15 +14,16 @@ from attrs import frozen
 from common.capacity import Capacity
 from common.values import Project
 from regiond.api.account_services import Accounts, Audit, Grants, Logins, Quotas, Sessions, SshKeys, Users
-from regiond.api.machine_services import Adoption, Allocation, Machines, Ownership
+from regiond.api.machine_services import Adoption, Allocation, Bulk, Machines, Ownership
 from regiond.api.network_services import Networks
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
 from regiond.deletion_plan import DeletionPlan
-from regiond.events.model import Event, EventFilter
+from regiond.events.model import Event, EventBatch, EventFilter
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import (
     CertificateFate,
+    ExpiringCertificate,
     GuestCount,
     GuestFilter,
     GuestView,
@@ -33,13 +35,17 @@ from regiond.hosts.model import (
 )
 from regiond.ledger.model import FleetCapacity, HostLimits
 from regiond.long_list import LongList
-from regiond.operations.model import LogLine, Operation
+from regiond.operations.model import Child, LogLine, Operation
 from regiond.racks.model import RackView, RegionView, RpcClientView
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy
 
 
 class Hosts(Protocol):
+    async def count(self, *, caller: Caller | None) -> int: ...
     async def long_list(self, *, caller: Caller | None) -> LongList[HostView]: ...
+    async def expiring_certificates(
+        self, before: datetime, *, limit: int, caller: Caller | None
+    ) -> tuple[ExpiringCertificate, ...]: ...
     async def read(self, host_id: int, *, caller: Caller | None) -> HostView: ...
     async def guest_counts(self, host_ids: Iterable[int]) -> Mapping[int, GuestCount]: ...
     async def capacity(self, *, caller: Caller | None) -> FleetCapacity: ...
@@ -87,8 +93,10 @@ class Operations(Protocol):
         text: str = "",
         caller: Caller | None,
     ) -> tuple[Operation, ...]: ...
+    async def count_open(self, *, limit: int, caller: Caller | None) -> int: ...
     async def latest(self, system_ids: Sequence[str], *, caller: Caller | None) -> Mapping[str, Operation]: ...
     async def read(self, operation_id: int, *, caller: Caller | None) -> Operation: ...
+    async def children(self, operation_id: int) -> Sequence[Child]: ...
     async def wait_reason(self, operation: Operation) -> str | None: ...
     async def log(self, operation_id: int) -> tuple[LogLine, ...]: ...
     async def wait(self, operation_id: int, *, timeout_s: float) -> Operation: ...
@@ -143,7 +151,14 @@ class Events(Protocol):
     async def list(self, wanted: EventFilter, *, caller: Caller | None) -> tuple[Event, ...]: ...
 
 
+class EventStreams(Protocol):
+    async def open(
+        self, caller: Caller, wanted: EventFilter, *, after_id: int | None, duration_s: float
+    ) -> tuple[EventBatch, AsyncGenerator[EventBatch, None]]: ...
+
+
 class Clusters(Protocol):
+    async def count(self, *, caller: Caller | None) -> int: ...
     async def list(self, *, caller: Caller | None) -> tuple[ClusterView, ...]: ...
     async def read(self, cluster_id: int, *, caller: Caller | None) -> ClusterView: ...
     async def update(self, caller: Caller, cluster_id: int, change: ClusterChange) -> ClusterView: ...
@@ -173,6 +188,7 @@ class Services:
     machines: Machines
     allocation: Allocation
     ownership: Ownership
+    bulk: Bulk
     adoption: Adoption
     operations: Operations
     accounts: Accounts
@@ -183,6 +199,7 @@ class Services:
     groups: Groups
     audit: Audit
     events: Events
+    event_streams: EventStreams
     racks: Racks
     rpc_clients: RpcClients
     networks: Networks

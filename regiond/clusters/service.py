@@ -71,6 +71,11 @@ class Clusters:
         self._hosts = hosts
         self._groups = groups
 
+    async def count(self, *, caller: Caller | None = None) -> int:
+        """How many clusters the caller may see."""
+        async with self._database.connection() as db:
+            return await store.count_clusters(db, caller=caller)
+
     async def list(self, *, caller: Caller | None = None) -> tuple[ClusterView, ...]:
         """By id, those that the caller may see; no caller: all."""
         async with self._database.connection() as db:

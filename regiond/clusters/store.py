@@ -33,6 +33,7 @@ _CLUSTERS = """
      where ($1::integer is null or c.id = $1) and ($2::integer[] is null or c.pool_id = any($2))
      order by c.id
 """
+_COUNT = "select count(*) from cluster where $1::integer[] is null or pool_id = any($1)"
 _HOST = """
     select id, name, driver, project, address, zone_id, pool_id, tags, cpu_over_commit_ratio,
            memory_over_commit_ratio, default_macvlan_mode, pinned, pinned_fingerprint, key_pair_id, cluster_id, member
@@ -143,6 +144,12 @@ async def known_cluster(db: Db, host_id: int) -> KnownCluster:
         excluded_members=frozenset(row["excluded_members"] or ()),
         problems=frozenset(row["problems"]),
     )
+
+
+async def count_clusters(db: Db, *, caller: Caller | None = None) -> int:
+    """How many clusters the caller may see; no caller: all."""
+    found: int = await db.fetchval(_COUNT, visible_pool_ids(caller))
+    return found
 
 
 async def list_clusters(

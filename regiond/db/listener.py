@@ -30,8 +30,8 @@ class Notifications:
     """Listens on its own connection from `start` to `stop` and reconnects when it is lost.
 
     Callbacks are plain functions that run in the event loop with the payload; an exception in one is logged and does
-    not affect the others. `on_resync` callbacks run after every connect, including the first, since notifications may
-    have been missed before.
+    not affect the others. `on_lost` callbacks run when the connection is lost; `on_resync` callbacks run after every
+    connect, including the first, since notifications may have been missed before.
     """
 
     def __init__(self, dsn: str, *, first_delay_s: float = 0.1, longest_delay_s: float = 5.0) -> None:
@@ -40,6 +40,7 @@ class Notifications:
         self._longest_delay_s = longest_delay_s
         self._callbacks: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._resync: list[Callable[[], None]] = []
+        self._lost: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._connected = False
 
@@ -52,6 +53,11 @@ class Notifications:
         """Calls `resync` when notifications may have been missed. Must precede `start`."""
         self._require_stopped()
         self._resync.append(resync)
+
+    def on_lost(self, lost: Callable[[], None]) -> None:
+        """Calls `lost` when notifications no longer arrive. Must precede `start`."""
+        self._require_stopped()
+        self._lost.append(lost)
 
     @property
     def connected(self) -> bool:
@@ -83,6 +89,8 @@ class Notifications:
                 self._connected = False
                 await _close(connection)
             log.warning("notifications_disconnected")
+            for lost in self._lost:
+                _call(lost)
             connection = await self._reconnect()
             log.info("notifications_reconnected")
 

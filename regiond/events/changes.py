@@ -53,6 +53,7 @@ class ChangeFeed:
         self._epoch = uuid4().hex[:12]
         self._arrived = asyncio.Event()
         self.is_closed = False
+        self.is_interrupted = False
 
     def receive(self, payload: str) -> None:
         """To be called with each notification."""
@@ -70,6 +71,12 @@ class ChangeFeed:
         self._changes.clear()
         self._count = 0
         self._epoch = uuid4().hex[:12]
+        self.is_interrupted = False
+        self._wake()
+
+    def interrupt(self) -> None:
+        """To be called when notifications no longer arrive: until `resync`, nobody is shown as up to date."""
+        self.is_interrupted = True
         self._wake()
 
     def close(self) -> None:
@@ -82,10 +89,10 @@ class ChangeFeed:
         return f"{self._epoch}-{self._count}"
 
     async def wait(self, position: str, *, timeout_s: float) -> bool:
-        """Whether anything changed after the position, once something did or the time is over."""
+        """Whether anything changed after the position, once something did, the feed has stopped or the time is over."""
         try:
             async with asyncio.timeout(timeout_s):
-                while position == self.position and not self.is_closed:
+                while position == self.position and not (self.is_closed or self.is_interrupted):
                     arrived = self._arrived
                     await arrived.wait()
         except TimeoutError:

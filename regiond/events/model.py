@@ -51,6 +51,27 @@ class EventFilter:
 
 
 @frozen(kw_only=True)
+class EventBatch:
+    """What a reader of the growing log gets: events, oldest first, and the id up to which it has all that it may see.
+
+    `is_gap`: events that followed the reader's id have been deleted, or the id is unknown here.
+    """
+
+    events: tuple[Event, ...] = ()
+    position: int
+    is_gap: bool = False
+
+
+@frozen(kw_only=True)
+class LogExtent:
+    """Ids of the log. Nothing can appear at or before `horizon` any more; `newest` is the newest given out."""
+
+    oldest: int | None  # of the events that are stored
+    horizon: int
+    newest: int
+
+
+@frozen(kw_only=True)
 class Changes:
     """What changed since the position of a reader. `is_gap`: some are no longer known, so everything may have."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from regiond.caller import Caller, visible_pool_ids
-from regiond.events.model import Event, EventFilter, Level
+from regiond.events.model import Event, EventFilter, Level, LogExtent
 
 if TYPE_CHECKING:
-    from regiond.db.pool import Db
+    from regiond.db.pool import Db, Row
 
 _INSERT = """
     insert into event (kind, level, message, host_id, system_id, operation_id, rack_id, username, details)
@@ -38,6 +38,11 @@ _SELECT = """
 """
 _NEWEST_FIRST = f"{_SELECT} order by e.id desc limit $11"
 _OLDEST_FIRST = f"{_SELECT} order by e.id limit $11"
+_BETWEEN = f"{_SELECT} and e.id > $12 and e.id <= $13 order by e.id limit $11"
+_EXTENT = """
+    select (select min(id) from event) as oldest, event_horizon() as horizon,
+           (select last_value - (not is_called)::integer from event_id_seq) as newest
+"""
 
 _PRUNE = """
     delete from event where id in (select id from event where at < clock_timestamp() - $1::interval limit $2)
@@ -69,8 +74,26 @@ async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) 
     Of these, a caller sees its own, those of machines that it may see, and what Innkeeper itself recorded of hosts in
     its resource pools; none of racks, accounts and credentials.
     """
-    rows = await db.fetch(
-        _NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST,
+    rows = await db.fetch(_NEWEST_FIRST if filter_.after_id is None else _OLDEST_FIRST, *_parameters(filter_, caller))
+    found = _events(rows)
+    return found if filter_.after_id is None else found[::-1]
+
+
+async def select_between(
+    db: Db, filter_: EventFilter, after_id: int, up_to_id: int, *, caller: Caller
+) -> tuple[Event, ...]:
+    """Returns the oldest of these that match and that the caller may see, oldest first."""
+    return _events(await db.fetch(_BETWEEN, *_parameters(filter_, caller), after_id, up_to_id))
+
+
+async def extent(db: Db) -> LogExtent:
+    """Not in a transaction that reads the events too: the horizon is that of statements that start later."""
+    (row,) = await db.fetch(_EXTENT)
+    return LogExtent(**row)
+
+
+def _parameters(filter_: EventFilter, caller: Caller | None) -> tuple[Any, ...]:
+    return (
         [level.value for level in filter_.levels],
         filter_.host_id,
         filter_.system_id,
@@ -83,8 +106,10 @@ async def select(db: Db, filter_: EventFilter, *, caller: Caller | None = None) 
         None if caller is None else caller.account_id,
         filter_.limit,
     )
-    found = tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
-    return found if filter_.after_id is None else found[::-1]
+
+
+def _events(rows: Iterable[Row]) -> tuple[Event, ...]:
+    return tuple(Event(**{**row, "level": Level(row["level"])}) for row in rows)
 
 
 async def prune(db: Db, retention: timedelta, *, limit: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from common.capacity import Capacity
@@ -11,7 +12,7 @@ from common.errors import NotFound
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.hosts import guest_view_store, view_store
-from regiond.hosts.model import EVERY_GUEST, GuestCount, GuestFilter, GuestView, HostView
+from regiond.hosts.model import EVERY_GUEST, ExpiringCertificate, GuestCount, GuestFilter, GuestView, HostView
 from regiond.hosts.numa_usage import numa_usage
 from regiond.hosts.view_store import read_host
 from regiond.ledger.model import FleetCapacity, HostLimits
@@ -61,6 +62,18 @@ class HostQueries:
         """By host, with one query; a host without guests is left out."""
         async with self._database.connection() as db:
             return await guest_view_store.guest_counts(db, host_ids)
+
+    async def count(self, *, caller: Caller | None = None) -> int:
+        """How many hosts the caller may see."""
+        async with self._database.connection() as db:
+            return await view_store.count_hosts(db, caller=caller)
+
+    async def expiring_certificates(
+        self, before: datetime, *, limit: int, caller: Caller | None = None
+    ) -> tuple[ExpiringCertificate, ...]:
+        """Our certificates that expire before then, for the hosts that the caller may see; the next to expire first."""
+        async with self._database.connection() as db:
+            return await view_store.expiring_certificates(db, before, limit=limit, caller=caller)
 
     async def supervised_hosts(self) -> tuple[SupervisedHost, ...]:
         """Returns all hosts by id, with only what the link supervisor needs every few seconds."""

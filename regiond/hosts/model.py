@@ -97,6 +97,16 @@ class StoragePoolView:
 
 
 @frozen(kw_only=True)
+class ExpiringCertificate:
+    """Our certificate for a host: the host rejects us once it has expired."""
+
+    host_id: int
+    host_name: str
+    fingerprint: str
+    expires_at: datetime
+
+
+@frozen(kw_only=True)
 class HostView:
     """`total` and `capacity` are None before the first good refresh.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -16,7 +17,7 @@ from common.serialization import from_dict
 from common.values import DriverType, HostNetwork, NumaNode, Profile
 from regiond.caller import Caller, visible_pool_ids
 from regiond.groups.model import ResourcePool, Zone
-from regiond.hosts.model import Amounts, HostState, HostView, Maintenance, StoragePoolView
+from regiond.hosts.model import Amounts, ExpiringCertificate, HostState, HostView, Maintenance, StoragePoolView
 from regiond.hosts.numa_usage import NumaAllocation
 from regiond.identifiers import split_reference
 from regiond.ledger.model import discrete_resources_of
@@ -47,6 +48,13 @@ _HOSTS = """
 _ALL_HOSTS = _HOSTS + " where ($1::integer[] is null or h.pool_id = any($1)) order by h.id"
 _HOSTS_BY_IDS = _HOSTS + " where h.id = any($1::integer[]) order by h.id"
 _HOST_IDS = "select array(select id from vm_host where $1::integer[] is null or pool_id = any($1) order by id)"
+_COUNT = "select count(*) from vm_host where $1::integer[] is null or pool_id = any($1)"
+_EXPIRING_CERTIFICATES = """
+    select h.id as host_id, h.name as host_name, k.fingerprint, k.expires_at
+      from vm_host h join key_pair k on k.id = h.key_pair_id
+     where k.expires_at < $1 and ($2::integer[] is null or h.pool_id = any($2))
+     order by k.expires_at, h.id limit $3
+"""
 _SEES_HOST = "select exists (select from vm_host where id = $1 and ($2::integer[] is null or pool_id = any($2)))"
 
 _SUPERVISED_HOSTS = """
@@ -126,6 +134,20 @@ async def read_host(db: Db, host_id: int, *, caller: Caller | None = None) -> Ho
 async def host_ids(db: Db, *, caller: Caller | None = None) -> list[int]:
     found: list[int] = await db.fetchval(_HOST_IDS, visible_pool_ids(caller))
     return found
+
+
+async def count_hosts(db: Db, *, caller: Caller | None = None) -> int:
+    """How many hosts the caller may see; no caller: all."""
+    found: int = await db.fetchval(_COUNT, visible_pool_ids(caller))
+    return found
+
+
+async def expiring_certificates(
+    db: Db, before: datetime, *, limit: int, caller: Caller | None = None
+) -> tuple[ExpiringCertificate, ...]:
+    """Of the hosts that the caller may see, the first to expire first."""
+    rows = await db.fetch(_EXPIRING_CERTIFICATES, before, visible_pool_ids(caller), limit)
+    return tuple(ExpiringCertificate(**row) for row in rows)
 
 
 async def supervised_hosts(db: Db) -> tuple[SupervisedHost, ...]:

@@ -24,7 +24,7 @@ from regiond.machines.lost_machines import lose_machines
 from regiond.machines.model import MachineView
 from regiond.machines.operation_intents import open_operation
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationKind, OperationState, Parent
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -134,7 +134,7 @@ class MachinesOfRemovedHost:
             async with self._database.transaction() as db:
                 await open_operation(
                     db, OperationKind.DELETE, machine, self._installation_id, account_id=parent.account_id,
-                    begins=MachineEvent.DELETE, parent_id=parent.id,
+                    begins=MachineEvent.DELETE, parent=Parent(id=parent.id, attempt=parent.attempt),
                     request={"description": affected_machine(parent.host_name or "", machine).description},
                 )  # fmt: skip
         except (Busy, NotFound) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from attrs import field, frozen
@@ -13,6 +12,8 @@ from attrs import field, frozen
 from common.compose_request import ComposeRequest
 from regiond.caller import Caller
 from regiond.groups.model import ResourcePool, Zone
+from regiond.machines.adoption_model import Adopted, DetachedMachine, ForgottenMachine
+from regiond.machines.bulk_model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
 from regiond.machines.request_model import (
     NO_HOST_CONSTRAINTS,
     AdoptRequest,
@@ -23,11 +24,13 @@ from regiond.machines.request_model import (
     keyed_fields,
 )
 from regiond.networks.model import Address, Subnet, Vlan
-from regiond.operations.model import Operation
 from regiond.placement.model import Placement, Policy
 
 __all__ = [
+    "DEFAULT_AT_ONCE",
     "MAAS_STATUS",
+    "MAX_AT_ONCE",
+    "MAX_BULK_MACHINES",
     "NO_HOST_CONSTRAINTS",
     "TRANSIENT",
     "AdoptRequest",
@@ -35,10 +38,12 @@ __all__ = [
     "AffinityMembership",
     "AllocateRequest",
     "Allocated",
+    "BulkAction",
     "ComposeIntent",
     "DetachedMachine",
     "DiskView",
     "ForgottenMachine",
+    "GroupCounts",
     "GuestPowerChange",
     "HostConstraints",
     "Labels",
@@ -183,6 +188,14 @@ class MachineView:
 
 
 @frozen(kw_only=True)
+class GroupCounts:
+    """Numbers of machines by the id of their resource pool and of their zone; those without machines are left out."""
+
+    pools: Mapping[int, int]
+    zones: Mapping[int, int]
+
+
+@frozen(kw_only=True)
 class Labels:
     """The disk and NIC (row ids) that were found for each label, in the order of the request."""
 
@@ -276,55 +289,3 @@ class MachinePage:
 
     machines: tuple[MachineView, ...]
     total: int
-
-
-@frozen(kw_only=True)
-class Adopted:
-    """The result for one guest. Without an operation, it is already a machine, or `rejected` is why it cannot be."""
-
-    guest_name: str
-    system_id: str | None = None
-    hostname: str | None = None
-    operation: Operation | None = None
-    rejected: str | None = None
-
-
-@frozen(kw_only=True)
-class DetachedMachine:
-    """The record of a machine whose host was removed. `pool`, `zone` and `owner` are names; None if deleted since.
-
-    A `lost` one is not restored with its host, which was removed by force.
-    """
-
-    uuid: UUID
-    system_id: str
-    hostname: str
-    adopted: bool
-    host_name: str
-    driver: str
-    address: str
-    project: str
-    pool: str | None
-    zone: str | None
-    owner: str | None
-    architecture: str
-    cores: int
-    memory_mib: int
-    tags: tuple[str, ...]
-    disks: tuple[dict[str, Any], ...]
-    nics: tuple[dict[str, Any], ...]
-    detached_at: datetime
-    lost: bool = False
-
-
-@frozen(kw_only=True)
-class ForgottenMachine:
-    """A machine that a user had Innkeeper forget, and the guest that remained. The names are those of that time."""
-
-    system_id: str
-    hostname: str
-    host_name: str
-    guest_name: str
-    guest_id: int | None  # of the foreign guest; None: its host does not list it, or was removed
-    forgotten_at: datetime
-    username: str | None  # None if the account was deleted since

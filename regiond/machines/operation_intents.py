@@ -16,7 +16,7 @@ from regiond.machines.guest_spec import known_spec
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState, MachineView
 from regiond.operations import service as operation_service
-from regiond.operations.model import OPEN_STATES, OperationKind
+from regiond.operations.model import OPEN_STATES, OperationKind, Parent
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -38,7 +38,7 @@ async def open_operation(
     account_id: int | None,
     begins: MachineEvent | None = None,
     request: Mapping[str, Any] | None = None,
-    parent_id: int | None = None,
+    parent: Parent | None = None,
 ) -> int:
     """Returns the operation's id. `begins` is applied to the machine's state; the request keeps that before (`was`).
 
@@ -49,7 +49,7 @@ async def open_operation(
     check_settled(machine)
     operation_id = await operation_service.insert(
         db, kind, host_id=machine.host_id, host_name=machine.host_name, machine_id=machine.id,
-        system_id=machine.system_id, hostname=machine.hostname, parent_id=parent_id, account_id=account_id,
+        system_id=machine.system_id, hostname=machine.hostname, parent=parent, account_id=account_id,
         request=request_of(known_spec(machine, installation_id), was=machine.state.value, **(request or {})),
         max_failures=MAX_FAILURES,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from regiond.machines.ownership_rules import (
     release_facts,
 )
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.model import Operation, OperationKind, Parent, request_hash
 from regiond.operations.service import Operations
 from regiond.quotas import service as quotas
 from regiond.quotas.model import Charge
@@ -64,6 +64,7 @@ class Ownership:
         requested: str | None = None,
         idempotency_key: str | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation | None:
         """Returns the operation that releases the machine, also if it is already running; None if it has no owner.
 
@@ -85,7 +86,7 @@ class Ownership:
                         return active.id
                 if is_free(machine):
                     raise _AlreadyFree
-                operation_id = await self._open_release(db, caller, machine, comment)
+                operation_id = await self._open_release(db, caller, machine, comment, parent)
                 if idempotency_key is not None:
                     key_hash = request_hash(request)
                     await operation_service.store_key(db, caller.account_id, idempotency_key, key_hash, operation_id)
@@ -252,11 +253,13 @@ class Ownership:
         if machine.host_id is not None and not is_free(machine):
             await self._calls.require(machine.host_id)
 
-    async def _open_release(self, db: Db, caller: Caller, machine: MachineView, comment: str) -> int:
+    async def _open_release(
+        self, db: Db, caller: Caller, machine: MachineView, comment: str, parent: Parent | None = None
+    ) -> int:
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
-            account_id=caller.account_id, request={"comment": comment},
+            account_id=caller.account_id, request={"comment": comment}, parent=parent,
         )  # fmt: skip
         (now,) = await self._locked(db, [machine.system_id])
         if release_facts(now) != release_facts(machine):

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from regiond.caller import Caller, visible_pool_ids
 from regiond.machines import view_store
-from regiond.machines.model import MachineColumn, MachinePage, MachineSearch
+from regiond.machines.model import GroupCounts, MachineColumn, MachinePage, MachineSearch
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
+_VISIBLE = """
+      from machine m
+     where $1::integer[] is null or m.pool_id = any($1) or m.owner_id = $2
+           or (m.owner_id is null and m.composed_by_id = $2)
+"""
+_COUNT = "select count(*)" + _VISIBLE
+_COUNT_BY_GROUP = "select m.pool_id, m.zone_id, count(*) as machines" + _VISIBLE + " group by 1, 2"
 _ORDERS: Mapping[MachineColumn, str] = {
     MachineColumn.NAME: "m.hostname",
     MachineColumn.STATE: "m.state, m.power_state",
@@ -52,6 +60,24 @@ _STATEMENTS: Mapping[tuple[MachineColumn, bool], str] = {
     for descending in (False, True)
 }
 _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+
+
+async def count_by_group(db: Db, *, caller: Caller | None = None) -> GroupCounts:
+    """Of the machines that the caller may see, by the id of their resource pool and of their zone."""
+    account_id = None if caller is None else caller.account_id
+    pools: Counter[int] = Counter()
+    zones: Counter[int] = Counter()
+    for row in await db.fetch(_COUNT_BY_GROUP, visible_pool_ids(caller), account_id):
+        pools[row["pool_id"]] += row["machines"]
+        zones[row["zone_id"]] += row["machines"]
+    return GroupCounts(pools=pools, zones=zones)
+
+
+async def count(db: Db, *, caller: Caller | None = None) -> int:
+    """How many machines the caller may see; no caller: all."""
+    account_id = None if caller is None else caller.account_id
+    found: int = await db.fetchval(_COUNT, visible_pool_ids(caller), account_id)
+    return found
 
 
 async def read_page(db: Db, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:

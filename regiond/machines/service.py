@@ -29,6 +29,7 @@ from regiond.machines.lifecycle_store import end_removal, record_listed
 from regiond.machines.machine_removal_plan import MachineRemovalPlan, deletion_plan
 from regiond.machines.model import (
     NO_HOST_CONSTRAINTS,
+    GroupCounts,
     HostConstraints,
     MachineFilter,
     MachinePage,
@@ -46,7 +47,7 @@ from regiond.machines.operation_intents import (
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
-from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.model import Operation, OperationKind, Parent, request_hash
 from regiond.operations.service import Operations
 from regiond.placement.model import Placement, Strategy
 from regiond.racks.service import HostCalls
@@ -112,6 +113,16 @@ class Machines:
         async with self._database.connection() as db:
             return LongList(keys=await view_store.machine_ids(db, wanted, caller=caller), read=read)
 
+    async def count(self, *, caller: Caller | None = None) -> int:
+        """How many machines the caller may see."""
+        async with self._database.connection() as db:
+            return await page_store.count(db, caller=caller)
+
+    async def count_by_group(self, *, caller: Caller | None = None) -> GroupCounts:
+        """How many machines that the caller may see are in each resource pool and zone."""
+        async with self._database.connection() as db:
+            return await page_store.count_by_group(db, caller=caller)
+
     async def page(self, wanted: MachineSearch, *, caller: Caller | None = None) -> MachinePage:
         """One page of the machines that the caller may see; without their owner data."""
         async with self._database.connection() as db:
@@ -161,11 +172,13 @@ class Machines:
         *,
         idempotency_key: str | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Raises NotFound, NotAllowed, Busy, WrongState, IdempotencyMismatch, and RackUnreachable with `need_rack`."""
         return await self._start(
-            caller, OperationKind.POWER, system_id, {"action": action.value}, idempotency_key, need_rack=need_rack
-        )
+            caller, OperationKind.POWER, system_id, {"action": action.value}, idempotency_key, need_rack=need_rack,
+            parent=parent,
+        )  # fmt: skip
 
     async def start_delete(
         self,
@@ -175,14 +188,16 @@ class Machines:
         requested: str | None = None,
         idempotency_key: str | None = None,
         need_rack: bool = False,
+        parent: Parent | None = None,
     ) -> Operation:
         """Removes the guest, then the machine's row. Raises NotAllowed, and what `start_power` raises.
 
         `requested` is the hostname, if the request named the machine so: a repeat cannot resolve it any more.
         """
         return await self._start(
-            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack, requested=requested
-        )
+            caller, OperationKind.DELETE, system_id, {}, idempotency_key, need_rack=need_rack, requested=requested,
+            parent=parent,
+        )  # fmt: skip
 
     async def deletion_plan(self, caller: Caller, system_id: str, *, need_rack: bool = False) -> MachineRemovalPlan:
         """A dry run of `start_delete`; raises what it raises."""
@@ -262,6 +277,7 @@ class Machines:
         *,
         need_rack: bool,
         requested: str | None = None,
+        parent: Parent | None = None,
     ) -> Operation:
         payload = {"kind": kind.value, "system_id": requested or system_id, **request}
 
@@ -271,6 +287,7 @@ class Machines:
                 operation_id = await open_operation(
                     db, kind, machine, self._installation_id, account_id=caller.account_id,
                     begins=MachineEvent.DELETE if kind is OperationKind.DELETE else None, request=request,
+                    parent=parent,
                 )  # fmt: skip
                 if key is not None:
                     await operation_service.store_key(db, caller.account_id, key, request_hash(payload), operation_id)

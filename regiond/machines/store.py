@@ -17,19 +17,31 @@ _POWER = "update machine set power_state = $2, settled_at = clock_timestamp() wh
 _DELETE_GUEST = "delete from guest where machine_id = $1"
 _DELETE = "delete from machine where id = $1"
 # Hypervisor events can arrive after the operation that caused them; within 10 seconds of its end they are ignored, and
-# the refresh that each event requests records the actual state.
+# the refresh that each event requests records the actual state. Events follow each other in order: one that follows
+# another event at once counts.
 _GUEST_POWER = """
     with before as (
         select m.id, m.power_state, h.name as host_name
           from machine m join vm_host h on h.id = m.host_id
          where h.id = $1 and (m.uuid::text = $2 or m.hostname = $3)
-           and m.settled_at < clock_timestamp() - interval '10 seconds'
-           and not exists (select 1 from operation o where o.machine_id = m.id and o.is_open)
+           and not exists (select from operation o
+                            where o.system_id = m.system_id
+                              and (o.is_open or o.finished_at > clock_timestamp() - interval '10 seconds'))
            for no key update of m
     )
     update machine m set power_state = $4, settled_at = clock_timestamp()
       from before where m.id = before.id and before.power_state <> $4
     returning m.system_id, m.hostname, before.host_name, before.power_state as power_before
+"""
+# The guest's own row, which a discovery run would otherwise change a moment later; also of a guest without a machine.
+_LISTED_GUEST_POWER = """
+    update guest g set power_state = $4
+      from vm_host h
+     where h.id = $1 and g.server_id = h.server_id and g.project = h.project
+       and case when $2 <> '' then g.guest_key = $2 else g.name = $3 end and g.power_state <> $4
+       and not exists (select from machine m join operation o on o.system_id = m.system_id
+                        where m.id = g.machine_id
+                          and (o.is_open or o.finished_at > clock_timestamp() - interval '10 seconds'))
 """
 # A volume that another guest also uses is omitted: removing it would affect that guest.
 _RECORD_TOMBSTONE = """
@@ -99,10 +111,11 @@ async def move(db: Db, machine_id: int, *, host_id: int, server_id: int) -> None
 async def guest_power_changed(
     db: Db, host_id: int, guest_id: str, name: str, power_state: str
 ) -> GuestPowerChange | None:
-    """Records a power event; returns what changed, None if nothing did.
+    """Records a power event; returns what changed of a machine, None if nothing did.
 
     Ignores machines that an operation acts on or has just acted on.
     """
+    await db.execute(_LISTED_GUEST_POWER, host_id, guest_id, name, power_state)
     row = await db.fetchrow(_GUEST_POWER, host_id, guest_id, name, power_state)
     return None if row is None else GuestPowerChange(**row)
 

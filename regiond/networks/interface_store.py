@@ -44,20 +44,20 @@ _CLEAR_CHOSEN_VLAN = """
      where id = $1
 """
 _CLAIMED = """
-    select host(a.address) as address, case when visible then m.system_id end as machine,
+    select a.subnet_id, host(a.address) as address, case when visible then m.system_id end as machine,
            case when visible then m.hostname end as hostname
       from ip_address a join machine m on m.id = a.machine_id,
            lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) seen
-     where a.subnet_id = $1
+     where a.subnet_id = any($1::integer[])
 """
 _OF_HOSTS = """
-    select host(a.address) as address, case when visible then h.system_id end as host,
+    select a.subnet_id, host(a.address) as address, case when visible then h.system_id end as host,
            case when visible then h.name end as host_name
       from host_interface_address a
       join host_interface i on i.id = a.interface_id and i.missing_since is null
       join vm_host h on h.id = i.host_id,
            lateral (select $2::integer[] is null or h.pool_id = any($2) as visible) seen
-     where a.subnet_id = $1 and a.address is not null
+     where a.subnet_id = any($1::integer[]) and a.address is not null
      order by h.id
 """
 
@@ -101,16 +101,23 @@ async def choose_vlan(db: Db, interface_id: int, vlan_id: int | None) -> None:
         await db.execute(_CHOOSE_VLAN, interface_id, vlan_id)
 
 
-async def used_addresses(db: Db, subnet_id: int, *, caller: Caller | None = None) -> tuple[UsedAddress, ...]:
-    """By address. One that several hosts have (such as that of a libvirt network) is listed once for each.
+async def used_addresses(
+    db: Db, subnet_ids: Sequence[int], *, caller: Caller | None = None
+) -> dict[int, tuple[UsedAddress, ...]]:
+    """By subnet, by address. One that several hosts have (such as that of a libvirt network) is listed for each.
 
     The address of a machine or host that the caller may not see has neither.
     """
     visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
-    claimed = await db.fetch(_CLAIMED, subnet_id, visible, account_id)
-    rows = [*claimed, *await db.fetch(_OF_HOSTS, subnet_id, visible)]
-    used = [UsedAddress(**{**row, "address": ip_address(row["address"])}) for row in rows]
-    return tuple(sorted(used, key=lambda one: (int(one.address), one.host or "", one.machine or "")))
+    claimed = await db.fetch(_CLAIMED, subnet_ids, visible, account_id)
+    found: dict[int, list[UsedAddress]] = {subnet_id: [] for subnet_id in subnet_ids}
+    for row in [*claimed, *await db.fetch(_OF_HOSTS, subnet_ids, visible)]:
+        fields = {name: value for name, value in row.items() if name != "subnet_id"}
+        found[row["subnet_id"]].append(UsedAddress(**{**fields, "address": ip_address(row["address"])}))
+    return {
+        subnet_id: tuple(sorted(used, key=lambda one: (int(one.address), one.host or "", one.machine or "")))
+        for subnet_id, used in found.items()
+    }
 
 
 async def names_on_vlans(db: Db, vlan_ids: Sequence[int]) -> tuple[str, ...]:

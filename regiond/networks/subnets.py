@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,7 @@ class Subnets(BaseService):
                     addresses=len(claims),
                 )
             ranges = await ipam_store.ranges(db, subnet_id=subnet.id)
-            used = await interface_store.used_addresses(db, subnet.id)
+            used = (await interface_store.used_addresses(db, [subnet.id]))[subnet.id]
             await change_store.delete_subnet(db, subnet.id)
             await Events.record(db, "subnet_deleted", f"The subnet {_described(subnet)} was deleted.", caller=caller)
         return _deletion_plan(subnet, ranges, in_use=any(one.host is not None for one in used))
@@ -99,7 +99,14 @@ class Subnets(BaseService):
         """The addresses that machines claim or hosts have, by address. Raises NotFound."""
         async with self._database.connection() as db:
             subnet = await find_subnet(db, id_or_name)
-            return await interface_store.used_addresses(db, subnet.id, caller=caller)
+            return (await interface_store.used_addresses(db, [subnet.id], caller=caller))[subnet.id]
+
+    async def used_by_subnet(
+        self, subnet_ids: Sequence[int], *, caller: Caller | None = None
+    ) -> Mapping[int, tuple[UsedAddress, ...]]:
+        """The addresses that machines claim or hosts have, by subnet id."""
+        async with self._database.connection() as db:
+            return await interface_store.used_addresses(db, subnet_ids, caller=caller)
 
 
 async def _write(db: Db, subnet: Subnet, change: SubnetChange) -> Subnet:

@@ -59,6 +59,9 @@ class Attempt:
     async def _run_handler(self) -> None:
         try:
             outcome = await self._handler.run(self._operation, self)
+            if outcome.awaits_children:
+                await self._await_children()
+                return
             if outcome.rejection is None:
                 await self._end(OperationEvent.FINISHED, outcome)
                 return
@@ -76,6 +79,9 @@ class Attempt:
     async def _undo(self) -> None:
         try:
             outcome = await self._handler.undo(self._operation, self)
+            if outcome.awaits_children:
+                await self._await_children()
+                return
             if outcome.rescheduled:
                 await self._reschedule(outcome)
                 return
@@ -157,6 +163,13 @@ class Attempt:
                 await self._log(db, self._step, error.message, facts)
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
+    async def _await_children(self) -> None:
+        """Counts no failure and logs nothing: the children have logs of their own."""
+        advance(self._operation.state, OperationEvent.AWAITS_CHILDREN)
+        async with self._database.connection() as db:
+            if not await lease_store.await_children(db, self._operation, self._owner):
+                raise LeaseLost
+
     async def _reschedule(self, outcome: Outcome) -> None:
         """Queues the operation again, as if it had never started, in one transaction with `outcome.record`."""
         operation = self._operation
@@ -187,6 +200,8 @@ class Attempt:
             if outcome.record is not None:
                 await outcome.record(db)
             await self._log(db, None, state.value, {"undone": list(outcome.undone)})
+            if operation.parent_id is not None:
+                await lease_store.wake_parent(db, operation.parent_id)
 
         await self._database.in_transaction(write)  # removing a host can deadlock with operations that end on it
         log.info(

@@ -25,6 +25,9 @@ class Outcome:
     Of `run`: with `rejection` the operation is undone at once, even if the error is retryable. Of `undo`: with
     `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error` replaces
     the error that started undoing.
+
+    Of both: with `awaits_children` the operation does not end; the method is called again when one of its children has
+    ended, in a new attempt.
     """
 
     result: Mapping[str, Any] = field(factory=dict)
@@ -32,6 +35,7 @@ class Outcome:
     record: Callable[[Db], Awaitable[None]] | None = None
     rejection: InnkeeperError | None = None
     rescheduled: bool = False
+    awaits_children: bool = False
     error: InnkeeperError | None = None
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from common.errors import Busy, NotFound
-from regiond.operations.model import NewOperation, Operation, OperationKind, OperationState, request_hash
+from regiond.operations.model import (
+    ErrorRecord,
+    NewOperation,
+    Operation,
+    OperationKind,
+    OperationState,
+    Parent,
+    request_hash,
+)
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -62,7 +70,16 @@ _INSERT_SUCCEEDED = """
 
 # Until the child is committed, its parent cannot be cancelled, so whoever cancels the parent finds the child.
 _LOCK_PARENT = """
-    select true from operation where id = $1 and is_open and state <> 'undoing' and not cancel_requested for share
+    select true from operation
+     where id = $1 and attempt = $2 and is_open and state <> 'undoing' and not cancel_requested
+       for share
+"""
+
+# In the machine's resource pool, if the machine still exists.
+_INSERT_FAILED_CHILD = """
+    insert into operation (kind, state, machine_id, parent_id, account_id, system_id, hostname, request, error_code,
+                           error_message, max_failures, started_at, finished_at)
+    values ($1, 'failed', (select id from machine where system_id = $4), $2, $3, $4, $5, $6, $7, $8, 0, now(), now())
 """
 
 
@@ -75,7 +92,7 @@ async def insert(
     machine_id: int | None = None,
     system_id: str | None = None,
     hostname: str | None = None,
-    parent_id: int | None = None,
+    parent: Parent | None = None,
     account_id: int | None = None,
     request: Mapping[str, Any],
     explanation: Mapping[str, Any] | None = None,
@@ -83,16 +100,16 @@ async def insert(
 ) -> int:
     """Opens an operation in the caller's transaction and returns its id.
 
-    Raises Busy if another operation acts on the machine (or another refresh on the host), or if the parent has ended or
-    is being undone; the transaction remains usable. Raises NotFound if host or machine has been deleted meanwhile; the
-    transaction must then roll back.
+    Raises Busy if another operation acts on the machine (or another refresh on the host), or if the parent has ended,
+    is being undone or in another attempt; the transaction remains usable. Raises NotFound if host or machine has been
+    deleted meanwhile; the transaction must then roll back.
     """
-    if parent_id is not None and not await db.fetchval(_LOCK_PARENT, parent_id):
-        raise Busy(f"Operation {parent_id} has ended or is being undone: no other operation begins for it.")
+    if parent is not None and not await _is_current(db, parent):
+        raise Busy(f"Operation {parent.id} has ended or is being undone: no other operation begins for it.")
     try:
         operation_id: int | None = await db.fetchval(
-            _INSERT, kind.value, host_id, machine_id, parent_id, account_id, host_name, system_id, hostname,
-            dict(request), None if explanation is None else dict(explanation), max_failures,
+            _INSERT, kind.value, host_id, machine_id, None if parent is None else parent.id, account_id, host_name,
+            system_id, hostname, dict(request), None if explanation is None else dict(explanation), max_failures,
         )  # fmt: skip
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"{hostname or host_name} has just been removed.") from error
@@ -100,6 +117,35 @@ async def insert(
         subject = f"machine {hostname}" if machine_id is not None else f"host {host_name}"
         raise Busy(f"Another operation acts on {subject}. Try again when it has ended.")
     return operation_id
+
+
+async def insert_failed_child(
+    db: Db,
+    kind: OperationKind,
+    parent: Parent,
+    *,
+    account_id: int | None,
+    system_id: str,
+    hostname: str,
+    request: Mapping[str, Any],
+    error: ErrorRecord,
+) -> bool:
+    """Records a child that was rejected before it began, so that the parent has a child for each of its machines.
+
+    Returns False, with nothing recorded, if the parent has ended or is being undone or in another attempt.
+    """
+    if not await _is_current(db, parent):
+        return False
+    await db.execute(
+        _INSERT_FAILED_CHILD, kind.value, parent.id, account_id, system_id, hostname, dict(request), error.code,
+        error.message,
+    )  # fmt: skip
+    return True
+
+
+async def _is_current(db: Db, parent: Parent) -> bool:
+    """Whether this is the attempt of the parent that may open children. It remains so until the transaction ends."""
+    return bool(await db.fetchval(_LOCK_PARENT, parent.id, parent.attempt))
 
 
 async def insert_several(db: Db, kind: OperationKind, new: Sequence[NewOperation]) -> tuple[Operation, ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 LEASE_S = 15.0
+AWAIT_CHILDREN_S = 2.0  # the fallback for a child that ends before its parent has begun to wait
 
 _LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
 
@@ -113,6 +114,20 @@ _WAIT = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
+_AWAIT_CHILDREN = """
+    update operation set not_before = now() + make_interval(secs => $4), lease_owner = null, lease_until = null
+     where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
+"""
+
+# Skips a locked row: a child is locked already, and its parent, whose id is lower, would have to be locked before it.
+# No parent in state waiting: that is tried again after a failure, and each attempt counts.
+_WAKE_PARENT = """
+    update operation set not_before = now()
+     where id = (select id from operation
+                  where id = $1 and state = 'running' and lease_owner is null and not_before > now()
+                    for no key update skip locked)
+"""
+
 _FINISH = """
     update operation
        set state = $4, result = $5, undone = $6, finished_at = now(), lease_owner = null, lease_until = null,
@@ -188,6 +203,17 @@ async def wait(
     return _updated(
         await db.execute(_WAIT, *lease, state.value, delay_s, error.code, error.message, dict(error.details))
     )
+
+
+async def await_children(db: Db, operation: Operation, owner: UUID) -> bool:
+    """Releases the lease; the next attempt starts after `wake_parent`, or after AWAIT_CHILDREN_S."""
+    lease = (operation.id, operation.attempt, owner)
+    return _updated(await db.execute(_AWAIT_CHILDREN, *lease, AWAIT_CHILDREN_S))
+
+
+async def wake_parent(db: Db, parent_id: int) -> None:
+    """Makes the parent of an operation that ends in this transaction due, if it waits. Idempotent."""
+    await db.execute(_WAKE_PARENT, parent_id)
 
 
 async def finish(

@@ -29,6 +29,7 @@ class OperationKind(StrEnum):
     ADOPT = "adopt"  # adds the ownership marker to a foreign guest and creates its machine
     FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
+    BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 
 class OperationState(StrEnum):
@@ -54,6 +55,7 @@ class OperationEvent(StrEnum):
 
     STARTED = "started"
     UNREACHABLE = "unreachable"  # a retryable failure
+    AWAITS_CHILDREN = "awaits_children"  # no region runs it until one of its children has ended
     FINISHED = "finished"
     REJECTED = "rejected"
     CANCEL_REQUESTED = "cancel_requested"
@@ -68,6 +70,7 @@ NEXT: Mapping[tuple[OperationState, OperationEvent], OperationState] = {
     (_S.QUEUED, _E.CANCEL_REQUESTED): _S.UNDOING,
     (_S.RUNNING, _E.STARTED): _S.RUNNING,  # taken over after the lease of the previous owner lapsed
     (_S.RUNNING, _E.UNREACHABLE): _S.WAITING,
+    (_S.RUNNING, _E.AWAITS_CHILDREN): _S.RUNNING,
     (_S.RUNNING, _E.FINISHED): _S.SUCCEEDED,
     (_S.RUNNING, _E.REJECTED): _S.UNDOING,
     (_S.RUNNING, _E.CANCEL_REQUESTED): _S.UNDOING,
@@ -75,6 +78,7 @@ NEXT: Mapping[tuple[OperationState, OperationEvent], OperationState] = {
     (_S.WAITING, _E.CANCEL_REQUESTED): _S.UNDOING,
     (_S.UNDOING, _E.STARTED): _S.UNDOING,
     (_S.UNDOING, _E.UNREACHABLE): _S.UNDOING,
+    (_S.UNDOING, _E.AWAITS_CHILDREN): _S.UNDOING,
     (_S.UNDOING, _E.UNDONE): _S.FAILED,
     (_S.UNDOING, _E.UNDONE_AFTER_CANCEL): _S.CANCELLED,
     (_S.UNDOING, _E.RESCHEDULED): _S.QUEUED,
@@ -155,6 +159,25 @@ class NewOperation:
 
 
 @frozen(kw_only=True)
+class Parent:
+    """The attempt that opens an operation as its child. A later attempt of the parent excludes it."""
+
+    id: int
+    attempt: int
+
+
+@frozen(kw_only=True)
+class Child:
+    """What its parent has to know of an operation."""
+
+    id: int
+    system_id: str | None
+    hostname: str | None
+    state: OperationState
+    error_message: str | None
+
+
+@frozen(kw_only=True)
 class ErrorRecord:
     """An error as operations store and show it."""
 
@@ -180,4 +203,6 @@ def cancel_plan(operation: Operation) -> DeletionPlan:
     effects = [f"Operation {operation.id}, {described} ({operation.state}), is cancelled; it is {begun}."]
     if operation.kind is OperationKind.REMOVE_HOST:
         effects.append("Deletions of its machines that have not started are cancelled; deleted VMs stay deleted.")
+    if operation.kind is OperationKind.BULK:
+        effects.append("What has begun on a machine continues to its end; the other machines are left as they are.")
     return DeletionPlan(name=f"operation {operation.id}", effects=tuple(effects))

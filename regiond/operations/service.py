@@ -17,12 +17,19 @@ from regiond.deletion_plan import DeletionPlan
 from regiond.operations import store
 from regiond.operations.handler import Journal, LeaseLost, OperationHandler, Outcome, fence_of
 from regiond.operations.idempotency_store import operation_of_key, store_key
-from regiond.operations.intent_store import insert, insert_several, insert_succeeded, record_rejected
+from regiond.operations.intent_store import (
+    insert,
+    insert_failed_child,
+    insert_several,
+    insert_succeeded,
+    record_rejected,
+)
 from regiond.operations.lease_store import append_log, release_leases
-from regiond.operations.model import LogLine, Operation, OperationState, cancel_plan, request_hash
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, cancel_plan, request_hash
 from regiond.operations.store import (
     active,
     cancel_children,
+    children,
     end_on_host,
     explain,
     list_operations,
@@ -45,11 +52,13 @@ __all__ = [
     "active",
     "append_log",
     "cancel_children",
+    "children",
     "end_on_host",
     "error_of",
     "explain",
     "fence_of",
     "insert",
+    "insert_failed_child",
     "insert_several",
     "insert_succeeded",
     "list_operations",
@@ -108,10 +117,20 @@ class Operations:
                 parent_id=parent_id, username=username, text=text, caller=caller,
             )  # fmt: skip
 
+    async def count_open(self, *, limit: int, caller: Caller | None = None) -> int:
+        """How many operations are open that the caller may see, at most `limit`."""
+        async with self._database.connection() as db:
+            return await store.count_open(db, limit=limit, caller=caller)
+
     async def latest(self, system_ids: Sequence[str], *, caller: Caller | None = None) -> Mapping[str, Operation]:
         """Returns by system id the newest operation of each machine that has one which the caller may see."""
         async with self._database.connection() as db:
             return await store.read_latest(db, system_ids, caller=caller)
+
+    async def children(self, operation_id: int) -> Sequence[Child]:
+        """Returns the operations that this one opened, oldest first; for one that the caller of this may see."""
+        async with self._database.connection() as db:
+            return await store.children(db, operation_id)
 
     async def read(self, operation_id: int, *, caller: Caller | None = None) -> Operation:
         """Raises NotFound, also for an operation that the caller may not see."""
@@ -172,10 +191,11 @@ class Operations:
 
         Of the operations that it opened, those that no region runs are cancelled too; the others are waited for.
 
-        Administrators only. Raises NotFound; WrongState if it has ended or is being undone.
+        For administrators, and of a bulk operation for who began it. Raises NotFound; WrongState if it has ended or is
+        being undone.
         """
-        caller.require_admin()
         async with self._database.transaction() as db:
+            await _check_may_cancel(db, caller, operation_id)
             operation = await _request_cancel(db, operation_id)
             await append_log(
                 db, operation_id, operation.attempt, operation.step, "cancel requested", {"by": caller.username}
@@ -184,8 +204,8 @@ class Operations:
 
     async def cancel_plan(self, caller: Caller, operation_id: int) -> DeletionPlan:
         """A dry run of `cancel`; raises what it raises."""
-        caller.require_admin()
         async with self._database.transaction(dry_run=True) as db:
+            await _check_may_cancel(db, caller, operation_id)
             return cancel_plan(await _request_cancel(db, operation_id))
 
     def on_state_changed(self, operation_id: int, state: str) -> None:
@@ -233,6 +253,13 @@ class Operations:
         async with self._database.connection() as db:
             operation_id = await operation_of_key(db, caller.account_id, key, request_hash(request))
         return await self.read(operation_id) if operation_id is not None else None
+
+
+async def _check_may_cancel(db: Db, caller: Caller, operation_id: int) -> None:
+    """Raises NotFound for an operation that the caller may not see, NotAllowed for one of another account."""
+    operation = await store.read(db, operation_id, caller=caller)
+    if operation.kind is not OperationKind.BULK or operation.account_id != caller.account_id:
+        caller.require_admin()
 
 
 async def _request_cancel(db: Db, operation_id: int) -> Operation:

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from common.errors import InnkeeperError, NotFound
 from regiond.caller import Caller, visible_pool_ids
-from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
+from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row
@@ -58,6 +58,8 @@ _LIST = (
 
 _SPECIAL = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
+_COUNT_OPEN = "select count(*) from (select from operation o where o.is_open" + _VISIBLE + " limit $1) found"  # noqa: S608
+
 _ACTIVE = (
     _SELECT
     + """
@@ -66,6 +68,10 @@ _ACTIVE = (
      order by o.id limit 1
 """
 )
+
+_CHILDREN = """
+    select id, system_id, hostname, state, error_message from operation where parent_id = $1 order by id
+"""
 
 _READ_LOG = """
     select at, attempt, step, message, details from operation_log where operation_id = $1 order by id
@@ -176,6 +182,12 @@ async def active(
     return _operation(row) if row is not None else None
 
 
+async def children(db: Db, parent_id: int) -> tuple[Child, ...]:
+    """Returns the operations that this one opened, oldest first."""
+    rows = await db.fetch(_CHILDREN, parent_id)
+    return tuple(Child(**{**dict(row), "state": OperationState(row["state"])}) for row in rows)
+
+
 async def read_log(db: Db, operation_id: int) -> tuple[LogLine, ...]:
     """Returns the log lines, oldest first."""
     return tuple(LogLine(**dict(row)) for row in await db.fetch(_READ_LOG, operation_id))
@@ -230,6 +242,12 @@ async def end_on_host(db: Db, host_id: int, *, except_id: int, error: InnkeeperE
 async def wake_waiting(db: Db, host_id: int | None = None) -> None:
     """Makes operations due that wait for the host (None: for any host) to become reachable. Idempotent."""
     await db.execute(_WAKE, host_id)
+
+
+async def count_open(db: Db, *, limit: int, caller: Caller | None = None) -> int:
+    """How many operations are open that the caller may see, at most `limit`; no caller: all."""
+    found: int = await db.fetchval(_COUNT_OPEN, limit, *_seen_by(caller))
+    return found
 
 
 def _seen_by(caller: Caller | None) -> tuple[list[int] | None, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -45,10 +46,14 @@ class Rejections(Protocol):
 class _LinkState:
     watched_hosts: set[int] = field(factory=set)  # a watch that was moved still reports for a while
     pending: set[asyncio.Task[None]] = field(factory=set)
+    turns: defaultdict[int, asyncio.Lock] = field(factory=lambda: defaultdict(asyncio.Lock))  # of watched hosts
 
 
 class HostEventReceiver:
-    """Handles each event in its own task. Events are hints: the next refresh compensates for a lost one."""
+    """Handles each event in its own task, those of a host one after the other.
+
+    Events are hints: the next refresh compensates for a lost one.
+    """
 
     def __init__(self, changes: GuestChanges, refreshes: RefreshRequests, rejections: Rejections) -> None:
         self._changes = changes
@@ -64,7 +69,9 @@ class HostEventReceiver:
 
     def reject(self, link: Link, host_id: int) -> None:
         """Rejects events of this host from now on. Called after the rack has ended its watch."""
-        self._state(link).watched_hosts.discard(host_id)
+        state = self._state(link)
+        state.watched_hosts.discard(host_id)
+        state.turns.pop(host_id, None)
 
     async def stop(self) -> None:
         """Cancels pending events."""
@@ -94,7 +101,9 @@ class HostEventReceiver:
             await self._rejections.record_rejection(link.peer.id, event.host_id, reason)
             return
         try:
-            if await self._changes.guest_changed(event.host_id, event.change):
+            async with state.turns[event.host_id]:  # in the order of their arrival: the last power state counts
+                needs_refresh = await self._changes.guest_changed(event.host_id, event.change)
+            if needs_refresh:
                 await self._refreshes.request_refresh(event.host_id)
         except InvalidRequest as error:
             await self._rejections.record_rejection(link.peer.id, event.host_id, f"invalid event: {error.message}")

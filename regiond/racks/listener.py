@@ -23,6 +23,8 @@ from common.rpc.frames import MAX_CLIENT_FRAME_BYTES
 from common.rpc.handlers import rejecting, reportable_error
 from common.rpc.tls import RegionTls
 from common.token_buckets import TokenBuckets
+from regiond.listening import listen
+from regiond.racks.handshake_queue import HandshakeQueue, HandshakeRates
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -31,6 +33,8 @@ ADMIT_RETRY_S = 2.0
 STOP_DEADLINE_S = 10.0
 MAX_ANONYMOUS = 32
 MAX_UNIDENTIFIED = 256  # connections during their TLS handshake
+# A connection costs the event loop some 4 ms. After a region's restart, 200 racks are back within 5 s.
+HANDSHAKES = HandshakeRates(per_s=40, burst=10, per_s_of_address=5, burst_of_address=20)
 ANONYMOUS_LIFETIME_S = 15.0
 MAX_LINKS_OF_RACK = 4  # to one region: more are leftovers of connections that the rack has lost, and the oldest ends
 MAX_LINKS_OF_CLIENT = 64  # programs may share a certificate
@@ -116,6 +120,7 @@ class Listener:
         self._sides = {role: _side(role, name, callbacks, limits) for role in (Role.RACK, Role.CLIENT, Role.ANONYMOUS)}
         self._frames = TokenBuckets(per_s=FRAMES_PER_S, burst=BURST_FRAMES)
         self._openings = {role: TokenBuckets(per_s=per_s, burst=burst) for role, (per_s, burst) in LINKS_PER_S.items()}
+        self._handshakes = HandshakeQueue(HANDSHAKES)
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
         self._listening: IListeningPort | None = None
 
@@ -140,10 +145,8 @@ class Listener:
 
     def start(self) -> None:
         """Raises twisted.internet.error.CannotListenError when the address is taken."""
-        from twisted.internet import reactor  # noqa: PLC0415  # the entry module installs the reactor before
-
         factory = TLSMemoryBIOFactory(self._tls, False, LinkFactory(self._tls, self._on_protocol))
-        self._listening = reactor.listenTCP(self._wanted_port, factory, backlog=512, interface=self._host)  # type: ignore[arg-type]  # Twisted's TLS factory is a server factory in all but its type
+        self._listening = listen(factory, host=self._host, port=self._wanted_port)
         log.info("rpc_listening", host=self._host, port=self.port)
 
     async def stop(self) -> None:
@@ -152,6 +155,7 @@ class Listener:
             stopped: Any = self._listening.stopListening()
             await from_deferred(stopped)
             self._listening = None
+        self._handshakes.stop()
         for connection in tuple(self._connections):
             connection.reject(LinkLost("the region is stopping"))
         if tasks := tuple(self._connections.values()):
@@ -204,6 +208,8 @@ class Listener:
         task = asyncio.get_running_loop().create_task(self._serve(connection), name="link")
         self._connections[connection] = task
         task.add_done_callback(lambda _: self._on_connection_done(connection, task))
+        protocol.hold_handshake()
+        self._handshakes.add(protocol)
 
     def _on_connection_done(self, connection: _Connection, task: asyncio.Task[None]) -> None:
         del self._connections[connection]
@@ -255,14 +261,15 @@ class Listener:
             if peer.role is Role.ANONYMOUS:
                 await link.closed()
             else:
-                await self._serve_member(link)
+                await self._serve_member(connection, link)
         except InnkeeperError as error:
             log.warning("link_rejected", peer=str(peer), code=error.code, reason=error.message)
             await link.closed()
         finally:
             expiry.cancel()
 
-    async def _serve_member(self, link: Link) -> None:
+    async def _serve_member(self, connection: _Connection, link: Link) -> None:
+        self._handshakes.accepted(connection.protocol)
         log.info("link_opened", peer=str(link.peer), id=link.peer.id)
         try:
             await self._callbacks.on_connect(link)

@@ -8,7 +8,8 @@ from typing import Any
 from common.capacity import ResourceCapacity
 from regiond.api.replies import Reply
 from regiond.ui import formats
-from regiond.ui.edit_form import EditField, EditForm
+from regiond.ui.edit import compare
+from regiond.ui.form_field import FormField
 from regiond.ui.hosts.core_map import WORDS, Cell, CoreMap, CoreRow, PhysicalCore
 from regiond.ui.machines.machine_search import Chip
 from regiond.ui.meter import Meter, meter_of
@@ -26,7 +27,8 @@ def samples() -> Mapping[str, Any]:
     return {
         "sample_meters": _meters(),
         "sample_map": _core_map(),
-        "sample_form": _form(),
+        "form_fields": _FIELDS,
+        "sample_edit": _EDIT,
         "problems": {"hostname": ["web-1 is taken."], "": ["The pool default has reached its quota of 20 cores."]},
         "chips": [Chip(name="pool", value="ci", without="#"), Chip(name="host", value=_LONG, without="#")],
         "guest_plan": _GUEST_PLAN,
@@ -67,18 +69,16 @@ def _core_map() -> CoreMap:
     return CoreMap(node_id=0, cores=drawn, rows=rows, description="Node 0: 4 cores, 1 free")
 
 
-def _form() -> EditForm:
-    fields = (
-        EditField(name="hostname", label="Name"),
-        EditField(name="zone", label="Zone", kind="choice", options=(("east", "east"), ("west", "west"))),
-        EditField(name="description", label="Description", kind="area", optional=True, help="For people"),
-        EditField(name="managed", label="Managed", kind="tick"),
-    )
-    current = {"hostname": "web-2", "zone": "west", "description": "", "managed": "true"}
-    values = {**current, "hostname": "web-1", "zone": "east"}
-    return EditForm(fields=fields, current=current, values=values, conflicts=frozenset({"zone"}))
-
-
+_FIELDS = (
+    FormField(name="hostname", label="Name"),
+    FormField(name="zone", label="Zone", kind="choice", options=(("east", "east"), ("west", "west"))),
+    FormField(name="description", label="Description", kind="area", optional=True, help="For people"),
+    FormField(name="managed", label="Managed", kind="tick"),
+)
+_BEFORE = {"hostname": "web-2", "zone": "north", "description": "", "managed": "true"}
+_EDIT = compare(
+    before=_BEFORE, typed={**_BEFORE, "hostname": "web-1", "zone": "east"}, current={**_BEFORE, "zone": "west"}
+)
 _GUEST_PLAN: Mapping[str, Any] = {
     "deleted": [
         {

@@ -8,7 +8,6 @@ from attrs import field, frozen
 
 from regiond.ui.web_request import WebRequest
 
-CONFLICT = 409
 _BEFORE = "was-"
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from regiond.machines.model import MachineFilter
-from regiond.operations.model import OPEN_STATES, Operation
+from regiond.operations.model import Operation
 
 if TYPE_CHECKING:
     from regiond.ui.page import Visit
@@ -40,20 +39,20 @@ class Frame:
 async def read_frame(visit: Visit) -> Frame:
     services, caller = visit.services, visit.caller
     hosts, clusters, machines, running, ended = await asyncio.gather(
-        services.hosts.long_list(caller=caller),
-        services.clusters.list(caller=caller),
-        services.machines.long_list(MachineFilter(), caller=caller),
-        services.operations.list(states=tuple(OPEN_STATES), limit=_MOST_TASKS, caller=caller),
+        services.hosts.count(caller=caller),
+        services.clusters.count(caller=caller),
+        services.machines.count(caller=caller),
+        services.operations.count_open(limit=_MOST_TASKS, caller=caller),
         services.operations.list(states=_ENDED, limit=1, caller=caller),
     )
-    tasks = f"{len(running)}+" if len(running) == _MOST_TASKS else str(len(running))
+    tasks = f"{running}+" if running == _MOST_TASKS else str(running)
     entries = (
         Entry(name="Overview", icon="overview", segment="overview"),
-        Entry(name="Hosts", icon="host", segment="hosts", count=f"{len(hosts.keys):,}"),
-        Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{len(clusters):,}"),
-        Entry(name="VMs", icon="vm", segment="vms", count=f"{len(machines.keys):,}"),
+        Entry(name="Hosts", icon="host", segment="hosts", count=f"{hosts:,}"),
+        Entry(name="Clusters", icon="cluster", segment="clusters", count=f"{clusters:,}"),
+        Entry(name="VMs", icon="vm", segment="vms", count=f"{machines:,}"),
         Entry(name="Tasks", icon="tasks", segment="tasks", count=tasks if running else None),
         Entry(name="Networks", icon="network", segment="networks"),
         Entry(name="Pools and zones", icon="pools", segment="pools"),
     )
-    return Frame(entries=entries, running=tasks, running_count=len(running), last=ended[0] if ended else None)
+    return Frame(entries=entries, running=tasks, running_count=running, last=ended[0] if ended else None)

@@ -15,6 +15,7 @@ from regiond.api.account_services import Audit
 from regiond.api.replies import Reply
 from regiond.audit.model import AuditAnswer, AuditRequest, AuditResult, clipped
 from regiond.ui.page import SEE_OTHER, Page, Visit
+from regiond.ui.refusal import public_message
 from regiond.ui.renderer import Renderer
 from regiond.ui.session_cookie import clear_cookie, set_cookie
 from regiond.ui.web_request import UI, WebRequest
@@ -67,7 +68,7 @@ class LoginPage:
             status = errors.reply_for(error).status
             if isinstance(error, NotAuthenticated):
                 await self._record(request, username, AuditResult.REJECTED, status, error.code)
-            return self._form(request, next_url=next_url, username=username, error=error.message, status=status)
+            return self._form(request, next_url=next_url, username=username, error=public_message(error), status=status)
         await self._record(request, new.session.caller.username, AuditResult.OK, SEE_OTHER, None, new.session)
         cookie = set_cookie(new.token, secure=request.secure, lifetime=self.sessions.lifetime)
         return Reply(status=SEE_OTHER, headers={"Location": next_url, "Set-Cookie": cookie})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
+from common.expiry import NOTICE_DAYS
 from regiond.api.replies import Reply
 from regiond.events.model import EventFilter
 from regiond.ui import formats
@@ -13,6 +15,8 @@ from regiond.ui.page import Page, Visit
 
 _EVENTS = 12
 _TASKS = 10
+_CERTIFICATES = 20
+_EXPIRES_SOON = timedelta(days=max(NOTICE_DAYS))
 
 
 async def show(visit: Visit) -> Reply:
@@ -33,6 +37,9 @@ async def show(visit: Visit) -> Reply:
         storage=meter_of("Storage", total.storage_bytes, unit="GB", text=formats.gb),
         attention=[row for row in rows if row.status.needs_attention],
         waiting=[(task, await visit.services.operations.wait_reason(task)) for task in waiting],
+        certificates=await visit.services.hosts.expiring_certificates(
+            visit.now + _EXPIRES_SOON, limit=_CERTIFICATES, caller=visit.caller
+        ),
         events=await visit.services.events.list(EventFilter(limit=_EVENTS), caller=visit.caller),
     )
 

@@ -84,6 +84,14 @@ class Page:
     permission: Permission = Permission.USER
 
 
+def form_pages(path: str, handle: Handler, *, permission: Permission = Permission.USER) -> tuple[Page, Page]:
+    """An address that shows a form and takes it."""
+    return (
+        Page(path=path, handle=handle, permission=permission),
+        Page(path=path, handle=handle, permission=permission, method="POST"),
+    )
+
+
 def redirect(*segments: str | int, query: Mapping[str, str] | None = None) -> Reply:
     """The answer to a form that was accepted: the browser reads the page with GET."""
     return Reply(status=SEE_OTHER, headers={"Location": page_url(*segments, query=query)})

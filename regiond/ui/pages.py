@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Protocol
 
 from regiond.api.dispatch import Api
-from regiond.ui import components_page, login, overview_page, search_page, stream
+from regiond.ui import components_page, login, overview_page, search_page, session_page, stream
 from regiond.ui.account import account_pages, client_pages, key_pages, session_pages, ssh_key_pages
 from regiond.ui.clusters import cluster_pages
 from regiond.ui.hosts import add_page, adoption_page, host_pages, removal_page
@@ -22,13 +23,12 @@ from regiond.ui.renderer import Renderer
 from regiond.ui.settings import (
     audit_pages,
     discrepancy_pages,
-    pool_pages,
+    group_pages,
     quota_pages,
     rack_pages,
     role_pages,
     settings_page,
     user_pages,
-    zone_pages,
 )
 from regiond.ui.site import Sessions as Authentication
 from regiond.ui.site import WebSite
@@ -60,8 +60,7 @@ PAGES = (
     *quota_pages.PAGES,
     *audit_pages.PAGES,
     *discrepancy_pages.PAGES,
-    *pool_pages.PAGES,
-    *zone_pages.PAGES,
+    *group_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
     *ssh_key_pages.PAGES,
@@ -70,6 +69,7 @@ PAGES = (
     *network_pages.PAGES,
     *network_changes.PAGES,
     *search_page.PAGES,
+    *session_page.PAGES,
 )
 
 
@@ -79,8 +79,7 @@ class Sessions(login.Sessions, Authentication, stream.Sessions, Protocol):
 
 def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> WebPages:
     """Builds the pages on the API, whose services they read and whose endpoints they use for changes."""
-    static = StaticFiles.packaged()
-    renderer = Renderer(static, version=version)
+    static, renderer = _static_parts(version)
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -92,3 +91,10 @@ def make_pages(api: Api, *, sessions: Sessions, feed: Feed, version: str) -> Web
     previews = components_page.PAGES if api.info.simulated_hosts else ()
     pages = (*PAGES, *previews, stream_page(feed, sessions))
     return WebPages(site=site, login=login_page, static=static, pages=pages)
+
+
+@cache
+def _static_parts(version: str) -> tuple[StaticFiles, Renderer]:
+    """Files and compiled templates, which the regions of one process share."""
+    static = StaticFiles.packaged()
+    return static, Renderer(static, version=version)

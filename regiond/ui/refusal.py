@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from common.errors import InnkeeperError, InvalidRequest
+from common.errors import DatabaseUnavailable, InnkeeperError, InvalidRequest
 from regiond.api import errors
 
 Problems = Mapping[str, Sequence[str]]
 UNPROCESSABLE = 422
+CONFLICT = 409
 
 
 @frozen(kw_only=True)
@@ -28,6 +29,17 @@ class Refusal:
             return cls(status=UNPROCESSABLE, problems={"": [error.message]})
         problems = {"" if name == "__all__" else name: texts for name, texts in error.fields.items()}
         return cls(status=UNPROCESSABLE, problems=problems)
+
+
+NOT_REFUSED = Refusal(status=200, problems={})
+IN_CONFLICT = Refusal(status=CONFLICT, problems={})  # with what somebody else changed meanwhile; the page shows both
+
+
+def public_message(error: InnkeeperError) -> str:
+    """What somebody may read who is not known to be a user: not where the database is."""
+    if isinstance(error, DatabaseUnavailable):
+        return "Innkeeper cannot reach its database. The region's log has the reason."
+    return error.message
 
 
 def problems_of(error: InnkeeperError) -> Problems:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 TRIED = "this compose already failed here"
+UNASKED = "excluded by your host filter"  # hosts that the request did not mean say least of why it failed
 
 
 @frozen(kw_only=True)
@@ -28,7 +29,7 @@ class Rejection:
 
 
 def rejections(placement: Mapping[str, Any]) -> list[Rejection]:
-    """`placement` is the API's JSON. The group with the most hosts comes first."""
+    """`placement` is the API's JSON. The group with the most hosts comes first, that of unasked hosts last."""
     named: dict[str, list[RejectedHost]] = {}
     counts: dict[str, int] = {}
     for one in placement["rejected"]:
@@ -42,7 +43,7 @@ def rejections(placement: Mapping[str, Any]) -> list[Rejection]:
         Rejection(heading=heading, hosts=tuple(named.get(heading, ())), count=count)
         for heading, count in counts.items()
     ]
-    return sorted(found, key=lambda group: (-group.count, group.heading))
+    return sorted(found, key=lambda group: (group.heading == UNASKED, -group.count, group.heading))
 
 
 def _heading(reasons: Sequence[str]) -> str:

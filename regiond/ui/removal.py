@@ -10,7 +10,7 @@ from attrs import field, frozen
 from common.errors import InnkeeperError, NotAllowed, NotFound
 from regiond.api.replies import Reply
 from regiond.ui.page import Visit, redirect
-from regiond.ui.refusal import UNPROCESSABLE, Refusal
+from regiond.ui.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 
 TYPED = "typed"
 Run = Callable[[Mapping[str, Any]], Awaitable[Any]]
@@ -49,10 +49,10 @@ async def confirm(visit: Visit, removal: Removal, run: Run) -> Reply:
     """Shows the plan, and runs it when the form is sent with the name. `run` gets fields; with `dry_run` it plans."""
     request, choice = visit.request, removal.choice
     chosen = {} if choice is None else {choice.name: request.given(choice.name) or None}
-    refusal = None
+    refusal = NOT_REFUSED
     if request.method == "POST" and request.given("action") != "plan":
         refusal = _unconfirmed(removal, request.given(TYPED))
-        if refusal is None:
+        if refusal is NOT_REFUSED:
             try:
                 await run(chosen)
             except InnkeeperError as error:
@@ -64,13 +64,13 @@ async def confirm(visit: Visit, removal: Removal, run: Run) -> Reply:
         "settings/confirm.html",
         title=removal.title,
         section=removal.section,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         removal=removal,
         chosen=request.given(choice.name) if choice else "",
         plan=plan,
-        blocked="" if refusal else blocked,
+        blocked=blocked if refusal is NOT_REFUSED else "",
         typed=request.given(TYPED),
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -84,7 +84,7 @@ async def _plan(run: Run, chosen: Mapping[str, Any]) -> tuple[Any, str]:
         return None, " ".join(text for texts in Refusal.of(error).problems.values() for text in texts)
 
 
-def _unconfirmed(removal: Removal, typed: str) -> Refusal | None:
+def _unconfirmed(removal: Removal, typed: str) -> Refusal:
     if removal.name is None or typed == removal.name:
-        return None
+        return NOT_REFUSED
     return Refusal(status=UNPROCESSABLE, problems={TYPED: [f"Type the name, {removal.name}."]})

@@ -70,6 +70,12 @@ class Renderer:
         )
         return html_reply(text, status=status)
 
+    def fragment(self, visit: Visit, template: str, values: Mapping[str, Any]) -> Reply:
+        """A part of a page, without the frame and its reads; with the icons that it uses."""
+        return html_reply(
+            self._render(template, visit.now, {"request": visit.request, "caller": visit.caller, **values})
+        )
+
     def bare(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
         """A page for somebody who is not logged in."""
         return html_reply(self._render(template, now, {"status": status, **values}), status=status)
@@ -80,9 +86,7 @@ class Renderer:
         def icon(name: str, *classes: str) -> Markup:
             used[name] = None
             extra = "".join(f" ik-icon--{each}" for each in classes)
-            return Markup(
-                '<svg class="ik-icon{}" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
-            ).format(extra, name)
+            return Markup('<svg class="ik-icon{}" aria-hidden="true"><use href="#i-{}"/></svg>').format(extra, name)
 
         def sprite() -> Markup:
             return Markup("".join(self._icons[name] for name in used))  # noqa: S704  # our own file

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import structlog
 from attrs import evolve, field, frozen
 
-from common.errors import InnkeeperError, NotAuthenticated, NotFound, TooManyAttempts
+from common.errors import DatabaseUnavailable, InnkeeperError, NotAuthenticated, NotFound, TooManyAttempts
 from regiond.accounts.model import Session
 from regiond.api import errors
 from regiond.api.dispatch import Api
@@ -18,12 +18,15 @@ from regiond.api.replies import Reply
 from regiond.permissions import check_role
 from regiond.ui.actions import Actions
 from regiond.ui.page import SEE_OTHER, Page, Visit
+from regiond.ui.refusal import public_message
 from regiond.ui.renderer import Renderer
 from regiond.ui.static_files import StaticFiles
 from regiond.ui.web_request import UI, WebRequest
 
+_SECRETS = ("password", "repeated", "current_password", "power_pass", "key")
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
+UNAVAILABLE = 503
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -106,7 +109,7 @@ class WebSite:
 
     async def _error(self, visit: Visit | None, error: InnkeeperError, request: WebRequest) -> Reply:
         status = errors.reply_for(error).status
-        title = "Not found" if isinstance(error, NotFound) else "This did not work"
+        title = _title(error)
         if visit is not None:
             try:
                 return await visit.page(
@@ -119,16 +122,33 @@ class WebSite:
                 )
             except InnkeeperError:  # the frame needs the database too
                 pass
-        return self._bare_error(request, title, error.message, status)
+        if isinstance(error, DatabaseUnavailable):
+            log.warning("page_not_available", request_id=request.request_id, path=request.path, reason=error.message)
+        return self._bare_error(request, title, public_message(error), status)
 
     def _crashed(self, request: WebRequest) -> Reply:
         message = "Something in Innkeeper went wrong. The region's log has the details under this request id."
         return self._bare_error(request, "Internal error", message, 500)
 
     def _bare_error(self, request: WebRequest, title: str, message: str, status: int) -> Reply:
+        """During an outage the page carries the form that was sent, to be sent again; a page that was read reloads."""
+        is_away = status == UNAVAILABLE
         return self.renderer.bare(
-            "bare_error.html", self.now(), status=status, title=title, message=message, request_id=request.request_id
-        )
+            "bare_error.html", self.now(), status=status, title=title, message=message, request_id=request.request_id,
+            address=request.url(), retries=is_away and request.method == "GET",
+            sent=repeatable(request.form) if is_away else {},
+        )  # fmt: skip
+
+
+def repeatable(form: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """The fields that a page may carry, to be sent again: none of a form with a secret, which no page has twice."""
+    return {} if any(text for name in _SECRETS for text in form.get(name, ())) else form
+
+
+def _title(error: InnkeeperError) -> str:
+    if isinstance(error, DatabaseUnavailable):
+        return "Not available now"
+    return "Not found" if isinstance(error, NotFound) else "This did not work"
 
 
 def with_headers(reply: Reply) -> Reply:

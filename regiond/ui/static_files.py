@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -31,10 +32,21 @@ class StaticFiles:
     @classmethod
     def packaged(cls) -> StaticFiles:
         found = dict(sorted(_read(files("regiond.ui").joinpath("static"))))
+        found |= {name: _compact(content) for name, content in found.items() if name.startswith("scripts/")}
         digest = hashlib.sha256()
         for name, content in found.items():
             digest.update(name.encode() + b"\0" + content)
         return cls(found, digest.hexdigest()[:12])
+
+    @property
+    def own_scripts(self) -> dict[str, bytes]:
+        """Those that every page within the frame loads; the login and the page of an outage have one of their own."""
+        others = {"scripts/login.js", "scripts/retry.js"}
+        return {
+            name: content
+            for name, content in self.contents.items()
+            if name.startswith("scripts/") and name not in others
+        }
 
     def url(self, name: str) -> str:
         """Relative addresses in the style sheet stay below the fingerprint."""
@@ -50,6 +62,12 @@ class StaticFiles:
         cache = _FOREVER if fingerprint == self.fingerprint else "no-cache"
         kind = _TYPES[name.rpartition(".")[2]]
         return Reply(status=200, body=content, content_type=kind, headers={"Cache-Control": cache})
+
+
+def _compact(script: bytes) -> bytes:
+    """Without indentation and comments, each of which begins its line or follows a space."""
+    lines = [re.sub(rb"(^|\s)// .*|^//$", b"", line.strip()) for line in script.splitlines()]
+    return b"\n".join(line for line in lines if line)
 
 
 def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:

@@ -8,22 +8,22 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from common.errors import InnkeeperError
+from common.errors import DatabaseUnavailable, InnkeeperError
+from regiond.api.event_stream import EVENT_STREAM, LONGEST_S, STREAM_HEADERS
 from regiond.api.replies import Reply
 from regiond.caller import Caller
 from regiond.events.model import Changes
 from regiond.ui.page import Page, Visit
 
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 ALIVE_EVERY_S = 15.0  # a comment, so that proxies keep the connection, and a look whether the session still is
 COLLECT_S = 0.1  # changes of one transaction, or of a burst, are one event
-LONGEST_S = 1500.0  # the browser then connects again: before the deadline of a response
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Feed(Protocol):
     @property
     def is_closed(self) -> bool: ...
+    @property
+    def is_interrupted(self) -> bool: ...
     @property
     def position(self) -> str: ...
     async def wait(self, position: str, *, timeout_s: float) -> bool: ...
@@ -38,18 +38,20 @@ def stream_page(feed: Feed, sessions: Sessions) -> Page:
     """The page that browsers read for ever."""
 
     async def stream(visit: Visit) -> Reply:
+        if feed.is_interrupted:
+            raise DatabaseUnavailable("The region has lost its connection to the database, which tells it of changes.")
         position = visit.request.last_event_id or visit.request.option("after") or feed.position
         chunks = _events(feed, sessions, visit, position)
-        return Reply(status=200, content_type=EVENT_STREAM, headers=_HEADERS, chunks=chunks)
+        return Reply(status=200, content_type=EVENT_STREAM, headers=STREAM_HEADERS, chunks=chunks)
 
     return Page(path="stream", handle=stream)
 
 
 async def _events(feed: Feed, sessions: Sessions, visit: Visit, position: str) -> AsyncGenerator[bytes, None]:
-    """Ends when the session does, when the region stops, and after LONGEST_S."""
+    """Ends when the session or the connection to the database does, when the region stops, and after LONGEST_S."""
     caller, ends_at = visit.caller, time.monotonic() + LONGEST_S
     yield b"retry: 2000\n\n" + _event("position", position or feed.position)
-    while not feed.is_closed and time.monotonic() < ends_at:
+    while not (feed.is_closed or feed.is_interrupted) and time.monotonic() < ends_at:
         if await feed.wait(position, timeout_s=ALIVE_EVERY_S):
             await asyncio.sleep(COLLECT_S)
             changes = feed.since(position, caller)

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from common.errors import InvalidRequest, NotFound, TooManyAttempts
 from regiond.api import errors
 from regiond.api.replies import Reply, text_reply
-from regiond.api.request_body import read_body, read_query
+from regiond.api.request_body import read_query
 from regiond.api.site_request import SiteRequest, header
 from regiond.ui.login import LoginPage
 from regiond.ui.page import Page, Visit
@@ -65,7 +65,7 @@ class WebPages:
             if page is None:
                 return text_reply(f"Use {', '.join(methods)}.", status=405, headers={"Allow": ", ".join(methods)})
             try:
-                return await self.site.answer(page, path, _with_form(asked, request))
+                return await self.site.answer(page, path, await self._with_form(asked, request))
             except InvalidRequest as error:
                 return text_reply(error.message, status=400)
 
@@ -73,9 +73,20 @@ class WebPages:
 
     async def _login(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
         try:
-            return with_headers(await self.login.answer(_with_form(read_web_request(request), request)))
+            return with_headers(await self.login.answer(await self._with_form(read_web_request(request), request)))
         except InvalidRequest as error:
             return text_reply(error.message, status=400)
+
+    async def _with_form(self, asked: WebRequest, request: SiteRequest) -> WebRequest:
+        """Raises InvalidRequest for a form that is malformed."""
+        if asked.method != "POST":
+            return asked
+        content = b"" if request.content is None else request.content.read()
+        body = await self.site.api.bodies.read(header(request, "Content-Type") or _FORM, content)
+        fields = {name: tuple(str(value) for value in values) for name, values in body.values.items()}
+        if body.op is not None:
+            fields["op"] = (body.op,)
+        return evolve(asked, form=fields)
 
     async def _file(self, request: SiteRequest, path: Mapping[str, str]) -> Reply:
         found = self.static.reply(path["fingerprint"], path["name"])
@@ -126,15 +137,3 @@ def _pairs(query: str) -> Iterable[tuple[str, str]]:
         return read_query(query)
     except InvalidRequest:  # an address that nobody of us made
         return ()
-
-
-def _with_form(asked: WebRequest, request: SiteRequest) -> WebRequest:
-    """Raises InvalidRequest for a form that is malformed."""
-    if asked.method != "POST":
-        return asked
-    content = b"" if request.content is None else request.content.read()
-    body = read_body(header(request, "Content-Type") or _FORM, content)
-    fields = {name: tuple(str(value) for value in values) for name, values in body.values.items()}
-    if body.op is not None:
-        fields["op"] = (body.op,)
-    return evolve(asked, form=fields)

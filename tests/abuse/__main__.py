@@ -1,6 +1,7 @@
 """Attacks a deployment while a well-behaved client continues, and says whether that client noticed.
 
-Exit status 1 if a limit was missed.
+Exit status: 0 if every limit was met, 1 if one was missed or the run failed, 2 for a wrong argument, 3 if no limit was
+missed but latencies were not judged because the host of this (virtual) machine took CPU time away.
 """
 
 from __future__ import annotations
@@ -31,18 +32,19 @@ async def abuse(only: list[str], *, quick: bool) -> Report:
     from tests.abuse.preparation import SETTINGS, start
     from tests.abuse.report import Report
     from tests.abuse.run import FULL, QUICK, observe
+    from tests.abuse.stolen_time import CpuTimes
     from tests.bench.machine import this_machine
     from tests.deployment.processes import temporary_deployment
 
-    began = time.monotonic()
+    began, cpu, limits = time.monotonic(), CpuTimes.read(), Limits()
     with temporary_deployment("innkeeper-abuse-", settings=SETTINGS) as deployment:
         await start(deployment)
         machine = await this_machine(deployment.dsn)
         attacks = [one for one in ATTACKS if not only or one.name in only]
-        found = await observe(deployment, attacks, QUICK if quick else FULL, _say)
+        found = await observe(deployment, attacks, QUICK if quick else FULL, limits, _say)
     return Report(
         machine=machine, date=datetime.now(UTC).date().isoformat(), took_s=time.monotonic() - began, quick=quick,
-        limits=Limits(), observations=found,
+        stolen=CpuTimes.read().stolen_since(cpu), limits=limits, observations=found,
     )  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         prog="./dev abuse", description=__doc__, epilog=f"attacks:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="shorter attacks: a minute instead of five")
+    parser.add_argument("--quick", action="store_true", help="shorter attacks: a minute and a half instead of six")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this attack; can be repeated")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write what was measured there")
     options = parser.parse_args()
@@ -75,7 +77,7 @@ def main() -> int:
         print(text(report))
         if options.json is not None:
             options.json.write_text(json.dumps(report.plain(), indent=1) + "\n")
-        return 1 if report.missed else 0
+        return report.exit_status
 
     return run_with_reactor(run)
 

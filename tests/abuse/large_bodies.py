@@ -86,6 +86,6 @@ class LargeBodies:
 
 
 ATTACKS: tuple[Attack, ...] = (
-    LargeBodies(name="bodies", what="bodies of 4 MiB of every kind, without a key", by_user=False),
+    LargeBodies(name="bodies", what="bodies of 4 MiB of every kind, without a key", by_user=False, callers=40),
     LargeBodies(name="bodies-of-a-user", what="the same, by an account that lacks the rights", by_user=True),
 )

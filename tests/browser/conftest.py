@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tests.browser.visitor import Visitor
     from tests.deployment.deployment import Deployment
 
-CHROMIUM = "/usr/bin/chromium"
-
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` reads the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,15 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    from playwright.async_api import async_playwright
+    from tests.browser import chromium as browsers
 
-    playwright = settle(async_playwright().start())
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    arguments = ["--no-sandbox", "--disable-gpu", *quiet]  # CI runs as root
-    started = settle(playwright.chromium.launch(executable_path=CHROMIUM, args=arguments))
-    yield started
-    settle(started.close())
-    settle(playwright.stop())
+    running = browsers.chromium()
+    yield settle(running.__aenter__())
+    settle(running.__aexit__(None, None, None))
 
 
 @pytest.fixture
@@ -54,7 +48,7 @@ def admin(chromium: Browser, fleet: Deployment) -> Iterator[Visitor]:
     from tests.browser.visitor import visitor
 
     came = settle(visitor(chromium, fleet, "mira"))
-    settle(came.log_in())
+    settle(came.enter())
     yield came
     settle(came.leave())
     assert came.complaints == []

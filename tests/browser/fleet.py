@@ -5,7 +5,6 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 
 from tests.deployment.deployment import Deployment
-from tests.integration.tables import sql
 
 PASSWORD = "vault-orbit-kettle-91"  # noqa: S105
 _HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # a real one takes 0.1 s of a core
@@ -15,7 +14,7 @@ NETWORKS = "front:10.20.10.0/24:10,storage:10.20.40.0/24:40"
 
 async def add_administrator_with_password(innkeeper: Deployment) -> None:
     """`mira`, with PASSWORD."""
-    await sql(innkeeper, _ADD, _HASH)
+    await innkeeper.fetch(_ADD, _HASH)
 
 
 async def add_fleet(innkeeper: Deployment) -> None:

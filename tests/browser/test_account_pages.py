@@ -53,7 +53,7 @@ async def test_ssh_keys_and_rpc_clients_come_and_go(admin: Visitor) -> None:
 
 async def test_another_session_is_ended_by_its_user(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
     other = await visitor(chromium, fleet, "mira")
-    await other.log_in()
+    await other.enter()
     await admin.go("account/sessions")
     row = admin.page.locator("main tbody tr").filter(has_not_text="this one")
     await expect(row).to_contain_text("Chrome on Linux")

@@ -34,7 +34,7 @@ def mira(chromium: Browser, lxds: FakeLxds, innkeeper: Deployment) -> Iterator[V
 
     settle(add_administrator_with_password(innkeeper))
     came = settle(visitor(chromium, innkeeper, "mira"))
-    settle(came.log_in())
+    settle(came.enter())
     yield came
     settle(came.leave())
     assert came.complaints == []

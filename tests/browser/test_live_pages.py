@@ -57,3 +57,37 @@ async def test_the_session_of_a_page_that_refreshes_itself_idles(admin: Visitor,
     await expect(admin.page.locator("#vms")).to_contain_text("late-1")
     after = await fleet.fetch("select last_seen_at from web_session")
     assert after[0]["last_seen_at"] < before[0]["last_seen_at"]
+
+
+async def test_the_page_of_an_error_is_live_too(admin: Visitor, fleet: Deployment) -> None:
+    await admin.go("hosts/9999/vms", status=404)
+    before = await admin.page.locator("#nav").inner_text()
+    await fleet.compose(fleet.hosts["alder"], hostname="seen-from-afar", memory=1024)
+    await expect(admin.page.locator("#nav")).not_to_have_text(before)
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+
+
+async def test_a_page_says_that_what_it_shows_is_no_longer_there(admin: Visitor, fleet: Deployment) -> None:
+    made = await fleet.post("subnets/", cidr="10.99.0.0/24")
+    await admin.go(f"networks/subnets/{made['id']}")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    admin.expected_statuses.add(404)
+    await fleet.send("DELETE", f"subnets/{made['id']}/")
+    await expect(admin.page.locator("#live-state")).to_have_text("This is no longer there")
+
+
+async def test_a_change_leaves_the_other_rows_as_they_are(admin: Visitor, fleet: Deployment) -> None:
+    """Of 200 rows only the one that changed is made anew, and ticks, also of that one, stay."""
+    await admin.go("vms")
+    await expect(admin.page.locator("#live-state")).to_have_text("Live")
+    machines = {one["hostname"]: one["system_id"] for one in await fleet.get("machines/")}
+    await admin.page.evaluate("for (const row of document.querySelectorAll('#vms tbody tr')) row.seen = true")
+    tick = f"#vms input[value='{machines['web-1']}']"
+    await admin.page.check(tick)
+    await fleet.post(f"machines/{machines['web-1']}/", op="power_on")
+    await expect(admin.page.locator(f"#vm-{machines['web-1']}")).to_contain_text("Running")
+    assert await admin.page.evaluate(f"document.getElementById('vm-{machines['db-1']}').seen") is True
+    assert await admin.page.is_checked(tick)
+    await fleet.compose(fleet.hosts["birch"], hostname="late-1", memory=1024)
+    await expect(admin.page.locator("#vms")).to_contain_text("late-1")
+    assert await admin.page.is_checked(tick)

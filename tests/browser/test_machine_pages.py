@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import Browser, expect
 
 from tests.browser.visitor import Visitor, visitor
@@ -28,7 +30,7 @@ async def _open(admin: Visitor, name: str) -> str:
 async def test_the_second_of_two_editors_sees_both_values(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
     path = await _open(admin, "web-1")
     other = await visitor(chromium, fleet, "mira")
-    await other.log_in()
+    await other.enter()
     await admin.go(f"{path}/edit")
     await other.go(f"{path}/edit")
     await other.page.fill("#description", "theirs")
@@ -36,10 +38,10 @@ async def test_the_second_of_two_editors_sees_both_values(admin: Visitor, chromi
     await admin.page.fill("#description", "mine")
     admin.expected_statuses.add(409)
     await admin.page.get_by_role("button", name="Save").click()
-    await expect(admin.page.locator(".ik-conflict")).to_contain_text("Description is now theirs")
+    both = re.compile(r"Description\s*–?\s*theirs\s*mine")
+    await expect(admin.page.locator("#conflicts tbody tr")).to_have_text(both)
     assert await admin.page.input_value("#description") == "mine"
     assert await admin.look("vm-conflict", width=320) == []
-    await admin.page.get_by_label("Save what I typed").check()
     await admin.page.get_by_role("button", name="Save").click()
     await expect(admin.page.locator("#vm-body")).to_contain_text("mine")
     await other.leave()
@@ -49,7 +51,7 @@ async def test_a_bad_name_is_told_beside_its_field(admin: Visitor) -> None:
     path = await _open(admin, "web-1")
     await admin.go(f"{path}/edit")
     await admin.page.fill("#hostname", "not a name")
-    admin.expected_statuses.add(400)
+    admin.expected_statuses.add(422)
     await admin.page.get_by_role("button", name="Save").click()
     await expect(admin.page.locator("#hostname-error")).to_be_visible()
     assert await admin.page.input_value("#hostname") == "not a name"

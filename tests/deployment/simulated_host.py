@@ -159,10 +159,11 @@ class SimulatedHost:
 
     # What an administrator does ---------------------------------------------------------------------------------
 
-    def add_foreign(self, name: str, *, power: PowerState = PowerState.ON) -> None:
-        disk = DiskSpec(volume=name, pool_id="default", size_bytes=BYTES_PER_GB, serial=name)
+    def add_foreign(self, *names: str, power: PowerState = PowerState.ON) -> None:
         with self.open() as db:
-            guests.add_foreign_guest(db, name, cores=1, memory_mib=512, disk=disk, power=power)
+            for name in names:
+                disk = DiskSpec(volume=name, pool_id="default", size_bytes=BYTES_PER_GB, serial=name)
+                guests.add_foreign_guest(db, name, cores=1, memory_mib=512, disk=disk, power=power)
 
     def add_marked(self, name: str, marker: OwnershipMarker) -> None:
         """A marked guest that no operation expects: created by a stale call, or restored from a backup."""
@@ -189,6 +190,12 @@ class SimulatedHost:
                 )
             db.execute("delete from guest where name = ?", (guest,))
             db.executemany("delete from volume where pool = ? and name = ?", [tuple(row) for row in volumes])
+
+    def set_power(self, guest: str, power: PowerState) -> None:
+        """As `virsh start` and `virsh destroy` do; the rack's watch of the host reports it."""
+        with self.open() as db:
+            (found,) = [one for one in guests.all_guests(db) if one.name == guest]
+            guests.set_power(db, found, power)
 
     @contextmanager
     def writes_rejected(self) -> Iterator[None]:

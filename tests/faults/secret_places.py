@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from common.errors import InnkeeperError
+from common.errors import DeadlineExceeded, InnkeeperError
 from development import postgres
 from innkeeper.api_description import API_PATH
 from innkeeper.http import Api
@@ -18,6 +19,8 @@ from tests.deployment.processes import Processes
 READABLE_BY_OTHERS = 0o077
 READS_AT_ONCE = 16
 _ALIASES = f"{API_PATH}pods/"  # the same as vm-hosts/
+_STREAM = "text/event-stream"
+_SILENCE_S = 2.0  # after which the past events of a stream have been read; it sends them at once
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -77,16 +80,18 @@ def is_private(path: Path) -> bool:
 async def reads(api: Api, of: str, values: Mapping[str, Iterable[str]]) -> dict[str, bytes]:
     """The answers to every GET request of the API's description; `values` of the parameters in paths, by name.
 
-    Errors are answers too.
+    Errors are answers too. Of a stream it is what there is from the first event on.
     """
     description: Any = (await api.get("openapi.json")).json()
-    paths = [path for path, item in description["paths"].items() if "get" in item and not path.startswith(_ALIASES)]
-    each = [concrete for path in paths for concrete in _concrete(path, values)]
+    gets = {path: item["get"] for path, item in description["paths"].items() if "get" in item}
+    streams = {path for path, get in gets.items() if _STREAM in get["responses"]["200"].get("content", {})}
+    each = [concrete for path in gets if not path.startswith(_ALIASES) for concrete in _concrete(path, values)]
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read(path: str) -> bytes:
+        relative = path.removeprefix(API_PATH)
         async with slots:
-            return await _read(api, path.removeprefix(API_PATH))
+            return await (_read_stream(api, relative) if path in streams else _read(api, relative))
 
     answers = await asyncio.gather(*map(read, each))
     return {f"{of}: GET {path}": answer for path, answer in zip(each, answers, strict=True)}
@@ -106,3 +111,10 @@ async def _read(api: Api, path: str) -> bytes:
         return (await api.get(path)).body
     except InnkeeperError as error:
         return f"{error} {error.details}".encode()
+
+
+async def _read_stream(api: Api, path: str) -> bytes:
+    received: list[bytes] = []
+    with suppress(DeadlineExceeded):  # it has no end
+        await api.stream(path, received.append, headers={"Last-Event-ID": "0"}, silence_s=_SILENCE_S)
+    return b"".join(received)

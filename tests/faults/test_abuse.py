@@ -11,9 +11,10 @@ from tests.abuse.run import Pace, observe
 from tests.deployment.deployment import Deployment
 
 CHOSEN = ("slow-bodies", "idle-connections", "bodies-of-a-user", "headers", "logins", "rpc-rack", "lxd-redirect")
-PACE = Pace(warm_up_s=1.0, calm_s=2.0, between_s=0.1, attack_s=1.0, idle_connections=1000)
+# No warm-up, and a calm just longer than the pause between two composes: latencies are hardly judged here.
+PACE = Pace(warm_up_s=0.0, calm_s=0.6, pause_s=0.1, attack_s=1.0, idle_connections=1000, repetitions_s=0.0)
 # CI machines are shared: a wait of seconds shows that a region stands still, not that it is busy.
-LENIENT = Limits(max_ratio=10.0, floor_ms=10_000.0, max_growth_mib=300.0, max_failures=20)
+LENIENT = Limits(max_ratio=10.0, floor_ms=10_000.0, max_growth_mib=300.0, max_failures=20, max_stolen=1.0)
 
 
 @pytest.mark.deadline(180)
@@ -22,6 +23,6 @@ async def test_a_deployment_under_attack_lets_nothing_in_and_goes_on(deployment:
     await start(deployment)
     attacks = [one for one in ATTACKS if one.name in CHOSEN]
     assert len(attacks) == len(CHOSEN)
-    found = await observe(deployment, attacks, PACE, print)
+    found = await observe(deployment, attacks, PACE, LENIENT, print)
     assert {one.attack: missed for one in found if (missed := problems(one, LENIENT))} == {}
     assert await deployment.ledger_problems() == []

@@ -1,4 +1,4 @@
-"""Region, rack or LXD is killed at twenty random moments: no orphan, no duplicate, no lost machine."""
+"""Region, rack or LXD is killed four times each, at random moments: no orphan, no duplicate, no lost machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tests.deployment.deployment import Deployment
 from tests.faults.conftest import PREFIX
-from tests.faults.killed_lxd import LXD, VICTIMS, LxdDeployment, lxd_deployment
+from tests.faults.killed_lxd import VICTIMS, LxdDeployment, lxd_deployment
 from tests.lab.lxd_server import LxdServer
 
 pytestmark = pytest.mark.lab
 
 SEED = 20261120
-KILLS = 20
+ROUNDS = 4  # each kills every process once; `./dev faults --soak --real` kills for longer
 
 
 async def begin(on: LxdDeployment, random_: random.Random, number: int) -> int:
@@ -29,19 +29,17 @@ async def begin(on: LxdDeployment, random_: random.Random, number: int) -> int:
 
 
 @pytest.mark.deadline(300)
-async def test_after_twenty_kills_lxd_has_exactly_the_machines(deployment: Deployment, lxd: LxdServer) -> None:
+async def test_after_many_kills_lxd_has_exactly_the_machines(deployment: Deployment, lxd: LxdServer) -> None:
     random_ = random.Random(SEED)  # noqa: S311  # repeatable, no secret
     volumes_before = await asyncio.to_thread(lxd.volumes)
     on = await lxd_deployment(deployment, lxd, cpu_over_commit_ratio="10")
     outcomes: list[tuple[str, str]] = []
-    for number in range(KILLS):
-        victim = random_.choice(VICTIMS)
+    for number, victim in enumerate(VICTIMS * ROUNDS):
         operation_id = await begin(on, random_, number)
         await asyncio.sleep(random_.uniform(0, 0.25))  # the moment is the fault
         await on.kill_and_restart(victim)
         outcomes.append((victim, await deployment.ended(operation_id)))
     assert {ended for _, ended in outcomes} == {"succeeded"}, outcomes
-    assert LXD in {victim for victim, _ in outcomes}
     machines = await deployment.get("machines/")
     assert {machine["status_name"] for machine in machines} <= {"Ready"}
     instances = await asyncio.to_thread(lxd.instances, PREFIX)

@@ -71,6 +71,7 @@ def assert_it_happened(life: PlantedLife, places: dict[str, bytes]) -> None:
     assert b"Wrong user name or password" in places["log command-innkeeper.log"]
     for of in ("admin", "bob"):
         assert b'"name":"sim"' in places[f"{of}: GET /MAAS/api/2.0/vm-hosts/"]
+        assert b"data: " in places[f"{of}: GET /MAAS/api/2.0/events/stream"]
 
 
 async def test_no_planted_secret_is_found_after_a_full_life(life: PlantedLife) -> None:

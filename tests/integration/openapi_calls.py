@@ -160,7 +160,8 @@ def _in_order() -> list[tuple[Resource, Endpoint]]:
     found: dict[int, tuple[Resource, Endpoint]] = {}
     for resource in DOCUMENTED:
         for endpoint in resource.endpoints:
-            found.setdefault(id(endpoint), (resource, endpoint))  # another path to the same adds nothing
+            if not endpoint.result.is_stream:  # a valid request for one is answered without an end
+                found.setdefault(id(endpoint), (resource, endpoint))  # another path to the same adds nothing
 
     def rank(one: tuple[Resource, Endpoint]) -> tuple[bool, bool, bool]:
         resource, endpoint = one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from attrs import evolve
 from regiond.api import channel
 from regiond.api.channel import ConnectionLimits, LimitedChannel, OpenConnections
 from regiond.api.dispatch import ANONYMOUS_BODY_BYTES
+from regiond.api.klein_adapter import REFUSAL_DELAY_S
 from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.api.site import SiteOptions
 from regiond.request_limits import BURST_S, LONG_BODY_BYTES_PER_S, RequestLimits
@@ -88,6 +90,14 @@ async def test_a_long_body_is_read_only_after_a_login(client: Client) -> None:
         answer = await reader.read()  # although not one byte of the body was sent
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"Sign a request with a body of more than 16384 bytes in its headers." in answer
+
+
+async def test_a_long_body_of_a_stranger_is_refused_late(client: Client) -> None:
+    head = client.encode("POST", PATH, body=b"", signed=False, host="r")
+    before = time.monotonic()
+    async with connected(client, head.replace(b"Length: 0", b"Length: 4000000")) as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+    assert time.monotonic() - before >= REFUSAL_DELAY_S
 
 
 async def test_a_wrong_key_is_refused_before_a_long_body(client: Client) -> None:

@@ -68,6 +68,8 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
         for endpoint in resource.endpoints:
             if endpoint.method != "GET" or resource.handler == "VmClusterHandler":
                 continue
+            if endpoint.result.is_stream:  # `test_event_stream.py` reads it
+                continue
             collection = resource.path.split("/")[2 if resource.path.startswith("nodes/") else 0]
             path = resource.path.format(
                 id=known.get(collection),

@@ -8,7 +8,7 @@ from common.errors import Busy, HostUnreachable
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.operations import service
-from regiond.operations.model import Operation, OperationKind, OperationState
+from regiond.operations.model import Operation, OperationKind, OperationState, Parent
 from regiond.operations.service import Journal, Operations, Outcome
 from tests.database import execute
 from tests.integration.scripted_operations import (
@@ -26,9 +26,10 @@ LATER = "update operation set not_before = now() + interval '1 hour' where id = 
 
 
 async def open_child(database: Database, parent_id: int) -> int:
+    parent = Parent(id=parent_id, attempt=(await read(database, parent_id)).attempt)
     async with database.transaction() as db:
         return await service.insert(
-            db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent_id=parent_id, max_failures=9
+            db, OperationKind.CLEAN_UP, host_id=None, host_name="sim", request={}, parent=parent, max_failures=9
         )
 
 

@@ -90,6 +90,12 @@ class DevRun:
     def guests(self) -> list[str]:
         return re.findall(r"^  VM       (\S+) \(", self.output, flags=re.MULTILINE)
 
+    def guest(self) -> str:
+        """The name of the first VM, which the output says."""
+        names = self.guests()
+        assert len(names) == 1, self.output  # it has the reason why there is none
+        return names[0]
+
     def remove_guests(self) -> None:
         for name in virsh("list", "--all", "--name").split():
             if marker_of(name) == self.installation():
@@ -155,7 +161,7 @@ async def test_a_stopped_or_killed_run_leaves_the_vm_and_the_next_finds_it(tmp_p
     dev_run = DevRun(state=tmp_path / "state")
     run = await dev_run.start()
     try:
-        (name,) = dev_run.guests()
+        name = dev_run.guest()
         await stop(run, signal.SIGINT)
         assert run.returncode == 0
         assert dev_run.leftovers() == []
@@ -194,7 +200,7 @@ async def test_a_region_killed_while_the_first_vm_is_added_delays_it(tmp_path: P
         await eventually(lambda: UP in dev_run.output or run.returncode is not None, deadline_s=START_S)
         assert run.returncode is None, dev_run.output
         assert "Waiting until the region is available again." in dev_run.output
-        (name,) = dev_run.guests()
+        name = dev_run.guest()
         assert name in virsh("list", "--name").split()
     finally:
         try:
@@ -220,7 +226,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevRun]:
 
 
 def test_a_first_run_leaves_a_running_vm_with_our_marker(running: DevRun) -> None:
-    (name,) = running.guests()
+    name = running.guest()
     assert name in virsh("list", "--name").split()
     assert marker_of(name) == running.installation()
     assert "composed and started, power on" in running.output
@@ -235,7 +241,7 @@ def test_the_printed_next_commands_work(running: DevRun) -> None:
     # On a machine whose cores are taken it also prints an update, to a smaller ratio than the fixture's.
     outputs = [running.innkeeper(command) for command in commands if " vm-host update " not in command]
     assert len(outputs) == 4
-    assert running.guests()[0] in outputs[0]
+    assert running.guest() in outputs[0]
     assert '"name": "local"' in outputs[2]
     system_id = json.loads(outputs[3])["system_id"]
     running.innkeeper(f"innkeeper admin machine delete {system_id}")

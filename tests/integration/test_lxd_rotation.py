@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from common.certificates import utc_now
 from common.errors import InnkeeperError
+from regiond.caller import Caller
+from regiond.hosts import view_store
 from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from tests.browser.fleet import PASSWORD, add_administrator_with_password
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
 from tests.deployment.in_process import deployed
 from tests.integration.lxd_hosts import add, parameters
-from tests.integration.tables import rows
+from tests.integration.tables import rows, sql
+from tests.integration.web_client import WebClient
 from tests.lxd_double import FakeLxd, FakeLxds
 from tests.unit.test_key_pairs import small_pair
 from tests.waiting import eventually
@@ -101,3 +106,21 @@ async def test_an_expiring_certificate_is_reported_once_per_limit(innkeeper: Dep
     events = await rows(innkeeper, "select level, message from event where kind = 'certificate_expiring' order by id")
     assert [level for level, _ in events] == ["warning", "warning", "error", "error"]
     assert "expires within 7 days" in events[1][1]
+
+
+async def test_the_overview_lists_certificates_that_expire(innkeeper: Deployment, server: FakeLxd) -> None:
+    host = await add(innkeeper, password=server.token())
+    await add_administrator_with_password(innkeeper)
+    client = WebClient(urlsplit(innkeeper.region.api_url).port or 0)
+    await client.log_in("mira", PASSWORD)
+    assert "our certificate" not in (await client.get("/MAAS/ui/overview")).text
+    for days, word in ((29, "expires"), (-1, "expired")):
+        then = utc_now() + timedelta(days=days)
+        await sql(innkeeper, "update key_pair set expires_at = $1 returning id", then)
+        page = await client.get("/MAAS/ui/overview")
+        assert f"our certificate {word}" in page.text
+        assert f"{then:%Y-%m-%d}" in page.text
+        assert f"/MAAS/ui/hosts/{host['id']}/settings" in page.text
+    async with innkeeper.region.components.database.connection() as db:
+        stranger = Caller(account_id=99, username="bob", is_admin=False)
+        assert await view_store.expiring_certificates(db, utc_now(), limit=9, caller=stranger) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -134,6 +135,17 @@ async def test_a_form_that_is_sent_twice_composes_one_machine(client: WebClient,
     assert len(await region.get("machines/")) == 1
 
 
+async def test_the_preview_of_a_compose_is_a_part_of_the_page_only(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/compose")
+    form = {"csrf": page.csrf, "cores": "1", "memory": "1024", "disk0-size": "8"}
+    answer = await client.post("/MAAS/ui/compose/preview", None, **form)
+    assert "alder" in answer.text
+    assert "<form" not in answer.text
+    for icon in re.findall(r'href="#(i-[a-z-]+)"', answer.text):
+        assert f'<symbol id="{icon}"' in answer.text  # the page may not have it yet
+
+
 async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebClient, region: Deployment) -> None:
     await client.log_in("mira", PASSWORD)
     page = await client.get("/MAAS/ui/compose")
@@ -152,6 +164,46 @@ async def test_a_rejected_compose_keeps_what_was_typed_and_says_why(client: WebC
     answer = await client.post("/MAAS/ui/compose", None, **(form | {"memory": "5"}))
     assert answer.status == 422
     assert 'id="memory-error"' in answer.text
+
+
+async def test_a_failed_compose_can_be_changed_and_requested_again(client: WebClient, region: Deployment) -> None:
+    await client.log_in("mira", PASSWORD)
+    form = {"hostname": "big-one", "cores": "999", "memory": "4096", "disk0-size": "20", "disk0-tags": "ssd"}
+    page = await client.get("/MAAS/ui/compose")
+    await client.post("/MAAS/ui/compose", None, csrf=page.csrf, action="compose", **form)
+    (task,) = [one for one in await region.get("operations/") if one["kind"] == "compose"]
+    page = await client.get(f"/MAAS/ui/tasks/{task['id']}")
+    assert f'href="/MAAS/ui/compose?task={task["id"]}"' in page.text
+    page = await client.get(f"/MAAS/ui/compose?task={task['id']}")
+    for value in form.values():
+        assert f'value="{value}"' in page.text
+    for unknown in ("999999", "x"):
+        assert (await client.get(f"/MAAS/ui/compose?task={unknown}")).status == 404
+
+
+async def test_the_list_of_vms_has_the_columns_that_the_address_names(client: WebClient, region: Deployment) -> None:
+    await region.compose(region.hosts["alder"], hostname="web-1", memory=1024)
+    await client.log_in("mira", PASSWORD)
+    for query, present, absent in (("", ("owner", "cores"), ()), ("columns=cores", ("cores",), ("owner", "task"))):
+        page = await client.get(f"/MAAS/ui/vms?{query}")
+        columns = re.findall(r" ik-c\d-([a-z]+)", page.text)
+        assert set(present) <= set(columns)
+        assert not set(absent) & set(columns)
+        assert page.text.count('<th scope="col"') == len(columns) + 1  # the name is a header
+        row = page.text.partition('<tr id="vm-')[2].partition("</tbody>")[0]
+        assert row.count("<td") == len(columns) + 1  # the tick
+
+
+async def test_an_administrator_ends_the_session_of_another_user(client: WebClient, region: Deployment) -> None:
+    await region.post("users/", username="ann", email="ann@example.org", password=PASSWORD, is_superuser="0")
+    other = WebClient(client.port)
+    await other.log_in("ann", PASSWORD)
+    await client.log_in("mira", PASSWORD)
+    page = await client.get("/MAAS/ui/settings/users/ann")
+    (path,) = re.findall(r'action="(/MAAS/ui/settings/users/ann/sessions/\d+/end)"', page.text)
+    assert (await other.post(path, csrf=(await other.get("/MAAS/ui/account")).csrf)).status == 403
+    assert (await client.post(path, csrf=page.csrf)).status == 303
+    assert (await other.get("/MAAS/ui/hosts")).headers["Location"].startswith("/MAAS/ui/login")
 
 
 async def test_strangers_may_ask_for_pages_as_often_as_for_anything_else(tmp_path: Path, database_url: str) -> None:

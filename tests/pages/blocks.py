@@ -32,6 +32,7 @@ PAGES = (
     "docs/how-to/maintenance.md",
     "docs/how-to/check.md",
     "docs/how-to/audit.md",
+    "docs/how-to/events.md",
     "docs/how-to/libvirt-host.md",
     "docs/how-to/rpc-client.md",
     "docs/how-to/users.md",

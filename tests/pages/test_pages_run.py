@@ -87,7 +87,7 @@ def outcome(block: Block, text: str, dev_run: DevRun) -> str | None:
     if status is None:
         return f"{block.place}: no end within {BLOCK_S:.0f} s:\n{text}"
     if status != 0:
-        return f"{block.place}: status {status}\n{text}{errors[-800:]}"
+        return f"{block.place}: status {status}\n{text}{printed[-1600:]}{errors[-800:]}"
     missing = missing_lines(block.shown or "", printed)
     return f"{block.place}: the page shows {missing}, printed was\n{printed}" if missing else None
 

@@ -52,6 +52,7 @@ GOOD = {
     "password": "vault-orbit-kettle-91",
     "guests": "quick-fox",
     "machines": "wdpx3n",
+    "action": "power_on",
     "vid": "100",
     "cidr": "10.1.0.0/24",
     "start_ip": "10.1.0.10",

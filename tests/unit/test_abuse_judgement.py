@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.abuse.judgement import Compared, Limits, Memory, Observation, is_refusal, problems
+from tests.abuse.judgement import Compared, Disturbance, Limits, Memory, Observation, is_refusal, not_judged, problems
 from tests.abuse.latencies import Latencies
-from tests.abuse.report import Report, text
+from tests.abuse.report import ExitStatus, Report, text
+from tests.abuse.stolen_time import CpuTimes
 from tests.bench.machine import Machine
 
 CALM = Latencies(number=1000, p50_ms=8.0, p99_ms=20.0)
@@ -22,6 +23,10 @@ HARMLESS = Observation(
     answers={"401": 900, "closed": 3},
 )
 LIMITS = Limits(floor_ms=20.0)
+QUIET, NOISY = Disturbance(stolen=0.03), Disturbance(stolen=0.123, measured=3)
+MACHINE = Machine(
+    cpu="A CPU", cores=2, memory_gib=4.0, kernel="6.1", postgresql="18.4", python="3.11", load=0.1, commit="c0"
+)
 
 
 def read(p99_ms: float, *, number: int = 500) -> dict[str, Compared]:
@@ -58,6 +63,33 @@ def test_a_ratio_is_not_judged_below_the_floor() -> None:
     assert problems(slower, evolve(LIMITS, floor_ms=98.0)) != ()
 
 
+@pytest.mark.parametrize(
+    ("noisy", "window"), [(evolve(HARMLESS, calm=NOISY), "calm"), (evolve(HARMLESS, attacked=NOISY), "attack")]
+)
+@pytest.mark.parametrize("p99_ms", [20.0, 62.0])
+def test_latencies_of_a_noisy_window_are_not_judged(noisy: Observation, window: str, p99_ms: float) -> None:
+    found = evolve(noisy, latencies=read(p99_ms))
+    assert problems(found, LIMITS) == ()
+    assert not_judged(found, LIMITS) == (
+        f"the host of this machine took 12.3 % of CPU time during the {window} (the least of 3)"
+    )
+
+
+def test_latencies_are_judged_up_to_the_limit_of_stolen_time() -> None:
+    found = evolve(HARMLESS, latencies=read(62.0), calm=QUIET, attacked=QUIET)
+    assert len(problems(found, LIMITS)) == 1
+    assert not_judged(found, LIMITS) is None
+
+
+def test_noise_excuses_no_other_harm() -> None:
+    harm: dict[str, Any] = {
+        "memory": {"region": Memory(before_mib=90.0, peak_mib=391.0)},
+        "admitted": ("the account eve",),
+        "failures": ("read: 503",),
+    }
+    assert len(problems(evolve(HARMLESS, calm=NOISY, attacked=NOISY, **harm), LIMITS)) == 3
+
+
 @pytest.mark.parametrize("answer", ["400", "429", "503", "closed", "rpc not_allowed"])
 def test_an_error_or_a_closed_connection_lets_nobody_in(answer: str) -> None:
     assert is_refusal(answer)
@@ -73,14 +105,64 @@ def test_percentiles_are_by_nearest_rank() -> None:
     assert Latencies.of([]) == Latencies()
 
 
-def test_a_report_has_a_row_for_each_attack_and_what_was_missed() -> None:
-    machine = Machine(
-        cpu="A CPU", cores=2, memory_gib=4.0, kernel="6.1", postgresql="18.4", python="3.11", load=0.1, commit="c0"
+def report(*found: Observation) -> Report:
+    return Report(machine=MACHINE, date="2026-11-21", took_s=3.0, quick=True, limits=LIMITS, observations=found)
+
+
+def test_a_report_has_the_calm_the_attack_and_what_was_missed() -> None:
+    found = report(HARMLESS, evolve(HARMLESS, attack="logins", admitted=("the API key k",)))
+    calm = "| *(calm)* | 0.0 | 8.0 / 20.0 |  | 8.0 / 20.0 |  |  |  |  |  |"
+    row = "| headers | 0.0 | 9.0 / 58.0 | 2.9 | 9.0 / 58.0 | 2.9 | 90 → 120 | 80 → 80 | 900 × 401, 3 × closed | 0 |"
+    assert f"{calm}\n{row}\n" in text(found)
+    samples = (
+        "samples     at least 1000 reads and 1000 composes in each calm, 500 reads and 500 composes in each attack"
     )
-    found = [HARMLESS, evolve(HARMLESS, attack="logins", admitted=("the API key k",))]
-    report = Report(machine=machine, date="2026-11-21", took_s=3.0, quick=True, limits=LIMITS, observations=found)
-    row = "| headers | 9.0 / 58.0 | 2.9 | 9.0 / 58.0 | 2.9 | 90 → 120 | 80 → 80 | 900 × 401, 3 × closed | 0 |"
-    assert row in text(report).splitlines()
-    assert text(report).endswith("\nmissed  logins: an attacker got the API key k")
-    assert json.loads(json.dumps(report.plain()))["missed"] == {"logins": ["an attacker got the API key k"]}
-    assert text(evolve(report, observations=[HARMLESS])).endswith("\nEvery limit was met.")
+    assert samples in text(found).splitlines()
+    assert text(found).endswith("\nmissed  logins: an attacker got the API key k")
+    assert json.loads(json.dumps(found.plain()))["missed"] == {"logins": ["an attacker got the API key k"]}
+
+
+def test_a_report_says_what_was_not_judged() -> None:
+    found = report(HARMLESS, evolve(HARMLESS, attack="logins", attacked=NOISY))
+    assert "| logins | 12.3 | 9.0 / 58.0 | not judged |" in text(found)
+    assert "\nrepeated    2 calms or attacks" in text(found)
+    *_, why, sentence = text(found).splitlines()
+    assert why.startswith("not judged  logins: the host of this machine took 12.3 % of CPU time during the attack")
+    assert sentence.startswith(
+        "No limit was missed, and the latencies of 1 of 2 attacks were not judged. Exit status 3."
+    )
+    assert list(json.loads(json.dumps(found.plain()))["not_judged"]) == ["logins"]
+
+
+MISSED = evolve(HARMLESS, attack="keys", admitted=("the API key k",))
+UNJUDGED = evolve(HARMLESS, attack="logins", calm=NOISY)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "sentence"),
+    [
+        ([HARMLESS], ExitStatus.MET, "Every limit was met."),
+        ([HARMLESS, MISSED], ExitStatus.MISSED, "missed  keys: "),
+        ([HARMLESS, UNJUDGED], ExitStatus.NOT_JUDGED, "No limit was missed, and "),
+        (
+            [UNJUDGED, MISSED],
+            ExitStatus.MISSED,
+            "Limits were missed, and the latencies of 1 of 2 attacks were not judged",
+        ),
+    ],
+    ids=["met", "missed", "not judged", "both"],
+)
+def test_the_exit_status_and_the_last_line_agree(found: list[Observation], status: int, sentence: str) -> None:
+    assert report(*found).exit_status == status
+    assert text(report(*found)).splitlines()[-1].startswith(sentence)
+
+
+def test_the_exit_statuses_differ_from_that_of_a_wrong_argument() -> None:
+    assert [int(status) for status in ExitStatus] == [0, 1, 3]
+
+
+def test_stolen_cpu_time_is_told() -> None:
+    before = CpuTimes.read("cpu  100 0 50 800 10 0 0 40 0 0\ncpu0 1 2 3")
+    after = CpuTimes.read("cpu  150 0 70 900 10 0 0 70 0 0\ncpu0 1 2 3")
+    assert after.stolen_since(before) == pytest.approx(30 / 200)
+    assert CpuTimes.read().total > 0

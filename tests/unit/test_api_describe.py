@@ -105,7 +105,18 @@ def test_the_braces_of_path_and_uri_are_the_parameters(handler: dict[str, Any]) 
 
 @pytest.mark.parametrize(("handler", "action"), ACTIONS, ids=[f"{h['name']}.{a['name']}" for h, a in ACTIONS])
 def test_actions_have_the_keys_that_clients_read(handler: dict[str, Any], action: dict[str, Any]) -> None:
-    assert set(action) == {"name", "method", "op", "restful", "doc", "destructive", "dry_run", "formats", "choices"}
+    assert set(action) == {
+        "name",
+        "method",
+        "op",
+        "restful",
+        "doc",
+        "destructive",
+        "dry_run",
+        "stream",
+        "formats",
+        "choices",
+    }
     assert action["restful"] == (action["op"] is None)
     plain = {"GET": "read", "POST": "create", "PUT": "update", "DELETE": "delete"}
     assert action["name"] == (action["op"] or plain[action["method"]])

@@ -22,6 +22,7 @@ CHANGES = {
     "machines.start_compose",
     "ownership.start_release",
     "ownership.start_release_all",
+    "bulk.start",
     "adoption.start_forget",
     "operations.cancel",
     "reconciler.approve",

@@ -59,7 +59,7 @@ def test_a_wrong_value_is_rejected_by_field_and_changes_nothing(
 def test_a_valid_request_gets_the_declared_status(api: ApiDouble, resource: Resource, endpoint: Endpoint) -> None:
     reply = request(api, resource, endpoint)
     assert reply.status == endpoint.success, reply.body
-    assert (reply.body == b"") == (endpoint.success == 204)
+    assert (reply.body == b"" and reply.chunks is None) == (endpoint.success == 204)
 
 
 @each_endpoint
@@ -88,7 +88,8 @@ FOR_USERS = {
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
-    ("MachinesHandler", "allocate", Permission.OPERATOR),
+    *(("MachinesHandler", op, Permission.OPERATOR) for op in ("allocate", "bulk")),
+    ("OperationHandler", "cancel", Permission.USER),  # for administrators, except of one's own bulk operation
     *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),
     *(
         (handler, "compose", Permission.OPERATOR)

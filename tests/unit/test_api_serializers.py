@@ -12,6 +12,7 @@ from attrs import evolve
 from common.discovery import Problem
 from common.values import DriverType
 from regiond.api.endpoint import Endpoint, Resource
+from regiond.api.event_stream import EVENT_STREAM
 from regiond.api.registry import SERVED
 from regiond.api.serializers.capacity import RESOURCE_CAPACITY_JSON
 from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
@@ -70,6 +71,8 @@ def test_responses_match_their_declared_schema(api: ApiDouble, resource: Resourc
     reply = request(api, resource, endpoint)
     if resource.handler == "VmHostCertificateHandler":
         assert (reply.content_type, reply.body) == ("text/plain; charset=utf-8", b"-----BEGIN CERTIFICATE-----")
+    elif reply.content_type == EVENT_STREAM:  # `tests/integration/test_event_stream.py` reads it
+        assert reply.chunks is not None
     elif endpoint.result.schema is None:
         assert reply.body == b""
     else:

@@ -203,9 +203,10 @@ def test_events_are_filtered_and_their_pages_linked(api: ApiDouble) -> None:
 
 def test_operations_are_filtered(api: ApiDouble) -> None:
     form = {"state": ["failed", "running"], "host": "4", "machine": "wdpx3n", "limit": "5", "before": "100"}
+    form["parent"] = "70"
     assert api.request("GET", "operations/", form=form).status == 200
     expected = {"states": ("failed", "running"), "host_id": 4, "system_id": "wdpx3n", "limit": 5, "before_id": 100}
-    expected["caller"] = ADMIN
+    expected |= {"caller": ADMIN, "parent_id": 70}
     assert api.call("operations.list").named == expected
 
 
@@ -285,3 +286,15 @@ def test_a_dry_run_of_allocate_starts_nothing(api: ApiDouble) -> None:
     found = api.json("POST", "machines/", op="allocate", form={"dry_run": "true"})
     assert (found["system_id"], found["explanation"]["chosen"]) == (None, "hv-01")
     assert [call.name for call in api.done()] == ["allocation.dry_run"]
+
+
+def test_a_stream_continues_after_the_header_else_the_field(api: ApiDouble) -> None:
+    for header, field, after in ((None, None, None), (None, "5", 5), ("7", "5", 7), (" ", "5", 5)):
+        api.calls.clear()
+        form = {"level": "ERROR"} | ({} if field is None else {"after": field})
+        reply = api.request("GET", "events/stream", form=form, last_event_id=header)
+        assert (reply.status, reply.content_type) == (200, "text/event-stream; charset=utf-8")
+        call = api.call("event_streams.open")
+        assert call.args[1:] == (EventFilter(levels=(Level.ERROR,)),)
+        assert call.named == {"after_id": after, "duration_s": 1500}
+    assert api.request("GET", "events/stream", last_event_id="x").status == 400

@@ -52,6 +52,13 @@ def test_reading_is_not_recorded_unless_it_shows_secrets(api: ApiDouble) -> None
     assert recorded(api) == ["audit.begin", "audit.end"]
 
 
+def test_a_dry_run_is_not_recorded(api: ApiDouble) -> None:
+    api.request("DELETE", "machines/wdpx3n/", query="dry_run=true")
+    assert recorded(api) == []
+    api.request("DELETE", "machines/wdpx3n/", query="dry_run=false")
+    assert recorded(api) == ["audit.begin", "audit.end"]
+
+
 def test_secrets_are_not_recorded(api: ApiDouble) -> None:
     form = {"type": "lxd", "power_address": "https://ada:hunter2@10.0.0.5", "password": "hunter2", "key": "hunter2"}
     api.request("POST", "vm-hosts/", form={**form, "power_pass": "hunter2", "certificate": "x" * 999})

@@ -86,3 +86,14 @@ async def test_a_wait_ends_with_a_change_the_end_or_the_time() -> None:
     await asyncio.sleep(0)
     feed.close()
     assert await waiting
+
+
+async def test_a_wait_ends_when_notifications_no_longer_arrive() -> None:
+    feed = ChangeFeed()
+    waiting = asyncio.create_task(feed.wait(feed.position, timeout_s=60))
+    await asyncio.sleep(0)
+    feed.interrupt()
+    assert await waiting
+    assert feed.is_interrupted
+    feed.resync()
+    assert not feed.is_interrupted

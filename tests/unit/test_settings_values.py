@@ -68,7 +68,7 @@ def test_a_group_without_hosts_has_no_meters() -> None:
         name="east", states={"ready": 2}, servers=1, capacity=Capacity(cores=cores), unreachable_servers=1,
         unreachable=Capacity(),
     )  # fmt: skip
-    empty, east = group_rows(zones, [counted], default_id=1)
+    empty, east = group_rows(zones, [counted], {}, default_id=1)
     assert (empty.is_default, empty.hosts, empty.cores) == (True, 0, None)
     assert east.cores is not None
     assert (east.is_default, east.hosts, east.unreachable, east.cores.free) == (False, 2, 1, "6")

@@ -86,6 +86,13 @@ def test_hosts_are_grouped_by_the_check_that_they_failed_first() -> None:
     assert groups == [("needs 4 cores", 2, ["oak", "ash"]), ("is in zone west", 1, ["elm"])]
 
 
+def test_hosts_that_were_not_asked_for_are_the_last_group() -> None:
+    unasked = [{"host": name, "reasons": ["excluded by your host filter"]} for name in ("birch", "cedar")]
+    full = {"host": "alder", "reasons": ["needs 4 cores, 1 free"]}
+    groups = rejections({"rejected": [*unasked, full], "summarized": []})
+    assert [group.heading for group in groups] == ["needs 4 cores", "excluded by your host filter"]
+
+
 def test_hosts_that_are_only_counted_join_their_group() -> None:
     placement = rejected(oak="needs 4 cores, 1 free")
     placement["summarized"] = [{"hosts": 40, "reason": "needs 4 cores, fewer free"}]

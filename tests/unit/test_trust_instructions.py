@@ -17,11 +17,20 @@ def instructions(url: str = "https://region.example/MAAS/vmhost-certificate/box"
     return TrustInstructions(host_name="box", url=url, certificate_pem=OURS, project="vms")
 
 
-def added(folder: Path, command: str, downloaded: str) -> tuple[int, str, str]:
-    """The exit status of the command, the arguments of lxc, and the certificate that it got."""
+def added(folder: Path, command: str, downloaded: str, *, projects: str = "vms") -> tuple[int, str, str]:
+    """The exit status of the command, the arguments of lxc, and the certificate that it got.
+
+    `projects` are those that the server has.
+    """
     (folder / "downloaded").write_text(downloaded)
     arguments, certificate = folder / "arguments", folder / "certificate"
-    for name, body in (("curl", f"cat {folder}/downloaded"), ("lxc", f'echo "$*" >{arguments}; cat >{certificate}')):
+    (folder / "projects").write_text(projects)
+    lxc = f"""case $1,$2 in
+    project,show) exec grep -qx "$3" {folder}/projects ;;
+    project,create) echo "$3" >>{folder}/projects ;;
+    *) echo "$*" >{arguments}; cat >{certificate} ;;
+    esac"""
+    for name, body in (("curl", f"cat {folder}/downloaded"), ("lxc", lxc)):
         (folder / name).write_text(f"#!/bin/sh\n{body}\n")
         (folder / name).chmod(0o755)
     done = subprocess.run(["sh", "-c", command], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False, timeout=20)
@@ -33,6 +42,18 @@ def added(folder: Path, command: str, downloaded: str) -> tuple[int, str, str]:
 def test_the_command_adds_our_certificate_for_the_project(tmp_path: Path) -> None:
     expected = "config trust add - --name innkeeper-box --restricted --projects vms"
     assert added(tmp_path, instructions().command, OURS) == (0, expected, OURS)
+
+
+@pytest.mark.parametrize(("before", "after"), [("vms", "vms"), ("", "vms\n"), ("vms2\n", "vms2\nvms\n")])
+def test_the_project_is_created_if_there_is_none(tmp_path: Path, before: str, after: str) -> None:
+    status, _, certificate = added(tmp_path, instructions().command, OURS, projects=before)
+    assert (status, certificate) == (0, OURS)
+    assert (tmp_path / "projects").read_text() == after
+
+
+def test_another_answer_creates_no_project(tmp_path: Path) -> None:
+    added(tmp_path, instructions().command, OTHER, projects="")
+    assert (tmp_path / "projects").read_text() == ""
 
 
 def test_the_unrestricted_command_is_for_all_projects(tmp_path: Path) -> None:

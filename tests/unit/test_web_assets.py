@@ -6,38 +6,41 @@ import hashlib
 import re
 from pathlib import Path
 
+from regiond.ui.static_files import StaticFiles
+
 ROOT = Path(__file__).parents[2]
 ASSETS, STATIC, TEMPLATES = ROOT / "assets", ROOT / "regiond/ui/static", ROOT / "regiond/ui/templates"
+BUILT = STATIC / "built"
 
 
 def test_the_built_files_are_those_of_the_sources() -> None:
-    recorded = dict(line.split()[::-1] for line in (STATIC / "sources.sha256").read_text().splitlines())
+    recorded = dict(line.split()[::-1] for line in (BUILT / "sources.sha256").read_text().splitlines())
     present = {
-        str(path.relative_to(ASSETS)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in ASSETS.rglob("*")
-        if path.is_file() and "node_modules" not in path.parts and path.name not in {"build", "package.json"}
+        name: hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() for name in ("app.scss", "package-lock.json")
     }
-    assert recorded == present, "run ./dev assets and commit regiond/ui/static"
-    for name in present:
-        if name.startswith("scripts/"):
-            assert (STATIC / name).read_bytes() == (ASSETS / name).read_bytes()
+    assert recorded == present, "run ./dev assets and commit regiond/ui/static/built"
 
 
 def test_the_style_sheet_loads_nothing_from_elsewhere() -> None:
-    css = (STATIC / "app.css").read_text()
+    css = (BUILT / "app.css").read_text()
     assert re.findall(r"url\(['\"]?(?:https?:)?//", css) == []
     assert "@import" not in css
 
 
 def test_libraries_and_fonts_have_their_licences() -> None:
-    assert {path.stem for path in (STATIC / "licences").iterdir()} == {"htmx", "inter", "vanilla-framework"}
+    assert {path.stem for path in STATIC.rglob("licences/*")} == {"htmx", "inter", "vanilla-framework"}
 
 
 def test_scripts_and_styles_are_in_their_budgets() -> None:
-    ours = sum(path.stat().st_size for path in (ASSETS / "scripts").glob("*.js"))
-    assert ours <= 15_000
-    assert (STATIC / "scripts/htmx.min.js").stat().st_size <= 60_000
-    assert (STATIC / "app.css").stat().st_size <= 350_000
+    assert sum(map(len, StaticFiles.packaged().own_scripts.values())) <= 15_000
+    assert (BUILT / "htmx.min.js").stat().st_size <= 60_000
+    assert (BUILT / "app.css").stat().st_size <= 350_000
+
+
+def test_scripts_are_sent_without_comments_and_with_all_their_code() -> None:
+    sent = StaticFiles.packaged().contents["scripts/theme.js"].decode().splitlines()
+    written = [line.strip() for line in (STATIC / "scripts/theme.js").read_text().splitlines()]
+    assert sent == [line for line in written if line and not line.startswith("//")]
 
 
 def test_templates_need_no_exception_from_the_content_security_policy() -> None:
@@ -50,3 +53,25 @@ def test_templates_need_no_exception_from_the_content_security_policy() -> None:
         for match in forbidden.finditer(path.read_text())
     ]
     assert found == []
+
+
+def test_the_style_sheet_draws_the_same_icons_as_the_pages() -> None:
+    """Rows of long lists have icons without markup."""
+    symbols = re.findall(r'<symbol id="i-([a-z-]+)".*?>(.*?)</symbol>', (TEMPLATES / "icons.svg").read_text())
+    shapes = {name: _geometry(symbol) for name, symbol in symbols}
+    drawn = dict(re.findall(r"\.ik-i-([a-z-]+)\{--ik-i: ?url\(\"data:image/svg\+xml,([^\"]*)\"\)", _css()))
+    for name, picture in drawn.items():
+        assert _geometry(picture) - _geometry("<path d='M0 0h16v16H0z'/>") == shapes[name], name
+    states = (TEMPLATES / "components/states.html").read_text()
+    wanted = re.findall(r'\("[a-z]+", "([a-z-]+)", "[A-Z][a-z ]+"\)', states)
+    assert set(wanted) >= {"ok", "spinner", "play"}
+    assert set(wanted) <= set(drawn)
+
+
+def _css() -> str:
+    return (BUILT / "app.css").read_text()
+
+
+def _geometry(svg: str) -> set[tuple[str, str]]:
+    """What the shapes of a picture are, without their looks."""
+    return set(re.findall(r"\b(d|cx|cy|r)=[\"']([^\"']+)[\"']", svg))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from regiond.api import crud
 from regiond.api.dry_run import PLAN, plan_reply, with_dry_run
-from regiond.api.endpoint import Call, Resource, Result
+from regiond.api.endpoint import Call, Permission, Resource, Result
 from regiond.api.field_types import Integer, TextList
 from regiond.api.fields import Field
 from regiond.api.replies import Reply
@@ -30,6 +30,7 @@ async def _list(call: Call) -> tuple[Operation, ...]:
         system_id=await past_machine(call.services, call.values["machine"]),
         limit=call.values["limit"],
         before_id=call.values["before"],
+        parent_id=call.values["parent"],
         caller=call.caller,
     )
 
@@ -72,6 +73,11 @@ OPERATIONS = Resource(
                 HOST_FILTER,
                 MACHINE_FILTER,
                 Field(
+                    name="parent",
+                    type=Integer(minimum=1, maximum=2**63 - 1),
+                    doc="Only operations that this one opened, such as those of a bulk operation.",
+                ),
+                Field(
                     name="limit",
                     type=Integer(minimum=1, maximum=1000),
                     default=100,
@@ -108,8 +114,9 @@ OPERATION = Resource(
                 doc=(
                     "Undoes what can be undone, and also cancels the operations that it opened and that have not "
                     "started; its state is cancelled when that is complete. Machines that were deleted stay deleted: "
-                    "undone and error name them."
+                    "undone and error name them. For administrators; of a bulk operation also for who began it."
                 ),
+                permission=Permission.USER,
                 destructive=True,
                 find=_find,
             ),

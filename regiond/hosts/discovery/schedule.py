@@ -21,7 +21,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 MAX_CONCURRENT = 8
 CHECK_EVERY_S = 1.0
-AFTER_EVENT_S = 1.0
+AFTER_EVENT_S = 0.3  # events of one change arrive together
+BETWEEN_EVENTS_S = 1.0  # from the end of one refresh to the next, while events follow each other
 
 
 class RefreshSchedule:
@@ -54,8 +55,14 @@ class RefreshSchedule:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def request_refresh(self, host_id: int) -> None:
-        """Requests a refresh within a second, after an event. Several requests within that time make one refresh."""
-        await self.request_refresh_within([host_id], AFTER_EVENT_S)
+        """Requests a refresh after an event: at once, but only a second after another one has ended.
+
+        Several requests within that time make one refresh.
+        """
+        async with self._database.connection() as db:
+            due_in_s = await schedule_store.refresh_after_event(db, host_id, AFTER_EVENT_S, BETWEEN_EVENTS_S)
+        if due_in_s is not None:
+            asyncio.get_running_loop().call_later(due_in_s, self._task.wake)
 
     async def request_refresh_within(self, host_ids: Iterable[int], seconds: float) -> None:
         """Requests a refresh of these hosts in at most that many seconds. An earlier one stays."""

@@ -54,6 +54,13 @@ _SCHEDULE_WITHIN = """
     update vm_host_schedule v set next_refresh_at = now() + make_interval(secs => $2)
       from later where v.host_id = later.host_id
 """
+_SCHEDULE_AFTER_EVENT = """
+    update vm_host_schedule v
+       set next_refresh_at = least(v.next_refresh_at, greatest(now() + make_interval(secs => $2),
+                                                               v.refreshed_at + make_interval(secs => $3)))
+     where v.host_id = $1
+    returning extract(epoch from v.next_refresh_at - now())::float8
+"""
 
 
 async def take_due(db: Db, every_s: float, limit: int, region_id: UUID) -> list[int]:
@@ -89,3 +96,12 @@ async def retry_after_failure(db: Db, host_id: int) -> None:
 async def refresh_within(db: Db, host_ids: Iterable[int], seconds: float) -> None:
     """Moves the next refresh of these hosts to at most `seconds` from now. Idempotent."""
     await db.execute(_SCHEDULE_WITHIN, list(host_ids), seconds)
+
+
+async def refresh_after_event(db: Db, host_id: int, after_s: float, between_s: float) -> float | None:
+    """Makes the host due in `after_s`, and `between_s` after its last refresh; an earlier time stays.
+
+    Returns the seconds until then, which can be past; None if there is no such host.
+    """
+    due_in_s: float | None = await db.fetchval(_SCHEDULE_AFTER_EVENT, host_id, after_s, between_s)
+    return None if due_in_s is None else max(0.0, due_in_s)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 from attrs import frozen
 
 CERTIFICATE_PATH = "/MAAS/vmhost-certificate/"
+_ALWAYS_THERE = "default"  # the project that every LXD server has
 _THIS_COMPUTER = ("127.0.0.1", "::1", "localhost")
 _INSECURE = " The region's public_url is not HTTPS: compare this command with what the region's own machine shows."
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
@@ -36,20 +37,29 @@ class TrustInstructions:
 
     @property
     def command(self) -> str:
-        """A shell command for the LXD server that trusts the certificate for the host's project only."""
-        return f"{self.unrestricted_command} --restricted --projects {shlex.quote(self.project)}"
+        """A shell command for the LXD server that trusts the certificate for the host's project only.
+
+        It creates the project if the server has none of that name: a certificate that is restricted to projects cannot.
+        """
+        name = shlex.quote(self.project)
+        make = f"{{ lxc project show {name} >/dev/null 2>&1 || lxc project create {name}; }} && "
+        trust = f"{self._trust} --restricted --projects {name}"
+        return f"{self._checked}{'' if self.project == _ALWAYS_THERE else make}{trust}"
 
     @property
     def unrestricted_command(self) -> str:
-        """The same for all projects. It adds nothing if the answer is not our certificate.
+        """The same for all projects. Both change nothing if the answer is not our certificate."""
+        return f"{self._checked}{self._trust}"
 
-        Compares the whole answer: a check of only the decoded certificate would accept text before another one.
-        """
+    @property
+    def _checked(self) -> str:
+        """Compares the whole answer: a check of only the decoded certificate would accept text before another one."""
         digest = hashlib.sha256(self.certificate_pem.strip().encode() + b"\n").hexdigest()
-        return (
-            f'c=$(curl -fsS {shlex.quote(self.url)}) && echo "$c" | sha256sum | grep ^{digest} && '
-            f'echo "$c" | lxc config trust add - --name {trust_name(self.host_name)}'
-        )
+        return f'c=$(curl -fsS {shlex.quote(self.url)}) && echo "$c" | sha256sum | grep ^{digest} && '
+
+    @property
+    def _trust(self) -> str:
+        return f'echo "$c" | lxc config trust add - --name {trust_name(self.host_name)}'
 
     def waiting_text(self, reason: str) -> str:
         """Why the host waits, and what to run. Warns if a network could have changed the command itself."""

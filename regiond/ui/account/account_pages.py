@@ -8,7 +8,7 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts import ACCOUNT
 from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import UNPROCESSABLE, Refusal
+from regiond.ui.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.settings.quota_pages import uses
 from regiond.ui.web_request import page_url
 
@@ -23,22 +23,22 @@ TABS = (
 CRUMBS = (("Account", page_url(SECTION)),)
 
 
-async def account_page(visit: Visit, template: str, tab: str, refusal: Refusal | None = None, **values: Any) -> Reply:
+async def account_page(visit: Visit, template: str, tab: str, refusal: Refusal = NOT_REFUSED, **values: Any) -> Reply:
     """A page of the account, below its tabs."""
     return await visit.page(
         template,
         title=f"{dict(TABS)[tab]} of {visit.caller.username}",
         section=SECTION,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         tabs=TABS,
         tab=tab,
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
         **values,
     )
 
 
 async def show(visit: Visit) -> Reply:
-    return await _profile(visit, None)
+    return await _profile(visit, NOT_REFUSED)
 
 
 async def change_password(visit: Visit) -> Reply:
@@ -55,7 +55,7 @@ async def change_password(visit: Visit) -> Reply:
     return redirect(SECTION)
 
 
-async def _profile(visit: Visit, refusal: Refusal | None) -> Reply:
+async def _profile(visit: Visit, refusal: Refusal) -> Reply:
     services, caller = visit.services, visit.caller
     quotas = await services.quotas.list(caller=caller)
     return await account_page(

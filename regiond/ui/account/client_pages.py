@@ -9,8 +9,8 @@ from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.rpc_clients import CLIENT, CLIENTS
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
-from regiond.ui.page import Page, Visit
-from regiond.ui.refusal import Refusal
+from regiond.ui.page import Visit, form_pages
+from regiond.ui.refusal import NOT_REFUSED, Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
@@ -19,7 +19,7 @@ PLACE = (SECTION, "clients")
 
 async def show(visit: Visit) -> Reply:
     """The list; when one was issued, with its certificate and key: only this answer has the key."""
-    name, issued, refusal = visit.request.given("name"), None, None
+    name, issued, refusal = visit.request.given("name"), None, NOT_REFUSED
     if visit.request.method == "POST":
         try:
             issued = await visit.act(CLIENTS, "POST", fields={"name": name})
@@ -53,8 +53,6 @@ async def revoke(visit: Visit) -> Reply:
 
 
 PAGES = (
-    Page(path="account/clients", handle=show),
-    Page(path="account/clients", method="POST", handle=show),
-    Page(path="account/clients/<name>/revoke", handle=revoke),
-    Page(path="account/clients/<name>/revoke", method="POST", handle=revoke),
+    *form_pages("account/clients", show),
+    *form_pages("account/clients/<name>/revoke", revoke),
 )

@@ -10,8 +10,8 @@ from regiond.accounts.model import ApiKeyView
 from regiond.api.replies import Reply
 from regiond.api.resources.accounts import ACCOUNT
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import Refusal
+from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.refusal import NOT_REFUSED, Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
@@ -36,7 +36,7 @@ async def create(visit: Visit) -> Reply:
     return await _list(visit, made=text, made_name=made["name"])
 
 
-async def _list(visit: Visit, *, made: str = "", made_name: str = "", refusal: Refusal | None = None) -> Reply:
+async def _list(visit: Visit, *, made: str = "", made_name: str = "", refusal: Refusal = NOT_REFUSED) -> Reply:
     request = visit.request
     return await account_page(
         visit,
@@ -53,7 +53,7 @@ async def _list(visit: Visit, *, made: str = "", made_name: str = "", refusal: R
 
 
 async def rename(visit: Visit) -> Reply:
-    key, request, refusal = await _key(visit), visit.request, None
+    key, request, refusal = await _key(visit), visit.request, NOT_REFUSED
     if request.method == "POST":
         fields = {"token": key.token_key, "name": request.given("name")}
         try:
@@ -66,11 +66,11 @@ async def rename(visit: Visit) -> Reply:
         "account/rename_key.html",
         title="Rename API key",
         section=SECTION,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=(*CRUMBS, ("API keys", page_url(*KEYS))),
         key=key,
         name=request.given("name", key.name),
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -102,8 +102,6 @@ async def _key(visit: Visit) -> ApiKeyView:
 PAGES = (
     Page(path="account/keys", handle=show),
     Page(path="account/keys", method="POST", handle=create),
-    Page(path="account/keys/<token_key>/rename", handle=rename),
-    Page(path="account/keys/<token_key>/rename", method="POST", handle=rename),
-    Page(path="account/keys/<token_key>/delete", handle=delete),
-    Page(path="account/keys/<token_key>/delete", method="POST", handle=delete),
+    *form_pages("account/keys/<token_key>/rename", rename),
+    *form_pages("account/keys/<token_key>/delete", delete),
 )

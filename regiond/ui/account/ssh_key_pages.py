@@ -10,8 +10,8 @@ from regiond.api.replies import Reply
 from regiond.api.resources.ssh_keys import SSH_KEY, SSH_KEYS
 from regiond.api.urls import id_in
 from regiond.ui.account.account_pages import CRUMBS, SECTION, account_page
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import Refusal
+from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.refusal import NOT_REFUSED, Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.web_request import page_url
 
@@ -20,7 +20,7 @@ KEYS = (SECTION, "ssh-keys")
 
 async def show(visit: Visit) -> Reply:
     """The list; when a key was sent, with what is wrong with it."""
-    text, refusal = visit.request.given("key"), None
+    text, refusal = visit.request.given("key"), NOT_REFUSED
     if visit.request.method == "POST":
         try:
             await visit.act(SSH_KEYS, "POST", fields={"key": text})
@@ -49,8 +49,6 @@ async def delete(visit: Visit) -> Reply:
 
 
 PAGES = (
-    Page(path="account/ssh-keys", handle=show),
-    Page(path="account/ssh-keys", method="POST", handle=show),
-    Page(path="account/ssh-keys/<key>/delete", handle=delete),
-    Page(path="account/ssh-keys/<key>/delete", method="POST", handle=delete),
+    *form_pages("account/ssh-keys", show),
+    *form_pages("account/ssh-keys/<key>/delete", delete),
 )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.lookups import find_cluster
 from regiond.api.resources.vm_clusters import CLUSTER
 from regiond.clusters.model import ClusterView
 from regiond.permissions import Permission
+from regiond.ui import forms
 from regiond.ui.clusters.cluster_row import ClusterRow, cluster_row
-from regiond.ui.edit import NO_CONFLICTS, Conflict, read_edit
+from regiond.ui.edit import Edit
 from regiond.ui.hosts.host_row import HostRow
 from regiond.ui.hosts.list_page import read_rows
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import Problems, problems_of, status_of
+from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.refusal import Refusal
 from regiond.ui.table_view import in_memory
 
 TABS = (("hosts", "Hosts"), ("vms", "VMs"), ("resources", "Resources"), ("settings", "Settings"))
@@ -64,21 +65,16 @@ async def resources(visit: Visit) -> Reply:
 
 async def settings(visit: Visit) -> Reply:
     cluster = await _cluster(visit)
-    return await _settings(visit, cluster, values_of(cluster))
 
+    async def send(changes: Mapping[str, str]) -> Reply:
+        if not changes:
+            return redirect("clusters", cluster.id, "settings")
+        await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=changes)
+        return redirect("clusters", cluster.id, "settings", query={"saved": "1"})
 
-async def save(visit: Visit) -> Reply:
-    cluster = await _cluster(visit)
-    edit = read_edit(visit.request, values_of(cluster), absent_is_empty=False)
-    if edit.conflicts:
-        return await _settings(visit, cluster, edit.values, conflicts=edit.conflicts, status=409)
-    if not edit.changes:
-        return redirect("clusters", cluster.id, "settings")
-    try:
-        await visit.act(CLUSTER, "PUT", path={"id": str(cluster.id)}, fields=edit.changes)
-    except InnkeeperError as error:
-        return await _settings(visit, cluster, edit.values, problems=problems_of(error), status=status_of(error))
-    return redirect("clusters", cluster.id, "settings", query={"saved": "1"})
+    return await forms.change(
+        visit, values_of(cluster), partial(_settings, visit, cluster), send, absent_is_empty=False
+    )
 
 
 async def maintenance(visit: Visit) -> Reply:
@@ -97,27 +93,17 @@ def values_of(cluster: ClusterView) -> dict[str, str]:
     return {"name": cluster.name, "zone": cluster.zone.name, "pool": cluster.pool.name}
 
 
-async def _settings(
-    visit: Visit,
-    cluster: ClusterView,
-    values: Mapping[str, str],
-    *,
-    problems: Problems | None = None,
-    conflicts: Mapping[str, Conflict] = NO_CONFLICTS,
-    status: int = 200,
-) -> Reply:
+async def _settings(visit: Visit, cluster: ClusterView, edit: Edit, refusal: Refusal) -> Reply:
     zones = await visit.services.groups.zones()
     pools = await visit.services.groups.pools(caller=visit.caller)
     return await _page(
         visit,
         cluster,
         "settings",
-        status=status,
-        values=values,
-        stored=values_of(cluster),
+        status=refusal.status,
+        edit=edit,
         labels=LABELS,
-        problems=problems or {},
-        conflicts=conflicts,
+        problems=refusal.problems,
         zones=[zone.name for zone in zones],
         pools=[pool.name for pool in pools],
         members=await _members(visit, cluster),
@@ -153,7 +139,6 @@ PAGES = (
     Page(path="clusters/<cluster>/hosts", handle=hosts),
     Page(path="clusters/<cluster>/vms", handle=vms),
     Page(path="clusters/<cluster>/resources", handle=resources),
-    Page(path="clusters/<cluster>/settings", handle=settings, permission=Permission.ADMIN),
-    Page(path="clusters/<cluster>/settings", method="POST", handle=save, permission=Permission.ADMIN),
+    *form_pages("clusters/<cluster>/settings", settings, permission=Permission.ADMIN),
     Page(path="clusters/<cluster>/maintenance", method="POST", handle=maintenance, permission=Permission.ADMIN),
 )

@@ -11,7 +11,7 @@ from regiond.api.resources.lookups import find_host
 from regiond.api.resources.machines import MACHINE
 from regiond.api.resources.vm_hosts import HOST
 from regiond.permissions import Permission
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Visit, form_pages, redirect
 
 
 async def adopt(visit: Visit) -> Reply:
@@ -59,8 +59,7 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
-PAGES = tuple(
-    Page(path=f"hosts/<host>/{name}", method=method, handle=handle, permission=Permission.ADMIN)
-    for name, handle in (("adopt", adopt), ("forget", forget))
-    for method in ("GET", "POST")
+PAGES = (
+    *form_pages("hosts/<host>/adopt", adopt, permission=Permission.ADMIN),
+    *form_pages("hosts/<host>/forget", forget, permission=Permission.ADMIN),
 )

@@ -95,20 +95,22 @@ def _storage(host: HostView) -> CheckLine:
 
 
 def _networks(host: HostView) -> CheckLine:
-    names = [network.name for network in host.networks if network.attachable]
-    if not names:
+    networks = {network.name: network for network in host.networks if network.attachable}
+    if not networks:
         return CheckLine(
             subject="Networks",
             outcome=WARN,
             found="None that a VM can be attached to",
             remedy="Create a bridge on the host, then refresh it.",
         )
-    return CheckLine(subject="Networks", outcome=OK, found=", ".join(sorted(set(names))))
+    names = [f"{name} (DHCP)" if networks[name].dhcp else name for name in sorted(networks)]
+    return CheckLine(subject="Networks", outcome=OK, found=", ".join(names))
 
 
 def _certificate(expires_at: datetime, now: datetime) -> CheckLine:
     days = (expires_at - now).days
-    found = f"Expires {expires_at:%d %B %Y}, {formats.count(max(0, days), 'day')} left"
+    left = f"Expires {expires_at:%d %B %Y}, {formats.count(days, 'day')} left"
+    found = left if days >= 0 else f"Expired {expires_at:%d %B %Y}"
     if days >= _EXPIRES_SOON_DAYS:
         return CheckLine(subject="Our certificate", outcome=OK, found=found)
     return CheckLine(

@@ -15,7 +15,7 @@ from regiond.api.resources.lookups import find_cluster, find_host
 from regiond.api.resources.vm_clusters import CLUSTER
 from regiond.api.resources.vm_hosts import HOST
 from regiond.permissions import Permission
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Visit, form_pages, redirect
 
 # Names of options in the page's address, and the fields of the API that they set.
 OPTIONS: Mapping[str, str] = {
@@ -85,8 +85,7 @@ def _after(found: Any, removed: Removed) -> Reply:
     return redirect("tasks") if isinstance(found, list) else redirect(removed.section)
 
 
-PAGES = tuple(
-    Page(path=path, method=method, handle=handle, permission=Permission.ADMIN)
-    for path, handle in (("hosts/<host>/remove", host), ("clusters/<cluster>/remove", cluster))
-    for method in ("GET", "POST")
+PAGES = (
+    *form_pages("hosts/<host>/remove", host, permission=Permission.ADMIN),
+    *form_pages("clusters/<cluster>/remove", cluster, permission=Permission.ADMIN),
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from common.errors import WrongState
 from regiond.caller import Caller
 from regiond.machines.lifecycle import MachineEvent, next_state
-from regiond.machines.model import TRANSIENT, MachineState, MachineView
+from regiond.machines.model import DEFAULT_AT_ONCE, TRANSIENT, MachineState, MachineView
+from regiond.machines.model import BulkAction as Task
 
 Reason = Callable[[MachineView], str | None]
 
@@ -48,10 +48,12 @@ def _removal(vm: MachineView, event: MachineEvent) -> str | None:
 
 @frozen(kw_only=True)
 class BulkAction:
-    """`left` is why a VM is left as it is: it completes "is …". `op` and `fields` are those of the API.
+    """`left` is why a VM is left as it is: it completes "is …".
 
-    `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted, or a choice of the
-    `place`, pool and zone. Empty: a confirmation is needed only if some VMs are left.
+    With `as_task` it is one task with a part for each VM; otherwise `method` and `op` are those of the API for one VM,
+    which ends at once. `asks` is what the confirmation has: the `names`, besides them the `plan` of what is deleted, or
+    a choice of the `place`, pool and zone. Empty: a confirmation is needed only if some VMs are left, or if there are
+    so many that it matters how many are changed at the same time.
     """
 
     key: str
@@ -59,25 +61,25 @@ class BulkAction:
     done: str
     icon: str
     left: Reason
+    as_task: Task | None = None
     method: str = "POST"
     op: str | None = None
-    fields: Mapping[str, Any] = field(factory=dict)
     asks: str = ""
     is_dangerous: bool = False
     for_admins: bool = False
 
 
 _ALL = (
-    BulkAction(key="start", label="Start", done="started", icon="play", op="power_on",
+    BulkAction(key="start", label="Start", done="started", icon="play", as_task=Task.POWER_ON,
                left=_unless_power("on", "running already")),
-    BulkAction(key="stop", label="Stop", done="stopped", icon="stop", op="power_off", fields={"stop_mode": "soft"},
+    BulkAction(key="stop", label="Stop", done="stopped", icon="stop", as_task=Task.POWER_OFF,
                left=_unless_power("off", "off already"), asks="names"),
-    BulkAction(key="off", label="Power off", done="powered off by force", icon="power", op="power_off",
-               fields={"stop_mode": "hard"}, left=_unless_power("off", "off already"), asks="names",
+    BulkAction(key="off", label="Power off", done="powered off by force", icon="power", as_task=Task.FORCE_OFF,
+               left=_unless_power("off", "off already"), asks="names",
                is_dangerous=True),
-    BulkAction(key="restart", label="Restart", done="restarted", icon="restart", op="power_cycle",
+    BulkAction(key="restart", label="Restart", done="restarted", icon="restart", as_task=Task.POWER_CYCLE,
                left=_unless_power("off", "off: start them instead"), asks="names"),
-    BulkAction(key="release", label="Release", done="released", icon="signout", op="release", left=_release,
+    BulkAction(key="release", label="Release", done="released", icon="signout", as_task=Task.RELEASE, left=_release,
                asks="plan", is_dangerous=True),
     BulkAction(key="lock", label="Lock", done="locked", icon="lock", op="lock",
                left=lambda vm: "locked already" if vm.locked else None),
@@ -85,7 +87,7 @@ _ALL = (
                left=lambda vm: None if vm.locked else "not locked"),
     BulkAction(key="place", label="Set pool or zone", done="changed", icon="pools", method="PUT", left=_anything,
                asks="place", for_admins=True),
-    BulkAction(key="delete", label="Delete", done="deleted", icon="trash", method="DELETE",
+    BulkAction(key="delete", label="Delete", done="deleted", icon="trash", as_task=Task.DELETE,
                left=lambda vm: _removal(vm, MachineEvent.DELETE), asks="plan", is_dangerous=True),
 )  # fmt: skip
 ACTIONS: Mapping[str, BulkAction] = {action.key: action for action in _ALL}
@@ -124,7 +126,8 @@ class Split:
 
     @property
     def needs_confirmation(self) -> bool:
-        return bool(self.action.asks or self.left or not self.changed)
+        many = self.action.as_task is not None and len(self.changed) > DEFAULT_AT_ONCE
+        return bool(self.action.asks or self.left or not self.changed or many)
 
 
 def split(action: BulkAction, machines: Iterable[MachineView], caller: Caller) -> Split:

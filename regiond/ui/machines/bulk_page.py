@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl
 
 from attrs import evolve
 
+from common.errors import InvalidRequest
 from regiond.api.replies import Reply
-from regiond.machines.model import MachineFilter, MachineView
+from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, MachineFilter, MachineView
+from regiond.machines.model import BulkAction as Task
 from regiond.permissions import Permission
 from regiond.ui.machines import bulk_run
 from regiond.ui.machines.bulk_actions import ACTIONS, BulkAction, Split, offered, split
 from regiond.ui.machines.machine_search import read_search
 from regiond.ui.page import Page, Visit, redirect
-
-MOST = 500  # VMs of one request
 
 
 async def act(visit: Visit) -> Reply:
@@ -36,7 +36,9 @@ async def act(visit: Visit) -> Reply:
     fields, problems = _fields(visit, action, found)
     if problems:
         return await _confirm(visit, found, matching=matching, problems=problems)
-    outcomes = await bulk_run.run(visit, action, found.changed, fields, once=request.given("once"))
+    if action.as_task is not None:
+        return await _start(visit, action.as_task, found)
+    outcomes = await bulk_run.run(visit, action, found.changed, fields)
     return await visit.page(
         "machines/bulk_result.html",
         title=f"{action.label}: result",
@@ -48,16 +50,32 @@ async def act(visit: Visit) -> Reply:
     )
 
 
+async def _start(visit: Visit, task: Task, found: Split) -> Reply:
+    """Leads to the task, which shows what becomes of each VM."""
+    request = visit.request
+    try:
+        task_id = await bulk_run.start(
+            visit, task, found.changed, at_once=request.given("at_once"), once=request.given("once")
+        )
+    except InvalidRequest as error:
+        return await _confirm(visit, found, matching=found.total, problems=error.fields or {"at_once": [error.message]})
+    return redirect("tasks", task_id)
+
+
 async def _selected(visit: Visit) -> tuple[list[MachineView], int]:
-    """The VMs of the request, at most MOST, and how many it meant."""
+    """The VMs of the request, at most MAX_BULK_MACHINES, and how many it meant."""
     request = visit.request
     if request.given("all"):
         asked = evolve(request, query=tuple(parse_qsl(request.given("query"), max_num_fields=100)))
-        search = evolve(await read_search(visit, asked), limit=MOST, offset=0)
+        search = evolve(await read_search(visit, asked), limit=MAX_BULK_MACHINES, offset=0)
         page = await visit.services.machines.page(search, caller=visit.caller)
         return list(page.machines), page.total
     ids = tuple(dict.fromkeys(request.form.get("selected", ())))
-    found = await visit.services.machines.list(MachineFilter(system_ids=ids[:MOST]), caller=visit.caller) if ids else ()
+    found = (
+        await visit.services.machines.list(MachineFilter(system_ids=ids[:MAX_BULK_MACHINES]), caller=visit.caller)
+        if ids
+        else ()
+    )
     return sorted(found, key=lambda machine: machine.hostname), len(ids)
 
 
@@ -81,7 +99,9 @@ async def _confirm(
     visit: Visit, found: Split, *, matching: int, problems: Mapping[str, list[str]] | None = None
 ) -> Reply:
     action = found.action
-    plans = await bulk_run.plans(visit, action, found.changed) if action.asks == "plan" else []
+    plan = None
+    if action.asks == "plan" and action.as_task is not None and found.changed:
+        plan = await bulk_run.plan(visit, action.as_task, found.changed)
     services = visit.services
     return await visit.page(
         "machines/bulk_confirm.html",
@@ -90,26 +110,17 @@ async def _confirm(
         status=422 if problems else 200,
         split=found,
         matching=matching,
-        most=MOST,
-        plan=_merged(plans),
-        refused=[one for one in plans if one.error],
+        most=MAX_BULK_MACHINES,
+        plan=plan,
+        most_at_once=MAX_AT_ONCE,
         typed_name=typed_name(found) if found.changed else "",
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query")},
+        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query", "at_once")},
+        at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
         problems=problems or {},
         once=visit.request.given("once") or secrets.token_urlsafe(16),
     )
-
-
-def _merged(plans: list[bulk_run.Outcome]) -> Mapping[str, list[Any]]:
-    answers = [one.answer for one in plans if not one.error]
-    effects = dict.fromkeys(effect for answer in answers for effect in answer["effects"])
-    return {
-        "deleted": [guest for answer in answers for guest in answer["deleted"]],
-        "kept": [guest for answer in answers for guest in answer["kept"]],
-        "effects": list(effects),
-    }
 
 
 async def show(visit: Visit) -> Reply:

@@ -1,16 +1,17 @@
-"""Runs an endpoint of the API for each of many VMs: a few at a time, and one failure stops no other."""
+"""Acts on many VMs: as one task, or with an endpoint of the API for each, where one failure stops no other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
 from attrs import frozen
 
 from common.errors import InnkeeperError
-from regiond.api.resources.machines import MACHINE
+from regiond.api.resources.machines import MACHINE, MACHINES
+from regiond.machines.model import BulkAction as Task
 from regiond.machines.model import MachineView
 from regiond.ui.machines.bulk_actions import BulkAction
 from regiond.ui.page import Visit
@@ -22,52 +23,43 @@ AT_ONCE = 8
 
 @frozen(kw_only=True)
 class Outcome:
-    """What became of one VM: an answer of the API, or why it was refused."""
+    """What became of one VM; `error` is why it was refused."""
 
     machine: MachineView
-    answer: Any = None
     error: str = ""
 
-    @property
-    def task_id(self) -> int | None:
-        """The task that the answer is, if it began one."""
-        answer = self.answer
-        return answer["id"] if isinstance(answer, dict) and "kind" in answer and "id" in answer else None
+
+async def start(visit: Visit, task: Task, machines: Iterable[MachineView], *, at_once: str, once: str) -> int:
+    """Returns the id of the task. `once` makes a repeat of the same request return that of the first."""
+    fields = {**_fields(task, machines), "at_once": at_once or None}
+    operation = await visit.act(MACHINES, "POST", "bulk", fields=fields, idempotency_key=once or None)
+    return int(operation["id"])
+
+
+async def plan(visit: Visit, task: Task, machines: Iterable[MachineView]) -> Mapping[str, Any]:
+    """What the task would delete and keep."""
+    answer: Mapping[str, Any] = await visit.act(
+        MACHINES, "POST", "bulk", fields={**_fields(task, machines), "dry_run": "true"}
+    )
+    return answer
+
+
+def _fields(task: Task, machines: Iterable[MachineView]) -> dict[str, Any]:
+    return {"action": task.value, "machines": [machine.system_id for machine in machines]}
 
 
 async def run(
-    visit: Visit, action: BulkAction, machines: Iterable[MachineView], fields: Mapping[str, Any], *, once: str
+    visit: Visit, action: BulkAction, machines: Iterable[MachineView], fields: Mapping[str, Any]
 ) -> list[Outcome]:
-    """`once` makes a repeat of the same request return the tasks of the first."""
-
-    async def act(machine: MachineView) -> Any:
-        path = {"system_id": machine.system_id}
-        key = f"{once}-{machine.system_id}" if once else None
-        return await visit.act(
-            MACHINE, action.method, action.op, path=path, fields={**action.fields, **fields}, idempotency_key=key
-        )
-
-    return await _each(machines, act)
-
-
-async def plans(visit: Visit, action: BulkAction, machines: Iterable[MachineView]) -> list[Outcome]:
-    """What the action would delete and keep of each VM."""
-
-    async def plan(machine: MachineView) -> Any:
-        path, fields = {"system_id": machine.system_id}, {**action.fields, "dry_run": "true"}
-        return await visit.act(MACHINE, action.method, action.op, path=path, fields=fields)
-
-    return await _each(machines, plan)
-
-
-async def _each(machines: Iterable[MachineView], act: Callable[[MachineView], Awaitable[Any]]) -> list[Outcome]:
-    """In the order of the machines."""
+    """In the order of the machines, a few at a time."""
     free = asyncio.Semaphore(AT_ONCE)
 
     async def one(machine: MachineView) -> Outcome:
         async with free:
             try:
-                return Outcome(machine=machine, answer=await act(machine))
+                path = {"system_id": machine.system_id}
+                await visit.act(MACHINE, action.method, action.op, path=path, fields=fields)
+                return Outcome(machine=machine)
             except InnkeeperError as error:
                 return Outcome(machine=machine, error=error.message)
             except Exception:  # the boundary of one VM: the others must not suffer from a bug

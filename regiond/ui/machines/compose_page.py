@@ -10,10 +10,12 @@ from common.errors import InnkeeperError, InvalidRequest
 from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.api.resources.vm_hosts import HOSTS
+from regiond.api.urls import operation_id_in
 from regiond.permissions import Permission
 from regiond.ui.hosts.list_page import read_rows
+from regiond.ui.machines.compose_again import form_again
 from regiond.ui.machines.compose_form import ComposeForm, problems_of, read_form
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect
 
 _MOST_HOSTS = 500
 _PREVIEW_FIELDS = frozenset({"hostname", "power_on"})
@@ -23,6 +25,7 @@ async def show(visit: Visit) -> Reply:
     """The form; when it was sent, the task or what has to change."""
     form, action = read_form(visit.request), visit.request.given("action")
     if visit.request.method != "POST":
+        form = await _requested_before(visit) or form
         return await _page(visit, form, await _preview(visit, form))
     if action != "compose":
         return await _page(visit, form.changed(action), None)
@@ -38,10 +41,18 @@ async def show(visit: Visit) -> Reply:
     return redirect("tasks", operation["id"])
 
 
+async def _requested_before(visit: Visit) -> ComposeForm | None:
+    """What the task of the address was to compose."""
+    if not (task_id := visit.request.option("task")):
+        return None
+    task = await visit.services.operations.read(operation_id_in(task_id), caller=visit.caller)
+    return form_again(task.request)
+
+
 async def preview(visit: Visit) -> Reply:
     """Only the aside: what is wrong so far, or where the VM would be placed."""
-    form = read_form(visit.request)
-    return await _page(visit, form, await _preview(visit, form))
+    found = await _preview(visit, read_form(visit.request))
+    return visit.renderer.fragment(visit, "machines/compose_preview_only.html", {"preview": found})
 
 
 async def _preview(visit: Visit, form: ComposeForm) -> Mapping[str, Any]:
@@ -82,7 +93,6 @@ async def _page(
 
 
 PAGES = (
-    Page(path="compose", handle=show, permission=Permission.OPERATOR),
-    Page(path="compose", method="POST", handle=show, permission=Permission.OPERATOR),
+    *form_pages("compose", show, permission=Permission.OPERATOR),
     Page(path="compose/preview", method="POST", handle=preview, permission=Permission.OPERATOR),
 )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from common.errors import InnkeeperError, InvalidRequest
-from regiond.api import errors
+from common.errors import InvalidRequest
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
 from regiond.machines.model import MachineView
 from regiond.permissions import Permission
 from regiond.placement.model import Policy
-from regiond.ui.edit_form import EditField, EditForm, sent_form, shown_form
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import problems_of
+from regiond.ui import forms
+from regiond.ui.edit import Edit
+from regiond.ui.form_field import FormField
+from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.refusal import Refusal
 
-_CONFLICT = 409
 _GROUPS_HELP = "Names, separated by commas; name:soft prefers it only. It moves no VM."
 
 
@@ -35,16 +37,16 @@ def _groups(machine: MachineView, policy: Policy) -> str:
     return ", ".join(sorted(names))
 
 
-async def _machine_fields(visit: Visit) -> list[EditField]:
+async def _machine_fields(visit: Visit) -> list[FormField]:
     pools = await visit.services.groups.pools(caller=visit.caller)
     zones = await visit.services.groups.zones()
     return [
-        EditField(name="hostname", label="Name", help="The name of the VM on its host does not change"),
-        EditField(name="pool", label="Resource pool", kind="choice", options=_options(pool.name for pool in pools)),
-        EditField(name="description", label="Description", kind="area", optional=True),
-        EditField(name="zone", label="Zone", kind="choice", options=_options(zone.name for zone in zones)),
-        EditField(name="affinity", label="With the VMs of group", optional=True, help=_GROUPS_HELP),
-        EditField(name="anti_affinity", label="Apart from the VMs of group", optional=True, help=_GROUPS_HELP),
+        FormField(name="hostname", label="Name", help="The name of the VM on its host does not change"),
+        FormField(name="pool", label="Resource pool", kind="choice", options=_options(pool.name for pool in pools)),
+        FormField(name="description", label="Description", kind="area", optional=True),
+        FormField(name="zone", label="Zone", kind="choice", options=_options(zone.name for zone in zones)),
+        FormField(name="affinity", label="With the VMs of group", optional=True, help=_GROUPS_HELP),
+        FormField(name="anti_affinity", label="Apart from the VMs of group", optional=True, help=_GROUPS_HELP),
     ]
 
 
@@ -54,37 +56,15 @@ def _options(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 async def edit(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
-    fields, current = await _machine_fields(visit), machine_values(machine)
-    if visit.request.method != "POST":
-        return await _page(visit, machine, shown_form(fields, current))
-    form = sent_form(visit.request, fields, current)
-    if form.conflicts:
-        return await _page(visit, machine, form, status=_CONFLICT)
-    try:
-        if form.changes:
-            await visit.act(MACHINE, "PUT", path={"system_id": machine.system_id}, fields=form.changes)
-    except InnkeeperError as error:
-        return await _page(visit, machine, form, problems=problems_of(error), status=errors.reply_for(error).status)
-    return redirect("vms", machine.system_id)
+    fields = await _machine_fields(visit)
 
+    async def send(changes: Mapping[str, str]) -> Reply:
+        if changes:
+            await visit.act(MACHINE, "PUT", path={"system_id": machine.system_id}, fields=changes)
+        return redirect("vms", machine.system_id)
 
-async def _page(
-    visit: Visit,
-    machine: MachineView,
-    form: EditForm,
-    *,
-    problems: Mapping[str, Sequence[str]] | None = None,
-    status: int = 200,
-) -> Reply:
-    return await visit.page(
-        "machines/edit.html",
-        title=f"Edit {machine.hostname}",
-        section="vms",
-        status=status,
-        vm=machine,
-        form=form,
-        problems=problems or {},
-    )
+    show = partial(_page, visit, machine, "machines/edit.html", f"Edit {machine.hostname}", fields)
+    return await forms.change(visit, machine_values(machine), show, send)
 
 
 def _data_field(key: str) -> str:
@@ -95,24 +75,45 @@ def _data_field(key: str) -> str:
 async def owner_data(visit: Visit) -> Reply:
     """Keys with values; one whose value is emptied is removed."""
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
-    keys = sorted(machine.owner_data or {})
-    fields = [EditField(name=_data_field(key), label=key, kind="area", optional=True) for key in keys]
-    current = {_data_field(key): (machine.owner_data or {})[key] for key in keys}
-    if visit.request.method != "POST":
-        return await _owner_data_page(visit, machine, shown_form(fields, current))
-    form = sent_form(visit.request, fields, current)
-    if form.conflicts:
-        return await _owner_data_page(visit, machine, form, status=_CONFLICT)
-    changes = {key: form.changes[_data_field(key)] for key in keys if _data_field(key) in form.changes}
-    try:
-        changes |= _added(visit)
-        if changes:
+    data = machine.owner_data or {}
+    fields = [FormField(name=_data_field(key), label=key, kind="area", optional=True) for key in sorted(data)]
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        changed = {key: changes[_data_field(key)] for key in data if _data_field(key) in changes} | _added(visit)
+        if changed:
             path = {"system_id": machine.system_id}
-            await visit.act(MACHINE, "POST", "set_owner_data", path=path, fields=changes)
-    except InnkeeperError as error:
-        status = errors.reply_for(error).status
-        return await _owner_data_page(visit, machine, form, problems=problems_of(error), status=status)
-    return redirect("vms", machine.system_id)
+            await visit.act(MACHINE, "POST", "set_owner_data", path=path, fields=changed)
+        return redirect("vms", machine.system_id)
+
+    title, new = (
+        f"Owner data of {machine.hostname}",
+        {key: visit.request.given(f"new-{key}") for key in ("key", "value")},
+    )
+    show = partial(_page, visit, machine, "machines/owner_data.html", title, fields, new=new)
+    return await forms.change(visit, {_data_field(key): value for key, value in data.items()}, show, send)
+
+
+async def _page(
+    visit: Visit,
+    machine: MachineView,
+    template: str,
+    title: str,
+    fields: Sequence[FormField],
+    edit: Edit,
+    refusal: Refusal,
+    **values: Any,
+) -> Reply:
+    return await visit.page(
+        template,
+        title=title,
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        form_fields=fields,
+        edit=edit,
+        problems=refusal.problems,
+        **values,
+    )
 
 
 def _added(visit: Visit) -> dict[str, str]:
@@ -122,29 +123,7 @@ def _added(visit: Visit) -> dict[str, str]:
     return {key: value} if key else {}
 
 
-async def _owner_data_page(
-    visit: Visit,
-    machine: MachineView,
-    form: EditForm,
-    *,
-    problems: Mapping[str, Sequence[str]] | None = None,
-    status: int = 200,
-) -> Reply:
-    return await visit.page(
-        "machines/owner_data.html",
-        title=f"Owner data of {machine.hostname}",
-        section="vms",
-        status=status,
-        vm=machine,
-        form=form,
-        problems=problems or {},
-        new={name: visit.request.given(f"new-{name}") for name in ("key", "value")},
-    )
-
-
 PAGES = (
-    Page(path="vms/<system_id>/edit", handle=edit, permission=Permission.ADMIN),
-    Page(path="vms/<system_id>/edit", method="POST", handle=edit, permission=Permission.ADMIN),
-    Page(path="vms/<system_id>/owner-data", handle=owner_data, permission=Permission.OPERATOR),
-    Page(path="vms/<system_id>/owner-data", method="POST", handle=owner_data, permission=Permission.OPERATOR),
+    *form_pages("vms/<system_id>/edit", edit, permission=Permission.ADMIN),
+    *form_pages("vms/<system_id>/owner-data", owner_data, permission=Permission.OPERATOR),
 )

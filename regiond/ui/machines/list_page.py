@@ -9,7 +9,16 @@ from attrs import evolve
 from regiond.api.replies import Reply
 from regiond.machines.model import MachineState
 from regiond.ui.machines.bulk_actions import offered
-from regiond.ui.machines.machine_search import GROUPS, chips, group_of, grouped, read_search, table_wanted
+from regiond.ui.machines.machine_search import (
+    GROUPS,
+    OPTIONAL_COLUMNS,
+    chips,
+    group_of,
+    grouped,
+    read_search,
+    shown_columns,
+    table_wanted,
+)
 from regiond.ui.page import Page, Visit
 from regiond.ui.table_view import TableView
 
@@ -40,6 +49,8 @@ async def show(visit: Visit) -> Reply:
         last_tasks=await services.operations.latest(shown_ids, caller=visit.caller),
         actions=offered(visit.caller),
         chips=chips(request),
+        columns=shown_columns(request),
+        all_columns=OPTIONAL_COLUMNS,
         query=urlencode(request.query),
         shown=request.option("show"),
         text=request.option("q"),

@@ -7,7 +7,7 @@ from typing import Any
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
 from regiond.ui.machines.machine_actions import ACTIONS, offered, removals
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect
 
 _MOST_TASKS = 20
 
@@ -86,8 +86,6 @@ PAGES = (
     Page(path="vms/<system_id>", handle=show),
     Page(path="vms/<system_id>/act", handle=show_again),
     Page(path="vms/<system_id>/act", method="POST", handle=act),
-    Page(path="vms/<system_id>/delete", handle=delete),
-    Page(path="vms/<system_id>/delete", method="POST", handle=delete),
-    Page(path="vms/<system_id>/release", handle=release),
-    Page(path="vms/<system_id>/release", method="POST", handle=release),
+    *form_pages("vms/<system_id>/delete", delete),
+    *form_pages("vms/<system_id>/release", release),
 )

@@ -17,6 +17,15 @@ QUICK: Mapping[str, MachineSearch] = {
     "off": MachineSearch(power_states=("off",)),
     "attention": MachineSearch(states=(MachineState.MISSING, MachineState.BROKEN, MachineState.FAILED)),
 }
+OPTIONAL_COLUMNS: Mapping[str, str] = {
+    "host": "Host",
+    "addresses": "Addresses",
+    "cores": "Cores",
+    "memory": "RAM, storage",
+    "pool": "Pool, tags",
+    "owner": "Owner",
+    "task": "Last task",
+}
 FILTERS = ("state", "host", "pool", "zone", "owner", "tag")
 _COLUMNS = tuple(column.value for column in MachineColumn)
 _STATES = {state.value for state in MachineState}
@@ -41,6 +50,12 @@ class Chip:
 def group_of(request: WebRequest) -> str:
     group = request.option("group")
     return group if group in GROUPS else ""
+
+
+def shown_columns(request: WebRequest) -> tuple[str, ...]:
+    """Those that the address names, beside name and state; all if it names none."""
+    asked = request.options("columns")
+    return tuple(name for name in OPTIONAL_COLUMNS if name in asked or not asked)
 
 
 def table_wanted(request: WebRequest) -> Wanted:

@@ -2,82 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from common.errors import InnkeeperError
-from regiond.api import errors
 from regiond.api.replies import Reply
 from regiond.permissions import Permission
-from regiond.ui.edit_form import EditForm, sent_form, shown_form
+from regiond.ui import forms
+from regiond.ui.edit import Edit
+from regiond.ui.form_field import FormField
 from regiond.ui.networks.network_kinds import KINDS, Kind
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import problems_of
-
-_CONFLICT = 409
+from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.refusal import Refusal
 
 
 async def _add(kind: Kind, visit: Visit) -> Reply:
     """The fields of a new object; the address may have values for them."""
-    request = visit.request
     fields = await kind.creating(visit.services)
-    if request.method != "POST":
-        given = {one.name: request.option(one.name) for one in fields}
-        return await _page(visit, kind, None, shown_form(fields, given))
-    form = sent_form(request, fields, {one.name: "" for one in fields})
-    values = {name: value for name, value in form.values.items() if value}
-    try:
+    request = visit.request
+    given = request.given if request.method == "POST" else request.option
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        values = {name: value for name, value in values.items() if value}
         path = {f"{kind.parent}_id": values.pop(kind.parent, "")} if kind.parent else {}
         made = await visit.act(kind.many, "POST", path=path, fields=values)
-    except InnkeeperError as error:
-        return await _refused(visit, kind, None, form, error)
-    return _done(kind, made["id"])
+        return _done(kind, made["id"])
+
+    values = {one.name: given(one.name).strip() for one in fields}
+    return await forms.create(visit, values, partial(_page, visit, kind, None, fields), send)
 
 
 async def _edit(kind: Kind, visit: Visit) -> Reply:
     found = await kind.read(visit.services, visit.path["id"])
-    fields, current = await kind.editing(visit.services), kind.values(found)
-    if visit.request.method != "POST":
-        return await _page(visit, kind, found, shown_form(fields, current))
-    form = sent_form(visit.request, fields, current)
-    if form.conflicts:
-        return await _page(visit, kind, found, form, status=_CONFLICT)
-    try:
-        if form.changes:
-            await visit.act(kind.one, "PUT", path={"id": str(found.id)}, fields=form.changes)
-    except InnkeeperError as error:
-        return await _refused(visit, kind, found, form, error)
-    return _done(kind, found.id)
+    fields = await kind.editing(visit.services)
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        if changes:
+            await visit.act(kind.one, "PUT", path={"id": str(found.id)}, fields=changes)
+        return _done(kind, found.id)
+
+    return await forms.change(visit, kind.values(found), partial(_page, visit, kind, found, fields), send)
 
 
 def _done(kind: Kind, object_id: int) -> Reply:
     return redirect("networks", "subnets", object_id) if kind.segment == "subnets" else redirect("networks")
 
 
-async def _refused(visit: Visit, kind: Kind, found: Any, form: EditForm, error: InnkeeperError) -> Reply:
-    status = errors.reply_for(error).status
-    return await _page(visit, kind, found, form, problems=problems_of(error), status=status)
-
-
 async def _page(
-    visit: Visit,
-    kind: Kind,
-    found: Any,
-    form: EditForm,
-    *,
-    problems: Mapping[str, Sequence[str]] | None = None,
-    status: int = 200,
+    visit: Visit, kind: Kind, found: Any, fields: Sequence[FormField], edit: Edit, refusal: Refusal
 ) -> Reply:
     return await visit.page(
         "networks/edit.html",
         title=f"Add {kind.noun}" if found is None else f"Edit {kind.noun} {kind.name(found)}",
         section="networks",
-        status=status,
+        status=refusal.status,
         kind=kind,
         found=found,
-        form=form,
-        problems=problems or {},
+        form_fields=fields,
+        edit=edit,
+        problems=refusal.problems,
     )
 
 
@@ -104,16 +88,9 @@ async def _delete(kind: Kind, visit: Visit) -> Reply:
     )
 
 
-def _pages(kind: Kind) -> Iterable[Page]:
-    addresses = {"add": _add, "<id>/edit": _edit, "<id>/delete": _delete}
-    for address, handle in addresses.items():
-        for method in ("GET", "POST"):
-            yield Page(
-                path=f"networks/{kind.segment}/{address}",
-                method=method,
-                handle=partial(handle, kind),
-                permission=Permission.ADMIN,
-            )
-
-
-PAGES = tuple(page for kind in KINDS for page in _pages(kind))
+PAGES = tuple(
+    page
+    for kind in KINDS
+    for address, handle in (("add", _add), ("<id>/edit", _edit), ("<id>/delete", _delete))
+    for page in form_pages(f"networks/{kind.segment}/{address}", partial(handle, kind), permission=Permission.ADMIN)
+)

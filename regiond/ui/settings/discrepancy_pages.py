@@ -11,7 +11,7 @@ from regiond.api.urls import id_in
 from regiond.permissions import Permission
 from regiond.reconciler.model import DiscrepancyKind, OpenDiscrepancy, RepairPolicy
 from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import UNPROCESSABLE, Refusal
+from regiond.ui.refusal import NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
 
@@ -42,7 +42,7 @@ def _by_urgency(one: OpenDiscrepancy) -> tuple[bool, bool, Any]:
 
 
 async def show(visit: Visit) -> Reply:
-    return await _page(visit, await _read(visit), None)
+    return await _page(visit, await _read(visit), NOT_REFUSED)
 
 
 async def approve(visit: Visit) -> Reply:
@@ -63,7 +63,7 @@ async def _read(visit: Visit) -> OpenDiscrepancy:
     return await visit.services.reconciler.read(id_in(visit.path["number"], "discrepancy", largest=_LARGEST_ID))
 
 
-async def _page(visit: Visit, one: OpenDiscrepancy, refusal: Refusal | None) -> Reply:
+async def _page(visit: Visit, one: OpenDiscrepancy, refusal: Refusal) -> Reply:
     plan = None
     if one.repaired_at is None and one.discrepancy.repair_policy is RepairPolicy.APPROVAL:
         plan = await visit.services.reconciler.approval_plan(visit.caller, one.id, etag=one.discrepancy.etag)
@@ -71,12 +71,12 @@ async def _page(visit: Visit, one: OpenDiscrepancy, refusal: Refusal | None) -> 
         "settings/discrepancy.html",
         title=one.discrepancy.name,
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=CRUMBS,
         one=one,
         plan=plan,
         typed=visit.request.given("typed"),
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -19,6 +19,7 @@ class GroupRow:
     group: ResourcePool | Zone
     is_default: bool
     hosts: int = 0
+    machines: int = 0
     unreachable: int = 0
     cores: Meter | None = None
     memory: Meter | None = None
@@ -26,20 +27,28 @@ class GroupRow:
 
 
 def group_rows(
-    groups: Iterable[ResourcePool | Zone], capacities: Iterable[GroupCapacity], *, default_id: int
+    groups: Iterable[ResourcePool | Zone],
+    capacities: Iterable[GroupCapacity],
+    machines: Mapping[int, int],
+    *,
+    default_id: int,
 ) -> tuple[GroupRow, ...]:
-    """In the order of `groups`; those without capacity have no hosts."""
+    """In the order of `groups`; those without capacity have no hosts. `machines` counts VMs by id of the group."""
     found = {one.name: one for one in capacities}
-    return tuple(_row(group, found.get(group.name), is_default=group.id == default_id) for group in groups)
+    return tuple(
+        _row(group, found.get(group.name), machines.get(group.id, 0), is_default=group.id == default_id)
+        for group in groups
+    )
 
 
-def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, *, is_default: bool) -> GroupRow:
+def _row(group: ResourcePool | Zone, counted: GroupCapacity | None, machines: int, *, is_default: bool) -> GroupRow:
     if counted is None:
-        return GroupRow(group=group, is_default=is_default)
+        return GroupRow(group=group, is_default=is_default, machines=machines)
     total = counted.capacity
     return GroupRow(
         group=group,
         is_default=is_default,
+        machines=machines,
         hosts=sum(counted.states.values()),
         unreachable=counted.unreachable_servers,
         cores=meter_of("CPU cores", total.cores),

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 
-from common.errors import InnkeeperError
 from regiond.api.replies import Reply
 from regiond.api.resources.quotas import QUOTA, QUOTAS
 from regiond.api.urls import id_in
 from regiond.permissions import Permission
 from regiond.quotas.model import Limits, Quota
-from regiond.ui import formats
-from regiond.ui.edit import CONFLICT, Edit, begin_edit, read_edit
+from regiond.ui import formats, forms
+from regiond.ui.edit import Edit
 from regiond.ui.meter import Meter, limit_meter
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.refusal import Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
@@ -60,31 +60,25 @@ async def show_list(visit: Visit) -> Reply:
 
 
 async def create(visit: Visit) -> Reply:
-    request, refusal = visit.request, None
+    request = visit.request
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        await visit.act(QUOTAS, "POST", fields={name: value or None for name, value in values.items()})
+        return redirect(SETTINGS, "quotas")
+
     values = {name: request.given(name) or request.option(name) for name in (*_SUBJECT, *_LIMITS)}
-    if request.method == "POST":
-        try:
-            await visit.act(QUOTAS, "POST", fields={name: value or None for name, value in values.items()})
-        except InnkeeperError as error:
-            refusal = Refusal.of(error)
-        else:
-            return redirect(SETTINGS, "quotas")
-    return await _page(visit, None, begin_edit(values), refusal)
+    return await forms.create(visit, values, partial(_page, visit, None), send)
 
 
 async def change(visit: Visit) -> Reply:
-    quota, request = await _quota(visit), visit.request
-    if request.method != "POST":
-        return await _page(visit, quota, begin_edit(_values(quota.limits)), None)
-    edit = read_edit(request, _values(quota.limits))
-    if edit.conflicts:
-        return await _page(visit, quota, edit, Refusal(status=CONFLICT, problems={}))
-    try:
-        fields = {name: value.strip() or UNLIMITED for name, value in edit.changes.items()}
+    quota = await _quota(visit)
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        fields = {name: value.strip() or UNLIMITED for name, value in changes.items()}
         await visit.act(QUOTA, "PUT", path={"id": str(quota.id)}, fields=fields)
-    except InnkeeperError as error:
-        return await _page(visit, quota, edit, Refusal.of(error))
-    return redirect(SETTINGS, "quotas")
+        return redirect(SETTINGS, "quotas")
+
+    return await forms.change(visit, _values(quota.limits), partial(_page, visit, quota), send)
 
 
 async def _quota(visit: Visit) -> Quota:
@@ -99,19 +93,19 @@ def _values(limits: Limits) -> dict[str, str]:
     }
 
 
-async def _page(visit: Visit, quota: Quota | None, edit: Edit, refusal: Refusal | None) -> Reply:
+async def _page(visit: Visit, quota: Quota | None, edit: Edit, refusal: Refusal) -> Reply:
     services = visit.services
     return await visit.page(
         "settings/quota.html",
         title=f"Quota of {quota.subject}" if quota else "Add quota",
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=CRUMBS,
         quota=quota,
         edit=edit,
         users=[one.username for one in await services.users.list()],
         pools=[one.name for one in await services.groups.pools(caller=visit.caller)],
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -134,10 +128,7 @@ async def delete(visit: Visit) -> Reply:
 ADMIN = Permission.ADMIN
 PAGES = (
     Page(path="settings/quotas", handle=show_list),
-    Page(path="settings/new-quota", handle=create, permission=ADMIN),
-    Page(path="settings/new-quota", method="POST", handle=create, permission=ADMIN),
-    Page(path="settings/quotas/<quota>", handle=change, permission=ADMIN),
-    Page(path="settings/quotas/<quota>", method="POST", handle=change, permission=ADMIN),
-    Page(path="settings/quotas/<quota>/delete", handle=delete, permission=ADMIN),
-    Page(path="settings/quotas/<quota>/delete", method="POST", handle=delete, permission=ADMIN),
+    *form_pages("settings/new-quota", create, permission=ADMIN),
+    *form_pages("settings/quotas/<quota>", change, permission=ADMIN),
+    *form_pages("settings/quotas/<quota>/delete", delete, permission=ADMIN),
 )

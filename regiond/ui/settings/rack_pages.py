@@ -13,9 +13,9 @@ from regiond.api.resources.racks import RACK, RACKS
 from regiond.api.resources.visibility import visible_rack
 from regiond.permissions import Permission
 from regiond.racks.model import RackView
-from regiond.ui.edit import CONFLICT, Edit, compare
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import UNPROCESSABLE, Refusal
+from regiond.ui.edit import Edit, compare
+from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.refusal import IN_CONFLICT, NOT_REFUSED, UNPROCESSABLE, Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import WebRequest, page_url
@@ -44,7 +44,7 @@ async def new_token(visit: Visit) -> Reply:
     zones, refusal = _read_zones(request)
     lifetime = request.given("lifetime_s", LIFETIMES[0][0])
     issued = None
-    if request.method == "POST" and refusal is None:
+    if request.method == "POST" and refusal is NOT_REFUSED:
         try:
             issued = await visit.act(RACKS, "POST", "token", fields={"lifetime_s": lifetime, "zones": zones or None})
         except InnkeeperError as error:
@@ -53,7 +53,7 @@ async def new_token(visit: Visit) -> Reply:
         "settings/token.html",
         title="Add rack",
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=CRUMBS,
         issued=issued,
         expires_at=datetime.fromisoformat(issued["expires_at"]) if issued else None,
@@ -62,7 +62,7 @@ async def new_token(visit: Visit) -> Reply:
         some=request.given("scope") == "some",
         lifetimes=LIFETIMES,
         lifetime=lifetime,
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -80,8 +80,8 @@ async def change_zones(visit: Visit) -> Reply:
         before=request.given("was-zones", _text(rack.zones)),
     )
     if edit.conflicts:
-        return await _page(visit, rack, edit, refusal=Refusal(status=CONFLICT, problems={}))
-    if refusal is not None:
+        return await _page(visit, rack, edit, refusal=IN_CONFLICT)
+    if refusal is not NOT_REFUSED:
         return await _page(visit, rack, edit, refusal=refusal)
     try:
         fields: Mapping[str, Any] = {"zones": zones} if zones else {"all_zones": True}
@@ -91,11 +91,11 @@ async def change_zones(visit: Visit) -> Reply:
     return redirect(SETTINGS, "racks", str(rack.id))
 
 
-def _read_zones(request: WebRequest) -> tuple[list[str], Refusal | None]:
+def _read_zones(request: WebRequest) -> tuple[list[str], Refusal]:
     """The ticked zones, none for all. A choice that could be meant in two ways is refused: it decides who gets keys."""
     zones, some = list(request.form.get("zones", ())), request.given("scope") == "some"
     if some is bool(zones):
-        return zones, None
+        return zones, NOT_REFUSED
     return zones, Refusal(status=UNPROCESSABLE, problems={"zones": [NO_ZONE if some else UNCLEAR]})
 
 
@@ -113,21 +113,21 @@ def _edit(rack: RackView, typed: str, *, before: str | None = None) -> Edit:
     return compare(before=current if before is None else {"zones": before}, typed={"zones": typed}, current=current)
 
 
-async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal | None = None) -> Reply:
+async def _page(visit: Visit, rack: RackView, edit: Edit, *, refusal: Refusal = NOT_REFUSED) -> Reply:
     scope = visit.request.given("scope", "all" if edit.values["zones"] == ALL else "some")
     ticked = visit.request.form.get("zones", ()) if visit.request.method == "POST" else rack.zones or ()
     return await visit.page(
         "settings/rack.html",
         title=rack.name,
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=CRUMBS,
         rack=rack,
         edit=edit,
         chosen=ticked,
         some=scope == "some",
         zones=await visit.services.groups.zones(),
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -172,12 +172,9 @@ def _removal(rack: RackView, title: str, button: str, note: str = "") -> Removal
 ADMIN = Permission.ADMIN
 PAGES = (
     Page(path="settings/racks", handle=show_list),
-    Page(path="settings/racks/token", handle=new_token, permission=ADMIN),
-    Page(path="settings/racks/token", method="POST", handle=new_token, permission=ADMIN),
+    *form_pages("settings/racks/token", new_token, permission=ADMIN),
     Page(path="settings/racks/<rack>", handle=show),
     Page(path="settings/racks/<rack>/zones", method="POST", handle=change_zones, permission=ADMIN),
-    Page(path="settings/racks/<rack>/remove", handle=remove, permission=ADMIN),
-    Page(path="settings/racks/<rack>/remove", method="POST", handle=remove, permission=ADMIN),
-    Page(path="settings/racks/<rack>/stolen", handle=report_stolen, permission=ADMIN),
-    Page(path="settings/racks/<rack>/stolen", method="POST", handle=report_stolen, permission=ADMIN),
+    *form_pages("settings/racks/<rack>/remove", remove, permission=ADMIN),
+    *form_pages("settings/racks/<rack>/stolen", report_stolen, permission=ADMIN),
 )

@@ -10,8 +10,8 @@ from regiond.api.replies import Reply
 from regiond.api.resources.groups import POOL
 from regiond.caller import PoolRole
 from regiond.permissions import Permission
-from regiond.ui.page import Page, Visit, redirect
-from regiond.ui.refusal import Refusal
+from regiond.ui.page import Visit, form_pages, redirect
+from regiond.ui.refusal import NOT_REFUSED, Refusal
 from regiond.ui.removal import Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
 from regiond.ui.web_request import page_url
@@ -19,7 +19,7 @@ from regiond.ui.web_request import page_url
 
 async def show(visit: Visit) -> Reply:
     """The roles of all users, or of one; of all resource pools, or of one."""
-    request, refusal = visit.request, None
+    request, refusal = visit.request, NOT_REFUSED
     fields = {"user": request.given("user"), "role": request.given("role", PoolRole.OPERATOR.value)}
     pool = request.given("pool")
     if request.method == "POST":
@@ -36,16 +36,16 @@ async def show(visit: Visit) -> Reply:
         "settings/roles.html",
         title="Roles",
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         grants=[grant for grant in grants if not in_pool or grant.pool == in_pool],
         user=user,
         in_pool=in_pool,
-        fields=fields if refusal else {**fields, "user": user},
-        pool=pool if refusal else in_pool,
+        fields={**fields, "user": user} if refusal is NOT_REFUSED else fields,
+        pool=in_pool if refusal is NOT_REFUSED else pool,
         users=[one.username for one in users if not one.is_admin],
         pools=[one.name for one in await visit.services.groups.pools(caller=visit.caller)],
         roles=[role.value for role in PoolRole],
-        problems=refusal.problems if refusal else {},
+        problems=refusal.problems,
     )
 
 
@@ -69,8 +69,6 @@ async def revoke(visit: Visit) -> Reply:
 
 ADMIN = Permission.ADMIN
 PAGES = (
-    Page(path="settings/roles", handle=show, permission=ADMIN),
-    Page(path="settings/roles", method="POST", handle=show, permission=ADMIN),
-    Page(path="settings/roles/<pool>/<username>/revoke", handle=revoke, permission=ADMIN),
-    Page(path="settings/roles/<pool>/<username>/revoke", method="POST", handle=revoke, permission=ADMIN),
+    *form_pages("settings/roles", show, permission=ADMIN),
+    *form_pages("settings/roles/<pool>/<username>/revoke", revoke, permission=ADMIN),
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from common.errors import InnkeeperError
 from regiond.accounts.model import User
 from regiond.api.replies import Reply
+from regiond.api.resources.sessions import SESSION
 from regiond.api.resources.users import USER, USERS
 from regiond.permissions import Permission
-from regiond.ui.edit import CONFLICT, Edit, begin_edit, read_edit
-from regiond.ui.page import Page, Visit, redirect
+from regiond.ui import forms
+from regiond.ui.account.browser import browser_name
+from regiond.ui.edit import Edit
+from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.refusal import Refusal
 from regiond.ui.removal import Choice, Removal, confirm
 from regiond.ui.settings.settings_page import SETTINGS
@@ -19,7 +22,7 @@ from regiond.ui.table_view import in_memory
 from regiond.ui.web_request import page_url
 
 CRUMBS = (("Settings", page_url(SETTINGS)), ("Users", page_url(SETTINGS, "users")))
-_NEW = {"username": "", "email": "", "is_superuser": ""}
+_NEW = ("username", "email", "is_superuser")
 _COLUMNS = {
     "name": lambda user: user.username.lower(),
     "email": lambda user: user.email.lower(),
@@ -39,34 +42,27 @@ async def show_list(visit: Visit) -> Reply:
 
 
 async def create(visit: Visit) -> Reply:
-    request, refusal = visit.request, None
-    values = {name: request.given(name) for name in _NEW}
-    if request.method == "POST":
+    request = visit.request
+
+    async def send(values: Mapping[str, str]) -> Reply:
         fields = {**values, "is_superuser": values["is_superuser"] or "false", "password": request.given("password")}
-        try:
-            await visit.act(USERS, "POST", fields=fields)
-        except InnkeeperError as error:
-            refusal = Refusal.of(error)
-        else:
-            return redirect(SETTINGS, "users", values["username"].strip())
-    return await _page(visit, None, begin_edit(values), refusal)
+        await visit.act(USERS, "POST", fields=fields)
+        return redirect(SETTINGS, "users", values["username"].strip())
+
+    values = {name: request.given(name) for name in _NEW}
+    return await forms.create(visit, values, partial(_page, visit, None), send)
 
 
 async def change(visit: Visit) -> Reply:
-    user, request = await _user(visit), visit.request
-    if request.method != "POST":
-        return await _page(visit, user, begin_edit(_values(user)), None)
-    edit, refusal = read_edit(request, _values(user)), None
-    if edit.conflicts:
-        return await _page(visit, user, edit, Refusal(status=CONFLICT, problems={}))
-    fields = {name: value or ("" if name == "email" else "false") for name, value in edit.changes.items()}
-    try:
-        password = request.given("password") or None
+    user = await _user(visit)
+
+    async def send(changes: Mapping[str, str]) -> Reply:
+        fields = {name: value or ("" if name == "email" else "false") for name, value in changes.items()}
+        password = visit.request.given("password") or None
         await visit.act(USER, "PUT", path={"username": user.username}, fields={**fields, "password": password})
-    except InnkeeperError as error:
-        refusal = Refusal.of(error)
-        return await _page(visit, user, edit, refusal)
-    return redirect(SETTINGS, "users")
+        return redirect(SETTINGS, "users")
+
+    return await forms.change(visit, _values(user), partial(_page, visit, user), send)
 
 
 async def _user(visit: Visit) -> User:
@@ -81,22 +77,27 @@ def _values(user: User) -> dict[str, str]:
     }
 
 
-async def _page(visit: Visit, user: User | None, edit: Edit, refusal: Refusal | None) -> Reply:
+async def _page(visit: Visit, user: User | None, edit: Edit, refusal: Refusal) -> Reply:
     grants = () if user is None else await visit.services.grants.list(visit.caller, username=user.username)
     sessions = () if user is None else await visit.services.sessions.list(visit.caller, user.username)
     return await visit.page(
         "settings/user.html",
         title=user.username if user else "Add user",
         section=SETTINGS,
-        status=refusal.status if refusal else 200,
+        status=refusal.status,
         crumbs=CRUMBS,
         user=user,
         edit=edit,
         ticked=[name for name, value in edit.values.items() if value == "true"],
         grants=grants,
-        sessions=len(sessions),
-        problems=refusal.problems if refusal else {},
+        sessions=[(one, browser_name(one.user_agent), one.id == visit.session.id) for one in sessions],
+        problems=refusal.problems,
     )
+
+
+async def end_session(visit: Visit) -> Reply:
+    await visit.act(SESSION, "DELETE", path={"id": visit.path["number"]})
+    return redirect(SETTINGS, "users", visit.path["username"])
 
 
 async def delete(visit: Visit) -> Reply:
@@ -124,10 +125,8 @@ async def delete(visit: Visit) -> Reply:
 ADMIN = Permission.ADMIN
 PAGES = (
     Page(path="settings/users", handle=show_list, permission=ADMIN),
-    Page(path="settings/new-user", handle=create, permission=ADMIN),
-    Page(path="settings/new-user", method="POST", handle=create, permission=ADMIN),
-    Page(path="settings/users/<username>", handle=change, permission=ADMIN),
-    Page(path="settings/users/<username>", method="POST", handle=change, permission=ADMIN),
-    Page(path="settings/users/<username>/delete", handle=delete, permission=ADMIN),
-    Page(path="settings/users/<username>/delete", method="POST", handle=delete, permission=ADMIN),
+    *form_pages("settings/new-user", create, permission=ADMIN),
+    *form_pages("settings/users/<username>", change, permission=ADMIN),
+    *form_pages("settings/users/<username>/delete", delete, permission=ADMIN),
+    Page(path="settings/users/<username>/sessions/<number>/end", method="POST", handle=end_session, permission=ADMIN),
 )

@@ -10,13 +10,16 @@ from attrs import frozen
 from regiond.api.replies import Reply
 from regiond.api.resources.operations import OPERATION
 from regiond.api.urls import operation_id_in
+from regiond.caller import Caller
 from regiond.operations.model import OPEN_STATES, LogLine, Operation, OperationKind, OperationState
+from regiond.ui.machines.compose_again import form_again
 from regiond.ui.page import Page, Visit, redirect
+from regiond.ui.tasks.parts import parts_of
 from regiond.ui.tasks.run_steps import StepState, run_steps
 from regiond.ui.web_request import page_url
 
 _PAGE = 50
-_MOST_CHILDREN = 200
+_MOST_CHILDREN = 1000
 _STATES: Mapping[str, tuple[str, ...]] = {
     "running": tuple(OPEN_STATES),
     "failed": ("failed",),
@@ -79,13 +82,22 @@ async def show(visit: Visit) -> Reply:
         log=log,
         steps=steps,
         steps_done=sum(step.state is StepState.DONE for step in steps),
-        children=await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
+        parts=parts_of(
+            task,
+            await operations.children(task.id),
+            await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
+        ),
         placement=placement_of(task),
         wait_reason=await operations.wait_reason(task),
         requested=_requested(task),
-        may_cancel=visit.caller.is_admin and not task.state.ended and not task.cancel_requested,
+        may_cancel=_may_cancel(visit.caller, task),
         retry=retry_of(task),
     )
+
+
+def _may_cancel(caller: Caller, task: Operation) -> bool:
+    is_own_bulk = task.kind is OperationKind.BULK and task.account_id == caller.account_id
+    return (caller.is_admin or is_own_bulk) and not task.state.ended and not task.cancel_requested
 
 
 def placement_of(task: Operation) -> Mapping[str, Any] | None:
@@ -108,20 +120,25 @@ def retry_of(task: Operation) -> Retry | None:
         return None
     if task.kind is OperationKind.REFRESH and task.host_id is not None:
         return Retry(url=page_url("hosts", task.host_id, "refresh"))
-    if task.machine_id is None or task.system_id is None:
-        return None
+    if task.kind is OperationKind.COMPOSE and form_again(task.request) is not None:
+        return Retry(url=page_url("compose", query={"task": str(task.id)}), is_post=False)
+    return None if task.machine_id is None or task.system_id is None else _on_machine(task, task.system_id)
+
+
+def _on_machine(task: Operation, system_id: str) -> Retry | None:
     if task.kind is OperationKind.POWER and (action := _POWER.get(str(task.request.get("action")))):
-        return Retry(url=page_url("vms", task.system_id, "act"), action=action)
+        return Retry(url=page_url("vms", system_id, "act"), action=action)
     if task.kind in {OperationKind.DELETE, OperationKind.RELEASE}:
-        return Retry(url=page_url("vms", task.system_id, task.kind.value), is_post=False)
+        return Retry(url=page_url("vms", system_id, task.kind.value), is_post=False)
     return None
 
 
 def _requested(task: Operation) -> list[tuple[str, str]]:
-    """The plain values of the request; nested ones are shown by the API."""
+    """The plain values of the request, of a compose those that it was asked for; nested ones are shown by the API."""
+    request = task.request.get("requested") or task.request.get("intent", {}).get("request") or task.request
     return [
-        (name.replace("_", " "), str(value))
-        for name, value in task.request.items()
+        (name.replace("_mib", ", MiB").replace("_", " "), str(value))
+        for name, value in request.items()
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
     ]
 

@@ -20,7 +20,7 @@ from regiond.operations.model import Operation
 from regiond.racks import store as rack_store
 from regiond.racks.installation import open_authority
 from regiond.settings import RegionSettings
-from regiond.wiring import wire_components
+from regiond.wiring.region import wire_components
 from tests.administrators import add_administrator
 from tests.faults.schedules import clock
 from tests.faults.schedules.activities import MAX_CALLS, STUCK_DEADLINE_S, Activities

@@ -35,6 +35,8 @@ ANSWERS: Mapping[str, Any] = {
         request=ComposeRequest(), placement=PLACEMENT, disk_labels=(), nic_labels=()
     ),
     "ownership.start_release": OPERATION,
+    "bulk.start": OPERATION,
+    "bulk.plan": MachineRemovalPlan(name="2 machines"),
     "ownership.release_plan": MachineRemovalPlan(name="web-1"),
     "ownership.release_all_plan": MachineRemovalPlan(name="2 machines"),
     "ownership.start_release_all": ("wdpx3n",),

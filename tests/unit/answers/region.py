@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from common.errors import NotFound
+from regiond.events.model import EventBatch
 from tests.unit.answers.shared import DELETION_PLAN, named
 from tests.unit.api_samples import (
     EVENT,
@@ -19,6 +20,11 @@ from tests.unit.api_samples import (
     RPC_CLIENT,
 )
 
+
+async def _batches() -> AsyncGenerator[EventBatch, None]:
+    yield EventBatch(events=(EVENT,), position=9)
+
+
 ANSWERS: Mapping[str, Any] = {
     "operations.list": (OPERATION,),
     "operations.read": lambda operation_id: OPERATION if operation_id == 77 else NotFound("Not Found"),
@@ -28,6 +34,7 @@ ANSWERS: Mapping[str, Any] = {
     "operations.cancel": OPERATION,
     "operations.cancel_plan": DELETION_PLAN,
     "events.list": (EVENT,),
+    "event_streams.open": lambda *_: (EventBatch(position=8), _batches()),
     "reconciler.check": (OPEN_DISCREPANCY,),
     "reconciler.recent_repairs": (REPAIRED_DISCREPANCY,),
     "reconciler.read_stored": lambda discrepancy_id: OPEN_DISCREPANCY if discrepancy_id == 3 else NotFound("Not Found"),

@@ -14,7 +14,7 @@ from rackd.drivers.libvirt.connection.session import Session
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 4.0  # pages show the events of a host that is back this much later
 STOP_WAIT_S = 1.0
 
 _POWERED = {
@@ -83,7 +83,8 @@ class Watch:
             try:
                 self._unregister = self._register(self._session.client())
             except InnkeeperError as error:
-                log.info("libvirt_watch_interrupted", reason=str(error), next_try_s=wait_s)
+                if wait_s < LONGEST_RETRY_S:  # not again for each try of a host that stays away
+                    log.info("libvirt_watch_interrupted", reason=str(error))
                 if wait_s == FIRST_RETRY_S:
                     self._send(GuestChange(event=GuestEvent.RESYNC))
                 self._stopped.wait(wait_s)

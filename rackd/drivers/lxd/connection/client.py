@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -72,6 +73,7 @@ class _PinnedAdapter(HTTPAdapter):
         self._explain = explain
         self._large_body = large_body
         self.calls = 0
+        self.date: tuple[str | None, datetime] | None = None
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -87,6 +89,7 @@ class _PinnedAdapter(HTTPAdapter):
         self.calls += 1
         try:
             response = super().send(request, *args, **options)
+            self.date = response.headers.get("Date"), datetime.now(UTC)
             if response.is_redirect:
                 response.close()
                 raise HostUnreachable(
@@ -142,6 +145,11 @@ class Client:
     def calls(self) -> int:
         """The number of requests so far."""
         return self._adapter.calls
+
+    @property
+    def date(self) -> tuple[str | None, datetime] | None:
+        """The Date header of the last response, and when it was received; None before the first one."""
+        return self._adapter.date
 
     def server(self) -> Json:
         """Returns `/1.0`, which needs no trust: it contains `auth` and the API extensions."""

@@ -25,7 +25,7 @@ from rackd.drivers.lxd.connection.tls import CONNECT_S
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 4.0  # pages show the events of a host that is back this much later
 PING_EVERY_S = 10.0
 STOP_WAIT_S = 2.0
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -152,8 +152,9 @@ class Watch:
             except InnkeeperError as error:
                 if wait_s == FIRST_RETRY_S:
                     self._send(GuestChange(event=GuestEvent.RESYNC))
+                if wait_s < LONGEST_RETRY_S:  # not again for each try of a host that stays away
+                    log.info("lxd_watch_interrupted", reason=str(error))
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
-                log.info("lxd_watch_interrupted", reason=str(error), next_try_s=wait_s)
             else:
                 with self._notify_lock:
                     self._stream = stream

@@ -13,6 +13,7 @@ from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
 from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, check_usable, member_of
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
@@ -58,8 +59,13 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         instances=instances,
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
-        problems=contents.problems,
+        problems=[*contents.problems, *_clock_problems(client)],
     )
+
+
+def _clock_problems(client: Client) -> Iterable[Problem]:
+    problem = clock_problem(ahead_s(*client.date)) if client.date is not None else None
+    return () if problem is None else (problem,)
 
 
 @frozen

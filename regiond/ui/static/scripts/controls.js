@@ -1,4 +1,4 @@
-// Copy buttons, dialogs, selections, forms that send themselves, and the key that moves to the search field.
+// Copy buttons, dialogs, selections, forms that send themselves when a field changes, and the key that moves to the search field.
 
 const isTyping = (element) => element.matches("input:not([type=checkbox], [type=radio]), textarea, select");
 
@@ -69,15 +69,8 @@ function onKey(event) {
   const field = document.querySelector(`[data-shortcut="${CSS.escape(event.key)}"]`);
   if (!field) return;
   event.preventDefault();
-  field.closest("[popover]")?.matches(":popover-open") || field.checkVisibility() || document.getElementById("side")?.showPopover();
+  field.checkVisibility() || document.getElementById("side")?.showPopover();
   field.focus();
-}
-
-// One form is sent once; the button works again if the browser comes back to the page.
-function onSubmit(event) {
-  const button = event.submitter;
-  if (event.target.method !== "post" || !button) return;
-  setTimeout(() => button.setAttribute("aria-disabled", "true"));
 }
 
 export function start() {
@@ -85,10 +78,6 @@ export function start() {
   document.addEventListener("change", onChange);
   document.addEventListener("input", onInput);
   document.addEventListener("keydown", onKey);
-  document.addEventListener("submit", onSubmit);
-  addEventListener("pageshow", () => {
-    for (const button of document.querySelectorAll("button[aria-disabled=true][type=submit]")) button.removeAttribute("aria-disabled");
-  });
   for (const table of document.querySelectorAll("table")) showSelection(table);
   document.querySelector("dialog[data-open]")?.showModal();
 }

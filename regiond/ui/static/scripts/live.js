@@ -3,9 +3,12 @@
 // A fragment is an element with an id and data-live="TOPIC ...". A refresh keeps focus, typed text, ticks, open details and
 // scroll positions. While a menu, a dialog or a text field inside a fragment is in use, that fragment waits.
 import { showSelection } from "./controls.js";
+import { tellSessionEnded } from "./sending.js";
 
-const REFRESH_EVERY_MS = 1000; // at most, and the last change of a burst is always shown
+// Between two refreshes: four times as long as one takes. The last change of a burst is always shown.
+const [SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS] = [250, 1000];
 const RETRY_MS = 2000;
+const LEAVING_MS = 5000;
 
 let source = null;
 let lastId = "";
@@ -13,7 +16,11 @@ let paused = false;
 let waiting = new Set(); // topics that changed and are not shown yet
 let timer = null;
 let refreshedAt = 0;
+let leavingUntil = 0; // a form was sent or a link followed: its answer replaces the page
+let pauseMs = 0; // after the last refresh
 let isRefreshing = false;
+let cutAt = null; // since when the page is not live
+let isTyped = false; // something in a form that is not sent yet
 
 const state = () => document.getElementById("live-state");
 
@@ -26,19 +33,43 @@ function say(word, isLive) {
 
 const time = () => new Date().toISOString().slice(11, 16);
 
+function sayCut() {
+  cutAt ??= time();
+  say(`Not live since ${cutAt}`, false);
+}
+
+function sayLive() {
+  cutAt = null;
+  say("Live", true);
+}
+
 function isInUse(fragment) {
-  if (fragment.querySelector("[popover]:popover-open, dialog[open]")) return true;
+  if (fragment.querySelector("[popover]:popover-open, dialog[open], form[data-sending]")) return true;
   const active = document.activeElement;
   return fragment.contains(active) && active.matches("input:not([type=checkbox], [type=radio]), textarea, select");
 }
 
 const topicsOf = (fragment) => fragment.dataset.live.split(" ");
 
+// What an element is, for finding it in the fragment as the server renders it again.
+function identity(element) {
+  const given = ["id", "href", "name", "value", "aria-label"].map((name) => element.getAttribute(name));
+  return `${element.tagName} ${given.join(" ")} ${given.some(Boolean) ? "" : element.textContent.trim()}`;
+}
+
+// Where it was; what is no longer there leaves the focus to its fragment, never to another control.
+function focusAgain(fragment, wanted) {
+  if (fragment.contains(document.activeElement)) return;
+  let target = [...fragment.querySelectorAll("a, button, input, summary, [tabindex]")].find((element) => identity(element) === wanted);
+  if (!target) [target, fragment.tabIndex] = [fragment, -1];
+  target.focus({ preventScroll: true });
+}
+
 // What the user did to a fragment and the server does not know.
 function remember(fragment) {
   return {
-    active: fragment.contains(document.activeElement) ? document.activeElement.id : "",
-    ticks: [...fragment.querySelectorAll("input[type=checkbox][id]:checked")].map((tick) => tick.id),
+    active: fragment.contains(document.activeElement) ? identity(document.activeElement) : "",
+    ticks: new Set([...fragment.querySelectorAll("input[type=checkbox]:checked")].map(identity)),
     details: [...fragment.querySelectorAll("details[id][open]")].map((each) => each.id),
     scrolls: [...fragment.querySelectorAll("[id].ik-scroll, [id].ik-log")].map((each) => [
       each.id,
@@ -49,25 +80,33 @@ function remember(fragment) {
 }
 
 function restore(fragment, kept) {
-  for (const id of kept.ticks) {
-    const tick = document.getElementById(id);
-    if (tick) tick.checked = true;
-  }
+  for (const tick of fragment.querySelectorAll("input[type=checkbox]")) tick.checked ||= kept.ticks.has(identity(tick));
   for (const id of kept.details) document.getElementById(id)?.setAttribute("open", "");
   for (const [id, left, top] of kept.scrolls) {
     const element = document.getElementById(id);
     if (element) [element.scrollLeft, element.scrollTop] = [left, top === Infinity ? element.scrollHeight : top];
   }
   for (const table of fragment.querySelectorAll("table")) showSelection(table);
-  if (kept.active) document.getElementById(kept.active)?.focus({ preventScroll: true });
+  if (kept.active) focusAgain(fragment, kept.active);
+}
+
+// Replaces only what differs: of a table with 200 rows often one cell.
+function update(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const [olds, parts] = [[...old.childNodes], [...fresh.childNodes]];
+  if (olds.length && olds.length === parts.length && old.cloneNode().isEqualNode(fresh.cloneNode())) {
+    olds.forEach((child, index) => update(child, parts[index]));
+    return;
+  }
+  old.replaceWith(fresh);
+  if (fresh.tagName) globalThis.htmx?.process(fresh);
 }
 
 function swap(fragment, fresh) {
-  if (fragment.outerHTML === fresh.outerHTML) return;
+  if (fragment.isEqualNode(fresh)) return;
   const kept = remember(fragment);
-  fragment.replaceWith(fresh);
-  globalThis.htmx?.process(fresh);
-  restore(fresh, kept);
+  update(fragment, fresh);
+  restore(document.getElementById(fragment.id), kept);
 }
 
 function adoptIcons(page) {
@@ -82,10 +121,19 @@ const FRAME = ["nav", "status-running", "status-last"];
 
 async function refresh(topics) {
   isRefreshing = true;
+  const began = performance.now();
+  pauseMs = LONGEST_PAUSE_MS; // if something fails or has to wait
+  let isShown = true;
   try {
-    const response = await fetch(location.href, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error" });
-    if (response.headers.get("HX-Redirect")) {
-      location.assign(response.headers.get("HX-Redirect"));
+    const response = await fetch(document.body.dataset.refreshFrom ?? location.href, { headers: { "HX-Request": "true", "X-Live": "true" }, redirect: "error" });
+    const login = response.headers.get("HX-Redirect");
+    if (login && !isTyped) {
+      location.assign(login);
+      return;
+    }
+    if (login) tellSessionEnded(login);
+    if (response.status === 404) {
+      say("This is no longer there", false);
       return;
     }
     if (!response.ok) throw new Error(response.statusText);
@@ -97,6 +145,7 @@ async function refresh(topics) {
       if (isInUse(fragment)) {
         for (const topic of topicsOf(fragment)) if (topics.has(topic) || topics.has("all")) waiting.add(topic);
         say("Live, updates are waiting", true);
+        isShown = false;
       } else {
         swap(fragment, fresh);
       }
@@ -105,10 +154,11 @@ async function refresh(topics) {
       const [old, fresh] = [document.getElementById(id), page.getElementById(id)];
       if (old && fresh && !isInUse(old)) swap(old, fresh);
     }
+    if (isShown) pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, 4 * (performance.now() - began)));
     document.dispatchEvent(new CustomEvent("innkeeper:refreshed"));
   } catch {
     for (const topic of topics) waiting.add(topic);
-    say(`Not live since ${time()}`, false);
+    sayCut();
   } finally {
     isRefreshing = false;
     refreshedAt = performance.now();
@@ -117,7 +167,7 @@ async function refresh(topics) {
 
 function schedule() {
   if (paused || timer !== null || waiting.size === 0) return;
-  const delay = Math.max(0, refreshedAt + REFRESH_EVERY_MS - performance.now());
+  const delay = Math.max(0, Math.max(refreshedAt + pauseMs, leavingUntil) - performance.now());
   timer = setTimeout(async () => {
     timer = null;
     if (isRefreshing) return schedule();
@@ -139,7 +189,7 @@ function connect() {
   const address = new URL(element.dataset.stream, location.href);
   if (lastId) address.searchParams.set("after", lastId);
   source = new EventSource(address);
-  source.onopen = () => say("Live", true);
+  source.onopen = sayLive;
   source.addEventListener("changed", (event) => {
     lastId = event.lastEventId;
     changed(JSON.parse(event.data));
@@ -152,7 +202,7 @@ function connect() {
     changed(["all"]);
   });
   source.onerror = () => {
-    say(`Not live since ${time()}`, false);
+    sayCut();
     if (source?.readyState !== EventSource.CLOSED) return; // the browser connects again itself
     disconnect();
     setTimeout(() => {
@@ -165,6 +215,14 @@ function connect() {
 function disconnect() {
   source?.close();
   source = null;
+}
+
+// What the form deletes must not be asked for again. A download leaves the page where it is: so only for a while.
+function leave() {
+  leavingUntil = performance.now() + LEAVING_MS;
+  clearTimeout(timer);
+  timer = null;
+  schedule();
 }
 
 function pause(button) {
@@ -186,9 +244,13 @@ export function start() {
     const button = event.target.closest("[data-live-pause]");
     if (button) pause(button);
   });
+  document.addEventListener("input", (event) => {
+    isTyped ||= event.target.form?.getAttribute("method") === "post";
+  });
   // Six tabs would use up the browser's connections to one host: only the visible page is live.
   document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
   addEventListener("pagehide", disconnect);
+  addEventListener("beforeunload", leave);
   // What htmx swaps in brings icons that this page did not have.
   document.addEventListener("htmx:beforeSwap", (event) => {
     adoptIcons(new DOMParser().parseFromString(event.detail.serverResponse, "text/html"));

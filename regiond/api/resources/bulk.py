@@ -1,0 +1,84 @@
+"""`machines/?op=bulk`: one operation that acts on many machines."""
+
+from __future__ import annotations
+
+from regiond.api.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.endpoint import Call, Endpoint, Permission, Result
+from regiond.api.field_types import Choice, Integer, Text, TextList
+from regiond.api.fields import Field
+from regiond.api.replies import Reply, json_reply
+from regiond.api.resources.lookups import machines_in_field
+from regiond.api.serializers.operations import OPERATION_JSON
+from regiond.api.urls import operation_uri
+from regiond.machines.model import DEFAULT_AT_ONCE, MAX_AT_ONCE, MAX_BULK_MACHINES, BulkAction
+
+_ACTIONS = tuple(action.value for action in BulkAction)
+
+
+async def _start(call: Call) -> Reply:
+    operation = await call.services.bulk.start(
+        call.caller,
+        BulkAction(call.values["action"]),
+        await _named(call),
+        at_once=call.values["at_once"],
+        comment=call.values["comment"],
+        idempotency_key=call.idempotency_key,
+    )
+    return json_reply(OPERATION_JSON.encode(operation), status=202, headers={"Location": operation_uri(operation.id)})
+
+
+async def _plan(call: Call) -> Reply:
+    plan = await call.services.bulk.plan(call.caller, BulkAction(call.values["action"]), await _named(call))
+    return machine_plan_reply(plan)
+
+
+async def _named(call: Call) -> list[str]:
+    return await machines_in_field(call.services, call.values["machines"], field="machines")
+
+
+BULK = with_dry_run(
+    Endpoint(
+        method="POST",
+        op="bulk",
+        permission=Permission.OPERATOR,
+        title="Act on many machines",
+        doc=(
+            "Opens one operation, and for each machine an operation with it as `parent_id`, a few at a time. The "
+            "failure of one machine does not stop the others; the operation fails in the end if one of them has, and "
+            "names it. Answers at once. Who began it may cancel it: machines with which it has not begun are left."
+        ),
+        result=Result(doc="The operation, which has begun.", type=OPERATION_JSON),
+        success=202,
+        fields=(
+            Field(
+                name="action",
+                type=Choice(choices=_ACTIONS),
+                required=True,
+                doc=(
+                    f"One of {', '.join(_ACTIONS)}: as on one machine; power_off shuts down, by force after a timeout."
+                ),
+            ),
+            Field(
+                name="machines",
+                type=TextList(max_length=64),
+                required=True,
+                doc=f"System id or hostname; repeated, for at most {MAX_BULK_MACHINES}.",
+            ),
+            Field(
+                name="at_once",
+                type=Integer(minimum=1, maximum=MAX_AT_ONCE),
+                default=DEFAULT_AT_ONCE,
+                doc=f"With how many machines at the same time, 1 to {MAX_AT_ONCE} (default {DEFAULT_AT_ONCE}).",
+            ),
+            Field(
+                name="comment",
+                type=Text(max_length=4096),
+                default="",
+                doc="The reason of a release; stored with the event of each machine.",
+            ),
+        ),
+        destructive=True,
+        run=_start,
+    ),
+    _plan,
+)

@@ -1,0 +1,63 @@
+"""What adoption, detaching and forgetting leave: results and records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.operations.model import Operation
+
+
+@frozen(kw_only=True)
+class Adopted:
+    """The result for one guest. Without an operation, it is already a machine, or `rejected` is why it cannot be."""
+
+    guest_name: str
+    system_id: str | None = None
+    hostname: str | None = None
+    operation: Operation | None = None
+    rejected: str | None = None
+
+
+@frozen(kw_only=True)
+class DetachedMachine:
+    """The record of a machine whose host was removed. `pool`, `zone` and `owner` are names; None if deleted since.
+
+    A `lost` one is not restored with its host, which was removed by force.
+    """
+
+    uuid: UUID
+    system_id: str
+    hostname: str
+    adopted: bool
+    host_name: str
+    driver: str
+    address: str
+    project: str
+    pool: str | None
+    zone: str | None
+    owner: str | None
+    architecture: str
+    cores: int
+    memory_mib: int
+    tags: tuple[str, ...]
+    disks: tuple[dict[str, Any], ...]
+    nics: tuple[dict[str, Any], ...]
+    detached_at: datetime
+    lost: bool = False
+
+
+@frozen(kw_only=True)
+class ForgottenMachine:
+    """A machine that a user had Innkeeper forget, and the guest that remained. The names are those of that time."""
+
+    system_id: str
+    hostname: str
+    host_name: str
+    guest_name: str
+    guest_id: int | None  # of the foreign guest; None: its host does not list it, or was removed
+    forgotten_at: datetime
+    username: str | None  # None if the account was deleted since

@@ -1,0 +1,1 @@
+"""One operation that acts on many machines, with a child for each of them."""

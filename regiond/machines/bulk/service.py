@@ -1,0 +1,113 @@
+"""Opens bulk operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.errors import InnkeeperError, InvalidRequest
+from common.phrases import number_of
+from common.serialization import to_dict
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.machines import view_store
+from regiond.machines.bulk.progress import BulkMachine, BulkRequest
+from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.model import DEFAULT_AT_ONCE, MAX_BULK_MACHINES, BulkAction, MachineFilter, MachineView
+from regiond.machines.ownership import Ownership
+from regiond.machines.service import Machines
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.service import Operations
+from regiond.permissions import check_object
+
+MAX_FAILURES = 120  # of the operation itself, such as a database that was away; not of its machines
+
+
+class Bulk:
+    def __init__(self, database: Database, operations: Operations, machines: Machines, ownership: Ownership) -> None:
+        self._database = database
+        self._operations = operations
+        self._machines = machines
+        self._ownership = ownership
+
+    async def start(
+        self,
+        caller: Caller,
+        action: BulkAction,
+        system_ids: Sequence[str],
+        *,
+        at_once: int = DEFAULT_AT_ONCE,
+        comment: str = "",
+        idempotency_key: str | None = None,
+    ) -> Operation:
+        """Returns the operation, which has begun with no machine yet.
+
+        Raises InvalidRequest for too many or unknown machines, NotAllowed that names every machine on which the caller
+        may not act, IdempotencyMismatch. What else is against the action on a machine ends the child of that machine.
+        """
+        ids = tuple(dict.fromkeys(system_ids))
+        key_request = {"kind": OperationKind.BULK.value, "action": action.value, "machines": list(ids)}
+
+        async def open_() -> int:
+            machines = await self._checked(caller, action, ids)
+            request = BulkRequest(
+                action=action,
+                machines=tuple(BulkMachine(system_id=one.system_id, hostname=one.hostname) for one in machines),
+                at_once=at_once,
+                comment=comment,
+            )
+            async with self._database.transaction() as db:
+                operation_id = await operation_service.insert(
+                    db, OperationKind.BULK, host_id=None, host_name=None, account_id=caller.account_id,
+                    request=to_dict(request), max_failures=MAX_FAILURES,
+                )  # fmt: skip
+                if idempotency_key is not None:
+                    await operation_service.store_key(
+                        db, caller.account_id, idempotency_key, request_hash(key_request), operation_id
+                    )
+            return operation_id
+
+        return await self._operations.idempotent(caller, idempotency_key, key_request, open_)
+
+    async def plan(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> MachineRemovalPlan:
+        """A dry run of `start`; raises what it raises. The effects name the machines that stay as they are, and why."""
+        machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
+        plans: list[MachineRemovalPlan] = []
+        effects: list[str] = []
+        for machine in machines:
+            try:
+                plans += await self._plan_of(caller, action, machine)
+            except InnkeeperError as error:
+                effects.append(f"{machine.hostname} stays as it is: {error.message}")
+        if action.power is not None:
+            effects.append(f"{number_of(len(machines), 'machine')} to be {action.done}.")
+        return MachineRemovalPlan(
+            name=machines[0].hostname if len(machines) == 1 else number_of(len(machines), "machine"),
+            deleted=tuple(guest for plan in plans for guest in plan.deleted),
+            kept=tuple(guest for plan in plans for guest in plan.kept),
+            effects=(*dict.fromkeys(effect for plan in plans for effect in plan.effects), *effects),
+        )
+
+    async def _plan_of(self, caller: Caller, action: BulkAction, machine: MachineView) -> list[MachineRemovalPlan]:
+        if action is BulkAction.DELETE:
+            return [await self._machines.deletion_plan(caller, machine.system_id)]
+        if action is BulkAction.RELEASE:
+            return [await self._ownership.release_plan(caller, machine.system_id)]
+        return []
+
+    async def _checked(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> Sequence[MachineView]:
+        """Returns the machines in the order of the request."""
+        if not system_ids:
+            raise InvalidRequest("Name at least one machine.")
+        if len(system_ids) > MAX_BULK_MACHINES:
+            raise InvalidRequest(f"One request is for at most {MAX_BULK_MACHINES} machines, not {len(system_ids)}.")
+        async with self._database.connection() as db:
+            found = await view_store.list_machines(db, MachineFilter(system_ids=tuple(system_ids)), caller=caller)
+        by_id = {machine.system_id: machine for machine in found}
+        unknown = [system_id for system_id in system_ids if system_id not in by_id]
+        if unknown:
+            raise InvalidRequest(f"Unknown machine(s): {', '.join(unknown)}.")
+        machines = [by_id[system_id] for system_id in system_ids]
+        for machine in machines:
+            check_object(action.permission, caller, machine)
+        return machines

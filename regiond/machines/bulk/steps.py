@@ -1,0 +1,116 @@
+"""Operation handler that opens an operation for each of many machines, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from common.errors import Busy, DatabaseUnavailable, DriverFailed, InnkeeperError, NotAllowed, WrongState
+from common.phrases import number_of
+from common.serialization import from_dict
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.machines.bulk.progress import BulkMachine, BulkRequest, failure_of, progress, result_of
+from regiond.machines.ownership import Ownership
+from regiond.machines.service import Machines
+from regiond.operations import service as operation_service
+from regiond.operations.model import Child, ErrorRecord, Operation, OperationKind, Parent
+from regiond.operations.service import Journal, LeaseLost, Outcome
+from regiond.permissions import check_object
+
+CurrentCaller = Callable[[int], Awaitable[Caller | None]]
+
+
+class BulkSteps:
+    """Opens the next operations each time when one of them has ended. The failure of one does not stop the others."""
+
+    kind = OperationKind.BULK
+
+    def __init__(
+        self, database: Database, machines: Machines, ownership: Ownership, *, current_caller: CurrentCaller
+    ) -> None:
+        """`current_caller` returns the roles that an account (its id) has now; None if it may do nothing any more."""
+        self._database = database
+        self._machines = machines
+        self._ownership = ownership
+        self._current_caller = current_caller
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        request = from_dict(operation.request, BulkRequest)
+        caller: Caller | None = None
+        while True:
+            children = await self._children(operation)
+            now = progress(request, children)
+            if not now.next:
+                break
+            caller = caller or await self._caller(operation)
+            for machine in now.next:
+                await self._begin(operation, request, machine, caller)
+        if now.open:
+            return Outcome(awaits_children=True)
+        failure = failure_of(request, children)
+        rejection = None if failure is None else DriverFailed(failure)
+        return Outcome(result=result_of(now), rejection=rejection)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Lets what has begun come to its end; what is done to a machine is not undone."""
+        request = from_dict(operation.request, BulkRequest)
+        async with self._database.transaction() as db:
+            await operation_service.cancel_children(db, operation.id)
+        now = progress(request, await self._children(operation))
+        if now.open:
+            return Outcome(awaits_children=True)
+        left = now.not_begun + now.cancelled
+        undone = (f"{number_of(left, 'machine')} left as {'it was' if left == 1 else 'they were'}",) if left else ()
+        return Outcome(result=result_of(now), undone=undone)
+
+    async def _children(self, operation: Operation) -> Sequence[Child]:
+        async with self._database.connection() as db:
+            return await operation_service.children(db, operation.id)
+
+    async def _caller(self, operation: Operation) -> Caller | None:
+        return None if operation.account_id is None else await self._current_caller(operation.account_id)
+
+    async def _begin(
+        self, operation: Operation, request: BulkRequest, machine: BulkMachine, caller: Caller | None
+    ) -> None:
+        """Opens the child, or records why there is none to run."""
+        try:
+            await self._open(operation, request, machine, caller)
+        except DatabaseUnavailable:
+            raise
+        except InnkeeperError as error:
+            await self._record_rejected(operation, request, machine, error)
+
+    async def _open(
+        self, operation: Operation, request: BulkRequest, machine: BulkMachine, caller: Caller | None
+    ) -> None:
+        if caller is None:
+            raise NotAllowed("The account that began this has been deleted or disabled.")
+        found = await self._machines.read(machine.system_id, caller=caller)
+        check_object(request.action.permission, caller, found)
+        parent, power = Parent(id=operation.id, attempt=operation.attempt), request.action.power
+        if power is not None:
+            await self._machines.start_power(caller, found.system_id, power, parent=parent)
+        elif request.action.kind is OperationKind.DELETE:
+            await self._machines.start_delete(caller, found.system_id, parent=parent)
+        else:
+            opened = await self._ownership.start_release(
+                caller, found.system_id, comment=request.comment, parent=parent
+            )
+            if opened is None:
+                raise WrongState("It is not allocated.")
+            if opened.parent_id != operation.id:
+                raise Busy(f"Operation {opened.id} releases it already.")
+
+    async def _record_rejected(
+        self, operation: Operation, request: BulkRequest, machine: BulkMachine, error: InnkeeperError
+    ) -> None:
+        async with self._database.transaction() as db:
+            recorded = await operation_service.insert_failed_child(
+                db, request.action.kind, Parent(id=operation.id, attempt=operation.attempt),
+                account_id=operation.account_id, system_id=machine.system_id, hostname=machine.hostname,
+                request={"action": request.action.power.value} if request.action.power else {},
+                error=ErrorRecord(code=error.code, message=error.message),
+            )  # fmt: skip
+        if not recorded:
+            raise LeaseLost

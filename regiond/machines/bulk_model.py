@@ -1,0 +1,64 @@
+"""What can be done with many machines in one operation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from common.values import PowerAction
+from regiond.operations.model import OperationKind
+from regiond.permissions import Permission
+
+MAX_BULK_MACHINES = 500
+MAX_AT_ONCE = 16
+DEFAULT_AT_ONCE = 4
+
+
+class BulkAction(StrEnum):
+    """What is done to each machine: the endpoint of one machine with this name, or its deletion."""
+
+    POWER_ON = "power_on"
+    POWER_OFF = "power_off"  # shut down, by force after a timeout
+    FORCE_OFF = "force_off"
+    POWER_CYCLE = "power_cycle"
+    RELEASE = "release"
+    DELETE = "delete"
+
+    @property
+    def kind(self) -> OperationKind:
+        """That of the children. Releasing a machine that allocation composed deletes it."""
+        return _KINDS.get(self, OperationKind.POWER)
+
+    @property
+    def power(self) -> PowerAction | None:
+        return _POWER.get(self)
+
+    @property
+    def done(self) -> str:
+        """What a machine has been when its child has succeeded."""
+        return _DONE[self]
+
+    @property
+    def permission(self) -> Permission:
+        """What each machine requires of the caller; the same as the endpoint of one machine."""
+        return Permission.OPERATOR if self is BulkAction.RELEASE else Permission.OWNER
+
+
+_KINDS: Mapping[BulkAction, OperationKind] = {
+    BulkAction.RELEASE: OperationKind.RELEASE,
+    BulkAction.DELETE: OperationKind.DELETE,
+}
+_POWER: Mapping[BulkAction, PowerAction] = {
+    BulkAction.POWER_ON: PowerAction.ON,
+    BulkAction.POWER_OFF: PowerAction.OFF,
+    BulkAction.FORCE_OFF: PowerAction.FORCE_OFF,
+    BulkAction.POWER_CYCLE: PowerAction.CYCLE,
+}
+_DONE: Mapping[BulkAction, str] = {
+    BulkAction.POWER_ON: "powered on",
+    BulkAction.POWER_OFF: "powered off",
+    BulkAction.FORCE_OFF: "powered off",
+    BulkAction.POWER_CYCLE: "restarted",
+    BulkAction.RELEASE: "released",
+    BulkAction.DELETE: "deleted",
+}

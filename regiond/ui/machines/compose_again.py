@@ -1,0 +1,99 @@
+"""The form of a compose that was requested before, so that it can be changed and requested again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.compose_request import ComposeRequest
+from common.errors import InvalidRequest
+from common.serialization import from_dict
+from common.units import BYTES_PER_GB
+from regiond.machines.request_model import ComposeIntent, HostConstraints
+from regiond.placement.interface_parser import parse_interfaces
+from regiond.placement.model import DiskRequirement, NicRequirement
+from regiond.placement.storage_parser import parse_storage
+from regiond.ui import formats
+from regiond.ui.machines.compose_form import ComposeForm, DiskRow, NicRow
+
+_NIC_KEYS: Mapping[str, str] = {"space": "space", "subnet": "subnet", "type": "kind"}
+
+
+class _NotShown(Exception):
+    """The form has no field for a part of the request."""
+
+
+def form_again(request: Mapping[str, Any]) -> ComposeForm | None:
+    """`request` is that of the operation. None if it named no constraints, or some that the form has no fields for."""
+    intent = _intent(request)
+    if intent is None:
+        return None
+    asked, hosts = intent.request, intent.hosts
+    shown = HostConstraints(hosts=hosts.hosts, zones=hosts.zones, pools=hosts.pools, tags=hosts.tags)
+    if hosts != shown or asked.huge_page_size_mib or asked.pin_cores or asked.architecture or asked.zone or asked.pool:
+        return None
+    try:
+        values = {
+            "hostname": asked.hostname or "", "cores": str(asked.cores), "memory": str(asked.memory_mib),
+            "host": _one(hosts.hosts), "zone": ", ".join(hosts.zones), "pool": ", ".join(hosts.pools),
+            "tags": ", ".join(hosts.tags), "pinned_cores": formats.ranges(asked.pinned_cores),
+            "affinity": ", ".join(asked.affinity), "anti_affinity": ", ".join(asked.anti_affinity),
+        }  # fmt: skip
+        disks = parse_storage(asked.storage) if asked.storage else ()
+        nics = parse_interfaces(asked.interfaces) if asked.interfaces else ()
+        return ComposeForm(
+            values=values,
+            pins=bool(asked.pinned_cores),
+            ticks=frozenset(name for name, is_set in _ticks(asked).items() if is_set),
+            disks=tuple(_disk_row(number, disk) for number, disk in enumerate(disks)) or (DiskRow(number=0),),
+            nics=tuple(_nic_row(number, nic) for number, nic in enumerate(nics)),
+        )
+    except (InvalidRequest, _NotShown):
+        return None
+
+
+def _intent(request: Mapping[str, Any]) -> ComposeIntent | None:
+    """An accepted request is stored as its intent, a rejected one as its fields."""
+    try:
+        if "intent" in request:
+            return from_dict(request["intent"], ComposeIntent)
+        fields = {name: value for name, value in request.get("requested", {}).items() if name != "hosts"}
+        if fields.get("host_id") is not None or not fields:
+            return None
+        hosts = from_dict(request["requested"].get("hosts", {}), HostConstraints)
+        return ComposeIntent(request=from_dict(fields, ComposeRequest), hosts=hosts)
+    except InvalidRequest:  # that of another release
+        return None
+
+
+def _ticks(asked: ComposeRequest) -> Mapping[str, bool]:
+    return {
+        "hugepages_backed": asked.huge_pages_backed,
+        "one_numa_node": asked.one_numa_node,
+        "power_on": asked.power_on,
+    }
+
+
+def _one(values: Sequence[str]) -> str:
+    if len(values) > 1:
+        raise _NotShown
+    return values[0] if values else ""
+
+
+def _disk_row(number: int, disk: DiskRequirement) -> DiskRow:
+    if disk.size_bytes % BYTES_PER_GB or not disk.size_bytes:
+        raise _NotShown
+    return DiskRow(
+        number=number, size=str(disk.size_bytes // BYTES_PER_GB), pool=_one(disk.pools), tags=", ".join(disk.tags)
+    )
+
+
+def _nic_row(number: int, nic: NicRequirement) -> NicRow:
+    found: dict[str, str] = {}
+    for condition in nic.conditions:
+        if condition.negated or condition.key not in _NIC_KEYS:
+            raise _NotShown
+        found[_NIC_KEYS[condition.key]] = _one(condition.values)
+    if not nic.configured:
+        raise _NotShown
+    return NicRow(number=number, name=nic.label, ip=nic.ip or "", **found)

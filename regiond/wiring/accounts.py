@@ -1,0 +1,46 @@
+"""Builds what knows who may do what, who did it, and what happened."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from regiond.accounts.logins import Logins
+from regiond.accounts.passwords import Passwords
+from regiond.accounts.service import Accounts
+from regiond.accounts.sessions import SessionPeriods, Sessions
+from regiond.accounts.users import Users
+from regiond.audit.service import Audit
+from regiond.components import AccountLayer
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.events.streams import EventStreams
+from regiond.events.tail import EventTail
+from regiond.request_limits import RequestLimits, RequestRates
+from regiond.settings import RegionSettings
+
+
+def wire_accounts(settings: RegionSettings, database: Database) -> AccountLayer:
+    accounts = Accounts(database, record_event=Events.record)
+    passwords = Passwords(min_length=settings.password_min_length)
+    exempt = settings.networks("rate_limit_exempt")
+    logins = Logins(database, accounts, passwords, record_event=Events.record, exempt=exempt)
+    periods = SessionPeriods(
+        idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
+    )
+    rates = RequestRates(
+        requests_per_s=settings.requests_per_s,
+        expensive_requests_per_s=settings.expensive_requests_per_s,
+        anonymous_requests_per_s=settings.anonymous_requests_per_s,
+    )
+    event_tail = EventTail(database)
+    return AccountLayer(
+        accounts=accounts,
+        logins=logins,
+        sessions=Sessions(database, logins, record_event=Events.record, periods=periods),
+        users=Users(database, accounts, passwords, record_event=Events.record),
+        limits=RequestLimits(rates, exempt=exempt),
+        audit=Audit(database, retention=timedelta(days=settings.keep_audit_days)),
+        events=Events(database, retention=timedelta(days=settings.keep_events_days)),
+        event_tail=event_tail,
+        event_streams=EventStreams(database, event_tail, still=accounts.still),
+    )

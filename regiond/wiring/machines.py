@@ -1,0 +1,117 @@
+"""Builds the rooms that act on hosts and machines, and the engine that runs their operations."""
+
+from __future__ import annotations
+
+from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.clusters.member_check import MemberCheck
+from regiond.clusters.service import Clusters, apply_membership
+from regiond.components import AccountLayer, MachineLayer, RackLayer, Storage
+from regiond.groups.service import Groups
+from regiond.hosts.discovery.refresh import Refresher
+from regiond.hosts.host_changes import HostChanges
+from regiond.hosts.service import Hosts
+from regiond.hosts.steps import RefreshHost, RemoveHost
+from regiond.hosts.trust.host_removal import HostCertificates
+from regiond.hosts.trust.rotation import RotateCredentials
+from regiond.hosts.trust.service import HostTrust
+from regiond.hosts.trust.trust_instructions import certificate_url
+from regiond.machines.adoption.restoration import restore as restore_detached
+from regiond.machines.adoption.service import Adoption
+from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
+from regiond.machines.allocation.service import Allocator
+from regiond.machines.bulk.service import Bulk
+from regiond.machines.bulk.steps import BulkSteps
+from regiond.machines.cleanup import CleanUp
+from regiond.machines.compose.rescheduling import Rescheduler
+from regiond.machines.compose.service import Composer
+from regiond.machines.compose.stages import build_stages
+from regiond.machines.compose.steps import ComposeMachine
+from regiond.machines.deletion import DeleteMachine
+from regiond.machines.guest_changes import MachineGuestChanges
+from regiond.machines.host_removal import MachinesOfRemovedHost
+from regiond.machines.ownership import Ownership
+from regiond.machines.service import Machines
+from regiond.machines.steps import PowerMachine, ReleaseMachine
+from regiond.operations import service as operation_service
+from regiond.operations.engine import Engine
+from regiond.operations.service import Operations
+from regiond.settings import RegionSettings
+
+
+def wire_machines(
+    settings: RegionSettings, storage: Storage, rack_layer: RackLayer, addresses: AdvertisedAddresses
+) -> MachineLayer:
+    database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
+    operations, groups = Operations(database), Groups(database)
+
+    def host_certificate_url(host_name: str) -> str:
+        return certificate_url(addresses.public_url(), host_name)
+
+    host_changes = HostChanges(
+        database, groups, storage.credentials, calls, rack_layer.address_calls, storage.key_pairs,
+        simulated_allowed=settings.simulated_hosts is not None,
+    )  # fmt: skip
+    hosts = Hosts(
+        database, operations, storage.credentials, calls, storage.key_pairs, host_changes,
+        certificate_url=host_certificate_url,
+    )  # fmt: skip
+    trust = HostTrust(database, calls, storage.credentials, storage.key_pairs, certificate_url=host_certificate_url)
+    stages = build_stages(
+        database, hosts, groups, calls, installation_id=installation_id,
+        strategy="pack" if settings.placement_strategy == "pack" else "spread",
+    )  # fmt: skip
+    composer = Composer(database, operations, calls, stages)
+    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
+    ownership = Ownership(database, operations, groups, calls, installation_id=installation_id)
+    return MachineLayer(
+        operations=operations,
+        groups=groups,
+        hosts=hosts,
+        clusters=Clusters(database, hosts, groups),
+        trust=trust,
+        compose_stages=stages,
+        machines=machines,
+        allocation=Allocator(database, operations, hosts, groups, composer),
+        ownership=ownership,
+        bulk=Bulk(database, operations, machines, ownership),
+        adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
+        refresher=Refresher(
+            database, calls, trust,
+            machines=MachineGuestChanges(), clean_up=machines.clean_up, restore=restore_detached,
+            check_members=MemberCheck(database, rack_layer.address_calls, limit=settings.max_cluster_members).check,
+            on_facts=apply_membership, on_reachable=operation_service.wake_waiting,
+        ),
+    )  # fmt: skip
+
+
+def wire_engine(
+    settings: RegionSettings,
+    storage: Storage,
+    rack_layer: RackLayer,
+    machine_layer: MachineLayer,
+    account_layer: AccountLayer,
+) -> Engine:
+    calls, layer = rack_layer.calls, machine_layer
+    handlers = (
+        ComposeMachine(
+            calls, Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id)
+        ),
+        PowerMachine(calls, grace_s=settings.power_off_grace_s),
+        ReleaseMachine(calls),
+        DeleteMachine(calls),
+        CleanUp(calls),
+        RefreshHost(layer.refresher),
+        RemoveHost(
+            MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id),
+            layer.clusters,
+            calls,
+            HostCertificates(storage.database, calls),
+        ),
+        RotateCredentials(storage.database, calls, storage.credentials, storage.key_pairs),
+        AdoptGuest(calls),
+        ForgetMachine(calls),
+        BulkSteps(
+            storage.database, layer.machines, layer.ownership, current_caller=account_layer.accounts.current_caller
+        ),
+    )
+    return Engine(storage.database, rack_layer.heartbeat.region_id, handlers)

@@ -1,0 +1,92 @@
+"""Builds the way to hosts: racks, their links and calls, and the listener for links."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from common.rpc.session import Limits
+from common.rpc.tokens import JoinToken, encode_token
+from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.client_rpc import RpcCommands
+from regiond.components import AccountLayer, MachineLayer, RackLayer, Storage
+from regiond.db.migrate import RELEASE, packaged
+from regiond.hosts.discovery.lost_hosts import LostHosts
+from regiond.hosts.host_access import HostAccessReader
+from regiond.hosts.trust.exposed_credentials import ExposedCredentials
+from regiond.racks.access_guard import AccessGuard
+from regiond.racks.admission import Admission
+from regiond.racks.heartbeat import Heartbeat, pid_scope
+from regiond.racks.link_supervisor import LinkSupervisor
+from regiond.racks.listener import Listener, ListenerCallbacks
+from regiond.racks.live_links import LiveLinks
+from regiond.racks.reach import RackReach
+from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
+from regiond.settings import RegionSettings
+
+
+def wire_racks(storage: Storage, addresses: AdvertisedAddresses) -> RackLayer:
+    database, authority = storage.database, storage.authority
+
+    def token_text(secret: str) -> str:
+        token = JoinToken(addresses=(addresses.rpc(),), authority_fingerprint=authority.fingerprint, secret=secret)
+        return encode_token(token)
+
+    heartbeat = Heartbeat(
+        database, hostname=pid_scope(), pid=os.getpid(), rpc_address=addresses.rpc_if_listening,
+        api_url=addresses.public_url, release=RELEASE, schema_number=packaged()[-1].number,
+    )  # fmt: skip
+    links, exposure = LiveLinks(), ExposedCredentials(storage.credentials)
+    racks = Racks(database, authority, heartbeat.region_id, token_text=token_text, exposure=exposure)
+    clients, reach = RpcClients(database, authority), RackReach(database, heartbeat.region_id)
+    host_access = HostAccessReader(
+        database, storage.credentials, storage.key_pairs, installation_id=storage.installation_id
+    )
+    guard = AccessGuard(database)
+    calls = HostCalls(links, reach, guard, host_access.read, LostHosts(database))
+    return RackLayer(
+        heartbeat=heartbeat,
+        links=links,
+        racks=racks,
+        clients=clients,
+        admission=Admission(database, clients),
+        reach=reach,
+        calls=calls,
+        address_calls=AddressCalls(links, reach, guard, host_access.read),
+        guard=guard,
+        host_access=host_access,
+    )
+
+
+def wire_listener(
+    settings: RegionSettings,
+    storage: Storage,
+    rack_layer: RackLayer,
+    machine_layer: MachineLayer,
+    account_layer: AccountLayer,
+    link_supervisor: LinkSupervisor,
+) -> Listener:
+    hostname = socket.gethostname()
+    commands = RpcCommands(
+        rack_layer.racks,
+        rack_layer.clients,
+        machine_layer.hosts,
+        machine_layer.machines,
+        machine_layer.operations,
+        account_layer.audit,
+        account_layer.limits,
+    )
+    return Listener(
+        host=settings.rpc_host,
+        port=settings.rpc_port,
+        tls=storage.authority.region_tls(str(rack_layer.heartbeat.region_id), hostname),
+        name=hostname,
+        callbacks=ListenerCallbacks(
+            handlers=commands.handlers(),
+            admit=rack_layer.admission.admit,
+            on_connect=link_supervisor.on_connect,
+            on_disconnect=link_supervisor.on_disconnect,
+            on_event=link_supervisor.on_event,
+        ),
+        limits=Limits.with_idle_timeout(settings.link_idle_timeout_s),
+    )

@@ -1,0 +1,151 @@
+"""Builds the components of a region, layer by layer."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+
+from regiond.accounts.service import Grants
+from regiond.accounts.ssh_keys import SshKeys
+from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.api.services import Services
+from regiond.components import AccountLayer, Components, MachineLayer, RackLayer, Storage
+from regiond.db.listener import Notifications
+from regiond.db.pool import Database
+from regiond.db.schema_version import SchemaVersionMonitor
+from regiond.events.changes import ChangeFeed
+from regiond.events.service import Events
+from regiond.hosts.discovery.schedule import RefreshSchedule
+from regiond.hosts.trust.certificate_expiry import report_expiring_certificates
+from regiond.housekeeping.clock_monitor import ClockMonitor
+from regiond.housekeeping.retention import Retention, RetentionPeriods
+from regiond.housekeeping.service import Housekeeping
+from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.networks.service import Networks
+from regiond.operations import service as operation_service
+from regiond.quotas.service import Quotas
+from regiond.racks.link_supervisor import LinkSupervisor
+from regiond.reconciler.service import Reconciler
+from regiond.settings import RegionSettings
+from regiond.wiring.accounts import wire_accounts
+from regiond.wiring.machines import wire_engine, wire_machines
+from regiond.wiring.racks import wire_listener, wire_racks
+from regiond.wiring.storage import open_storage
+
+
+async def wire(settings: RegionSettings, running: AsyncExitStack) -> Components:
+    """Builds all components; `running` closes the database. Raises what prevents the region from starting."""
+    settings.check()
+    return wire_components(settings, await open_storage(settings, running))
+
+
+def wire_components(settings: RegionSettings, storage: Storage) -> Components:
+    """Builds all components on storage that is open."""
+    database, addresses = storage.database, AdvertisedAddresses(settings)
+    racks = wire_racks(storage, addresses)
+    machines = wire_machines(settings, storage, racks, addresses)
+    accounts = wire_accounts(settings, database)
+    schedule = RefreshSchedule(
+        database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
+    )
+    link_supervisor = LinkSupervisor(
+        racks.links, racks.heartbeat, racks.reach, racks.calls, racks.guard,
+        hosts=machines.hosts.supervised_hosts, access_of=racks.host_access.read,
+        changes=machines.machines, refreshes=schedule, wake_waiting=partial(_wake_waiting, database),
+    )  # fmt: skip
+    https = _https(settings, database)
+    reconciler = Reconciler(database, auto_repair=settings.reconciler_auto_repair)
+    return Components(
+        database=database,
+        notifications=Notifications(storage.dsn),
+        schema_version=SchemaVersionMonitor(database),
+        housekeeping=_wire_housekeeping(settings, database, accounts, https),
+        heartbeat=racks.heartbeat,
+        accounts=accounts.accounts,
+        logins=accounts.logins,
+        sessions=accounts.sessions,
+        https=https,
+        limits=accounts.limits,
+        events=accounts.events,
+        changes=ChangeFeed(),
+        event_tail=accounts.event_tail,
+        operations=machines.operations,
+        engine=wire_engine(settings, storage, racks, machines, accounts),
+        schedule=schedule,
+        link_supervisor=link_supervisor,
+        reconciler=reconciler,
+        listener=wire_listener(settings, storage, racks, machines, accounts, link_supervisor),
+        addresses=addresses,
+        services=_wire_services(database, racks, machines, accounts, reconciler),
+    )
+
+
+def _wire_housekeeping(
+    settings: RegionSettings, database: Database, accounts: AccountLayer, https: HttpsCertificate | None
+) -> Housekeeping:
+    async def report_expiry() -> None:
+        await report_expiring_certificates(database)
+        if https is not None:
+            await https.report_expiry()
+
+    periods = RetentionPeriods(
+        operations=timedelta(days=settings.keep_operations_days),
+        idempotency_keys=timedelta(days=settings.keep_idempotency_keys_days),
+    )
+    return Housekeeping(
+        ClockMonitor(database, refresh_every_s=settings.refresh_every_s),
+        Retention(database, periods),
+        write_key_use=accounts.accounts.write_key_use,
+        write_repeated=accounts.audit.write_repeated,
+        prune_events=accounts.events.prune,
+        prune_audit=accounts.audit.prune,
+        report_expiry=report_expiry,
+    )
+
+
+def certificate_files(settings: RegionSettings) -> CertificateFiles | None:
+    """None for plain HTTP."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return CertificateFiles(certificate=settings.tls_certificate, key=settings.tls_key)
+
+
+def _https(settings: RegionSettings, database: Database) -> HttpsCertificate | None:
+    files = certificate_files(settings)
+    return None if files is None else HttpsCertificate(files, database)
+
+
+def _wire_services(
+    database: Database, racks: RackLayer, machines: MachineLayer, accounts: AccountLayer, reconciler: Reconciler
+) -> Services:
+    return Services(
+        hosts=machines.hosts,
+        clusters=machines.clusters,
+        machines=machines.machines,
+        allocation=machines.allocation,
+        ownership=machines.ownership,
+        bulk=machines.bulk,
+        adoption=machines.adoption,
+        operations=machines.operations,
+        accounts=accounts.accounts,
+        logins=accounts.logins,
+        sessions=accounts.sessions,
+        users=accounts.users,
+        ssh_keys=SshKeys(database, record_event=Events.record),
+        groups=machines.groups,
+        racks=racks.racks,
+        rpc_clients=racks.clients,
+        audit=accounts.audit,
+        events=accounts.events,
+        event_streams=accounts.event_streams,
+        networks=Networks(database),
+        reconciler=reconciler,
+        grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
+        quotas=Quotas(database, machines.groups),
+    )
+
+
+async def _wake_waiting(database: Database) -> None:
+    async with database.connection() as db:
+        await operation_service.wake_waiting(db)

@@ -1,0 +1,38 @@
+"""Opens the database, and what opens its contents: keys, secrets and the certificate authority."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import AsyncExitStack
+
+from common.private_files import make_usable_folder
+from regiond.components import Storage
+from regiond.credentials.service import Credentials, KeyPairs, open_master_key
+from regiond.db.migrate import migrate
+from regiond.db.pool import Database
+from regiond.racks.installation import open_authority
+from regiond.racks.service import read_installation_id
+from regiond.settings import RegionSettings
+
+
+async def open_storage(settings: RegionSettings, running: AsyncExitStack) -> Storage:
+    dsn = settings.required_database
+    make_usable_folder(settings.state)
+    master_key = open_master_key(settings.state, os.environ)
+    credentials = Credentials(master_key)
+    await migrate(dsn)
+    database = await Database.open(dsn)
+    running.push_async_callback(database.close)
+    async with database.transaction() as db:
+        await credentials.check(db)
+        authority = await open_authority(db, settings.state)
+        installation_id = await read_installation_id(db)
+    return Storage(
+        dsn=dsn,
+        database=database,
+        credentials=credentials,
+        key_pairs=KeyPairs(master_key, installation_id=installation_id, server_name=socket.gethostname()),
+        authority=authority,
+        installation_id=installation_id,
+    )

@@ -1,0 +1,198 @@
+"""`machines/?op=bulk`: one operation with a child for each machine, a few at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import InvalidRequest
+from regiond.operations import lease_store
+from tests.database import execute, fetchval
+from tests.deployment.api_calls import ASYNC
+from tests.deployment.deployment import Deployment
+from tests.integration.users import as_user
+from tests.rejections import rejection
+from tests.waiting import eventually
+
+
+async def composed(innkeeper: Deployment, number: int) -> list[Any]:
+    """That many machines, `vm-0` and so on, on one host with room for them."""
+    host = await innkeeper.add_simulated(cores=32, memory_mib=65536, storage_gb=1000)
+    return [
+        await innkeeper.compose(host["id"], cores=1, memory=1024, hostname=f"vm-{index}") for index in range(number)
+    ]
+
+
+def ids(machines: list[Any]) -> list[str]:
+    return [machine["system_id"] for machine in machines]
+
+
+async def bulk(innkeeper: Any, action: str, machines: list[str], **more: Any) -> int:
+    """Returns the id of the operation."""
+    return int((await innkeeper.post("machines/", op="bulk", action=action, machines=machines, **more))["id"])
+
+
+async def children(innkeeper: Deployment, operation_id: int) -> dict[str, str]:
+    """The states of the children by hostname."""
+    found = await innkeeper.get(f"operations/?parent={operation_id}&limit=1000")
+    return {one["hostname"]: one["state"] for one in found}
+
+
+async def test_each_machine_has_a_child_and_the_result_counts_them(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 5)
+    operation_id = await bulk(innkeeper, "power_on", ids(machines), at_once=2)
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    assert await children(innkeeper, operation_id) == {f"vm-{index}": "succeeded" for index in range(5)}
+    operation = await innkeeper.get(f"operations/{operation_id}/")
+    assert operation["result"] == {"succeeded": 5, "failed": 0, "cancelled": 0, "not_begun": 0}
+    assert {one["power_state"] for one in await innkeeper.get("machines/")} == {"on"}
+
+
+async def test_no_more_than_chosen_are_open_at_once(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 5)
+    with innkeeper.held():
+        operation_id = await bulk(innkeeper, "power_on", ids(machines), at_once=2)
+        await eventually(lambda: _has_children(innkeeper, operation_id, 2))
+        operation = await innkeeper.get(f"operations/{operation_id}/")
+        assert (operation["state"], await children(innkeeper, operation_id)) == (
+            "running",
+            {"vm-0": "running", "vm-1": "running"},
+        )
+    assert await innkeeper.ended(operation_id) == "succeeded"
+
+
+async def _has_children(innkeeper: Deployment, operation_id: int, number: int) -> bool:
+    states = await children(innkeeper, operation_id)
+    return len(states) == number and set(states.values()) == {"running"}
+
+
+async def test_the_end_of_a_child_wakes_its_parent(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_store, "AWAIT_CHILDREN_S", 3600.0)
+    machines = await composed(innkeeper, 1)
+    with innkeeper.held():
+        operation_id = await bulk(innkeeper, "power_on", ids(machines))
+        await eventually(lambda: _waits(innkeeper, operation_id))
+    assert await innkeeper.ended(operation_id) == "succeeded"
+
+
+async def _waits(innkeeper: Deployment, operation_id: int) -> bool:
+    waiting = "select lease_owner is null and not_before > now() from operation where id = $1"
+    return bool(await fetchval(innkeeper.region.components.database, waiting, operation_id))
+
+
+async def test_the_failure_of_one_does_not_stop_the_others(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 4)
+    await innkeeper.post(f"machines/{machines[0]['system_id']}/", op="lock")
+    operation_id = await bulk(innkeeper, "delete", ids(machines), at_once=1)
+    assert await innkeeper.ended(operation_id) == "failed"
+    assert await children(innkeeper, operation_id) == {
+        "vm-0": "failed", "vm-1": "succeeded", "vm-2": "succeeded", "vm-3": "succeeded"
+    }  # fmt: skip
+    operation = await innkeeper.get(f"operations/{operation_id}/")
+    assert operation["error"]["message"].startswith("1 of 4 machines was not deleted. vm-0: ")
+    assert "locked" in operation["error"]["message"]
+    assert (operation["result"]["succeeded"], operation["result"]["failed"]) == (3, 1)
+    assert innkeeper.simulated_guests() == ["vm-0"]
+
+
+async def test_its_cancellation_leaves_those_that_have_not_begun(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 4)
+    with innkeeper.held():
+        operation_id = await bulk(innkeeper, "delete", ids(machines), at_once=1)
+        await eventually(lambda: _has_children(innkeeper, operation_id, 1))
+        await innkeeper.post(f"operations/{operation_id}/", op="cancel")
+    assert await innkeeper.ended(operation_id) == "cancelled"
+    assert await children(innkeeper, operation_id) == {"vm-0": "succeeded"}
+    assert (await innkeeper.get(f"operations/{operation_id}/"))["undone"] == ["3 machines left as they were"]
+    assert innkeeper.simulated_guests() == ["vm-1", "vm-2", "vm-3"]
+
+
+async def test_a_restarted_region_continues_and_begins_nothing_twice(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 3)
+    with innkeeper.held():
+        operation_id = await bulk(innkeeper, "power_cycle", ids(machines), at_once=1)
+        await eventually(lambda: _has_children(innkeeper, operation_id, 1))
+        await innkeeper.region.components.engine.stop()
+        innkeeper.region.components.engine.start()
+    assert await innkeeper.ended(operation_id) == "succeeded"
+    found = await innkeeper.get(f"operations/?parent={operation_id}")
+    assert sorted(one["hostname"] for one in found) == ["vm-0", "vm-1", "vm-2"]
+
+
+async def test_an_attempt_that_was_replaced_opens_no_child(innkeeper: Deployment) -> None:
+    """Else a region that was frozen would restart a VM a second time."""
+    machines = await composed(innkeeper, 1)
+    components = innkeeper.region.components
+    await components.engine.stop()
+    operation_id = await bulk(innkeeper, "power_cycle", ids(machines))
+    operation = await components.services.operations.read(operation_id, caller=None)
+    await execute(components.database, "update operation set attempt = 1 where id = $1", operation_id)
+    await components.engine.run_attempt(operation)  # of attempt 0
+    assert await children(innkeeper, operation_id) == {}
+    components.engine.start()
+    assert await innkeeper.ended(operation_id) == "succeeded"
+
+
+async def test_a_repeat_with_the_same_key_is_the_same_operation(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 1)
+    fields = {"action": "power_cycle", "machines": ids(machines)}
+    headers = {**ASYNC, "Idempotency-Key": "once"}
+    first, second = [await innkeeper.post("machines/", op="bulk", headers=headers, **fields) for _ in range(2)]
+    assert first["id"] == second["id"]
+
+
+async def test_a_dry_run_of_a_deletion_names_what_goes_and_stays(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 2)
+    await innkeeper.post(f"machines/{machines[0]['system_id']}/", op="lock")
+    plan = await innkeeper.post("machines/", op="bulk", action="delete", machines=ids(machines), dry_run="true")
+    assert [guest["name"] for guest in plan["deleted"]] == ["vm-1"]
+    assert any(effect.startswith("vm-0 stays as it is: ") for effect in plan["effects"])
+    assert len(innkeeper.simulated_guests()) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"action": "power_on", "machines": ["nobody"]}, "nobody"),
+        ({"action": "explode", "machines": ["vm-0"]}, "explode"),
+        ({"action": "power_on"}, "machines"),
+        ({"action": "power_on", "machines": ["vm-0"], "at_once": "0"}, "at_once"),
+        ({"action": "power_on", "machines": ["vm-0"], "at_once": "17"}, "at_once"),
+    ],
+)
+async def test_bad_input_is_rejected(innkeeper: Deployment, fields: dict[str, Any], message: str) -> None:
+    await composed(innkeeper, 1)
+    error = await rejection(innkeeper.post("machines/", op="bulk", **fields))
+    assert error.details["status"] == 400
+    assert isinstance(error, InvalidRequest)
+    assert message in str(error.fields)
+    assert await innkeeper.get("operations/?state=queued") == []
+
+
+async def test_a_user_acts_on_own_machines_and_may_cancel(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 3)
+    ann = await as_user(innkeeper, "ann")
+    own = [await ann.post("machines/", op="allocate", system_id=one) for one in ids(machines[:2])]
+    foreign = await rejection(ann.post("machines/", op="bulk", action="power_on", machines=ids(machines)))
+    assert foreign.details["status"] == 403
+    with innkeeper.held():
+        operation_id = await bulk(ann, "power_on", ids(own), at_once=1)
+        await eventually(lambda: _has_children(innkeeper, operation_id, 1))
+        bob = await as_user(innkeeper, "bob")
+        assert (await rejection(bob.post(f"operations/{operation_id}/", op="cancel"))).details["status"] == 404
+        await ann.post(f"operations/{operation_id}/", op="cancel")
+    assert await innkeeper.ended(operation_id) == "cancelled"
+
+
+async def test_a_user_who_lost_the_machine_meanwhile_changes_it_no_more(innkeeper: Deployment) -> None:
+    machines = await composed(innkeeper, 2)
+    ann = await as_user(innkeeper, "ann")
+    own = [await ann.post("machines/", op="allocate", system_id=one) for one in ids(machines)]
+    with innkeeper.held():
+        operation_id = await bulk(ann, "power_on", ids(own), at_once=1)
+        await eventually(lambda: _has_children(innkeeper, operation_id, 1))
+        await innkeeper.post("resourcepool/default/", op="revoke", user="ann")
+    assert await innkeeper.ended(operation_id) == "failed"
+    states = await children(innkeeper, operation_id)
+    assert sorted(states.values()) == ["failed", "succeeded"]

@@ -1,0 +1,80 @@
+"""A compose that was requested before becomes a form that requests the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from common.compose_request import ComposeRequest
+from common.serialization import to_dict
+from regiond.machines.request_model import ComposeIntent, HostConstraints, keyed_fields
+from regiond.ui.machines.compose_again import form_again
+from regiond.ui.machines.compose_form import ComposeForm
+
+ASKED = ComposeRequest(
+    hostname="db-1", cores=2, memory_mib=4096, storage="root:20(pool:local),disk1:100(pool:fast,data)",
+    interfaces="eth0:space=front,ip=10.1.0.20;eth1:subnet=10.2.0.0/24,type=bridge", power_on=True,
+    huge_pages_backed=True, affinity=("db",), anti_affinity=("web:soft", "x"),
+)  # fmt: skip
+HOSTS = HostConstraints(hosts=("alder",), zones=("east", "west"), pools=("ci",), tags=("ssd", "new"))
+
+
+def again(request: ComposeRequest = ASKED, hosts: HostConstraints = HOSTS) -> ComposeForm | None:
+    return form_again({"spec": {}, "intent": to_dict(ComposeIntent(request=request, hosts=hosts))})
+
+
+def fields_of(form: ComposeForm | None) -> dict[str, Any]:
+    assert form is not None
+    return {name: value for name, value in form.fields().items() if value is not None}
+
+
+def test_the_form_requests_the_same() -> None:
+    assert fields_of(again()) == {
+        "hostname": "db-1", "host": "alder", "zone": "east, west", "pool": "ci", "tags": "ssd, new", "cores": "2",
+        "memory": "4096", "affinity": "db", "anti_affinity": "web:soft, x", "storage": ASKED.storage,
+        "interfaces": "eth0:space=front,ip=10.1.0.20;eth1:subnet=10.2.0.0/24,type=bridge", "power_on": "true",
+        "hugepages_backed": "true",
+    }  # fmt: skip
+
+
+def test_pinned_cores_stay_pinned() -> None:
+    fields = fields_of(again(evolve(ASKED, pinned_cores=(4, 5, 6, 9))))
+    assert fields["pinned_cores"] == [4, 5, 6, 9]
+    assert "cores" not in fields
+
+
+def test_a_rejected_request_is_stored_in_another_form() -> None:
+    stored = {"requested": {**keyed_fields(ASKED), "hosts": to_dict(HOSTS)}}
+    assert fields_of(form_again(stored)) == fields_of(again())
+
+
+def test_a_request_without_constraints_is_that_of_an_empty_form() -> None:
+    form = again(ComposeRequest(), HostConstraints())
+    assert form is not None
+    assert form.disks == ComposeForm().disks
+    assert fields_of(form) == {"cores": "1", "memory": "2048", "storage": "root:8"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "hosts"),
+    [
+        (ASKED, HostConstraints(not_tags=("old",))),
+        (ASKED, HostConstraints(hosts=("a", "b"))),
+        (evolve(ASKED, pin_cores=2), HOSTS),
+        (evolve(ASKED, huge_page_size_mib=2), HOSTS),
+        (evolve(ASKED, storage="root:8.5"), HOSTS),
+        (evolve(ASKED, storage="root:8(pool:a,pool:b)"), HOSTS),
+        (evolve(ASKED, interfaces="eth0:not_space=dmz"), HOSTS),
+        (evolve(ASKED, interfaces="eth0:vid=7"), HOSTS),
+        (evolve(ASKED, interfaces="eth0:space=a,mode=unconfigured"), HOSTS),
+    ],
+)
+def test_what_the_form_cannot_show_is_not_offered(request_: ComposeRequest, hosts: HostConstraints) -> None:
+    assert again(request_, hosts) is None
+
+
+@pytest.mark.parametrize("stored", [{}, {"spec": {}}, {"intent": {"request": 3}}, {"requested": {"cores": "many"}}])
+def test_what_other_releases_stored_is_not_offered(stored: dict[str, Any]) -> None:
+    assert form_again(stored) is None

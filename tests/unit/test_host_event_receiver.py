@@ -1,0 +1,61 @@
+"""Events of watched hosts: those of one host are applied in the order in which they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from attrs import define, field
+
+from common.certificates import Role
+from common.rpc.commands import HOST_EVENT, HostEvent
+from common.rpc.link import Link
+from common.rpc.peers import Peer
+from common.serialization import to_dict
+from common.values import GuestChange, GuestEvent, PowerState
+from regiond.racks.host_event_receiver import HostEventReceiver
+from tests.waiting import eventually
+
+
+@define(eq=False)
+class RackLink:
+    peer: Peer
+
+
+@define
+class Changes:
+    """Applies the event of host 1 that turns its guest off only once `released`; also a double of the other two."""
+
+    released: asyncio.Event = field(factory=asyncio.Event)
+    applied: list[tuple[int, PowerState | None]] = field(factory=list)
+    refreshes: list[int] = field(factory=list)
+
+    async def guest_changed(self, host_id: int, change: GuestChange) -> bool:
+        if (host_id, change.power) == (1, PowerState.OFF):
+            await self.released.wait()
+        self.applied.append((host_id, change.power))
+        return True
+
+    async def request_refresh(self, host_id: int) -> None:
+        self.refreshes.append(host_id)
+
+    async def request_refresh_within(self, *_: Any) -> None:
+        raise AssertionError("the receiver is not overloaded")
+
+    async def record_rejection(self, *_: Any) -> None:
+        raise AssertionError("every event is expected")
+
+
+async def test_events_of_a_host_are_applied_in_order_of_arrival() -> None:
+    changes = Changes()
+    receiver = HostEventReceiver(changes, changes, changes)
+    link = cast(Link, RackLink(peer=Peer(role=Role.RACK, name="rack", id="r1")))
+    for host_id, power in ((1, PowerState.OFF), (1, PowerState.ON), (2, PowerState.ON)):
+        receiver.expect(link, host_id)
+        change = GuestChange(event=GuestEvent.POWER, guest_name="vm", power=power)
+        receiver.on_event(link, HOST_EVENT, to_dict(HostEvent(host_id=host_id, change=change)))
+    await eventually(lambda: changes.refreshes == [2])
+    assert changes.applied == [(2, PowerState.ON)]  # other hosts do not wait
+    changes.released.set()
+    await eventually(lambda: changes.refreshes == [2, 1, 1])
+    assert changes.applied[1:] == [(1, PowerState.OFF), (1, PowerState.ON)]
