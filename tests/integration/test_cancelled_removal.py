@@ -51,6 +51,19 @@ async def wait_until_deleting(innkeeper: Deployment, removal: int, count: int = 
     await eventually(deleting)
 
 
+async def acting_after_cancellation(innkeeper: Deployment, removal: int) -> list[str]:
+    """Waits until no deletion can begin any more, and returns the machines of those that did, which must be held."""
+
+    async def states() -> dict[str, str]:
+        return {one["hostname"]: one["state"] for one in await sql(innkeeper, CHILDREN, removal)}
+
+    async def none_waits() -> bool:
+        return "waiting" not in (await states()).values()
+
+    await eventually(none_waits)
+    return [hostname for hostname, state in (await states()).items() if state == "running"]
+
+
 async def guests(innkeeper: Deployment) -> list[str]:
     return [name for name in innkeeper.simulated_guests() if name.startswith("vm-")]
 
@@ -90,7 +103,7 @@ async def test_a_cancelled_removal_stops_and_names_what_is_gone(innkeeper: Deplo
         removal = await remove(innkeeper, host_id)
         await wait_until_deleting(innkeeper, removal)
         await cancel(innkeeper, removal)
-        acting = [one["hostname"] for one in await sql(innkeeper, CHILDREN, removal) if one["state"] == "running"]
+        acting = await acting_after_cancellation(innkeeper, removal)
         assert 0 < len(acting) < MACHINES
     assert await innkeeper.ended(removal) == "cancelled"
     assert await rows(innkeeper, OPEN) == []
