@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.phrases import number_of
+
 _MACHINE, _HOST = "{machine}", "{host}"
 _WORDS: Mapping[str, str] = {
     "compose": f"composes {_MACHINE} on {_HOST}",
@@ -16,7 +18,6 @@ _WORDS: Mapping[str, str] = {
     "rotate_credentials": f"replaces the key pair of {_HOST}",
     "adopt": f"adopts {_MACHINE} on {_HOST}",
     "forget": f"forgets {_MACHINE} on {_HOST}",
-    "bulk": "acts on several machines",
     "clean_up": f"removes what is left of {_MACHINE} on {_HOST}",
 }
 _POWER: Mapping[object, str] = {
@@ -26,13 +27,22 @@ _POWER: Mapping[object, str] = {
 }
 
 
-def purpose(kind: str, *, machine: str | None, host: str | None, power: object = None) -> str:
-    """`composes quick-fox on hv-01`; `power` is the action of a power operation. Unknown kinds are named."""
-    words = _POWER.get(power, "") if kind == "power" else ""
+_BULK: Mapping[object, str] = {
+    "power_on": "powers {machines} on",
+    "power_off": "powers {machines} off",
+    "force_off": "powers {machines} off by force",
+    "power_cycle": "powers {machines} off and on",
+    "release": "releases {machines}",
+    "delete": "deletes {machines}",
+}
+
+
+def purpose(kind: str, *, machine: str | None, host: str | None, request: Mapping[str, object]) -> str:
+    """`composes quick-fox on hv-01`, `powers 2 machines off`; `request` is the operation's. Names an unknown kind."""
+    if kind == "bulk":
+        machines = request.get("machines")
+        count = number_of(len(machines), "machine") if isinstance(machines, list | tuple) else "several machines"
+        return _BULK.get(request.get("action"), "acts on {machines}").format(machines=count)
+    words = _POWER.get(request.get("action"), "") if kind == "power" else ""
     words = words or _WORDS.get(kind, f"{kind.replace('_', ' ')} of {_MACHINE} on {_HOST}")
     return words.format(machine=machine or "a machine", host=host or "its host")
-
-
-def power_action(request: Mapping[str, object]) -> object:
-    """The `power` of `purpose`, from the request of an operation."""
-    return request.get("action")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import InnkeeperError, rebuild
-from common.operation_words import power_action, purpose
+from common.operation_words import purpose
 from innkeeper.http import Api, relative_path
 from innkeeper.progress import Progress, Report
 
@@ -72,7 +72,7 @@ def purpose_of(operation: Mapping[str, Any]) -> str:
         str(operation.get("kind") or "operation"),
         machine=operation.get("hostname") or operation.get("system_id"),
         host=operation.get("host_name"),
-        power=power_action(request) if isinstance(request, dict) else None,
+        request=request if isinstance(request, dict) else {},
     )
     return f"Operation {operation.get('id')} {words}"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from attrs import field, frozen
 
-from common.operation_words import power_action, purpose
+from common.operation_words import purpose
 from regiond.operations.model import UNDO_WAITS_FOR, Operation, OperationKind, OperationState
 
 
@@ -40,8 +40,7 @@ class WaitFacts:
 def purpose_of(operation: Operation) -> str:
     """`composes quick-fox on hv-01`."""
     machine = operation.hostname or operation.system_id
-    action = power_action(operation.request)
-    return purpose(operation.kind.value, machine=machine, host=operation.host_name, power=action)
+    return purpose(operation.kind.value, machine=machine, host=operation.host_name, request=operation.request)
 
 
 def wait_reason(operation: Operation, facts: WaitFacts) -> str | None:

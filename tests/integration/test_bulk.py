@@ -148,6 +148,8 @@ async def test_a_dry_run_of_a_deletion_names_what_goes_and_stays(innkeeper: Depl
     plan = await innkeeper.post("machines/", op="bulk", action="delete", machines=ids(machines), dry_run="true")
     assert [guest["name"] for guest in plan["deleted"]] == ["vm-1"]
     assert any(effect.startswith("vm-0 stays as it is: ") for effect in plan["effects"])
+    plan = await innkeeper.post("machines/", op="bulk", action="power_on", machines=ids(machines), dry_run="true")
+    assert plan["effects"] == ["2 machines are powered on."]
     assert len(innkeeper.simulated_guests()) == 2
 
 
@@ -176,6 +178,7 @@ async def test_a_user_acts_on_own_machines_and_may_cancel(innkeeper: Deployment)
     own = [await ann.post("machines/", op="allocate", system_id=one) for one in ids(machines[:2])]
     foreign = await rejection(ann.post("machines/", op="bulk", action="power_on", machines=ids(machines)))
     assert foreign.details["status"] == 403
+    assert foreign.message.startswith("Not allowed on vm-2. ")
     with innkeeper.held():
         operation_id = await bulk(ann, "power_on", ids(own), at_once=1)
         await eventually(lambda: _has_children(innkeeper, operation_id, 1))

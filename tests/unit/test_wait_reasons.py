@@ -65,3 +65,8 @@ def test_every_kind_of_operation_says_what_it_does() -> None:
         text = purpose_of(evolve(QUEUED, kind=kind))
         assert "quick-fox" in text or "hv-01" in text or kind is OperationKind.BULK
         assert " of " not in text or kind is OperationKind.POWER or kind in ("rotate_credentials", "clean_up")
+
+
+def test_an_operation_on_many_machines_says_what_it_does_to_how_many() -> None:
+    request = {"action": "power_off", "machines": [{"system_id": "abc"}, {"system_id": "def"}]}
+    assert purpose_of(evolve(QUEUED, kind=OperationKind.BULK, request=request)) == "powers 2 machines off"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from common.errors import InnkeeperError, InvalidRequest
+from common.errors import InnkeeperError, InvalidRequest, NotAllowed
 from common.phrases import number_of
 from common.serialization import to_dict
 from regiond.caller import Caller
@@ -20,6 +21,7 @@ from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
 from regiond.permissions import check_object
 
+_PLANS_AT_ONCE = 4  # each takes a connection to the database
 MAX_FAILURES = 120  # of the operation itself, such as a database that was away; not of its machines
 
 
@@ -74,13 +76,16 @@ class Bulk:
         machines = await self._checked(caller, action, tuple(dict.fromkeys(system_ids)))
         plans: list[MachineRemovalPlan] = []
         effects: list[str] = []
-        for machine in machines:
-            try:
-                plans += await self._plan_of(caller, action, machine)
-            except InnkeeperError as error:
-                effects.append(f"{machine.hostname} stays as it is: {error.message}")
+        for first in range(0, len(machines), _PLANS_AT_ONCE):
+            some = machines[first : first + _PLANS_AT_ONCE]
+            for found in await asyncio.gather(*(self._plan_of(caller, action, machine) for machine in some)):
+                if isinstance(found, MachineRemovalPlan):
+                    plans.append(found)
+                elif found is not None:
+                    effects.append(found)
         if action.power is not None:
-            effects.append(f"{number_of(len(machines), 'machine')} to be {action.done}.")
+            are = "is" if len(machines) == 1 else "are"
+            effects.append(f"{number_of(len(machines), 'machine')} {are} {action.done}.")
         return MachineRemovalPlan(
             name=machines[0].hostname if len(machines) == 1 else number_of(len(machines), "machine"),
             deleted=tuple(guest for plan in plans for guest in plan.deleted),
@@ -88,12 +93,18 @@ class Bulk:
             effects=(*dict.fromkeys(effect for plan in plans for effect in plan.effects), *effects),
         )
 
-    async def _plan_of(self, caller: Caller, action: BulkAction, machine: MachineView) -> list[MachineRemovalPlan]:
-        if action is BulkAction.DELETE:
-            return [await self._machines.deletion_plan(caller, machine.system_id)]
-        if action is BulkAction.RELEASE:
-            return [await self._ownership.release_plan(caller, machine.system_id)]
-        return []
+    async def _plan_of(
+        self, caller: Caller, action: BulkAction, machine: MachineView
+    ) -> MachineRemovalPlan | str | None:
+        """The plan, or why the machine stays as it is; None if nothing of it is removed."""
+        try:
+            if action is BulkAction.DELETE:
+                return await self._machines.deletion_plan(caller, machine.system_id)
+            if action is BulkAction.RELEASE:
+                return await self._ownership.release_plan(caller, machine.system_id)
+        except InnkeeperError as error:
+            return f"{machine.hostname} stays as it is: {error.message}"
+        return None
 
     async def _checked(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> Sequence[MachineView]:
         """Returns the machines in the order of the request."""
@@ -108,6 +119,19 @@ class Bulk:
         if unknown:
             raise InvalidRequest(f"Unknown machine(s): {', '.join(unknown)}.")
         machines = [by_id[system_id] for system_id in system_ids]
-        for machine in machines:
-            check_object(action.permission, caller, machine)
+        _check_permission(caller, action, machines)
         return machines
+
+
+def _check_permission(caller: Caller, action: BulkAction, machines: Sequence[MachineView]) -> None:
+    """Raises NotAllowed with the names of all machines on which the caller may not act."""
+    names: list[str] = []
+    reasons: list[str] = []
+    for machine in machines:
+        try:
+            check_object(action.permission, caller, machine)
+        except NotAllowed as error:
+            names.append(machine.hostname)
+            reasons.append(error.message)
+    if names:
+        raise NotAllowed(f"Not allowed on {', '.join(names)}. {' '.join(dict.fromkeys(reasons))}")

@@ -116,7 +116,7 @@ async def _confirm(
         typed_name=typed_name(found) if found.changed else "",
         pools=await services.groups.pools(caller=visit.caller) if action.asks == "place" else (),
         zones=await services.groups.zones() if action.asks == "place" else (),
-        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query", "at_once")},
+        given={name: visit.request.given(name) for name in ("name", "pool", "zone", "query")},
         at_once=visit.request.given("at_once") or str(DEFAULT_AT_ONCE),
         problems=problems or {},
         once=visit.request.given("once") or secrets.token_urlsafe(16),

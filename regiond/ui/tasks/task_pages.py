@@ -84,7 +84,7 @@ async def show(visit: Visit) -> Reply:
         steps_done=sum(step.state is StepState.DONE for step in steps),
         parts=parts_of(
             task,
-            await operations.children(task.id),
+            await operations.children(task.id) if task.kind is OperationKind.BULK else (),
             await operations.list(parent_id=task.id, limit=_MOST_CHILDREN, caller=visit.caller),
         ),
         placement=placement_of(task),
