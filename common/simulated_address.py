@@ -63,6 +63,12 @@ def _read_by(read: Callable[[str], Any], *, always_shown: bool = True) -> dict[s
     return {"read": read, "always_shown": always_shown}
 
 
+def _boot(text: str) -> str:
+    if text not in {"reports", "fails"}:
+        raise ValueError("is neither 'reports' nor 'fails'")
+    return text
+
+
 def _pools(text: str) -> int | tuple[SimulatedPool, ...]:
     if text.isascii() and text.isdecimal():
         _check(text, r"[0-9]{1,12}", "a whole number", 1, len(POOL_NAMES))
@@ -90,6 +96,9 @@ class SimulatedAddress:
     sizes. `networks=NAME:CIDR:VID,…` replaces the default network 192.168.122.0/24. A new host has `guests` foreign
     guests and those of `pinned_guests=0-3:8192:huge,…` (cores, MiB).
 
+    A guest with an operating system boots in `boot_ms` and then reports to the region, as cloud-init does; with
+    `boot=fails` it never does.
+
     Each call to the host takes `delay_ms`. A fraction `fault_rate` of the calls fails, chosen by `fault_seed`; with
     `hang_ms` a failing call first hangs that long.
     """
@@ -105,6 +114,8 @@ class SimulatedAddress:
     fault_rate: float = _number(0.0, at_least=0.0, at_most=1.0)
     fault_seed: int = _whole(0, at_least=0, at_most=2**31)
     hang_ms: int = _whole(0, at_least=0, at_most=3_600_000)
+    boot_ms: int = _whole(0, at_least=0, at_most=3_600_000, always_shown=False)
+    boot: str = field(default="reports", metadata=_read_by(_boot, always_shown=False))
     threads_per_core: int = _whole(1, at_least=1, at_most=8, always_shown=False)
     hugepages_mib: int = _whole(0, at_least=0, at_most=64 * 1024 * 1024, always_shown=False)
     hugepage_size_mib: int = _whole(2, at_least=1, at_most=16384, always_shown=False)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
-from uuid import UUID
-
-import structlog
 
 from common.discovery import Discovery
 from common.errors import InnkeeperError, Unsupported
@@ -38,7 +35,6 @@ from common.rpc.commands import (
     DisconnectCall,
     DiscoveryPart,
     Done,
-    Fence,
     FoundGuest,
     GuestCall,
     HostCall,
@@ -58,28 +54,25 @@ from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
 from rackd.event_watch import EventLink, EventWatcher
 from rackd.executor import Executor
-from rackd.fencing_tokens import FencingTokens
+from rackd.fenced_calls import MAX_CALL_S, FencedCalls
 from rackd.host_queue import CallClass
-
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 GUESTS_PER_PART = 25  # larger frames delay other calls of the link
 _WAITS_FOR_GUEST = {PowerAction.OFF, PowerAction.CYCLE}  # for the guest's own shutdown, which can take minutes
 CHECK_REACH_S = 30.0
-MAX_CALL_S = 1800.0  # for a region that sets no deadline
 
 
 class HostCommands:
     """The rack's command handlers."""
 
     def __init__(
-        self, *, executor: Executor, drivers: DriverRegistry, fencing_tokens: FencingTokens, event_watcher: EventWatcher
+        self, *, executor: Executor, drivers: DriverRegistry, fenced: FencedCalls, event_watcher: EventWatcher
     ) -> None:
         self._executor = executor
         self._drivers = drivers
-        self._fencing_tokens = fencing_tokens
+        self._fenced = fenced
         self._event_watcher = event_watcher
 
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
@@ -125,7 +118,7 @@ class HostCommands:
     async def compose(self, _: EventLink, call: ComposeCall) -> Guest:
         if call.check_reach:
             await self._check_reach(call.access)
-        return await self._act(
+        return await self._fenced.run(
             call.access,
             lambda driver: driver.compose(call.spec),
             call.fence,
@@ -151,18 +144,18 @@ class HostCommands:
         def work(driver: Driver) -> None:
             driver.decompose(call.guest, call.volumes, call.mac_addresses)
 
-        await self._act(call.access, work, call.fence, call.guest.marker.machine_id, what="decompose")
+        await self._fenced.run(call.access, work, call.fence, call.guest.marker.machine_id, what="decompose")
         return Done()
 
     async def remove_volumes(self, _: EventLink, call: RemoveVolumesCall) -> Done:
         def work(driver: Driver) -> None:
             driver.remove_volumes(call.marker, call.volumes)
 
-        await self._act(call.access, work, call.fence, call.marker.machine_id, what="remove volumes")
+        await self._fenced.run(call.access, work, call.fence, call.marker.machine_id, what="remove volumes")
         return Done()
 
     async def power(self, _: EventLink, call: PowerCall) -> PowerReply:
-        state = await self._act(
+        state = await self._fenced.run(
             call.access,
             lambda driver: driver.power(call.guest, call.action, grace_s=call.grace_s),
             call.fence,
@@ -177,7 +170,7 @@ class HostCommands:
         return FoundGuest(guest=found)
 
     async def adopt(self, _: EventLink, call: MarkerCall) -> Guest:
-        return await self._act(
+        return await self._fenced.run(
             call.access,
             lambda driver: driver.adopt(call.guest_id, call.guest_name, call.marker),
             call.fence,
@@ -189,7 +182,7 @@ class HostCommands:
         def work(driver: Driver) -> None:
             driver.disown(call.guest_id, call.guest_name, call.marker, exactly=call.exactly)
 
-        await self._act(call.access, work, call.fence, call.marker.machine_id, what="disown")
+        await self._fenced.run(call.access, work, call.fence, call.marker.machine_id, what="disown")
         return Done()
 
     async def projects(self, _: EventLink, call: HostCall) -> ProjectList:
@@ -223,34 +216,6 @@ class HostCommands:
 
     async def _quick(self, access: HostAccess, work: Callable[[Driver], T], *, what: str) -> T:
         return await self._executor.run(access, work, what=what, deadline_s=MAX_CALL_S, call_class=CallClass.QUICK)
-
-    async def _act(
-        self,
-        access: HostAccess,
-        work: Callable[[Driver], T],
-        fence: Fence,
-        machine_id: UUID,
-        *,
-        what: str,
-        call_class: CallClass = CallClass.ORDERED,
-    ) -> T:
-        self._fencing_tokens.admit(fence)
-
-        def fenced(driver: Driver) -> T:
-            self._fencing_tokens.check(fence)  # a newer attempt may have arrived while this one was queued
-            log.info(
-                "host_call_started",
-                what=what,
-                host_id=access.host_id,
-                machine_id=str(machine_id),
-                operation=fence.operation_id,
-                attempt=fence.attempt,
-            )
-            return work(driver)
-
-        return await self._executor.run(
-            access, fenced, what=what, deadline_s=MAX_CALL_S, call_class=call_class, machine_id=machine_id
-        )
 
 
 def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:

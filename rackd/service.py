@@ -12,15 +12,20 @@ from common.systemd_notify import ServiceManager
 from common.values import DriverType
 from rackd import identity as identities
 from rackd.commands import HostCommands
+from rackd.deployment_commands import DeploymentCommands
 from rackd.drivers.contract import DriverFactory
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
 from rackd.drivers.lxd.factory import LxdDriverFactory
 from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
+from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
+from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
+from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
 from rackd.settings import RackSettings
 
@@ -29,8 +34,8 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 STOP_GRACE_S = 3.0
 
 
-def make_drivers(settings: RackSettings) -> DriverRegistry:
-    """Returns the drivers that `settings` enables."""
+def make_drivers(settings: RackSettings, reports: GuestReports) -> DriverRegistry:
+    """Returns the drivers that `settings` enables. `reports` receives the reports of simulated guests."""
     factories: dict[DriverType, DriverFactory] = {
         DriverType.LIBVIRT: LibvirtDriverFactory(),
         DriverType.LXD: LxdDriverFactory(),
@@ -39,7 +44,9 @@ def make_drivers(settings: RackSettings) -> DriverRegistry:
     if settings.simulated_hosts is None:
         absent[DriverType.SIMULATED] = "the setting simulated_hosts is not set"
     else:
-        factories[DriverType.SIMULATED] = SimulatedDriverFactory(settings.simulated_hosts)
+        factories[DriverType.SIMULATED] = SimulatedDriverFactory(
+            settings.simulated_hosts, boots=SimulatedBoots(reports.report_from_thread)
+        )
     return DriverRegistry(factories, absent=absent)
 
 
@@ -56,18 +63,18 @@ class RackService:
         environment: Environment | None = None,
     ) -> None:
         """`drivers` replaces those that `settings` enables."""
-        drivers = drivers or make_drivers(settings)
+        self._reports = GuestReports(lambda: self._links.links)
+        drivers = drivers or make_drivers(settings, self._reports)
         self._manager = manager
         self._executor = Executor(drivers.open, max_calls=settings.max_calls, max_hung_calls=settings.max_hung_calls)
+        fenced = FencedCalls(self._executor, FencingTokens())
         commands = HostCommands(
-            executor=self._executor,
-            drivers=drivers,
-            fencing_tokens=FencingTokens(),
-            event_watcher=EventWatcher(self._executor),
+            executor=self._executor, drivers=drivers, fenced=fenced, event_watcher=EventWatcher(self._executor)
         )
+        deployment = DeploymentCommands(fenced, RegionContent(lambda: self._links.links))
         self._links = RegionLinks(
             identity,
-            commands.handlers(),
+            {**commands.handlers(), **deployment.handlers()},
             save=partial(identities.save, settings.identity_folder),
             on_link=self._links_changed,
             on_lost=self._links_changed,
@@ -90,6 +97,7 @@ class RackService:
     async def serve(self) -> None:
         """Runs until cancelled. Reports ready at once: restarting the rack does not help if a region is down."""
         watchdog = asyncio.create_task(self._manager.keep_alive(), name="watchdog")
+        self._reports.bind()
         self._links.start()
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from common.certificates import fingerprint, load_certificate, make_authority, utc_now
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import HostUnreachable, NotFound, NotTrusted, PeerChanged
 from common.guest_spec import GuestSpec
@@ -31,7 +32,7 @@ from common.values import (
     PowerState,
     Project,
 )
-from rackd.drivers.contract import Driver
+from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.registry import DriverRegistry
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.settings import RackSettings
@@ -146,6 +147,15 @@ class FakeLxdDriver:
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         return self._trusted_host().power(guest, action, grace_s=grace_s)
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        self._trusted_host().copy_image(image, pool_id, content)
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        self._trusted_host().deploy(spec, image, seed)
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        self._trusted_host().undeploy(spec)
 
     def find(self, guest: GuestRef) -> Guest | None:
         return self._trusted_host().find(guest)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
+from common.deployment_spec import ImageRef
 from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
@@ -141,6 +142,43 @@ class PowerCall:
 
 
 @frozen(kw_only=True)
+class CopyImageCall:
+    """Brings the image to the host unless it is there. The rack reads its content with CONTENT_READ."""
+
+    access: HostAccess
+    image: ImageRef
+    pool_id: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class DeployCall:
+    """Writes the image to the root disk of the guest, and its cloud-init data.
+
+    `user_data_sha256` names the user data (`user_data_bytes` long), which the rack reads with CONTENT_READ: it can be
+    larger than a frame.
+    """
+
+    access: HostAccess
+    spec: GuestSpec
+    image: ImageRef
+    meta_data: str
+    network_config: str
+    user_data_sha256: str
+    user_data_bytes: int
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class UndeployCall:
+    """Empties the root disk of the guest and removes its cloud-init data."""
+
+    access: HostAccess
+    spec: GuestSpec
+    fence: Fence
+
+
+@frozen(kw_only=True)
 class FoundGuest:
     """The guest with the requested marker; None if the host has none."""
 
@@ -225,6 +263,9 @@ HOST_DISCOVER = Command("host.discover", HostCall, DiscoveryPart, streams=True)
 HOST_COMPOSE = Command("host.compose", ComposeCall, Guest)
 HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
 HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
+HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done)
+HOST_DEPLOY = Command("host.deploy", DeployCall, Done)
+HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
@@ -279,6 +320,33 @@ class Renewed:
     authority_pem: str
 
 
+@frozen(kw_only=True)
+class ContentRead:
+    """Asks for up to `size` bytes, at most CONTENT_PART_BYTES, of an image or of data that a call has named."""
+
+    sha256: str
+    offset: int
+    size: int
+
+
+@frozen(kw_only=True)
+class ContentPart:
+    """Shorter than requested only at the end of the content."""
+
+    data: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ReportCall:
+    """The report of a guest that booted, with the secret of its deployment."""
+
+    deployment_id: int
+    secret: str = field(repr=False)
+
+
+CONTENT_PART_BYTES = 512 * 1024
+CONTENT_READ = Command("content.read", ContentRead, ContentPart)
+DEPLOYMENT_REPORT = Command("deployment.report", ReportCall, Done)
 RACK_JOIN = Command("rack.join", JoinCall, Joined)
 RACK_RENEW = Command("rack.renew", RenewCall, Renewed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
@@ -18,6 +19,13 @@ from common.values import (
     PowerState,
     Project,
 )
+
+
+class ImageContent(Protocol):
+    """The content of an image, read by blocking calls."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Returns up to `size` bytes from `offset`; fewer only at the end. Raises NotFound, LinkLost."""
 
 
 class Driver(Protocol):
@@ -74,6 +82,28 @@ class Driver(Protocol):
         """Returns the new state when the hypervisor reports it. Idempotent. Raises NotFound without the guest.
 
         OFF requests a shutdown and forces the guest off after `grace_s` seconds.
+        """
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        """Returns when the host has the image where the root disk in this storage pool needs it. Idempotent.
+
+        Reads `content` only if the host lacks the image, and in parts: it does not fit into memory. A copy that was not
+        completed is not used. Raises OutOfCapacity, NotFound naming the pool, and what `content` raises.
+        """
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        """Returns when the root disk, the first of `spec`, has the content of the image and its own size, and the guest
+        has `seed` as its cloud-init data. Idempotent; replaces what an earlier attempt wrote.
+
+        The guest is off. Raises NotFound without the guest or without the image, which `copy_image` brings; WrongState
+        while the guest runs; OutOfCapacity if the image's disk is larger than the root disk.
+        """
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        """Returns when the root disk is empty and has the size in `spec`, and the guest has no cloud-init data but that
+        of its static addresses, as after compose. Idempotent.
+
+        The guest is off. Raises NotFound without the guest, WrongState while it runs.
         """
 
     def find(self, guest: GuestRef) -> Guest | None:

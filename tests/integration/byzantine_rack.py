@@ -16,7 +16,9 @@ from rackd.commands import HostCommands
 from rackd.enrolment import join
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
+from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
+from rackd.guest_reports import GuestReports
 from rackd.identity import Identity, load
 from rackd.service import make_drivers
 from rackd.settings import RackSettings
@@ -42,10 +44,13 @@ async def byzantine_rack(innkeeper: Deployment, lies: Lies = NO_LIES, name: str 
     """Connects the rack, which reaches every simulated host of the deployment. Its link is registered in the region."""
     identity = await joined(innkeeper, name)
     settings = RackSettings(state=innkeeper.folder / name, simulated_hosts=innkeeper.folder / "simulated")
-    drivers = make_drivers(settings)
+    drivers = make_drivers(settings, GuestReports(lambda: ()))
     executor = Executor(drivers.open)
     honest = HostCommands(
-        executor=executor, drivers=drivers, fencing_tokens=FencingTokens(), event_watcher=EventWatcher(executor)
+        executor=executor,
+        drivers=drivers,
+        fenced=FencedCalls(executor, FencingTokens()),
+        event_watcher=EventWatcher(executor),
     )
     side = Side(role=Role.RACK, name="other-rack", handlers={**honest.handlers(), **lies})
     address = Address(host="127.0.0.1", port=innkeeper.region.components.listener.port)

@@ -60,6 +60,7 @@ from rackd.drivers.simulated.guests import add_volume
 from rackd.drivers.simulated.store import Store
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
+from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
 from rackd.host_queue import CallClass
 from tests.deployment.simulated_host import SimulatedHost
@@ -107,7 +108,10 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
     created = Rack(
         executor,
         HostCommands(
-            executor=executor, drivers=drivers, fencing_tokens=FencingTokens(), event_watcher=EventWatcher(executor)
+            executor=executor,
+            drivers=drivers,
+            fenced=FencedCalls(executor, FencingTokens()),
+            event_watcher=EventWatcher(executor),
         ),
     )
 

@@ -20,11 +20,12 @@ from rackd.drivers.libvirt.inventory import facts, guests
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import Element, text_at
+from rackd.drivers.without_deployment import WithoutDeployment
 from rackd.drivers.without_projects import WithoutProjects
 
 
 @checks_answers
-class LibvirtDriver(WithoutProjects):
+class LibvirtDriver(WithoutDeployment, WithoutProjects):
     """One libvirt host.
 
     The UUID of a managed domain is the machine id, and its metadata holds the ownership marker. Every method that

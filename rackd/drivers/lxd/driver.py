@@ -22,13 +22,16 @@ from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
 from rackd.drivers.lxd.inventory import facts, reader
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
+from rackd.drivers.without_deployment import WithoutDeployment
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LxdDriver:
+class LxdDriver(WithoutDeployment):
     """Contacts the server at the first method call, not before."""
+
+    kind = "LXD"
 
     def __init__(
         self, client: Client, scope: Scope, *, own_pem: str, pinned_pem: str, closing: threading.Event

@@ -10,14 +10,14 @@ from common.guest_spec import GuestSpec, NicSpec
 from common.phrases import number_of
 from common.simulated_address import SimulatedAddress
 from common.values import NicKind
-from rackd.drivers.simulated.facts import host_networks, pool_names
+from rackd.drivers.simulated.facts import host_networks, pool_names, pool_total_bytes
 from rackd.drivers.simulated.guest_resources import PageHolder
 
 
 def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
     """Raises NotFound naming the missing storage pool, network, core or NUMA node."""
     for disk in spec.disks:
-        _check_in(address, "storage pool", disk.pool_id, pool_names(address), pool_id=disk.pool_id)
+        check_pool_exists(address, disk.pool_id)
     for nic in spec.nics:
         _check_nic_source(address, nic)
     missing = [core_id for core_id in spec.pinned_core_ids if not 0 <= core_id < address.cores]
@@ -29,6 +29,26 @@ def check_resources_exist(address: SimulatedAddress, spec: GuestSpec) -> None:
     for node_id in spec.numa_node_ids:
         nodes = [str(number) for number in range(address.numa_nodes)]
         _check_in(address, "NUMA node", str(node_id), nodes, node_id=node_id)
+
+
+def check_pool_exists(address: SimulatedAddress, pool_id: str) -> None:
+    """Raises NotFound naming the storage pool."""
+    _check_in(address, "storage pool", pool_id, pool_names(address), pool_id=pool_id)
+
+
+def check_pool_space(address: SimulatedAddress, pool_id: str, used_bytes: int, requested_bytes: int, what: str) -> None:
+    """Raises OutOfCapacity with numbers; `what` begins its message."""
+    total_bytes = pool_total_bytes(address, pool_id)
+    left_bytes = max(0, total_bytes - used_bytes)
+    if requested_bytes > left_bytes:
+        raise OutOfCapacity(
+            f"{what} needs {requested_bytes} bytes; the storage pool {pool_id} of {address.identity} has {left_bytes} "
+            f"of {total_bytes} left.",
+            pool_id=pool_id,
+            requested_bytes=requested_bytes,
+            left_bytes=left_bytes,
+            total_bytes=total_bytes,
+        )
 
 
 def check_capacity(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import InnkeeperError, NameTaken, NotFound, OutOfCapacity
+from common.errors import InnkeeperError, NameTaken, NotFound
 from common.guest_spec import DiskSpec, GuestSpec
 from common.simulated_address import SimulatedAddress
 from common.units import BYTES_PER_GB
@@ -23,12 +24,14 @@ from common.values import (
     PowerAction,
     PowerState,
 )
-from rackd.drivers.contract import Driver
+from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import guest_not_found, reject_volumes_in_use
-from rackd.drivers.simulated import guest_resources, guests
-from rackd.drivers.simulated.capacity_checks import check_capacity, check_resources_exist
+from rackd.drivers.simulated import deployments, guest_resources, guests
+from rackd.drivers.simulated.boots import SimulatedBoots
+from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
+from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
-from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names, pool_total_bytes
+from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.without_projects import WithoutProjects
@@ -43,8 +46,10 @@ FOREIGN_DISK_BYTES = BYTES_PER_GB
 class SimulatedDriverFactory:
     """Opens the hosts whose files are in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, boots: SimulatedBoots | None = None) -> None:
+        """Without `boots`, guests never report."""
         self._folder = folder
+        self._boots = boots
         self._fault_sequences = FaultSequences()
 
     def identify(self, access: HostAccess) -> PeerIdentity | None:
@@ -59,7 +64,7 @@ class SimulatedDriverFactory:
             hold=self._folder / f"{address.name}.hold",
             down=self._folder / f"{address.name}.down",
         )
-        return SimulatedDriver(address, self._folder, faults)
+        return SimulatedDriver(address, self._folder, faults, self._boots)
 
 
 class SimulatedDriver(WithoutProjects):
@@ -67,15 +72,21 @@ class SimulatedDriver(WithoutProjects):
 
     kind = "simulated servers"
 
-    def __init__(self, address: SimulatedAddress, folder: Path, faults: FaultInjector) -> None:
+    def __init__(
+        self, address: SimulatedAddress, folder: Path, faults: FaultInjector, boots: SimulatedBoots | None = None
+    ) -> None:
         self._address = address
         self._path = folder / f"{address.name}.sqlite"
         self._faults = faults
+        self._boots = boots
         self._watches: list[Watch] = []
         self._faults.call("connect")
         self._store = Store(self._path)
+        self._deployer = SimulatedDeployer(address, self._store, faults)
         try:
             self._seed()
+            if boots is not None:
+                boots.resume(self._path, self._store)
         except BaseException:
             self._store.close()
             raise
@@ -134,6 +145,15 @@ class SimulatedDriver(WithoutProjects):
             self._switch(guest, PowerState.OFF)
             return self._switch(guest, PowerState.ON)
         return self._switch(guest, PowerState.ON if action is PowerAction.ON else PowerState.OFF)
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        self._deployer.copy_image(image, pool_id, content)
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        self._deployer.deploy(spec, image, seed)
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        self._deployer.undeploy(spec)
 
     def find(self, guest: GuestRef) -> Guest | None:
         self._faults.call("find guest")
@@ -239,21 +259,9 @@ class SimulatedDriver(WithoutProjects):
                     f"{owner[1]} bytes that does not belong to this disk.",
                     name=disk.volume,
                 )
-            self._check_pool_space(db, disk)
+            used_bytes = guests.pool_used_bytes(db, disk.pool_id)
+            check_pool_space(self._address, disk.pool_id, used_bytes, disk.size_bytes, "The disk")
             guests.add_volume(db, pool=disk.pool_id, name=disk.volume, size_bytes=disk.size_bytes, marker=spec.marker)
-
-    def _check_pool_space(self, db: sqlite3.Connection, disk: DiskSpec) -> None:
-        total_bytes = pool_total_bytes(self._address, disk.pool_id)
-        left_bytes = max(0, total_bytes - guests.pool_used_bytes(db, disk.pool_id))
-        if disk.size_bytes > left_bytes:
-            raise OutOfCapacity(
-                f"The disk needs {disk.size_bytes} bytes; the storage pool {disk.pool_id} of "
-                f"{self._address.identity} has {left_bytes} of {total_bytes} left.",
-                pool_id=disk.pool_id,
-                requested_bytes=disk.size_bytes,
-                left_bytes=left_bytes,
-                total_bytes=total_bytes,
-            )
 
     def _define(self, spec: GuestSpec) -> Guest:
         """Checks again inside the transaction: another process may have defined the guest."""
@@ -284,4 +292,16 @@ class SimulatedDriver(WithoutProjects):
                     f"{self._address.identity} has no guest of machine {guest.marker.machine_id} ('{guest.name}')."
                 )
             guests.set_power(db, found, power)
+            boots = self._boot(db, found, power)
+        if boots and self._boots is not None:
+            self._boots.add(self._path, found.guest_id, after_s=self._address.boot_ms / 1000)
         return power
+
+    def _boot(self, db: sqlite3.Connection, guest: Guest, power: PowerState) -> bool:
+        """Records the boot in the transaction of the power change. Returns whether the guest will report."""
+        if power is not PowerState.ON:
+            deployments.end_boot(db, guest.guest_id)
+            return False
+        if guest.power is PowerState.ON or self._address.boot == "fails":
+            return False
+        return deployments.begin_boot(db, guest.guest_id, after_s=self._address.boot_ms / 1000)

@@ -76,6 +76,17 @@ create table if not exists change (
     guest_id   text not null,
     power      text
 ) strict;
+create table if not exists deployment (
+    guest_id       text primary key references guest on delete cascade,
+    sha256         text not null,
+    meta_data      text not null,
+    user_data      blob not null,
+    network_config text not null
+) strict;
+create table if not exists boot (
+    guest_id text primary key references guest on delete cascade,
+    due_at   real not null
+) strict;
 create table if not exists seeded (at text not null) strict;
 """
 

@@ -31,6 +31,7 @@ from rackd.commands import HostCommands
 from rackd.drivers.registry import DriverRegistry
 from rackd.event_watch import EventWatcher
 from rackd.executor import Executor
+from rackd.fenced_calls import FencedCalls
 from rackd.fencing_tokens import FencingTokens
 from rackd.host_queue import CallClass, Connection
 from tests.faults.schedules.hypervisors import Outages, ScheduledHosts
@@ -160,7 +161,7 @@ class ScheduledRack:
         commands = HostCommands(
             executor=self.executor,
             drivers=drivers,
-            fencing_tokens=FencingTokens(),
+            fenced=FencedCalls(self.executor, FencingTokens()),
             event_watcher=EventWatcher(self.executor),
         )
         self.handlers = {command.name: handler for command, handler in commands.handlers().items()}

@@ -1,0 +1,38 @@
+"""What a rack needs to write an operating system to a guest: the image, and the data for cloud-init."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import field, frozen
+from attrs.validators import ge, matches_re
+
+
+class ImageFormat(StrEnum):
+    """The format of an image's content."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+@frozen(kw_only=True)
+class ImageRef:
+    """An image of the region's catalogue. Its content is read by `sha256` (hex), which identifies it on hosts too.
+
+    `virtual_size_bytes` is the size of the disk in it. With `uefi` it boots with UEFI firmware only.
+    """
+
+    sha256: str = field(validator=matches_re(r"[0-9a-f]{64}"))
+    size_bytes: int = field(validator=ge(1))
+    virtual_size_bytes: int = field(validator=ge(1))
+    format: ImageFormat
+    uefi: bool = False
+
+
+@frozen(kw_only=True)
+class CloudInitSeed:
+    """The data of cloud-init's NoCloud source. `meta_data` and `network_config` are JSON, which is valid YAML."""
+
+    meta_data: str
+    user_data: bytes = field(repr=False)
+    network_config: str

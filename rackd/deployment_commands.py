@@ -1,0 +1,89 @@
+"""Handles the region's commands that write operating systems to guests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from common.deployment_spec import CloudInitSeed
+from common.rpc.commands import (
+    HOST_COPY_IMAGE,
+    HOST_DEPLOY,
+    HOST_UNDEPLOY,
+    Command,
+    CopyImageCall,
+    DeployCall,
+    Done,
+    UndeployCall,
+)
+from common.rpc.handlers import Handler
+from rackd.drivers.contract import Driver
+from rackd.fenced_calls import FencedCalls
+from rackd.host_queue import CallClass
+from rackd.region_content import CallingLink, RegionContent
+
+
+class DeploymentCommands:
+    def __init__(self, fenced: FencedCalls, content: RegionContent) -> None:
+        self._fenced = fenced
+        self._content = content
+        self._copies: dict[tuple[int, str, str], asyncio.Lock] = {}
+        self._waiting: dict[tuple[int, str, str], int] = {}
+
+    def handlers(self) -> Mapping[Command[Any, Any], Handler]:
+        return {
+            HOST_COPY_IMAGE: self.copy_image,
+            HOST_DEPLOY: self.deploy,
+            HOST_UNDEPLOY: self.undeploy,
+        }
+
+    async def copy_image(self, link: CallingLink, call: CopyImageCall) -> Done:
+        """One copy of an image at a time: the second finds what the first has brought."""
+        content = self._content.blocking(link, call.image.sha256)
+
+        def work(driver: Driver) -> None:
+            driver.copy_image(call.image, call.pool_id, content)
+
+        async with self._alone((call.access.host_id, call.image.sha256, call.pool_id)):
+            await self._fenced.run(
+                call.access, work, call.fence, UUID(call.fence.machine_id), what="copy image",
+                call_class=CallClass.LONG_RUNNING,
+            )  # fmt: skip
+        return Done()
+
+    async def deploy(self, link: CallingLink, call: DeployCall) -> Done:
+        user_data = await self._content.read_all(link, call.user_data_sha256, call.user_data_bytes)
+        seed = CloudInitSeed(meta_data=call.meta_data, user_data=user_data, network_config=call.network_config)
+
+        def work(driver: Driver) -> None:
+            driver.deploy(call.spec, call.image, seed)
+
+        await self._fenced.run(
+            call.access, work, call.fence, call.spec.marker.machine_id, what="deploy", call_class=CallClass.LONG_RUNNING
+        )
+        return Done()
+
+    async def undeploy(self, _: CallingLink, call: UndeployCall) -> Done:
+        def work(driver: Driver) -> None:
+            driver.undeploy(call.spec)
+
+        await self._fenced.run(
+            call.access, work, call.fence, call.spec.marker.machine_id, what="undeploy",
+            call_class=CallClass.LONG_RUNNING,
+        )  # fmt: skip
+        return Done()
+
+    @asynccontextmanager
+    async def _alone(self, key: tuple[int, str, str]) -> AsyncIterator[None]:
+        lock = self._copies.setdefault(key, asyncio.Lock())
+        self._waiting[key] = self._waiting.get(key, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key], self._copies[key]

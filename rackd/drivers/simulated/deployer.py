@@ -1,0 +1,62 @@
+"""Images on a simulated host, and the root disks of its guests."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from common.deployment_spec import CloudInitSeed, ImageRef
+from common.errors import NotFound, WrongState
+from common.guest_spec import GuestSpec
+from common.simulated_address import SimulatedAddress
+from common.values import Guest, PowerState
+from rackd.drivers.contract import ImageContent
+from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.image_content import check_image_fits, verified_parts
+from rackd.drivers.simulated import deployments, guests
+from rackd.drivers.simulated.capacity_checks import check_pool_exists, check_pool_space
+from rackd.drivers.simulated.fault_injection import FaultInjector
+from rackd.drivers.simulated.store import Store
+
+
+class SimulatedDeployer:
+    def __init__(self, address: SimulatedAddress, store: Store, faults: FaultInjector) -> None:
+        self._address = address
+        self._store = store
+        self._faults = faults
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        self._faults.call("find image")
+        check_pool_exists(self._address, pool_id)
+        with self._store.reading() as db:
+            if deployments.has_image(db, pool_id, image):
+                return
+        for _ in verified_parts(image, content):
+            pass
+        self._faults.call("copy image")
+        with self._store.writing() as db:
+            used_bytes = guests.pool_used_bytes(db, pool_id)
+            check_pool_space(self._address, pool_id, used_bytes, image.size_bytes, "The image")
+            deployments.add_image(db, pool_id, image)
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        self._faults.call("write root disk")
+        root = spec.disks[0]
+        with self._store.writing() as db:
+            guest = self._powered_off(db, spec)
+            if not deployments.has_image(db, root.pool_id, image):
+                raise NotFound(f"The storage pool {root.pool_id} of {self._address.identity} lacks the image.")
+            check_image_fits(image, root)
+            deployments.write(db, guest.guest_id, image, seed)
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        self._faults.call("empty root disk")
+        with self._store.writing() as db:
+            deployments.erase(db, self._powered_off(db, spec).guest_id)
+
+    def _powered_off(self, db: sqlite3.Connection, spec: GuestSpec) -> Guest:
+        found = guests.by_marker(db, spec.marker)
+        if found is None:
+            raise machine_not_found(spec.ref)
+        if found.power is not PowerState.OFF:
+            raise WrongState(f"The guest '{found.name}' on {self._address.identity} runs.", name=found.name)
+        return found

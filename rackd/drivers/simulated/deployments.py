@@ -1,0 +1,85 @@
+"""SQL for what is written to the root disks of simulated guests, and for their boots. The caller owns the transaction.
+
+An image on a host is a volume without an owner, as it is for the other drivers.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import sqlite3
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+
+from common.deployment_spec import CloudInitSeed, ImageRef
+from common.report_url import find_report
+
+
+def image_volume(image: ImageRef) -> str:
+    return f"innkeeper-image-{image.sha256[:32]}"
+
+
+def has_image(db: sqlite3.Connection, pool: str, image: ImageRef) -> bool:
+    query = "select 1 from volume where pool = ? and name = ?"
+    return db.execute(query, (pool, image_volume(image))).fetchone() is not None
+
+
+def add_image(db: sqlite3.Connection, pool: str, image: ImageRef) -> None:
+    """Does nothing if the pool has it."""
+    db.execute(
+        "insert into volume (pool, name, size_bytes) values (?, ?, ?) on conflict do nothing",
+        (pool, image_volume(image), image.size_bytes),
+    )
+
+
+def write(db: sqlite3.Connection, guest_id: str, image: ImageRef, seed: CloudInitSeed) -> None:
+    """Replaces what was on the root disk."""
+    row = (guest_id, image.sha256, seed.meta_data, seed.user_data, seed.network_config)
+    db.execute("insert or replace into deployment values (?, ?, ?, ?, ?)", row)
+
+
+def erase(db: sqlite3.Connection, guest_id: str) -> None:
+    db.execute("delete from deployment where guest_id = ?", (guest_id,))
+    end_boot(db, guest_id)
+
+
+def image_on(db: sqlite3.Connection, guest_id: str) -> str | None:
+    """Returns the SHA-256 of the image on the guest's root disk; None if the disk is empty."""
+    row = db.execute("select sha256 from deployment where guest_id = ?", (guest_id,)).fetchone()
+    return None if row is None else str(row["sha256"])
+
+
+def begin_boot(db: sqlite3.Connection, guest_id: str, *, after_s: float) -> bool:
+    """Returns whether the guest has an operating system, which will have booted after that time."""
+    if image_on(db, guest_id) is None:
+        return False
+    db.execute("insert or replace into boot values (?, ?)", (guest_id, time.time() + after_s))
+    return True
+
+
+def end_boot(db: sqlite3.Connection, guest_id: str) -> None:
+    """The guest has reported, or was powered off."""
+    db.execute("delete from boot where guest_id = ?", (guest_id,))
+
+
+def boots(db: sqlite3.Connection) -> list[tuple[str, float]]:
+    """Returns the guests that boot, with the seconds left."""
+    return [(row["guest_id"], max(0.0, row["due_at"] - time.time())) for row in db.execute("select * from boot")]
+
+
+def report_of(db: sqlite3.Connection, guest_id: str) -> tuple[int, str] | None:
+    """Returns deployment and secret that the guest reports, from its user data; None if it does not boot."""
+    query = "select user_data from deployment join boot using (guest_id) where guest_id = ?"
+    row = db.execute(query, (guest_id,)).fetchone()
+    if row is None:
+        return None
+    return next((found for text in _texts(row["user_data"]) if (found := find_report(text)) is not None), None)
+
+
+def _texts(user_data: bytes) -> Iterator[str]:
+    message = email.message_from_bytes(user_data, policy=email.policy.default)
+    for part in message.walk():
+        if isinstance(part, EmailMessage) and not part.is_multipart():
+            content = part.get_content()
+            yield content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")

@@ -1,0 +1,57 @@
+"""Runs the calls that change a host, each with its fencing token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from common.rpc.commands import Fence
+from common.values import HostAccess
+from rackd.drivers.contract import Driver
+from rackd.executor import Executor
+from rackd.fencing_tokens import FencingTokens
+from rackd.host_queue import CallClass
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+MAX_CALL_S = 1800.0  # for a region that sets no deadline
+
+
+class FencedCalls:
+    def __init__(self, executor: Executor, tokens: FencingTokens) -> None:
+        self._executor = executor
+        self._tokens = tokens
+
+    async def run(
+        self,
+        access: HostAccess,
+        work: Callable[[Driver], T],
+        fence: Fence,
+        machine_id: UUID,
+        *,
+        what: str,
+        call_class: CallClass = CallClass.ORDERED,
+    ) -> T:
+        """Returns or raises what `work` does with the host's driver. Raises StaleAttempt after a newer attempt."""
+        self._tokens.admit(fence)
+
+        def fenced(driver: Driver) -> T:
+            self._tokens.check(fence)  # a newer attempt may have arrived while this one was queued
+            log.info(
+                "host_call_started",
+                what=what,
+                host_id=access.host_id,
+                machine_id=str(machine_id),
+                operation=fence.operation_id,
+                attempt=fence.attempt,
+            )
+            return work(driver)
+
+        return await self._executor.run(
+            access, fenced, what=what, deadline_s=MAX_CALL_S, call_class=call_class, machine_id=machine_id
+        )
