@@ -38,6 +38,7 @@ KNOWN_KEYS = frozenset(
         "state",
         # region
         "database",
+        "default_distro_series",
         "keep_audit_days",
         "keep_events_days",
         "password_min_length",

@@ -30,6 +30,7 @@ from regiond.hosts.service import Hosts
 from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
+from regiond.images.service import Images
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
@@ -88,6 +89,7 @@ class MachineLayer:
     hosts: Hosts
     clusters: Clusters
     trust: HostTrust
+    images: Images
     compose_stages: ComposeStages
     machines: Machines
     allocation: Allocator

@@ -139,6 +139,9 @@ class RegionSettings:
     password_min_length: int = setting(
         12, "How many characters a new password needs; 12 is the least.", at_least=12, at_most=128
     )
+    default_distro_series: str = setting(
+        "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 
     def check(self) -> None:

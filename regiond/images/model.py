@@ -1,0 +1,135 @@
+"""Images: their names, states and the choice of one for a deployment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+from regiond.validation_messages import no_object, shown
+
+CUSTOM = "custom"  # the osystem of names without one
+PREFERRED = "ubuntu"  # of two images whose series has the same name
+GENERIC = "generic"
+
+
+class ImageState(StrEnum):
+    UPLOADING = "uploading"
+    CHECKING = "checking"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class ImageFormat(StrEnum):
+    """Of the content, found by reading it."""
+
+    QCOW2 = "qcow2"
+    RAW = "raw"
+
+
+@frozen(kw_only=True)
+class Image:
+    """An entry of the catalogue. `sha256` and `size_bytes` are those of the file, declared until it is ready.
+
+    `format` and `virtual_size_bytes`, the size of the disk, are None until the content was checked. `error` says why it
+    failed, `expires_at` when an unfinished upload is given up.
+    """
+
+    id: int
+    name: str  # OSYSTEM/SERIES
+    title: str
+    architecture: str  # such as amd64
+    subarch: str
+    filetype: str  # as declared; empty: found from the content
+    format: ImageFormat | None
+    sha256: str
+    size_bytes: int
+    virtual_size_bytes: int | None
+    received_bytes: int
+    state: ImageState
+    error: str | None
+    account_id: int | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    store_id: UUID  # of the folder with its content
+
+    @property
+    def osystem(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def series(self) -> str:
+        return self.name.partition("/")[2]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether machines can be deployed with it."""
+        return self.state is ImageState.READY
+
+
+def full_name(name: str) -> str:
+    """`ubuntu/noble` as it is, a bare `x` as `custom/x`."""
+    return name if "/" in name else f"{CUSTOM}/{name}"
+
+
+def split_architecture(text: str) -> tuple[str, str]:
+    """Returns architecture and subarchitecture of `amd64/generic` or `amd64`."""
+    architecture, _, subarch = text.partition("/")
+    return architecture, subarch or GENERIC
+
+
+def choose(images: Iterable[Image], distro_series: str, architecture: str, *, default: str = "") -> Image:
+    """Returns the image that a deployment on this architecture names: `noble`, `ubuntu/noble`, `custom/x`.
+
+    Of images whose series has the same name, a bare `noble` is that of Ubuntu. Empty: the image `default` (a name with
+    osystem, or empty), else the only ready one. `architecture` may have a subarchitecture. Raises InvalidRequest for
+    the field `distro_series`, with the images that there are.
+    """
+    wanted_architecture, _ = split_architecture(architecture)
+    known = [image for image in images if image.architecture == wanted_architecture]
+    wanted = distro_series.strip() or default.strip()
+    if wanted:
+        return _named(known, wanted, wanted_architecture)
+    ready = [image for image in known if image.is_ready]
+    if len(ready) == 1:
+        return ready[0]
+    if not ready:
+        raise _refused(f"There is no image for {wanted_architecture} yet. An administrator can upload one.")
+    raise _refused(
+        f"Name one of the images for {wanted_architecture}: {_list(ready)}. The region has no default "
+        "(default_distro_series)."
+    )
+
+
+def _named(known: Iterable[Image], wanted: str, architecture: str) -> Image:
+    images = list(known)
+    found = [image for image in images if wanted in {image.name, image.series}]
+    ready = [image for image in found if image.is_ready]
+    if preferred := [image for image in ready if image.name in {wanted, f"{PREFERRED}/{wanted}"}]:
+        return preferred[0]
+    if len(ready) == 1:
+        return ready[0]
+    if ready:
+        raise _refused(f"{shown(wanted)} is the series of several images: name one of {_list(ready)}.")
+    if found:
+        reason = f": {found[0].error}" if found[0].error else "."
+        raise _refused(f"The image {found[0].name} is not ready, it is {found[0].state}{reason}")
+    choices = sorted(image.name for image in images if image.is_ready)
+    if not choices:
+        raise _refused(
+            f"There is no image {shown(wanted)}, and none for {architecture} yet. An administrator can upload one."
+        )
+    raise _refused(f"{no_object('image', wanted, choices)} These are the images for {architecture}.")
+
+
+def _list(images: Iterable[Image]) -> str:
+    return ", ".join(sorted(image.name for image in images))
+
+
+def _refused(reason: str) -> InvalidRequest:
+    return InvalidRequest.of({"distro_series": [reason]})
