@@ -35,7 +35,7 @@ def test_a_static_address_is_configured_by_mac_address() -> None:
             "match": {"macaddress": "52:54:00:00:00:0a"},
             "dhcp4": False,
             "addresses": ["10.1.0.20/24"],
-            "routes": [{"to": "0.0.0.0/0", "via": "10.1.0.1"}],
+            "gateway4": "10.1.0.1",
             "nameservers": {"addresses": ["10.1.0.2", "10.1.0.3"]},
         }
     }
@@ -63,11 +63,11 @@ def test_a_guest_has_one_default_route_per_family() -> None:
         nic("eth1", address=address("10.2.0.9", gateway="10.2.0.1")),
         nic("eth2", address=NicAddress(address="2001:db8::9", prefix_length=64, gateway="2001:db8::1")),
     )
-    assert {name: one.get("routes") for name, one in found.items()} == {
-        "eth0": [{"to": "0.0.0.0/0", "via": "10.1.0.1"}],
-        "eth1": None,
-        "eth2": [{"to": "::/0", "via": "2001:db8::1"}],
-    }
+    assert [(one.get("gateway4"), one.get("gateway6")) for one in found.values()] == [
+        ("10.1.0.1", None),
+        (None, None),
+        (None, "2001:db8::1"),
+    ]
 
 
 def test_an_unconfigured_nic_is_omitted() -> None:
