@@ -86,12 +86,15 @@ class Answer:
 
 @frozen(kw_only=True)
 class Body:
-    """Fields of a form; a value of bytes is sent unchanged."""
+    """Fields of a form, of which a value of bytes is sent unchanged; or `content`, which is no form but data."""
 
     fields: Sequence[tuple[str, str | bytes]] = field(factory=tuple)
+    content: bytes | None = None
 
     def encoded(self) -> tuple[bytes, str]:
-        """The bytes and their content type: urlencoded, or multipart if a value is bytes."""
+        """The bytes and their content type: that of data, urlencoded, or multipart if a value is bytes."""
+        if self.content is not None:
+            return self.content, "application/octet-stream"
         if all(isinstance(value, str) for _, value in self.fields):
             return urlencode(list(self.fields)).encode("ascii"), "application/x-www-form-urlencoded"
         boundary = secrets.token_hex(16)

@@ -31,6 +31,8 @@ from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
 from regiond.images.service import Images
+from regiond.images.tasks import ImageTasks
+from regiond.images.uploads import Uploads
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
@@ -81,6 +83,15 @@ class RackLayer:
 
 
 @frozen(kw_only=True)
+class ImageLayer:
+    """The catalogue of images, uploads to it, and the tasks that check and remove."""
+
+    images: Images
+    uploads: Uploads
+    tasks: ImageTasks
+
+
+@frozen(kw_only=True)
 class MachineLayer:
     """The rooms that act on hosts and machines."""
 
@@ -89,7 +100,6 @@ class MachineLayer:
     hosts: Hosts
     clusters: Clusters
     trust: HostTrust
-    images: Images
     compose_stages: ComposeStages
     machines: Machines
     allocation: Allocator
@@ -136,6 +146,7 @@ class Components:
     schedule: RefreshSchedule
     link_supervisor: LinkSupervisor
     reconciler: Reconciler
+    image_tasks: ImageTasks
     listener: Listener
     addresses: AdvertisedAddresses
     services: Services

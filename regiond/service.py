@@ -108,6 +108,8 @@ class RegionService:
         if components.https is not None:
             components.https.start()
             running.push_async_callback(components.https.stop)
+        components.image_tasks.start()
+        running.push_async_callback(components.image_tasks.stop)
         components.housekeeping.start()
         running.push_async_callback(components.housekeeping.stop)
         await components.heartbeat.start()

@@ -142,6 +142,15 @@ class RegionSettings:
     default_distro_series: str = setting(
         "", "The image of deployments that name none, such as ubuntu/noble. Default: the only one, if there is one."
     )
+    max_image_gib: float = setting(
+        20.0, "The size of the largest image that may be uploaded, in GiB.", at_least=0.001, at_most=16384
+    )
+    max_images_gib: float = setting(
+        100.0, "What all images may take in the region's folder, in GiB.", at_least=0.001, at_most=10**6
+    )
+    image_reserve_gib: float = setting(
+        2.0, "What stays free on the disk of that folder when an image is uploaded, in GiB.", at_least=0, at_most=10**6
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 
     def check(self) -> None:

@@ -17,7 +17,7 @@ from regiond.api.fields import Problems, parse_fields, parse_other_keys
 from regiond.api.oauth import NonceWindow, Signature, read_signature
 from regiond.api.replies import Reply, text_reply
 from regiond.api.request import ApiRequest, select_endpoint
-from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, read_query
+from regiond.api.request_body import MAX_BODY_BYTES, Body, grouped, is_content, read_query
 from regiond.api.services import Services
 from regiond.api.unknown_fields import unknown_fields, with_warning
 from regiond.caller import Caller
@@ -127,7 +127,7 @@ class Api:
     ) -> Reply:
         caller, options = record.caller, dict(query)
         endpoint = record.endpoint = select_endpoint(resource, request, options.get("op"), body)
-        has_body = request.method in _METHODS_WITH_BODY
+        has_body = request.method in _METHODS_WITH_BODY and not endpoint.takes_content
         submitted = record.submitted = body.values if has_body else grouped(query)
         services = self.services
         if caller is not None:
@@ -157,13 +157,21 @@ class Api:
             respond_async=request.respond_async,
             idempotency_key=_checked_key(request.idempotency_key),
             last_event_id=request.last_event_id,
+            files=body.files,
+            content=body.content,
         )
         await _check_fields(call, {**parsed.problems, **other.problems, **unknown.problems})
         await record.begin(dry_run=call.values.get("dry_run") is True)
         return with_warning(await endpoint.run(call), endpoint, unknown.ignored)
 
     async def refusal(
-        self, authorization: str | None, query: str, address: str, *, body_bytes: int | None
+        self,
+        authorization: str | None,
+        query: str,
+        address: str,
+        *,
+        body_bytes: int | None,
+        content_type: str | None = None,
     ) -> Reply | None:
         """None if these are signed by a valid API key; else the answer to the request, before its body is read.
 
@@ -174,6 +182,8 @@ class Api:
             signature = read_signature(authorization, read_query(query))
             if signature is not None:
                 caller = await self._owner(signature, address)
+                if caller.is_admin and is_content(content_type):
+                    return None  # part of an upload, which is not parsed and waits for the disk
                 length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
                 self.limits.take_long_body(caller, address, length)
                 return None

@@ -60,6 +60,8 @@ class Call:
     respond_async: bool = False
     idempotency_key: str | None = None
     last_event_id: str | None = None
+    files: Mapping[str, bytes] = field(factory=dict)
+    content: bytes | None = None  # of an endpoint that takes content: None if the body was of another type
 
     @property
     def caller(self) -> Caller:
@@ -101,6 +103,7 @@ class Endpoint:
     `destructive`: deletes, releases, forgets or undoes something (by default every DELETE); rejects unknown fields.
     `audited`: recorded in the audit trail; by default every change. Also what shows a secret.
     `other_answers` are further successful responses with their statuses, such as the plan of a dry run.
+    `takes_content`: the body is data (application/octet-stream), and the fields are in the query.
     `accepted` are fields that MAAS documents for this call and Innkeeper ignores; they are never rejected.
     """
 
@@ -118,6 +121,7 @@ class Endpoint:
     check: Callable[[Call], Problems] | None = None
     check_names: Callable[[Call], Awaitable[Problems]] | None = None
     outlives_target: bool = False
+    takes_content: bool = False
     expensive: bool = False
     destructive: bool = field()
     audited: bool = field()

@@ -182,6 +182,22 @@ class Secret(Text):
 
 
 @frozen(kw_only=True)
+class File:
+    """A part of a multipart form that has a file name, which is in `Call.files`: as a value it is rejected."""
+
+    blank: str = ""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        return {"type": "string", "format": "binary"}
+
+    def parse(self, submitted: Sequence[object]) -> str:
+        if submitted[-1] is None or submitted[-1] == "":
+            return ""
+        raise FieldError("Send the file as a part of a multipart form that has a file name.")
+
+
+@frozen(kw_only=True)
 class Timestamp:
     """A time as ISO 8601; without an offset it is UTC."""
 

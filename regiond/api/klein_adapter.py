@@ -109,8 +109,9 @@ class Adapter:
         query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
         with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
             refusal = await self._api.refusal(
-                header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request)
-            )
+                header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
+                content_type=header(request, "Content-Type"),
+            )  # fmt: skip
         if refusal is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
         return refusal

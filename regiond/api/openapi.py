@@ -9,6 +9,7 @@ from regiond.api.endpoint import Endpoint, Permission, Resource
 from regiond.api.field_types import IntegerList, TextList
 from regiond.api.fields import Field
 from regiond.api.openapi_responses import responses
+from regiond.api.request_body import CONTENT_TYPE
 
 _HEADERS = (
     {
@@ -77,7 +78,11 @@ def _operation(resource: Resource, endpoint: Endpoint, components: dict[str, Any
         "security": [] if endpoint.permission is Permission.ANYONE else [{"oauth": []}],
         "x-permission": endpoint.permission.value,
     }
-    if (endpoint.fields or endpoint.other_keys) and endpoint.method in {"POST", "PUT"}:
+    if endpoint.takes_content:
+        content = {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
+        operation["parameters"] = [_query_parameter(one) for one in endpoint.fields]
+    elif (endpoint.fields or endpoint.other_keys) and endpoint.method in {"POST", "PUT"}:
         schema = _body_schema(endpoint.fields)
         if endpoint.other_keys is not None:
             schema["additionalProperties"] = _field_schema(endpoint.other_keys)

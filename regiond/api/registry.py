@@ -6,6 +6,7 @@ from regiond.api.endpoint import Resource
 from regiond.api.resources import (
     accounts,
     audit,
+    boot_resources,
     certificates,
     discrepancies,
     events,
@@ -38,6 +39,7 @@ RESOURCES: tuple[Resource, ...] = (
     *vm_clusters.RESOURCES,
     *machines.RESOURCES,
     *nodes.RESOURCES,
+    *boot_resources.RESOURCES,
     *operations.RESOURCES,
     *events.RESOURCES,
     audit.AUDIT,

@@ -10,11 +10,11 @@ import json
 import re
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from common.errors import InvalidRequest
@@ -24,6 +24,7 @@ from regiond.api.fields import Submitted
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_JSON_VALUES = 100_000  # also counts commas and brackets in texts
 MAX_ESCAPES = 150_000  # such as %2B in a form; base64 of MAX_BODY_BYTES has fewer
+CONTENT_TYPE = "application/octet-stream"
 _MAX_VALUES = 2000
 _CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "ascii": "ascii", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
 _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
@@ -33,12 +34,15 @@ _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
 class Body:
     """The parsed body. `op` is the op that a form names; JSON bodies have none.
 
-    `signature` holds the OAuth parameters of a form; they are never passed to an endpoint.
+    `signature` holds the OAuth parameters of a form; they are never passed to an endpoint. `files` are the parts of a
+    multipart form that have a file name. `content` is a body that is no form but data.
     """
 
     values: Submitted = field(factory=dict)
     op: str | None = None
     signature: Sequence[tuple[str, str]] = ()
+    files: Mapping[str, bytes] = field(factory=dict)
+    content: bytes | None = None
 
 
 def read_body(content_type: str | None, body: bytes) -> Body:
@@ -47,10 +51,18 @@ def read_body(content_type: str | None, body: bytes) -> Body:
     if kind in {"", "application/x-www-form-urlencoded"}:
         return _form(read_query(_decoded(body, options.get("charset", "utf-8"), "The form")))
     if kind == "multipart/form-data":
-        return _form(_multipart_pairs(options.get("boundary", ""), body))
+        return _multipart(options.get("boundary", ""), body)
     if kind == "application/json":
         return Body(values=_json_values(_decoded(body, options.get("charset", "utf-8"), "The JSON body")))
+    if kind == CONTENT_TYPE:
+        return Body(content=body)
     return Body()
+
+
+def is_content(content_type: str | None) -> bool:
+    """Whether a body of this type is data, not fields."""
+    kind: str = parse_options_header(content_type or "")[0]
+    return kind == CONTENT_TYPE
 
 
 def read_query(text: str) -> Sequence[tuple[str, str]]:
@@ -93,20 +105,27 @@ def _decoded(body: bytes, charset: str, what: str) -> str:
         raise InvalidRequest(f"Bad Request: {what} is not valid {known}, at byte {error.start}.") from None
 
 
-def _multipart_pairs(boundary: str, body: bytes) -> Sequence[tuple[str, str]]:
+def _multipart(boundary: str, body: bytes) -> Body:
     if not boundary or not boundary.isascii() or len(boundary) > 200:
         raise InvalidRequest("Bad Request: the multipart body has no valid boundary.")
     if _has_no_parts(boundary.encode("ascii"), body):
-        return ()
+        return Body()
+    pairs: list[tuple[str, str]] = []
+    files: dict[str, bytes] = {}
     try:
         with PushMultipartParser(boundary, max_segment_count=_MAX_VALUES, strict=False) as parser:
-            return list(_pairs_of_parts(parser.parse(body)))
+            for segment, content in _parts(parser.parse(body)):
+                if segment.filename is None:
+                    pairs.append((segment.name or "", _part_text(segment, content)))
+                else:
+                    files[segment.name or ""] = _part_bytes(segment, content)
     except MultipartError as error:
         raise InvalidRequest(f"Bad Request: the multipart body is malformed: {error}") from None
+    return evolve(_form(pairs), files=files)
 
 
-def _pairs_of_parts(events: Iterable[MultipartSegment | bytearray | None]) -> Iterator[tuple[str, str]]:
-    """Yields name and text of each part that is not a file. A part is a segment, its content, and None."""
+def _parts(events: Iterable[MultipartSegment | bytearray | None]) -> Iterator[tuple[MultipartSegment, bytes]]:
+    """Each part is a segment, its content, and None."""
     segment: MultipartSegment | None = None
     content = bytearray()
     for event in events:
@@ -114,8 +133,8 @@ def _pairs_of_parts(events: Iterable[MultipartSegment | bytearray | None]) -> It
             segment, content = event, bytearray()
         elif event is not None:
             content += event
-        elif segment is not None and segment.filename is None:
-            yield segment.name or "", _part_text(segment, bytes(content))
+        elif segment is not None:
+            yield segment, bytes(content)
 
 
 def _has_no_parts(boundary: bytes, body: bytes) -> bool:
@@ -127,17 +146,25 @@ def _has_no_parts(boundary: bytes, body: bytes) -> bool:
 
 
 def _part_text(segment: MultipartSegment, content: bytes) -> str:
+    return _decoded(_part_bytes(segment, content), segment.charset or "utf-8", _described(segment))
+
+
+def _described(segment: MultipartSegment) -> str:
+    return f"The part {(segment.name or '')[:80]!r}"
+
+
+def _part_bytes(segment: MultipartSegment, content: bytes) -> bytes:
+    """Without the transfer encoding, which the maas CLI uses for every part."""
     headers = {name.lower(): value for name, value in segment.headerlist}
     encoding = headers.get("content-transfer-encoding", "").strip().lower()
-    what = f"The part {(segment.name or '')[:80]!r}"
     if encoding == "base64":
         try:
             content = b64decode(b"".join(content.split()), validate=True)
         except (binascii.Error, ValueError):
-            raise InvalidRequest(f"Bad Request: {what} is not valid base64.") from None
+            raise InvalidRequest(f"Bad Request: {_described(segment)} is not valid base64.") from None
     elif encoding not in _PLAIN_ENCODINGS:
-        raise InvalidRequest(f"Bad Request: {what} has the unknown transfer encoding {encoding[:40]!r}.")
-    return _decoded(content, segment.charset or "utf-8", what)
+        raise InvalidRequest(f"Bad Request: {_described(segment)} has the unknown transfer encoding {encoding[:40]!r}.")
+    return content
 
 
 def _json_values(text: str) -> Submitted:

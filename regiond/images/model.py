@@ -15,6 +15,13 @@ from regiond.validation_messages import no_object, shown
 CUSTOM = "custom"  # the osystem of names without one
 PREFERRED = "ubuntu"  # of two images whose series has the same name
 GENERIC = "generic"
+MAX_IMAGE_NAME = 200
+MAX_IMAGE_TITLE = 255
+ARCHITECTURES = ("amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x")  # a new one comes last: see below
+
+
+class BadImage(Exception):
+    """The content cannot be used; the message says what was found. It becomes the image's `error`."""
 
 
 class ImageState(StrEnum):
@@ -70,6 +77,44 @@ class Image:
     def is_ready(self) -> bool:
         """Whether machines can be deployed with it."""
         return self.state is ImageState.READY
+
+
+@frozen(kw_only=True)
+class SubmittedImage:
+    """The fields of a new image as a user gave them, not checked; empty or None where it did not."""
+
+    name: str
+    architecture: str
+    title: str = ""
+    filetype: str = ""
+    sha256: str = ""
+    size_bytes: int | None = None
+
+
+@frozen(kw_only=True)
+class ArchitectureEntry:
+    """An architecture of the hosts. The catalogue lists it, without content: some clients learn from it which exist."""
+
+    id: int
+    architecture: str
+
+
+def architecture_entries(architectures: Iterable[str]) -> tuple[ArchitectureEntry, ...]:
+    """An architecture always has the same id. Others than ARCHITECTURES are left out: no image can have them."""
+    known = set(architectures)
+    return tuple(
+        ArchitectureEntry(id=number, architecture=name)
+        for number, name in enumerate(ARCHITECTURES, start=1)
+        if name in known
+    )
+
+
+def amount(size_bytes: int) -> str:
+    """Such as `1.5 GiB`, and small ones in bytes."""
+    for unit, factor in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.4g} {unit}"
+    return f"{size_bytes} bytes"
 
 
 def full_name(name: str) -> str:

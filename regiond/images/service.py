@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import NotFound
+from common.errors import NotFound, WrongState
 from regiond.db.pool import Database
 from regiond.images import store
-from regiond.images.model import Image, choose
+from regiond.images.content import ContentFolder
+from regiond.images.model import ArchitectureEntry, Image, architecture_entries, choose
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
@@ -17,8 +19,9 @@ if TYPE_CHECKING:
 class Images:
     """`default_series` is the name of the image for deployments that name none, such as `ubuntu/noble`, or empty."""
 
-    def __init__(self, database: Database, *, default_series: str = "") -> None:
+    def __init__(self, database: Database, folder: ContentFolder, *, default_series: str = "") -> None:
         self._database = database
+        self._folder = folder
         self._default_series = default_series
 
     async def list(self) -> tuple[Image, ...]:
@@ -33,6 +36,22 @@ class Images:
         if found is None:
             raise NotFound(no_object("image", str(image_id)))
         return found
+
+    async def architecture_entries(self) -> tuple[ArchitectureEntry, ...]:
+        """One for each architecture of the hosts."""
+        async with self._database.connection() as db:
+            return architecture_entries(await store.host_architectures(db))
+
+    def content_path(self, image: Image) -> Path:
+        """Returns the file with the content of a ready image. Raises WrongState if another region's folder has it."""
+        if not image.is_ready:
+            raise WrongState(f"The image {image.name} is {image.state}, not ready.")
+        if image.store_id != self._folder.store_id:
+            raise WrongState(
+                f"The content of the image {image.name} is in the folder of another region, which does not share it "
+                "with this one."
+            )
+        return self._folder.content_path(image.sha256)
 
     async def find_for_deployment(self, distro_series: str, architecture: str, *, db: Db | None = None) -> Image:
         """Returns a ready image: see `model.choose`. With `db`, joins the caller's transaction.

@@ -15,7 +15,6 @@ from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.hosts.trust.rotation import RotateCredentials
 from regiond.hosts.trust.service import HostTrust
 from regiond.hosts.trust.trust_instructions import certificate_url
-from regiond.images.service import Images
 from regiond.machines.adoption.restoration import restore as restore_detached
 from regiond.machines.adoption.service import Adoption
 from regiond.machines.adoption.steps import AdoptGuest, ForgetMachine
@@ -70,7 +69,6 @@ def wire_machines(
         hosts=hosts,
         clusters=Clusters(database, hosts, groups),
         trust=trust,
-        images=Images(database, default_series=settings.default_distro_series),
         compose_stages=stages,
         machines=machines,
         allocation=Allocator(database, operations, hosts, groups, composer),

@@ -10,7 +10,7 @@ from regiond.accounts.service import Grants
 from regiond.accounts.ssh_keys import SshKeys
 from regiond.advertised_addresses import AdvertisedAddresses
 from regiond.api.services import Services
-from regiond.components import AccountLayer, Components, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, Components, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.db.listener import Notifications
 from regiond.db.pool import Database
 from regiond.db.schema_version import SchemaVersionMonitor
@@ -29,6 +29,7 @@ from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.reconciler.service import Reconciler
 from regiond.settings import RegionSettings
 from regiond.wiring.accounts import wire_accounts
+from regiond.wiring.images import wire_images
 from regiond.wiring.machines import wire_engine, wire_machines
 from regiond.wiring.racks import wire_listener, wire_racks
 from regiond.wiring.storage import open_storage
@@ -44,6 +45,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     """Builds all components on storage that is open."""
     database, addresses = storage.database, AdvertisedAddresses(settings)
     racks = wire_racks(storage, addresses)
+    images = wire_images(settings, database)
     machines = wire_machines(settings, storage, racks, addresses)
     accounts = wire_accounts(settings, database)
     schedule = RefreshSchedule(
@@ -75,9 +77,10 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         schedule=schedule,
         link_supervisor=link_supervisor,
         reconciler=reconciler,
+        image_tasks=images.tasks,
         listener=wire_listener(settings, storage, racks, machines, accounts, link_supervisor),
         addresses=addresses,
-        services=_wire_services(database, racks, machines, accounts, reconciler),
+        services=_wire_services(database, racks, machines, accounts, reconciler, images),
     )
 
 
@@ -117,7 +120,12 @@ def _https(settings: RegionSettings, database: Database) -> HttpsCertificate | N
 
 
 def _wire_services(
-    database: Database, racks: RackLayer, machines: MachineLayer, accounts: AccountLayer, reconciler: Reconciler
+    database: Database,
+    racks: RackLayer,
+    machines: MachineLayer,
+    accounts: AccountLayer,
+    reconciler: Reconciler,
+    images: ImageLayer,
 ) -> Services:
     return Services(
         hosts=machines.hosts,
@@ -143,6 +151,8 @@ def _wire_services(
         reconciler=reconciler,
         grants=Grants(database, record_event=Events.record, on_change=accounts.accounts.forget_cached),
         quotas=Quotas(database, machines.groups),
+        images=images.images,
+        image_uploads=images.uploads,
     )
 
 

@@ -24,6 +24,7 @@ SHARED = {
     "account": {"id": "1"},
     "rpc-clients": {"name": "none"},
     "discrepancies": {"id": "1"},
+    "boot-resources": {"id": "1000", "file_id": "1000"},
     "vmhost-certificate": {"name": "none"},
 }
 

@@ -55,6 +55,7 @@ async def test_every_read_matches_its_declared_schema(innkeeper: Deployment) -> 
         "account": ssh_key["id"],
         "resourcepool": "default",
         "quotas": quota["id"],
+        "boot-resources": 1,  # of the architecture of the host
         "domains": 0,
         "fabrics": 0,
         "vlans": subnet["vlan"]["id"],

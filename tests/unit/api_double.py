@@ -82,6 +82,8 @@ _LOOKUPS = {
     "networks.interfaces",
     "reconciler.read_stored",
     "quotas.read",
+    "images.read",
+    "images.architecture_entries",
 }
 
 
@@ -141,17 +143,24 @@ class ApiDouble:
         key: ApiKey | None = ADMIN_KEY,
         **more: Any,
     ) -> Reply:
-        """The response for `path` below the API's base. `form` is sent in the query or the body, `document` as JSON."""
+        """The response for `path` below the API's base. `form` is sent in the query or the body, `document` as JSON.
+
+        Where the body is data, some are sent.
+        """
         resource, parts = resource_at(path)
+        endpoint = resource.endpoint(method, op)
+        takes_content = endpoint is not None and endpoint.takes_content
         pairs = [("op", op)] if op is not None else []
         content: dict[str, Any] = {}
         if document is not None:
             content = {"body": json.dumps(document).encode(), "content_type": "application/json"}
+        elif takes_content:
+            content = {"body": b"part", "content_type": "application/octet-stream"}
         elif form is not None and method in {"POST", "PUT"}:
             kind = "application/x-www-form-urlencoded"
             content = {"body": urlencode(form, doseq=True).encode(), "content_type": kind}
         query = urlencode(pairs)
-        if form is not None and method not in {"POST", "PUT"}:
+        if form is not None and (method not in {"POST", "PUT"} or takes_content):
             query = urlencode([*pairs, *form.items()], doseq=True)
         given = {"query": query, **content, "authorization": self.signed(key) if key else None, **more}
         api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)

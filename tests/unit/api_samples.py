@@ -17,6 +17,7 @@ from regiond.clusters.model import ClusterPool, ClusterView
 from regiond.events.model import Event, Level
 from regiond.groups.model import ResourcePool, Zone
 from regiond.hosts.model import Amounts, GuestView, HostState, HostView, StoragePoolView
+from regiond.images.model import Image, ImageState
 from regiond.ledger.model import HostCapacity
 from regiond.machines.model import DetachedMachine, DiskView, ForgottenMachine, MachineState, MachineView, NicView
 from regiond.operations.model import LogLine, Operation, OperationKind, OperationState
@@ -37,6 +38,26 @@ QUOTA = Quota(id=1, account_id=2, username="ann", limits=Limits(machines=10), us
 ADMIN_ACCOUNT = User(id=1, username="admin", is_admin=True, has_password=True, created_at=AT)
 ACCOUNT = User(id=2, username="ann", email="ann@example.com", is_admin=False, has_password=True, created_at=AT)
 SSH_KEY = SshKey(id=9, key="ssh-ed25519 AAAA ann@laptop", fingerprint="SHA256:abc", created_at=AT)
+IMAGE = Image(
+    id=1000,
+    name="ubuntu/noble",
+    title="Noble",
+    architecture="amd64",
+    subarch="generic",
+    filetype="qcow2",
+    format=None,
+    sha256="ab" * 32,
+    size_bytes=8_000_000,
+    virtual_size_bytes=None,
+    received_bytes=4_000_000,
+    state=ImageState.UPLOADING,
+    error=None,
+    account_id=1,
+    created_at=AT,
+    updated_at=AT,
+    expires_at=AT,
+    store_id=UUID(int=7),
+)
 RACK_ID = "7d1f9a52-5d1c-4b8e-9a5e-3d3a3a3a3a3a"
 
 IMAGES_CAPACITY = ResourceCapacity(total=10**11, claimable=10**11, claimed=8 * 10**9, elsewhere=10**9, free=91 * 10**9)

@@ -25,6 +25,7 @@ KNOWN = {
     "resourcepool": {"id": "0"},
     "domains": {"id": "0"},
     "quotas": {"id": "1"},
+    "boot-resources": {"id": "1000", "file_id": "1000"},
     "fabrics": {"id": "0", "fabric_id": "0", "vid": "100"},
     "racks": {"id": RACK_ID},
     "rpc-clients": {"name": "east"},
@@ -58,6 +59,7 @@ GOOD = {
     "start_ip": "10.1.0.10",
     "end_ip": "10.1.0.20",
     "etag": "0123456789abcdef",
+    "architecture": "amd64/generic",
 }
 ALTERNATIVES = frozenset({"guests", "identity"})  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}

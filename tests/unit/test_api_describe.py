@@ -32,6 +32,8 @@ EXPECTED = {
     "SessionHandler": ("account/sessions/{id}/", ["id"]),
     "QuotasHandler": ("quotas/", []),
     "QuotaHandler": ("quotas/{id}/", ["id"]),
+    "BootResourcesHandler": ("boot-resources/", []),
+    "BootResourceHandler": ("boot-resources/{id}/", ["id"]),
     "ZonesHandler": ("zones/", []),
     "ZoneHandler": ("zones/{name}/", ["name"]),
     "ResourcePoolsHandler": ("resourcepools/", []),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regiond.api.endpoint import Endpoint, Permission, Resource
-from regiond.api.field_types import Boolean, Choice, CommaList, Float, Integer, IntegerList, Text, TextList
+from regiond.api.field_types import Boolean, Choice, CommaList, File, Float, Integer, IntegerList, Text, TextList
 from regiond.api.fields import Field
 from regiond.api.registry import SERVED
 from tests.unit.answers.accounts import USER_KEY
@@ -29,6 +29,8 @@ def wrong_values(one: Field) -> Iterator[object]:
         yield from ("much", "nan", "inf", str(kind.minimum - 1), str(kind.maximum + 1))
     elif isinstance(kind, Boolean):
         yield from ("maybe", "2", "\x00")
+    elif isinstance(kind, File):
+        yield "its content as text"
     elif isinstance(kind, Choice):
         yield from ("nonsense", "\x00")
     elif isinstance(kind, CommaList | TextList):

@@ -65,6 +65,15 @@ def test_a_part_with_a_file_name_is_not_a_field() -> None:
     assert values(MULTIPART, file + part("a", b"1") + b"--B--\r\n") == {"a": ["1"]}
 
 
+def test_files_and_data_are_received_unchanged() -> None:
+    data = bytes(range(256)) * 4
+    for headers, sent in (("", data), (f"{BASE64}\r\n", base64.encodebytes(data))):
+        head = f'--B\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n{headers}\r\n'
+        assert read_body(MULTIPART, head.encode() + sent + b"\r\n--B--\r\n").files == {"f": data}
+    found = read_body("application/octet-stream", data)
+    assert (found.content, found.values) == (data, {})
+
+
 def test_json_is_one_object_whose_arrays_are_lists() -> None:
     body = json.dumps({"cores": 4, "pinned_cores": [1, 2], "name": None, "op": "x"}).encode()
     expected = {"cores": [4], "pinned_cores": [1, 2], "name": [None], "op": ["x"]}

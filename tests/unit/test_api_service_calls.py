@@ -298,3 +298,12 @@ def test_a_stream_continues_after_the_header_else_the_field(api: ApiDouble) -> N
         assert call.args[1:] == (EventFilter(levels=(Level.ERROR,)),)
         assert call.named == {"after_id": after, "duration_s": 1500}
     assert api.request("GET", "events/stream", last_event_id="x").status == 400
+
+
+def test_a_part_of_an_image_has_its_offset_in_the_query() -> None:
+    api = ApiDouble()
+    api.json("PUT", "boot-resources/1000/upload/1000/", form={"offset": "4096"})
+    call = api.call("image_uploads.append")
+    assert (call.args[1:], call.named) == ((1000, b"part"), {"offset": 4096})
+    assert ApiDouble().request("PUT", "boot-resources/1000/upload/1001/").status == 404
+    assert list(ApiDouble().rejected("PUT", "boot-resources/1000/upload/1000/", form={"offset": "-1"})) == ["offset"]

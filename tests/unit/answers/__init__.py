@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.unit.answers import accounts, hosts, machines, networks, region
+from tests.unit.answers import accounts, hosts, images, machines, networks, region
 
 ANSWERS: Mapping[str, Any] = {
     **accounts.ANSWERS,
     **hosts.ANSWERS,
+    **images.ANSWERS,
     **machines.ANSWERS,
     **networks.ANSWERS,
     **region.ANSWERS,

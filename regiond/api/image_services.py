@@ -1,0 +1,21 @@
+"""The image catalogue, as Protocols."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from regiond.caller import Caller
+from regiond.deletion_plan import DeletionPlan
+from regiond.images.model import ArchitectureEntry, Image, SubmittedImage
+
+
+class Images(Protocol):
+    async def list(self) -> tuple[Image, ...]: ...
+    async def read(self, image_id: int) -> Image: ...
+    async def architecture_entries(self) -> tuple[ArchitectureEntry, ...]: ...
+
+
+class ImageUploads(Protocol):
+    async def declare(self, caller: Caller, submitted: SubmittedImage, content: bytes | None = None) -> Image: ...
+    async def append(self, caller: Caller, image_id: int, data: bytes, *, offset: int | None = None) -> Image: ...
+    async def delete(self, caller: Caller, image_id: int, *, dry_run: bool = False) -> DeletionPlan: ...

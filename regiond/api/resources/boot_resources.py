@@ -1,0 +1,198 @@
+"""`boot-resources/`: the images that machines are deployed with, and uploads of them in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import NotFound
+from regiond.api import crud
+from regiond.api.dry_run import is_dry_run
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource, Result
+from regiond.api.field_types import Choice, File, Integer, Text
+from regiond.api.fields import Field
+from regiond.api.replies import Reply, json_reply
+from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLOADED, Entry, type_of
+from regiond.api.services import Services
+from regiond.api.urls import id_in
+from regiond.deletion_plan import DeletionPlan
+from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, Image, SubmittedImage
+from regiond.validation_messages import no_object
+
+_ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
+_MAX_BYTES = 2**63 - 1
+_TYPES = {"synced": {SYNCED}, "uploaded": {UPLOADED}, "generated": set[str](), "all": {SYNCED, UPLOADED}}
+_NEW = (
+    Field(
+        name="name",
+        type=Text(max_length=MAX_IMAGE_NAME),
+        required=True,
+        doc="OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, which becomes custom/NAME.",
+    ),
+    Field(
+        name="architecture",
+        type=Text(max_length=100),
+        required=True,
+        doc="Such as amd64 or amd64/generic.",
+    ),
+    Field(name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="A title for people."),
+    Field(
+        name="filetype",
+        type=Text(max_length=20),
+        default="",
+        doc="ddraw (a raw disk) or qcow2, and then nothing else is accepted; default: what the content is.",
+    ),
+    Field(
+        name="sha256",
+        type=Text(max_length=100),
+        default="",
+        doc="SHA-256 of the file in hexadecimal digits; required without content.",
+    ),
+    Field(
+        name="size",
+        type=Integer(minimum=1, maximum=_MAX_BYTES),
+        doc="Size of the file in bytes; required without content.",
+    ),
+    Field(
+        name="content",
+        type=File(),
+        default="",
+        doc=(
+            "The file itself, as a file of a multipart form, if the request stays below 4 MiB. Otherwise send sha256 "
+            "and size, and then the parts to upload_uri of the answer. The command innkeeper does that: content@=FILE."
+        ),
+    ),
+)
+
+
+async def _entries(services: Services) -> tuple[Entry, ...]:
+    return (*await services.images.architecture_entries(), *await services.images.list())
+
+
+async def _find(services: Services, path: Mapping[str, str]) -> Entry:
+    """Also one of an architecture."""
+    entry_id = id_in(path["id"], "image")
+    of_architecture = {one.id: one for one in await services.images.architecture_entries()}
+    return of_architecture.get(entry_id) or await services.images.read(entry_id)
+
+
+async def _find_image(services: Services, path: Mapping[str, str]) -> Image:
+    return await services.images.read(id_in(path["id"], "image"))
+
+
+async def _find_upload(services: Services, path: Mapping[str, str]) -> Image:
+    """An image has one file, with the same id."""
+    if path["file_id"] != path["id"]:
+        raise NotFound(no_object("file of this image", path["file_id"]))
+    return await _find_image(services, path)
+
+
+async def _list(call: Call) -> tuple[Entry, ...]:
+    wanted = _TYPES[call.values["type"]]
+    return tuple(one for one in await _entries(call.services) if type_of(one) in wanted)
+
+
+async def _create(call: Call) -> Reply:
+    values = call.values
+    submitted = SubmittedImage(
+        name=values["name"],
+        architecture=values["architecture"],
+        title=values["title"],
+        filetype=values["filetype"],
+        sha256=values["sha256"],
+        size_bytes=values["size"],
+    )
+    image = await call.services.image_uploads.declare(call.caller, submitted, call.files.get("content") or None)
+    return json_reply(ENTRY_JSON.encode(image), status=201)
+
+
+async def _append(call: Call) -> Reply:
+    image = await call.services.image_uploads.append(
+        call.caller, call.target.id, call.content or b"", offset=call.values["offset"]
+    )
+    return json_reply(ENTRY_JSON.encode(image))
+
+
+async def _delete(call: Call) -> DeletionPlan:
+    return await call.services.image_uploads.delete(call.caller, call.target.id, dry_run=is_dry_run(call))
+
+
+BOOT_RESOURCES = Resource(
+    handler="BootResourcesHandler",
+    path="boot-resources/",
+    doc="The images that machines are deployed with.",
+    endpoints=(
+        crud.list_of(
+            LISTED_JSON,
+            _list,
+            title="List images",
+            doc="In every state, and first an entry for each architecture of the VM hosts, which has no content.",
+            result="The entries.",
+            fields=(
+                Field(
+                    name="type",
+                    type=Choice(choices=tuple(_TYPES)),
+                    default="all",
+                    doc="uploaded: only images; synced: only the entries of architectures.",
+                ),
+            ),
+        ),
+        Endpoint(
+            method="POST",
+            permission=Permission.ADMIN,
+            title="Upload an image",
+            doc=(
+                "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
+                "this content. An image can be deployed once its state is ready; failed says why in error."
+            ),
+            fields=_NEW,
+            accepted=frozenset({"base_image", "keep"}),
+            result=_ENTRY,
+            success=201,
+            run=_create,
+        ),
+    ),
+)
+BOOT_RESOURCE = Resource(
+    handler="BootResourceHandler",
+    path="boot-resources/{id}/",
+    doc="An image.",
+    endpoints=(
+        crud.read_target(_ENTRY, _find, title="Read an image"),
+        crud.delete(
+            _delete,
+            title="Delete an image",
+            doc="Its content is deleted too, unless another entry has the same.",
+            find=_find_image,
+        ),
+    ),
+)
+BOOT_RESOURCE_FILE = Resource(
+    handler="BootResourceFileUploadHandler",
+    path="boot-resources/{id}/upload/{file_id}/",
+    doc="The upload of an image.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="PUT",
+            permission=Permission.ADMIN,
+            title="Add a part to an upload",
+            doc=(
+                "The body is the next part of the file, at most 4 MiB, of the type application/octet-stream. After the "
+                "last one the image is checked."
+            ),
+            fields=(
+                Field(
+                    name="offset",
+                    type=Integer(minimum=0, maximum=_MAX_BYTES),
+                    doc="Where the part begins; 409, with the right one, if the upload ends elsewhere.",
+                ),
+            ),
+            takes_content=True,
+            audited=False,  # thousands of them; the upload is an event
+            result=_ENTRY,
+            find=_find_upload,
+            run=_append,
+        ),
+    ),
+)
+RESOURCES = (BOOT_RESOURCES, BOOT_RESOURCE, BOOT_RESOURCE_FILE)

@@ -1,0 +1,129 @@
+"""Entries of `boot-resources/`: images, and one for each architecture of the hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from regiond.api.serializer import (
+    BOOL,
+    INT,
+    STR,
+    TIMESTAMP,
+    Serializer,
+    extended,
+    key,
+    mapping,
+    nullable,
+    serializer,
+)
+from regiond.api.urls import uri
+from regiond.images.model import GENERIC, ArchitectureEntry, Image, ImageState
+
+V = TypeVar("V")
+Entry = Image | ArchitectureEntry
+
+SYNCED, UPLOADED = "Synced", "Uploaded"  # MAAS's words for what comes with it, and for what users add
+FILE_NAME = "root-dd"  # MAAS's for the image of a whole disk
+_DECLARED_LATER = "ddraw"
+
+
+def _of_image(get: Callable[[Image], V]) -> Callable[[Entry], V | None]:
+    return lambda entry: get(entry) if isinstance(entry, Image) else None
+
+
+def type_of(entry: Entry) -> str:
+    return UPLOADED if isinstance(entry, Image) else SYNCED
+
+
+def _name(entry: Entry) -> str:
+    return entry.name if isinstance(entry, Image) else f"{GENERIC}/{entry.architecture}"
+
+
+def _title(entry: Entry) -> str:
+    if isinstance(entry, Image):
+        return entry.title or entry.name
+    return f"VM hosts have the architecture {entry.architecture}"
+
+
+def _sets(entry: Entry) -> Mapping[str, Any]:
+    """One set, of the day on which the image was declared, with one file; an unfinished one has an upload address."""
+    if not isinstance(entry, Image):
+        return {}
+    complete = entry.state in {ImageState.CHECKING, ImageState.READY}
+    file: dict[str, Any] = {
+        "filename": FILE_NAME,
+        "filetype": entry.filetype or _DECLARED_LATER,
+        "sha256": entry.sha256,
+        "size": entry.size_bytes,
+        "complete": complete,
+    }
+    if not complete:
+        file["progress"] = entry.received_bytes / entry.size_bytes
+        file["upload_uri"] = uri("boot-resources", entry.id, "upload", entry.id)
+    version = entry.created_at.strftime("%Y%m%d")
+    one = {"version": version, "label": "uploaded", "size": entry.size_bytes, "complete": complete}
+    return {version: {**one, "files": {FILE_NAME: file}}}
+
+
+_FILE: Serializer[Mapping[str, Any]] = Serializer(
+    schema={
+        "title": "BootResourceFile",
+        "type": "object",
+        "properties": {
+            "filename": STR.schema,
+            "filetype": STR.schema,
+            "sha256": STR.schema,
+            "size": INT.schema,
+            "complete": BOOL.schema,
+            "progress": {"type": "number"},
+            "upload_uri": STR.schema,
+        },
+        "required": ["filename", "filetype", "sha256", "size", "complete"],
+        "additionalProperties": False,
+    }
+)
+_SET: Serializer[Mapping[str, Any]] = Serializer(
+    schema={
+        "title": "BootResourceSet",
+        "type": "object",
+        "properties": {
+            "version": STR.schema,
+            "label": STR.schema,
+            "size": INT.schema,
+            "complete": BOOL.schema,
+            "files": mapping(_FILE).schema,
+        },
+        "required": ["version", "label", "size", "complete", "files"],
+        "additionalProperties": False,
+    }
+)
+
+LISTED_JSON: Serializer[Entry] = serializer(
+    "ListedBootResource",
+    key("id", INT, lambda entry: entry.id),
+    key("type", STR, type_of),
+    key("name", STR, _name),
+    key(
+        "architecture",
+        STR,
+        lambda entry: f"{entry.architecture}/{entry.subarch if isinstance(entry, Image) else GENERIC}",
+    ),
+    key("subarches", STR, lambda entry: entry.subarch if isinstance(entry, Image) else GENERIC),
+    key("title", STR, _title),
+    key("state", nullable(STR), _of_image(lambda image: image.state.value)),
+    key("error", nullable(STR), _of_image(lambda image: image.error)),
+    key("filetype", nullable(STR), _of_image(lambda image: image.filetype)),
+    key("format", nullable(STR), _of_image(lambda image: image.format)),
+    key("sha256", nullable(STR), _of_image(lambda image: image.sha256)),
+    key("size", nullable(INT), _of_image(lambda image: image.size_bytes)),
+    key("received", nullable(INT), _of_image(lambda image: image.received_bytes)),
+    key("virtual_size", nullable(INT), _of_image(lambda image: image.virtual_size_bytes)),
+    key("created", nullable(TIMESTAMP), _of_image(lambda image: image.created_at)),
+    key("updated", nullable(TIMESTAMP), _of_image(lambda image: image.updated_at)),
+    key("expires", nullable(TIMESTAMP), _of_image(lambda image: image.expires_at)),
+    key("resource_uri", STR, lambda entry: uri("boot-resources", entry.id)),
+)
+ENTRY_JSON: Serializer[Entry] = extended(
+    "BootResource", LISTED_JSON, lambda entry: entry, key("sets", mapping(_SET), _sets)
+)

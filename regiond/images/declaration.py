@@ -1,0 +1,111 @@
+"""What an upload declares about its image before any content arrives, and what of it is accepted. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from common.errors import InvalidRequest
+from regiond.images.model import (
+    ARCHITECTURES,
+    MAX_IMAGE_NAME,
+    ImageFormat,
+    SubmittedImage,
+    amount,
+    full_name,
+    split_architecture,
+)
+from regiond.validation_messages import no_choice, shown
+
+# MAAS's names for a raw disk and, which MAAS lacks, for qcow2.
+FORMATS: Mapping[str, ImageFormat] = {"ddraw": ImageFormat.RAW, "qcow2": ImageFormat.QCOW2}
+UNPACKED_FIRST = ("tgz", "tbz", "txz", "ddtgz", "ddtbz", "ddtxz", "ddtar", "ddbz2", "ddgz", "ddxz")
+_PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_NAME = re.compile(rf"{_PART}(?:/{_PART})?", re.ASCII)
+_SUBARCH = re.compile(_PART, re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@frozen(kw_only=True)
+class Declaration:
+    """An image that is about to be uploaded. `filetype` is empty if the user leaves it to the content."""
+
+    name: str  # OSYSTEM/SERIES
+    title: str
+    architecture: str
+    subarch: str
+    filetype: str
+    sha256: str
+    size_bytes: int
+
+
+def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
+    """Returns what the fields declare. Raises InvalidRequest with the problems of all of them."""
+    found = {
+        "name": _name_problem(submitted.name),
+        "architecture": _architecture_problem(submitted.architecture),
+        "filetype": _filetype_problem(submitted.filetype),
+        "sha256": _sha256_problem(submitted.sha256.lower()),
+        "size": _size_problem(submitted.size_bytes, largest_bytes),
+    }
+    problems = {name: [problem] for name, problem in found.items() if problem is not None}
+    if problems:
+        raise InvalidRequest.of(problems)
+    architecture, subarch = split_architecture(submitted.architecture)
+    return Declaration(
+        name=full_name(submitted.name),
+        title=submitted.title,
+        architecture=architecture,
+        subarch=subarch,
+        filetype=submitted.filetype,
+        sha256=submitted.sha256.lower(),
+        size_bytes=submitted.size_bytes or 0,
+    )
+
+
+def _name_problem(name: str) -> str | None:
+    if len(name) <= MAX_IMAGE_NAME and _NAME.fullmatch(name):
+        return None
+    return (
+        f"{shown(name)} is no name of an image: use OSYSTEM/SERIES such as ubuntu/noble, or a name of your own, of "
+        f"letters, digits and . _ + -, at most {MAX_IMAGE_NAME} characters."
+    )
+
+
+def _architecture_problem(text: str) -> str | None:
+    architecture, subarch = split_architecture(text)
+    if architecture in ARCHITECTURES and _SUBARCH.fullmatch(subarch):
+        return None
+    return no_choice(text, ARCHITECTURES)
+
+
+def _filetype_problem(filetype: str) -> str | None:
+    if not filetype or filetype in FORMATS:
+        return None
+    if filetype in UNPACKED_FIRST:
+        return (
+            f"Images of the type {filetype} are not supported: unpack it and upload the image of the disk, with "
+            "filetype=ddraw (raw) or filetype=qcow2."
+        )
+    return no_choice(filetype, FORMATS)
+
+
+def _sha256_problem(sha256: str) -> str | None:
+    if _SHA256.fullmatch(sha256):
+        return None
+    if not sha256:
+        return "Give the SHA-256 of the file, or its content."
+    return f"{shown(sha256)} is no SHA-256: 64 hexadecimal digits."
+
+
+def _size_problem(size_bytes: int | None, largest_bytes: int) -> str | None:
+    if size_bytes is None:
+        return "Give the size of the file in bytes, or its content."
+    if not 0 < size_bytes <= largest_bytes:
+        return (
+            f"An image has 1 byte to {amount(largest_bytes)} (the region's setting max_image_gib), not "
+            f"{amount(size_bytes)}."
+        )
+    return None

@@ -1,0 +1,41 @@
+"""Threads for the files of images, so that a slow disk delays neither requests nor other rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MAX_THREADS = 3  # one of them hashes at most
+
+
+class FileThreads:
+    """At most MAX_THREADS pieces of work run at a time; others wait."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="images")
+        self._stopped = threading.Event()
+
+    def is_stopped(self) -> bool:
+        """For long work, which then gives up."""
+        return self._stopped.is_set()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Returns what `work` returns. If cancelled, waits until it has ended: it may still use its file."""
+        job = self._threads.submit(work)
+        running = asyncio.wrap_future(job)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if not job.cancel():
+                await asyncio.wait([running])
+            raise
+
+    async def stop(self) -> None:
+        """Waits until the work that runs has ended; what waits is cancelled. Idempotent."""
+        self._stopped.set()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

@@ -1,0 +1,143 @@
+"""Checks uploaded images; removes what is not needed any more, or was left by a crash. Done at every start, too."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import structlog
+from attrs import frozen
+
+from common.errors import Busy
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.events.service import Events
+from regiond.images import store, upload_store
+from regiond.images.content import ContentFolder, Stopped, UploadFile
+from regiond.images.file_threads import FileThreads
+from regiond.images.inspection import Inspected, Inspection
+from regiond.images.model import BadImage, Image, ImageState
+from regiond.images.uploads import locked
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+@frozen
+class ImageChecks:
+    """Checks the images in `checking`, one after the other. Regions that share the folder never check the same one."""
+
+    database: Database
+    folder: ContentFolder
+    threads: FileThreads
+    inspection: Inspection
+
+    async def run(self) -> None:
+        """One round. Idempotent: a check that was interrupted starts again."""
+        async with self.database.connection() as db:
+            waiting = await upload_store.in_states(db, self.folder.store_id, [ImageState.CHECKING])
+        for image in waiting:
+            try:
+                await self._check(image.id)
+            except Busy:
+                log.info("image_check_skipped", image=image.name, reason="another region checks it")
+            except Stopped:
+                return
+
+    async def _check(self, image_id: int) -> None:
+        async with locked(self.folder, self.threads, image_id) as file:
+            async with self.database.connection() as db:
+                image = await store.read(db, image_id)
+            if image is None or image.state is not ImageState.CHECKING:
+                return
+            path = await self.threads.run(partial(self._path, image, file))
+            try:
+                inspected = await self.inspection.inspect(path, image)
+            except BadImage as error:
+                await self._fail(image, str(error))
+            else:
+                await self._finish(image, path, inspected)
+
+    def _path(self, image: Image, file: UploadFile) -> Path:
+        """Where the content is: an earlier round may have moved it and then been interrupted."""
+        if file.size_bytes() == 0 and self.folder.has(image.sha256, image.size_bytes):
+            return self.folder.content_path(image.sha256)
+        return self.folder.upload_path(image.id)
+
+    async def _fail(self, image: Image, reason: str) -> None:
+        """The file first: what is left of a failed upload would not be found again."""
+        await self.threads.run(partial(self.folder.remove_upload, image.id))
+        async with self.database.transaction() as db:
+            if await upload_store.set_failed(db, image.id, reason):
+                message = f"The image {image.name} for {image.architecture} cannot be used: {reason}"
+                await Events.record(db, "image_failed", message, level=Level.WARNING)
+        log.warning("image_failed", image=image.name, reason=reason)
+
+    async def _finish(self, image: Image, path: Path, inspected: Inspected) -> None:
+        """The content first: `ready` is never without it."""
+        is_upload = path == self.folder.upload_path(image.id)
+        async with self.database.transaction() as db:
+            await upload_store.lock_catalogue(db)
+            if is_upload:
+                await self.threads.run(partial(self.folder.keep, image.id, image.sha256))
+            else:
+                await self.threads.run(partial(self.folder.remove_upload, image.id))
+            if await upload_store.set_ready(db, image.id, inspected.format, inspected.virtual_size_bytes):
+                message = f"The image {image.name} for {image.architecture} is ready."
+                await Events.record(db, "image_ready", message)
+        log.info("image_ready", image=image.name, format=inspected.format, size_bytes=image.size_bytes)
+
+
+@frozen
+class ImageCleanup:
+    """Ends abandoned uploads and removes files without an entry, in this region's folder."""
+
+    database: Database
+    folder: ContentFolder
+    threads: FileThreads
+
+    async def run(self) -> None:
+        """One round. Idempotent."""
+        await self._expire()
+        await self._remove_uploads()
+        await self._remove_content()
+        await self._find_missing()
+
+    async def _expire(self) -> None:
+        async with self.database.transaction() as db:
+            for image in await upload_store.expired(db, self.folder.store_id):
+                await upload_store.delete(db, image.id)
+                message = f"The upload of the image {image.name} for {image.architecture} was given up: nothing came."
+                await Events.record(db, "image_upload_expired", message, level=Level.WARNING)
+                log.info("image_upload_expired", image=image.name, received_bytes=image.received_bytes)
+
+    async def _remove_uploads(self) -> None:
+        """A file is made after its entry: the files are listed first."""
+        found = await self.threads.run(self.folder.uploads)
+        async with self.database.connection() as db:
+            needed = await upload_store.open_uploads(db, self.folder.store_id)
+        for image_id in sorted(found - needed):
+            await self.threads.run(partial(self.folder.remove_upload, image_id))
+            log.info("image_upload_removed", image_id=image_id)
+
+    async def _remove_content(self) -> None:
+        found = await self.threads.run(self.folder.hashes)
+        async with self.database.transaction() as db:
+            await upload_store.lock_catalogue(db)
+            needed = await upload_store.used_of(db, self.folder.store_id, found)
+            for sha256 in sorted(found - needed):
+                await self.threads.run(partial(self.folder.remove_content, sha256))
+                log.info("image_content_removed", sha256=sha256)
+
+    async def _find_missing(self) -> None:
+        """Content that somebody removed, or a disk lost: a deployment must not be the one to find it."""
+        async with self.database.connection() as db:
+            ready = await upload_store.in_states(db, self.folder.store_id, [ImageState.READY])
+        for image in ready:
+            if await self.threads.run(partial(self.folder.has, image.sha256, image.size_bytes)):
+                continue
+            reason = "Its content is missing in the region's folder of images. Upload it again."
+            async with self.database.transaction() as db:
+                if await upload_store.set_failed(db, image.id, reason):
+                    message = f"The image {image.name} for {image.architecture} failed: {reason}"
+                    await Events.record(db, "image_failed", message, level=Level.ERROR)
+            log.error("image_content_missing", image=image.name, sha256=image.sha256)

@@ -1,0 +1,136 @@
+"""SQL of uploads: from the declaration of an image to its end as ready or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from attrs import frozen
+
+from regiond.images.declaration import Declaration
+from regiond.images.model import Image, ImageFormat
+from regiond.images.store import SELECT, image_of
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+UPLOAD_LIFETIME_S = 86400.0  # since the last part
+# An advisory lock; an arbitrary number. Who adds entries, or files of content, or removes files, holds it.
+_CATALOGUE_LOCK = 0x1_4E4B_494D
+
+_LOCK = "select pg_advisory_xact_lock($1)"
+_FIND = SELECT + " where name = $1 and architecture = $2"
+_WITH_CONTENT = SELECT + " where sha256 = $1 and store_id = $2 and state = 'ready' order by id limit 1"
+_IN_STORE = SELECT + " where store_id = $1 and state = any($2::text[]) order by id"
+_INSERT = """
+    insert into image (name, title, architecture, subarch, filetype, sha256, size_bytes, store_id, account_id,
+                       state, expires_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading', now() + make_interval(secs => $10))
+    returning id
+"""
+_RECEIVED = """
+    update image set received_bytes = $3, updated_at = now(), error = null,
+                     state = case when $3 = size_bytes then 'checking' else 'uploading' end,
+                     expires_at = case when $3 < size_bytes then now() + make_interval(secs => $4) end
+     where id = $1 and received_bytes = $2 and state in ('uploading', 'failed')
+"""
+_READY = """
+    update image set state = 'ready', format = $2, virtual_size_bytes = $3, received_bytes = size_bytes, error = null,
+                     updated_at = now(), expires_at = null
+     where id = $1 and state in ('uploading', 'checking')
+"""
+_FAILED = """
+    update image set state = 'failed', error = $2, received_bytes = 0, updated_at = now(), expires_at = null
+     where id = $1 and state in ('checking', 'ready')
+"""
+_LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
+_DELETE = "delete from image where id = $1"
+_EXPIRED = SELECT + " where store_id = $1 and state = 'uploading' and expires_at < now() order by id"
+_USED = "select sha256 from image where store_id = $1 and state in ('checking', 'ready') and sha256 = any($2)"
+_OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed one can begin again
+_USAGE = """
+    select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
+      from (select sha256, max(size_bytes) as size_bytes,
+                   min(case when state = 'uploading' then size_bytes - received_bytes else 0 end) as missing_bytes
+              from image where store_id = $1 and state <> 'failed' group by sha256) content
+"""
+
+
+@frozen(kw_only=True)
+class Usage:
+    """What the entries of a folder take when all are uploaded, each content once, and what of it is still missing."""
+
+    bytes: int
+    missing_bytes: int
+
+
+async def lock_catalogue(db: Db) -> None:
+    """Until the end of the transaction. It is never held while content is transferred or read."""
+    await db.execute(_LOCK, _CATALOGUE_LOCK)
+
+
+async def find(db: Db, name: str, architecture: str) -> Image | None:
+    row = await db.fetchrow(_FIND, name, architecture)
+    return None if row is None else image_of(row)
+
+
+async def ready_with(db: Db, sha256: str, store_id: UUID) -> Image | None:
+    """Returns an image with this content."""
+    row = await db.fetchrow(_WITH_CONTENT, sha256, store_id)
+    return None if row is None else image_of(row)
+
+
+async def in_states(db: Db, store_id: UUID, states: Iterable[str]) -> tuple[Image, ...]:
+    return tuple(image_of(row) for row in await db.fetch(_IN_STORE, store_id, list(states)))
+
+
+async def insert(db: Db, new: Declaration, *, store_id: UUID, account_id: int) -> int:
+    image_id: int = await db.fetchval(
+        _INSERT, new.name, new.title, new.architecture, new.subarch, new.filetype, new.sha256, new.size_bytes,
+        store_id, account_id, UPLOAD_LIFETIME_S,
+    )  # fmt: skip
+    return image_id
+
+
+async def add_received(db: Db, image_id: int, before_bytes: int, after_bytes: int) -> bool:
+    """Records a part; after the last one the image is `checking`. False if the entry has changed since it was read."""
+    return await db.execute(_RECEIVED, image_id, before_bytes, after_bytes, UPLOAD_LIFETIME_S) == "UPDATE 1"
+
+
+async def set_ready(db: Db, image_id: int, image_format: ImageFormat, virtual_size_bytes: int) -> bool:
+    """False if the entry was deleted or declared again."""
+    return await db.execute(_READY, image_id, image_format, virtual_size_bytes) == "UPDATE 1"
+
+
+async def set_failed(db: Db, image_id: int, error: str) -> bool:
+    """False if the entry was deleted or declared again."""
+    return await db.execute(_FAILED, image_id, error) == "UPDATE 1"
+
+
+async def forget_received(db: Db, image_id: int) -> None:
+    """The upload starts again."""
+    await db.execute(_LOST, image_id)
+
+
+async def delete(db: Db, image_id: int) -> None:
+    await db.execute(_DELETE, image_id)
+
+
+async def expired(db: Db, store_id: UUID) -> tuple[Image, ...]:
+    return tuple(image_of(row) for row in await db.fetch(_EXPIRED, store_id))
+
+
+async def used_of(db: Db, store_id: UUID, hashes: Iterable[str]) -> frozenset[str]:
+    """Returns those of the hashes that an entry refers to."""
+    return frozenset(row["sha256"] for row in await db.fetch(_USED, store_id, list(hashes)))
+
+
+async def open_uploads(db: Db, store_id: UUID) -> frozenset[int]:
+    """Returns the ids of the images whose upload may have a file."""
+    return frozenset(row["id"] for row in await db.fetch(_OPEN_UPLOADS, store_id))
+
+
+async def usage(db: Db, store_id: UUID) -> Usage:
+    row = await db.fetchrow(_USAGE, store_id)
+    return Usage(**dict(row or {"bytes": 0, "missing_bytes": 0}))

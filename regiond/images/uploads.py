@@ -1,0 +1,246 @@
+"""Adds images: declares them, takes their content in parts, and deletes them. Administrators only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from common.errors import InvalidRequest, NameTaken, NotFound, OutOfCapacity, WrongState
+from regiond.caller import Caller
+from regiond.db.pool import Database
+from regiond.deletion_plan import AffectedRecord, DeletionPlan
+from regiond.events.service import Events
+from regiond.images import store, upload_store
+from regiond.images.content import ContentFolder, UploadFile, require_free
+from regiond.images.declaration import Declaration, declared
+from regiond.images.file_threads import FileThreads
+from regiond.images.inspection import check_filetype
+from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
+from regiond.images.qemu_img import QemuImg
+from regiond.validation_messages import no_object
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_GIB = 2**30
+
+
+@frozen(kw_only=True)
+class StoreLimits:
+    """Of one image, of all in the folder, and what stays free on its disk."""
+
+    image_bytes: int = 20 * _GIB
+    total_bytes: int = 100 * _GIB
+    reserve_bytes: int = 2 * _GIB
+
+
+@frozen(kw_only=True)
+class Uploads:
+    """`wake_checks` is called when an image has all its content, `wake_cleanup` when files may not be needed."""
+
+    database: Database
+    folder: ContentFolder
+    threads: FileThreads
+    qemu_img: QemuImg
+    limits: StoreLimits = field(factory=StoreLimits)
+    wake_checks: Callable[[], None]
+    wake_cleanup: Callable[[], None]
+
+    async def declare(self, caller: Caller, submitted: SubmittedImage, content: bytes | None = None) -> Image:
+        """Returns the entry, to which the content is added by `append`, or all of it with `content`.
+
+        Idempotent: an unfinished upload of the same content continues, and an image that has it is returned. Content
+        that the folder has already, for another entry, is used at once. Raises InvalidRequest; NameTaken if the name
+        has other content; OutOfCapacity if there is no room; Unsupported if the region cannot check images.
+        """
+        caller.require_admin()
+        self.qemu_img.require()
+        if content is not None:
+            submitted = await self.threads.run(partial(_completed, submitted, content))
+        new = declared(submitted, largest_bytes=self.limits.image_bytes)
+        async with self.database.transaction() as db:
+            await upload_store.lock_catalogue(db)
+            image = await self._declared(db, caller, new)
+        self.wake_cleanup()  # of an upload that this one replaces
+        if content is not None and image.state is ImageState.UPLOADING:
+            return await self.append(caller, image.id, content, offset=0)
+        return image
+
+    async def append(self, caller: Caller, image_id: int, data: bytes, *, offset: int | None = None) -> Image:
+        """Adds a part to the upload and returns the entry when it is on the disk. After the last one it is checked.
+
+        Raises NotFound; WrongState if `offset` is not where the upload ends (`expected_offset` in the details), or the
+        image takes nothing; Busy during another part; InvalidRequest beyond the declared size; OutOfCapacity if the
+        disk is full: the upload can continue later.
+        """
+        caller.require_admin()
+        if not data:
+            raise InvalidRequest.of({"content": ["The body is empty: send a part as application/octet-stream."]})
+        self._require_own(await self._read(image_id))
+        async with locked(self.folder, self.threads, image_id) as file:
+            image = await self._read(image_id)
+            await self._check_part(image, file, len(data), offset)
+            await self.threads.run(partial(file.write, image.received_bytes, data))
+            return await self._record(caller, image, len(data))
+
+    async def delete(self, caller: Caller, image_id: int, *, dry_run: bool = False) -> DeletionPlan:
+        """Deletes the entry, and soon after its content unless another entry has the same. Raises NotFound."""
+        caller.require_admin()
+        async with self.database.transaction(dry_run=dry_run) as db:
+            image = await store.read(db, image_id)
+            if image is None:
+                raise NotFound(no_object("image", str(image_id)))
+            await upload_store.delete(db, image_id)
+            message = f"The image {image.name} for {image.architecture} was deleted."
+            await Events.record(db, "image_deleted", message, caller=caller)
+        if not dry_run:
+            self.wake_cleanup()
+        return DeletionPlan(
+            name=f"{image.name} ({image.architecture})",
+            deleted=(AffectedRecord(kind="image", id=str(image.id), name=image.name),),
+            effects=("Machines that were deployed with it are not changed.",),
+        )
+
+    async def _declared(self, db: Db, caller: Caller, new: Declaration) -> Image:
+        """The catalogue is locked."""
+        existing = await upload_store.find(db, new.name, new.architecture)
+        if existing is not None:
+            if _is_same(existing, new) and existing.state is not ImageState.FAILED:
+                self._require_own_upload(existing)
+                return existing
+            if existing.state in {ImageState.READY, ImageState.CHECKING}:
+                raise NameTaken(
+                    f"There is an image {new.name} for {new.architecture} with other content (SHA-256 "
+                    f"{existing.sha256}). Delete it first, or use another name."
+                )
+            await upload_store.delete(db, existing.id)  # the new entry has another id: no part of the old one fits it
+        store_id = self.folder.store_id
+        twin = await upload_store.ready_with(db, new.sha256, store_id)
+        if twin is None or not await self.threads.run(partial(self.folder.has, new.sha256, twin.size_bytes)):
+            await self._require_room(db, new.size_bytes)
+            twin = None
+        image_id = await upload_store.insert(db, new, store_id=store_id, account_id=caller.account_id)
+        if twin is not None:
+            await self._share(db, image_id, new, twin)
+        ready = ": the region has its content already" if twin is not None else ""
+        message = f"The image {new.name} for {new.architecture} ({amount(new.size_bytes)}) was added{ready}."
+        await Events.record(db, "image_added", message, caller=caller)
+        return await _found(db, image_id)
+
+    async def _share(self, db: Db, image_id: int, new: Declaration, twin: Image) -> None:
+        """Raises InvalidRequest if the declaration does not fit the content that the folder has."""
+        if twin.size_bytes != new.size_bytes:
+            raise InvalidRequest.of({"size": [f"The content with this SHA-256 has {twin.size_bytes} bytes."]})
+        if twin.format is None or twin.virtual_size_bytes is None:
+            raise AssertionError(f"the image {twin.id} is ready and has no format")
+        try:
+            check_filetype(new.filetype, twin.format)
+        except BadImage as error:
+            raise InvalidRequest.of({"filetype": [str(error)]}) from error
+        await upload_store.set_ready(db, image_id, twin.format, twin.virtual_size_bytes)
+
+    async def _check_part(self, image: Image, file: UploadFile, length: int, offset: int | None) -> None:
+        self._require_own(image)
+        if image.state not in {ImageState.UPLOADING, ImageState.FAILED}:
+            raise WrongState(f"The image {image.name} is {image.state}: it has all its content.")
+        if file.size_bytes() < image.received_bytes:
+            async with self.database.connection() as db:
+                await upload_store.forget_received(db, image.id)
+            raise WrongState("The region has lost what was uploaded: begin with offset=0.", expected_offset=0)
+        received = image.received_bytes
+        if offset not in {None, received}:
+            raise WrongState(
+                f"The upload has {received} bytes: continue with offset={received}.", expected_offset=received
+            )
+        if received + length > image.size_bytes:
+            raise InvalidRequest.of(
+                {"content": [f"{received + length} bytes are more than the declared {image.size_bytes}."]}
+            )
+        if image.state is ImageState.FAILED:
+            async with self.database.connection() as db:
+                await self._require_room(db, image.size_bytes)
+        else:
+            await self._require_free(length)
+
+    async def _record(self, caller: Caller, image: Image, length: int) -> Image:
+        after = image.received_bytes + length
+        async with self.database.transaction() as db:
+            if not await upload_store.add_received(db, image.id, image.received_bytes, after):
+                self.wake_cleanup()
+                raise WrongState(f"The image {image.name} was deleted during this upload.")
+            if after == image.size_bytes:
+                message = f"The image {image.name} for {image.architecture} was uploaded; it is checked now."
+                await Events.record(db, "image_uploaded", message, caller=caller)
+            stored = await _found(db, image.id)
+        if after == image.size_bytes:
+            self.wake_checks()
+        return stored
+
+    async def _read(self, image_id: int) -> Image:
+        async with self.database.connection() as db:
+            return await _found(db, image_id)
+
+    def _require_own(self, image: Image) -> None:
+        if image.store_id != self.folder.store_id:
+            raise WrongState(
+                f"The image {image.name} is uploaded to another region, which does not share its folder with this one. "
+                "Continue there, or delete the image and start again."
+            )
+
+    def _require_own_upload(self, image: Image) -> None:
+        if not image.is_ready:
+            self._require_own(image)
+
+    async def _require_room(self, db: Db, size_bytes: int) -> None:
+        used = await upload_store.usage(db, self.folder.store_id)
+        if used.bytes + size_bytes > self.limits.total_bytes:
+            raise OutOfCapacity(
+                f"Images take {amount(used.bytes)} of {amount(self.limits.total_bytes)} (the region's setting "
+                f"max_images_gib); {amount(size_bytes)} more do not fit. Delete images that are not needed any more."
+            )
+        await self._require_free(size_bytes + used.missing_bytes)
+
+    async def _require_free(self, needed_bytes: int) -> None:
+        check = partial(require_free, self.folder, needed_bytes, reserve_bytes=self.limits.reserve_bytes)
+        await self.threads.run(check)
+
+
+@asynccontextmanager
+async def locked(folder: ContentFolder, threads: FileThreads, image_id: int) -> AsyncIterator[UploadFile]:
+    """The file of the upload, for this block alone. Raises Busy."""
+    held: list[UploadFile] = []
+    try:
+        await threads.run(lambda: held.append(folder.lock(image_id)))
+        yield held[0]
+    finally:
+        for file in held:
+            file.close()
+
+
+def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
+    """With the hash and the size of the content. Raises InvalidRequest if others were declared."""
+    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+    problems: dict[str, list[str]] = {}
+    if submitted.sha256.lower() not in {"", sha256}:
+        problems["sha256"] = [f"The content has the SHA-256 {sha256}."]
+    if submitted.size_bytes not in {None, size}:
+        problems["size"] = [f"The content has {size} bytes."]
+    if problems:
+        raise InvalidRequest.of(problems)
+    return evolve(submitted, sha256=sha256, size_bytes=size)
+
+
+def _is_same(image: Image, new: Declaration) -> bool:
+    return (image.sha256, image.size_bytes) == (new.sha256, new.size_bytes)
+
+
+async def _found(db: Db, image_id: int) -> Image:
+    found = await store.read(db, image_id)
+    if found is None:
+        raise NotFound(no_object("image", str(image_id)))
+    return found

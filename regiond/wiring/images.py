@@ -1,0 +1,42 @@
+"""Builds the image catalogue and what keeps its files in order."""
+
+from __future__ import annotations
+
+from regiond.components import ImageLayer
+from regiond.db.pool import Database
+from regiond.images.content import ContentFolder
+from regiond.images.file_threads import FileThreads
+from regiond.images.inspection import Inspection
+from regiond.images.qemu_img import QemuImg
+from regiond.images.service import Images
+from regiond.images.tasks import ImageTasks
+from regiond.images.upkeep import ImageChecks, ImageCleanup
+from regiond.images.uploads import StoreLimits, Uploads
+from regiond.settings import RegionSettings
+
+FOLDER = "images"  # in the state folder
+_GIB = 2**30
+
+
+def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
+    folder, threads, qemu_img = ContentFolder.open(settings.state / FOLDER), FileThreads(), QemuImg()
+    checks = ImageChecks(database, folder, threads, Inspection(threads, qemu_img))
+    tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
+    limits = StoreLimits(
+        image_bytes=int(settings.max_image_gib * _GIB),
+        total_bytes=int(settings.max_images_gib * _GIB),
+        reserve_bytes=int(settings.image_reserve_gib * _GIB),
+    )
+    return ImageLayer(
+        images=Images(database, folder, default_series=settings.default_distro_series),
+        uploads=Uploads(
+            database=database,
+            folder=folder,
+            threads=threads,
+            qemu_img=qemu_img,
+            limits=limits,
+            wake_checks=tasks.wake_checks,
+            wake_cleanup=tasks.wake_cleanup,
+        ),
+        tasks=tasks,
+    )
