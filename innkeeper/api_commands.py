@@ -17,6 +17,7 @@ from innkeeper.event_stream import follow
 from innkeeper.filters import Target, parse_selection
 from innkeeper.follower import Follower
 from innkeeper.http import Answer, Api, Body, relative_path
+from innkeeper.image_upload import upload, uploaded_file
 from innkeeper.operation_wait import notes_of, outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.progress import Report
@@ -50,8 +51,8 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
         if not await is_confirmed(wanted.command, plans, terminal):
             terminal.note("Nothing was changed.")
             return DECLINED
-    if wanted.action.stream or options.view.watch_s is not None:
-        return await _watch(api, wanted, options, terminal)
+    if wanted.action.stream or options.view.watch_s is not None or uploaded_file(wanted) is not None:
+        return await _call_repeatedly(api, wanted, options, terminal)
     waits = _waits(options, terminal)
     terminal = evolve(terminal, has_acted=wanted.action.method != "GET")
     follower = Follower(api=api, profile_name=profile.name, terminal=terminal)
@@ -71,8 +72,11 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     return DONE
 
 
-async def _watch(api: Api, wanted: ApiCall, options: Options, terminal: Terminal) -> int:
-    """Returns the exit status when what is shown ends; most of it only with Ctrl-C."""
+async def _call_repeatedly(api: Api, wanted: ApiCall, options: Options, terminal: Terminal) -> int:
+    """Uploads, or shows what changes. Returns the exit status at the end, which for most of it comes with Ctrl-C."""
+    if (path := uploaded_file(wanted)) is not None:
+        await upload(api, wanted, path, terminal, waits=options.wait is not False)
+        return DONE
     if wanted.action.stream:
         await follow(api, wanted, options, terminal)
         return DONE

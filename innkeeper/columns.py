@@ -42,6 +42,7 @@ class Duration(Unit):
 COUNT = Unit()
 DURATION = Duration()
 GIB_OF_MIB = Unit(name="GiB", divisor=1024, digits=1)
+GIB_OF_BYTES = Unit(name="GiB", divisor=1024**3, digits=2)
 GB = Unit(name="GB", divisor=1000**3, digits=1)
 WHOLE_GB = Unit(name="GB", divisor=1000**3)
 GB_OF_MB = Unit(name="GB", divisor=1000, digits=1)

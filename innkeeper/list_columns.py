@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from innkeeper.columns import COUNT, DURATION, ESSENTIAL, GIB_OF_MIB, RATIO, WHOLE_GB, Column, column, columns
+from innkeeper.columns import (
+    COUNT,
+    DURATION,
+    ESSENTIAL,
+    GIB_OF_BYTES,
+    GIB_OF_MIB,
+    RATIO,
+    WHOLE_GB,
+    Column,
+    column,
+    columns,
+)
 from innkeeper.nested_columns import NESTED_LISTS
 from innkeeper.network_columns import NETWORK_LISTS
 from innkeeper.shared_columns import CAPACITY, DESCRIPTION, DISKS, INTERFACES
@@ -214,6 +225,17 @@ LISTS: Mapping[str, tuple[Column, ...]] = {
     ),
     "zones": (column("id", rank=2), column("name", rank=ESSENTIAL), DESCRIPTION),
     "resource-pools": (column("id", rank=2), column("name", rank=ESSENTIAL), column("strategy", rank=3), DESCRIPTION),
+    "boot-resources": (
+        column("id", rank=ESSENTIAL),
+        column("name", rank=ESSENTIAL),
+        column("architecture", rank=2),
+        column("state", rank=ESSENTIAL),
+        column("format", rank=3),
+        column("received", unit=GIB_OF_BYTES, of="size", rank=1),
+        column("virtual_size", "disk", unit=GIB_OF_BYTES, rank=3),
+        column("title", rank=4),
+        column("error", prose=True),
+    ),
     "users": (
         column("username", rank=ESSENTIAL),
         column("email", rank=2),

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from innkeeper.columns import COUNT, DURATION, GB, GB_OF_MB, GIB_OF_MIB, RATIO, WHOLE_GB, Column, column, columns
+from innkeeper.columns import (
+    COUNT,
+    DURATION,
+    GB,
+    GB_OF_MB,
+    GIB_OF_BYTES,
+    GIB_OF_MIB,
+    RATIO,
+    WHOLE_GB,
+    Column,
+    column,
+    columns,
+)
 
 
 @frozen(kw_only=True)
@@ -49,6 +61,15 @@ PLACEMENT = Shape(  # of `place` and of the dry run of a compose
     ),
 )
 OBJECTS: Mapping[str, Shape] = {
+    "boot-resources": Shape(
+        needs=("id", "name", "sets"),
+        lines=(
+            *columns("id", "name", "title", "architecture", "state", "error", "format", "filetype", "sha256"),
+            column("received", unit=GIB_OF_BYTES, of="size"),
+            column("virtual_size", "disk", unit=GIB_OF_BYTES),
+            *columns("created", "updated", "expires"),
+        ),
+    ),
     "vm-hosts": Shape(
         needs=("id", "name", "type"),
         lines=(

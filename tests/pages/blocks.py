@@ -26,6 +26,7 @@ PAGES = (
     "README.md",
     "docs/tutorial/first-vm.md",
     "docs/how-to/constraints.md",
+    "docs/how-to/images.md",
     "docs/how-to/networks.md",
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",

@@ -1,0 +1,132 @@
+"""`innkeeper PROFILE boot-resources create … content@=FILE`, against a region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from common.errors import InnkeeperError, LinkLost
+from innkeeper.http import Answer, Api
+from innkeeper.image_upload import PART_BYTES, ImageUpload
+from innkeeper.progress import Report
+from tests.administrators import API_KEY_FILE
+from tests.deployment.deployment import Deployment
+from tests.disk_images import raw_disk
+from tests.rejections import rejection
+from tests.unit.command.processes import Ran, in_shell
+
+pytestmark = pytest.mark.database
+
+MIB = 2**20
+
+
+async def logged_in(innkeeper: Deployment, home: Path) -> None:
+    key = (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
+    ran = await in_shell(home, f"innkeeper login admin {innkeeper.region.api_url} {key}")
+    assert ran.status == 0, ran.err
+
+
+async def create(home: Path, *more: str, file: str = "disk.img") -> Ran:
+    words = f"boot-resources create name=x architecture=amd64 {' '.join(more)} content@={home / file}"
+    return await in_shell(home, f"innkeeper admin {words}")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+async def test_a_file_is_uploaded_in_parts_and_checked(rackless: Deployment, home: Path) -> None:
+    (home / "disk.img").write_bytes(raw_disk(2 * PART_BYTES + MIB))
+    await logged_in(rackless, home)
+    ran = await create(home, "title=Mine")
+    assert (ran.status, ran.plain["state"], ran.plain["title"]) == (0, "ready", "Mine"), ran.err
+    again = await create(home)
+    assert (again.status, again.plain["id"]) == (0, ran.plain["id"])
+    listed = await in_shell(home, "innkeeper --table admin boot-resources read")
+    assert [line.split()[:3] for line in listed.out.splitlines()][1:] == [["1000", "custom/x", "amd64/generic"]]
+    deleted = await in_shell(home, "innkeeper admin boot-resource delete 1000")
+    assert (deleted.status, await rackless.get("boot-resources/")) == (0, [])
+
+
+async def test_what_cannot_be_uploaded_is_said(rackless: Deployment, home: Path) -> None:
+    await logged_in(rackless, home)
+    missing = await create(home, file="other.img")
+    assert (missing.status != 0, f"cannot read {home}/other.img: No such file" in missing.err) == (True, True)
+    (home / "disk.img").write_bytes(b"<html>Not Found</html>")
+    failed = await create(home)
+    assert failed.status != 0
+    assert "The region cannot use the image: The content begins with 3c 68 74 6d" in failed.err
+    wrong = await create(home, "filetype=ddgz")
+    assert "filetype: Images of the type ddgz are not supported" in wrong.err
+
+
+@define
+class Reports:
+    """A progress that remembers what it was told."""
+
+    steps: list[str] = field(factory=list)
+
+    def begin(self, text: str) -> None:
+        self.steps.append(text)
+
+    def report(self, report: Report) -> None:
+        self.steps.append(f"{report.state}: {report.step}")
+
+    def end(self) -> None:
+        self.steps.append("end")
+
+
+class Unreliable(Api):
+    """Loses answers: the requests with these numbers are carried out, and the next ones fail before they are sent."""
+
+    def __init__(self, of: Api, key: str, *, lost: Mapping[int, bool]) -> None:
+        super().__init__(of.url, key)
+        self.puts = 0
+        self.lost = lost
+
+    async def send(self, method: Any, path: str, **more: Any) -> Answer:
+        if method != "PUT":
+            return await super().send(method, path, **more)
+        self.puts += 1
+        is_sent = self.lost.get(self.puts)
+        if is_sent is None:
+            return await super().send(method, path, **more)
+        if is_sent:
+            await super().send(method, path, **more)
+        raise LinkLost("The connection was lost.")
+
+
+def uploading(innkeeper: Deployment, path: Path, reports: Reports, lost: Mapping[int, bool]) -> ImageUpload:
+    key = (innkeeper.in_process.settings.state / API_KEY_FILE).read_text().strip()
+    return ImageUpload(
+        api=Unreliable(innkeeper.api, key, lost=lost), path=path, plain=[("name", "x"), ("architecture", "amd64")],
+        waits=True, progress=reports, retry_after_s=0,
+    )  # fmt: skip
+
+
+async def test_lost_answers_and_requests_are_made_up_for(rackless: Deployment, home: Path) -> None:
+    path = home / "disk.img"
+    path.write_bytes(raw_disk(2 * PART_BYTES + MIB))
+    reports = Reports()
+    entry = await uploading(rackless, path, reports, lost={1: True, 2: False, 3: False}).run()
+    assert (entry["state"], entry["received"]) == ("ready", path.stat().st_size)
+    assert reports.steps[:3] == ["Uploading disk.img.", "uploading: 0 of 9 MiB", "uploading: 4 of 9 MiB"]
+    assert reports.steps[-1] == "end"
+
+
+async def test_a_lost_region_ends_the_upload_which_can_continue(rackless: Deployment, home: Path) -> None:
+    path = home / "disk.img"
+    path.write_bytes(raw_disk(2 * PART_BYTES))
+    lost = {number: False for number in range(2, 20)}
+    error: InnkeeperError = await rejection(uploading(rackless, path, Reports(), lost).run())
+    assert error.message == "The connection was lost. Repeat the command: it continues the upload."
+    reports = Reports()
+    assert (await uploading(rackless, path, reports, {}).run())["state"] == "ready"
+    assert reports.steps[1] == "uploading: 4 of 8 MiB"
