@@ -178,6 +178,12 @@ class DeadlineExceeded(InnkeeperError):
     retryable = True
 
 
+class DeploymentFailed(InnkeeperError):
+    """The machine was started, and its operating system did not report in time."""
+
+    code = "deployment_failed"
+
+
 class DriverFailed(InnkeeperError):
     """The hypervisor rejected the call or failed; the message has its error."""
 

@@ -13,6 +13,7 @@ _WORDS: Mapping[str, str] = {
     "delete": f"deletes {_MACHINE} from {_HOST}",
     "allocate": f"allocates {_MACHINE}",
     "release": f"releases {_MACHINE} on {_HOST}",
+    "deploy": f"deploys {_MACHINE} on {_HOST}",
     "refresh": f"refreshes {_HOST}",
     "remove_host": f"removes {_HOST}",
     "rotate_credentials": f"replaces the key pair of {_HOST}",

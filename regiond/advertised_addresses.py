@@ -31,6 +31,10 @@ class AdvertisedAddresses:
         host = self._settings.http_host
         return self._url(socket.gethostname() if host in ALL_ADDRESSES else host)
 
+    def guest_url(self) -> str:
+        """Returns the URL, without a slash at its end, at which deployed guests report."""
+        return (self._settings.guest_url or self.public_url()).rstrip("/")
+
     def local_url(self) -> str:
         """Returns scheme, host and port of the API for commands on this computer."""
         host = self._settings.http_host

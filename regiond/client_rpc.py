@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from attrs import evolve
@@ -33,7 +33,21 @@ from common.rpc.client_commands import (
     OperationCall,
     OperationSummary,
 )
-from common.rpc.commands import RACK_JOIN, RACK_RENEW, Command, JoinCall, Joined, RenewCall, Renewed
+from common.rpc.commands import (
+    CONTENT_READ,
+    DEPLOYMENT_REPORT,
+    RACK_JOIN,
+    RACK_RENEW,
+    Command,
+    ContentPart,
+    ContentRead,
+    Done,
+    JoinCall,
+    Joined,
+    RenewCall,
+    Renewed,
+    ReportCall,
+)
 from common.rpc.handlers import Handlers
 from common.rpc.link import Link
 from common.serialization import to_dict
@@ -47,7 +61,7 @@ from regiond.machines.service import Machines
 from regiond.operations.model import Operation
 from regiond.operations.service import Operations
 from regiond.permissions import Permission, check_object, check_role
-from regiond.racks.service import Racks, RpcClients
+from regiond.racks.service import RackContent, Racks, RpcClients
 from regiond.request_limits import RequestLimits
 from regiond.validation_messages import no_object
 
@@ -76,6 +90,11 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
+class GuestReports(Protocol):
+    async def report(self, deployment_id: int, secret: str) -> None:
+        """See `regiond.machines.deployment.service.Deployments`."""
+
+
 class RpcCommands:
     """The command handlers, by the role of the peer."""
 
@@ -86,6 +105,8 @@ class RpcCommands:
         hosts: Hosts,
         machines: Machines,
         operations: Operations,
+        reports: GuestReports,
+        content: RackContent,
         audit: Audit,
         limits: RequestLimits,
     ) -> None:
@@ -95,12 +116,14 @@ class RpcCommands:
         self._hosts = hosts
         self._machines = machines
         self._operations = operations
+        self._reports = reports
+        self._content = content
         self._audit = audit
 
     def handlers(self) -> Mapping[Role, Handlers]:
         return {
             Role.ANONYMOUS: {RACK_JOIN: self._join},
-            Role.RACK: {RACK_RENEW: self._renew},
+            Role.RACK: {RACK_RENEW: self._renew, CONTENT_READ: self._read_content, DEPLOYMENT_REPORT: self._report},
             Role.CLIENT: {
                 command: self._as_caller(command, answer) for command, answer in self._client_commands().items()
             }
@@ -127,6 +150,13 @@ class RpcCommands:
 
     async def _renew(self, link: Link, call: RenewCall) -> Renewed:
         return await self._racks.renew(link.peer.id, call)
+
+    async def _read_content(self, _: Link, wanted: ContentRead) -> ContentPart:
+        return await self._content.read(wanted)
+
+    async def _report(self, _: Link, call: ReportCall) -> Done:
+        await self._reports.report(call.deployment_id, call.secret)
+        return Done()
 
     async def _renew_client(self, link: Link, call: RenewCall) -> Renewed:
         return await self._clients.renew(link.peer, call)

@@ -30,6 +30,7 @@ from regiond.hosts.service import Hosts
 from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
+from regiond.images.content_reads import ContentReads
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
@@ -37,6 +38,7 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
+from regiond.machines.deployment.service import Deployments
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
 from regiond.operations.engine import Engine
@@ -48,6 +50,7 @@ from regiond.racks.heartbeat import Heartbeat
 from regiond.racks.link_supervisor import LinkSupervisor
 from regiond.racks.listener import Listener
 from regiond.racks.live_links import LiveLinks
+from regiond.racks.rack_content import RackContent
 from regiond.racks.reach import RackReach
 from regiond.racks.service import AddressCalls, HostCalls, Racks, RpcClients
 from regiond.reconciler.service import Reconciler
@@ -87,6 +90,7 @@ class ImageLayer:
     """The catalogue of images, uploads to it, and the tasks that check and remove."""
 
     images: Images
+    content: ContentReads
     uploads: Uploads
     tasks: ImageTasks
 
@@ -105,6 +109,8 @@ class MachineLayer:
     allocation: Allocator
     ownership: Ownership
     bulk: Bulk
+    deployments: Deployments
+    content: RackContent
     adoption: Adoption
     refresher: Refresher
 

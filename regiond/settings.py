@@ -91,6 +91,13 @@ class RegionSettings:
         "The URL of the API as users and servers reach it, used in instructions. Default: http://http_host:http_port, "
         "https with tls_certificate.",
     )
+    guest_url: str | None = setting(
+        None,
+        "The URL of the API as deployed guests reach it, to report that they have booted. Default: public_url.",
+    )
+    deployment_minutes: int = setting(
+        30, "Minutes after its start in which a deployed guest has to report.", at_least=1, at_most=1440
+    )
     rpc_host: str = setting("127.0.0.1", "The address on which racks and RPC clients connect; empty for all.")
     rpc_port: int = setting(5250, "The port on which racks and RPC clients connect.", at_least=0, at_most=65535)
     rpc_address: str | None = setting(

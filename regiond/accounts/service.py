@@ -15,6 +15,7 @@ from common.errors import InvalidRequest, NotAllowed, NotAuthenticated, NotFound
 from regiond.accounts import store, user_store
 from regiond.accounts.grants import Grants, RecordEvent, grant_default, still_operators, with_grants
 from regiond.accounts.model import MAX_KEYS, ApiKey, ApiKeyView, check_key_name, secret_hash
+from regiond.accounts.ssh_key_store import ssh_keys_of_user
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -24,7 +25,16 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 CACHE_S = 3.0
 _MAX_CACHED_KEYS = 10_000
 
-__all__ = ["CACHE_S", "Accounts", "Grants", "RecordEvent", "grant_default", "still_operators", "with_grants"]
+__all__ = [
+    "CACHE_S",
+    "Accounts",
+    "Grants",
+    "RecordEvent",
+    "grant_default",
+    "ssh_keys_of_user",
+    "still_operators",
+    "with_grants",
+]
 
 
 @frozen

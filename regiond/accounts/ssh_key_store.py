@@ -19,6 +19,7 @@ _INSERT = """
     returning id, key, fingerprint, created_at
 """
 _LIST = "select id, key, fingerprint, created_at from ssh_key where account_id = $1 order by id"
+_OF_USER = "select key from ssh_key join account on account.id = account_id where username = $1 order by ssh_key.id"
 _READ = "select id, key, fingerprint, created_at from ssh_key where account_id = $1 and id = $2"
 _DELETE = "delete from ssh_key where account_id = $1 and id = $2"
 
@@ -37,6 +38,11 @@ async def insert(db: Db, account_id: int, key: PublicKey) -> SshKey | None:
 
 async def list_keys(db: Db, account_id: int) -> tuple[SshKey, ...]:
     return tuple(SshKey(**row) for row in await db.fetch(_LIST, account_id))
+
+
+async def ssh_keys_of_user(db: Db, username: str) -> tuple[str, ...]:
+    """Returns the public keys of the user, as OpenSSH writes them; empty for an unknown one."""
+    return tuple(row["key"] for row in await db.fetch(_OF_USER, username))
 
 
 async def read(db: Db, account_id: int, key_id: int) -> SshKey | None:

@@ -44,6 +44,7 @@ HTTP_STATUS: Mapping[type[InnkeeperError], HttpStatus] = {
     errors.LinkLost: HttpStatus(503),
     errors.ProtocolViolation: HttpStatus(503),
     errors.ResponseRejected: HttpStatus(503),
+    errors.DeploymentFailed: HttpStatus(503),
     errors.DriverFailed: HttpStatus(503),
     errors.NotTrusted: HttpStatus(503),
     errors.ServerUnconfirmed: HttpStatus(503),

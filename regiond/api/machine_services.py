@@ -17,6 +17,7 @@ from regiond.machines.model import (
     Allocated,
     AllocateRequest,
     BulkAction,
+    DeployRequest,
     DetachedMachine,
     ForgottenMachine,
     GroupCounts,
@@ -129,6 +130,15 @@ class Bulk(Protocol):
         idempotency_key: str | None = None,
     ) -> Operation: ...
     async def plan(self, caller: Caller, action: BulkAction, system_ids: Sequence[str]) -> MachineRemovalPlan: ...
+
+
+class Deployments(Protocol):
+    async def start(
+        self, caller: Caller, system_id: str, request: DeployRequest, *, idempotency_key: str | None = None
+    ) -> Operation: ...
+    async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView: ...
+    async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan: ...
+    async def report(self, deployment_id: int, secret: str) -> None: ...
 
 
 class Adoption(Protocol):

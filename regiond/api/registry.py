@@ -8,6 +8,7 @@ from regiond.api.resources import (
     audit,
     boot_resources,
     certificates,
+    deployment,
     discrepancies,
     events,
     fabrics,
@@ -59,5 +60,10 @@ RESOURCES: tuple[Resource, ...] = (
     *sessions.RESOURCES,
     *ssh_keys.RESOURCES,
 )
-DOCUMENTED: tuple[Resource, ...] = (*RESOURCES, certificates.CERTIFICATE, accounts.LOGIN)  # in the OpenAPI document
+DOCUMENTED: tuple[Resource, ...] = (
+    *RESOURCES,
+    certificates.CERTIFICATE,
+    deployment.REPORT,
+    accounts.LOGIN,
+)  # in the OpenAPI document
 SERVED: tuple[Resource, ...] = (*DOCUMENTED, *version.descriptions(DOCUMENTED))

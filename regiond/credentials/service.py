@@ -5,6 +5,7 @@ Functions and methods that take `db` join the caller's transaction.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ from regiond.credentials.master_key import (
     open_key_file,
     open_master_key,
 )
-from regiond.credentials.rewrap import rewrap
+from regiond.credentials.rewrap import USER_DATA, rewrap
 from regiond.credentials.seal import MasterKey, check, seal, unseal
 from regiond.credentials.sent_store import (
     KEY_PAIR,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CREDENTIAL",
     "KEY_PAIR",
+    "USER_DATA",
     "Credentials",
     "KeyPairs",
     "MasterKey",
@@ -129,6 +131,14 @@ class Credentials:
     async def delete(self, db: Db, host_id: int, names: Iterable[str] | None = None) -> None:
         """Deletes the named secrets of the host; None: all. Idempotent. Deleting the host deletes them too."""
         await store.delete(db, host_id, names)
+
+    def seal_data(self, id_: int, name: str, data: bytes) -> bytes:
+        """Seals what belongs to no host, such as the user data of a deployment, whose id is authenticated too."""
+        return seal(self._key, id_, name, base64.b64encode(data).decode())
+
+    def unseal_data(self, id_: int, name: str, sealed: bytes) -> bytes:
+        """Raises BadSettings as `unseal`."""
+        return base64.b64decode(unseal(self._key, id_, name, sealed))
 
     async def check(self, db: Db) -> None:
         """Raises BadSettings if the database contains secrets that another master key sealed. For the start."""

@@ -15,6 +15,12 @@ class MachineEvent(StrEnum):
     COMPOSED = "composed"
     ADOPTED = "adopted"
     ALLOCATED = "allocated"
+    DEPLOY = "deploy"  # starts
+    DEPLOYED = "deployed"
+    DEPLOYMENT_FAILED = "deployment_failed"
+    DEPLOYMENT_ABORTED = "deployment_aborted"
+    STILL_DEPLOYED = "still_deployed"  # after what led back to allocated: its operating system is there
+    STILL_FAILED = "still_failed"  # the same, of a failed deployment
     RELEASE = "release"  # starts: an operation powers it off, or destroys it if allocation composed it
     RELEASED = "released"
     RELEASE_FAILED = "release_failed"
@@ -32,22 +38,29 @@ class MachineEvent(StrEnum):
 
 
 _S, _E = MachineState, MachineEvent
-_SETTLED = (_S.NEW, _S.READY, _S.ALLOCATED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no operation acts on it
+_OWNED = (_S.ALLOCATED, _S.DEPLOYED, _S.FAILED_DEPLOYMENT)
+_SETTLED = (_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED)  # no operation acts on it
 _TRANSITIONS: Mapping[MachineEvent, tuple[tuple[MachineState, ...], MachineState]] = {
     _E.COMPOSED: ((_S.COMPOSING,), _S.READY),
     _E.ADOPTED: ((_S.ADOPTING,), _S.READY),
     _E.ALLOCATED: ((_S.READY,), _S.ALLOCATED),
-    _E.RELEASE: ((_S.NEW, _S.ALLOCATED, _S.MISSING, _S.BROKEN, _S.FAILED), _S.RELEASING),
+    _E.DEPLOY: ((_S.ALLOCATED,), _S.DEPLOYING),
+    _E.DEPLOYED: ((_S.DEPLOYING,), _S.DEPLOYED),
+    _E.DEPLOYMENT_FAILED: ((_S.DEPLOYING,), _S.FAILED_DEPLOYMENT),
+    _E.DEPLOYMENT_ABORTED: ((_S.DEPLOYING,), _S.ALLOCATED),
+    _E.STILL_DEPLOYED: ((_S.ALLOCATED,), _S.DEPLOYED),
+    _E.STILL_FAILED: ((_S.ALLOCATED,), _S.FAILED_DEPLOYMENT),
+    _E.RELEASE: ((_S.NEW, *_OWNED, _S.MISSING, _S.BROKEN, _S.FAILED), _S.RELEASING),
     _E.RELEASED: ((_S.RELEASING,), _S.READY),
     _E.RELEASE_FAILED: ((_S.RELEASING,), _S.ALLOCATED),
     _E.DELETE: (_SETTLED, _S.DELETING),
     _E.NOT_DESTROYED: ((_S.DELETING, _S.RELEASING), _S.FAILED),
     _E.NOT_DELETED: ((_S.DELETING, _S.RELEASING), _S.READY),
     _E.NOT_DELETED_OWNED: ((_S.DELETING, _S.RELEASING), _S.ALLOCATED),
-    _E.LOST: ((_S.NEW, _S.READY, _S.ALLOCATED, _S.FAILED), _S.MISSING),
+    _E.LOST: ((_S.NEW, _S.READY, *_OWNED, _S.FAILED), _S.MISSING),
     _E.FOUND: ((_S.NEW, _S.MISSING), _S.READY),
     _E.FOUND_OWNED: ((_S.NEW, _S.MISSING), _S.ALLOCATED),
-    _E.MARK_BROKEN: ((_S.NEW, _S.READY, _S.ALLOCATED, _S.MISSING, _S.FAILED), _S.BROKEN),
+    _E.MARK_BROKEN: ((_S.NEW, _S.READY, *_OWNED, _S.MISSING, _S.FAILED), _S.BROKEN),
     _E.FIXED: ((_S.BROKEN, _S.FAILED), _S.READY),
     _E.FIXED_OWNED: ((_S.BROKEN, _S.FAILED), _S.ALLOCATED),
     _E.FIXED_UNSEEN: ((_S.BROKEN, _S.FAILED), _S.NEW),
@@ -58,6 +71,7 @@ NEXT: Mapping[tuple[MachineState, MachineEvent], MachineState] = {
 
 _PARTICIPLES: Mapping[MachineEvent, str] = {
     _E.ALLOCATED: "allocated",
+    _E.DEPLOY: "deployed",
     _E.RELEASE: "released",
     _E.DELETE: "deleted",
     _E.MARK_BROKEN: "marked broken",
@@ -71,6 +85,9 @@ _HELP: Mapping[MachineState, str] = {
     _S.NEW: "refresh its VM host to find its virtual machine",
     _S.READY: "allocate it first",
     _S.ALLOCATED: "release it first",
+    _S.DEPLOYING: "wait until it is deployed, or abort the deployment",
+    _S.DEPLOYED: "release it first",
+    _S.FAILED_DEPLOYMENT: "release it first",
     _S.RELEASING: "wait until it is released",
     _S.DELETING: "wait until it is deleted",
     _S.MISSING: "restore its virtual machine and refresh its VM host, or delete it",
@@ -82,6 +99,8 @@ _BACK: Mapping[MachineState | None, tuple[MachineEvent, ...]] = {  # from ready 
     _S.BROKEN: (_E.MARK_BROKEN,),
     _S.MISSING: (_E.LOST,),
     _S.NEW: (_E.MARK_BROKEN, _E.FIXED_UNSEEN),
+    _S.DEPLOYED: (_E.STILL_DEPLOYED,),
+    _S.FAILED_DEPLOYMENT: (_E.STILL_FAILED,),
 }
 PREVENTED_BY_LOCK = frozenset({MachineEvent.DELETE, MachineEvent.RELEASE})
 
@@ -122,8 +141,10 @@ def not_removed_events(
 
 
 def restored_state(before: MachineState, *, owned: bool) -> MachineState:
-    """Returns the state of a detached machine whose host was added again: broken remains broken."""
-    return before if before is MachineState.BROKEN else next_state(MachineState.MISSING, found_event(owned=owned))
+    """Returns the state of a detached machine whose host was added again: broken remains broken, deployed deployed."""
+    if before is MachineState.BROKEN or (owned and before in (MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT)):
+        return before
+    return next_state(MachineState.MISSING, found_event(owned=owned))
 
 
 def fixed_event(*, owned: bool, listed: bool) -> MachineEvent:

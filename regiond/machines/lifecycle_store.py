@@ -44,6 +44,17 @@ _UPDATE = """
                        pool_id = coalesce($4, pool_id), description = coalesce($5, description)
      where id = $1
 """
+# Events that lead an owned machine back to where it was, and what follows if that was deployed.
+_LEADS_BACK = frozenset(
+    {
+        MachineEvent.FOUND_OWNED,
+        MachineEvent.FIXED_OWNED,
+        MachineEvent.RELEASE_FAILED,
+    }
+)
+_STILL = {"deployed": MachineEvent.STILL_DEPLOYED, "failed": MachineEvent.STILL_FAILED}
+_DEPLOYED = {"deployed": MachineState.DEPLOYED, "failed": MachineState.FAILED_DEPLOYMENT}
+_DEPLOYMENT = "select state from deployment where machine_id = $1"
 _UNLISTED = (MachineState.MISSING, MachineState.NEW)  # the host did not list the machine's guest
 _IS_LISTED = "select exists (select from guest where machine_id = $1)"
 # A machine that another transaction has locked is skipped, not waited for.
@@ -91,6 +102,8 @@ async def end_removal(db: Db, machine_id: int, *, cancelled: bool, was: MachineS
     state, owned = await _locked(db, machine_id)
     if was in _UNLISTED and await db.fetchval(_IS_LISTED, machine_id):
         was = None
+    if owned and (was is None or was in _DEPLOYED.values()):
+        was = _DEPLOYED.get(await db.fetchval(_DEPLOYMENT, machine_id))  # None: its disk has been emptied since
     for event in not_removed_events(state, owned=owned, cancelled=cancelled, was=was):
         state = await _transition(db, machine_id, state, event)
     return state
@@ -175,5 +188,8 @@ async def _transition(
     db: Db, machine_id: int, state: MachineState, event: MachineEvent, *, settles: bool = True
 ) -> MachineState:
     after = next_state(state, event)
+    if event in _LEADS_BACK and after is MachineState.ALLOCATED:
+        deployed = _STILL.get(await db.fetchval(_DEPLOYMENT, machine_id))
+        after = after if deployed is None else next_state(after, deployed)
     await db.execute(_SET_STATE, machine_id, after.value, settles)
     return after

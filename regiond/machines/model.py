@@ -19,6 +19,7 @@ from regiond.machines.request_model import (
     AdoptRequest,
     AllocateRequest,
     ComposeIntent,
+    DeployRequest,
     HostConstraints,
     MachineChange,
     keyed_fields,
@@ -40,6 +41,7 @@ __all__ = [
     "Allocated",
     "BulkAction",
     "ComposeIntent",
+    "DeployRequest",
     "DetachedMachine",
     "DiskView",
     "ForgottenMachine",
@@ -69,6 +71,9 @@ class MachineState(StrEnum):
     NEW = "new"  # marked fixed, and no refresh of its host has listed its guest since
     READY = "ready"
     ALLOCATED = "allocated"
+    DEPLOYING = "deploying"  # an operation writes an operating system to it, or waits for the guest's report
+    DEPLOYED = "deployed"
+    FAILED_DEPLOYMENT = "failed_deployment"  # the guest did not report in time, or could not be started
     RELEASING = "releasing"
     DELETING = "deleting"
     MISSING = "missing"  # its host reported no such guest, to a refresh or a release
@@ -77,7 +82,15 @@ class MachineState(StrEnum):
 
 
 # An operation acts on the machine, and may end with its row deleted.
-TRANSIENT = frozenset({MachineState.COMPOSING, MachineState.ADOPTING, MachineState.RELEASING, MachineState.DELETING})
+TRANSIENT = frozenset(
+    {
+        MachineState.COMPOSING,
+        MachineState.ADOPTING,
+        MachineState.DEPLOYING,
+        MachineState.RELEASING,
+        MachineState.DELETING,
+    }
+)
 
 
 @frozen
@@ -95,6 +108,9 @@ MAAS_STATUS: Mapping[MachineState, MaasStatus] = {
     MachineState.NEW: MaasStatus(0, "New", "Marked fixed; refresh the VM host to find the virtual machine."),
     MachineState.READY: MaasStatus(4, "Ready", ""),
     MachineState.ALLOCATED: MaasStatus(10, "Allocated", ""),
+    MachineState.DEPLOYING: MaasStatus(9, "Deploying", "The operating system is being written, or boots."),
+    MachineState.DEPLOYED: MaasStatus(6, "Deployed", ""),
+    MachineState.FAILED_DEPLOYMENT: MaasStatus(11, "Failed deployment", "The deployment failed; see operations/."),
     MachineState.RELEASING: MaasStatus(12, "Releasing", "The machine is being released."),
     MachineState.DELETING: MaasStatus(12, "Releasing", "The virtual machine is being deleted."),
     MachineState.MISSING: MaasStatus(3, "Missing", "The last refresh of the VM host did not list the virtual machine."),
@@ -181,6 +197,8 @@ class MachineView:
     affinity_groups: tuple[AffinityMembership, ...] = ()
     guest_name: str | None = None  # on its host; None: the host does not list it
     composed_by: str | None = None  # name of the account; None: unknown, or adopted
+    osystem: str = ""  # of the deployment; empty if there is none
+    distro_series: str = ""
 
     def belongs_to(self, caller: Caller) -> bool:
         """Whether the caller owns the machine; one without owner belongs to whoever composed it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 
+StopDeployment = Callable[[str], Awaitable[None]]  # of the machine with this system id; see `Deployments.stop`
+
+
 class Ownership:
     def __init__(
         self,
@@ -47,12 +50,14 @@ class Ownership:
         groups: Groups,
         calls: HostCalls,
         *,
+        stop_deployment: StopDeployment,
         installation_id: UUID,
     ) -> None:
         self._database = database
         self._operations = operations
         self._groups = groups
         self._calls = calls
+        self._stop_deployment = stop_deployment
         self._installation_id = installation_id
 
     async def start_release(
@@ -92,6 +97,7 @@ class Ownership:
                     await operation_service.store_key(db, caller.account_id, idempotency_key, key_hash, operation_id)
                 return operation_id
 
+        await self._stop_deploying(caller, system_id)
         try:
             return await self._operations.idempotent(caller, idempotency_key, request, open_)
         except _AlreadyFree:
@@ -125,6 +131,10 @@ class Ownership:
 
         Raises InvalidRequest for unknown machines; NotAllowed and WrongState name every machine they apply to.
         """
+        async with self._database.transaction() as db:
+            machines = await self._to_release(db, caller, system_ids)
+        for machine in machines:
+            await self._stop_deploying(caller, machine.system_id)
         async with self._database.transaction() as db:
             machines = await self._to_release(db, caller, system_ids)
             return await self._open_releases(db, caller, machines, comment)
@@ -247,6 +257,13 @@ class Ownership:
             await self._open_release(db, caller, machine, comment)
         return tuple(machine.system_id for machine in owned)
 
+    async def _stop_deploying(self, caller: Caller, system_id: str) -> None:
+        """Stops a deployment of the machine if the caller may release it. Raises NotFound, Busy."""
+        async with self._database.connection() as db:
+            machine = await view_store.read(db, system_id)
+        if machine.state is MachineState.DEPLOYING and may_release(caller, machine):
+            await self._stop_deployment(system_id)
+
     async def _require_rack(self, system_id: str) -> None:
         async with self._database.connection() as db:
             machine = await view_store.read(db, system_id)
@@ -259,7 +276,8 @@ class Ownership:
         destroys = machine.composed_by_allocate
         operation_id = await open_operation(
             db, OperationKind.DELETE if destroys else OperationKind.RELEASE, machine, self._installation_id,
-            account_id=caller.account_id, request={"comment": comment}, parent=parent,
+            account_id=caller.account_id, parent=parent,
+            request={"comment": comment, "deployed": bool(machine.osystem)},
         )  # fmt: skip
         (now,) = await self._locked(db, [machine.system_id])
         if release_facts(now) != release_facts(machine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from common.compose_request import ComposeRequest
 
@@ -50,6 +50,27 @@ class ComposeIntent:
     in_zone_of_host: bool = False
     comment: str = ""
     pool_ids: tuple[int, ...] | None = None
+
+
+@frozen(kw_only=True)
+class DeployRequest:
+    """What a user asks of a deployment. `distro_series` is `noble`, `ubuntu/noble` or `custom/x`; empty: the default.
+
+    `encoded_user_data` is base64, as the API receives it. `agent_name` is stored if the deployment allocates the
+    machine.
+    """
+
+    osystem: str = ""
+    distro_series: str = ""
+    encoded_user_data: str = field(default="", repr=False)
+    agent_name: str = ""
+    comment: str = ""
+
+    @property
+    def image_name(self) -> str:
+        if self.osystem and self.distro_series and "/" not in self.distro_series:
+            return f"{self.osystem}/{self.distro_series}"
+        return self.distro_series
 
 
 def keyed_fields(request: ComposeRequest | AllocateRequest) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from regiond.machines.adoption.intents import open_adoption, open_forget
 from regiond.machines.affected_guests import affected_guest
 from regiond.machines.compose.requirements import syntax_problems
 from regiond.machines.compose.service import Composer
+from regiond.machines.deployment.outcome import fail_deployment
 from regiond.machines.guest_spec import known_spec
 from regiond.machines.host_removal import host_removal_plan
 from regiond.machines.host_removal_plan import AffectedGuest, HostRemovalPlan, combined
@@ -34,6 +35,7 @@ from regiond.machines.model import (
     MachineFilter,
     MachinePage,
     MachineSearch,
+    MachineState,
     MachineView,
 )
 from regiond.machines.operation_intents import (
@@ -44,6 +46,7 @@ from regiond.machines.operation_intents import (
     open_operation,
     open_volume_removal,
 )
+from regiond.machines.ownership import StopDeployment
 from regiond.machines.store import delete as delete_row
 from regiond.machines.view_store import read as read_machine
 from regiond.operations import service as operation_service
@@ -68,6 +71,7 @@ __all__ = [
     "check_settled",
     "delete_row",
     "end_removal",
+    "fail_deployment",
     "open_adoption",
     "open_clean_up",
     "open_compose_undo",
@@ -88,9 +92,11 @@ class Machines:
         calls: HostCalls,
         composer: Composer,
         *,
+        stop_deployment: StopDeployment,
         installation_id: UUID,
     ) -> None:
         self._database = database
+        self._stop_deployment = stop_deployment
         self._operations = operations
         self._calls = calls
         self._composer = composer
@@ -283,6 +289,9 @@ class Machines:
 
         async def open_() -> int:
             machine = await self._checked(caller, kind, system_id, need_rack=need_rack)
+            if kind is OperationKind.DELETE and machine.state is MachineState.DEPLOYING:
+                await self._stop_deployment(system_id)
+                machine = await self.read(system_id)
             async with self._database.transaction() as db:
                 operation_id = await open_operation(
                     db, kind, machine, self._installation_id, account_id=caller.account_id,

@@ -25,7 +25,8 @@ _WITHOUT_OWNER_DATA = """
            h.name as host_name,
            h.system_id as host_system_id, h.driver, g.id as guest_id, g.name as guest_name, z.id as zone_id,
            z.name as zone_name, z.description as zone_description, p.id as pool_id, p.name as pool_name,
-           p.description as pool_description
+           p.description as pool_description, coalesce(d.osystem, '') as osystem,
+           coalesce(d.distro_series, '') as distro_series
 """
 _FIELDS = _WITHOUT_OWNER_DATA + ", m.owner_data"
 _JOINS = """
@@ -35,6 +36,7 @@ _JOINS = """
       left join account a on a.id = m.owner_id
       left join account c on c.id = m.composed_by_id
       left join guest g on g.machine_id = m.id
+      left join deployment d on d.machine_id = m.id
 """
 _SELECT = _FIELDS + " from machine m " + _JOINS
 
@@ -197,6 +199,8 @@ def _machine(
         nics=nics,
         created_at=row["created_at"],
         adopted=row["adopted"],
+        osystem=row["osystem"],
+        distro_series=row["distro_series"],
         agent_name=row["agent_name"],
         owner_data=row.get("owner_data"),
         composed_by_allocate=row["composed_by_allocate"],

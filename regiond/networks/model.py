@@ -13,6 +13,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 DEFAULT_FABRIC_ID = 0
+DOMAIN_NAME = "maas"  # of all machines; the name that clients expect of the default domain
 
 
 @frozen(kw_only=True)

@@ -59,8 +59,8 @@ class Attempt:
     async def _run_handler(self) -> None:
         try:
             outcome = await self._handler.run(self._operation, self)
-            if outcome.awaits_children:
-                await self._await_children()
+            if outcome.resumes_within_s is not None:
+                await self._suspend(outcome.resumes_within_s)
                 return
             if outcome.rejection is None:
                 await self._end(OperationEvent.FINISHED, outcome)
@@ -79,8 +79,8 @@ class Attempt:
     async def _undo(self) -> None:
         try:
             outcome = await self._handler.undo(self._operation, self)
-            if outcome.awaits_children:
-                await self._await_children()
+            if outcome.resumes_within_s is not None:
+                await self._suspend(outcome.resumes_within_s)
                 return
             if outcome.rescheduled:
                 await self._reschedule(outcome)
@@ -163,11 +163,11 @@ class Attempt:
                 await self._log(db, self._step, error.message, facts)
         log.info("operation_waiting", operation=operation.id, kind=operation.kind.value, **facts)
 
-    async def _await_children(self) -> None:
-        """Counts no failure and logs nothing: the children have logs of their own."""
-        advance(self._operation.state, OperationEvent.AWAITS_CHILDREN)
+    async def _suspend(self, at_most_s: float) -> None:
+        """Counts no failure and logs nothing: what it waits for is recorded elsewhere."""
+        advance(self._operation.state, OperationEvent.SUSPENDED)
         async with self._database.connection() as db:
-            if not await lease_store.await_children(db, self._operation, self._owner):
+            if not await lease_store.suspend(db, self._operation, self._owner, at_most_s):
                 raise LeaseLost
 
     async def _reschedule(self, outcome: Outcome) -> None:

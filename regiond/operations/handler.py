@@ -26,8 +26,8 @@ class Outcome:
     `rescheduled` the operation does not end but is queued again, for the host that `record` has set; `error` replaces
     the error that started undoing.
 
-    Of both: with `awaits_children` the operation does not end; the method is called again when one of its children has
-    ended, in a new attempt.
+    Of both: with `resumes_within_s` the operation does not end; the method is called again, in a new attempt, when one
+    of its children has ended, when it is woken, or at the latest after this time.
     """
 
     result: Mapping[str, Any] = field(factory=dict)
@@ -35,7 +35,7 @@ class Outcome:
     record: Callable[[Db], Awaitable[None]] | None = None
     rejection: InnkeeperError | None = None
     rescheduled: bool = False
-    awaits_children: bool = False
+    resumes_within_s: float | None = None
     error: InnkeeperError | None = None
 
 

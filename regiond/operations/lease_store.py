@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 LEASE_S = 15.0
-AWAIT_CHILDREN_S = 2.0  # the fallback for a child that ends before its parent has begun to wait
 
 _LOG = "insert into operation_log (operation_id, attempt, step, message, details) values ($1, $2, $3, $4, $5)"
 
@@ -114,7 +113,7 @@ _WAIT = """
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
 
-_AWAIT_CHILDREN = """
+_SUSPEND = """
     update operation set not_before = now() + make_interval(secs => $4), lease_owner = null, lease_until = null
      where id = $1 and attempt = $2 and lease_owner = $3 and state in ('running', 'undoing')
 """
@@ -126,6 +125,16 @@ _WAKE_PARENT = """
      where id = (select id from operation
                   where id = $1 and state = 'running' and lease_owner is null and not_before > now()
                     for no key update skip locked)
+"""
+
+# No trigger notifies of `not_before`: an operation that is retried later needs no process now.
+_WAKE = """
+    with woken as (
+        update operation set not_before = now()
+         where id = $1 and state = 'running' and lease_owner is null and not_before > now()
+        returning id, state
+    )
+    select pg_notify('operation', id || ' ' || state) from woken
 """
 
 _FINISH = """
@@ -205,15 +214,20 @@ async def wait(
     )
 
 
-async def await_children(db: Db, operation: Operation, owner: UUID) -> bool:
-    """Releases the lease; the next attempt starts after `wake_parent`, or after AWAIT_CHILDREN_S."""
+async def suspend(db: Db, operation: Operation, owner: UUID, at_most_s: float) -> bool:
+    """Releases the lease; the next attempt starts after `wake_parent` or `wake`, or after `at_most_s`."""
     lease = (operation.id, operation.attempt, owner)
-    return _updated(await db.execute(_AWAIT_CHILDREN, *lease, AWAIT_CHILDREN_S))
+    return _updated(await db.execute(_SUSPEND, *lease, at_most_s))
 
 
 async def wake_parent(db: Db, parent_id: int) -> None:
     """Makes the parent of an operation that ends in this transaction due, if it waits. Idempotent."""
     await db.execute(_WAKE_PARENT, parent_id)
+
+
+async def wake(db: Db, operation_id: int) -> None:
+    """Makes a suspended operation due. In a transaction that locks nothing else. Idempotent."""
+    await db.execute(_WAKE, operation_id)
 
 
 async def finish(

@@ -29,6 +29,7 @@ class OperationKind(StrEnum):
     ADOPT = "adopt"  # adds the ownership marker to a foreign guest and creates its machine
     FORGET = "forget"  # removes the ownership marker, then the machine; the guest stays
     CLEAN_UP = "clean_up"  # removes the guest of a deleted or rescheduled machine
+    DEPLOY = "deploy"  # writes an operating system to a machine's root disk, and waits until the guest reports
     BULK = "bulk"  # opens an operation for each of many machines, a few at a time
 
 
@@ -55,7 +56,7 @@ class OperationEvent(StrEnum):
 
     STARTED = "started"
     UNREACHABLE = "unreachable"  # a retryable failure
-    AWAITS_CHILDREN = "awaits_children"  # no region runs it until one of its children has ended
+    SUSPENDED = "suspended"  # no region runs it until it is woken
     FINISHED = "finished"
     REJECTED = "rejected"
     CANCEL_REQUESTED = "cancel_requested"
@@ -70,7 +71,7 @@ NEXT: Mapping[tuple[OperationState, OperationEvent], OperationState] = {
     (_S.QUEUED, _E.CANCEL_REQUESTED): _S.UNDOING,
     (_S.RUNNING, _E.STARTED): _S.RUNNING,  # taken over after the lease of the previous owner lapsed
     (_S.RUNNING, _E.UNREACHABLE): _S.WAITING,
-    (_S.RUNNING, _E.AWAITS_CHILDREN): _S.RUNNING,
+    (_S.RUNNING, _E.SUSPENDED): _S.RUNNING,
     (_S.RUNNING, _E.FINISHED): _S.SUCCEEDED,
     (_S.RUNNING, _E.REJECTED): _S.UNDOING,
     (_S.RUNNING, _E.CANCEL_REQUESTED): _S.UNDOING,
@@ -78,7 +79,7 @@ NEXT: Mapping[tuple[OperationState, OperationEvent], OperationState] = {
     (_S.WAITING, _E.CANCEL_REQUESTED): _S.UNDOING,
     (_S.UNDOING, _E.STARTED): _S.UNDOING,
     (_S.UNDOING, _E.UNREACHABLE): _S.UNDOING,
-    (_S.UNDOING, _E.AWAITS_CHILDREN): _S.UNDOING,
+    (_S.UNDOING, _E.SUSPENDED): _S.UNDOING,
     (_S.UNDOING, _E.UNDONE): _S.FAILED,
     (_S.UNDOING, _E.UNDONE_AFTER_CANCEL): _S.CANCELLED,
     (_S.UNDOING, _E.RESCHEDULED): _S.QUEUED,

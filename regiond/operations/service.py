@@ -24,7 +24,7 @@ from regiond.operations.intent_store import (
     insert_succeeded,
     record_rejected,
 )
-from regiond.operations.lease_store import append_log, release_leases
+from regiond.operations.lease_store import append_log, release_leases, wake
 from regiond.operations.model import Child, LogLine, Operation, OperationKind, OperationState, cancel_plan, request_hash
 from regiond.operations.store import (
     active,
@@ -68,6 +68,7 @@ __all__ = [
     "release_leases",
     "request_cancel",
     "store_key",
+    "wake",
     "wake_waiting",
 ]
 

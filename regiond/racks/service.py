@@ -26,6 +26,7 @@ from regiond.racks.admission_model import check_name, rack_uuid, require_admissi
 from regiond.racks.authority import Authority
 from regiond.racks.host_calls import HostCalls, nothing_began
 from regiond.racks.model import RackView, RegionView
+from regiond.racks.rack_content import RackContent
 from regiond.racks.removal import Exposure, remove_rack, report_stolen
 from regiond.racks.rpc_clients import REVOKED_CHANNEL, RpcClients
 from regiond.racks.store import REMOVED_CHANNEL
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from regiond.db.pool import Db
 
 __all__ = [
-    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "Racks", "RpcClients",
+    "REMOVED_CHANNEL", "REVOKED_CHANNEL", "AddressCalls", "Exposure", "HostCalls", "RackContent", "Racks", "RpcClients",
     "add_rotation", "nothing_began", "read_installation_id", "without_secrets",
 ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from regiond.components import ImageLayer
 from regiond.db.pool import Database
 from regiond.images.content import ContentFolder
+from regiond.images.content_reads import ContentReads
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspection
 from regiond.images.qemu_img import QemuImg
@@ -29,6 +30,7 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
     )
     return ImageLayer(
         images=Images(database, folder, default_series=settings.default_distro_series),
+        content=ContentReads(folder, threads),
         uploads=Uploads(
             database=database,
             folder=folder,

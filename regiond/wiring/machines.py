@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from regiond.advertised_addresses import AdvertisedAddresses
+from regiond.caller import Caller
 from regiond.clusters.member_check import MemberCheck
 from regiond.clusters.service import Clusters, apply_membership
-from regiond.components import AccountLayer, MachineLayer, RackLayer, Storage
+from regiond.components import AccountLayer, ImageLayer, MachineLayer, RackLayer, Storage
 from regiond.groups.service import Groups
 from regiond.hosts.discovery.refresh import Refresher
 from regiond.hosts.host_changes import HostChanges
@@ -27,19 +28,28 @@ from regiond.machines.compose.service import Composer
 from regiond.machines.compose.stages import build_stages
 from regiond.machines.compose.steps import ComposeMachine
 from regiond.machines.deletion import DeleteMachine
+from regiond.machines.deployment.service import Deployments
+from regiond.machines.deployment.steps import DeployMachine, DeploymentTools
 from regiond.machines.guest_changes import MachineGuestChanges
 from regiond.machines.host_removal import MachinesOfRemovedHost
+from regiond.machines.model import AllocateRequest
 from regiond.machines.ownership import Ownership
+from regiond.machines.release import ReleaseMachine
 from regiond.machines.service import Machines
-from regiond.machines.steps import PowerMachine, ReleaseMachine
+from regiond.machines.steps import PowerMachine
 from regiond.operations import service as operation_service
 from regiond.operations.engine import Engine
 from regiond.operations.service import Operations
+from regiond.racks.rack_content import RackContent
 from regiond.settings import RegionSettings
 
 
 def wire_machines(
-    settings: RegionSettings, storage: Storage, rack_layer: RackLayer, addresses: AdvertisedAddresses
+    settings: RegionSettings,
+    storage: Storage,
+    rack_layer: RackLayer,
+    images: ImageLayer,
+    addresses: AdvertisedAddresses,
 ) -> MachineLayer:
     database, installation_id, calls = storage.database, storage.installation_id, rack_layer.calls
     operations, groups = Operations(database), Groups(database)
@@ -61,8 +71,20 @@ def wire_machines(
         strategy="pack" if settings.placement_strategy == "pack" else "spread",
     )  # fmt: skip
     composer = Composer(database, operations, calls, stages)
-    machines = Machines(database, operations, calls, composer, installation_id=installation_id)
-    ownership = Ownership(database, operations, groups, calls, installation_id=installation_id)
+    allocation = Allocator(database, operations, hosts, groups, composer)
+
+    async def allocate(caller: Caller, system_id: str, agent_name: str) -> None:
+        await allocation.start(caller, AllocateRequest(system_id=system_id, agent_name=agent_name))
+
+    deployments = Deployments(
+        database, operations, calls, images.images, storage.credentials, allocate, installation_id=installation_id
+    )
+    machines = Machines(
+        database, operations, calls, composer, stop_deployment=deployments.stop, installation_id=installation_id
+    )
+    ownership = Ownership(
+        database, operations, groups, calls, stop_deployment=deployments.stop, installation_id=installation_id
+    )
     return MachineLayer(
         operations=operations,
         groups=groups,
@@ -71,7 +93,9 @@ def wire_machines(
         trust=trust,
         compose_stages=stages,
         machines=machines,
-        allocation=Allocator(database, operations, hosts, groups, composer),
+        allocation=allocation,
+        deployments=deployments,
+        content=RackContent(images.content),
         ownership=ownership,
         bulk=Bulk(database, operations, machines, ownership),
         adoption=Adoption(database, operations, hosts, calls, installation_id=installation_id),
@@ -90,6 +114,7 @@ def wire_engine(
     rack_layer: RackLayer,
     machine_layer: MachineLayer,
     account_layer: AccountLayer,
+    addresses: AdvertisedAddresses,
 ) -> Engine:
     calls, layer = rack_layer.calls, machine_layer
     handlers = (
@@ -97,6 +122,16 @@ def wire_engine(
             calls, Rescheduler(storage.database, layer.compose_stages, calls, installation_id=storage.installation_id)
         ),
         PowerMachine(calls, grace_s=settings.power_off_grace_s),
+        DeployMachine(
+            DeploymentTools(
+                database=storage.database,
+                calls=calls,
+                content=layer.content,
+                seal=storage.credentials,
+                guest_url=addresses.guest_url,
+                time_limit_s=60.0 * settings.deployment_minutes,
+            )
+        ),
         ReleaseMachine(calls),
         DeleteMachine(calls),
         CleanUp(calls),

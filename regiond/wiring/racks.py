@@ -73,6 +73,8 @@ def wire_listener(
         machine_layer.hosts,
         machine_layer.machines,
         machine_layer.operations,
+        machine_layer.deployments,
+        machine_layer.content,
         account_layer.audit,
         account_layer.limits,
     )

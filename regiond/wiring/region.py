@@ -46,7 +46,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
     database, addresses = storage.database, AdvertisedAddresses(settings)
     racks = wire_racks(storage, addresses)
     images = wire_images(settings, database)
-    machines = wire_machines(settings, storage, racks, addresses)
+    machines = wire_machines(settings, storage, racks, images, addresses)
     accounts = wire_accounts(settings, database)
     schedule = RefreshSchedule(
         database, machines.refresher, every_s=settings.refresh_every_s, region_id=racks.heartbeat.region_id
@@ -73,7 +73,7 @@ def wire_components(settings: RegionSettings, storage: Storage) -> Components:
         changes=ChangeFeed(),
         event_tail=accounts.event_tail,
         operations=machines.operations,
-        engine=wire_engine(settings, storage, racks, machines, accounts),
+        engine=wire_engine(settings, storage, racks, machines, accounts, addresses),
         schedule=schedule,
         link_supervisor=link_supervisor,
         reconciler=reconciler,
@@ -134,6 +134,7 @@ def _wire_services(
         allocation=machines.allocation,
         ownership=machines.ownership,
         bulk=machines.bulk,
+        deployments=machines.deployments,
         adoption=machines.adoption,
         operations=machines.operations,
         accounts=accounts.accounts,

@@ -159,6 +159,21 @@ class SimulatedHost:
 
     # What an administrator does ---------------------------------------------------------------------------------
 
+    def images(self) -> list[str]:
+        """The names of the volumes with images."""
+        return [str(row[0]) for row in self.rows("select name from volume where name like 'innkeeper-image-%'")]
+
+    def image_of(self, guest: str) -> str | None:
+        """The SHA-256 of the image on the guest's root disk; None if the disk is empty."""
+        rows = self.rows("select sha256 from deployment join guest using (guest_id) where name = ?", guest)
+        return str(rows[0][0]) if rows else None
+
+    def user_data_of(self, guest: str) -> bytes:
+        ((user_data,),) = self.rows(
+            "select user_data from deployment join guest using (guest_id) where name = ?", guest
+        )
+        return bytes(user_data)
+
     def add_foreign(self, *names: str, power: PowerState = PowerState.ON) -> None:
         with self.open() as db:
             for name in names:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import InvalidRequest
-from regiond.operations import lease_store
+from regiond.machines.bulk import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
@@ -68,7 +68,7 @@ async def _has_children(innkeeper: Deployment, operation_id: int, number: int) -
 
 
 async def test_the_end_of_a_child_wakes_its_parent(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_store, "AWAIT_CHILDREN_S", 3600.0)
+    monkeypatch.setattr(steps, "CHILD_FALLBACK_S", 3600.0)
     machines = await composed(innkeeper, 1)
     with innkeeper.held():
         operation_id = await bulk(innkeeper, "power_on", ids(machines))

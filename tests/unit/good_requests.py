@@ -65,9 +65,14 @@ ALTERNATIVES = frozenset({"guests", "identity"})  # not required, but one of two
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}
 
 
+DEPLOYMENT = {"id": "7", "secret": "0123456789abcdefghij"}
+
+
 def path_of(resource: Resource) -> str:
     collection = resource.path.split("/")[0]
     known = KNOWN.get(collection, {})
+    if collection == "report":
+        known = DEPLOYMENT
     if collection == "nodes":
         known = {"system_id": "wdpx3n", "id": ON_THE_HOST[resource.path.split("/")[2]]}
     return resource.path.format(**known)

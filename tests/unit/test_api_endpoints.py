@@ -77,6 +77,7 @@ def test_authentication_precedes_every_other_check(api: ApiDouble, resource: Res
 
 
 OWN_MACHINE = (
+    "abort",
     "lock",
     "mark_broken",
     "mark_fixed",
@@ -90,6 +91,7 @@ FOR_USERS = {
     *(("MachineHandler", op, Permission.OWNER) for op in OWN_MACHINE),
     ("MachineHandler", "delete", Permission.OWNER),
     *((handler, "release", Permission.OPERATOR) for handler in ("MachineHandler", "MachinesHandler")),
+    ("MachineHandler", "deploy", Permission.OPERATOR),
     *(("MachinesHandler", op, Permission.OPERATOR) for op in ("allocate", "bulk")),
     ("OperationHandler", "cancel", Permission.USER),  # for administrators, except of one's own bulk operation
     *((handler, "place", Permission.OPERATOR) for handler in ("VmHostsHandler", "PodsHandler")),
@@ -105,6 +107,7 @@ FOR_USERS = {
     ("RpcClientHandler", "delete", Permission.USER),
     ("SessionHandler", "delete", Permission.USER),
     ("AuthenticateHandler", "create", Permission.ANYONE),  # a login
+    ("DeploymentReportHandler", "create", Permission.ANYONE),  # by guests, with the secret of their deployment
 }
 
 

@@ -16,6 +16,7 @@ OTHER_DESTRUCTIVE = {
     "MachinesHandler.bulk",
     "MachinesHandler.release",
     "MachineHandler.release",
+    "MachineHandler.abort",
     "MachineHandler.forget",
     "OperationHandler.cancel",
     "DiscrepancyHandler.approve",

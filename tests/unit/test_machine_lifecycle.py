@@ -78,7 +78,7 @@ def test_every_state_leads_to_ready_and_to_removal() -> None:
 
 def test_every_status_is_one_of_maas() -> None:
     known = {0: "New", 1: "Commissioning", 2: "Failed commissioning", 3: "Missing", 4: "Ready", 8: "Broken"}
-    known |= {10: "Allocated", 12: "Releasing"}
+    known |= {6: "Deployed", 9: "Deploying", 10: "Allocated", 11: "Failed deployment", 12: "Releasing"}
     assert set(MAAS_STATUS) == set(MachineState)
     assert {status.status: status.name for status in MAAS_STATUS.values()} == known
 
@@ -88,18 +88,20 @@ def test_a_machine_found_again_gets_its_former_state() -> None:
     assert next_state(MachineState.MISSING, found_event(owned=False)) is MachineState.READY
     assert restored_state(MachineState.ALLOCATED, owned=True) is MachineState.ALLOCATED
     assert restored_state(MachineState.ALLOCATED, owned=False) is MachineState.READY
+    assert restored_state(MachineState.DEPLOYED, owned=True) is MachineState.DEPLOYED
     assert restored_state(MachineState.BROKEN, owned=True) is MachineState.BROKEN
     assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=True)) is MachineState.ALLOCATED
     assert next_state(MachineState.BROKEN, fixed_event(owned=False, listed=True)) is MachineState.READY
     assert next_state(MachineState.BROKEN, fixed_event(owned=True, listed=False)) is MachineState.NEW
 
 
+OWNED = (MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT)
 REMOVALS = [(was, event) for was, event in NEXT if event in (MachineEvent.DELETE, MachineEvent.RELEASE)]
 
 
 @pytest.mark.parametrize(("was", "removal"), REMOVALS)
 def test_a_cancelled_removal_leads_back_to_the_state_before(was: MachineState, removal: MachineEvent) -> None:
-    owned = was is MachineState.ALLOCATED or removal is MachineEvent.RELEASE
+    owned = was in OWNED or removal is MachineEvent.RELEASE
     state = next_state(was, removal)
     for event in not_removed_events(state, owned=owned, cancelled=True, was=was):
         state = next_state(state, event)

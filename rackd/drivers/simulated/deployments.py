@@ -1,6 +1,6 @@
-"""SQL for what is written to the root disks of simulated guests, and for their boots. The caller owns the transaction.
+"""SQL for what is on the root disks of simulated guests, and for their boots.
 
-An image on a host is a volume without an owner, as it is for the other drivers.
+The caller owns the transaction. An image on a host is a volume without an owner, as it is for the other drivers.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from regiond.api.field_types import Boolean, Integer, IntegerList, Text
 from regiond.api.fields import Field, Format, Problems, Values
 from regiond.api.resources.affinity_fields import AFFINITY
 from regiond.api.resources.host_fields import GROUP, HOSTNAME
-from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_NAME
+from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.hosts import full_architecture
 from regiond.hosts.model import HostView
 from regiond.machines.service import syntax_problems
+from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_choice
 
 COMPOSE = (

@@ -13,11 +13,12 @@ from regiond.api.endpoint import Call, Resource, Result
 from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.resources import grants
-from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, DOMAIN_NAME, POOL_WITH_STRATEGY_JSON, ZONE_JSON
+from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_JSON, POOL_WITH_STRATEGY_JSON, ZONE_JSON
 from regiond.api.services import Services
 from regiond.deletion_plan import DeletionPlan
 from regiond.groups.model import MAX_NAME, ResourcePool, Zone
 from regiond.identifiers import split_reference
+from regiond.networks.model import DOMAIN_NAME
 from regiond.validation_messages import no_object
 
 _NAME = Text(

@@ -24,6 +24,12 @@ from regiond.operations.model import Operation
 from regiond.validation_messages import no_object
 
 COMMENT = Field(name="comment", type=Text(max_length=4096), default="", doc="The reason; stored with the event.")
+_ALLOCATED = (
+    MachineState.ALLOCATED,
+    MachineState.DEPLOYING,
+    MachineState.DEPLOYED,
+    MachineState.FAILED_DEPLOYMENT,
+)
 _ERASURE = frozenset({"erase", "secure_erase", "quick_erase", "force", "scripts"})
 MACHINE_RESULT = Result(doc="The machine.", type=MACHINE_JSON)
 
@@ -76,9 +82,7 @@ async def _named(call: Call) -> list[str]:
 
 
 async def _list_allocated(call: Call) -> LongList[MachineView]:
-    wanted = MachineFilter(
-        owners=(call.caller.username,), states=(MachineState.ALLOCATED,), system_ids=call.values["id"]
-    )
+    wanted = MachineFilter(owners=(call.caller.username,), states=_ALLOCATED, system_ids=call.values["id"])
     return await call.services.machines.long_list(wanted, caller=call.caller)
 
 

@@ -7,10 +7,11 @@ from functools import partial
 from regiond.api.field_types import Integer, Text, TextList
 from regiond.api.fields import Field, Values
 from regiond.api.resources.lookups import group_names, host_names
-from regiond.api.serializers.groups import DOMAIN_ID, DOMAIN_NAME
+from regiond.api.serializers.groups import DOMAIN_ID
 from regiond.api.serializers.machines import STATUS
 from regiond.api.services import Services
 from regiond.machines.model import MachineFilter, MachineState, MachineView
+from regiond.networks.model import DOMAIN_NAME
 
 _MANY = TextList()
 

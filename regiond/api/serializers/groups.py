@@ -5,8 +5,8 @@ from __future__ import annotations
 from regiond.api.serializer import BOOL, INT, STR, Serializer, constant, extended, key, nullable, serializer
 from regiond.api.urls import uri
 from regiond.groups.model import ResourcePool, Zone
+from regiond.networks.model import DOMAIN_NAME
 
-DOMAIN_NAME = "maas"  # the name that clients expect of the default domain
 DOMAIN_ID = 0
 
 ZONE_JSON: Serializer[Zone] = serializer(

@@ -28,11 +28,12 @@ from regiond.api.serializer import (
     nullable,
     serializer,
 )
-from regiond.api.serializers.groups import DOMAIN_JSON, DOMAIN_NAME, POOL_JSON, ZONE_JSON
+from regiond.api.serializers.groups import DOMAIN_JSON, POOL_JSON, ZONE_JSON
 from regiond.api.serializers.hosts import full_architecture
 from regiond.api.serializers.networks import INTERFACE_JSON, Interface, Link
 from regiond.api.urls import machine_uri, uri
 from regiond.machines.model import MAAS_STATUS, AffinityMembership, DiskView, MachineState, MachineView, NicView
+from regiond.networks.model import DOMAIN_NAME
 
 STATUS: Mapping[MachineState, tuple[int, str]] = {
     state: (status.status, status.name) for state, status in MAAS_STATUS.items()
@@ -41,6 +42,7 @@ _POWER = {PowerState.ON: "on", PowerState.PAUSED: "on", PowerState.OFF: "off"}
 _BY_ID_PREFIX: Mapping[str, str] = {DriverType.LIBVIRT: "virtio-", DriverType.LXD: "scsi-0QEMU_QEMU_HARDDISK_"}
 _BLOCK_SIZE = 512
 _LINK_MODES = {"dhcp": "dhcp", "static": "static"}
+_DESCRIBED = (MachineState.BROKEN, MachineState.FAILED_DEPLOYMENT)
 _TESTS = ("commissioning", "testing", "cpu_test", "memory_test", "network_test", "storage_test", "other_test")
 
 
@@ -168,7 +170,7 @@ def _owner_data(machine: MachineView) -> Mapping[str, str]:
 
 
 def _status_message(machine: MachineView) -> str:
-    described = machine.error_description if machine.state is MachineState.BROKEN else ""
+    described = machine.error_description if machine.state in _DESCRIBED else ""
     return described or MAAS_STATUS[machine.state].message
 
 
@@ -198,7 +200,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key("power_type", STR, lambda of: of.machine.driver or "manual"),
     key("affinity_groups", array(_AFFINITY_GROUP), lambda of: of.machine.affinity_groups),
     key("locked", BOOL, lambda of: of.machine.locked),
-    constant("netboot", BOOL, value=True),
+    key("netboot", BOOL, lambda of: not of.machine.osystem),
     key("architecture", STR, lambda of: full_architecture(of.machine.architecture)),
     key("memory", INT, lambda of: of.machine.memory_mib),
     key("cpu_count", INT, lambda of: of.machine.cores),
@@ -223,9 +225,9 @@ _PARTS: Serializer[_Parts] = serializer(
     key("parent", nullable(_PARENT_REFERENCE), lambda of: None if of.machine.host_system_id is None else of.machine),
     key("virtualmachine_id", nullable(INT), lambda of: of.machine.guest_id),
     key("guest_name", nullable(STR), lambda of: of.machine.guest_name),  # MAAS lacks it
-    # Innkeeper does not install, commission or test machines: these keys are as on a machine new in MAAS.
-    constant("osystem", STR, ""),
-    constant("distro_series", STR, ""),
+    key("osystem", STR, lambda of: of.machine.osystem),
+    key("distro_series", STR, lambda of: of.machine.distro_series),
+    # Innkeeper does not commission or test machines: these keys are as on a machine new in MAAS.
     constant("hwe_kernel", nullable(STR), None),
     constant("min_hwe_kernel", nullable(STR), None),
     constant("disable_ipv4", BOOL, value=False),

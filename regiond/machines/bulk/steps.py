@@ -17,6 +17,8 @@ from regiond.operations.model import Child, ErrorRecord, Operation, OperationKin
 from regiond.operations.service import Journal, LeaseLost, Outcome
 from regiond.permissions import check_object
 
+CHILD_FALLBACK_S = 2.0  # for a child that ends before its parent has begun to wait
+
 CurrentCaller = Callable[[int], Awaitable[Caller | None]]
 
 
@@ -46,7 +48,7 @@ class BulkSteps:
             for machine in now.next:
                 await self._begin(operation, request, machine, caller)
         if now.open:
-            return Outcome(awaits_children=True)
+            return Outcome(resumes_within_s=CHILD_FALLBACK_S)
         failure = failure_of(request, children)
         rejection = None if failure is None else DriverFailed(failure)
         return Outcome(result=result_of(now), rejection=rejection)
@@ -58,7 +60,7 @@ class BulkSteps:
             await operation_service.cancel_children(db, operation.id)
         now = progress(request, await self._children(operation))
         if now.open:
-            return Outcome(awaits_children=True)
+            return Outcome(resumes_within_s=CHILD_FALLBACK_S)
         left = now.not_begun + now.cancelled
         undone = (f"{number_of(left, 'machine')} left as {'it was' if left == 1 else 'they were'}",) if left else ()
         return Outcome(result=result_of(now), undone=undone)

@@ -12,11 +12,19 @@ from common.phrases import number_of
 from regiond.machines.model import TRANSIENT, MachineState
 from regiond.reconciler.model import Discrepancy, DiscrepancyKind, RepairPolicy, Texts
 
-_HAS_GUEST = (MachineState.READY, MachineState.ALLOCATED, MachineState.FAILED, MachineState.BROKEN)
+_HAS_GUEST = (
+    MachineState.READY,
+    MachineState.ALLOCATED,
+    MachineState.DEPLOYED,
+    MachineState.FAILED_DEPLOYMENT,
+    MachineState.FAILED,
+    MachineState.BROKEN,
+)
 
 _REMEDIES = {
     MachineState.COMPOSING: "This undoes the compose: it deletes the guest and releases the claims.",
     MachineState.ADOPTING: "This undoes the adoption; the guest is not changed.",
+    MachineState.DEPLOYING: "This marks the deployment as failed; release the machine and deploy it again.",
     MachineState.RELEASING: "This returns the machine to its former state; release it again.",
     MachineState.DELETING: "This returns the machine to its former state; delete it again.",
 }

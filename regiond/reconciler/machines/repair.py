@@ -48,6 +48,9 @@ async def _end(db: Db, machine: MachineView) -> str:
             await host_service.detach_guest(db, machine.id)
             await machine_service.delete_row(db, machine.id)
             return f"{before}: the machine was removed, and its guest is foreign again"
+        case MachineState.DEPLOYING:
+            await machine_service.fail_deployment(db, machine.id)
+            return f"{before}: its deployment is marked as failed"
         case _:
             state = await machine_service.end_removal(db, machine.id, cancelled=True)
             return f"{before}: it is {MAAS_STATUS[state].name.lower()} again"

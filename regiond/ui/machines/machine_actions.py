@@ -37,7 +37,7 @@ ACTIONS: Mapping[str, Action] = {
     "broken": Action(op="mark_broken", label="Mark broken", icon="warn"),
     "fixed": Action(op="mark_fixed", label="Mark fixed", icon="ok"),
 }
-_ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED})
+_ACTING = frozenset({MachineState.READY, MachineState.ALLOCATED, MachineState.DEPLOYED, MachineState.FAILED_DEPLOYMENT})
 
 
 def owns(caller: Caller, machine: MachineView) -> bool:

@@ -45,6 +45,10 @@ ANSWERS: Mapping[str, Any] = {
     "ownership.set_locked": MACHINE,
     "ownership.mark_fixed": MACHINE,
     "ownership.update": MACHINE,
+    "deployments.start": OPERATION,
+    "deployments.abort": MACHINE,
+    "deployments.abort_plan": MachineRemovalPlan(name="web-1"),
+    "deployments.report": None,
     "adoption.start_adopt": (
         Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
         Adopted(guest_name="managed", system_id="wdpx3n", hostname="managed"),

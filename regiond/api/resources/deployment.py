@@ -1,0 +1,142 @@
+"""`machines/{id}/?op=deploy` and `abort`, and the address at which guests report."""
+
+from __future__ import annotations
+
+import re
+
+from common.errors import NotFound
+from regiond.api import crud
+from regiond.api.dry_run import machine_plan_reply, with_dry_run
+from regiond.api.endpoint import Call, Endpoint, Permission, Resource
+from regiond.api.field_types import Boolean, Text
+from regiond.api.fields import Field, Problems
+from regiond.api.operation_wait import STARTED, when_done
+from regiond.api.replies import Reply, empty_reply, json_reply
+from regiond.api.resources.lookups import find_machine
+from regiond.api.resources.machine_actions import COMMENT, MACHINE_RESULT
+from regiond.api.serializers.machines import MACHINE_JSON
+from regiond.machines.model import DeployRequest, MachineView
+from regiond.operations.model import Operation
+
+_MAX_ENCODED_LENGTH = 3 * 1024 * 1024  # 1 MiB of user data in base64 twice, with line breaks
+_REFUSED = {
+    "ephemeral_deploy": "Innkeeper deploys to the machine's disk: leave ephemeral_deploy out.",
+    "enable_hw_sync": "Innkeeper does not read a deployed machine's hardware: leave enable_hw_sync out.",
+    "install_kvm": "Innkeeper does not make deployed machines VM hosts yet: leave install_kvm out.",
+    "register_vmhost": "Innkeeper does not make deployed machines VM hosts yet: leave register_vmhost out.",
+}
+_ID = re.compile(r"[0-9]{1,18}")
+
+
+def _problems(call: Call) -> Problems:
+    return {name: [reason] for name, reason in _REFUSED.items() if call.values[name]}
+
+
+async def _deploy(call: Call) -> Reply:
+    machine: MachineView = call.target
+    values = call.values
+    request = DeployRequest(
+        osystem=values["osystem"],
+        distro_series=values["distro_series"],
+        encoded_user_data=values["user_data"],
+        agent_name=values["agent_name"],
+        comment=values["comment"],
+    )
+    operation = await call.services.deployments.start(
+        call.caller, machine.system_id, request, idempotency_key=call.idempotency_key
+    )
+
+    async def started(_: Operation) -> Reply:
+        return json_reply(MACHINE_JSON.encode(await call.services.machines.read(machine.system_id, caller=call.caller)))
+
+    return await when_done(call, operation, started) if call.respond_async else await started(operation)
+
+
+async def _abort(call: Call) -> MachineView:
+    machine: MachineView = call.target
+    return await call.services.deployments.abort(call.caller, machine.system_id, comment=call.values["comment"])
+
+
+async def _abort_plan(call: Call) -> Reply:
+    return machine_plan_reply(await call.services.deployments.abort_plan(call.caller, call.target.system_id))
+
+
+async def _report(call: Call) -> Reply:
+    if not _ID.fullmatch(call.path["id"]):
+        raise NotFound("There is no such deployment.")
+    await call.services.deployments.report(int(call.path["id"]), call.path["secret"])
+    return empty_reply()
+
+
+DEPLOY = Endpoint(
+    method="POST",
+    op="deploy",
+    permission=Permission.OPERATOR,
+    title="Deploy a machine",
+    doc=(
+        "Writes an image to the root disk, starts the machine and waits until its operating system reports by "
+        "cloud-init. Answers at once: the machine is Deploying, then Deployed, or Failed deployment with the reason. A "
+        "ready machine is allocated to you first."
+    ),
+    fields=(
+        Field(
+            name="distro_series",
+            type=Text(max_length=256),
+            default="",
+            doc="The image: noble, ubuntu/noble or custom/NAME; boot-resources/ lists them. Default: the region's.",
+        ),
+        Field(name="osystem", type=Text(max_length=256), default="", doc="The part before the / of distro_series."),
+        Field(
+            name="user_data",
+            type=Text(max_length=_MAX_ENCODED_LENGTH),
+            default="",
+            doc=(
+                "For cloud-init, in base64: a script, cloud-config, MIME parts or another of its formats, also "
+                "compressed with gzip, at most 1 MiB. It is added to what Innkeeper configures."
+            ),
+        ),
+        Field(name="agent_name", type=Text(max_length=256), default="", doc="Stored if this allocates the machine."),
+        *(Field(name=name, type=Boolean(), default=False, doc="Not supported: must be false.") for name in _REFUSED),
+        COMMENT,
+    ),
+    accepted=frozenset({"hwe_kernel", "vcenter_registration", "bridge_all", "bridge_type", "bridge_stp", "bridge_fd"}),
+    result=MACHINE_RESULT,
+    other_answers=(STARTED,),
+    find=find_machine,
+    check=_problems,
+    run=_deploy,
+)
+ABORT = with_dry_run(
+    crud.action(
+        "abort",
+        MACHINE_RESULT,
+        _abort,
+        title="Abort the deployment of a machine",
+        doc="Answers at once. The root disk is emptied; then the machine is Allocated.",
+        fields=(COMMENT,),
+        find=find_machine,
+        destructive=True,
+        permission=Permission.OWNER,
+    ),
+    _abort_plan,
+)
+REPORT = Resource(
+    handler="DeploymentReportHandler",
+    base="/MAAS/",
+    path="report/{id}/{secret}",
+    doc="Where cloud-init reports that a deployed machine has booted.",
+    described=False,
+    endpoints=(
+        Endpoint(
+            method="POST",
+            permission=Permission.ANYONE,
+            title="Report that a machine has booted",
+            doc="The address holds the secret of one deployment, which counts once.",
+            other_keys=Field(name="key", type=Text(max_length=65536, strip=False), default="", doc="Ignored."),
+            result=crud.NOTHING,
+            success=204,
+            audited=False,  # the deployment's event says it
+            run=_report,
+        ),
+    ),
+)

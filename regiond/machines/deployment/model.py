@@ -1,0 +1,53 @@
+"""Deployments: the request, the row, and when one has taken too long. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from common.deployment_spec import ImageRef
+
+_FIRST_LOOK_S = 2.0  # a report that comes before the operation waits is found then
+_LAST_LOOK_S = 30.0
+
+
+class DeploymentState(StrEnum):
+    DEPLOYING = "deploying"
+    DEPLOYED = "deployed"
+    FAILED = "failed"
+    ERASED = "erased"  # a release has begun to empty the root disk
+
+
+@frozen(kw_only=True)
+class Deployment:
+    """`waited_s` is the time since the guest was powered on, by the clock of the database."""
+
+    id: int
+    machine_id: int
+    operation_id: int
+    state: DeploymentState
+    image: ImageRef
+    osystem: str
+    distro_series: str
+    sealed_user_data: bytes | None = field(repr=False)
+    secret_hash: bytes | None = field(repr=False)
+    booted_at: datetime | None
+    reported_at: datetime | None
+    waited_s: float | None
+
+    def is_secret(self, secret: str) -> bool:
+        """Whether the guest has this secret; False before the root disk is written."""
+        return self.secret_hash is not None and hmac.compare_digest(hash_of(secret), self.secret_hash)
+
+
+def hash_of(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def next_look_s(waited_s: float, limit_s: float) -> float:
+    """In how many seconds an operation whose guest has not reported looks again, if nothing wakes it."""
+    return max(0.1, min(_LAST_LOOK_S, max(_FIRST_LOOK_S, waited_s / 4), limit_s - waited_s))

@@ -1,0 +1,232 @@
+"""Starts and stops deployments, and receives the reports of guests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from uuid import UUID
+
+from common.deployment_spec import ImageFormat, ImageRef
+from common.errors import Busy, NotFound, OperationPending, WrongState
+from common.serialization import to_dict
+from regiond.caller import Caller
+from regiond.credentials.service import USER_DATA
+from regiond.db.pool import Database
+from regiond.events.service import Events
+from regiond.images.model import Image
+from regiond.images.service import Images
+from regiond.machines import view_store
+from regiond.machines.affected_guests import affected_guest
+from regiond.machines.deployment import store
+from regiond.machines.deployment.user_data import decode_user_data
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.machine_removal_plan import MachineRemovalPlan
+from regiond.machines.model import DeployRequest, MachineState, MachineView
+from regiond.machines.operation_intents import open_operation
+from regiond.machines.ownership_rules import check_owner
+from regiond.operations import service as operation_service
+from regiond.operations.model import Operation, OperationKind, request_hash
+from regiond.operations.service import Operations
+from regiond.racks.service import HostCalls
+
+STOP_WAIT_S = 30.0
+
+
+class Seal(Protocol):
+    """Seals what users give, which may contain secrets."""
+
+    def seal_data(self, id_: int, name: str, data: bytes) -> bytes: ...
+
+    def unseal_data(self, id_: int, name: str, sealed: bytes) -> bytes: ...
+
+
+Allocate = Callable[[Caller, str, str], Awaitable[None]]
+
+
+class Deployments:
+    """`allocate` allocates a ready machine (its system id) to the caller, for an agent (its name)."""
+
+    def __init__(
+        self,
+        database: Database,
+        operations: Operations,
+        calls: HostCalls,
+        images: Images,
+        seal: Seal,
+        allocate: Allocate,
+        *,
+        installation_id: UUID,
+    ) -> None:
+        self._database = database
+        self._operations = operations
+        self._calls = calls
+        self._images = images
+        self._seal = seal
+        self._allocate = allocate
+        self._installation_id = installation_id
+
+    async def start(
+        self,
+        caller: Caller,
+        system_id: str,
+        request: DeployRequest,
+        *,
+        idempotency_key: str | None = None,
+        need_rack: bool = False,
+    ) -> Operation:
+        """A ready machine is allocated to the caller first.
+
+        Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch, and
+        RackUnreachable with `need_rack`.
+        """
+        payload = {
+            "kind": OperationKind.DEPLOY.value, "system_id": system_id, "distro_series": request.image_name,
+            "user_data": hashlib.sha256(request.encoded_user_data.encode()).hexdigest(),
+        }  # fmt: skip
+
+        async def open_() -> int:
+            user_data = decode_user_data(request.encoded_user_data)
+            machine = await self._read(caller, system_id)
+            image = await self._images.find_for_deployment(request.image_name, machine.architecture)
+            check_root_disk(machine, image_ref(image))
+            if need_rack and machine.host_id is not None:
+                await self._calls.require(machine.host_id)
+            if machine.state is MachineState.READY and machine.owner is None:
+                await self._allocate(caller, system_id, request.agent_name)
+                machine = await self._read(caller, system_id)
+            check_owner(caller, machine)
+            return await self._open(caller, machine, request, user_data, image, idempotency_key, request_hash(payload))
+
+        return await self._operations.idempotent(caller, idempotency_key, payload, open_)
+
+    async def _open(
+        self,
+        caller: Caller,
+        machine: MachineView,
+        request: DeployRequest,
+        user_data: bytes | None,
+        image: Image,
+        key: str | None,
+        key_hash: bytes,
+    ) -> int:
+        ref = image_ref(image)
+        async with self._database.transaction() as db:
+            operation_id = await open_operation(
+                db, OperationKind.DEPLOY, machine, self._installation_id, account_id=caller.account_id,
+                begins=MachineEvent.DEPLOY,
+                request={"osystem": image.osystem, "distro_series": image.series, "image": to_dict(ref)},
+            )  # fmt: skip
+            deployment_id = await store.insert(
+                db, machine.id, operation_id, ref, osystem=image.osystem, distro_series=image.series
+            )
+            if user_data:
+                sealed = self._seal.seal_data(deployment_id, USER_DATA, user_data)
+                await store.set_user_data(db, deployment_id, sealed)
+            if key is not None:
+                await operation_service.store_key(db, caller.account_id, key, key_hash, operation_id)
+            message = f"{machine.hostname} is being deployed with {image.osystem}/{image.series}"
+            await Events.record(
+                db, "machine_deploying", message, caller=caller, host_id=machine.host_id, system_id=machine.system_id,
+                operation_id=operation_id, details={"comment": request.comment} if request.comment else None,
+            )  # fmt: skip
+        return operation_id
+
+    async def report(self, deployment_id: int, secret: str) -> None:
+        """The guest has booted.
+
+        Raises NotFound for an unknown deployment or a wrong secret, WrongState for a repeat.
+        """
+        async with self._database.transaction() as db:
+            deployment = await store.locked(db, deployment_id)
+            if deployment is None or not deployment.is_secret(secret):
+                raise NotFound("There is no such deployment, it has ended, or the secret is wrong.")
+            if deployment.reported_at is not None:
+                raise WrongState("The guest has reported already.")
+            await store.record_reported(db, deployment_id)
+        async with self._database.connection() as db:  # after the commit: it locks the operation
+            await operation_service.wake(db, deployment.operation_id)
+
+    async def abort(self, caller: Caller, system_id: str, *, comment: str = "") -> MachineView:
+        """Begins to stop the deployment, after which the machine is allocated again. Raises NotFound, NotAllowed,
+        WrongState.
+        """
+        machine = await self._read(caller, system_id)
+        check_owner(caller, machine)
+        operation = await self._active(machine)
+        if operation is None:
+            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
+        await self._cancel(operation, comment)
+        return await self._read(caller, system_id)
+
+    async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan:
+        """A dry run of `abort`; raises what it raises."""
+        machine = await self._read(caller, system_id)
+        check_owner(caller, machine)
+        if await self._active(machine) is None:
+            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
+        async with self._database.connection() as db:
+            guest = await affected_guest(db, machine)
+        effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
+        return MachineRemovalPlan(name=machine.hostname, kept=(guest,), effects=(effect,))
+
+    async def stop(self, system_id: str) -> None:
+        """Returns when no deployment of the machine runs. Raises NotFound, and Busy if it did not end in time."""
+        async with self._database.connection() as db:
+            machine = await view_store.read(db, system_id)
+        operation = await self._active(machine)
+        if operation is None:
+            return
+        await self._cancel(operation, "")
+        try:
+            await self._operations.wait(operation.id, timeout_s=STOP_WAIT_S)
+        except OperationPending as error:
+            raise Busy(
+                f"The deployment of {machine.hostname} (operation {operation.id}) is being stopped; try again."
+            ) from error
+
+    async def _cancel(self, operation: Operation, comment: str) -> None:
+        async with self._database.transaction() as db:
+            if await operation_service.request_cancel(db, operation.id):
+                message = f"The deployment of {operation.hostname} is being aborted" + (
+                    f": {comment}" if comment else ""
+                )
+                await Events.record(
+                    db, "deployment_aborted", message, host_id=operation.host_id, system_id=operation.system_id,
+                    operation_id=operation.id,
+                )  # fmt: skip
+
+    async def _active(self, machine: MachineView) -> Operation | None:
+        async with self._database.connection() as db:
+            operation = await operation_service.active(db, OperationKind.DEPLOY, machine_id=machine.id)
+        return operation if operation is not None and operation.kind is OperationKind.DEPLOY else None
+
+    async def _read(self, caller: Caller, system_id: str) -> MachineView:
+        async with self._database.connection() as db:
+            return await view_store.read(db, system_id, caller=caller)
+
+
+def check_root_disk(machine: MachineView, image: ImageRef) -> None:
+    """Raises WrongState if the machine has no root disk of its own that is large enough."""
+    root = min(machine.disks, key=lambda disk: disk.index, default=None)
+    if root is None or machine.adopted:
+        raise WrongState(
+            f"{machine.hostname} has no root disk that Innkeeper created, so it cannot be deployed: compose a machine."
+        )
+    if root.size_bytes < image.virtual_size_bytes:
+        raise WrongState(
+            f"The root disk of {machine.hostname} has {root.size_bytes} bytes; the image needs "
+            f"{image.virtual_size_bytes}. Compose a machine with a larger one."
+        )
+
+
+def image_ref(image: Image) -> ImageRef:
+    """What a rack needs of an image that is ready."""
+    if image.format is None or image.virtual_size_bytes is None:
+        raise AssertionError(f"the image {image.name} was chosen before it was checked")
+    return ImageRef(
+        sha256=image.sha256,
+        size_bytes=image.size_bytes,
+        virtual_size_bytes=image.virtual_size_bytes,
+        format=ImageFormat(image.format.value),
+    )

@@ -1,0 +1,179 @@
+"""Operation handler that deploys a machine: root disk, cloud-init data, power on, the guest's report."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.deployment_spec import CloudInitSeed
+from common.errors import Cancelled, DeploymentFailed, NotFound
+from common.report_url import report_url
+from common.rpc.commands import (
+    HOST_COPY_IMAGE,
+    HOST_DEPLOY,
+    HOST_UNDEPLOY,
+    CopyImageCall,
+    DeployCall,
+    UndeployCall,
+)
+from common.values import PowerAction
+from regiond.accounts import service as account_service
+from regiond.credentials.service import USER_DATA
+from regiond.db.pool import Database
+from regiond.events.model import Level
+from regiond.machines import store as machine_store
+from regiond.machines import view_store
+from regiond.machines.deployment import store
+from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, next_look_s
+from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
+from regiond.machines.deployment.seed import make_seed
+from regiond.machines.deployment.service import Seal
+from regiond.machines.steps import Target, record_event, set_power
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome, fence_of
+from regiond.racks.service import HostCalls, RackContent
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+COPY_DEADLINE_S = 1800.0
+WRITE_DEADLINE_S = 600.0
+_SECRET_BYTES = 32
+
+
+@frozen(kw_only=True)
+class DeploymentTools:
+    """`guest_url` returns the URL at which guests report, without a slash at its end."""
+
+    database: Database
+    calls: HostCalls
+    content: RackContent
+    seal: Seal
+    guest_url: Callable[[], str]
+    time_limit_s: float
+
+
+class DeployMachine:
+    """Between power-on and report no region runs the operation: the report wakes it."""
+
+    kind = OperationKind.DEPLOY
+
+    def __init__(self, tools: DeploymentTools) -> None:
+        self._tools = tools
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target, deployment = Target.of(operation), await self._read(operation)
+        if deployment.reported_at is None and deployment.booted_at is None:
+            await self._write_and_boot(operation, target, deployment, journal)
+            deployment = await self._read(operation)
+        if deployment.reported_at is not None:
+            return _deployed(operation, target, deployment)
+        waited_s, limit_s = deployment.waited_s or 0.0, self._tools.time_limit_s
+        if waited_s >= limit_s:
+            raise DeploymentFailed(
+                f"{target.spec.name} was started, and its operating system did not report within {limit_s:.0f} s. Its "
+                "console shows why; the image needs cloud-init, and the guest a way to the region."
+            )
+        return Outcome(resumes_within_s=next_look_s(waited_s, limit_s))
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """A cancelled deployment is removed from the host. A failed one stays as it is, so that its cause can be found;
+        a release removes it.
+        """
+        if operation.machine_id is None:
+            return Outcome()
+        target = Target.of(operation)
+        if operation.error_code == Cancelled.code and operation.cancel_requested:
+            if operation.reached_host:
+                await empty_root_disk(self._tools.calls, operation, target, journal)
+            return Outcome(undone=("root disk empty again",), record=lambda db: abort_deployment(db, target.machine_id))
+        return Outcome(undone=("machine not deployed",), record=lambda db: _failed(db, operation, target))
+
+    async def _read(self, operation: Operation) -> Deployment:
+        async with self._tools.database.connection() as db:
+            found = await store.of_operation(db, operation.id)
+        if found is None:
+            raise NotFound(f"The deployment of operation {operation.id} was deleted.")
+        return found
+
+    async def _write_and_boot(
+        self, operation: Operation, target: Target, deployment: Deployment, journal: Journal
+    ) -> None:
+        tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
+        root = target.spec.disks[0]
+        await journal.step("power_off", reaches_host=True)
+        await set_power(tools.calls, operation, target, PowerAction.FORCE_OFF)
+        await journal.step("copy_image", reaches_host=True)
+        await tools.calls.call(
+            target.host_id, HOST_COPY_IMAGE,
+            lambda access: CopyImageCall(access=access, image=deployment.image, pool_id=root.pool_id, fence=fence),
+            deadline_s=COPY_DEADLINE_S,
+        )  # fmt: skip
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        await journal.write("new_secret", lambda db: store.set_secret(db, deployment.id, hash_of(secret)))
+        seed = await self._seed(operation, deployment, secret)
+        await journal.step("write_disk", reaches_host=True)
+        with tools.content.offer(seed.user_data) as sha256:
+            await tools.calls.call(
+                target.host_id, HOST_DEPLOY,
+                lambda access: DeployCall(
+                    access=access, spec=target.spec, image=deployment.image, meta_data=seed.meta_data,
+                    network_config=seed.network_config, user_data_sha256=sha256,
+                    user_data_bytes=len(seed.user_data), fence=fence,
+                ),
+                deadline_s=WRITE_DEADLINE_S,
+            )  # fmt: skip
+        await journal.step("power_on", reaches_host=True)
+        power = await set_power(tools.calls, operation, target, PowerAction.ON)
+
+        async def record(db: Db) -> None:
+            await machine_store.set_power(db, target.machine_id, power.value)
+            await store.record_booted(db, deployment.id)
+
+        await journal.write("wait_for_report", record)
+
+    async def _seed(self, operation: Operation, deployment: Deployment, secret: str) -> CloudInitSeed:
+        async with self._tools.database.connection() as db:
+            machine = await view_store.read(db, operation.system_id or "")
+            keys = await account_service.ssh_keys_of_user(db, machine.owner or "")
+        sealed = deployment.sealed_user_data
+        user_data = b"" if sealed is None else self._tools.seal.unseal_data(deployment.id, USER_DATA, sealed)
+        return make_seed(
+            machine, deployment, ssh_keys=keys, user_data=user_data,
+            time_limit_s=self._tools.time_limit_s,
+            report_to=report_url(self._tools.guest_url(), deployment.id, secret),
+        )  # fmt: skip
+
+
+async def empty_root_disk(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
+    """Powers the guest off and removes its operating system. Does nothing if the host has no such guest."""
+    await journal.write("erase", lambda db: store.set_state(db, target.machine_id, DeploymentState.ERASED))
+    await journal.step("empty_root_disk", reaches_host=True)
+    fence = fence_of(operation, str(target.spec.marker.machine_id))
+    try:
+        await set_power(calls, operation, target, PowerAction.FORCE_OFF)
+        await calls.call(
+            target.host_id, HOST_UNDEPLOY,
+            lambda access: UndeployCall(access=access, spec=target.spec, fence=fence),
+            deadline_s=WRITE_DEADLINE_S,
+        )  # fmt: skip
+    except NotFound as error:
+        await journal.note("guest not found", reason=error.message)
+
+
+def _deployed(operation: Operation, target: Target, deployment: Deployment) -> Outcome:
+    async def record(db: Db) -> None:
+        await end_deployment(db, target.machine_id)
+        message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
+        await record_event(db, operation, "machine_deployed", message)
+
+    return Outcome(result={"system_id": target.system_id}, record=record)
+
+
+async def _failed(db: Db, operation: Operation, target: Target) -> None:
+    await fail_deployment(db, target.machine_id, operation.error_message or "")
+    message = f"{target.spec.name} was not deployed: {operation.error_message}"
+    await record_event(db, operation, "deployment_failed", message, level=Level.ERROR)

@@ -1,0 +1,94 @@
+"""SQL of deployments. Functions that take `db` join the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from common.deployment_spec import ImageRef
+from common.serialization import from_dict, to_dict
+from regiond.machines.deployment.model import Deployment, DeploymentState
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+# The row of an earlier deployment, of a machine that was since released, is replaced: with a new id, so that a late
+# report of the earlier guest is that of an unknown deployment.
+_DELETE = "delete from deployment where machine_id = $1"
+_INSERT = """
+    insert into deployment (machine_id, operation_id, image, osystem, distro_series) values ($1, $2, $3, $4, $5)
+    returning id
+"""
+_SET_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
+_SELECT = "select d.*, extract(epoch from now() - d.booted_at)::float8 as waited_s from deployment d "
+_OF_OPERATION = _SELECT + "where operation_id = $1"
+_LOCKED = _SELECT + "where id = $1 for update"
+_NEW_REPORT = "update deployment set secret_hash = $2, booted_at = null where id = $1 and reported_at is null"
+_BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
+_REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
+_SET_STATE = "update deployment set state = $2, sealed_user_data = null, secret_hash = null where machine_id = $1"
+
+
+async def insert(
+    db: Db, machine_id: int, operation_id: int, image: ImageRef, *, osystem: str, distro_series: str
+) -> int:
+    """Returns the id of the new deployment, which replaces that of an earlier one of the machine."""
+    await db.execute(_DELETE, machine_id)
+    id_: int = await db.fetchval(_INSERT, machine_id, operation_id, to_dict(image), osystem, distro_series)
+    return id_
+
+
+async def set_user_data(db: Db, deployment_id: int, sealed: bytes) -> None:
+    await db.execute(_SET_USER_DATA, deployment_id, sealed)
+
+
+async def of_operation(db: Db, operation_id: int) -> Deployment | None:
+    return _deployment(await db.fetchrow(_OF_OPERATION, operation_id))
+
+
+async def locked(db: Db, deployment_id: int) -> Deployment | None:
+    """Locks the row until the transaction ends."""
+    return _deployment(await db.fetchrow(_LOCKED, deployment_id))
+
+
+async def set_secret(db: Db, deployment_id: int, secret_hash: bytes) -> None:
+    """The secret of an earlier attempt is no longer accepted."""
+    await db.execute(_NEW_REPORT, deployment_id, secret_hash)
+
+
+async def record_booted(db: Db, deployment_id: int) -> None:
+    """Idempotent."""
+    await db.execute(_BOOTED, deployment_id)
+
+
+async def record_reported(db: Db, deployment_id: int) -> None:
+    await db.execute(_REPORTED, deployment_id)
+
+
+async def set_state(db: Db, machine_id: int, state: DeploymentState) -> None:
+    """Also deletes the secrets. Does nothing for a machine without a deployment."""
+    await db.execute(_SET_STATE, machine_id, state.value)
+
+
+async def delete(db: Db, machine_id: int) -> None:
+    await db.execute(_DELETE, machine_id)
+
+
+def _deployment(row: asyncpg.Record | None) -> Deployment | None:
+    if row is None:
+        return None
+    return Deployment(
+        id=row["id"],
+        machine_id=row["machine_id"],
+        operation_id=row["operation_id"],
+        state=DeploymentState(row["state"]),
+        image=from_dict(row["image"], ImageRef),
+        osystem=row["osystem"],
+        distro_series=row["distro_series"],
+        sealed_user_data=row["sealed_user_data"],
+        secret_hash=row["secret_hash"],
+        booted_at=row["booted_at"],
+        reported_at=row["reported_at"],
+        waited_s=row["waited_s"],
+    )

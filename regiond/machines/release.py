@@ -1,0 +1,92 @@
+"""Operation handler that releases a machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from common.errors import NotFound
+from common.values import PowerAction, PowerState
+from regiond.events.model import Level
+from regiond.hosts import service as host_service
+from regiond.hosts.model import MACHINE_MISSING, MACHINE_MISSING_TEXT
+from regiond.machines import affinity_store, lifecycle_store, store
+from regiond.machines.deployment import store as deployment_store
+from regiond.machines.deployment.steps import empty_root_disk
+from regiond.machines.lifecycle import MachineEvent
+from regiond.machines.model import MachineState
+from regiond.machines.steps import Target, record_event, set_power
+from regiond.operations.model import Operation, OperationKind
+from regiond.operations.service import Journal, Outcome
+from regiond.racks.service import HostCalls
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+
+class ReleaseMachine:
+    """Powers off the machine's guest, removes its operating system, then clears owner and owner data.
+
+    The guest remains. An operating system that a user installed by hand remains too.
+    """
+
+    kind = OperationKind.RELEASE
+
+    def __init__(self, calls: HostCalls) -> None:
+        self._calls = calls
+
+    async def run(self, operation: Operation, journal: Journal) -> Outcome:
+        target = Target.of(operation)
+        await journal.step("power_off", reaches_host=True)
+        power = await self._power_off(operation, target, journal)
+        if power is not None and operation.request.get("deployed"):
+            await empty_root_disk(self._calls, operation, target, journal)
+
+        async def record(db: Db) -> None:
+            if power is None:  # before the machine's row is locked: the server's lock comes first
+                await host_service.delete_guest(db, target.machine_id)
+            await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
+            await lifecycle_store.clear_owner(db, target.machine_id)
+            await affinity_store.end_allocation(db, target.machine_id)
+            if operation.request.get("deployed"):
+                await deployment_store.delete(db, target.machine_id)
+                await lifecycle_store.set_error_description(db, target.machine_id, "")
+            if power is not None:
+                await store.set_power(db, target.machine_id, power.value)
+            await _restore_state(db, operation, target, missing=power is None)
+
+        return Outcome(result={"system_id": target.system_id}, record=record)
+
+    async def undo(self, operation: Operation, journal: Journal) -> Outcome:
+        """Leaves the machine with its owner, whether on or off."""
+        if operation.machine_id is None:
+            return Outcome()
+        target = Target.of(operation)
+
+        async def record(db: Db) -> None:
+            await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASE_FAILED)
+            if operation.request.get("was") == MachineState.BROKEN:
+                await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
+            message = f"{target.spec.name} was not released: {operation.error_message}"
+            await record_event(db, operation, "release_failed", message, level=Level.ERROR)
+
+        return Outcome(undone=("machine not released",), record=record)
+
+    async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
+        """Returns the guest's power state afterwards; None if the host has no such guest."""
+        try:
+            return await set_power(self._calls, operation, target, PowerAction.FORCE_OFF)
+        except NotFound as error:
+            await journal.note("guest not found", reason=error.message)
+            return None
+
+
+async def _restore_state(db: Db, operation: Operation, target: Target, *, missing: bool) -> None:
+    """Makes a released machine broken if it was before, otherwise missing if its guest is."""
+    was = operation.request.get("was")
+    if was == MachineState.BROKEN:
+        await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.MARK_BROKEN)
+    elif missing:
+        await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.LOST)
+        if was != MachineState.MISSING:
+            text = MACHINE_MISSING_TEXT.format(host=operation.host_name)
+            await record_event(db, operation, MACHINE_MISSING, f"{operation.hostname}: {text}", level=Level.WARNING)

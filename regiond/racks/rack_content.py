@@ -1,0 +1,53 @@
+"""Serves racks the content that a call to them has named: images, and data too large for a frame."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from common.errors import InvalidRequest, NotFound
+from common.rpc.commands import CONTENT_PART_BYTES, ContentPart, ContentRead
+
+
+class StoredContent(Protocol):
+    """Content on disk, by its SHA-256."""
+
+    async def read(self, sha256: str, offset: int, size: int) -> bytes | None:
+        """Returns up to `size` bytes; None if this region does not have the content."""
+
+
+class RackContent:
+    """Every enrolled rack may read everything here: who names a SHA-256 has learned it from a region."""
+
+    def __init__(self, stored: StoredContent) -> None:
+        self._stored = stored
+        self._offered: dict[str, bytes] = {}
+        self._offers: Counter[str] = Counter()
+
+    @contextmanager
+    def offer(self, data: bytes) -> Iterator[str]:
+        """Racks can read `data` by the SHA-256 that this yields, while the block runs."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._offered[sha256] = data
+        self._offers[sha256] += 1
+        try:
+            yield sha256
+        finally:
+            self._offers[sha256] -= 1
+            if not self._offers[sha256]:
+                del self._offered[sha256], self._offers[sha256]
+
+    async def read(self, wanted: ContentRead) -> ContentPart:
+        """Raises NotFound; InvalidRequest for a negative or too large part."""
+        if wanted.offset < 0 or not 0 < wanted.size <= CONTENT_PART_BYTES:
+            raise InvalidRequest(f"A part has 1 to {CONTENT_PART_BYTES} bytes, from an offset of at least 0.")
+        offered = self._offered.get(wanted.sha256)
+        if offered is not None:
+            return ContentPart(data=offered[wanted.offset : wanted.offset + wanted.size])
+        data = await self._stored.read(wanted.sha256, wanted.offset, wanted.size)
+        if data is None:
+            raise NotFound(f"This region does not have the content {wanted.sha256}.")
+        return ContentPart(data=data)
