@@ -1,4 +1,4 @@
-"""`boot-resources create … content@=FILE`: uploads an image in parts, and continues an upload that was interrupted."""
+"""`boot-resources create … content@=FILE`: uploads an image in parts, and continues an interrupted upload."""
 
 from __future__ import annotations
 

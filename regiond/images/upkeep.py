@@ -1,4 +1,4 @@
-"""Checks uploaded images; removes what is not needed any more, or was left by a crash. Done at every start, too."""
+"""Checks uploaded images; removes what is not needed any more or was left by a crash."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from attrs import field, fields_dict, frozen
 
 from regiond.accounts.model import ApiKey
+from regiond.api.body_turns import BodyTurns
 from regiond.api.dispatch import Api
 from regiond.api.endpoint import Resource, SiteInfo
 from regiond.api.registry import SERVED
@@ -163,7 +164,7 @@ class ApiDouble:
         if form is not None and (method not in {"POST", "PUT"} or takes_content):
             query = urlencode([*pairs, *form.items()], doseq=True)
         given = {"query": query, **content, "authorization": self.signed(key) if key else None, **more}
-        api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S)
+        api = Api(services=self.services(), info=self.info, now_s=lambda: NOW_S, bodies=BodyTurns(pause=_no_pause))
         return await api.answer(resource, parts, ApiRequest(method=method, **given), "reference-1")
 
 
@@ -190,6 +191,10 @@ def authorization(key: ApiKey, *, nonce: str, timestamp_s: float = NOW_S) -> str
 def json_of(reply: Reply) -> Any:
     assert reply.content_type.startswith("application/json"), reply
     return json.loads(reply.body)
+
+
+async def _no_pause(_: float) -> None:
+    """Long bodies are parsed at once."""
 
 
 def result_of(work: Coroutine[Any, Any, T]) -> T:
