@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,26 +106,39 @@ async def _finished(command: Sequence[str], deadline_s: float) -> tuple[int, byt
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=dict(_ENVIRONMENT), cwd="/", start_new_session=True,
     )  # fmt: skip
+    kill = partial(_kill, process)
+    reading = asyncio.gather(_read(process.stdout, kill), _read(process.stderr, kill))
     try:
         async with asyncio.timeout(deadline_s):
-            out, errors = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-            return await process.wait(), out, errors
+            out, errors = await asyncio.shield(reading)
+            status = await process.wait()
     except TimeoutError:
         raise BadImage(f"The check of the image took longer than {deadline_s:.0f} s.") from None
     finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        kill()
+        await reading  # to its end: asyncio does not notice the end of a process whose output nobody reads
+        await process.wait()
+    if max(len(out), len(errors)) > _MAX_OUTPUT_BYTES:
+        raise BadImage("The check of the image has too many results.")
+    return status, out, errors
 
 
-async def _read(stream: asyncio.StreamReader | None) -> bytes:
+async def _read(stream: asyncio.StreamReader | None, on_excess: Callable[[], None]) -> bytes:
+    """Returns the beginning of the output, more than _MAX_OUTPUT_BYTES if `on_excess` was called."""
     found = b""
     while stream is not None and (data := await stream.read(65536)):
-        found += data
-        if len(found) > _MAX_OUTPUT_BYTES:
-            raise BadImage("The check of the image has too many results.")
+        if len(found) <= _MAX_OUTPUT_BYTES:
+            found += data
+            if len(found) > _MAX_OUTPUT_BYTES:
+                on_excess()
     return found
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """With all that it has started. Idempotent."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _json(text: bytes) -> Any:

@@ -44,6 +44,7 @@ async def test_a_backing_file_is_never_opened(tmp_path: Path) -> None:
     (tmp_path / "base").unlink()
     with pytest.raises(BadImage, match="refers to another file"):
         await QemuImg().virtual_size_bytes(tmp_path / "top", QCOW2)
+    await QemuImg().check(tmp_path / "top")
 
 
 async def test_a_name_with_special_characters_is_only_a_name(tmp_path: Path) -> None:
