@@ -19,13 +19,13 @@ from rackd.drivers.libvirt.definitions.domain_xml import (
     DomainCapabilities,
     PreparedDisk,
     PreparedResources,
-    PreparedSeed,
     check,
     domain_xml,
     volume_xml,
 )
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction
+from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed, remove_seed
 from rackd.drivers.libvirt.inventory.guests import PoolPaths, guest_of_domain
 from rackd.drivers.libvirt.xml import attribute, pci_address
 
@@ -210,15 +210,39 @@ def test_sriov_networks_choose_the_function() -> None:
     assert [nic.source for nic in guest_of_domain(xml, {"state.state": 5}, PATHS).nics] == ["eth3"]
 
 
-@pytest.mark.parametrize(("architecture", "bus"), [("amd64", "sata"), ("arm64", "scsi")])
-def test_the_seed_image_is_a_cdrom_that_is_never_booted(architecture: str, bus: str) -> None:
-    spec, seed = evolve(SPEC, architecture=architecture), PreparedSeed(path=f"/pool/{seed_name(MARKER)}", block=False)
-    traits = evolve(KVM, architecture=architecture)
-    xml = domain_xml(spec, evolve(prepared(spec), seed=seed), traits, EVERYTHING)
-    drive = ET.fromstring(xml).find("devices/disk[@device='cdrom']")  # noqa: S314  # trusted
+SEED = PreparedSeed(path=f"/pool/{seed_name(MARKER)}", block=False)
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_seed_image_is_a_cdrom_that_is_never_booted(architecture: str) -> None:
+    """Debian's cloud kernel has no driver for SATA drives."""
+    spec, traits = evolve(SPEC, architecture=architecture), evolve(KVM, architecture=architecture)
+    xml = domain_xml(spec, evolve(prepared(spec), seed=SEED), traits, EVERYTHING)
+    devices = ET.fromstring(xml).find("devices")  # noqa: S314  # trusted
+    assert devices is not None
+    drive = devices.find("disk[@device='cdrom']")
     assert drive is not None
-    assert (attribute(drive, "target", "bus"), drive.find("boot"), drive.find("readonly") is None) == (bus, None, False)
+    assert (attribute(drive, "target", "bus"), drive.find("boot"), drive.find("readonly") is None) == (
+        "scsi", None, False,
+    )  # fmt: skip
+    assert [one.get("model") for one in devices.iterfind("controller[@type='scsi']")] == ["virtio-scsi"]
     assert len(guest_of_domain(xml, {"state.state": 5}, PATHS).disks) == 2
+
+
+def test_a_seed_gets_its_place_beside_other_scsi_devices() -> None:
+    devices = ET.fromstring(  # noqa: S314  # trusted
+        """<devices><controller type='scsi' index='0' model='lsilogic'/>
+        <disk type='file' device='disk'><source file='/pool/other'/><target dev='sda' bus='scsi'/>
+          <address type='drive' controller='0' bus='0' target='0' unit='0'/></disk></devices>"""
+    )
+    before = ET.tostring(devices.find("disk") or devices)
+    add_seed(devices, SEED)
+    drive = devices.find("disk[@device='cdrom']")
+    assert drive is not None
+    assert (attribute(drive, "target", "dev"), attribute(drive, "address", "controller")) == ("sdb", "1")
+    assert [one.get("model") for one in devices.iterfind("controller")] == ["lsilogic", "virtio-scsi"]
+    remove_seed(devices, MARKER)
+    assert [ET.tostring(disk) for disk in devices.iterfind("disk")] == [before]
 
 
 def test_characters_invalid_in_xml_are_removed() -> None:

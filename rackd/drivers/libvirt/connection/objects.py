@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import libvirt
 
-from common.errors import InnkeeperError, NotFound
+from common.errors import NotFound
 from rackd.drivers.libvirt.connection.test_driver import DomainStats
 
 T = TypeVar("T")
@@ -43,6 +43,11 @@ class Domain:
     def definition(self) -> str:
         """Returns the persistent XML, effective at the next start; of a transient domain the live XML."""
         return str(self._call("read", self._handle.XMLDesc, libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+    def whole_definition(self) -> str:
+        """Returns the persistent XML with its passwords, to define the domain again."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        return str(self._call("read", self._handle.XMLDesc, flags))
 
     def is_persistent(self) -> bool:
         return bool(self._call("check the persistence of", self._handle.isPersistent))
@@ -121,8 +126,19 @@ class Pool:
             with suppress(NotFound):  # removed since it was listed
                 yield volume.name(), str(self._call(f"read the volume {volume.name()} in", volume.XMLDesc))
 
+    def volume_names(self) -> tuple[str, ...]:
+        return tuple(self._call("list the volumes of", self._handle.listVolumes))
+
     def create(self, xml: str, name: str) -> Volume:
         return Volume(self._client, self._call(f"create the volume {name} in", self._handle.createXML, xml))
+
+    def clone(self, xml: str, name: str, source: Volume) -> Volume:
+        """Creates a volume with the content of `source`, converted to the format in `xml`.
+
+        Its capacity can be that of `source`, although `xml` has a larger one.
+        """
+        create = self._handle.createXMLFrom
+        return Volume(self._client, self._call(f"create the volume {name} in", create, xml, source.handle))
 
 
 class Network:
@@ -162,32 +178,49 @@ class Network:
 
 class Volume:
     def __init__(self, client: Connection, handle: Any) -> None:
-        self._client, self._handle = client, handle
+        self._client = client
+        self.handle = handle  # the library's own object
         self.name: str = handle.name()
 
     def path(self) -> str:
-        return str(self._client.call(f"find the path of the volume {self.name}", self._handle.path))
+        return str(self._client.call(f"find the path of the volume {self.name}", self.handle.path))
 
     def capacity_bytes(self) -> int:
-        return int(self._client.call(f"read the volume {self.name}", self._handle.info)[1])
+        return int(self._client.call(f"read the volume {self.name}", self.handle.info)[1])
 
-    def write(self, content: bytes) -> None:
-        """Uploads `content` to the beginning of the volume."""
-        stream = self._client.call(f"write the volume {self.name}", self._handle.connect().newStream)
+    def resize(self, size_bytes: int) -> None:
+        self._client.call(f"resize the volume {self.name}", self.handle.resize, size_bytes)
+
+    def write(self, content: bytes, *, offset: int = 0) -> None:
+        self.fill((content,), len(content), offset=offset)
+
+    def fill(self, parts: Iterable[bytes], size_bytes: int, *, offset: int = 0, holes: bool = False) -> None:
+        """Uploads `parts`, which have `size_bytes` together. With `holes`, zeros take no space in the volume.
+
+        Raises what reading `parts` raises; the volume then has some of them.
+        """
+        what = f"write the volume {self.name}"
+        flags = libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if holes else 0
+        stream = self._client.call(what, self.handle.connect().newStream)
         try:
-            self._client.call(f"write the volume {self.name}", self._handle.upload, stream, 0, len(content))
-            for start in range(0, len(content), _STREAMED_BYTES):
-                self._send(stream, content[start : start + _STREAMED_BYTES])
-            self._client.call(f"write the volume {self.name}", stream.finish)
-        except InnkeeperError:
+            self._client.call(what, self.handle.upload, stream, offset, size_bytes, flags)
+            for part in parts:
+                for start in range(0, len(part), _STREAMED_BYTES):
+                    self._send(stream, part[start : start + _STREAMED_BYTES], holes=holes)
+            self._client.call(what, stream.finish)
+        except BaseException:
             with suppress(libvirt.libvirtError):  # the stream may have ended; the original error is raised
                 stream.abort()
             raise
 
-    def _send(self, stream: Any, content: bytes) -> None:
+    def _send(self, stream: Any, content: bytes, *, holes: bool) -> None:
+        what = f"write the volume {self.name}"
+        if holes and not content.strip(b"\0"):
+            self._client.call(what, stream.sendHole, len(content))
+            return
         while content:
-            content = content[self._client.call(f"write the volume {self.name}", stream.send, content) :]
+            content = content[self._client.call(what, stream.send, content) :]
 
     def delete(self) -> None:
         """Raises NotFound if it no longer exists."""
-        self._client.call(f"delete the volume {self.name}", self._handle.delete)
+        self._client.call(f"delete the volume {self.name}", self.handle.delete)

@@ -17,6 +17,7 @@ from rackd.drivers.libvirt.definitions.cpu_xml import add_cpu, check_cpu
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits
 from rackd.drivers.libvirt.definitions.metadata import metadata_element
 from rackd.drivers.libvirt.definitions.nic_xml import VirtualFunction, check_nic, nic_element
+from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed, add_seed
 from rackd.drivers.libvirt.xml import Element, parse
 
 MIB = 1024 * 1024
@@ -32,14 +33,6 @@ class PreparedDisk:
     """A created volume; `block` if QEMU opens it as a block device, otherwise a file."""
 
     spec: DiskSpec
-    path: str
-    block: bool
-
-
-@frozen(kw_only=True)
-class PreparedSeed:
-    """A created cloud-init seed image."""
-
     path: str
     block: bool
 
@@ -180,7 +173,7 @@ def _devices(
     for number, disk in enumerate(prepared.disks):
         devices.append(_disk(disk, number, boot_order=len(first_nics) + number + 1))
     if prepared.seed is not None:
-        _add_seed(devices, prepared.seed, traits)
+        add_seed(devices, prepared.seed)
     for nic in spec.nics:
         boot_order = first_nics.index(nic) + 1 if nic.boot else None
         devices.append(nic_element(nic, prepared.functions.get(nic.mac_address), boot_order=boot_order))
@@ -198,19 +191,6 @@ def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
     ET.SubElement(element, "serial").text = disk.spec.serial
     ET.SubElement(element, "boot", order=str(boot_order))
     return element
-
-
-def _add_seed(devices: Element, seed: PreparedSeed, traits: HostTraits) -> None:
-    """Adds a CD-ROM that is never booted, on a bus that the machine type supports."""
-    bus = "sata" if traits.architecture in {"amd64", "i386"} else "scsi"
-    if bus == "scsi":
-        ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
-    kind, key = ("block", "dev") if seed.block else ("file", "file")
-    element = ET.SubElement(devices, "disk", type=kind, device="cdrom")
-    ET.SubElement(element, "driver", name="qemu", type="raw")
-    ET.SubElement(element, "source", {key: seed.path})
-    ET.SubElement(element, "target", dev="sda", bus=bus)
-    ET.SubElement(element, "readonly")
 
 
 def _add_console(devices: Element, spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:

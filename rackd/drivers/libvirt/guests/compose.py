@@ -76,7 +76,7 @@ def _create_volumes(
     seed = None
     if delivery.network_config is not None:
         image = cloud_init_seed.image(cloud_init_seed.files(spec, delivery.network_config))
-        seed = volumes.create_seed(targets[0], spec.marker, image, created)
+        seed = volumes.create_seed(targets[0].pool, spec.marker, image, created)
     return domain_xml.PreparedResources(disks=disks, seed=seed, reservations=delivery.reservations)
 
 

@@ -9,15 +9,16 @@ from pathlib import PurePosixPath
 import structlog
 from attrs import frozen
 
-from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
+from common.errors import InnkeeperError, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import OwnershipMarker
 from common.volume_names import marker_of_volume, seed_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool, Volume
-from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, PreparedSeed, volume_xml
-from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
-from rackd.drivers.libvirt.xml import Element, bytes_at, parse, text_at
+from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, volume_xml
+from rackd.drivers.libvirt.definitions.seed_xml import PreparedSeed
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.xml import parse, text_at
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -29,8 +30,7 @@ class DiskTarget:
     """A disk, its pool, and the usable volume of an earlier attempt."""
 
     disk: DiskSpec
-    pool: Pool
-    pool_type: str
+    pool: GuestPool
     existing: Volume | None
 
 
@@ -39,19 +39,12 @@ def find_targets(client: Client, spec: GuestSpec) -> list[DiskTarget]:
     targets: list[DiskTarget] = []
     available: dict[str, int] = {}
     for disk in spec.disks:
-        pool = client.pool(disk.pool_id)
-        tree = parse(pool.xml(), f"the storage pool {pool.name}")
-        pool_type = tree.get("type", "")
-        if pool_type not in POOL_TYPES:
-            raise DriverFailed(
-                f"The storage pool {pool.name} has the type {pool_type}; guests' disks need one of "
-                f"{', '.join(POOL_TYPES)}."
-            )
-        target = DiskTarget(disk=disk, pool=pool, pool_type=pool_type, existing=_existing_volume(pool, disk))
+        pool = guest_pool(client, disk.pool_id)
+        target = DiskTarget(disk=disk, pool=pool, existing=_existing_volume(pool.pool, disk))
         if target.existing is None:
             left_bytes = available.get(disk.pool_id)
-            left_bytes = _available_bytes(pool, tree, disk) if left_bytes is None else left_bytes
-            available[disk.pool_id] = _subtract(pool, disk, left_bytes)
+            left_bytes = pool.available_bytes(disk.size_bytes) if left_bytes is None else left_bytes
+            available[disk.pool_id] = _subtract(pool.pool, disk, left_bytes)
         targets.append(target)
     return targets
 
@@ -67,15 +60,6 @@ def _existing_volume(pool: Pool, disk: DiskSpec) -> Volume | None:
     log.warning("incomplete_volume_deleted", volume=disk.volume, size_bytes=size, wanted_bytes=disk.size_bytes)
     volume.delete()
     return None
-
-
-def _available_bytes(pool: Pool, tree: Element, disk: DiskSpec) -> int:
-    """Refreshes the pool if the disk does not fit libvirt's last figure."""
-    left_bytes = bytes_at(tree, "available", unit="bytes") or 0
-    if left_bytes >= disk.size_bytes:
-        return left_bytes
-    pool.refresh()
-    return bytes_at(parse(pool.xml(), f"the storage pool {pool.name}"), "available", unit="bytes") or 0
 
 
 def _subtract(pool: Pool, disk: DiskSpec, left_bytes: int) -> int:
@@ -94,26 +78,38 @@ def create(targets: Iterable[DiskTarget], created: list[Volume]) -> tuple[Prepar
     for target in targets:
         volume = target.existing
         if volume is None:
-            xml = volume_xml(target.disk.volume, target.disk.size_bytes, target.pool_type)
-            volume = target.pool.create(xml, target.disk.volume)
+            volume = create_empty(target.pool, target.disk)
             created.append(volume)
-        disks.append(PreparedDisk(spec=target.disk, path=volume.path(), block=target.pool_type != "dir"))
+        disks.append(PreparedDisk(spec=target.disk, path=volume.path(), block=target.pool.has_block_devices))
     return tuple(disks)
 
 
-def create_seed(root: DiskTarget, marker: OwnershipMarker, content: bytes, created: list[Volume]) -> PreparedSeed:
-    """Creates the cloud-init seed image beside the root disk.
+def create_empty(pool: GuestPool, disk: DiskSpec) -> Volume:
+    return pool.pool.create(volume_xml(disk.volume, disk.size_bytes, pool.type), disk.volume)
 
-    Replaces the image of an earlier attempt: it may be incomplete, and no guest uses it yet.
+
+def create_seed(pool: GuestPool, marker: OwnershipMarker, content: bytes, created: list[Volume]) -> PreparedSeed:
+    """Creates the cloud-init seed image in the pool of the root disk.
+
+    Replaces the image of an earlier attempt, which may be incomplete. No running guest has it.
     """
     name = seed_name(marker)
-    existing = root.pool.volume(name)
-    if existing is not None:
-        existing.delete()
-    volume = root.pool.create(volume_xml(name, len(content), root.pool_type), name)
+    delete_from(pool.pool, name)
+    volume = pool.pool.create(volume_xml(name, len(content), pool.type), name)
     created.append(volume)
     volume.write(content)
-    return PreparedSeed(path=volume.path(), block=root.pool_type != "dir")
+    return PreparedSeed(path=volume.path(), block=pool.has_block_devices)
+
+
+def delete_from(pool: Pool, name: str) -> None:
+    """Idempotent."""
+    volume = pool.volume(name)
+    if volume is None:
+        return
+    try:
+        volume.delete()
+    except NotFound:
+        log.info("volume_already_deleted", volume=name, pool=pool.name)
 
 
 def undo(created: Iterable[Volume]) -> None:

@@ -1,0 +1,49 @@
+"""The storage pools of guests' disks: finds one by id, and checks its type and free space."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from common.errors import DriverFailed
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Pool
+from rackd.drivers.libvirt.inventory.facts import POOL_TYPES
+from rackd.drivers.libvirt.xml import Element, bytes_at, parse
+
+
+@frozen(kw_only=True)
+class GuestPool:
+    """A pool of a type in POOL_TYPES. `tree` is its XML when it was found."""
+
+    pool: Pool
+    type: str
+    tree: Element
+
+    @property
+    def has_block_devices(self) -> bool:
+        """Whether QEMU opens its volumes as block devices, otherwise as files."""
+        return self.type != "dir"
+
+    def available_bytes(self, wanted_bytes: int) -> int:
+        """Refreshes the pool if `wanted_bytes` do not fit libvirt's last figure."""
+        left_bytes = bytes_at(self.tree, "available", unit="bytes") or 0
+        if left_bytes >= wanted_bytes:
+            return left_bytes
+        self.pool.refresh()
+        return bytes_at(_tree_of(self.pool), "available", unit="bytes") or 0
+
+
+def guest_pool(client: Client, pool_id: str) -> GuestPool:
+    """Raises NotFound, and DriverFailed if the pool is inactive or of another type."""
+    pool = client.pool(pool_id)
+    tree = _tree_of(pool)
+    pool_type = tree.get("type", "")
+    if pool_type not in POOL_TYPES:
+        raise DriverFailed(
+            f"The storage pool {pool.name} has the type {pool_type}; guests' disks need one of {', '.join(POOL_TYPES)}."
+        )
+    return GuestPool(pool=pool, type=pool_type, tree=tree)
+
+
+def _tree_of(pool: Pool) -> Element:
+    return parse(pool.xml(), f"the storage pool {pool.name}")
