@@ -10,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import TypeVar
 
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from common.errors import InvalidRequest
 from regiond.accounts.model import MAX_PASSWORD
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 MIN_LENGTH = 12
 MAX_THREADS = 2
@@ -64,10 +67,16 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """Of this thread, and of those that compute the lanes of a hash for it: one core at most, after everything else."""
+    """Of this thread, and of those that compute the lanes of a hash for it: one core at most, after everything else.
+
+    Where the system forbids that, logins work all the same.
+    """
     thread = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
-    os.sched_setaffinity(thread, {max(os.sched_getaffinity(thread))})
+    try:
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
+        os.sched_setaffinity(thread, {max(os.sched_getaffinity(thread))})
+    except OSError as error:
+        log.warning("password_threads_not_slowed", reason=str(error))
 
 
 def weakness(password: str, *, min_length: int = MIN_LENGTH) -> str | None:

@@ -35,3 +35,17 @@ async def test_hashes_take_one_core_at_a_lower_priority(passwords: Passwords) ->
     (thread,) = {int(one) for one in set(os.listdir("/proc/self/task")) - before}
     assert os.getpriority(os.PRIO_PROCESS, thread) == min(19, own + 10)
     assert len(os.sched_getaffinity(thread)) == 1
+
+
+async def test_logins_work_where_threads_may_not_be_slowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a filter of system calls."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    passwords = Passwords()
+    try:
+        assert await passwords.is_right(await passwords.hashed("vault-orbit-kettle-91"), "vault-orbit-kettle-91")
+    finally:
+        await passwords.stop()

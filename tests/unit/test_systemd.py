@@ -79,6 +79,12 @@ def test_each_daemon_is_limited_and_leaves_no_core_dump(unit: str) -> None:
     assert limits["LimitCORE"] == "0"
 
 
+def test_the_region_may_slow_its_password_threads() -> None:
+    """Else each login would be slow for everyone, as `@resources` is forbidden."""
+    filters = re.findall("^SystemCallFilter=(.*)$", (FOLDER / UNITS[0]).read_text(), re.MULTILINE)
+    assert filters[-1].split() == ["setpriority", "sched_setaffinity"]
+
+
 def test_only_the_racks_user_may_use_the_local_libvirt(users: Path) -> None:
     accounts = [line.split(":") for line in (users / "etc/passwd").read_text().splitlines()]
     assert {(name, home, shell) for name, _, _, _, _, home, shell in accounts} == {

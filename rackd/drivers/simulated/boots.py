@@ -19,6 +19,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 Report = Callable[[int, str], None]
 
+THREAD = "simulated-boots"
 _RETRY_S = 1.0
 _TRIES = 30
 _IDLE_S = 60.0  # the thread ends after this time without a boot
@@ -58,7 +59,7 @@ class SimulatedBoots:
                 self._queue, _Boot(due_at=time.monotonic() + after_s, number=self._count, path=path, guest_id=guest_id)
             )
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="simulated-boots", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
                 self._thread.start()
             self._changed.notify()
 

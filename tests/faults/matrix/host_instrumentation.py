@@ -7,15 +7,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from attrs import define, evolve, field
 
 from common.discovery import Discovery
-from common.errors import HostUnreachable
+from common.errors import HostUnreachable, LinkLost
 from common.guest_spec import GuestSpec
+from common.report_url import report_url
 from common.values import DriverType, Guest, GuestRef, HostAccess, PeerIdentity
 from rackd.drivers.contract import Driver
 from rackd.drivers.registry import DriverRegistry
+from rackd.drivers.simulated.boots import THREAD as BOOTS_THREAD
+from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.fault_injection import FaultInjector
 from rackd.drivers.simulated.store import Store
@@ -27,6 +32,7 @@ from tests.faults.matrix.trace import Trace
 from tests.lxd_double import FakeLxd, FakeLxdDriver, FakeLxds
 
 Wrapper = Callable[[Any], Any]
+REPORT_TIMEOUT_S = 5.0
 _thread = threading.local()
 
 
@@ -35,7 +41,8 @@ class Instrumentation:
     """`trace` is the current run. `unreachable` are hosts that do not answer, `failing_calls` single calls of hosts.
 
     `dead` hosts stay unreachable after the outage of a fault.
-    `lxd_servers` are the LXD doubles by address; their guests are on simulated hosts of the same names.
+    `lxd_servers` are the LXD doubles by address; their guests are on simulated hosts of the same names. `region_url`
+    returns the address at which guests report, `http://…/MAAS/`.
     """
 
     trace: Trace | None = None
@@ -43,6 +50,7 @@ class Instrumentation:
     dead: set[str] = field(factory=set)
     failing_calls: set[tuple[str, str]] = field(factory=set)
     lxd_servers: dict[str, FakeLxd] = field(factory=dict)
+    region_url: Callable[[], str] = str
     _held: dict[OperationKind, asyncio.Event] = field(factory=dict)
 
     @contextmanager
@@ -65,11 +73,22 @@ class Instrumentation:
         if host in self.unreachable | self.dead or (host, what) in self.failing_calls:
             raise HostUnreachable(f"{host}: the hypervisor does not answer ({what})")
 
+    def report(self, deployment_id: int, secret: str) -> None:
+        """What a booted guest does; it tries again when the region is away."""
+        url = report_url(self.region_url().removesuffix("/MAAS/"), deployment_id, secret)
+        try:
+            urlopen(Request(url, data=b"hostname=guest"), timeout=REPORT_TIMEOUT_S).close()  # noqa: S310  # http, and ours
+        except HTTPError as error:
+            if error.code >= 500:
+                raise LinkLost(str(error)) from error
+        except OSError as error:
+            raise LinkLost(str(error)) from error
+
     def drivers(self, settings: RackSettings) -> DriverRegistry:
         """The drivers of a rack: simulated hosts and LXD doubles."""
         assert settings.simulated_hosts is not None
         lxds = _InstrumentedLxds(self, settings)
-        simulated = SimulatedDriverFactory(settings.simulated_hosts)
+        simulated = SimulatedDriverFactory(settings.simulated_hosts, boots=SimulatedBoots(self.report))
         return DriverRegistry({DriverType.LXD: lxds, DriverType.SIMULATED: simulated}, absent={})
 
 
@@ -151,6 +170,7 @@ def host_transactions(transaction: Any) -> Any:
     def wrapped(self: Store) -> Iterator[Any]:
         with transaction(self) as db:
             yield db
-        host_call(getattr(_thread, "call", "connect"), Side.AFTER)
+        if threading.current_thread().name != BOOTS_THREAD:  # a guest that boots, no call to the host
+            host_call(getattr(_thread, "call", "connect"), Side.AFTER)
 
     return wrapped

@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 HOSTS = ("sim-a", "sim-b")
 HARDWARE: Mapping[str, Any] = {
-    "cores": 64, "memory_mib": 262144, "storage_gb": STORAGE_GB, "guests": 1,
+    "boot_ms": 200, "cores": 64, "memory_mib": 262144, "storage_gb": STORAGE_GB, "guests": 1,
     "networks": "lan:10.1.0.0/24,dmz:10.2.0.0/24",
 }  # fmt: skip
 FAST_RECONNECT = Environment(backoff=Backoff(first_s=0.04, longest_s=0.3, rejected_s=0.3))
@@ -129,6 +129,7 @@ async def matrix_site(folder: Path, dsn: str, instrumentation: Instrumentation) 
         folder, dsn, drivers=instrumentation.drivers, environment=FAST_RECONNECT, killable=True, checked=False
     )
     async with deploying as deployment:
+        instrumentation.region_url = lambda: deployment.region.api_url
         await deployment.start_rack()
         db = await asyncpg.create_pool(dsn, min_size=1, max_size=4, init=set_json_codecs)
         site = MatrixSite(deployment=deployment, instrumentation=instrumentation, db=db)

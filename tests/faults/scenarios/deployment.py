@@ -1,0 +1,92 @@
+"""An allocated machine is deployed, and one that was deployed is released."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from uuid import uuid4
+
+from attrs import frozen
+
+from regiond.operations.model import OperationKind
+from tests.disk_images import raw_disk, upload
+from tests.faults.scenarios.machines import HostMachine, composed
+from tests.faults.scenarios.ownership import only_machine
+from tests.faults.scenarios.scenario import Outcome, Request, RequestScenario, problem
+from tests.faults.scenarios.site import Site
+from tests.waiting import eventually
+
+
+@frozen(kw_only=True)
+class Allocated:
+    """An allocated machine, and an image that no host has yet."""
+
+    machine: HostMachine
+    image_id: int
+    sha256: str
+
+    def image_on_disk(self, site: Site) -> str | None:
+        return site.deployment.simulated(self.machine.host.name).image_of(self.machine.hostname)
+
+
+async def allocated(site: Site) -> Allocated:
+    made = await composed(site)
+    await site.deployment.post("machines/", op="allocate", name=made.hostname)
+    image = await upload(site.deployment, raw_disk(seed=uuid4().int >> 64), name=made.hostname)
+    return Allocated(machine=made, image_id=image["id"], sha256=image["sha256"])
+
+
+async def _is_deployed(site: Site, machine: HostMachine) -> bool:
+    return str((await site.deployment.get(machine.path))["status_name"]) == "Deployed"
+
+
+class _WithImage(RequestScenario):
+    async def clear(self, site: Site, state: Allocated) -> None:
+        await site.deployment.delete(f"boot-resources/{state.image_id}/")
+
+
+class Deploy(_WithImage):
+    name = "deploy"
+    kinds = (OperationKind.DEPLOY,)
+
+    async def prepare(self, site: Site) -> Allocated:
+        return await allocated(site)
+
+    async def request(self, site: Site, state: Allocated) -> Request:
+        return Request(path=state.machine.path, op="deploy", fields={"distro_series": state.machine.hostname})
+
+    async def check(self, site: Site, state: Allocated, outcome: Outcome) -> Iterable[str]:
+        machine = await only_machine(site)
+        if machine is None:
+            return ["there is not exactly one machine"]
+        now = machine["status_name"], machine["power_state"], machine["owner"], machine["osystem"]
+        image = state.image_on_disk(site)
+        return [
+            *problem(f"the machine is {now}", when=now != ("Deployed", "on", "admin", "custom")),
+            *problem(f"its root disk has the image {image}", when=image != state.sha256),
+        ]
+
+
+class ReleaseDeployed(_WithImage):
+    name = "release_deployed"
+    kinds = (OperationKind.RELEASE,)
+
+    async def prepare(self, site: Site) -> Allocated:
+        made = await allocated(site)
+        await site.deployment.post(made.machine.path, op="deploy", distro_series=made.machine.hostname)
+        await eventually(partial(_is_deployed, site, made.machine))
+        return made
+
+    async def request(self, site: Site, state: Allocated) -> Request:
+        return Request(path=state.machine.path, op="release")
+
+    async def check(self, site: Site, state: Allocated, outcome: Outcome) -> Iterable[str]:
+        machine = await only_machine(site)
+        if machine is None:
+            return ["there is not exactly one machine"]
+        now = machine["status_name"], machine["power_state"], machine["owner"], machine["osystem"]
+        image = state.image_on_disk(site)
+        return [
+            *problem(f"the machine is {now}", when=now != ("Ready", "off", None, "")),
+            *problem("its root disk has an operating system", when=image is not None),
+        ]
