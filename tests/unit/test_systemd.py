@@ -13,7 +13,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parents[2] / "systemd"
 UNITS = ("innkeeper-regiond.service", "innkeeper-rackd.service")
 SYSTEM_UNITS = Path("/lib/systemd/system")
-MOST_EXPOSED = 1.1
+MOST_EXPOSED = 1.2  # as systemd-analyze scores it, from 0 to 10; the rack has 1.1
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs Debian's systemd: apt-get install systemd"
