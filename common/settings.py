@@ -59,6 +59,8 @@ KNOWN_KEYS = frozenset(
         "placement_strategy",
         "proxy_headers",
         "public_url",
+        "report_host",
+        "report_port",
         "guest_url",
         "deployment_minutes",
         "rate_limit_exempt",

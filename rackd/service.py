@@ -27,6 +27,7 @@ from rackd.guest_reports import GuestReports
 from rackd.identity import Identity
 from rackd.region_content import RegionContent
 from rackd.region_link import Environment, RegionLinks
+from rackd.report_listener import ReportListener
 from rackd.settings import RackSettings
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -82,12 +83,22 @@ class RackService:
             environment=environment,
         )
         self._types = drivers.types
+        self._listener = (
+            None
+            if settings.report_port == 0
+            else ReportListener(settings.report_host, settings.report_port, self._reports.report)
+        )
 
     @property
     def status(self) -> str:
         """One line for `systemctl status`."""
         identity = self._links.identity
         return f"Rack {identity.name}: linked to {self._links.connected} of {len(identity.addresses)} regions."
+
+    @property
+    def report_port(self) -> int | None:
+        """The port on which guests report; None without such a setting."""
+        return None if self._listener is None else self._listener.port
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -98,6 +109,8 @@ class RackService:
         """Runs until cancelled. Reports ready at once: restarting the rack does not help if a region is down."""
         watchdog = asyncio.create_task(self._manager.keep_alive(), name="watchdog")
         self._reports.bind()
+        if self._listener is not None:
+            self._listener.start()
         self._links.start()
         identity = self._links.identity
         log.info("rack_started", rack=identity.name, rack_id=identity.rack_id, drivers=self._types)
@@ -106,6 +119,8 @@ class RackService:
             await asyncio.Event().wait()
         finally:
             self._manager.stopping()
+            if self._listener is not None:
+                await self._listener.stop()
             await self._links.stop()
             await self._executor.stop(grace_s=STOP_GRACE_S)
             watchdog.cancel()

@@ -30,6 +30,16 @@ class RackSettings:
         at_least=3,
         at_most=600,
     )
+    report_host: str = setting(
+        "127.0.0.1", "The address on which deployed guests report that they have booted; empty for all."
+    )
+    report_port: int = setting(
+        0,
+        "The port for these reports; 0: guests report to the region only. With a port, set the region's guest_url to "
+        "http://ADDRESS:PORT of this rack, as the guests reach it.",
+        at_least=0,
+        at_most=65535,
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
     max_calls: int = setting(
         200, "The maximum number of concurrent hypervisor calls; each uses a thread.", at_least=1, at_most=5000
