@@ -16,7 +16,7 @@ MAX_SSH_KEYS = 100  # of one user
 
 
 class SshKeys:
-    """Every method acts on the caller's own keys."""
+    """Methods with a caller act on the caller's own keys."""
 
     def __init__(self, database: Database, *, record_event: RecordEvent) -> None:
         self._database = database
@@ -25,6 +25,11 @@ class SshKeys:
     async def list(self, caller: Caller) -> tuple[SshKey, ...]:
         async with self._database.connection() as db:
             return await ssh_key_store.list_keys(db, caller.account_id)
+
+    async def count_of(self, username: str) -> int:
+        """How many keys the user has, which a deployment installs."""
+        async with self._database.connection() as db:
+            return len(await ssh_key_store.ssh_keys_of_user(db, username))
 
     async def read(self, caller: Caller, key_id: int) -> SshKey:
         """Raises NotFound."""

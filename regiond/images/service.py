@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import NotFound, WrongState
+from common.errors import InvalidRequest, NotFound, WrongState
 from regiond.db.pool import Database
 from regiond.images import store
 from regiond.images.content import ContentFolder
@@ -52,6 +52,13 @@ class Images:
                 "with this one."
             )
         return self._folder.content_path(image.sha256)
+
+    async def find_default(self, architecture: str) -> Image | None:
+        """Returns the image of a deployment that names none; None if it has to name one."""
+        try:
+            return await self.find_for_deployment("", architecture)
+        except InvalidRequest:
+            return None
 
     async def find_for_deployment(self, distro_series: str, architecture: str, *, db: Db | None = None) -> Image:
         """Returns a ready image: see `model.choose`. With `db`, joins the caller's transaction.

@@ -37,6 +37,14 @@ def storage(size_bytes: int) -> str:
     return f"{number(size_bytes / TB)} TB" if size_bytes >= TB else f"{gb(size_bytes)} GB"
 
 
+def file_size(size_bytes: int) -> str:
+    """The size of a file with its unit, from kB to TB."""
+    for unit, factor in (("kB", 1000), ("MB", 1000**2)):
+        if size_bytes < factor * 1000:
+            return f"{number(size_bytes / factor)} {unit}"
+    return storage(size_bytes)
+
+
 def clock(at: datetime, now: datetime) -> str:
     """The time of today; the day too if it was not today. UTC."""
     at, now = at.astimezone(UTC), now.astimezone(UTC)

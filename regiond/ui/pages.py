@@ -15,7 +15,7 @@ from regiond.ui.hosts import bulk_page as host_bulk
 from regiond.ui.hosts import list_page as host_list
 from regiond.ui.hosts import settings_page as host_settings
 from regiond.ui.login import LoginPage
-from regiond.ui.machines import bulk_page, compose_page, edit_pages, machine_pages
+from regiond.ui.machines import bulk_page, compose_page, deploy_page, edit_pages, machine_pages
 from regiond.ui.machines import list_page as machine_list
 from regiond.ui.networks import change_pages as network_changes
 from regiond.ui.networks import network_pages
@@ -24,6 +24,7 @@ from regiond.ui.settings import (
     audit_pages,
     discrepancy_pages,
     group_pages,
+    image_pages,
     quota_pages,
     rack_pages,
     role_pages,
@@ -51,6 +52,7 @@ PAGES = (
     *bulk_page.PAGES,
     *machine_pages.PAGES,
     *edit_pages.PAGES,
+    *deploy_page.PAGES,
     *compose_page.PAGES,
     *task_pages.PAGES,
     *settings_page.PAGES,
@@ -61,6 +63,7 @@ PAGES = (
     *audit_pages.PAGES,
     *discrepancy_pages.PAGES,
     *group_pages.PAGES,
+    *image_pages.PAGES,
     *account_pages.PAGES,
     *key_pages.PAGES,
     *ssh_key_pages.PAGES,

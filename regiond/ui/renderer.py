@@ -45,8 +45,8 @@ class Renderer:
         }  # fmt: skip
         self._environment.filters |= {
             "number": formats.number, "gib": formats.gib, "memory": formats.memory, "gb": formats.gb,
-            "storage": formats.storage, "ranges": formats.ranges, "iso": formats.iso, "count": formats.count,
-            "rejections": rejections,
+            "storage": formats.storage, "file_size": formats.file_size, "ranges": formats.ranges, "iso": formats.iso,
+            "count": formats.count, "rejections": rejections,
         }  # fmt: skip
 
     async def page(

@@ -11,15 +11,17 @@ from tests.deployment.deployment import Deployment
 from tests.integration.web_client import WebClient
 
 ROWS = 200
-# Every column has a value: an owner, an address, two tags and a task that has ended.
+# Every column has a value: an owner, an address, two tags and a task that has ended. All are deployed.
 _FURNISH = """
     with owned as (update machine set owner_id = (select id from account where username = 'mira'),
-                          tags = '{pod-console-logging,simulated}', state = 'allocated'
+                          tags = '{pod-console-logging,simulated}', state = 'deployed'
                     returning id, system_id, hostname),
          network as (insert into subnet (cidr, name, vlan_id) values ('192.168.0.0/16', 'lan', 5001) returning id),
          addressed as (insert into ip_address (subnet_id, address, machine_id, nic_id)
                        select network.id, '192.168.100.0'::inet + n.machine_id, n.machine_id, n.id
-                         from machine_nic n, network)
+                         from machine_nic n, network),
+         image as (insert into deployment (machine_id, operation_id, state, image, osystem, distro_series)
+                   select id, 1, 'deployed', '{}', 'ubuntu', 'noble' from machine)
     insert into operation (kind, state, machine_id, system_id, hostname, max_failures, finished_at)
     select 'compose', 'succeeded', id, system_id, hostname, 1, now() from owned
 """
@@ -34,5 +36,5 @@ async def test_a_list_of_200_vms_is_in_its_budget(rackless: Deployment) -> None:
     page = (await client.get(f"/MAAS/ui/vms?size={ROWS}")).text
     rows = page.split("<tbody>")[1].split("</tbody>")[0].split("<tr ")[1:]
     assert len(rows) == ROWS
-    assert all("192.168.100." in row and ">mira" in row and "Compose" in row for row in rows)
+    assert all("192.168.100." in row and ">mira" in row and "Compose" in row and "noble" in row for row in rows)
     assert len(page.encode()) / 1000 <= MAX_HTML_KB

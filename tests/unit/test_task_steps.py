@@ -31,6 +31,16 @@ def test_the_last_step_of_an_open_task_runs() -> None:
     assert (only.state, only.ended_at) == (StepState.RUNNING, None)
 
 
+def test_a_deployment_waits_until_the_guest_reports() -> None:
+    log = [line(0, "started", "power_on"), line(2, "done", "new_secret"), line(3, "done", "wait_for_report")]
+    power, report = run_steps(log, OperationState.WAITING)
+    assert (power.state, power.ended_at) == (StepState.DONE, BEGAN + timedelta(seconds=2))
+    assert (report.name, report.state, report.ended_at) == ("Wait for report", StepState.RUNNING, None)
+    assert run_steps([*log, line(9, "succeeded")], OperationState.SUCCEEDED)[-1].ended_at == BEGAN + timedelta(
+        seconds=9
+    )
+
+
 def test_attempts_of_one_step_are_one_step_that_waits() -> None:
     log = []
     for second in range(0, 6, 2):

@@ -64,6 +64,32 @@ def removals(caller: Caller, machine: MachineView) -> tuple[str, ...]:
     return (*(("release",) if releases and machine.owner is not None else ()), "delete")
 
 
+def deployment_obstacle(caller: Caller, machine: MachineView) -> str | None:
+    """Why the caller cannot deploy the machine as it is now; None if nothing is in the way. Images are not considered.
+
+    A ready machine without owner is allocated to whoever deploys it.
+    """
+    is_free = machine.state is MachineState.READY and machine.owner is None
+    if not caller.may_operate(machine.pool.id):
+        return f"Only operators of the resource pool {machine.pool.name} deploy its VMs."
+    if not is_free and not owns(caller, machine):
+        return f"You do not own {machine.hostname}."
+    if not is_free:
+        try:
+            next_state(machine.state, MachineEvent.DEPLOY)
+        except WrongState as error:
+            return error.message
+    if machine.host_id is None:
+        return f"{machine.hostname} is on no host."
+    if machine.adopted or not machine.disks:
+        return f"{machine.hostname} has no root disk that Innkeeper created: compose another VM."
+    return None
+
+
+def may_abort(caller: Caller, machine: MachineView) -> bool:
+    return machine.state is MachineState.DEPLOYING and owns(caller, machine)
+
+
 def _allows(machine: MachineView, event: MachineEvent) -> bool:
     try:
         next_state(machine.state, event)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
-from regiond.ui.machines.machine_actions import ACTIONS, offered, removals
+from regiond.images.model import split_architecture
+from regiond.machines.model import MachineView
+from regiond.operations.model import Operation, OperationKind
+from regiond.ui.machines.machine_actions import ACTIONS, deployment_obstacle, may_abort, offered, removals
 from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.tasks.run_steps import run_steps
 
 _MOST_TASKS = 20
 
@@ -15,6 +20,7 @@ _MOST_TASKS = 20
 async def show(visit: Visit) -> Reply:
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
     tasks = await visit.services.operations.list(system_id=machine.system_id, limit=_MOST_TASKS, caller=visit.caller)
+    deploying = _deploying(tasks)
     guest = None
     if machine.guest_id is not None:
         guest = await visit.services.hosts.guest(machine.guest_id, caller=visit.caller)
@@ -27,7 +33,25 @@ async def show(visit: Visit) -> Reply:
         tasks=tasks,
         actions=offered(visit.caller, machine),
         removals=removals(visit.caller, machine),
+        may_deploy=deployment_obstacle(visit.caller, machine) is None,
+        may_abort=may_abort(visit.caller, machine),
+        deploying=deploying,
+        steps=run_steps(await visit.services.operations.log(deploying.id), deploying.state) if deploying else (),
+        image_title=await _image_title(visit, machine),
     )
+
+
+def _deploying(tasks: Iterable[Operation]) -> Operation | None:
+    return next((task for task in tasks if task.kind is OperationKind.DEPLOY and not task.state.ended), None)
+
+
+async def _image_title(visit: Visit, machine: MachineView) -> str:
+    """Empty if there is none, or the catalogue has the image no more."""
+    if not machine.osystem:
+        return ""
+    name, architecture = f"{machine.osystem}/{machine.distro_series}", split_architecture(machine.architecture)[0]
+    images = await visit.services.images.list()
+    return next((one.title for one in images if (one.name, one.architecture) == (name, architecture)), "")
 
 
 async def act(visit: Visit) -> Reply:
@@ -45,14 +69,18 @@ async def show_again(visit: Visit) -> Reply:
 
 
 async def delete(visit: Visit) -> Reply:
-    return await _remove(visit, "Delete", "DELETE", None)
+    return await _remove(visit, "Delete", "VM", "DELETE", None)
 
 
 async def release(visit: Visit) -> Reply:
-    return await _remove(visit, "Release", "POST", "release")
+    return await _remove(visit, "Release", "VM", "POST", "release")
 
 
-async def _remove(visit: Visit, verb: str, method: str, op: str | None) -> Reply:
+async def abort(visit: Visit) -> Reply:
+    return await _remove(visit, "Abort", "deployment", "POST", "abort")
+
+
+async def _remove(visit: Visit, verb: str, what: str, method: str, op: str | None) -> Reply:
     """Shows what the removal deletes and keeps, or begins it. The name is typed for one that deletes something."""
     machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
     path = {"system_id": machine.system_id}
@@ -64,10 +92,11 @@ async def _remove(visit: Visit, verb: str, method: str, op: str | None) -> Reply
         error = f"Type the name of the VM, {machine.hostname}."
     return await visit.page(
         "machines/remove.html",
-        title=f"{verb} {machine.hostname}",
+        title=f"{verb} {machine.hostname}" if what == "VM" else f"{verb} {what} of {machine.hostname}",
         section="vms",
         status=422 if error else 200,
         verb=verb,
+        what=what,
         vm=machine,
         plan=plan,
         typed=typed,
@@ -88,4 +117,5 @@ PAGES = (
     Page(path="vms/<system_id>/act", method="POST", handle=act),
     *form_pages("vms/<system_id>/delete", delete),
     *form_pages("vms/<system_id>/release", release),
+    *form_pages("vms/<system_id>/abort", abort),
 )

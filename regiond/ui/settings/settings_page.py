@@ -44,6 +44,13 @@ AREAS = (
         is_open=True,
     ),
     Area(
+        name="Images",
+        segments=(SETTINGS, "images"),
+        icon="disc",
+        about="What VMs are deployed with: the disks of operating systems.",
+        is_open=True,
+    ),
+    Area(
         name="Audit trail",
         segments=(SETTINGS, "audit"),
         icon="tasks",

@@ -11,6 +11,8 @@ from attrs import evolve, frozen
 from regiond.operations.model import LogLine, OperationState
 
 _BEGINS = frozenset({"started", "done"})
+_WAITS = frozenset({"wait_for_report"})  # recorded when the wait begins; whatever is logged next ends it
+_HIDDEN = frozenset({"new_secret"})  # of no use to readers of the steps; the log has it
 _ENDS = frozenset({OperationState.SUCCEEDED, OperationState.FAILED, OperationState.CANCELLED})
 
 
@@ -38,12 +40,14 @@ def run_steps(log: Iterable[LogLine], state: OperationState) -> list[RunStep]:
     steps: list[RunStep] = []
     for line in log:
         last = steps[-1] if steps else None
-        if line.step is not None and line.message in _BEGINS:
+        if line.step in _HIDDEN and line.message == "done":
+            _end(steps, line.at)
+        elif line.step is not None and line.message in _BEGINS:
             if last is not None and last.name == _words(line.step) and last.state is StepState.FAILED:
                 steps[-1] = evolve(last, state=StepState.RUNNING, attempts=last.attempts + 1, ended_at=None)
                 continue
             _end(steps, line.at)
-            is_done = line.message == "done"
+            is_done = line.message == "done" and line.step not in _WAITS
             steps.append(
                 RunStep(
                     name=_words(line.step),

@@ -128,7 +128,7 @@ def retry_of(task: Operation) -> Retry | None:
 def _on_machine(task: Operation, system_id: str) -> Retry | None:
     if task.kind is OperationKind.POWER and (action := _POWER.get(str(task.request.get("action")))):
         return Retry(url=page_url("vms", system_id, "act"), action=action)
-    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE}:
+    if task.kind in {OperationKind.DELETE, OperationKind.RELEASE, OperationKind.DEPLOY}:
         return Retry(url=page_url("vms", system_id, task.kind.value), is_post=False)
     return None
 

@@ -1,0 +1,46 @@
+"""The form that deploys a VM: the images to choose from, and what is sent. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from regiond.images.model import Image, split_architecture
+from regiond.machines.model import MachineView
+from regiond.ui.formats import file_size
+
+
+@frozen(kw_only=True)
+class ImageChoice:
+    """One image in the list. `obstacle` is why the VM cannot be deployed with it; empty if it can."""
+
+    name: str
+    label: str
+    obstacle: str = ""
+
+
+def root_disk_bytes(machine: MachineView) -> int:
+    """0 if the machine has no disk."""
+    return min(((disk.index, disk.size_bytes) for disk in machine.disks), default=(0, 0))[1]
+
+
+def image_choices(images: Iterable[Image], machine: MachineView) -> list[ImageChoice]:
+    """The ready images of the machine's architecture, by title; those that its root disk cannot hold come last."""
+    architecture, root = split_architecture(machine.architecture)[0], root_disk_bytes(machine)
+    choices = [_choice(one, root) for one in images if one.is_ready and one.architecture == architecture]
+    return sorted(choices, key=lambda choice: (bool(choice.obstacle), choice.label.casefold(), choice.name))
+
+
+def _choice(image: Image, root_bytes: int) -> ImageChoice:
+    needed = image.virtual_size_bytes or 0
+    label = f"{image.title} ({image.name})" if image.title else image.name
+    obstacle = f"needs a root disk of {file_size(needed)}" if needed > root_bytes else ""
+    return ImageChoice(name=image.name, label=label, obstacle=obstacle)
+
+
+def encoded_user_data(text: str) -> str:
+    """The text as the API takes it, in base64; empty for a blank one. Browsers send CR LF, which breaks scripts."""
+    lines = text.replace("\r\n", "\n")
+    return base64.b64encode(lines.encode()).decode() if lines.strip() else ""

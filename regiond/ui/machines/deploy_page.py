@@ -1,0 +1,67 @@
+"""Deploys a VM: asks for the image and the user data, and says what will happen."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import partial
+
+from regiond.api.replies import Reply
+from regiond.api.resources.machines import MACHINE
+from regiond.machines.model import MachineView
+from regiond.permissions import Permission
+from regiond.ui import forms
+from regiond.ui.edit import Edit
+from regiond.ui.machines.deploy_form import encoded_user_data, image_choices, root_disk_bytes
+from regiond.ui.machines.machine_actions import deployment_obstacle
+from regiond.ui.machines.machine_pages import after
+from regiond.ui.page import Visit, form_pages
+from regiond.ui.refusal import Refusal
+
+_FIELDS = ("distro_series", "user_data", "comment")
+
+
+async def deploy(visit: Visit) -> Reply:
+    request = visit.request
+    machine = await visit.services.machines.read(visit.path["system_id"], caller=visit.caller)
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        found = await visit.act(
+            MACHINE,
+            "POST",
+            "deploy",
+            path={"system_id": machine.system_id},
+            fields={**values, "user_data": encoded_user_data(values["user_data"])},
+            idempotency_key=request.given("once") or None,
+        )
+        return after(found, machine.system_id)
+
+    values = {name: request.given(name) for name in _FIELDS}
+    if request.method != "POST":
+        default = await visit.services.images.find_default(machine.architecture)
+        values["distro_series"] = default.name if default is not None else ""
+    return await forms.create(visit, values, partial(_page, visit, machine), send)
+
+
+async def _page(visit: Visit, machine: MachineView, edit: Edit, refusal: Refusal) -> Reply:
+    services, owner = visit.services, machine.owner or visit.caller.username
+    choices = image_choices(await services.images.list(), machine)
+    return await visit.page(
+        "machines/deploy.html",
+        title=f"Deploy {machine.hostname}",
+        section="vms",
+        status=refusal.status,
+        vm=machine,
+        obstacle=deployment_obstacle(visit.caller, machine),
+        choices=choices,
+        is_possible=any(not choice.obstacle for choice in choices),
+        root_disk_bytes=root_disk_bytes(machine),
+        owner=owner,
+        key_count=await services.ssh_keys.count_of(owner),
+        values=edit.values,
+        problems=refusal.problems,
+        once=visit.request.given("once") or secrets.token_urlsafe(16),
+    )
+
+
+PAGES = form_pages("vms/<system_id>/deploy", deploy, permission=Permission.OPERATOR)

@@ -1,0 +1,97 @@
+"""Images for deployments: the list with uploads under way, how to add one, and deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from regiond.api.replies import Reply
+from regiond.api.resources.boot_resources import BOOT_RESOURCE
+from regiond.api.urls import id_in
+from regiond.images.model import Image, ImageState
+from regiond.permissions import Permission
+from regiond.ui.formats import file_size, share
+from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.removal import Removal, confirm
+from regiond.ui.settings.settings_page import SETTINGS
+from regiond.ui.table_view import in_memory
+from regiond.ui.web_request import page_url
+
+CRUMBS = (("Settings", page_url(SETTINGS)), ("Images", page_url(SETTINGS, "images")))
+_USUAL = "amd64"
+_COLUMNS: Mapping[str, Callable[[Image], Any]] = {
+    "name": lambda image: (image.name, image.architecture),
+    "architecture": lambda image: (image.architecture, image.name),
+    "format": lambda image: image.format,
+    "size": lambda image: image.virtual_size_bytes,
+    "state": lambda image: (image.state, image.name),
+    "added": lambda image: image.created_at,
+}
+
+
+@frozen(kw_only=True)
+class Progress:
+    """Of an upload, as texts: `percent` is `30 %`, the others are sizes."""
+
+    percent: str
+    received: str
+    whole: str
+
+
+def progress_of(image: Image) -> Progress | None:
+    """None unless parts of the image are missing."""
+    if image.state is not ImageState.UPLOADING:
+        return None
+    return Progress(
+        percent=share(image.received_bytes, image.size_bytes),
+        received=file_size(image.received_bytes),
+        whole=file_size(image.size_bytes),
+    )
+
+
+async def show_list(visit: Visit) -> Reply:
+    services = visit.services
+    images = await services.images.list()
+    architectures = [one.architecture for one in await services.images.architecture_entries()]
+    defaults = [await services.images.find_default(name) for name in sorted({one.architecture for one in images})]
+    view = in_memory(visit.request, images, _COLUMNS, default="name")
+    return await visit.page(
+        "settings/images.html",
+        title="Images",
+        section=SETTINGS,
+        crumbs=CRUMBS[:1],
+        view=view,
+        progress={image.id: progress_of(image) for image in view.rows},
+        default_ids={image.id for image in defaults if image is not None},
+        architecture=architectures[0] if architectures else _USUAL,
+    )
+
+
+async def delete(visit: Visit) -> Reply:
+    image = await visit.services.images.read(id_in(visit.path["image"], "image"))
+    removal = Removal(
+        title=f"Delete {image.name} ({image.architecture})",
+        section=SETTINGS,
+        crumbs=CRUMBS,
+        button="Delete image",
+        place=(SETTINGS, "images"),
+    )
+
+    async def run(fields: Mapping[str, Any]) -> Any:
+        return await visit.act(BOOT_RESOURCE, "DELETE", path={"id": str(image.id)}, fields=fields)
+
+    return await confirm(visit, removal, run)
+
+
+async def show_image(visit: Visit) -> Reply:
+    """An image has no page of its own."""
+    return redirect(SETTINGS, "images")
+
+
+PAGES = (
+    Page(path="settings/images", handle=show_list),
+    Page(path="settings/images/<image>", handle=show_image),
+    *form_pages("settings/images/<image>/delete", delete, permission=Permission.ADMIN),
+)

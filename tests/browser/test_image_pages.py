@@ -1,0 +1,75 @@
+"""The images page: uploads as they proceed, why one failed, deletion, and what other users see of it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from playwright.async_api import Browser, expect
+
+from tests.browser.fleet import PASSWORD
+from tests.browser.visitor import Visitor, visitor
+from tests.database import execute
+from tests.deployment.deployment import Deployment
+from tests.integration.images import add_image
+
+CONTENT = b"no image" * 1000
+
+
+async def declare(fleet: Deployment, name: str, content: bytes = CONTENT) -> int:
+    """Begins an upload, and returns its id."""
+    made = await fleet.post(
+        "boot-resources/", name=name, title="Half an image", architecture="amd64",
+        sha256=hashlib.sha256(content).hexdigest(), size=len(content),
+    )  # fmt: skip
+    return int(made["id"])
+
+
+async def test_an_upload_is_shown_as_it_proceeds(admin: Visitor, fleet: Deployment) -> None:
+    page, database = admin.page, fleet.region.components.database
+    await admin.go("settings/images")
+    await expect(page.locator("#images")).to_contain_text("No images yet")
+    assert await admin.look("images-none", width=320) == []
+    await expect(page.locator("#live-state")).to_have_text("Live")
+    await add_image(fleet, "ubuntu/noble")
+    number = await declare(fleet, "debian/bookworm")
+    row = page.locator(f"#image-{number}")
+    await expect(row).to_contain_text("of 8 kB")
+    await execute(database, "update image set received_bytes = 2000 where id = $1", number)
+    await expect(row.get_by_role("img", name="25 % uploaded")).to_be_visible()
+    await expect(page.locator("#images tr", has_text="ubuntu/noble")).to_contain_text("default")
+    for width, dark in ((1400, False), (1400, True), (320, True)):
+        assert await admin.look("images", width=width, dark=dark) == []
+    await execute(
+        database, "update image set state = 'failed', error = 'It is not an image.', expires_at = null where id = $1",
+        number,
+    )  # fmt: skip
+    await expect(row).to_contain_text("It is not an image.")
+    await expect(page.locator("#upload")).to_contain_text("architecture=amd64")
+
+
+async def test_an_image_is_deleted_after_a_question(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await add_image(fleet, "ubuntu/noble")
+    await admin.go("settings")
+    await page.locator("main").get_by_role("link", name="Images").click()
+    await page.get_by_role("link", name="Delete ubuntu/noble for amd64").click()
+    await expect(page.locator("main")).to_contain_text("Machines that were deployed with it are not changed.")
+    assert await admin.look("image-delete", width=320) == []
+    await page.get_by_role("button", name="Delete image").click()
+    await expect(page.locator("#images")).to_contain_text("No images yet")
+    assert [one["name"] for one in await fleet.get("boot-resources/?type=uploaded")] == []
+
+
+async def test_other_users_read_the_images(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
+    await fleet.post("users/", username="ann", password=PASSWORD)
+    await add_image(fleet, "ubuntu/noble")
+    ann = await visitor(chromium, fleet, "ann")
+    await ann.enter()
+    await ann.go("settings/images")
+    await expect(ann.page.locator("#images")).to_contain_text("ubuntu/noble")
+    await expect(ann.page.get_by_role("link", name="Delete")).to_have_count(0)
+    assert await ann.look("images-of-a-user", width=320) == []
+    (image,) = await fleet.get("boot-resources/?type=uploaded")
+    await ann.go(f"settings/images/{image['id']}/delete", status=403)
+    assert ann.complaints == []
+    await ann.leave()

@@ -1,0 +1,89 @@
+"""What the pages offer for deployments: who may deploy, the images, the user data that is sent."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from attrs import evolve
+
+from regiond.caller import Caller, PoolRole
+from regiond.images.model import Image, ImageFormat, ImageState
+from regiond.machines.model import MachineState, MachineView
+from regiond.ui.machines.deploy_form import encoded_user_data, image_choices, root_disk_bytes
+from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort
+from tests.unit.api_samples import IMAGE, MACHINE
+
+ADMIN = Caller(account_id=1, username="mira", is_admin=True)
+POOL = MACHINE.pool.id
+OWNER = Caller(account_id=2, username="ann", is_admin=False, grants={POOL: PoolRole.OPERATOR})
+OTHER = Caller(account_id=3, username="ben", is_admin=False, grants={POOL: PoolRole.OPERATOR})
+VIEWER = Caller(account_id=4, username="cy", is_admin=False, grants={POOL: PoolRole.VIEWER})
+ROOT = MACHINE.disks[0].size_bytes
+
+
+def machine(state: MachineState = MachineState.ALLOCATED, owner: str | None = "ann") -> MachineView:
+    return evolve(MACHINE, state=state, owner=owner, adopted=False, host_id=1)
+
+
+def image(name: str, *, title: str = "", disk_bytes: int = ROOT, state: ImageState = ImageState.READY) -> Image:
+    return evolve(
+        IMAGE, name=name, title=title, state=state, format=ImageFormat.RAW, virtual_size_bytes=disk_bytes,
+        received_bytes=IMAGE.size_bytes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("caller", "state", "owner", "reason"),
+    [
+        (OWNER, MachineState.ALLOCATED, "ann", None),
+        (ADMIN, MachineState.ALLOCATED, "ann", None),
+        (OTHER, MachineState.READY, None, None),
+        (OTHER, MachineState.ALLOCATED, "ann", "do not own"),
+        (VIEWER, MachineState.READY, None, "Only operators"),
+        (OWNER, MachineState.DEPLOYED, "ann", "release it first"),
+        (OWNER, MachineState.FAILED_DEPLOYMENT, "ann", "release it first"),
+        (OWNER, MachineState.DEPLOYING, "ann", "abort the deployment"),
+    ],
+)
+def test_who_may_deploy_in_which_state(
+    caller: Caller, state: MachineState, owner: str | None, reason: str | None
+) -> None:
+    obstacle = deployment_obstacle(caller, machine(state, owner))
+    assert obstacle is None if reason is None else reason in str(obstacle)
+
+
+def test_a_vm_needs_a_host_and_a_root_disk_of_ours() -> None:
+    assert "on no host" in str(deployment_obstacle(ADMIN, evolve(machine(), host_id=None)))
+    for one in (evolve(machine(), adopted=True), evolve(machine(), disks=())):
+        assert "no root disk" in str(deployment_obstacle(ADMIN, one))
+
+
+@pytest.mark.parametrize(("caller", "may"), [(ADMIN, True), (OWNER, True), (OTHER, False), (VIEWER, False)])
+def test_only_the_owner_aborts(caller: Caller, may: bool) -> None:
+    assert may_abort(caller, machine(MachineState.DEPLOYING)) is may
+    assert not may_abort(caller, machine(MachineState.DEPLOYED))
+
+
+def test_ready_images_of_the_architecture_are_offered() -> None:
+    images = [
+        image("ubuntu/noble", title="Ubuntu 24.04"),
+        image("custom/huge", disk_bytes=ROOT + 1),
+        image("debian/bookworm"),
+        image("custom/bad", state=ImageState.CHECKING),
+        evolve(image("ubuntu/jammy"), architecture="arm64"),
+    ]
+    choices = image_choices(images, machine())
+    assert [one.label for one in choices] == ["debian/bookworm", "Ubuntu 24.04 (ubuntu/noble)", "custom/huge"]
+    assert [bool(one.obstacle) for one in choices] == [False, False, True]
+
+
+def test_the_root_disk_is_the_first_one() -> None:
+    data = evolve(MACHINE.disks[0], index=7, size_bytes=1)
+    assert root_disk_bytes(evolve(MACHINE, disks=(data, *MACHINE.disks))) == ROOT
+    assert root_disk_bytes(evolve(MACHINE, disks=())) == 0
+
+
+def test_user_data_is_sent_with_the_line_ends_of_unix() -> None:
+    assert base64.b64decode(encoded_user_data("#!/bin/sh\r\necho ü\r\n")) == "#!/bin/sh\necho ü\n".encode()
+    assert encoded_user_data(" \r\n") == ""
