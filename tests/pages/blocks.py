@@ -27,6 +27,7 @@ PAGES = (
     "docs/tutorial/first-vm.md",
     "docs/how-to/constraints.md",
     "docs/how-to/images.md",
+    "docs/how-to/deploy.md",
     "docs/how-to/networks.md",
     "docs/how-to/allocate.md",
     "docs/how-to/adopt.md",
