@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -12,10 +13,11 @@ from uuid import UUID
 import pytest
 from attrs import evolve
 
+from common.deployment_spec import ImageRef
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import DriverType, GuestRef, HostAccess, NicKind, OwnershipMarker, PowerState
 from rackd.drivers.contract import Driver
-from rackd.drivers.simulated import guest_resources, guests
+from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.driver import SimulatedDriverFactory
 from rackd.drivers.simulated.store import Store
 from tests.contract.guest_samples import DISK_BYTES, free_serial, new_marker, nic, small_guest
@@ -68,6 +70,7 @@ class Capability(StrEnum):
     NICS = "nics"
     STATIC_ADDRESS = "static_address"
     KNOWN_NETWORKS = "known_networks"  # compose rejects a NIC on a missing network
+    DEPLOYMENT = "deployment"
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -80,6 +83,12 @@ class CapableFixture(DriverFixture, Protocol):
 
     def assigned_address(self, guest: GuestRef, nic: NicSpec) -> str:
         """Returns the address that the host has for this NIC, such as `10.1.0.20`."""
+
+    def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
+        """Returns whether the root disk of a guest begins with this raw image; None: whether it is empty."""
+
+    def user_data(self, spec: GuestSpec) -> bytes | None:
+        """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
 
 
 def spec_for(host: DriverFixture, name: str, *, disks: int = 1) -> GuestSpec:
@@ -160,6 +169,21 @@ class SimulatedFixture:
         address = addresses[nic.name]
         return address.address if address else ""
 
+    def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
+        with self._store.reading() as db:
+            return deployments.image_on(db, self._guest_id(db, spec)) == (None if image is None else image.sha256)
+
+    def user_data(self, spec: GuestSpec) -> bytes | None:
+        with self._store.reading() as db:
+            guest_id = self._guest_id(db, spec)
+            row = db.execute("select user_data from deployment where guest_id = ?", (guest_id,)).fetchone()
+        return None if row is None else bytes(row["user_data"])
+
+    def _guest_id(self, db: sqlite3.Connection, spec: GuestSpec) -> str:
+        found = guests.by_marker(db, spec.marker)
+        assert found is not None
+        return found.guest_id
+
     def close(self) -> None:
         self._store.close()
         self.driver.close()
@@ -178,10 +202,10 @@ FIXTURES = [
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
-    "libvirt-test": frozenset(Capability),
+    "libvirt-test": frozenset(Capability) - {Capability.DEPLOYMENT},  # it cannot fill volumes
     "libvirt-qemu": frozenset(Capability),
-    "lxd": frozenset(Capability),
-    "lxd-cluster": frozenset(Capability),
+    "lxd": frozenset(Capability) - {Capability.DEPLOYMENT},
+    "lxd-cluster": frozenset(Capability) - {Capability.DEPLOYMENT},
 }
 
 

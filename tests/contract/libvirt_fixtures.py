@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
+from common.deployment_spec import ImageRef
 from common.guest_spec import DiskSpec, GuestSpec, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
 from common.volume_names import seed_name
@@ -20,7 +22,7 @@ from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.inventory import domain_cache
 from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic
 from tests.contract.libvirt_node import NODE
-from tests.lab.cloud_init_image import cloud_init_files
+from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
 from tests.lab.host_setup import HUGE_PAGE_KIB, huge_pages
 from tests.lab.libvirt_network import SUBNET, LabNetwork, lab_network
 from tests.lab.needs import require, why_no_huge_pages, why_no_libvirt
@@ -152,6 +154,20 @@ class QemuFixture(LibvirtFixture):
             return super().assigned_address(guest, nic)
         files = cloud_init_files(Path(self._pool.storageVolLookupByName(seed_name(guest.marker)).path()))
         return str(files["network-config"]["ethernets"][nic.name]["addresses"][0]).partition("/")[0]
+
+    def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
+        with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("rb") as disk:
+            if image is None:
+                return not disk.read().strip(b"\0")
+            return hashlib.sha256(disk.read(image.virtual_size_bytes)).hexdigest() == image.sha256
+
+    def user_data(self, spec: GuestSpec) -> bytes | None:
+        tree = ET.fromstring(self._domain(spec.ref).XMLDesc())  # noqa: S314  trusted: a domain of the test
+        source = tree.find("devices/disk[@device='cdrom']/source")
+        if source is None:
+            assert seed_name(spec.marker) not in self._pool.listVolumes()
+            return None
+        return read_seed_file(Path(source.get("file", "")), "user-data")
 
     def close(self) -> None:
         super().close()

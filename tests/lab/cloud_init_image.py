@@ -12,11 +12,12 @@ from pycdlib import PyCdlib
 
 def cloud_init_files(image: Path) -> dict[str, Any]:
     """Returns `meta-data` and `network-config`, by their Joliet names."""
-    opened = PyCdlib()
-    found: dict[str, Any] = {}
+    return {name: json.loads(read_seed_file(image, name)) for name in ("meta-data", "network-config")}
+
+
+def read_seed_file(image: Path, name: str) -> bytes:
+    opened, out = PyCdlib(), BytesIO()
     with image.open("rb") as content:
         opened.open_fp(content)
-        for name in ("meta-data", "network-config"):
-            opened.get_file_from_iso_fp(out := BytesIO(), joliet_path=f"/{name}")
-            found[name] = json.loads(out.getvalue())
-    return found
+        opened.get_file_from_iso_fp(out, joliet_path=f"/{name}")
+    return out.getvalue()

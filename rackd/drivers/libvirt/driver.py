@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
+from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.libvirt.connection.client import BulkDomain, Client
 from rackd.drivers.libvirt.connection.events import Watch
 from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
+from rackd.drivers.libvirt.deployment import deployer, images
 from rackd.drivers.libvirt.guests import deletion, lookup, orphaned_volumes, ownership, power
 from rackd.drivers.libvirt.guests.compose import compose
+from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import Element, text_at
-from rackd.drivers.without_deployment import WithoutDeployment
 from rackd.drivers.without_projects import WithoutProjects
 
 
 @checks_answers
-class LibvirtDriver(WithoutDeployment, WithoutProjects):
+class LibvirtDriver(WithoutProjects):
     """One libvirt host.
 
     The UUID of a managed domain is the machine id, and its metadata holds the ownership marker. Every method that
@@ -103,6 +107,19 @@ class LibvirtDriver(WithoutDeployment, WithoutProjects):
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
         orphaned_volumes.remove(self._session.client(), marker, volumes)
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        """Raises Unsupported for a qcow2 image in a pool of block devices."""
+        images.copy_image(guest_pool(self._session.client(), pool_id), image, content, now_s=time.time())
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""
+        client = self._session.client()
+        _, capabilities = self._capabilities_of(client)
+        deployer.deploy(client, spec, image, seed, capabilities)
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        deployer.undeploy(self._session.client(), spec)
 
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         domain = lookup.marked_domain(self._session.client(), guest)

@@ -1,4 +1,4 @@
-"""Builds the NoCloud seed image from which cloud-init configures a guest's static addresses."""
+"""Builds the NoCloud seed image from which cloud-init configures a guest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from io import BytesIO
 
 from pycdlib import PyCdlib
 
+from common.deployment_spec import CloudInitSeed
 from common.guest_spec import GuestSpec
 
 LABEL = "cidata"  # cloud-init finds the image by this label
@@ -15,10 +16,22 @@ _SECTOR_BYTES = 2048
 
 
 def files(spec: GuestSpec, network_config: str) -> Mapping[str, bytes]:
-    """Returns the files of the image. JSON is valid YAML; cloud-init requires a `user-data`, which may be empty."""
+    """Returns the files that configure the static addresses of a guest without a deployment.
+
+    JSON is valid YAML; cloud-init requires a `user-data`, which may be empty.
+    """
     about = {"instance-id": str(spec.marker.machine_id), "local-hostname": spec.name}
     text = json.dumps(about, indent=2)
     return {"meta-data": text.encode(), "user-data": b"", "network-config": network_config.encode()}
+
+
+def deployment_files(seed: CloudInitSeed) -> Mapping[str, bytes]:
+    """Returns the files of a deployment."""
+    return {
+        "meta-data": seed.meta_data.encode(),
+        "user-data": seed.user_data,
+        "network-config": seed.network_config.encode(),
+    }
 
 
 def image(content: Mapping[str, bytes]) -> bytes:

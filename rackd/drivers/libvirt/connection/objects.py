@@ -84,6 +84,11 @@ class Domain:
     def destroy(self) -> None:
         self._call("switch off", self._handle.destroy)
 
+    def discard_saved_memory(self) -> None:
+        """The next start is a boot, after virsh managedsave too. Idempotent."""
+        if self._call("read the saved memory of", self._handle.hasManagedSaveImage):
+            self._call("discard the saved memory of", self._handle.managedSaveRemove)
+
     def undefine(self) -> None:
         """Also deletes its NVRAM, saved memory, snapshot and checkpoint metadata."""
         everything = (

@@ -1,4 +1,4 @@
-"""Writes and reads domain metadata: ownership marker, reservations and SR-IOV ports."""
+"""Writes and reads domain metadata: ownership marker, reservations, SR-IOV ports and firmware variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rackd.drivers.libvirt.addresses.delivery import Reservation
 from rackd.drivers.libvirt.xml import Element
 
 MARKER_NAMESPACE = "urn:innkeeper:marker:1"
-_MARKER, _RESERVATION, _FUNCTION = (f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function"))
+_MARKER, _RESERVATION, _FUNCTION, _VARIABLES = (
+    f"{{{MARKER_NAMESPACE}}}{tag}" for tag in ("marker", "reservation", "function", "firmware-variables")
+)
 
 ET.register_namespace("innkeeper", MARKER_NAMESPACE)
 
@@ -69,6 +71,18 @@ def function_ports_in(domain: Element) -> Mapping[str, str]:
     marker = _find(domain)
     found = () if marker is None else marker.iterfind(_FUNCTION)
     return {one.get("mac", ""): one.get("port", "") for one in found}
+
+
+def note_firmware_variables(domain: Element) -> None:
+    """Records that the host may still have a file of UEFI variables for this domain. Idempotent."""
+    marker = _find(domain)
+    if marker is not None and marker.find(_VARIABLES) is None:
+        ET.SubElement(marker, _VARIABLES)
+
+
+def has_firmware_variables(domain: Element) -> bool:
+    marker = _find(domain)
+    return marker is not None and marker.find(_VARIABLES) is not None
 
 
 def _find(domain: Element) -> Element | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from xml.etree import ElementTree as ET
 
 import structlog
 
@@ -12,10 +13,12 @@ from common.values import GuestRef, PowerAction
 from rackd.drivers.libvirt.addresses import dhcp_reservations
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Domain
-from rackd.drivers.libvirt.definitions.metadata import marker_in, reservations_in
+from rackd.drivers.libvirt.definitions.firmware_xml import set_uefi
+from rackd.drivers.libvirt.definitions.metadata import has_firmware_variables, marker_in, reservations_in
 from rackd.drivers.libvirt.guests import power, volumes
 from rackd.drivers.libvirt.guests.lookup import pool_paths, tree_of
 from rackd.drivers.libvirt.inventory.guests import disk_paths, paths_of
+from rackd.drivers.libvirt.xml import Element, parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -42,16 +45,24 @@ def delete(
         paths = pool_paths(client)
         owned |= {ref for ref in map(paths.volume_at, disk_paths(tree).values()) if ref is not None}
         dhcp_reservations.release(client, reservations_in(tree))
-        _delete_domain(domain, closing)
+        _delete_domain(client, domain, tree, closing)
     elif mac_addresses:
         dhcp_reservations.release(client, dhcp_reservations.reserved_for(client, mac_addresses))
     in_use = {path for other in client.all_domains() for path in paths_of(other.stats)}
     volumes.delete(client, guest.marker, owned, in_use)
 
 
-def _delete_domain(domain: Domain, closing: threading.Event) -> None:
+def _delete_domain(client: Client, domain: Domain, tree: Element, closing: threading.Event) -> None:
     try:
         power.switch(domain, PowerAction.FORCE_OFF, grace_s=0.0, closing=closing)
+        if has_firmware_variables(tree):
+            domain = _with_uefi(client, domain)  # otherwise libvirt does not delete the file of the variables
         domain.undefine()
     except NotFound:
         log.info("guest_already_deleted", guest=domain.name)
+
+
+def _with_uefi(client: Client, domain: Domain) -> Domain:
+    definition = parse(domain.whole_definition(), f"the guest {domain.name}")
+    set_uefi(definition)
+    return client.define(ET.tostring(definition, encoding="unicode"), domain.name)

@@ -101,6 +101,11 @@ def create_seed(pool: GuestPool, marker: OwnershipMarker, content: bytes, create
     return PreparedSeed(path=volume.path(), block=pool.has_block_devices)
 
 
+def delete_seed(pool: GuestPool, marker: OwnershipMarker) -> None:
+    """Idempotent."""
+    delete_from(pool.pool, seed_name(marker))
+
+
 def delete_from(pool: Pool, name: str) -> None:
     """Idempotent."""
     volume = pool.volume(name)

@@ -1,0 +1,38 @@
+"""The firmware in a domain's definition: BIOS or UEFI. Pure."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from rackd.drivers.libvirt.definitions.metadata import note_firmware_variables
+from rackd.drivers.libvirt.xml import Element, attribute
+
+
+def has_uefi(domain: Element) -> bool:
+    return attribute(domain, "os", "firmware") == "efi" or domain.find("os/loader[@type='pflash']") is not None
+
+
+def set_uefi(domain: Element) -> None:
+    """Idempotent. libvirt chooses the firmware and the file of its variables.
+
+    Never one that boots signed systems only: on the machine type q35 libvirt would prefer that.
+    """
+    os = domain.find("os")
+    if os is None or has_uefi(domain):
+        return
+    os.set("firmware", "efi")
+    ET.SubElement(ET.SubElement(os, "firmware"), "feature", enabled="no", name="secure-boot")
+
+
+def set_bios(domain: Element) -> None:
+    """Idempotent. libvirt deletes the file of the UEFI variables only with a domain that has UEFI: it stays, and the
+    metadata records it for the deletion of the guest.
+    """
+    os = domain.find("os")
+    if os is None or not has_uefi(domain):
+        return
+    note_firmware_variables(domain)
+    os.attrib.pop("firmware", None)
+    for tag in ("firmware", "loader", "nvram"):
+        for found in os.findall(tag):
+            os.remove(found)

@@ -1,0 +1,1 @@
+"""Operating systems on guests: images in storage pools, root disks, firmware and cloud-init seeds."""

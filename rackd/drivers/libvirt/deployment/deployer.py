@@ -1,0 +1,108 @@
+"""Writes an operating system to a guest, and removes it again."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import structlog
+
+from common.deployment_spec import CloudInitSeed, ImageRef
+from common.errors import NotFound, Unsupported, WrongState
+from common.guest_spec import GuestSpec
+from common.values import PowerState
+from rackd.drivers.cloud_init_network import network_config
+from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.image_content import check_image_fits
+from rackd.drivers.libvirt.addresses import cloud_init_seed
+from rackd.drivers.libvirt.connection.client import Client
+from rackd.drivers.libvirt.connection.objects import Domain
+from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
+from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
+from rackd.drivers.libvirt.definitions.metadata import reservations_in
+from rackd.drivers.libvirt.deployment import redefinition, root_disk
+from rackd.drivers.libvirt.deployment.images import find_image
+from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.guests.lookup import marked_domain
+from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
+from rackd.drivers.libvirt.inventory.guests import power_of
+from rackd.drivers.libvirt.xml import Element, parse
+
+_BIOS_ARCHITECTURES = {"amd64", "i386"}
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+def deploy(
+    client: Client, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed, capabilities: DomainCapabilities
+) -> None:
+    """Idempotent; errors are those of the driver contract, and Unsupported without the firmware that the image needs.
+
+    Everything that can be checked is checked before the old content of the root disk is deleted.
+    """
+    root = spec.disks[0]
+    domain = _powered_off(client, spec)
+    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    redefinition.boot_from_disk(tree, root.volume)
+    _set_firmware(tree, spec, image, capabilities)
+    check_image_fits(image, root)
+    pool = guest_pool(client, root.pool_id)
+    source = find_image(pool, image)
+    if source is None:
+        raise NotFound(f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id)
+    domain.discard_saved_memory()
+    root_disk.write_image(pool, root, source)
+    content = cloud_init_seed.image(cloud_init_seed.deployment_files(seed))
+    prepared = volumes.create_seed(pool, spec.marker, content, created=[])
+    redefinition.set_seed(tree, spec.marker, prepared)
+    client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+    log.info("image_deployed", guest=domain.name, sha256=image.sha256)
+
+
+def undeploy(client: Client, spec: GuestSpec) -> None:
+    """Idempotent; errors are those of the driver contract. The firmware stays as it is."""
+    root = spec.disks[0]
+    domain = _powered_off(client, spec)
+    tree = parse(domain.whole_definition(), f"the guest {domain.name}")
+    pool = guest_pool(client, root.pool_id)
+    domain.discard_saved_memory()
+    root_disk.empty(pool, root)
+    redefinition.boot_from_nics(tree, [nic.mac_address for nic in spec.nics if nic.boot])
+    _restore_seed(client, spec, domain, tree, pool)
+    log.info("root_disk_emptied", guest=domain.name)
+
+
+def _restore_seed(client: Client, spec: GuestSpec, domain: Domain, tree: Element, pool: GuestPool) -> None:
+    """Defines the domain with the seed of compose, or without one if its addresses need none."""
+    leased = {one.mac_address for one in reservations_in(tree)}
+    config = network_config(spec.nics, leased={nic.name for nic in spec.nics if nic.mac_address.lower() in leased})
+    prepared = None
+    if config is not None:
+        content = cloud_init_seed.image(cloud_init_seed.files(spec, config))
+        prepared = volumes.create_seed(pool, spec.marker, content, created=[])
+    redefinition.set_seed(tree, spec.marker, prepared)
+    client.define(ET.tostring(tree, encoding="unicode"), domain.name)
+    if prepared is None:
+        volumes.delete_seed(pool, spec.marker)
+
+
+def _powered_off(client: Client, spec: GuestSpec) -> Domain:
+    domain = marked_domain(client, spec.ref)
+    if domain is None:
+        raise machine_not_found(spec.ref)
+    if power_of(domain.state()) is not PowerState.OFF:
+        raise WrongState(f"The guest {domain.name} is not off.", name=domain.name)
+    return domain
+
+
+def _set_firmware(tree: Element, spec: GuestSpec, image: ImageRef, capabilities: DomainCapabilities) -> None:
+    if spec.architecture not in _BIOS_ARCHITECTURES:
+        return  # chosen when the guest was composed
+    if not image.uefi:
+        set_bios(tree)
+    elif not has_uefi(tree):
+        if not capabilities.firmware_efi:
+            raise Unsupported(
+                "The image boots with UEFI firmware, which the host lacks. On that host: apt install ovmf "
+                "(or the package edk2-ovmf of its distribution)."
+            )
+        set_uefi(tree)

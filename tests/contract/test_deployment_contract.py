@@ -1,0 +1,195 @@
+"""Contract of deployments: images are copied once, root disks hold them, and are emptied again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from attrs import define, evolve
+
+from common.deployment_spec import CloudInitSeed, ImageFormat, ImageRef
+from common.errors import DriverFailed, LinkLost, NotFound, OutOfCapacity, WrongState
+from common.guest_spec import GuestSpec
+from common.values import PowerAction
+from tests.contract.driver_fixtures import Capability, CapableFixture, requires, spec_for
+from tests.contract.guest_samples import DISK_BYTES, volumes_of
+
+pytestmark = requires(Capability.DEPLOYMENT)
+MIB = 1024 * 1024
+UNKNOWN_POOL = "3b2a1c00-0000-4000-8000-00000000dead"
+
+
+@define
+class Content:
+    """The content of an image, in the region. Raises LinkLost from `lost_at` on."""
+
+    data: bytes
+    lost_at: int | None = None
+    read_bytes: int = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        if self.lost_at is not None and offset >= self.lost_at:
+            raise LinkLost("The rack has no link to any region.")
+        part = self.data[offset : offset + size]
+        self.read_bytes += len(part)
+        return part
+
+    @property
+    def image(self) -> ImageRef:
+        size = len(self.data)
+        return ImageRef(
+            sha256=hashlib.sha256(self.data).hexdigest(),
+            size_bytes=size,
+            virtual_size_bytes=size,
+            format=ImageFormat.RAW,
+        )
+
+
+def content(word: bytes = b"Debian") -> Content:
+    """2 MiB, half of it zeros."""
+    return Content(word.ljust(512, b".") * 2048 + bytes(MIB))
+
+
+def seed(user_data: bytes = b"#cloud-config\n{}\n") -> CloudInitSeed:
+    return CloudInitSeed(meta_data='{"instance-id": "1"}', user_data=user_data, network_config='{"version": 2}')
+
+
+def composed(host: CapableFixture, name: str) -> GuestSpec:
+    spec = spec_for(host, name, disks=2)
+    host.driver.compose(spec)
+    return spec
+
+
+def deployed(host: CapableFixture, name: str, source: Content) -> GuestSpec:
+    spec = composed(host, name)
+    host.driver.copy_image(source.image, host.pool_id, source)
+    host.driver.deploy(spec, source.image, seed())
+    return spec
+
+
+def test_a_deployed_root_disk_has_the_image_and_its_own_size(host: CapableFixture) -> None:
+    source = content()
+    spec = deployed(host, "deployed", source)
+    assert host.root_disk_holds(spec, source.image)
+    assert host.user_data(spec) == seed().user_data
+    found = host.driver.find(spec.ref)
+    assert found is not None
+    assert [disk.size_bytes for disk in found.disks] == [DISK_BYTES, DISK_BYTES]
+
+
+def test_deploying_changes_no_nic_and_no_other_disk(host: CapableFixture) -> None:
+    spec = composed(host, "same")
+    before = host.driver.find(spec.ref)
+    source = content()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    host.driver.deploy(spec, source.image, seed())
+    assert host.driver.find(spec.ref) == before
+
+
+def test_an_image_is_read_once_for_many_deployments(host: CapableFixture) -> None:
+    source = content()
+    specs = [deployed(host, f"many{number}", source) for number in range(3)]
+    assert source.read_bytes == len(source.data)
+    assert all(host.root_disk_holds(spec, source.image) for spec in specs)
+
+
+def test_deploying_again_replaces_image_and_user_data(host: CapableFixture) -> None:
+    spec = deployed(host, "again", content())
+    after_first = host.volumes()
+    other = content(b"Ubuntu")
+    host.driver.copy_image(other.image, host.pool_id, other)
+    with_other = host.volumes()
+    for _ in range(2):
+        host.driver.deploy(spec, other.image, seed(b"#!/bin/sh\n"))
+        assert host.root_disk_holds(spec, other.image)
+        assert host.user_data(spec) == b"#!/bin/sh\n"
+    assert host.volumes() == with_other > after_first
+
+
+def test_an_interrupted_copy_is_no_image_and_leaves_nothing(host: CapableFixture) -> None:
+    spec, source = composed(host, "interrupted"), content()
+    before = host.volumes()
+    with pytest.raises(LinkLost):
+        host.driver.copy_image(source.image, host.pool_id, evolve(source, lost_at=MIB))
+    assert host.volumes() == before
+    with pytest.raises(NotFound):
+        host.driver.deploy(spec, source.image, seed())
+    host.driver.copy_image(source.image, host.pool_id, source)
+    host.driver.deploy(spec, source.image, seed())
+    assert host.root_disk_holds(spec, source.image)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"!", lambda data: data[:MIB]], ids=["changed", "cut"])
+def test_damaged_content_is_no_image_and_leaves_nothing(host: CapableFixture, damage: object) -> None:
+    assert callable(damage)
+    before, source = host.volumes(), content()
+    with pytest.raises(DriverFailed, match="damaged"):
+        host.driver.copy_image(source.image, host.pool_id, Content(damage(source.data)))
+    assert host.volumes() == before
+
+
+def test_a_copy_to_an_unknown_pool_names_it(host: CapableFixture) -> None:
+    source = content()
+    with pytest.raises(NotFound, match=UNKNOWN_POOL):
+        host.driver.copy_image(source.image, UNKNOWN_POOL, source)
+    assert source.read_bytes == 0
+
+
+def test_deploying_requires_the_image_and_the_guest(host: CapableFixture) -> None:
+    spec, source = composed(host, "without"), content()
+    with pytest.raises(NotFound):
+        host.driver.deploy(spec, source.image, seed())
+    assert host.root_disk_holds(spec, None)
+    host.driver.copy_image(source.image, host.pool_id, source)
+    missing = spec_for(host, "missing")
+    with pytest.raises(NotFound, match=missing.name):
+        host.driver.deploy(missing, source.image, seed())
+    with pytest.raises(NotFound, match=missing.name):
+        host.driver.undeploy(missing)
+
+
+def test_a_running_guest_is_neither_deployed_nor_emptied(host: CapableFixture) -> None:
+    source = content()
+    spec = deployed(host, "running", source)
+    host.driver.power(spec.ref, PowerAction.ON, grace_s=0.1)
+    with pytest.raises(WrongState, match=spec.name):
+        host.driver.deploy(spec, source.image, seed(b"other"))
+    with pytest.raises(WrongState, match=spec.name):
+        host.driver.undeploy(spec)
+    host.driver.power(spec.ref, PowerAction.FORCE_OFF, grace_s=0.1)
+    assert host.root_disk_holds(spec, source.image)
+    assert host.user_data(spec) == seed().user_data
+
+
+def test_an_image_larger_than_the_root_disk_changes_nothing(host: CapableFixture) -> None:
+    source = content()
+    spec = deployed(host, "larger", source)
+    with pytest.raises(OutOfCapacity, match=str(DISK_BYTES + 1)):
+        host.driver.deploy(spec, evolve(source.image, virtual_size_bytes=DISK_BYTES + 1), seed(b"other"))
+    assert host.root_disk_holds(spec, source.image)
+    assert host.user_data(spec) == seed().user_data
+
+
+def test_undeploying_restores_what_compose_made(host: CapableFixture) -> None:
+    spec = composed(host, "emptied")
+    before, guest = host.volumes(), host.driver.find(spec.ref)
+    source = content()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    with_image = host.volumes()
+    host.driver.deploy(spec, source.image, seed())
+    for _ in range(2):
+        host.driver.undeploy(spec)
+        assert host.root_disk_holds(spec, None)
+        assert host.user_data(spec) is None
+        assert host.volumes() == with_image > before
+        assert host.driver.find(spec.ref) == guest
+
+
+def test_decomposing_deletes_all_but_the_image(host: CapableFixture) -> None:
+    source = content()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    before = host.volumes()
+    spec = deployed(host, "deleted", source)
+    host.driver.decompose(spec.ref, volumes_of(spec))
+    assert host.volumes() == before
+    assert [one for one in host.driver.discover().orphaned_volumes if one.marker == spec.marker] == []
