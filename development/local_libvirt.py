@@ -25,12 +25,16 @@ _DEVICES = Path("/sys/class/net")
 
 @frozen(kw_only=True)
 class LocalLibvirt:
-    """`network_problem`: why VMs get QEMU user-mode networking instead of libvirt's network; None if they do not."""
+    """`network_problem`: why VMs get QEMU user-mode networking instead of libvirt's network; None if they do not.
+
+    `guest_side_address`: this machine's address on libvirt's network, which VMs reach; None without that network.
+    """
 
     address: str
     version: str
     pools: tuple[str, ...]
     network_problem: str | None = None
+    guest_side_address: str | None = None
 
 
 def address_for(user_id: int) -> str:
@@ -48,11 +52,16 @@ async def ensure(paths: RunPaths, started: AsyncExitStack, report: Callable[[str
     libvirtd = LocalLibvirtd(paths, report)
     await libvirtd.ensure(address, started)
     version = await _virsh(address, "version", "--daemon")
+    pools, problem = await _ensure_pool(address, report), await _ensure_network(address, libvirtd, started)
+    guest_side_address = None
+    if problem is None:
+        guest_side_address = bridge_of(await _virsh(address, "net-dumpxml", NETWORK))[1] or None
     return LocalLibvirt(
         address=address,
         version=version.strip().rpartition(" ")[2],
-        pools=await _ensure_pool(address, report),
-        network_problem=await _ensure_network(address, libvirtd, started),
+        pools=pools,
+        network_problem=problem,
+        guest_side_address=guest_side_address,
     )
 
 

@@ -16,6 +16,7 @@ from common import daemon
 from common.errors import InnkeeperError
 from development import admin_password, first_vm, local_libvirt, pid1, processes, program_link
 from development.database import OwnDatabase
+from development.local_libvirt import LocalLibvirt
 from development.own_command import run_with_input
 from development.paths import CannotRun, RunPaths, read_paths
 from development.report import Outcome, farewell, report
@@ -68,7 +69,7 @@ async def _start(paths: RunPaths, started: AsyncExitStack) -> Outcome:
     database = paths.database or await _own_database(paths, started)
     libvirt = await local_libvirt.ensure(paths, started, say)  # stopped after the rack, its client
     started.push_async_callback(supervisor.stop)
-    environment = paths.daemon_environment(os.environ, database=database)
+    environment = paths.daemon_environment(os.environ, database=database) | reports_of_guests(libvirt)
     url = await _region(paths, supervisor, environment)
     new_password = await admin_password.ensure(paths, PROGRAMS / "regiond", environment)
     api = Api(url, paths.key_file.read_text(encoding="ascii").strip())
@@ -144,6 +145,21 @@ def only_run(lock_file: Path) -> Iterator[None]:
         lock.truncate(0)
         print(os.getpid(), file=lock, flush=True)
         yield
+
+
+def reports_of_guests(libvirt: LocalLibvirt) -> dict[str, str]:
+    """Returns settings with which deployed VMs report to the rack: they reach no other address of this machine."""
+    address = libvirt.guest_side_address
+    if address is None:
+        return {}
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port = probe.getsockname()[1]
+    return {
+        "INNKEEPER_REPORT_HOST": address,
+        "INNKEEPER_REPORT_PORT": str(port),
+        "INNKEEPER_GUEST_URL": f"http://{address}:{port}",
+    }
 
 
 def ports_are_free(paths: RunPaths) -> None:

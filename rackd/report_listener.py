@@ -1,6 +1,7 @@
 """Receives the reports of guests that cannot reach a region.
 
-By HTTP: `POST /MAAS/report/DEPLOYMENT/SECRET`. For networks of guests, so strangers reach it: few connections, each for one short request.
+By HTTP: `POST /MAAS/report/DEPLOYMENT/SECRET`. For networks of guests, so strangers reach it: few connections, each for
+one short request.
 """
 
 from __future__ import annotations
