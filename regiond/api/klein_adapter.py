@@ -41,11 +41,13 @@ _PHRASES = {429: b"Too Many Requests"}  # Twisted does not know it
 
 
 class Pages(Protocol):
-    """The web pages: pairs of a routing rule and what answers it."""
+    """The web pages: `answers` are pairs of a routing rule and what answers it."""
 
     def answers(
         self,
     ) -> Iterable[tuple[str, Callable[[SiteRequest, Mapping[str, str]], Coroutine[Any, Any, Reply]]]]: ...
+    def serves(self, target: bytes) -> bool: ...
+    async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> Reply | None: ...
 
 
 class Adapter:
@@ -105,13 +107,19 @@ class Adapter:
         self.handlers[path, name] = handle
 
     async def refuses_body(self, request: SiteRequest, target: bytes) -> Reply | None:
-        """None if the headers, or the query in `target`, name a caller who may log in; else the answer, late."""
+        """None if the headers, or the query in `target`, name a caller who may log in; else the answer, late.
+
+        That is who signed the request, or for a web page whose session the cookie is.
+        """
         query = target.partition(b"?")[2].decode("utf-8", "surrogateescape")
         with structlog.contextvars.bound_contextvars(request_id=request_id(request)):
-            refusal = await self._api.refusal(
-                header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
-                content_type=header(request, "Content-Type"),
-            )  # fmt: skip
+            if self._pages is not None and self._pages.serves(target):
+                refusal = await self._pages.refusal(request, body_bytes=_body_bytes(request))
+            else:
+                refusal = await self._api.refusal(
+                    header(request, "Authorization"), query, request.sender.address, body_bytes=_body_bytes(request),
+                    content_type=header(request, "Content-Type"),
+                )  # fmt: skip
         if refusal is not None:
             await asyncio.sleep(REFUSAL_DELAY_S)
         return refusal

@@ -14,7 +14,8 @@ from common.errors import DatabaseUnavailable, InnkeeperError, NotAuthenticated,
 from regiond.accounts.model import Session
 from regiond.api import errors
 from regiond.api.dispatch import Api
-from regiond.api.replies import Reply
+from regiond.api.replies import Reply, text_reply
+from regiond.api.request_body import MAX_BODY_BYTES
 from regiond.permissions import check_role
 from regiond.ui.actions import Actions
 from regiond.ui.page import SEE_OTHER, Page, Visit
@@ -27,6 +28,7 @@ _SECRETS = ("password", "repeated", "current_password", "power_pass", "key")
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 UNAVAILABLE = 503
+NOT_LOGGED_IN = text_reply("Log in first.", status=401)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -92,6 +94,28 @@ class WebSite:
         )
         check_role(page.permission, session.caller)
         return visit
+
+    async def refusal(self, cookie: str | None, address: str, *, body_bytes: int | None) -> Reply | None:
+        """None if a session may send a form of so many bytes (None: unknown), not read yet; else the answer."""
+        try:
+            session = await self.sessions.authenticate(cookie, address=address, uses=False)
+            length = MAX_BODY_BYTES if body_bytes is None else min(body_bytes, MAX_BODY_BYTES)
+            self.api.limits.take_long_body(session.caller, address, length)
+        except NotAuthenticated:
+            return self._refused(address)
+        except InnkeeperError as error:
+            return errors.reply_for(error)
+        except Exception:  # the boundary, as in `answer`
+            log.exception("page_crashed")
+            return errors.unexpected(str(structlog.contextvars.get_contextvars().get("request_id", "")))
+        return None
+
+    def _refused(self, address: str) -> Reply:
+        try:
+            self.api.limits.take_anonymous(address)
+        except TooManyAttempts as error:
+            return errors.reply_for(error)
+        return NOT_LOGGED_IN
 
     def _to_login(self, request: WebRequest) -> Reply:
         try:

@@ -46,6 +46,15 @@ class WebPages:
             yield UI + path, self._page(methods)
         yield f"{UI}<path:rest>", self._page({"GET": Page(path="", handle=_no_page)})
 
+    def serves(self, target: bytes) -> bool:
+        """Whether the target of a request is an address of pages."""
+        return target.startswith(UI.encode())
+
+    async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> Reply | None:
+        """For a form that is too long for strangers; see `WebSite.refusal`."""
+        cookie = read_cookie(header(request, "Cookie"), secure=request.sender.scheme == "https")
+        return await self.site.refusal(cookie, request.sender.address, body_bytes=body_bytes)
+
     def _open(self, answer: Answer) -> Answer:
         """For everybody, as often as a stranger may ask."""
 

@@ -147,7 +147,7 @@ async def test_a_user_is_offered_nothing_of_administrators(chromium: Browser, fl
     ann = await visitor(chromium, fleet, "ann")
     await ann.log_in()
     await ann.go("settings")
-    assert await ann.page.locator(".ik-areas a").all_inner_texts() == ["Racks and regions", "Quotas", "About"]
+    assert await ann.page.locator(".ik-areas a").all_inner_texts() == ["Racks and regions", "Quotas", "Images", "About"]
     for path in ("settings/racks", "settings/quotas", "pools", "account", "help", "about"):
         await ann.go(path)
         assert await ann.page.locator("main").get_by_role("link", name="Add").count() == 0

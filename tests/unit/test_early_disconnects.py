@@ -34,6 +34,12 @@ class Pages:
     def answers(self) -> Any:
         return [("/stream", stream)]
 
+    def serves(self, target: bytes) -> bool:
+        return False
+
+    async def refusal(self, request: SiteRequest, *, body_bytes: int | None) -> None:
+        """Nothing is refused."""
+
 
 class RequestWithEarlyEnd(SiteRequest):
     """The client disconnects when the head of the response is sent, before the first chunk, if `answered` is set."""

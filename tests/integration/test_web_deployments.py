@@ -1,0 +1,157 @@
+"""The pages of deployments over HTTP: who is offered them, what they refuse, and that a form counts once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.fleet import PASSWORD, add_administrator_with_password
+from tests.deployment.deployment import Deployment
+from tests.integration.images import add_image
+from tests.integration.tables import sql
+from tests.integration.web_client import Answer, WebClient
+from tests.waiting import eventually, settle
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBk1s7gFlnPPUBZpjzNCPMlJ5XmZVhYxVQxS4e0m5mGz ann@example"
+NO_SUCH = "vms/nosuch/deploy"
+
+
+@pytest.fixture
+def region(innkeeper: Deployment) -> Deployment:
+    settle(add_administrator_with_password(innkeeper))
+    settle(add_image(innkeeper, "ubuntu/noble"))
+    host = settle(innkeeper.add_simulated("alder", cores=8, storage_gb=1000))
+    settle(innkeeper.compose(host["id"], cores=1, memory=1024, hostname="web-1"))
+    return innkeeper
+
+
+async def _page(client: WebClient, path: str) -> Answer:
+    return await client.get(f"/MAAS/ui/{path}")
+
+
+async def _logged_in(region: Deployment, username: str = "mira") -> WebClient:
+    client = WebClient(urlsplit(region.region.api_url).port or 0)
+    await client.log_in(username, PASSWORD)
+    return client
+
+
+async def _machine(region: Deployment) -> Any:
+    (machine,) = await region.get("machines/")
+    return machine
+
+
+async def _send(client: WebClient, path: str, **fields: str) -> Answer:
+    """Sends the form as it is shown, without scripts, with other values."""
+    page = await _page(client, path)
+    once = page.text.split('name="once" value="')[1].split('"')[0]
+    form = {"csrf": page.csrf, "once": once, "distro_series": "ubuntu/noble", **fields}
+    return await client.post(f"/MAAS/ui/{path}", None, **form)
+
+
+async def test_a_form_that_is_sent_twice_deploys_once(region: Deployment) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    path = f"vms/{machine['system_id']}/deploy"
+    first = await _send(client, path, once="a" * 22)
+    second = await _send_again(client, path)
+    assert (first.status, second.status) == (303, 303)
+    assert first.headers["Location"] == second.headers["Location"]
+    deployments = [one for one in await region.get("operations/") if one["kind"] == "deploy"]
+    assert len(deployments) == 1
+    await eventually(lambda: _has(region, "Deployed"))
+    assert "release it first" in (await _page(client, path)).text
+
+
+async def _send_again(client: WebClient, path: str) -> Answer:
+    csrf = (await _page(client, "account/ssh-keys")).csrf
+    form = {"csrf": csrf, "once": "a" * 22, "distro_series": "ubuntu/noble", "user_data": "", "comment": ""}
+    return await client.post(f"/MAAS/ui/{path}", None, **form)
+
+
+async def _has(region: Deployment, status: str) -> bool:
+    return bool((await _machine(region))["status_name"] == status)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"distro_series": "ubuntu/jammy"}, "distro_series", "ubuntu/noble"),
+        ({"distro_series": "<b>"}, "distro_series", "&lt;b&gt;"),
+        ({"user_data": "hello"}, "user_data", "hello"),
+        ({"user_data": "#!/bin/sh\n" + "a" * 1_100_000}, "user_data", "1 MiB"),
+        ({"comment": "c" * 5000}, "comment", "4096"),
+    ],
+)
+async def test_a_refusal_is_at_its_field(region: Deployment, fields: dict[str, str], field: str, reason: str) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    answer = await _send(client, f"vms/{machine['system_id']}/deploy", **fields)
+    assert answer.status == 422
+    problem = answer.text.split(f'id="{field}-error"')[1].split("</p>")[0]
+    assert reason in problem
+    assert await _has(region, "Ready")
+
+
+async def _begun(port: int, path: str, session: str) -> bytes:
+    """The answer to the headers of a form of 1 MB, before any of it is sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    cookie = f"Cookie: innkeeper_session={session}"
+    writer.write(f"POST /MAAS/ui/{path} HTTP/1.1\r\nHost: h\r\n{cookie}\r\nContent-Length: 1000000\r\n\r\n".encode())
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_long_user_data_is_taken_from_sessions_only(region: Deployment) -> None:
+    client, machine = await _logged_in(region), await _machine(region)
+    path, script = f"vms/{machine['system_id']}/deploy", "#!/bin/sh\n" + "a" * 1_000_000
+    assert b" 401 " in await _begun(client.port, path, "a" * 43)
+    assert (await client.post(f"/MAAS/ui/{path}", None, csrf="0" * 64, user_data=script)).status == 403
+    assert await _has(region, "Ready")
+    assert (await _send(client, path, user_data=script)).status == 303
+
+
+async def test_a_viewer_is_not_offered_deployments(region: Deployment) -> None:
+    await region.post("users/", username="ann", password=PASSWORD)
+    await sql(region, "update pool_grant set role = 'viewer' returning account_id")
+    client, machine = await _logged_in(region, "ann"), await _machine(region)
+    page = await _page(client, f"vms/{machine['system_id']}")
+    assert page.status == 200
+    assert 'id="act-deploy"' not in page.text
+    assert (await _page(client, f"vms/{machine['system_id']}/deploy")).status == 403
+    assert (await _page(client, NO_SUCH)).status == 403
+
+
+async def test_an_operator_deploys_a_ready_vm_with_their_keys(region: Deployment) -> None:
+    await region.post("users/", username="ann", password=PASSWORD)
+    await sql(region, "update pool_grant set role = 'operator' returning account_id")
+    client, machine = await _logged_in(region, "ann"), await _machine(region)
+    path = f"vms/{machine['system_id']}"
+    assert 'id="act-deploy"' in (await _page(client, path)).text
+    assert 'id="no-keys"' in (await _page(client, f"{path}/deploy")).text
+    csrf = (await _page(client, "account/ssh-keys")).csrf
+    assert (await client.post("/MAAS/ui/account/ssh-keys", None, csrf=csrf, key=KEY)).status == 303
+    page = await _page(client, f"{path}/deploy")
+    assert "1 SSH key of yours" in re.sub(r"\s+", " ", page.text)
+    assert 'id="no-keys"' not in page.text
+    assert (await _send(client, f"{path}/deploy")).status == 303
+    assert (await _machine(region))["owner"] == "ann"
+    assert (await _page(client, NO_SUCH)).status == 404
+
+
+async def test_nobody_else_aborts_a_deployment(region: Deployment) -> None:
+    await region.post("users/", username="ann", password=PASSWORD)
+    await sql(region, "update pool_grant set role = 'operator' returning account_id")
+    admin, other, machine = await _logged_in(region), await _logged_in(region, "ann"), await _machine(region)
+    path = f"vms/{machine['system_id']}"
+    with region.held("write root disk", name="alder"):
+        assert (await _send(admin, f"{path}/deploy")).status == 303
+        assert 'id="act-abort"' in (await _page(admin, path)).text
+        assert 'id="act-abort"' not in (await _page(other, path)).text
+        assert (await _page(other, f"{path}/abort")).status == 403
+        csrf = (await _page(other, "account/ssh-keys")).csrf
+        assert (await other.post(f"/MAAS/ui/{path}/abort", None, csrf=csrf)).status == 403
+        assert await _has(region, "Deploying")
