@@ -17,6 +17,7 @@ from tests.contract.libvirt_fixtures import disk_element
 MIB = 1024 * 1024
 FOREIGN_DISK_BYTES = 16 * MIB
 _LOGS = Path("/var/log/libvirt/qemu")
+_NVRAM = Path("/var/lib/libvirt/qemu/nvram")
 
 
 class LabHost:
@@ -81,6 +82,15 @@ class LabHost:
 
     def is_running(self, name: str) -> bool:
         return bool(self.domain(name).isActive())
+
+    def console(self, name: str) -> str:
+        """What the domain has written to its serial console since it was started."""
+        log = _LOGS / f"{name}-serial0.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def firmware_variables(self, name: str) -> Path:
+        """The file of the UEFI variables, which exists after the first start with UEFI."""
+        return _NVRAM / f"{name}_VARS.fd"
 
     def make_foreign(self, name: str, *, cores: int = 1, memory_mib: int = 64, disk: bool = True) -> Any:
         """Defines a foreign domain, powered off."""

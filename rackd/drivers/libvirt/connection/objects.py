@@ -196,6 +196,22 @@ class Volume:
     def resize(self, size_bytes: int) -> None:
         self._client.call(f"resize the volume {self.name}", self.handle.resize, size_bytes)
 
+    def head(self, size_bytes: int) -> bytes:
+        """Returns the first bytes of the volume; fewer only if it has no more."""
+        what = f"read the volume {self.name}"
+        stream = self._client.call(what, self.handle.connect().newStream)
+        found = b""
+        try:
+            self._client.call(what, self.handle.download, stream, 0, size_bytes, 0)
+            while len(found) < size_bytes and (part := self._client.call(what, stream.recv, size_bytes - len(found))):
+                found += part
+            self._client.call(what, stream.finish)
+        except BaseException:
+            with suppress(libvirt.libvirtError):
+                stream.abort()
+            raise
+        return found
+
     def write(self, content: bytes, *, offset: int = 0) -> None:
         self.fill((content,), len(content), offset=offset)
 

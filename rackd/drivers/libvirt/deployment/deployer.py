@@ -20,6 +20,7 @@ from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.deployment import redefinition, root_disk
+from rackd.drivers.libvirt.deployment.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import volumes
 from rackd.drivers.libvirt.guests.lookup import marked_domain
@@ -43,19 +44,21 @@ def deploy(
     domain = _powered_off(client, spec)
     tree = parse(domain.whole_definition(), f"the guest {domain.name}")
     redefinition.boot_from_disk(tree, root.volume)
-    _set_firmware(tree, spec, image, capabilities)
+    if image.uefi:
+        _require_uefi(tree, capabilities)
     check_image_fits(image, root)
     pool = guest_pool(client, root.pool_id)
     source = find_image(pool, image)
     if source is None:
         raise NotFound(f"The storage pool {pool.pool.name} has no complete copy of the image.", pool_id=root.pool_id)
     domain.discard_saved_memory()
-    root_disk.write_image(pool, root, source)
+    written = root_disk.write_image(pool, root, source)
+    _set_firmware(tree, spec, capabilities, uefi=image.uefi or boots_with_uefi_only(written.head(HEAD_BYTES)))
     content = cloud_init_seed.image(cloud_init_seed.deployment_files(seed))
     prepared = volumes.create_seed(pool, spec.marker, content, created=[])
     redefinition.set_seed(tree, spec.marker, prepared)
     client.define(ET.tostring(tree, encoding="unicode"), domain.name)
-    log.info("image_deployed", guest=domain.name, sha256=image.sha256)
+    log.info("image_deployed", guest=domain.name, sha256=image.sha256, uefi=has_uefi(tree))
 
 
 def undeploy(client: Client, spec: GuestSpec) -> None:
@@ -94,15 +97,19 @@ def _powered_off(client: Client, spec: GuestSpec) -> Domain:
     return domain
 
 
-def _set_firmware(tree: Element, spec: GuestSpec, image: ImageRef, capabilities: DomainCapabilities) -> None:
+def _require_uefi(tree: Element, capabilities: DomainCapabilities) -> None:
+    if not (has_uefi(tree) or capabilities.firmware_efi):
+        raise Unsupported(
+            "The image boots with UEFI firmware, which the host lacks. On that host: apt install ovmf "
+            "(or the package edk2-ovmf of its distribution)."
+        )
+
+
+def _set_firmware(tree: Element, spec: GuestSpec, capabilities: DomainCapabilities, *, uefi: bool) -> None:
     if spec.architecture not in _BIOS_ARCHITECTURES:
         return  # chosen when the guest was composed
-    if not image.uefi:
-        set_bios(tree)
-    elif not has_uefi(tree):
-        if not capabilities.firmware_efi:
-            raise Unsupported(
-                "The image boots with UEFI firmware, which the host lacks. On that host: apt install ovmf "
-                "(or the package edk2-ovmf of its distribution)."
-            )
+    if uefi:
+        _require_uefi(tree, capabilities)
         set_uefi(tree)
+    else:
+        set_bios(tree)

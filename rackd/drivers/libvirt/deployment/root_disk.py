@@ -13,12 +13,13 @@ from rackd.drivers.libvirt.guests.volumes import create_empty, delete_from
 _WIPED_BYTES = 1024 * 1024
 
 
-def write_image(pool: GuestPool, disk: DiskSpec, image: Volume) -> None:
+def write_image(pool: GuestPool, disk: DiskSpec, image: Volume) -> Volume:
     """Creates the volume of `disk` again, with the content of `image` and the size of the disk. Idempotent."""
     delete_from(pool.pool, disk.volume)
     volume = pool.pool.clone(volume_xml(disk.volume, disk.size_bytes, pool.type), disk.volume, image)
     if volume.capacity_bytes() < disk.size_bytes:  # libvirt gives a converted volume the size of its source
         volume.resize(disk.size_bytes)
+    return volume
 
 
 def empty(pool: GuestPool, disk: DiskSpec) -> None:
