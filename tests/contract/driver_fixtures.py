@@ -204,8 +204,8 @@ CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
     "libvirt-test": frozenset(Capability) - {Capability.DEPLOYMENT},  # it cannot fill volumes
     "libvirt-qemu": frozenset(Capability),
-    "lxd": frozenset(Capability) - {Capability.DEPLOYMENT},
-    "lxd-cluster": frozenset(Capability) - {Capability.DEPLOYMENT},
+    "lxd": frozenset(Capability),
+    "lxd-cluster": frozenset(Capability),
 }
 
 

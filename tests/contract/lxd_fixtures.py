@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import ExitStack
 from functools import cache, cached_property
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 
 from attrs import evolve
 
+from common.deployment_spec import ImageRef
 from common.device_names import lxd_device_name, lxd_serial
 from common.guest_spec import DiskSpec, GuestSpec, NicAddress, NicSpec
 from common.values import GuestRef, NicKind, OwnershipMarker
@@ -91,7 +93,12 @@ class LxdFixture:
         volumes = self.administrator.ask(f"/1.0/storage-pools/{POOL}/volumes?recursion=1")
         custom = {(POOL, one["name"]) for one in volumes if one["type"] == "custom"}
         composed = [one for one in self.administrator.ask("/1.0/instances?recursion=1") if marker_of(one) is not None]
-        return custom | {(POOL, one["config"][ROOT_VOLUME_KEY]) for one in composed if ROOT_VOLUME_KEY in one["config"]}
+        images = {("image store", fingerprint) for fingerprint in self.administrator.our_images()}
+        return (
+            custom
+            | images
+            | {(POOL, one["config"][ROOT_VOLUME_KEY]) for one in composed if ROOT_VOLUME_KEY in one["config"]}
+        )
 
     def make_foreign(self, name: str) -> None:
         body = {
@@ -128,9 +135,21 @@ class LxdFixture:
     def rename(self, guest: GuestRef, new_name: str) -> None:
         self.administrator.lxc("move", guest.name, new_name)
 
+    def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
+        disk = (self.administrator.folder_of(spec.name) / "root.img").read_bytes()
+        if image is None:
+            return disk == bytes(spec.disks[0].size_bytes)
+        return hashlib.sha256(disk[: image.size_bytes]).hexdigest() == image.sha256
+
+    def user_data(self, spec: GuestSpec) -> bytes | None:
+        config = self.administrator.ask(f"/1.0/instances/{spec.name}")["config"]
+        text = config.get("cloud-init.user-data")
+        return None if text is None else str(text).encode()
+
     def close(self) -> None:
         self.driver.close()
         self.administrator.sweep(self.prefix)
+        self.administrator.delete_our_images()
         self._cleanup.close()
 
 

@@ -24,6 +24,7 @@ from attrs import evolve
 
 from common.values import DriverType, HostAccess
 from rackd.drivers.lxd.factory import LxdDriverFactory
+from rackd.drivers.lxd.guests.images import SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.guests import STOPPED
 from tests.lab.key_pair import KeyPair
 from tests.lab.needs import LAB_DIR
@@ -231,7 +232,7 @@ class LxdServer:
 
     def folder_of(self, instance: str) -> Path:
         """The folder with the disk files of an instance in the default project."""
-        return LAB_DIR / f"lxd-{self.name}" / "virtual-machines" / instance
+        return LAB_DIR / f"lxd-{self.member or self.name}" / "virtual-machines" / instance
 
     def process_of(self, instance: str) -> Path:
         """The folder of the running QEMU below `/proc`."""
@@ -274,6 +275,15 @@ class LxdServer:
         """(project, name) of all instances whose name starts with `prefix`."""
         found = self.ask("/1.0/instances?recursion=1&all-projects=true")
         return {(one["project"], one["name"]) for one in found if one["name"].startswith(prefix)}
+
+    def our_images(self) -> set[str]:
+        """The fingerprints of the images that Innkeeper copied to the default project."""
+        listed = self.ask("/1.0/images?recursion=1")
+        return {str(one["fingerprint"]) for one in listed if SHA256_PROPERTY in one["properties"]}
+
+    def delete_our_images(self) -> None:
+        for fingerprint in self.our_images():
+            self.ask(f"/1.0/images/{fingerprint}", method="DELETE")
 
     def sweep(self, prefix: str, *, project: str | None = None) -> None:
         """Removes instances and volumes whose name starts with `prefix`, and unused volumes of machines."""

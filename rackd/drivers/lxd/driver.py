@@ -8,30 +8,30 @@ from collections.abc import Callable, Iterable
 import structlog
 from attrs import evolve
 
+from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
 from common.errors import NotFound, NotTrusted
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState, Project
+from rackd.drivers.contract import ImageContent
 from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.guests import compose, ownership
+from rackd.drivers.lxd.guests import compose, deployer, images, ownership, replacement
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
 from rackd.drivers.lxd.inventory import facts, reader
+from rackd.drivers.lxd.inventory.ownership import replacement_name
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
-from rackd.drivers.without_deployment import WithoutDeployment
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
-class LxdDriver(WithoutDeployment):
+class LxdDriver:
     """Contacts the server at the first method call, not before."""
-
-    kind = "LXD"
 
     def __init__(
         self, client: Client, scope: Scope, *, own_pem: str, pinned_pem: str, closing: threading.Event
@@ -82,9 +82,14 @@ class LxdDriver(WithoutDeployment):
         instances = self._ready()
         owned = set(volumes)
         found = instances.marked(name=guest.name, marker=guest.marker)
-        if found is not None:
+        for _ in range(2):  # the second is a placeholder, if the replacement of the root disk was interrupted
+            if found is None:
+                break
+            if found["name"] == replacement_name(guest.marker):
+                replacement.wait_until_idle(instances, found["name"])
             owned |= {(disk.pool_id or "", disk.volume or "") for disk in instances.guest(found).disks}
             compose.delete_instance(instances, found["name"], self._power)
+            found = instances.marked_here(name=guest.name, marker=guest.marker)
         delete_volumes(self._client, guest.marker, owned, instances.scope)
 
     def remove_volumes(self, marker: OwnershipMarker, volumes: Iterable[VolumeRef]) -> None:
@@ -99,6 +104,17 @@ class LxdDriver(WithoutDeployment):
         if found is None:
             raise machine_not_found(guest)
         return self._power(instances, found["name"]).switch(action, grace_s=grace_s)
+
+    def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
+        scope = self._ready().scope
+        architecture = str(self._client.server()["environment"]["kernel_architecture"])
+        images.copy(self._client, image, pool_id, content, scope, architecture)
+
+    def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+        deployer.deploy(self._client, self._ready(), spec, image, seed)
+
+    def undeploy(self, spec: GuestSpec) -> None:
+        deployer.undeploy(self._client, self._ready(), spec)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a container."""

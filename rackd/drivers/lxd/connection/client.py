@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -178,6 +178,12 @@ class Client:
 
     def post(self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, **params: str) -> None:
         self._change("post", where, params, wait_s, json=body)
+
+    def upload(
+        self, where: str, parts: Iterable[bytes], headers: Mapping[str, str], *, wait_s: float = WORK_S, **params: str
+    ) -> None:
+        """Posts a body that is made while it is sent. What `parts` raises ends the request, without the body's end."""
+        self._change("post", where, params, wait_s, data=parts, headers=dict(headers))
 
     def put(
         self, where: str, body: Mapping[str, Any], *, wait_s: float = WORK_S, etag: str = "", **params: str

@@ -13,12 +13,13 @@ from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_MIB
 from rackd.drivers.architectures import kernel_architecture
 from rackd.drivers.cloud_init_network import network_config
+from rackd.drivers.lxd.guests import cloud_init
 from rackd.drivers.lxd.guests.nic_devices import device_of, is_leased
 from rackd.drivers.lxd.inventory.ownership import COMPLETED_KEY, ROOT_VOLUME_KEY, VM, incomplete, marker_config
 
 PROFILE = "maas"  # applied if the project has it, so that an administrator can extend the instances
 CLOUD_INIT = "cloud-init-config"  # cannot clash with a NIC: it is longer than an interface name
-_NUMA_PLACEMENT, _CLOUD_INIT_KEYS = "numa_cpu_placement", "cloud_init"  # API extensions
+_NUMA_PLACEMENT = "numa_cpu_placement"  # an API extension
 
 
 @frozen(kw_only=True)
@@ -68,8 +69,7 @@ def config_of(spec: GuestSpec, prerequisites: Prerequisites = NO_PREREQUISITES) 
         config["limits.cpu.nodes"] = ",".join(map(str, sorted(spec.numa_node_ids)))
     network_config_text = network_config_of(spec, prerequisites)
     if network_config_text is not None:
-        namespace = "cloud-init" if _CLOUD_INIT_KEYS in prerequisites.extensions else "user"
-        config[f"{namespace}.network-config"] = network_config_text
+        config[cloud_init.key(cloud_init.NETWORK_CONFIG, prerequisites.extensions)] = network_config_text
     return config
 
 

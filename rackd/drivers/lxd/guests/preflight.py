@@ -23,16 +23,22 @@ def check(client: Client, spec: GuestSpec, scope: Scope, extensions: Iterable[st
     pages, Unsupported for another huge page size, and DriverFailed for NICs with which LXD cannot start the VM.
     """
     volumes.check_space(client, spec, scope)
-    networks: dict[str, Json] = {}
+    networks = networks_of(client, spec, scope)
     if spec.nics:
-        listed = client.get("networks", recursion="1", project=scope.project, target=scope.member or "")
-        networks = {str(network["name"]): network for network in listed}
         nic_devices.check_sources_exist(spec.nics, networks, client.address.normalised)
         nic_devices.check_startable(spec.nics, networks, client.address.normalised)
     if spec.pinned_core_ids or spec.huge_page_size_kib is not None:
         resources = client.get("resources", target=scope.member or "")
         check_nodes(spec, numa_nodes(resources), client.address.normalised)
     return Prerequisites(networks=networks, extensions=frozenset(extensions))
+
+
+def networks_of(client: Client, spec: GuestSpec, scope: Scope) -> dict[str, Json]:
+    """Returns the project's networks by name; none for a guest without NICs."""
+    if not spec.nics:
+        return {}
+    listed = client.get("networks", recursion="1", project=scope.project, target=scope.member or "")
+    return {str(network["name"]): network for network in listed}
 
 
 def check_nodes(spec: GuestSpec, nodes: tuple[NumaNode, ...], address: str) -> None:

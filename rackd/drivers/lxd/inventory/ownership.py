@@ -6,7 +6,7 @@ instance moves or is renamed and never assigns twice (docs/decisions/0007).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 INSTALLATION_KEY, MACHINE_KEY = "user.innkeeper.installation", "user.innkeeper.machine"
 COMPLETED_KEY = "user.innkeeper.made"  # INCOMPLETE-ATTEMPT until compose has completed, then the instance's UUID
 ROOT_VOLUME_KEY = "user.innkeeper.root"  # the root disk's name in the ledger
+REPLACES_KEY = "user.innkeeper.replaces"  # of a placeholder: the name of the instance that it stands for
 INCOMPLETE = "half"
 NO_UUID = "true"  # replaces the UUID on servers that assign none
 UUID_KEY = "volatile.uuid"
@@ -55,6 +56,22 @@ def incomplete(attempt: str) -> str:
 
 def is_incomplete(instance: Json) -> bool:
     return config_of(instance).get(COMPLETED_KEY, "").startswith(INCOMPLETE)
+
+
+def replacement_name(marker: OwnershipMarker) -> str:
+    """Returns the name of the placeholder, which carries a guest's marker while its instance is created again."""
+    return f"ik-{marker.machine_id.hex}"
+
+
+def without_replacements(instances: Iterable[Json]) -> list[Json]:
+    """Omits placeholders of instances that exist: a guest is counted once."""
+    instances = list(instances)
+    replaceable = {
+        (one.get("project"), replacement_name(marker))
+        for one in instances
+        if (marker := marker_of(one)) is not None and one["name"] != replacement_name(marker)
+    }
+    return [one for one in instances if (one.get("project"), one["name"]) not in replaceable]
 
 
 def is_unreadable(instance: Json) -> bool:

@@ -18,7 +18,7 @@ from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, che
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
-from rackd.drivers.lxd.inventory.ownership import is_unreadable, marker_of
+from rackd.drivers.lxd.inventory.ownership import is_unreadable, marker_of, without_replacements
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -184,7 +184,7 @@ def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
     volumes = VolumeIndex.of(responses.volumes, volume_projects_of(responses.projects))
     ports = function_ports(responses.networks)
     guests, problems = [], list(responses.problems)
-    for instance in responses.instances:
+    for instance in without_replacements(responses.instances):
         elsewhere = responses.member is not None and instance.get("location") != responses.member
         if elsewhere or is_unreadable(instance):
             continue

@@ -1,0 +1,47 @@
+"""Deploys a guest: a root disk from an image, and cloud-init data."""
+
+from __future__ import annotations
+
+from common.deployment_spec import CloudInitSeed, ImageRef
+from common.errors import DriverFailed, NotFound, OutOfCapacity
+from common.guest_spec import GuestSpec
+from rackd.drivers.image_content import check_image_fits
+from rackd.drivers.lxd.connection.client import Client
+from rackd.drivers.lxd.guests import cloud_init, images, instance_config, preflight
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.guests.replacement import RootDisk, replace, stopped_instance
+
+_NO_SPACE = "no space left on device"
+
+
+def deploy(client: Client, instances: Instances, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
+    """Behaves as the driver contract says. A repeated call makes the root disk again."""
+    original = stopped_instance(instances, spec.ref)
+    check_image_fits(image, spec.disks[0])
+    fingerprint = images.find(client, image, instances.scope)
+    if fingerprint is None:
+        raise NotFound(
+            f"LXD at {client.address.normalised} lacks the image {image.sha256} in the project "
+            f"'{instances.scope.project}'."
+        )
+    keys = cloud_init.config_of(seed, instances.extensions)
+    try:
+        replace(instances, original, RootDisk(fingerprint=fingerprint, cloud_init=keys), spec.marker)
+    except DriverFailed as error:
+        if _NO_SPACE in str(error).lower():
+            raise OutOfCapacity(
+                f"The storage pool {spec.disks[0].pool_id} has no space for the image: {error}",
+                pool_id=spec.disks[0].pool_id,
+                requested_bytes=image.virtual_size_bytes,
+            ) from error
+        raise
+
+
+def undeploy(client: Client, instances: Instances, spec: GuestSpec) -> None:
+    """Behaves as the driver contract says."""
+    original = stopped_instance(instances, spec.ref)
+    networks = preflight.networks_of(client, spec, instances.scope)
+    prerequisites = instance_config.Prerequisites(networks=networks, extensions=instances.extensions)
+    text = instance_config.network_config_of(spec, prerequisites)
+    keys = {} if text is None else {cloud_init.key(cloud_init.NETWORK_CONFIG, instances.extensions): text}
+    replace(instances, original, RootDisk(fingerprint=None, cloud_init=keys), spec.marker)

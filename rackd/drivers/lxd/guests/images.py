@@ -1,0 +1,113 @@
+"""Images of the region's catalogue in LXD's image store.
+
+An image of ours has its SHA-256 as a property. LXD's own fingerprint covers its metadata file too, so it is known only
+after an upload. One image serves all storage pools: LXD unpacks it into a pool when an instance first needs it there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import structlog
+
+from common.deployment_spec import ImageFormat, ImageRef
+from common.errors import DriverFailed, NotFound, OutOfCapacity
+from rackd.drivers.contract import ImageContent
+from rackd.drivers.image_content import verified_parts
+from rackd.drivers.lxd.connection.client import Client, Conflict, Scope
+from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
+from rackd.drivers.lxd.inventory.ownership import VM
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+SHA256_PROPERTY = "innkeeper.sha256"
+_NO_SPACE = "no space left on device"
+_CREATED_AT = 1  # LXD rejects metadata without a creation date, and 0 counts as none
+
+
+def find(client: Client, image: ImageRef, scope: Scope) -> str | None:
+    """Returns LXD's fingerprint of the image, None if the project's image store lacks it."""
+    for one in client.get("images", recursion="1", project=scope.project):
+        if one.get("type") == VM and (one.get("properties") or {}).get(SHA256_PROPERTY) == image.sha256:
+            return str(one["fingerprint"])
+    return None
+
+
+def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, scope: Scope, architecture: str) -> None:
+    """Returns when the project's image store has the image. Idempotent. LXD discards an upload that breaks off.
+
+    Raises NotFound naming a missing storage pool, OutOfCapacity if LXD's disk is full, and what `content` raises.
+    """
+    pools = [str(url).rpartition("/")[2] for url in client.get("storage-pools")]
+    if pool_id not in pools:
+        raise NotFound(
+            f"LXD at {client.address.normalised} has no storage pool '{pool_id}'; it has {', '.join(pools)}.",
+            pool_id=pool_id,
+        )
+    if find(client, image, scope) is not None:
+        return
+    boundary = uuid4().hex
+    try:
+        client.upload(
+            "images",
+            _multipart(image, content, boundary, architecture),
+            {
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                "X-LXD-filename": f"innkeeper-{image.sha256[:12]}",
+                "X-LXD-properties": urlencode({SHA256_PROPERTY: image.sha256}),
+                "X-LXD-public": "false",
+            },
+            project=scope.project,
+        )
+    except Conflict:
+        log.info("image_already_exists", sha256=image.sha256)  # uploaded by another rack
+    except DriverFailed as error:
+        if _NO_SPACE in str(error).lower():
+            raise OutOfCapacity(
+                f"The disk with LXD's images at {client.address.normalised} has no space for {image.size_bytes} bytes.",
+                requested_bytes=image.size_bytes,
+            ) from error
+        raise
+    log.info("image_copied", sha256=image.sha256, size_bytes=image.size_bytes)
+
+
+def _multipart(image: ImageRef, content: ImageContent, boundary: str, architecture: str) -> Iterator[bytes]:
+    """Yields the two files of a split image. LXD takes the disk of a VM as qcow2 only."""
+    yield _part_head(boundary, "metadata")
+    yield _metadata(image, architecture)
+    yield b"\r\n" + _part_head(boundary, "rootfs.img")
+    is_raw = image.format is ImageFormat.RAW
+    if is_raw:
+        yield from qcow2_head(image.size_bytes)
+    yield from verified_parts(image, content)
+    if is_raw:
+        yield qcow2_tail(image.size_bytes)
+    yield f"\r\n--{boundary}--\r\n".encode()
+
+
+def _part_head(boundary: str, name: str) -> bytes:
+    return (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    ).encode()
+
+
+def _metadata(image: ImageRef, architecture: str) -> bytes:
+    """Returns the metadata file; LXD copies the properties of the upload, not those in it, to the image."""
+    about = {
+        "architecture": architecture,
+        "creation_date": _CREATED_AT,
+        "properties": {"description": f"Innkeeper {image.sha256[:12]}"},
+    }
+    text = json.dumps(about).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("metadata.yaml")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    return packed.getvalue()

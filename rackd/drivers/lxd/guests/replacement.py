@@ -1,0 +1,191 @@
+"""Gives a guest another root disk by creating its instance again.
+
+LXD 5.0 cannot write an image to the root disk of an instance. So the instance is deleted and created again with the
+same name, id and config. A second instance, the placeholder, carries the marker and the config meanwhile, so that the
+guest is never lost:
+
+    create PLACEHOLDER, complete it ─▶ delete NAME ─▶ create NAME again, complete it ─▶ delete PLACEHOLDER
+
+A retry continues from the placeholder if NAME is missing or incomplete, and begins again otherwise. Nothing is renamed:
+LXD 5.0, killed while it renames an instance, can neither use nor rename it afterwards. Volumes other than the root disk
+are separate from instances and stay. Snapshots of the instance are deleted with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from attrs import frozen
+
+from common.errors import DriverFailed, InnkeeperError, NameTaken, WrongState
+from common.values import GuestRef, OwnershipMarker
+from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.lxd.connection.client import Conflict, Json, path
+from rackd.drivers.lxd.guests import cloud_init
+from rackd.drivers.lxd.guests.instance_config import CLOUD_INIT
+from rackd.drivers.lxd.guests.instances import Instances
+from rackd.drivers.lxd.inventory.guests import STOPPED
+from rackd.drivers.lxd.inventory.ownership import (
+    COMPLETED_KEY,
+    NO_UUID,
+    REPLACES_KEY,
+    UUID_KEY,
+    VM,
+    config_of,
+    incomplete,
+    is_incomplete,
+    marker_of,
+    replacement_name,
+)
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+_NETBOOT_PRIORITY, _DISK_PRIORITY = "0", "2"  # the boot NIC has 1
+_RETAINED_VOLATILE = re.compile(r"volatile\.(?:uuid|[^.]+\.hwaddr)")
+
+
+@frozen(kw_only=True)
+class RootDisk:
+    """The content of the new root disk, and the cloud-init keys of its guest; without `fingerprint` it is empty."""
+
+    fingerprint: str | None
+    cloud_init: Mapping[str, str]
+
+    @property
+    def source(self) -> dict[str, str]:
+        if self.fingerprint is None:
+            return {"type": "none"}
+        return {"type": "image", "fingerprint": self.fingerprint}
+
+
+EMPTY = RootDisk(fingerprint=None, cloud_init={})
+
+
+def stopped_instance(instances: Instances, guest: GuestRef) -> Json:
+    """Returns the guest's instance, or its placeholder if an interrupted replacement has deleted the instance.
+
+    Raises NotFound without the guest, WrongState while it runs.
+    """
+    found = instances.marked(name=guest.name, marker=guest.marker)
+    placeholder = _placeholder(instances, guest.marker)
+    if found is not None and placeholder is not None and not is_incomplete(placeholder):
+        if found["name"] == placeholder["name"]:
+            return placeholder
+        if is_incomplete(found):
+            log.warning("incomplete_guest_deleted", guest=found["name"])
+            wait_until_idle(instances, found["name"])
+            instances.delete(found["name"])
+            return placeholder
+    if found is None or found["name"] == replacement_name(guest.marker):
+        raise machine_not_found(guest)
+    if int(found["status_code"]) != STOPPED:
+        raise WrongState(f"The guest '{found['name']}' runs.", name=found["name"])
+    return found
+
+
+def replace(instances: Instances, original: Json, root: RootDisk, marker: OwnershipMarker) -> None:
+    """Replaces the root disk of what `stopped_instance` returned. If LXD cannot make the new one, it is empty."""
+    placeholder = replacement_name(marker)
+    name = config_of(original).get(REPLACES_KEY, original["name"])
+    if original["name"] != placeholder:
+        _delete_leftover(instances, placeholder, marker)
+        body = replacement_of(original, placeholder, EMPTY)
+        _create(instances, {**body, "config": {**body["config"], REPLACES_KEY: name}})
+        instances.delete(name)
+    try:
+        _create(instances, replacement_of(original, name, root))
+    except DriverFailed as error:
+        log.warning("root_disk_not_replaced", guest=name, reason=str(error))
+        _restore_empty(instances, replacement_of(original, name, EMPTY), marker)
+        raise
+    instances.delete(placeholder)
+    log.info("root_disk_replaced", guest=name, image=root.fingerprint)
+
+
+def replacement_of(original: Json, name: str, root: RootDisk) -> dict[str, Any]:
+    """Returns the body of `POST /1.0/instances`: the original's config and devices, with another root disk."""
+    kept = {key: text for key, text in config_of(original).items() if _is_retained(key)}
+    return {
+        "name": name,
+        "type": VM,
+        "architecture": original["architecture"],
+        "description": original.get("description") or "",
+        "source": root.source,
+        "profiles": original.get("profiles") or [],
+        "config": {**kept, **root.cloud_init, COMPLETED_KEY: incomplete(uuid4().hex)},
+        "devices": _devices(original, root),
+    }
+
+
+def _is_retained(key: str) -> bool:
+    """Returns False for keys of one instance, image or deployment, but True for the id and the MAC addresses."""
+    ended = key.startswith(("volatile.", "image.")) or key == REPLACES_KEY or key in cloud_init.KEYS
+    return _RETAINED_VOLATILE.fullmatch(key) is not None or not ended
+
+
+def _devices(original: Json, root: RootDisk) -> dict[str, Mapping[str, str]]:
+    devices: dict[str, Mapping[str, str]] = {
+        name: device for name, device in (original.get("devices") or {}).items() if name != CLOUD_INIT
+    }
+    for name, device in devices.items():
+        if device.get("type") == "disk" and device.get("path") == "/":
+            priority = _NETBOOT_PRIORITY if root.fingerprint is None else _DISK_PRIORITY
+            devices[name] = {**device, "boot.priority": priority}
+    if root.cloud_init:
+        # A guest without LXD's agent reads cloud-init's config from a disk that LXD creates at start.
+        devices[CLOUD_INIT] = {"type": "disk", "source": "cloud-init:config"}
+    return devices
+
+
+def _placeholder(instances: Instances, marker: OwnershipMarker) -> Json | None:
+    where = path("instances", replacement_name(marker))
+    found: Json | None = instances.client.find(where, project=instances.scope.project)
+    return found if found is not None and marker_of(found) == marker else None
+
+
+def _delete_leftover(instances: Instances, name: str, marker: OwnershipMarker) -> None:
+    if instances.client.find(path("instances", name), project=instances.scope.project) is None:
+        return
+    if _placeholder(instances, marker) is None:
+        raise NameTaken(f"The host already has an instance named {name} that Innkeeper did not create.", name=name)
+    log.warning("leftover_placeholder_deleted", guest=name)
+    wait_until_idle(instances, name)
+    instances.delete(name)
+
+
+def _create(instances: Instances, body: Mapping[str, Any]) -> None:
+    """Creates the instance and completes it."""
+    project = instances.scope.project
+    name, uuid = str(body["name"]), body["config"].get(UUID_KEY, NO_UUID)
+    try:
+        instances.client.post("instances", body, project=project, target=instances.scope.member or "")
+    except Conflict as error:
+        raise DriverFailed(f"The host already has an instance named {name}.") from error
+    instances.client.patch(path("instances", name), {"config": {COMPLETED_KEY: uuid}}, project=project)
+
+
+def _restore_empty(instances: Instances, body: Mapping[str, Any], marker: OwnershipMarker) -> None:
+    """Creates the guest with an empty root disk, after it could not be created with another one. If that fails too, the
+    placeholder stays, and the next call continues from it.
+    """
+    name = str(body["name"])
+    try:
+        found = instances.client.find(path("instances", name), project=instances.scope.project)
+        if found is not None and marker_of(found) == marker and is_incomplete(found):
+            instances.delete(name)
+        _create(instances, body)
+        instances.delete(replacement_name(marker))
+    except InnkeeperError as error:
+        log.warning("guest_not_restored", guest=name, reason=str(error))
+
+
+def wait_until_idle(instances: Instances, name: str) -> None:
+    """Waits for LXD to end what an interrupted call has begun, such as unpacking an image."""
+    try:
+        instances.wait_while_busy(name)
+    except DriverFailed as error:
+        log.info("interrupted_operation_failed", guest=name, reason=str(error))

@@ -1,0 +1,127 @@
+"""Deployments on LXD: the instance with the new root disk, its cloud-init keys, and raw disks sent as qcow2."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.deployment_spec import CloudInitSeed
+from common.errors import InvalidRequest, Unsupported
+from rackd.drivers.lxd.guests import cloud_init
+from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
+from rackd.drivers.lxd.guests.replacement import EMPTY, RootDisk, replacement_of
+from rackd.drivers.lxd.inventory.ownership import (
+    COMPLETED_KEY,
+    is_incomplete,
+    marker_of,
+    replacement_name,
+    without_replacements,
+)
+from tests.unit.test_lxd_guests import MARKER_CONFIG, instance
+
+MODERN, OLD = frozenset({"cloud_init"}), frozenset[str]()
+SEED = CloudInitSeed(
+    meta_data='{"instance-id": "i-2", "local-hostname": "vm.maas", "public-keys": ["ssh-ed25519 AAAA é"]}',
+    user_data=b"#cloud-config\n{}\n",
+    network_config='{"version": 2}',
+)
+UUID = "9d0f2f3e-4f0b-4c0e-9b8c-0b0f5b4e1d11"
+
+
+def original(**config: str) -> dict[str, Any]:
+    devices = {
+        "root": {"type": "disk", "path": "/", "pool": "main", "size": "8GiB", "boot.priority": "0"},
+        "disk1": {"type": "disk", "pool": "main", "source": "data"},
+        "eth0": {"type": "nic", "network": "lan", "boot.priority": "1"},
+        "cloud-init-config": {"type": "disk", "source": "cloud-init:config"},
+    }
+    owned = {**MARKER_CONFIG, COMPLETED_KEY: UUID, "volatile.uuid": UUID, "user.note": "kept"}
+    found = instance(profiles=["maas"], devices=devices, config={**owned, **config})
+    return {**found, "devices": devices}
+
+
+def test_a_replacement_is_the_same_guest_with_another_disk() -> None:
+    body = replacement_of(original(), "vm1", RootDisk(fingerprint="f00", cloud_init={"cloud-init.user-data": "x"}))
+    assert body["source"] == {"type": "image", "fingerprint": "f00"}
+    assert body["profiles"] == ["maas"]
+    assert body["config"]["volatile.uuid"] == UUID
+    assert body["config"]["user.note"] == "kept"
+    assert body["config"]["cloud-init.user-data"] == "x"
+    assert is_incomplete(body)
+    assert marker_of({**body, "type": "virtual-machine"}) == marker_of(original())
+    assert body["devices"]["disk1"]["source"] == "data"
+    assert body["devices"]["root"] == {**original()["devices"]["root"], "boot.priority": "2"}
+
+
+def test_an_empty_root_disk_ends_the_deployments_data() -> None:
+    deployed = original(**{
+        "cloud-init.user-data": "x", "user.user-data": "x", "user.meta-data": "x", "cloud-init.network-config": "x",
+        "image.os": "debian", "volatile.base_image": "f00", "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
+    })  # fmt: skip
+    deployed["devices"]["root"]["boot.priority"] = "2"
+    body = replacement_of(deployed, "vm1", EMPTY)
+    assert body["source"] == {"type": "none"}
+    changed = {COMPLETED_KEY: body["config"][COMPLETED_KEY], "volatile.eth0.hwaddr": "00:16:3e:00:00:01"}
+    assert body["config"] == {**original()["config"], **changed}
+    assert body["devices"]["root"]["boot.priority"] == "0"
+    assert "cloud-init-config" not in body["devices"]
+
+
+def test_a_guest_is_counted_once_while_it_is_replaced() -> None:
+    whole = original()
+    marker = marker_of(whole)
+    assert marker is not None
+    replacement = {**whole, "name": replacement_name(marker)}
+    elsewhere = {**replacement, "project": "another"}
+    assert without_replacements([replacement, whole]) == [whole]
+    assert without_replacements([replacement]) == [replacement]
+    assert without_replacements([whole, elsewhere]) == [whole, elsewhere]
+
+
+@pytest.mark.parametrize(("extensions", "namespace"), [(MODERN, "cloud-init"), (OLD, "user")])
+def test_cloud_init_keys_depend_on_the_servers_extensions(extensions: frozenset[str], namespace: str) -> None:
+    config = cloud_init.config_of(SEED, extensions)
+    assert config[f"{namespace}.user-data"] == SEED.user_data.decode()
+    assert config[f"{namespace}.network-config"] == SEED.network_config
+    assert config.keys() <= cloud_init.KEYS
+
+
+def test_meta_data_is_one_line_of_yaml_per_key() -> None:
+    assert cloud_init.config_of(SEED, MODERN)["user.meta-data"].splitlines() == [
+        'instance-id: "i-2"', 'local-hostname: "vm.maas"', 'public-keys: ["ssh-ed25519 AAAA é"]',
+    ]  # fmt: skip
+
+
+def test_user_data_is_limited_and_text() -> None:
+    def seed(user_data: bytes) -> CloudInitSeed:
+        return CloudInitSeed(meta_data="{}", user_data=user_data, network_config="")
+
+    cloud_init.config_of(seed(b"x" * cloud_init.MAX_USER_DATA_BYTES), MODERN)
+    with pytest.raises(Unsupported, match="65537 bytes"):
+        cloud_init.config_of(seed(b"x" * (cloud_init.MAX_USER_DATA_BYTES + 1)), MODERN)
+    with pytest.raises(InvalidRequest, match="only text"):
+        cloud_init.config_of(seed(b"\xff\xfe"), MODERN)
+
+
+@pytest.mark.parametrize("size_bytes", [512, 65536, 65536 + 512, 5 * 2**20 + 512, 600 * 2**20])
+def test_a_raw_disk_is_sent_as_qcow2_of_the_same_content(tmp_path: Path, size_bytes: int) -> None:
+    raw, qcow2 = tmp_path / "disk.raw", tmp_path / "disk.qcow2"
+    with raw.open("wb") as file:
+        file.write(b"first")
+        file.seek(size_bytes - 4)
+        file.write(b"last")
+    with qcow2.open("wb") as file, raw.open("rb") as source:
+        for part in qcow2_head(size_bytes):
+            file.write(part)
+        while part := source.read(2**20):
+            file.write(part)
+        file.write(qcow2_tail(size_bytes))
+    assert "No errors" in qemu_img("check", str(qcow2))
+    assert "identical" in qemu_img("compare", "-f", "raw", "-F", "qcow2", str(raw), str(qcow2))
+
+
+def qemu_img(*arguments: str) -> str:
+    return subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, text=True).stdout
