@@ -35,6 +35,7 @@ async def test_the_second_of_two_editors_sees_both_values(admin: Visitor, chromi
     await other.go(f"{path}/edit")
     await other.page.fill("#description", "theirs")
     await other.page.get_by_role("button", name="Save").click()
+    await expect(other.page.locator("#vm-body")).to_contain_text("theirs")
     await admin.page.fill("#description", "mine")
     admin.expected_statuses.add(409)
     await admin.page.get_by_role("button", name="Save").click()
