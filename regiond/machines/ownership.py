@@ -258,10 +258,10 @@ class Ownership:
         return tuple(machine.system_id for machine in owned)
 
     async def _stop_deploying(self, caller: Caller, system_id: str) -> None:
-        """Stops a deployment of the machine if the caller may release it. Raises NotFound, Busy."""
+        """Stops a deployment of the machine, if it exists and the caller may release it. Raises Busy."""
         async with self._database.connection() as db:
-            machine = await view_store.read(db, system_id)
-        if machine.state is MachineState.DEPLOYING and may_release(caller, machine):
+            found = await view_store.list_machines(db, MachineFilter(system_ids=(system_id,)))
+        if any(one.state is MachineState.DEPLOYING and may_release(caller, one) for one in found):
             await self._stop_deployment(system_id)
 
     async def _require_rack(self, system_id: str) -> None:

@@ -26,6 +26,7 @@ SHARED = {
     "discrepancies": {"id": "1"},
     "boot-resources": {"id": "1000", "file_id": "1000"},
     "vmhost-certificate": {"name": "none"},
+    "report": {"id": "999999", "secret": "x" * 43},
 }
 
 
