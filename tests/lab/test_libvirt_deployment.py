@@ -19,12 +19,14 @@ from common.guest_spec import GuestSpec
 from common.values import NicKind, PowerAction
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.deployment.image_names import STALE_AFTER_S
-from rackd.drivers.libvirt.deployment.images import copy_image
+from rackd.drivers.libvirt.deployment.images import copy_image, find_image
+from rackd.drivers.libvirt.deployment.root_disk import empty, write_image
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from tests.contract.guest_samples import DISK_BYTES, nic, small_guest, volumes_of
 from tests.contract.libvirt_fixtures import SYSTEM, QemuFixture
 from tests.contract.test_deployment_contract import Content
+from tests.disk_images import qcow2
 from tests.lab.conftest import INSTALLATION
 from tests.lab.libvirt_specs import small_spec
 
@@ -65,11 +67,9 @@ def image_volumes(qemu: QemuFixture) -> set[str]:
 def test_a_qcow2_image_becomes_a_sparse_raw_disk_of_full_size(
     qemu: QemuFixture, spec: GuestSpec, tmp_path: Path
 ) -> None:
-    raw, qcow2 = tmp_path / "image.raw", tmp_path / "image.qcow2"
     written = b"partition table".ljust(MIB, b"!") + bytes(18 * MIB) + b"last".rjust(MIB, b"!")
-    raw.write_bytes(written)
-    subprocess.run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, qcow2], check=True)
-    deploy(qemu, spec, Content(qcow2.read_bytes()), format=ImageFormat.QCOW2, virtual_size_bytes=len(written))
+    source = Content(qcow2(tmp_path / "image", "-c", data=written))
+    deploy(qemu, spec, source, format=ImageFormat.QCOW2, virtual_size_bytes=len(written))
     disk = tmp_path / spec.disks[0].volume
     with disk.open("rb") as content:
         assert content.read(len(written)) == written
@@ -78,8 +78,8 @@ def test_a_qcow2_image_becomes_a_sparse_raw_disk_of_full_size(
     assert disk.stat().st_blocks * 512 < 4 * MIB
     info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", disk]))
     assert (info["format"], info["virtual-size"]) == ("raw", DISK_BYTES)
-    raw.unlink()
-    qcow2.unlink()
+    for leftover in tmp_path.glob("image*"):
+        leftover.unlink()
 
 
 def test_a_raw_image_with_zeros_takes_no_space_for_them(qemu: QemuFixture, spec: GuestSpec, tmp_path: Path) -> None:
@@ -90,6 +90,29 @@ def test_a_raw_image_with_zeros_takes_no_space_for_them(qemu: QemuFixture, spec:
     assert hashlib.sha256(copy.read_bytes()).hexdigest() == content.image.sha256
     assert copy.stat().st_blocks * 512 < 4 * MIB
     assert (tmp_path / spec.disks[0].volume).stat().st_blocks * 512 < 4 * MIB
+
+
+@pytest.mark.parametrize("options", [(), ("-c",)], ids=["plain", "compressed"])
+def test_a_volume_that_is_a_block_device_gets_the_disk_itself(
+    qemu: QemuFixture, spec: GuestSpec, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """A pool of this kind needs device-mapper or ZFS: this one only claims to be one."""
+    disk = b"table".ljust(MIB, b"!") + bytes(3 * MIB) + b"last".rjust(512, b"!")
+    source = Content(qcow2(tmp_path / "image", *options, data=disk))
+    image = evolve(source.image, format=ImageFormat.QCOW2, virtual_size_bytes=len(disk))
+    client = Client.open(SYSTEM)
+    pool = evolve(guest_pool(client, qemu.pool_id), type="logical")
+    copy_image(pool, image, source, now_s=0)
+    found = find_image(pool, image)
+    assert found is not None
+    assert Path(found.path()).read_bytes() == disk
+    written = write_image(pool, spec.disks[0], found)
+    assert Path(written.path()).read_bytes() == disk.ljust(DISK_BYTES, b"\0")
+    empty(pool, spec.disks[0])
+    assert qemu.root_disk_holds(spec, None)
+    client.close()
+    for leftover in tmp_path.glob("image*"):
+        leftover.unlink()
 
 
 def test_an_image_that_does_not_fit_the_pool_is_not_read(qemu: QemuFixture) -> None:

@@ -109,7 +109,7 @@ class LibvirtDriver(WithoutProjects):
         orphaned_volumes.remove(self._session.client(), marker, volumes)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
-        """Raises Unsupported for a qcow2 image in a pool of block devices."""
+        """Raises Unsupported for some qcow2 images in a pool of block devices, such as those compressed with zstd."""
         images.copy_image(guest_pool(self._session.client(), pool_id), image, content, now_s=time.time())
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 
 import structlog
 
 from common.deployment_spec import ImageFormat, ImageRef
-from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity, Unsupported
+from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.libvirt.connection.objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.deployment.image_names import ImageUpload, abandoned_volumes, complete_uploads
+from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.guests.volumes import delete_from, undo
 
@@ -44,11 +45,10 @@ def copy_image(pool: GuestPool, image: ImageRef, content: ImageContent, *, now_s
         pool.pool.refresh()  # its file was deleted without libvirt
         if find_image(pool, image) is not None:
             raise DriverFailed(f"The host cannot read the volume {found.name} in the storage pool {pool.pool.name}.")
-    _check_format(pool, image)
     _delete_abandoned(pool, now_s)
     _check_space(pool, _copy_bytes(pool, image))
     upload = ImageUpload(sha256=image.sha256, started_at_s=int(now_s), suffix=secrets.token_hex(4))
-    _upload(pool, image, upload, verified_parts(image, content))
+    _upload(pool, image, upload, _parts(pool, image, content))
     log.info("image_copied", sha256=image.sha256, pool=pool.pool.name, size_bytes=image.size_bytes)
 
 
@@ -57,13 +57,22 @@ def _upload(pool: GuestPool, image: ImageRef, upload: ImageUpload, parts: Iterab
     try:
         volume = pool.pool.create(_image_xml(pool, image, upload.data_volume), upload.data_volume)
         created.append(volume)
-        volume.fill(parts, image.size_bytes, holes=_has_holes(pool, image))
+        volume.fill(parts, _copy_bytes(pool, image), holes=_has_holes(pool, image))
         created.append(
             pool.pool.create(volume_xml(upload.complete_volume, _MARK_BYTES, pool.type), upload.complete_volume)
         )
     except BaseException:
         undo(reversed(created))
         raise
+
+
+def _parts(pool: GuestPool, image: ImageRef, content: ImageContent) -> Iterator[bytes]:
+    """A block device holds the disk itself, whatever the format of the image: there libvirt knows no formats."""
+    if image.format is ImageFormat.RAW or not pool.has_block_devices:
+        return verified_parts(image, content)
+    for _ in verified_parts(image, content):  # before its tables are followed, from one end to the other
+        pass
+    return disk_parts(image, content)
 
 
 def _image_xml(pool: GuestPool, image: ImageRef, name: str) -> str:
@@ -85,14 +94,6 @@ def _has_holes(pool: GuestPool, image: ImageRef) -> bool:
 
 def _copy_bytes(pool: GuestPool, image: ImageRef) -> int:
     return image.virtual_size_bytes if pool.has_block_devices else image.size_bytes
-
-
-def _check_format(pool: GuestPool, image: ImageRef) -> None:
-    if pool.has_block_devices and image.format is not ImageFormat.RAW:
-        raise Unsupported(
-            f"The storage pool {pool.pool.name} has the type {pool.type}, whose volumes hold raw images only; this one "
-            f"is a {image.format} image. Convert it with qemu-img convert -O raw, or use a pool of type dir."
-        )
 
 
 def _check_space(pool: GuestPool, wanted_bytes: int) -> None:
