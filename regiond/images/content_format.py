@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from common.deployment_spec import ImageFormat
 from regiond.images import qcow2
-from regiond.images.model import BadImage, ImageFormat
+from regiond.images.model import BadImage
 from regiond.images.qcow2 import MAX_VIRTUAL_BYTES
 
 SECTOR_BYTES = 512

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
 from regiond.images.model import (
     ARCHITECTURES,
     MAX_IMAGE_NAME,
-    ImageFormat,
     SubmittedImage,
     amount,
     full_name,

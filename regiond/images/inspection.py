@@ -7,11 +7,12 @@ from pathlib import Path
 
 from attrs import frozen
 
+from common.deployment_spec import ImageFormat
 from regiond.images import content
 from regiond.images.content_format import inspect_head
 from regiond.images.declaration import FORMATS
 from regiond.images.file_threads import FileThreads
-from regiond.images.model import BadImage, Image, ImageFormat
+from regiond.images.model import BadImage, Image
 from regiond.images.qcow2 import HEAD_BYTES
 from regiond.images.qemu_img import QemuImg
 

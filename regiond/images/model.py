@@ -9,6 +9,7 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
 from regiond.validation_messages import no_object, shown
 
@@ -29,13 +30,6 @@ class ImageState(StrEnum):
     CHECKING = "checking"
     READY = "ready"
     FAILED = "failed"
-
-
-class ImageFormat(StrEnum):
-    """Of the content, found by reading it."""
-
-    QCOW2 = "qcow2"
-    RAW = "raw"
 
 
 @frozen(kw_only=True)

@@ -16,8 +16,9 @@ from typing import Any
 import structlog
 from attrs import field, frozen
 
+from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
-from regiond.images.model import BadImage, ImageFormat
+from regiond.images.model import BadImage
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

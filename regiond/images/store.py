@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regiond.images.model import Image, ImageFormat, ImageState
+from common.deployment_spec import ImageFormat
+from regiond.images.model import Image, ImageState
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db, Row

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from attrs import frozen
 
+from common.deployment_spec import ImageFormat
 from regiond.images.declaration import Declaration
-from regiond.images.model import Image, ImageFormat
+from regiond.images.model import Image
 from regiond.images.store import SELECT, image_of
 
 if TYPE_CHECKING:

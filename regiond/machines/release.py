@@ -36,10 +36,10 @@ class ReleaseMachine:
 
     async def run(self, operation: Operation, journal: Journal) -> Outcome:
         target = Target.of(operation)
-        await journal.step("power_off", reaches_host=True)
-        power = await self._power_off(operation, target, journal)
-        if power is not None and operation.request.get("deployed"):
-            await empty_root_disk(self._calls, operation, target, journal)
+        if operation.request.get("deployed"):
+            power = await empty_root_disk(self._calls, operation, target, journal)
+        else:
+            power = await self._power_off(operation, target, journal)
 
         async def record(db: Db) -> None:
             if power is None:  # before the machine's row is locked: the server's lock comes first
@@ -73,6 +73,7 @@ class ReleaseMachine:
 
     async def _power_off(self, operation: Operation, target: Target, journal: Journal) -> PowerState | None:
         """Returns the guest's power state afterwards; None if the host has no such guest."""
+        await journal.step("power_off", reaches_host=True)
         try:
             return await set_power(self._calls, operation, target, PowerAction.FORCE_OFF)
         except NotFound as error:

@@ -77,7 +77,7 @@ def wire_machines(
         await allocation.start(caller, AllocateRequest(system_id=system_id, agent_name=agent_name))
 
     deployments = Deployments(
-        database, operations, calls, images.images, storage.credentials, allocate, installation_id=installation_id
+        database, operations, images.images, storage.credentials, allocate, installation_id=installation_id
     )
     machines = Machines(
         database, operations, calls, composer, stop_deployment=deployments.stop, installation_id=installation_id

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
-from regiond.images.model import Image, ImageFormat, ImageState, choose, full_name, split_architecture
+from regiond.images.model import Image, ImageState, choose, full_name, split_architecture
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
-from regiond.images.model import BadImage, ImageFormat
+from regiond.images.model import BadImage
 from regiond.images.qemu_img import ProcessLimits, QemuImg
 from tests.disk_images import qcow2, raw_disk
 

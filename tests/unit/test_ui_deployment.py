@@ -7,8 +7,9 @@ import base64
 import pytest
 from attrs import evolve
 
+from common.deployment_spec import ImageFormat
 from regiond.caller import Caller, PoolRole
-from regiond.images.model import Image, ImageFormat, ImageState
+from regiond.images.model import Image, ImageState
 from regiond.machines.model import MachineState, MachineView
 from regiond.ui.machines.deploy_form import encoded_user_data, image_choices, root_disk_bytes
 from regiond.ui.machines.machine_actions import deployment_obstacle, may_abort

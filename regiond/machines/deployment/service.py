@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 from uuid import UUID
 
-from common.deployment_spec import ImageFormat, ImageRef
+from common.deployment_spec import ImageRef
 from common.errors import Busy, NotFound, OperationPending, WrongState
 from common.serialization import to_dict
 from regiond.caller import Caller
@@ -28,7 +28,6 @@ from regiond.machines.ownership_rules import check_owner
 from regiond.operations import service as operation_service
 from regiond.operations.model import Operation, OperationKind, request_hash
 from regiond.operations.service import Operations
-from regiond.racks.service import HostCalls
 
 STOP_WAIT_S = 30.0
 
@@ -51,7 +50,6 @@ class Deployments:
         self,
         database: Database,
         operations: Operations,
-        calls: HostCalls,
         images: Images,
         seal: Seal,
         allocate: Allocate,
@@ -60,7 +58,6 @@ class Deployments:
     ) -> None:
         self._database = database
         self._operations = operations
-        self._calls = calls
         self._images = images
         self._seal = seal
         self._allocate = allocate
@@ -73,12 +70,10 @@ class Deployments:
         request: DeployRequest,
         *,
         idempotency_key: str | None = None,
-        need_rack: bool = False,
     ) -> Operation:
         """A ready machine is allocated to the caller first.
 
-        Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch, and
-        RackUnreachable with `need_rack`.
+        Raises NotFound, NotAllowed, InvalidRequest by field, WrongState, Busy, QuotaExceeded, IdempotencyMismatch.
         """
         payload = {
             "kind": OperationKind.DEPLOY.value, "system_id": system_id, "distro_series": request.image_name,
@@ -90,8 +85,6 @@ class Deployments:
             machine = await self._read(caller, system_id)
             image = await self._images.find_for_deployment(request.image_name, machine.architecture)
             check_root_disk(machine, image_ref(image))
-            if need_rack and machine.host_id is not None:
-                await self._calls.require(machine.host_id)
             if machine.state is MachineState.READY and machine.owner is None:
                 await self._allocate(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
@@ -151,20 +144,13 @@ class Deployments:
         """Begins to stop the deployment, after which the machine is allocated again. Raises NotFound, NotAllowed,
         WrongState.
         """
-        machine = await self._read(caller, system_id)
-        check_owner(caller, machine)
-        operation = await self._active(machine)
-        if operation is None:
-            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
-        await self._cancel(operation, comment)
+        _, operation = await self._deploying(caller, system_id)
+        await self._cancel(operation, comment, caller=caller)
         return await self._read(caller, system_id)
 
     async def abort_plan(self, caller: Caller, system_id: str) -> MachineRemovalPlan:
         """A dry run of `abort`; raises what it raises."""
-        machine = await self._read(caller, system_id)
-        check_owner(caller, machine)
-        if await self._active(machine) is None:
-            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
+        machine, _ = await self._deploying(caller, system_id)
         async with self._database.connection() as db:
             guest = await affected_guest(db, machine)
         effect = f"The deployment of {machine.hostname} is stopped; its root disk is emptied, and it stays allocated."
@@ -177,7 +163,7 @@ class Deployments:
         operation = await self._active(machine)
         if operation is None:
             return
-        await self._cancel(operation, "")
+        await self._cancel(operation)
         try:
             await self._operations.wait(operation.id, timeout_s=STOP_WAIT_S)
         except OperationPending as error:
@@ -185,15 +171,24 @@ class Deployments:
                 f"The deployment of {machine.hostname} (operation {operation.id}) is being stopped; try again."
             ) from error
 
-    async def _cancel(self, operation: Operation, comment: str) -> None:
+    async def _deploying(self, caller: Caller, system_id: str) -> tuple[MachineView, Operation]:
+        """Raises NotFound, NotAllowed, WrongState."""
+        machine = await self._read(caller, system_id)
+        check_owner(caller, machine)
+        operation = await self._active(machine)
+        if operation is None:
+            raise WrongState(f"{machine.hostname} is not being deployed.", state=machine.state.value)
+        return machine, operation
+
+    async def _cancel(self, operation: Operation, comment: str = "", *, caller: Caller | None = None) -> None:
         async with self._database.transaction() as db:
             if await operation_service.request_cancel(db, operation.id):
                 message = f"The deployment of {operation.hostname} is being aborted" + (
                     f": {comment}" if comment else ""
                 )
                 await Events.record(
-                    db, "deployment_aborted", message, host_id=operation.host_id, system_id=operation.system_id,
-                    operation_id=operation.id,
+                    db, "deployment_aborted", message, caller=caller, host_id=operation.host_id,
+                    system_id=operation.system_id, operation_id=operation.id,
                 )  # fmt: skip
 
     async def _active(self, machine: MachineView) -> Operation | None:
@@ -228,5 +223,5 @@ def image_ref(image: Image) -> ImageRef:
         sha256=image.sha256,
         size_bytes=image.size_bytes,
         virtual_size_bytes=image.virtual_size_bytes,
-        format=ImageFormat(image.format.value),
+        format=image.format,
     )

@@ -19,7 +19,7 @@ from common.rpc.commands import (
     DeployCall,
     UndeployCall,
 )
-from common.values import PowerAction
+from common.values import PowerAction, PowerState
 from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA
 from regiond.db.pool import Database
@@ -148,13 +148,18 @@ class DeployMachine:
         )  # fmt: skip
 
 
-async def empty_root_disk(calls: HostCalls, operation: Operation, target: Target, journal: Journal) -> None:
-    """Powers the guest off and removes its operating system. Does nothing if the host has no such guest."""
+async def empty_root_disk(
+    calls: HostCalls, operation: Operation, target: Target, journal: Journal
+) -> PowerState | None:
+    """Powers the guest off and removes its operating system.
+
+    Returns the guest's power state afterwards; None if the host has no such guest.
+    """
     await journal.write("erase", lambda db: store.set_state(db, target.machine_id, DeploymentState.ERASED))
     await journal.step("empty_root_disk", reaches_host=True)
     fence = fence_of(operation, str(target.spec.marker.machine_id))
     try:
-        await set_power(calls, operation, target, PowerAction.FORCE_OFF)
+        power = await set_power(calls, operation, target, PowerAction.FORCE_OFF)
         await calls.call(
             target.host_id, HOST_UNDEPLOY,
             lambda access: UndeployCall(access=access, spec=target.spec, fence=fence),
@@ -162,6 +167,8 @@ async def empty_root_disk(calls: HostCalls, operation: Operation, target: Target
         )  # fmt: skip
     except NotFound as error:
         await journal.note("guest not found", reason=error.message)
+        return None
+    return power
 
 
 def _deployed(operation: Operation, target: Target, deployment: Deployment) -> Outcome:

@@ -19,7 +19,7 @@ from rackd.drivers.driver_errors import reject_volumes_in_use
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool
 from rackd.drivers.libvirt.definitions.domain_config import DomainConfig, volume_names
-from rackd.drivers.libvirt.guests.volumes import dependents_of
+from rackd.drivers.libvirt.guests.volumes import delete_from, dependents_of
 from rackd.drivers.libvirt.xml import parse
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -83,12 +83,5 @@ def _guests_by_volume(client: Client) -> defaultdict[str, set[str]]:
 
 
 def _remove(pool: Pool, name: str) -> None:
-    volume = pool.volume(name)
-    if volume is None:
-        return
-    try:
-        volume.delete()
-    except NotFound:
-        log.info("volume_already_deleted", volume=name, pool=pool.name)
-    else:
+    if delete_from(pool, name):
         log.info("orphaned_volume_deleted", volume=name, pool=pool.name)

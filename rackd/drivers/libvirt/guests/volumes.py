@@ -106,15 +106,17 @@ def delete_seed(pool: GuestPool, marker: OwnershipMarker) -> None:
     delete_from(pool.pool, seed_name(marker))
 
 
-def delete_from(pool: Pool, name: str) -> None:
-    """Idempotent."""
+def delete_from(pool: Pool, name: str) -> bool:
+    """Returns whether it deleted the volume. Idempotent."""
     volume = pool.volume(name)
     if volume is None:
-        return
+        return False
     try:
         volume.delete()
     except NotFound:
         log.info("volume_already_deleted", volume=name, pool=pool.name)
+        return False
+    return True
 
 
 def undo(created: Iterable[Volume]) -> None:
