@@ -13,6 +13,7 @@ import pytest
 from common.errors import InvalidRequest
 from common.report_url import find_report
 from regiond.db.pool import Database
+from regiond.machines.deployment import steps
 from tests.database import execute, fetchval
 from tests.deployment.api_calls import ASYNC
 from tests.deployment.deployment import Deployment
@@ -61,6 +62,14 @@ async def test_a_machine_is_deployed_when_its_guest_has_reported(innkeeper: Depl
     assert (machine["power_state"], machine["netboot"], machine["status"]) == ("on", False, 6)
     assert innkeeper.simulated().image_of("vm") == sha256
     assert await fetchval(database(innkeeper), "select secret_hash is null and state = 'deployed' from deployment")
+
+
+async def test_the_report_ends_the_wait(innkeeper: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "next_look_s", lambda *_: 3600.0)
+    await add_image(innkeeper)
+    system_id = await composed(innkeeper, boot_ms=1500)  # after the operation has begun to wait
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
 
 
 async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> None:
