@@ -77,7 +77,7 @@ class ContentFolder:
     def open(cls, root: Path, *, free_bytes: Callable[[Path], int] | None = None) -> ContentFolder:
         """Creates what is missing. Idempotent. Raises BadSettings if the folder cannot be used, and OSError."""
         make_usable_folder(root)
-        for folder in (root / "uploads", root / "sha256"):
+        for folder in (root / "uploads", root / "unpacked", root / "sha256"):
             make_private_folder(folder)
         return cls(root, _store_id(root / ID_FILE), free_bytes or _free)
 
@@ -86,6 +86,10 @@ class ContentFolder:
 
     def upload_path(self, image_id: int) -> Path:
         return self.root / "uploads" / str(image_id)
+
+    def unpacked_path(self, image_id: int) -> Path:
+        """Where the disk of a packed upload is written while it is checked."""
+        return self.root / "unpacked" / str(image_id)
 
     def content_path(self, sha256: str) -> Path:
         return self.root / "sha256" / sha256
@@ -107,10 +111,10 @@ class ContentFolder:
                 raise
             os.close(descriptor)  # deleted or moved between the two calls: another one has the name now
 
-    def keep(self, image_id: int, sha256: str) -> None:
-        """Moves a finished upload to its hash; one that is there already, with the same content, stays. Idempotent."""
+    def keep(self, path: Path, sha256: str) -> None:
+        """Moves a finished file of this folder to its hash; one with the same content may be there already."""
         target = self.content_path(sha256)
-        self.upload_path(image_id).replace(target)
+        path.replace(target)
         _sync_folder(target.parent)
 
     def has(self, sha256: str, size_bytes: int) -> bool:
@@ -118,7 +122,8 @@ class ContentFolder:
         return path.is_file() and path.stat().st_size == size_bytes
 
     def remove_upload(self, image_id: int) -> None:
-        """Idempotent. A part that is being written is lost with it."""
+        """With what was unpacked from it. Idempotent. A part that is being written is lost with it."""
+        self.unpacked_path(image_id).unlink(missing_ok=True)
         self.upload_path(image_id).unlink(missing_ok=True)
 
     def remove_content(self, sha256: str) -> None:
@@ -126,8 +131,9 @@ class ContentFolder:
         self.content_path(sha256).unlink(missing_ok=True)
 
     def uploads(self) -> frozenset[int]:
-        """The ids of all uploads that have a file."""
-        return frozenset(int(one.name) for one in (self.root / "uploads").iterdir() if one.name.isdecimal())
+        """The ids of all uploads that have a file, or an unpacked one."""
+        found = (one.name for name in ("uploads", "unpacked") for one in (self.root / name).iterdir())
+        return frozenset(int(name) for name in found if name.isdecimal())
 
     def hashes(self) -> frozenset[str]:
         """The hashes of all finished content."""

@@ -9,15 +9,15 @@ from regiond.images.qcow2 import MAX_VIRTUAL_BYTES
 
 SECTOR_BYTES = 512
 _BOOT_SIGNATURE = b"\x55\xaa"  # at the end of the first sector: a partition table, also that which protects a GPT
-_ACCEPTED = "Accepted are qcow2 images and raw images of a disk."
+_ACCEPTED = "Accepted are qcow2 images and raw images of a disk, also packed with gzip, xz, bzip2 or tar."
 # Of what people upload by mistake: position, first bytes, name.
 _OTHERS = (
-    (0, b"\x1f\x8b", "a gzip file: decompress it"),
-    (0, b"\xfd7zXZ\x00", "an xz file: decompress it"),
-    (0, b"BZh", "a bzip2 file: decompress it"),
+    (0, b"\x1f\x8b", "a gzip file within the file: pack it once"),
+    (0, b"\xfd7zXZ\x00", "an xz file within the file: pack it once"),
+    (0, b"BZh", "a bzip2 file within the file: pack it once"),
     (0, b"\x28\xb5\x2f\xfd", "a zstd file: decompress it"),
     (0, b"PK\x03\x04", "a zip file: unpack it"),
-    (257, b"ustar", "a tar file: unpack it"),
+    (257, b"ustar", "an archive within the file: pack it once"),
     (0, b"hsqs", "a squashfs file system, not a disk"),
     (0, b"KDMV", "a VMDK image: convert it with qemu-img convert -O qcow2"),
     (0, b"# Disk DescriptorFile", "a VMDK description: convert it with qemu-img convert -O qcow2"),

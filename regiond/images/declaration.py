@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from attrs import frozen
 
-from common.deployment_spec import ImageFormat
 from common.errors import InvalidRequest
 from regiond.images.model import (
     ARCHITECTURES,
@@ -17,11 +15,9 @@ from regiond.images.model import (
     full_name,
     split_architecture,
 )
+from regiond.images.packing import FILE_TYPES, ROOT_FILE_SYSTEMS
 from regiond.validation_messages import no_choice, shown
 
-# MAAS's names for a raw disk and, which MAAS lacks, for qcow2.
-FORMATS: Mapping[str, ImageFormat] = {"ddraw": ImageFormat.RAW, "qcow2": ImageFormat.QCOW2}
-UNPACKED_FIRST = ("tgz", "tbz", "txz", "ddtgz", "ddtbz", "ddtxz", "ddtar", "ddbz2", "ddgz", "ddxz")
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})?", re.ASCII)
 _SUBARCH = re.compile(_PART, re.ASCII)
@@ -82,14 +78,14 @@ def _architecture_problem(text: str) -> str | None:
 
 
 def _filetype_problem(filetype: str) -> str | None:
-    if not filetype or filetype in FORMATS:
+    if not filetype or filetype in FILE_TYPES:
         return None
-    if filetype in UNPACKED_FIRST:
+    if filetype in ROOT_FILE_SYSTEMS:
         return (
-            f"Images of the type {filetype} are not supported: unpack it and upload the image of the disk, with "
-            "filetype=ddraw (raw) or filetype=qcow2."
+            f"Images of the type {filetype} are root file systems, which VMs cannot boot from. Upload the image of a "
+            f"disk: {', '.join(FILE_TYPES)}."
         )
-    return no_choice(filetype, FORMATS)
+    return no_choice(filetype, FILE_TYPES)
 
 
 def _sha256_problem(sha256: str) -> str | None:

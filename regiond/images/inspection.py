@@ -1,4 +1,4 @@
-"""Checks the content of an image before it can be used: size, hash, format, references, tables."""
+"""Checks the content of an image before it can be used: size, hash, packing, format, references, tables."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from attrs import frozen
 from common.deployment_spec import ImageFormat
 from regiond.images import content
 from regiond.images.content_format import inspect_head
-from regiond.images.declaration import FORMATS
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import BadImage, Image
+from regiond.images.packing import Packing, check_filetype, is_packed
 from regiond.images.qcow2 import HEAD_BYTES
 from regiond.images.qemu_img import QemuImg
+from regiond.images.unpacking import SpaceLimit, Unpacking
 
 
 @frozen(kw_only=True)
 class Inspected:
-    """What was found."""
+    """The disk that was found: `path` is its file, unpacked if it was packed."""
 
+    path: Path
+    sha256: str
+    size_bytes: int
+    packing: Packing
     format: ImageFormat
     virtual_size_bytes: int
 
@@ -31,19 +36,34 @@ class Inspection:
 
     threads: FileThreads
     qemu_img: QemuImg
+    unpacking: Unpacking
 
-    async def inspect(self, path: Path, image: Image) -> Inspected:
-        """Raises BadImage; Unsupported if the tools are missing; content.Stopped if the region stops meanwhile."""
+    async def inspect(self, image: Image, path: Path, unpacked: Path, limit: SpaceLimit) -> Inspected:
+        """Checks the file at `path` as it was declared; a packed disk is written to `unpacked`, up to the limit.
+
+        Raises BadImage; Unsupported if the tools are missing; content.Stopped if the region stops meanwhile.
+        """
         await self._check_bytes(path, image)
-        head = await self.threads.run(partial(content.head_of, path, HEAD_BYTES))
-        found, virtual_size_bytes = inspect_head(head, image.size_bytes)
-        check_filetype(image.filetype, found)
-        reported = await self.qemu_img.virtual_size_bytes(path, found)
+        disk, sha256, packing = path, image.sha256, Packing.NONE
+        if is_packed(await self._head(path)):
+            packing = (await self.unpacking.unpack(path, unpacked, limit)).packing
+            disk, sha256 = unpacked, await self._sha256(unpacked)
+        size_bytes = await self.threads.run(lambda: disk.stat().st_size)
+        found, virtual_size_bytes = inspect_head(await self._head(disk), size_bytes)
+        check_filetype(image.filetype, packing, found)
+        reported = await self.qemu_img.virtual_size_bytes(disk, found)
         if reported != virtual_size_bytes:
             raise BadImage(f"The disk has {virtual_size_bytes} bytes in the header, and {reported} for qemu-img.")
         if found is ImageFormat.QCOW2:
-            await self.qemu_img.check(path)
-        return Inspected(format=found, virtual_size_bytes=virtual_size_bytes)
+            await self.qemu_img.check(disk)
+        return Inspected(
+            path=disk,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            packing=packing,
+            format=found,
+            virtual_size_bytes=virtual_size_bytes,
+        )
 
     async def _check_bytes(self, path: Path, image: Image) -> None:
         try:
@@ -52,12 +72,12 @@ class Inspection:
             raise BadImage("The content is missing in the region's folder of images.") from None
         if size != image.size_bytes:
             raise BadImage(f"The content has {size} bytes; {image.size_bytes} were declared.")
-        found = await self.threads.run(partial(content.sha256_of, path, is_stopped=self.threads.is_stopped))
+        found = await self._sha256(path)
         if found != image.sha256:
             raise BadImage(f"The content has the SHA-256 {found}; {image.sha256} was declared.")
 
+    async def _head(self, path: Path) -> bytes:
+        return await self.threads.run(partial(content.head_of, path, HEAD_BYTES))
 
-def check_filetype(filetype: str, found: ImageFormat) -> None:
-    """Raises BadImage if another format was declared."""
-    if filetype and FORMATS[filetype] is not found:
-        raise BadImage(f"The content is a {found} image; {filetype} ({FORMATS[filetype]}) was declared.")
+    async def _sha256(self, path: Path) -> str:
+        return await self.threads.run(partial(content.sha256_of, path, is_stopped=self.threads.is_stopped))

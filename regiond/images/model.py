@@ -34,10 +34,12 @@ class ImageState(StrEnum):
 
 @frozen(kw_only=True)
 class Image:
-    """An entry of the catalogue. `sha256` and `size_bytes` are those of the file, declared until it is ready.
+    """An entry of the catalogue. `sha256` and `size_bytes` are those of the stored content, once it is ready.
 
-    `format` and `virtual_size_bytes`, the size of the disk, are None until the content was checked. `error` says why it
-    failed, `expires_at` when an unfinished upload is given up.
+    Until then, they are those that were declared for the file. `packing` says how the disk was packed in that file,
+    `file_sha256` and `file_bytes` keep what was declared; they are None if the file is stored as it came. `format` and
+    `virtual_size_bytes`, the size of the disk, are None until the content was checked. `error` says why it failed,
+    `expires_at` when an unfinished upload is given up.
     """
 
     id: int
@@ -58,6 +60,9 @@ class Image:
     updated_at: datetime
     expires_at: datetime | None
     store_id: UUID  # of the folder with its content
+    packing: str | None = None  # a value of packing.Packing
+    file_sha256: str | None = None
+    file_bytes: int | None = None
 
     @property
     def osystem(self) -> str:
@@ -66,6 +71,16 @@ class Image:
     @property
     def series(self) -> str:
         return self.name.partition("/")[2]
+
+    @property
+    def declared_sha256(self) -> str:
+        """Of the file that was added."""
+        return self.file_sha256 or self.sha256
+
+    @property
+    def declared_bytes(self) -> int:
+        """The size of the file that was added."""
+        return self.file_bytes or self.size_bytes
 
     @property
     def is_ready(self) -> bool:

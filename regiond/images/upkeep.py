@@ -16,8 +16,9 @@ from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder, Stopped, UploadFile
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspected, Inspection
-from regiond.images.model import BadImage, Image, ImageState
-from regiond.images.uploads import locked
+from regiond.images.model import BadImage, Image, ImageState, amount
+from regiond.images.unpacking import SpaceLimit
+from regiond.images.uploads import StoreLimits, locked
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ class ImageChecks:
     folder: ContentFolder
     threads: FileThreads
     inspection: Inspection
+    limits: StoreLimits
 
     async def run(self) -> None:
         """One round. Idempotent: a check that was interrupted starts again."""
@@ -51,17 +53,37 @@ class ImageChecks:
                 return
             path = await self.threads.run(partial(self._path, image, file))
             try:
-                inspected = await self.inspection.inspect(path, image)
+                limit = await self._space_limit(image)
+                inspected = await self.inspection.inspect(image, path, self.folder.unpacked_path(image_id), limit)
             except BadImage as error:
                 await self._fail(image, str(error))
             else:
-                await self._finish(image, path, inspected)
+                await self._finish(image, inspected)
 
     def _path(self, image: Image, file: UploadFile) -> Path:
         """Where the content is: an earlier round may have moved it and then been interrupted."""
         if file.size_bytes() == 0 and self.folder.has(image.sha256, image.size_bytes):
             return self.folder.content_path(image.sha256)
         return self.folder.upload_path(image.id)
+
+    async def _space_limit(self, image: Image) -> SpaceLimit:
+        """How large the image may become when it is unpacked."""
+        async with self.database.connection() as db:
+            used = await upload_store.usage(db, self.folder.store_id)
+        free = await self.threads.run(self.folder.free_bytes)
+        total, largest = self.limits.total_bytes, self.limits.image_bytes
+        left = max(total - used.bytes + image.size_bytes, 0)
+        space = max(free - used.missing_bytes - self.limits.reserve_bytes, 0)
+        return min(
+            SpaceLimit(size_bytes=largest, reason=f"{amount(largest)} (the region's setting max_image_gib)"),
+            SpaceLimit(
+                size_bytes=left,
+                reason=f"the {amount(left)} that images may still take of {amount(total)} (the region's setting "
+                "max_images_gib)",
+            ),
+            SpaceLimit(size_bytes=space, reason=f"the {amount(space)} that the region's disk for images has left"),
+            key=lambda one: one.size_bytes,
+        )
 
     async def _fail(self, image: Image, reason: str) -> None:
         """The file first: what is left of a failed upload would not be found again."""
@@ -72,19 +94,18 @@ class ImageChecks:
                 await Events.record(db, "image_failed", message, level=Level.WARNING)
         log.warning("image_failed", image=image.name, reason=reason)
 
-    async def _finish(self, image: Image, path: Path, inspected: Inspected) -> None:
-        """The content first: `ready` is never without it."""
-        is_upload = path == self.folder.upload_path(image.id)
+    async def _finish(self, image: Image, inspected: Inspected) -> None:
+        """The content first: `ready` is never without it. The packed file last: an interrupted check needs it."""
+        is_new = inspected.path != self.folder.content_path(inspected.sha256)
         async with self.database.transaction() as db:
             await upload_store.lock_catalogue(db)
-            if is_upload:
-                await self.threads.run(partial(self.folder.keep, image.id, image.sha256))
-            else:
-                await self.threads.run(partial(self.folder.remove_upload, image.id))
-            if await upload_store.set_ready(db, image.id, inspected.format, inspected.virtual_size_bytes):
+            if is_new:
+                await self.threads.run(partial(self.folder.keep, inspected.path, inspected.sha256))
+            if await upload_store.set_ready(db, image.id, inspected):
                 message = f"The image {image.name} for {image.architecture} is ready."
                 await Events.record(db, "image_ready", message)
-        log.info("image_ready", image=image.name, format=inspected.format, size_bytes=image.size_bytes)
+        await self.threads.run(partial(self.folder.remove_upload, image.id))
+        log.info("image_ready", image=image.name, format=inspected.format, size_bytes=inspected.size_bytes)
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from attrs import frozen
@@ -22,7 +22,12 @@ _CATALOGUE_LOCK = 0x1_4E4B_494D
 
 _LOCK = "select pg_advisory_xact_lock($1)"
 _FIND = SELECT + " where name = $1 and architecture = $2"
-_WITH_CONTENT = SELECT + " where sha256 = $1 and store_id = $2 and state = 'ready' order by id limit 1"
+_WITH_CONTENT = (
+    SELECT
+    + """
+     where $1 in (sha256, file_sha256) and store_id = $2 and state = 'ready' order by (sha256 = $1) desc, id limit 1
+"""
+)
 _IN_STORE = SELECT + " where store_id = $1 and state = any($2::text[]) order by id"
 _INSERT = """
     insert into image (name, title, architecture, subarch, filetype, sha256, size_bytes, store_id, account_id,
@@ -37,12 +42,16 @@ _RECEIVED = """
      where id = $1 and received_bytes = $2 and state in ('uploading', 'failed')
 """
 _READY = """
-    update image set state = 'ready', format = $2, virtual_size_bytes = $3, received_bytes = size_bytes, error = null,
-                     updated_at = now(), expires_at = null
+    update image set state = 'ready', format = $2, virtual_size_bytes = $3, received_bytes = $6, error = null,
+                     updated_at = now(), expires_at = null, packing = $4, sha256 = $5, size_bytes = $6,
+                     file_sha256 = case when $5 <> sha256 then sha256 end,
+                     file_bytes = case when $5 <> sha256 then size_bytes end
      where id = $1 and state in ('uploading', 'checking')
 """
 _FAILED = """
-    update image set state = 'failed', error = $2, received_bytes = 0, updated_at = now(), expires_at = null
+    update image set state = 'failed', error = $2, received_bytes = 0, updated_at = now(), expires_at = null,
+                     packing = null, sha256 = coalesce(file_sha256, sha256), file_sha256 = null,
+                     size_bytes = coalesce(file_bytes, size_bytes), file_bytes = null
      where id = $1 and state in ('checking', 'ready')
 """
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
@@ -99,9 +108,25 @@ async def add_received(db: Db, image_id: int, before_bytes: int, after_bytes: in
     return await db.execute(_RECEIVED, image_id, before_bytes, after_bytes, UPLOAD_LIFETIME_S) == "UPDATE 1"
 
 
-async def set_ready(db: Db, image_id: int, image_format: ImageFormat, virtual_size_bytes: int) -> bool:
+class StoredDisk(Protocol):
+    """The disk of an image that is ready, and how it was packed in the file that was added."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def packing(self) -> str | None: ...
+    @property
+    def format(self) -> ImageFormat | None: ...
+    @property
+    def virtual_size_bytes(self) -> int | None: ...
+
+
+async def set_ready(db: Db, image_id: int, disk: StoredDisk) -> bool:
     """False if the entry was deleted or declared again."""
-    return await db.execute(_READY, image_id, image_format, virtual_size_bytes) == "UPDATE 1"
+    values = (disk.format, disk.virtual_size_bytes, disk.packing, disk.sha256, disk.size_bytes)
+    return await db.execute(_READY, image_id, *values) == "UPDATE 1"
 
 
 async def set_failed(db: Db, image_id: int, error: str) -> bool:

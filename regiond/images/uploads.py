@@ -19,8 +19,8 @@ from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder, UploadFile, require_free
 from regiond.images.declaration import Declaration, declared
 from regiond.images.file_threads import FileThreads
-from regiond.images.inspection import check_filetype
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
+from regiond.images.packing import Packing, check_filetype
 from regiond.images.qemu_img import QemuImg
 from regiond.validation_messages import no_object
 
@@ -121,7 +121,7 @@ class Uploads:
             await upload_store.delete(db, existing.id)  # the new entry has another id: no part of the old one fits it
         store_id = self.folder.store_id
         twin = await upload_store.ready_with(db, new.sha256, store_id)
-        if twin is None or not await self.threads.run(partial(self.folder.has, new.sha256, twin.size_bytes)):
+        if twin is None or not await self.threads.run(partial(self.folder.has, twin.sha256, twin.size_bytes)):
             await self._require_room(db, new.size_bytes)
             twin = None
         image_id = await upload_store.insert(db, new, store_id=store_id, account_id=caller.account_id)
@@ -134,15 +134,18 @@ class Uploads:
 
     async def _share(self, db: Db, image_id: int, new: Declaration, twin: Image) -> None:
         """Raises InvalidRequest if the declaration does not fit the content that the folder has."""
-        if twin.size_bytes != new.size_bytes:
-            raise InvalidRequest.of({"size": [f"The content with this SHA-256 has {twin.size_bytes} bytes."]})
+        is_as_stored = twin.sha256 == new.sha256  # otherwise it is the same packed file
+        size_bytes = twin.size_bytes if is_as_stored else twin.declared_bytes
+        if size_bytes != new.size_bytes:
+            raise InvalidRequest.of({"size": [f"The content with this SHA-256 has {size_bytes} bytes."]})
         if twin.format is None or twin.virtual_size_bytes is None:
             raise AssertionError(f"the image {twin.id} is ready and has no format")
         try:
-            check_filetype(new.filetype, twin.format)
+            packing = Packing.NONE if is_as_stored else Packing(twin.packing or Packing.NONE)
+            check_filetype(new.filetype, packing, twin.format)
         except BadImage as error:
             raise InvalidRequest.of({"filetype": [str(error)]}) from error
-        await upload_store.set_ready(db, image_id, twin.format, twin.virtual_size_bytes)
+        await upload_store.set_ready(db, image_id, evolve(twin, packing=packing))
 
     async def _check_part(self, image: Image, file: UploadFile, length: int, offset: int | None) -> None:
         self._require_own(image)
@@ -236,7 +239,8 @@ def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
 
 
 def _is_same(image: Image, new: Declaration) -> bool:
-    return (image.sha256, image.size_bytes) == (new.sha256, new.size_bytes)
+    wanted = (new.sha256, new.size_bytes)
+    return wanted in {(image.sha256, image.size_bytes), (image.declared_sha256, image.declared_bytes)}
 
 
 async def _found(db: Db, image_id: int) -> Image:

@@ -11,6 +11,7 @@ from regiond.images.inspection import Inspection
 from regiond.images.qemu_img import QemuImg
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
+from regiond.images.unpacking import Unpacking
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 from regiond.images.uploads import StoreLimits, Uploads
 from regiond.settings import RegionSettings
@@ -21,13 +22,14 @@ _GIB = 2**30
 
 def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
     folder, threads, qemu_img = ContentFolder.open(settings.state / FOLDER), FileThreads(), QemuImg()
-    checks = ImageChecks(database, folder, threads, Inspection(threads, qemu_img))
-    tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
     limits = StoreLimits(
         image_bytes=int(settings.max_image_gib * _GIB),
         total_bytes=int(settings.max_images_gib * _GIB),
         reserve_bytes=int(settings.image_reserve_gib * _GIB),
     )
+    inspection = Inspection(threads, qemu_img, Unpacking(threads))
+    checks = ImageChecks(database, folder, threads, inspection, limits)
+    tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
     return ImageLayer(
         images=Images(database, folder, default_series=settings.default_distro_series),
         content=ContentReads(folder, threads),

@@ -83,7 +83,7 @@ async def test_another_hash_or_format_fails_and_can_be_repeated(rackless: Deploy
     failed = await checked(rackless, entry)
     assert failed["error"].endswith(f"{'0' * 64} was declared.")
     failed = await upload(rackless, data, filetype="qcow2")
-    assert failed["error"] == "The content is a raw image; qcow2 (qcow2) was declared."
+    assert failed["error"] == "The content is a raw image; qcow2 was declared. Leave the file type out."
     assert (await upload(rackless, data))["state"] == "ready"
 
 

@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(
 def test_content_is_kept_once_under_its_hash(folder: ContentFolder) -> None:
     for image_id in (1, 2):
         written(folder, image_id, b"abc")
-        folder.keep(image_id, ABC)
+        folder.keep(folder.upload_path(image_id), ABC)
     assert (list(folder.hashes()), list(folder.uploads())) == ([ABC], [])
     assert (folder.has(ABC, 3), folder.has(ABC, 4), folder.has("0" * 64, 3)) == (True, False, False)
     folder.remove_content(ABC)

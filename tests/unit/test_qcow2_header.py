@@ -163,10 +163,10 @@ def test_a_raw_disk_needs_a_partition_table_and_whole_sectors() -> None:
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (b"\x1f\x8b\x08", "a gzip file: decompress it"),
-        (b"\xfd7zXZ\x00\x00", "an xz file: decompress it"),
+        (b"\x1f\x8b\x08", "a gzip file within the file: pack it once"),
+        (b"\xfd7zXZ\x00\x00", "an xz file within the file: pack it once"),
         (b"KDMV\x01", "a VMDK image: convert it"),
-        (bytes(257) + b"ustar\x00", "a tar file: unpack it"),
+        (bytes(257) + b"ustar\x00", "an archive within the file: pack it once"),
         (bytes(64) + b"\x7f\x10\xda\xbe", "a VDI image: convert it"),
     ],
 )

@@ -39,7 +39,10 @@ _NEW = (
         name="filetype",
         type=Text(max_length=20),
         default="",
-        doc="ddraw (a raw disk) or qcow2, and then nothing else is accepted; default: what the content is.",
+        doc=(
+            "ddraw (a raw disk), ddgz, ddxz, ddbz2 (compressed), ddtar, ddtgz, ddtxz, ddtbz (in an archive), qcow2, or "
+            "lxd (LXD's image of a VM in one file), and then nothing else is accepted; default: what the content is."
+        ),
     ),
     Field(
         name="sha256",

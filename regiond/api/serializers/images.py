@@ -46,6 +46,10 @@ def _title(entry: Entry) -> str:
     return f"VM hosts have the architecture {entry.architecture}"
 
 
+def _received(image: Image) -> int:
+    return image.declared_bytes if image.is_ready else image.received_bytes
+
+
 def _sets(entry: Entry) -> Mapping[str, Any]:
     """One set, of the day on which the image was declared, with one file; an unfinished one has an upload address."""
     if not isinstance(entry, Image):
@@ -54,15 +58,15 @@ def _sets(entry: Entry) -> Mapping[str, Any]:
     file: dict[str, Any] = {
         "filename": FILE_NAME,
         "filetype": entry.filetype or _DECLARED_LATER,
-        "sha256": entry.sha256,
-        "size": entry.size_bytes,
+        "sha256": entry.declared_sha256,
+        "size": entry.declared_bytes,
         "complete": complete,
     }
     if not complete:
         file["progress"] = entry.received_bytes / entry.size_bytes
         file["upload_uri"] = uri("boot-resources", entry.id, "upload", entry.id)
     version = entry.created_at.strftime("%Y%m%d")
-    one = {"version": version, "label": "uploaded", "size": entry.size_bytes, "complete": complete}
+    one = {"version": version, "label": "uploaded", "size": entry.declared_bytes, "complete": complete}
     return {version: {**one, "files": {FILE_NAME: file}}}
 
 
@@ -115,9 +119,12 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("error", nullable(STR), _of_image(lambda image: image.error)),
     key("filetype", nullable(STR), _of_image(lambda image: image.filetype)),
     key("format", nullable(STR), _of_image(lambda image: image.format)),
-    key("sha256", nullable(STR), _of_image(lambda image: image.sha256)),
-    key("size", nullable(INT), _of_image(lambda image: image.size_bytes)),
-    key("received", nullable(INT), _of_image(lambda image: image.received_bytes)),
+    key("packing", nullable(STR), _of_image(lambda image: image.packing)),
+    key("sha256", nullable(STR), _of_image(lambda image: image.declared_sha256)),
+    key("size", nullable(INT), _of_image(lambda image: image.declared_bytes)),
+    key("received", nullable(INT), _of_image(_received)),
+    key("content_sha256", nullable(STR), _of_image(lambda image: image.sha256 if image.is_ready else None)),
+    key("content_size", nullable(INT), _of_image(lambda image: image.size_bytes if image.is_ready else None)),
     key("virtual_size", nullable(INT), _of_image(lambda image: image.virtual_size_bytes)),
     key("created", nullable(TIMESTAMP), _of_image(lambda image: image.created_at)),
     key("updated", nullable(TIMESTAMP), _of_image(lambda image: image.updated_at)),
