@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import field, frozen
-from attrs.validators import min_len
+from attrs.validators import ge, matches_re, min_len
 
 from common.values import Guest, HostFacts, OwnershipMarker
 
@@ -39,6 +39,20 @@ class OrphanedVolume:
 
 
 @frozen(kw_only=True)
+class ImageCopy:
+    """A copy of an image, of any installation, that deployments on the host use. `sha256` is that of its content.
+
+    `pool_id` is empty for LXD's image store, which is in no storage pool. `size_bytes` is what the copy takes there.
+    An incomplete copy is being made, or its rack was killed.
+    """
+
+    sha256: str = field(validator=matches_re(r"[0-9a-f]{64}"))
+    pool_id: str = ""
+    size_bytes: int = field(validator=ge(0))
+    complete: bool = True
+
+
+@frozen(kw_only=True)
 class VolumeRef:
     """Identifies a volume."""
 
@@ -52,6 +66,8 @@ class Discovery:
     """Everything that one discovery run found. `on_other_members` is empty outside a cluster.
 
     `orphaned_volumes` covers the storage pools in `inspected_pools` (ids); the other pools could not be inspected.
+    `image_copies` covers those in `image_pools`, with an empty id for LXD's image store. The space that they take in a
+    storage pool is not part of its `used_elsewhere_bytes`.
     """
 
     facts: HostFacts
@@ -61,3 +77,5 @@ class Discovery:
     calls: int = 0  # round trips to the hypervisor; does not grow with the guests
     orphaned_volumes: tuple[OrphanedVolume, ...] = ()
     inspected_pools: tuple[str, ...] = ()
+    image_copies: tuple[ImageCopy, ...] = ()
+    image_pools: tuple[str, ...] = ()

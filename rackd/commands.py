@@ -232,4 +232,6 @@ def parts_of(found: Discovery) -> Iterator[DiscoveryPart]:
             last=stop >= count,
             orphaned_volumes=found.orphaned_volumes[start:stop],
             inspected_pools=found.inspected_pools if stop >= count else (),
+            image_copies=found.image_copies if stop >= count else (),
+            image_pools=found.image_pools if stop >= count else (),
         )

@@ -12,11 +12,13 @@ from common.deployment_spec import CloudInitSeed
 from common.rpc.commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
+    HOST_REMOVE_IMAGE,
     HOST_UNDEPLOY,
     Command,
     CopyImageCall,
     DeployCall,
     Done,
+    RemoveImageCall,
     UndeployCall,
 )
 from common.rpc.handlers import Handler
@@ -36,6 +38,7 @@ class DeploymentCommands:
     def handlers(self) -> Mapping[Command[Any, Any], Handler]:
         return {
             HOST_COPY_IMAGE: self.copy_image,
+            HOST_REMOVE_IMAGE: self.remove_image,
             HOST_DEPLOY: self.deploy,
             HOST_UNDEPLOY: self.undeploy,
         }
@@ -51,6 +54,18 @@ class DeploymentCommands:
             await self._fenced.run(
                 call.access, work, call.fence, UUID(call.fence.machine_id), what="copy image",
                 call_class=CallClass.LONG_RUNNING,
+            )  # fmt: skip
+        return Done()
+
+    async def remove_image(self, _: CallingLink, call: RemoveImageCall) -> Done:
+        """Never while this rack copies the same image to the same place."""
+
+        def work(driver: Driver) -> None:
+            driver.remove_image(call.sha256, call.pool_id)
+
+        async with self._alone((call.access.host_id, call.sha256, call.pool_id)):
+            await self._fenced.run(
+                call.access, work, call.fence, UUID(call.fence.machine_id), what="remove image",
             )  # fmt: skip
         return Done()
 

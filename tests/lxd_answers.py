@@ -68,7 +68,13 @@ def documented() -> dict[str, Any]:
         **{f"networks/{one['name']}/state": _state(one) for one in LISTED},
         "profiles": [{"name": "default", "description": "Default"}],
         "certificates": [],
-    }
+        "images": [
+            {
+                "fingerprint": "0a" * 32, "type": "virtual-machine", "size": 1024,
+                "properties": {"innkeeper.sha256": "5e" * 32, "innkeeper.disk_bytes": "4096"},
+            }
+        ],
+    }  # fmt: skip
 
 
 def _state(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,6 +151,9 @@ class FakeLxdDriver:
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._trusted_host().copy_image(image, pool_id, content)
 
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        self._trusted_host().remove_image(sha256, pool_id)
+
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         self._trusted_host().deploy(spec, image, seed)
 

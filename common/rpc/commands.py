@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from common.deployment_spec import ImageRef
-from common.discovery import MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
+from common.discovery import ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem, VolumeRef
 from common.guest_spec import GuestSpec
 from common.values import (
     Guest,
@@ -63,7 +63,7 @@ class Reached:
 
 @frozen(kw_only=True)
 class DiscoveryPart:
-    """A part of a Discovery: the first has `facts`, the last has `last`, `calls` and `inspected_pools`.
+    """A part of a Discovery: the first has `facts`, the last has `last`, `calls` and what its hosts have few of.
 
     Lists arrive in batches.
     """
@@ -76,6 +76,8 @@ class DiscoveryPart:
     last: bool = False
     orphaned_volumes: tuple[OrphanedVolume, ...] = ()
     inspected_pools: tuple[str, ...] = ()
+    image_copies: tuple[ImageCopy, ...] = ()
+    image_pools: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -147,6 +149,16 @@ class CopyImageCall:
 
     access: HostAccess
     image: ImageRef
+    pool_id: str
+    fence: Fence
+
+
+@frozen(kw_only=True)
+class RemoveImageCall:
+    """Removes the copy of an image from a storage pool, or from LXD's image store. `pool_id` as in `ImageCopy`."""
+
+    access: HostAccess
+    sha256: str
     pool_id: str
     fence: Fence
 
@@ -264,6 +276,7 @@ HOST_COMPOSE = Command("host.compose", ComposeCall, Guest)
 HOST_DECOMPOSE = Command("host.decompose", DecomposeCall, Done)
 HOST_REMOVE_VOLUMES = Command("host.remove_volumes", RemoveVolumesCall, Done)
 HOST_COPY_IMAGE = Command("host.copy_image", CopyImageCall, Done)
+HOST_REMOVE_IMAGE = Command("host.remove_image", RemoveImageCall, Done)
 HOST_DEPLOY = Command("host.deploy", DeployCall, Done)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)

@@ -48,6 +48,8 @@ class Driver(Protocol):
 
         Orphaned volumes are those named after a marker that no guest of any project uses, listed in one call per
         storage pool. The pools for which this is known are named; none is if the volumes of any guest are unknown.
+
+        Copies of images are those that `copy_image` made, of any installation.
         """
 
     def compose(self, spec: GuestSpec) -> Guest:
@@ -89,6 +91,13 @@ class Driver(Protocol):
 
         Reads `content` only if the host lacks the image, and in parts: it does not fit into memory. A copy that was not
         completed is not used. Raises OutOfCapacity, NotFound naming the pool, and what `content` raises.
+        """
+
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        """Returns when this storage pool (empty: LXD's image store) has no copy of the image. Idempotent.
+
+        Removes only what `copy_image` made, of any installation; not a copy that another upload may be filling, and no
+        volume on which another one depends. What was deployed with the image does not need it.
         """
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:

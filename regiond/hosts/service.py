@@ -36,6 +36,7 @@ from regiond.hosts.host_changes import HostChanges
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.hosts.host_queries import HostQueries
+from regiond.hosts.image_copies.service import claim_image_copy, record_image_copied
 from regiond.hosts.maintenance_changes import begin_maintenance, end_maintenance
 from regiond.hosts.model import (
     CertificateFate,
@@ -66,6 +67,7 @@ __all__ = [
     "allocation_of",
     "attach_guest",
     "attach_record",
+    "claim_image_copy",
     "clear_guest_marker",
     "delete_guest",
     "delete_orphaned_volumes",
@@ -79,6 +81,7 @@ __all__ = [
     "read_host",
     "reattach_guest",
     "record_guest",
+    "record_image_copied",
     "reopen_host",
     "shares_server",
     "write_allocations",

@@ -15,6 +15,7 @@ from regiond.ledger.capacities import (
 from regiond.ledger.capacity_totals import fleet_capacity, total_capacity
 from regiond.ledger.consistency import check, total_mismatches
 from regiond.ledger.discrete_resources import claim_discrete, set_discrete_totals
+from regiond.ledger.image_claims import claim_image, drop_images, record_images
 from regiond.ledger.numa_availability import numa_nodes_of_hosts
 from regiond.ledger.store import (
     claim,
@@ -38,8 +39,10 @@ __all__ = [
     "claim",
     "claim_batch",
     "claim_discrete",
+    "claim_image",
     "compute_claimed_by_hosts",
     "drop_guests",
+    "drop_images",
     "drop_server",
     "fleet_capacity",
     "lock_hosts",
@@ -48,6 +51,7 @@ __all__ = [
     "numa_nodes_of_hosts",
     "recompute_totals",
     "record_actual",
+    "record_images",
     "release_machine",
     "resize_machine",
     "server_of_host",

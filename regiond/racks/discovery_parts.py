@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from common.discovery import Discovery, MarkerOnOtherMember, OrphanedVolume, Problem
+from common.discovery import Discovery, ImageCopy, MarkerOnOtherMember, OrphanedVolume, Problem
 from common.errors import ResponseRejected
 from common.rpc.commands import HOST_DISCOVER, HostCall
 from common.rpc.link import Link
@@ -19,6 +19,8 @@ async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) ->
     problems: list[Problem] = []
     orphaned_volumes: list[OrphanedVolume] = []
     inspected_pools: list[str] = []
+    image_copies: list[ImageCopy] = []
+    image_pools: list[str] = []
     async with aclosing(link.stream(HOST_DISCOVER, HostCall(access=access), deadline_s=deadline_s)) as parts:
         async for part in parts:
             facts = part.facts or facts
@@ -27,10 +29,13 @@ async def gather_discovery(link: Link, access: HostAccess, deadline_s: float) ->
             problems += part.problems
             orphaned_volumes += part.orphaned_volumes
             inspected_pools += part.inspected_pools
+            image_copies += part.image_copies
+            image_pools += part.image_pools
             calls, last = calls + part.calls, last or part.last
     if facts is None or not last:
         raise ResponseRejected(f"{link.peer} ended its discovery of VM host {access.host_id} before the last part.")
     return Discovery(
         facts=facts, guests=tuple(guests), on_other_members=tuple(on_other_members), problems=tuple(problems),
         calls=calls, orphaned_volumes=tuple(orphaned_volumes), inspected_pools=tuple(inspected_pools),
+        image_copies=tuple(image_copies), image_pools=tuple(image_pools),
     )  # fmt: skip

@@ -193,3 +193,38 @@ def test_decomposing_deletes_all_but_the_image(host: CapableFixture) -> None:
     host.driver.decompose(spec.ref, volumes_of(spec))
     assert host.volumes() == before
     assert [one for one in host.driver.discover().orphaned_volumes if one.marker == spec.marker] == []
+
+
+def test_discovery_reports_a_copy_until_it_is_removed(host: CapableFixture) -> None:
+    source, before = content(), host.volumes()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    found = host.driver.discover()
+    (copy,) = [one for one in found.image_copies if one.sha256 == source.image.sha256]
+    assert copy.complete
+    assert copy.size_bytes > 0
+    assert copy.pool_id in found.image_pools
+    for _ in range(2):
+        host.driver.remove_image(copy.sha256, copy.pool_id)
+        assert source.image.sha256 not in {one.sha256 for one in host.driver.discover().image_copies}
+        assert host.volumes() == before
+
+
+def test_what_was_deployed_does_not_need_the_copy(host: CapableFixture) -> None:
+    source = content()
+    spec = deployed(host, "apart", source)
+    for copy in host.driver.discover().image_copies:
+        host.driver.remove_image(copy.sha256, copy.pool_id)
+    assert host.root_disk_holds(spec, source.image)
+    with pytest.raises(NotFound):
+        host.driver.deploy(spec, source.image, seed())
+    host.driver.copy_image(source.image, host.pool_id, source)
+    host.driver.deploy(spec, source.image, seed(b"other"))
+    assert host.user_data(spec) == b"other"
+
+
+def test_removing_an_image_from_an_unknown_pool_changes_nothing(host: CapableFixture) -> None:
+    source = content()
+    host.driver.copy_image(source.image, host.pool_id, source)
+    before = host.volumes()
+    host.driver.remove_image(source.image.sha256, UNKNOWN_POOL)
+    assert host.volumes() == before

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from uuid import UUID
+
+import structlog
 
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
+from common.errors import NotFound
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
@@ -21,11 +24,14 @@ from rackd.drivers.libvirt.deployment import deployer, images
 from rackd.drivers.libvirt.guests import deletion, lookup, orphaned_volumes, ownership, power
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
-from rackd.drivers.libvirt.inventory import facts, guests
+from rackd.drivers.libvirt.inventory import facts, guests, image_copies
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
+from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
-from rackd.drivers.libvirt.xml import Element, text_at
+from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.without_projects import WithoutProjects
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @checks_answers
@@ -46,6 +52,7 @@ class LibvirtDriver(WithoutProjects):
         self._session = Session(connect)
         self._reread_domains = reread_domains
         self._watches: set[Watch] = set()
+        self._images = ImageInventory()
         self._domain_cache: tuple[Client, DomainCache] | None = None
         self._capabilities: tuple[Client, HostTraits, DomainCapabilities] | None = None
 
@@ -67,23 +74,19 @@ class LibvirtDriver(WithoutProjects):
             cached.configs,
             sriov_ports_of(responses),
         )
-        volumes = self._volume_names(client, pools, domains, cached)
+        names = client.volume_names({text_at(pool, "uuid") for pool in pools})
+        copies = self._images.find(client, names)
+        volumes = names if _all_known(domains, cached) else {}
         return Discovery(
-            facts=facts.facts_of(responses, pools, listing.used_bytes),
+            facts=facts.facts_of(responses, pools, image_copies.added(listing.used_bytes, copies)),
             guests=listing.guests,
             problems=(*problems, *cached.problems, *listing.problems),
             calls=client.calls - calls_before,
             orphaned_volumes=orphaned_volumes.find(volumes, cached.configs.values()),
             inspected_pools=tuple(sorted(volumes)),
+            image_copies=copies,
+            image_pools=tuple(sorted(names)),
         )
-
-    def _volume_names(
-        self, client: Client, pools: Iterable[Element], domains: Iterable[BulkDomain], cached: DomainConfigs
-    ) -> Mapping[str, tuple[str, ...]]:
-        """Returns nothing if any domain's XML is unknown, because that domain may use any volume."""
-        if any(domain.uuid not in cached.configs and domain.uuid not in cached.deleted for domain in domains):
-            return {}
-        return client.volume_names({text_at(pool, "uuid") for pool in pools})
 
     def _cache_of(self, client: Client) -> DomainCache:
         """Returns a cache that lives as long as the connection, whose events it needs."""
@@ -111,6 +114,14 @@ class LibvirtDriver(WithoutProjects):
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         """Raises Unsupported for some qcow2 images in a pool of block devices, such as those compressed with zstd."""
         images.copy_image(guest_pool(self._session.client(), pool_id), image, content, now_s=time.time())
+
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        try:
+            pool = guest_pool(self._session.client(), pool_id)
+        except NotFound as error:
+            log.info("storage_pool_not_found", pool=pool_id, reason=str(error))
+            return
+        images.remove_image(pool, sha256, now_s=time.time())
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         """Raises Unsupported if the host lacks the UEFI firmware that the image needs."""
@@ -158,3 +169,8 @@ class LibvirtDriver(WithoutProjects):
             xml = client.domain_capabilities(traits.kernel_architecture, traits.domain_type)
             self._capabilities = client, traits, DomainCapabilities.of(xml, traits)
         return self._capabilities[1:]
+
+
+def _all_known(domains: Iterable[BulkDomain], cached: DomainConfigs) -> bool:
+    """False if any domain's XML is unknown, because that domain may use any volume."""
+    return all(domain.uuid in cached.configs or domain.uuid in cached.deleted for domain in domains)

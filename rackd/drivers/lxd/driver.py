@@ -64,6 +64,8 @@ class LxdDriver:
                 sorted(reader.orphaned_volumes(responses), key=lambda one: (one.pool_id, one.project, one.name))
             ),
             inspected_pools=tuple(responses.pools_with_volumes),
+            image_copies=facts.image_copies(responses),
+            image_pools=("", *responses.pools_with_volumes),
         )
 
     def find(self, guest: GuestRef) -> Guest | None:
@@ -109,6 +111,12 @@ class LxdDriver:
         scope = self._ready().scope
         architecture = str(self._client.server()["environment"]["kernel_architecture"])
         images.copy(self._client, image, pool_id, content, scope, architecture)
+
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        """A volume that LXD has unpacked from an image goes with the image."""
+        scope = self._ready().scope
+        if not pool_id:
+            images.remove(self._client, sha256, scope)
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         deployer.deploy(self._client, self._ready(), spec, image, seed)

@@ -38,6 +38,11 @@ class SimulatedDeployer:
             check_pool_space(self._address, pool_id, used_bytes, image.size_bytes, "The image")
             deployments.add_image(db, pool_id, image)
 
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        self._faults.call("remove image")
+        with self._store.writing() as db:
+            deployments.remove_image(db, pool_id, sha256)
+
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         self._faults.call("write root disk")
         root = spec.disks[0]

@@ -13,23 +13,40 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 
 from common.deployment_spec import CloudInitSeed, ImageRef
+from common.discovery import ImageCopy
 from common.report_url import find_report
 
+IMAGE_PREFIX = "innkeeper-image-"
 
-def image_volume(image: ImageRef) -> str:
-    return f"innkeeper-image-{image.sha256[:32]}"
+
+def image_volume(sha256: str) -> str:
+    return f"{IMAGE_PREFIX}{sha256}"
 
 
 def has_image(db: sqlite3.Connection, pool: str, image: ImageRef) -> bool:
     query = "select 1 from volume where pool = ? and name = ?"
-    return db.execute(query, (pool, image_volume(image))).fetchone() is not None
+    return db.execute(query, (pool, image_volume(image.sha256))).fetchone() is not None
+
+
+def image_copies(db: sqlite3.Connection) -> tuple[ImageCopy, ...]:
+    """Returns the copies of images in all storage pools."""
+    query = "select pool, name, size_bytes from volume where name glob ? order by pool, name"
+    return tuple(
+        ImageCopy(sha256=row["name"].removeprefix(IMAGE_PREFIX), pool_id=row["pool"], size_bytes=row["size_bytes"])
+        for row in db.execute(query, (f"{IMAGE_PREFIX}{64 * '[0-9a-f]'}",))
+    )
+
+
+def remove_image(db: sqlite3.Connection, pool: str, sha256: str) -> None:
+    """Idempotent."""
+    db.execute("delete from volume where pool = ? and name = ?", (pool, image_volume(sha256)))
 
 
 def add_image(db: sqlite3.Connection, pool: str, image: ImageRef) -> None:
     """Does nothing if the pool has it."""
     db.execute(
         "insert into volume (pool, name, size_bytes) values (?, ?, ?) on conflict do nothing",
-        (pool, image_volume(image), image.size_bytes),
+        (pool, image_volume(image.sha256), image.size_bytes),
     )
 
 

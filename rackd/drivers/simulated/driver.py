@@ -102,10 +102,12 @@ class SimulatedDriver(WithoutProjects):
         with self._store.reading() as db:
             found = guests.all_guests(db)
             facts = facts_of(self._address, guests.unattached_bytes(db))
-            orphaned = guests.orphaned_volumes(db)
+            orphaned, copies = guests.orphaned_volumes(db), deployments.image_copies(db)
+        pools = pool_names(self._address)
         return Discovery(
-            facts=facts, guests=found, calls=3, orphaned_volumes=orphaned, inspected_pools=pool_names(self._address)
-        )
+            facts=facts, guests=found, calls=3, orphaned_volumes=orphaned, inspected_pools=pools, image_copies=copies,
+            image_pools=pools,
+        )  # fmt: skip
 
     def compose(self, spec: GuestSpec) -> Guest:
         found = self._existing(spec)
@@ -148,6 +150,9 @@ class SimulatedDriver(WithoutProjects):
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._deployer.copy_image(image, pool_id, content)
+
+    def remove_image(self, sha256: str, pool_id: str) -> None:
+        self._deployer.remove_image(sha256, pool_id)
 
     def deploy(self, spec: GuestSpec, image: ImageRef, seed: CloudInitSeed) -> None:
         self._deployer.deploy(spec, image, seed)

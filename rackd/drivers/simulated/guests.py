@@ -35,7 +35,7 @@ _NICS = """
 _UNATTACHED = """
     select pool, sum(size_bytes) as size_bytes
       from volume
-     where machine_id is null
+     where machine_id is null and name not glob 'innkeeper-image-*'
        and not exists (select from_disk.volume from disk as from_disk
                         where from_disk.pool = volume.pool and from_disk.volume = volume.name)
      group by pool
@@ -93,7 +93,7 @@ def name_exists(db: sqlite3.Connection, name: str) -> bool:
 
 
 def unattached_bytes(db: sqlite3.Connection) -> dict[str, int]:
-    """Returns by pool the size of volumes that belong to no guest and no machine."""
+    """Returns by pool the size of volumes that belong to no guest and no machine and hold no image."""
     return {row["pool"]: row["size_bytes"] for row in db.execute(_UNATTACHED)}
 
 

@@ -11,6 +11,7 @@ from regiond.hosts.discovery.diff import compare
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, DiscoveryRun, GuestChange, GuestChangeHandler
 from regiond.hosts.discovery.server_match import match_server
 from regiond.hosts.discovery.snapshot_store import read_snapshot
+from regiond.hosts.image_copies import store as image_copy_store
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, set_discrete_totals
 from regiond.networks.service import bind_nics, discover_networks
@@ -54,6 +55,8 @@ async def _write(db: Db, host_id: int, server_id: int, changes: DiscoveryChanges
     await set_discrete_totals(db, server_id, changes.totals_written)
     await write_allocations(db, server_id, changes.allocations)
     await orphaned_volume_store.write(db, server_id, changes.volumes)
+    await image_copy_store.delete(db, server_id, changes.image_copies.deleted)
+    await image_copy_store.write(db, server_id, changes.image_copies.written)
 
 
 async def _notify(db: Db, host_id: int, server_id: int, change: GuestChange, machines: GuestChangeHandler) -> None:

@@ -19,6 +19,7 @@ from regiond.hosts.discovery.incomplete_guests import completed
 from regiond.hosts.discovery.model import ChangeKind, DiscoveryChanges, GuestChange, OrphanedGuest
 from regiond.hosts.discovery.orphaned_volumes import volume_changes
 from regiond.hosts.discovery.snapshot import GuestRecord, MachineSnapshot, ServerSnapshot, guest_record, is_resized
+from regiond.hosts.image_copies.model import copy_changes
 from regiond.ledger.model import NO_DISCRETE_RESOURCES, GuestClaims
 
 
@@ -54,6 +55,7 @@ def compare(discovery: Discovery, snapshot: ServerSnapshot) -> DiscoveryChanges:
         ),
         orphaned_guests=tuple(_orphaned_guests(written, records, snapshot)),
         volumes=volume_changes(discovery, snapshot.volumes, snapshot.installation_id),
+        image_copies=copy_changes(discovery, snapshot.image_copies),
     )
 
 

@@ -15,6 +15,7 @@ from common.values import HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUME_CHANGES, VolumeChanges
 from regiond.hosts.discovery.snapshot import GuestRecord
+from regiond.hosts.image_copies.model import NO_COPY_CHANGES, CopyChanges
 from regiond.hosts.model import MACHINE_MISSING, POWER_CHANGED
 from regiond.ledger.model import GuestClaims
 
@@ -79,6 +80,7 @@ class DiscoveryChanges:
     machines: tuple[GuestChange, ...] = ()
     orphaned_guests: tuple[OrphanedGuest, ...] = ()
     volumes: VolumeChanges = NO_VOLUME_CHANGES
+    image_copies: CopyChanges = NO_COPY_CHANGES
 
     @property
     def none(self) -> bool:

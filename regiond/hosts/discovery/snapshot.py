@@ -12,6 +12,7 @@ from common.serialization import to_dict
 from common.values import Guest, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
+from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
 from regiond.ledger.model import DiscreteResources
 
 
@@ -115,3 +116,4 @@ class ServerSnapshot:
     discrete_totals: Mapping[ResourceKey, int] = field(factory=dict)
     discrete: Mapping[ClaimHolder, DiscreteResources] = field(factory=dict)  # without holders of nothing
     volumes: VolumeSnapshot = NO_VOLUMES
+    image_copies: CopySnapshot = NO_COPIES

@@ -13,6 +13,7 @@ from regiond.hosts.discovery.allocation_store import read_discrete, read_totals
 from regiond.hosts.discovery.model import DiscoveryRun, GuestChangeHandler
 from regiond.hosts.discovery.snapshot import MachineSnapshot, ServerSnapshot
 from regiond.hosts.discovery.store import guest_of_row
+from regiond.hosts.image_copies import store as image_copy_store
 from regiond.racks.service import read_installation_id
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ async def read_snapshot(
         discrete_totals=await read_totals(db, server_id),
         discrete=discrete,
         volumes=await orphaned_volume_store.read(db, server_id, run.discovery, run.began_at),
+        image_copies=await image_copy_store.read_snapshot(db, server_id, host_id, run.began_at),
     )
 
 

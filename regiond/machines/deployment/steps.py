@@ -24,6 +24,7 @@ from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA
 from regiond.db.pool import Database
 from regiond.events.model import Level
+from regiond.hosts import service as host_service
 from regiond.machines import store as machine_store
 from regiond.machines import view_store
 from regiond.machines.deployment import store
@@ -103,24 +104,32 @@ class DeployMachine:
         self, operation: Operation, target: Target, deployment: Deployment, journal: Journal
     ) -> None:
         tools, fence = self._tools, fence_of(operation, str(target.spec.marker.machine_id))
-        root = target.spec.disks[0]
+        root, image = target.spec.disks[0], deployment.image
+        await journal.write(
+            "claim_image_copy", lambda db: host_service.claim_image_copy(db, target.host_id, image, root.pool_id)
+        )
         await journal.step("power_off", reaches_host=True)
         await set_power(tools.calls, operation, target, PowerAction.FORCE_OFF)
         await journal.step("copy_image", reaches_host=True)
         await tools.calls.call(
             target.host_id, HOST_COPY_IMAGE,
-            lambda access: CopyImageCall(access=access, image=deployment.image, pool_id=root.pool_id, fence=fence),
+            lambda access: CopyImageCall(access=access, image=image, pool_id=root.pool_id, fence=fence),
             deadline_s=COPY_DEADLINE_S,
         )  # fmt: skip
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        await journal.write("new_secret", lambda db: store.set_secret(db, deployment.id, hash_of(secret)))
+
+        async def record_copied(db: Db) -> None:
+            await host_service.record_image_copied(db, target.host_id, image, root.pool_id)
+            await store.set_secret(db, deployment.id, hash_of(secret))
+
+        await journal.write("new_secret", record_copied)
         seed = await self._seed(operation, deployment, secret)
         await journal.step("write_disk", reaches_host=True)
         with tools.content.offer(seed.user_data) as sha256:
             await tools.calls.call(
                 target.host_id, HOST_DEPLOY,
                 lambda access: DeployCall(
-                    access=access, spec=target.spec, image=deployment.image, meta_data=seed.meta_data,
+                    access=access, spec=target.spec, image=image, meta_data=seed.meta_data,
                     network_config=seed.network_config, user_data_sha256=sha256,
                     user_data_bytes=len(seed.user_data), fence=fence,
                 ),

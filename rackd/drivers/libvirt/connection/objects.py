@@ -193,6 +193,10 @@ class Volume:
     def capacity_bytes(self) -> int:
         return int(self._client.call(f"read the volume {self.name}", self.handle.info)[1])
 
+    def allocation_bytes(self) -> int:
+        """What it takes in its pool."""
+        return int(self._client.call(f"read the volume {self.name}", self.handle.info)[2])
+
     def resize(self, size_bytes: int) -> None:
         self._client.call(f"resize the volume {self.name}", self.handle.resize, size_bytes)
 

@@ -42,6 +42,14 @@ def complete_uploads(names: Collection[str], sha256: str) -> tuple[ImageUpload, 
     return tuple(sorted(complete, key=lambda upload: upload.data_volume))
 
 
+def stored_images(names: Collection[str]) -> dict[str, tuple[ImageUpload, ...]]:
+    """Returns the uploads among the volumes of a pool, complete or not, by the SHA-256 of the image."""
+    found: dict[str, tuple[ImageUpload, ...]] = {}
+    for upload in filter(None, map(_upload_of, sorted(names))):
+        found[upload.sha256] = (*found.get(upload.sha256, ()), upload)
+    return found
+
+
 def abandoned_volumes(names: Collection[str], now_s: float) -> tuple[str, ...]:
     """Returns the volumes of uploads, of any image, that a killed rack left incomplete so long ago that none fills
     them.
@@ -55,6 +63,12 @@ def abandoned_volumes(names: Collection[str], now_s: float) -> tuple[str, ...]:
         if upload.started_at_s + STALE_AFTER_S < now_s:
             abandoned.append(name)
     return tuple(abandoned)
+
+
+def is_of_image(name: str, sha256: str) -> bool:
+    """Whether this volume belongs to an upload of the image."""
+    upload = _upload_of(name.removesuffix(_COMPLETE))
+    return upload is not None and upload.sha256 == sha256
 
 
 def _upload_of(name: str) -> ImageUpload | None:

@@ -14,10 +14,10 @@ from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
 from rackd.drivers.libvirt.connection.objects import Volume
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
-from rackd.drivers.libvirt.deployment.image_names import ImageUpload, abandoned_volumes, complete_uploads
+from rackd.drivers.libvirt.deployment.image_names import ImageUpload, abandoned_volumes, complete_uploads, is_of_image
 from rackd.drivers.libvirt.deployment.qcow2_disk import disk_parts
 from rackd.drivers.libvirt.guests.pools import GuestPool
-from rackd.drivers.libvirt.guests.volumes import delete_from, undo
+from rackd.drivers.libvirt.guests.volumes import delete_from, dependents_of, undo
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -50,6 +50,25 @@ def copy_image(pool: GuestPool, image: ImageRef, content: ImageContent, *, now_s
     upload = ImageUpload(sha256=image.sha256, started_at_s=int(now_s), suffix=secrets.token_hex(4))
     _upload(pool, image, upload, _parts(pool, image, content))
     log.info("image_copied", sha256=image.sha256, pool=pool.pool.name, size_bytes=image.size_bytes)
+
+
+def remove_image(pool: GuestPool, sha256: str, *, now_s: float) -> None:
+    """Idempotent. A volume on which another one depends stays, as does an upload that may not have ended."""
+    pool.pool.refresh()
+    names, dependents = pool.pool.volume_names(), dependents_of(pool.pool)
+    unwanted = [name for name in abandoned_volumes(names, now_s) if is_of_image(name, sha256)]
+    for upload in complete_uploads(names, sha256):
+        if dependents[upload.data_volume]:
+            log.warning(
+                "image_in_use", volume=upload.data_volume, pool=pool.pool.name,
+                dependents=sorted(dependents[upload.data_volume]),
+            )  # fmt: skip
+            continue
+        unwanted += [upload.complete_volume, upload.data_volume]  # without its data, a copy must not seem complete
+    for name in unwanted:
+        delete_from(pool.pool, name)
+    if unwanted:
+        log.info("image_removed", sha256=sha256, pool=pool.pool.name)
 
 
 def _upload(pool: GuestPool, image: ImageRef, upload: ImageUpload, parts: Iterable[bytes]) -> None:

@@ -19,13 +19,13 @@ from common.deployment_spec import ImageFormat, ImageRef
 from common.errors import DriverFailed, NotFound, OutOfCapacity
 from rackd.drivers.contract import ImageContent
 from rackd.drivers.image_content import verified_parts
-from rackd.drivers.lxd.connection.client import Client, Conflict, Scope
+from rackd.drivers.lxd.connection.client import Client, Conflict, Scope, path
 from rackd.drivers.lxd.guests.raw_as_qcow2 import qcow2_head, qcow2_tail
+from rackd.drivers.lxd.inventory.image_copies import DISK_BYTES_PROPERTY, SHA256_PROPERTY
 from rackd.drivers.lxd.inventory.ownership import VM
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
-SHA256_PROPERTY = "innkeeper.sha256"
 _NO_SPACE = "no space left on device"
 _CREATED_AT = 1  # LXD rejects metadata without a creation date, and 0 counts as none
 
@@ -59,7 +59,9 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
             {
                 "Content-Type": f"multipart/form-data; boundary={boundary}",
                 "X-LXD-filename": f"innkeeper-{image.sha256[:12]}",
-                "X-LXD-properties": urlencode({SHA256_PROPERTY: image.sha256}),
+                "X-LXD-properties": urlencode(
+                    {SHA256_PROPERTY: image.sha256, DISK_BYTES_PROPERTY: str(image.virtual_size_bytes)}
+                ),
                 "X-LXD-public": "false",
             },
             project=scope.project,
@@ -74,6 +76,18 @@ def copy(client: Client, image: ImageRef, pool_id: str, content: ImageContent, s
             ) from error
         raise
     log.info("image_copied", sha256=image.sha256, size_bytes=image.size_bytes)
+
+
+def remove(client: Client, sha256: str, scope: Scope) -> None:
+    """Deletes the image from the project's image store. Idempotent. LXD keeps what its instances need of it."""
+    for one in client.get("images", recursion="1", project=scope.project):
+        if one.get("type") == VM and (one.get("properties") or {}).get(SHA256_PROPERTY) == sha256:
+            try:
+                client.delete(path("images", str(one["fingerprint"])), project=scope.project)
+            except NotFound:
+                log.info("image_already_deleted", sha256=sha256)
+            else:
+                log.info("image_removed", sha256=sha256)
 
 
 def _multipart(image: ImageRef, content: ImageContent, boundary: str, architecture: str) -> Iterator[bytes]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from attrs import field, frozen
 
-from common.discovery import Problem
+from common.discovery import ImageCopy, Problem
 from common.errors import HostUnreachable, NotFound, NotTrusted, Unsupported
 from common.values import ClusterMember, Guest, HostFacts, HugePages, NumaNode, Profile, Project, StoragePool
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.lxd.connection.client import HOW_TO_TRUST
 from rackd.drivers.lxd.inventory import hardware
+from rackd.drivers.lxd.inventory.image_copies import copies_of
 from rackd.drivers.lxd.inventory.networks import networks_of
 from rackd.drivers.lxd.inventory.volume_index import Volume
 
@@ -45,6 +46,7 @@ class ServerResponses:
     member: str | None = None
     instances: Sequence[Json] = ()
     volumes: Sequence[Volume] = ()
+    images: Sequence[Json] = ()  # in the store of the host's project
     pools_with_volumes: Sequence[str] = ()  # storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
 
@@ -205,6 +207,7 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
     file system with other files can have less space left than it seems.
     """
     nominal = sum(disk.size_bytes for guest in guests for disk in guest.disks if disk.pool_id == pool)
+    nominal += sum(copy.size_bytes for copy in image_copies(responses) if copy.pool_id == pool)
     used = int(responses.pool_space[pool]["space"].get("used") or 0)
     unattached = sum(
         volume.size_bytes
@@ -215,6 +218,10 @@ def _used_elsewhere(responses: ServerResponses, pool: str, guests: Sequence[Gues
         and responses.member in {None, volume.location}
     )
     return -(-max(0, used - nominal, unattached) // GIB) * GIB
+
+
+def image_copies(responses: ServerResponses) -> tuple[ImageCopy, ...]:
+    return tuple(copies_of(responses.images, responses.volumes, responses.member))
 
 
 def profiles_of(profiles: Iterable[Json]) -> tuple[Profile, ...]:

@@ -25,7 +25,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes seven requests, one more in a cluster, two per storage pool and one per attachable interface.
+    """Makes eight requests, one more in a cluster, two per storage pool and one per attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
@@ -56,6 +56,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         profiles=client.get("profiles", recursion="1", project=scope.project),
         members=members,
         member=member,
+        images=client.get("images", recursion="1", project=scope.project),
         instances=instances,
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,

@@ -1,0 +1,1 @@
+"""The copies of images on hosts."""

@@ -1,0 +1,138 @@
+"""What the region knows of the copies of images on hosts, and the space that they claim."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.database import execute, fetchval
+from tests.deployment.deployment import Deployment
+from tests.integration.images import CONTENT, add_image
+from tests.waiting import eventually
+
+GB = 1000**3
+_COPIES = """
+    select c.state, c.size_bytes, p.claimed_bytes, p.used_elsewhere_bytes,
+           coalesce((select sum(amount) from claim where image_copy_id = c.id), 0)::bigint as claimed_for_copy
+      from image_copy c join storage_pool p on p.id = c.storage_pool_id order by c.id
+"""
+
+
+async def copies(innkeeper: Deployment) -> list[dict[str, Any]]:
+    assert await innkeeper.ledger_problems() == []
+    return [dict(row) for row in await innkeeper.fetch(_COPIES)]
+
+
+async def composed(innkeeper: Deployment, count: int = 1, **host: Any) -> tuple[int, list[str]]:
+    """The id of a new host, and the system ids of ready machines on it with disks of 8 GB."""
+    made = await innkeeper.add_simulated(**{"cores": 16, "memory_mib": 32768, "storage_gb": 100, **host})
+    machines = [await innkeeper.compose(made["id"], cores=1, memory=1024) for _ in range(count)]
+    return made["id"], [str(machine["system_id"]) for machine in machines]
+
+
+async def deploy(innkeeper: Deployment, system_id: str) -> None:
+    await innkeeper.post(f"machines/{system_id}/", op="deploy")
+
+
+async def reaches(innkeeper: Deployment, system_id: str, wanted: str) -> Any:
+    async def has() -> bool:
+        return (await innkeeper.get(f"machines/{system_id}/"))["status_name"] == wanted  # type: ignore[no-any-return]
+
+    await eventually(has)
+    return await innkeeper.get(f"machines/{system_id}/")
+
+
+async def test_a_copy_claims_its_space_and_counts_once(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, (system_id,) = await composed(innkeeper)
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
+    expected = {
+        "state": "complete", "size_bytes": len(CONTENT), "claimed_bytes": 8 * GB + len(CONTENT),
+        "used_elsewhere_bytes": 0, "claimed_for_copy": len(CONTENT),
+    }  # fmt: skip
+    assert await copies(innkeeper) == [expected]
+    await eventually(lambda: innkeeper.refreshed(host_id))
+    assert await copies(innkeeper) == [expected]
+
+
+async def test_two_deployments_at_once_claim_once_before_the_copy(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, machines = await composed(innkeeper, 2)
+    with innkeeper.held("copy image"):
+        for system_id in machines:
+            await deploy(innkeeper, system_id)
+        steps = "select count(*) from operation where kind = 'deploy' and step = 'copy_image'"
+        database = innkeeper.region.components.database
+        await eventually(lambda: _equals(fetchval(database, steps), 2))
+        (copy,) = await copies(innkeeper)
+        assert (copy["state"], copy["claimed_for_copy"]) == ("copying", len(CONTENT))
+        assert copy["claimed_bytes"] == 16 * GB + len(CONTENT)
+        await eventually(lambda: innkeeper.refreshed(host_id))  # finds no copy yet
+        assert await copies(innkeeper) == [copy]
+    for system_id in machines:
+        await reaches(innkeeper, system_id, "Deployed")
+    assert [copy["state"] for copy in await copies(innkeeper)] == ["complete"]
+    assert len(innkeeper.simulated().images()) == 1
+
+
+async def _equals(found: Any, wanted: object) -> bool:
+    return bool(await found == wanted)
+
+
+async def test_a_pool_without_space_for_the_copy_fails_at_once(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    _, (system_id,) = await composed(innkeeper, storage_gb=8)
+    await deploy(innkeeper, system_id)
+    machine = await reaches(innkeeper, system_id, "Failed deployment")
+    assert "has 0 bytes left" in machine["status_message"]
+    assert str(len(CONTENT)) in machine["status_message"]
+    assert innkeeper.simulated().images() == []
+    assert machine["power_state"] == "off"
+    assert await copies(innkeeper) == []
+
+
+async def test_a_copy_that_is_gone_claims_nothing_after_a_refresh(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, (system_id,) = await composed(innkeeper)
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
+    with innkeeper.simulated().open() as db:
+        db.execute("delete from volume where name like 'innkeeper-image-%'")
+    await eventually(lambda: innkeeper.refreshed(host_id))
+    assert await copies(innkeeper) == []
+    assert await fetchval(innkeeper.region.components.database, "select claimed_bytes from storage_pool") == 8 * GB
+
+
+async def test_a_copy_that_the_host_reports_is_known_again(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, (system_id,) = await composed(innkeeper)
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
+    before = await copies(innkeeper)
+    database = innkeeper.region.components.database
+    await execute(database, "delete from claim where image_copy_id is not null")
+    await execute(database, "delete from image_copy")
+    await execute(database, "update storage_pool set claimed_bytes = $1", 8 * GB)
+    await eventually(lambda: innkeeper.refreshed(host_id))
+    assert await copies(innkeeper) == before
+
+
+async def test_the_intent_of_a_deployment_that_copied_nothing_ends(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, (system_id,) = await composed(innkeeper)
+    (innkeeper.in_process.settings.state / "images" / "sha256").rename(innkeeper.folder / "away")
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Failed deployment")
+    assert [copy["state"] for copy in await copies(innkeeper)] == ["copying"]
+    await eventually(lambda: innkeeper.refreshed(host_id))
+    assert await copies(innkeeper) == []
+
+
+async def test_a_host_that_is_removed_takes_its_copies_along(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    host_id, (system_id,) = await composed(innkeeper)
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
+    removal = await innkeeper.begin(f"vm-hosts/{host_id}/", method="DELETE")
+    assert await innkeeper.ended(removal) == "succeeded"
+    assert await copies(innkeeper) == []
