@@ -155,6 +155,9 @@ class RegionSettings:
     max_images_gib: float = setting(
         100.0, "What all images may take in the region's folder, in GiB.", at_least=0.001, at_most=10**6
     )
+    keep_image_copies_days: int = setting(
+        7, "How long a host keeps its copy of an image after the last deployment with it.", at_least=1, at_most=3650
+    )
     image_reserve_gib: float = setting(
         2.0, "What stays free on the disk of that folder when an image is uploaded, in GiB.", at_least=0, at_most=10**6
     )

@@ -36,7 +36,11 @@ from regiond.hosts.host_changes import HostChanges
 from regiond.hosts.host_names import free_host_name, is_name_taken
 from regiond.hosts.host_probe import require_alive, require_dead
 from regiond.hosts.host_queries import HostQueries
+from regiond.hosts.image_copies.removal import remove_image_copy
 from regiond.hosts.image_copies.service import claim_image_copy, record_image_copied
+from regiond.hosts.image_copies.store import begin_removal as begin_copy_removal
+from regiond.hosts.image_copies.store import delete_removed as delete_removed_copy
+from regiond.hosts.image_copies.store import removable_with_host as copies_removed_with_host
 from regiond.hosts.maintenance_changes import begin_maintenance, end_maintenance
 from regiond.hosts.model import (
     CertificateFate,
@@ -67,10 +71,13 @@ __all__ = [
     "allocation_of",
     "attach_guest",
     "attach_record",
+    "begin_copy_removal",
     "claim_image_copy",
     "clear_guest_marker",
+    "copies_removed_with_host",
     "delete_guest",
     "delete_orphaned_volumes",
+    "delete_removed_copy",
     "detach_guest",
     "free_host_name",
     "guests_by_id",
@@ -82,6 +89,7 @@ __all__ = [
     "reattach_guest",
     "record_guest",
     "record_image_copied",
+    "remove_image_copy",
     "reopen_host",
     "shares_server",
     "write_allocations",

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import asdict
 
-from common.errors import DriverFailed, InnkeeperError, rebuild
+from common.errors import Busy, DriverFailed, InnkeeperError, rebuild
 from common.phrases import number_of
 from common.serialization import from_dict
+from regiond.db.pool import Database
 from regiond.events.model import Level
 from regiond.events.service import Events
 from regiond.hosts import store
 from regiond.hosts.discovery import schedule_store
 from regiond.hosts.discovery.refresh import RETRY_AFTER_S, Refresher
 from regiond.hosts.host_probe import require_dead
+from regiond.hosts.image_copies.removal import remove_all
+from regiond.hosts.image_copies.store import open_deployment, removable_with_host
 from regiond.hosts.model import CertificateFate, DeletedMachines, HostRemoval
 from regiond.hosts.trust.host_removal import HostCertificates
 from regiond.operations.model import Operation, OperationKind
@@ -116,8 +119,14 @@ class RemoveHost:
     kind = OperationKind.REMOVE_HOST
 
     def __init__(
-        self, machines: HostMachines, clusters: HostClusters, calls: HostCalls, certificates: HostCertificates
+        self,
+        database: Database,
+        machines: HostMachines,
+        clusters: HostClusters,
+        calls: HostCalls,
+        certificates: HostCertificates,
     ) -> None:
+        self._database = database
         self._machines = machines
         self._clusters = clusters
         self._certificates = certificates
@@ -133,7 +142,7 @@ class RemoveHost:
         if removal.decompose:
             await journal.step("destroy_machines")
             await self._delete_machines(operation)
-        result = await self._machines.removal_result(operation)
+        result = {**await self._machines.removal_result(operation), **await self._remove_copies(operation, journal)}
         await journal.step("untrust")
         certificate = await self._certificates.leave(
             host_id, keep_trust=removal.keep_trust, interrupted=operation.step in _AFTER_MACHINES,
@@ -157,6 +166,24 @@ class RemoveHost:
             await _record_certificate(db, operation, certificate)
 
         return Outcome(result={**result, **_certificate_result(certificate)}, record=record)
+
+    async def _remove_copies(self, operation: Operation, journal: Journal) -> Mapping[str, Any]:
+        """Deletes what only Innkeeper has brought to the host. A host that does not answer keeps them.
+
+        Raises Busy while a deployment may need one.
+        """
+        if operation.host_id is None or operation.step in _AFTER_MACHINES:
+            return {}
+        async with self._database.connection() as db:
+            deploying = await open_deployment(db, operation.host_id)
+            copies = await removable_with_host(db, operation.host_id)
+        if deploying is not None:
+            raise Busy(f"Operation {deploying} still deploys a machine on {operation.host_name}.", operation=deploying)
+        if not copies:
+            return {}
+        await journal.step("remove_image_copies", reaches_host=True, copies=[copy.description for copy in copies])
+        left = await remove_all(self._calls, operation, operation.host_id, copies)
+        return {"image_copies": [copy.description for copy in copies], "image_copies_left": list(left)}
 
     async def _delete_machines(self, operation: Operation) -> None:
         """Raises DriverFailed that names every machine that could not be deleted, and Busy while some are running."""

@@ -1,4 +1,4 @@
-"""Runs the region's periodic tasks: clocks, retention, certificate expiry, counts in memory."""
+"""Runs the region's periodic tasks: clocks, retention, certificate expiry, counts in memory, unused copies."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from regiond.housekeeping.retention import Retention
 CHECK_CLOCKS_EVERY_S = 10.0
 PRUNE_EVERY_S = 6 * 3600.0
 REPORT_EXPIRY_EVERY_S = 6 * 3600.0
+COLLECT_COPIES_EVERY_S = 600.0
 WRITE_KEY_USE_EVERY_S = 60.0
 WRITE_REPEATED_EVERY_S = 60.0
 
 
 class Housekeeping:
-    """`prune_events` deletes old events; `report_expiry` records certificates that expire soon. Both are idempotent.
+    """`prune_events` deletes old events; `report_expiry` records certificates that expire soon; `collect_image_copies`
+    removes copies of images that no deployment uses any more. All are idempotent.
 
     `write_key_use` writes which API keys were used since its last call, `write_repeated` which rejected requests were
     repeated; this one is called at the end too.
@@ -33,6 +35,7 @@ class Housekeeping:
         prune_events: Callable[[], Awaitable[object]],
         prune_audit: Callable[[], Awaitable[object]],
         report_expiry: Callable[[], Awaitable[object]],
+        collect_image_copies: Callable[[], Awaitable[object]],
     ) -> None:
         self._write_repeated = write_repeated
         self._tasks = (
@@ -48,6 +51,7 @@ class Housekeeping:
             PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
             PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
             PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
+            PeriodicTask("image_copies", collect_image_copies, every_s=COLLECT_COPIES_EVERY_S),
         )
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Operation handler that removes leftover guests, orphaned volumes and copied markers."""
+"""Operation handler that removes leftover guests, orphaned volumes, copied markers and unused copies of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ CLEAN_UP_DEADLINE_S = 60.0
 
 
 class CleanUp:
-    """Removes what its request names: a guest, volumes, or the marker on a guest. Changes nothing else on the host.
+    """Removes what its request names: a guest, volumes, the marker on a guest, or the copy of an image. Changes nothing
+    else on the host.
 
     The guest carries the marker of a machine that has a tombstone; the volumes are used by no guest; the guest that
     loses its marker is a copy of a machine's guest.
@@ -47,6 +48,8 @@ class CleanUp:
             return await self._remove_marker(operation, host_id, journal)
         if "orphaned_volumes" in operation.request:
             return await self._remove_volumes(operation, host_id, journal)
+        if "image_copy" in operation.request:
+            return await self._remove_image_copy(operation, host_id, journal)
         return await self._remove_guest(operation, host_id, journal)
 
     async def undo(self, operation: Operation, journal: Journal) -> Outcome:
@@ -106,3 +109,15 @@ class CleanUp:
             await record_event(db, operation, "orphaned_volume_removed", message)
 
         return Outcome(result={"removed": names}, record=record)
+
+    async def _remove_image_copy(self, operation: Operation, host_id: int, journal: Journal) -> Outcome:
+        copy = operation.request["image_copy"]
+        await journal.step("remove_image_copy", reaches_host=True, sha256=copy["sha256"], place=copy["place"])
+        await host_service.remove_image_copy(self._calls, operation, host_id, copy["sha256"], copy["pool_id"])
+
+        async def record(db: Db) -> None:
+            await host_service.delete_removed_copy(db, operation.id)
+            message = f"Removed the unused copy of {operation.hostname} from {copy['place']} of {operation.host_name}"
+            await record_event(db, operation, "image_copy_removed", message)
+
+        return Outcome(result={"removed": copy["sha256"]}, record=record)

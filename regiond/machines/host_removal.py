@@ -40,7 +40,8 @@ async def host_removal_plan(db: Db, host_id: int, removal: HostRemoval) -> HostR
     guests = await host_service.guests_of_host(db, host_id)
     foreign = [guest for guest in guests if guest.machine_id is None]
     names = {guest.machine_id: guest.name for guest in guests if guest.machine_id is not None}
-    return removal_plan(host.name, removal, await view_store.of_host(db, host_id), foreign, names)
+    copies = [copy.description for copy in await host_service.copies_removed_with_host(db, host_id)]
+    return removal_plan(host.name, removal, await view_store.of_host(db, host_id), foreign, names, copies)
 
 
 class MachinesOfRemovedHost:

@@ -44,6 +44,14 @@ class HostRemovalPlan:
     kept: tuple[AffectedGuest, ...]
     lost: tuple[AffectedGuest, ...] = ()
     certificates: tuple[CertificateFate, ...] = ()  # of ours on LXD servers, which no other host uses
+    image_copies: tuple[str, ...] = ()  # that are deleted; by force all stay
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Sentences on what else changes on the host."""
+        if not self.image_copies:
+            return ()
+        return (f"Copies of images that Innkeeper made are deleted: {', '.join(self.image_copies)}.",)
 
 
 def removal_plan(
@@ -52,8 +60,12 @@ def removal_plan(
     machines: Iterable[MachineView],
     foreign: Iterable[GuestView],
     guest_names: Mapping[int, str],
+    image_copies: Iterable[str] = (),
 ) -> HostRemovalPlan:
-    """`machines` are all machines of the host, `guest_names` of their VMs by machine id, `foreign` its other guests."""
+    """`machines` are all machines of the host, `guest_names` of their VMs by machine id, `foreign` its other guests.
+
+    `image_copies` describes the copies of images that no other host has a use for.
+    """
     deleted: list[AffectedGuest] = []
     kept: list[AffectedGuest] = []
     lost: list[AffectedGuest] = []
@@ -73,7 +85,13 @@ def removal_plan(
         )
         for guest in foreign
     ]
-    return HostRemovalPlan(name=host_name, deleted=tuple(deleted), kept=tuple(kept), lost=tuple(lost))
+    return HostRemovalPlan(
+        name=host_name,
+        deleted=tuple(deleted),
+        kept=tuple(kept),
+        lost=tuple(lost),
+        image_copies=() if removal.force else tuple(image_copies),
+    )
 
 
 def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
@@ -84,6 +102,7 @@ def combined(name: str, plans: Iterable[HostRemovalPlan]) -> HostRemovalPlan:
         deleted=tuple(guest for plan in found for guest in plan.deleted),
         kept=tuple(guest for plan in found for guest in plan.kept),
         lost=tuple(guest for plan in found for guest in plan.lost),
+        image_copies=tuple(copy for plan in found for copy in plan.image_copies),
     )
 
 

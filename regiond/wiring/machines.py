@@ -137,6 +137,7 @@ def wire_engine(
         CleanUp(calls),
         RefreshHost(layer.refresher),
         RemoveHost(
+            storage.database,
             MachinesOfRemovedHost(storage.database, installation_id=storage.installation_id),
             layer.clusters,
             calls,

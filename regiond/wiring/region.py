@@ -22,6 +22,7 @@ from regiond.housekeeping.clock_monitor import ClockMonitor
 from regiond.housekeeping.retention import Retention, RetentionPeriods
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import CertificateFiles, HttpsCertificate
+from regiond.machines.image_copies import ImageCopyCollection
 from regiond.networks.service import Networks
 from regiond.operations import service as operation_service
 from regiond.quotas.service import Quotas
@@ -104,6 +105,7 @@ def _wire_housekeeping(
         prune_events=accounts.events.prune,
         prune_audit=accounts.audit.prune,
         report_expiry=report_expiry,
+        collect_image_copies=ImageCopyCollection(database, settings.keep_image_copies_days).collect,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from regiond.machines.image_copies import ImageCopyCollection
 from tests.database import execute, fetchval
 from tests.deployment.deployment import Deployment
 from tests.integration.images import CONTENT, add_image
@@ -128,11 +129,125 @@ async def test_the_intent_of_a_deployment_that_copied_nothing_ends(innkeeper: De
     assert await copies(innkeeper) == []
 
 
-async def test_a_host_that_is_removed_takes_its_copies_along(innkeeper: Deployment) -> None:
+async def deployed(innkeeper: Deployment, count: int = 1) -> tuple[int, list[str]]:
+    """A host with deployed machines."""
+    host_id, machines = await composed(innkeeper, count)
+    for system_id in machines:
+        await deploy(innkeeper, system_id)
+    for system_id in machines:
+        await reaches(innkeeper, system_id, "Deployed")
+    return host_id, machines
+
+
+async def collect(innkeeper: Deployment) -> None:
+    """Does what the region does every ten minutes, and waits for the operations that it opens."""
+    await ImageCopyCollection(innkeeper.region.components.database, keep_days=7).collect()
+    open_ = "select not exists (select from operation where kind = 'clean_up' and is_open)"
+    await eventually(lambda: fetchval(innkeeper.region.components.database, open_))
+
+
+async def unused_for(innkeeper: Deployment, days: int) -> None:
+    statement = "update image_copy set used_at = used_at - make_interval(days => $1)"
+    await execute(innkeeper.region.components.database, statement, days)
+
+
+async def test_a_copy_that_was_not_used_for_days_is_removed(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
-    host_id, (system_id,) = await composed(innkeeper)
+    host_id, (system_id,) = await deployed(innkeeper)
+    await unused_for(innkeeper, 6)
+    await collect(innkeeper)
+    assert len(innkeeper.simulated().images()) == 1
+    await unused_for(innkeeper, 1)
+    await collect(innkeeper)
+    assert innkeeper.simulated().images() == []
+    assert await copies(innkeeper) == []
+    assert innkeeper.simulated().image_of(await hostname(innkeeper, system_id)) is not None
+    await eventually(lambda: innkeeper.refreshed(host_id))
+    assert await copies(innkeeper) == []
+
+
+async def hostname(innkeeper: Deployment, system_id: str) -> str:
+    return str((await innkeeper.get(f"machines/{system_id}/"))["hostname"])
+
+
+async def test_a_deployment_makes_a_copy_used_again(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    _, (system_id,) = await deployed(innkeeper)
+    await unused_for(innkeeper, 8)
+    await innkeeper.post(f"machines/{system_id}/", op="release")
     await deploy(innkeeper, system_id)
     await reaches(innkeeper, system_id, "Deployed")
+    await collect(innkeeper)
+    assert len(innkeeper.simulated().images()) == 1
+
+
+async def test_a_copy_goes_with_its_image(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    await deployed(innkeeper)
+    await execute(innkeeper.region.components.database, "delete from image")
+    await collect(innkeeper)
+    assert innkeeper.simulated().images() == []
+    assert await copies(innkeeper) == []
+
+
+async def test_a_copy_that_a_deployment_uses_stays(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    _, (_, system_id) = await composed(innkeeper, 2)
+    await deploy(innkeeper, system_id)
+    await reaches(innkeeper, system_id, "Deployed")
+    await innkeeper.post(f"machines/{system_id}/", op="release")
+    with innkeeper.held("write root disk"):
+        await deploy(innkeeper, system_id)
+        step = "select exists (select from operation where kind = 'deploy' and is_open and step = 'write_disk')"
+        await eventually(lambda: fetchval(innkeeper.region.components.database, step))
+        await execute(innkeeper.region.components.database, "delete from image")
+        await unused_for(innkeeper, 8)
+        await collect(innkeeper)
+        assert len(innkeeper.simulated().images()) == 1
+    await reaches(innkeeper, system_id, "Deployed")
+
+
+async def test_a_deployment_waits_for_the_removal_and_copies_again(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    _, (first, second) = await composed(innkeeper, 2)
+    await deploy(innkeeper, first)
+    await reaches(innkeeper, first, "Deployed")
+    await unused_for(innkeeper, 8)
+    database = innkeeper.region.components.database
+    with innkeeper.held("remove image"):
+        await ImageCopyCollection(database, keep_days=7).collect()
+        await deploy(innkeeper, second)
+        waiting = "select exists (select from operation where kind = 'deploy' and state = 'waiting')"
+        await eventually(lambda: fetchval(database, waiting))
+        assert [copy["state"] for copy in await copies(innkeeper)] == ["removing"]
+    await reaches(innkeeper, second, "Deployed")
+    assert [copy["state"] for copy in await copies(innkeeper)] == ["complete"]
+    assert len(innkeeper.simulated().images()) == 1
+
+
+async def test_only_old_incomplete_copies_are_removed(innkeeper: Deployment) -> None:
+    await add_image(innkeeper)
+    await deployed(innkeeper)
+    database = innkeeper.region.components.database
+    await execute(database, "update image_copy set state = 'partial', changed_at = now() - interval '119 minutes'")
+    await collect(innkeeper)
+    assert len(await copies(innkeeper)) == 1
+    await execute(database, "update image_copy set changed_at = now() - interval '121 minutes'")
+    await collect(innkeeper)
+    assert await copies(innkeeper) == []
+
+
+async def test_a_host_that_is_removed_loses_the_copies_on_it(innkeeper: Deployment) -> None:
+    sha256 = await add_image(innkeeper)
+    host_id, (system_id,) = await deployed(innkeeper)
+    plan = await innkeeper.delete(f"vm-hosts/{host_id}/", dry_run="true")
+    assert plan.json()["effects"] == [
+        f"Copies of images that Innkeeper made are deleted: image {sha256[:12]} in storage pool default "
+        f"({len(CONTENT)} bytes)."
+    ]
+    guest = await hostname(innkeeper, system_id)
     removal = await innkeeper.begin(f"vm-hosts/{host_id}/", method="DELETE")
     assert await innkeeper.ended(removal) == "succeeded"
+    assert innkeeper.simulated().images() == []
+    assert innkeeper.simulated().image_of(guest) == sha256  # the VM stays
     assert await copies(innkeeper) == []

@@ -51,7 +51,7 @@ HOST_REMOVAL_PLAN_JSON: Serializer[HostRemovalPlan] = serializer(
     key("kept", array(GUEST_JSON), lambda plan: plan.kept),
     key("lost", array(GUEST_JSON), lambda plan: plan.lost),
     key("certificates", array(_CERTIFICATE), lambda plan: plan.certificates),
-    constant("effects", array(STR), ()),
+    key("effects", array(STR), lambda plan: plan.effects),
 )
 FORCED_REMOVAL_JSON: Serializer[Mapping[str, Any]] = serializer(
     "ForcedRemoval",

@@ -10,6 +10,7 @@ from attrs import asdict, frozen
 
 from common.values import DriverType
 from regiond.hosts.image_copies.model import CopyKey, CopySnapshot, CopyState, ImageCopyRecord
+from regiond.hosts.image_copies.removal import RemovableCopy
 from regiond.ledger import service as ledger
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ _COMPLETE = """
      where h.id = $1 and c.server_id = h.server_id and c.sha256 = $2 and c.state <> 'complete'
        and (c.storage_pool_id = p.id or (c.storage_pool_id is null and c.project = h.project))
 """
+# A copy in a storage pool is that of all hosts of the server. An image store is that of a project, which the members of
+# an LXD cluster share. What LXD unpacks into a storage pool goes with the image.
+_REMOVABLE_WITH_HOST = """
+    select c.id, c.sha256, coalesce(p.pool_key, '') as pool_id,
+           coalesce('storage pool ' || p.name, 'the image store') as place, c.size_bytes
+      from vm_host h join image_copy c on c.server_id = h.server_id left join storage_pool p on p.id = c.storage_pool_id
+     where h.id = $1 and p.missing_since is null
+       and case when h.driver = 'lxd'
+                then c.storage_pool_id is null and c.project = h.project
+                     and not exists (select from vm_host o where o.id <> h.id and o.cluster_id = h.cluster_id
+                                                             and o.project = h.project)
+                else not exists (select from vm_host o where o.id <> h.id and o.server_id = h.server_id) end
+     order by c.id
+"""
+_DEPLOYING = "select min(id) from operation where host_id = $1 and kind = 'deploy' and is_open"
+_BEGIN_REMOVAL = """
+    update image_copy set state = 'removing', operation_id = $2, changed_at = now() where id = $1
+"""
+_REMOVED = "select id, server_id from image_copy where operation_id = $1 and state = 'removing'"
 
 
 @frozen(kw_only=True)
@@ -132,3 +152,28 @@ async def plan(
 
 async def set_complete(db: Db, host_id: int, sha256: str, pool_key: str) -> None:
     await db.execute(_COMPLETE, host_id, sha256, pool_key)
+
+
+async def removable_with_host(db: Db, host_id: int) -> tuple[RemovableCopy, ...]:
+    """Returns the copies that no other host has a use for."""
+    return tuple(RemovableCopy(**dict(row)) for row in await db.fetch(_REMOVABLE_WITH_HOST, host_id))
+
+
+async def open_deployment(db: Db, host_id: int) -> int | None:
+    """Returns the id of an operation that deploys a machine of the host."""
+    found: int | None = await db.fetchval(_DEPLOYING, host_id)
+    return found
+
+
+async def begin_removal(db: Db, copy_id: int, operation_id: int) -> None:
+    await db.execute(_BEGIN_REMOVAL, copy_id, operation_id)
+
+
+async def delete_removed(db: Db, operation_id: int) -> None:
+    """Deletes the copy that the operation has removed, and its claim. Idempotent."""
+    row = await db.fetchrow(_REMOVED, operation_id)
+    if row is not None:
+        await ledger.lock_server(db, row["server_id"])
+        await ledger.drop_images(db, [row["id"]])
+        await db.execute(_DELETE, [row["id"]])
+        await ledger.recompute_totals(db, row["server_id"])

@@ -1,0 +1,58 @@
+"""Removes copies of images from a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import NAMESPACE_OID, uuid5
+
+from attrs import frozen
+
+from common.errors import InnkeeperError
+from common.rpc.commands import HOST_REMOVE_IMAGE, RemoveImageCall
+from regiond.operations.model import Operation
+from regiond.operations.service import fence_of
+from regiond.racks.service import HostCalls
+
+REMOVAL_DEADLINE_S = 60.0
+
+
+@frozen(kw_only=True)
+class RemovableCopy:
+    """A copy, by its row id; `place` is the name of its storage pool, or says that it is LXD's image store."""
+
+    id: int
+    sha256: str
+    pool_id: str
+    place: str
+    size_bytes: int
+
+    @property
+    def description(self) -> str:
+        return f"image {self.sha256[:12]} in {self.place} ({self.size_bytes} bytes)"
+
+
+async def remove_image_copy(calls: HostCalls, operation: Operation, host_id: int, sha256: str, pool_id: str) -> None:
+    """Idempotent. Raises what the host's driver raises, and what `HostCalls.call` raises.
+
+    Attempts on the same copy follow each other: the fencing token is that of the copy instead of a machine.
+    """
+    fence = fence_of(operation, str(uuid5(NAMESPACE_OID, f"image copy {host_id} {pool_id} {sha256}")))
+    await calls.call(
+        host_id,
+        HOST_REMOVE_IMAGE,
+        lambda access: RemoveImageCall(access=access, sha256=sha256, pool_id=pool_id, fence=fence),
+        deadline_s=REMOVAL_DEADLINE_S,
+    )
+
+
+async def remove_all(
+    calls: HostCalls, operation: Operation, host_id: int, copies: Iterable[RemovableCopy]
+) -> tuple[str, ...]:
+    """Removes the copies, as far as the host allows. Returns a text for each that stays, with the reason."""
+    left: list[str] = []
+    for copy in copies:
+        try:
+            await remove_image_copy(calls, operation, host_id, copy.sha256, copy.pool_id)
+        except InnkeeperError as error:
+            left.append(f"{copy.description}: {error.message}")
+    return tuple(left)
