@@ -14,7 +14,8 @@ from common.values import OwnershipMarker
 
 _IDS = r"ik-(?P<installation>[0-9a-f]{32})-(?P<machine>[0-9a-f]{32})"
 _VOLUME = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3})", re.ASCII)
-_ARTIFACT = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso)", re.ASCII)
+_ARTIFACT = re.compile(_IDS + r"-(?:0|[1-9][0-9]{0,3}|seed\.iso|console\.log(?:\.[0-9])?)", re.ASCII)
+_KEPT_LOGS = 3  # by virtlogd, when the log of a running guest exceeds 2 MiB
 
 
 def volume_name(marker: OwnershipMarker, index: int) -> str:
@@ -32,13 +33,23 @@ def seed_name(marker: OwnershipMarker) -> str:
     return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-seed.iso"
 
 
+def serial_log_name(marker: OwnershipMarker) -> str:
+    """Returns the name of the file with the machine's serial output: `ik-<installation>-<machine>-console.log`."""
+    return f"ik-{marker.installation_id.hex}-{marker.machine_id.hex}-console.log"
+
+
+def with_kept_logs(serial_log: str) -> tuple[str, ...]:
+    """Returns the name and those of the older parts that virtlogd keeps beside the file."""
+    return (serial_log, *(f"{serial_log}.{number}" for number in range(_KEPT_LOGS)))
+
+
 def marker_of_volume(name: str) -> OwnershipMarker | None:
     """Returns the marker in a name that `volume_name` returned, None for any other text."""
     return _marker(_VOLUME.fullmatch(name))
 
 
 def marker_of_artifact(name: str) -> OwnershipMarker | None:
-    """Returns the marker in a name that `volume_name` or `seed_name` returned, None for any other text."""
+    """Returns the marker in a name that one of the functions above returned, None for any other text."""
     return _marker(_ARTIFACT.fullmatch(name))
 
 

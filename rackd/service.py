@@ -12,6 +12,7 @@ from common.systemd_notify import ServiceManager
 from common.values import DriverType
 from rackd import identity as identities
 from rackd.commands import HostCommands
+from rackd.console_commands import ConsoleCommands
 from rackd.deployment_commands import DeploymentCommands
 from rackd.drivers.contract import DriverFactory
 from rackd.drivers.libvirt.factory import LibvirtDriverFactory
@@ -75,7 +76,7 @@ class RackService:
         deployment = DeploymentCommands(fenced, RegionContent(lambda: self._links.links))
         self._links = RegionLinks(
             identity,
-            {**commands.handlers(), **deployment.handlers()},
+            {**commands.handlers(), **deployment.handlers(), **ConsoleCommands(self._executor).handlers()},
             save=partial(identities.save, settings.identity_folder),
             on_link=self._links_changed,
             on_lost=self._links_changed,

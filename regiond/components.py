@@ -38,6 +38,7 @@ from regiond.machines.adoption.service import Adoption
 from regiond.machines.allocation.service import Allocator
 from regiond.machines.bulk.service import Bulk
 from regiond.machines.compose.stages import ComposeStages
+from regiond.machines.console.service import Consoles
 from regiond.machines.deployment.service import Deployments
 from regiond.machines.ownership import Ownership
 from regiond.machines.service import Machines
@@ -110,6 +111,7 @@ class MachineLayer:
     ownership: Ownership
     bulk: Bulk
     deployments: Deployments
+    consoles: Consoles
     content: RackContent
     adoption: Adoption
     refresher: Refresher

@@ -148,6 +148,9 @@ class FakeLxdDriver:
     def power(self, guest: GuestRef, action: PowerAction, *, grace_s: float) -> PowerState:
         return self._trusted_host().power(guest, action, grace_s=grace_s)
 
+    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
+        return self._trusted_host().console_log(guest, max_bytes=max_bytes)
+
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         self._trusted_host().copy_image(image, pool_id, content)
 

@@ -263,6 +263,24 @@ class MarkerCall:
     exactly: bool = False
 
 
+@frozen(kw_only=True)
+class ConsoleLogCall:
+    """Asks for the last `max_bytes`, at most MAX_CONSOLE_LOG_BYTES, of a guest's serial output."""
+
+    access: HostAccess
+    guest: GuestRef
+    max_bytes: int
+
+
+@frozen(kw_only=True)
+class ConsoleLog:
+    """What the guest wrote, with its control characters and escape sequences."""
+
+    content: bytes = field(repr=False)
+
+
+MAX_CONSOLE_LOG_BYTES = 64 * 1024
+
 HOST_TRUST = Command("host.trust", TrustCall, Done)
 HOST_UNTRUST = Command("host.untrust", UntrustCall, Done)
 HOST_PROJECTS = Command("host.projects", HostCall, ProjectList)
@@ -281,6 +299,7 @@ HOST_DEPLOY = Command("host.deploy", DeployCall, Done)
 HOST_UNDEPLOY = Command("host.undeploy", UndeployCall, Done)
 HOST_POWER = Command("host.power", PowerCall, PowerReply)
 HOST_FIND = Command("host.find", GuestCall, FoundGuest)
+HOST_CONSOLE_LOG = Command("host.console_log", ConsoleLogCall, ConsoleLog)
 HOST_WATCH = Command("host.watch", HostCall, Done)  # the rack sends HostEvent until the link ends
 HOST_DISCONNECT = Command("host.disconnect", DisconnectCall, Done)  # the rack also deletes the credentials
 

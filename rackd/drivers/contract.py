@@ -115,6 +115,12 @@ class Driver(Protocol):
         The guest is off. Raises NotFound without the guest, WrongState while it runs.
         """
 
+    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
+        """Returns the end of what the guest has written to its serial port since its last start. Only reads.
+
+        Raises NotFound without the guest, and Unsupported if the host keeps no log of it that can be read.
+        """
+
     def find(self, guest: GuestRef) -> Guest | None:
         """Returns the guest with the marker, whatever its name, or None. Only reads."""
 

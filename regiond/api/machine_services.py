@@ -141,6 +141,11 @@ class Deployments(Protocol):
     async def report(self, deployment_id: int, secret: str) -> None: ...
 
 
+class Consoles(Protocol):
+    async def log(self, caller: Caller, system_id: str) -> str: ...
+    async def of_failure(self, caller: Caller, system_id: str, *, operation_id: int | None = ...) -> str: ...
+
+
 class Adoption(Protocol):
     async def start_adopt(
         self, caller: Caller, host_id: int, request: AdoptRequest, *, need_rack: bool = False

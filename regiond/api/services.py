@@ -15,7 +15,7 @@ from common.capacity import Capacity
 from common.values import Project
 from regiond.api.account_services import Accounts, Audit, Grants, Logins, Quotas, Sessions, SshKeys, Users
 from regiond.api.image_services import Images, ImageUploads
-from regiond.api.machine_services import Adoption, Allocation, Bulk, Deployments, Machines, Ownership
+from regiond.api.machine_services import Adoption, Allocation, Bulk, Consoles, Deployments, Machines, Ownership
 from regiond.api.network_services import Networks
 from regiond.caller import Caller
 from regiond.clusters.model import ClusterChange, ClusterView
@@ -191,6 +191,7 @@ class Services:
     ownership: Ownership
     bulk: Bulk
     deployments: Deployments
+    consoles: Consoles
     adoption: Adoption
     operations: Operations
     accounts: Accounts

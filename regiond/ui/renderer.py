@@ -70,11 +70,10 @@ class Renderer:
         )
         return html_reply(text, status=status)
 
-    def fragment(self, visit: Visit, template: str, values: Mapping[str, Any]) -> Reply:
+    def fragment(self, visit: Visit, template: str, values: Mapping[str, Any], *, status: int = 200) -> Reply:
         """A part of a page, without the frame and its reads; with the icons that it uses."""
-        return html_reply(
-            self._render(template, visit.now, {"request": visit.request, "caller": visit.caller, **values})
-        )
+        text = self._render(template, visit.now, {"request": visit.request, "caller": visit.caller, **values})
+        return html_reply(text, status=status)
 
     def bare(self, template: str, now: datetime, *, status: int = 200, **values: Any) -> Reply:
         """A page for somebody who is not logged in."""

@@ -40,8 +40,8 @@ class StaticFiles:
 
     @property
     def own_scripts(self) -> dict[str, bytes]:
-        """Those that every page within the frame loads; the login and the page of an outage have one of their own."""
-        others = {"scripts/login.js", "scripts/retry.js"}
+        """Those that every page within the frame loads; login, consoles and the page of an outage have their own."""
+        others = {"scripts/console_log.js", "scripts/login.js", "scripts/retry.js"}
         return {
             name: content
             for name, content in self.contents.items()

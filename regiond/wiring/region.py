@@ -137,6 +137,7 @@ def _wire_services(
         ownership=machines.ownership,
         bulk=machines.bulk,
         deployments=machines.deployments,
+        consoles=machines.consoles,
         adoption=machines.adoption,
         operations=machines.operations,
         accounts=accounts.accounts,

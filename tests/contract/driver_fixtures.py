@@ -71,6 +71,7 @@ class Capability(StrEnum):
     STATIC_ADDRESS = "static_address"
     KNOWN_NETWORKS = "known_networks"  # compose rejects a NIC on a missing network
     DEPLOYMENT = "deployment"
+    CONSOLE_LOG = "console_log"
 
 
 class CapableFixture(DriverFixture, Protocol):
@@ -86,6 +87,9 @@ class CapableFixture(DriverFixture, Protocol):
 
     def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
         """Returns whether the root disk of a guest begins with this raw image; None: whether it is empty."""
+
+    def greet_on_boot(self, spec: GuestSpec) -> bytes:
+        """Makes a guest that is off write a text to its serial port when it starts. Returns the text."""
 
     def user_data(self, spec: GuestSpec) -> bytes | None:
         """Returns the guest's user data for cloud-init; None if it has no cloud-init data at all."""
@@ -173,6 +177,9 @@ class SimulatedFixture:
         with self._store.reading() as db:
             return deployments.image_on(db, self._guest_id(db, spec)) == (None if image is None else image.sha256)
 
+    def greet_on_boot(self, spec: GuestSpec) -> bytes:
+        return b"No bootable device."
+
     def user_data(self, spec: GuestSpec) -> bytes | None:
         with self._store.reading() as db:
             guest_id = self._guest_id(db, spec)
@@ -202,10 +209,10 @@ FIXTURES = [
 # A driver that gains a capability is added here, and its fixture then provides the fields of `CapableFixture`.
 CAPABILITIES: Mapping[str, frozenset[Capability]] = {
     "simulated": frozenset(Capability),
-    "libvirt-test": frozenset(Capability) - {Capability.DEPLOYMENT},  # it cannot fill volumes
+    "libvirt-test": frozenset(Capability) - {Capability.DEPLOYMENT, Capability.CONSOLE_LOG},  # it cannot fill volumes
     "libvirt-qemu": frozenset(Capability),
-    "lxd": frozenset(Capability),
-    "lxd-cluster": frozenset(Capability),
+    "lxd": frozenset(Capability) - {Capability.CONSOLE_LOG},  # release 5.0 keeps none of virtual machines
+    "lxd-cluster": frozenset(Capability) - {Capability.CONSOLE_LOG},
 }
 
 

@@ -20,6 +20,7 @@ from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.definitions.domain_xml import volume_xml
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.inventory import domain_cache
+from tests.contract.boot_sector import GREETING, boot_sector
 from tests.contract.guest_samples import DISK_BYTES, address, free_serial, nic
 from tests.contract.libvirt_node import NODE
 from tests.lab.cloud_init_image import cloud_init_files, read_seed_file
@@ -155,11 +156,22 @@ class QemuFixture(LibvirtFixture):
         files = cloud_init_files(Path(self._pool.storageVolLookupByName(seed_name(guest.marker)).path()))
         return str(files["network-config"]["ethernets"][nic.name]["addresses"][0]).partition("/")[0]
 
+    def volumes(self) -> set[tuple[str, str]]:
+        """Without the serial logs of guests that exist."""
+        domains = (ET.fromstring(one.XMLDesc()) for one in self.administrator.listAllDomains())  # noqa: S314  of the test
+        logs = {Path(log.get("file", "")).name for tree in domains for log in tree.iterfind("devices/*/log")}
+        return {(pool, name) for pool, name in super().volumes() if name not in logs}
+
     def root_disk_holds(self, spec: GuestSpec, image: ImageRef | None) -> bool:
         with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("rb") as disk:
             if image is None:
                 return not disk.read().strip(b"\0")
             return hashlib.sha256(disk.read(image.virtual_size_bytes)).hexdigest() == image.sha256
+
+    def greet_on_boot(self, spec: GuestSpec) -> bytes:
+        with Path(self._pool.storageVolLookupByName(spec.disks[0].volume).path()).open("r+b") as disk:
+            disk.write(boot_sector(GREETING))
+        return GREETING
 
     def user_data(self, spec: GuestSpec) -> bytes | None:
         tree = ET.fromstring(self._domain(spec.ref).XMLDesc())  # noqa: S314  trusted: a domain of the test
@@ -181,7 +193,7 @@ class QemuFixture(LibvirtFixture):
         self._pool.destroy()
         self._cleanup.close()
         self.administrator.close()
-        for log in Path("/var/log/libvirt/qemu").glob(f"{self.prefix}*"):
+        for log in Path("/var/log/libvirt/qemu").glob(f"{self.prefix}*"):  # QEMU's own messages
             log.unlink()
 
 

@@ -61,10 +61,13 @@ class LibvirtDeployment:
         assert {machine["hostname"] for machine in machines} == full
         assert {machine["status_name"] for machine in machines} <= {"Ready"}
         assert self.lab_host.names() == full
-        disks = {name: self.lab_host.tree(name).find("devices/disk/source") for name in full}
-        paths = {Path(disk.get("file", "")).name for disk in disks.values() if disk is not None}
-        assert self.lab_host.volumes() == paths
-        assert len(paths) == len(full)
+        trees = [self.lab_host.tree(name) for name in full]
+        disks, logs = (
+            {Path(found.get("file", "")).name for tree in trees for found in tree.iterfind(path)}
+            for path in ("devices/disk/source", "devices/serial/log")
+        )
+        assert self.lab_host.volumes() == disks | logs
+        assert len(disks) == len(logs) == len(full)
         for name in full:
             assert self.lab_host.marker(name) is not None
             assert self.lab_host.domain(name).autostart() == 1

@@ -101,16 +101,23 @@ async def test_a_guest_that_never_reports_fails_its_deployment(innkeeper: Deploy
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
-    await _wait_for_boot(innkeeper)
+    await wait_for_boot(innkeeper)
     await execute(database(innkeeper), "update deployment set booted_at = booted_at - interval '1 day'")
     machine = await reaches(innkeeper, system_id, "Failed deployment")
     assert "did not report within 1800 s" in machine["status_message"]
     assert machine["power_state"] == "on"  # so that its console can be looked at
+    assert "Kernel panic" in await console_of_failure(innkeeper, system_id)
     released = await innkeeper.post(f"machines/{system_id}/", op="release")
     assert (released["status_name"], released["status_message"]) == ("Ready", "")
+    assert await console_of_failure(innkeeper, system_id) == ""
 
 
-async def _wait_for_boot(innkeeper: Deployment) -> None:
+async def console_of_failure(innkeeper: Deployment, system_id: str) -> str:
+    query = [("of_failed_deployment", "true")]
+    return (await innkeeper.send("GET", f"machines/{system_id}/", op="console_log", query=query)).text
+
+
+async def wait_for_boot(innkeeper: Deployment) -> None:
     await eventually(lambda: fetchval(database(innkeeper), "select booted_at is not null from deployment"))
 
 
@@ -118,7 +125,7 @@ async def test_an_aborted_deployment_leaves_an_empty_allocated_machine(innkeeper
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
-    await _wait_for_boot(innkeeper)
+    await wait_for_boot(innkeeper)
     assert (await innkeeper.post(f"machines/{system_id}/", op="abort"))["status_name"] in {"Deploying", "Allocated"}
     machine = await reaches(innkeeper, system_id, "Allocated")
     assert (machine["osystem"], machine["power_state"]) == ("", "off")
@@ -131,7 +138,7 @@ async def test_release_and_deletion_stop_a_deployment(innkeeper: Deployment, met
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
-    await _wait_for_boot(innkeeper)
+    await wait_for_boot(innkeeper)
     if method == "release":
         released = await innkeeper.post(f"machines/{system_id}/", op="release")
         assert (released["status_name"], released["owner"]) == ("Ready", None)
@@ -145,7 +152,7 @@ async def test_nobody_else_stops_a_deployment(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
-    await _wait_for_boot(innkeeper)
+    await wait_for_boot(innkeeper)
     ann = await as_user(innkeeper, "ann")
     for op in ("release", "abort", "deploy"):
         rejected = await rejection(ann.post(f"machines/{system_id}/", op=op))
@@ -223,7 +230,7 @@ async def test_a_report_counts_once_and_only_with_its_secret(innkeeper: Deployme
     await add_image(innkeeper)
     system_id = await composed(innkeeper, boot="fails")
     await deploy(innkeeper, system_id)
-    await _wait_for_boot(innkeeper)
+    await wait_for_boot(innkeeper)
     found = find_report(decoded(innkeeper.simulated().user_data_of("vm")))
     assert found is not None
     id_, secret = found

@@ -85,8 +85,9 @@ class LabHost:
 
     def console(self, name: str) -> str:
         """What the domain has written to its serial console since it was started."""
-        log = _LOGS / f"{name}-serial0.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        found = self.tree(name).find("devices/*/log")
+        log = None if found is None else Path(found.get("file", ""))
+        return log.read_text(errors="replace") if log is not None and log.exists() else ""
 
     def firmware_variables(self, name: str) -> Path:
         """The file of the UEFI variables, which exists after the first start with UEFI."""

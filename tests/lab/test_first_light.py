@@ -55,7 +55,7 @@ async def test_a_machine_is_composed_powered_and_deleted(lab_host: LabHost, innk
         machine = await db.fetchval("select uuid::text from machine")
     assert lab_host.marker(name) == {"installation": installation, "machine": machine}
     assert lab_host.tree(name).get("type") in {"qemu", "kvm"}
-    assert len(lab_host.volumes()) == 2
+    assert len(lab_host.volumes()) == 3, "two disks and the serial log"
     assert lab_host.domain(name).autostart() == 1
     assert not lab_host.is_running(name)
 

@@ -121,7 +121,7 @@ async def test_libvirt_has_the_requested_disks_nics_and_pins(lab: LibvirtLab, ho
         interfaces=f"eth0:subnet={SUBNET}.0/24,ip={SUBNET}.150;eth1:subnet={PLAIN}.0/24,ip={PLAIN}.20",
     )
     tree = host.shown("whole")
-    assert len(lab.fast.volumes()) == 2, "the root disk and the cloud-init seed"
+    assert len(lab.fast.volumes()) == 3, "the root disk, the cloud-init seed and the serial log"
     assert len(lab.bulk.volumes()) == 2
     assert await host.used(lab.bulk.pool_id) == 4 * 10**9
     assert await host.used(lab.fast.pool_id) == 10**9
@@ -206,7 +206,7 @@ async def test_a_missing_default_pool_is_replaced_by_the_next(lab: LibvirtLab, h
     assert default == pools[0]["id"]
     await host.deployment.put(f"vm-hosts/{host.host_id}/", default_storage_pool=lab.bulk.pool_id)
     machine = await host.compose("next")
-    assert len(lab.bulk.volumes()) == 1
+    assert len(lab.bulk.volumes()) == 2, "the root disk and the serial log"
     await host.remove(machine)
     lab.fast.pool.create()
 

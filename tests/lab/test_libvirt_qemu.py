@@ -6,19 +6,22 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 from attrs import evolve
 
 from common.discovery import Discovery
-from common.errors import DriverFailed, NameTaken
-from common.values import PowerAction, PowerState
+from common.errors import DriverFailed, NameTaken, Unsupported
+from common.values import GuestRef, PowerAction, PowerState
+from common.volume_names import serial_log_name
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.driver import LibvirtDriver
 from rackd.drivers.libvirt.guests.compose import undo
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS
-from tests.contract.guest_samples import volumes_of
+from tests.contract.boot_sector import GREETING, boot_sector
+from tests.contract.guest_samples import new_marker, volumes_of
 from tests.contract.libvirt_fixtures import QemuFixture, disk_element, qemu_fixture
 from tests.lab.conftest import INSTALLATION
 from tests.lab.libvirt_specs import small_spec
@@ -27,7 +30,6 @@ from tests.waiting import eventually
 
 MIB = 1024 * 1024
 MANY = 300
-GREETING = b"Innkeeper!\n"
 
 
 @pytest.fixture
@@ -38,12 +40,6 @@ def quiet(own_libvirtd: OwnLibvirtd, tmp_path: Path) -> Iterator[QemuFixture]:
     host_fixture = qemu_fixture(INSTALLATION, pool, uri=own_libvirtd.uri)
     yield host_fixture
     host_fixture.close()
-
-
-def boot_sector(greeting: bytes) -> bytes:
-    """A program for a PC's first sector that writes `greeting` to the first serial port and halts."""
-    code = b"".join(bytes([0xBA, 0xF8, 0x03, 0xB0, letter, 0xEE]) for letter in greeting) + b"\xf4\xeb\xfd"
-    return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
 def install(disk: Path) -> None:
@@ -60,13 +56,49 @@ async def test_a_composed_guest_boots_and_writes_to_its_console(qemu: QemuFixtur
     await asyncio.to_thread(qemu.driver.compose, spec)
     install(tmp_path / spec.disks[0].volume)
     assert await asyncio.to_thread(qemu.driver.power, spec.ref, PowerAction.ON, grace_s=1.0) is PowerState.ON
-    console = Path(f"/var/log/libvirt/qemu/{spec.name}-serial0.log")
+    console = tmp_path / serial_log_name(spec.marker)
     try:
         await eventually(lambda: GREETING.strip() in read(console))
     finally:
         await asyncio.to_thread(qemu.driver.decompose, spec.ref, volumes_of(spec))
-        await asyncio.to_thread(console.unlink, missing_ok=True)
     assert qemu.volumes() == set()
+    assert not console.exists()
+
+
+def test_a_serial_log_that_cannot_be_written_prevents_no_start(qemu: QemuFixture, tmp_path: Path) -> None:
+    spec = small_spec(qemu, "unlogged")
+    qemu.driver.compose(spec)
+    log = tmp_path / serial_log_name(spec.marker)
+    log.unlink()
+    log.mkdir()
+    assert qemu.driver.power(spec.ref, PowerAction.ON, grace_s=0.1) is PowerState.ON
+    with pytest.raises(Unsupported, match="keeps no serial log"):
+        qemu.driver.console_log(spec.ref, max_bytes=100)
+    log.rmdir()
+    qemu.driver.decompose(spec.ref, volumes_of(spec))
+    assert qemu.volumes() == set()
+
+
+def test_older_parts_of_the_serial_log_go_with_the_guest(qemu: QemuFixture, tmp_path: Path) -> None:
+    spec = small_spec(qemu, "rotated")
+    qemu.driver.compose(spec)
+    older = tmp_path / f"{serial_log_name(spec.marker)}.0"
+    older.write_bytes(b"begun before")
+    assert not [one for one in qemu.driver.discover().orphaned_volumes if one.marker == spec.marker]
+    qemu.driver.decompose(spec.ref, volumes_of(spec))
+    assert not older.exists()
+
+
+def test_an_adopted_guest_has_no_serial_log_that_can_be_read(qemu: QemuFixture) -> None:
+    name = f"{qemu.prefix}foreign"
+    qemu.make_foreign(name)
+    domain = qemu.administrator.lookupByName(name)
+    marker = evolve(new_marker(INSTALLATION), machine_id=UUID(domain.UUIDString()))
+    qemu.driver.adopt(domain.UUIDString(), name, marker)
+    before = domain.XMLDesc()
+    with pytest.raises(Unsupported, match="not composed by Innkeeper"):
+        qemu.driver.console_log(GuestRef(name=name, marker=marker), max_bytes=100)
+    assert domain.XMLDesc() == before
 
 
 def test_paused_guests_are_resumed_and_powered_off(qemu: QemuFixture) -> None:

@@ -271,9 +271,11 @@ def test_vnc_listens_on_localhost_only() -> None:
     assert tree_of(SPEC, offer=DomainCapabilities()).find("devices/graphics") is None
 
 
-def test_only_system_libvirt_logs_the_console() -> None:
-    assert tree_of(SPEC).find("devices/serial/log") is not None
-    assert tree_of(SPEC, traits=QEMU).find("devices/serial/log") is None
+def test_the_serial_port_is_logged_to_the_prepared_file() -> None:
+    logged = evolve(prepared(SPEC), serial_log="/pool/console.log")
+    tree = ET.fromstring(domain_xml(SPEC, logged, KVM, EVERYTHING))  # noqa: S314  # trusted
+    assert attribute(tree, "devices/serial/log", "file") == "/pool/console.log"
+    assert tree_of(SPEC).find("devices/serial/log") is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import structlog
 
 from common.deployment_spec import CloudInitSeed, ImageRef
 from common.discovery import Discovery, VolumeRef
-from common.errors import NotFound
+from common.errors import DriverFailed, NotFound
 from common.guest_spec import GuestSpec
 from common.values import Guest, GuestChange, GuestRef, OwnershipMarker, PowerAction, PowerState
 from rackd.drivers.contract import ImageContent
@@ -21,7 +21,7 @@ from rackd.drivers.libvirt.connection.session import Session
 from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.host_traits import HostTraits, traits_of
 from rackd.drivers.libvirt.deployment import deployer, images
-from rackd.drivers.libvirt.guests import deletion, lookup, orphaned_volumes, ownership, power
+from rackd.drivers.libvirt.guests import deletion, lookup, orphaned_volumes, ownership, power, serial_log
 from rackd.drivers.libvirt.guests.compose import compose
 from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
@@ -136,7 +136,16 @@ class LibvirtDriver(WithoutProjects):
         domain = lookup.marked_domain(self._session.client(), guest)
         if domain is None:
             raise machine_not_found(guest)
-        return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
+        try:
+            return power.switch(domain, action, grace_s=grace_s, closing=self._session.closing)
+        except DriverFailed as error:
+            if not serial_log.remove_if_unwritable(self._session.client(), domain, guest.marker, error):
+                raise
+        return power.switch(domain, PowerAction.ON, grace_s=grace_s, closing=self._session.closing)
+
+    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
+        """Raises Unsupported for guests that Innkeeper did not compose, or on a storage pool of block devices."""
+        return serial_log.read(self._session.client(), guest, max_bytes=max_bytes)
 
     def adopt(self, guest_id: str, name: str, marker: OwnershipMarker) -> Guest:
         """Raises Unsupported for a transient domain, which libvirt cannot start again."""

@@ -18,7 +18,7 @@ from rackd.drivers.driver_errors import checks_answers, machine_not_found
 from rackd.drivers.lxd.connection import trust
 from rackd.drivers.lxd.connection.client import Client, Conflict, NotAuthorized, Scope, path
 from rackd.drivers.lxd.connection.events import Watch
-from rackd.drivers.lxd.guests import compose, deployer, images, ownership, replacement
+from rackd.drivers.lxd.guests import compose, console, deployer, images, ownership, replacement
 from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
@@ -106,6 +106,10 @@ class LxdDriver:
         if found is None:
             raise machine_not_found(guest)
         return self._power(instances, found["name"]).switch(action, grace_s=grace_s)
+
+    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
+        """Raises Unsupported with LXD releases that keep no log of a virtual machine's console, such as 5.0."""
+        return console.read_log(self._ready(), guest, max_bytes=max_bytes)
 
     def copy_image(self, image: ImageRef, pool_id: str, content: ImageContent) -> None:
         scope = self._ready().scope

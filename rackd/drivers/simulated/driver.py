@@ -25,7 +25,7 @@ from common.values import (
     PowerState,
 )
 from rackd.drivers.contract import Driver, ImageContent
-from rackd.drivers.driver_errors import guest_not_found, reject_volumes_in_use
+from rackd.drivers.driver_errors import guest_not_found, machine_not_found, reject_volumes_in_use
 from rackd.drivers.simulated import deployments, guest_resources, guests
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
@@ -33,6 +33,7 @@ from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
 from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
+from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
 from rackd.drivers.without_projects import WithoutProjects
 
@@ -159,6 +160,14 @@ class SimulatedDriver(WithoutProjects):
 
     def undeploy(self, spec: GuestSpec) -> None:
         self._deployer.undeploy(spec)
+
+    def console_log(self, guest: GuestRef, *, max_bytes: int) -> bytes:
+        self._faults.call("read serial log")
+        with self._store.reading() as db:
+            found = guests.by_marker(db, guest.marker)
+            if found is None:
+                raise machine_not_found(guest)
+            return serial_output(db, self._address, found)[-max_bytes:]
 
     def find(self, guest: GuestRef) -> Guest | None:
         self._faults.call("find guest")

@@ -12,7 +12,7 @@ from regiond.api.field_types import Choice, Text
 from regiond.api.fields import Field
 from regiond.api.operation_wait import STARTED, when_done, without_content
 from regiond.api.replies import Reply, json_reply
-from regiond.api.resources import adoption, allocation, bulk, deployment, machine_actions
+from regiond.api.resources import adoption, allocation, bulk, console, deployment, machine_actions
 from regiond.api.resources.lookups import find_machine
 from regiond.api.resources.machine_actions import MACHINE_RESULT
 from regiond.api.resources.machine_filters import FILTERS, OF_MAAS, machine_filter, matches
@@ -167,6 +167,7 @@ MACHINE = Resource(
         machine_actions.UNLOCK,
         deployment.DEPLOY,
         deployment.ABORT,
+        console.LOG,
         adoption.FORGET,
     ),
 )

@@ -20,10 +20,13 @@ async def end_deployment(db: Db, machine_id: int) -> None:
     await store.set_state(db, machine_id, DeploymentState.DEPLOYED)
 
 
-async def fail_deployment(db: Db, machine_id: int, reason: str = "No operation deploys it.") -> None:
-    """What is on the host stays as it is until the machine is released."""
+async def fail_deployment(
+    db: Db, machine_id: int, reason: str = "No operation deploys it.", *, console: str = ""
+) -> None:
+    """What is on the host stays as it is until the machine is released. `console` has its last lines."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_FAILED)
     await store.set_state(db, machine_id, DeploymentState.FAILED)
+    await store.set_console(db, machine_id, console)
     await lifecycle_store.set_error_description(db, machine_id, reason)
 
 

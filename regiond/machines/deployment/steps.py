@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from common.deployment_spec import CloudInitSeed
-from common.errors import Cancelled, DeploymentFailed, NotFound
+from common.errors import Cancelled, DeploymentFailed, InnkeeperError, NotFound
 from common.report_url import report_url
 from common.rpc.commands import (
     HOST_COPY_IMAGE,
@@ -27,6 +27,7 @@ from regiond.events.model import Level
 from regiond.hosts import service as host_service
 from regiond.machines import store as machine_store
 from regiond.machines import view_store
+from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
@@ -91,7 +92,20 @@ class DeployMachine:
             if operation.reached_host:
                 await empty_root_disk(self._tools.calls, operation, target, journal)
             return Outcome(undone=("root disk empty again",), record=lambda db: abort_deployment(db, target.machine_id))
-        return Outcome(undone=("machine not deployed",), record=lambda db: _failed(db, operation, target))
+        console = await self._last_lines(operation, target, journal)
+        return Outcome(undone=("machine not deployed",), record=lambda db: _failed(db, operation, target, console))
+
+    async def _last_lines(self, operation: Operation, target: Target, journal: Journal) -> str:
+        """What the guest wrote last, which shows mostly why it has not reported. Empty if it was not started."""
+        async with self._tools.database.connection() as db:
+            deployment = await store.of_operation(db, operation.id)
+        if deployment is None or deployment.booted_at is None:
+            return ""
+        try:
+            return await read_last_lines(self._tools.calls, target.host_id, target.spec.ref)
+        except InnkeeperError as error:
+            await journal.note("console not read", reason=error.message)
+            return ""
 
     async def _read(self, operation: Operation) -> Deployment:
         async with self._tools.database.connection() as db:
@@ -189,7 +203,7 @@ def _deployed(operation: Operation, target: Target, deployment: Deployment) -> O
     return Outcome(result={"system_id": target.system_id}, record=record)
 
 
-async def _failed(db: Db, operation: Operation, target: Target) -> None:
-    await fail_deployment(db, target.machine_id, operation.error_message or "")
+async def _failed(db: Db, operation: Operation, target: Target, console: str) -> None:
+    await fail_deployment(db, target.machine_id, operation.error_message or "", console=console)
     message = f"{target.spec.name} was not deployed: {operation.error_message}"
     await record_event(db, operation, "deployment_failed", message, level=Level.ERROR)

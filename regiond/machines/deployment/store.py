@@ -28,6 +28,11 @@ _NEW_REPORT = "update deployment set secret_hash = $2, booted_at = null where id
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
 _SET_STATE = "update deployment set state = $2, sealed_user_data = null, secret_hash = null where machine_id = $1"
+_SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
+_CONSOLE = """
+    select console from deployment
+     where machine_id = $1 and state = 'failed' and ($2::bigint is null or operation_id = $2)
+"""
 
 
 async def insert(
@@ -69,6 +74,15 @@ async def record_reported(db: Db, deployment_id: int) -> None:
 async def set_state(db: Db, machine_id: int, state: DeploymentState) -> None:
     """Also deletes the secrets. Does nothing for a machine without a deployment."""
     await db.execute(_SET_STATE, machine_id, state.value)
+
+
+async def set_console(db: Db, machine_id: int, text: str) -> None:
+    await db.execute(_SET_CONSOLE, machine_id, text)
+
+
+async def console_of_failure(db: Db, machine_id: int, *, operation_id: int | None) -> str:
+    """Empty without a failed deployment, or if another operation than this one failed to deploy the machine."""
+    return await db.fetchval(_CONSOLE, machine_id, operation_id) or ""
 
 
 async def delete(db: Db, machine_id: int) -> None:

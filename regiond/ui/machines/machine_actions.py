@@ -44,6 +44,11 @@ def owns(caller: Caller, machine: MachineView) -> bool:
     return caller.is_admin or (machine.belongs_to(caller) and caller.may_operate(machine.pool.id))
 
 
+def sees_console(caller: Caller, machine: MachineView) -> bool:
+    """Whether the VM is on a host and the caller may see what it writes, which can be secrets."""
+    return machine.host_id is not None and owns(caller, machine)
+
+
 def offered(caller: Caller, machine: MachineView) -> dict[str, Action]:
     """The actions that the caller may use on the machine as it is now."""
     if not owns(caller, machine) or machine.state in TRANSIENT:

@@ -8,9 +8,17 @@ from typing import Any
 from regiond.api.replies import Reply
 from regiond.api.resources.machines import MACHINE
 from regiond.images.model import split_architecture
-from regiond.machines.model import MachineView
+from regiond.machines.model import MachineState, MachineView
 from regiond.operations.model import Operation, OperationKind
-from regiond.ui.machines.machine_actions import ACTIONS, deployment_obstacle, may_abort, offered, removals
+from regiond.ui.machines.machine_actions import (
+    ACTIONS,
+    deployment_obstacle,
+    may_abort,
+    offered,
+    owns,
+    removals,
+    sees_console,
+)
 from regiond.ui.page import Page, Visit, form_pages, redirect
 from regiond.ui.tasks.run_steps import run_steps
 
@@ -38,11 +46,20 @@ async def show(visit: Visit) -> Reply:
         deploying=deploying,
         steps=run_steps(await visit.services.operations.log(deploying.id), deploying.state) if deploying else (),
         image_title=await _image_title(visit, machine),
+        may_see_console=sees_console(visit.caller, machine),
+        failed_console=await failed_console(visit, machine),
     )
 
 
 def _deploying(tasks: Iterable[Operation]) -> Operation | None:
     return next((task for task in tasks if task.kind is OperationKind.DEPLOY and not task.state.ended), None)
+
+
+async def failed_console(visit: Visit, machine: MachineView, *, operation_id: int | None = None) -> str:
+    """The last lines of the console before its deployment failed; empty if the visitor may not see them."""
+    if machine.state is not MachineState.FAILED_DEPLOYMENT or not owns(visit.caller, machine):
+        return ""
+    return await visit.services.consoles.of_failure(visit.caller, machine.system_id, operation_id=operation_id)
 
 
 async def _image_title(visit: Visit, machine: MachineView) -> str:

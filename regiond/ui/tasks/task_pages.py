@@ -13,6 +13,7 @@ from regiond.api.urls import operation_id_in
 from regiond.caller import Caller
 from regiond.operations.model import OPEN_STATES, LogLine, Operation, OperationKind, OperationState
 from regiond.ui.machines.compose_again import form_again
+from regiond.ui.machines.machine_pages import failed_console
 from regiond.ui.page import Page, Visit, redirect
 from regiond.ui.tasks.parts import parts_of
 from regiond.ui.tasks.run_steps import StepState, run_steps
@@ -92,7 +93,15 @@ async def show(visit: Visit) -> Reply:
         requested=_requested(task),
         may_cancel=_may_cancel(visit.caller, task),
         retry=retry_of(task),
+        failed_console=await _failed_console(visit, task),
     )
+
+
+async def _failed_console(visit: Visit, task: Operation) -> str:
+    if task.kind is not OperationKind.DEPLOY or task.state is not OperationState.FAILED or task.machine_id is None:
+        return ""
+    machine = await visit.services.machines.read(task.system_id or "", caller=visit.caller)
+    return await failed_console(visit, machine, operation_id=task.id)
 
 
 def _may_cancel(caller: Caller, task: Operation) -> bool:

@@ -49,6 +49,8 @@ ANSWERS: Mapping[str, Any] = {
     "deployments.abort": MACHINE,
     "deployments.abort_plan": MachineRemovalPlan(name="web-1"),
     "deployments.report": None,
+    "consoles.log": "Booting from Hard Disk...\n",
+    "consoles.of_failure": "Kernel panic - not syncing",
     "adoption.start_adopt": (
         Adopted(guest_name="Web_1", system_id="wdpx3n", hostname="web-1", operation=OPERATION),
         Adopted(guest_name="managed", system_id="wdpx3n", hostname="managed"),

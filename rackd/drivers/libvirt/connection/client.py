@@ -14,7 +14,7 @@ from common.errors import DriverFailed, NotFound, Unsupported
 from rackd.drivers.libvirt.connection.errors import ensure_event_loop, translate, translate_open
 from rackd.drivers.libvirt.connection.host_reader import HostReader, HostResponses
 from rackd.drivers.libvirt.connection.interface_inventory import NodeDevices
-from rackd.drivers.libvirt.connection.objects import Domain, Network, Pool
+from rackd.drivers.libvirt.connection.objects import Domain, Network, Pool, Volume
 from rackd.drivers.libvirt.connection.test_driver import DomainStats, completed
 
 T = TypeVar("T")
@@ -180,6 +180,13 @@ class Client:
                 f"The storage pool {found.name()} is not active. On that host: virsh pool-start {found.name()}"
             )
         return Pool(self, found)
+
+    def volume_at(self, path: str) -> Volume | None:
+        """Returns the volume with this path in any active storage pool."""
+        try:
+            return Volume(self, self.call(f"find the volume {path}", self.connection.storageVolLookupByPath, path))
+        except NotFound:
+            return None
 
     def network(self, name: str) -> Network | None:
         try:

@@ -202,11 +202,15 @@ class Volume:
 
     def head(self, size_bytes: int) -> bytes:
         """Returns the first bytes of the volume; fewer only if it has no more."""
+        return self.read(0, size_bytes)
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Returns bytes from `offset`; fewer than `size_bytes` only if it has no more."""
         what = f"read the volume {self.name}"
         stream = self._client.call(what, self.handle.connect().newStream)
         found = b""
         try:
-            self._client.call(what, self.handle.download, stream, 0, size_bytes, 0)
+            self._client.call(what, self.handle.download, stream, offset, size_bytes, 0)
             while len(found) < size_bytes and (part := self._client.call(what, stream.recv, size_bytes - len(found))):
                 found += part
             self._client.call(what, stream.finish)

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from attrs import field, frozen
 
 from common.values import GuestNic, NicKind, OwnershipMarker
+from common.volume_names import with_kept_logs
 from rackd.drivers.architectures import debian_architecture
 from rackd.drivers.libvirt.definitions.metadata import function_ports_in, marker_in
 from rackd.drivers.libvirt.xml import Element, attribute, pci_address, text_at
@@ -87,10 +88,14 @@ def domain_config(tree: Element) -> DomainConfig:
 
 
 def volume_names(tree: Element) -> frozenset[str]:
-    """Returns the base names of all images, backing images, devices and volumes behind disks and drives."""
+    """Returns the base names of all images, backing images, devices and volumes behind disks and drives, and of logs
+    of serial ports with their older parts.
+    """
     sources = (source for disk in tree.iterfind("devices/disk") for source in disk.iter("source"))
     paths = (source.get(key, "") for source in sources for key in ("file", "dev", "volume"))
-    return frozenset(PurePosixPath(path).name for path in paths if path)
+    logs = (log.get("file", "") for log in tree.iterfind("devices/*/log"))
+    names = {PurePosixPath(path).name for path in paths if path}
+    return frozenset(names.union(*(with_kept_logs(PurePosixPath(path).name) for path in logs if path)))
 
 
 def _pinned(tree: Element) -> tuple[int, ...]:

@@ -39,12 +39,16 @@ class PreparedDisk:
 
 @frozen(kw_only=True)
 class PreparedResources:
-    """What was created or chosen for a guest before its domain is defined. `functions` is keyed by MAC address."""
+    """What was created or chosen for a guest before its domain is defined. `functions` is keyed by MAC address.
+
+    `serial_log` is the path of a file for the output of its serial port.
+    """
 
     disks: tuple[PreparedDisk, ...]
     seed: PreparedSeed | None = None
     functions: Mapping[str, VirtualFunction] = field(factory=dict)
     reservations: tuple[Reservation, ...] = ()
+    serial_log: str | None = None
 
 
 @frozen(kw_only=True)
@@ -178,7 +182,7 @@ def _devices(
         boot_order = first_nics.index(nic) + 1 if nic.boot else None
         devices.append(nic_element(nic, prepared.functions.get(nic.mac_address), boot_order=boot_order))
     if traits.domain_type != "test":
-        _add_console(devices, spec, traits, capabilities)
+        _add_console(devices, prepared, traits, capabilities)
     return devices
 
 
@@ -193,18 +197,18 @@ def _disk(disk: PreparedDisk, number: int, *, boot_order: int) -> Element:
     return element
 
 
-def _add_console(devices: Element, spec: GuestSpec, traits: HostTraits, capabilities: DomainCapabilities) -> None:
-    """Adds a serial console with a log among libvirt's own logs, and a VNC display that only the host itself
-    reaches.
-    """
+def _add_console(
+    devices: Element, prepared: PreparedResources, traits: HostTraits, capabilities: DomainCapabilities
+) -> None:
+    """Adds a serial console, and a VNC display that only the host itself reaches."""
     if traits.architecture == "s390x":
         console = ET.SubElement(devices, "console", type="pty")
         ET.SubElement(console, "target", type="sclp", port="0")
     else:
         console = ET.SubElement(devices, "serial", type="pty")
         ET.SubElement(console, "target", port="0")
-    if traits.privileged:
-        ET.SubElement(console, "log", file=f"/var/log/libvirt/qemu/{spec.name}-serial0.log", append="off")
+    if prepared.serial_log is not None:
+        ET.SubElement(console, "log", file=prepared.serial_log, append="off")
     if capabilities.vnc and capabilities.video is not None:
         ET.SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes", listen="127.0.0.1")
         ET.SubElement(ET.SubElement(devices, "video"), "model", type=capabilities.video)

@@ -22,7 +22,7 @@ from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.deployment import redefinition, root_disk
 from rackd.drivers.libvirt.deployment.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from rackd.drivers.libvirt.deployment.images import find_image
-from rackd.drivers.libvirt.guests import volumes
+from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.lookup import marked_domain
 from rackd.drivers.libvirt.guests.pools import GuestPool, guest_pool
 from rackd.drivers.libvirt.inventory.guests import power_of
@@ -57,6 +57,7 @@ def deploy(
     content = cloud_init_seed.image(cloud_init_seed.deployment_files(seed))
     prepared = volumes.create_seed(pool, spec.marker, content, created=[])
     redefinition.set_seed(tree, spec.marker, prepared)
+    serial_log.add(tree, spec, pool)
     client.define(ET.tostring(tree, encoding="unicode"), domain.name)
     log.info("image_deployed", guest=domain.name, sha256=image.sha256, uefi=has_uefi(tree))
 

@@ -21,6 +21,7 @@ from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.guests import sriov, volumes
 from rackd.drivers.libvirt.guests.lookup import read_guest, tree_of
 from rackd.drivers.libvirt.guests.nic_checks import check_nic_sources
+from rackd.drivers.libvirt.guests.pools import GuestPool
 from rackd.drivers.libvirt.inventory.facts import numa_nodes
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -43,7 +44,11 @@ def compose(client: Client, spec: GuestSpec, traits: HostTraits, capabilities: d
     created: list[Volume] = []
     domain = None
     try:
-        prepared = evolve(_create_volumes(targets, delivery, spec, created), functions=functions)
+        prepared = evolve(
+            _create_volumes(targets, delivery, spec, created),
+            functions=functions,
+            serial_log=_create_log(targets[0].pool, spec, traits, created),
+        )
         domain = _define(client, spec, domain_xml.domain_xml(spec, prepared, traits, capabilities))
         sriov.check_still_free(client, spec, functions)
         dhcp_reservations.reserve(client, prepared.reservations)
@@ -78,6 +83,18 @@ def _create_volumes(
         image = cloud_init_seed.image(cloud_init_seed.files(spec, delivery.network_config))
         seed = volumes.create_seed(targets[0].pool, spec.marker, image, created)
     return domain_xml.PreparedResources(disks=disks, seed=seed, reservations=delivery.reservations)
+
+
+def _create_log(pool: GuestPool, spec: GuestSpec, traits: HostTraits, created: list[Volume]) -> str | None:
+    """Returns the path of the serial log: beside the root disk, or without a folder there among libvirt's own logs,
+    where only the host's administrator can read it.
+    """
+    if traits.domain_type == "test":
+        return None
+    path = volumes.create_serial_log(pool, spec.marker, created)
+    if path is None and traits.privileged:
+        return f"/var/log/libvirt/qemu/{spec.name}-serial0.log"
+    return path
 
 
 def _define(client: Client, spec: GuestSpec, xml: str) -> Domain:

@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 import structlog
 from attrs import frozen
 
-from common.errors import InnkeeperError, NotFound, OutOfCapacity
+from common.errors import DriverFailed, InnkeeperError, NotFound, OutOfCapacity
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import OwnershipMarker
-from common.volume_names import marker_of_volume, seed_name
+from common.volume_names import marker_of_volume, seed_name, serial_log_name, with_kept_logs
 from rackd.drivers.libvirt.connection.client import Client
 from rackd.drivers.libvirt.connection.objects import Pool, Volume
 from rackd.drivers.libvirt.definitions.domain_xml import PreparedDisk, volume_xml
@@ -106,6 +106,21 @@ def delete_seed(pool: GuestPool, marker: OwnershipMarker) -> None:
     delete_from(pool.pool, seed_name(marker))
 
 
+def create_serial_log(pool: GuestPool, marker: OwnershipMarker, created: list[Volume]) -> str | None:
+    """Returns the path of the file for the guest's serial output, which virtlogd writes; None in a pool of devices.
+
+    The empty file makes it a volume: libvirt notices new files only when it reads the whole pool again.
+    """
+    if pool.has_block_devices:
+        return None
+    name = serial_log_name(marker)
+    volume = pool.pool.volume(name)
+    if volume is None:
+        volume = pool.pool.create(volume_xml(name, 0, pool.type), name)
+        created.append(volume)
+    return volume.path()
+
+
 def delete_from(pool: Pool, name: str) -> bool:
     """Returns whether it deleted the volume. Idempotent."""
     volume = pool.volume(name)
@@ -141,14 +156,14 @@ def dependents_of(pool: Pool) -> defaultdict[str, set[str]]:
 
 
 def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str, str]], in_use: set[str]) -> None:
-    """Deletes those of `volumes` (pool id, name) that belong to `marker`, and the seed image. Idempotent.
+    """Deletes those of `volumes` (pool id, name) that belong to `marker`, its seed image and serial log. Idempotent.
 
     Logs and does not delete volumes that another guest uses (`in_use`: paths) or that another volume depends on.
     """
     owned: defaultdict[str, set[str]] = defaultdict(set)
     for pool_id, name in volumes:
         if marker_of_volume(name) == marker:
-            owned[pool_id] |= {name, seed_name(marker)}
+            owned[pool_id] |= {name, seed_name(marker), *with_kept_logs(serial_log_name(marker))}
     for pool_id, names in sorted(owned.items()):
         try:
             _delete_from(client.pool(pool_id), names, in_use)
@@ -157,6 +172,10 @@ def delete(client: Client, marker: OwnershipMarker, volumes: Iterable[tuple[str,
 
 
 def _delete_from(pool: Pool, names: set[str], in_use: set[str]) -> None:
+    try:
+        pool.refresh()  # shows the older parts of the serial log
+    except DriverFailed as error:  # a copy to the pool runs; discovery finds what remains
+        log.info("storage_pool_not_refreshed", pool=pool.name, reason=str(error))
     dependents = dependents_of(pool)
     for name in sorted(names):
         try:

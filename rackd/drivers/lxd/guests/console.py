@@ -1,0 +1,38 @@
+"""Reads the console of an instance."""
+
+from __future__ import annotations
+
+from common.errors import DriverFailed, NotFound, Unsupported
+from common.values import GuestRef
+from rackd.drivers.driver_errors import machine_not_found
+from rackd.drivers.lxd.connection.client import Json, path
+from rackd.drivers.lxd.guests.instances import Instances
+
+_NO_LOG = "not container type"  # what LXD answers for a virtual machine if it keeps a log of containers only
+
+
+def read_log(instances: Instances, guest: GuestRef, *, max_bytes: int) -> bytes:
+    """Returns the end of LXD's console log. Raises Unsupported if LXD keeps none of virtual machines."""
+    found = marked(instances, guest)
+    try:
+        response = instances.client.request(
+            "get", path("instances", found["name"], "console"),
+            params={"project": instances.scope.project}, is_api=False,
+        )  # fmt: skip
+    except NotFound:
+        return b""  # never started
+    except DriverFailed as error:
+        if _NO_LOG not in str(error):
+            raise
+        raise Unsupported(
+            f"This LXD release keeps no console log of virtual machines, such as {guest.name}."
+        ) from error
+    return bytes(response.content)[-max_bytes:]
+
+
+def marked(instances: Instances, guest: GuestRef) -> Json:
+    """Raises NotFound without the guest."""
+    found = instances.marked(name=guest.name, marker=guest.marker)
+    if found is None:
+        raise machine_not_found(guest)
+    return found
