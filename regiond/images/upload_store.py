@@ -57,7 +57,13 @@ _FAILED = """
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
 _DELETE = "delete from image where id = $1"
 _EXPIRED = SELECT + " where store_id = $1 and state = 'uploading' and expires_at < now() order by id"
-_USED = "select sha256 from image where store_id = $1 and state in ('checking', 'ready') and sha256 = any($2)"
+# An open deployment may still read what was deleted from the catalogue. It ends: by the guest's report, or in time.
+_USED = """
+    select sha256 from image where store_id = $1 and state in ('checking', 'ready') and sha256 = any($2)
+    union
+    select request #>> '{image,sha256}' from operation
+     where kind = 'deploy' and is_open and request #>> '{image,sha256}' = any($2)
+"""
 _OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed one can begin again
 _USAGE = """
     select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
@@ -148,7 +154,7 @@ async def expired(db: Db, store_id: UUID) -> tuple[Image, ...]:
 
 
 async def used_of(db: Db, store_id: UUID, hashes: Iterable[str]) -> frozenset[str]:
-    """Returns those of the hashes that an entry refers to."""
+    """Returns those of the hashes that an entry refers to, or an open deployment."""
     return frozenset(row["sha256"] for row in await db.fetch(_USED, store_id, list(hashes)))
 
 

@@ -251,3 +251,24 @@ async def test_a_host_that_is_removed_loses_the_copies_on_it(innkeeper: Deployme
     assert innkeeper.simulated().images() == []
     assert innkeeper.simulated().image_of(guest) == sha256  # the VM stays
     assert await copies(innkeeper) == []
+
+
+async def test_an_image_deleted_during_a_deployment_is_read_to_its_end(innkeeper: Deployment) -> None:
+    sha256 = await add_image(innkeeper)
+    components = innkeeper.region.components
+    content = innkeeper.in_process.settings.state / "images" / "sha256" / sha256
+    _, (system_id,) = await composed(innkeeper)
+    with innkeeper.held("find image"):
+        await deploy(innkeeper, system_id)
+        await eventually(
+            lambda: _equals(
+                fetchval(components.database, "select step from operation order by id desc limit 1"), "copy_image"
+            )
+        )
+        ((image_id,),) = await innkeeper.fetch("select id from image")
+        await innkeeper.delete(f"boot-resources/{image_id}/")
+        await components.image_tasks.clean_up()
+        assert content.exists()
+    await reaches(innkeeper, system_id, "Deployed")
+    await components.image_tasks.clean_up()
+    assert not content.exists()
