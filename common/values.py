@@ -186,6 +186,7 @@ class HostFacts:
     extensions: tuple[str, ...] = ()  # of the hypervisor's API, if it lists them
     cluster_member: str | None = None  # the name of this server in its cluster; None outside a cluster
     cluster_members: tuple[ClusterMember, ...] = ()
+    uefi_firmware: bool | None = None  # whether guests can have it; None if the driver does not say
 
 
 @frozen(kw_only=True)

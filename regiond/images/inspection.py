@@ -1,4 +1,4 @@
-"""Checks the content of an image before it can be used: size, hash, packing, format, references, tables."""
+"""Checks the content of an image before it can be used: size, hash, packing, format, references, tables, firmware."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from attrs import frozen
 
 from common.deployment_spec import ImageFormat
+from common.disk_firmware import HEAD_BYTES as DISK_HEAD_BYTES
+from common.disk_firmware import boots_with_uefi_only
 from regiond.images import content
 from regiond.images.content_format import inspect_head
 from regiond.images.file_threads import FileThreads
@@ -28,6 +30,7 @@ class Inspected:
     packing: Packing
     format: ImageFormat
     virtual_size_bytes: int
+    uefi: bool
 
 
 @frozen
@@ -63,6 +66,7 @@ class Inspection:
             packing=packing,
             format=found,
             virtual_size_bytes=virtual_size_bytes,
+            uefi=boots_with_uefi_only(await self.qemu_img.disk_head(disk, found, DISK_HEAD_BYTES)),
         )
 
     async def _check_bytes(self, path: Path, image: Image) -> None:

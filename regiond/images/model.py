@@ -63,6 +63,7 @@ class Image:
     packing: str | None = None  # a value of packing.Packing
     file_sha256: str | None = None
     file_bytes: int | None = None
+    uefi: bool | None = None  # whether the disk boots with UEFI firmware only; None until it was checked
 
     @property
     def osystem(self) -> str:

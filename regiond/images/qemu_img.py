@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from common.deployment_spec import ImageFormat
 from common.errors import Unsupported
-from regiond.images.limited_process import ProcessLimits, is_installed, run_limited
+from regiond.images.limited_process import Ended, ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
 
 MISSING = "qemu-img is missing on the region's computer, where it checks images: install the package qemu-utils."
+_SECTOR_BYTES = 512
 _LEAKS = 3  # exit status: clusters that nothing uses, which waste space and do no harm
 
 
 @frozen(kw_only=True)
 class QemuImg:
-    """It may open the image and its own libraries, and write no file at all."""
+    """It may open the image and its own libraries. It writes only the first bytes of a disk, to a file of ours."""
 
     program: str = "qemu-img"
     limits: ProcessLimits = field(factory=ProcessLimits)
@@ -55,14 +57,37 @@ class QemuImg:
             raise BadImage(f"The qcow2 image is damaged or cut off: qemu-img check finds {corruptions} errors.")
         raise BadImage(f"qemu-img cannot check the image: {error}")
 
+    async def disk_head(self, path: Path, image_format: ImageFormat, size_bytes: int) -> bytes:
+        """Returns the first bytes of the disk, of which whole sectors are asked; fewer only if it has no more.
+
+        Raises BadImage, Unsupported.
+        """
+        self.require()
+        with NamedTemporaryFile(prefix="innkeeper-disk-head-") as head:
+            arguments = (
+                self.program, "dd", "-O", "raw", f"if={_source(path, image_format)}", f"of={head.name}",
+                f"bs={_SECTOR_BYTES}", f"count={size_bytes // _SECTOR_BYTES}",
+            )  # fmt: skip
+            ended = await run_limited(arguments, evolve(self.limits, file_bytes=size_bytes))
+            if ended.status != 0:
+                raise BadImage(f"qemu-img cannot read the disk: {_reason(ended, path)}")
+            return head.read(size_bytes)
+
     async def _run(self, action: str, path: Path, image_format: ImageFormat) -> tuple[int, Any, str]:
         """Returns the exit status, the JSON of standard output (None if it is none) and the last line of errors."""
-        wanted: dict[str, Any] = {"driver": image_format, "file": {"driver": "file", "filename": str(path)}}
-        if image_format is ImageFormat.QCOW2:
-            wanted["backing"] = None  # whatever the image says
-        arguments = (self.program, action, "--output=json", f"json:{json.dumps(wanted)}")
-        ended = await run_limited(arguments, self.limits)
-        return ended.status, _json(ended.out), ended.last_line.replace(str(path), "IMAGE")[:300]
+        ended = await run_limited((self.program, action, "--output=json", _source(path, image_format)), self.limits)
+        return ended.status, _json(ended.out), _reason(ended, path)
+
+
+def _source(path: Path, image_format: ImageFormat) -> str:
+    wanted: dict[str, Any] = {"driver": image_format, "file": {"driver": "file", "filename": str(path)}}
+    if image_format is ImageFormat.QCOW2:
+        wanted["backing"] = None  # whatever the image says
+    return f"json:{json.dumps(wanted)}"
+
+
+def _reason(ended: Ended, path: Path) -> str:
+    return ended.last_line.replace(str(path), "IMAGE")[:300]
 
 
 def _refers_to_other_files(found: Mapping[str, Any]) -> bool:

@@ -43,7 +43,7 @@ _RECEIVED = """
 """
 _READY = """
     update image set state = 'ready', format = $2, virtual_size_bytes = $3, received_bytes = $6, error = null,
-                     updated_at = now(), expires_at = null, packing = $4, sha256 = $5, size_bytes = $6,
+                     updated_at = now(), expires_at = null, packing = $4, sha256 = $5, size_bytes = $6, uefi = $7,
                      file_sha256 = case when $5 <> sha256 then sha256 end,
                      file_bytes = case when $5 <> sha256 then size_bytes end
      where id = $1 and state in ('uploading', 'checking')
@@ -127,11 +127,13 @@ class StoredDisk(Protocol):
     def format(self) -> ImageFormat | None: ...
     @property
     def virtual_size_bytes(self) -> int | None: ...
+    @property
+    def uefi(self) -> bool | None: ...
 
 
 async def set_ready(db: Db, image_id: int, disk: StoredDisk) -> bool:
     """False if the entry was deleted or declared again."""
-    values = (disk.format, disk.virtual_size_bytes, disk.packing, disk.sha256, disk.size_bytes)
+    values = (disk.format, disk.virtual_size_bytes, disk.packing, disk.sha256, disk.size_bytes, disk.uefi)
     return await db.execute(_READY, image_id, *values) == "UPDATE 1"
 
 

@@ -89,3 +89,17 @@ async def test_the_process_has_an_environment_of_its_own(tmp_path: Path, monkeyp
 async def test_a_missing_tool_is_named() -> None:
     with pytest.raises(Unsupported, match="install the package qemu-utils"):
         await QemuImg(program="no-such-tool").virtual_size_bytes(Path("disk"), QCOW2)
+
+
+@pytest.mark.parametrize("options", [(), ("compression_type=zstd",)], ids=["zlib", "zstd"])
+async def test_the_head_of_a_disk_is_read_from_any_format(tmp_path: Path, options: tuple[str, ...]) -> None:
+    disk = raw_disk(2**20, seed=7)
+    (tmp_path / "raw").write_bytes(disk)
+    qcow2(tmp_path / "disk", "-c", *(argument for option in options for argument in ("-o", option)), data=disk)
+    assert await QemuImg().disk_head(tmp_path / "raw", ImageFormat.RAW, 17408) == disk[:17408]
+    assert await QemuImg().disk_head(tmp_path / "disk", QCOW2, 17408) == disk[:17408]
+
+
+async def test_a_disk_shorter_than_its_head_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_bytes(raw_disk(4096))
+    assert await QemuImg().disk_head(tmp_path / "raw", ImageFormat.RAW, 17408) == raw_disk(4096)

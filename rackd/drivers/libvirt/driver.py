@@ -77,8 +77,14 @@ class LibvirtDriver(WithoutProjects):
         names = client.volume_names({text_at(pool, "uuid") for pool in pools})
         copies = self._images.find(client, names)
         volumes = names if _all_known(domains, cached) else {}
+        _, capabilities = self._capabilities_of(client, traits_of(responses))
         return Discovery(
-            facts=facts.facts_of(responses, pools, image_copies.added(listing.used_bytes, copies)),
+            facts=facts.facts_of(
+                responses,
+                pools,
+                image_copies.added(listing.used_bytes, copies),
+                uefi_firmware=capabilities.firmware_efi,
+            ),
             guests=listing.guests,
             problems=(*problems, *cached.problems, *listing.problems),
             calls=client.calls - calls_before,
@@ -171,10 +177,12 @@ class LibvirtDriver(WithoutProjects):
         self._watches.clear()
         self._session.close()
 
-    def _capabilities_of(self, client: Client) -> tuple[HostTraits, DomainCapabilities]:
+    def _capabilities_of(
+        self, client: Client, traits: HostTraits | None = None
+    ) -> tuple[HostTraits, DomainCapabilities]:
         """Reads them once per connection: they change only with the host's software."""
         if self._capabilities is None or self._capabilities[0] is not client:
-            traits = traits_of(client.host())
+            traits = traits or traits_of(client.host())
             xml = client.domain_capabilities(traits.kernel_architecture, traits.domain_type)
             self._capabilities = client, traits, DomainCapabilities.of(xml, traits)
         return self._capabilities[1:]

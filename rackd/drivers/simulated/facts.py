@@ -54,6 +54,7 @@ def facts_of(address: SimulatedAddress, unattached_bytes: Mapping[str, int]) -> 
         networks=host_networks(address),
         network_devices=_network_devices(address),
         tags=("simulated",),
+        uefi_firmware=True,
     )
 
 

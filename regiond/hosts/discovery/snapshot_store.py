@@ -109,6 +109,7 @@ def _facts(row: asyncpg.Record, discovery: Discovery) -> HostFacts:
         numa_nodes=tuple(from_dict(node, NumaNode) for node in row["numa_nodes"]),
         network_devices=tuple(from_dict(device, NetworkDevice) for device in row["network_devices"]),
         gpus=tuple(from_dict(gpu, Gpu) for gpu in row["gpus"]),
+        uefi_firmware=row["uefi_firmware"],
     )
 
 

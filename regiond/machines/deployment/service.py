@@ -85,6 +85,7 @@ class Deployments:
             machine = await self._read(caller, system_id)
             image = await self._images.find_for_deployment(request.image_name, machine.architecture)
             check_root_disk(machine, image_ref(image))
+            await self._check_firmware(machine, image)
             if machine.state is MachineState.READY and machine.owner is None:
                 await self._allocate(caller, system_id, request.agent_name)
                 machine = await self._read(caller, system_id)
@@ -92,6 +93,18 @@ class Deployments:
             return await self._open(caller, machine, request, user_data, image, idempotency_key, request_hash(payload))
 
         return await self._operations.idempotent(caller, idempotency_key, payload, open_)
+
+    async def _check_firmware(self, machine: MachineView, image: Image) -> None:
+        """Raises WrongState if the image needs firmware that the host is known to lack."""
+        if not image.uefi or machine.host_id is None:
+            return
+        async with self._database.connection() as db:
+            found = await store.uefi_firmware(db, machine.host_id)
+        if found is False:
+            raise WrongState(
+                f"The image {image.name} boots with UEFI firmware only, which {machine.host_name} lacks. On that host: "
+                "apt install ovmf (or the package edk2-ovmf of its distribution), then refresh it."
+            )
 
     async def _open(
         self,
@@ -224,4 +237,5 @@ def image_ref(image: Image) -> ImageRef:
         size_bytes=image.size_bytes,
         virtual_size_bytes=image.virtual_size_bytes,
         format=image.format,
+        uefi=image.uefi is True,  # of an image that was not checked for it, the driver finds out
     )

@@ -27,6 +27,7 @@ _LOCKED = _SELECT + "where id = $1 for update"
 _NEW_REPORT = "update deployment set secret_hash = $2, booted_at = null where id = $1 and reported_at is null"
 _BOOTED = "update deployment set booted_at = clock_timestamp() where id = $1 and booted_at is null"
 _REPORTED = "update deployment set reported_at = clock_timestamp() where id = $1"
+_UEFI_FIRMWARE = "select s.uefi_firmware from vm_host h join server s on s.id = h.server_id where h.id = $1"
 _SET_STATE = "update deployment set state = $2, sealed_user_data = null, secret_hash = null where machine_id = $1"
 _SET_CONSOLE = "update deployment set console = $2 where machine_id = $1"
 _CONSOLE = """
@@ -83,6 +84,12 @@ async def set_console(db: Db, machine_id: int, text: str) -> None:
 async def console_of_failure(db: Db, machine_id: int, *, operation_id: int | None) -> str:
     """Empty without a failed deployment, or if another operation than this one failed to deploy the machine."""
     return await db.fetchval(_CONSOLE, machine_id, operation_id) or ""
+
+
+async def uefi_firmware(db: Db, host_id: int) -> bool | None:
+    """Returns whether guests of the host can have it; None if that is not known."""
+    found: bool | None = await db.fetchval(_UEFI_FIRMWARE, host_id)
+    return found
 
 
 async def delete(db: Db, machine_id: int) -> None:

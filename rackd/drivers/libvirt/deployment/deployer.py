@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import structlog
 
 from common.deployment_spec import CloudInitSeed, ImageRef
+from common.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from common.errors import NotFound, Unsupported, WrongState
 from common.guest_spec import GuestSpec
 from common.values import PowerState
@@ -20,7 +21,6 @@ from rackd.drivers.libvirt.definitions.domain_xml import DomainCapabilities
 from rackd.drivers.libvirt.definitions.firmware_xml import has_uefi, set_bios, set_uefi
 from rackd.drivers.libvirt.definitions.metadata import reservations_in
 from rackd.drivers.libvirt.deployment import redefinition, root_disk
-from rackd.drivers.libvirt.deployment.disk_firmware import HEAD_BYTES, boots_with_uefi_only
 from rackd.drivers.libvirt.deployment.images import find_image
 from rackd.drivers.libvirt.guests import serial_log, volumes
 from rackd.drivers.libvirt.guests.lookup import marked_domain

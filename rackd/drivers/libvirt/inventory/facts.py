@@ -161,7 +161,13 @@ def _dhcp_ranges(tree: Element) -> Iterable[str]:
         yield f"{found.get('start', '')}-{found.get('end', '')}"
 
 
-def facts_of(responses: HostResponses, pools: Iterable[Element], used_bytes: Mapping[str, int]) -> HostFacts:
+def facts_of(
+    responses: HostResponses,
+    pools: Iterable[Element],
+    used_bytes: Mapping[str, int],
+    *,
+    uefi_firmware: bool | None = None,
+) -> HostFacts:
     """`used_bytes` maps a pool id to the disk space that guests' disks occupy.
 
     Omits GPUs: libvirt needs one call per PCI device to find them.
@@ -187,4 +193,5 @@ def facts_of(responses: HostResponses, pools: Iterable[Element], used_bytes: Map
         networks=networks_of(responses),
         network_devices=network_devices(responses.devices),
         tags=("virtual",),
+        uefi_firmware=uefi_firmware,
     )

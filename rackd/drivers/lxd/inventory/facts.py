@@ -103,6 +103,7 @@ def facts_of(responses: ServerResponses, guests: Iterable[Guest]) -> HostFacts:
     nodes = numa_nodes(responses.resources)
     devices = hardware.network_devices(responses.resources)
     return HostFacts(
+        uefi_firmware=True,  # comes with LXD
         server_identity=server_identity(responses.server, responses.member),
         hypervisor_version=str(environment["server_version"]),
         architecture=debian_architecture(str(environment["kernel_architecture"])),
