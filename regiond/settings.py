@@ -161,6 +161,10 @@ class RegionSettings:
     image_reserve_gib: float = setting(
         2.0, "What stays free on the disk of that folder when an image is uploaded, in GiB.", at_least=0, at_most=10**6
     )
+    image_download_networks: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks of this computer and its local link from which images may be downloaded all the same.",
+    )
     log_level: str = setting("info", "The lowest level that is logged.", choices=LEVELS)
 
     def check(self) -> None:
@@ -179,7 +183,7 @@ class RegionSettings:
                 "passwords and API keys to the network. Set tls_certificate and tls_key; or set http_host to 127.0.0.1 "
                 "and put a proxy with HTTPS in front; or set allow_plain_http to true."
             )
-        for name in ("trusted_proxies", "rate_limit_exempt"):
+        for name in ("trusted_proxies", "rate_limit_exempt", "image_download_networks"):
             self.networks(name)
 
     @property

@@ -7,6 +7,7 @@ import re
 from attrs import frozen
 
 from common.errors import InvalidRequest
+from regiond.images.download_rules import url_problem
 from regiond.images.model import (
     ARCHITECTURES,
     MAX_IMAGE_NAME,
@@ -26,7 +27,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @frozen(kw_only=True)
 class Declaration:
-    """An image that is about to be uploaded. `filetype` is empty if the user leaves it to the content."""
+    """An image that is about to be uploaded, or downloaded from `url`. The size of a download may not be known: 0.
+
+    `filetype` is empty if the user leaves it to the content.
+    """
 
     name: str  # OSYSTEM/SERIES
     title: str
@@ -35,16 +39,19 @@ class Declaration:
     filetype: str
     sha256: str
     size_bytes: int
+    url: str | None = None
 
 
 def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
     """Returns what the fields declare. Raises InvalidRequest with the problems of all of them."""
+    is_sizeless = submitted.size_bytes is None and bool(submitted.url)
     found = {
         "name": _name_problem(submitted.name),
         "architecture": _architecture_problem(submitted.architecture),
         "filetype": _filetype_problem(submitted.filetype),
         "sha256": _sha256_problem(submitted.sha256.lower()),
-        "size": _size_problem(submitted.size_bytes, largest_bytes),
+        "size": None if is_sizeless else _size_problem(submitted.size_bytes, largest_bytes),
+        "url": url_problem(submitted.url) if submitted.url else None,
     }
     problems = {name: [problem] for name, problem in found.items() if problem is not None}
     if problems:
@@ -58,6 +65,7 @@ def declared(submitted: SubmittedImage, *, largest_bytes: int) -> Declaration:
         filetype=submitted.filetype,
         sha256=submitted.sha256.lower(),
         size_bytes=submitted.size_bytes or 0,
+        url=submitted.url or None,
     )
 
 

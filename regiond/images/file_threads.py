@@ -14,10 +14,10 @@ MAX_THREADS = 3  # one of them hashes at most
 
 
 class FileThreads:
-    """At most MAX_THREADS pieces of work run at a time; others wait."""
+    """At most `max_threads` pieces of work run at a time; others wait."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="images")
+    def __init__(self, max_threads: int = MAX_THREADS) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=max_threads, thread_name_prefix="images")
         self._stopped = threading.Event()
 
     def is_stopped(self) -> bool:

@@ -17,7 +17,8 @@ from regiond.images.model import BadImage, Image
 from regiond.images.packing import Packing, check_filetype, is_packed
 from regiond.images.qcow2 import HEAD_BYTES
 from regiond.images.qemu_img import QemuImg
-from regiond.images.unpacking import SpaceLimit, Unpacking
+from regiond.images.space import SpaceLimit
+from regiond.images.unpacking import Unpacking
 
 
 @frozen(kw_only=True)

@@ -18,6 +18,7 @@ PREFERRED = "ubuntu"  # of two images whose series has the same name
 GENERIC = "generic"
 MAX_IMAGE_NAME = 200
 MAX_IMAGE_TITLE = 255
+MAX_URL = 2000
 ARCHITECTURES = ("amd64", "arm64", "armhf", "i386", "ppc64el", "riscv64", "s390x")  # a new one comes last: see below
 
 
@@ -27,6 +28,7 @@ class BadImage(Exception):
 
 class ImageState(StrEnum):
     UPLOADING = "uploading"
+    DOWNLOADING = "downloading"
     CHECKING = "checking"
     READY = "ready"
     FAILED = "failed"
@@ -38,8 +40,9 @@ class Image:
 
     Until then, they are those that were declared for the file. `packing` says how the disk was packed in that file,
     `file_sha256` and `file_bytes` keep what was declared; they are None if the file is stored as it came. `format` and
-    `virtual_size_bytes`, the size of the disk, are None until the content was checked. `error` says why it failed,
-    `expires_at` when an unfinished upload is given up.
+    `virtual_size_bytes`, the size of the disk, are None until the content was checked. `size_bytes` is 0 while
+    the size of a download is not known. `error` says why the image failed, or why its download is tried again,
+    `expires_at` when an unfinished upload or download is given up.
     """
 
     id: int
@@ -64,6 +67,7 @@ class Image:
     file_sha256: str | None = None
     file_bytes: int | None = None
     uefi: bool | None = None  # whether the disk boots with UEFI firmware only; None until it was checked
+    url: str | None = None  # where the region downloads it; None if it is uploaded
 
     @property
     def osystem(self) -> str:
@@ -99,6 +103,7 @@ class SubmittedImage:
     filetype: str = ""
     sha256: str = ""
     size_bytes: int | None = None
+    url: str = ""
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SELECT = """
     select id, name, title, architecture, subarch, filetype, format, sha256, size_bytes, virtual_size_bytes,
            received_bytes, state, error, account_id, created_at, updated_at, expires_at, store_id,
-           packing, file_sha256, file_bytes, uefi
+           packing, file_sha256, file_bytes, uefi, url
       from image
 """
 _LIST = SELECT + " order by name, architecture"

@@ -1,23 +1,39 @@
-"""Runs the checks and the cleanup of images."""
+"""Runs the downloads, the checks and the cleanup of images."""
 
 from __future__ import annotations
 
 import asyncio
 
 from common.periodic import PeriodicTask
+from regiond.images.downloads import ROUND_EVERY_S, ImageDownloads
 from regiond.images.file_threads import FileThreads
 from regiond.images.upkeep import ImageChecks, ImageCleanup
 
 CHECK_EVERY_S = 60.0  # normally woken: this is for another region's uploads after it died
 CLEAN_UP_EVERY_S = 600.0
+DOWNLOADS = 2  # at a time
 
 
 class ImageTasks:
     def __init__(self, checks: ImageChecks, cleanup: ImageCleanup, threads: FileThreads) -> None:
         self._threads = threads
+        self._downloads: tuple[PeriodicTask, ...] = ()
+        self._download_threads: FileThreads | None = None
         self._clean_up = cleanup.run
         self._checks = PeriodicTask("image_checks", checks.run, every_s=CHECK_EVERY_S)
         self._cleanup = PeriodicTask("image_cleanup", cleanup.run, every_s=CLEAN_UP_EVERY_S)
+
+    def add_downloads(self, downloads: ImageDownloads) -> None:
+        """To be called before `start`: downloads wake the checks, which are here already."""
+        self._download_threads = downloads.threads
+        self._downloads = tuple(
+            PeriodicTask(f"image_downloads_{number}", downloads.run, every_s=ROUND_EVERY_S)
+            for number in range(1, DOWNLOADS + 1)
+        )
+
+    def wake_downloads(self) -> None:
+        for one in self._downloads:
+            one.wake()
 
     def wake_checks(self) -> None:
         self._checks.wake()
@@ -32,7 +48,12 @@ class ImageTasks:
     def start(self) -> None:
         self._checks.start()
         self._cleanup.start()
+        for one in self._downloads:
+            one.start()
 
     async def stop(self) -> None:
-        """Interrupts a check; the next start begins it again."""
+        """Interrupts a check, which the next start begins again, and downloads, which it continues."""
+        await asyncio.gather(*(one.stop() for one in self._downloads))
+        if self._download_threads is not None:
+            await self._download_threads.stop()
         await asyncio.gather(self._threads.stop(), self._checks.stop(), self._cleanup.stop())

@@ -18,6 +18,7 @@ from regiond.images.file_threads import FileThreads
 from regiond.images.limited_process import ProcessLimits, is_installed, run_limited
 from regiond.images.model import BadImage
 from regiond.images.packing import Packing, packing_named
+from regiond.images.space import SpaceLimit
 
 _PROGRAM = Path(unpack_process.__file__)
 _PROBLEMS: Mapping[str, str] = {
@@ -37,14 +38,6 @@ class Unpacked:
 
     packing: Packing
     metadata: str
-
-
-@frozen(kw_only=True)
-class SpaceLimit:
-    """How long the disk may become, and the sentence that says why."""
-
-    size_bytes: int
-    reason: str
 
 
 @frozen

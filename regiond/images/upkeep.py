@@ -16,9 +16,9 @@ from regiond.images import store, upload_store
 from regiond.images.content import ContentFolder, Stopped, UploadFile
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspected, Inspection
-from regiond.images.model import BadImage, Image, ImageState, amount
-from regiond.images.unpacking import SpaceLimit
-from regiond.images.uploads import StoreLimits, locked
+from regiond.images.model import BadImage, Image, ImageState
+from regiond.images.space import StoreSpace
+from regiond.images.uploads import locked
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class ImageChecks:
     folder: ContentFolder
     threads: FileThreads
     inspection: Inspection
-    limits: StoreLimits
+    space: StoreSpace
 
     async def run(self) -> None:
         """One round. Idempotent: a check that was interrupted starts again."""
@@ -53,7 +53,8 @@ class ImageChecks:
                 return
             path = await self.threads.run(partial(self._path, image, file))
             try:
-                limit = await self._space_limit(image)
+                async with self.database.connection() as db:
+                    limit = await self.space.limit(db, image.size_bytes)
                 inspected = await self.inspection.inspect(image, path, self.folder.unpacked_path(image_id), limit)
             except BadImage as error:
                 await self._fail(image, str(error))
@@ -65,25 +66,6 @@ class ImageChecks:
         if file.size_bytes() == 0 and self.folder.has(image.sha256, image.size_bytes):
             return self.folder.content_path(image.sha256)
         return self.folder.upload_path(image.id)
-
-    async def _space_limit(self, image: Image) -> SpaceLimit:
-        """How large the image may become when it is unpacked."""
-        async with self.database.connection() as db:
-            used = await upload_store.usage(db, self.folder.store_id)
-        free = await self.threads.run(self.folder.free_bytes)
-        total, largest = self.limits.total_bytes, self.limits.image_bytes
-        left = max(total - used.bytes + image.size_bytes, 0)
-        space = max(free - used.missing_bytes - self.limits.reserve_bytes, 0)
-        return min(
-            SpaceLimit(size_bytes=largest, reason=f"{amount(largest)} (the region's setting max_image_gib)"),
-            SpaceLimit(
-                size_bytes=left,
-                reason=f"the {amount(left)} that images may still take of {amount(total)} (the region's setting "
-                "max_images_gib)",
-            ),
-            SpaceLimit(size_bytes=space, reason=f"the {amount(space)} that the region's disk for images has left"),
-            key=lambda one: one.size_bytes,
-        )
 
     async def _fail(self, image: Image, reason: str) -> None:
         """The file first: what is left of a failed upload would not be found again."""

@@ -16,7 +16,7 @@ from regiond.images.store import SELECT, image_of
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-UPLOAD_LIFETIME_S = 86400.0  # since the last part
+UPLOAD_LIFETIME_S = 86400.0  # since the last part; of a download, since it was added
 # An advisory lock; an arbitrary number. Who adds entries, or files of content, or removes files, holds it.
 _CATALOGUE_LOCK = 0x1_4E4B_494D
 
@@ -31,8 +31,10 @@ _WITH_CONTENT = (
 _IN_STORE = SELECT + " where store_id = $1 and state = any($2::text[]) order by id"
 _INSERT = """
     insert into image (name, title, architecture, subarch, filetype, sha256, size_bytes, store_id, account_id,
-                       state, expires_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'uploading', now() + make_interval(secs => $10))
+                       expires_at, url, state, retry_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10), $11,
+            case when $11::text is null then 'uploading' else 'downloading' end,
+            case when $11::text is not null then now() end)
     returning id
 """
 _RECEIVED = """
@@ -45,14 +47,15 @@ _READY = """
     update image set state = 'ready', format = $2, virtual_size_bytes = $3, received_bytes = $6, error = null,
                      updated_at = now(), expires_at = null, packing = $4, sha256 = $5, size_bytes = $6, uefi = $7,
                      file_sha256 = case when $5 <> sha256 then sha256 end,
-                     file_bytes = case when $5 <> sha256 then size_bytes end
-     where id = $1 and state in ('uploading', 'checking')
+                     file_bytes = case when $5 <> sha256 then size_bytes end, retry_at = null
+     where id = $1 and state in ('uploading', 'downloading', 'checking')
 """
 _FAILED = """
     update image set state = 'failed', error = $2, received_bytes = 0, updated_at = now(), expires_at = null,
-                     packing = null, sha256 = coalesce(file_sha256, sha256), file_sha256 = null,
+                     retry_at = null, download_failures = 0, packing = null,
+                     sha256 = coalesce(file_sha256, sha256), file_sha256 = null,
                      size_bytes = coalesce(file_bytes, size_bytes), file_bytes = null
-     where id = $1 and state in ('checking', 'ready')
+     where id = $1 and state in ('downloading', 'checking', 'ready')
 """
 _LOST = "update image set received_bytes = 0, updated_at = now() where id = $1 and state = 'uploading'"
 _DELETE = "delete from image where id = $1"
@@ -67,8 +70,9 @@ _USED = """
 _OPEN_UPLOADS = "select id from image where store_id = $1 and state <> 'ready'"  # a failed one can begin again
 _USAGE = """
     select coalesce(sum(size_bytes), 0)::bigint as bytes, coalesce(sum(missing_bytes), 0)::bigint as missing_bytes
-      from (select sha256, max(size_bytes) as size_bytes,
-                   min(case when state = 'uploading' then size_bytes - received_bytes else 0 end) as missing_bytes
+      from (select sha256, max(greatest(size_bytes, received_bytes)) as size_bytes,
+                   min(case when state in ('uploading', 'downloading') then greatest(size_bytes - received_bytes, 0)
+                            else 0 end) as missing_bytes
               from image where store_id = $1 and state <> 'failed' group by sha256) content
 """
 
@@ -104,7 +108,7 @@ async def in_states(db: Db, store_id: UUID, states: Iterable[str]) -> tuple[Imag
 async def insert(db: Db, new: Declaration, *, store_id: UUID, account_id: int) -> int:
     image_id: int = await db.fetchval(
         _INSERT, new.name, new.title, new.architecture, new.subarch, new.filetype, new.sha256, new.size_bytes,
-        store_id, account_id, UPLOAD_LIFETIME_S,
+        store_id, account_id, UPLOAD_LIFETIME_S, new.url,
     )  # fmt: skip
     return image_id
 

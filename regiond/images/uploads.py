@@ -8,51 +8,45 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-from common.errors import InvalidRequest, NameTaken, NotFound, OutOfCapacity, WrongState
+from common.errors import InvalidRequest, NameTaken, NotFound, WrongState
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
 from regiond.events.service import Events
 from regiond.images import store, upload_store
-from regiond.images.content import ContentFolder, UploadFile, require_free
+from regiond.images.content import ContentFolder, UploadFile
 from regiond.images.declaration import Declaration, declared
+from regiond.images.download_rules import host_of
 from regiond.images.file_threads import FileThreads
 from regiond.images.model import BadImage, Image, ImageState, SubmittedImage, amount
 from regiond.images.packing import Packing, check_filetype
 from regiond.images.qemu_img import QemuImg
+from regiond.images.space import StoreSpace
 from regiond.validation_messages import no_object
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
 
-_GIB = 2**30
-
-
-@frozen(kw_only=True)
-class StoreLimits:
-    """Of one image, of all in the folder, and what stays free on its disk."""
-
-    image_bytes: int = 20 * _GIB
-    total_bytes: int = 100 * _GIB
-    reserve_bytes: int = 2 * _GIB
-
 
 @frozen(kw_only=True)
 class Uploads:
-    """`wake_checks` is called when an image has all its content, `wake_cleanup` when files may not be needed."""
+    """`wake_checks` is called when an image has all its content, `wake_cleanup` when files may not be needed,
+    `wake_downloads` when there is one more.
+    """
 
     database: Database
     folder: ContentFolder
     threads: FileThreads
     qemu_img: QemuImg
-    limits: StoreLimits = field(factory=StoreLimits)
+    space: StoreSpace
     wake_checks: Callable[[], None]
+    wake_downloads: Callable[[], None]
     wake_cleanup: Callable[[], None]
 
     async def declare(self, caller: Caller, submitted: SubmittedImage, content: bytes | None = None) -> Image:
-        """Returns the entry, to which the content is added by `append`, or all of it with `content`.
+        """Returns the entry, to which the content is added by `append`, or all of it with `content`, or by a download.
 
         Idempotent: an unfinished upload of the same content continues, and an image that has it is returned. Content
         that the folder has already, for another entry, is used at once. Raises InvalidRequest; NameTaken if the name
@@ -60,13 +54,17 @@ class Uploads:
         """
         caller.require_admin()
         self.qemu_img.require()
+        if content is not None and submitted.url:
+            raise InvalidRequest.of({"url": ["Give either the content or where to download it."]})
         if content is not None:
             submitted = await self.threads.run(partial(_completed, submitted, content))
-        new = declared(submitted, largest_bytes=self.limits.image_bytes)
+        new = declared(submitted, largest_bytes=self.space.limits.image_bytes)
         async with self.database.transaction() as db:
             await upload_store.lock_catalogue(db)
             image = await self._declared(db, caller, new)
         self.wake_cleanup()  # of an upload that this one replaces
+        if image.state is ImageState.DOWNLOADING:
+            self.wake_downloads()
         if content is not None and image.state is ImageState.UPLOADING:
             return await self.append(caller, image.id, content, offset=0)
         return image
@@ -110,7 +108,7 @@ class Uploads:
         """The catalogue is locked."""
         existing = await upload_store.find(db, new.name, new.architecture)
         if existing is not None:
-            if _is_same(existing, new) and existing.state is not ImageState.FAILED:
+            if _continues(existing, new):
                 self._require_own_upload(existing)
                 return existing
             if existing.state in {ImageState.READY, ImageState.CHECKING}:
@@ -122,21 +120,19 @@ class Uploads:
         store_id = self.folder.store_id
         twin = await upload_store.ready_with(db, new.sha256, store_id)
         if twin is None or not await self.threads.run(partial(self.folder.has, twin.sha256, twin.size_bytes)):
-            await self._require_room(db, new.size_bytes)
+            await self.space.require_room(db, new.size_bytes)  # 0 of a download whose size is not known yet
             twin = None
         image_id = await upload_store.insert(db, new, store_id=store_id, account_id=caller.account_id)
         if twin is not None:
             await self._share(db, image_id, new, twin)
-        ready = ": the region has its content already" if twin is not None else ""
-        message = f"The image {new.name} for {new.architecture} ({amount(new.size_bytes)}) was added{ready}."
-        await Events.record(db, "image_added", message, caller=caller)
+        await Events.record(db, "image_added", _added(new, has_content=twin is not None), caller=caller)
         return await _found(db, image_id)
 
     async def _share(self, db: Db, image_id: int, new: Declaration, twin: Image) -> None:
         """Raises InvalidRequest if the declaration does not fit the content that the folder has."""
         is_as_stored = twin.sha256 == new.sha256  # otherwise it is the same packed file
         size_bytes = twin.size_bytes if is_as_stored else twin.declared_bytes
-        if size_bytes != new.size_bytes:
+        if new.size_bytes not in {0, size_bytes}:
             raise InvalidRequest.of({"size": [f"The content with this SHA-256 has {size_bytes} bytes."]})
         if twin.format is None or twin.virtual_size_bytes is None:
             raise AssertionError(f"the image {twin.id} is ready and has no format")
@@ -149,8 +145,10 @@ class Uploads:
 
     async def _check_part(self, image: Image, file: UploadFile, length: int, offset: int | None) -> None:
         self._require_own(image)
+        if image.url is not None:
+            raise WrongState(f"The image {image.name} is downloaded by the region. Upload it as a new one.")
         if image.state not in {ImageState.UPLOADING, ImageState.FAILED}:
-            raise WrongState(f"The image {image.name} is {image.state}: it has all its content.")
+            raise WrongState(f"The image {image.name} is {image.state}: it takes no content.")
         if file.size_bytes() < image.received_bytes:
             async with self.database.connection() as db:
                 await upload_store.forget_received(db, image.id)
@@ -166,9 +164,9 @@ class Uploads:
             )
         if image.state is ImageState.FAILED:
             async with self.database.connection() as db:
-                await self._require_room(db, image.size_bytes)
+                await self.space.require_room(db, image.size_bytes)
         else:
-            await self._require_free(length)
+            await self.space.require_free(length)
 
     async def _record(self, caller: Caller, image: Image, length: int) -> Image:
         after = image.received_bytes + length
@@ -199,19 +197,6 @@ class Uploads:
         if not image.is_ready:
             self._require_own(image)
 
-    async def _require_room(self, db: Db, size_bytes: int) -> None:
-        used = await upload_store.usage(db, self.folder.store_id)
-        if used.bytes + size_bytes > self.limits.total_bytes:
-            raise OutOfCapacity(
-                f"Images take {amount(used.bytes)} of {amount(self.limits.total_bytes)} (the region's setting "
-                f"max_images_gib); {amount(size_bytes)} more do not fit. Delete images that are not needed any more."
-            )
-        await self._require_free(size_bytes + used.missing_bytes)
-
-    async def _require_free(self, needed_bytes: int) -> None:
-        check = partial(require_free, self.folder, needed_bytes, reserve_bytes=self.limits.reserve_bytes)
-        await self.threads.run(check)
-
 
 @asynccontextmanager
 async def locked(folder: ContentFolder, threads: FileThreads, image_id: int) -> AsyncIterator[UploadFile]:
@@ -238,9 +223,21 @@ def _completed(submitted: SubmittedImage, content: bytes) -> SubmittedImage:
     return evolve(submitted, sha256=sha256, size_bytes=size)
 
 
-def _is_same(image: Image, new: Declaration) -> bool:
-    wanted = (new.sha256, new.size_bytes)
-    return wanted in {(image.sha256, image.size_bytes), (image.declared_sha256, image.declared_bytes)}
+def _continues(image: Image, new: Declaration) -> bool:
+    """Whether the entry has the declared content, or gets it in the declared way."""
+    sizes = {image.sha256: image.size_bytes, image.declared_sha256: image.declared_bytes}
+    size_bytes = sizes.get(new.sha256)
+    if size_bytes is None or image.state is ImageState.FAILED or (new.size_bytes and size_bytes != new.size_bytes):
+        return False
+    return image.state in {ImageState.READY, ImageState.CHECKING} or image.url == new.url
+
+
+def _added(new: Declaration, *, has_content: bool) -> str:
+    image = f"The image {new.name} for {new.architecture}"
+    size = f" ({amount(new.size_bytes)})" if new.size_bytes else ""
+    if has_content:
+        return f"{image}{size} was added: the region has its content already."
+    return f"{image}{size} was added." if new.url is None else f"{image} is downloaded from {host_of(new.url)}."
 
 
 async def _found(db: Db, image_id: int) -> Image:

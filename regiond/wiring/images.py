@@ -6,14 +6,17 @@ from regiond.components import ImageLayer
 from regiond.db.pool import Database
 from regiond.images.content import ContentFolder
 from regiond.images.content_reads import ContentReads
+from regiond.images.download_rules import DownloadRules
+from regiond.images.downloads import MAX_THREADS, ImageDownloads
 from regiond.images.file_threads import FileThreads
 from regiond.images.inspection import Inspection
 from regiond.images.qemu_img import QemuImg
 from regiond.images.service import Images
+from regiond.images.space import StoreLimits, StoreSpace
 from regiond.images.tasks import ImageTasks
 from regiond.images.unpacking import Unpacking
 from regiond.images.upkeep import ImageChecks, ImageCleanup
-from regiond.images.uploads import StoreLimits, Uploads
+from regiond.images.uploads import Uploads
 from regiond.settings import RegionSettings
 
 FOLDER = "images"  # in the state folder
@@ -28,8 +31,19 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
         reserve_bytes=int(settings.image_reserve_gib * _GIB),
     )
     inspection = Inspection(threads, qemu_img, Unpacking(threads))
-    checks = ImageChecks(database, folder, threads, inspection, limits)
+    space = StoreSpace(folder, threads, limits)
+    checks = ImageChecks(database, folder, threads, inspection, space)
     tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
+    tasks.add_downloads(
+        ImageDownloads(
+            database=database,
+            folder=folder,
+            threads=FileThreads(MAX_THREADS),
+            space=space,
+            rules=DownloadRules(allowed=settings.networks("image_download_networks")),
+            wake_checks=tasks.wake_checks,
+        )
+    )
     return ImageLayer(
         images=Images(database, folder, default_series=settings.default_distro_series),
         content=ContentReads(folder, threads),
@@ -38,8 +52,9 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
             folder=folder,
             threads=threads,
             qemu_img=qemu_img,
-            limits=limits,
+            space=space,
             wake_checks=tasks.wake_checks,
+            wake_downloads=tasks.wake_downloads,
             wake_cleanup=tasks.wake_cleanup,
         ),
         tasks=tasks,

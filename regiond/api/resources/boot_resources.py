@@ -15,7 +15,7 @@ from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLO
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, Image, SubmittedImage
+from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, MAX_URL, Image, SubmittedImage
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
@@ -48,12 +48,18 @@ _NEW = (
         name="sha256",
         type=Text(max_length=100),
         default="",
-        doc="SHA-256 of the file in hexadecimal digits; required without content.",
+        doc="SHA-256 of the file in hexadecimal digits; required without content, also with url.",
     ),
     Field(
         name="size",
         type=Integer(minimum=1, maximum=_MAX_BYTES),
-        doc="Size of the file in bytes; required without content.",
+        doc="Size of the file in bytes; required without content and url.",
+    ),
+    Field(
+        name="url",
+        type=Text(max_length=MAX_URL),
+        default="",
+        doc="Where the region downloads the file, in the background: https://… or http://….",
     ),
     Field(
         name="content",
@@ -103,6 +109,7 @@ async def _create(call: Call) -> Reply:
         filetype=values["filetype"],
         sha256=values["sha256"],
         size_bytes=values["size"],
+        url=values["url"],
     )
     image = await call.services.image_uploads.declare(call.caller, submitted, call.files.get("content") or None)
     return json_reply(ENTRY_JSON.encode(image), status=201)
@@ -142,7 +149,7 @@ BOOT_RESOURCES = Resource(
         Endpoint(
             method="POST",
             permission=Permission.ADMIN,
-            title="Upload an image",
+            title="Add an image",
             doc=(
                 "Repeated with the same sha256 and size, it continues the upload, or answers with the image that has "
                 "this content. An image can be deployed once its state is ready; failed says why in error."

@@ -51,7 +51,7 @@ def _received(image: Image) -> int:
 
 
 def _sets(entry: Entry) -> Mapping[str, Any]:
-    """One set, of the day on which the image was declared, with one file; an unfinished one has an upload address."""
+    """One set, of the day on which the image was declared, with one file; an unfinished upload has an address."""
     if not isinstance(entry, Image):
         return {}
     complete = entry.state in {ImageState.CHECKING, ImageState.READY}
@@ -62,8 +62,9 @@ def _sets(entry: Entry) -> Mapping[str, Any]:
         "size": entry.declared_bytes,
         "complete": complete,
     }
-    if not complete:
+    if not complete and entry.size_bytes:
         file["progress"] = entry.received_bytes / entry.size_bytes
+    if not complete and entry.url is None:
         file["upload_uri"] = uri("boot-resources", entry.id, "upload", entry.id)
     version = entry.created_at.strftime("%Y%m%d")
     one = {"version": version, "label": "uploaded", "size": entry.declared_bytes, "complete": complete}
@@ -121,7 +122,8 @@ LISTED_JSON: Serializer[Entry] = serializer(
     key("format", nullable(STR), _of_image(lambda image: image.format)),
     key("packing", nullable(STR), _of_image(lambda image: image.packing)),
     key("sha256", nullable(STR), _of_image(lambda image: image.declared_sha256)),
-    key("size", nullable(INT), _of_image(lambda image: image.declared_bytes)),
+    key("size", nullable(INT), _of_image(lambda image: image.declared_bytes or None)),
+    key("url", nullable(STR), _of_image(lambda image: image.url)),
     key("received", nullable(INT), _of_image(_received)),
     key("content_sha256", nullable(STR), _of_image(lambda image: image.sha256 if image.is_ready else None)),
     key("content_size", nullable(INT), _of_image(lambda image: image.size_bytes if image.is_ready else None)),

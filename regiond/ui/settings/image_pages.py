@@ -33,7 +33,7 @@ _COLUMNS: Mapping[str, Callable[[Image], Any]] = {
 
 @frozen(kw_only=True)
 class Progress:
-    """Of an upload, as texts: `percent` is `30 %`, the others are sizes."""
+    """Of an upload or download, as texts: `percent` is `30 %`, the others are sizes. `whole` may be empty."""
 
     percent: str
     received: str
@@ -42,12 +42,12 @@ class Progress:
 
 def progress_of(image: Image) -> Progress | None:
     """None unless parts of the image are missing."""
-    if image.state is not ImageState.UPLOADING:
+    if image.state not in {ImageState.UPLOADING, ImageState.DOWNLOADING}:
         return None
     return Progress(
-        percent=share(image.received_bytes, image.size_bytes),
+        percent=share(image.received_bytes, image.size_bytes) if image.size_bytes else "",
         received=file_size(image.received_bytes),
-        whole=file_size(image.size_bytes),
+        whole=file_size(image.size_bytes) if image.size_bytes else "",
     )
 
 

@@ -1,0 +1,189 @@
+"""Reads a file by HTTP from a server that is not trusted. Everything here blocks: call it in threads."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import select
+import socket
+import ssl
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from attrs import define, field
+
+from regiond.images.download_rules import SCHEMES, DownloadRules, url_problem
+
+TIMEOUT_S = 30.0  # to connect, and between two pieces of data
+MAX_REDIRECTS = 5
+READ_BYTES = 256 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", re.ASCII)
+
+
+class SourceFailed(Exception):
+    """The file cannot be read; the message says why. `is_lasting`: another try would end the same way."""
+
+    def __init__(self, message: str, *, is_lasting: bool) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
+
+
+@define(kw_only=True)
+class HttpFile:
+    """The part of a file from `offset`. `whole_bytes` is the size of the whole file, None if the server hides it."""
+
+    offset: int
+    whole_bytes: int | None
+    _connection: http.client.HTTPConnection
+    _response: http.client.HTTPResponse
+
+    def read(self) -> bytes:
+        """Returns the next bytes, at most READ_BYTES; empty at the end, also after a cut. Raises SourceFailed."""
+        try:
+            return self._response.read1(READ_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceFailed(f"The connection was lost: {_reason(error)}.", is_lasting=False) from error
+
+    def close(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+
+@define
+class HttpSource:
+    """Opens files. `abort` ends a transfer from another thread: what waits for data then fails."""
+
+    rules: DownloadRules
+    timeout_s: float = TIMEOUT_S
+    _socket: socket.socket | None = field(default=None, init=False)
+    _is_aborted: bool = field(default=False, init=False)
+
+    def open(self, url: str, *, offset: int = 0, schemes: tuple[str, ...] = SCHEMES) -> HttpFile:
+        """Follows redirects. A server that cannot continue a file gives it from 0. Raises SourceFailed."""
+        for _ in range(MAX_REDIRECTS + 1):
+            problem = url_problem(url, schemes=schemes)
+            if problem is not None:
+                raise SourceFailed(f"The server redirects to an address that is not used. {problem}", is_lasting=True)
+            connection, response = self._request(url, offset)
+            if response.status not in _REDIRECTS:
+                return _file(connection, response, offset)
+            target = response.getheader("Location")
+            connection.close()
+            if not target:
+                raise SourceFailed("The server redirects to no address.", is_lasting=True)
+            url = urljoin(url, target)
+        raise SourceFailed(f"The server redirects more than {MAX_REDIRECTS} times.", is_lasting=True)
+
+    def abort(self) -> None:
+        """May be called at any time, from any thread. No file can be opened afterwards."""
+        self._is_aborted = True
+        if self._socket is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's: another thread may be reading
+
+    def has_data(self, timeout_s: float) -> bool:
+        """Whether more data, or the end, comes within this time."""
+        used = self._socket
+        if used is None or used.fileno() < 0 or (isinstance(used, ssl.SSLSocket) and used.pending()):
+            return True
+        poll = select.poll()
+        poll.register(used, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    def _request(self, url: str, offset: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        connection = _Connection(host, parts.port or (443 if parts.scheme == "https" else 80), self)
+        if parts.scheme == "https":
+            connection.is_tls, connection.default_port = True, 443
+        headers = {"User-Agent": "Innkeeper", "Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            connection.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")), headers=headers)
+            return connection, connection.getresponse()
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise SourceFailed(
+                f"The certificate of {host} is not valid: {error.verify_message}.", is_lasting=True
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise SourceFailed(f"Cannot read from {host}: {_reason(error)}.", is_lasting=False) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """Connects to an address of the host that the rules do not forbid: the one that was checked. Raises OSError."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = [(family, address) for family, _, _, _, address in found if not self.rules.forbids(str(address[0]))]
+        if not addresses:
+            raise SourceFailed(
+                f"{host} is this computer or of its local link ({found[0][4][0]}), from which the region downloads "
+                "nothing (setting image_download_networks).",
+                is_lasting=True,
+            )
+        for number, (family, address) in enumerate(addresses, start=1):
+            made = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                made.settimeout(self.timeout_s)
+                made.connect(address)
+            except OSError:
+                made.close()
+                if number == len(addresses):
+                    raise
+            else:
+                return made
+        raise AssertionError("the last address returns or raises")
+
+    def guard(self, used: socket.socket) -> None:
+        """Remembers the connection, so that it can be aborted. Raises OSError after `abort`."""
+        self._socket = used
+        if self._is_aborted:
+            raise OSError("aborted")
+
+
+class _Connection(http.client.HTTPConnection):
+    """Connects to checked addresses only. `is_tls`: verifies the certificate by this computer's authorities."""
+
+    is_tls = False
+
+    def __init__(self, host: str, port: int, source: HttpSource) -> None:
+        super().__init__(host, port)
+        self._source = source
+
+    def connect(self) -> None:
+        self.sock: Any = self._source.connect(self.host, self.port)
+        self._source.guard(self.sock)
+        if self.is_tls:
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            self._source.guard(self.sock)
+
+
+def _file(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, offset: int) -> HttpFile:
+    """Raises SourceFailed for an answer without content."""
+    if response.status == http.client.OK:
+        return HttpFile(offset=0, whole_bytes=response.length, connection=connection, response=response)
+    if response.status == http.client.PARTIAL_CONTENT:
+        found = _RANGE.fullmatch(response.getheader("Content-Range") or "")
+        if found is not None and int(found[1]) == offset:
+            whole = None if found[2] == "*" else int(found[2])
+            return HttpFile(offset=offset, whole_bytes=whole, connection=connection, response=response)
+    connection.close()
+    if response.status in {http.client.REQUESTED_RANGE_NOT_SATISFIABLE, http.client.PARTIAL_CONTENT}:
+        raise RangeRefused
+    reason = f"The server answers {response.status} {response.reason[:100]}."
+    raise SourceFailed(reason, is_lasting=response.status not in _RETRYABLE)
+
+
+class RangeRefused(Exception):
+    """The server cannot continue the file at this place: it has become shorter, say."""
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)[:200].rstrip(".")

@@ -1,0 +1,81 @@
+"""How much space images may take, and what of it is left."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from common.errors import OutOfCapacity
+from regiond.images import upload_store
+from regiond.images.content import ContentFolder, require_free
+from regiond.images.file_threads import FileThreads
+from regiond.images.model import amount
+
+if TYPE_CHECKING:
+    from regiond.db.pool import Db
+
+_GIB = 2**30
+
+
+@frozen(kw_only=True)
+class StoreLimits:
+    """Of one image, of all in the folder, and what stays free on its disk."""
+
+    image_bytes: int = 20 * _GIB
+    total_bytes: int = 100 * _GIB
+    reserve_bytes: int = 2 * _GIB
+
+
+@frozen(kw_only=True)
+class SpaceLimit:
+    """How long a file may become, and what sets this limit, in words."""
+
+    size_bytes: int
+    reason: str
+
+
+@frozen
+class StoreSpace:
+    """Of this region's folder."""
+
+    folder: ContentFolder
+    threads: FileThreads
+    limits: StoreLimits
+
+    async def require_room(self, db: Db, size_bytes: int) -> None:
+        """Raises OutOfCapacity, in numbers, if one more file of this size does not fit."""
+        used = await upload_store.usage(db, self.folder.store_id)
+        if used.bytes + size_bytes > self.limits.total_bytes:
+            raise OutOfCapacity(
+                f"Images take {amount(used.bytes)} of {amount(self.limits.total_bytes)} (the region's setting "
+                f"max_images_gib); {amount(size_bytes)} more do not fit. Delete images that are not needed any more."
+            )
+        await self.require_free(size_bytes + used.missing_bytes)
+
+    async def require_free(self, needed_bytes: int) -> None:
+        """Raises OutOfCapacity if the disk would have less than the reserve afterwards."""
+        await self.threads.run(partial(self.check_free, needed_bytes))
+
+    def check_free(self, needed_bytes: int) -> None:
+        """As `require_free`; it blocks."""
+        require_free(self.folder, needed_bytes, reserve_bytes=self.limits.reserve_bytes)
+
+    async def limit(self, db: Db, own_bytes: int) -> SpaceLimit:
+        """How large a file of unknown size may become, which replaces one of `own_bytes` that is counted already."""
+        used = await upload_store.usage(db, self.folder.store_id)
+        free = await self.threads.run(self.folder.free_bytes)
+        total, largest = self.limits.total_bytes, self.limits.image_bytes
+        left = max(total - used.bytes + own_bytes, 0)
+        space = max(free - used.missing_bytes - self.limits.reserve_bytes, 0)
+        return min(
+            SpaceLimit(size_bytes=largest, reason=f"{amount(largest)} (the region's setting max_image_gib)"),
+            SpaceLimit(
+                size_bytes=left,
+                reason=f"the {amount(left)} that images may still take of {amount(total)} (the region's setting "
+                "max_images_gib)",
+            ),
+            SpaceLimit(size_bytes=space, reason=f"the {amount(space)} that the region's disk for images has left"),
+            key=lambda one: one.size_bytes,
+        )

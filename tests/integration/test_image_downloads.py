@@ -1,0 +1,231 @@
+"""Images that the region downloads by URL: continued after cuts and restarts, bounded, and refused with the reason."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployment.deployment import Deployment
+from tests.deployment.in_process import deployed
+from tests.deployment.runner import REGION
+from tests.disk_images import MIB, append, checked, declare, raw_disk
+from tests.file_server import FileServer, file_server
+from tests.integration.test_images import files, kinds
+from tests.rejections import invalid_fields, rejected_status
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.database
+
+DISK = raw_disk(3 * MIB) + bytes(range(256)) * 4096
+SHA256 = hashlib.sha256(DISK).hexdigest()
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server() as served:
+        served.files["/disk.img"] = DISK
+        yield served
+
+
+@asynccontextmanager
+async def downloading(tmp_path: Path, database_url: str, **settings: Any) -> AsyncIterator[Deployment]:
+    """A deployment that may download from this computer."""
+    settings = {"image_download_networks": ("127.0.0.0/8",), **settings}
+    async with deployed(tmp_path, database_url, **settings) as innkeeper:
+        yield innkeeper
+
+
+async def add(innkeeper: Deployment, url: str, **fields: Any) -> Any:
+    given = {"name": "x", "architecture": "amd64", "url": url, "sha256": SHA256, **fields}
+    return await innkeeper.post("boot-resources/", **given)
+
+
+async def ended(innkeeper: Deployment, entry: Any) -> Any:
+    """Returns the entry once it is ready or has failed; a download that waits for its next try has it at once."""
+
+    async def found() -> Any:
+        async with innkeeper.connection() as db:
+            await db.execute("update image set retry_at = now() where state = 'downloading' and retry_at > now()")
+        innkeeper.region.components.image_tasks.wake_downloads()
+        now = await innkeeper.get(f"boot-resources/{entry['id']}/")
+        return now if now["state"] in {"ready", "failed"} else None
+
+    return await eventually(found)
+
+
+async def test_an_image_is_downloaded_and_checked(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+        assert (entry["state"], entry["size"], entry["received"]) == ("downloading", None, 0)
+        assert "upload_uri" not in str(entry["sets"])
+        ready = await ended(innkeeper, entry)
+        assert (ready["state"], ready["size"], ready["received"], ready["expires"]) == (
+            "ready", len(DISK), len(DISK), None,
+        )  # fmt: skip
+        assert (ready["url"], ready["error"]) == (server.url("/disk.img"), None)
+        assert (files(innkeeper, "uploads"), files(innkeeper, "sha256")) == ([], [SHA256])
+        assert await kinds(innkeeper) == ["image_added", "image_downloaded", "image_ready"]
+        again = await add(innkeeper, server.url("/disk.img"))
+        assert (again["id"], again["state"], len(server.requests)) == (entry["id"], "ready", 1)
+        other = await add(innkeeper, server.url("/elsewhere"), name="y")
+        assert (other["state"], len(server.requests)) == ("ready", 1)
+
+
+async def test_progress_is_shown(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    server.hold = threading.Event()
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+
+        async def progress() -> Any:
+            found = await innkeeper.get(f"boot-resources/{entry['id']}/")
+            return found if found["received"] else None
+
+        half = await eventually(progress)
+        assert (half["state"], 0 < half["received"] < half["size"] == len(DISK)) == ("downloading", True)
+        server.hold.set()
+        assert (await ended(innkeeper, entry))["state"] == "ready"
+
+
+async def test_a_cut_download_continues_where_it_ended(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    server.cuts = [MIB, 2 * MIB]
+    server.statuses = [503]
+    async with downloading(tmp_path, database_url) as innkeeper:
+        ready = await ended(innkeeper, await add(innkeeper, server.url("/disk.img")))
+        assert (ready["state"], ready["error"]) == ("ready", None)
+        assert [wanted for _, wanted in server.requests] == [None, None, f"bytes={MIB}-", f"bytes={2 * MIB}-"]
+
+
+@pytest.mark.parametrize("states_size", [True, False])
+async def test_a_server_without_ranges_begins_again(
+    tmp_path: Path, database_url: str, server: FileServer, states_size: bool
+) -> None:
+    server.takes_ranges, server.states_size = False, states_size
+    server.cuts = [MIB] if states_size else []
+    async with downloading(tmp_path, database_url) as innkeeper:
+        ready = await ended(innkeeper, await add(innkeeper, server.url("/disk.img")))
+        assert (ready["state"], ready["size"]) == ("ready", len(DISK))
+
+
+async def test_redirects_are_followed_and_packed_files_unpacked(
+    tmp_path: Path, database_url: str, server: FileServer
+) -> None:
+    packed = gzip.compress(DISK)
+    server.files["/disk.gz"] = packed
+    server.redirects = {"/a": "/b", "/b": server.url("/disk.gz")}
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/a"), sha256=hashlib.sha256(packed).hexdigest())
+        ready = await ended(innkeeper, entry)
+        assert (ready["state"], ready["content_sha256"], ready["url"]) == ("ready", SHA256, server.url("/a"))
+
+
+async def test_what_cannot_be_downloaded_fails_with_the_reason(
+    tmp_path: Path, database_url: str, server: FileServer
+) -> None:
+    server.files |= {"/large": bytes(11 * MIB), "/other": raw_disk(seed=3), "/empty": b""}
+    server.redirects = {"/loop": "/loop", "/ftp": "ftp://example.com/x", "/inside": "http://169.254.169.254/x"}
+    wrong = hashlib.sha256(raw_disk(seed=3)).hexdigest()
+    async with downloading(tmp_path, database_url, max_image_gib=0.01) as innkeeper:
+        for path, fields, reason in (
+            ("/missing", {}, "The server answers 404 Not Found."),
+            ("/loop", {}, "The server redirects more than 5 times."),
+            ("/ftp", {}, "The server redirects to an address that is not used."),
+            ("/inside", {}, "169.254.169.254 is this computer or of its local link"),
+            ("/large", {}, "The file has 11 MiB; an image has 1 byte to 10.24 MiB"),
+            ("/empty", {}, "The file has 0 bytes; an image has 1 byte"),
+            ("/disk.img", {"size": 5}, f"The file has {len(DISK)} bytes; 5 were expected."),
+            ("/other", {}, f"The content has the SHA-256 {wrong}; {SHA256} was declared."),
+        ):
+            failed = await ended(innkeeper, await add(innkeeper, server.url(path), **fields))
+            assert (failed["state"], failed["error"].startswith(reason)) == ("failed", True), failed["error"]
+            await eventually(lambda: files(innkeeper, "uploads") == [])
+        assert await rejected_status(append(innkeeper, await declare(innkeeper, DISK), b"")) == 400
+        server.states_size = False
+        failed = await ended(innkeeper, await add(innkeeper, server.url("/large"), name="z"))
+        assert "The file has more than" in failed["error"]
+
+
+async def test_a_server_that_stays_away_is_given_up(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    server.statuses = [503] * 8
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+
+        async def waits() -> Any:
+            return (await innkeeper.get(f"boot-resources/{entry['id']}/"))["error"]
+
+        assert await eventually(waits) == "The server answers 503 Service Unavailable."
+        failed = await ended(innkeeper, entry)
+        assert failed["error"] == "The server answers 503 Service Unavailable. The region has tried 8 times."
+        ready = await ended(innkeeper, await add(innkeeper, server.url("/disk.img")))
+        assert (ready["state"], ready["id"] != entry["id"]) == ("ready", True)
+
+
+async def test_this_computer_is_no_server_unless_allowed(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    async with downloading(tmp_path, database_url, image_download_networks=()) as innkeeper:
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+            failed = await ended(innkeeper, await add(innkeeper, server.url("/disk.img", host)))
+            assert "from which the region downloads nothing (setting image_download_networks)" in failed["error"]
+        assert server.requests == []
+
+
+async def test_a_wrong_request_names_the_field(tmp_path: Path, database_url: str) -> None:
+    async with downloading(tmp_path, database_url) as innkeeper:
+        for url in ("file:///etc/passwd", "https://", "https://user:secret@example.com/x", "https://a b/", "x"):
+            assert list(await invalid_fields(add(innkeeper, url))) == ["url"], url
+        assert list(await invalid_fields(add(innkeeper, "https://example.com/x", sha256=""))) == ["sha256"]
+        assert await innkeeper.get("boot-resources/") == []
+
+
+async def test_a_deleted_download_ends_and_leaves_nothing(
+    tmp_path: Path, database_url: str, server: FileServer
+) -> None:
+    server.hold = threading.Event()
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+        await eventually(lambda: files(innkeeper, "uploads") != [])
+        await innkeeper.delete(f"boot-resources/{entry['id']}/")
+        server.hold.set()
+        await eventually(lambda: files(innkeeper, "uploads") == [])
+        server.hold = None
+        ready = await ended(innkeeper, await add(innkeeper, server.url("/disk.img")))
+        assert ready["state"] == "ready"
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "stopped"])
+async def test_a_download_continues_with_the_next_region(
+    tmp_path: Path, database_url: str, server: FileServer, killed: bool
+) -> None:
+    server.hold = threading.Event()
+    async with downloading(tmp_path, database_url, killable=True, checked=False) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+
+        async def received() -> Any:
+            return (await innkeeper.get(f"boot-resources/{entry['id']}/"))["received"]
+
+        await eventually(received)
+        if killed:
+            innkeeper.kill(REGION)
+        else:
+            await innkeeper.in_process.stop_region()
+        server.hold.set()
+        server.hold = None
+        await innkeeper.restart(REGION)
+        assert (await checked(innkeeper, entry))["state"] == "ready"
+        assert server.requests[-1][1] is not None
+
+
+async def test_a_download_that_takes_a_day_is_given_up(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    server.statuses = [503]
+    async with downloading(tmp_path, database_url) as innkeeper:
+        entry = await add(innkeeper, server.url("/disk.img"))
+        await eventually(lambda: not server.statuses)
+        async with innkeeper.connection() as db:
+            await db.execute("update image set expires_at = expires_at - interval '1 day'")
+        assert (await ended(innkeeper, entry))["error"] == "The download took longer than 24 hours."
+        assert files(innkeeper, "uploads") == []
