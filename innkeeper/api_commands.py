@@ -18,6 +18,7 @@ from innkeeper.filters import Target, parse_selection
 from innkeeper.follower import Follower
 from innkeeper.http import Answer, Api, Body, relative_path
 from innkeeper.image_upload import upload, uploaded_file
+from innkeeper.image_wait import downloaded, starts_download
 from innkeeper.operation_wait import notes_of, outcome_of, wait_for_operation
 from innkeeper.profiles import Profile, Profiles
 from innkeeper.progress import Report
@@ -64,7 +65,9 @@ async def call(profile: Profile, words: Sequence[str], options: Options, profile
     for warning in answer.warnings:
         terminal.note(f"Note: {warning}")
     await _update_description(api, profile, answer, profiles)
-    if waits:
+    if waits and starts_download(wanted):
+        terminal.show(await downloaded(api, answer.json(), terminal), wanted.command)
+    elif waits:
         await follower.show_outcome(answer, wanted.command)
     else:
         terminal.show_answer(answer, "operations" if answer.status == 202 else wanted.command)

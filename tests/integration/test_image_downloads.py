@@ -17,8 +17,10 @@ from tests.deployment.in_process import deployed
 from tests.deployment.runner import REGION
 from tests.disk_images import MIB, append, checked, declare, raw_disk
 from tests.file_server import FileServer, file_server
+from tests.integration.test_image_upload_command import logged_in
 from tests.integration.test_images import files, kinds
 from tests.rejections import invalid_fields, rejected_status
+from tests.unit.command.processes import in_shell
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.database
@@ -229,3 +231,17 @@ async def test_a_download_that_takes_a_day_is_given_up(tmp_path: Path, database_
             await db.execute("update image set expires_at = expires_at - interval '1 day'")
         assert (await ended(innkeeper, entry))["error"] == "The download took longer than 24 hours."
         assert files(innkeeper, "uploads") == []
+
+
+async def test_the_command_waits_for_a_download(tmp_path: Path, database_url: str, server: FileServer) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    async with downloading(tmp_path, database_url) as innkeeper:
+        await logged_in(innkeeper, home)
+        words = f"boot-resources create name=x architecture=amd64 sha256={SHA256} url={server.url('/disk.img')}"
+        ran = await in_shell(home, f"innkeeper admin --wait {words}")
+        assert (ran.status, ran.plain["state"], ran.plain["size"]) == (0, "ready", len(DISK)), ran.err
+        failed = await in_shell(home, f"innkeeper admin --wait {words}x name=y sha256={'0' * 64}")
+        assert (failed.status, failed.err.splitlines()[-1]) == (
+            1, "The region cannot use the image: The server answers 404 Not Found.",
+        )  # fmt: skip
