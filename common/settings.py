@@ -49,6 +49,8 @@ KNOWN_KEYS = frozenset(
         "anonymous_requests_per_s",
         "expensive_requests_per_s",
         "image_reserve_gib",
+        "image_download_networks",
+        "keep_image_copies_days",
         "max_image_gib",
         "max_images_gib",
         "hsts_s",
