@@ -41,6 +41,7 @@ KNOWN_KEYS = frozenset(
         "default_distro_series",
         "keep_audit_days",
         "keep_events_days",
+        "keep_image_copies_days",
         "password_min_length",
         "keep_idempotency_keys_days",
         "keep_operations_days",
