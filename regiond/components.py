@@ -31,6 +31,7 @@ from regiond.hosts.trust.service import HostTrust
 from regiond.housekeeping.service import Housekeeping
 from regiond.https.service import HttpsCertificate
 from regiond.images.content_reads import ContentReads
+from regiond.images.imports import Imports
 from regiond.images.service import Images
 from regiond.images.tasks import ImageTasks
 from regiond.images.uploads import Uploads
@@ -93,6 +94,7 @@ class ImageLayer:
     images: Images
     content: ContentReads
     uploads: Uploads
+    imports: Imports
     tasks: ImageTasks
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from regiond.caller import Caller
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import ArchitectureEntry, Image, SubmittedImage
+from regiond.images.model import ArchitectureEntry, Image, StreamImage, SubmittedImage
 
 
 class Images(Protocol):
@@ -20,3 +20,7 @@ class ImageUploads(Protocol):
     async def declare(self, caller: Caller, submitted: SubmittedImage, content: bytes | None = None) -> Image: ...
     async def append(self, caller: Caller, image_id: int, data: bytes, *, offset: int | None = None) -> Image: ...
     async def delete(self, caller: Caller, image_id: int, *, dry_run: bool = False) -> DeletionPlan: ...
+
+
+class ImageImports(Protocol):
+    async def start(self, caller: Caller, wanted: StreamImage) -> Image: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from regiond.images.download_rules import DownloadRules
 from regiond.images.file_threads import FileThreads
 from regiond.images.http_download import HttpFile, HttpSource, RangeRefused, SourceFailed
 from regiond.images.model import Image, ImageState, amount
+from regiond.images.source_calls import run_abortable
 from regiond.images.space import StoreSpace
 from regiond.images.uploads import locked
 
@@ -227,15 +227,4 @@ class _Transfer:
         return bytes(data)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Runs it in a thread. Aborts the transfer if it takes too long, and when the region stops."""
-        running = asyncio.ensure_future(self.downloads.threads.run(work))
-        running.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
-            async with asyncio.timeout(CALL_S):
-                return await asyncio.shield(running)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            self.source.abort()
-            await asyncio.wait([running])
-            if isinstance(error, TimeoutError):
-                raise SourceFailed(f"The server sends nothing for {CALL_S:.0f} s.", is_lasting=False) from error
-            raise
+        return await run_abortable(self.downloads.threads, self.source, work, deadline_s=CALL_S)

@@ -66,7 +66,7 @@ class HttpSource:
         for _ in range(MAX_REDIRECTS + 1):
             problem = url_problem(url, schemes=schemes)
             if problem is not None:
-                raise SourceFailed(f"The server redirects to an address that is not used. {problem}", is_lasting=True)
+                raise SourceFailed(f"The server refers to an address that is not used. {problem}", is_lasting=True)
             connection, response = self._request(url, offset)
             if response.status not in _REDIRECTS:
                 return _file(connection, response, offset)

@@ -107,6 +107,18 @@ class SubmittedImage:
 
 
 @frozen(kw_only=True)
+class StreamImage:
+    """An image of a simplestreams server as a user names it, not checked; empty where the server's words are used."""
+
+    server: str
+    image: str
+    architecture: str
+    name: str = ""
+    title: str = ""
+    version: str = ""
+
+
+@frozen(kw_only=True)
 class ArchitectureEntry:
     """An architecture of the hosts. The catalogue lists it, without content: some clients learn from it which exist."""
 

@@ -9,6 +9,7 @@ from regiond.images.content_reads import ContentReads
 from regiond.images.download_rules import DownloadRules
 from regiond.images.downloads import MAX_THREADS, ImageDownloads
 from regiond.images.file_threads import FileThreads
+from regiond.images.imports import Imports
 from regiond.images.inspection import Inspection
 from regiond.images.qemu_img import QemuImg
 from regiond.images.service import Images
@@ -34,28 +35,32 @@ def wire_images(settings: RegionSettings, database: Database) -> ImageLayer:
     space = StoreSpace(folder, threads, limits)
     checks = ImageChecks(database, folder, threads, inspection, space)
     tasks = ImageTasks(checks, ImageCleanup(database, folder, threads), threads)
+    download_threads = FileThreads(MAX_THREADS)
+    rules = DownloadRules(allowed=settings.networks("image_download_networks"))
     tasks.add_downloads(
         ImageDownloads(
             database=database,
             folder=folder,
-            threads=FileThreads(MAX_THREADS),
+            threads=download_threads,
             space=space,
-            rules=DownloadRules(allowed=settings.networks("image_download_networks")),
+            rules=rules,
             wake_checks=tasks.wake_checks,
         )
+    )
+    uploads = Uploads(
+        database=database,
+        folder=folder,
+        threads=threads,
+        qemu_img=qemu_img,
+        space=space,
+        wake_checks=tasks.wake_checks,
+        wake_cleanup=tasks.wake_cleanup,
+        wake_downloads=tasks.wake_downloads,
     )
     return ImageLayer(
         images=Images(database, folder, default_series=settings.default_distro_series),
         content=ContentReads(folder, threads),
-        uploads=Uploads(
-            database=database,
-            folder=folder,
-            threads=threads,
-            qemu_img=qemu_img,
-            space=space,
-            wake_checks=tasks.wake_checks,
-            wake_downloads=tasks.wake_downloads,
-            wake_cleanup=tasks.wake_cleanup,
-        ),
+        uploads=uploads,
+        imports=Imports(uploads=uploads, threads=download_threads, rules=rules),
         tasks=tasks,
     )

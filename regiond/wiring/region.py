@@ -157,6 +157,7 @@ def _wire_services(
         quotas=Quotas(database, machines.groups),
         images=images.images,
         image_uploads=images.uploads,
+        image_imports=images.imports,
     )
 
 

@@ -60,6 +60,8 @@ GOOD = {
     "end_ip": "10.1.0.20",
     "etag": "0123456789abcdef",
     "architecture": "amd64/generic",
+    "server": "https://images.example.com",
+    "image": "noble",
 }
 ALTERNATIVES = frozenset({"guests", "identity"})  # not required, but one of two fields that a call needs
 ON_THE_HOST = {"id": "4", "interfaces": "41", "blockdevices": "31"}

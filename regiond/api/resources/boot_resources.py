@@ -15,7 +15,7 @@ from regiond.api.serializers.images import ENTRY_JSON, LISTED_JSON, SYNCED, UPLO
 from regiond.api.services import Services
 from regiond.api.urls import id_in
 from regiond.deletion_plan import DeletionPlan
-from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, MAX_URL, Image, SubmittedImage
+from regiond.images.model import MAX_IMAGE_NAME, MAX_IMAGE_TITLE, MAX_URL, Image, StreamImage, SubmittedImage
 from regiond.validation_messages import no_object
 
 _ENTRY = Result(doc="The entry.", type=ENTRY_JSON)
@@ -73,6 +73,33 @@ _NEW = (
 )
 
 
+_IMPORTED = (
+    Field(
+        name="server",
+        type=Text(max_length=MAX_URL),
+        required=True,
+        doc="The server's address, such as https://cloud-images.ubuntu.com/releases.",
+    ),
+    Field(
+        name="image",
+        type=Text(max_length=MAX_IMAGE_NAME),
+        required=True,
+        doc="An alias such as noble or debian/12, a release, or the name of a product.",
+    ),
+    Field(name="architecture", type=Text(max_length=100), required=True, doc="Such as amd64 or amd64/generic."),
+    Field(
+        name="name",
+        type=Text(max_length=MAX_IMAGE_NAME),
+        default="",
+        doc="OSYSTEM/SERIES; default: those of the server, such as ubuntu/noble.",
+    ),
+    Field(
+        name="title", type=Text(max_length=MAX_IMAGE_TITLE), default="", doc="Default: the server's, and the version."
+    ),
+    Field(name="version", type=Text(max_length=100), default="", doc="Such as 20240423; default: the newest."),
+)
+
+
 async def _entries(services: Services) -> tuple[Entry, ...]:
     return (*await services.images.architecture_entries(), *await services.images.list())
 
@@ -113,6 +140,12 @@ async def _create(call: Call) -> Reply:
     )
     image = await call.services.image_uploads.declare(call.caller, submitted, call.files.get("content") or None)
     return json_reply(ENTRY_JSON.encode(image), status=201)
+
+
+async def _import(call: Call) -> Reply:
+    names = ("server", "image", "architecture", "name", "title", "version")
+    wanted = StreamImage(**{name: call.values[name] for name in names})
+    return json_reply(ENTRY_JSON.encode(await call.services.image_imports.start(call.caller, wanted)), status=201)
 
 
 async def _append(call: Call) -> Reply:
@@ -159,6 +192,20 @@ BOOT_RESOURCES = Resource(
             result=_ENTRY,
             success=201,
             run=_create,
+        ),
+        Endpoint(
+            method="POST",
+            op="import",
+            permission=Permission.ADMIN,
+            title="Import an image",
+            doc=(
+                "From a simplestreams server, as of Ubuntu or LXD: finds the disk of a VM there, and "
+                "adds it with its address and SHA-256. The region downloads it in the background."
+            ),
+            fields=_IMPORTED,
+            result=_ENTRY,
+            success=201,
+            run=_import,
         ),
     ),
 )

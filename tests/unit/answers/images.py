@@ -15,6 +15,7 @@ ANSWERS: Mapping[str, Any] = {
     "images.read": lambda image_id: IMAGE if image_id == IMAGE.id else NotFound("There is no image."),
     "images.architecture_entries": (ArchitectureEntry(id=1, architecture="amd64"),),
     "image_uploads.declare": IMAGE,
+    "image_imports.start": IMAGE,
     "image_uploads.append": IMAGE,
     "image_uploads.delete": DELETION_PLAN,
 }
