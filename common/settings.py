@@ -51,7 +51,6 @@ KNOWN_KEYS = frozenset(
         "expensive_requests_per_s",
         "image_reserve_gib",
         "image_download_networks",
-        "keep_image_copies_days",
         "max_image_gib",
         "max_images_gib",
         "hsts_s",

@@ -51,7 +51,12 @@ class Housekeeping:
             PeriodicTask("audit_retention", prune_audit, every_s=PRUNE_EVERY_S),
             PeriodicTask("retention", retention.prune, every_s=PRUNE_EVERY_S),
             PeriodicTask("certificate_expiry", report_expiry, every_s=REPORT_EXPIRY_EVERY_S),
-            PeriodicTask("image_copies", collect_image_copies, every_s=COLLECT_COPIES_EVERY_S),
+            PeriodicTask(
+                "image_copies",
+                collect_image_copies,
+                every_s=COLLECT_COPIES_EVERY_S,
+                first_after_s=COLLECT_COPIES_EVERY_S,
+            ),
         )
 
     def start(self) -> None:

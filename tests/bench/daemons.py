@@ -13,10 +13,12 @@ from tests.deployment.processes import as_processes
 
 
 @asynccontextmanager
-async def region_and_rack(bench: Bench) -> AsyncIterator[Deployment]:
-    """Kills the processes at the end; the database stays until the benchmarks end."""
+async def region_and_rack(bench: Bench, *, rack_prefix: tuple[str, ...] = ()) -> AsyncIterator[Deployment]:
+    """Kills the processes at the end; the database stays until the benchmarks end. `rack_prefix`: see `Processes`."""
     folder = bench.new_folder("deployment")
-    made = as_processes(folder=folder, server_folder=folder / "unused", dsn=await bench.database())
+    made = as_processes(
+        folder=folder, server_folder=folder / "unused", dsn=await bench.database(), rack_prefix=rack_prefix
+    )
     try:
         await made.start_region_and_rack()
         yield made

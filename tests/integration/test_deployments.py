@@ -76,7 +76,10 @@ async def test_ten_deployments_copy_the_image_once(innkeeper: Deployment) -> Non
     await add_image(innkeeper)
     host = await innkeeper.add_simulated(cores=16, memory_mib=32768, storage_gb=1000)
     made = [await innkeeper.compose(host["id"], cores=1, memory=1024) for _ in range(10)]
-    for machine in made:
+    await deploy(innkeeper, made[0]["system_id"])
+    await reaches(innkeeper, made[0]["system_id"], "Deployed")
+    (innkeeper.in_process.settings.state / "images" / "sha256").rename(innkeeper.folder / "away")  # nobody can copy it
+    for machine in made[1:]:
         await deploy(innkeeper, machine["system_id"])
     for machine in made:
         await reaches(innkeeper, machine["system_id"], "Deployed")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 
 from attrs import frozen
 
+from rackd.drivers.simulated.deployments import IMAGE_PREFIX, image_volume
 from regiond.ledger import consistency
 from regiond.reconciler.detection import find_discrepancies
 from regiond.reconciler.store import use_snapshot
@@ -27,6 +28,10 @@ _MACHINES = """
     select h.name as host, m.uuid::text, m.hostname,
            array(select d.volume from machine_disk d where d.machine_id = m.id order by d.volume) as volumes
       from machine m join vm_host h on h.id = m.host_id
+"""
+_IMAGE_COPIES = """
+    select h.name as host, c.sha256, c.state
+      from image_copy c join vm_host h on h.server_id = c.server_id
 """
 
 
@@ -81,6 +86,7 @@ async def problems(site: MatrixSite) -> list[str]:
         *discrepancies,
         *in_ledger,
         *await _machines_without_guests(site),
+        *await _wrong_copies(site),
         *(f"operation {row['id']} has ended and is leased" for row in await site.fetch(_LEASED)),
         *(f"{row[0]} is overcommitted" for row in await site.fetch(OVERCOMMITTED)),
     ]
@@ -100,6 +106,25 @@ async def _machines_without_guests(site: MatrixSite) -> list[str]:
         *(f"machine without guest: {one}" for one in sorted(wanted_guests - found_guests)),
         *(f"volume without machine: {one}" for one in sorted(marked_volumes - wanted_volumes)),
         *(f"machine without volume: {one}" for one in sorted(wanted_volumes - all_volumes)),
+    ]
+
+
+async def _wrong_copies(site: MatrixSite) -> list[str]:
+    """Copies of images on the shared hosts that the region does not know, and those that it only believes in."""
+    known = {
+        (row["host"], image_volume(row["sha256"]), row["state"])
+        for row in await site.fetch(_IMAGE_COPIES)
+        if row["host"] in site.shared
+    }
+    found = {
+        (name, volume, "complete")
+        for name, host in site.shared.items()
+        for volume in host.file.volume_names()
+        if volume.startswith(IMAGE_PREFIX)
+    }
+    return [
+        *(f"copy of an image not known: {one}" for one in sorted(found - known)),
+        *(f"copy of an image not there: {one}" for one in sorted(known - found)),
     ]
 
 

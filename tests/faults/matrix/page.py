@@ -46,6 +46,7 @@ Meanwhile the caller repeats the request with the same idempotency key until it 
 - within 15 seconds the operation ends in a state that its scenario expects, and the caller learns which;
 - no operation is open and no lease is held;
 - the hosts hold exactly the guests and volumes of the machines, each created or removed once;
+- the hosts hold exactly the copies of images that the region knows;
 - the ledger is consistent and the reconciler finds no discrepancy;
 - no foreign guest changed in any value;
 - a repeat at the end is answered with the same operation.
