@@ -156,8 +156,8 @@ def _against(kind: str, ours: list[DeploymentTimes], by_hand: list[float], way: 
         key=f"deploy.{kind.lower()}",
         what=f"deploy the lab's image on {kind} until power-on, beyond the same by hand",
         wanted=f"≤ {WANTED_S:.0f} s",
-        measured=f"{abs(more_s):.2f} s {'more' if more_s > 0 else 'less'}: {later}; the first copied the image in {first.copy_s:.1f} s and took "
-        f"{first.whole_s:.1f} s without that",
+        measured=f"{abs(more_s):.2f} s {'more' if more_s > 0 else 'less'}: {later}; the first copied the image in "
+        f"{first.copy_s:.1f} s and took {first.whole_s:.1f} s without that",
         good=more_s <= WANTED_S,
         numbers={**later.numbers, "more_s": round(more_s, 3), "copy_s": round(first.copy_s, 2)},
         against=simple.against(way, later),
