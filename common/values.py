@@ -202,11 +202,16 @@ class GuestDisk:
 
 @frozen(kw_only=True)
 class GuestNic:
-    """A NIC of a guest, as its hypervisor reports it."""
+    """A NIC of a guest, as its hypervisor reports it.
+
+    `addresses` are the IP addresses that a running guest has there, as a lease of the hypervisor or the guest's agent
+    shows them; None if they are unknown, or the guest is off.
+    """
 
     mac_address: str
     kind: NicKind
     source: str = ""
+    addresses: tuple[str, ...] | None = None
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,7 @@ from regiond.hosts.address_change import known_server
 from regiond.hosts.discovery.allocation_store import allocation_of, write_allocations
 from regiond.hosts.discovery.orphaned_volume_store import delete_orphaned_volumes
 from regiond.hosts.discovery.refresh import IDENTIFY_DEADLINE_S
+from regiond.hosts.discovery.schedule_store import refresh_within
 from regiond.hosts.discovery.store import guests_by_id
 from regiond.hosts.guest_ownership import (
     attach_guest,
@@ -90,6 +91,7 @@ __all__ = [
     "record_guest",
     "record_image_copied",
     "remove_image_copy",
+    "refresh_within",
     "reopen_host",
     "shares_server",
     "write_allocations",

@@ -24,7 +24,7 @@ from regiond.machines.request_model import (
     MachineChange,
     keyed_fields,
 )
-from regiond.networks.model import Address, Subnet, Vlan
+from regiond.networks.model import Address, SeenAddress, Subnet, Vlan
 from regiond.placement.model import Placement, Policy
 
 __all__ = [
@@ -137,7 +137,8 @@ class DiskView:
 class NicView:
     """`label` is that of the interface constraint; `mode` is `dhcp`, `static` or `unconfigured`.
 
-    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned.
+    `vlan` and `subnet` are None if unknown. `ip_address` is an address that Innkeeper assigned; `seen` are those that
+    the guest has, while it runs.
     """
 
     id: int
@@ -152,6 +153,18 @@ class NicView:
     vlan: Vlan | None = None
     subnet: Subnet | None = None
     ip_address: Address | None = None
+    seen: tuple[SeenAddress, ...] = ()
+
+    @property
+    def unassigned(self) -> tuple[SeenAddress, ...]:
+        """The addresses that the guest has, without the one that Innkeeper assigned."""
+        return tuple(one for one in self.seen if one.address != self.ip_address)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The assigned address, then the others."""
+        assigned = () if self.ip_address is None else (self.ip_address,)
+        return (*assigned, *(one.address for one in self.unassigned))
 
 
 @frozen(kw_only=True)

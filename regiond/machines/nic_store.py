@@ -34,9 +34,11 @@ async def of_machines(db: Db, machine_ids: Sequence[int]) -> Mapping[int, tuple[
     subnet_ids = {row["subnet_id"] for row in rows} - {None}
     vlans = {vlan.id: vlan for vlan in await network_service.vlans(db, ids=vlan_ids)} if vlan_ids else {}
     subnets = {one.id: one for one in await network_service.subnets(db, ids=subnet_ids)} if subnet_ids else {}
+    seen = await network_service.seen_addresses(db, machine_ids) if rows else {}
     found: defaultdict[int, list[NicView]] = defaultdict(list)
     for row in rows:
         nic = NicView(
+            seen=seen.get(row["id"], ()),
             **{name: value for name, value in row.items() if name not in _NETWORKS},
             vlan=vlans.get(row["vlan_id"]),
             subnet=subnets.get(row["subnet_id"]),

@@ -42,7 +42,9 @@ _PAGE = """
        and ($3 = '' or m.hostname ilike $3 or m.system_id ilike $3 or h.name ilike $3 or a.username ilike $3
             or p.name ilike $3 or exists (select from unnest(m.tags) tag where tag ilike $3)
             or exists (select from machine_nic n where n.machine_id = m.id and n.mac_address ilike $3)
-            or exists (select from ip_address i where i.machine_id = m.id and host(i.address) like $3))
+            or exists (select from ip_address i where i.machine_id = m.id and host(i.address) like $3)
+            or exists (select from machine_nic n join seen_address s on s.nic_id = n.id
+                        where n.machine_id = m.id and m.power_state in ('on', 'paused') and host(s.address) like $3))
        and ($4::text[] = '{}' or m.state = any($4))
        and ($5::text[] = '{}' or m.power_state = any($5))
        and ($6::integer[] = '{}' or m.host_id = any($6))

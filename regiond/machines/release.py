@@ -15,6 +15,7 @@ from regiond.machines.deployment.steps import empty_root_disk
 from regiond.machines.lifecycle import MachineEvent
 from regiond.machines.model import MachineState
 from regiond.machines.steps import Target, record_event, set_power
+from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome
 from regiond.racks.service import HostCalls
@@ -47,6 +48,7 @@ class ReleaseMachine:
             await lifecycle_store.apply_event(db, target.machine_id, MachineEvent.RELEASED)
             await lifecycle_store.clear_owner(db, target.machine_id)
             await affinity_store.end_allocation(db, target.machine_id)
+            await network_service.forget_addresses(db, target.machine_id)
             if operation.request.get("deployed"):
                 await deployment_store.delete(db, target.machine_id)
                 await lifecycle_store.set_error_description(db, target.machine_id, "")

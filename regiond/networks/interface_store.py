@@ -50,6 +50,17 @@ _CLAIMED = """
            lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) seen
      where a.subnet_id = any($1::integer[])
 """
+_SEEN = """
+    select sub.id as subnet_id, host(s.address) as address, case when visible then m.system_id end as machine,
+           case when visible then m.hostname end as hostname, true as seen
+      from subnet sub
+      join seen_address s on s.address <<= sub.cidr
+      join machine_nic n on n.id = s.nic_id
+      join machine m on m.id = n.machine_id and m.power_state in ('on', 'paused'),
+           lateral (select $2::integer[] is null or m.pool_id = any($2) or m.owner_id = $3 as visible) may
+     where sub.id = any($1::integer[])
+       and not exists (select from ip_address a where a.address = s.address and a.machine_id = m.id)
+"""
 _OF_HOSTS = """
     select a.subnet_id, host(a.address) as address, case when visible then h.system_id end as host,
            case when visible then h.name end as host_name
@@ -111,7 +122,8 @@ async def used_addresses(
     visible, account_id = visible_pool_ids(caller), None if caller is None else caller.account_id
     claimed = await db.fetch(_CLAIMED, subnet_ids, visible, account_id)
     found: dict[int, list[UsedAddress]] = {subnet_id: [] for subnet_id in subnet_ids}
-    for row in [*claimed, *await db.fetch(_OF_HOSTS, subnet_ids, visible)]:
+    seen = await db.fetch(_SEEN, subnet_ids, visible, account_id)
+    for row in [*claimed, *seen, *await db.fetch(_OF_HOSTS, subnet_ids, visible)]:
         fields = {name: value for name, value in row.items() if name != "subnet_id"}
         found[row["subnet_id"]].append(UsedAddress(**{**fields, "address": ip_address(row["address"])}))
     return {

@@ -167,10 +167,23 @@ class RangeChange:
 
 
 @frozen(kw_only=True)
-class UsedAddress:
-    """An address in use by a machine, which claims it, or by a host: the system id and the name of either.
+class SeenAddress:
+    """An address that a guest has by DHCP or by its own configuration, first reported at `seen_at`.
 
-    Neither: of one that the caller may not see.
+    `subnet` is the smallest that contains it; None if no known subnet does.
+    """
+
+    id: int
+    address: Address
+    subnet: Subnet | None
+    seen_at: datetime
+
+
+@frozen(kw_only=True)
+class UsedAddress:
+    """An address in use by a machine or by a host: the system id and the name of either.
+
+    Neither: of one that the caller may not see. With `seen` a machine's guest has it without a claim.
     """
 
     address: Address
@@ -178,3 +191,4 @@ class UsedAddress:
     hostname: str | None = None
     host: str | None = None
     host_name: str | None = None
+    seen: bool = False

@@ -7,6 +7,12 @@ from regiond.networks.fabrics import Fabrics
 from regiond.networks.interface_availability import available_interfaces
 from regiond.networks.interfaces import Interfaces
 from regiond.networks.ipam.ranges import Ranges
+from regiond.networks.ipam.seen_service import (
+    forget_addresses,
+    record_addresses,
+    record_addresses_of,
+    seen_addresses,
+)
 from regiond.networks.ipam.service import check_static_address, claim_static_address, guest_nic_address
 from regiond.networks.ipam.usage import AddressSpan, free_addresses, taken_addresses, usable_addresses
 from regiond.networks.nic_binding import bind_nics
@@ -23,8 +29,12 @@ __all__ = [
     "check_static_address",
     "claim_static_address",
     "discover_networks",
+    "forget_addresses",
     "free_addresses",
     "guest_nic_address",
+    "record_addresses",
+    "record_addresses_of",
+    "seen_addresses",
     "subnets",
     "taken_addresses",
     "unknown_references",

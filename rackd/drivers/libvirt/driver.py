@@ -27,6 +27,7 @@ from rackd.drivers.libvirt.guests.pools import guest_pool
 from rackd.drivers.libvirt.inventory import facts, guests, image_copies
 from rackd.drivers.libvirt.inventory.domain_cache import REREAD_DOMAINS, DomainCache, DomainConfigs
 from rackd.drivers.libvirt.inventory.image_copies import ImageInventory
+from rackd.drivers.libvirt.inventory.leases import ServedNetworks, with_leases
 from rackd.drivers.libvirt.inventory.node_devices import sriov_ports_of
 from rackd.drivers.libvirt.xml import text_at
 from rackd.drivers.without_projects import WithoutProjects
@@ -85,7 +86,7 @@ class LibvirtDriver(WithoutProjects):
                 image_copies.added(listing.used_bytes, copies),
                 uefi_firmware=capabilities.firmware_efi,
             ),
-            guests=listing.guests,
+            guests=with_leases(client, listing.guests, ServedNetworks.of(responses.networks)),
             problems=(*problems, *cached.problems, *listing.problems),
             calls=client.calls - calls_before,
             orphaned_volumes=orphaned_volumes.find(volumes, cached.configs.values()),
@@ -103,7 +104,12 @@ class LibvirtDriver(WithoutProjects):
     def find(self, guest: GuestRef) -> Guest | None:
         client = self._session.client()
         domain = lookup.marked_domain(client, guest)
-        return None if domain is None else lookup.read_guest(client, domain)
+        if domain is None:
+            return None
+        found = lookup.read_guest(client, domain)
+        if found.power is not PowerState.ON:
+            return found
+        return with_leases(client, [found], ServedNetworks.of(client.networks()))[0]
 
     def compose(self, spec: GuestSpec) -> Guest:
         client = self._session.client()

@@ -23,6 +23,7 @@ from rackd.drivers.lxd.guests.instances import Instances
 from rackd.drivers.lxd.guests.power import PowerControl
 from rackd.drivers.lxd.guests.volumes import delete_orphaned, delete_volumes
 from rackd.drivers.lxd.inventory import facts, reader
+from rackd.drivers.lxd.inventory.addresses import read_addresses_of
 from rackd.drivers.lxd.inventory.ownership import replacement_name
 from rackd.drivers.lxd.inventory.volume_index import volume_projects_of
 
@@ -71,7 +72,9 @@ class LxdDriver:
     def find(self, guest: GuestRef) -> Guest | None:
         instances = self._ready()
         found = instances.marked(name=guest.name, marker=guest.marker)
-        return None if found is None else instances.guest(found)
+        if found is None:
+            return None
+        return instances.guest(found, read_addresses_of(self._client, found, instances.scope))
 
     def compose(self, spec: GuestSpec) -> Guest:
         instances = self._ready()

@@ -26,12 +26,12 @@ from common.values import (
 )
 from rackd.drivers.contract import Driver, ImageContent
 from rackd.drivers.driver_errors import guest_not_found, machine_not_found, reject_volumes_in_use
-from rackd.drivers.simulated import deployments, guest_resources, guests
+from rackd.drivers.simulated import deployments, guest_resources, guests, leases
 from rackd.drivers.simulated.boots import SimulatedBoots
 from rackd.drivers.simulated.capacity_checks import check_capacity, check_pool_space, check_resources_exist
 from rackd.drivers.simulated.deployer import SimulatedDeployer
 from rackd.drivers.simulated.events import Watch
-from rackd.drivers.simulated.facts import VERSION, facts_of, pool_names
+from rackd.drivers.simulated.facts import VERSION, facts_of, host_networks, pool_names
 from rackd.drivers.simulated.fault_injection import Call, FaultInjector, FaultSequences
 from rackd.drivers.simulated.serial_log import serial_output
 from rackd.drivers.simulated.store import Store
@@ -318,4 +318,7 @@ class SimulatedDriver(WithoutProjects):
             return False
         if guest.power is PowerState.ON or self._address.boot == "fails":
             return False
-        return deployments.begin_boot(db, guest.guest_id, after_s=self._address.boot_ms / 1000)
+        boots = deployments.begin_boot(db, guest.guest_id, after_s=self._address.boot_ms / 1000)
+        if boots:
+            leases.assign(db, guest.guest_id, host_networks(self._address))
+        return boots

@@ -14,7 +14,7 @@ from common.device_names import block_device_name
 from common.discovery import OrphanedVolume
 from common.guest_spec import DiskSpec, GuestSpec
 from common.values import Guest, GuestChange, GuestDisk, GuestEvent, GuestNic, NicKind, OwnershipMarker, PowerState
-from rackd.drivers.simulated import guest_resources
+from rackd.drivers.simulated import guest_resources, leases
 from rackd.drivers.simulated.facts import ARCHITECTURE
 
 _GUESTS = """
@@ -235,8 +235,14 @@ def _with_devices(db: sqlite3.Connection, rows: Iterable[sqlite3.Row], only: str
     for row in db.execute(_DISKS, {"guest_id": only}):
         disks[row["guest_id"]].append(_disk(row))
     nics: dict[str, list[GuestNic]] = defaultdict(list)
+    addresses = leases.addresses(db, only)
     for row in db.execute(_NICS, {"guest_id": only}):
-        nic = GuestNic(mac_address=row["mac_address"], kind=NicKind(row["kind"]), source=row["source"])
+        nic = GuestNic(
+            mac_address=row["mac_address"],
+            kind=NicKind(row["kind"]),
+            source=row["source"],
+            addresses=addresses.get(row["mac_address"]),
+        )
         nics[row["guest_id"]].append(nic)
     return tuple(_guest(row, disks[row["guest_id"]], nics[row["guest_id"]]) for row in rows)
 

@@ -69,11 +69,19 @@ def encode_interface(machine: MachineView, nic: NicView) -> Any:
 
 
 def _links(nic: NicView) -> list[Link]:
-    """Empty if neither VLAN nor subnet of the NIC is known."""
-    if nic.vlan is None and nic.subnet is None:
-        return []
-    mode = _LINK_MODES.get(nic.mode, "link_up")
-    return [Link(id=nic.id, mode=mode, subnet=nic.subnet, address=nic.ip_address)]
+    """One for each address in a known subnet; without any, one with the NIC's subnet, if that is known.
+
+    No link lacks its subnet, with which clients cannot deal.
+    """
+    links = [
+        Link(id=one.id, mode="dhcp", subnet=one.subnet, address=one.address)
+        for one in nic.unassigned
+        if one.subnet is not None
+    ]
+    if nic.subnet is not None and (nic.ip_address is not None or not links):
+        mode = _LINK_MODES.get(nic.mode, "link_up")
+        links.insert(0, Link(id=nic.id, mode=mode, subnet=nic.subnet, address=nic.ip_address))
+    return links
 
 
 @frozen(kw_only=True)
@@ -211,7 +219,7 @@ _PARTS: Serializer[_Parts] = serializer(
     key(
         "ip_addresses",
         array(AS_TEXT),
-        lambda of: [nic.ip_address for nic in of.machine.nics if nic.ip_address is not None],
+        lambda of: list(dict.fromkeys(address for nic in of.machine.nics for address in nic.addresses)),
     ),
     key("interface_set", encoded(array(INTERFACE_JSON)), lambda of: of.interfaces),
     key("boot_interface", encoded(nullable(INTERFACE_JSON)), lambda of: of.interfaces[0] if of.interfaces else None),

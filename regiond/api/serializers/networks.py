@@ -151,11 +151,17 @@ STATISTICS_JSON: Serializer[SubnetStatistics] = serializer(
     key("last_address", AS_TEXT, lambda statistics: statistics.usable.end),
     key("ip_version", INT, lambda statistics: statistics.subnet.cidr.version),
 )
+
+
+def _allocation_type(used: UsedAddress) -> tuple[int, str]:
+    return _STICKY if used.machine and not used.seen else _DISCOVERED
+
+
 USED_ADDRESS_JSON: Serializer[UsedAddress] = serializer(
     "UsedAddress",
     key("ip", AS_TEXT, lambda used: used.address),
-    key("alloc_type", INT, lambda used: (_STICKY if used.machine else _DISCOVERED)[0]),
-    key("alloc_type_name", STR, lambda used: (_STICKY if used.machine else _DISCOVERED)[1]),
+    key("alloc_type", INT, lambda used: _allocation_type(used)[0]),
+    key("alloc_type_name", STR, lambda used: _allocation_type(used)[1]),
     key("system_id", nullable(STR), lambda used: used.machine),
     key("host", nullable(STR), lambda used: used.host),
     key("hostname", nullable(STR), lambda used: used.hostname),  # MAAS lacks both names here

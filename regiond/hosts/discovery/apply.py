@@ -14,7 +14,7 @@ from regiond.hosts.discovery.snapshot_store import read_snapshot
 from regiond.hosts.image_copies import store as image_copy_store
 from regiond.ledger import service as ledger
 from regiond.ledger.service import recompute_totals, set_discrete_totals
-from regiond.networks.service import bind_nics, discover_networks
+from regiond.networks.service import bind_nics, discover_networks, record_addresses
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -42,6 +42,9 @@ async def apply_discovery(
         await recompute_totals(db, server_id)
     await store.write_host(db, host_id, run.discovery)
     await discover_networks(db, host_id, facts)
+    await record_addresses(
+        db, host_id, run.discovery.guests, installation_id=snapshot.installation_id, began_at=run.began_at
+    )
     await bind_nics(db, [change.machine_id for change in changes.machines if change.kind is ChangeKind.MOVED])
     return changes
 

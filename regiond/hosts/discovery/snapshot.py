@@ -9,7 +9,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from common.serialization import to_dict
-from common.values import Guest, HostFacts, StoragePool
+from common.values import Guest, GuestNic, HostFacts, StoragePool
 from regiond.hosts.discovery.allocations import ClaimHolder, GuestKey, ResourceKey
 from regiond.hosts.discovery.orphaned_volumes import NO_VOLUMES, VolumeSnapshot
 from regiond.hosts.image_copies.model import NO_COPIES, CopySnapshot
@@ -87,9 +87,14 @@ def guest_record(guest: Guest, machine_id: int | None) -> GuestRecord:
         pinned_core_ids=guest.pinned_core_ids,
         huge_pages_backed=guest.huge_pages_backed,
         disks=tuple(to_dict(disk) for disk in guest.disks),
-        nics=tuple(to_dict(nic) for nic in guest.nics),
+        nics=tuple(_nic(nic) for nic in guest.nics),
         kind=guest.kind,
     )
+
+
+def _nic(nic: GuestNic) -> Mapping[str, Any]:
+    """Without its addresses, which are stored with the NICs of machines."""
+    return {name: value for name, value in to_dict(nic).items() if name != "addresses"}
 
 
 def is_resized(record: GuestRecord, machine: MachineSnapshot) -> bool:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from common.deployment_spec import ImageRef
+from common.guest_spec import GuestSpec
+from common.values import Guest
 
 _FIRST_LOOK_S = 2.0  # a report that comes before the operation waits is found then
 _LAST_LOOK_S = 30.0
@@ -24,7 +26,7 @@ class DeploymentState(StrEnum):
 
 @frozen(kw_only=True)
 class Deployment:
-    """`waited_s` is the time since the guest was powered on, by the clock of the database."""
+    """`waited_s` is the time since the guest was powered on, `reported_s` since its report, by the database's clock."""
 
     id: int
     machine_id: int
@@ -38,6 +40,7 @@ class Deployment:
     booted_at: datetime | None
     reported_at: datetime | None
     waited_s: float | None
+    reported_s: float | None
 
     def is_secret(self, secret: str) -> bool:
         """Whether the guest has this secret; False before the root disk is written."""
@@ -46,6 +49,15 @@ class Deployment:
 
 def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
+
+
+def lacks_address(spec: GuestSpec, guest: Guest) -> bool:
+    """Whether the NIC that boots is known to have no address yet, and should have one by DHCP."""
+    boot = next((nic for nic in spec.nics if nic.boot), spec.nics[0] if spec.nics else None)
+    if boot is None or boot.address is not None or not boot.configured:
+        return False
+    found = next((nic for nic in guest.nics if nic.mac_address.lower() == boot.mac_address.lower()), None)
+    return found is not None and found.addresses == ()
 
 
 def next_look_s(waited_s: float, limit_s: float) -> float:

@@ -9,6 +9,7 @@ from regiond.machines import store as machine_store
 from regiond.machines.deployment import store
 from regiond.machines.deployment.model import DeploymentState
 from regiond.machines.lifecycle import MachineEvent
+from regiond.networks import service as network_service
 
 if TYPE_CHECKING:
     from regiond.db.pool import Db
@@ -34,4 +35,5 @@ async def abort_deployment(db: Db, machine_id: int) -> None:
     """The root disk is empty again, and the machine stays allocated."""
     await lifecycle_store.apply_event(db, machine_id, MachineEvent.DEPLOYMENT_ABORTED)
     await machine_store.set_power(db, machine_id, "off")
+    await network_service.forget_addresses(db, machine_id)
     await store.delete(db, machine_id)

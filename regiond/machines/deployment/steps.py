@@ -14,12 +14,14 @@ from common.report_url import report_url
 from common.rpc.commands import (
     HOST_COPY_IMAGE,
     HOST_DEPLOY,
+    HOST_FIND,
     HOST_UNDEPLOY,
     CopyImageCall,
     DeployCall,
+    GuestCall,
     UndeployCall,
 )
-from common.values import PowerAction, PowerState
+from common.values import Guest, PowerAction, PowerState
 from regiond.accounts import service as account_service
 from regiond.credentials.service import USER_DATA
 from regiond.db.pool import Database
@@ -29,11 +31,12 @@ from regiond.machines import store as machine_store
 from regiond.machines import view_store
 from regiond.machines.console.serial_log import read_last_lines
 from regiond.machines.deployment import store
-from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, next_look_s
+from regiond.machines.deployment.model import Deployment, DeploymentState, hash_of, lacks_address, next_look_s
 from regiond.machines.deployment.outcome import abort_deployment, end_deployment, fail_deployment
 from regiond.machines.deployment.seed import make_seed
 from regiond.machines.deployment.service import Seal
 from regiond.machines.steps import Target, record_event, set_power
+from regiond.networks import service as network_service
 from regiond.operations.model import Operation, OperationKind
 from regiond.operations.service import Journal, Outcome, fence_of
 from regiond.racks.service import HostCalls, RackContent
@@ -43,6 +46,10 @@ if TYPE_CHECKING:
 
 COPY_DEADLINE_S = 1800.0
 WRITE_DEADLINE_S = 600.0
+ADDRESS_DEADLINE_S = 5.0
+ADDRESS_WAIT_S = 3.0  # since the report, for the first address
+ADDRESS_LOOK_S = 1.0
+REFRESH_WITHIN_S = 5.0
 _SECRET_BYTES = 32
 
 
@@ -71,8 +78,8 @@ class DeployMachine:
         if deployment.reported_at is None and deployment.booted_at is None:
             await self._write_and_boot(operation, target, deployment, journal)
             deployment = await self._read(operation)
-        if deployment.reported_at is not None:
-            return _deployed(operation, target, deployment)
+        if deployment.reported_s is not None:
+            return await self._end(operation, target, deployment, deployment.reported_s, journal)
         waited_s, limit_s = deployment.waited_s or 0.0, self._tools.time_limit_s
         if waited_s >= limit_s:
             raise DeploymentFailed(
@@ -106,6 +113,28 @@ class DeployMachine:
         except InnkeeperError as error:
             await journal.note("console not read", reason=error.message)
             return ""
+
+    async def _end(
+        self, operation: Operation, target: Target, deployment: Deployment, reported_s: float, journal: Journal
+    ) -> Outcome:
+        """Asks for the guest's addresses first: clients read them as soon as the machine is deployed."""
+        await journal.step("read_addresses")
+        guest = await self._guest(target, journal)
+        if guest is not None and lacks_address(target.spec, guest) and reported_s < ADDRESS_WAIT_S:
+            return Outcome(resumes_within_s=ADDRESS_LOOK_S)
+        return _deployed(operation, target, deployment, guest)
+
+    async def _guest(self, target: Target, journal: Journal) -> Guest | None:
+        """None if the host did not show it in time: the next refresh of the host finds its addresses."""
+        try:
+            found = await self._tools.calls.call(
+                target.host_id, HOST_FIND, lambda access: GuestCall(access=access, guest=target.spec.ref),
+                deadline_s=ADDRESS_DEADLINE_S,
+            )  # fmt: skip
+        except InnkeeperError as error:
+            await journal.note("addresses not read", reason=error.message)
+            return None
+        return found.guest
 
     async def _read(self, operation: Operation) -> Deployment:
         async with self._tools.database.connection() as db:
@@ -155,6 +184,7 @@ class DeployMachine:
         async def record(db: Db) -> None:
             await machine_store.set_power(db, target.machine_id, power.value)
             await store.record_booted(db, deployment.id)
+            await network_service.forget_addresses(db, target.machine_id)
 
         await journal.write("wait_for_report", record)
 
@@ -194,9 +224,13 @@ async def empty_root_disk(
     return power
 
 
-def _deployed(operation: Operation, target: Target, deployment: Deployment) -> Outcome:
+def _deployed(operation: Operation, target: Target, deployment: Deployment, guest: Guest | None) -> Outcome:
     async def record(db: Db) -> None:
         await end_deployment(db, target.machine_id)
+        if guest is not None:
+            installation_id = target.spec.marker.installation_id
+            await network_service.record_addresses_of(db, target.machine_id, guest, installation_id=installation_id)
+        await host_service.refresh_within(db, [target.host_id], REFRESH_WITHIN_S)  # finds what the guest gets later
         message = f"{target.spec.name} was deployed with {deployment.osystem}/{deployment.distro_series}"
         await record_event(db, operation, "machine_deployed", message)
 

@@ -21,7 +21,11 @@ _INSERT = """
     returning id
 """
 _SET_USER_DATA = "update deployment set sealed_user_data = $2 where id = $1"
-_SELECT = "select d.*, extract(epoch from now() - d.booted_at)::float8 as waited_s from deployment d "
+_SELECT = """
+    select d.*, extract(epoch from now() - d.booted_at)::float8 as waited_s,
+           extract(epoch from now() - d.reported_at)::float8 as reported_s
+      from deployment d
+"""
 _OF_OPERATION = _SELECT + "where operation_id = $1"
 _LOCKED = _SELECT + "where id = $1 for update"
 _NEW_REPORT = "update deployment set secret_hash = $2, booted_at = null where id = $1 and reported_at is null"
@@ -112,4 +116,5 @@ def _deployment(row: asyncpg.Record | None) -> Deployment | None:
         booted_at=row["booted_at"],
         reported_at=row["reported_at"],
         waited_s=row["waited_s"],
+        reported_s=row["reported_s"],
     )

@@ -13,6 +13,7 @@ from common.errors import InvalidRequest, WrongState
 from common.guest_spec import NicAddress
 from regiond.networks import store
 from regiond.networks.base_service import checked_address
+from regiond.networks.ipam import seen_store
 from regiond.networks.ipam import store as ipam_store
 from regiond.networks.model import Address, Subnet
 
@@ -87,7 +88,10 @@ async def _obstacle(db: Db, subnets: Sequence[Subnet], address: Address, machine
     if machine is not None:
         return f"{address} belongs to machine {machine}."
     host = await ipam_store.host_with(db, address)
-    return None if host is None else f"{address} belongs to VM host {host}."
+    if host is not None:
+        return f"{address} belongs to VM host {host}."
+    machine = await seen_store.machine_seen_with(db, address, except_machine_id=machine_id)
+    return None if machine is None else f"{address} is in use by machine {machine}, which has it by DHCP or by itself."
 
 
 def _network_or_broadcast(subnet: Subnet, address: Address) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -194,6 +194,13 @@ class Client:
         except NotFound:
             return None
         return Network(self, found)
+
+    def active_networks(self, names: Iterable[str]) -> list[Network]:
+        """Returns those of these networks that are active, in one call."""
+        active = libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE
+        wanted = set(names)
+        listed = self.call("list networks", self.connection.listAllNetworks, active)
+        return [Network(self, one) for one in listed if one.name() in wanted]
 
     def on_event(self, listener: Callable[[str, str, int, int], None]) -> Callable[[], None]:
         """Calls `listener(name, uuid, event, detail)` on libvirt's event thread at each lifecycle event.

@@ -160,6 +160,13 @@ class Network:
         """Returns the live XML; of an inactive network the persistent XML."""
         return str(self._call("read", self._handle.XMLDesc))
 
+    def leases(self) -> tuple[tuple[str, str], ...]:
+        """Returns MAC address and IP address of each lease that has not expired. Raises Unsupported, such as for the
+        test driver.
+        """
+        listed = self._call("read the leases of", self._handle.DHCPLeases)
+        return tuple((str(one["mac"]), str(one["ipaddr"])) for one in listed if one.get("mac") and one.get("ipaddr"))
+
     def states(self) -> Iterable[tuple[int, str]]:
         """Yields the live and the persistent configuration, if present: the flag that changes it, and its XML."""
         if self._call("read the state of", self._handle.isActive):

@@ -164,6 +164,10 @@ class Client:
         """Returns the `metadata` of the response for `where` below `/1.0/`."""
         return self.request("get", where, params=params).json()["metadata"]
 
+    def get_within(self, limit_s: float, where: str, **params: str) -> Any:
+        """As `get`, but raises HostUnreachable if LXD does not respond within `limit_s`."""
+        return self.request("get", where, params=params, timeout=(CONNECT_S, limit_s)).json()["metadata"]
+
     def find(self, where: str, **params: str) -> Any | None:
         """As `get`, but returns None if the object does not exist."""
         try:

@@ -60,8 +60,10 @@ class Instances:
         found = [one for one in self.candidates(name=name, marker=marker) if marker_of(one) == marker]
         return min(found, key=lambda one: (one["name"] != name, one["name"]), default=None)
 
-    def guest(self, instance: Json) -> Guest:
-        """Returns one guest with all details, in one request per custom volume and per network."""
+    def guest(self, instance: Json, addresses: Mapping[str, tuple[str, ...]] | None = None) -> Guest:
+        """Returns one guest with all details, in one request per custom volume and per network. `addresses` has those
+        that it has now, by MAC address.
+        """
         volumes: list[Volume] = []
         for device in (instance.get("expanded_devices") or {}).values():
             pool, source = device.get("pool"), device.get("source")
@@ -74,7 +76,8 @@ class Instances:
                 volumes += [] if response is None else [parse_volume(response, pool)]
         home = volumes[0].project if volumes else self.scope.project
         networks = self._networks(instance)
-        return guest_of(instance, VolumeIndex.of(volumes, {self.scope.project: home}), function_ports(networks))[0]
+        index = VolumeIndex.of(volumes, {self.scope.project: home})
+        return guest_of(instance, index, function_ports(networks), addresses)[0]
 
     def _networks(self, instance: Json) -> list[Json]:
         """Returns LXD's networks of its NICs, as far as the certificate may see them."""

@@ -32,6 +32,7 @@ class ServerResponses:
     """The server's unparsed responses.
 
     `pool_space` maps the names of readable pools to their `resources`; `network_states` maps interface names to states.
+    `addresses` has those of instances, by project and name, then by MAC address.
     """
 
     server: Json
@@ -49,6 +50,7 @@ class ServerResponses:
     images: Sequence[Json] = ()  # in the store of the host's project
     pools_with_volumes: Sequence[str] = ()  # storage pools whose volumes are known
     problems: Sequence[Problem] = field(factory=tuple)
+    addresses: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = field(factory=dict)
 
 
 def check_usable(server: Json, address: str) -> None:

@@ -52,10 +52,18 @@ def function_ports(networks: Iterable[Json]) -> Mapping[str, str]:
 
 
 def guest_of(
-    instance: Json, volumes: VolumeIndex, function_ports: Mapping[str, str] | None = None
+    instance: Json,
+    volumes: VolumeIndex,
+    function_ports: Mapping[str, str] | None = None,
+    addresses: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Guest, tuple[Problem, ...]]:
-    """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name."""
-    parser = _InstanceParser(instance=instance, volumes=volumes, function_ports=function_ports or {})
+    """Converts one instance; values that cannot be parsed become problems. Raises KeyError if it has no name.
+
+    `addresses` has the known ones of its NICs, by MAC address.
+    """
+    parser = _InstanceParser(
+        instance=instance, volumes=volumes, function_ports=function_ports or {}, addresses=addresses or {}
+    )
     name = str(instance["name"])
     project = str(instance.get("project") or DEFAULT_PROJECT)
     count, pinned = parser.cores()
@@ -84,6 +92,7 @@ class _InstanceParser:
     instance: Json
     volumes: VolumeIndex
     function_ports: Mapping[str, str]
+    addresses: Mapping[str, tuple[str, ...]]
     problems: list[Problem] = field(factory=list)
 
     @property
@@ -147,7 +156,7 @@ class _InstanceParser:
         for name, device in sorted(self.devices("nic"), key=_boot_first):
             mac = device.get("hwaddr") or config_of(self.instance).get(f"volatile.{name}.hwaddr", "")
             kind, source = self._attachment(device)
-            yield GuestNic(mac_address=mac, kind=kind, source=source)
+            yield GuestNic(mac_address=mac, kind=kind, source=source, addresses=self.addresses.get(mac.lower()))
 
     def _attachment(self, device: Mapping[str, str]) -> tuple[NicKind, str]:
         network = device.get("network", "")

@@ -13,19 +13,21 @@ from common.errors import DriverFailed, HostUnreachable, NotFound
 from common.values import Guest
 from common.volume_names import marker_of_artifact
 from rackd.drivers.lxd.connection.client import Client, Json, NotAuthorized, Scope, path
+from rackd.drivers.lxd.inventory.addresses import read_addresses
 from rackd.drivers.lxd.inventory.clock import ahead_s, clock_problem
 from rackd.drivers.lxd.inventory.facts import ServerResponses, check_member, check_usable, member_of
 from rackd.drivers.lxd.inventory.guests import function_ports, guest_of
 from rackd.drivers.lxd.inventory.hardware import virtual_function_names
 from rackd.drivers.lxd.inventory.networks import with_state
-from rackd.drivers.lxd.inventory.ownership import is_unreadable, marker_of, without_replacements
+from rackd.drivers.lxd.inventory.ownership import DEFAULT_PROJECT, is_unreadable, marker_of, without_replacements
 from rackd.drivers.lxd.inventory.volume_index import Volume, VolumeIndex, parse_volume, volume_projects_of
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 def read_server(client: Client, scope: Scope) -> ServerResponses:
-    """Makes eight requests, one more in a cluster, two per storage pool and one per attachable interface.
+    """Makes eight requests, one more in a cluster, one more while marked VMs run, two per storage pool and one per
+    attachable interface.
 
     A certificate restricted to projects may not list all projects at once; then it makes one request per project.
     """
@@ -61,6 +63,7 @@ def read_server(client: Client, scope: Scope) -> ServerResponses:
         volumes=contents.volumes,
         pools_with_volumes=contents.with_volumes,
         problems=[*contents.problems, *_clock_problems(client)],
+        addresses=read_addresses(client, instances, scope, member),
     )
 
 
@@ -189,7 +192,8 @@ def guests_of(responses: ServerResponses) -> tuple[list[Guest], list[Problem]]:
         elsewhere = responses.member is not None and instance.get("location") != responses.member
         if elsewhere or is_unreadable(instance):
             continue
-        guest, found = guest_of(instance, volumes, ports)
+        key = str(instance.get("project") or DEFAULT_PROJECT), str(instance["name"])
+        guest, found = guest_of(instance, volumes, ports, responses.addresses.get(key))
         guests.append(guest)
         problems += found
     return sorted(guests, key=lambda guest: (guest.project, guest.name)), problems
