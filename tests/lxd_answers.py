@@ -95,6 +95,8 @@ class AnsweringLxd:
     port: int = 0
     answers: dict[str, Any] = field(factory=dict)
     bodies: dict[str, bytes] = field(factory=dict)
+    silent: set[str] = field(factory=set)  # requests with their query that are not answered before the end
+    ended: threading.Event = field(factory=threading.Event)
 
     def body(self, where: str) -> tuple[int, bytes]:
         if where in self.bodies:
@@ -129,6 +131,8 @@ def answering_lxd() -> Iterator[AnsweringLxd]:
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             where = unquote(urlsplit(self.path).path).removeprefix("/1.0").strip("/")
+            if self.path in lxd.silent:
+                lxd.ended.wait()
             status, body = lxd.body(where)
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -150,6 +154,7 @@ def answering_lxd() -> Iterator[AnsweringLxd]:
     try:
         yield lxd
     finally:
+        lxd.ended.set()
         server.shutdown()
         thread.join()
         server.server_close()

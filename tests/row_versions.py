@@ -7,6 +7,7 @@ from regiond.db.pool import connect
 FACTS = (
     "server", "storage_pool", "vm_host", "guest", "machine", "claim", "event", "rack_reach", "discrete_resource",
     "fabric", "vlan", "subnet", "ip_range", "host_interface", "host_interface_address",
+    "seen_address",
 )  # fmt: skip
 
 Versions = frozenset[tuple[str, str, str]]

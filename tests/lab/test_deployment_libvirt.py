@@ -71,6 +71,12 @@ async def composed(innkeeper: Deployment, lab_host: LabHost, bridge: str) -> Any
     return await innkeeper.get(f"machines/{made['system_id']}/")
 
 
+def links_of(machine: Any) -> list[tuple[str, str | None, str]]:
+    """Mode, address and subnet of each link of the machine's NICs, in their order."""
+    links = [link for nic in machine["interface_set"] for link in nic["links"]]
+    return [(link["mode"], link.get("ip_address"), link["subnet"]["cidr"]) for link in links]
+
+
 def devices(lab_host: LabHost, name: str) -> list[str]:
     """The files of disks and the MAC addresses of NICs."""
     tree = lab_host.tree(name)
@@ -94,7 +100,10 @@ async def test_a_deployed_guest_is_what_was_ordered(
         await innkeeper.post(path, op="deploy", user_data=base64.b64encode(USER_DATA).decode())
         deployed_machine = await becomes(innkeeper, machine["system_id"], "Deployed", lambda: lab_host.console(name))
         assert (deployed_machine["osystem"], deployed_machine["distro_series"]) == ("debian", "bookworm")
-        assert ADDRESS in deployed_machine["ip_addresses"]
+        static, leased = links_of(deployed_machine)
+        assert static == ("static", ADDRESS, f"{PLAIN}.0/24")
+        assert leased == ("dhcp", deployed_machine["ip_addresses"][1], f"{SUBNET}.0/24")
+        assert deployed_machine["ip_addresses"][0] == ADDRESS
         images = {one for one in lab_host.volumes() if one.startswith("ik-image-")}
         assert len(images) == 2, "the image, and the volume that says that it is complete"
 
@@ -102,13 +111,13 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert await key.run(ADDRESS, "cat /run/user-data") == "it ran as root\n"
         addresses = await key.run(ADDRESS, "ip -br -4 address")
         assert f"{ADDRESS}/24" in addresses
-        assert f"{SUBNET}." in addresses, "the address by DHCP"
+        assert f" {leased[1]}/24" in addresses, "the address by DHCP is the one that the API shows"
         sizes = (await key.run(ADDRESS, "lsblk -bdno NAME,SIZE; df -B1 --output=size / | tail -1")).split()
         assert sizes[:4] == ["sr0", sizes[1], "vda", str(3 * 10**9)]
         assert int(sizes[-1]) > 2.5 * 10**9, "the root file system has grown"
 
         released = await innkeeper.post(path, op="release")
-        assert (released["status_name"], released["power_state"]) == ("Ready", "off")
+        assert (released["status_name"], released["power_state"], released["ip_addresses"]) == ("Ready", "off", [ADDRESS])
         assert devices(lab_host, name) == before
         assert lab_host.volumes() - images == {one for one in volumes if not one.endswith("-seed.iso")}
         root = lab_host.pool_folder / next(one for one in volumes if one.endswith("-0"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from regiond.api.serializers.hosts import HOST_JSON, VIRTUAL_MACHINE_JSON
 from regiond.api.serializers.machines import MACHINE_JSON, STATUS, power_word
 from regiond.hosts.model import Amounts, HostState
 from regiond.machines.model import MachineState
+from regiond.networks.model import SeenAddress, Subnet
 from tests.unit.api_double import ApiDouble, json_of
-from tests.unit.api_samples import FAILED, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
+from tests.unit.api_samples import AT, FAILED, GUEST, HOST, IMAGES_CAPACITY, MACHINE, UNKNOWN_HOST
 from tests.unit.good_requests import each_endpoint, request
+from tests.unit.network_samples import SUBNET, VLAN
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -221,6 +224,35 @@ def test_a_machine_has_the_types_that_clients_require() -> None:
     assert found["pod"] == {"id": 4, "name": "hv-01", "resource_uri": "/MAAS/api/2.0/pods/4/"}
     for key in ("tag_names", "ip_addresses", "owner_data", "osystem", "distro_series", "description"):
         assert found[key] is not None
+
+
+def _links_of(**nic: Any) -> list[tuple[str, str | None, str]]:
+    """Mode, address and CIDR of each link of a machine's only NIC."""
+    machine = evolve(MACHINE, nics=(evolve(MACHINE.nics[0], **nic),))
+    (found,) = MACHINE_JSON.encode(machine)["interface_set"]
+    return [(link["mode"], link.get("ip_address"), link["subnet"]["cidr"]) for link in found["links"]]
+
+
+def _seen(text: str, *, subnet: Subnet | None = SUBNET) -> SeenAddress:
+    return SeenAddress(id=2**30 + 1, address=ip_address(text), subnet=subnet, seen_at=AT)
+
+
+def test_no_link_lacks_its_subnet() -> None:
+    """A link without one ends Juju."""
+    assert _links_of(vlan=VLAN) == []
+    assert _links_of(subnet=SUBNET) == [("dhcp", None, "10.1.0.0/24")]
+    assert _links_of(subnet=SUBNET, seen=(_seen("10.1.0.9"),)) == [("dhcp", "10.1.0.9", "10.1.0.0/24")]
+    assert _links_of(seen=(_seen("10.1.0.9"), _seen("10.2.0.9", subnet=None))) == [("dhcp", "10.1.0.9", "10.1.0.0/24")]
+
+
+def test_an_assigned_address_is_the_first_and_stands_once() -> None:
+    assigned: dict[str, Any] = {"mode": "static", "subnet": SUBNET, "ip_address": ip_address("10.1.0.9")}
+    seen = (_seen("10.1.0.9"), _seen("10.1.0.77"))
+    assert _links_of(**assigned, seen=seen) == [
+        ("static", "10.1.0.9", "10.1.0.0/24"), ("dhcp", "10.1.0.77", "10.1.0.0/24"),
+    ]  # fmt: skip
+    machine = evolve(MACHINE, nics=(evolve(MACHINE.nics[0], **assigned, seen=seen),))
+    assert MACHINE_JSON.encode(machine)["ip_addresses"] == ["10.1.0.9", "10.1.0.77"]
 
 
 def test_a_machine_without_a_host_is_encoded() -> None:

@@ -12,17 +12,21 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from attrs import evolve
 
 from common.errors import HostUnreachable, InnkeeperError, OutOfCapacity
-from common.guest_spec import DiskSpec
+from common.guest_spec import DiskSpec, GuestSpec
 from common.units import BYTES_PER_GB
-from common.values import GuestChange, GuestEvent, HugePages, PowerAction, PowerState
+from common.values import GuestChange, GuestEvent, HugePages, NicKind, PowerAction, PowerState
+from rackd.drivers.contract import Driver
 from rackd.drivers.simulated import guests
 from rackd.drivers.simulated.store import Store
+from tests.contract import test_deployment_contract as deployment
+from tests.contract.guest_samples import address, nic
 from tests.deployment.simulated_host import SimulatedHost
 from tests.unit.simulated_hosts import OpenHost, simulated_hosts, spec
 from tests.waiting import eventually
@@ -248,3 +252,49 @@ async def test_another_rack_completes_a_killed_compose(host: OpenHost, tmp_path:
     vm = spec("killed", disks=2, machine_id=machine_id)
     assert driver.compose(vm) == driver.compose(vm)
     assert len(driver.discover().guests) == 1
+
+
+def test_a_guest_has_addresses_once_it_has_booted(host: OpenHost) -> None:
+    driver = host("simulated:a?boot_ms=0&networks=lan:10.1.0.0/24,small:10.2.0.0/30")
+    deployed = evolve(
+        spec("deployed"),
+        nics=(
+            nic(0, NicKind.NETWORK, "lan", boot=True),
+            nic(1, NicKind.NETWORK, "lan", address=address("10.1.0.20")),
+            nic(2, NicKind.NETWORK, "small"),
+        ),
+    )
+    driver.compose(deployed)
+    assert addresses_of(driver, deployed) == [None, None, None]
+    deploy_on(driver, deployed)
+    driver.power(deployed.ref, PowerAction.ON, grace_s=1)
+    (leased,), static, none = addresses_of(driver, deployed)
+    assert (static, none) == (("10.1.0.20",), ())
+    assert "10.1.0.128" <= leased <= "10.1.0.254", "in the range of the DHCP server"
+    (found,) = driver.discover().guests
+    assert [one.addresses for one in found.nics] == [(leased,), static, none]
+    driver.power(deployed.ref, PowerAction.FORCE_OFF, grace_s=1)
+    assert addresses_of(driver, deployed) == [None, None, None]
+    driver.power(deployed.ref, PowerAction.ON, grace_s=1)
+    assert addresses_of(driver, deployed)[0] == (leased,), "a guest gets its address again"
+
+
+def test_a_guest_that_does_not_boot_has_no_addresses(host: OpenHost) -> None:
+    driver = host("simulated:a?boot=fails")
+    vm = evolve(spec("failing"), nics=(nic(0, NicKind.NETWORK, "default"),))
+    driver.compose(vm)
+    deploy_on(driver, vm)
+    driver.power(vm.ref, PowerAction.ON, grace_s=1)
+    assert addresses_of(driver, vm) == [None]
+
+
+def addresses_of(driver: Driver, vm: GuestSpec) -> list[Any]:
+    found = driver.find(vm.ref)
+    assert found is not None
+    return [one.addresses for one in found.nics]
+
+
+def deploy_on(driver: Driver, vm: GuestSpec) -> None:
+    source = deployment.content()
+    driver.copy_image(source.image, vm.disks[0].pool_id, source)
+    driver.deploy(vm, source.image, deployment.seed())

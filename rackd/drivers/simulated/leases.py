@@ -1,5 +1,6 @@
-"""SQL for the addresses of simulated guests. A guest that has booted has its static addresses, and one by DHCP on each
-other network. The caller owns the transaction.
+"""SQL for the addresses that simulated guests have once they have booted. The caller owns the transaction.
+
+A NIC has its static address, or one by DHCP if its network has a DHCP server.
 """
 
 from __future__ import annotations
