@@ -1,4 +1,4 @@
-"""Checks the content of an image before it can be used: size, hash, packing, format, references, tables, firmware."""
+"""Checks the content of an image before it can be used: hash, packing, format, references, firmware."""
 
 from __future__ import annotations
 

@@ -60,6 +60,38 @@ async def test_an_image_is_deleted_after_a_question(admin: Visitor, fleet: Deplo
     assert [one["name"] for one in await fleet.get("boot-resources/?type=uploaded")] == []
 
 
+async def test_an_image_is_added_by_its_address(admin: Visitor, fleet: Deployment) -> None:
+    page = admin.page
+    await admin.go("settings/images")
+    await page.locator("main").get_by_role("link", name="Add image").click()
+    assert await admin.look("image-new-url", width=1400) == []
+    assert await admin.look("image-new-url", width=320, dark=True) == []
+    await page.fill("#url", "ftp://example.com/disk.img")
+    await page.fill("#name", "debian/bookworm")
+    admin.expected_statuses.add(422)
+    await page.get_by_role("button", name="Download image").click()
+    await expect(page.locator("#problems")).to_contain_text("2 fields need a change")
+    await expect(page.locator("#url")).to_have_value("ftp://example.com/disk.img")
+    await page.fill("#url", "http://127.0.0.1/disk.img")
+    await page.fill("#sha256", "ab" * 32)
+    await page.get_by_role("button", name="Download image").click()
+    row = page.locator("#images tr", has_text="debian/bookworm")
+    await expect(row).to_contain_text("127.0.0.1 is this computer or of its local link")
+    await expect(row).to_contain_text("http://127.0.0.1/disk.img")
+
+
+async def test_an_image_is_imported_by_a_form(admin: Visitor) -> None:
+    page = admin.page
+    await admin.go("settings/new-image/import")
+    assert await admin.look("image-new-import", width=320) == []
+    await page.fill("#server", "https://127.0.0.1/images")
+    await page.fill("#image", "noble")
+    admin.expected_statuses.add(422)
+    await page.get_by_role("button", name="Import image").click()
+    await expect(page.locator("#problems")).to_contain_text("127.0.0.1 is this computer or of its local link")
+    await admin.go("settings/new-image/elsewhere", status=404)
+
+
 async def test_other_users_read_the_images(admin: Visitor, chromium: Browser, fleet: Deployment) -> None:
     await fleet.post("users/", username="ann", password=PASSWORD)
     await add_image(fleet, "ubuntu/noble")

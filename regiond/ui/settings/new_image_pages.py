@@ -1,0 +1,112 @@
+"""Adds an image: by its address, from a server of images, or as a file of the user's computer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from attrs import frozen
+
+from common.errors import NotFound
+from regiond.api.replies import Reply
+from regiond.api.resources.boot_resources import BOOT_RESOURCES
+from regiond.images.model import ARCHITECTURES
+from regiond.permissions import Permission
+from regiond.ui import forms
+from regiond.ui.edit import Edit
+from regiond.ui.form_field import FormField
+from regiond.ui.page import Page, Visit, form_pages, redirect
+from regiond.ui.refusal import Refusal
+from regiond.ui.settings.image_pages import CRUMBS
+from regiond.ui.settings.settings_page import SETTINGS
+from regiond.validation_messages import no_object
+
+_NAME = FormField(
+    name="name", label="Name", help="Distribution and release such as ubuntu/noble, or a name of your own"
+)
+_TITLE = FormField(name="title", label="Title", optional=True, help="For people")
+_ARCHITECTURE = FormField(
+    name="architecture", label="Architecture", kind="choice", options=tuple((one, one) for one in ARCHITECTURES)
+)
+_SHA256 = FormField(name="sha256", label="SHA-256", help="As the publisher states it: 64 hexadecimal digits")
+
+
+@frozen(kw_only=True)
+class Way:
+    """How an image is added: `op` of the API, and what the form asks for."""
+
+    label: str
+    text: str
+    button: str
+    op: str | None
+    fields: tuple[FormField, ...]
+
+
+WAYS: Mapping[str, Way] = {
+    "url": Way(
+        label="From an address",
+        text="The region downloads the file in the background, continues after interruptions, and checks its SHA-256.",
+        button="Download image",
+        op=None,
+        fields=(
+            FormField(name="url", label="Address", help="Of the file: https://… or http://…"),
+            _SHA256,
+            _NAME,
+            _ARCHITECTURE,
+            _TITLE,
+        ),
+    ),
+    "import": Way(
+        label="From an image server",
+        text="The region finds the newest disk in the lists of a simplestreams server, such as Ubuntu's or LXD's, and "
+        "downloads it.",
+        button="Import image",
+        op="import",
+        fields=(
+            FormField(name="server", label="Server", help="Such as https://cloud-images.ubuntu.com/releases"),
+            FormField(name="image", label="Image", help="An alias or a release such as noble or debian/12"),
+            _ARCHITECTURE,
+            FormField(name="version", label="Version", optional=True, help="The newest, unless you name one"),
+            FormField(name="name", label="Name", optional=True, help="That of the server, unless you give one"),
+            _TITLE,
+        ),
+    ),
+}
+
+
+async def show_first(visit: Visit) -> Reply:
+    return redirect(SETTINGS, "new-image", next(iter(WAYS)))
+
+
+async def add(visit: Visit) -> Reply:
+    way = WAYS.get(visit.path["way"])
+    if way is None:
+        raise NotFound(no_object("way to add an image", visit.path["way"], WAYS))
+
+    async def send(values: Mapping[str, str]) -> Reply:
+        given = {name: value for name, value in values.items() if value}
+        await visit.act(BOOT_RESOURCES, "POST", way.op, fields=given)
+        return redirect(SETTINGS, "images")
+
+    values = {one.name: visit.request.given(one.name).strip() for one in way.fields}
+    return await forms.create(visit, values, partial(_page, visit, way), send)
+
+
+async def _page(visit: Visit, way: Way, edit: Edit, refusal: Refusal) -> Reply:
+    return await visit.page(
+        "settings/new_image.html",
+        title="Add image",
+        section=SETTINGS,
+        status=refusal.status,
+        crumbs=CRUMBS,
+        ways=WAYS,
+        way=way,
+        edit=edit,
+        problems=refusal.problems,
+    )
+
+
+PAGES = (
+    Page(path="settings/new-image", handle=show_first, permission=Permission.ADMIN),
+    *form_pages("settings/new-image/<way>", add, permission=Permission.ADMIN),
+)
