@@ -272,3 +272,15 @@ async def test_an_image_deleted_during_a_deployment_is_read_to_its_end(innkeeper
     await reaches(innkeeper, system_id, "Deployed")
     await components.image_tasks.clean_up()
     assert not content.exists()
+
+
+async def test_a_host_that_does_not_answer_keeps_its_copies_and_they_are_named(innkeeper: Deployment) -> None:
+    sha256 = await add_image(innkeeper)
+    host_id, _ = await deployed(innkeeper)
+    with innkeeper.simulated().down():
+        removal = await innkeeper.begin(f"vm-hosts/{host_id}/", method="DELETE")
+        assert await innkeeper.ended(removal) == "succeeded"
+    result = (await innkeeper.get(f"operations/{removal}/"))["result"]
+    (left,) = result["image_copies_left"]
+    assert left.startswith(f"image {sha256[:12]} in storage pool default")
+    assert len(innkeeper.simulated().images()) == 1

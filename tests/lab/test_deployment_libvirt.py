@@ -84,6 +84,23 @@ def devices(lab_host: LabHost, name: str) -> list[str]:
     return [*files, *(mac.get("address", "") for mac in tree.iterfind("devices/interface/mac"))]
 
 
+async def check_copy(innkeeper: Deployment, lab_host: LabHost) -> None:
+    """The region knows the copy with the space that it takes, before and after a refresh, and claims it."""
+    (file,) = (one for one in lab_host.pool_folder.glob("ik-image-*") if not one.name.endswith("-complete"))
+    query = """
+        select c.state, c.size_bytes, k.amount from image_copy c join claim k on k.image_copy_id = c.id
+          join storage_pool p on p.id = c.storage_pool_id where p.pool_key = $1
+    """
+    (planned,) = await innkeeper.fetch(query, lab_host.pool_id)
+    (host,) = await innkeeper.get("vm-hosts/")
+    await innkeeper.post(f"vm-hosts/{host['id']}/", op="refresh")
+    (found,) = await innkeeper.fetch(query, lab_host.pool_id)
+    assert planned["state"] == found["state"] == "complete"
+    assert planned["size_bytes"] == planned["amount"] == file.stat().st_size
+    assert await innkeeper.ledger_problems() == []
+    assert found["size_bytes"] == found["amount"]
+
+
 @pytest.mark.deadline(2 * BOOT_S)
 async def test_a_deployed_guest_is_what_was_ordered(
     tmp_path: Path, database_url: str, lab_host: LabHost, network: LabNetwork, bridge: str
@@ -106,6 +123,7 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert deployed_machine["ip_addresses"][0] == ADDRESS
         images = {one for one in lab_host.volumes() if one.startswith("ik-image-")}
         assert len(images) == 2, "the image, and the volume that says that it is complete"
+        await check_copy(innkeeper, lab_host)
 
         assert await key.run(ADDRESS, "hostname") == f"{name}\n"
         assert await key.run(ADDRESS, "cat /run/user-data") == "it ran as root\n"
@@ -125,4 +143,8 @@ async def test_a_deployed_guest_is_what_was_ordered(
         await innkeeper.delete(path)
         assert lab_host.names() == set()
         assert lab_host.volumes() == images
+        (host,) = await innkeeper.get("vm-hosts/")
+        removal = await innkeeper.begin(f"vm-hosts/{host['id']}/", method="DELETE")
+        assert await innkeeper.ended(removal) == "succeeded"
+        assert lab_host.volumes() == set(), "the host is as it was before Innkeeper"
         assert not lab_host.firmware_variables(name).exists()

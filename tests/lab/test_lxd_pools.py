@@ -11,6 +11,7 @@ from common.errors import OutOfCapacity
 from common.values import PowerAction, PowerState
 from rackd.drivers.lxd.driver import LxdDriver
 from tests.contract.guest_samples import DISK_BYTES, volumes_of
+from tests.contract.test_deployment_contract import content, seed
 from tests.lab.host_setup import run
 from tests.lab.lxd_server import LxdServer
 from tests.lab.lxd_specs import small_spec
@@ -61,3 +62,23 @@ def test_a_pool_rejects_more_than_its_capacity(lxd: LxdServer, driver: LxdDriver
         driver.compose(evolve(spec, disks=(root, evolve(data, size_bytes=total))))
     assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []
     assert lxd.instances(prefix) == set()
+
+
+def test_an_unpacked_image_counts_once_and_goes_with_the_image(
+    lxd: LxdServer, driver: LxdDriver, pool: str, prefix: str
+) -> None:
+    source = content()
+    spec = small_spec(f"{prefix}image", (pool,))
+    driver.compose(spec)
+    driver.copy_image(source.image, pool, source)
+    assert [copy.pool_id for copy in driver.discover().image_copies] == [""]
+    driver.deploy(spec, source.image, seed())
+    found = driver.discover()
+    in_pool = [copy.size_bytes for copy in found.image_copies if copy.pool_id == pool]
+    facts = next(one for one in found.facts.storage_pools if one.pool_id == pool)
+    assert in_pool == ([] if facts.type == "dir" else [len(source.data)])
+    assert facts.type == "dir" or facts.used_elsewhere_bytes <= GIB
+    driver.remove_image(source.image.sha256, "")
+    assert driver.discover().image_copies == ()
+    driver.decompose(spec.ref, volumes_of(spec))
+    assert lxd.ask(f"/1.0/storage-pools/{pool}/volumes") == []

@@ -48,11 +48,18 @@ async def remove_image_copy(calls: HostCalls, operation: Operation, host_id: int
 async def remove_all(
     calls: HostCalls, operation: Operation, host_id: int, copies: Iterable[RemovableCopy]
 ) -> tuple[str, ...]:
-    """Removes the copies, as far as the host allows. Returns a text for each that stays, with the reason."""
+    """Removes the copies, as far as the host allows. Returns a text for each that stays, with the reason.
+
+    Asks a host that does not answer only once.
+    """
     left: list[str] = []
+    silent: InnkeeperError | None = None
     for copy in copies:
         try:
+            if silent is not None:
+                raise silent
             await remove_image_copy(calls, operation, host_id, copy.sha256, copy.pool_id)
         except InnkeeperError as error:
+            silent = error if error.retryable else None
             left.append(f"{copy.description}: {error.message}")
     return tuple(left)
