@@ -26,7 +26,11 @@ class LabNetwork:
         own = ET.SubElement(network, "ip", address=f"{SUBNET}.1", netmask="255.255.255.0")
         ET.SubElement(ET.SubElement(own, "dhcp"), "range", start=f"{SUBNET}.2", end=f"{SUBNET}.99")
         self._network = connection.networkDefineXML(ET.tostring(network, encoding="unicode"))
-        self._network.create()
+        try:
+            self._network.create()
+        except libvirt.libvirtError:  # such as by a test of somebody else that has the subnet
+            self._network.undefine()
+            raise
 
     def hosts(self) -> list[dict[str, str]]:
         """The DHCP host entries; asserts that running and persistent network agree."""

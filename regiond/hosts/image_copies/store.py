@@ -68,7 +68,8 @@ _COMPLETE = """
        and (c.storage_pool_id = p.id or (c.storage_pool_id is null and c.project = h.project))
 """
 # A copy in a storage pool is that of all hosts of the server. An image store is that of a project, which the members of
-# an LXD cluster share. What LXD unpacks into a storage pool goes with the image.
+# an LXD cluster share. What LXD unpacks into a storage pool goes with the image. Hosts that are being removed too, such
+# as the other members of a cluster, have no use for it.
 _REMOVABLE_WITH_HOST = """
     select c.id, c.sha256, coalesce(p.pool_key, '') as pool_id,
            coalesce('storage pool ' || p.name, 'the image store') as place, c.size_bytes
@@ -77,8 +78,9 @@ _REMOVABLE_WITH_HOST = """
        and case when h.driver = 'lxd'
                 then c.storage_pool_id is null and c.project = h.project
                      and not exists (select from vm_host o where o.id <> h.id and o.cluster_id = h.cluster_id
-                                                             and o.project = h.project)
-                else not exists (select from vm_host o where o.id <> h.id and o.server_id = h.server_id) end
+                                                             and o.project = h.project and o.state <> 'removing')
+                else not exists (select from vm_host o where o.id <> h.id and o.server_id = h.server_id
+                                                         and o.state <> 'removing') end
      order by c.id
 """
 _DEPLOYING = "select min(id) from operation where host_id = $1 and kind = 'deploy' and is_open"
