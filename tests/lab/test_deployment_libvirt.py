@@ -135,7 +135,11 @@ async def test_a_deployed_guest_is_what_was_ordered(
         assert int(sizes[-1]) > 2.5 * 10**9, "the root file system has grown"
 
         released = await innkeeper.post(path, op="release")
-        assert (released["status_name"], released["power_state"], released["ip_addresses"]) == ("Ready", "off", [ADDRESS])
+        assert (released["status_name"], released["power_state"], released["ip_addresses"]) == (
+            "Ready",
+            "off",
+            [ADDRESS],
+        )
         assert devices(lab_host, name) == before
         assert lab_host.volumes() - images == {one for one in volumes if not one.endswith("-seed.iso")}
         root = lab_host.pool_folder / next(one for one in volumes if one.endswith("-0"))
