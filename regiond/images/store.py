@@ -21,6 +21,12 @@ _READ = SELECT + " where id = $1"
 _HOST_ARCHITECTURES = """
     select distinct s.architecture from vm_host h join server s on s.id = h.server_id order by s.architecture
 """
+# An image that is deleted in the caller's transaction is not there any more.
+_HOSTS_WITH_COPY = """
+    select distinct h.name from image_copy c join vm_host h on h.server_id = c.server_id
+     where c.sha256 = $1 and not exists (select from image i where i.sha256 = c.sha256 and i.state <> 'failed')
+     order by h.name
+"""
 
 
 async def list_images(db: Db) -> tuple[Image, ...]:
@@ -36,6 +42,11 @@ async def read(db: Db, image_id: int) -> Image | None:
 async def host_architectures(db: Db) -> tuple[str, ...]:
     """Returns the architectures of all hosts that were discovered."""
     return tuple(row["architecture"] for row in await db.fetch(_HOST_ARCHITECTURES))
+
+
+async def hosts_with_unneeded_copy(db: Db, sha256: str) -> tuple[str, ...]:
+    """Returns the names of hosts with a copy of content that no entry has."""
+    return tuple(row["name"] for row in await db.fetch(_HOSTS_WITH_COPY, sha256))
 
 
 def image_of(row: Row) -> Image:

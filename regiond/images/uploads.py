@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from common.errors import InvalidRequest, NameTaken, NotFound, WrongState
+from common.phrases import first_of
 from regiond.caller import Caller
 from regiond.db.pool import Database
 from regiond.deletion_plan import AffectedRecord, DeletionPlan
@@ -94,6 +95,7 @@ class Uploads:
             if image is None:
                 raise NotFound(no_object("image", str(image_id)))
             await upload_store.delete(db, image_id)
+            hosts = await store.hosts_with_unneeded_copy(db, image.sha256)
             message = f"The image {image.name} for {image.architecture} was deleted."
             await Events.record(db, "image_deleted", message, caller=caller)
         if not dry_run:
@@ -101,7 +103,10 @@ class Uploads:
         return DeletionPlan(
             name=f"{image.name} ({image.architecture})",
             deleted=(AffectedRecord(kind="image", id=str(image.id), name=image.name),),
-            effects=("Machines that were deployed with it are not changed.",),
+            effects=(
+                "Machines that were deployed with it are not changed.",
+                *([f"Its copies on VM hosts are removed: {first_of(hosts, 10)}."] if hosts else []),
+            ),
         )
 
     async def _declared(self, db: Db, caller: Caller, new: Declaration) -> Image:

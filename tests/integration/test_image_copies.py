@@ -184,7 +184,12 @@ async def test_a_deployment_makes_a_copy_used_again(innkeeper: Deployment) -> No
 async def test_a_copy_goes_with_its_image(innkeeper: Deployment) -> None:
     await add_image(innkeeper)
     await deployed(innkeeper)
-    await execute(innkeeper.region.components.database, "delete from image")
+    ((image_id,),) = await innkeeper.fetch("select id from image")
+    plan = (await innkeeper.delete(f"boot-resources/{image_id}/", dry_run="true")).json()
+    assert plan["effects"][-1] == "Its copies on VM hosts are removed: sim."
+    await collect(innkeeper)
+    assert len(innkeeper.simulated().images()) == 1
+    await innkeeper.delete(f"boot-resources/{image_id}/")
     await collect(innkeeper)
     assert innkeeper.simulated().images() == []
     assert await copies(innkeeper) == []
